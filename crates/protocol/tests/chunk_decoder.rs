@@ -198,25 +198,6 @@ fn only_the_exact_word_is_the_end() {
 }
 
 #[test]
-fn a_decoder_can_read_the_next_stream() {
-    let mut decoder = Decoder::new();
-    decoder.push(
-        [
-            &Chunk::from(Error::new("bad")).encode_event()[..],
-            &encode_done(),
-            b"data: x",
-        ]
-        .concat(),
-    );
-    assert_eq!(decoder.next_chunk(), Some(Ok(Error::new("bad").into())));
-    assert_eq!(decoder.next_chunk(), None);
-    assert!(decoder.finish().is_err());
-    assert_eq!((decoder.end(), decoder.is_done()), (End::Cut, false));
-    decoder.push(Chunk::StartStep.encode_event());
-    assert_eq!(decoder.next_chunk(), Some(Ok(Chunk::StartStep)));
-}
-
-#[test]
 fn the_response_says_what_it_carries() {
     let headers = response_headers();
     let lines: Vec<_> = headers

@@ -34,9 +34,8 @@ pub struct Decoder {
     replaced: String,
 }
 
-/// Why there is no chunk.
+/// Why there is no chunk: one of the two steps has failed, and no third will be added.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum DecodeError {
     /// The event stream cannot be decoded any further. This is the end.
     #[error(transparent)]
@@ -108,19 +107,18 @@ impl Decoder {
         self.signs.finish
     }
 
-    /// How the stream has ended, if it ends here. What was pushed must have been taken out before.
+    /// How the stream has ended, if this is all of it. What was pushed must have been taken out before.
     pub fn end(&self) -> End {
         self.signs.end()
     }
 
-    /// Says that the body has ended, and makes the decoder ready for the next one.
+    /// Says that the body has ended. A decoder is for one stream: [`end`](Self::end) and what else it knows stay as they are.
     ///
-    /// Call it when [`next_chunk`](Self::next_chunk) has given `None`, and ask for the [`end`](Self::end) before.
+    /// Call it when [`next_chunk`](Self::next_chunk) has given `None`; chunks that were not taken out before are lost.
     ///
     /// # Errors
-    /// If the stream ended in the middle of an event. The event is dropped.
+    /// If the stream ended in the middle of an event, unless [`next_chunk`](Self::next_chunk) has given a fatal error. The event is dropped.
     pub fn finish(&mut self) -> Result<(), UnfinishedEvent> {
-        self.signs = Signs::default();
         self.events.finish()
     }
 

@@ -1,10 +1,9 @@
 use super::Chunk;
 
-/// How a UI message stream has ended. The first that applies is the end, in this order.
+/// How a UI message stream has ended. The first that applies is the end, in this order; there are no others.
 ///
 /// A stream that breaks off is [`Cut`](End::Cut), so that a part of an answer never passes for the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum End {
     /// An `error` chunk came.
     Failed,
