@@ -1,11 +1,11 @@
 //! The UI message stream of the AI SDK: chunks, and the messages that they build.
 
-mod json;
+pub mod chunk;
 mod message;
 
-pub use json::{RawJson, Text};
+pub use chunk::{error::ChunkError, kinds::Chunk, raw_json::RawJson, text::Text};
 pub use message::{
-    Approval, CustomPart, DataPart, FilePart, InputEncoding, Members, Part, ReasoningFilePart,
-    ReasoningPart, Role, SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart,
-    TextPart, TextState, ToolPart, ToolState, UiMessage,
+    Approval, CustomPart, DataPart, FilePart, Members, Part, ReasoningFilePart, ReasoningPart,
+    Role, SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart, TextPart,
+    TextState, ToolPart, ToolState, UiMessage,
 };

@@ -115,7 +115,7 @@ impl<'de> Deserialize<'de> for Members {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
                 let mut members = Members::default();
                 while let Some(name) = next_name(&mut map)? {
-                    members.push(name, next_value(&mut map)?);
+                    members.push(name, map.next_value()?);
                 }
                 Ok(members)
             }
@@ -135,18 +135,6 @@ pub(super) fn next_name<'de, A: MapAccess<'de>>(
     read_text(raw.get())
         .ok_or_else(|| A::Error::custom("expected a name"))
         .map(Some)
-}
-
-/// The next member's value, as it came.
-pub(super) fn next_value<'de, A: MapAccess<'de>>(
-    map: &mut A,
-) -> Result<RawJson<'static>, A::Error> {
-    Ok(own(map.next_value()?))
-}
-
-/// Takes over the text of a value that `serde_json` has checked.
-pub(super) fn own(raw: Box<RawValue>) -> RawJson<'static> {
-    RawJson::from_valid(String::from(Box::<str>::from(raw)))
 }
 
 /// Reads a valid JSON value as a string; `None` if it is another kind of value.
@@ -181,17 +169,6 @@ pub(super) fn prefixed(prefix: &str, name: &Text<'_>) -> Text<'static> {
     name.write_json(&mut json);
     let raw = json.get(1..json.len() - 1).unwrap_or_default();
     Text::from_json_string(&format!("{prefix}{raw}")).into_owned()
-}
-
-/// What follows `prefix` in `text`, as it came.
-pub(super) fn strip_prefix(text: &Text<'_>, prefix: &str) -> Option<Text<'static>> {
-    if let Some(text) = text.as_str() {
-        return Some(text.strip_prefix(prefix)?.to_owned().into());
-    }
-    let mut json = String::new();
-    text.write_json(&mut json);
-    let raw = json.strip_prefix('"')?.strip_suffix('"')?;
-    Some(Text::from_json_string(raw.strip_prefix(prefix)?).into_owned())
 }
 
 /// An object with fields of its own, and other members that are written after them.

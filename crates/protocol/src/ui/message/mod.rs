@@ -10,5 +10,5 @@ pub use part::{
     CustomPart, DataPart, FilePart, Part, ReasoningFilePart, ReasoningPart, SourceDocumentPart,
     SourceUrlPart, SteeringMessagePart, StepStartPart, TextPart, TextState,
 };
-pub use tool::{Approval, InputEncoding, ToolPart, ToolState};
+pub use tool::{Approval, ToolPart, ToolState};
 pub use ui_message::{Role, UiMessage};

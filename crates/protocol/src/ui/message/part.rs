@@ -1,8 +1,7 @@
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::value::RawValue;
 
-use super::members::{Fields, Member, Members, Object, own, prefixed, strip_prefix, write_object};
+use super::members::{Fields, Member, Members, Object, prefixed, write_object};
 use super::tool::ToolPart;
 use crate::ui::{RawJson, Text};
 
@@ -94,10 +93,10 @@ impl Part {
                 Self::Tool(Box::new(ToolPart::read(name, true, members)?))
             }
             _ => {
-                if let Some(name) = strip_prefix(&kind, "tool-") {
+                if let Some(name) = kind.strip_prefix("tool-") {
                     Self::Tool(Box::new(ToolPart::read(name, false, members)?))
                 } else {
-                    let name = strip_prefix(&kind, "data-")?;
+                    let name = kind.strip_prefix("data-")?;
                     Self::Data(DataPart::read(name, members))
                 }
             }
@@ -127,8 +126,8 @@ impl Serialize for Part {
 /// Reads from JSON text only: raw values need the text.
 impl<'de> Deserialize<'de> for Part {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Ok(Self::from_raw(own(raw), false))
+        let raw = <RawJson<'static> as Deserialize>::deserialize(deserializer)?;
+        Ok(Self::from_raw(raw, false))
     }
 }
 
@@ -658,8 +657,8 @@ impl SteeringMessagePart {
 
     /// Reads the parts of a steering message; `None` if the value is not an array.
     pub(crate) fn read_parts(raw: &RawJson<'_>) -> Option<Vec<Part>> {
-        let parts: Vec<Box<RawValue>> = raw.deserialize().ok()?;
-        let parts = parts.into_iter().map(|raw| Part::from_raw(own(raw), true));
+        let parts: Vec<RawJson<'static>> = raw.deserialize().ok()?;
+        let parts = parts.into_iter().map(|raw| Part::from_raw(raw, true));
         Some(parts.collect())
     }
 

@@ -2,6 +2,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::members::{Fields, Member, Members, Object, prefixed, write_object};
+use crate::ui::chunk::InputEncoding;
 use crate::ui::{RawJson, Text};
 
 /// A `tool-NAME` or `dynamic-tool` part: one call of a tool.
@@ -118,7 +119,10 @@ impl Object for ToolPart {
         fields.optional("toolMetadata", self.tool_metadata.as_ref())?;
         fields.optional("input", self.input.as_ref())?;
         fields.optional("rawInput", self.raw_input.as_ref())?;
-        fields.optional("inputEncoding", self.input_encoding.as_ref())?;
+        fields.optional(
+            "inputEncoding",
+            self.input_encoding.map(InputEncoding::as_str).as_ref(),
+        )?;
         fields.optional("output", self.output.as_ref())?;
         fields.optional("preliminary", self.preliminary.as_ref())?;
         fields.optional("errorText", self.error_text.as_ref())?;
@@ -144,7 +148,7 @@ impl Serialize for ToolPart {
 }
 
 /// How far a tool call has come.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ToolState {
     /// `input-streaming`: the input is being written.
@@ -205,40 +209,9 @@ impl Serialize for ToolState {
     }
 }
 
-/// What the text of a streamed tool input is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum InputEncoding {
-    /// `json`: JSON, written from its beginning to its end.
-    Json,
-    /// `text`: plain text, which is the input itself.
-    Text,
-}
-
-impl InputEncoding {
-    /// The word in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Text => "text",
-        }
-    }
-}
-
 impl Member for InputEncoding {
     fn read(raw: &RawJson<'static>) -> Option<Self> {
-        match Text::read(raw)?.as_str()? {
-            "json" => Some(Self::Json),
-            "text" => Some(Self::Text),
-            _ => None,
-        }
-    }
-}
-
-impl Serialize for InputEncoding {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+        Self::from_name(Text::read(raw)?.as_str()?)
     }
 }
 

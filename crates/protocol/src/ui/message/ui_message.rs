@@ -4,7 +4,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::members::{Fields, Members, Object, next_name, next_value, write_object};
+use super::members::{Fields, Members, Object, next_name, write_object};
 use super::part::Part;
 use super::tool::ToolPart;
 use crate::ui::{RawJson, Text};
@@ -172,7 +172,7 @@ impl<'de> Deserialize<'de> for UiMessage {
                     if name == "parts" {
                         parts = Some(map.next_value()?);
                     } else {
-                        members.push(name, next_value(&mut map)?);
+                        members.push(name, map.next_value()?);
                     }
                 }
                 let role: Option<Text<'static>> = members.take("role");
@@ -191,7 +191,7 @@ impl<'de> Deserialize<'de> for UiMessage {
 }
 
 /// Who speaks in a message.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Role {
     /// `system`: the instructions.

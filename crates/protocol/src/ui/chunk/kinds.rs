@@ -1,0 +1,785 @@
+//! Every chunk that the AI SDK defines, as one table.
+
+use serde::{Serialize, Serializer};
+
+use super::{
+    ChunkError, RawJson, Text,
+    json::Members,
+    member::{self, Fields, Member},
+};
+
+/// Turns the table into one struct for each type of chunk, and into [`Chunk`] with all it can do.
+///
+/// A row is a type with its members; a member is a field, its type in Rust, the function of [`member`] that reads it, and its
+/// name on the wire.
+macro_rules! chunks {
+    (
+        $( $(#[$unit_doc:meta])* $unit:ident = $unit_type:literal; )*
+        ---
+        $(
+            $(#[$doc:meta])*
+            $name:ident = $type:literal {
+                required { $( $(#[$required_doc:meta])* $required:ident: $required_type:ty = $required_read:ident $required_name:literal, )* }
+                optional { $( $(#[$optional_doc:meta])* $optional:ident: $optional_type:ty = $optional_read:ident $optional_name:literal, )* }
+            }
+        )*
+    ) => {
+        /// One chunk of a UI message stream: what a server says about the message that grows.
+        ///
+        /// The list is that of the AI SDK 7.0.173; what it does not know is [`Unknown`](Chunk::Unknown), so that newer servers can be read and
+        /// passed on. Inputs, outputs, data and metadata stay [`RawJson`] until asked for. A chunk borrows from the data it was
+        /// decoded from; [`into_owned`](Self::into_owned) makes a `Chunk<'static>` of it.
+        ///
+        /// ```
+        /// use twentyfirst_protocol::ui::{Chunk, chunk::TextDelta};
+        ///
+        /// let chunk = Chunk::decode(r#"{"type":"text-delta","id":"t1","delta":"Grüezi"}"#)?;
+        /// assert_eq!(chunk, TextDelta::new("t1", "Grüezi").into());
+        /// let Chunk::TextDelta(delta) = &chunk else { panic!() };
+        /// assert_eq!(delta.delta, "Grüezi");
+        /// assert_eq!(chunk.encode(), r#"{"type":"text-delta","id":"t1","delta":"Grüezi"}"#);
+        /// # Ok::<(), twentyfirst_protocol::ui::ChunkError>(())
+        /// ```
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Chunk<'a> {
+            $( $(#[$unit_doc])* $unit, )*
+            $( $(#[$doc])* $name($name<'a>), )*
+            /// `data-*`: data of the application's own.
+            Data(Data<'a>),
+            /// A chunk of a type that is not known here, kept whole.
+            Unknown(Unknown<'a>),
+        }
+
+        impl<'a> Chunk<'a> {
+            /// Decodes the data of one event.
+            ///
+            /// Members may stand in any order. Members that a known type does not have are ignored; only `data-*` keeps them.
+            ///
+            /// # Errors
+            /// If the data is not a JSON object with a `type`, if it does not have what its type needs, or if it has one of the keys
+            /// that the AI SDK refuses.
+            pub fn decode(data: &'a str) -> Result<Self, ChunkError> {
+                let Some(members) = Members::of(data) else {
+                    super::json::validate(data)?;
+                    return Err(ChunkError::NotAnObject);
+                };
+                let fields = Fields::read(members)?;
+                let kind = fields.string("type").ok_or(ChunkError::NoType)?;
+                match kind.as_str() {
+                    $( Some($unit_type) => Ok(Self::$unit), )*
+                    $( Some($type) => $name::read(&fields).map(Self::$name), )*
+                    _ => match Data::name_in(&kind) {
+                        Some(name) => Data::read(name, fields).map(Self::Data),
+                        None => Ok(Self::Unknown(Unknown { kind, raw: RawJson::from_valid(data.trim_ascii()) })),
+                    },
+                }
+            }
+
+            /// The chunk as JSON.
+            ///
+            /// Decoded and encoded again, a chunk is the same JSON value, but for the members that were ignored.
+            pub fn encode(&self) -> String {
+                let mut out = String::new();
+                self.encode_into(&mut out);
+                out
+            }
+
+            /// Appends the chunk as JSON.
+            pub fn encode_into(&self, out: &mut String) {
+                match self {
+                    $( Self::$unit => out.push_str(concat!("{\"type\":\"", $unit_type, "\"}")), )*
+                    $( Self::$name(chunk) => chunk.write(out), )*
+                    Self::Data(chunk) => chunk.write(out),
+                    Self::Unknown(chunk) => out.push_str(chunk.raw.get()),
+                }
+            }
+
+            /// The chunk's `type` on the wire.
+            pub fn kind(&self) -> Text<'_> {
+                match self {
+                    $( Self::$unit => $unit_type.into(), )*
+                    $( Self::$name(_) => $type.into(), )*
+                    Self::Data(chunk) => chunk.kind(),
+                    Self::Unknown(chunk) => chunk.kind.clone(),
+                }
+            }
+
+            /// The same chunk, borrowing nothing.
+            pub fn into_owned(self) -> Chunk<'static> {
+                match self {
+                    $( Self::$unit => Chunk::$unit, )*
+                    $( Self::$name(chunk) => Chunk::$name(chunk.into_owned()), )*
+                    Self::Data(chunk) => Chunk::Data(chunk.into_owned()),
+                    Self::Unknown(chunk) => Chunk::Unknown(chunk.into_owned()),
+                }
+            }
+        }
+
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, PartialEq, Eq)]
+            #[non_exhaustive]
+            pub struct $name<'a> {
+                $( $(#[$required_doc])* pub $required: $required_type, )*
+                $( $(#[$optional_doc])* pub $optional: Option<$optional_type>, )*
+            }
+
+            impl<'a> $name<'a> {
+                /// The chunk with what it must have, and nothing else.
+                #[allow(clippy::new_without_default, reason = "some chunks need nothing; they are made like all others")]
+                pub fn new($( $required: impl Into<$required_type> ),*) -> Self {
+                    Self { $( $required: $required.into(), )* $( $optional: None, )* }
+                }
+
+                $(
+                    $(#[$optional_doc])*
+                    #[must_use]
+                    pub fn $optional(mut self, $optional: impl Into<$optional_type>) -> Self {
+                        self.$optional = Some($optional.into());
+                        self
+                    }
+                )*
+
+                /// The same chunk, borrowing nothing.
+                pub fn into_owned(self) -> $name<'static> {
+                    $name {
+                        $( $required: Member::into_owned(self.$required), )*
+                        $( $optional: self.$optional.map(Member::into_owned), )*
+                    }
+                }
+
+                fn read(fields: &Fields<'a>) -> Result<Self, ChunkError> {
+                    Ok(Self {
+                        $( $required: match fields.last($required_name) {
+                            Some(value) => member::$required_read(value)
+                                .map_err(|expected| ChunkError::Unfit { chunk: $type, member: $required_name, expected })?,
+                            None => return Err(ChunkError::Missing { chunk: $type, member: $required_name }),
+                        }, )*
+                        $( $optional: match fields.last($optional_name) {
+                            Some(value) => Some(member::$optional_read(value)
+                                .map_err(|expected| ChunkError::Unfit { chunk: $type, member: $optional_name, expected })?),
+                            None => None,
+                        }, )*
+                    })
+                }
+
+                fn write(&self, out: &mut String) {
+                    out.push_str(concat!("{\"type\":\"", $type, "\""));
+                    $(
+                        out.push_str(concat!(",\"", $required_name, "\":"));
+                        self.$required.write_json(out);
+                    )*
+                    $(
+                        if let Some(value) = &self.$optional {
+                            out.push_str(concat!(",\"", $optional_name, "\":"));
+                            value.write_json(out);
+                        }
+                    )*
+                    out.push('}');
+                }
+            }
+
+            impl<'a> From<$name<'a>> for Chunk<'a> {
+                fn from(chunk: $name<'a>) -> Self {
+                    Self::$name(chunk)
+                }
+            }
+        )*
+    };
+}
+
+chunks! {
+    /// `start-step`: a step begins, one call of the model.
+    StartStep = "start-step";
+    /// `finish-step`: a step is over. Parts stay open.
+    FinishStep = "finish-step";
+    /// `reset-step`: everything since the step began is taken back.
+    ResetStep = "reset-step";
+    ---
+    /// `start`: the message begins, or one is continued.
+    Start = "start" {
+        required {}
+        optional {
+            /// The message's id. Another one than before drops all that was collected.
+            message_id: Text<'a> = text "messageId",
+            /// Merged into the message's metadata.
+            message_metadata: RawJson<'a> = any "messageMetadata",
+        }
+    }
+    /// `finish`: the message is complete.
+    Finish = "finish" {
+        required {}
+        optional {
+            /// Why the model stopped.
+            finish_reason: FinishReason = finish_reason "finishReason",
+            /// Merged into the message's metadata.
+            message_metadata: RawJson<'a> = any "messageMetadata",
+        }
+    }
+    /// `abort`: the run was stopped. The message stays as it is.
+    Abort = "abort" {
+        required {}
+        optional {
+            /// Why, in words.
+            reason: Text<'a> = text "reason",
+        }
+    }
+    /// `message-metadata`: something about the message.
+    MessageMetadata = "message-metadata" {
+        required {}
+        optional {
+            /// Merged into the message's metadata.
+            message_metadata: RawJson<'a> = any "messageMetadata",
+        }
+    }
+    /// `error`: the run has failed. More chunks may follow.
+    Error = "error" {
+        required {
+            /// What went wrong, in words.
+            error_text: Text<'a> = text "errorText",
+        }
+        optional {}
+    }
+    /// `text-start`: a text part begins.
+    TextStart = "text-start" {
+        required {
+            /// Names the part until it ends.
+            id: Text<'a> = text "id",
+        }
+        optional {
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+        }
+    }
+    /// `text-delta`: a text part grows.
+    TextDelta = "text-delta" {
+        required {
+            /// Which part.
+            id: Text<'a> = text "id",
+            /// The text to append. It may end or begin with half of a surrogate pair.
+            delta: Text<'a> = text "delta",
+        }
+        optional {
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+        }
+    }
+    /// `text-end`: a text part is complete.
+    TextEnd = "text-end" {
+        required {
+            /// Which part.
+            id: Text<'a> = text "id",
+        }
+        optional {
+            /// What the text refers to: an array of the AI SDK's citations, without members that it does not know.
+            citations: RawJson<'a> = citations "citations",
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+        }
+    }
+    /// `reasoning-start`: a reasoning part begins.
+    ReasoningStart = "reasoning-start" {
+        required {
+            /// Names the part until it ends.
+            id: Text<'a> = text "id",
+        }
+        optional {
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+        }
+    }
+    /// `reasoning-delta`: a reasoning part grows.
+    ReasoningDelta = "reasoning-delta" {
+        required {
+            /// Which part.
+            id: Text<'a> = text "id",
+            /// The text to append. It may end or begin with half of a surrogate pair.
+            delta: Text<'a> = text "delta",
+        }
+        optional {
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+        }
+    }
+    /// `reasoning-end`: a reasoning part is complete.
+    ReasoningEnd = "reasoning-end" {
+        required {
+            /// Which part.
+            id: Text<'a> = text "id",
+        }
+        optional {
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+        }
+    }
+    /// `tool-input-start`: the model begins to write the input of a tool call.
+    ToolInputStart = "tool-input-start" {
+        required {
+            /// Which call.
+            tool_call_id: Text<'a> = text "toolCallId",
+            /// The tool's name.
+            tool_name: Text<'a> = text "toolName",
+        }
+        optional {
+            /// What the deltas are; JSON if absent.
+            input_encoding: InputEncoding = input_encoding "inputEncoding",
+            /// Whether the model's provider executes the tool.
+            provider_executed: bool = flag "providerExecuted",
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+            /// What the tool's definition adds: an object.
+            tool_metadata: RawJson<'a> = object "toolMetadata",
+            /// Whether the tool is one that the application did not declare.
+            dynamic: bool = flag "dynamic",
+            /// A name for people.
+            title: Text<'a> = text "title",
+        }
+    }
+    /// `tool-input-delta`: the input of a tool call grows.
+    ToolInputDelta = "tool-input-delta" {
+        required {
+            /// Which call.
+            tool_call_id: Text<'a> = text "toolCallId",
+            /// The text to append to the input, which is JSON as far as it has come.
+            input_text_delta: Text<'a> = text "inputTextDelta",
+        }
+        optional {}
+    }
+    /// `tool-input-available`: the input of a tool call is complete.
+    ToolInputAvailable = "tool-input-available" {
+        required {
+            /// Which call.
+            tool_call_id: Text<'a> = text "toolCallId",
+            /// The tool's name.
+            tool_name: Text<'a> = text "toolName",
+        }
+        optional {
+            /// The input. A server in JavaScript leaves it out when it is undefined.
+            input: RawJson<'a> = any "input",
+            /// Whether the model's provider executes the tool.
+            provider_executed: bool = flag "providerExecuted",
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+            /// What the tool's definition adds: an object.
+            tool_metadata: RawJson<'a> = object "toolMetadata",
+            /// Whether the tool is one that the application did not declare.
+            dynamic: bool = flag "dynamic",
+            /// A name for people.
+            title: Text<'a> = text "title",
+        }
+    }
+    /// `tool-input-error`: the input of a tool call is not what the tool takes.
+    ToolInputError = "tool-input-error" {
+        required {
+            /// Which call.
+            tool_call_id: Text<'a> = text "toolCallId",
+            /// The tool's name.
+            tool_name: Text<'a> = text "toolName",
+            /// What is wrong, in words.
+            error_text: Text<'a> = text "errorText",
+        }
+        optional {
+            /// The input. A server in JavaScript leaves it out when it is undefined.
+            input: RawJson<'a> = any "input",
+            /// Whether the model's provider executes the tool.
+            provider_executed: bool = flag "providerExecuted",
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+            /// What the tool's definition adds: an object.
+            tool_metadata: RawJson<'a> = object "toolMetadata",
+            /// Whether the tool is one that the application did not declare.
+            dynamic: bool = flag "dynamic",
+            /// A name for people.
+            title: Text<'a> = text "title",
+        }
+    }
+    /// `tool-output-available`: a tool call has a result.
+    ToolOutputAvailable = "tool-output-available" {
+        required {
+            /// Which call.
+            tool_call_id: Text<'a> = text "toolCallId",
+        }
+        optional {
+            /// The output. A server in JavaScript leaves it out when it is undefined.
+            output: RawJson<'a> = any "output",
+            /// Whether the model's provider executed the tool.
+            provider_executed: bool = flag "providerExecuted",
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+            /// What the tool's definition adds: an object.
+            tool_metadata: RawJson<'a> = object "toolMetadata",
+            /// Whether the tool is one that the application did not declare.
+            dynamic: bool = flag "dynamic",
+            /// Whether another output will replace this one.
+            preliminary: bool = flag "preliminary",
+        }
+    }
+    /// `tool-output-error`: a tool call has failed.
+    ToolOutputError = "tool-output-error" {
+        required {
+            /// Which call.
+            tool_call_id: Text<'a> = text "toolCallId",
+            /// What went wrong, in words.
+            error_text: Text<'a> = text "errorText",
+        }
+        optional {
+            /// Whether the model's provider executed the tool.
+            provider_executed: bool = flag "providerExecuted",
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+            /// What the tool's definition adds: an object.
+            tool_metadata: RawJson<'a> = object "toolMetadata",
+            /// Whether the tool is one that the application did not declare.
+            dynamic: bool = flag "dynamic",
+        }
+    }
+    /// `tool-output-denied`: a tool call was not allowed.
+    ToolOutputDenied = "tool-output-denied" {
+        required {
+            /// Which call.
+            tool_call_id: Text<'a> = text "toolCallId",
+        }
+        optional {}
+    }
+    /// `tool-approval-request`: a tool call waits for somebody to allow it.
+    ToolApprovalRequest = "tool-approval-request" {
+        required {
+            /// Names the request in the response.
+            approval_id: Text<'a> = text "approvalId",
+            /// Which call.
+            tool_call_id: Text<'a> = text "toolCallId",
+        }
+        optional {
+            /// What is asked for, in the application's terms.
+            approval_descriptor: RawJson<'a> = any "approvalDescriptor",
+            /// The input as the tool's schema sees it.
+            input_schema_input: RawJson<'a> = any "inputSchemaInput",
+            /// Why it is asked, in words.
+            reason: Text<'a> = text "reason",
+            /// Whether no person is asked.
+            is_automatic: bool = flag "isAutomatic",
+            /// Proves that the server has made the request.
+            signature: Text<'a> = text "signature",
+        }
+    }
+    /// `tool-approval-response`: a tool call was allowed or not.
+    ToolApprovalResponse = "tool-approval-response" {
+        required {
+            /// Which request.
+            approval_id: Text<'a> = text "approvalId",
+            /// Whether the call may be made.
+            approved: bool = flag "approved",
+        }
+        optional {
+            /// Why, in words.
+            reason: Text<'a> = text "reason",
+            /// Whether the model's provider executes the tool.
+            provider_executed: bool = flag "providerExecuted",
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+        }
+    }
+    /// `source-url`: a web page that the answer draws on.
+    SourceUrl = "source-url" {
+        required {
+            /// Names the source.
+            source_id: Text<'a> = text "sourceId",
+            /// Where it is.
+            url: Text<'a> = text "url",
+        }
+        optional {
+            /// Its title.
+            title: Text<'a> = text "title",
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+        }
+    }
+    /// `source-document`: a document that the answer draws on.
+    SourceDocument = "source-document" {
+        required {
+            /// Names the source.
+            source_id: Text<'a> = text "sourceId",
+            /// Its media type.
+            media_type: Text<'a> = text "mediaType",
+            /// Its title.
+            title: Text<'a> = text "title",
+        }
+        optional {
+            /// The name of its file.
+            filename: Text<'a> = text "filename",
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+        }
+    }
+    /// `file`: a file that the model has made.
+    File = "file" {
+        required {
+            /// Where it is; often a `data:` URL.
+            url: Text<'a> = text "url",
+            /// Its media type.
+            media_type: Text<'a> = text "mediaType",
+        }
+        optional {
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+        }
+    }
+    /// `reasoning-file`: a file that the model has made while reasoning.
+    ReasoningFile = "reasoning-file" {
+        required {
+            /// Where it is; often a `data:` URL.
+            url: Text<'a> = text "url",
+            /// Its media type.
+            media_type: Text<'a> = text "mediaType",
+        }
+        optional {
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+        }
+    }
+    /// `custom`: something that only one provider has.
+    Custom = "custom" {
+        required {
+            /// What it is: the provider and its word for it, with a dot between.
+            kind: Text<'a> = text "kind",
+        }
+        optional {
+            /// What the model's provider adds: an object of objects.
+            provider_metadata: RawJson<'a> = metadata "providerMetadata",
+        }
+    }
+    /// `steering-message`: a user's message that was added while the run went on.
+    SteeringMessage = "steering-message" {
+        required {
+            /// The message's id.
+            id: Text<'a> = text "id",
+            /// Its parts: an array of the AI SDK's text and file parts.
+            parts: RawJson<'a> = steering_parts "parts",
+        }
+        optional {}
+    }
+}
+
+/// The JSON of [`Chunk::encode`]; only `serde_json`'s serializers to text can write it.
+impl Serialize for Chunk<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        RawJson::from_valid(self.encode()).serialize(serializer)
+    }
+}
+
+/// `data-*`: data of the application's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Data<'a> {
+    /// The type without its `data-`.
+    pub name: Text<'a>,
+    /// Which part to replace; without one, each chunk makes a part of its own.
+    pub id: Option<Text<'a>>,
+    /// The data.
+    pub data: Option<RawJson<'a>>,
+    /// Whether the data stays out of the message.
+    pub transient: Option<bool>,
+    /// The members that the AI SDK does not know but keeps, in their order. If a name comes twice, the last one counts.
+    pub other: Vec<(Text<'a>, RawJson<'a>)>,
+}
+
+impl<'a> Data<'a> {
+    const PREFIX: &'static str = "data-";
+
+    /// The chunk with a name and nothing else. `Data::new("weather")` has the type `data-weather`.
+    pub fn new(name: impl Into<Text<'a>>) -> Self {
+        Self {
+            name: name.into(),
+            id: None,
+            data: None,
+            transient: None,
+            other: Vec::new(),
+        }
+    }
+
+    /// Which part to replace; without one, each chunk makes a part of its own.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<Text<'a>>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn data(mut self, data: impl Into<RawJson<'a>>) -> Self {
+        self.data = Some(data.into());
+        self
+    }
+
+    /// Whether the data stays out of the message.
+    #[must_use]
+    pub fn transient(mut self, transient: bool) -> Self {
+        self.transient = Some(transient);
+        self
+    }
+
+    /// The type on the wire: `data-` and the name.
+    pub fn kind(&self) -> Text<'static> {
+        match self.name.as_str() {
+            Some(name) => format!("{}{name}", Self::PREFIX).into(),
+            None => {
+                let mut units: Vec<u16> = Self::PREFIX.encode_utf16().collect();
+                units.extend(self.name.to_code_units());
+                Text::from_code_units(&units)
+            }
+        }
+    }
+
+    /// The same chunk, borrowing nothing.
+    pub fn into_owned(self) -> Data<'static> {
+        Data {
+            name: self.name.into_owned(),
+            id: self.id.map(Text::into_owned),
+            data: self.data.map(RawJson::into_owned),
+            transient: self.transient,
+            other: self
+                .other
+                .into_iter()
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                .collect(),
+        }
+    }
+
+    fn name_in(kind: &Text<'a>) -> Option<Text<'a>> {
+        kind.strip_prefix(Self::PREFIX)
+    }
+
+    fn read(name: Text<'a>, fields: Fields<'a>) -> Result<Self, ChunkError> {
+        let unfit = |member, expected| ChunkError::Unfit {
+            chunk: "data-*",
+            member,
+            expected,
+        };
+        let mut chunk = Self::new(name);
+        if let Some(id) = fields.last("id") {
+            chunk.id = Some(member::text(id).map_err(|expected| unfit("id", expected))?);
+        }
+        if let Some(transient) = fields.last("transient") {
+            chunk.transient =
+                Some(member::flag(transient).map_err(|expected| unfit("transient", expected))?);
+        }
+        chunk.data = fields.last("data").map(RawJson::from_valid);
+        let known =
+            |name: &Text<'_>| matches!(name.as_str(), Some("type" | "id" | "data" | "transient"));
+        chunk.other = fields
+            .into_iter()
+            .filter(|(name, _)| !known(name))
+            .map(|(name, value)| (name, RawJson::from_valid(value)))
+            .collect();
+        Ok(chunk)
+    }
+
+    fn write(&self, out: &mut String) {
+        out.push_str("{\"type\":");
+        self.kind().write_json(out);
+        if let Some(id) = &self.id {
+            out.push_str(",\"id\":");
+            id.write_json(out);
+        }
+        if let Some(data) = &self.data {
+            out.push_str(",\"data\":");
+            data.write_json(out);
+        }
+        if let Some(transient) = &self.transient {
+            out.push_str(",\"transient\":");
+            transient.write_json(out);
+        }
+        for (name, value) in &self.other {
+            out.push(',');
+            name.write_json(out);
+            out.push(':');
+            value.write_json(out);
+        }
+        out.push('}');
+    }
+}
+
+impl<'a> From<Data<'a>> for Chunk<'a> {
+    fn from(chunk: Data<'a>) -> Self {
+        Self::Data(chunk)
+    }
+}
+
+/// A chunk of a type that is not known here, kept whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unknown<'a> {
+    /// Its type.
+    pub kind: Text<'a>,
+    /// The whole chunk.
+    pub raw: RawJson<'a>,
+}
+
+impl Unknown<'_> {
+    /// The same chunk, borrowing nothing.
+    pub fn into_owned(self) -> Unknown<'static> {
+        Unknown {
+            kind: self.kind.into_owned(),
+            raw: self.raw.into_owned(),
+        }
+    }
+}
+
+/// A word of a closed list of the AI SDK's.
+macro_rules! words {
+    ($( #[$doc:meta] )* $name:ident { $( #[$word_doc:meta] $word:ident = $text:literal, )* }) => {
+        $( #[$doc] )*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name {
+            $( #[$word_doc] $word, )*
+        }
+
+        impl $name {
+            /// The word on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $( Self::$word => $text, )*
+                }
+            }
+
+            pub(crate) fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $( $text => Some(Self::$word), )*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// Why a model stopped.
+    FinishReason {
+        /// It had said everything.
+        Stop = "stop",
+        /// It had used up the tokens it was given.
+        Length = "length",
+        /// A filter of the provider has stopped it.
+        ContentFilter = "content-filter",
+        /// It waits for the results of tools.
+        ToolCalls = "tool-calls",
+        /// Something went wrong.
+        Error = "error",
+        /// It was interrupted.
+        Interrupted = "interrupted",
+        /// Something else.
+        Other = "other",
+    }
+}
+
+words! {
+    /// What the deltas of a tool's input are.
+    InputEncoding {
+        /// The text of a JSON value.
+        Json = "json",
+        /// The text itself.
+        Text = "text",
+    }
+}

@@ -1,0 +1,123 @@
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
+use serde_json::value::RawValue;
+
+use super::{ChunkError, json};
+
+/// One JSON value, kept as the text in which it came: an input, an output, data or metadata.
+///
+/// The text is valid JSON, but it is read only when asked for ([`deserialize`](Self::deserialize)). Two of them are equal if their texts
+/// are: `{"a":1}` and `{ "a": 1 }` are not. Compare what [`deserialize`](Self::deserialize) gives where the value is meant.
+///
+/// ```
+/// use twentyfirst_protocol::ui::RawJson;
+///
+/// let raw = RawJson::parse(r#"{"city":"Bern"}"#)?;
+/// assert_eq!(raw.get(), r#"{"city":"Bern"}"#);
+/// let value: serde_json::Value = raw.deserialize()?;
+/// assert_eq!(value["city"], "Bern");
+/// assert_eq!(RawJson::from(value), raw);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawJson<'a>(Cow<'a, str>);
+
+impl<'a> RawJson<'a> {
+    /// Takes a text that is one JSON value.
+    ///
+    /// # Errors
+    /// If it is not JSON, or has a key that chunks may not have ([`ChunkError::ForbiddenKey`]).
+    pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<Self, ChunkError> {
+        let text = text.into();
+        json::validate(&text)?;
+        Ok(Self(text))
+    }
+
+    /// The text.
+    pub fn get(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads the value.
+    ///
+    /// # Errors
+    /// If it is not of this type. `serde_json` also refuses nesting deeper than 128, numbers beyond a double, and lone
+    /// surrogates in strings, all of which JSON allows.
+    pub fn deserialize<'de, T: Deserialize<'de>>(&'de self) -> serde_json::Result<T> {
+        serde_json::from_str(&self.0)
+    }
+
+    /// Whether the value is `null`.
+    pub fn is_null(&self) -> bool {
+        self.0.trim_ascii() == "null"
+    }
+
+    /// The same value, borrowing nothing.
+    pub fn into_owned(self) -> RawJson<'static> {
+        RawJson(Cow::Owned(self.0.into_owned()))
+    }
+
+    /// Takes a text that is known to be one JSON value.
+    pub(crate) fn from_valid(text: impl Into<Cow<'a, str>>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl RawJson<'static> {
+    /// Writes a value as JSON.
+    ///
+    /// # Errors
+    /// If `serde_json` cannot write it: a map whose keys are not strings, or a failing `Serialize`.
+    pub fn from_value<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Self> {
+        serde_json::to_string(value).map(Self::from_valid)
+    }
+}
+
+impl From<serde_json::Value> for RawJson<'_> {
+    fn from(value: serde_json::Value) -> Self {
+        Self::from_valid(value.to_string())
+    }
+}
+
+impl From<&serde_json::Value> for RawJson<'_> {
+    fn from(value: &serde_json::Value) -> Self {
+        Self::from_valid(value.to_string())
+    }
+}
+
+impl<'a> From<&'a RawValue> for RawJson<'a> {
+    fn from(value: &'a RawValue) -> Self {
+        Self::from_valid(value.get())
+    }
+}
+
+/// The text itself.
+impl fmt::Debug for RawJson<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// The text itself.
+impl fmt::Display for RawJson<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// As the text itself where `serde_json` writes text; other serializers cannot write raw JSON.
+impl Serialize for RawJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(S::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+/// From `serde_json` reading text; not from within an internally tagged or untagged enum, which reads its members twice.
+impl<'de> Deserialize<'de> for RawJson<'static> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self::from_valid(String::from(Box::<str>::from(raw))))
+    }
+}
