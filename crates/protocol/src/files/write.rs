@@ -1,0 +1,70 @@
+use std::collections::BTreeMap;
+
+use http::response::Parts;
+use serde::{Deserialize, Serialize};
+
+use super::{WrittenFile, check_path};
+use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
+use crate::operation::decode_with;
+use crate::{Endpoint, Operation, Route, SandboxId};
+
+/// Writes text files, with the directories that they need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct WriteFiles {
+    /// The sandbox.
+    pub sandbox_id: SandboxId,
+    /// Path to text; at least one.
+    pub files: BTreeMap<String, String>,
+}
+
+impl WriteFiles {
+    /// These files into this sandbox: pairs of path and text.
+    pub fn new<P: Into<String>, T: Into<String>>(
+        sandbox_id: impl Into<SandboxId>,
+        files: impl IntoIterator<Item = (P, T)>,
+    ) -> Self {
+        Self {
+            sandbox_id: sandbox_id.into(),
+            files: files
+                .into_iter()
+                .map(|(path, text)| (path.into(), text.into()))
+                .collect(),
+        }
+    }
+}
+
+impl Endpoint for WriteFiles {
+    const ROUTE: Route = Route::post("/v1/sandboxes/{sandboxId}/files");
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        if self.files.is_empty() {
+            return Err(InvalidRequest::new("files", Problem::Empty));
+        }
+        self.files
+            .keys()
+            .try_for_each(|path| check_path("files", path))
+    }
+}
+
+impl Operation for WriteFiles {
+    type Output = Vec<WrittenFile>;
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<Vec<WrittenFile>, ResponseError> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Answer {
+            Many { files: Vec<WrittenFile> },
+            One(WrittenFile),
+        }
+
+        decode_with(self, head, body, |body| {
+            match serde_json::from_slice(body) {
+                Ok(Answer::Many { files }) => Ok(files),
+                Ok(Answer::One(file)) => Ok(vec![file]),
+                Err(error) => Err(NotUnderstood::new(head, error, body)),
+            }
+        })
+    }
+}
