@@ -1,0 +1,86 @@
+//! HTTP over the network.
+
+mod builder;
+mod connector;
+mod failure;
+
+use std::fmt;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use hyper_util::client::legacy::Client;
+use tower_service::Service;
+
+pub use self::builder::HttpTransportBuilder;
+use self::connector::Connector;
+use crate::body::Body;
+use crate::error::Error;
+use crate::transport::ResponseFuture;
+
+/// HTTP/1.1 and HTTP/2 over TCP and TLS: what a client uses unless it is given something else.
+///
+/// Requests need an absolute URI, `https` or `http`. Over TLS the version is agreed by ALPN, and certificates are
+/// checked with the operating system's roots; these are read at the first connection that needs them, so that a
+/// machine without any can still speak plain HTTP. Connections are kept and used again. Cloning is cheap and shares
+/// them; dropping the last clone closes the idle ones.
+///
+/// Redirects are never followed: a 3xx is an answer like any other. There are no cookies, and bodies arrive as they
+/// were sent, without decompression.
+///
+/// A request goes out once. The only exception has sent nothing: when an idle connection turns out to be closed
+/// before the first byte is written, another one is taken.
+///
+/// # Errors
+/// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect, and where hyper hands the request back
+/// untouched. From the moment it is given to a connection that took it, it is `true`.
+///
+/// # Panics
+/// Connections are made with tokio, so a request must be sent within a tokio runtime.
+#[derive(Clone)]
+pub struct HttpTransport {
+    client: Client<Connector, Body>,
+}
+
+impl HttpTransport {
+    /// A transport with the defaults of [`HttpTransportBuilder`]. Opens and reads nothing yet.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts with the defaults, to change some of them.
+    pub fn builder() -> HttpTransportBuilder {
+        HttpTransportBuilder::new()
+    }
+}
+
+impl Service<Request<Body>> for HttpTransport {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        let exchange = self.client.request(request);
+        ResponseFuture::new(async move {
+            match exchange.await {
+                Ok(response) => Ok(response.map(Body::wrap)),
+                Err(error) => Err(failure::classify(error)),
+            }
+        })
+    }
+}
+
+impl Default for HttpTransport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport").finish_non_exhaustive()
+    }
+}
