@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value};
 
 use crate::open::open_enum;
-use crate::secret::redact;
+use crate::secret::{CUT, redact};
 
 /// A request that was not made, because the relay would refuse it, misread it or quietly ignore part of it.
 ///
@@ -406,7 +406,7 @@ fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let end = text.floor_char_boundary(limit);
-    Cow::Owned(format!("{}…", &text[..end]))
+    Cow::Owned(format!("{}{CUT}", &text[..end]))
 }
 
 fn text_of(members: &mut Map<String, Value>, name: &str) -> Option<String> {

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,9 @@ impl From<&str> for Secret {
 
 const MASK: &str = "***";
 
+/// Stands behind text that was cut off.
+pub(crate) const CUT: char = '…';
+
 /// Shorter values are left alone: masking every `1` of a message because of `DEBUG=1` protects nothing.
 const SHORTEST: usize = 3;
 
@@ -70,10 +74,15 @@ pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
             masked = masked.replace(form.as_str(), MASK);
         }
     }
+    let mark = masked.strip_suffix(CUT).map(str::len);
+    masked.truncate(mark.unwrap_or(masked.len()));
     let cut = forms.iter().filter_map(|form| cut_off(&masked, form)).min();
     if let Some(cut) = cut {
         masked.truncate(cut);
         masked.push_str(MASK);
+    }
+    if mark.is_some() {
+        masked.push(CUT);
     }
     masked
 }
@@ -85,6 +94,24 @@ fn cut_off(text: &str, secret: &str) -> Option<usize> {
     (from..text.len().saturating_sub(TELLING - 1))
         .filter(|start| text.is_char_boundary(*start))
         .find(|start| secret.starts_with(&text[*start..]))
+}
+
+/// User and password in a URL: RFC 3986, section 3.2.1. `git@host:path` is no URL and holds no secret.
+pub(crate) fn user_info(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    authority
+        .rsplit_once('@')
+        .map(|(user_info, _)| user_info)
+        .filter(|user_info| !user_info.is_empty())
+}
+
+/// `url` as it may be shown.
+pub(crate) fn mask_user_info(url: &str) -> Cow<'_, str> {
+    match user_info(url) {
+        Some(user_info) => Cow::Owned(url.replacen(user_info, MASK, 1)),
+        None => Cow::Borrowed(url),
+    }
 }
 
 #[cfg(test)]
@@ -106,6 +133,10 @@ mod tests {
         assert_eq!(
             redact("token: 21st_sk_ab", &["21st_sk_abcdef"]),
             "token: ***"
+        );
+        assert_eq!(
+            redact("token: 21st_sk_ab…", &["21st_sk_abcdef"]),
+            "token: ***…"
         );
         assert_eq!(redact("the end", &["endless_secret"]), "the end");
     }

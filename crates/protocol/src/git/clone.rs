@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::operation::decode_json;
+use crate::secret::{mask_user_info, user_info};
 use crate::{Endpoint, Operation, Route, SandboxId, Secret};
 
 /// Clones a git repository into a sandbox.
@@ -115,26 +116,15 @@ impl Operation for CloneRepository {
 
 impl fmt::Debug for CloneRepository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = user_info(&self.url).map(|user_info| self.url.replacen(user_info, "***", 1));
         f.debug_struct("CloneRepository")
             .field("sandbox_id", &self.sandbox_id)
-            .field("url", url.as_ref().unwrap_or(&self.url))
+            .field("url", &mask_user_info(&self.url))
             .field("path", &self.path)
             .field("token", &self.token)
             .field("depth", &self.depth)
             .field("branch", &self.branch)
             .finish()
     }
-}
-
-/// User and password in a URL: RFC 3986, section 3.2.1. `git@host:path` is no URL and holds no secret.
-fn user_info(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    authority
-        .rsplit_once('@')
-        .map(|(user_info, _)| user_info)
-        .filter(|user_info| !user_info.is_empty())
 }
 
 /// A repository in a sandbox.

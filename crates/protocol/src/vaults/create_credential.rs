@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use super::{CredentialAnswer, check_metadata};
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::open::open_enum;
 use crate::operation::decode_json;
+use crate::secret::mask_user_info;
 use crate::{CredentialId, Endpoint, Operation, Route, Secret, Timestamp, VaultId};
 
 /// Puts a credential for an MCP server into a vault. A vault holds at most 20 active ones, one for each server.
@@ -24,7 +26,7 @@ use crate::{CredentialId, Endpoint, Operation, Route, Secret, Timestamp, VaultId
 /// # let _ = create;
 /// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct CreateCredential {
@@ -120,6 +122,19 @@ impl Endpoint for CreateCredential {
 
     fn secrets(&self) -> Vec<&str> {
         self.auth.secrets()
+    }
+}
+
+impl fmt::Debug for CreateCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateCredential")
+            .field("vault_id", &self.vault_id)
+            .field("name", &self.name)
+            .field("server_url", &mask_user_info(&self.server_url))
+            .field("auth", &self.auth)
+            .field("inject", &self.inject)
+            .field("metadata", &self.metadata)
+            .finish()
     }
 }
 

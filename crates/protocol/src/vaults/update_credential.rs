@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
@@ -7,12 +8,13 @@ use super::create_credential::check;
 use super::{Credential, CredentialAnswer, CredentialAuth, Inject};
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::decode_json;
+use crate::secret::mask_user_info;
 use crate::{CredentialId, Endpoint, Operation, Route, VaultId};
 
 /// Replaces a credential.
 ///
 /// The relay takes it whole: a name or metadata left out are cleared. The server's URL has to be sent and cannot change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct UpdateCredential {
@@ -88,6 +90,20 @@ impl Endpoint for UpdateCredential {
 
     fn secrets(&self) -> Vec<&str> {
         self.auth.secrets()
+    }
+}
+
+impl fmt::Debug for UpdateCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpdateCredential")
+            .field("vault_id", &self.vault_id)
+            .field("credential_id", &self.credential_id)
+            .field("name", &self.name)
+            .field("server_url", &mask_user_info(&self.server_url))
+            .field("auth", &self.auth)
+            .field("inject", &self.inject)
+            .field("metadata", &self.metadata)
+            .finish()
     }
 }
 

@@ -1,0 +1,295 @@
+//! Answers that say no, in every shape, and answers that make no sense.
+
+use std::time::{Duration, SystemTime};
+
+use http::StatusCode;
+use http::response::Parts;
+use twentyfirst_protocol::git::CloneRepository;
+use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec, GetSandbox};
+use twentyfirst_protocol::threads::{GetThread, StoredMessage, ThreadStatus};
+use twentyfirst_protocol::tokens::CreateToken;
+use twentyfirst_protocol::vaults::{CreateCredential, CredentialAuth};
+use twentyfirst_protocol::{
+    ApiError, ErrorCode, Operation, ResponseError, RetryAfter, SandboxId, ThreadId, VaultId,
+};
+
+fn head(status: u16) -> Parts {
+    http::Response::builder()
+        .status(status)
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0
+}
+
+fn api(status: u16, body: &[u8]) -> ApiError {
+    ApiError::new(&head(status), body)
+}
+
+fn sandbox() -> SandboxId {
+    SandboxId::new("sb_1").unwrap()
+}
+
+#[test]
+fn all_four_shapes_are_read() {
+    let nested = api(
+        402,
+        br#"{"error":{"code":"budget_exceeded","message":"Too much","status":402,"spentUsd":0.5,"limitUsd":0.1}}"#,
+    );
+    assert_eq!(nested.code(), Some(&ErrorCode::BudgetExceeded));
+    assert_eq!(nested.message(), "Too much");
+    assert_eq!(nested.extra()["spentUsd"], 0.5);
+    assert_eq!(nested.extra().len(), 2);
+
+    let text = api(401, br#"{"error":"Invalid API key"}"#);
+    assert_eq!((text.code(), text.message()), (None, "Invalid API key"));
+
+    let flat = api(
+        404,
+        br#"{"error":"not_found","message":"Vault not found","status":404}"#,
+    );
+    assert_eq!(
+        (flat.code(), flat.message()),
+        (Some(&ErrorCode::NotFound), "Vault not found")
+    );
+    assert!(flat.extra().is_empty());
+
+    let html = api(502, b"<!DOCTYPE html><title>Bad gateway</title>");
+    assert_eq!((html.code(), html.message()), (None, "Bad Gateway"));
+    assert_eq!(html.body(), "<!DOCTYPE html><title>Bad gateway</title>");
+    assert_eq!(html.to_string(), "the relay answered 502: Bad Gateway");
+}
+
+#[test]
+fn whatever_else_comes_has_its_status() {
+    for body in [
+        &b""[..],
+        b"null",
+        b"[]",
+        b"{}",
+        b"17",
+        b"{\"error\":",
+        b"{\"error\":{}}",
+        b"{\"error\":{\"code\":7,\"message\":[]}}",
+        b"{\"error\":null,\"message\":null}",
+        b"\xff\xfe\x00",
+    ] {
+        let error = api(503, body);
+        assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!error.to_string().is_empty());
+    }
+    assert_eq!(
+        api(599, b"").to_string(),
+        "the relay answered 599: no message"
+    );
+    assert_eq!(
+        api(500, b"upstream timed out\n").message(),
+        "upstream timed out"
+    );
+
+    let odd = api(400, br#"{"error":{"code":7,"message":[],"hint":"x"}}"#);
+    assert_eq!(
+        odd.extra()["code"],
+        7,
+        "what cannot be a code is kept all the same"
+    );
+    let unknown = api(
+        418,
+        br#"{"error":{"code":"teapot","message":"short and stout"}}"#,
+    );
+    assert_eq!(unknown.code().unwrap().as_str(), "teapot");
+}
+
+#[test]
+fn a_long_body_is_not_kept() {
+    let garbage = vec![b'x'; 10 * 1024 * 1024];
+    let error = api(500, &garbage);
+    assert!(error.body().len() <= 4 * 1024 + '…'.len_utf8());
+    assert!(error.to_string().len() < 400, "{error}");
+
+    let sql = format!(
+        r#"{{"error":{{"code":"internal_error","message":"Failed query: {}"}}}}"#,
+        "é".repeat(5000)
+    );
+    let error = api(500, sql.as_bytes());
+    assert!(
+        error.message().ends_with('é'),
+        "the message itself is whole"
+    );
+    assert!(error.to_string().len() < 400, "{error}");
+}
+
+#[test]
+fn the_relay_can_ask_to_wait() {
+    let mut head = head(429);
+    let delay = |head: &Parts, body: &[u8]| ApiError::new(head, body).retry_after();
+    assert_eq!(delay(&head, b"{}"), None);
+    let body = br#"{"error":{"code":"rate_limit_exceeded","message":"slow","retryAfter":1.5}}"#;
+    assert_eq!(
+        delay(&head, body),
+        Some(RetryAfter::Delay(Duration::from_millis(1500)))
+    );
+    assert_eq!(delay(&head, br#"{"error":"x","retryAfter":-1}"#), None);
+    assert_eq!(delay(&head, br#"{"error":"x","retryAfter":1e300}"#), None);
+
+    head.headers.insert("retry-after", "7".parse().unwrap());
+    assert_eq!(
+        delay(&head, body),
+        Some(RetryAfter::Delay(Duration::from_secs(7))),
+        "the header comes first"
+    );
+    head.headers.insert(
+        "retry-after",
+        "Thu, 01 Jan 1970 00:01:40 GMT".parse().unwrap(),
+    );
+    let at = delay(&head, b"").unwrap();
+    assert_eq!(at.delay(SystemTime::UNIX_EPOCH), Duration::from_secs(100));
+    assert_eq!(at.delay(SystemTime::now()), Duration::ZERO);
+    head.headers.insert("retry-after", "soon".parse().unwrap());
+    assert_eq!(delay(&head, b""), None);
+}
+
+#[test]
+fn success_that_is_not_understood_has_its_status_and_its_beginning() {
+    let get = GetSandbox::new(sandbox());
+    for body in [
+        "",
+        "null",
+        "{",
+        "<html>",
+        r#"{"id":"","status":"active"}"#,
+        r#"{"id":7,"status":"active"}"#,
+        "[]",
+    ] {
+        let Err(ResponseError::NotUnderstood(error)) = get.decode(&head(200), body.as_bytes())
+        else {
+            panic!("{body} was read as a sandbox")
+        };
+        assert_eq!(error.status(), StatusCode::OK);
+        assert_eq!(error.body(), body);
+    }
+    let error = get
+        .decode(&head(200), br#"{"status":"active"}"#)
+        .unwrap_err();
+    let text =
+        "the relay answered 200, which is not understood: missing field `id` at line 1 column 19";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn unknown_members_and_states_are_no_reason_to_fail() {
+    let body = br#"{"id":"sb_1","status":"hibernating","colour":"blue","threads":[{"id":"th_1","status":"dreaming","x":{}}]}"#;
+    let sandbox = GetSandbox::new(sandbox()).decode(&head(200), body).unwrap();
+    assert_eq!(sandbox.status.as_str(), "hibernating");
+    assert_eq!(sandbox.threads[0].status, ThreadStatus::from("dreaming"));
+}
+
+#[test]
+fn one_strange_message_does_not_hide_a_thread() {
+    let body = r#"{"id":"th_1","status":"completed","messages":[
+        {"role":"user","content":"an old one"},
+        {"id":"m1","role":"assistant","parts":[{"type":"text","text":"a new one"}]},
+        17
+    ],"usage":{"inputTokens":1.2e2,"totalCostUsd":1}}"#;
+    let operation = GetThread::new(sandbox(), ThreadId::new("th_1").unwrap());
+    let thread = operation.decode(&head(200), body.as_bytes()).unwrap();
+    assert_eq!(thread.usage.input_tokens, Some(120));
+    assert_eq!(thread.messages.as_ref().unwrap().len(), 3);
+    assert!(
+        matches!(&thread.messages.as_ref().unwrap()[0], StoredMessage::Other(raw) if raw.get().contains("an old one"))
+    );
+    let texts: Vec<_> = thread.ui_messages().map(|message| message.text()).collect();
+    assert_eq!(texts, ["a new one"]);
+}
+
+/// Everything that an error shows.
+fn shown(error: &ResponseError) -> String {
+    let mut text = format!("{error}\n{error:?}\n{error:#?}");
+    if let ResponseError::Api(error) = error {
+        text += &format!(
+            "\n{}\n{}\n{:?}",
+            error.message(),
+            error.body(),
+            error.extra()
+        );
+    }
+    if let ResponseError::NotUnderstood(error) = error {
+        text += &format!("\n{}\n{}", error.problem(), error.body());
+    }
+    text
+}
+
+#[test]
+fn no_error_repeats_a_secret() {
+    const SECRET: &str = "s3cr\"et/värde";
+    let escaped = serde_json::to_string(SECRET).unwrap();
+    let escaped = &escaped[1..escaped.len() - 1];
+    let url = "s3cr%22et%2Fv%C3%A4rde";
+    let bodies = [
+        format!(
+            r#"{{"error":{{"code":"git_clone_failed","message":"no {escaped} {url}","{escaped}":["{escaped}"]}}}}"#
+        ),
+        format!(r#"{{"error":"{escaped}"}}"#),
+        format!("<pre>{SECRET}</pre>"),
+        format!("{}{SECRET}", "x".repeat(4 * 1024 - 8)),
+        format!(r#""{escaped}""#),
+    ];
+    let exec = Exec::new(sandbox(), "true").env("TOKEN", SECRET);
+    let create = CreateSandbox::new("my-agent").env("TOKEN", SECRET);
+    let clone = CloneRepository::new(sandbox(), "https://x/y.git").token(SECRET);
+    let credential = CreateCredential::new(
+        VaultId::new("v").unwrap(),
+        "https://x",
+        CredentialAuth::bearer(SECRET),
+    );
+    for body in &bodies {
+        for status in [200, 500] {
+            let (head, body) = (head(status), body.as_bytes());
+            let errors = [
+                exec.decode(&head, body).unwrap_err(),
+                create.decode(&head, body).unwrap_err(),
+                clone.decode(&head, body).unwrap_err(),
+                credential.decode(&head, body).unwrap_err(),
+            ];
+            for error in &errors {
+                let shown = shown(error);
+                for form in ["s3cr", url, "rde"] {
+                    assert!(!shown.contains(form), "{form} in {shown}");
+                }
+            }
+        }
+    }
+    let all = format!("{exec:?} {create:?} {clone:?} {credential:?}");
+    assert!(!all.contains("s3cr"), "{all}");
+}
+
+#[test]
+fn a_password_in_a_repository_url_is_a_secret() {
+    let clone = CloneRepository::new(sandbox(), "https://me:hunter2@git.example.com/x.git");
+    assert!(!format!("{clone:?}").contains("hunter2"));
+    assert!(format!("{clone:?}").contains("https://***@git.example.com/x.git"));
+    let body = br#"{"error":{"code":"git_clone_failed","message":"unable to access 'https://me:hunter2@git.example.com/x.git'"}}"#;
+    let error = clone.decode(&head(400), body).unwrap_err();
+    assert!(!shown(&error).contains("hunter2"), "{error}");
+    let vault = VaultId::new("v").unwrap();
+    let credential =
+        CreateCredential::new(vault, "https://me:hunter2@x", CredentialAuth::bearer("t"));
+    assert!(!format!("{credential:?}").contains("hunter2"));
+    let plain = CloneRepository::new(sandbox(), "git@github.com:org/repo.git");
+    assert!(format!("{plain:?}").contains("git@github.com:org/repo.git"));
+}
+
+#[test]
+fn a_token_that_is_not_understood_is_not_shown() {
+    for body in [
+        r#"{"token":"an_t_abc"}"#,
+        r#"{"token":"an_t_abc","#,
+        r#"{"token":["an_t_abc"],"expiresAt":""}"#,
+    ] {
+        let error = CreateToken::new()
+            .decode(&head(201), body.as_bytes())
+            .unwrap_err();
+        assert!(!shown(&error).contains("an_t_abc"), "{error:?}");
+        assert_eq!(error.status(), StatusCode::CREATED);
+    }
+}
