@@ -1,0 +1,129 @@
+use std::env::{self, VarError};
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use twentyfirst_protocol::{ApiKey, BaseUrl, InvalidRequest, Problem};
+use twentyfirst_transport::{Body, HttpTransport, Runtime, SharedTransport, TokioRuntime, Transport};
+
+use crate::client::{AgentClient, Shared};
+use crate::error::Error;
+
+/// Settings for an [`AgentClient`].
+///
+/// ```
+/// use twentyfirst_client::AgentClient;
+///
+/// let client = AgentClient::builder()
+///     .api_key("21st_sk_…".replace('…', "x"))
+///     .base_url("http://127.0.0.1:8080")
+///     .build()?;
+/// # let _ = client;
+/// # Ok::<(), twentyfirst_client::Error>(())
+/// ```
+#[must_use = "a builder does nothing until it is built"]
+pub struct AgentClientBuilder {
+    key: Result<String, InvalidRequest>,
+    base_url: Option<String>,
+    transport: Option<SharedTransport>,
+    runtime: Arc<dyn Runtime>,
+    user_agent: Option<String>,
+    answer_limit: usize,
+}
+
+impl AgentClientBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            key: Err(InvalidRequest::new("apiKey", Problem::Empty)),
+            base_url: None,
+            transport: None,
+            runtime: Arc::new(TokioRuntime),
+            user_agent: None,
+            answer_limit: Body::DEFAULT_LIMIT,
+        }
+    }
+
+    /// The key, `21st_sk_…` or `an_sk_…`. There is no default.
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Ok(key.into());
+        self
+    }
+
+    /// Where the relay is; `https://relay.an.dev` unless set. A slash at its end is dropped.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// Takes the key from `API_KEY_21ST`, and the relay's URL from `RELAY_BASE_URL` where that is set.
+    pub fn env(mut self) -> Self {
+        self.key = match env::var("API_KEY_21ST") {
+            Ok(key) => Ok(key),
+            Err(VarError::NotPresent) => Err(InvalidRequest::new("API_KEY_21ST", Problem::Empty)),
+            Err(VarError::NotUnicode(_)) => {
+                Err(InvalidRequest::new("API_KEY_21ST", Problem::MustBe("visible ASCII characters only")))
+            }
+        };
+        if let Some(url) = env::var_os("RELAY_BASE_URL") {
+            self.base_url = Some(url.to_string_lossy().into_owned());
+        }
+        self
+    }
+
+    /// What carries requests; an [`HttpTransport`] unless set.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(SharedTransport::new(transport));
+        self
+    }
+
+    /// Where waits are timed; [`TokioRuntime`] unless set. A transport has a runtime of its own.
+    pub fn runtime(mut self, runtime: impl Runtime) -> Self {
+        self.runtime = Arc::new(runtime);
+        self
+    }
+
+    /// What is put before the client's own name in the header `user-agent`: `my-service/1.2`.
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.user_agent = Some(name.into());
+        self
+    }
+
+    /// The longest answer that is held in memory, in bytes; 32 MiB unless set. Streams are not held.
+    pub fn answer_limit(mut self, limit: usize) -> Self {
+        self.answer_limit = limit;
+        self
+    }
+
+    /// Makes the client. Opens and reads nothing yet.
+    ///
+    /// # Errors
+    /// Where the key is missing or cannot be one, the base URL is not an absolute `http` or `https` URL, or the user
+    /// agent cannot stand in a header.
+    pub fn build(self) -> Result<AgentClient, Error> {
+        let user_agent = match &self.user_agent {
+            Some(name) => format!("{name} {USER_AGENT}"),
+            None => USER_AGENT.to_owned(),
+        };
+        Ok(AgentClient::from_shared(Shared {
+            key: ApiKey::new(self.key?)?,
+            base_url: self.base_url.as_deref().map(BaseUrl::new).transpose()?.unwrap_or_default(),
+            transport: self.transport.unwrap_or_else(|| SharedTransport::new(HttpTransport::new())),
+            runtime: self.runtime,
+            user_agent: HeaderValue::from_str(&user_agent)
+                .map_err(|_| InvalidRequest::new("userAgent", Problem::MustBe("visible characters only")))?,
+            answer_limit: self.answer_limit,
+        }))
+    }
+}
+
+const USER_AGENT: &str = concat!("twentyfirst-client/", env!("CARGO_PKG_VERSION"));
+
+impl fmt::Debug for AgentClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentClientBuilder")
+            .field("base_url", &self.base_url)
+            .field("user_agent", &self.user_agent)
+            .field("answer_limit", &self.answer_limit)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,207 @@
+use std::fmt;
+use std::sync::Arc;
+
+use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
+use http::{Request, Response};
+use twentyfirst_protocol::{
+    ApiKey, BaseUrl, Head, InvalidRequest, Operation, StreamingOperation, UploadOperation,
+};
+use twentyfirst_transport::{Body, Runtime, SharedTransport, Transport};
+
+use crate::builder::AgentClientBuilder;
+use crate::error::Error;
+use crate::sandboxes::Sandboxes;
+use crate::threads::Threads;
+use crate::tokens::Tokens;
+use crate::vaults::Vaults;
+
+/// A client of the relay. Cloning it is cheap, and the clones share their connections.
+///
+/// Dropping the future of a call gives the exchange up at once and sends nothing more; what had been sent may still
+/// have its effect on the relay.
+///
+/// ```no_run
+/// use twentyfirst_client::AgentClient;
+///
+/// # async fn example() -> Result<(), twentyfirst_client::Error> {
+/// let client = AgentClient::from_env()?;
+/// let sandbox = client.sandboxes().create("my-agent").await?;
+/// let output = client.sandboxes().exec(&sandbox.id, "ls -la").await?;
+/// println!("{}", output.stdout);
+/// client.sandboxes().delete(&sandbox.id).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct AgentClient {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) key: ApiKey,
+    pub(crate) base_url: BaseUrl,
+    pub(crate) transport: SharedTransport,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) user_agent: HeaderValue,
+    pub(crate) answer_limit: usize,
+}
+
+/// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.
+pub(crate) const ERROR_BODY: usize = 1024 * 1024;
+
+impl AgentClient {
+    /// A client with this key, for the relay of 21st Agents.
+    ///
+    /// # Errors
+    /// Where the key cannot be one: empty, or with a space or a line break in it.
+    pub fn new(key: impl Into<String>) -> Result<Self, Error> {
+        Self::builder().api_key(key).build()
+    }
+
+    /// A client with the key in `API_KEY_21ST`, for the relay in `RELAY_BASE_URL` where that is set.
+    ///
+    /// # Errors
+    /// Where the key is missing or cannot be one, or the URL is not one.
+    pub fn from_env() -> Result<Self, Error> {
+        Self::builder().env().build()
+    }
+
+    /// Starts with the defaults, to change some of them.
+    pub fn builder() -> AgentClientBuilder {
+        AgentClientBuilder::new()
+    }
+
+    pub(crate) fn from_shared(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Sandboxes, their files and their git repositories.
+    pub fn sandboxes(&self) -> Sandboxes {
+        Sandboxes::new(self.clone())
+    }
+
+    /// Threads, and running agents in them.
+    pub fn threads(&self) -> Threads {
+        Threads::new(self.clone())
+    }
+
+    /// Tokens for browsers.
+    pub fn tokens(&self) -> Tokens {
+        Tokens::new(self.clone())
+    }
+
+    /// Vaults and the credentials in them.
+    pub fn vaults(&self) -> Vaults {
+        Vaults::new(self.clone())
+    }
+
+    /// Where the relay is.
+    pub fn base_url(&self) -> &BaseUrl {
+        &self.shared.base_url
+    }
+
+    /// Makes any operation: one of [`protocol`](crate::protocol), or one of your own.
+    ///
+    /// ```no_run
+    /// use twentyfirst_client::AgentClient;
+    /// use twentyfirst_client::protocol::sandboxes::CreateSandbox;
+    ///
+    /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
+    /// let create = CreateSandbox::new("my-agent").env("CI", "true").setup(["npm install"]);
+    /// let sandbox = client.execute(&create).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// All of [`Error`]. An answer that is held in memory is limited to 32 MiB, unless the builder says otherwise.
+    pub async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
+        let request = operation.to_request()?.map(|body| Body::from(body.into_bytes()));
+        let (head, body) = self.exchange(request).await?;
+        operation.decode(&head, &body).map_err(|error| self.error(error))
+    }
+
+    /// Makes an operation whose answer's body is left open, such as reading a large file. For the answers of agents,
+    /// see [`Threads::run`](crate::Threads::run).
+    ///
+    /// # Errors
+    /// All of [`Error`]. What breaks later, while the body is read, is an error of the body.
+    pub async fn open<O: StreamingOperation>(&self, operation: &O) -> Result<(O::Output, Body), Error> {
+        let request = operation.to_request()?.map(|body| Body::from(body.into_bytes()));
+        let (head, body) = self.send(request).await?.into_parts();
+        match operation.decode_head(&head) {
+            Head::Open(output) => Ok((output, body)),
+            Head::Read => {
+                let body = self.read(&head, body).await?;
+                let output = operation.decode(&head, &body).map_err(|error| self.error(error))?;
+                Ok((output, Body::empty()))
+            }
+        }
+    }
+
+    /// Makes an operation whose request's body is not held in memory, such as writing a large file.
+    ///
+    /// # Errors
+    /// All of [`Error`].
+    pub async fn upload<O: UploadOperation>(
+        &self,
+        operation: &O,
+        body: impl Into<Body>,
+    ) -> Result<O::Output, Error> {
+        let mut request = operation.to_request()?.map(|_| body.into());
+        if let Some(length) = operation.length() {
+            request.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
+        let (head, body) = self.exchange(request).await?;
+        operation.decode(&head, &body).map_err(|error| self.error(error))
+    }
+
+    /// Sends any request to the relay: path and query are put behind the base URL, and the key is added. The answer
+    /// comes whatever its status.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let request = self.prepare(request)?;
+        self.shared.transport.send(request).await.map_err(Error::from)
+    }
+
+    async fn exchange(&self, request: Request<Body>) -> Result<(http::response::Parts, bytes::Bytes), Error> {
+        let (head, body) = self.send(request).await?.into_parts();
+        let body = self.read(&head, body).await?;
+        Ok((head, body))
+    }
+
+    async fn read(&self, head: &http::response::Parts, body: Body) -> Result<bytes::Bytes, Error> {
+        if head.status.is_success() {
+            Ok(body.collect_up_to(self.shared.answer_limit).await?)
+        } else {
+            Ok(body.read_beginning(ERROR_BODY).await.bytes)
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Makes a request of an operation one for this relay.
+    pub(crate) fn prepare(&self, mut request: Request<Body>) -> Result<Request<Body>, InvalidRequest> {
+        *request.uri_mut() = self.shared.base_url.join(request.uri())?;
+        let headers = request.headers_mut();
+        headers.entry(USER_AGENT).or_insert_with(|| self.shared.user_agent.clone());
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        self.shared.key.authorize(&mut request);
+        Ok(request)
+    }
+
+    /// The error of an answer, with the key masked, should the relay repeat it.
+    pub(crate) fn error(&self, error: twentyfirst_protocol::ResponseError) -> Error {
+        Error::from(error.redacted(&[self.shared.key.expose()]))
+    }
+}
+
+impl fmt::Debug for AgentClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentClient").field("base_url", &self.shared.base_url).finish_non_exhaustive()
+    }
+}
