@@ -2,6 +2,7 @@
 
 pub mod chunk;
 mod message;
+mod partial_json;
 
 pub use chunk::{error::ChunkError, kinds::Chunk, raw_json::RawJson, text::Text};
 pub use message::{
@@ -9,3 +10,4 @@ pub use message::{
     Role, SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart, TextPart,
     TextState, ToolPart, ToolState, UiMessage,
 };
+pub use partial_json::PartialJson;

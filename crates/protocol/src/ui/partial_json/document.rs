@@ -1,0 +1,107 @@
+use super::closer::Closer;
+use super::grammar::Grammar;
+use crate::ui::RawJson;
+
+/// A JSON document that grows, and at any time the value that it has so far.
+///
+/// The value is what `parsePartialJson` of the AI SDK makes of the same text: a document that breaks off is closed where it breaks off
+/// (inside a string, a number, a word, after a comma or a colon). What cannot be closed has no value, nor has what holds a key
+/// `__proto__`, or `prototype` under `constructor`.
+///
+/// Each piece is looked at once, when it comes. Asking for the value costs a copy of it and no more.
+///
+/// ```
+/// use twentyfirst_protocol::ui::PartialJson;
+///
+/// let mut input = PartialJson::new();
+/// input.push(r#"{"path": "src/li"#);
+/// assert_eq!(input.value().unwrap().get(), r#"{"path": "src/li"}"#);
+/// assert!(!input.is_complete());
+///
+/// input.push(r#"b.rs", "recursive": t"#);
+/// assert_eq!(input.value().unwrap().get(), r#"{"path": "src/lib.rs", "recursive": true}"#);
+///
+/// input.push("rue}");
+/// assert!(input.is_complete());
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct PartialJson {
+    text: String,
+    closer: Closer,
+    /// Has read what the value is made of: the text as far as the closer would keep it.
+    grammar: Grammar,
+}
+
+impl PartialJson {
+    /// A document of which nothing has come.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a piece. It may begin and end anywhere.
+    pub fn push(&mut self, piece: &str) {
+        let start = self.text.len();
+        self.text.push_str(piece);
+        self.closer.read(&self.text, start);
+        self.grammar.read(&self.text, self.closer.kept());
+    }
+
+    /// All that has come.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Takes all that has come.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    /// Whether what has come is a whole JSON document. More digits of a number may still follow.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.whole().is_some()
+    }
+
+    /// The value so far; `None` if there is none.
+    #[must_use]
+    pub fn value(&self) -> Option<RawJson<'static>> {
+        self.whole().or_else(|| self.closed())
+    }
+
+    fn whole(&self) -> Option<RawJson<'static>> {
+        let mut grammar = self.grammar.clone();
+        grammar.read(&self.text, self.text.len());
+        value_of(&self.text, &grammar)
+    }
+
+    fn closed(&self) -> Option<RawJson<'static>> {
+        let kept = self.text.get(..self.closer.kept())?;
+        let mut text = String::with_capacity(kept.len() + self.closer.depth());
+        text.push_str(kept);
+        self.closer.close(&self.text, &mut text);
+        let mut grammar = self.grammar.clone();
+        grammar.read(&text, text.len());
+        value_of(&text, &grammar)
+    }
+}
+
+impl From<&str> for PartialJson {
+    fn from(text: &str) -> Self {
+        let mut document = Self::new();
+        document.push(text);
+        document
+    }
+}
+
+fn value_of(text: &str, grammar: &Grammar) -> Option<RawJson<'static>> {
+    if !grammar.is_complete() {
+        None
+    } else if grammar.has_suspicious_key() {
+        RawJson::parse(text.to_owned()).ok()
+    } else {
+        Some(RawJson::from_valid(text.trim_ascii().to_owned()))
+    }
+}
