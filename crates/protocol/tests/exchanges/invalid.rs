@@ -156,10 +156,7 @@ fn a_thread_without_its_sandbox() {
 
 #[test]
 fn options_that_would_make_the_relay_drop_them_all() {
-    let run = |options| {
-        let in_flow = text(StartRun::new("my-agent", "Hi").options(options).flow(None));
-        in_flow
-    };
+    let run = |options| text(StartRun::new("my-agent", "Hi").options(options).flow(None));
     let options = RunOptions::new;
     assert_eq!(
         run(options().model("")),

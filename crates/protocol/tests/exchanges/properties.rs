@@ -164,7 +164,7 @@ proptest! {
         undone(&GetVault::new(&vault))?;
         undone(&SetDefaultVault::new(&vault))?;
         undone(&DeleteVault::new(&vault).force(force))?;
-        let mut create = CreateVault::new(name.clone());
+        let mut create = CreateVault::new(name);
         create.metadata = Some(metadata.clone());
         undone(&create)?;
         let mut update = UpdateVault::new(&vault, metadata.clone());

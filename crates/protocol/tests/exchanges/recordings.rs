@@ -140,8 +140,8 @@ fn every_recorded_answer_is_a_value_or_an_error_that_loses_nothing() {
                 );
                 let message = body["error"]["message"]
                     .as_str()
-                    .or(body["message"].as_str());
-                if let Some(message) = message.or(body["error"].as_str()) {
+                    .or_else(|| body["message"].as_str());
+                if let Some(message) = message.or_else(|| body["error"].as_str()) {
                     assert_eq!(error.message(), message, "{name}");
                 }
                 for (member, value) in body["error"].as_object().into_iter().flatten() {
