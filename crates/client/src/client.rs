@@ -4,7 +4,7 @@ use std::sync::Arc;
 use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, Head, InvalidRequest, Operation, StreamingOperation, UploadOperation,
+    ApiKey, BaseUrl, Head, InvalidRequest, Operation, ResponseError, StreamingOperation, UploadOperation,
 };
 use twentyfirst_transport::{Body, Runtime, SharedTransport, Transport};
 
@@ -118,7 +118,7 @@ impl AgentClient {
     pub async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
         let request = operation.to_request()?.map(|body| Body::from(body.into_bytes()));
         let (head, body) = self.exchange(request).await?;
-        operation.decode(&head, &body).map_err(|error| self.error(error))
+        operation.decode(&head, &body).map_err(|error| self.redacted(error).into())
     }
 
     /// Makes an operation whose answer's body is left open, such as reading a large file. For the answers of agents,
@@ -133,7 +133,7 @@ impl AgentClient {
             Head::Open(output) => Ok((output, body)),
             Head::Read => {
                 let body = self.read(&head, body).await?;
-                let output = operation.decode(&head, &body).map_err(|error| self.error(error))?;
+                let output = operation.decode(&head, &body).map_err(|error| self.redacted(error))?;
                 Ok((output, Body::empty()))
             }
         }
@@ -153,7 +153,7 @@ impl AgentClient {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         let (head, body) = self.exchange(request).await?;
-        operation.decode(&head, &body).map_err(|error| self.error(error))
+        operation.decode(&head, &body).map_err(|error| self.redacted(error).into())
     }
 
     /// Sends any request to the relay: path and query are put behind the base URL, and the key is added. The answer
@@ -195,8 +195,8 @@ impl AgentClient {
     }
 
     /// The error of an answer, with the key masked, should the relay repeat it.
-    pub(crate) fn error(&self, error: twentyfirst_protocol::ResponseError) -> Error {
-        Error::from(error.redacted(&[self.shared.key.expose()]))
+    pub(crate) fn redacted(&self, error: ResponseError) -> ResponseError {
+        error.redacted(&[self.shared.key.expose()])
     }
 }
 

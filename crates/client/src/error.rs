@@ -7,6 +7,8 @@ use twentyfirst_protocol::runs::{Created, StartError};
 use twentyfirst_protocol::{ApiError, ErrorCode, ExchangeError, InvalidRequest, Sent, ResponseError};
 use twentyfirst_stream::StreamError;
 
+use crate::client::AgentClient;
+
 /// Why a call or a run failed.
 ///
 /// Ask it what you need to know: [`status`](Self::status) and [`code`](Self::code) of the answer,
@@ -139,6 +141,14 @@ impl Error {
 
     pub(crate) fn run_cut() -> Self {
         Kind::RunCut.into()
+    }
+
+    /// The same with the client's key masked, should the relay repeat it.
+    pub(crate) fn redacted(self, client: &AgentClient) -> Self {
+        match self.kind {
+            Kind::Response(error) => Self { kind: Kind::Response(client.redacted(error)), ..self },
+            _ => self,
+        }
     }
 
     fn transport_error(&self) -> Option<&twentyfirst_transport::Error> {

@@ -1,1 +1,54 @@
-//! Server SDK for 21st Agents: sandboxes, threads, agent runs and tokens.
+//! Server SDK for 21st Agents: create sandboxes, run agents in threads, and follow their answers as they stream.
+//!
+//! ```no_run
+//! use twentyfirst_client::AgentClient;
+//! use twentyfirst_client::protocol::runs::StartRun;
+//!
+//! # async fn example() -> Result<(), twentyfirst_client::Error> {
+//! let client = AgentClient::from_env()?;
+//! let mut run = client.threads().run(StartRun::new("my-agent", "Find bugs in /src")).await?;
+//! println!("{}", run.text().await?);
+//! client.sandboxes().delete(run.sandbox_id()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every call is there in three depths:
+//!
+//! - a method for the usual case: `client.sandboxes().exec(&sandbox.id, "ls")`;
+//! - the operation for the rest: `client.execute(&Exec::new(&sandbox.id, "ls").cwd("/home/user"))`, from
+//!   [`protocol`], where all of them are, or one of your own;
+//! - any request: [`AgentClient::send`].
+//!
+//! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing. It needs a
+//! tokio runtime unless it is given another [`transport`].
+
+mod builder;
+mod client;
+mod driver;
+mod error;
+mod files;
+mod git;
+mod run;
+mod sandboxes;
+mod threads;
+mod tokens;
+mod vaults;
+
+pub use builder::AgentClientBuilder;
+pub use client::AgentClient;
+pub use error::Error;
+pub use files::Files;
+pub use git::Git;
+pub use run::Run;
+pub use sandboxes::Sandboxes;
+pub use threads::Threads;
+pub use tokens::Tokens;
+pub use twentyfirst_protocol as protocol;
+pub use twentyfirst_stream as stream;
+pub use twentyfirst_transport as transport;
+pub use vaults::Vaults;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
