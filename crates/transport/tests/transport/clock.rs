@@ -23,9 +23,12 @@ impl Clock {
 
     /// Waits until somebody sleeps, then lets the time pass.
     pub(crate) async fn pass_for_a_sleeper(&self, time: Duration) {
-        while self.passed.receiver_count() == 0 {
-            tokio::task::yield_now().await;
-        }
+        crate::soon(async {
+            while self.passed.receiver_count() == 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
         self.passed.send_modify(|passed| *passed += time);
     }
 }

@@ -10,7 +10,16 @@ mod services;
 #[cfg(target_os = "linux")]
 mod tls;
 
+use std::time::Duration;
+
 use twentyfirst_transport::Error;
+
+/// Waits for what happens at once unless something is broken, and would otherwise be waited for without end.
+async fn soon<F: Future>(event: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(10), event)
+        .await
+        .expect("this happens soon")
+}
 
 /// An error and its sources, one a line.
 fn chain(error: &Error) -> String {

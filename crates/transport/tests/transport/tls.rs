@@ -1,6 +1,7 @@
 //! TLS, with certificates of the test's own. Where the operating system's roots are is in the environment, which a
 //! test cannot change for itself: each of these runs once more, in a process of its own.
 
+use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -218,8 +219,8 @@ impl SecureServer {
 /// Answers with what was asked, in the version that was agreed.
 async fn echo(stream: TlsStream<TcpStream>) {
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let service = service_fn(async |request: Request<Incoming>| {
-        Ok::<_, Error>(Response::new(request.into_body()))
+    let service = service_fn(|request: Request<Incoming>| {
+        ready(Ok::<_, Error>(Response::new(request.into_body())))
     });
     let stream = TokioIo::new(stream);
     // It ends with an error when the client leaves.
