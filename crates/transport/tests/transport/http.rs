@@ -1,20 +1,17 @@
 //! HTTP over loopback sockets: what arrives, what is kept open, and what a failure says about the request.
 
 use std::net::TcpListener;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body::Frame;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use twentyfirst_transport::{Body, Error, HttpTransport, Transport as _};
 
 use crate::clock::Clock;
+use crate::pieces::Pieces;
 use crate::server::Server;
 use crate::{chain, soon};
 
@@ -545,33 +542,6 @@ mod bodies_without_end {
         assert!(error.is_body_limit());
         assert_eq!(error.to_string(), "the body is longer than 10000 bytes");
         soon(closings.recv()).await.unwrap();
-    }
-}
-
-/// A body that the test makes while it is being sent.
-struct Pieces(mpsc::UnboundedReceiver<Result<&'static str, &'static str>>);
-
-impl Pieces {
-    fn new() -> (
-        mpsc::UnboundedSender<Result<&'static str, &'static str>>,
-        Self,
-    ) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (sender, Self(receiver))
-    }
-}
-
-impl http_body::Body for Pieces {
-    type Data = Bytes;
-    type Error = &'static str;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
-        self.0
-            .poll_recv(cx)
-            .map(|piece| piece.map(|piece| piece.map(|text| Frame::data(Bytes::from(text)))))
     }
 }
 

@@ -4,6 +4,7 @@
 mod body;
 mod clock;
 mod http;
+mod pieces;
 mod server;
 mod services;
 // Elsewhere the roots are not in a file that the environment can name.

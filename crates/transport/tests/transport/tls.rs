@@ -5,8 +5,10 @@ use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response, Version};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -20,8 +22,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use twentyfirst_transport::{Body, Error, HttpTransport, Transport as _};
 
-use crate::chain;
+use crate::clock::Clock;
+use crate::pieces::Pieces;
 use crate::server::Server;
+use crate::{chain, soon};
 
 #[test]
 fn a_machine_without_root_certificates_gets_an_error_for_https_only() {
@@ -75,6 +79,38 @@ fn the_version_is_agreed_in_the_handshake() {
             assert_eq!(answer.version(), version, "{offered:?}");
             let body = answer.into_body().collect_up_to(100).await.unwrap();
             assert_eq!(body, "question");
+        }
+    });
+}
+
+#[test]
+fn a_stream_outlives_the_idle_time_of_its_connection_and_its_transport() {
+    let test = "tls::a_stream_outlives_the_idle_time_of_its_connection_and_its_transport";
+    in_a_process_of_its_own(test, async |roots| {
+        let authority = Authority::new();
+        authority.write_roots(roots);
+        for offered in ["h2", "http/1.1"] {
+            let clock = Clock::new();
+            let transport = HttpTransport::builder().runtime(clock.clone()).build();
+            let server = SecureServer::start(&authority, &[offered], echo).await;
+            let (pieces, body) = Pieces::new();
+            let request = Request::post(&server.url).body(Body::wrap(body)).unwrap();
+
+            pieces.send(Ok("before")).unwrap();
+            let mut answer = soon(transport.send(request)).await.unwrap().into_body();
+            let before = soon(answer.frame()).await.unwrap().unwrap();
+            assert_eq!(before.into_data().unwrap(), "before", "{offered}");
+            if offered == "h2" {
+                // A connection that can be shared waits in the pool while it is in use.
+                clock.pass_for_a_sleeper(Duration::from_secs(60)).await;
+            }
+            drop(transport);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+
+            pieces.send(Ok("after")).unwrap();
+            drop(pieces);
+            let after = soon(answer.collect_up_to(100)).await.unwrap();
+            assert_eq!(after, "after", "{offered}");
         }
     });
 }
