@@ -1,10 +1,80 @@
 //! HTTP transport for the 21st Agents client: hyper and rustls behind a tower service.
+//!
+//! It carries requests and brings answers back, and knows nothing of what they say. Which request to send, whether to
+//! send it again and how long to wait is decided elsewhere; what that needs from here is one fact about every
+//! failure: [whether the request may have been sent](Error::maybe_sent).
+//!
+//! ```text
+//!                    what a client holds
+//!                     SharedTransport ───────── any Transport, its type erased once
+//!                            │
+//!             your tower layers, if any ─────── limits, headers, recording, …
+//!                            │
+//!         ┌──────────────────┼──────────────────┐
+//!   HttpTransport         from_fn          your own service
+//!   hyper, rustls,      a closure, for     Service<Request<Body>,
+//!   kept connections    tests and glue        Response = Response<_>>
+//!         │
+//!      Runtime ──────────────────────────────── time and tasks; TokioRuntime unless replaced
+//! ```
+//!
+//! Every [`tower_service::Service`] of the right shape is a [`Transport`]. A closure is one, too:
+//!
+//! ```
+//! use http::{Request, Response, StatusCode};
+//! use twentyfirst_transport::{Body, Error, SharedTransport, Transport, from_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = SharedTransport::new(from_fn(async |request| match request.uri().path() {
+//!     "/v1/sandboxes" => Ok(Response::new(r#"{"sandboxes":[]}"#.into())),
+//!     "/cut" => Err(Error::new("the cable was pulled")),
+//!     _ => {
+//!         let mut answer = Response::new("nothing here".into());
+//!         *answer.status_mut() = StatusCode::NOT_FOUND;
+//!         Ok(answer)
+//!     }
+//! }));
+//!
+//! let answer = server.send(Request::get("/v1/sandboxes").body(Body::empty())?).await?;
+//! assert_eq!(answer.into_body().collect_up_to(Body::DEFAULT_LIMIT).await?, r#"{"sandboxes":[]}"#);
+//!
+//! let error = server.send(Request::get("/cut").body(Body::empty())?).await.unwrap_err();
+//! assert!(error.maybe_sent());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! And tower's layers go around any of them:
+//!
+//! ```
+//! use http::{HeaderValue, Request};
+//! use tower::ServiceBuilder;
+//! use twentyfirst_transport::{Body, HttpTransport, SharedTransport};
+//!
+//! let transport = SharedTransport::new(
+//!     ServiceBuilder::new()
+//!         .map_request(|mut request: Request<Body>| {
+//!             let team = HeaderValue::from_static("platform");
+//!             request.headers_mut().insert("x-team", team);
+//!             request
+//!         })
+//!         .service(HttpTransport::new()),
+//! );
+//! ```
+//!
+//! # What it does not do
+//! Redirects are never followed, nothing is retried once a byte of it may have left, and there are no cookies and no
+//! decompression. A limit on the time of an exchange or between two pieces of a body is the caller's: drop the future,
+//! and the exchange is over.
 
 mod body;
 mod error;
 mod http_transport;
 mod runtime;
 mod transport;
+
+pub use {bytes, http, http_body, tower_service};
 
 pub use self::body::{Beginning, Body, Collect, ReadBeginning};
 pub use self::error::Error;

@@ -29,7 +29,6 @@ use crate::error::{BoxError, Error};
 /// assert_eq!(format!("{body:?}"), "Body(19 bytes)");
 /// assert!(body.try_clone().is_some());
 /// ```
-#[must_use = "an answer's body is what its connection waits for"]
 pub struct Body {
     kind: Kind,
 }

@@ -29,7 +29,6 @@ pub trait Runtime: Send + Sync + 'static {
 ///
 /// Its timers and tasks belong to the runtime within which a request is sent; without one, tokio panics.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
 pub struct TokioRuntime;
 
 impl Runtime for TokioRuntime {

@@ -13,8 +13,8 @@ use crate::error::Error;
 
 /// Makes a transport of an async closure: a stand-in for a server in tests, or an HTTP client of your own.
 ///
-/// The closure is called once a request and may run many times at once. It need not be `Clone`: what it holds is
-/// shared.
+/// The closure is called once for each request, and may run many times at once. It need not be `Clone`; its futures
+/// outlive the call, so what they need of what it holds is cloned into them.
 ///
 /// ```
 /// use http::Response;
