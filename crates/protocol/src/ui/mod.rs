@@ -1,10 +1,14 @@
 //! The UI message stream of the AI SDK: chunks, and the messages that they build.
 
+mod assembler;
 pub mod chunk;
+mod joiner;
 mod message;
 mod partial_json;
 
+pub use assembler::{AssembleError, Assembler, Change};
 pub use chunk::{error::ChunkError, kinds::Chunk, raw_json::RawJson, text::Text};
+pub use joiner::{Joined, Joiner};
 pub use message::{
     Approval, CustomPart, DataPart, FilePart, Members, Part, ReasoningFilePart, ReasoningPart,
     Role, SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart, TextPart,
