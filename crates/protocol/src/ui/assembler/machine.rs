@@ -531,6 +531,7 @@ impl Assembler {
         self.fits(more)?;
         self.calls
             .append(id, &chunk.input_text_delta, at, &mut self.message.parts);
+        self.resize_released();
         Ok(self.update_tool(id, dynamic, at, &update))
     }
 

@@ -247,6 +247,7 @@ impl<'a> Scanner<'a> {
 
     /// Skips one value and gives its text. `under_constructor` says that its key was `constructor`.
     fn value(&mut self, under_constructor: bool) -> Result<&'a str, JsonError> {
+        self.skip_whitespace();
         let start = self.at;
         let mut under_constructor = under_constructor;
         let mut frames = Frames::default();

@@ -13,8 +13,8 @@ use crate::ui::{Chunk, Text};
 /// text. After the joiner, every delta is well-formed: the first half waits until the part's next delta comes, and a half that
 /// stays alone becomes U+FFFD. All other chunks pass as they are, and the order stays.
 ///
-/// Put chunks in with [`handle_chunk`](Self::handle_chunk) and take out what it gives, which is the chunk itself, with what waited for it
-/// before it. At the end of the stream, take out what [`handle_end`](Self::handle_end) gives. The [`Assembler`](crate::ui::Assembler)
+/// Put chunks in with [`push`](Self::push) and take out what it gives, which is the chunk itself, with what waited for it
+/// before it. At the end of the stream, take out what [`finish`](Self::finish) gives. The [`Assembler`](crate::ui::Assembler)
 /// joins halves by itself and needs no joiner before it; one that is there does no harm.
 ///
 /// ```
@@ -26,7 +26,7 @@ use crate::ui::{Chunk, Text};
 ///     r#"{"type":"text-delta","id":"t","delta":"Hi \ud83d"}"#,
 ///     r#"{"type":"text-delta","id":"t","delta":"\ude00!"}"#,
 /// ] {
-///     for chunk in joiner.handle_chunk(Chunk::decode(data)?) {
+///     for chunk in joiner.push(Chunk::decode(data)?) {
 ///         if let Chunk::TextDelta(chunk) = chunk {
 ///             text.push_str(chunk.delta.as_str().unwrap());
 ///         }
@@ -66,7 +66,7 @@ impl Joiner {
     }
 
     /// Puts a chunk in. Gives halves that the chunk shows to be alone, then the chunk.
-    pub fn handle_chunk<'a>(&mut self, mut chunk: Chunk<'a>) -> Joined<'a> {
+    pub fn push<'a>(&mut self, mut chunk: Chunk<'a>) -> Joined<'a> {
         let alone = match &mut chunk {
             Chunk::TextDelta(delta) => {
                 self.join(Kind::Text, &delta.id, &mut delta.delta);
@@ -107,7 +107,7 @@ impl Joiner {
     }
 
     /// Ends the stream. Gives the halves that still waited.
-    pub fn handle_end(&mut self) -> Joined<'static> {
+    pub fn finish(&mut self) -> Joined<'static> {
         Joined {
             alone: self.all_end().into_iter(),
             chunk: None,

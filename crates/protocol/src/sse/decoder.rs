@@ -1,0 +1,536 @@
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::mem;
+use std::ops::{Deref, Range};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Event, Limits, SseError, UnfinishedEvent};
+
+/// Decodes an event stream as its bytes arrive.
+///
+/// [`push`](Self::push) the pieces of the body as they come, cut anywhere, and take the events out with [`next_event`](Self::next_event) until there is none.
+/// When the body has ended, [`finish`](Self::finish) tells whether it ended in the middle of an event. No event ever depends on how the bytes were
+/// cut.
+///
+/// The decoder does no more than a small constant of work for each byte. The data of an event that came in one piece is lent from
+/// that piece; only what is cut by the end of a piece is copied.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    limits: Limits,
+    /// The piece that is being read, from `at` on.
+    piece: Bytes,
+    at: usize,
+    /// The pieces after it.
+    queue: VecDeque<Bytes>,
+    /// How much of the stream has been taken from the queue.
+    taken: u64,
+    /// The stream goes on behind `piece`, but beyond [`Limits::total`].
+    over_total: bool,
+
+    /// The beginning of a line whose end has not come.
+    line: Buffer,
+    /// A carriage return was the last byte; a line feed after it belongs to it.
+    after_carriage_return: bool,
+    /// A line has ended: from now on a byte order mark is nothing special.
+    begun: bool,
+
+    data: Data,
+    /// Data that is not in `piece`.
+    data_buffer: Buffer,
+    name: String,
+    new_id: Option<String>,
+    /// The event in the fields above is complete, and was lent to the caller.
+    lent: bool,
+
+    last_event_id: Option<String>,
+    retry: Option<Duration>,
+    failed: bool,
+    #[cfg(test)]
+    scanned: usize,
+}
+
+/// Where the data of the event is, as far as it has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Data {
+    #[default]
+    None,
+    /// One line, in the piece that is being read.
+    InPiece(Range<usize>),
+    /// In the buffer, from this byte on.
+    InBuffer(usize),
+}
+
+/// Where a line is.
+enum Line {
+    InPiece(Range<usize>),
+    InBuffer,
+}
+
+impl Decoder {
+    /// A decoder at the beginning of a stream, with the default [`Limits`].
+    pub fn new() -> Self {
+        Self::with_limits(Limits::default())
+    }
+
+    /// A decoder at the beginning of a stream.
+    pub fn with_limits(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the next piece of the body. Call [`next_event`](Self::next_event) afterwards, until it gives `None`.
+    pub fn push(&mut self, piece: impl Into<Bytes>) {
+        if !self.failed {
+            self.queue.push_back(piece.into());
+        }
+    }
+
+    /// The next event; `None` if more bytes are needed.
+    ///
+    /// # Errors
+    /// If the stream is beyond the [`Limits`]. Then it cannot be decoded any further: there are no more events, and what is pushed
+    /// is ignored, until [`finish`](Self::finish) makes the decoder ready for another stream.
+    pub fn next_event(&mut self) -> Option<Result<Event<'_>, SseError>> {
+        match self.advance()? {
+            Ok(()) => Some(Ok(self.event())),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Says that the body has ended, and makes the decoder ready for the next one.
+    ///
+    /// Call it when [`next_event`](Self::next_event) has given `None`; events that were not taken out before are lost. [`last_event_id`](Self::last_event_id) and
+    /// [`retry`](Self::retry) stay, as they are meant for the next connection.
+    ///
+    /// # Errors
+    /// If the stream ended in the middle of an event, unless [`next_event`](Self::next_event) has given an error. As the standard says, the event
+    /// is dropped.
+    pub fn finish(&mut self) -> Result<(), UnfinishedEvent> {
+        self.forget_lent_event();
+        let unread = self.piece.len() - self.at + self.queue.iter().map(Bytes::len).sum::<usize>();
+        let line = if self.line.first() == Some(&b':') {
+            0
+        } else {
+            self.line.len()
+        };
+        let bytes = self.data_bytes().len()
+            + self.name.len()
+            + self.new_id.as_ref().map_or(0, String::len)
+            + line
+            + unread;
+        let unfinished = bytes > 0 || self.data != Data::None || self.new_id.is_some();
+        self.reset();
+        if unfinished {
+            Err(UnfinishedEvent { bytes })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The id of the last event that had one: what a client sends as `last-event-id` when it connects again.
+    pub fn last_event_id(&self) -> Option<&str> {
+        self.last_event_id.as_deref()
+    }
+
+    /// How long the server asks clients to wait before they connect again, if it does.
+    pub fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// Reads up to the end of the next event. Then [`data_bytes`](Self::data_bytes) and [`event`](Self::event) are those of that event, until the next call.
+    pub(crate) fn advance(&mut self) -> Option<Result<(), SseError>> {
+        if self.failed {
+            return None;
+        }
+        self.forget_lent_event();
+        let found = self.find_event();
+        if let Some(Err(_)) = found {
+            self.reset();
+            self.failed = true;
+        }
+        found
+    }
+
+    /// What may be the data of the next event and more, if an event begins here with a line `data: `. For a reader that finds the end of the
+    /// data on its own.
+    pub(crate) fn peek_data(&mut self) -> Option<&[u8]> {
+        self.forget_lent_event();
+        let between_events = self.line.is_empty()
+            && self.data == Data::None
+            && self.name.is_empty()
+            && self.new_id.is_none()
+            && !self.after_carriage_return;
+        let rest = self.piece.get(self.at..).unwrap_or_default();
+        if between_events {
+            rest.strip_prefix(DATA)
+        } else {
+            None
+        }
+    }
+
+    /// Skips the event that [`peek_data`](Self::peek_data) has shown, if its data has this length, line feeds end it, and it is within the limits; otherwise
+    /// says `false`. Then the event is found, as by [`advance`](Self::advance).
+    pub(crate) fn skip_event(&mut self, length: usize) -> bool {
+        let start = self.at + DATA.len();
+        let end = start + length;
+        let skipped = self.piece.get(end..end + 2) == Some(b"\n\n")
+            && length <= self.limits.event
+            && length + DATA.len() <= self.limits.line;
+        if skipped {
+            self.begun = true;
+            self.at = end + 2;
+            self.data = Data::InPiece(start..end);
+            self.lent = true;
+        }
+        skipped
+    }
+
+    /// The data of the event that was found.
+    pub(crate) fn data_bytes(&self) -> &[u8] {
+        match &self.data {
+            Data::None => None,
+            Data::InPiece(range) => self.piece.get(range.clone()),
+            Data::InBuffer(start) => self.data_buffer.get(*start..),
+        }
+        .unwrap_or_default()
+    }
+
+    fn event(&self) -> Event<'_> {
+        Event {
+            event: (!self.name.is_empty()).then_some(Cow::Borrowed(&*self.name)),
+            data: String::from_utf8_lossy(self.data_bytes()),
+            id: self.last_event_id.as_deref().map(Cow::Borrowed),
+        }
+    }
+
+    /// Goes back to the beginning of a stream, with what is meant for the next connection.
+    fn reset(&mut self) {
+        *self = Self {
+            limits: self.limits,
+            last_event_id: self.last_event_id.take(),
+            retry: self.retry,
+            ..Self::default()
+        };
+    }
+
+    fn forget_lent_event(&mut self) {
+        if mem::take(&mut self.lent) {
+            self.data = Data::None;
+            self.name.clear();
+        }
+    }
+
+    fn find_event(&mut self) -> Option<Result<(), SseError>> {
+        loop {
+            let rest = self.piece.get(self.at..).unwrap_or_default();
+            let Some(&first) = rest.first() else {
+                if let Err(error) = self.next_piece()? {
+                    return Some(Err(error));
+                }
+                continue;
+            };
+            if mem::take(&mut self.after_carriage_return) && first == b'\n' {
+                self.at += 1;
+                continue;
+            }
+            let end = memchr::memchr2(b'\n', b'\r', rest);
+            let length = end.unwrap_or(rest.len());
+            #[cfg(test)]
+            {
+                self.scanned += length + 1;
+            }
+            if self.line.len() + length > self.limits.line {
+                return Some(Err(SseError::LineTooLong {
+                    limit: self.limits.line,
+                }));
+            }
+            let start = self.at;
+            if end.is_none() || !self.line.is_empty() {
+                self.line.append(rest.get(..length).unwrap_or_default());
+            }
+            if end.is_none() {
+                self.at += length;
+                continue;
+            }
+            self.at += length + 1;
+            self.after_carriage_return = rest.get(length) == Some(&b'\r');
+            let line = if self.line.is_empty() {
+                Line::InPiece(start..start + length)
+            } else {
+                Line::InBuffer
+            };
+            match self.end_of_line(line) {
+                Ok(false) => {}
+                Ok(true) => return Some(Ok(())),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl Decoder {
+    /// Goes on to the next piece. `None` if there is none.
+    fn next_piece(&mut self) -> Option<Result<(), SseError>> {
+        self.move_data_to_buffer();
+        self.piece = Bytes::new();
+        self.at = 0;
+        if self.over_total {
+            return Some(Err(SseError::StreamTooLong {
+                limit: self.limits.total,
+            }));
+        }
+        let mut piece = self.queue.pop_front()?;
+        let left = self.limits.total.saturating_sub(self.taken);
+        // What lies within the limit is still read, so that it makes no difference how the bytes were cut.
+        if let Ok(left) = usize::try_from(left)
+            && piece.len() > left
+        {
+            piece.truncate(left);
+            self.over_total = true;
+        }
+        self.taken += piece.len() as u64;
+        self.piece = piece;
+        Some(Ok(()))
+    }
+
+    /// Does what the standard says about a line; whether it completes an event.
+    fn end_of_line(&mut self, line: Line) -> Result<bool, SseError> {
+        let mut bytes = match &line {
+            Line::InPiece(range) => self.piece.get(range.clone()).unwrap_or_default(),
+            Line::InBuffer => &self.line,
+        };
+        if !mem::replace(&mut self.begun, true) {
+            bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+        }
+        let completes = match split_field(bytes) {
+            (Field::Data, value) => {
+                let length = value.len();
+                self.end_of_data_line(line, length)?;
+                false
+            }
+            (Field::Event, value) => {
+                self.name.clear();
+                self.name.push_str(&String::from_utf8_lossy(value));
+                false
+            }
+            (Field::Id, value) => {
+                if memchr::memchr(0, value).is_none() {
+                    self.new_id = Some(String::from_utf8_lossy(value).into_owned());
+                }
+                false
+            }
+            (Field::Retry, value) => {
+                if let Some(retry) = milliseconds(value) {
+                    self.retry = Some(retry);
+                }
+                false
+            }
+            (Field::Ignored, _) => false,
+            (Field::None, _) => self.end_of_event(),
+        };
+        self.line.clear();
+        Ok(completes)
+    }
+
+    /// Adds the value of a data line, its last `length` bytes, to the data of the event.
+    fn end_of_data_line(&mut self, line: Line, length: usize) -> Result<(), SseError> {
+        let before = match &self.data {
+            Data::None => 0,
+            Data::InPiece(range) => range.len() + 1,
+            Data::InBuffer(start) => self.data_buffer.len() - start + 1,
+        };
+        if before + length > self.limits.event {
+            return Err(SseError::EventTooLong {
+                limit: self.limits.event,
+            });
+        }
+        match (&self.data, line) {
+            (Data::None, Line::InPiece(line)) => {
+                self.data = Data::InPiece(line.end - length..line.end);
+            }
+            (Data::None, Line::InBuffer) => {
+                mem::swap(&mut self.line, &mut self.data_buffer);
+                self.data = Data::InBuffer(self.data_buffer.len() - length);
+            }
+            (Data::InPiece(_) | Data::InBuffer(_), line) => {
+                self.move_data_to_buffer();
+                let value = match line {
+                    Line::InPiece(line) => self.piece.get(line.end - length..line.end),
+                    Line::InBuffer => self.line.get(self.line.len() - length..),
+                };
+                self.data_buffer.append(b"\n");
+                self.data_buffer.append(value.unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    fn move_data_to_buffer(&mut self) {
+        if let Data::InPiece(range) = &self.data {
+            self.data_buffer.clear();
+            self.data_buffer
+                .append(self.piece.get(range.clone()).unwrap_or_default());
+            self.data = Data::InBuffer(0);
+        }
+    }
+
+    /// Does what the standard says about a blank line; whether there is an event for the caller.
+    fn end_of_event(&mut self) -> bool {
+        if let Some(id) = self.new_id.take() {
+            self.last_event_id = Some(id);
+        }
+        if self.data == Data::None {
+            self.name.clear();
+            return false;
+        }
+        self.lent = true;
+        true
+    }
+}
+
+/// How nearly all events begin.
+const DATA: &[u8] = b"data: ";
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+enum Field {
+    Data,
+    Event,
+    Id,
+    Retry,
+    /// A comment, or a field that the standard does not have.
+    Ignored,
+    /// The line is blank.
+    None,
+}
+
+/// The field of a line and its value.
+fn split_field(line: &[u8]) -> (Field, &[u8]) {
+    let (name, value) = match memchr::memchr(b':', line) {
+        Some(colon) => line.split_at(colon),
+        None => (line, &[][..]),
+    };
+    let value = value.strip_prefix(b":").unwrap_or(value);
+    let value = value.strip_prefix(b" ").unwrap_or(value);
+    let field = match name {
+        b"data" => Field::Data,
+        b"event" => Field::Event,
+        b"id" => Field::Id,
+        b"retry" => Field::Retry,
+        _ if line.is_empty() => Field::None,
+        _ => Field::Ignored,
+    };
+    (field, value)
+}
+
+/// A number of milliseconds, if the value is only digits. One that is too large is the largest.
+fn milliseconds(value: &[u8]) -> Option<Duration> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = value.iter().fold(0u64, |number, digit| {
+        number
+            .saturating_mul(10)
+            .saturating_add(u64::from(digit - b'0'))
+    });
+    Some(Duration::from_millis(number))
+}
+
+/// Bytes that are kept from one piece to the next.
+#[derive(Debug, Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    #[cfg(test)]
+    copied: usize,
+}
+
+impl Buffer {
+    fn append(&mut self, bytes: &[u8]) {
+        #[cfg(test)]
+        {
+            let grows = self.bytes.len() + bytes.len() > self.bytes.capacity();
+            self.copied += bytes.len() + if grows { self.bytes.len() } else { 0 };
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes `stream` in pieces; gives the bytes scanned and copied for each byte of it, and the number of events.
+    fn work(stream: &[u8], piece: usize) -> (f64, f64, usize) {
+        let mut decoder = Decoder::new();
+        let mut events = 0;
+        for piece in stream.chunks(piece) {
+            decoder.push(Bytes::copy_from_slice(piece));
+            while let Some(event) = decoder.next_event() {
+                event.unwrap();
+                events += 1;
+            }
+        }
+        let scanned = decoder.scanned;
+        let copied = decoder.line.copied + decoder.data_buffer.copied;
+        decoder.finish().unwrap();
+        let per_byte = |work: usize| work as f64 / stream.len() as f64;
+        (per_byte(scanned), per_byte(copied), events)
+    }
+
+    #[test]
+    fn the_work_for_each_byte_is_a_small_constant() {
+        let large = format!("data: {}\n\n", "x".repeat(16 << 20));
+        let (scanned, copied, events) = work(large.as_bytes(), 1 << 10);
+        assert_eq!(events, 1);
+        assert!((0.9..1.1).contains(&scanned), "{scanned}");
+        // The data itself, and what the buffer moves as it doubles.
+        assert!((0.9..3.1).contains(&copied), "{copied}");
+
+        for (name, stream, events) in [
+            (
+                "many lines",
+                "data: one line of many\n".repeat(10_000) + "\n",
+                1,
+            ),
+            ("many events", "data: {\"a\":1}\n\n".repeat(10_000), 10_000),
+            ("comments", ": still here\n\n".repeat(10_000), 0),
+            (
+                "all fields",
+                "event: e\r\nid: 7\r\ndata: x\r\n\r\n".repeat(5_000),
+                5_000,
+            ),
+        ] {
+            for piece in [1, 7, 1 << 10, 16 << 10, usize::MAX] {
+                let (scanned, copied, seen) = work(stream.as_bytes(), piece);
+                assert_eq!(seen, events, "{name} in {piece}");
+                assert!(
+                    (0.5..=2.1).contains(&scanned),
+                    "{name} in {piece}: {scanned}"
+                );
+                assert!(copied <= 3.1, "{name} in {piece}: {copied}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_in_one_piece_is_not_copied() {
+        let (_, copied, events) = work("data: {\"a\":1}\n\n".repeat(100).as_bytes(), usize::MAX);
+        assert_eq!((copied, events), (0.0, 100));
+    }
+}
