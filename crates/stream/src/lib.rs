@@ -1,1 +1,47 @@
 //! Turns any [`http_body::Body`] into the events, chunks and messages of an agent run.
+//!
+//! The adapters are [`Stream`](futures_core::Stream)s around a body: [`SseEvents`] gives the events of an event stream, [`UiChunks`] the chunks of a UI message
+//! stream. [`BodyStreamExt`] has a method for each. They need no runtime, start no task and hold no more than one piece of the body and
+//! one unfinished event; what they read in the bytes is decided by `twentyfirst-protocol`.
+//!
+//! ```text
+//! body ── sse_events() ──▶ SseEvents: Event, Event, …
+//!      ── ui_chunks() ───▶ UiChunks:  Chunk, Chunk, … and then an End
+//! ```
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http_body_util::Full;
+//! use twentyfirst_protocol::ui::{Chunk, End};
+//! use twentyfirst_stream::{BodyStreamExt, StreamError};
+//!
+//! /// Reads all the text of an answer, and says whether that is all of it.
+//! async fn text<B>(body: B) -> Result<(String, bool), StreamError<B::Error>>
+//! where
+//!     B: http_body::Body + Unpin,
+//! {
+//!     let mut chunks = body.ui_chunks();
+//!     let mut text = String::new();
+//!     while let Some(chunk) = chunks.next().await {
+//!         if let Chunk::TextDelta(chunk) = chunk? {
+//!             text += &chunk.delta.to_string_lossy();
+//!         }
+//!     }
+//!     Ok((text, chunks.end() == Some(End::Finished)))
+//! }
+//! # use std::{pin::pin, task::{Context, Poll, Waker}};
+//! # let body: Full<Bytes> = "data: {\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"Hi\"}\n\ndata: [DONE]\n\n".into();
+//! # let Poll::Ready(answer) = pin!(text(body)).poll(&mut Context::from_waker(Waker::noop())) else { panic!() };
+//! # assert_eq!(answer, Ok(("Hi".to_owned(), true)));
+//! ```
+
+mod chunks;
+mod error;
+mod events;
+mod ext;
+mod source;
+
+pub use chunks::UiChunks;
+pub use error::StreamError;
+pub use events::SseEvents;
+pub use ext::BodyStreamExt;

@@ -155,6 +155,40 @@ impl Decoder {
         found
     }
 
+    /// What may be the data of the next event and more, if an event begins here with a line `data: `. For a reader that finds the end of the
+    /// data on its own.
+    pub(crate) fn peek_data(&mut self) -> Option<&[u8]> {
+        self.forget_lent_event();
+        let between_events = self.line.is_empty()
+            && self.data == Data::None
+            && self.name.is_empty()
+            && self.new_id.is_none()
+            && !self.after_carriage_return;
+        let rest = self.piece.get(self.at..).unwrap_or_default();
+        if between_events {
+            rest.strip_prefix(DATA)
+        } else {
+            None
+        }
+    }
+
+    /// Skips the event that [`peek_data`](Self::peek_data) has shown, if its data has this length, line feeds end it, and it is within the limits; otherwise
+    /// says `false`. Then the event is found, as by [`advance`](Self::advance).
+    pub(crate) fn skip_event(&mut self, length: usize) -> bool {
+        let start = self.at + DATA.len();
+        let end = start + length;
+        let skipped = self.piece.get(end..end + 2) == Some(b"\n\n")
+            && length <= self.limits.event
+            && length + DATA.len() <= self.limits.line;
+        if skipped {
+            self.begun = true;
+            self.at = end + 2;
+            self.data = Data::InPiece(start..end);
+            self.lent = true;
+        }
+        skipped
+    }
+
     /// The data of the event that was found.
     pub(crate) fn data_bytes(&self) -> &[u8] {
         match &self.data {
@@ -357,6 +391,9 @@ impl Decoder {
         true
     }
 }
+
+/// How nearly all events begin.
+const DATA: &[u8] = b"data: ";
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 

@@ -21,7 +21,7 @@ pub enum ChunkError {
     #[error("the data has no type")]
     NoType,
     /// A member that a chunk of this type must have is not there.
-    #[error("a {chunk} chunk has no {member}")]
+    #[error("the {chunk} chunk has no {member}")]
     Missing {
         /// The type of the chunk.
         chunk: &'static str,
@@ -29,7 +29,7 @@ pub enum ChunkError {
         member: &'static str,
     },
     /// A member has a value that it may not have. An optional member may be absent, but not `null`.
-    #[error("the {member} of a {chunk} chunk is not {expected}")]
+    #[error("the {member} of the {chunk} chunk is not {expected}")]
     Unfit {
         /// The type of the chunk.
         chunk: &'static str,

@@ -23,6 +23,8 @@ mod member;
 pub(super) mod raw_json;
 pub(super) mod text;
 
+pub(super) use json::plain_prefix;
+
 use error::ChunkError;
 use raw_json::RawJson;
 use text::Text;

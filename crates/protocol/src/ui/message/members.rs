@@ -40,7 +40,7 @@ impl Members {
     }
 
     /// Appends a member, also if there is one of its name.
-    pub(super) fn push(&mut self, name: Text<'static>, value: RawJson<'static>) {
+    pub(crate) fn push(&mut self, name: Text<'static>, value: RawJson<'static>) {
         self.list.push((name, value));
     }
 

@@ -71,6 +71,11 @@ impl PartialJson {
         self.whole().or_else(|| self.closed())
     }
 
+    /// How many objects and arrays are open, about.
+    pub(crate) fn depth(&self) -> usize {
+        self.closer.depth()
+    }
+
     fn whole(&self) -> Option<RawJson<'static>> {
         let mut grammar = self.grammar.clone();
         grammar.read(&self.text, self.text.len());

@@ -1,0 +1,79 @@
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::Chunk;
+
+/// The data of the event that ends a UI message stream.
+pub(super) const DONE: &str = "[DONE]";
+
+impl Chunk<'_> {
+    /// The chunk as an event of a UI message stream, ready to be sent.
+    ///
+    /// ```
+    /// use twentyfirst_protocol::ui::Chunk;
+    ///
+    /// assert_eq!(Chunk::StartStep.encode_event(), "data: {\"type\":\"start-step\"}\n\n");
+    /// ```
+    pub fn encode_event(&self) -> Bytes {
+        let mut event = String::from("data: ");
+        let start = event.len();
+        self.encode_into(&mut event);
+        // Only raw JSON that was pretty-printed has line breaks, and only as whitespace.
+        if event.contains(['\r', '\n']) {
+            let data = event.split_off(start).replace(['\r', '\n'], " ");
+            event.push_str(&data);
+        }
+        event.push_str("\n\n");
+        event.into()
+    }
+}
+
+/// The event that ends a UI message stream: `[DONE]`.
+pub fn encode_done() -> Bytes {
+    Bytes::from_static(b"data: [DONE]\n\n")
+}
+
+/// The headers of a response whose body is a UI message stream.
+///
+/// They are the AI SDK's but for `connection`, which is no business of the content: the type, the version of the protocol, and that
+/// nothing on the way may keep or collect the events.
+pub fn response_headers() -> HeaderMap {
+    const HEADERS: [(HeaderName, &str); 4] = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (
+            HeaderName::from_static("x-vercel-ai-ui-message-stream"),
+            "v1",
+        ),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    HEADERS
+        .into_iter()
+        .map(|(name, value)| (name, HeaderValue::from_static(value)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sse;
+    use crate::ui::{RawJson, chunk::MessageMetadata};
+
+    #[test]
+    fn pretty_json_stays_one_line() {
+        let pretty = RawJson::parse("{\r\n  \"a\": 1\n}").unwrap();
+        let chunk = Chunk::from(MessageMetadata::new().message_metadata(pretty));
+        let event = chunk.encode_event();
+        assert_eq!(
+            event,
+            "data: {\"type\":\"message-metadata\",\"messageMetadata\":{    \"a\": 1 }}\n\n"
+        );
+    }
+
+    #[test]
+    fn the_last_event_is_an_event() {
+        let mut decoder = sse::Decoder::new();
+        decoder.push(encode_done());
+        assert_eq!(decoder.next_event(), Some(Ok(sse::Event::new(DONE))));
+    }
+}

@@ -1,0 +1,41 @@
+use twentyfirst_protocol::{
+    sse::SseError,
+    ui::{ChunkError, DecodeError},
+};
+
+/// Why an item of a stream is missing. `E` is the error of the body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError<E> {
+    /// The body has failed. The stream ends here.
+    #[error("the body of the response failed")]
+    Body(#[source] E),
+    /// The bytes cannot be decoded any further. The stream ends here.
+    #[error("the body of the response is not an event stream that can be read")]
+    Sse(#[source] SseError),
+    /// The data of one event is not a chunk. The stream goes on.
+    #[error("an event of the response is not a chunk")]
+    Chunk(#[source] ChunkError),
+}
+
+impl<E> StreamError<E> {
+    /// Whether the stream ends with this error.
+    pub fn is_fatal(&self) -> bool {
+        !matches!(self, Self::Chunk(_))
+    }
+}
+
+impl<E> From<SseError> for StreamError<E> {
+    fn from(error: SseError) -> Self {
+        Self::Sse(error)
+    }
+}
+
+impl<E> From<DecodeError> for StreamError<E> {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Chunk(error) => Self::Chunk(error),
+            DecodeError::Sse(error) => Self::Sse(error),
+        }
+    }
+}

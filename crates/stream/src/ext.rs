@@ -1,0 +1,24 @@
+use http_body::Body;
+
+use crate::{SseEvents, UiChunks};
+
+/// Reads a body as a stream. Every [`Body`] has these methods.
+pub trait BodyStreamExt: Body {
+    /// The events of this body, which is an event stream (`text/event-stream`).
+    fn sse_events(self) -> SseEvents<Self>
+    where
+        Self: Sized,
+    {
+        SseEvents::new(self)
+    }
+
+    /// The chunks of this body, which is a UI message stream.
+    fn ui_chunks(self) -> UiChunks<Self>
+    where
+        Self: Sized,
+    {
+        UiChunks::new(self)
+    }
+}
+
+impl<B: Body> BodyStreamExt for B {}
