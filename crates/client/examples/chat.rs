@@ -35,7 +35,10 @@ async fn chat() -> Result<(), Box<dyn Error>> {
     let mut interrupts = interrupts();
     let setup = common::connect()?;
     let sandbox = setup.client.sandboxes().create(&setup.agent).await?;
-    println!("Sandbox {}. /new, /model NAME, /exit; Ctrl-C cancels an answer.", sandbox.id);
+    println!(
+        "Sandbox {}. /new, /model NAME, /exit; Ctrl-C cancels an answer.",
+        sandbox.id
+    );
 
     let mut conversation = Conversation {
         client: setup.client.clone(),
@@ -95,7 +98,11 @@ impl Conversation {
         }
     }
 
-    async fn turn(&mut self, line: &str, interrupts: &mut mpsc::Receiver<()>) -> Result<(), Box<dyn Error>> {
+    async fn turn(
+        &mut self,
+        line: &str,
+        interrupts: &mut mpsc::Receiver<()>,
+    ) -> Result<(), Box<dyn Error>> {
         let mut messages = self.messages.clone();
         messages.push(UiMessage::user(line.to_owned()));
         let mut start = StartRun::new(&self.agent, messages.clone()).sandbox_id(&self.sandbox_id);

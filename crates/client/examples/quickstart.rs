@@ -39,7 +39,10 @@ async fn quickstart() -> Result<(), Box<dyn Error>> {
     };
 
     let create = CreateSandbox::new(&setup.agent)
-        .file("/home/user/notes.txt", "Agents work in sandboxes.\nThreads keep what was said.\n")
+        .file(
+            "/home/user/notes.txt",
+            "Agents work in sandboxes.\nThreads keep what was said.\n",
+        )
         .file("/home/user/numbers.csv", "one,two\n1,2\n");
     let sandbox = setup.client.execute(&create).await?;
     println!("Sandbox {} is {}.", sandbox.id, sandbox.status);
@@ -61,12 +64,17 @@ async fn work(
     prompt: String,
 ) -> Result<(), Box<dyn Error>> {
     let output = client.sandboxes().exec(sandbox_id, "ls /home/user").await?;
-    println!("`ls /home/user` ended with {}:\n{}", output.exit_code, output.stdout);
+    println!(
+        "`ls /home/user` ended with {}:\n{}",
+        output.exit_code, output.stdout
+    );
 
     let thread = client.threads().create(sandbox_id).await?;
     println!("Thread {}. The agent is asked:\n{prompt}\n", thread.id);
 
-    let start = StartRun::new(agent, prompt).sandbox_id(sandbox_id).thread_id(&thread.id);
+    let start = StartRun::new(agent, prompt)
+        .sandbox_id(sandbox_id)
+        .thread_id(&thread.id);
     let mut run = client.threads().run(start).await?;
     while let Some(chunk) = run.next_chunk().await {
         common::print_chunk(&chunk?)?;
@@ -81,6 +89,10 @@ async fn work(
         usage.total_cost_usd.unwrap_or_default(),
         usage.duration_ms.unwrap_or_default(),
     );
-    println!("The thread is {} and has {} messages.", thread.status, thread.ui_messages().count());
+    println!(
+        "The thread is {} and has {} messages.",
+        thread.status,
+        thread.ui_messages().count()
+    );
     Ok(())
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use twentyfirst_protocol::{ApiKey, BaseUrl, InvalidRequest, Problem};
-use twentyfirst_transport::{Body, HttpTransport, Runtime, SharedTransport, TokioRuntime, Transport};
+use twentyfirst_transport::{
+    Body, HttpTransport, Runtime, SharedTransport, TokioRuntime, Transport,
+};
 
 use crate::client::{AgentClient, Shared};
 use crate::error::Error;
@@ -60,9 +62,10 @@ impl AgentClientBuilder {
         self.key = match env::var("API_KEY_21ST") {
             Ok(key) => Ok(key),
             Err(VarError::NotPresent) => Err(InvalidRequest::new("API_KEY_21ST", Problem::Empty)),
-            Err(VarError::NotUnicode(_)) => {
-                Err(InvalidRequest::new("API_KEY_21ST", Problem::MustBe("visible ASCII characters only")))
-            }
+            Err(VarError::NotUnicode(_)) => Err(InvalidRequest::new(
+                "API_KEY_21ST",
+                Problem::MustBe("visible ASCII characters only"),
+            )),
         };
         if let Some(url) = env::var_os("RELAY_BASE_URL") {
             self.base_url = Some(url.to_string_lossy().into_owned());
@@ -106,11 +109,19 @@ impl AgentClientBuilder {
         };
         Ok(AgentClient::from_shared(Shared {
             key: ApiKey::new(self.key?)?,
-            base_url: self.base_url.as_deref().map(BaseUrl::new).transpose()?.unwrap_or_default(),
-            transport: self.transport.unwrap_or_else(|| SharedTransport::new(HttpTransport::new())),
+            base_url: self
+                .base_url
+                .as_deref()
+                .map(BaseUrl::new)
+                .transpose()?
+                .unwrap_or_default(),
+            transport: self
+                .transport
+                .unwrap_or_else(|| SharedTransport::new(HttpTransport::new())),
             runtime: self.runtime,
-            user_agent: HeaderValue::from_str(&user_agent)
-                .map_err(|_| InvalidRequest::new("userAgent", Problem::MustBe("visible characters only")))?,
+            user_agent: HeaderValue::from_str(&user_agent).map_err(|_| {
+                InvalidRequest::new("userAgent", Problem::MustBe("visible characters only"))
+            })?,
             answer_limit: self.answer_limit,
         }))
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, Head, InvalidRequest, Operation, ResponseError, StreamingOperation, UploadOperation,
+    ApiKey, BaseUrl, Head, InvalidRequest, Operation, ResponseError, StreamingOperation,
+    UploadOperation,
 };
 use twentyfirst_transport::{Body, Runtime, SharedTransport, Transport};
 
@@ -72,7 +73,9 @@ impl AgentClient {
     }
 
     pub(crate) fn from_shared(shared: Shared) -> Self {
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// Sandboxes, their files and their git repositories.
@@ -116,9 +119,13 @@ impl AgentClient {
     /// # Errors
     /// All of [`Error`]. An answer that is held in memory is limited to 32 MiB, unless the builder says otherwise.
     pub async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
-        let request = operation.to_request()?.map(|body| Body::from(body.into_bytes()));
+        let request = operation
+            .to_request()?
+            .map(|body| Body::from(body.into_bytes()));
         let (head, body) = self.exchange(request).await?;
-        operation.decode(&head, &body).map_err(|error| self.redacted(error).into())
+        operation
+            .decode(&head, &body)
+            .map_err(|error| self.redacted(error).into())
     }
 
     /// Makes an operation whose answer's body is left open, such as reading a large file. For the answers of agents,
@@ -126,14 +133,21 @@ impl AgentClient {
     ///
     /// # Errors
     /// All of [`Error`]. What breaks later, while the body is read, is an error of the body.
-    pub async fn open<O: StreamingOperation>(&self, operation: &O) -> Result<(O::Output, Body), Error> {
-        let request = operation.to_request()?.map(|body| Body::from(body.into_bytes()));
+    pub async fn open<O: StreamingOperation>(
+        &self,
+        operation: &O,
+    ) -> Result<(O::Output, Body), Error> {
+        let request = operation
+            .to_request()?
+            .map(|body| Body::from(body.into_bytes()));
         let (head, body) = self.send(request).await?.into_parts();
         match operation.decode_head(&head) {
             Head::Open(output) => Ok((output, body)),
             Head::Read => {
                 let body = self.read(&head, body).await?;
-                let output = operation.decode(&head, &body).map_err(|error| self.redacted(error))?;
+                let output = operation
+                    .decode(&head, &body)
+                    .map_err(|error| self.redacted(error))?;
                 Ok((output, Body::empty()))
             }
         }
@@ -153,7 +167,9 @@ impl AgentClient {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         let (head, body) = self.exchange(request).await?;
-        operation.decode(&head, &body).map_err(|error| self.redacted(error).into())
+        operation
+            .decode(&head, &body)
+            .map_err(|error| self.redacted(error).into())
     }
 
     /// Sends any request to the relay: path and query are put behind the base URL, and the key is added. The answer
@@ -163,10 +179,17 @@ impl AgentClient {
     /// Where there is no answer.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
         let request = self.prepare(request)?;
-        self.shared.transport.send(request).await.map_err(Error::from)
+        self.shared
+            .transport
+            .send(request)
+            .await
+            .map_err(Error::from)
     }
 
-    async fn exchange(&self, request: Request<Body>) -> Result<(http::response::Parts, bytes::Bytes), Error> {
+    async fn exchange(
+        &self,
+        request: Request<Body>,
+    ) -> Result<(http::response::Parts, bytes::Bytes), Error> {
         let (head, body) = self.send(request).await?.into_parts();
         let body = self.read(&head, body).await?;
         Ok((head, body))
@@ -185,11 +208,18 @@ impl AgentClient {
     }
 
     /// Makes a request of an operation one for this relay.
-    pub(crate) fn prepare(&self, mut request: Request<Body>) -> Result<Request<Body>, InvalidRequest> {
+    pub(crate) fn prepare(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Request<Body>, InvalidRequest> {
         *request.uri_mut() = self.shared.base_url.join(request.uri())?;
         let headers = request.headers_mut();
-        headers.entry(USER_AGENT).or_insert_with(|| self.shared.user_agent.clone());
-        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        headers
+            .entry(USER_AGENT)
+            .or_insert_with(|| self.shared.user_agent.clone());
+        headers
+            .entry(ACCEPT)
+            .or_insert(HeaderValue::from_static("*/*"));
         self.shared.key.authorize(&mut request);
         Ok(request)
     }
@@ -202,6 +232,8 @@ impl AgentClient {
 
 impl fmt::Debug for AgentClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AgentClient").field("base_url", &self.shared.base_url).finish_non_exhaustive()
+        f.debug_struct("AgentClient")
+            .field("base_url", &self.shared.base_url)
+            .finish_non_exhaustive()
     }
 }

@@ -49,7 +49,13 @@ struct Timer {
 
 impl<F: Flow> Driver<F> {
     pub(crate) fn new(client: AgentClient, flow: F) -> Self {
-        Self { client, flow, stream: Stream::None, exchange: Exchange::None, timer: None }
+        Self {
+            client,
+            flow,
+            stream: Stream::None,
+            exchange: Exchange::None,
+            timer: None,
+        }
     }
 
     /// The next item, or the output. After the output it is not to be polled again.
@@ -58,7 +64,10 @@ impl<F: Flow> Driver<F> {
             match self.flow.poll(self.now()) {
                 Step::Send { slot, request } => {
                     self.close(slot);
-                    match self.client.prepare(request.map(|body| Body::from(body.into_bytes()))) {
+                    match self
+                        .client
+                        .prepare(request.map(|body| Body::from(body.into_bytes())))
+                    {
                         Ok(request) => {
                             let sent = self.client.shared().transport.send(request);
                             match slot {
@@ -66,11 +75,15 @@ impl<F: Flow> Driver<F> {
                                 Slot::Exchange => self.exchange = Exchange::Sent(sent),
                             }
                         }
-                        Err(error) => self.flow.handle_failure(slot, Failure::new(Sent::No, error)),
+                        Err(error) => self
+                            .flow
+                            .handle_failure(slot, Failure::new(Sent::No, error)),
                     }
                 }
                 Step::Read { until } => {
-                    let news = self.poll_exchange(cx) || self.poll_stream(cx) || self.poll_timer(until, cx);
+                    let news = self.poll_exchange(cx)
+                        || self.poll_stream(cx)
+                        || self.poll_timer(until, cx);
                     if !news {
                         return Poll::Pending;
                     }
@@ -93,7 +106,10 @@ impl<F: Flow> Driver<F> {
     }
 
     fn now(&self) -> Now {
-        Now { mono: self.client.shared().runtime.now(), wall: SystemTime::now() }
+        Now {
+            mono: self.client.shared().runtime.now(),
+            wall: SystemTime::now(),
+        }
     }
 
     fn close(&mut self, slot: Slot) {
@@ -112,7 +128,10 @@ impl<F: Flow> Driver<F> {
                 Poll::Ready(Ok(response)) => {
                     let (head, body) = response.into_parts();
                     self.exchange = if head.status.is_success() {
-                        Exchange::Reading(head, body.collect_up_to(self.client.shared().answer_limit))
+                        Exchange::Reading(
+                            head,
+                            body.collect_up_to(self.client.shared().answer_limit),
+                        )
                     } else {
                         Exchange::ReadingError(head, body.read_beginning(ERROR_BODY))
                     };
@@ -183,7 +202,10 @@ impl<F: Flow> Driver<F> {
         let runtime = &self.client.shared().runtime;
         let timer = match &mut self.timer {
             Some(timer) if timer.at == at => timer,
-            timer => timer.insert(Timer { at, sleep: runtime.sleep(at.saturating_duration_since(runtime.now())) }),
+            timer => timer.insert(Timer {
+                at,
+                sleep: runtime.sleep(at.saturating_duration_since(runtime.now())),
+            }),
         };
         if timer.sleep.as_mut().poll(cx).is_pending() {
             return false;
@@ -194,7 +216,14 @@ impl<F: Flow> Driver<F> {
 }
 
 fn failure(error: twentyfirst_transport::Error) -> Failure {
-    Failure::new(if error.maybe_sent() { Sent::Maybe } else { Sent::No }, error)
+    Failure::new(
+        if error.maybe_sent() {
+            Sent::Maybe
+        } else {
+            Sent::No
+        },
+        error,
+    )
 }
 
 impl<F> fmt::Debug for Driver<F> {

@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use twentyfirst_protocol::runs::{Created, StartError};
-use twentyfirst_protocol::{ApiError, ErrorCode, ExchangeError, InvalidRequest, Sent, ResponseError};
+use twentyfirst_protocol::{
+    ApiError, ErrorCode, ExchangeError, InvalidRequest, ResponseError, Sent,
+};
 use twentyfirst_stream::StreamError;
 
 use crate::client::AgentClient;
@@ -27,7 +29,10 @@ enum Kind {
     InvalidRequest(InvalidRequest),
     Transport(twentyfirst_transport::Error),
     /// A failure that another transport or flow reports.
-    Other { sent: Sent, source: Box<dyn StdError + Send + Sync> },
+    Other {
+        sent: Sent,
+        source: Box<dyn StdError + Send + Sync>,
+    },
     Response(ResponseError),
     Stream(StreamError<twentyfirst_transport::Error>),
     RunFailed(String),
@@ -72,7 +77,10 @@ impl Error {
 
     /// Whether the key or token is not accepted: 401 or 403.
     pub fn is_unauthorized(&self) -> bool {
-        matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+        matches!(
+            self.status(),
+            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        )
     }
 
     /// Whether it is the relay's 409: the thing exists already, or is in a state that forbids this.
@@ -82,17 +90,20 @@ impl Error {
 
     /// Whether there was no connection to the relay.
     pub fn is_connect(&self) -> bool {
-        self.transport_error().is_some_and(twentyfirst_transport::Error::is_connect)
+        self.transport_error()
+            .is_some_and(twentyfirst_transport::Error::is_connect)
     }
 
     /// Whether a time limit struck.
     pub fn is_timeout(&self) -> bool {
-        self.transport_error().is_some_and(twentyfirst_transport::Error::is_timeout)
+        self.transport_error()
+            .is_some_and(twentyfirst_transport::Error::is_timeout)
     }
 
     /// Whether the answer was longer than the client holds in memory.
     pub fn is_answer_limit(&self) -> bool {
-        self.transport_error().is_some_and(twentyfirst_transport::Error::is_body_limit)
+        self.transport_error()
+            .is_some_and(twentyfirst_transport::Error::is_body_limit)
     }
 
     /// Whether a run ended by an error that the relay reported within its stream.
@@ -121,7 +132,11 @@ impl Error {
             Kind::InvalidRequest(_) => false,
             Kind::Transport(error) => error.maybe_sent(),
             Kind::Other { sent, .. } => *sent == Sent::Maybe,
-            Kind::Response(_) | Kind::Stream(_) | Kind::RunFailed(_) | Kind::RunCancelled | Kind::RunCut => true,
+            Kind::Response(_)
+            | Kind::Stream(_)
+            | Kind::RunFailed(_)
+            | Kind::RunCancelled
+            | Kind::RunCut => true,
         }
     }
 
@@ -146,7 +161,10 @@ impl Error {
     /// The same with the client's key masked, should the relay repeat it.
     pub(crate) fn redacted(self, client: &AgentClient) -> Self {
         match self.kind {
-            Kind::Response(error) => Self { kind: Kind::Response(client.redacted(error)), ..self },
+            Kind::Response(error) => Self {
+                kind: Kind::Response(client.redacted(error)),
+                ..self
+            },
             _ => self,
         }
     }
@@ -161,7 +179,10 @@ impl Error {
 
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Self {
-        Self { kind, created: Created::default() }
+        Self {
+            kind,
+            created: Created::default(),
+        }
     }
 }
 
@@ -202,7 +223,10 @@ impl From<StartError> for Error {
                     Err(source) => Kind::Other { sent, source },
                 }
             }
-            other => Kind::Other { sent: Sent::Maybe, source: other.into() },
+            other => Kind::Other {
+                sent: Sent::Maybe,
+                source: other.into(),
+            },
         };
         Self { kind, created }
     }
@@ -214,7 +238,9 @@ impl fmt::Display for Error {
             Kind::InvalidRequest(error) => write!(f, "the request is invalid: {error}")?,
             Kind::Transport(error) => error.fmt(f)?,
             Kind::Other { sent: Sent::No, .. } => f.write_str("the request could not be sent")?,
-            Kind::Other { sent: Sent::Maybe, .. } => f.write_str("there is no answer")?,
+            Kind::Other {
+                sent: Sent::Maybe, ..
+            } => f.write_str("there is no answer")?,
             Kind::Response(error) => error.fmt(f)?,
             Kind::Stream(error) => error.fmt(f)?,
             Kind::RunFailed(text) => write!(f, "the run failed: {}", beginning(text))?,
@@ -223,7 +249,9 @@ impl fmt::Display for Error {
         }
         match (&self.created.sandbox_id, &self.created.thread_id) {
             (Some(sandbox), None) => write!(f, " (sandbox {sandbox} was created)"),
-            (Some(sandbox), Some(thread)) => write!(f, " (sandbox {sandbox} with thread {thread} was created)"),
+            (Some(sandbox), Some(thread)) => {
+                write!(f, " (sandbox {sandbox} with thread {thread} was created)")
+            }
             (None, Some(thread)) => write!(f, " (thread {thread} was created)"),
             (None, None) => Ok(()),
         }

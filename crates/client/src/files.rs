@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use twentyfirst_protocol::SandboxId;
 use twentyfirst_protocol::files::{
-    FileEntry, FileExists, GetFileInfo, ListFiles, MakeDir, ReadBytes, ReadFile, ReadStream, RemoveFile,
-    RenameFile, WriteBytes, WriteFiles, WriteStream, WrittenFile,
+    FileEntry, FileExists, GetFileInfo, ListFiles, MakeDir, ReadBytes, ReadFile, ReadStream,
+    RemoveFile, RenameFile, WriteBytes, WriteFiles, WriteStream, WrittenFile,
 };
 use twentyfirst_transport::Body;
 
@@ -37,8 +37,16 @@ impl Files {
     ///
     /// # Errors
     /// 500 with the code `internal_error` for a missing file, and all of [`Error`].
-    pub async fn read(&self, sandbox_id: &SandboxId, path: impl Into<String>) -> Result<String, Error> {
-        Ok(self.client.execute(&ReadFile::new(sandbox_id, path)).await?.content)
+    pub async fn read(
+        &self,
+        sandbox_id: &SandboxId,
+        path: impl Into<String>,
+    ) -> Result<String, Error> {
+        Ok(self
+            .client
+            .execute(&ReadFile::new(sandbox_id, path))
+            .await?
+            .content)
     }
 
     /// Writes a file from at most 10 MiB of bytes.
@@ -59,7 +67,11 @@ impl Files {
     ///
     /// # Errors
     /// 413 for a larger file, and all of [`Error`].
-    pub async fn read_bytes(&self, sandbox_id: &SandboxId, path: impl Into<String>) -> Result<Bytes, Error> {
+    pub async fn read_bytes(
+        &self,
+        sandbox_id: &SandboxId,
+        path: impl Into<String>,
+    ) -> Result<Bytes, Error> {
         self.client.execute(&ReadBytes::new(sandbox_id, path)).await
     }
 
@@ -84,7 +96,11 @@ impl Files {
     ///
     /// # Errors
     /// All of [`Error`]. What breaks later is an error of the body.
-    pub async fn read_stream(&self, sandbox_id: &SandboxId, path: impl Into<String>) -> Result<Body, Error> {
+    pub async fn read_stream(
+        &self,
+        sandbox_id: &SandboxId,
+        path: impl Into<String>,
+    ) -> Result<Body, Error> {
         let operation = ReadStream::new(sandbox_id, path);
         let ((), body) = self.client.open(&operation).await?;
         Ok(body)
@@ -94,7 +110,11 @@ impl Files {
     ///
     /// # Errors
     /// 404 with the code `file_not_found` where there is nothing, and all of [`Error`].
-    pub async fn list(&self, sandbox_id: &SandboxId, path: impl Into<String>) -> Result<Vec<FileEntry>, Error> {
+    pub async fn list(
+        &self,
+        sandbox_id: &SandboxId,
+        path: impl Into<String>,
+    ) -> Result<Vec<FileEntry>, Error> {
         self.client.execute(&ListFiles::new(sandbox_id, path)).await
     }
 
@@ -102,23 +122,39 @@ impl Files {
     ///
     /// # Errors
     /// 404 with the code `file_not_found` where there is nothing, and all of [`Error`].
-    pub async fn info(&self, sandbox_id: &SandboxId, path: impl Into<String>) -> Result<FileEntry, Error> {
-        self.client.execute(&GetFileInfo::new(sandbox_id, path)).await
+    pub async fn info(
+        &self,
+        sandbox_id: &SandboxId,
+        path: impl Into<String>,
+    ) -> Result<FileEntry, Error> {
+        self.client
+            .execute(&GetFileInfo::new(sandbox_id, path))
+            .await
     }
 
     /// Asks whether there is something at a path.
     ///
     /// # Errors
     /// All of [`Error`].
-    pub async fn exists(&self, sandbox_id: &SandboxId, path: impl Into<String>) -> Result<bool, Error> {
-        self.client.execute(&FileExists::new(sandbox_id, path)).await
+    pub async fn exists(
+        &self,
+        sandbox_id: &SandboxId,
+        path: impl Into<String>,
+    ) -> Result<bool, Error> {
+        self.client
+            .execute(&FileExists::new(sandbox_id, path))
+            .await
     }
 
     /// Makes a directory, and those above it. `true` if it is new.
     ///
     /// # Errors
     /// All of [`Error`].
-    pub async fn make_dir(&self, sandbox_id: &SandboxId, path: impl Into<String>) -> Result<bool, Error> {
+    pub async fn make_dir(
+        &self,
+        sandbox_id: &SandboxId,
+        path: impl Into<String>,
+    ) -> Result<bool, Error> {
         self.client.execute(&MakeDir::new(sandbox_id, path)).await
     }
 
@@ -132,14 +168,22 @@ impl Files {
         old_path: impl Into<String>,
         new_path: impl Into<String>,
     ) -> Result<FileEntry, Error> {
-        self.client.execute(&RenameFile::new(sandbox_id, old_path, new_path)).await
+        self.client
+            .execute(&RenameFile::new(sandbox_id, old_path, new_path))
+            .await
     }
 
     /// Removes a file, or a directory with all that is in it.
     ///
     /// # Errors
     /// All of [`Error`]. To remove what is not there is none.
-    pub async fn remove(&self, sandbox_id: &SandboxId, path: impl Into<String>) -> Result<(), Error> {
-        self.client.execute(&RemoveFile::new(sandbox_id, path)).await
+    pub async fn remove(
+        &self,
+        sandbox_id: &SandboxId,
+        path: impl Into<String>,
+    ) -> Result<(), Error> {
+        self.client
+            .execute(&RemoveFile::new(sandbox_id, path))
+            .await
     }
 }

@@ -19,7 +19,13 @@ impl Git {
     ///
     /// # Errors
     /// 400 with the code `git_clone_failed` and git's own words, and all of [`Error`].
-    pub async fn clone(&self, sandbox_id: &SandboxId, url: impl Into<String>) -> Result<ClonedRepository, Error> {
-        self.client.execute(&CloneRepository::new(sandbox_id, url)).await
+    pub async fn clone(
+        &self,
+        sandbox_id: &SandboxId,
+        url: impl Into<String>,
+    ) -> Result<ClonedRepository, Error> {
+        self.client
+            .execute(&CloneRepository::new(sandbox_id, url))
+            .await
     }
 }

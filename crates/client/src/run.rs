@@ -58,7 +58,12 @@ pub struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(client: AgentClient, agent: String, started: Started, body: Body) -> Result<Self, Error> {
+    pub(crate) fn new(
+        client: AgentClient,
+        agent: String,
+        started: Started,
+        body: Body,
+    ) -> Result<Self, Error> {
         let resume = ResumeStream::new(agent.clone(), &started.sandbox_id).to_request()?;
         Ok(Self {
             resume_url: client.base_url().join(resume.uri())?,
@@ -67,7 +72,7 @@ impl Run {
             started,
             chunks: body.ui_chunks(),
             joiner: Joiner::new(),
-            assembler: Assembler::new(),
+            assembler: Assembler::new().lenient(true),
             ready: VecDeque::new(),
             failure: None,
             ended: false,
@@ -128,7 +133,7 @@ impl Run {
             return Err(Error::run_failed(text.clone()));
         }
         match self.chunks.end() {
-            _ if self.chunks.saw_finish() => Ok(self.message_so_far()),
+            _ if self.chunks.saw_finish() => Ok(self.message_so_far().clone()),
             Some(End::Finished | End::Aborted) => Err(Error::run_cancelled()),
             _ => Err(Error::run_cut()),
         }
@@ -145,7 +150,7 @@ impl Run {
     }
 
     /// The message as far as it has been read.
-    pub fn message_so_far(&self) -> UiMessage {
+    pub fn message_so_far(&mut self) -> &UiMessage {
         self.assembler.message()
     }
 
@@ -156,7 +161,7 @@ impl Run {
 
     /// The body of this connection, to be passed on as it is. What has been read before is not in it.
     pub fn into_body(self) -> Body {
-        self.chunks.into_body()
+        self.chunks.into_body().unwrap_or_default()
     }
 
     /// Ends the run that is under way in this sandbox.
@@ -168,7 +173,9 @@ impl Run {
     /// # Errors
     /// All of [`Error`].
     pub async fn cancel(&self) -> Result<Cancelled, Error> {
-        self.client.execute(&CancelStream::new(self.agent.clone(), self.sandbox_id())).await
+        self.client
+            .execute(&CancelStream::new(self.agent.clone(), self.sandbox_id()))
+            .await
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk<'static>, Error>>> {
@@ -181,7 +188,7 @@ impl Run {
             }
             match ready!(Pin::new(&mut self.chunks).poll_next(cx)) {
                 Some(Ok(chunk)) => {
-                    let joined = self.joiner.handle_chunk(chunk);
+                    let joined = self.joiner.push(chunk);
                     self.take(joined);
                 }
                 Some(Err(error)) => {
@@ -189,10 +196,11 @@ impl Run {
                     return Poll::Ready(Some(Err(error.into())));
                 }
                 None => {
-                    let joined = self.joiner.handle_end();
+                    let joined = self.joiner.finish();
                     self.take(joined);
                     self.ended = true;
-                    let cut = self.chunks.end().is_none_or(|end| end == End::Cut) && !self.chunks.saw_finish();
+                    let cut = self.chunks.end().is_none_or(|end| end == End::Cut)
+                        && !self.chunks.saw_finish();
                     if cut {
                         return Poll::Ready(Some(Err(Error::run_cut())));
                     }

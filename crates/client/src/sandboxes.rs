@@ -1,5 +1,7 @@
 use twentyfirst_protocol::SandboxId;
-use twentyfirst_protocol::sandboxes::{CreateSandbox, DeleteSandbox, Exec, ExecOutput, GetSandbox, Sandbox};
+use twentyfirst_protocol::sandboxes::{
+    CreateSandbox, DeleteSandbox, Exec, ExecOutput, GetSandbox, Sandbox,
+};
 
 use crate::client::AgentClient;
 use crate::error::Error;
@@ -61,7 +63,11 @@ impl Sandboxes {
     ///
     /// # Errors
     /// 408 with the code `command_timeout`, and all of [`Error`]. A command that fails is a result.
-    pub async fn exec(&self, sandbox_id: &SandboxId, command: impl Into<String>) -> Result<ExecOutput, Error> {
+    pub async fn exec(
+        &self,
+        sandbox_id: &SandboxId,
+        command: impl Into<String>,
+    ) -> Result<ExecOutput, Error> {
         self.client.execute(&Exec::new(sandbox_id, command)).await
     }
 }

@@ -1,7 +1,9 @@
 use std::future::poll_fn;
 
 use twentyfirst_protocol::runs::{Mode, StartRun, Started};
-use twentyfirst_protocol::threads::{CreateThread, DeleteThread, GetThread, ListThreads, Thread, ThreadSummary};
+use twentyfirst_protocol::threads::{
+    CreateThread, DeleteThread, GetThread, ListThreads, Thread, ThreadSummary,
+};
 use twentyfirst_protocol::{SandboxId, ThreadId};
 use twentyfirst_transport::Body;
 
@@ -42,7 +44,9 @@ impl Threads {
     /// # Errors
     /// 404 for an unknown one, and all of [`Error`].
     pub async fn get(&self, sandbox_id: &SandboxId, thread_id: &ThreadId) -> Result<Thread, Error> {
-        self.client.execute(&GetThread::new(sandbox_id, thread_id)).await
+        self.client
+            .execute(&GetThread::new(sandbox_id, thread_id))
+            .await
     }
 
     /// Deletes a thread.
@@ -50,7 +54,9 @@ impl Threads {
     /// # Errors
     /// 404 for one that is deleted already, and all of [`Error`].
     pub async fn delete(&self, sandbox_id: &SandboxId, thread_id: &ThreadId) -> Result<(), Error> {
-        self.client.execute(&DeleteThread::new(sandbox_id, thread_id)).await
+        self.client
+            .execute(&DeleteThread::new(sandbox_id, thread_id))
+            .await
     }
 
     /// Runs an agent, and returns when its answer begins. What is missing, a sandbox or a thread, is created first.

@@ -86,7 +86,13 @@ impl Vaults {
     ///
     /// # Errors
     /// 404 for an unknown or archived one, and all of [`Error`].
-    pub async fn archive_credential(&self, vault_id: &VaultId, credential_id: &CredentialId) -> Result<(), Error> {
-        self.client.execute(&DeleteCredential::new(vault_id, credential_id)).await
+    pub async fn archive_credential(
+        &self,
+        vault_id: &VaultId,
+        credential_id: &CredentialId,
+    ) -> Result<(), Error> {
+        self.client
+            .execute(&DeleteCredential::new(vault_id, credential_id))
+            .await
     }
 }

@@ -18,13 +18,28 @@ pub struct Setup {
 /// The real relay with `API_KEY_21ST` and `AGENT_SLUG`, else one in this process.
 pub fn connect() -> Result<Setup, Box<dyn Error>> {
     if env::var_os("API_KEY_21ST").is_some() {
-        let agent = env::var("AGENT_SLUG").map_err(|_| "API_KEY_21ST is set, and AGENT_SLUG is to name an agent")?;
-        return Ok(Setup { client: AgentClient::from_env()?, agent, relay: None });
+        let agent = env::var("AGENT_SLUG")
+            .map_err(|_| "API_KEY_21ST is set, and AGENT_SLUG is to name an agent")?;
+        return Ok(Setup {
+            client: AgentClient::from_env()?,
+            agent,
+            relay: None,
+        });
     }
     let relay = LocalRelay::start()?;
-    let client = AgentClient::builder().api_key(relay.api_key()).base_url(relay.url()).build()?;
-    println!("No API_KEY_21ST: using a local relay at {}, with its agent `shell`.\n", relay.url());
-    Ok(Setup { client, agent: "shell".to_owned(), relay: Some(relay) })
+    let client = AgentClient::builder()
+        .api_key(relay.api_key())
+        .base_url(relay.url())
+        .build()?;
+    println!(
+        "No API_KEY_21ST: using a local relay at {}, with its agent `shell`.\n",
+        relay.url()
+    );
+    Ok(Setup {
+        client,
+        agent: "shell".to_owned(),
+        relay: Some(relay),
+    })
 }
 
 /// Prints an error with its causes.
@@ -44,7 +59,12 @@ pub fn print_chunk(chunk: &Chunk<'_>) -> io::Result<()> {
         Chunk::TextDelta(text) => write!(out, "{}", text.delta.to_string_lossy())?,
         Chunk::TextEnd(_) => writeln!(out)?,
         Chunk::ToolInputAvailable(call) => {
-            writeln!(out, "┌ {} {}", call.tool_name.to_string_lossy(), json(call.input.as_ref()))?;
+            writeln!(
+                out,
+                "┌ {} {}",
+                call.tool_name.to_string_lossy(),
+                json(call.input.as_ref())
+            )?;
         }
         Chunk::ToolOutputAvailable(result) => {
             for line in readable(result.output.as_ref()).lines() {
@@ -52,8 +72,14 @@ pub fn print_chunk(chunk: &Chunk<'_>) -> io::Result<()> {
             }
             writeln!(out, "└")?;
         }
-        Chunk::ToolOutputError(result) => writeln!(out, "└ failed: {}", result.error_text.to_string_lossy())?,
-        Chunk::Error(error) => writeln!(out, "the run failed: {}", error.error_text.to_string_lossy())?,
+        Chunk::ToolOutputError(result) => {
+            writeln!(out, "└ failed: {}", result.error_text.to_string_lossy())?
+        }
+        Chunk::Error(error) => writeln!(
+            out,
+            "the run failed: {}",
+            error.error_text.to_string_lossy()
+        )?,
         _ => {}
     }
     out.flush()
@@ -72,9 +98,13 @@ fn readable(output: Option<&RawJson<'_>>) -> String {
         stderr: String,
     }
 
-    let Some(output) = output else { return String::new() };
+    let Some(output) = output else {
+        return String::new();
+    };
     match output.deserialize::<Streams>() {
         Ok(streams) => streams.stdout + &streams.stderr,
-        Err(_) => output.deserialize::<String>().unwrap_or_else(|_| output.get().to_owned()),
+        Err(_) => output
+            .deserialize::<String>()
+            .unwrap_or_else(|_| output.get().to_owned()),
     }
 }

@@ -35,15 +35,27 @@ fn settings_that_cannot_work_are_refused_at_once() {
         assert!(!error.was_sent());
         error.to_string()
     };
-    assert_eq!(message(AgentClient::new("")), "the request is invalid: `apiKey` must not be empty");
+    assert_eq!(
+        message(AgentClient::new("")),
+        "the request is invalid: `apiKey` must not be empty"
+    );
     let pasted = "21st_sk_pasted_with_its_newline\n";
     let error = AgentClient::new(pasted).unwrap_err();
     assert!(!shown(&error).contains("pasted"), "{error:?}");
     assert_eq!(error.invalid_request().unwrap().field(), "apiKey");
-    let url = AgentClient::builder().api_key("k").base_url("relay.an.dev").build();
-    assert_eq!(message(url), "the request is invalid: `baseUrl` must be an absolute http or https URL");
+    let url = AgentClient::builder()
+        .api_key("k")
+        .base_url("relay.an.dev")
+        .build();
+    assert_eq!(
+        message(url),
+        "the request is invalid: `baseUrl` must be an absolute http or https URL"
+    );
     assert!(message(AgentClient::builder().build()).contains("`apiKey` must not be empty"));
-    let agent = AgentClient::builder().api_key("k").user_agent("a\nb").build();
+    let agent = AgentClient::builder()
+        .api_key("k")
+        .user_agent("a\nb")
+        .build();
     assert!(message(agent).contains("`userAgent`"));
 }
 
@@ -51,24 +63,46 @@ fn settings_that_cannot_work_are_refused_at_once() {
 async fn nothing_is_sent_that_is_invalid() {
     let (client, log) = client("http://relay.test", |_| json(500, "{}"));
     let error = client.sandboxes().create("").await.unwrap_err();
-    assert_eq!(error.to_string(), "the request is invalid: `agent` must not be empty");
+    assert_eq!(
+        error.to_string(),
+        "the request is invalid: `agent` must not be empty"
+    );
     assert!(!error.was_sent());
-    let error = client.threads().run(StartRun::new("my-agent", "")).await.unwrap_err();
+    let error = client
+        .threads()
+        .run(StartRun::new("my-agent", ""))
+        .await
+        .unwrap_err();
     assert_eq!(error.invalid_request().unwrap().field(), "messages");
     assert!(log.take().is_empty());
 }
 
 #[tokio::test]
 async fn answers_that_say_no_keep_what_they_say() {
-    let (client, _) = client("http://relay.test", |request| match request.target.rsplit('/').next() {
-        Some("exec") => json(408, r#"{"error":{"code":"command_timeout","message":"Command execution timed out"}}"#),
-        _ => json(404, r#"{"error":{"code":"sandbox_not_found","message":"Sandbox \"sb_1\" not found"}}"#),
+    let (client, _) = client("http://relay.test", |request| {
+        match request.target.rsplit('/').next() {
+            Some("exec") => json(
+                408,
+                r#"{"error":{"code":"command_timeout","message":"Command execution timed out"}}"#,
+            ),
+            _ => json(
+                404,
+                r#"{"error":{"code":"sandbox_not_found","message":"Sandbox \"sb_1\" not found"}}"#,
+            ),
+        }
     });
     let error = client.sandboxes().get(&sandbox()).await.unwrap_err();
     assert!(error.is_not_found() && error.was_sent());
     assert_eq!(error.code(), Some(&ErrorCode::SandboxNotFound));
-    assert_eq!(error.to_string(), "the relay answered 404 sandbox_not_found: Sandbox \"sb_1\" not found");
-    let error = client.sandboxes().exec(&sandbox(), "sleep 100").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the relay answered 404 sandbox_not_found: Sandbox \"sb_1\" not found"
+    );
+    let error = client
+        .sandboxes()
+        .exec(&sandbox(), "sleep 100")
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Some(&ErrorCode::CommandTimeout));
 }
 
@@ -93,7 +127,9 @@ async fn answers_that_make_no_sense_keep_their_status() {
 
 #[tokio::test]
 async fn an_answer_too_long_to_hold_is_an_error() {
-    let (client, _) = client("http://relay.test", |_| json(200, "x".repeat(33 * 1024 * 1024)));
+    let (client, _) = client("http://relay.test", |_| {
+        json(200, "x".repeat(33 * 1024 * 1024))
+    });
     let error = client.sandboxes().get(&sandbox()).await.unwrap_err();
     assert!(error.is_answer_limit(), "{error}");
     assert!(error.was_sent());
@@ -101,14 +137,27 @@ async fn an_answer_too_long_to_hold_is_an_error() {
 
 #[tokio::test]
 async fn no_error_shows_the_key_or_a_value_of_the_request() {
-    let echo = format!(r#"{{"error":{{"code":"internal_error","message":"env hunter2 for {KEY}","seen":["{KEY}"]}}}}"#);
-    for (status, body) in [(500, echo.clone()), (200, echo), (502, format!("<pre>{KEY} hunter2</pre>"))] {
+    let echo = format!(
+        r#"{{"error":{{"code":"internal_error","message":"env hunter2 for {KEY}","seen":["{KEY}"]}}}}"#
+    );
+    for (status, body) in [
+        (500, echo.clone()),
+        (200, echo),
+        (502, format!("<pre>{KEY} hunter2</pre>")),
+    ] {
         let (client, _) = client("http://relay.test", move |_| json(status, &body));
         let create = CreateSandbox::new("my-agent").env("PASSWORD", "hunter2");
         let errors = [
             client.execute(&create).await.unwrap_err(),
-            client.execute(&Exec::new(sandbox(), "true").env("PASSWORD", "hunter2")).await.unwrap_err(),
-            client.threads().run(StartRun::new("my-agent", "Hi")).await.unwrap_err(),
+            client
+                .execute(&Exec::new(sandbox(), "true").env("PASSWORD", "hunter2"))
+                .await
+                .unwrap_err(),
+            client
+                .threads()
+                .run(StartRun::new("my-agent", "Hi"))
+                .await
+                .unwrap_err(),
         ];
         for error in &errors {
             assert!(!shown(error).contains(KEY), "{}", shown(error));
@@ -124,7 +173,11 @@ async fn no_error_shows_the_key_or_a_value_of_the_request() {
 async fn without_an_answer_it_says_whether_the_request_may_have_arrived() {
     let failing = |error: fn() -> transport::Error| {
         let transport = from_fn(move |_| async move { Err::<Response<Body>, _>(error()) });
-        AgentClient::builder().api_key(KEY).transport(transport).build().unwrap()
+        AgentClient::builder()
+            .api_key(KEY)
+            .transport(transport)
+            .build()
+            .unwrap()
     };
     let refused = failing(|| transport::Error::not_sent("connection refused"));
     let error = refused.sandboxes().get(&sandbox()).await.unwrap_err();
@@ -134,21 +187,37 @@ async fn without_an_answer_it_says_whether_the_request_may_have_arrived() {
     let reset = failing(|| transport::Error::new("connection reset"));
     let error = reset.sandboxes().get(&sandbox()).await.unwrap_err();
     assert!(error.was_sent());
-    let error = reset.threads().run(StartRun::new("my-agent", "Hi")).await.unwrap_err();
+    let error = reset
+        .threads()
+        .run(StartRun::new("my-agent", "Hi"))
+        .await
+        .unwrap_err();
     assert!(error.was_sent());
     assert_eq!(error.source().unwrap().to_string(), "connection reset");
 }
 
 #[tokio::test]
 async fn a_run_that_does_not_start_names_what_was_created() {
-    let (client, log) = client("http://relay.test", |request| match request.target.rsplit('/').next() {
-        Some("sandboxes") => json(201, r#"{"id":"sb_7","status":"active"}"#),
-        Some("threads") => json(201, r#"{"id":"th_7","status":"idle"}"#),
-        _ => json(402, r#"{"error":{"code":"billing_not_ready","message":"Billing setup is required"}}"#),
+    let (client, log) = client("http://relay.test", |request| {
+        match request.target.rsplit('/').next() {
+            Some("sandboxes") => json(201, r#"{"id":"sb_7","status":"active"}"#),
+            Some("threads") => json(201, r#"{"id":"th_7","status":"idle"}"#),
+            _ => json(
+                402,
+                r#"{"error":{"code":"billing_not_ready","message":"Billing setup is required"}}"#,
+            ),
+        }
     });
-    let error = client.threads().run(StartRun::new("my-agent", "Hi")).await.unwrap_err();
+    let error = client
+        .threads()
+        .run(StartRun::new("my-agent", "Hi"))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Some(&ErrorCode::BillingNotReady));
-    assert_eq!(error.created().sandbox_id.as_ref().unwrap().as_str(), "sb_7");
+    assert_eq!(
+        error.created().sandbox_id.as_ref().unwrap().as_str(),
+        "sb_7"
+    );
     assert_eq!(error.created().thread_id.as_ref().unwrap().as_str(), "th_7");
     assert_eq!(
         error.to_string(),

@@ -41,15 +41,28 @@ struct Expected {
 
 /// The answers that the recording server gave, as far as a call needs them to go on.
 fn answer(row: &Row, request: &SentRequest) -> http::Response<Body> {
-    let path = request.target.split_once("/v1/").map_or("", |(_, path)| path);
+    let path = request
+        .target
+        .split_once("/v1/")
+        .map_or("", |(_, path)| path);
     match &row.error {
         Some(error) if error["code"].is_string() => json_answer(422, json!({ "error": error })),
         Some(_) if row.name == "error without json" => json_answer(502, ""),
-        Some(error) => json_answer(404, json!({"error": {"code": "sandbox_not_found", "message": error["message"]}})),
+        Some(error) => json_answer(
+            404,
+            json!({"error": {"code": "sandbox_not_found", "message": error["message"]}}),
+        ),
         None if row.call.method == "threads.run" => match path {
-            "sandboxes" => json_answer(201, json!({"id": "sb_1", "sandboxId": "e2b_1", "status": "active"})),
-            path if path.ends_with("/threads") => json_answer(201, json!({"id": "th_1", "status": "active"})),
-            _ if row.result["status"] == "running" && !row.name.contains("old relay") => json_answer(202, &row.result),
+            "sandboxes" => json_answer(
+                201,
+                json!({"id": "sb_1", "sandboxId": "e2b_1", "status": "active"}),
+            ),
+            path if path.ends_with("/threads") => {
+                json_answer(201, json!({"id": "th_1", "status": "active"}))
+            }
+            _ if row.result["status"] == "running" && !row.name.contains("old relay") => {
+                json_answer(202, &row.result)
+            }
             _ => event_stream("data: {\"type\":\"start\"}\n\ndata: [DONE]\n\n"),
         },
         None if row.result.is_null() && row.call.method == "sandboxes.files.write" => {
@@ -96,7 +109,8 @@ async fn call(client: &AgentClient, call: &Call) -> Result<(), Error> {
             }
             create.user_id = options["userId"].as_str().map(str::to_owned);
             if let Some(lifetime) = options.get("expiresIn") {
-                create.expires_in = serde_json::from_value::<TokenLifetime>(lifetime.clone()).unwrap();
+                create.expires_in =
+                    serde_json::from_value::<TokenLifetime>(lifetime.clone()).unwrap();
             }
             client.tokens().create(&create).await.map(drop)
         }
@@ -106,7 +120,8 @@ async fn call(client: &AgentClient, call: &Call) -> Result<(), Error> {
 
 async fn run(client: &AgentClient, args: &Value) -> Result<(), Error> {
     fn member<T: serde::de::DeserializeOwned>(args: &Value, name: &str) -> Option<T> {
-        args.get(name).map(|value| serde_json::from_value(value.clone()).unwrap())
+        args.get(name)
+            .map(|value| serde_json::from_value(value.clone()).unwrap())
     }
 
     let messages: Vec<UiMessage> = member(args, "messages").unwrap();
@@ -131,9 +146,10 @@ fn as_javascript_reads(value: Value) -> Value {
     match value {
         Value::Number(number) => json!(number.as_f64()),
         Value::Array(values) => values.into_iter().map(as_javascript_reads).collect(),
-        Value::Object(members) => {
-            members.into_iter().map(|(name, value)| (name, as_javascript_reads(value))).collect()
-        }
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, value)| (name, as_javascript_reads(value)))
+            .collect(),
         other => other,
     }
 }
@@ -145,11 +161,28 @@ async fn every_call_of_the_node_client_sends_the_same() {
         .map(|row| serde_json::from_str(row).unwrap())
         .collect();
     for row in rows {
-        let base_url = if row.name == "base url trailing slash" { "http://relay.test/" } else { "http://relay.test" };
+        let base_url = if row.name == "base url trailing slash" {
+            "http://relay.test/"
+        } else {
+            "http://relay.test"
+        };
         let name = row.name.clone();
         let (expected, wanted) = (row.requests.len(), row.error.clone());
-        let requests: Vec<_> = row.requests.iter().map(|request| (request.method.clone(), request.path.clone(), request.body.clone())).collect();
-        let method = Call { method: row.call.method.clone(), args: row.call.args.clone() };
+        let requests: Vec<_> = row
+            .requests
+            .iter()
+            .map(|request| {
+                (
+                    request.method.clone(),
+                    request.path.clone(),
+                    request.body.clone(),
+                )
+            })
+            .collect();
+        let method = Call {
+            method: row.call.method.clone(),
+            args: row.call.args.clone(),
+        };
         let (client, log) = client(base_url, move |request| answer(&row, request));
         let result = call(&client, &method).await;
 
@@ -159,8 +192,16 @@ async fn every_call_of_the_node_client_sends_the_same() {
             assert_eq!(sent.method, method, "{name}");
             assert_eq!(sent.target, format!("http://relay.test{path}"), "{name}");
             assert_eq!(sent.headers["authorization"], "Bearer an_sk_test", "{name}");
-            let sent_body = if sent.body.is_empty() { Value::Null } else { serde_json::from_slice(&sent.body).unwrap() };
-            assert_eq!(as_javascript_reads(sent_body), as_javascript_reads(body), "{name}");
+            let sent_body = if sent.body.is_empty() {
+                Value::Null
+            } else {
+                serde_json::from_slice(&sent.body).unwrap()
+            };
+            assert_eq!(
+                as_javascript_reads(sent_body),
+                as_javascript_reads(body),
+                "{name}"
+            );
         }
         match (result, wanted) {
             (Ok(()), None) => {}

@@ -41,8 +41,14 @@ fn before(until: &str) -> String {
 #[tokio::test]
 async fn text_and_message() {
     let mut run = run(ANSWER).await;
-    assert_eq!((run.sandbox_id().as_str(), run.thread_id().as_str()), ("sb_1", "th_1"));
-    assert_eq!(run.resume_url(), "http://relay.test/prefix/v1/chat/my%20agent/sb_1/stream");
+    assert_eq!(
+        (run.sandbox_id().as_str(), run.thread_id().as_str()),
+        ("sb_1", "th_1")
+    );
+    assert_eq!(
+        run.resume_url(),
+        "http://relay.test/prefix/v1/chat/my%20agent/sb_1/stream"
+    );
     assert!(run.created().is_empty());
     assert_eq!(run.text().await.unwrap(), "Hello 😀");
     let message = run.message().await.unwrap();
@@ -68,7 +74,13 @@ async fn chunks_and_then_the_message() {
 
 #[tokio::test]
 async fn this_connection_as_it_is() {
-    let body = run(ANSWER).await.into_body().collect().await.unwrap().to_bytes();
+    let body = run(ANSWER)
+        .await
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes();
     assert_eq!(body, ANSWER);
 
     let mut events = run(ANSWER).await.into_events();
@@ -85,13 +97,20 @@ async fn every_way_to_end_is_told() {
     let mut cut = run(before("text-end")).await;
     let error = cut.text().await.unwrap_err();
     assert!(error.is_stream_cut() && error.was_sent(), "{error}");
-    assert_eq!(cut.message_so_far().text(), "Hello 😀", "what came is not lost");
+    assert_eq!(
+        cut.message_so_far().text(),
+        "Hello 😀",
+        "what came is not lost"
+    );
 
     let cancelled = before("text-end") + "data: [DONE]\n\n";
     let error = run(cancelled).await.message().await.unwrap_err();
     assert!(error.is_run_cancelled(), "{error}");
 
-    let failed = ANSWER.replace("data: {\"type\":\"text-end\"", "data: {\"type\":\"error\",\"errorText\":\"exit code 1\"}\n\ndata: {\"type\":\"text-end\"");
+    let failed = ANSWER.replace(
+        "data: {\"type\":\"text-end\"",
+        "data: {\"type\":\"error\",\"errorText\":\"exit code 1\"}\n\ndata: {\"type\":\"text-end\"",
+    );
     let error = run(failed).await.message().await.unwrap_err();
     assert!(error.is_run_failed(), "{error}");
     assert_eq!(error.to_string(), "the run failed: exit code 1");
@@ -141,7 +160,11 @@ async fn an_event_that_is_no_chunk_does_not_stop_the_rest() {
 
 #[tokio::test]
 async fn a_future_that_is_dropped_loses_nothing() {
-    let pieces: Vec<_> = ANSWER.as_bytes().chunks(3).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    let pieces: Vec<_> = ANSWER
+        .as_bytes()
+        .chunks(3)
+        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+        .collect();
     let mut run = run(Body::wrap(slow_body(pieces))).await;
     let mut chunks = 0;
     loop {
@@ -181,12 +204,20 @@ fn everything_can_move_between_threads() {
 type Frames = Result<Bytes, transport::Error>;
 
 fn frames_body(frames: impl IntoIterator<Item = Frames, IntoIter: Send + 'static>) -> ScriptedBody {
-    ScriptedBody { frames: Box::new(frames.into_iter()), pause: false, paused: false }
+    ScriptedBody {
+        frames: Box::new(frames.into_iter()),
+        pause: false,
+        paused: false,
+    }
 }
 
 /// Pending before each frame.
 fn slow_body(frames: Vec<Frames>) -> ScriptedBody {
-    ScriptedBody { frames: Box::new(frames.into_iter()), pause: true, paused: false }
+    ScriptedBody {
+        frames: Box::new(frames.into_iter()),
+        pause: true,
+        paused: false,
+    }
 }
 
 struct ScriptedBody {
@@ -209,6 +240,10 @@ impl http_body::Body for ScriptedBody {
             return std::task::Poll::Pending;
         }
         self.paused = false;
-        std::task::Poll::Ready(self.frames.next().map(|frame| frame.map(http_body::Frame::data)))
+        std::task::Poll::Ready(
+            self.frames
+                .next()
+                .map(|frame| frame.map(http_body::Frame::data)),
+        )
     }
 }

@@ -52,15 +52,24 @@ pub(crate) fn client(
             Ok(response)
         }
     });
-    let client = AgentClient::builder().api_key("an_sk_test").base_url(base_url).transport(transport).build();
+    let client = AgentClient::builder()
+        .api_key("an_sk_test")
+        .base_url(base_url)
+        .transport(transport)
+        .build();
     (client.unwrap(), log)
 }
 
 pub(crate) fn json(status: u16, body: impl ToString) -> Response<Body> {
-    let response = Response::builder().status(status).header("content-type", "application/json");
+    let response = Response::builder()
+        .status(status)
+        .header("content-type", "application/json");
     response.body(Body::from(body.to_string())).unwrap()
 }
 
 pub(crate) fn event_stream(body: impl Into<Body>) -> Response<Body> {
-    Response::builder().header("content-type", "text/event-stream").body(body.into()).unwrap()
+    Response::builder()
+        .header("content-type", "text/event-stream")
+        .body(body.into())
+        .unwrap()
 }

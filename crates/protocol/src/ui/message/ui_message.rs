@@ -186,7 +186,11 @@ impl<'de> Deserialize<'de> for UiMessage {
             }
         }
 
-        deserializer.deserialize_map(MessageVisitor)
+        // By way of the text, so that a `serde_json::Value` can be read too: its map has no raw names.
+        let text = <RawJson<'static> as Deserialize>::deserialize(deserializer)?;
+        serde_json::Deserializer::from_str(text.get())
+            .deserialize_map(MessageVisitor)
+            .map_err(D::Error::custom)
     }
 }
 
