@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use http::Uri;
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,22 +17,59 @@ use crate::{CredentialId, Endpoint, Operation, Route, Secret, Timestamp, VaultId
 ///
 /// ```
 /// use twentyfirst_protocol::VaultId;
-/// use twentyfirst_protocol::vaults::{CreateCredential, CredentialAuth};
+/// use twentyfirst_protocol::vaults::{CreateCredential, CredentialAuth, CredentialSettings};
 ///
-/// let create = CreateCredential::new(
-///     VaultId::new("vault_1")?,
-///     "https://mcp.linear.app/mcp",
-///     CredentialAuth::bearer("lin_…"),
-/// );
+/// let settings = CredentialSettings::new("https://mcp.linear.app/mcp", CredentialAuth::bearer("lin_…"));
+/// let create = CreateCredential::new(VaultId::new("vault_1")?, settings.name("Linear"));
 /// # let _ = create;
 /// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct CreateCredential {
     /// The vault.
     pub vault_id: VaultId,
+    /// The credential.
+    #[serde(flatten)]
+    pub settings: CredentialSettings,
+}
+
+impl CreateCredential {
+    /// Into this vault.
+    pub fn new(vault_id: impl Into<VaultId>, settings: CredentialSettings) -> Self {
+        Self {
+            vault_id: vault_id.into(),
+            settings,
+        }
+    }
+}
+
+impl Endpoint for CreateCredential {
+    const ROUTE: Route = Route::post("/v1/mcp/vaults/{vaultId}/credentials");
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        self.settings.validate()
+    }
+
+    fn secrets(&self) -> Vec<&str> {
+        self.settings.auth.secrets()
+    }
+}
+
+impl Operation for CreateCredential {
+    type Output = Credential;
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<Credential, ResponseError> {
+        decode_json(self, head, body).map(|CredentialAnswer { credential }| credential)
+    }
+}
+
+/// What a credential is to be: for creating and for replacing one.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CredentialSettings {
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -42,23 +80,18 @@ pub struct CreateCredential {
     /// Where the token goes in requests to the server; an `Authorization: Bearer` header by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inject: Option<Inject>,
-    /// Pairs of your own.
+    /// Pairs of your own: at most 16, keys of at most 64 and values of at most 512 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
-impl CreateCredential {
+impl CredentialSettings {
     /// For this server.
-    pub fn new(
-        vault_id: impl Into<VaultId>,
-        server_url: impl Into<String>,
-        auth: CredentialAuth,
-    ) -> Self {
+    pub fn new(server_url: impl Into<String>, auth: impl Into<CredentialAuth>) -> Self {
         Self {
-            vault_id: vault_id.into(),
             name: None,
             server_url: server_url.into(),
-            auth,
+            auth: auth.into(),
             inject: None,
             metadata: None,
         }
@@ -86,63 +119,36 @@ impl CreateCredential {
             .insert(key.into(), value.into());
         self
     }
-}
 
-pub(super) fn check(
-    server_url: &str,
-    metadata: Option<&BTreeMap<String, String>>,
-) -> Result<(), InvalidRequest> {
-    let authority = ["https://", "http://"]
-        .iter()
-        .find_map(|scheme| {
-            server_url
-                .get(..scheme.len())?
-                .eq_ignore_ascii_case(scheme)
-                .then(|| &server_url[scheme.len()..])
-        })
-        .and_then(|rest| rest.split(['/', '?', '#']).next())
-        .filter(|authority| !authority.is_empty())
-        .ok_or_else(|| InvalidRequest::new("serverUrl", Problem::MustBe("an http or https URL")))?;
-    if authority.contains('@') {
-        return Err(InvalidRequest::new(
-            "serverUrl",
-            Problem::MustBe("without user and password"),
-        ));
-    }
-    metadata.map_or(Ok(()), check_metadata)
-}
-
-impl Endpoint for CreateCredential {
-    const ROUTE: Route = Route::post("/v1/mcp/vaults/{vaultId}/credentials");
-
-    fn validate(&self) -> Result<(), InvalidRequest> {
-        check(&self.server_url, self.metadata.as_ref())?;
+    pub(super) fn validate(&self) -> Result<(), InvalidRequest> {
+        let wrong = |rule| InvalidRequest::new("serverUrl", Problem::MustBe(rule));
+        let uri: Uri = self
+            .server_url
+            .parse()
+            .map_err(|_| wrong("an http or https URL"))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(wrong("an http or https URL"));
+        }
+        if uri
+            .authority()
+            .is_some_and(|authority| authority.as_str().contains('@'))
+        {
+            return Err(wrong("without user and password"));
+        }
+        self.metadata.as_ref().map_or(Ok(()), check_metadata)?;
         self.auth.validate()
     }
-
-    fn secrets(&self) -> Vec<&str> {
-        self.auth.secrets()
-    }
 }
 
-impl fmt::Debug for CreateCredential {
+impl fmt::Debug for CredentialSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CreateCredential")
-            .field("vault_id", &self.vault_id)
+        f.debug_struct("CredentialSettings")
             .field("name", &self.name)
             .field("server_url", &mask_user_info(&self.server_url))
             .field("auth", &self.auth)
             .field("inject", &self.inject)
             .field("metadata", &self.metadata)
             .finish()
-    }
-}
-
-impl Operation for CreateCredential {
-    type Output = Credential;
-
-    fn decode(&self, head: &Parts, body: &[u8]) -> Result<Credential, ResponseError> {
-        decode_json(self, head, body).map(|CredentialAnswer { credential }| credential)
     }
 }
 

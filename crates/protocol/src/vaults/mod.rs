@@ -12,8 +12,8 @@ mod update_credential;
 
 pub use create::CreateVault;
 pub use create_credential::{
-    CreateCredential, Credential, CredentialAuth, CredentialStatus, Inject, Oauth,
-    TokenEndpointAuth,
+    CreateCredential, Credential, CredentialAuth, CredentialSettings, CredentialStatus, Inject,
+    Oauth, TokenEndpointAuth,
 };
 pub use delete::DeleteVault;
 pub use delete_credential::DeleteCredential;

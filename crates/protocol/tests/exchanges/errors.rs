@@ -8,7 +8,7 @@ use twentyfirst_protocol::git::CloneRepository;
 use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec, GetSandbox};
 use twentyfirst_protocol::threads::{GetThread, StoredMessage, ThreadStatus};
 use twentyfirst_protocol::tokens::CreateToken;
-use twentyfirst_protocol::vaults::{CreateCredential, CredentialAuth};
+use twentyfirst_protocol::vaults::{CreateCredential, CredentialAuth, CredentialSettings};
 use twentyfirst_protocol::{
     ApiError, ErrorCode, Operation, ResponseError, RetryAfter, SandboxId, ThreadId, VaultId,
 };
@@ -239,8 +239,7 @@ fn no_error_repeats_a_secret() {
     let clone = CloneRepository::new(sandbox(), "https://x/y.git").token(SECRET);
     let credential = CreateCredential::new(
         VaultId::new("v").unwrap(),
-        "https://x",
-        CredentialAuth::bearer(SECRET),
+        CredentialSettings::new("https://x", CredentialAuth::bearer(SECRET)),
     );
     for body in &bodies {
         for status in [200, 500] {
@@ -272,8 +271,10 @@ fn a_password_in_a_repository_url_is_a_secret() {
     let error = clone.decode(&head(400), body).unwrap_err();
     assert!(!shown(&error).contains("hunter2"), "{error}");
     let vault = VaultId::new("v").unwrap();
-    let credential =
-        CreateCredential::new(vault, "https://me:hunter2@x", CredentialAuth::bearer("t"));
+    let credential = CreateCredential::new(
+        vault,
+        CredentialSettings::new("https://me:hunter2@x", CredentialAuth::bearer("t")),
+    );
     assert!(!format!("{credential:?}").contains("hunter2"));
     let plain = CloneRepository::new(sandbox(), "git@github.com:org/repo.git");
     assert!(format!("{plain:?}").contains("git@github.com:org/repo.git"));

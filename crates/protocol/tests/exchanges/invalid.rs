@@ -253,7 +253,12 @@ fn vaults_by_the_relays_rules() {
     assert!(CreateVault::new("😀".repeat(100)).to_request().is_ok());
     assert!(CreateVault::new("😀".repeat(101)).to_request().is_err());
 
-    let credential = |url, auth: CredentialAuth| refused(CreateCredential::new(vault(), url, auth));
+    let credential = |url, auth: CredentialAuth| {
+        refused(CreateCredential::new(
+            vault(),
+            CredentialSettings::new(url, auth),
+        ))
+    };
     let bearer = || CredentialAuth::bearer("t");
     assert_eq!(
         credential("nope", bearer()),

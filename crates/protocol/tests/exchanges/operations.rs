@@ -354,22 +354,24 @@ fn credentials() {
     oauth.client_secret = Some("cs".into());
     oauth.token_endpoint_auth = Some(TokenEndpointAuth::ClientSecretPost);
     oauth.scope = Some("read".to_owned());
-    let create = CreateCredential::new(vault(), "https://mcp.notion.com/mcp", oauth.into())
+    let settings = CredentialSettings::new("https://mcp.notion.com/mcp", oauth)
         .name("Notion")
         .inject(Inject::Header {
             header: "X-Api-Key".to_owned(),
             prefix: Some(String::new()),
         })
         .metadata("a", "b");
+    let create = CreateCredential::new(vault(), settings);
     snapshot!(
         "credentials.create",
         exchange(&create, "credentials.create: oauth")
     );
     let url = "https://mcp.linear.app/mcp";
-    let update = UpdateCredential::new(vault(), credential(), url, CredentialAuth::bearer("tok_y"))
-        .inject(Inject::Query {
+    let settings =
+        CredentialSettings::new(url, CredentialAuth::bearer("tok_y")).inject(Inject::Query {
             param: "key".to_owned(),
         });
+    let update = UpdateCredential::new(vault(), credential(), settings);
     snapshot!(
         "credentials.update",
         exchange(&update, "credentials.patch: new token")

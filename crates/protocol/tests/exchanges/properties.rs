@@ -171,8 +171,8 @@ proptest! {
         update.description = description;
         undone(&update)?;
         let auth = CredentialAuth::bearer(Secret::from(token));
-        let mut create = CreateCredential::new(&vault, "https://mcp.example.com/mcp", auth);
-        create.metadata = Some(metadata);
+        let mut create = CreateCredential::new(&vault, CredentialSettings::new("https://mcp.example.com/mcp", auth));
+        create.settings.metadata = Some(metadata);
         undone(&create)?;
     }
 

@@ -95,12 +95,14 @@ fn decode(recording: &Recording) -> Option<Decoded> {
         UpdateVault::new(vault(), Default::default()),
         DeleteVault::new(vault()),
         SetDefaultVault::new(vault()),
-        CreateCredential::new(vault(), "https://x", CredentialAuth::bearer("t")),
+        CreateCredential::new(
+            vault(),
+            CredentialSettings::new("https://x", CredentialAuth::bearer("t"))
+        ),
         UpdateCredential::new(
             vault(),
             credential(),
-            "https://x",
-            CredentialAuth::bearer("t")
+            CredentialSettings::new("https://x", CredentialAuth::bearer("t"))
         ),
         DeleteCredential::new(vault(), credential()),
     );
