@@ -1,4 +1,57 @@
 //! Requests, answers, errors and the UI message stream of 21st Agents, without IO.
+//!
+//! This crate knows what is said to the relay and what comes back. It opens no socket, reads no clock, draws no random
+//! number and starts no task: whoever uses it brings an HTTP client, async or not. It works in both directions, so a
+//! server can speak with the same types.
+//!
+//! # One exchange
+//!
+//! An [`Operation`] is a plain struct. It makes a request, and reads the answer:
+//!
+//! ```
+//! use twentyfirst_protocol::sandboxes::GetSandbox;
+//! use twentyfirst_protocol::{ApiKey, BaseUrl, Endpoint, Operation, SandboxId};
+//!
+//! let get = GetSandbox::new(SandboxId::new("sbx_abc123")?);
+//!
+//! let mut request = get.to_request()?;
+//! *request.uri_mut() = BaseUrl::default().join(request.uri())?;
+//! ApiKey::new("21st_sk_x")?.authorize(&mut request);
+//! assert_eq!(request.uri(), "https://relay.an.dev/v1/sandboxes/sbx_abc123");
+//!
+//! // Your HTTP client sends it, and this is what comes back:
+//! let (head, body) = http::Response::new(r#"{"id":"sbx_abc123","status":"active"}"#).into_parts();
+//! let sandbox = get.decode(&head, body.as_bytes())?;
+//! assert_eq!(sandbox.status.as_str(), "active");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A [`StreamingOperation`] looks at the head of the answer and leaves its body open; an [`UploadOperation`] sends a body
+//! that it does not hold.
+//!
+//! # More than one
+//!
+//! A [`Flow`] is a state machine for what takes several exchanges, a wait, or a choice after a failure. It says what to do
+//! next and is told what came of it. [`runs::StartRun`] has one.
+//!
+//! # The answer of an agent
+//!
+//! ```text
+//!   bytes ─► sse::Decoder ─► sse::Event ─► ui::Chunk ─► ui::Joiner ─► ui::Assembler ─► ui::UiMessage
+//!            └────── ui::Decoder ──────────────┘
+//! ```
+//!
+//! Each of these machines can be used alone: see [`sse`] and [`ui`].
+//!
+//! # Where things are
+//!
+//! | module | the relay's routes |
+//! |---|---|
+//! | [`sandboxes`], [`files`], [`git`] | `/v1/sandboxes` |
+//! | [`threads`] | `/v1/sandboxes/{sandboxId}/threads` |
+//! | [`runs`] | `/v1/chat` |
+//! | [`tokens`] | `/v1/tokens` |
+//! | [`vaults`] | `/v1/mcp/vaults` |
 
 mod body;
 mod error;
