@@ -63,6 +63,14 @@ struct Shown {
     fresh: bool,
 }
 
+impl Names {
+    fn size(&self) -> usize {
+        let title = self.title.as_ref().map_or(0, length);
+        let metadata = self.tool_metadata.as_ref().map_or(0, |raw| raw.get().len());
+        length(&self.tool_name) + title + metadata
+    }
+}
+
 impl Call {
     pub(super) fn new(names: Names, dynamic: bool, encoding: Option<InputEncoding>) -> Self {
         Self {
@@ -121,7 +129,11 @@ impl Call {
         } else {
             0
         };
-        self.input.text().len() + 2 * self.input.depth() + shown
+        size_of::<Self>()
+            + self.names.size()
+            + self.input.text().len()
+            + 2 * self.input.depth()
+            + shown
     }
 
     /// What a part that shows the input holds of it, in bytes, about: the text, and what can be read of it.
@@ -197,6 +209,7 @@ impl Calls {
 
     /// Begins the input of a call, from nothing.
     pub(super) fn start(&mut self, tool_call_id: &Text<'_>, call: Call, parts: &mut [Part]) {
+        self.size += call.size();
         if let Some(mut old) = self.calls.insert(tool_call_id, call) {
             self.size -= old.size();
             old.settle(parts);

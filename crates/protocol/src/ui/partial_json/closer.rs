@@ -67,7 +67,22 @@ impl Closer {
                         self.stack.push(State::Escape);
                     }
                 }
-                _ => self.read_byte(bytes, byte, at),
+                _ if byte.is_ascii() => self.read_byte(bytes, byte, at),
+                _ => {
+                    // The AI SDK reads UTF-16 code units, of which this character has one or two.
+                    let length = if byte < 0xe0 {
+                        2
+                    } else if byte < 0xf0 {
+                        3
+                    } else {
+                        4
+                    };
+                    at += length - 1;
+                    self.read_byte(bytes, byte, at);
+                    if length == 4 {
+                        self.read_byte(bytes, byte, at);
+                    }
+                }
             }
             at += 1;
         }
@@ -156,7 +171,7 @@ impl Closer {
                 }
             }
 
-            (State::Number, b'0'..=b'9') => self.kept = at + 1,
+            (State::String, _) | (State::Number, b'0'..=b'9') => self.kept = at + 1,
             (State::Number, b'e' | b'E' | b'-' | b'.') => {}
             (State::Number, _) => {
                 self.stack.pop();
@@ -184,7 +199,6 @@ impl Closer {
                 | State::ObjectAfterKey
                 | State::ObjectAfterComma
                 | State::UnicodeEscape
-                | State::String
                 | State::Finished,
                 _,
             ) => {}

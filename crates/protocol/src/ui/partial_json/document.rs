@@ -1,4 +1,5 @@
 use super::closer::Closer;
+use super::forbidden::has_forbidden_key;
 use super::grammar::Grammar;
 use crate::ui::RawJson;
 
@@ -62,13 +63,20 @@ impl PartialJson {
     /// Whether what has come is a whole JSON document. More digits of a number may still follow.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.whole().is_some()
+        self.is_value(&self.text)
     }
 
     /// The value so far; `None` if there is none.
     #[must_use]
     pub fn value(&self) -> Option<RawJson<'static>> {
-        self.whole().or_else(|| self.closed())
+        if self.is_complete() {
+            return Some(RawJson::from_valid(self.text.trim_ascii().to_owned()));
+        }
+        let kept = self.text.get(..self.closer.kept())?;
+        let mut closed = String::with_capacity(kept.len() + self.closer.depth());
+        closed.push_str(kept);
+        self.closer.close(&self.text, &mut closed);
+        self.is_value(&closed).then(|| RawJson::from_valid(closed))
     }
 
     /// How many objects and arrays are open, about.
@@ -76,20 +84,11 @@ impl PartialJson {
         self.closer.depth()
     }
 
-    fn whole(&self) -> Option<RawJson<'static>> {
+    /// Whether a text, whose beginning the grammar has read already, is a value.
+    fn is_value(&self, text: &str) -> bool {
         let mut grammar = self.grammar.clone();
-        grammar.read(&self.text, self.text.len());
-        value_of(&self.text, &grammar)
-    }
-
-    fn closed(&self) -> Option<RawJson<'static>> {
-        let kept = self.text.get(..self.closer.kept())?;
-        let mut text = String::with_capacity(kept.len() + self.closer.depth());
-        text.push_str(kept);
-        self.closer.close(&self.text, &mut text);
-        let mut grammar = self.grammar.clone();
-        grammar.read(&text, text.len());
-        value_of(&text, &grammar)
+        grammar.read(text, text.len());
+        grammar.is_complete() && !(grammar.has_suspicious_key() && has_forbidden_key(text))
     }
 }
 
@@ -98,15 +97,5 @@ impl From<&str> for PartialJson {
         let mut document = Self::new();
         document.push(text);
         document
-    }
-}
-
-fn value_of(text: &str, grammar: &Grammar) -> Option<RawJson<'static>> {
-    if !grammar.is_complete() {
-        None
-    } else if grammar.has_suspicious_key() {
-        RawJson::parse(text.to_owned()).ok()
-    } else {
-        Some(RawJson::from_valid(text.trim_ascii().to_owned()))
     }
 }

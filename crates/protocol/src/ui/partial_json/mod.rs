@@ -2,6 +2,7 @@
 
 mod closer;
 mod document;
+mod forbidden;
 mod grammar;
 
 pub use document::PartialJson;
