@@ -1,1 +1,41 @@
 //! A relay on loopback, for tests and offline work with 21st Agents clients.
+//!
+//! [`LocalRelay`] is a real HTTP server with the relay's routes, answers and error bodies. Its sandboxes are temporary
+//! directories with real processes in them, its agents are closures or scripts of yours. It needs no key, no network
+//! and no async runtime of the caller's; when it is dropped, nothing is left.
+//!
+//! ```
+//! use twentyfirst_local_relay::{Agent, LocalRelay, Run};
+//!
+//! let relay = LocalRelay::builder()
+//!     .agent("greeter", Agent::new(async |run: Run| {
+//!         let host = run.sandbox().exec("hostname").await?;
+//!         run.say(format!("You said {:?} to {}", run.text(), host.stdout.trim())).await;
+//!         Ok(())
+//!     }))
+//!     .start()?;
+//!
+//! // Any client of the relay takes these two.
+//! println!("{} {}", relay.url(), relay.api_key());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod agents;
+mod answers;
+mod auth;
+mod chat;
+mod files;
+mod relay;
+mod request;
+mod router;
+mod runs;
+mod sandbox;
+mod sandboxes;
+mod server;
+mod threads;
+mod tokens;
+
+pub use agents::{Agent, Run, RunResult, Script, ScriptError, ToolCall};
+pub use auth::Key;
+pub use relay::{LocalRelay, LocalRelayBuilder};
+pub use sandbox::{Command, ExecError, FileError, Isolation, Sandbox};

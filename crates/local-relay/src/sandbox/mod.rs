@@ -1,0 +1,160 @@
+//! A sandbox: a temporary directory with files, and processes in it.
+
+mod exec;
+mod files;
+mod isolation;
+
+pub use exec::{Command, ExecError};
+pub use files::FileError;
+pub use isolation::Isolation;
+
+pub(crate) use files::Files;
+pub(crate) use isolation::Tools;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{fmt, io};
+
+use tempfile::TempDir;
+use tokio::task::spawn_blocking;
+use twentyfirst_protocol::SandboxId;
+use twentyfirst_protocol::sandboxes::ExecOutput;
+
+use exec::Shell;
+
+/// The sandbox in which an agent runs: its files, and its commands.
+///
+/// Paths are those that commands see. Relative ones are under `/root`; only `/home/user`, `/root` and `/tmp` can be
+/// written. Cheap to clone.
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: SandboxId,
+    files: Arc<Files>,
+    shell: Shell,
+    /// Removed with everything in it when this is dropped.
+    dir: Mutex<Option<TempDir>>,
+}
+
+impl Sandbox {
+    pub(crate) async fn create(
+        id: SandboxId,
+        tools: Option<Tools>,
+        envs: BTreeMap<String, String>,
+    ) -> io::Result<Self> {
+        let (dir, files) = spawn_blocking(|| {
+            let dir = tempfile::Builder::new().prefix("21st-sandbox-").tempdir()?;
+            let files = Files::open(dir.path())?;
+            io::Result::Ok((dir, files))
+        })
+        .await??;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                id,
+                files: Arc::new(files),
+                shell: Shell::new(dir.path(), tools, envs),
+                dir: Mutex::new(Some(dir)),
+            }),
+        })
+    }
+
+    /// The id by which requests name it.
+    pub fn id(&self) -> &SandboxId {
+        &self.inner.id
+    }
+
+    /// Runs a shell command and waits for its end. A command that fails is a result, not an error.
+    ///
+    /// Dropping the future kills the command.
+    ///
+    /// # Errors
+    /// If it takes longer than its time limit, or cannot be started.
+    pub async fn exec(&self, command: impl Into<Command>) -> Result<ExecOutput, ExecError> {
+        let command = command.into();
+        let cwd = command.working_dir().to_owned();
+        if is_ours(&cwd) {
+            let is_dir = self.blocking(move |files| Ok(files.is_dir(&cwd))).await;
+            if !is_dir.unwrap_or_default() {
+                let cwd = command.working_dir().to_owned();
+                return Err(ExecError::NoSuchDirectory(cwd));
+            }
+        }
+        self.inner.shell.run(&command).await
+    }
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// If there is none, or it is a directory.
+    pub async fn read(&self, path: impl Into<String>) -> Result<Vec<u8>, FileError> {
+        let path = path.into();
+        self.blocking(move |files| files.read(&path)).await
+    }
+
+    /// Writes a file, with the directories that it needs.
+    ///
+    /// # Errors
+    /// If the path is outside of what can be written, or is a directory.
+    pub async fn write(
+        &self,
+        path: impl Into<String>,
+        content: impl Into<Vec<u8>>,
+    ) -> Result<(), FileError> {
+        let (path, content) = (path.into(), content.into());
+        self.blocking(move |files| files.write(&path, &content))
+            .await
+    }
+
+    /// Does something with the files where it may take its time.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        action: impl FnOnce(&Files) -> Result<T, FileError> + Send + 'static,
+    ) -> Result<T, FileError> {
+        let files = Arc::clone(&self.inner.files);
+        spawn_blocking(move || action(&files))
+            .await
+            .unwrap_or_else(|_| {
+                Err(FileError::Io {
+                    path: String::new(),
+                    source: io::ErrorKind::Interrupted.into(),
+                })
+            })
+    }
+
+    /// `/home/user`, as commands have to call it.
+    pub(crate) fn home(&self) -> String {
+        self.inner.shell.path("/home/user")
+    }
+
+    /// Ends its processes and removes its files.
+    pub(crate) async fn close(&self) {
+        self.inner.shell.close().await;
+        let dir = self
+            .inner
+            .dir
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // What a command has made unreadable may stay behind; there is nobody to tell.
+        spawn_blocking(move || drop(dir)).await.ok();
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox")
+            .field("id", &self.inner.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a path is one that files are kept at.
+fn is_ours(path: &str) -> bool {
+    !path.starts_with('/')
+        || files::ROOTS
+            .iter()
+            .any(|root| std::path::Path::new(&path[1..]).starts_with(root))
+}
