@@ -1,0 +1,167 @@
+//! How fast bytes become chunks, beside what one would use otherwise. All pipelines run in turns over the same loads, so that the ratios hold
+//! even where the machine is busy. `BENCHMARKS.md` explains the figures.
+//!
+//! ```text
+//! cargo bench -p twentyfirst-protocol --bench decode
+//! ```
+
+#[path = "../loads/mod.rs"]
+mod loads;
+mod peers;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use loads::Load;
+use twentyfirst_protocol::{sse, ui};
+
+/// How often each pipeline runs over each load; the median counts.
+const ROUNDS: usize = 9;
+
+/// A way from bytes to chunks. It gives the number of events and of bytes in their deltas, to show that it has read everything.
+type Pipeline = fn(Vec<Bytes>) -> (usize, usize);
+
+const PIPELINES: [(&str, Pipeline); 5] = [
+    ("ui::Decoder", ui_decoder),
+    ("sse::Decoder + Chunk::decode", two_steps),
+    (
+        "sse-stream + borrowed struct",
+        peers::sse_stream_and_borrowed_struct,
+    ),
+    (
+        "sse-stream + tagged enum",
+        peers::sse_stream_and_tagged_enum,
+    ),
+    (
+        "eventsource-stream + tagged enum",
+        peers::eventsource_stream_and_tagged_enum,
+    ),
+];
+
+fn main() {
+    let [text, input, outputs] = [
+        loads::text(),
+        loads::tool_input(1 << 20),
+        loads::tool_outputs(),
+    ];
+    let mut ratios = Vec::new();
+    for (load, pieces, shape) in [
+        (&text, text.in_large_pieces(), "16 KB"),
+        (&input, input.in_large_pieces(), "16 KB"),
+        (&outputs, outputs.in_large_pieces(), "16 KB"),
+        (&text, text.in_small_pieces(), "1 to 64 B"),
+    ] {
+        ratios.push(measure(load, &pieces, shape));
+    }
+
+    println!("ui::Decoder is faster than the peer by");
+    let [t, i, b, small] = &ratios[..] else {
+        unreachable!("there are four loads")
+    };
+    for (what, ratio, goal) in [
+        ("T, sse-stream + tagged enum", t[3], 3.0),
+        ("I, sse-stream + tagged enum", i[3], 3.0),
+        ("B, sse-stream + borrowed struct", b[2], 1.0),
+        (
+            "T in pieces of 1 to 64 B, sse-stream + tagged enum",
+            small[3],
+            2.0,
+        ),
+    ] {
+        let verdict = if ratio >= goal { "reached" } else { "MISSED" };
+        println!("  {ratio:5.2} × {what} (goal {goal} ×: {verdict})");
+    }
+}
+
+/// Runs all pipelines over a load and prints a row for each; gives by how much each is slower than the first.
+fn measure(load: &Load, pieces: &[Bytes], shape: &str) -> Vec<f64> {
+    let megabytes = load.stream.len() as f64 / 1e6;
+    println!(
+        "{}: {megabytes:.1} MB, {} events of {} B, in pieces of {shape}",
+        load.name,
+        load.events,
+        load.stream.len() / load.events
+    );
+    let stream = str::from_utf8(&load.stream).expect("the load is text");
+    let data: Vec<&str> = stream
+        .split("\n\n")
+        .filter_map(|event| event.strip_prefix("data: {").map(|_| &event[6..]))
+        .collect();
+    let mut json_times = Vec::with_capacity(ROUNDS);
+    let mut times = vec![Vec::with_capacity(ROUNDS); PIPELINES.len()];
+    for _ in 0..ROUNDS {
+        for ((name, pipeline), times) in PIPELINES.iter().zip(&mut times) {
+            let pieces = pieces.to_vec();
+            let start = Instant::now();
+            let read = pipeline(pieces);
+            times.push(start.elapsed());
+            assert_eq!(
+                read,
+                (load.events, load.text),
+                "{name} has not read everything"
+            );
+        }
+        let start = Instant::now();
+        assert_eq!(peers::ignored_any(&data), (load.events, 0));
+        json_times.push(start.elapsed());
+    }
+    let row = |name: &str, median: Duration| {
+        let rate = megabytes / median.as_secs_f64();
+        let each = median.as_nanos() / load.events as u128;
+        println!("  {name:34} {rate:7.0} MB/s {each:9} ns an event");
+    };
+    let medians: Vec<Duration> = times.into_iter().map(median).collect();
+    for ((name, _), median) in PIPELINES.iter().zip(&medians) {
+        row(name, *median);
+    }
+    row("serde_json IgnoredAny, only JSON", median(json_times));
+    println!();
+    medians
+        .iter()
+        .map(|median| median.as_secs_f64() / medians[0].as_secs_f64())
+        .collect()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn ui_decoder(pieces: Vec<Bytes>) -> (usize, usize) {
+    let mut decoder = ui::Decoder::new();
+    let mut read = (0, 0);
+    for piece in pieces {
+        decoder.push(piece);
+        while let Some(chunk) = decoder.next_chunk() {
+            count(&chunk.expect("the load has only chunks"), &mut read);
+        }
+    }
+    read
+}
+
+fn two_steps(pieces: Vec<Bytes>) -> (usize, usize) {
+    let mut decoder = sse::Decoder::new();
+    let mut read = (0, 0);
+    for piece in pieces {
+        decoder.push(piece);
+        while let Some(event) = decoder.next_event() {
+            let data = event.expect("the load is within the limits").data;
+            if data != "[DONE]" {
+                count(
+                    &ui::Chunk::decode(&data).expect("the load has only chunks"),
+                    &mut read,
+                );
+            }
+        }
+    }
+    read
+}
+
+fn count(chunk: &ui::Chunk<'_>, (events, text): &mut (usize, usize)) {
+    *events += 1;
+    *text += match chunk {
+        ui::Chunk::TextDelta(chunk) => chunk.delta.as_str().map_or(0, str::len),
+        ui::Chunk::ToolInputDelta(chunk) => chunk.input_text_delta.as_str().map_or(0, str::len),
+        _ => 0,
+    };
+}
