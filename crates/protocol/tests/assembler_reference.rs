@@ -101,11 +101,8 @@ fn read(sse: &str, initial: Option<UiMessage>) -> (Option<Value>, Vec<String>, O
     decoder.push(sse.to_owned());
     let mut errors = Vec::new();
     while let Some(chunk) = decoder.next_chunk() {
-        let chunk = match chunk {
-            Ok(chunk) => chunk,
-            Err(_) => {
-                return (shown(&mut assembler), errors, Some(ReadError::Decode));
-            }
+        let Ok(chunk) = chunk else {
+            return (shown(&mut assembler), errors, Some(ReadError::Decode));
         };
         if let Chunk::Error(chunk) = &chunk {
             errors.push(chunk.error_text.to_string());

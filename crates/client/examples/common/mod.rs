@@ -9,14 +9,15 @@ use twentyfirst_client::protocol::ui::{Chunk, RawJson};
 use twentyfirst_local_relay::LocalRelay;
 
 /// A client, the slug of an agent, and the local relay that has to live as long as they are used.
-pub struct Setup {
-    pub client: AgentClient,
-    pub agent: String,
-    pub relay: Option<LocalRelay>,
+pub(crate) struct Setup {
+    pub(crate) client: AgentClient,
+    pub(crate) agent: String,
+    /// Stops when it is dropped.
+    pub(crate) _relay: Option<LocalRelay>,
 }
 
 /// The real relay with `API_KEY_21ST` and `AGENT_SLUG`, else one in this process.
-pub fn connect() -> Result<Setup, Box<dyn Error>> {
+pub(crate) fn connect() -> Result<Setup, Box<dyn Error>> {
     if env::var_os("API_KEY_21ST").is_some() {
         let agent = env::var("AGENT_SLUG")
             .map_err(|_| "API_KEY_21ST is set, and AGENT_SLUG is to name an agent")?;
@@ -43,7 +44,7 @@ pub fn connect() -> Result<Setup, Box<dyn Error>> {
 }
 
 /// Prints an error with its causes.
-pub fn print_error(error: &dyn Error) {
+pub(crate) fn print_error(error: &dyn Error) {
     eprintln!("error: {error}");
     let mut source = error.source();
     while let Some(error) = source {
@@ -53,7 +54,7 @@ pub fn print_error(error: &dyn Error) {
 }
 
 /// Prints a chunk: text as it is, tool calls and their output set apart.
-pub fn print_chunk(chunk: &Chunk<'_>) -> io::Result<()> {
+pub(crate) fn print_chunk(chunk: &Chunk<'_>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match chunk {
         Chunk::TextDelta(text) => write!(out, "{}", text.delta.to_string_lossy())?,
@@ -73,7 +74,7 @@ pub fn print_chunk(chunk: &Chunk<'_>) -> io::Result<()> {
             writeln!(out, "└")?;
         }
         Chunk::ToolOutputError(result) => {
-            writeln!(out, "└ failed: {}", result.error_text.to_string_lossy())?
+            writeln!(out, "└ failed: {}", result.error_text.to_string_lossy())?;
         }
         Chunk::Error(error) => writeln!(
             out,

@@ -1,9 +1,8 @@
 use std::fmt;
 
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::ser::{Error as _, SerializeMap};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::value::RawValue;
 
 use crate::ui::{RawJson, Text};
 
@@ -125,16 +124,64 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// The next member's name. Names come raw, because they need not be well-formed either.
+/// The next member's name.
 pub(super) fn next_name<'de, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Option<Text<'static>>, A::Error> {
-    let Some(raw) = map.next_key::<Box<RawValue>>()? else {
-        return Ok(None);
-    };
-    read_text(raw.get())
-        .ok_or_else(|| A::Error::custom("expected a name"))
-        .map(Some)
+    Ok(map.next_key::<Name>()?.map(|Name(name)| name))
+}
+
+/// A member's name, which need not be well-formed either.
+struct Name(Text<'static>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl Visitor<'_> for NameVisitor {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+                Ok(Name(name.to_owned().into()))
+            }
+
+            fn visit_bytes<E>(self, name: &[u8]) -> Result<Name, E> {
+                Ok(Name(match str::from_utf8(name) {
+                    Ok(name) => name.to_owned().into(),
+                    Err(_) => Text::from_code_units(&code_units(name)),
+                }))
+            }
+        }
+
+        // As a string it would be refused if it is not well-formed; as bytes `serde_json` gives WTF-8.
+        deserializer.deserialize_bytes(NameVisitor)
+    }
+}
+
+/// The UTF-16 code units of a string in WTF-8, which is UTF-8 with halves of surrogate pairs in it.
+fn code_units(wtf8: &[u8]) -> Vec<u16> {
+    let mut units = Vec::with_capacity(wtf8.len());
+    let mut rest = wtf8;
+    loop {
+        let (text, after) = match str::from_utf8(rest) {
+            Ok(text) => (text, &[][..]),
+            Err(error) => {
+                let (text, after) = rest.split_at(error.valid_up_to());
+                (str::from_utf8(text).unwrap_or_default(), after)
+            }
+        };
+        units.extend(text.encode_utf16());
+        let Some((&[first, second, third], after)) = after.split_first_chunk::<3>() else {
+            return units;
+        };
+        let bits = |byte: u8| u16::from(byte & 0x3f);
+        units.push((u16::from(first & 0x0f) << 12) | (bits(second) << 6) | bits(third));
+        rest = after;
+    }
 }
 
 /// Reads a valid JSON value as a string; `None` if it is another kind of value.

@@ -76,7 +76,12 @@ impl PartialJson {
         let mut closed = String::with_capacity(kept.len() + self.closer.depth());
         closed.push_str(kept);
         self.closer.close(&self.text, &mut closed);
-        self.is_value(&closed).then(|| RawJson::from_valid(closed))
+        if !self.is_value(&closed) {
+            return None;
+        }
+        let space = closed.len() - closed.trim_ascii_start().len();
+        closed.drain(..space);
+        Some(RawJson::from_valid(closed))
     }
 
     /// How many objects and arrays are open, about.
