@@ -370,8 +370,9 @@ impl Replay {
                     match (a.get(name), b.get(name)) {
                         (Some(a), Some(b)) => self.compare_json(&place, a, b, differences),
                         (a, b) => {
-                            let side =
-                                |value: Option<&Value>| value.cloned().unwrap_or("absent".into());
+                            let side = |value: Option<&Value>| {
+                                value.map_or_else(|| "absent".into(), Value::clone)
+                            };
                             differences.push((place, side(a), side(b)));
                         }
                     }

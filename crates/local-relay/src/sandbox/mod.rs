@@ -3,6 +3,7 @@
 mod exec;
 mod files;
 mod isolation;
+mod stragglers;
 
 pub use exec::{Command, ExecError};
 pub use files::FileError;
