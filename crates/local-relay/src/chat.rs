@@ -7,7 +7,7 @@ use twentyfirst_protocol::runs::{
     BackgroundRun, CancelStatus, CancelStream, Cancelled, ResumeStream, RunOptions,
 };
 use twentyfirst_protocol::threads::ThreadStatus;
-use twentyfirst_protocol::ui::{Part, Role, UiMessage};
+use twentyfirst_protocol::ui::{Part, UiMessage};
 use twentyfirst_protocol::{ErrorCode, SandboxId, ThreadId, Timestamp};
 use uuid::{Uuid, Version};
 
@@ -151,7 +151,6 @@ fn turn(message: Option<Members>) -> Result<(UiMessage, String), Refusal> {
     let message: UiMessage = serde_json::to_string(&message)
         .and_then(|json| serde_json::from_str(&json))
         .map_err(|error| Refusal::invalid_request(error.to_string()))?;
-    debug_assert_eq!(message.role, Role::User);
     let texts: Vec<_> = message
         .parts
         .iter()

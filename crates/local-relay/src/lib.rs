@@ -19,6 +19,17 @@
 //! println!("{} {}", relay.url(), relay.api_key());
 //! # Ok::<(), std::io::Error>(())
 //! ```
+//!
+//! # What is not as at the relay
+//! - There is no billing, no provider and no model. A sandbox says `local` where the relay names its provider, and the
+//!   relay's own files (`.env` and others) are not in it.
+//! - Answers have no `ETag`, and runs with any text can be stored: the relay's database refuses NUL and half surrogate
+//!   pairs, and the run fails.
+//! - Always the reader who has started a run stores it, also after leaving. At the relay a reader who has joined can be
+//!   faster, and then only the end is stored.
+//! - An agent waits for a reader who is more than 4,096 chunks behind.
+//! - The values of credentials are forgotten at once; vaults are managed and checked, and not used.
+//! - Delays are short: see [`LocalRelayBuilder::done_delay`], [`LocalRelayBuilder::hold_back`] and [`Agent::start_up`].
 
 mod agents;
 mod answers;

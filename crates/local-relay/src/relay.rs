@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
@@ -241,10 +241,7 @@ impl LocalRelayBuilder {
                             "the system does not allow user namespaces",
                         ));
                     }
-                    eprintln!(
-                        "local relay: this system does not allow user namespaces; commands are ordinary processes, \
-                         in directories of their own but not confined to them"
-                    );
+                    tell_that_nothing_isolates();
                 }
                 tools
             }
@@ -262,10 +259,21 @@ impl LocalRelayBuilder {
             hold_back: self.hold_back,
             vaults: Vaults::default(),
             records: Mutex::default(),
-            runs: Mutex::default(),
+            tasks: Mutex::default(),
         };
         Ok((listener, Arc::new(relay)))
     }
+}
+
+/// Says it once for all relays of a process.
+fn tell_that_nothing_isolates() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        eprintln!(
+            "local relay: this system does not allow user namespaces; commands are ordinary processes, in directories \
+             of their own but not confined to them"
+        );
+    });
 }
 
 /// What the requests to a relay share.
@@ -278,7 +286,7 @@ pub(crate) struct Relay {
     pub(crate) hold_back: Duration,
     pub(crate) vaults: Vaults,
     records: Mutex<HashMap<SandboxId, Arc<Record>>>,
-    runs: Mutex<JoinSet<()>>,
+    tasks: Mutex<JoinSet<()>>,
 }
 
 impl Relay {
@@ -293,11 +301,11 @@ impl Relay {
     }
 
     /// Runs something until it ends or the relay does.
-    pub(crate) fn spawn(&self, run: impl Future<Output = ()> + Send + 'static) {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that have ended are forgotten here, so that they do not add up.
-        while runs.try_join_next().is_some() {}
-        runs.spawn(run);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
     }
 
     fn isolation(&self) -> Isolation {
@@ -309,9 +317,9 @@ impl Relay {
 
     /// Ends all runs, then all processes, and removes all files.
     async fn close(&self) {
-        let mut runs =
-            std::mem::take(&mut *self.runs.lock().unwrap_or_else(PoisonError::into_inner));
-        runs.shutdown().await;
+        let mut tasks =
+            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
         let records = std::mem::take(&mut *self.records());
         for record in records.into_values() {
             record.sandbox.close().await;

@@ -65,7 +65,16 @@ async fn respond(
     let mut answer = if is_preflight {
         empty(StatusCode::NO_CONTENT)
     } else {
-        handle(relay, request).await.unwrap_or_else(Answer::from)
+        // A task of its own: what was asked for is done, also when the client has left.
+        let (answer, answered) = oneshot::channel();
+        relay.spawn({
+            let relay = Arc::clone(&relay);
+            async move {
+                let handled = handle(relay, request).await;
+                answer.send(handled.unwrap_or_else(Answer::from)).ok();
+            }
+        });
+        answered.await.unwrap_or_else(|_| Refusal::crash().into())
     };
     let headers = answer.headers_mut();
     headers.extend(cors);

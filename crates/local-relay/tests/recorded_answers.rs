@@ -371,7 +371,7 @@ impl Replay {
                         (Some(a), Some(b)) => self.compare_json(&place, a, b, differences),
                         (a, b) => {
                             let side = |value: Option<&Value>| {
-                                value.cloned().unwrap_or_else(|| "absent".into())
+                                value.map_or_else(|| "absent".into(), Value::clone)
                             };
                             differences.push((place, side(a), side(b)));
                         }

@@ -1,8 +1,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use twentyfirst_protocol::threads::Usage;
 use twentyfirst_protocol::ui::Chunk;
+use twentyfirst_protocol::ui::chunk::MessageMetadata;
 
 /// How many events a reader may be behind before the agent waits for it.
 const FURTHEST_BEHIND: usize = 4096;
@@ -20,25 +22,32 @@ pub(crate) enum Event {
 }
 
 /// What the relay tells about a run at its end.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct RunMetadata {
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) session_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) total_cost_usd: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) input_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) output_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) total_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) duration_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) usage: Usage,
     pub(crate) result_subtype: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) final_text_id: Option<String>,
+}
+
+impl RunMetadata {
+    /// The `message-metadata`, without what is not known.
+    pub(crate) fn chunk(&self) -> Chunk<'static> {
+        let usage = &self.usage;
+        let members = [
+            ("sessionId", json!(self.session_id)),
+            ("totalCostUsd", json!(usage.total_cost_usd)),
+            ("inputTokens", json!(usage.input_tokens)),
+            ("outputTokens", json!(usage.output_tokens)),
+            ("totalTokens", json!(usage.total_tokens)),
+            ("durationMs", json!(usage.duration_ms)),
+            ("resultSubtype", json!(self.result_subtype)),
+            ("finalTextId", json!(self.final_text_id)),
+        ];
+        let known = members.into_iter().filter(|(_, value)| !value.is_null());
+        let metadata: Value = known.collect();
+        MessageMetadata::new().message_metadata(metadata).into()
+    }
 }
 
 /// Passes the events of one run to its readers.

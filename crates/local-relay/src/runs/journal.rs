@@ -1,36 +1,40 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use twentyfirst_protocol::threads::Usage;
-use twentyfirst_protocol::ui::chunk::{Finish, MessageMetadata, ReasoningEnd, TextEnd};
-use twentyfirst_protocol::ui::{Chunk, Text};
+use twentyfirst_protocol::ui::chunk::{Finish, ReasoningEnd, Start, TextEnd};
+use twentyfirst_protocol::ui::{Assembler, Chunk, RawJson, Text, UiMessage};
 
-use super::assembly::Assembly;
-use super::feed::{Event, Feed};
+use super::feed::{Event, Feed, RunMetadata};
 
 /// What an agent has written: it goes to the readers, and into the message that is stored.
-#[derive(Default)]
 pub(crate) struct Journal {
     pub(crate) feed: Feed,
     written: tokio::sync::Mutex<Written>,
     report: Mutex<Report>,
 }
 
-/// What is left of a run when the agent has ended.
-#[derive(Default)]
-pub(crate) struct Written {
-    pub(crate) assembly: Assembly,
-    /// The agent's own closing metadata.
-    pub(crate) metadata: Option<MessageMetadata<'static>>,
-    pub(crate) finish: Option<Finish<'static>>,
-    pub(crate) error: Option<String>,
-    pub(crate) final_text: Option<Text<'static>>,
+struct Written {
+    message: Assembler,
     open: Vec<Open>,
+    final_text: Option<Text<'static>>,
+    /// Whether the agent has told its metadata itself, and the last of it.
+    metadata: Option<RawJson<'static>>,
+    finish: Option<Finish<'static>>,
+    error: Option<String>,
 }
 
 #[derive(PartialEq)]
 enum Open {
     Text(Text<'static>),
     Reasoning(Text<'static>),
+}
+
+/// What is left of a run when its agent has ended.
+pub(crate) struct Ending {
+    pub(crate) error: Option<String>,
+    pub(crate) final_text: Option<String>,
+    /// The agent's own closing metadata.
+    pub(crate) metadata: Option<RawJson<'static>>,
 }
 
 /// What an agent says about its run.
@@ -41,17 +45,29 @@ pub(crate) struct Report {
     words: u64,
 }
 
-impl Default for Report {
-    fn default() -> Self {
+impl Journal {
+    /// For the answer with this id.
+    pub(crate) fn new(message_id: &str) -> Self {
+        let mut message = Assembler::new();
+        apply(&mut message, &Start::new().message_id(message_id).into());
         Self {
-            usage: Usage::default(),
-            result_subtype: "success".to_owned(),
-            words: 0,
+            feed: Feed::default(),
+            written: tokio::sync::Mutex::new(Written {
+                message,
+                open: Vec::new(),
+                final_text: None,
+                metadata: None,
+                finish: None,
+                error: None,
+            }),
+            report: Mutex::new(Report {
+                usage: Usage::default(),
+                result_subtype: "success".to_owned(),
+                words: 0,
+            }),
         }
     }
-}
 
-impl Journal {
     /// Takes a chunk of the agent.
     pub(crate) async fn write(&self, chunk: Chunk<'static>) {
         // Held while readers get it, so that they and the stored message see the same order.
@@ -68,42 +84,68 @@ impl Journal {
             Chunk::Error(error) => {
                 written.error = Some(error.error_text.to_string_lossy().into_owned());
             }
-            Chunk::MessageMetadata(metadata) => written.metadata = Some(metadata.clone()),
+            Chunk::MessageMetadata(chunk) => {
+                if let Some(metadata) = &chunk.message_metadata {
+                    written.metadata = Some(metadata.clone());
+                }
+            }
             Chunk::TextStart(part) => {
                 written.final_text = Some(part.id.clone());
                 written.open.push(Open::Text(part.id.clone()));
             }
-            Chunk::TextEnd(part) => written
-                .open
-                .retain(|open| *open != Open::Text(part.id.clone())),
+            Chunk::TextEnd(part) => written.close(&Open::Text(part.id.clone())),
             Chunk::ReasoningStart(part) => written.open.push(Open::Reasoning(part.id.clone())),
-            Chunk::ReasoningEnd(part) => {
-                written
-                    .open
-                    .retain(|open| *open != Open::Reasoning(part.id.clone()));
-            }
+            Chunk::ReasoningEnd(part) => written.close(&Open::Reasoning(part.id.clone())),
             Chunk::TextDelta(delta) => {
                 let words = delta.delta.to_string_lossy().split_whitespace().count();
                 self.lock().words += words as u64;
             }
             _ => {}
         }
-        written.assembly.take(&chunk);
-        self.feed.emit(Event::Chunk(Arc::new(chunk))).await;
+        self.pass_on(&mut written, chunk).await;
     }
 
-    /// Closes the parts that the agent has left open, and gives out what was written.
-    pub(crate) async fn end(&self) -> Written {
-        let mut written = std::mem::take(&mut *self.written.lock().await);
+    /// Closes the parts that the agent has left open.
+    pub(crate) async fn end(&self) -> Ending {
+        let mut written = self.written.lock().await;
         for open in std::mem::take(&mut written.open) {
-            let chunk: Chunk<'static> = match open {
+            let end = match open {
                 Open::Text(id) => TextEnd::new(id).into(),
                 Open::Reasoning(id) => ReasoningEnd::new(id).into(),
             };
-            written.assembly.take(&chunk);
-            self.feed.emit(Event::Chunk(Arc::new(chunk))).await;
+            self.pass_on(&mut written, end).await;
         }
-        written
+        Ending {
+            error: written.error.clone(),
+            final_text: written
+                .final_text
+                .as_ref()
+                .map(|id| id.to_string_lossy().into_owned()),
+            metadata: written.metadata.clone(),
+        }
+    }
+
+    /// The whole message, with the relay's metadata where the agent has told none.
+    pub(crate) async fn message(&self, metadata: &RunMetadata) -> UiMessage {
+        let mut written = self.written.lock().await;
+        let mut message = std::mem::take(&mut written.message);
+        if written.metadata.is_none() {
+            apply(&mut message, &metadata.chunk());
+        }
+        if let Some(finish) = &written.finish {
+            apply(&mut message, &finish.clone().into());
+        }
+        message.into_message()
+    }
+
+    /// Tells the readers how it ends.
+    pub(crate) async fn tell_end(&self, metadata: RunMetadata) {
+        let written = self.written.lock().await;
+        if written.metadata.is_none() {
+            self.feed.emit(Event::Metadata(Arc::new(metadata))).await;
+        }
+        let finish = written.finish.clone().unwrap_or_else(Finish::new);
+        self.feed.emit(Event::Chunk(Arc::new(finish.into()))).await;
     }
 
     /// Changes what the agent says about its run.
@@ -120,7 +162,23 @@ impl Journal {
         self.lock().words
     }
 
+    async fn pass_on(&self, written: &mut Written, chunk: Chunk<'static>) {
+        apply(&mut written.message, &chunk);
+        self.feed.emit(Event::Chunk(Arc::new(chunk))).await;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Report> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Written {
+    fn close(&mut self, part: &Open) {
+        self.open.retain(|open| open != part);
+    }
+}
+
+/// A chunk that does not fit goes to the readers as it is, and is not stored.
+fn apply(message: &mut Assembler, chunk: &Chunk<'_>) {
+    message.apply(chunk).ok();
 }

@@ -1,6 +1,5 @@
 //! Runs: an agent at work, its readers, and what is stored of it.
 
-mod assembly;
 mod feed;
 mod journal;
 mod reader;
@@ -17,8 +16,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use twentyfirst_protocol::runs::RunOptions;
 use twentyfirst_protocol::threads::{StoredMessage, ThreadStatus, Usage};
-use twentyfirst_protocol::ui::chunk::{Error, Finish};
-use twentyfirst_protocol::ui::{Chunk, RawJson, UiMessage};
+use twentyfirst_protocol::ui::UiMessage;
+use twentyfirst_protocol::ui::chunk::Error;
 use twentyfirst_protocol::{ThreadId, Timestamp};
 use uuid::Uuid;
 
@@ -26,7 +25,7 @@ use crate::agents::{Agent, Run, RunRequest};
 use crate::records::Record;
 use crate::relay::Relay;
 use feed::{Event, RunMetadata};
-use journal::Written;
+use journal::Report;
 
 /// A run that has started and not ended, as a thread knows it.
 pub(crate) struct Stream {
@@ -76,7 +75,8 @@ enum Outcome {
 impl NewRun {
     async fn drive(self, started: oneshot::Sender<Started>) {
         sleep(self.agent.start_up).await;
-        let journal = Arc::new(Journal::default());
+        let message_id = Uuid::new_v4().to_string();
+        let journal = Arc::new(Journal::new(&message_id));
         let stream = Arc::new(Stream {
             id: format!("{}-{}", self.record.machine_id, Uuid::new_v4().simple()),
             journal: Arc::clone(&journal),
@@ -91,12 +91,11 @@ impl NewRun {
                 (history, session)
             })
             .unwrap_or_default();
-        let message_id = Uuid::new_v4().to_string();
         let subscription = journal.feed.join();
         started
             .send(Started {
                 subscription,
-                message_id: message_id.clone(),
+                message_id,
             })
             .ok();
 
@@ -132,8 +131,7 @@ impl NewRun {
                     journal.write(Error::new(text).into()).await;
                 }
                 let session = session.unwrap_or_else(|| Uuid::new_v4().to_string());
-                let end = self.conclude(&journal, begun, session).await;
-                self.end(&journal, end, message_id, &stream).await;
+                self.end(&journal, begun, session, &stream).await;
             }
         }
         journal.feed.close();
@@ -144,77 +142,37 @@ impl NewRun {
         });
     }
 
-    /// What is to be told and stored at the end.
-    async fn conclude(&self, journal: &Journal, begun: Instant, session: String) -> End {
-        let written = journal.end().await;
-        let report = journal.reported();
-        let final_text_id = written
-            .final_text
-            .as_ref()
-            .map(|id| id.to_string_lossy().into_owned());
+    /// Stores the turn and tells the readers, in the relay's order: a thread reads `completed` when `finish` arrives, and
+    /// `error` only when `[DONE]` does.
+    async fn end(&self, journal: &Journal, begun: Instant, session: String, stream: &Stream) {
+        let ending = journal.end().await;
         let mut metadata = RunMetadata {
             session_id: Some(session.clone()),
-            final_text_id,
+            final_text_id: ending.final_text,
             ..RunMetadata::default()
         };
-        let mut usage = Usage::default();
-        if written.error.is_none() {
-            usage = report.usage;
+        if ending.error.is_none() {
+            let Report {
+                mut usage,
+                result_subtype,
+                ..
+            } = journal.reported();
             let elapsed = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             usage.duration_ms = usage.duration_ms.or(Some(elapsed));
-            metadata = RunMetadata {
-                total_cost_usd: usage.total_cost_usd,
-                input_tokens: usage.input_tokens,
-                output_tokens: usage.output_tokens,
-                total_tokens: usage.total_tokens,
-                duration_ms: usage.duration_ms,
-                result_subtype: Some(report.result_subtype),
-                ..metadata
-            };
-        }
-        if let Some(own) = &written.metadata
-            && let Some(own) = &own.message_metadata
-        {
-            usage = own.deserialize().unwrap_or_default();
-        }
-        End {
-            written,
-            metadata,
-            usage,
-            session,
-        }
-    }
-
-    async fn end(&self, journal: &Journal, end: End, message_id: String, stream: &Arc<Stream>) {
-        let End {
-            mut written,
-            metadata,
-            usage,
-            session,
-        } = end;
-        let error = written.error.take();
-        let finish = written.finish.take().unwrap_or_else(Finish::new);
-        let own_metadata = written.metadata.take();
-        if error.is_none() {
-            let stored_metadata = match &own_metadata {
-                Some(own) => own.message_metadata.clone(),
-                None => RawJson::from_value(&metadata).ok(),
-            };
-            let answer = written.assembly.message(&message_id, stored_metadata);
+            metadata.result_subtype = Some(result_subtype);
+            metadata.usage = usage;
+            if let Some(own) = &ending.metadata {
+                usage = own.deserialize().unwrap_or_default();
+            }
+            let answer = journal.message(&metadata).await;
             self.store(answer, usage, session);
         }
-        if own_metadata.is_none() {
-            journal.feed.emit(Event::Metadata(Arc::new(metadata))).await;
-        }
-        journal
-            .feed
-            .emit(Event::Chunk(Arc::new(Chunk::from(finish))))
-            .await;
+        journal.tell_end(metadata).await;
         tokio::select! {
             () = sleep(self.relay.done_delay) => {}
             () = stream.cancelled.notified() => {}
         }
-        if let Some(error) = error {
+        if let Some(error) = ending.error {
             self.fail(&format!("sandbox_error: {error}"));
         }
         journal.feed.emit(Event::Done).await;
@@ -266,11 +224,4 @@ impl NewRun {
             });
         }
     }
-}
-
-struct End {
-    written: Written,
-    metadata: RunMetadata,
-    usage: Usage,
-    session: String,
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-use twentyfirst_protocol::ui::chunk::{MessageMetadata, ReasoningStart, Start, TextStart};
-use twentyfirst_protocol::ui::{Chunk, RawJson, Text};
+use twentyfirst_protocol::ui::chunk::{ReasoningStart, Start, TextStart};
+use twentyfirst_protocol::ui::{Chunk, Text};
 use uuid::Uuid;
 
 use super::feed::{Event, RunMetadata, Subscription};
@@ -135,11 +135,7 @@ impl Reader {
                         .final_text_id
                         .and_then(|id| view.parts.get(&id).cloned());
                 }
-                let chunk = match RawJson::from_value(&metadata) {
-                    Ok(json) => MessageMetadata::new().message_metadata(json),
-                    Err(_) => MessageMetadata::new(),
-                };
-                connection.write(&Chunk::from(chunk).encode()).await
+                connection.write(&metadata.chunk().encode()).await
             }
             Event::Done | Event::Cancelled => connection.write("[DONE]").await,
         }

@@ -9,10 +9,12 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command as Process;
 use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use twentyfirst_protocol::sandboxes::ExecOutput;
 
 use super::isolation::{Holder, Tools};
+use super::stragglers;
 
 /// Without a time limit, and for a limit of 0.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -269,6 +271,10 @@ impl Shell {
         let mut state = self.holder.lock().await;
         if let State::Held(holder) = std::mem::replace(&mut *state, State::Closed) {
             holder.end().await;
+        }
+        if self.tools.is_none() {
+            let dir = self.dir.clone();
+            spawn_blocking(move || stragglers::kill(&dir)).await.ok();
         }
     }
 }

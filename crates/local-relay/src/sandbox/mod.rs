@@ -3,6 +3,7 @@
 mod exec;
 mod files;
 mod isolation;
+mod stragglers;
 
 pub use exec::{Command, ExecError};
 pub use files::FileError;
@@ -13,8 +14,10 @@ pub(crate) use files::Files;
 pub(crate) use isolation::Tools;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{fmt, io};
+use std::{fmt, fs, io};
 
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
@@ -139,8 +142,27 @@ impl Sandbox {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        // What a command has made unreadable may stay behind; there is nobody to tell.
-        spawn_blocking(move || drop(dir)).await.ok();
+        spawn_blocking(move || dir.map(|dir| remove(&dir.keep())))
+            .await
+            .ok();
+    }
+}
+
+/// Removes a directory, also where commands have closed it or what is in it, as package managers do.
+fn remove(dir: &Path) {
+    if fs::remove_dir_all(dir).is_err() {
+        open_up(dir);
+        // There is nobody to tell what stays behind.
+        fs::remove_dir_all(dir).ok();
+    }
+}
+
+fn open_up(dir: &Path) {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).ok();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
     }
 }
 
@@ -157,5 +179,5 @@ fn is_ours(path: &str) -> bool {
     !path.starts_with('/')
         || files::ROOTS
             .iter()
-            .any(|root| std::path::Path::new(&path[1..]).starts_with(root))
+            .any(|root| Path::new(&path[1..]).starts_with(root))
 }
