@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use twentyfirst_protocol::{ApiKey, BaseUrl, InvalidRequest, Problem};
+use twentyfirst_protocol::{ApiKey, BaseUrl, CallOptions, InvalidRequest, Problem};
 use twentyfirst_transport::{
     Body, HttpTransport, Runtime, SharedTransport, TokioRuntime, Transport,
 };
@@ -31,6 +31,7 @@ pub struct AgentClientBuilder {
     runtime: Arc<dyn Runtime>,
     user_agent: Option<String>,
     answer_limit: usize,
+    options: CallOptions,
 }
 
 impl AgentClientBuilder {
@@ -42,6 +43,7 @@ impl AgentClientBuilder {
             runtime: Arc::new(TokioRuntime),
             user_agent: None,
             answer_limit: Body::DEFAULT_LIMIT,
+            options: CallOptions::new(),
         }
     }
 
@@ -97,6 +99,12 @@ impl AgentClientBuilder {
         self
     }
 
+    /// Timeouts and retries of all calls; [`AgentClient::with_options`] changes them for some.
+    pub fn options(mut self, options: CallOptions) -> Self {
+        self.options = options;
+        self
+    }
+
     /// Makes the client. Opens and reads nothing yet.
     ///
     /// # Errors
@@ -123,6 +131,7 @@ impl AgentClientBuilder {
                 InvalidRequest::new("userAgent", Problem::MustBe("visible characters only"))
             })?,
             answer_limit: self.answer_limit,
+            options: self.options,
         }))
     }
 }

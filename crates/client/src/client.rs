@@ -1,15 +1,19 @@
+use std::convert::Infallible;
 use std::fmt;
+use std::future::poll_fn;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, Head, InvalidRequest, Operation, ResponseError, StreamingOperation,
-    UploadOperation,
+    ApiKey, BaseUrl, CallOptions, Execute, Flow, InvalidRequest, Open, Operation,
+    StreamingOperation, UploadOperation,
 };
 use twentyfirst_transport::{Body, Runtime, SharedTransport, Transport};
 
 use crate::builder::AgentClientBuilder;
+use crate::driver::{Driver, Event};
 use crate::error::Error;
 use crate::sandboxes::Sandboxes;
 use crate::threads::Threads;
@@ -45,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) user_agent: HeaderValue,
     pub(crate) answer_limit: usize,
+    pub(crate) options: CallOptions,
 }
 
 /// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.
@@ -119,13 +124,9 @@ impl AgentClient {
     /// # Errors
     /// All of [`Error`]. An answer that is held in memory is limited to 32 MiB, unless the builder says otherwise.
     pub async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
-        let request = operation
-            .to_request()?
-            .map(|body| Body::from(body.into_bytes()));
-        let (head, body) = self.exchange(request).await?;
-        operation
-            .decode(&head, &body)
-            .map_err(|error| self.redacted(error).into())
+        let flow = Execute::new(operation, &self.shared.options, seed())?;
+        let (output, _) = self.drive(flow).await?;
+        Ok(output)
     }
 
     /// Makes an operation whose answer's body is left open, such as reading a large file. For the answers of agents,
@@ -137,20 +138,8 @@ impl AgentClient {
         &self,
         operation: &O,
     ) -> Result<(O::Output, Body), Error> {
-        let request = operation
-            .to_request()?
-            .map(|body| Body::from(body.into_bytes()));
-        let (head, body) = self.send(request).await?.into_parts();
-        match operation.decode_head(&head) {
-            Head::Open(output) => Ok((output, body)),
-            Head::Read => {
-                let body = self.read(&head, body).await?;
-                let output = operation
-                    .decode(&head, &body)
-                    .map_err(|error| self.redacted(error))?;
-                Ok((output, Body::empty()))
-            }
-        }
+        let flow = Open::new(operation, &self.shared.options, seed())?;
+        self.drive(flow).await
     }
 
     /// Makes an operation whose request's body is not held in memory, such as writing a large file.
@@ -166,10 +155,15 @@ impl AgentClient {
         if let Some(length) = operation.length() {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
-        let (head, body) = self.exchange(request).await?;
+        let (head, body) = self.send(request).await?.into_parts();
+        let body = if head.status.is_success() {
+            body.collect_up_to(self.shared.answer_limit).await?
+        } else {
+            body.read_beginning(ERROR_BODY).await.bytes
+        };
         operation
             .decode(&head, &body)
-            .map_err(|error| self.redacted(error).into())
+            .map_err(|error| Error::from(error).redacted(self))
     }
 
     /// Sends any request to the relay: path and query are put behind the base URL, and the key is added. The answer
@@ -186,20 +180,20 @@ impl AgentClient {
             .map_err(Error::from)
     }
 
-    async fn exchange(
-        &self,
-        request: Request<Body>,
-    ) -> Result<(http::response::Parts, bytes::Bytes), Error> {
-        let (head, body) = self.send(request).await?.into_parts();
-        let body = self.read(&head, body).await?;
-        Ok((head, body))
-    }
-
-    async fn read(&self, head: &http::response::Parts, body: Body) -> Result<bytes::Bytes, Error> {
-        if head.status.is_success() {
-            Ok(body.collect_up_to(self.shared.answer_limit).await?)
-        } else {
-            Ok(body.read_beginning(ERROR_BODY).await.bytes)
+    /// Plays a flow to its end: its output, and the body that is open then.
+    pub(crate) async fn drive<F, T, E>(&self, flow: F) -> Result<(T, Body), Error>
+    where
+        F: Flow<Item = Infallible, Output = Result<T, E>>,
+        Error: From<E>,
+    {
+        let mut driver = Driver::new(self.clone(), flow);
+        let result = match poll_fn(|cx| driver.poll_event(cx)).await {
+            Event::Done(result) => result,
+            Event::Item(never) => match never {},
+        };
+        match result {
+            Ok(output) => Ok((output, driver.into_body())),
+            Err(error) => Err(Error::from(error).redacted(self)),
         }
     }
 
@@ -223,11 +217,11 @@ impl AgentClient {
         self.shared.key.authorize(&mut request);
         Ok(request)
     }
+}
 
-    /// The error of an answer, with the key masked, should the relay repeat it.
-    pub(crate) fn redacted(&self, error: ResponseError) -> ResponseError {
-        error.redacted(&[self.shared.key.expose()])
-    }
+/// A number that differs from call to call and from process to process, which is all that spreading delays takes.
+pub(crate) fn seed() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 impl fmt::Debug for AgentClient {

@@ -62,7 +62,11 @@ impl<F: Flow> Driver<F> {
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event<F::Item, F::Output>> {
         loop {
             match self.flow.poll(self.now()) {
-                Step::Send { slot, request } => {
+                Step::Send {
+                    slot,
+                    request,
+                    timeouts: _,
+                } => {
                     self.close(slot);
                     match self
                         .client
