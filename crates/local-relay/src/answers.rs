@@ -113,6 +113,8 @@ pub(crate) enum Refusal {
     Text(StatusCode, String),
     /// `{"error": "code", "message", "status"}`: vaults and JSON that cannot be read.
     Flat(StatusCode, ErrorCode, String),
+    /// The third shape for a key that has made this many requests to vaults and may make no more.
+    TooManyRequests(u32),
     /// A page.
     Html(StatusCode, String),
 }
@@ -214,6 +216,17 @@ impl From<Refusal> for Answer {
                 status,
                 &json!({ "error": code.as_str(), "message": message, "status": status.as_u16() }),
             ),
+            Refusal::TooManyRequests(limit) => {
+                let mut answer = Self::from(Refusal::Flat(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    ErrorCode::RateLimitExceeded,
+                    "API key request limit exceeded".to_owned(),
+                ));
+                let headers = answer.headers_mut();
+                headers.insert("x-ratelimit-limit", limit.into());
+                headers.insert("x-ratelimit-remaining", 0.into());
+                answer
+            }
             Refusal::Html(status, text) => html(status, &format!("<pre>{text}</pre>")),
         }
     }

@@ -1,4 +1,6 @@
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode, header};
@@ -26,7 +28,8 @@ pub struct Key {
     pub(crate) text: String,
     team: String,
     state: KeyState,
-    pub(crate) vault_requests: Option<u32>,
+    vault_requests: Option<u32>,
+    used_vault_requests: Arc<AtomicU32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,7 @@ impl Key {
             team: "team_local".to_owned(),
             state: KeyState::Active,
             vault_requests: None,
+            used_vault_requests: Arc::default(),
         }
     }
 
@@ -73,6 +77,17 @@ impl Key {
     pub fn vault_requests(mut self, requests: u32) -> Self {
         self.vault_requests = Some(requests);
         self
+    }
+}
+
+impl Key {
+    /// Counts a request to a vault; the limit is the error when there were too many.
+    pub(crate) fn count_vault_request(&self) -> Result<(), u32> {
+        let used = self.used_vault_requests.fetch_add(1, Ordering::Relaxed);
+        match self.vault_requests {
+            Some(limit) if used >= limit => Err(limit),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -2,19 +2,20 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use twentyfirst_protocol::runs::{
     BackgroundRun, CancelStatus, CancelStream, Cancelled, ResumeStream, RunOptions,
 };
 use twentyfirst_protocol::threads::ThreadStatus;
 use twentyfirst_protocol::ui::{Part, Role, UiMessage};
 use twentyfirst_protocol::{ErrorCode, SandboxId, ThreadId, Timestamp};
+use uuid::{Uuid, Version};
 
 use crate::answers::{Answer, Refusal, empty, json as answer};
 use crate::auth::Credential;
+use crate::records::Record;
 use crate::request::{Call, Members, member, text};
 use crate::runs::{self, NewRun};
-use crate::sandboxes::Record;
 use crate::threads::{check_uuid, not_found};
 
 /// The longest name that a thread gets from its first message, in characters.
@@ -36,6 +37,7 @@ pub(crate) async fn send(call: Call) -> Result<Answer, Refusal> {
     let (message, user_text) = turn(message)?;
     let options = options(&call, &members)?;
     check_external_user(&call, &members)?;
+    check_vaults(&call, &members)?;
     let record = place(&call, &slug, sandbox_id).await?;
     let budget = options
         .as_ref()
@@ -196,6 +198,34 @@ fn check_external_user(call: &Call, members: &Members) -> Result<(), Refusal> {
             "externalUserId does not match the token",
         ))
     }
+}
+
+/// Whether the vaults that a run asks for are there. That is all a local agent needs of them.
+fn check_vaults(call: &Call, members: &Members) -> Result<(), Refusal> {
+    let refuse = |status, message| Refusal::new(status, ErrorCode::VaultResolutionFailed, message);
+    // JavaScript goes through a text as through a list, letter by letter.
+    let ids = match member(members, "vaultIds") {
+        Some(Value::String(text)) => text
+            .chars()
+            .map(|letter| letter.to_string().into())
+            .collect(),
+        Some(Value::Array(ids)) => ids,
+        _ => Vec::new(),
+    };
+    for id in ids {
+        let id = id.as_str().unwrap_or_default();
+        let is_v4 = id.len() == 36
+            && Uuid::try_parse(id).is_ok_and(|id| id.get_version() == Some(Version::Random));
+        if !is_v4 {
+            let message = format!("Vault \"{id}\" is not a valid vault id");
+            return Err(refuse(StatusCode::BAD_REQUEST, message));
+        }
+        if !call.relay.vaults.is_usable(id, &call.caller.team) {
+            let message = format!("Vault \"{id}\" is not available in this workspace");
+            return Err(refuse(StatusCode::FORBIDDEN, message));
+        }
+    }
+    Ok(())
 }
 
 /// The sandbox of this name, which is made if there is none.

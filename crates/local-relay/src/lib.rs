@@ -25,6 +25,8 @@ mod answers;
 mod auth;
 mod chat;
 mod files;
+mod git;
+mod records;
 mod relay;
 mod request;
 mod router;
@@ -34,6 +36,7 @@ mod sandboxes;
 mod server;
 mod threads;
 mod tokens;
+mod vaults;
 
 pub use agents::{Agent, Run, RunResult, Script, ScriptError, ToolCall};
 pub use auth::Key;

@@ -14,10 +14,11 @@ use twentyfirst_protocol::SandboxId;
 use crate::agents::Agent;
 use crate::answers::Refusal;
 use crate::auth::Key;
+use crate::records::Record;
 use crate::sandbox::{Isolation, Tools};
-use crate::sandboxes::Record;
 use crate::server;
 use crate::tokens::Signer;
+use crate::vaults::Vaults;
 
 /// The key that every local relay takes.
 const DEFAULT_KEY: &str = "21st_sk_local";
@@ -259,6 +260,7 @@ impl LocalRelayBuilder {
             tools,
             done_delay: self.done_delay,
             hold_back: self.hold_back,
+            vaults: Vaults::default(),
             records: Mutex::default(),
             runs: Mutex::default(),
         };
@@ -274,6 +276,7 @@ pub(crate) struct Relay {
     pub(crate) tools: Option<Tools>,
     pub(crate) done_delay: Duration,
     pub(crate) hold_back: Duration,
+    pub(crate) vaults: Vaults,
     records: Mutex<HashMap<SandboxId, Arc<Record>>>,
     runs: Mutex<JoinSet<()>>,
 }

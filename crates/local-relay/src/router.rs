@@ -3,15 +3,23 @@ use std::pin::Pin;
 
 use http::Request;
 use twentyfirst_protocol::Endpoint;
-use twentyfirst_protocol::files::{ReadFile, WriteFiles};
+use twentyfirst_protocol::files::{
+    FileExists, GetFileInfo, ListFiles, MakeDir, ReadBytes, ReadFile, ReadStream, RemoveFile,
+    RenameFile, WriteBytes, WriteFiles, WriteStream,
+};
+use twentyfirst_protocol::git::CloneRepository;
 use twentyfirst_protocol::runs::{CancelStream, ResumeStream, SendMessages};
 use twentyfirst_protocol::sandboxes::{CreateSandbox, DeleteSandbox, Exec, GetSandbox};
 use twentyfirst_protocol::threads::{CreateThread, DeleteThread, GetThread, ListThreads};
 use twentyfirst_protocol::tokens::CreateToken;
+use twentyfirst_protocol::vaults::{
+    CreateCredential, CreateVault, DeleteCredential, DeleteVault, GetVault, ListVaults,
+    SetDefaultVault, UpdateCredential, UpdateVault,
+};
 
 use crate::answers::{Answer, Refusal};
 use crate::request::Call;
-use crate::{chat, files, sandboxes, threads, tokens};
+use crate::{chat, files, git, sandboxes, threads, tokens, vaults};
 
 type Handled = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send>>;
 
@@ -37,8 +45,19 @@ pub(crate) fn dispatch(call: Call) -> Handled {
         GetSandbox => sandboxes::get,
         DeleteSandbox => sandboxes::delete,
         Exec => sandboxes::exec,
+        ReadBytes => files::read_bytes,
+        ReadStream => files::read_stream,
         ReadFile => files::read,
+        WriteBytes => files::write_bytes,
+        WriteStream => files::write_stream,
         WriteFiles => files::write,
+        RemoveFile => files::remove,
+        ListFiles => files::list,
+        GetFileInfo => files::info,
+        FileExists => files::exists,
+        MakeDir => files::make_dir,
+        RenameFile => files::rename,
+        CloneRepository => git::clone,
         ListThreads => threads::list,
         CreateThread => threads::create,
         GetThread => threads::get,
@@ -47,5 +66,14 @@ pub(crate) fn dispatch(call: Call) -> Handled {
         ResumeStream => chat::resume,
         CancelStream => chat::cancel,
         CreateToken => tokens::create,
+        ListVaults => vaults::list,
+        CreateVault => vaults::create,
+        GetVault => vaults::get,
+        UpdateVault => vaults::update,
+        DeleteVault => vaults::delete,
+        SetDefaultVault => vaults::set_default,
+        CreateCredential => vaults::create_credential,
+        UpdateCredential => vaults::update_credential,
+        DeleteCredential => vaults::delete_credential,
     }
 }

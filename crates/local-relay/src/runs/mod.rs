@@ -23,8 +23,8 @@ use twentyfirst_protocol::{ThreadId, Timestamp};
 use uuid::Uuid;
 
 use crate::agents::{Agent, Run, RunRequest};
+use crate::records::Record;
 use crate::relay::Relay;
-use crate::sandboxes::Record;
 use feed::{Event, RunMetadata};
 use journal::Written;
 
@@ -185,13 +185,7 @@ impl NewRun {
         }
     }
 
-    async fn end(
-        self: &NewRun,
-        journal: &Journal,
-        end: End,
-        message_id: String,
-        stream: &Arc<Stream>,
-    ) {
+    async fn end(&self, journal: &Journal, end: End, message_id: String, stream: &Arc<Stream>) {
         let End {
             mut written,
             metadata,

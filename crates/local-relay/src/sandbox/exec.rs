@@ -129,7 +129,7 @@ pub(crate) struct Shell {
 
 enum State {
     Idle,
-    Held(Holder),
+    Held(Box<Holder>),
     Closed,
 }
 
@@ -238,7 +238,7 @@ impl Shell {
         }
         let holder = Holder::start(tools, &self.dir).await?;
         let process = tools.enter(&holder);
-        *state = State::Held(holder);
+        *state = State::Held(Box::new(holder));
         Ok(process)
     }
 

@@ -2,7 +2,6 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
-use std::time::SystemTime;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, FileType, Metadata, MetadataExt, OpenOptions};
@@ -11,6 +10,9 @@ use twentyfirst_protocol::files::{FileEntry, FileType as EntryType};
 
 /// The directories of a sandbox that can be written to; everything else of its file system belongs to the host.
 pub(crate) const ROOTS: [&str; 3] = ["home/user", "root", "tmp"];
+
+/// The longest file that is read into memory.
+const LONGEST_FILE: u64 = 256 * 1024 * 1024;
 
 /// As many as Linux follows.
 const MOST_LINKS: usize = 40;
@@ -68,6 +70,9 @@ impl Files {
 
     pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>> {
         let (mut file, length) = self.open_to_read(path)?;
+        if length > LONGEST_FILE {
+            return Err(failed(path, io::ErrorKind::FileTooLarge.into()));
+        }
         let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         file.read_to_end(&mut content)
             .map_err(|error| failed(path, error))?;
@@ -317,7 +322,7 @@ impl Files {
         entry.modified_time = metadata
             .modified()
             .ok()
-            .map(|time| Timestamp::from(SystemTime::from(time.into_std())));
+            .map(|time| Timestamp::from(time.into_std()));
         if kind.is_symlink() {
             entry.symlink_target = self
                 .dir

@@ -8,6 +8,7 @@ pub use exec::{Command, ExecError};
 pub use files::FileError;
 pub use isolation::Isolation;
 
+pub(crate) use exec::quote;
 pub(crate) use files::Files;
 pub(crate) use isolation::Tools;
 
@@ -124,9 +125,9 @@ impl Sandbox {
             })
     }
 
-    /// `/home/user`, as commands have to call it.
-    pub(crate) fn home(&self) -> String {
-        self.inner.shell.path("/home/user")
+    /// A path, as commands have to call it where they are not isolated.
+    pub(crate) fn path(&self, path: &str) -> String {
+        self.inner.shell.path(path)
     }
 
     /// Ends its processes and removes its files.

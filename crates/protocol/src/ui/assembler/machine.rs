@@ -119,6 +119,12 @@ impl Assembler {
         self
     }
 
+    /// Whether a delta for a part that was never started opens that part.
+    #[must_use]
+    pub fn is_lenient(&self) -> bool {
+        self.lenient
+    }
+
     /// Applies a chunk, and says what it has changed.
     ///
     /// # Errors

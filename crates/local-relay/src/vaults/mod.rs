@@ -1,0 +1,304 @@
+//! Vaults and their credentials, of which only the existence is kept: local agents have no use for the values.
+
+mod check;
+mod credentials;
+mod server_url;
+
+pub(crate) use credentials::{
+    create as create_credential, delete as delete_credential, update as update_credential,
+};
+
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use http::StatusCode;
+use serde_json::json;
+use twentyfirst_protocol::vaults::{
+    Credential, CredentialStatus, DeleteVault, GetVault, Suggestion, Vault, VaultDetail, VaultList,
+    VaultStatus,
+};
+use twentyfirst_protocol::{ErrorCode, Timestamp, VaultId};
+use uuid::Uuid;
+
+use crate::answers::{Answer, Refusal, json as answer};
+use crate::auth::Credential as Authorization;
+use crate::request::Call;
+use crate::threads::failed_query;
+use check::Check;
+
+/// All vaults, in the order in which they were made.
+#[derive(Default)]
+pub(crate) struct Vaults(Mutex<Vec<Vault>>);
+
+impl Vaults {
+    fn change<T>(&self, action: impl FnOnce(&mut Vec<Vault>) -> T) -> T {
+        action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a vault can be used by a run of this team.
+    pub(crate) fn is_usable(&self, id: &str, team: &str) -> bool {
+        self.change(|vaults| {
+            vaults.iter().any(|vault| {
+                vault.id.as_str() == id && is_of(vault, team) && vault.status == VaultStatus::Active
+            })
+        })
+    }
+}
+
+/// `GET /v1/mcp/vaults`
+pub(crate) async fn list(call: Call) -> Result<Answer, Refusal> {
+    let team = admit(&call)?;
+    let mut vaults: Vec<Vault> = call.relay.vaults.change(|vaults| {
+        let of_team = vaults.iter().filter(|vault| is_of(vault, &team));
+        of_team.map(shown).collect()
+    });
+    vaults.sort_by(|a, b| {
+        let changed = |vault: &Vault| vault.updated_at.as_ref().map(Timestamp::to_string);
+        b.is_default
+            .cmp(&a.is_default)
+            .then_with(|| changed(b).cmp(&changed(a)))
+    });
+    Ok(answer(
+        StatusCode::OK,
+        &VaultList::new(vaults, suggestions()),
+    ))
+}
+
+/// `POST /v1/mcp/vaults`
+pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
+    let team = admit(&call)?;
+    let members = call.members().unwrap_or_default();
+    let mut check = Check::default();
+    let name = check.name(&members, true);
+    let description = check.description(&members);
+    let metadata = check.metadata(&members);
+    check.finish()?;
+    let now = Timestamp::from(SystemTime::now());
+    let id = VaultId::new(Uuid::new_v4().to_string()).map_err(|_| Refusal::crash())?;
+    let mut vault = Vault::new(id, name.unwrap_or_default());
+    vault.team_id = Some(team);
+    vault.description = description.flatten();
+    vault.metadata = metadata;
+    vault.created_at = Some(now.clone());
+    vault.updated_at = Some(now);
+    call.relay
+        .vaults
+        .change(|vaults| vaults.push(vault.clone()));
+    Ok(answer(StatusCode::CREATED, &json!({ "vault": vault })))
+}
+
+/// `GET /v1/mcp/vaults/{vaultId}`
+pub(crate) async fn get(call: Call) -> Result<Answer, Refusal> {
+    let team = admit(&call)?;
+    let GetVault { vault_id, .. } = call.operation()?;
+    let vault = with_vault(&call, &vault_id, &team, |vault| Ok(shown(vault)))?;
+    let extra = [
+        ("agents".to_owned(), json!([])),
+        ("suggestions".to_owned(), json!(suggestions())),
+    ];
+    let detail = VaultDetail::new(vault, extra.into_iter().collect());
+    Ok(answer(StatusCode::OK, &detail))
+}
+
+/// `PATCH /v1/mcp/vaults/{vaultId}`
+pub(crate) async fn update(call: Call) -> Result<Answer, Refusal> {
+    let team = admit(&call)?;
+    let members = call.members().unwrap_or_default();
+    let mut check = Check::default();
+    let name = check.name(&members, false);
+    let description = check.description(&members);
+    // What is not sent is cleared: so the relay does.
+    let metadata = check.metadata(&members);
+    check.finish()?;
+    let vault_id = vault_id(&call)?;
+    let vault = with_vault(&call, &vault_id, &team, |vault| {
+        is_active(vault)?;
+        if let Some(name) = name {
+            vault.name = name;
+        }
+        if let Some(description) = description {
+            vault.description = description;
+        }
+        vault.metadata = metadata;
+        vault.updated_at = Some(Timestamp::from(SystemTime::now()));
+        Ok(shown(vault))
+    })?;
+    Ok(answer(StatusCode::OK, &json!({ "vault": vault })))
+}
+
+/// `DELETE /v1/mcp/vaults/{vaultId}`
+pub(crate) async fn delete(call: Call) -> Result<Answer, Refusal> {
+    let team = admit(&call)?;
+    let force = call.query("force").as_deref() == Some("true");
+    let vault_id = DeleteVault::new(&vault_id(&call)?).vault_id;
+    with_vault(&call, &vault_id, &team, |vault| {
+        if force {
+            let is_used = vault
+                .credentials
+                .iter()
+                .any(|credential| credential.status == CredentialStatus::Active);
+            if vault.status == VaultStatus::Active && is_used {
+                return Err(conflict(
+                    "Vault must be archived or have zero active credentials before hard delete",
+                ));
+            }
+            return Ok(());
+        }
+        is_active(vault)?;
+        let now = Timestamp::from(SystemTime::now());
+        vault.status = VaultStatus::Archived;
+        vault.is_default = false;
+        vault.updated_at = Some(now.clone());
+        vault.archived_at = Some(now.clone());
+        for credential in &mut vault.credentials {
+            if credential.status == CredentialStatus::Active {
+                credentials::archive(credential, &now);
+            }
+        }
+        Ok(())
+    })?;
+    if force {
+        let vaults = &call.relay.vaults;
+        vaults.change(|vaults| vaults.retain(|vault| vault.id != vault_id));
+    }
+    Ok(success())
+}
+
+/// `POST /v1/mcp/vaults/{vaultId}/set-default`
+pub(crate) async fn set_default(call: Call) -> Result<Answer, Refusal> {
+    let team = admit(&call)?;
+    let vault_id = vault_id(&call)?;
+    with_vault(&call, &vault_id, &team, |vault| is_active(vault))?;
+    let now = Timestamp::from(SystemTime::now());
+    call.relay.vaults.change(|vaults| {
+        for vault in vaults.iter_mut().filter(|vault| is_of(vault, &team)) {
+            let is_default = vault.id == vault_id;
+            if vault.is_default != is_default {
+                vault.is_default = is_default;
+                vault.updated_at = Some(now.clone());
+            }
+        }
+    });
+    Ok(success())
+}
+
+/// The team of a key that may manage vaults.
+fn admit(call: &Call) -> Result<String, Refusal> {
+    match &call.caller.credential {
+        Authorization::Key(key) => key
+            .count_vault_request()
+            .map_err(Refusal::TooManyRequests)?,
+        Authorization::Token(_) => {
+            return Err(Refusal::Flat(
+                StatusCode::FORBIDDEN,
+                ErrorCode::ApiKeyRequired,
+                "Vault management requires a server API key".to_owned(),
+            ));
+        }
+    }
+    Ok(call.caller.team.clone())
+}
+
+fn vault_id(call: &Call) -> Result<VaultId, Refusal> {
+    VaultId::new(call.segment(3)).map_err(|_| not_found("Vault"))
+}
+
+fn with_vault<T>(
+    call: &Call,
+    id: &VaultId,
+    team: &str,
+    action: impl FnOnce(&mut Vault) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    check_uuid(id.as_str(), "an_mcp_vaults")?;
+    call.relay.vaults.change(|vaults| {
+        let vault = vaults
+            .iter_mut()
+            .find(|vault| vault.id == *id && is_of(vault, team))
+            .ok_or_else(|| not_found("Vault"))?;
+        action(vault)
+    })
+}
+
+fn check_uuid(id: &str, table: &str) -> Result<(), Refusal> {
+    match Uuid::try_parse(id) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(internal(failed_query(id, table))),
+    }
+}
+
+fn is_of(vault: &Vault, team: &str) -> bool {
+    vault.team_id.as_deref() == Some(team)
+}
+
+fn is_active(vault: &Vault) -> Result<(), Refusal> {
+    if vault.status == VaultStatus::Active {
+        Ok(())
+    } else {
+        Err(not_found("Vault"))
+    }
+}
+
+/// A vault as answers show it: its credentials by their last change, the latest first.
+fn shown(vault: &Vault) -> Vault {
+    let mut vault = vault.clone();
+    let changed =
+        |credential: &Credential| credential.updated_at.as_ref().map(Timestamp::to_string);
+    // Those that changed in the same millisecond stay in their order, the later made first.
+    vault.credentials.reverse();
+    vault
+        .credentials
+        .sort_by_key(|credential| std::cmp::Reverse(changed(credential)));
+    vault
+}
+
+fn success() -> Answer {
+    answer(StatusCode::OK, &json!({ "success": true }))
+}
+
+fn not_found(what: &str) -> Refusal {
+    Refusal::Flat(
+        StatusCode::NOT_FOUND,
+        ErrorCode::NotFound,
+        format!("{what} not found"),
+    )
+}
+
+fn conflict(message: &str) -> Refusal {
+    Refusal::Flat(
+        StatusCode::CONFLICT,
+        ErrorCode::Conflict,
+        message.to_owned(),
+    )
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::Flat(
+        StatusCode::BAD_REQUEST,
+        ErrorCode::ValidationError,
+        message.into(),
+    )
+}
+
+fn internal(message: impl Into<String>) -> Refusal {
+    Refusal::Flat(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::InternalError,
+        message.into(),
+    )
+}
+
+fn suggestions() -> Vec<Suggestion> {
+    [
+        ("Canva", "https://mcp.canva.com/mcp"),
+        ("Figma", "https://mcp.figma.com/mcp"),
+        ("Notion", "https://mcp.notion.com/mcp"),
+        ("Atlassian Rovo", "https://mcp.atlassian.com/v1/mcp"),
+        ("Slack", "https://mcp.slack.com/mcp"),
+        ("HubSpot", "https://mcp.hubspot.com/anthropic"),
+        ("Linear", "https://mcp.linear.app/mcp"),
+        ("Monday.com", "https://mcp.monday.com/mcp"),
+        ("Microsoft 365", "https://microsoft365.mcp.claude.com/mcp"),
+    ]
+    .map(|(name, url)| Suggestion::new(name, url))
+    .into()
+}
