@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use twentyfirst_protocol::{ApiKey, BaseUrl, CallOptions, InvalidRequest, Problem};
 use twentyfirst_transport::{
-    Body, HttpTransport, Runtime, SharedTransport, TokioRuntime, Transport,
+    Body, HttpTransport, Runtime, SharedTransport, TokioRuntime, Transport, WithTimeouts,
 };
 
 use crate::client::{AgentClient, Shared};
@@ -115,7 +115,11 @@ impl AgentClientBuilder {
             Some(name) => format!("{name} {USER_AGENT}"),
             None => USER_AGENT.to_owned(),
         };
-        Ok(AgentClient::from_shared(Shared {
+        // Each operation says how long it may take to connect.
+        let transport = self.transport.unwrap_or_else(|| {
+            SharedTransport::new(HttpTransport::builder().connect_timeout(None).build())
+        });
+        let shared = Shared {
             key: ApiKey::new(self.key?)?,
             base_url: self
                 .base_url
@@ -123,16 +127,17 @@ impl AgentClientBuilder {
                 .map(BaseUrl::new)
                 .transpose()?
                 .unwrap_or_default(),
-            transport: self
-                .transport
-                .unwrap_or_else(|| SharedTransport::new(HttpTransport::new())),
+            transport: SharedTransport::new(WithTimeouts::new(
+                transport,
+                Arc::clone(&self.runtime),
+            )),
             runtime: self.runtime,
             user_agent: HeaderValue::from_str(&user_agent).map_err(|_| {
                 InvalidRequest::new("userAgent", Problem::MustBe("visible characters only"))
             })?,
             answer_limit: self.answer_limit,
-            options: self.options,
-        }))
+        };
+        Ok(AgentClient::from_shared(shared, self.options))
     }
 }
 

@@ -8,7 +8,7 @@ use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use twentyfirst_protocol::{
     ApiKey, BaseUrl, CallOptions, Execute, Flow, InvalidRequest, Open, Operation,
-    StreamingOperation, UploadOperation,
+    StreamingOperation, Timeouts, UploadOperation,
 };
 use twentyfirst_transport::{Body, Runtime, SharedTransport, Transport};
 
@@ -40,6 +40,7 @@ use crate::vaults::Vaults;
 #[derive(Clone)]
 pub struct AgentClient {
     shared: Arc<Shared>,
+    options: CallOptions,
 }
 
 pub(crate) struct Shared {
@@ -49,7 +50,6 @@ pub(crate) struct Shared {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) user_agent: HeaderValue,
     pub(crate) answer_limit: usize,
-    pub(crate) options: CallOptions,
 }
 
 /// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.
@@ -77,9 +77,32 @@ impl AgentClient {
         AgentClientBuilder::new()
     }
 
-    pub(crate) fn from_shared(shared: Shared) -> Self {
+    pub(crate) fn from_shared(shared: Shared, options: CallOptions) -> Self {
         Self {
             shared: Arc::new(shared),
+            options,
+        }
+    }
+
+    /// The same client with other timeouts and retries, for some calls or for one.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use twentyfirst_client::AgentClient;
+    /// use twentyfirst_client::protocol::{CallOptions, RetryPolicy};
+    ///
+    /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
+    /// let quick = CallOptions::new().deadline(Duration::from_secs(2)).retry(RetryPolicy::never());
+    /// let vaults = client.with_options(quick).vaults().list().await?;
+    /// # let _ = vaults;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_options(&self, options: CallOptions) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            options,
         }
     }
 
@@ -124,7 +147,7 @@ impl AgentClient {
     /// # Errors
     /// All of [`Error`]. An answer that is held in memory is limited to 32 MiB, unless the builder says otherwise.
     pub async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
-        let flow = Execute::new(operation, &self.shared.options, seed())?;
+        let flow = Execute::new(operation, &self.options, seed())?;
         let (output, _) = self.drive(flow).await?;
         Ok(output)
     }
@@ -138,11 +161,12 @@ impl AgentClient {
         &self,
         operation: &O,
     ) -> Result<(O::Output, Body), Error> {
-        let flow = Open::new(operation, &self.shared.options, seed())?;
+        let flow = Open::new(operation, &self.options, seed())?;
         self.drive(flow).await
     }
 
-    /// Makes an operation whose request's body is not held in memory, such as writing a large file.
+    /// Makes an operation whose request's body is not held in memory, such as writing a large file. It is sent once: a
+    /// body that streams cannot be sent again.
     ///
     /// # Errors
     /// All of [`Error`].
@@ -155,7 +179,8 @@ impl AgentClient {
         if let Some(length) = operation.length() {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
-        let (head, body) = self.send(request).await?.into_parts();
+        let timeouts = self.options.timeouts(operation.timeouts());
+        let (head, body) = self.exchange(request, timeouts).await?.into_parts();
         let body = if head.status.is_success() {
             body.collect_up_to(self.shared.answer_limit).await?
         } else {
@@ -167,17 +192,22 @@ impl AgentClient {
     }
 
     /// Sends any request to the relay: path and query are put behind the base URL, and the key is added. The answer
-    /// comes whatever its status.
+    /// comes whatever its status. It is sent once, with the timeouts of a stream.
     ///
     /// # Errors
     /// Where there is no answer.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
-        let request = self.prepare(request)?;
-        self.shared
-            .transport
-            .send(request)
+        self.exchange(request, self.options.timeouts(Timeouts::stream()))
             .await
-            .map_err(Error::from)
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Body>,
+        timeouts: Timeouts,
+    ) -> Result<Response<Body>, Error> {
+        let request = self.prepare(request, timeouts)?;
+        Ok(self.shared.transport.send(request).await?)
     }
 
     /// Plays a flow to its end: its output, and the body that is open then.
@@ -197,6 +227,10 @@ impl AgentClient {
         }
     }
 
+    pub(crate) fn options(&self) -> &CallOptions {
+        &self.options
+    }
+
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -205,6 +239,7 @@ impl AgentClient {
     pub(crate) fn prepare(
         &self,
         mut request: Request<Body>,
+        timeouts: Timeouts,
     ) -> Result<Request<Body>, InvalidRequest> {
         *request.uri_mut() = self.shared.base_url.join(request.uri())?;
         let headers = request.headers_mut();
@@ -215,6 +250,13 @@ impl AgentClient {
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
         self.shared.key.authorize(&mut request);
+        let mut limits = twentyfirst_transport::Timeouts::default();
+        limits.connect = timeouts.connect;
+        limits.send = timeouts.silence;
+        limits.head = timeouts.head;
+        limits.read = timeouts.silence;
+        limits.total = timeouts.total;
+        request.extensions_mut().insert(limits);
         Ok(request)
     }
 }

@@ -65,12 +65,12 @@ impl<F: Flow> Driver<F> {
                 Step::Send {
                     slot,
                     request,
-                    timeouts: _,
+                    timeouts,
                 } => {
                     self.close(slot);
                     match self
                         .client
-                        .prepare(request.map(|body| Body::from(body.into_bytes())))
+                        .prepare(request.map(|body| Body::from(body.into_bytes())), timeouts)
                     {
                         Ok(request) => {
                             let sent = self.client.shared().transport.send(request);

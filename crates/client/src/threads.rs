@@ -91,7 +91,7 @@ impl Threads {
     }
 
     async fn start(&self, run: StartRun, mode: Option<Mode>) -> Result<(Started, Body), Error> {
-        let flow = run.flow(mode, &self.client.shared().options, seed())?;
+        let flow = run.flow(mode, self.client.options(), seed())?;
         self.client.drive(flow).await
     }
 }
