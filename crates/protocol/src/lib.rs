@@ -67,6 +67,7 @@ mod retry;
 mod route;
 mod secret;
 mod time;
+mod utf_8;
 
 pub mod files;
 pub mod git;
