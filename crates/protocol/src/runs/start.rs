@@ -239,6 +239,10 @@ pub struct StartFlow {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and it changes three times"
+)]
 enum State {
     /// To begin with what is missing.
     Next,
@@ -404,12 +408,7 @@ impl Flow for StartFlow {
                 Err(error) => exchange.handle(error),
             },
             State::Messages { send, reading, .. } => match send.decode_head(&head) {
-                Head::Read => {
-                    *reading = Some(Reading {
-                        head,
-                        body: body.to_vec(),
-                    })
-                }
+                Head::Read => *reading = Some(Reading::new(head, &body)),
                 Head::Open(answer) => {
                     let (send, streams) = (send.clone(), answer == SendAnswer::Streaming);
                     if let Some(started) = self.started(&send, answer) {

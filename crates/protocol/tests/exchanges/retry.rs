@@ -279,7 +279,7 @@ where
                 sent += 1;
                 match outcomes.next().expect("no more requests than outcomes") {
                     Outcome::Fails(state) => {
-                        flow.handle_failure(slot, Failure::new(*state, "no luck"))
+                        flow.handle_failure(slot, Failure::new(*state, "no luck"));
                     }
                     Outcome::Answers(status, body) => {
                         flow.handle_answer(
