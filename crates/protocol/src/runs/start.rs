@@ -194,7 +194,7 @@ impl Created {
 pub struct StartError {
     step: &'static str,
     created: Created,
-    source: ExchangeError,
+    source: Box<ExchangeError>,
 }
 
 impl StartError {
@@ -210,7 +210,7 @@ impl StartError {
 
     /// What exists all the same, and what went wrong.
     pub fn into_parts(self) -> (Created, ExchangeError) {
-        (self.created, self.source)
+        (self.created, *self.source)
     }
 }
 
@@ -222,7 +222,7 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
+        Some(&*self.source)
     }
 }
 
@@ -300,7 +300,7 @@ impl StartFlow {
         StartError {
             step,
             created: self.created.clone(),
-            source,
+            source: Box::new(source),
         }
     }
 

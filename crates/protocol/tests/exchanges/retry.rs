@@ -295,7 +295,7 @@ where
                 }
             }
             Step::Read { until: Some(until) } => {
-                time = after(time, until.saturating_duration_since(time.mono))
+                time = after(time, until.saturating_duration_since(time.mono));
             }
             Step::Read { until: None } => panic!("it waits for ever"),
             Step::Close(_) => {}
