@@ -145,7 +145,7 @@ impl Journal {
             self.feed.emit(Event::Metadata(Arc::new(metadata))).await;
         }
         let finish = written.finish.clone().unwrap_or_else(Finish::new);
-        self.feed.emit(Event::Chunk(Arc::new(finish.into()))).await;
+        self.feed.emit(Chunk::from(finish)).await;
     }
 
     /// Changes what the agent says about its run.
@@ -164,7 +164,7 @@ impl Journal {
 
     async fn pass_on(&self, written: &mut Written, chunk: Chunk<'static>) {
         apply(&mut written.message, &chunk);
-        self.feed.emit(Event::Chunk(Arc::new(chunk))).await;
+        self.feed.emit(chunk).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Report> {
