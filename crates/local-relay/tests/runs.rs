@@ -598,7 +598,7 @@ async fn an_agent_waits_for_a_reader_who_is_far_behind_and_for_none_who_has_left
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const CHUNK: usize = 64 * 1024;
-    const CHUNKS: usize = 400;
+    const CHUNKS: usize = 800;
     let written = Arc::new(AtomicUsize::new(0));
     let agent = Agent::new({
         let written = Arc::clone(&written);
@@ -628,6 +628,7 @@ async fn an_agent_waits_for_a_reader_who_is_far_behind_and_for_none_who_has_left
         "{before} of {CHUNKS} chunks are written"
     );
     drop(stream);
-    let thread = scene.wait_for("completed").await;
-    assert_eq!(stored_text(&thread).len(), CHUNK * CHUNKS);
+    while written.load(Ordering::Relaxed) < CHUNKS {
+        sleep(Duration::from_millis(20)).await;
+    }
 }
