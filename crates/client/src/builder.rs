@@ -3,9 +3,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use twentyfirst_protocol::{ApiKey, BaseUrl, InvalidRequest, Problem};
+use twentyfirst_protocol::{ApiKey, BaseUrl, CallOptions, InvalidRequest, Problem};
 use twentyfirst_transport::{
-    Body, HttpTransport, Runtime, SharedTransport, TokioRuntime, Transport,
+    Body, HttpTransport, Runtime, SharedTransport, TokioRuntime, Transport, WithTimeouts,
 };
 
 use crate::client::{AgentClient, Shared};
@@ -31,6 +31,7 @@ pub struct AgentClientBuilder {
     runtime: Arc<dyn Runtime>,
     user_agent: Option<String>,
     answer_limit: usize,
+    options: CallOptions,
 }
 
 impl AgentClientBuilder {
@@ -42,6 +43,7 @@ impl AgentClientBuilder {
             runtime: Arc::new(TokioRuntime),
             user_agent: None,
             answer_limit: Body::DEFAULT_LIMIT,
+            options: CallOptions::new(),
         }
     }
 
@@ -97,6 +99,12 @@ impl AgentClientBuilder {
         self
     }
 
+    /// Timeouts and retries of all calls; [`AgentClient::with_options`] changes them for some.
+    pub fn options(mut self, options: CallOptions) -> Self {
+        self.options = options;
+        self
+    }
+
     /// Makes the client. Opens and reads nothing yet.
     ///
     /// # Errors
@@ -107,7 +115,11 @@ impl AgentClientBuilder {
             Some(name) => format!("{name} {USER_AGENT}"),
             None => USER_AGENT.to_owned(),
         };
-        Ok(AgentClient::from_shared(Shared {
+        // Each operation says how long it may take to connect.
+        let transport = self.transport.unwrap_or_else(|| {
+            SharedTransport::new(HttpTransport::builder().connect_timeout(None).build())
+        });
+        let shared = Shared {
             key: ApiKey::new(self.key?)?,
             base_url: self
                 .base_url
@@ -115,15 +127,17 @@ impl AgentClientBuilder {
                 .map(BaseUrl::new)
                 .transpose()?
                 .unwrap_or_default(),
-            transport: self
-                .transport
-                .unwrap_or_else(|| SharedTransport::new(HttpTransport::new())),
+            transport: SharedTransport::new(WithTimeouts::new(
+                transport,
+                Arc::clone(&self.runtime),
+            )),
             runtime: self.runtime,
             user_agent: HeaderValue::from_str(&user_agent).map_err(|_| {
                 InvalidRequest::new("userAgent", Problem::MustBe("visible characters only"))
             })?,
             answer_limit: self.answer_limit,
-        }))
+        };
+        Ok(AgentClient::from_shared(shared, self.options))
     }
 }
 

@@ -1,15 +1,19 @@
+use std::convert::Infallible;
 use std::fmt;
+use std::future::poll_fn;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, Head, InvalidRequest, Operation, ResponseError, StreamingOperation,
-    UploadOperation,
+    ApiKey, BaseUrl, CallOptions, Execute, Flow, InvalidRequest, Open, Operation,
+    StreamingOperation, Timeouts, UploadOperation,
 };
 use twentyfirst_transport::{Body, Runtime, SharedTransport, Transport};
 
 use crate::builder::AgentClientBuilder;
+use crate::driver::{Driver, Event};
 use crate::error::Error;
 use crate::sandboxes::Sandboxes;
 use crate::threads::Threads;
@@ -36,6 +40,7 @@ use crate::vaults::Vaults;
 #[derive(Clone)]
 pub struct AgentClient {
     shared: Arc<Shared>,
+    options: CallOptions,
 }
 
 pub(crate) struct Shared {
@@ -72,9 +77,32 @@ impl AgentClient {
         AgentClientBuilder::new()
     }
 
-    pub(crate) fn from_shared(shared: Shared) -> Self {
+    pub(crate) fn from_shared(shared: Shared, options: CallOptions) -> Self {
         Self {
             shared: Arc::new(shared),
+            options,
+        }
+    }
+
+    /// The same client with other timeouts and retries, for some calls or for one.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use twentyfirst_client::AgentClient;
+    /// use twentyfirst_client::protocol::{CallOptions, RetryPolicy};
+    ///
+    /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
+    /// let quick = CallOptions::new().deadline(Duration::from_secs(2)).retry(RetryPolicy::never());
+    /// let vaults = client.with_options(quick).vaults().list().await?;
+    /// # let _ = vaults;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_options(&self, options: CallOptions) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            options,
         }
     }
 
@@ -119,13 +147,9 @@ impl AgentClient {
     /// # Errors
     /// All of [`Error`]. An answer that is held in memory is limited to 32 MiB, unless the builder says otherwise.
     pub async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
-        let request = operation
-            .to_request()?
-            .map(|body| Body::from(body.into_bytes()));
-        let (head, body) = self.exchange(request).await?;
-        operation
-            .decode(&head, &body)
-            .map_err(|error| self.redacted(error).into())
+        let flow = Execute::new(operation, &self.options, seed())?;
+        let (output, _) = self.drive(flow).await?;
+        Ok(output)
     }
 
     /// Makes an operation whose answer's body is left open, such as reading a large file. For the answers of agents,
@@ -137,23 +161,12 @@ impl AgentClient {
         &self,
         operation: &O,
     ) -> Result<(O::Output, Body), Error> {
-        let request = operation
-            .to_request()?
-            .map(|body| Body::from(body.into_bytes()));
-        let (head, body) = self.send(request).await?.into_parts();
-        match operation.decode_head(&head) {
-            Head::Open(output) => Ok((output, body)),
-            Head::Read => {
-                let body = self.read(&head, body).await?;
-                let output = operation
-                    .decode(&head, &body)
-                    .map_err(|error| self.redacted(error))?;
-                Ok((output, Body::empty()))
-            }
-        }
+        let flow = Open::new(operation, &self.options, seed())?;
+        self.drive(flow).await
     }
 
-    /// Makes an operation whose request's body is not held in memory, such as writing a large file.
+    /// Makes an operation whose request's body is not held in memory, such as writing a large file. It is sent once: a
+    /// body that streams cannot be sent again.
     ///
     /// # Errors
     /// All of [`Error`].
@@ -166,41 +179,56 @@ impl AgentClient {
         if let Some(length) = operation.length() {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
-        let (head, body) = self.exchange(request).await?;
+        let timeouts = self.options.timeouts(operation.timeouts());
+        let (head, body) = self.exchange(request, timeouts).await?.into_parts();
+        let body = if head.status.is_success() {
+            body.collect_up_to(self.shared.answer_limit).await?
+        } else {
+            body.read_beginning(ERROR_BODY).await.bytes
+        };
         operation
             .decode(&head, &body)
-            .map_err(|error| self.redacted(error).into())
+            .map_err(|error| Error::from(error).redacted(self))
     }
 
     /// Sends any request to the relay: path and query are put behind the base URL, and the key is added. The answer
-    /// comes whatever its status.
+    /// comes whatever its status. It is sent once, with the timeouts of a stream.
     ///
     /// # Errors
     /// Where there is no answer.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
-        let request = self.prepare(request)?;
-        self.shared
-            .transport
-            .send(request)
+        self.exchange(request, self.options.timeouts(Timeouts::stream()))
             .await
-            .map_err(Error::from)
     }
 
     async fn exchange(
         &self,
         request: Request<Body>,
-    ) -> Result<(http::response::Parts, bytes::Bytes), Error> {
-        let (head, body) = self.send(request).await?.into_parts();
-        let body = self.read(&head, body).await?;
-        Ok((head, body))
+        timeouts: Timeouts,
+    ) -> Result<Response<Body>, Error> {
+        let request = self.prepare(request, timeouts)?;
+        Ok(self.shared.transport.send(request).await?)
     }
 
-    async fn read(&self, head: &http::response::Parts, body: Body) -> Result<bytes::Bytes, Error> {
-        if head.status.is_success() {
-            Ok(body.collect_up_to(self.shared.answer_limit).await?)
-        } else {
-            Ok(body.read_beginning(ERROR_BODY).await.bytes)
+    /// Plays a flow to its end: its output, and the body that is open then.
+    pub(crate) async fn drive<F, T, E>(&self, flow: F) -> Result<(T, Body), Error>
+    where
+        F: Flow<Item = Infallible, Output = Result<T, E>>,
+        Error: From<E>,
+    {
+        let mut driver = Driver::new(self.clone(), flow);
+        let result = match poll_fn(|cx| driver.poll_event(cx)).await {
+            Event::Done(result) => result,
+            Event::Item(never) => match never {},
+        };
+        match result {
+            Ok(output) => Ok((output, driver.into_body())),
+            Err(error) => Err(Error::from(error).redacted(self)),
         }
+    }
+
+    pub(crate) fn options(&self) -> &CallOptions {
+        &self.options
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -211,6 +239,7 @@ impl AgentClient {
     pub(crate) fn prepare(
         &self,
         mut request: Request<Body>,
+        timeouts: Timeouts,
     ) -> Result<Request<Body>, InvalidRequest> {
         *request.uri_mut() = self.shared.base_url.join(request.uri())?;
         let headers = request.headers_mut();
@@ -221,13 +250,20 @@ impl AgentClient {
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
         self.shared.key.authorize(&mut request);
+        let mut limits = twentyfirst_transport::Timeouts::default();
+        limits.connect = timeouts.connect;
+        limits.send = timeouts.silence;
+        limits.head = timeouts.head;
+        limits.read = timeouts.silence;
+        limits.total = timeouts.total;
+        request.extensions_mut().insert(limits);
         Ok(request)
     }
+}
 
-    /// The error of an answer, with the key masked, should the relay repeat it.
-    pub(crate) fn redacted(&self, error: ResponseError) -> ResponseError {
-        error.redacted(&[self.shared.key.expose()])
-    }
+/// A number that differs from call to call and from process to process, which is all that spreading delays takes.
+pub(crate) fn seed() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 impl fmt::Debug for AgentClient {

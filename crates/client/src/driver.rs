@@ -62,11 +62,15 @@ impl<F: Flow> Driver<F> {
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event<F::Item, F::Output>> {
         loop {
             match self.flow.poll(self.now()) {
-                Step::Send { slot, request } => {
+                Step::Send {
+                    slot,
+                    request,
+                    timeouts,
+                } => {
                     self.close(slot);
                     match self
                         .client
-                        .prepare(request.map(|body| Body::from(body.into_bytes())))
+                        .prepare(request.map(|body| Body::from(body.into_bytes())), timeouts)
                     {
                         Ok(request) => {
                             let sent = self.client.shared().transport.send(request);

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use twentyfirst_protocol::runs::{Created, StartError};
 use twentyfirst_protocol::{
-    ApiError, ErrorCode, ExchangeError, InvalidRequest, ResponseError, Sent,
+    ApiError, ErrorCode, ExchangeError, ExchangeErrorKind, GiveUp, InvalidRequest, ResponseError,
+    Sent,
 };
 use twentyfirst_stream::StreamError;
 
@@ -21,6 +22,8 @@ use crate::client::AgentClient;
 pub struct Error {
     kind: Kind,
     created: Created,
+    attempts: u32,
+    give_up: Option<GiveUp>,
 }
 
 /// In the order of a call's life.
@@ -32,6 +35,10 @@ enum Kind {
     Other {
         sent: Sent,
         source: Box<dyn StdError + Send + Sync>,
+    },
+    Deadline {
+        deadline: Duration,
+        sent: Sent,
     },
     Response(ResponseError),
     Stream(StreamError<twentyfirst_transport::Error>),
@@ -94,10 +101,12 @@ impl Error {
             .is_some_and(twentyfirst_transport::Error::is_connect)
     }
 
-    /// Whether a time limit struck.
+    /// Whether a time limit struck: a timeout of an exchange, or the deadline of the call.
     pub fn is_timeout(&self) -> bool {
-        self.transport_error()
-            .is_some_and(twentyfirst_transport::Error::is_timeout)
+        matches!(self.kind, Kind::Deadline { .. })
+            || self
+                .transport_error()
+                .is_some_and(twentyfirst_transport::Error::is_timeout)
     }
 
     /// Whether the answer was longer than the client holds in memory.
@@ -131,13 +140,23 @@ impl Error {
         match &self.kind {
             Kind::InvalidRequest(_) => false,
             Kind::Transport(error) => error.maybe_sent(),
-            Kind::Other { sent, .. } => *sent == Sent::Maybe,
+            Kind::Other { sent, .. } | Kind::Deadline { sent, .. } => *sent == Sent::Maybe,
             Kind::Response(_)
             | Kind::Stream(_)
             | Kind::RunFailed(_)
             | Kind::RunCancelled
             | Kind::RunCut => true,
         }
+    }
+
+    /// How often the request that failed was tried.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Why it was not tried again, where that had to be decided.
+    pub fn give_up(&self) -> Option<GiveUp> {
+        self.give_up
     }
 
     /// What exists because of the call although it failed: a new sandbox, a new thread. It costs until it is deleted,
@@ -161,10 +180,13 @@ impl Error {
     /// The same with the client's key masked, should the relay repeat it.
     pub(crate) fn redacted(self, client: &AgentClient) -> Self {
         match self.kind {
-            Kind::Response(error) => Self {
-                kind: Kind::Response(client.redacted(error)),
-                ..self
-            },
+            Kind::Response(error) => {
+                let key = client.shared().key.expose();
+                Self {
+                    kind: Kind::Response(error.redacted(&[key])),
+                    ..self
+                }
+            }
             _ => self,
         }
     }
@@ -182,6 +204,8 @@ impl From<Kind> for Error {
         Self {
             kind,
             created: Created::default(),
+            attempts: 1,
+            give_up: None,
         }
     }
 }
@@ -213,10 +237,21 @@ impl From<StreamError<twentyfirst_transport::Error>> for Error {
 impl From<StartError> for Error {
     fn from(error: StartError) -> Self {
         let (created, source) = error.into_parts();
-        let kind = match source {
-            ExchangeError::InvalidRequest(error) => Kind::InvalidRequest(error),
-            ExchangeError::Response(error) => Kind::Response(error),
-            ExchangeError::Failure(failure) => {
+        Self {
+            created,
+            ..Self::from(source)
+        }
+    }
+}
+
+impl From<ExchangeError> for Error {
+    fn from(error: ExchangeError) -> Self {
+        let (attempts, give_up) = (error.attempts(), error.give_up());
+        let kind = match error.into_kind() {
+            ExchangeErrorKind::InvalidRequest(error) => Kind::InvalidRequest(error),
+            ExchangeErrorKind::Response(error) => Kind::Response(error),
+            ExchangeErrorKind::Deadline { deadline, sent } => Kind::Deadline { deadline, sent },
+            ExchangeErrorKind::Failure(failure) => {
                 let sent = failure.sent();
                 match failure.into_source().downcast() {
                     Ok(error) => Kind::Transport(*error),
@@ -228,7 +263,11 @@ impl From<StartError> for Error {
                 source: other.into(),
             },
         };
-        Self { kind, created }
+        Self {
+            attempts,
+            give_up,
+            ..Self::from(kind)
+        }
     }
 }
 
@@ -241,11 +280,15 @@ impl fmt::Display for Error {
             Kind::Other {
                 sent: Sent::Maybe, ..
             } => f.write_str("there is no answer")?,
+            Kind::Deadline { deadline, .. } => write!(f, "the deadline of {deadline:?} is over")?,
             Kind::Response(error) => error.fmt(f)?,
             Kind::Stream(error) => error.fmt(f)?,
             Kind::RunFailed(text) => write!(f, "the run failed: {}", beginning(text))?,
             Kind::RunCancelled => f.write_str("the run was cancelled")?,
             Kind::RunCut => f.write_str("the stream ended before the run did")?,
+        }
+        if let Some(GiveUp::RetryAfterTooLong(delay)) = self.give_up {
+            write!(f, " (it asks to wait for {} s)", delay.as_secs())?;
         }
         match (&self.created.sandbox_id, &self.created.thread_id) {
             (Some(sandbox), None) => write!(f, " (sandbox {sandbox} was created)"),
@@ -266,6 +309,7 @@ impl StdError for Error {
             Kind::Stream(error) => error.source(),
             Kind::Other { source, .. } => Some(&**source),
             Kind::InvalidRequest(_)
+            | Kind::Deadline { .. }
             | Kind::Response(_)
             | Kind::RunFailed(_)
             | Kind::RunCancelled

@@ -1,5 +1,3 @@
-use std::future::poll_fn;
-
 use twentyfirst_protocol::runs::{Mode, StartRun, Started};
 use twentyfirst_protocol::threads::{
     CreateThread, DeleteThread, GetThread, ListThreads, Thread, ThreadSummary,
@@ -7,8 +5,7 @@ use twentyfirst_protocol::threads::{
 use twentyfirst_protocol::{SandboxId, ThreadId};
 use twentyfirst_transport::Body;
 
-use crate::client::AgentClient;
-use crate::driver::{Driver, Event};
+use crate::client::{AgentClient, seed};
 use crate::error::Error;
 use crate::run::Run;
 
@@ -94,14 +91,7 @@ impl Threads {
     }
 
     async fn start(&self, run: StartRun, mode: Option<Mode>) -> Result<(Started, Body), Error> {
-        let mut driver = Driver::new(self.client.clone(), run.flow(mode)?);
-        let result = match poll_fn(|cx| driver.poll_event(cx)).await {
-            Event::Done(result) => result,
-            Event::Item(never) => match never {},
-        };
-        match result {
-            Ok(started) => Ok((started, driver.into_body())),
-            Err(error) => Err(Error::from(error).redacted(&self.client)),
-        }
+        let flow = run.flow(mode, self.client.options(), seed())?;
+        self.client.drive(flow).await
     }
 }

@@ -218,14 +218,11 @@ async fn git() {
         .branch("main")
         .depth(1);
     assert_eq!(client.execute(&clone).await.unwrap().path, "/home/user/r2");
-    let error = client
-        .sandboxes()
-        .git()
-        .clone(id, "file:///home/user/none.git")
-        .await
-        .unwrap_err();
+    let none = CloneRepository::new(id, "file:///home/user/none.git").path("/home/user/r3");
+    let error = client.execute(&none).await.unwrap_err();
     assert_eq!(code(&error), &ErrorCode::GitCloneFailed);
-    assert!(error.api_error().unwrap().message().contains("none.git"));
+    let message = error.api_error().unwrap().message();
+    assert!(message.contains("none.git"), "{message}");
 }
 
 #[tokio::test]

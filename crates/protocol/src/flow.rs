@@ -7,7 +7,7 @@ use http::Request;
 use http::response::Parts;
 
 use crate::Body;
-use crate::error::{InvalidRequest, ResponseError};
+use crate::options::Timeouts;
 
 /// What takes more than one exchange, a wait, or a choice after a failure: a state machine that says what to do next
 /// and is told what came of it.
@@ -77,6 +77,8 @@ pub enum Step<I, O> {
         slot: Slot,
         /// The request: path and query only, without authorization.
         request: Request<Body>,
+        /// How long its parts may take. Whoever sends it keeps to them, and tells [`Flow::handle_failure`] when one struck.
+        timeouts: Timeouts,
     },
     /// Wait for what is next: an answer, or bytes of the open body. Nothing may be under way; then only time passes.
     Read {
@@ -149,19 +151,4 @@ impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&*self.source)
     }
-}
-
-/// Why an exchange of a flow did not give a result.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExchangeError {
-    /// The request would be refused; it was not sent.
-    #[error(transparent)]
-    InvalidRequest(#[from] InvalidRequest),
-    /// The answer says no, or is not understood.
-    #[error(transparent)]
-    Response(#[from] ResponseError),
-    /// There is no answer.
-    #[error(transparent)]
-    Failure(#[from] Failure),
 }

@@ -32,7 +32,8 @@
 //! # More than one
 //!
 //! A [`Flow`] is a state machine for what takes several exchanges, a wait, or a choice after a failure. It says what to do
-//! next and is told what came of it. [`runs::StartRun`] has one.
+//! next and is told what came of it. [`Execute`] and [`Open`] try one exchange again where that is safe;
+//! [`runs::StartRun`] has the exchanges that a run takes.
 //!
 //! # The answer of an agent
 //!
@@ -55,14 +56,18 @@
 
 mod body;
 mod error;
+mod exchange;
 mod flow;
 mod ids;
 mod open;
 mod operation;
+mod options;
 mod relay;
+mod retry;
 mod route;
 mod secret;
 mod time;
+mod utf_8;
 
 pub mod files;
 pub mod git;
@@ -78,14 +83,17 @@ pub use body::Body;
 pub use error::{
     ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError, RetryAfter,
 };
-pub use flow::{ExchangeError, Failure, Flow, Now, Sent, Slot, Step};
+pub use exchange::{ExchangeError, ExchangeErrorKind, Execute, Open};
+pub use flow::{Failure, Flow, Now, Sent, Slot, Step};
 pub use http;
 pub use ids::{CredentialId, MachineId, SandboxId, ThreadId, VaultId};
 pub use operation::{
     Endpoint, Head, Operation, Safety, StreamingOperation, UploadOperation, decode_json,
     decode_with,
 };
+pub use options::{CallOptions, Timeouts};
 pub use relay::{ApiKey, BaseUrl};
+pub use retry::{Attempt, Attempts, Decision, GiveUp, RetryPolicy};
 pub use route::{Query, Route};
 pub use secret::Secret;
 pub use time::Timestamp;

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, InvalidRequest, NotUnderstood, ResponseError};
+use crate::options::Timeouts;
 use crate::route::Route;
 use crate::{Body, Secret};
 
@@ -29,6 +30,11 @@ pub trait Endpoint: Serialize + DeserializeOwned {
             Method::GET | Method::DELETE => Safety::Repeatable,
             _ => Safety::Once,
         }
+    }
+
+    /// How long its parts may take; 60 s in all by default.
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::ordinary()
     }
 
     /// The values in this request that no error may show.

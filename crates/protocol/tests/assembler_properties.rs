@@ -196,8 +196,8 @@ proptest! {
         prop_assert_eq!(expected.text(), String::from_utf16_lossy(&whole));
         prop_assert_eq!(message_of(&pieces, false).text(), expected.text());
         if !pieces.is_empty() && !whole.is_empty() {
-            prop_assert_eq!(message_of(&pieces, false), expected.clone());
-            prop_assert_eq!(message_of(&pieces, true), expected);
+            prop_assert_eq!(&message_of(&pieces, false), &expected);
+            prop_assert_eq!(&message_of(&pieces, true), &expected);
         }
     }
 

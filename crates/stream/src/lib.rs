@@ -1,12 +1,14 @@
 //! Turns any [`http_body::Body`] into the events, chunks and messages of an agent run.
 //!
 //! The adapters are [`Stream`](futures_core::Stream)s around a body: [`SseEvents`] gives the events of an event stream, [`UiChunks`] the chunks of a UI message
-//! stream. [`BodyStreamExt`] has a method for each. They need no runtime, start no task and hold no more than one piece of the body and
-//! one unfinished event; what they read in the bytes is decided by `twentyfirst-protocol`.
+//! stream, [`UiMessages`] the message that they describe. [`BodyStreamExt`] has a method for each. They need no runtime, start no task and hold
+//! no more than one piece of the body, one unfinished event and the message; what they read in the bytes is decided by
+//! `twentyfirst-protocol`.
 //!
 //! ```text
 //! body ── sse_events() ──▶ SseEvents: Event, Event, …
 //!      ── ui_chunks() ───▶ UiChunks:  Chunk, Chunk, … and then an End
+//!      ── ui_messages() ─▶ UiMessages: the message, the message with more in it, … and then an End
 //! ```
 //!
 //! ```
@@ -39,9 +41,11 @@ mod chunks;
 mod error;
 mod events;
 mod ext;
+mod messages;
 mod source;
 
 pub use chunks::UiChunks;
 pub use error::StreamError;
 pub use events::SseEvents;
 pub use ext::BodyStreamExt;
+pub use messages::UiMessages;

@@ -8,7 +8,9 @@
 //!                    what a client holds
 //!                     SharedTransport ───────── any Transport, its type erased once
 //!                            │
-//!             your tower layers, if any ─────── limits, headers, recording, …
+//!                      WithTimeouts ─────────── limits on the time of each stage, set by the request
+//!                            │
+//!             your tower layers, if any ─────── headers, concurrency limits, …
 //!                            │
 //!         ┌──────────────────┼──────────────────┐
 //!   HttpTransport         from_fn          your own service
@@ -65,13 +67,13 @@
 //!
 //! # What it does not do
 //! Redirects are never followed, nothing is retried once a byte of it may have left, and there are no cookies and no
-//! decompression. A limit on the time of an exchange or between two pieces of a body is the caller's: drop the future,
-//! and the exchange is over.
+//! decompression.
 
 mod body;
 mod error;
 mod http_transport;
 mod runtime;
+mod timeouts;
 mod transport;
 
 pub use {bytes, http, http_body, tower_service};
@@ -80,4 +82,5 @@ pub use self::body::{Beginning, Body, Collect, ReadBeginning};
 pub use self::error::Error;
 pub use self::http_transport::{HttpTransport, HttpTransportBuilder};
 pub use self::runtime::{Runtime, TokioRuntime};
+pub use self::timeouts::{Timeout, TimeoutKind, Timeouts, WithTimeouts};
 pub use self::transport::{FromFn, ResponseFuture, SharedTransport, Transport, from_fn};

@@ -24,7 +24,7 @@ pub(crate) fn connect() -> Result<Setup, Box<dyn Error>> {
         return Ok(Setup {
             client: AgentClient::from_env()?,
             agent,
-            relay: None,
+            _relay: None,
         });
     }
     let relay = LocalRelay::start()?;
@@ -39,7 +39,7 @@ pub(crate) fn connect() -> Result<Setup, Box<dyn Error>> {
     Ok(Setup {
         client,
         agent: "shell".to_owned(),
-        relay: Some(relay),
+        _relay: Some(relay),
     })
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use http::{Request, Response};
 use twentyfirst_client::AgentClient;
+use twentyfirst_client::protocol::{CallOptions, RetryPolicy};
 use twentyfirst_client::transport::{Body, from_fn};
 
 /// A request, as it left the client.
@@ -56,6 +57,7 @@ pub(crate) fn client(
         .api_key("an_sk_test")
         .base_url(base_url)
         .transport(transport)
+        .options(CallOptions::new().retry(RetryPolicy::never()))
         .build();
     (client.unwrap(), log)
 }

@@ -6,7 +6,7 @@ use super::check_path;
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::decode_with;
 use crate::route::Query;
-use crate::{Endpoint, Operation, Route, SandboxId};
+use crate::{Endpoint, Operation, Route, SandboxId, Timeouts};
 
 /// Reads a file as bytes, at most 10 MiB (more is a 413): see [`ReadStream`](super::ReadStream).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,10 @@ impl ReadBytes {
 impl Endpoint for ReadBytes {
     const ROUTE: Route = Route::get("/v1/sandboxes/{sandboxId}/files")
         .with_query(&[Query::Text("path"), Query::Fixed("format", "blob")]);
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::content()
+    }
 
     fn validate(&self) -> Result<(), InvalidRequest> {
         check_path("path", &self.path)

@@ -5,7 +5,7 @@ use super::check_path;
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::{Head, StreamingOperation, decode_empty};
 use crate::route::Query;
-use crate::{Endpoint, Route, SandboxId};
+use crate::{Endpoint, Route, SandboxId, Timeouts};
 
 /// Reads a file of any length: the answer's body is the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,10 @@ impl ReadStream {
 impl Endpoint for ReadStream {
     const ROUTE: Route = Route::get("/v1/sandboxes/{sandboxId}/files")
         .with_query(&[Query::Text("path"), Query::Fixed("format", "stream")]);
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::content()
+    }
 
     fn validate(&self) -> Result<(), InvalidRequest> {
         check_path("path", &self.path)

@@ -9,7 +9,7 @@ use super::{WrittenFile, check_path};
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::decode_json;
 use crate::route::Query;
-use crate::{Body, Endpoint, Operation, Route, SandboxId};
+use crate::{Body, Endpoint, Operation, Route, SandboxId, Timeouts};
 
 /// Writes a file from bytes, at most 10 MiB: see [`WriteStream`](super::WriteStream).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,10 @@ impl WriteBytes {
 impl Endpoint for WriteBytes {
     const ROUTE: Route = Route::post("/v1/sandboxes/{sandboxId}/files")
         .with_query(&[Query::Text("path"), Query::Fixed("format", "blob")]);
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::content()
+    }
 
     fn validate(&self) -> Result<(), InvalidRequest> {
         check_path("path", &self.path)

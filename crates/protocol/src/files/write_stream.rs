@@ -6,7 +6,7 @@ use super::{WrittenFile, check_path};
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::{UploadOperation, decode_json};
 use crate::route::Query;
-use crate::{Body, Endpoint, Route, SandboxId};
+use crate::{Body, Endpoint, Route, SandboxId, Timeouts};
 
 /// Writes a file of any length from a body that is sent as it is produced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,10 @@ impl WriteStream {
 impl Endpoint for WriteStream {
     const ROUTE: Route = Route::post("/v1/sandboxes/{sandboxId}/files")
         .with_query(&[Query::Text("path"), Query::Fixed("format", "stream")]);
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::content()
+    }
 
     fn validate(&self) -> Result<(), InvalidRequest> {
         check_path("path", &self.path)

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::operation::decode_json;
 use crate::secret::{mask_user_info, user_info};
-use crate::{Endpoint, Operation, Route, SandboxId, Secret};
+use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts};
 
 /// Clones a git repository into a sandbox.
 ///
@@ -88,6 +89,10 @@ impl CloneRepository {
 
 impl Endpoint for CloneRepository {
     const ROUTE: Route = Route::post("/v1/sandboxes/{sandboxId}/git/clone");
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::within(Duration::from_secs(10 * 60))
+    }
 
     fn validate(&self) -> Result<(), InvalidRequest> {
         if self.url.is_empty() {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::send::is_event_stream;
 use crate::error::{NotUnderstood, ResponseError};
 use crate::operation::{Head, Safety, StreamingOperation, decode_with};
-use crate::{Endpoint, Route, SandboxId};
+use crate::{Endpoint, Route, SandboxId, Timeouts};
 
 /// Joins the stream of the run that is under way in a sandbox.
 ///
@@ -34,6 +34,10 @@ impl ResumeStream {
 
 impl Endpoint for ResumeStream {
     const ROUTE: Route = Route::get("/v1/chat/{agent}/{sandboxId}/stream");
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::stream()
+    }
 
     fn safety(&self) -> Safety {
         Safety::OwnFlow

@@ -6,7 +6,7 @@ use super::{Messages, RunOptions};
 use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::open::open_enum;
 use crate::operation::{Head, StreamingOperation, decode_with};
-use crate::{Endpoint, Route, SandboxId, ThreadId, VaultId};
+use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId};
 
 /// Sends messages to an agent in an existing sandbox, and starts a run.
 ///
@@ -66,6 +66,10 @@ impl SendMessages {
 
 impl Endpoint for SendMessages {
     const ROUTE: Route = Route::post("/v1/chat/{agent}");
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::stream()
+    }
 
     fn validate(&self) -> Result<(), InvalidRequest> {
         if self.agent.is_empty() {

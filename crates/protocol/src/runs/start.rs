@@ -1,16 +1,18 @@
+use std::convert::Infallible;
 use std::fmt;
 
 use bytes::Bytes;
-use http::Request;
 use http::response::Parts;
 
 use super::{BackgroundRun, Messages, Mode, RunOptions, SendAnswer, SendMessages};
-use crate::error::{InvalidRequest, Problem, ResponseError};
-use crate::flow::{ExchangeError, Failure, Flow, Now, Slot, Step};
+use crate::error::{InvalidRequest, Problem};
+use crate::exchange::{Deadline, Exchange, ExchangeError, Next, Reading};
+use crate::flow::{Failure, Flow, Now, Slot, Step};
 use crate::operation::{Head, StreamingOperation};
+use crate::options::CallOptions;
 use crate::sandboxes::CreateSandbox;
 use crate::threads::CreateThread;
-use crate::{Body, Endpoint, Operation, SandboxId, ThreadId, VaultId};
+use crate::{Endpoint, Operation, SandboxId, ThreadId, VaultId};
 
 /// Runs an agent: in the sandbox and the thread that are named, or in new ones.
 ///
@@ -111,11 +113,17 @@ impl StartRun {
         self
     }
 
-    /// The exchanges that start this run. Its answer is streamed, or with [`Mode::Background`] only stored.
+    /// The exchanges that start this run. Its answer is streamed, or with [`Mode::Background`] only stored. `seed` spreads
+    /// the delays of many clients: take any random number.
     ///
     /// # Errors
     /// Everything that can be checked is checked here, before the first request.
-    pub fn flow(self, mode: Option<Mode>) -> Result<StartFlow, InvalidRequest> {
+    pub fn flow(
+        self,
+        mode: Option<Mode>,
+        options: &CallOptions,
+        seed: u64,
+    ) -> Result<StartFlow, InvalidRequest> {
         if self.thread_id.is_some() && self.sandbox_id.is_none() {
             return Err(InvalidRequest::new("threadId", Problem::Needs("sandboxId")));
         }
@@ -127,6 +135,9 @@ impl StartRun {
         Ok(StartFlow {
             run: self,
             mode,
+            options: *options,
+            seed,
+            deadline: Deadline::new(options),
             created: Created::default(),
             state: State::Next,
         })
@@ -220,22 +231,23 @@ impl std::error::Error for StartError {
 pub struct StartFlow {
     run: StartRun,
     mode: Option<Mode>,
+    options: CallOptions,
+    seed: u64,
+    deadline: Deadline,
     created: Created,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    /// To send what is missing.
+    /// To begin with what is missing.
     Next,
-    Sandbox(CreateSandbox),
-    Thread(CreateThread),
-    Messages(SendMessages),
-    /// The answer to the messages is no stream: its body is read.
-    Body {
+    Sandbox(CreateSandbox, Exchange),
+    Thread(CreateThread, Exchange),
+    Messages {
         send: SendMessages,
-        head: Parts,
-        body: Vec<u8>,
+        exchange: Exchange,
+        reading: Option<Reading>,
     },
     /// To close the stream, then to say so.
     Close(Result<Started, StartError>),
@@ -243,61 +255,44 @@ enum State {
     Finished,
 }
 
-/// The most of a body that is read where no stream comes: errors are short, and garbage is not worth more.
-const LONGEST_ANSWER: usize = 1024 * 1024;
-
 impl StartFlow {
-    fn next(&mut self) -> Step<std::convert::Infallible, Result<Started, StartError>> {
-        let Some(sandbox_id) = self.sandbox_id().cloned() else {
+    /// The next of the exchanges that are missing.
+    fn next(&self) -> Result<State, InvalidRequest> {
+        let Some(sandbox_id) = self
+            .run
+            .sandbox_id
+            .as_ref()
+            .or(self.created.sandbox_id.as_ref())
+        else {
             let create = CreateSandbox::new(self.run.agent.clone());
-            return self.send(Slot::Exchange, create.to_request(), State::Sandbox(create));
+            let exchange = Exchange::new(&create, Slot::Exchange, &self.options, self.seed)?;
+            return Ok(State::Sandbox(create, exchange));
         };
-        let Some(thread_id) = self.thread_id().cloned() else {
+        let Some(thread_id) = self
+            .run
+            .thread_id
+            .as_ref()
+            .or(self.created.thread_id.as_ref())
+        else {
             let create = CreateThread {
                 name: self.run.name.clone(),
                 ..CreateThread::new(sandbox_id)
             };
-            return self.send(Slot::Exchange, create.to_request(), State::Thread(create));
+            let exchange = Exchange::new(&create, Slot::Exchange, &self.options, self.seed)?;
+            return Ok(State::Thread(create, exchange));
         };
         let send = self
             .run
-            .send_messages(sandbox_id, Some(thread_id), self.mode);
-        self.send(Slot::Stream, send.to_request(), State::Messages(send))
+            .send_messages(sandbox_id.clone(), Some(thread_id.clone()), self.mode);
+        let exchange = Exchange::new(&send, Slot::Stream, &self.options, self.seed)?;
+        Ok(State::Messages {
+            send,
+            exchange,
+            reading: None,
+        })
     }
 
-    fn send(
-        &mut self,
-        slot: Slot,
-        request: Result<Request<Body>, InvalidRequest>,
-        state: State,
-    ) -> Step<std::convert::Infallible, Result<Started, StartError>> {
-        self.state = state;
-        match request {
-            Ok(request) => Step::Send { slot, request },
-            Err(error) => Step::Done(Err(self.error(error.into()))),
-        }
-    }
-
-    fn sandbox_id(&self) -> Option<&SandboxId> {
-        self.run
-            .sandbox_id
-            .as_ref()
-            .or(self.created.sandbox_id.as_ref())
-    }
-
-    fn thread_id(&self) -> Option<&ThreadId> {
-        self.run
-            .thread_id
-            .as_ref()
-            .or(self.created.thread_id.as_ref())
-    }
-
-    fn error(&mut self, source: ExchangeError) -> StartError {
-        let step = match std::mem::replace(&mut self.state, State::Finished) {
-            State::Sandbox(_) => "creating the sandbox",
-            State::Thread(_) => "creating the thread",
-            _ => "sending the messages",
-        };
+    fn error(&self, step: &'static str, source: ExchangeError) -> StartError {
         StartError {
             step,
             created: self.created.clone(),
@@ -305,106 +300,141 @@ impl StartFlow {
         }
     }
 
-    fn started(&self, send: SendMessages, answer: SendAnswer) -> Result<Started, StartError> {
+    fn started(&self, send: &SendMessages, answer: SendAnswer) -> Option<Started> {
         let thread_id = match answer {
             SendAnswer::Background(BackgroundRun {
                 thread_id: Some(thread_id),
                 ..
             }) => Some(thread_id),
-            _ => send.thread_id,
+            _ => send.thread_id.clone(),
         };
-        match thread_id {
-            Some(thread_id) => Ok(Started {
-                sandbox_id: send.sandbox_id,
-                thread_id,
-                created: self.created.clone(),
-            }),
-            // Not reached: messages are sent only with a thread.
-            None => Err(StartError {
-                step: "sending the messages",
-                created: self.created.clone(),
-                source: InvalidRequest::new("threadId", Problem::Empty).into(),
-            }),
-        }
+        // Messages are sent only with a thread.
+        Some(Started {
+            sandbox_id: send.sandbox_id.clone(),
+            thread_id: thread_id?,
+            created: self.created.clone(),
+        })
     }
 
     /// The body has been read, or enough of it.
     fn decode(&mut self) {
-        match std::mem::replace(&mut self.state, State::Finished) {
-            State::Body { send, head, body } => {
-                let result = match send.decode(&head, &body) {
-                    Ok(answer) => self.started(send, answer),
-                    Err(error) => {
-                        self.state = State::Messages(send);
-                        Err(self.error(error.into()))
-                    }
-                };
-                self.state = State::Close(result);
+        let State::Messages {
+            send,
+            exchange,
+            reading,
+        } = &mut self.state
+        else {
+            return;
+        };
+        let Some(Reading { head, body }) = reading.take() else {
+            return;
+        };
+        match send.decode(&head, &body) {
+            Ok(answer) => {
+                let send = send.clone();
+                if let Some(started) = self.started(&send, answer) {
+                    self.state = State::Close(Ok(started));
+                }
             }
-            other => self.state = other,
+            Err(error) => exchange.handle(error),
         }
     }
 }
 
 impl Flow for StartFlow {
-    type Item = std::convert::Infallible;
+    type Item = Infallible;
     type Output = Result<Started, StartError>;
 
-    fn poll(&mut self, _: Now) -> Step<Self::Item, Self::Output> {
-        match std::mem::replace(&mut self.state, State::Finished) {
-            State::Next => self.next(),
-            State::Close(result) => {
-                self.state = State::Done(result);
-                Step::Close(Slot::Stream)
+    fn poll(&mut self, now: Now) -> Step<Self::Item, Self::Output> {
+        let deadline = self.deadline.begin(now);
+        if matches!(self.state, State::Next) {
+            match self.next() {
+                Ok(state) => self.state = state,
+                Err(error) => {
+                    return Step::Done(Err(self.error("preparing the request", error.into())));
+                }
             }
-            State::Done(result) => Step::Done(result),
-            waiting => {
-                self.state = waiting;
-                Step::Read { until: None }
+        }
+        let (step, exchange) = match &mut self.state {
+            State::Sandbox(_, exchange) => ("creating the sandbox", exchange),
+            State::Thread(_, exchange) => ("creating the thread", exchange),
+            State::Messages { exchange, .. } => ("sending the messages", exchange),
+            state => {
+                return match std::mem::replace(state, State::Finished) {
+                    State::Close(result) => {
+                        self.state = State::Done(result);
+                        Step::Close(Slot::Stream)
+                    }
+                    State::Done(result) => Step::Done(result),
+                    _ => Step::Read { until: None },
+                };
             }
+        };
+        match exchange.poll(now, deadline) {
+            Next::Send {
+                slot,
+                request,
+                timeouts,
+            } => Step::Send {
+                slot,
+                request,
+                timeouts,
+            },
+            Next::Read { until } => Step::Read { until },
+            Next::Failed(error) => Step::Done(Err(self.error(step, error))),
+            // Nothing is deleted here.
+            Next::Gone => Step::Read { until: None },
         }
     }
 
     fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
-        match std::mem::replace(&mut self.state, State::Finished) {
-            State::Sandbox(create) => match create.decode(&head, &body) {
+        match &mut self.state {
+            State::Sandbox(create, exchange) => match create.decode(&head, &body) {
                 Ok(sandbox) => {
                     self.created.sandbox_id = Some(sandbox.id);
                     self.state = State::Next;
                 }
-                Err(error) => self.fail(State::Sandbox(create), error),
+                Err(error) => exchange.handle(error),
             },
-            State::Thread(create) => match create.decode(&head, &body) {
+            State::Thread(create, exchange) => match create.decode(&head, &body) {
                 Ok(thread) => {
                     self.created.thread_id = Some(thread.id);
                     self.state = State::Next;
                 }
-                Err(error) => self.fail(State::Thread(create), error),
+                Err(error) => exchange.handle(error),
             },
-            State::Messages(send) => match send.decode_head(&head) {
-                Head::Open(SendAnswer::Streaming) => {
-                    self.state = State::Done(self.started(send, SendAnswer::Streaming));
-                }
-                Head::Open(answer) => self.state = State::Close(self.started(send, answer)),
+            State::Messages { send, reading, .. } => match send.decode_head(&head) {
                 Head::Read => {
-                    self.state = State::Body {
-                        send,
+                    *reading = Some(Reading {
                         head,
                         body: body.to_vec(),
+                    })
+                }
+                Head::Open(answer) => {
+                    let (send, streams) = (send.clone(), answer == SendAnswer::Streaming);
+                    if let Some(started) = self.started(&send, answer) {
+                        self.state = if streams {
+                            State::Done(Ok(started))
+                        } else {
+                            State::Close(Ok(started))
+                        };
                     }
                 }
             },
-            other => self.state = other,
+            _ => {}
         }
     }
 
     fn handle_data(&mut self, data: Bytes) {
-        if let State::Body { body, .. } = &mut self.state {
-            let room = LONGEST_ANSWER.saturating_sub(body.len());
-            body.extend_from_slice(&data[..data.len().min(room)]);
-            if body.len() == LONGEST_ANSWER {
-                self.decode();
-            }
+        let State::Messages {
+            reading: Some(reading),
+            ..
+        } = &mut self.state
+        else {
+            return;
+        };
+        if reading.push(&data) {
+            self.decode();
         }
     }
 
@@ -413,19 +443,17 @@ impl Flow for StartFlow {
     }
 
     fn handle_failure(&mut self, _: Slot, failure: Failure) {
-        // A body that broke off still has its status, and that says more than the failure.
-        if matches!(self.state, State::Body { .. }) {
-            return self.decode();
+        match &mut self.state {
+            // A body that broke off still has its status, and that says more than the failure.
+            State::Messages {
+                reading: Some(_), ..
+            } => self.decode(),
+            State::Sandbox(_, exchange)
+            | State::Thread(_, exchange)
+            | State::Messages { exchange, .. } => {
+                exchange.handle(failure);
+            }
+            _ => {}
         }
-        let error = self.error(failure.into());
-        self.state = State::Done(Err(error));
-    }
-}
-
-impl StartFlow {
-    fn fail(&mut self, at: State, error: ResponseError) {
-        self.state = at;
-        let error = self.error(error.into());
-        self.state = State::Done(Err(error));
     }
 }

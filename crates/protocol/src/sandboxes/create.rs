@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Sandbox;
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::operation::{decode_json, values_of};
-use crate::{Endpoint, Operation, Route, Secret, time};
+use crate::{Endpoint, Operation, Route, Secret, Timeouts, time};
 
 /// Creates a sandbox for a deployed agent.
 ///
@@ -120,6 +120,10 @@ impl CreateSandbox {
 
 impl Endpoint for CreateSandbox {
     const ROUTE: Route = Route::post("/v1/sandboxes");
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::within(Duration::from_secs(10 * 60))
+    }
 
     fn validate(&self) -> Result<(), InvalidRequest> {
         if self.agent.is_empty() {

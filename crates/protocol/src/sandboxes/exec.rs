@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::operation::{decode_json, values_of};
-use crate::{Endpoint, Operation, Route, SandboxId, Secret, time};
+use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, time};
 
 /// Runs a shell command in a sandbox, as root, and waits for its end.
 ///
@@ -86,6 +86,15 @@ impl Exec {
 
 impl Endpoint for Exec {
     const ROUTE: Route = Route::post("/v1/sandboxes/{sandboxId}/exec");
+
+    fn timeouts(&self) -> Timeouts {
+        let limit = self
+            .timeout
+            .filter(|limit| !limit.is_zero())
+            .unwrap_or(Duration::from_secs(60));
+        // The relay answers when the command has ended, or was killed.
+        Timeouts::within(limit.saturating_add(Duration::from_secs(15)))
+    }
 
     fn validate(&self) -> Result<(), InvalidRequest> {
         if self.command.is_empty() {

@@ -10,7 +10,7 @@ use twentyfirst_protocol::tokens::TokenLifetime;
 use twentyfirst_protocol::ui::{Part, UiMessage};
 use twentyfirst_protocol::vaults::*;
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, Endpoint, InvalidRequest, SandboxId, ThreadId, VaultId,
+    ApiKey, BaseUrl, CallOptions, Endpoint, InvalidRequest, SandboxId, ThreadId, VaultId,
 };
 
 fn sandbox() -> SandboxId {
@@ -133,7 +133,9 @@ fn bodies_that_the_relay_does_not_take() {
 
 #[test]
 fn messages_without_a_turn() {
-    let run = |messages: Messages| text(StartRun::new("my-agent", messages).flow(None));
+    let run = |messages: Messages| {
+        text(StartRun::new("my-agent", messages).flow(None, &CallOptions::new(), 0))
+    };
     assert_eq!(run(Vec::new().into()), "`messages` must not be empty");
     let assistant = UiMessage::assistant(vec![Part::text("Hello")]);
     assert_eq!(
@@ -151,12 +153,21 @@ fn messages_without_a_turn() {
 #[test]
 fn a_thread_without_its_sandbox() {
     let run = StartRun::new("my-agent", "Hi").thread_id(ThreadId::new("th_1").unwrap());
-    assert_eq!(text(run.flow(None)), "`threadId` needs `sandboxId`");
+    assert_eq!(
+        text(run.flow(None, &CallOptions::new(), 0)),
+        "`threadId` needs `sandboxId`"
+    );
 }
 
 #[test]
 fn options_that_would_make_the_relay_drop_them_all() {
-    let run = |options| text(StartRun::new("my-agent", "Hi").options(options).flow(None));
+    let run = |options| {
+        text(
+            StartRun::new("my-agent", "Hi")
+                .options(options)
+                .flow(None, &CallOptions::new(), 0),
+        )
+    };
     let options = RunOptions::new;
     assert_eq!(
         run(options().model("")),

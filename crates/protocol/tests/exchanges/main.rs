@@ -7,5 +7,6 @@ mod invalid;
 mod operations;
 mod properties;
 mod recordings;
+mod retry;
 mod start;
 mod support;

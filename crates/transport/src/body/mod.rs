@@ -101,6 +101,11 @@ impl Body {
         ReadBeginning::new(self, limit)
     }
 
+    /// Whether all of it is here already.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.kind, Kind::Bytes(_))
+    }
+
     /// The next piece of data, trailers passed over.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         use http_body::Body as _;

@@ -1,8 +1,9 @@
 //! What can go wrong on the way, and whether the request may have left.
 
 use std::error::Error as StdError;
-use std::time::Duration;
 use std::{fmt, io};
+
+use crate::timeouts::{Timeout, TimeoutKind};
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -19,11 +20,17 @@ pub struct Error {
 #[derive(Debug)]
 enum Kind {
     Connect,
-    ConnectTimeout(Duration),
+    Timeout(Timeout, Sent),
     NotSent,
     MaybeSent,
     Body,
     BodyLimit(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Sent {
+    No,
+    Maybe,
 }
 
 impl Error {
@@ -47,20 +54,34 @@ impl Error {
     /// again whatever it does. Everything else is `true`: errors of a body, and every error that is not ours.
     pub fn maybe_sent(&self) -> bool {
         match self.kind {
-            Kind::Connect | Kind::ConnectTimeout(_) | Kind::NotSent => false,
-            Kind::MaybeSent | Kind::Body | Kind::BodyLimit(_) => true,
+            Kind::Connect | Kind::NotSent | Kind::Timeout(_, Sent::No) => false,
+            Kind::MaybeSent | Kind::Body | Kind::BodyLimit(_) | Kind::Timeout(_, Sent::Maybe) => {
+                true
+            }
         }
     }
 
     /// Whether there was no connection to send the request on: the name did not resolve, the connection was
     /// refused, the TLS handshake failed, or all of it took too long.
     pub fn is_connect(&self) -> bool {
-        matches!(self.kind, Kind::Connect | Kind::ConnectTimeout(_))
+        match self.kind {
+            Kind::Connect => true,
+            Kind::Timeout(timeout, _) => timeout.kind == TimeoutKind::Connect,
+            _ => false,
+        }
     }
 
-    /// Whether a time limit struck, one of ours or one of the operating system's.
+    /// Which of our limits on time struck, here or in an error beneath.
+    pub fn timeout(&self) -> Option<Timeout> {
+        match self.kind {
+            Kind::Timeout(timeout, _) => Some(timeout),
+            _ => self.find_source::<Self>()?.timeout(),
+        }
+    }
+
+    /// Whether a limit on time struck, [one of ours](Self::timeout) or one of the operating system's.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.kind, Kind::ConnectTimeout(_))
+        self.timeout().is_some()
             || self
                 .find_source::<io::Error>()
                 .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
@@ -75,9 +96,10 @@ impl Error {
         Self::with_source(Kind::Connect, source)
     }
 
-    pub(crate) fn connect_timeout(limit: Duration) -> Self {
+    pub(crate) fn timed_out(timeout: Timeout, maybe_sent: bool) -> Self {
+        let sent = if maybe_sent { Sent::Maybe } else { Sent::No };
         Self {
-            kind: Kind::ConnectTimeout(limit),
+            kind: Kind::Timeout(timeout, sent),
             source: None,
         }
     }
@@ -131,9 +153,19 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             Kind::Connect => f.write_str("could not connect to the server"),
-            Kind::ConnectTimeout(limit) => {
-                write!(f, "could not connect to the server within {limit:?}")
-            }
+            Kind::Timeout(Timeout { kind, limit }, _) => match kind {
+                TimeoutKind::Connect => {
+                    write!(f, "could not connect to the server within {limit:?}")
+                }
+                TimeoutKind::Send => {
+                    write!(f, "nothing of the request's body was sent for {limit:?}")
+                }
+                TimeoutKind::Head => write!(f, "no answer came within {limit:?}"),
+                TimeoutKind::Read => {
+                    write!(f, "nothing of the answer's body came for {limit:?}")
+                }
+                TimeoutKind::Total => write!(f, "the exchange was not over within {limit:?}"),
+            },
             Kind::NotSent => f.write_str("the request was not sent"),
             Kind::MaybeSent => {
                 f.write_str("the exchange failed and the request may have been sent")

@@ -1,5 +1,6 @@
 //! Makes connections: TCP, TLS where the scheme asks for it, and a limit on all of it together.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
@@ -73,6 +74,29 @@ impl Connector {
     }
 }
 
+thread_local! {
+    /// The limit that the request which is being polled brought along.
+    ///
+    /// hyper gives a connector nothing but a URI. But it calls one within the poll of the request that needs a
+    /// connection, and never elsewhere.
+    static TIMEOUT: Cell<Option<Duration>> = const { Cell::new(None) };
+}
+
+/// Polls a request whose connection, if it needs one, has a limit of its own.
+pub(super) fn with_timeout<R>(timeout: Option<Duration>, poll: impl FnOnce() -> R) -> R {
+    /// However the poll ends, and whatever it was called within.
+    struct Restore(Option<Duration>);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            TIMEOUT.set(self.0);
+        }
+    }
+
+    let _restore = Restore(TIMEOUT.replace(timeout));
+    poll()
+}
+
 impl Service<Uri> for Connector {
     type Response = Connection;
     type Error = BoxError;
@@ -84,8 +108,9 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, target: Uri) -> Self::Future {
         let connector = self.clone();
+        let timeout = TIMEOUT.get().or(self.timeout);
         Box::pin(async move {
-            let Some(limit) = connector.timeout else {
+            let Some(limit) = timeout else {
                 return connector.connect(target).await;
             };
             let mut timer = connector.runtime.sleep(limit);

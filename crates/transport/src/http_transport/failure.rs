@@ -6,6 +6,7 @@ use hyper_util::client::legacy;
 
 use super::connector::ConnectTimeout;
 use crate::error::{Error, find_source};
+use crate::timeouts::{Timeout, TimeoutKind};
 
 /// "Not sent" only where hyper shows that no byte of the request was written:
 ///
@@ -19,7 +20,10 @@ use crate::error::{Error, find_source};
 pub(super) fn classify(error: legacy::Error) -> Error {
     if error.is_connect() {
         return match find_source::<ConnectTimeout>(&error) {
-            Some(&ConnectTimeout(limit)) => Error::connect_timeout(limit),
+            Some(&ConnectTimeout(limit)) => {
+                let kind = TimeoutKind::Connect;
+                Error::timed_out(Timeout { kind, limit }, false)
+            }
             None => Error::connect(error),
         };
     }

@@ -5,16 +5,20 @@ mod connector;
 mod failure;
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::capture_connection;
 use tower_service::Service;
 
 pub use self::builder::HttpTransportBuilder;
 use self::connector::Connector;
 use crate::body::Body;
 use crate::error::Error;
+use crate::timeouts::{Handover, Timeouts};
 use crate::transport::ResponseFuture;
 
 /// HTTP/1.1 and HTTP/2 over TCP and TLS: what a client uses unless it is given something else.
@@ -62,10 +66,31 @@ impl Service<Request<Body>> for HttpTransport {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
-        let exchange = self.client.request(request);
+    fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
+        let extensions = request.extensions();
+        let connect_timeout = extensions
+            .get::<Timeouts>()
+            .and_then(|timeouts| timeouts.connect);
+        let handover = extensions.get::<Handover>().cloned();
+        let handover = handover.map(|handover| (handover, capture_connection(&mut request)));
+        let mut exchange = self.client.request(request);
         ResponseFuture::new(async move {
-            match exchange.await {
+            if let Some((handover, _)) = &handover {
+                handover.set_waiting();
+            }
+            let result = poll_fn(|cx| {
+                let result =
+                    connector::with_timeout(connect_timeout, || Pin::new(&mut exchange).poll(cx));
+                // hyper tells of a connection before it gives the request to it, and does both within a poll.
+                if let Some((handover, connection)) = &handover
+                    && connection.connection_metadata().is_some()
+                {
+                    handover.set_given();
+                }
+                result
+            })
+            .await;
+            match result {
                 Ok(response) => Ok(response.map(Body::wrap)),
                 Err(error) => Err(failure::classify(error)),
             }

@@ -7,6 +7,7 @@ mod http;
 mod pieces;
 mod server;
 mod services;
+mod timeouts;
 // Elsewhere the roots are not in a file that the environment can name.
 #[cfg(target_os = "linux")]
 mod tls;

@@ -119,6 +119,12 @@ impl Assembler {
         self
     }
 
+    /// Whether a delta for a part that was never started opens that part.
+    #[must_use]
+    pub fn is_lenient(&self) -> bool {
+        self.lenient
+    }
+
     /// Applies a chunk, and says what it has changed.
     ///
     /// # Errors
@@ -491,30 +497,29 @@ impl Assembler {
         chunk: &ToolInputDelta<'_>,
     ) -> Result<Change<'c>, AssembleError> {
         let id = &chunk.tool_call_id;
-        let Some(call) = self.calls.get(id) else {
-            return self.open_tool(chunk);
-        };
         // The text is held by the call, and shown in the part together with what can be read of it.
         let mut more = 6 * length(&chunk.input_text_delta);
-        let (dynamic, nameless) = (call.dynamic, call.nameless);
-        let at = self.index.tool_in_step(id, dynamic);
-        let at = at.or_else(|| nameless.then(|| self.index.any_tool_in_step(id)).flatten());
-        if let Some(at) = at
-            && call.is_fresh_in(at)
+        let room = self.limit.saturating_sub(self.size());
+        let step_start = self.index.step_start();
+        if let Some(at) = self
+            .calls
+            .append_fresh(id, &chunk.input_text_delta, step_start, room / 6)
         {
-            // The rule: one delta after the other. Nothing of the part changes but its input.
-            self.fits(more)?;
-            self.calls.append(
-                id,
-                &chunk.input_text_delta,
-                Some(at),
-                &mut self.message.parts,
-            );
+            // The rule: one delta after the other. Nothing of the part changes but its input, and perhaps its state.
             if let Some(Part::Tool(part)) = self.message.parts.get_mut(at) {
                 part.state = ToolState::InputStreaming;
             }
             return Ok(self.changed(at));
         }
+        let Some(call) = self.calls.get(id) else {
+            return self.open_tool(chunk);
+        };
+        let (dynamic, nameless) = (call.dynamic, call.nameless);
+        let at = self.index.tool_in_step(id, dynamic);
+        let at = at.or_else(|| {
+            let opened = self.index.any_tool_in_step(id);
+            opened.filter(|_| nameless)
+        });
         let names = call.names();
         let update = ToolUpdate {
             tool_name: Some(&names.tool_name),

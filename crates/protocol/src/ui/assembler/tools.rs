@@ -98,12 +98,6 @@ impl Call {
         Arc::clone(&self.names)
     }
 
-    /// Whether the part shows all that a delta says, but for the input.
-    pub(super) fn is_fresh_in(&self, part: usize) -> bool {
-        self.shown
-            .is_some_and(|shown| shown.part == part && shown.raw && shown.fresh)
-    }
-
     pub(super) fn encoding(&self) -> Option<InputEncoding> {
         self.encoding
     }
@@ -215,6 +209,29 @@ impl Calls {
             old.settle(parts);
             self.released.extend(old.shown.map(|shown| shown.part));
         }
+    }
+
+    /// Appends to the input of a call, if there is `room`, and if a part from `step_start` on shows all else that a delta says. Gives that
+    /// part.
+    pub(super) fn append_fresh(
+        &mut self,
+        tool_call_id: &Text<'_>,
+        delta: &Text<'_>,
+        step_start: usize,
+        room: usize,
+    ) -> Option<usize> {
+        let call = self.calls.get_mut(tool_call_id)?;
+        let shown = call.shown.filter(|shown| shown.raw && shown.fresh)?;
+        if shown.part < step_start || length(delta) > room {
+            return None;
+        }
+        self.size -= call.size();
+        call.append(delta);
+        self.size += call.size();
+        if !mem::replace(&mut call.stale, true) {
+            self.stale.push(tool_call_id.clone().into_owned());
+        }
+        Some(shown.part)
     }
 
     /// Appends to the input of a call. If another part than this shows it, that part shows it as it was.

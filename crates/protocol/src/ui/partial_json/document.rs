@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use super::closer::Closer;
 use super::forbidden::has_forbidden_key;
 use super::grammar::Grammar;
@@ -28,9 +30,10 @@ use crate::ui::RawJson;
 #[derive(Clone, Debug, Default)]
 pub struct PartialJson {
     text: String,
-    closer: Closer,
-    /// Has read what the value is made of: the text as far as the closer would keep it.
+    /// Has read the text; if there is a closer, only as much of it as the closer keeps.
     grammar: Grammar,
+    /// Closes texts that the AI SDK reads in its own way.
+    closer: Option<Closer>,
 }
 
 impl PartialJson {
@@ -44,8 +47,19 @@ impl PartialJson {
     pub fn push(&mut self, piece: &str) {
         let start = self.text.len();
         self.text.push_str(piece);
-        self.closer.read(&self.text, start);
-        self.grammar.read(&self.text, self.closer.kept());
+        if let Some(closer) = &mut self.closer {
+            closer.read(&self.text, start);
+            self.grammar.read(&self.text, closer.kept());
+            return;
+        }
+        self.grammar.read(&self.text, self.text.len());
+        if self.grammar.is_odd() {
+            let mut closer = Closer::default();
+            closer.read(&self.text, 0);
+            self.grammar = Grammar::default();
+            self.grammar.read(&self.text, closer.kept());
+            self.closer = Some(closer);
+        }
     }
 
     /// All that has come.
@@ -63,38 +77,63 @@ impl PartialJson {
     /// Whether what has come is a whole JSON document. More digits of a number may still follow.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.is_value(&self.text)
+        self.whole().is_some()
     }
 
     /// The value so far; `None` if there is none.
     #[must_use]
     pub fn value(&self) -> Option<RawJson<'static>> {
-        if self.is_complete() {
-            return Some(RawJson::from_valid(self.text.trim_ascii().to_owned()));
+        if let Some(grammar) = self.whole()
+            && let Some(value) = allowed(self.text.clone(), &grammar)
+        {
+            return Some(value);
         }
-        let kept = self.text.get(..self.closer.kept())?;
-        let mut closed = String::with_capacity(kept.len() + self.closer.depth());
+        let kept = match &self.closer {
+            Some(closer) => closer.kept(),
+            None => self.grammar.kept(),
+        };
+        let kept = self.text.get(..kept).filter(|kept| !kept.is_empty())?;
+        let mut closed = String::with_capacity(kept.len() + self.depth() + "false\"".len());
         closed.push_str(kept);
-        self.closer.close(&self.text, &mut closed);
-        if !self.is_value(&closed) {
+        let Some(closer) = &self.closer else {
+            self.grammar.close(&mut closed);
+            return allowed(closed, &self.grammar);
+        };
+        closer.close(&self.text, &mut closed);
+        let mut grammar = self.grammar.clone();
+        grammar.read(&closed, closed.len());
+        if !grammar.is_complete() {
             return None;
         }
-        let space = closed.len() - closed.trim_ascii_start().len();
-        closed.drain(..space);
-        Some(RawJson::from_valid(closed))
+        allowed(closed, &grammar)
+    }
+
+    /// What the grammar says at the end of the text, if it is whole.
+    fn whole(&self) -> Option<Cow<'_, Grammar>> {
+        let mut grammar = Cow::Borrowed(&self.grammar);
+        if self.closer.is_some() {
+            grammar.to_mut().read(&self.text, self.text.len());
+        }
+        grammar.is_complete().then_some(grammar)
     }
 
     /// How many objects and arrays are open, about.
     pub(crate) fn depth(&self) -> usize {
-        self.closer.depth()
+        self.closer
+            .as_ref()
+            .map_or_else(|| self.grammar.depth(), Closer::depth)
     }
+}
 
-    /// Whether a text, whose beginning the grammar has read already, is a value.
-    fn is_value(&self, text: &str) -> bool {
-        let mut grammar = self.grammar.clone();
-        grammar.read(text, text.len());
-        grammar.is_complete() && !(grammar.has_suspicious_key() && has_forbidden_key(text))
+/// A value, unless it has a key that the AI SDK refuses. `grammar` has read its keys.
+fn allowed(mut value: String, grammar: &Grammar) -> Option<RawJson<'static>> {
+    if grammar.has_suspicious_key() && has_forbidden_key(&value) {
+        return None;
     }
+    let space = value.len() - value.trim_ascii_start().len();
+    value.drain(..space);
+    value.truncate(value.trim_ascii_end().len());
+    Some(RawJson::from_valid(value))
 }
 
 impl From<&str> for PartialJson {

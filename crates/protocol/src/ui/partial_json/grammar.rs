@@ -1,4 +1,6 @@
-/// The grammar of JSON, byte by byte: whether a text can still become a document, and whether it is one.
+use crate::ui::chunk::plain_prefix;
+
+/// The grammar of JSON, byte by byte: whether a text can still become a document, whether it is one, and what closes it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Grammar {
     state: State,
@@ -6,8 +8,10 @@ pub(super) struct Grammar {
     containers: Vec<Container>,
     /// How many bytes have been read.
     read: usize,
+    kept: usize,
     key_start: usize,
-    suspicious_key: bool,
+    is_odd: bool,
+    has_suspicious_key: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,33 +68,62 @@ impl Grammar {
         let bytes = bytes.get(..end).unwrap_or(bytes);
         while let Some(&byte) = bytes.get(self.read) {
             match self.state {
+                State::String(Str::Plain) => {
+                    self.skip_plain(bytes);
+                    self.kept = self.read;
+                    match bytes.get(self.read) {
+                        None => return,
+                        Some(b'"') => {
+                            self.kept = self.read + 1;
+                            self.state = State::AfterValue;
+                        }
+                        Some(b'\\') => self.state = State::String(Str::Escape),
+                        Some(_) => self.breaks(),
+                    }
+                }
+                State::Key(Str::Plain) => {
+                    self.skip_plain(bytes);
+                    match bytes.get(self.read) {
+                        None => return,
+                        Some(b'"') => {
+                            self.end_key(bytes);
+                            self.state = State::AfterKey;
+                        }
+                        Some(b'\\') => self.state = State::Key(Str::Escape),
+                        Some(_) => self.breaks(),
+                    }
+                }
+                State::String(place) => match place.after(byte) {
+                    Some(Str::Plain) => {
+                        self.kept = self.read + 1;
+                        self.state = State::String(Str::Plain);
+                    }
+                    Some(place) => self.state = State::String(place),
+                    None => self.breaks(),
+                },
+                State::Key(place) => match place.after(byte) {
+                    Some(after) => {
+                        // The AI SDK takes the quote for the end of the key.
+                        self.is_odd |= (place, byte) == (Str::Escape, b'"');
+                        self.state = State::Key(after);
+                    }
+                    None => self.breaks(),
+                },
+                State::Number(place) => self.number_byte(byte, place),
+                State::Word(rest) => match rest.split_first() {
+                    Some((&expected, rest)) if expected == byte => {
+                        self.kept = self.read + 1;
+                        self.state = if rest.is_empty() {
+                            State::AfterValue
+                        } else {
+                            State::Word(rest)
+                        };
+                    }
+                    _ => self.breaks(),
+                },
                 State::Broken => {
                     self.read = bytes.len();
                     return;
-                }
-                State::String(Str::Plain) | State::Key(Str::Plain) => {
-                    let rest = bytes.get(self.read..).unwrap_or_default();
-                    let plain = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-                    if plain == 0 {
-                        self.string_byte(bytes, byte, Str::Plain);
-                        self.read += 1;
-                        continue;
-                    }
-                    let run = rest.get(..plain).unwrap_or_default();
-                    if run.iter().fold(false, |found, &byte| found | (byte < 0x20)) {
-                        self.state = State::Broken;
-                    }
-                    self.read += plain;
-                    continue;
-                }
-                State::String(place) | State::Key(place) => self.string_byte(bytes, byte, place),
-                State::Number(place) => self.number_byte(byte, place),
-                State::Word(rest) => {
-                    self.state = match rest.split_first() {
-                        Some((&expected, [])) if expected == byte => State::AfterValue,
-                        Some((&expected, rest)) if expected == byte => State::Word(rest),
-                        _ => State::Broken,
-                    };
                 }
                 _ => self.structural_byte(byte),
             }
@@ -110,83 +143,114 @@ impl Grammar {
 
     /// Whether there is a key that may be one of those that the AI SDK refuses.
     pub(super) fn has_suspicious_key(&self) -> bool {
-        self.suspicious_key
+        self.has_suspicious_key
+    }
+
+    /// Whether there is something in the text that the AI SDK reads otherwise: what is not JSON, and some of what is.
+    pub(super) fn is_odd(&self) -> bool {
+        self.is_odd
+    }
+
+    /// How many bytes are kept when the text is closed: up to the last place where it can be.
+    pub(super) fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// How many containers are open.
+    pub(super) fn depth(&self) -> usize {
+        self.containers.len()
+    }
+
+    /// Appends what closes the kept bytes.
+    pub(super) fn close(&self, out: &mut String) {
+        match self.state {
+            State::String(_) => out.push('"'),
+            State::Word(rest) => out.push_str(str::from_utf8(rest).unwrap_or_default()),
+            _ => {}
+        }
+        let closing = self
+            .containers
+            .iter()
+            .rev()
+            .map(|container| match container {
+                Container::Object => '}',
+                Container::Array => ']',
+            });
+        out.extend(closing);
+    }
+
+    fn breaks(&mut self) {
+        self.state = State::Broken;
+        self.is_odd = true;
+    }
+
+    fn skip_plain(&mut self, bytes: &[u8]) {
+        self.read += plain_prefix(bytes.get(self.read..).unwrap_or_default());
+    }
+
+    fn end_key(&mut self, bytes: &[u8]) {
+        let key = bytes.get(self.key_start..self.read).unwrap_or_default();
+        // Any letter of the forbidden names may be written as an escape.
+        self.has_suspicious_key |=
+            matches!(key, b"__proto__" | b"constructor") || key.contains(&b'\\');
     }
 
     fn structural_byte(&mut self, byte: u8) {
-        self.state = match (self.state, byte) {
-            (state, b' ' | b'\n' | b'\r' | b'\t') => state,
-            (State::BeforeValue | State::BeforeFirstValue, b'"') => State::String(Str::Plain),
-            (State::BeforeValue | State::BeforeFirstValue, b'{') => {
-                self.containers.push(Container::Object);
-                State::BeforeFirstKey
-            }
-            (State::BeforeValue | State::BeforeFirstValue, b'[') => {
-                self.containers.push(Container::Array);
-                State::BeforeFirstValue
-            }
-            (State::BeforeValue | State::BeforeFirstValue, b'-') => State::Number(Num::Minus),
-            (State::BeforeValue | State::BeforeFirstValue, b'0') => State::Number(Num::Zero),
-            (State::BeforeValue | State::BeforeFirstValue, b'1'..=b'9') => {
-                State::Number(Num::Integer)
-            }
-            (State::BeforeValue | State::BeforeFirstValue, b't') => State::Word(b"rue"),
-            (State::BeforeValue | State::BeforeFirstValue, b'f') => State::Word(b"alse"),
-            (State::BeforeValue | State::BeforeFirstValue, b'n') => State::Word(b"ull"),
+        match (self.state, byte) {
+            (_, b' ' | b'\n' | b'\r' | b'\t') => {}
+            (State::AfterValue, b',') => match self.containers.last() {
+                Some(Container::Object) => self.state = State::BeforeKey,
+                Some(Container::Array) => self.state = State::BeforeValue,
+                None => self.breaks(),
+            },
             (State::BeforeFirstKey | State::BeforeKey, b'"') => {
                 self.key_start = self.read + 1;
-                State::Key(Str::Plain)
+                self.state = State::Key(Str::Plain);
             }
-            (State::AfterKey, b':') => State::BeforeValue,
-            (State::BeforeFirstKey, b'}') => self.close(Container::Object),
-            (State::BeforeFirstValue, b']') => self.close(Container::Array),
-            (State::AfterValue, b'}') => self.close(Container::Object),
-            (State::AfterValue, b']') => self.close(Container::Array),
-            (State::AfterValue, b',') => match self.containers.last() {
-                Some(Container::Object) => State::BeforeKey,
-                Some(Container::Array) => State::BeforeValue,
-                None => State::Broken,
-            },
-            _ => State::Broken,
-        };
-    }
-
-    fn close(&mut self, container: Container) -> State {
-        if self.containers.pop() == Some(container) {
-            State::AfterValue
-        } else {
-            State::Broken
+            (State::AfterKey, b':') => self.state = State::BeforeValue,
+            (State::BeforeFirstKey | State::AfterValue, b'}') => {
+                self.close_container(Container::Object);
+            }
+            (State::BeforeFirstValue | State::AfterValue, b']') => {
+                self.close_container(Container::Array);
+            }
+            (State::BeforeValue | State::BeforeFirstValue, _) => self.begin_value(byte),
+            _ => self.breaks(),
         }
     }
 
-    fn string_byte(&mut self, bytes: &[u8], byte: u8, place: Str) {
-        let next = match (place, byte) {
-            (Str::Plain, b'"') => None,
-            (Str::Plain, b'\\') => Some(Str::Escape),
-            (Str::Escape, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                Some(Str::Plain)
+    fn begin_value(&mut self, byte: u8) {
+        self.state = match byte {
+            b'"' => State::String(Str::Plain),
+            b'{' => {
+                self.containers.push(Container::Object);
+                State::BeforeFirstKey
             }
-            (Str::Escape, b'u') => Some(Str::Unicode(4)),
-            (Str::Unicode(1), byte) if byte.is_ascii_hexdigit() => Some(Str::Plain),
-            (Str::Unicode(left), byte) if byte.is_ascii_hexdigit() => Some(Str::Unicode(left - 1)),
-            _ => {
-                self.state = State::Broken;
+            b'[' => {
+                self.containers.push(Container::Array);
+                State::BeforeFirstValue
+            }
+            b'-' => {
+                self.state = State::Number(Num::Minus);
                 return;
             }
+            b'0' => State::Number(Num::Zero),
+            b'1'..=b'9' => State::Number(Num::Integer),
+            b't' => State::Word(b"rue"),
+            b'f' => State::Word(b"alse"),
+            b'n' => State::Word(b"ull"),
+            _ => return self.breaks(),
         };
-        let is_key = matches!(self.state, State::Key(_));
-        self.state = match next {
-            Some(next) if is_key => State::Key(next),
-            Some(next) => State::String(next),
-            None if is_key => {
-                let key = bytes.get(self.key_start..self.read).unwrap_or_default();
-                // Any letter of the forbidden names may be written as an escape.
-                self.suspicious_key |=
-                    matches!(key, b"__proto__" | b"constructor") || key.contains(&b'\\');
-                State::AfterKey
-            }
-            None => State::AfterValue,
-        };
+        self.kept = self.read + 1;
+    }
+
+    fn close_container(&mut self, container: Container) {
+        if self.containers.pop() == Some(container) {
+            self.kept = self.read + 1;
+            self.state = State::AfterValue;
+        } else {
+            self.breaks();
+        }
     }
 
     fn number_byte(&mut self, byte: u8, place: Num) {
@@ -196,7 +260,12 @@ impl Grammar {
             (Num::Zero | Num::Integer, b'.') => Num::Point,
             (Num::Point | Num::Fraction, b'0'..=b'9') => Num::Fraction,
             (Num::Zero | Num::Integer | Num::Fraction, b'e' | b'E') => Num::Exponent,
-            (Num::Exponent, b'+' | b'-') => Num::ExponentSign,
+            (Num::Exponent, b'-') => Num::ExponentSign,
+            (Num::Exponent, b'+') => {
+                // The AI SDK takes this for the end of the number.
+                self.is_odd = true;
+                Num::ExponentSign
+            }
             (Num::Exponent | Num::ExponentSign | Num::ExponentDigits, b'0'..=b'9') => {
                 Num::ExponentDigits
             }
@@ -204,12 +273,29 @@ impl Grammar {
                 self.state = State::AfterValue;
                 return self.structural_byte(byte);
             }
-            _ => {
-                self.state = State::Broken;
-                return;
-            }
+            _ => return self.breaks(),
         };
+        if byte.is_ascii_digit() {
+            self.kept = self.read + 1;
+        }
         self.state = State::Number(next);
+    }
+}
+
+impl Str {
+    /// Where the string is after a byte of an escape.
+    fn after(self, byte: u8) -> Option<Self> {
+        match (self, byte) {
+            (Self::Escape, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                Some(Self::Plain)
+            }
+            (Self::Escape, b'u') => Some(Self::Unicode(4)),
+            (Self::Unicode(1), byte) if byte.is_ascii_hexdigit() => Some(Self::Plain),
+            (Self::Unicode(left), byte) if byte.is_ascii_hexdigit() => {
+                Some(Self::Unicode(left - 1))
+            }
+            _ => None,
+        }
     }
 }
 
