@@ -27,7 +27,7 @@
 //!   pairs, and the run fails.
 //! - Always the reader who has started a run stores it, also after leaving. At the relay a reader who has joined can be
 //!   faster, and then only the end is stored.
-//! - An agent waits for a reader who is more than 4,096 chunks behind.
+//! - An agent waits for a reader who is more than 8 MiB behind.
 //! - The values of credentials are forgotten at once; vaults are managed and checked, and not used.
 //! - Delays are short: see [`LocalRelayBuilder::done_delay`], [`LocalRelayBuilder::hold_back`] and [`Agent::start_up`].
 

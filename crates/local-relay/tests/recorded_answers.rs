@@ -13,7 +13,7 @@ use bytes::Bytes;
 use common::{Client, Produced, Reply, user};
 use http_body_util::{Either, Full};
 use serde_json::{Value, json};
-use twentyfirst_local_relay::{Agent, Key, LocalRelay, Run};
+use twentyfirst_local_relay::{Agent, Isolation, Key, LocalRelay, Run};
 
 /// Exchanges that are not repeated, by their names; `*` stands for any end.
 const NOT_REPEATED: &[(&str, &str)] = &[
@@ -90,6 +90,17 @@ const NOT_REPEATED: &[(&str, &str)] = &[
     ("start-up:*", "needs a run"),
 ];
 
+/// Exchanges whose commands name `/home/user`, which is there only where the sandbox is mounted at it.
+const NEED_MOUNTS: &[&str] = &[
+    "exec: defaults",
+    "exec: cwd",
+    "exec: make *",
+    "files.info: symlink",
+    "git.clone: file url",
+    "git.clone: path, branch, depth",
+    "git.clone: un*",
+];
+
 /// The headers that belong to an answer, not to the server that gives it.
 const HEADERS: &[&str] = &[
     "content-type",
@@ -141,7 +152,7 @@ async fn the_recorded_answers_are_given_again() {
         client: Client::new(&relay),
         names: BTreeMap::new(),
     };
-    let mut repeated = 0;
+    let (mut repeated, mut skipped) = (0, 0);
     let mut unused: Vec<_> = NOT_REPEATED.iter().map(|(name, _)| *name).collect();
     let mut differences = Vec::new();
     for line in include_str!("data/relay.jsonl").lines() {
@@ -151,6 +162,11 @@ async fn the_recorded_answers_are_given_again() {
             unused.retain(|other| other != pattern);
             continue;
         }
+        let needs_mounts = NEED_MOUNTS.iter().any(|pattern| fits(pattern, name));
+        if needs_mounts && relay.isolation() == Isolation::Processes {
+            skipped += 1;
+            continue;
+        }
         replay.prepare(name, &exchange["request"]).await;
         let reply = replay.send(&exchange["request"]).await;
         replay.compare(name, &exchange, &reply, &mut differences);
@@ -158,7 +174,7 @@ async fn the_recorded_answers_are_given_again() {
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     assert_eq!(unused, [""; 0], "nothing has these names any more");
-    assert_eq!(repeated, 251);
+    assert_eq!(repeated + skipped, 251);
 }
 
 /// Sends the recorded requests with the ids of this day.
@@ -211,8 +227,12 @@ impl Replay {
         match name {
             "files.read: text" => {
                 let sandbox = &self.names["sb_1"];
-                let make = "cd /home/user; touch empty.txt; printf '\\0\\1\\2\\377' > blob.bin";
-                client.shell(sandbox, make).await;
+                for (name, content) in [("empty.txt", &[][..]), ("blob.bin", &[0, 1, 2, 255])] {
+                    let path = format!("path=/home/user/{name}&format=blob");
+                    let target = format!("/v1/sandboxes/{sandbox}/files?{path}");
+                    let request = client.request("POST", &target).body(content.into());
+                    client.send(request.unwrap()).await.expect(200);
+                }
             }
             "threads.delete: again" => {
                 let (sandbox, thread) = (&self.names["sb_1"], &self.names["th_2"]);

@@ -591,3 +591,44 @@ async fn what_was_asked_for_is_done_though_the_client_has_left() {
     let wait = "until test -e ~/began -a -e ~/done; do sleep 0.02; done";
     scene.client.shell(&scene.sandbox, wait).await;
 }
+
+#[tokio::test]
+async fn an_agent_waits_for_a_reader_who_is_far_behind_and_for_none_who_has_left() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const CHUNK: usize = 64 * 1024;
+    const CHUNKS: usize = 800;
+    let written = Arc::new(AtomicUsize::new(0));
+    let agent = Agent::new({
+        let written = Arc::clone(&written);
+        move |run: Run| {
+            let written = Arc::clone(&written);
+            async move {
+                run.send(TextStart::new("t1")).await;
+                for _ in 0..CHUNKS {
+                    run.send(TextDelta::new("t1", "x".repeat(CHUNK))).await;
+                    written.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+        }
+    });
+    let scene = Scene::with(agent).await;
+    let mut stream = scene.chat("Go").await;
+    stream.chunk().await;
+    let mut before = usize::MAX;
+    while before != written.load(Ordering::Relaxed) {
+        before = written.load(Ordering::Relaxed);
+        sleep(Duration::from_millis(200)).await;
+    }
+    // What lies in the relay and in the sockets.
+    assert!(
+        before < CHUNKS / 2,
+        "{before} of {CHUNKS} chunks are written"
+    );
+    drop(stream);
+    while written.load(Ordering::Relaxed) < CHUNKS {
+        sleep(Duration::from_millis(20)).await;
+    }
+}

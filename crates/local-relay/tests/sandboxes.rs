@@ -373,6 +373,21 @@ async fn a_process_that_keeps_the_output_open_does_not_hold_the_answer() {
 }
 
 #[tokio::test]
+async fn more_output_than_is_kept_is_read_away() {
+    let [relay, ..] = &relays()[..] else {
+        unreachable!()
+    };
+    let client = Client::new(relay);
+    let sandbox = client.create_sandbox("agent").await;
+    let command = "head -c 20000000 /dev/zero | tr '\\0' a; echo end >&2";
+    let output = client.exec(&sandbox, json!({ "command": command })).await;
+    let output = output.expect(200);
+    assert_eq!(output["exitCode"], 0);
+    assert_eq!(output["stdout"].as_str().unwrap().len(), 16 << 20);
+    assert_eq!(output["stderr"], "end\n");
+}
+
+#[tokio::test]
 async fn a_working_directory_that_is_not_there_is_an_error() {
     for relay in relays() {
         let client = Client::new(&relay);

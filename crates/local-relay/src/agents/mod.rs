@@ -53,7 +53,24 @@ pub struct Agent {
 impl Agent {
     /// An agent that does what the closure does.
     ///
-    /// The future is dropped where it waits when the run is cancelled. An error fails the run.
+    /// The future is dropped where it waits when the run is cancelled. An error fails the run, and so does a panic.
+    ///
+    /// Runs go on side by side, so each takes its own share of what the closure has captured:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use twentyfirst_local_relay::{Agent, Run};
+    ///
+    /// let answers = Arc::new(["Yes.", "No."]);
+    /// let agent = Agent::new(move |run: Run| {
+    ///     let answers = Arc::clone(&answers);
+    ///     async move {
+    ///         run.say(answers[run.history().len() / 2 % 2]).await;
+    ///         Ok(())
+    ///     }
+    /// });
+    /// # let _ = agent;
+    /// ```
     pub fn new<F, R>(behaviour: F) -> Self
     where
         F: Fn(Run) -> R + Send + Sync + 'static,

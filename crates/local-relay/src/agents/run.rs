@@ -130,9 +130,10 @@ impl Run {
     }
 
     /// A local agent costs nothing, and its tokens are words.
-    pub(super) fn count_words(&self) {
+    pub(super) async fn count_words(&self) {
         let words = |text: &str| text.split_whitespace().count() as u64;
-        let (input, output) = (words(self.text()), self.inner.journal.words());
+        let input = words(self.text());
+        let output = words(&self.inner.journal.text().await);
         let mut usage = Usage::default();
         usage.input_tokens = Some(input);
         usage.output_tokens = Some(output);

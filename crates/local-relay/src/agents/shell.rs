@@ -34,6 +34,6 @@ pub(super) async fn shell(run: Run) -> RunResult {
         _ => format!("Ran {ran} {commands}, {failed} of them without success."),
     };
     run.say(closing).await;
-    run.count_words();
+    run.count_words().await;
     Ok(())
 }

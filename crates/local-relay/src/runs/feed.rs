@@ -1,24 +1,38 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use twentyfirst_protocol::threads::Usage;
 use twentyfirst_protocol::ui::Chunk;
 use twentyfirst_protocol::ui::chunk::MessageMetadata;
 
-/// How many events a reader may be behind before the agent waits for it.
-const FURTHEST_BEHIND: usize = 4096;
+/// How many bytes of chunks a reader may be behind before the agent waits for it.
+const FURTHEST_BEHIND: u32 = 8 * 1024 * 1024;
 
 /// What readers of a run are told.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    Chunk(Arc<Chunk<'static>>),
-    /// The closing `message-metadata`, which names a text part by the id that this reader knows.
+    Chunk(Arc<EncodedChunk>),
+    /// The closing `message-metadata`, which names a text part by the id that a reader knows.
     Metadata(Arc<RunMetadata>),
     /// The end.
     Done,
     /// The end of a run that was cancelled: nothing that is held back comes any more.
     Cancelled,
+}
+
+/// A chunk and its JSON, which is the same for most readers.
+#[derive(Debug)]
+pub(crate) struct EncodedChunk {
+    pub(crate) chunk: Chunk<'static>,
+    pub(crate) json: String,
+}
+
+impl From<Chunk<'static>> for Event {
+    fn from(chunk: Chunk<'static>) -> Self {
+        let json = chunk.encode();
+        Self::Chunk(Arc::new(EncodedChunk { chunk, json }))
+    }
 }
 
 /// What the relay tells about a run at its end.
@@ -58,41 +72,91 @@ pub(crate) struct Feed {
 
 #[derive(Default)]
 struct State {
-    readers: Vec<mpsc::Sender<Event>>,
+    readers: Vec<Reader>,
     begun: bool,
     closed: bool,
 }
 
-/// A reader's end of a feed.
+/// The feed's end of what lies between it and a reader.
+#[derive(Clone)]
+struct Reader {
+    events: mpsc::UnboundedSender<Sent>,
+    room: Arc<Semaphore>,
+}
+
+/// An event, and the room that it takes until the reader is done with it.
+struct Sent {
+    event: Event,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The reader's end.
 pub(crate) struct Subscription {
-    pub(crate) events: mpsc::Receiver<Event>,
+    events: mpsc::UnboundedReceiver<Sent>,
+    room: Arc<Semaphore>,
     /// Whether something was written before it joined.
     pub(crate) in_the_middle: bool,
 }
 
+/// An event that a reader has. While it is held, the agent may have to wait.
+pub(crate) struct Received(Sent);
+
+impl Received {
+    pub(crate) fn event(&self) -> &Event {
+        &self.0.event
+    }
+}
+
+impl Subscription {
+    pub(crate) async fn next(&mut self) -> Option<Received> {
+        self.events.recv().await.map(Received)
+    }
+}
+
+/// Whoever waits for this reader goes on.
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.room.close();
+    }
+}
+
 impl Feed {
     pub(crate) fn join(&self) -> Subscription {
-        let (sender, events) = mpsc::channel(FURTHEST_BEHIND);
+        let (sender, events) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(FURTHEST_BEHIND as usize));
         let mut state = self.lock();
         if !state.closed {
-            state.readers.push(sender);
+            state.readers.push(Reader {
+                events: sender,
+                room: Arc::clone(&room),
+            });
         }
         Subscription {
             events,
+            room,
             in_the_middle: state.begun,
         }
     }
 
     /// Passes an event on, and waits for readers that are far behind. Readers that have left are forgotten.
-    pub(crate) async fn emit(&self, event: Event) {
+    pub(crate) async fn emit(&self, event: impl Into<Event>) {
+        let event = event.into();
+        let size = match &event {
+            Event::Chunk(chunk) => u32::try_from(chunk.json.len()).unwrap_or(u32::MAX),
+            _ => 0,
+        };
         let readers = {
             let mut state = self.lock();
             state.begun = true;
-            state.readers.retain(|reader| !reader.is_closed());
+            state.readers.retain(|reader| !reader.events.is_closed());
             state.readers.clone()
         };
         for reader in readers {
-            reader.send(event.clone()).await.ok();
+            let room = reader.room.acquire_many_owned(size.min(FURTHEST_BEHIND));
+            if let Ok(room) = room.await {
+                let event = event.clone();
+                reader.events.send(Sent { event, _room: room }).ok();
+            }
         }
     }
 

@@ -42,7 +42,6 @@ pub(crate) struct Ending {
 pub(crate) struct Report {
     pub(crate) usage: Usage,
     pub(crate) result_subtype: String,
-    words: u64,
 }
 
 impl Journal {
@@ -63,7 +62,6 @@ impl Journal {
             report: Mutex::new(Report {
                 usage: Usage::default(),
                 result_subtype: "success".to_owned(),
-                words: 0,
             }),
         }
     }
@@ -96,10 +94,6 @@ impl Journal {
             Chunk::TextEnd(part) => written.close(&Open::Text(part.id.clone())),
             Chunk::ReasoningStart(part) => written.open.push(Open::Reasoning(part.id.clone())),
             Chunk::ReasoningEnd(part) => written.close(&Open::Reasoning(part.id.clone())),
-            Chunk::TextDelta(delta) => {
-                let words = delta.delta.to_string_lossy().split_whitespace().count();
-                self.lock().words += words as u64;
-            }
             _ => {}
         }
         self.pass_on(&mut written, chunk).await;
@@ -145,7 +139,7 @@ impl Journal {
             self.feed.emit(Event::Metadata(Arc::new(metadata))).await;
         }
         let finish = written.finish.clone().unwrap_or_else(Finish::new);
-        self.feed.emit(Event::Chunk(Arc::new(finish.into()))).await;
+        self.feed.emit(Chunk::from(finish)).await;
     }
 
     /// Changes what the agent says about its run.
@@ -157,14 +151,14 @@ impl Journal {
         self.lock().clone()
     }
 
-    /// How many words the agent has said.
-    pub(crate) fn words(&self) -> u64 {
-        self.lock().words
+    /// What the agent has said so far.
+    pub(crate) async fn text(&self) -> String {
+        self.written.lock().await.message.message().text()
     }
 
     async fn pass_on(&self, written: &mut Written, chunk: Chunk<'static>) {
         apply(&mut written.message, &chunk);
-        self.feed.emit(Event::Chunk(Arc::new(chunk))).await;
+        self.feed.emit(chunk).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Report> {

@@ -155,7 +155,6 @@ impl NewRun {
             let Report {
                 mut usage,
                 result_subtype,
-                ..
             } = journal.reported();
             let elapsed = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             usage.duration_ms = usage.duration_ms.or(Some(elapsed));

@@ -10,7 +10,7 @@ use twentyfirst_protocol::ui::chunk::{ReasoningStart, Start, TextStart};
 use twentyfirst_protocol::ui::{Chunk, Text};
 use uuid::Uuid;
 
-use super::feed::{Event, RunMetadata, Subscription};
+use super::feed::{Event, Received, RunMetadata, Subscription};
 use crate::answers::{Answer, stream};
 
 /// How many events lie between the reader and the connection.
@@ -18,7 +18,12 @@ const ON_THE_WAY: usize = 16;
 
 /// The answer that streams a run to the reader who has started it.
 pub(crate) fn original(subscription: Subscription, message_id: String) -> Answer {
-    answer(Reader::new(subscription, None), message_id)
+    let reader = Reader {
+        subscription,
+        view: None,
+        hold_back: Duration::ZERO,
+    };
+    answer(reader, message_id)
 }
 
 /// The answer that streams a run to a reader who has joined: with ids of its own and, where it joined in the middle,
@@ -29,9 +34,11 @@ pub(crate) fn joined(subscription: Subscription, hold_back: Duration) -> Answer 
     } else {
         Duration::ZERO
     };
-    let view = View::default();
-    let mut reader = Reader::new(subscription, Some(view));
-    reader.hold_back = hold_back;
+    let reader = Reader {
+        subscription,
+        view: Some(View::default()),
+        hold_back,
+    };
     answer(reader, Uuid::new_v4().to_string())
 }
 
@@ -67,20 +74,12 @@ impl Connection {
 }
 
 struct Reader {
-    events: mpsc::Receiver<Event>,
+    subscription: Subscription,
     view: Option<View>,
     hold_back: Duration,
 }
 
 impl Reader {
-    fn new(subscription: Subscription, view: Option<View>) -> Self {
-        Self {
-            events: subscription.events,
-            view,
-            hold_back: Duration::ZERO,
-        }
-    }
-
     async fn read(mut self, message_id: String, connection: Connection) {
         let start = Chunk::from(Start::new().message_id(message_id));
         if connection.write(&start.encode()).await.is_err() {
@@ -96,9 +95,11 @@ impl Reader {
         if !self.hold_back.is_zero() {
             let mut held = Vec::new();
             loop {
-                match timeout(self.hold_back, self.events.recv()).await {
-                    Ok(Some(Event::Cancelled)) => return connection.write("[DONE]").await,
-                    Ok(Some(event)) => held.push(event),
+                match timeout(self.hold_back, self.subscription.next()).await {
+                    Ok(Some(received)) if matches!(received.event(), Event::Cancelled) => {
+                        return connection.write("[DONE]").await;
+                    }
+                    Ok(Some(received)) => held.push(received),
                     // All is said; the silence has only begun.
                     Ok(None) => {
                         sleep(self.hold_back).await;
@@ -107,29 +108,29 @@ impl Reader {
                     Err(_) => break,
                 }
             }
-            for event in held {
-                self.deliver(event, connection).await?;
+            for received in held {
+                self.deliver(&received, connection).await?;
             }
         }
-        while let Some(event) = self.events.recv().await {
-            self.deliver(event, connection).await?;
+        while let Some(received) = self.subscription.next().await {
+            self.deliver(&received, connection).await?;
         }
         Ok(())
     }
 
-    async fn deliver(&mut self, event: Event, connection: &Connection) -> Result<(), Gone> {
-        match event {
-            Event::Chunk(chunk) => match &mut self.view {
-                None => connection.write(&chunk.encode()).await,
+    async fn deliver(&mut self, received: &Received, connection: &Connection) -> Result<(), Gone> {
+        match received.event() {
+            Event::Chunk(encoded) => match &mut self.view {
+                None => connection.write(&encoded.json).await,
                 Some(view) => {
-                    for chunk in view.see(&chunk) {
+                    for chunk in view.see(&encoded.chunk) {
                         connection.write(&chunk.encode()).await?;
                     }
                     Ok(())
                 }
             },
             Event::Metadata(metadata) => {
-                let mut metadata = RunMetadata::clone(&metadata);
+                let mut metadata = RunMetadata::clone(metadata);
                 if let Some(view) = &self.view {
                     metadata.final_text_id = metadata
                         .final_text_id
