@@ -2,3 +2,4 @@
 
 pub mod sse;
 pub mod ui;
+mod utf_8;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Event, Limits, SseError, UnfinishedEvent};
+use crate::utf_8::utf_8;
 
 /// Decodes an event stream as its bytes arrive.
 ///
@@ -84,7 +85,14 @@ impl Decoder {
 
     /// Takes the next piece of the body. Call [`next_event`](Self::next_event) afterwards, until it gives `None`.
     pub fn push(&mut self, piece: impl Into<Bytes>) {
-        if !self.failed {
+        if self.failed {
+            return;
+        }
+        self.forget_lent_event();
+        let is_piece_read = self.at == self.piece.len();
+        if is_piece_read && self.queue.is_empty() && !self.over_total {
+            self.take(piece.into());
+        } else {
             self.queue.push_back(piece.into());
         }
     }
@@ -202,7 +210,10 @@ impl Decoder {
     fn event(&self) -> Event<'_> {
         Event {
             event: (!self.name.is_empty()).then_some(Cow::Borrowed(&*self.name)),
-            data: String::from_utf8_lossy(self.data_bytes()),
+            data: match utf_8(self.data_bytes()) {
+                Some(data) => Cow::Borrowed(data),
+                None => String::from_utf8_lossy(self.data_bytes()),
+            },
             id: self.last_event_id.as_deref().map(Cow::Borrowed),
         }
     }
@@ -228,16 +239,23 @@ impl Decoder {
         loop {
             let rest = self.piece.get(self.at..).unwrap_or_default();
             let Some(&first) = rest.first() else {
-                if let Err(error) = self.next_piece()? {
-                    return Some(Err(error));
+                if self.over_total {
+                    return Some(Err(SseError::StreamTooLong {
+                        limit: self.limits.total,
+                    }));
                 }
+                let piece = self.queue.pop_front()?;
+                self.take(piece);
                 continue;
             };
             if mem::take(&mut self.after_carriage_return) && first == b'\n' {
                 self.at += 1;
                 continue;
             }
-            let end = memchr::memchr2(b'\n', b'\r', rest);
+            let end = match first {
+                b'\n' | b'\r' => Some(0),
+                _ => memchr::memchr2(b'\n', b'\r', rest),
+            };
             let length = end.unwrap_or(rest.len());
             #[cfg(test)]
             {
@@ -273,28 +291,18 @@ impl Decoder {
 }
 
 impl Decoder {
-    /// Goes on to the next piece. `None` if there is none.
-    fn next_piece(&mut self) -> Option<Result<(), SseError>> {
+    /// Goes on to a piece, after the one before it has been read.
+    fn take(&mut self, mut piece: Bytes) {
         self.move_data_to_buffer();
-        self.piece = Bytes::new();
-        self.at = 0;
-        if self.over_total {
-            return Some(Err(SseError::StreamTooLong {
-                limit: self.limits.total,
-            }));
-        }
-        let mut piece = self.queue.pop_front()?;
         let left = self.limits.total.saturating_sub(self.taken);
         // What lies within the limit is still read, so that it makes no difference how the bytes were cut.
-        if let Ok(left) = usize::try_from(left)
-            && piece.len() > left
-        {
-            piece.truncate(left);
+        if piece.len() as u64 > left {
+            piece.truncate(left as usize);
             self.over_total = true;
         }
         self.taken += piece.len() as u64;
         self.piece = piece;
-        Some(Ok(()))
+        self.at = 0;
     }
 
     /// Does what the standard says about a line; whether it completes an event.
@@ -410,6 +418,9 @@ enum Field {
 
 /// The field of a line and its value.
 fn split_field(line: &[u8]) -> (Field, &[u8]) {
+    if let Some(value) = line.strip_prefix(DATA) {
+        return (Field::Data, value);
+    }
     let (name, value) = match memchr::memchr(b':', line) {
         Some(colon) => line.split_at(colon),
         None => (line, &[][..]),

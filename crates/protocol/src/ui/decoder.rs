@@ -1,7 +1,13 @@
 use bytes::Bytes;
 
-use super::{Chunk, ChunkError, End, delta::Delta, encode::DONE, end::Signs};
+use super::{
+    Chunk, ChunkError, End,
+    delta::{Delta, Unescaped},
+    encode::DONE,
+    end::Signs,
+};
 use crate::sse::{self, Limits, SseError, UnfinishedEvent};
+use crate::utf_8::utf_8;
 
 /// Decodes a UI message stream, from the bytes of a response body to chunks, as they arrive.
 ///
@@ -29,7 +35,7 @@ pub struct Decoder {
     events: sse::Decoder,
     signs: Signs,
     /// The delta of a chunk whose string had escapes.
-    unescaped: Vec<u8>,
+    unescaped: Unescaped,
     /// The data of an event that was not UTF-8.
     replaced: String,
 }
@@ -148,9 +154,9 @@ impl Decoder {
 
     fn decode_event(&mut self) -> Result<Chunk<'_>, DecodeError> {
         let data = self.events.data_bytes();
-        let text = match str::from_utf8(data) {
-            Ok(text) => text,
-            Err(_) => {
+        let text = match utf_8(data) {
+            Some(text) => text,
+            None => {
                 self.replaced = String::from_utf8_lossy(data).into_owned();
                 &self.replaced
             }

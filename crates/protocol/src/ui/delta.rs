@@ -5,9 +5,11 @@
 
 use std::ops::Range;
 
+use crate::utf_8::utf_8;
+
 use super::{
     Chunk, Text,
-    chunk::{ReasoningDelta, TextDelta, ToolInputDelta, plain_prefix},
+    chunk::{ReasoningDelta, Stops, TextDelta, ToolInputDelta, plain_prefix},
 };
 
 /// A delta chunk at the beginning of some bytes.
@@ -15,7 +17,8 @@ use super::{
 pub(super) struct Delta {
     kind: Kind,
     id: Range<usize>,
-    delta: Where,
+    /// The delta as it came, or none if it had escapes and was unescaped.
+    delta: Option<Range<usize>>,
     /// How long the whole object is.
     pub(super) length: usize,
 }
@@ -27,60 +30,65 @@ enum Kind {
     ToolInput,
 }
 
-#[derive(Clone, Debug)]
-enum Where {
-    /// As it came.
-    Here(Range<usize>),
-    /// In the scratch buffer, because it had escapes.
-    InScratch,
-}
-
 impl Delta {
     /// Reads the object that `bytes` begin with. An unfinished one is none.
-    pub(super) fn read(bytes: &[u8], scratch: &mut Vec<u8>) -> Option<Self> {
-        let (kind, name, rest) =
-            if let Some(rest) = bytes.strip_prefix(br#"{"type":"text-delta","id":""#) {
-                (Kind::Text, &br#"","delta":""#[..], rest)
-            } else if let Some(rest) =
-                bytes.strip_prefix(br#"{"type":"tool-input-delta","toolCallId":""#)
-            {
-                (Kind::ToolInput, &br#"","inputTextDelta":""#[..], rest)
-            } else if let Some(rest) = bytes.strip_prefix(br#"{"type":"reasoning-delta","id":""#) {
-                (Kind::Reasoning, &br#"","delta":""#[..], rest)
-            } else {
-                return None;
-            };
+    #[inline]
+    pub(super) fn read(bytes: &[u8], unescaped: &mut Unescaped) -> Option<Self> {
+        let rest = bytes.strip_prefix(br#"{"type":""#)?;
+        if let Some(rest) = rest.strip_prefix(br#"text-delta","id":""#) {
+            Self::read_members(Kind::Text, br#"","delta":""#, bytes, rest, unescaped)
+        } else if let Some(rest) = rest.strip_prefix(br#"tool-input-delta","toolCallId":""#) {
+            let between = br#"","inputTextDelta":""#;
+            Self::read_members(Kind::ToolInput, between, bytes, rest, unescaped)
+        } else if let Some(rest) = rest.strip_prefix(br#"reasoning-delta","id":""#) {
+            Self::read_members(Kind::Reasoning, br#"","delta":""#, bytes, rest, unescaped)
+        } else {
+            None
+        }
+    }
+
+    #[inline]
+    fn read_members<const LENGTH: usize>(
+        kind: Kind,
+        between: &[u8; LENGTH],
+        bytes: &[u8],
+        rest: &[u8],
+        unescaped: &mut Unescaped,
+    ) -> Option<Self> {
         let id_start = bytes.len() - rest.len();
-        let id_length = plain_prefix(rest);
-        let rest = rest.get(id_length..)?.strip_prefix(name)?;
-        let delta_start = bytes.len() - rest.len();
-        let plain = plain_prefix(rest);
-        let (delta, rest) = match rest.get(plain)? {
-            b'"' => (
-                Where::Here(delta_start..delta_start + plain),
-                rest.get(plain + 1..)?,
-            ),
-            b'\\' => {
-                scratch.clear();
-                (Where::InScratch, unescape(rest, plain, scratch)?)
-            }
+        let id_end = id_start + plain_prefix(rest);
+        let rest = bytes.get(id_end..)?.strip_prefix(between)?;
+        let start = bytes.len() - rest.len();
+        let stop = start + plain_prefix(rest);
+        let (delta, end) = match bytes.get(stop)? {
+            b'"' => (Some(start..stop), stop + 1),
+            b'\\' => (None, unescaped.fill(bytes, start, stop)?),
             _ => return None,
         };
-        Some(Self {
+        (bytes.get(end) == Some(&b'}')).then_some(Self {
             kind,
-            id: id_start..id_start + id_length,
+            id: id_start..id_end,
             delta,
-            length: bytes.len() - rest.strip_prefix(b"}")?.len(),
+            length: end + 1,
         })
     }
 
-    /// The chunk, lent from the bytes and the scratch buffer that it was read from.
-    pub(super) fn chunk<'a>(&self, bytes: &'a [u8], scratch: &'a [u8]) -> Chunk<'a> {
-        let id = text(bytes.get(self.id.clone()).unwrap_or_default());
-        let delta = text(match &self.delta {
-            Where::Here(range) => bytes.get(range.clone()).unwrap_or_default(),
-            Where::InScratch => scratch,
-        });
+    /// The chunk, lent from the bytes that it was read from and from what was unescaped then.
+    #[inline]
+    pub(super) fn chunk<'a>(&self, bytes: &'a [u8], unescaped: &'a Unescaped) -> Chunk<'a> {
+        let whole = utf_8(bytes);
+        let part = |range: &Range<usize>| match whole {
+            Some(text) => text.get(range.clone()).unwrap_or_default().into(),
+            None => replaced(bytes.get(range.clone()).unwrap_or_default()),
+        };
+        let id = part(&self.id);
+        let delta = match &self.delta {
+            Some(range) => part(range),
+            None => match utf_8(unescaped.get()) {
+                Some(text) => text.into(),
+                None => replaced(unescaped.get()),
+            },
+        };
         match self.kind {
             Kind::Text => TextDelta::new(id, delta).into(),
             Kind::Reasoning => ReasoningDelta::new(id, delta).into(),
@@ -89,41 +97,89 @@ impl Delta {
     }
 }
 
-/// The bytes of a string. The standard replaces what is not UTF-8; since quotes and escapes are ASCII, it makes no difference whether that
-/// is done in the whole stream or in each string.
-fn text(bytes: &[u8]) -> Text<'_> {
-    match str::from_utf8(bytes) {
-        Ok(text) => text.into(),
-        Err(_) => String::from_utf8_lossy(bytes).into_owned().into(),
+/// A string without its escapes. The memory is used again.
+#[derive(Debug, Default)]
+pub(super) struct Unescaped {
+    /// What is behind `length` is left over, and is there to be written over.
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Unescaped {
+    fn get(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// Reads the string that begins at `start`, whose first stop is known, and gives where it has ended. `None` if it is unfinished, wrong or
+    /// ill-formed.
+    fn fill(&mut self, bytes: &[u8], start: usize, mut stop: usize) -> Option<usize> {
+        let mut stops = Stops::new(bytes, stop);
+        let mut at = start;
+        self.length = 0;
+        loop {
+            self.append(bytes.get(at..)?, stop - at);
+            match bytes.get(stop..)? {
+                [b'"', ..] => return Some(stop + 1),
+                [b'\\', b'u', after @ ..] => {
+                    let (char, rest) = unicode_escape(after)?;
+                    let utf_8 = &mut [0; 4];
+                    let utf_8 = char.encode_utf8(utf_8).as_bytes();
+                    self.append(utf_8, utf_8.len());
+                    at = bytes.len() - rest.len();
+                }
+                [b'\\', byte, ..] => {
+                    // There is room for it behind what was appended.
+                    *self.bytes.get_mut(self.length)? = escaped(*byte)?;
+                    self.length += 1;
+                    at = stop + 2;
+                }
+                _ => return None,
+            }
+            stop = stops.next(at);
+        }
+    }
+
+    /// Appends the first `length` bytes of `bytes`.
+    #[inline]
+    fn append(&mut self, bytes: &[u8], length: usize) {
+        const SHORT: usize = 16;
+        let end = self.length + length;
+        if self.bytes.len() < end + SHORT {
+            self.bytes.resize(2 * end + SHORT, 0);
+        }
+        let free = self.bytes.get_mut(self.length..).unwrap_or_default();
+        // Most stretches are short, and copying more than is needed is faster than copying just enough.
+        if length <= SHORT
+            && let Some(from) = bytes.first_chunk::<SHORT>()
+            && let Some(to) = free.first_chunk_mut()
+        {
+            *to = *from;
+        } else if let (Some(from), Some(to)) = (bytes.get(..length), free.get_mut(..length)) {
+            to.copy_from_slice(from);
+        }
+        self.length = end;
     }
 }
 
-/// Copies a string up to its quote without its escapes, and gives what comes after it. `plain` bytes are known to have none.
-fn unescape<'b>(mut rest: &'b [u8], mut plain: usize, out: &mut Vec<u8>) -> Option<&'b [u8]> {
-    loop {
-        let (copied, after) = rest.split_at_checked(plain)?;
-        out.extend_from_slice(copied);
-        let (char, after) = match after {
-            [b'"', after @ ..] => return Some(after),
-            [b'\\', b'n', after @ ..] => (b'\n', after),
-            [b'\\', char @ (b'"' | b'\\' | b'/'), after @ ..] => (*char, after),
-            [b'\\', b't', after @ ..] => (b'\t', after),
-            [b'\\', b'r', after @ ..] => (b'\r', after),
-            [b'\\', b'b', after @ ..] => (0x08, after),
-            [b'\\', b'f', after @ ..] => (0x0c, after),
-            [b'\\', b'u', after @ ..] => {
-                let (char, after) = unicode_escape(after)?;
-                out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
-                rest = after;
-                plain = plain_prefix(rest);
-                continue;
-            }
-            _ => return None,
-        };
-        out.push(char);
-        rest = after;
-        plain = plain_prefix(rest);
-    }
+/// A string that is not UTF-8. The standard replaces what is wrong in the stream; since quotes and escapes are ASCII, it makes no difference
+/// that it is done in the string.
+#[cold]
+fn replaced(bytes: &[u8]) -> Text<'_> {
+    String::from_utf8_lossy(bytes).into_owned().into()
+}
+
+/// What a byte after a backslash stands for, if it is an escape that stands for one byte.
+#[inline]
+fn escaped(byte: u8) -> Option<u8> {
+    Some(match byte {
+        b'n' => b'\n',
+        b'"' | b'\\' | b'/' => byte,
+        b't' => b'\t',
+        b'r' => b'\r',
+        b'b' => 0x08,
+        b'f' => 0x0c,
+        _ => return None,
+    })
 }
 
 /// The character of one `\u`, or of two that make a pair. A lone surrogate is none.

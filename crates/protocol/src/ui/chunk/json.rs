@@ -16,7 +16,9 @@ pub(crate) enum JsonError {
 
 /// The members of one JSON object, in their order. The object is validated as far as it has been walked.
 pub(crate) struct Members<'a> {
-    scanner: Scanner<'a>,
+    text: &'a str,
+    stops: Stops<'a>,
+    at: usize,
     state: State,
 }
 
@@ -29,328 +31,419 @@ enum State {
 impl<'a> Members<'a> {
     /// Begins to walk a document that has to be an object; `None` if it begins as something else.
     pub(crate) fn of(document: &'a str) -> Option<Self> {
-        let mut scanner = Scanner::new(document);
-        scanner.skip_whitespace();
-        scanner.take(b'{').then_some(Self {
-            scanner,
+        let at = skip_whitespace(document.as_bytes(), 0);
+        (document.as_bytes().get(at) == Some(&b'{')).then(|| Self {
+            text: document,
+            stops: Stops::new(document.as_bytes(), 0),
+            at: at + 1,
             state: State::BeforeFirst,
         })
     }
 
     /// The next key and the text of its value; `None` after the last one, when the whole document has proved valid.
     pub(crate) fn next(&mut self) -> Result<Option<(Text<'a>, &'a str)>, JsonError> {
-        let scanner = &mut self.scanner;
-        scanner.skip_whitespace();
-        match self.state {
-            State::Ended => return Ok(None),
-            State::BeforeFirst | State::AfterMember if scanner.take(b'}') => {
+        let bytes = self.text.as_bytes();
+        let mut at = skip_whitespace(bytes, self.at);
+        match (&self.state, bytes.get(at)) {
+            (State::Ended, _) => return Ok(None),
+            (State::BeforeFirst | State::AfterMember, Some(b'}')) => {
                 self.state = State::Ended;
-                scanner.end_of_document()?;
+                end_of_document(bytes, at + 1)?;
                 return Ok(None);
             }
-            State::BeforeFirst => {}
-            State::AfterMember => {
-                scanner.expect(b',')?;
-                scanner.skip_whitespace();
-            }
+            (State::BeforeFirst, _) => {}
+            (State::AfterMember, Some(b',')) => at = skip_whitespace(bytes, at + 1),
+            (State::AfterMember, _) => return Err(JsonError::Syntax(at)),
         }
         self.state = State::AfterMember;
-        let key = scanner.key()?;
-        if is_key(key, "__proto__") {
-            return Err(JsonError::ForbiddenKey);
-        }
-        let value = scanner.value(is_key(key, "constructor"))?;
-        Ok(Some((Text::from_json_string(key), value)))
+        let key = key(self.text, &mut self.stops, at)?;
+        let under_constructor = key.may_be_special() && {
+            if key.is("__proto__") {
+                return Err(JsonError::ForbiddenKey);
+            }
+            key.is("constructor")
+        };
+        let value = value(self.text, &mut self.stops, key.value_at, under_constructor)?;
+        self.at = key.value_at + value.len();
+        Ok(Some((key.text(), value)))
     }
 }
 
 /// Checks that `document` is one JSON value, and nothing else beside whitespace.
 pub(crate) fn validate(document: &str) -> Result<(), JsonError> {
-    let mut scanner = Scanner::new(document);
-    scanner.skip_whitespace();
-    scanner.value(false)?;
-    scanner.end_of_document()
+    let start = skip_whitespace(document.as_bytes(), 0);
+    let mut stops = Stops::new(document.as_bytes(), 0);
+    let value = value(document, &mut stops, start, false)?;
+    end_of_document(document.as_bytes(), start + value.len())
 }
 
 /// The elements of a JSON array that has been validated before; `None` if it is not an array.
 pub(crate) fn elements(array: &str) -> Option<impl Iterator<Item = &str>> {
-    let mut scanner = Scanner::new(array);
-    scanner.skip_whitespace();
-    if !scanner.take(b'[') {
-        return None;
-    }
-    Some(std::iter::from_fn(move || {
-        scanner.skip_whitespace();
-        scanner.take(b',');
-        scanner.skip_whitespace();
-        scanner.value(false).ok()
+    let bytes = array.as_bytes();
+    let mut stops = Stops::new(bytes, 0);
+    let mut at = skip_whitespace(bytes, 0) + 1;
+    (bytes.get(at - 1) == Some(&b'[')).then_some(std::iter::from_fn(move || {
+        at = skip_whitespace(bytes, at);
+        if bytes.get(at) == Some(&b',') {
+            at = skip_whitespace(bytes, at + 1);
+        }
+        let element = value(array, &mut stops, at, false).ok()?;
+        at += element.len();
+        Some(element)
     }))
 }
 
-/// How many bytes at the beginning of `bytes` may stand in a JSON string as they are: no quote, backslash or control.
+/// How many bytes at the beginning of `bytes` may stand in a JSON string as they are: no quote, backslash or control. For one string alone;
+/// [`Stops`] is for many.
+#[inline]
 pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
-    const BLOCK: usize = 32;
-    let mut rest = bytes;
-    // Short strings are the rule: look at eight bytes at a time first, and at whole blocks (which the compiler turns into
-    // vector instructions) only when the string goes on.
-    for _ in 0..4 {
-        let Some((word, after)) = rest.split_first_chunk::<8>() else {
-            return bytes.len() - rest.len() + plain_tail(rest);
-        };
-        let marks = special_marks(u64::from_le_bytes(*word));
-        if marks != 0 {
-            return bytes.len() - rest.len() + marks.trailing_zeros() as usize / 8;
-        }
-        rest = after;
-    }
-    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
-        if block
-            .iter()
-            .fold(false, |found, &byte| found | is_special(byte))
-        {
-            break;
-        }
-        rest = after;
-    }
-    while let Some((word, after)) = rest.split_first_chunk::<8>() {
-        let marks = special_marks(u64::from_le_bytes(*word));
-        if marks != 0 {
-            return bytes.len() - rest.len() + marks.trailing_zeros() as usize / 8;
-        }
-        rest = after;
-    }
-    bytes.len() - rest.len() + plain_tail(rest)
-}
-
-fn plain_tail(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .position(|&byte| is_special(byte))
-        .unwrap_or(bytes.len())
-}
-
-fn is_special(byte: u8) -> bool {
-    byte == b'"' || byte == b'\\' || byte < 0x20
-}
-
-/// Sets the high bit of every byte of `word` that is a quote, a backslash or a control; only the lowest mark is exact.
-fn special_marks(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
-    let zero_in = |word: u64| word.wrapping_sub(ONES) & !word;
-    let quote = zero_in(word ^ (ONES * b'"' as u64));
-    let backslash = zero_in(word ^ (ONES * b'\\' as u64));
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (quote | backslash | control) & HIGHS
+    let mut rest = bytes;
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*word);
+        // As in `is_stop`.
+        let quote_or_control = word ^ (ONES * 0x02);
+        let backslash = word ^ (ONES * b'\\' as u64);
+        // The high bit of each byte that is a stop. Those above the lowest one may be wrong.
+        let stops = ((quote_or_control.wrapping_sub(ONES * 0x21) & !quote_or_control)
+            | (backslash.wrapping_sub(ONES) & !backslash))
+            & HIGHS;
+        if stops != 0 {
+            return bytes.len() - rest.len() + stops.trailing_zeros() as usize / 8;
+        }
+        rest = after;
+    }
+    let end = rest.iter().position(|&byte| is_stop(byte));
+    bytes.len() - rest.len() + end.unwrap_or(rest.len())
 }
 
-/// Whether the contents of a JSON string, escapes included, spell `name`.
-fn is_key(raw: &str, name: &str) -> bool {
-    raw == name || (raw.contains('\\') && Text::from_json_string(raw).as_str() == Some(name))
+/// Finds where plain stretches of JSON strings end: the quotes, backslashes and controls of a text.
+///
+/// It looks at a block at a time and remembers all stops in it. Strings and the stretches between escapes are short, so that a block mostly answers
+/// for several of them.
+pub(crate) struct Stops<'a> {
+    bytes: &'a [u8],
+    /// Where the block begins.
+    block: usize,
+    /// A bit for each byte of the block that is a stop.
+    bits: u64,
 }
 
-struct Scanner<'a> {
-    text: &'a str,
-    at: usize,
-}
+impl<'a> Stops<'a> {
+    const BLOCK: usize = 64;
 
-impl<'a> Scanner<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+    /// Looks from `at` on.
+    #[inline]
+    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
+        let mut stops = Self {
+            bytes,
+            block: at,
+            bits: 0,
+        };
+        stops.look_at(at);
+        stops
     }
 
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn rest(&self) -> &'a [u8] {
-        self.text.as_bytes().get(self.at..).unwrap_or_default()
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
-    }
-
-    fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
-        if self.take(byte) {
-            Ok(())
+    /// The first stop at `at` or after it; the end of the text if there is none.
+    #[inline]
+    pub(crate) fn next(&mut self, at: usize) -> usize {
+        let offset = at.wrapping_sub(self.block);
+        if offset < Self::BLOCK {
+            let bits = self.bits >> offset;
+            if bits != 0 {
+                return at + bits.trailing_zeros() as usize;
+            }
+            self.next_in_later_block(self.block + Self::BLOCK)
         } else {
-            Err(self.error())
+            self.next_in_later_block(at)
         }
     }
 
-    fn error(&self) -> JsonError {
-        JsonError::Syntax(self.at)
-    }
-
-    fn skip_whitespace(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
+    #[inline(never)]
+    fn next_in_later_block(&mut self, mut at: usize) -> usize {
+        while at < self.bytes.len() {
+            self.look_at(at);
+            if self.bits != 0 {
+                return at + self.bits.trailing_zeros() as usize;
+            }
+            at += Self::BLOCK;
         }
+        self.bytes.len()
     }
 
-    fn end_of_document(&mut self) -> Result<(), JsonError> {
-        self.skip_whitespace();
-        if self.peek().is_none() {
-            Ok(())
+    #[inline]
+    fn look_at(&mut self, block: usize) {
+        let rest = self.bytes.get(block..).unwrap_or_default();
+        self.block = block;
+        self.bits = match rest.first_chunk() {
+            Some(bytes) => stops_in(bytes),
+            None => {
+                let mut bytes = [b' '; Self::BLOCK];
+                bytes
+                    .iter_mut()
+                    .zip(rest)
+                    .for_each(|(byte, from)| *byte = *from);
+                stops_in(&bytes)
+            }
+        };
+    }
+}
+
+/// A bit for each of the bytes that is a stop. It is written so that the compiler makes vector instructions of it.
+#[inline]
+fn stops_in(bytes: &[u8; Stops::BLOCK]) -> u64 {
+    // The highest byte of the product of eight bytes that are 0 or 1 has a bit for each.
+    const COLLECT: u64 = 0x0102_0408_1020_4080;
+    let mut stops = [0; Stops::BLOCK];
+    for (stop, byte) in stops.iter_mut().zip(bytes) {
+        *stop = u8::from(is_stop(*byte));
+    }
+    let (words, _) = stops.as_chunks::<8>();
+    words.iter().rev().fold(0, |bits, word| {
+        bits << 8 | u64::from_le_bytes(*word).wrapping_mul(COLLECT) >> 56
+    })
+}
+
+#[inline]
+fn is_stop(byte: u8) -> bool {
+    // Not `||`, which would be branches. With its second bit turned, a quote is the byte after the controls.
+    (byte ^ 0x02 <= 0x20) | (byte == b'\\')
+}
+
+/// A key, and where its value begins.
+struct Key<'a> {
+    /// What stands between the quotes.
+    raw: &'a str,
+    has_escapes: bool,
+    value_at: usize,
+}
+
+impl<'a> Key<'a> {
+    /// Whether the key may be one of those that JavaScript gives a meaning. Nearly all keys are not as long as they are.
+    #[inline]
+    fn may_be_special(&self) -> bool {
+        self.has_escapes || matches!(self.raw.len(), 9 | 11)
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.raw == name || (self.has_escapes && self.text().as_str() == Some(name))
+    }
+
+    fn text(&self) -> Text<'a> {
+        if self.has_escapes {
+            Text::from_json_string(self.raw)
         } else {
-            Err(self.error())
+            Text::from(self.raw)
         }
     }
+}
 
-    /// A key with its colon; gives what stands between the quotes.
-    fn key(&mut self) -> Result<&'a str, JsonError> {
-        let start = self.at + 1;
-        self.string()?;
-        let key = self.text.get(start..self.at - 1).unwrap_or_default();
-        self.skip_whitespace();
-        self.expect(b':')?;
-        Ok(key)
+#[inline]
+fn skip_whitespace(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
+        at += 1;
     }
+    at
+}
 
-    fn string(&mut self) -> Result<(), JsonError> {
-        self.expect(b'"')?;
-        loop {
-            self.at += plain_prefix(self.rest());
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                Some(b'\\') => self.escape()?,
-                _ => return Err(self.error()),
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Result<(), JsonError> {
-        match self.rest() {
-            [
-                _,
-                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
-                ..,
-            ] => {
-                self.at += 2;
-                Ok(())
-            }
-            [_, b'u', a, b, c, d, ..]
-                if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) =>
-            {
-                self.at += 6;
-                Ok(())
-            }
-            _ => Err(self.error()),
-        }
-    }
-
-    /// Skips one value and gives its text. `under_constructor` says that its key was `constructor`.
-    fn value(&mut self, under_constructor: bool) -> Result<&'a str, JsonError> {
-        self.skip_whitespace();
-        let start = self.at;
-        let mut under_constructor = under_constructor;
-        let mut frames = Frames::default();
-        loop {
-            self.skip_whitespace();
-            // A value begins here.
-            let mut ended = true;
-            match self.peek() {
-                Some(b'"') => self.string()?,
-                Some(b'{') => {
-                    self.at += 1;
-                    self.skip_whitespace();
-                    if !self.take(b'}') {
-                        frames.push(if under_constructor {
-                            Frame::Constructor
-                        } else {
-                            Frame::Object
-                        });
-                        under_constructor = self.checked_key(frames.last())?;
-                        ended = false;
-                    }
-                }
-                Some(b'[') => {
-                    self.at += 1;
-                    self.skip_whitespace();
-                    if !self.take(b']') {
-                        frames.push(Frame::Array);
-                        under_constructor = false;
-                        ended = false;
-                    }
-                }
-                Some(b'-' | b'0'..=b'9') => self.number()?,
-                Some(b't') => self.literal(b"true")?,
-                Some(b'f') => self.literal(b"false")?,
-                Some(b'n') => self.literal(b"null")?,
-                _ => return Err(self.error()),
-            }
-            // A value has ended: close what ends with it, up to the next comma.
-            while ended {
-                let Some(frame) = frames.last() else {
-                    return Ok(self.text.get(start..self.at).unwrap_or_default());
-                };
-                self.skip_whitespace();
-                if self.take(b',') {
-                    self.skip_whitespace();
-                    under_constructor = match frame {
-                        Frame::Array => false,
-                        Frame::Object | Frame::Constructor => self.checked_key(Some(frame))?,
-                    };
-                    ended = false;
-                } else {
-                    self.expect(if frame == Frame::Array { b']' } else { b'}' })?;
-                    frames.pop();
-                }
-            }
-        }
-    }
-
-    /// A key inside `frame`; whether it is `constructor`.
-    fn checked_key(&mut self, frame: Option<Frame>) -> Result<bool, JsonError> {
-        let key = self.key()?;
-        if is_key(key, "__proto__")
-            || (frame == Some(Frame::Constructor) && is_key(key, "prototype"))
-        {
-            return Err(JsonError::ForbiddenKey);
-        }
-        Ok(is_key(key, "constructor"))
-    }
-
-    fn number(&mut self) -> Result<(), JsonError> {
-        self.take(b'-');
-        if !self.take(b'0') {
-            self.digits()?;
-        }
-        if self.take(b'.') {
-            self.digits()?;
-        }
-        if self.take(b'e') || self.take(b'E') {
-            let _sign = self.take(b'+') || self.take(b'-');
-            self.digits()?;
-        }
+fn end_of_document(bytes: &[u8], at: usize) -> Result<(), JsonError> {
+    let at = skip_whitespace(bytes, at);
+    if at == bytes.len() {
         Ok(())
+    } else {
+        Err(JsonError::Syntax(at))
     }
+}
 
-    fn digits(&mut self) -> Result<(), JsonError> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
-        if self.at > start {
-            Ok(())
-        } else {
-            Err(self.error())
+/// Reads a key and its colon.
+#[inline]
+fn key<'a>(text: &'a str, stops: &mut Stops<'_>, at: usize) -> Result<Key<'a>, JsonError> {
+    let bytes = text.as_bytes();
+    if bytes.get(at) != Some(&b'"') {
+        return Err(JsonError::Syntax(at));
+    }
+    let (end, has_escapes) = end_of_string(stops, at + 1)?;
+    let colon = skip_whitespace(bytes, end);
+    if bytes.get(colon) != Some(&b':') {
+        return Err(JsonError::Syntax(colon));
+    }
+    Ok(Key {
+        raw: text.get(at + 1..end - 1).unwrap_or_default(),
+        has_escapes,
+        value_at: skip_whitespace(bytes, colon + 1),
+    })
+}
+
+/// What comes after the string whose opening quote is before `at`, and whether the string has escapes.
+#[inline]
+fn end_of_string(stops: &mut Stops<'_>, at: usize) -> Result<(usize, bool), JsonError> {
+    let stop = stops.next(at);
+    if stops.bytes.get(stop) == Some(&b'"') {
+        Ok((stop + 1, false))
+    } else {
+        Ok((end_of_escaped_string(stops, stop)?, true))
+    }
+}
+
+/// The same for a string whose first stop is at `at` and does not end it.
+fn end_of_escaped_string(stops: &mut Stops<'_>, mut at: usize) -> Result<usize, JsonError> {
+    loop {
+        at += match stops.bytes.get(at..).unwrap_or_default() {
+            [b'"', ..] => return Ok(at + 1),
+            [b'\\', escaped, rest @ ..] => {
+                length_of_escape(*escaped, rest).ok_or(JsonError::Syntax(at))?
+            }
+            _ => return Err(JsonError::Syntax(at)),
+        };
+        at = stops.next(at);
+    }
+}
+
+#[inline]
+fn length_of_escape(escaped: u8, rest: &[u8]) -> Option<usize> {
+    /// A bit for each byte from 64 on that may stand alone after a backslash; the others are `"` and `/`.
+    const ALONE: u64 = 1 << (b'\\' - 64)
+        | 1 << (b'b' - 64)
+        | 1 << (b'f' - 64)
+        | 1 << (b'n' - 64)
+        | 1 << (b'r' - 64)
+        | 1 << (b't' - 64);
+    let offset = escaped.wrapping_sub(64);
+    if escaped == b'"' || escaped == b'/' || (offset < 64 && ALONE >> offset & 1 == 1) {
+        return Some(2);
+    }
+    let digits = rest.first_chunk::<4>()?;
+    (escaped == b'u' && digits.iter().all(u8::is_ascii_hexdigit)).then_some(6)
+}
+
+/// The text of the value that begins at `start`. `under_constructor` says that its key was `constructor`.
+fn value<'a>(
+    text: &'a str,
+    stops: &mut Stops<'_>,
+    start: usize,
+    mut under_constructor: bool,
+) -> Result<&'a str, JsonError> {
+    let bytes = text.as_bytes();
+    let mut frames = Frames::default();
+    let mut at = start;
+    loop {
+        // A value begins here.
+        at = match bytes.get(at) {
+            Some(b'"') => end_of_string(stops, at + 1)?.0,
+            Some(b'{') => {
+                let inside = skip_whitespace(bytes, at + 1);
+                if bytes.get(inside) == Some(&b'}') {
+                    inside + 1
+                } else {
+                    let frame = if under_constructor {
+                        Frame::Constructor
+                    } else {
+                        Frame::Object
+                    };
+                    frames.push(frame);
+                    (at, under_constructor) = allowed_key(text, stops, inside, frame)?;
+                    continue;
+                }
+            }
+            Some(b'[') => {
+                let inside = skip_whitespace(bytes, at + 1);
+                if bytes.get(inside) == Some(&b']') {
+                    inside + 1
+                } else {
+                    frames.push(Frame::Array);
+                    (at, under_constructor) = (inside, false);
+                    continue;
+                }
+            }
+            Some(b'-' | b'0'..=b'9') => end_of_number(bytes, at)?,
+            Some(b't') => end_of_literal(bytes, at, b"true")?,
+            Some(b'f') => end_of_literal(bytes, at, b"false")?,
+            Some(b'n') => end_of_literal(bytes, at, b"null")?,
+            _ => return Err(JsonError::Syntax(at)),
+        };
+        // A value has ended: close what ends with it, up to the next comma.
+        loop {
+            let Some(frame) = frames.last() else {
+                return Ok(text.get(start..at).unwrap_or_default());
+            };
+            at = skip_whitespace(bytes, at);
+            match (bytes.get(at), frame) {
+                (Some(b','), Frame::Array) => {
+                    (at, under_constructor) = (skip_whitespace(bytes, at + 1), false);
+                    break;
+                }
+                (Some(b','), Frame::Object | Frame::Constructor) => {
+                    let inside = skip_whitespace(bytes, at + 1);
+                    (at, under_constructor) = allowed_key(text, stops, inside, frame)?;
+                    break;
+                }
+                (Some(b']'), Frame::Array) => at += 1,
+                (Some(b'}'), Frame::Object | Frame::Constructor) => at += 1,
+                _ => return Err(JsonError::Syntax(at)),
+            }
+            frames.pop();
         }
     }
+}
 
-    fn literal(&mut self, literal: &[u8]) -> Result<(), JsonError> {
-        if self.rest().starts_with(literal) {
-            self.at += literal.len();
-            Ok(())
-        } else {
-            Err(self.error())
+/// Where the value of the key at `at` begins, and whether the key is `constructor`.
+#[inline]
+fn allowed_key(
+    text: &str,
+    stops: &mut Stops<'_>,
+    at: usize,
+    frame: Frame,
+) -> Result<(usize, bool), JsonError> {
+    let key = key(text, stops, at)?;
+    if !key.may_be_special() {
+        return Ok((key.value_at, false));
+    }
+    if key.is("__proto__") || (frame == Frame::Constructor && key.is("prototype")) {
+        return Err(JsonError::ForbiddenKey);
+    }
+    Ok((key.value_at, key.is("constructor")))
+}
+
+fn end_of_number(bytes: &[u8], mut at: usize) -> Result<usize, JsonError> {
+    if bytes.get(at) == Some(&b'-') {
+        at += 1;
+    }
+    at = match bytes.get(at) {
+        Some(b'0') => at + 1,
+        _ => end_of_digits(bytes, at)?,
+    };
+    if bytes.get(at) == Some(&b'.') {
+        at = end_of_digits(bytes, at + 1)?;
+    }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        at += 1;
+        if let Some(b'+' | b'-') = bytes.get(at) {
+            at += 1;
         }
+        at = end_of_digits(bytes, at)?;
+    }
+    Ok(at)
+}
+
+fn end_of_digits(bytes: &[u8], start: usize) -> Result<usize, JsonError> {
+    let mut at = start;
+    while let Some(b'0'..=b'9') = bytes.get(at) {
+        at += 1;
+    }
+    if at > start {
+        Ok(at)
+    } else {
+        Err(JsonError::Syntax(at))
+    }
+}
+
+fn end_of_literal(bytes: &[u8], at: usize, literal: &[u8]) -> Result<usize, JsonError> {
+    let end = at + literal.len();
+    if bytes.get(at..end) == Some(literal) {
+        Ok(end)
+    } else {
+        Err(JsonError::Syntax(at))
     }
 }
 
