@@ -76,11 +76,13 @@ mod runtime;
 mod timeouts;
 mod transport;
 
-pub use {bytes, http, http_body, tower_service};
+pub use {bytes, futures_io, http, http_body, tower_service};
 
 pub use self::body::{Beginning, Body, Collect, ReadBeginning};
 pub use self::error::Error;
-pub use self::http_transport::{HttpTransport, HttpTransportBuilder};
+pub use self::http_transport::{
+    ClientCertificate, HttpTransport, HttpTransportBuilder, InvalidSetting, Proxy, RootCertificates,
+};
 pub use self::runtime::{Runtime, TokioRuntime};
 pub use self::timeouts::{Timeout, TimeoutKind, Timeouts, WithTimeouts};
 pub use self::transport::{FromFn, ResponseFuture, SharedTransport, Transport, from_fn};
