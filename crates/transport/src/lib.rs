@@ -74,6 +74,7 @@ mod error;
 mod http_transport;
 mod runtime;
 mod timeouts;
+mod trace;
 mod transport;
 
 pub use {bytes, futures_io, http, http_body, tower_service};
@@ -85,4 +86,7 @@ pub use self::http_transport::{
 };
 pub use self::runtime::{Runtime, TokioRuntime};
 pub use self::timeouts::{Timeout, TimeoutKind, Timeouts, WithTimeouts};
+#[cfg(feature = "tracing")]
+pub use self::trace::WithTracing;
+pub use self::trace::{Attempt, RouteTemplate};
 pub use self::transport::{FromFn, ResponseFuture, SharedTransport, Transport, from_fn};

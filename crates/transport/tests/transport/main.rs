@@ -13,6 +13,8 @@ mod server;
 mod services;
 mod timeouts;
 mod tls;
+#[cfg(feature = "tracing")]
+mod tracing;
 
 use std::time::Duration;
 
