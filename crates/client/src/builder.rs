@@ -27,6 +27,7 @@ use crate::error::Error;
 pub struct AgentClientBuilder {
     key: Result<String, InvalidRequest>,
     base_url: Option<String>,
+    plain_http: bool,
     transport: Option<SharedTransport>,
     runtime: Arc<dyn Runtime>,
     user_agent: Option<String>,
@@ -39,6 +40,7 @@ impl AgentClientBuilder {
         Self {
             key: Err(InvalidRequest::new("apiKey", Problem::Empty)),
             base_url: None,
+            plain_http: false,
             transport: None,
             runtime: Arc::new(TokioRuntime),
             user_agent: None,
@@ -53,9 +55,17 @@ impl AgentClientBuilder {
         self
     }
 
-    /// Where the relay is; `https://relay.an.dev` unless set. A slash at its end is dropped.
+    /// Where the relay is; `https://relay.an.dev` unless set. A slash at its end is dropped. `http` is taken for this
+    /// machine only, unless [`dangerous_plain_http`](Self::dangerous_plain_http) is set.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
+        self
+    }
+
+    /// Takes a base URL with `http://` for another host than this machine. The key and everything else then travel in
+    /// clear.
+    pub fn dangerous_plain_http(mut self) -> Self {
+        self.plain_http = true;
         self
     }
 
@@ -108,25 +118,25 @@ impl AgentClientBuilder {
     /// Makes the client. Opens and reads nothing yet.
     ///
     /// # Errors
-    /// Where the key is missing or cannot be one, the base URL is not an absolute `http` or `https` URL, or the user
-    /// agent cannot stand in a header.
+    /// Where the key is missing or cannot be one, the base URL is not an absolute `http` or `https` URL, it is `http` for
+    /// another host than this machine, or the user agent cannot stand in a header.
     pub fn build(self) -> Result<AgentClient, Error> {
         let user_agent = match &self.user_agent {
             Some(name) => format!("{name} {USER_AGENT}"),
             None => USER_AGENT.to_owned(),
         };
+        let base_url = self.base_url.as_deref().map(BaseUrl::new).transpose()?.unwrap_or_default();
+        if !(base_url.is_https() || base_url.is_loopback() || self.plain_http) {
+            let rule = Problem::MustBe("https, since the key would travel in clear, unless `dangerous_plain_http` is set");
+            return Err(InvalidRequest::new("baseUrl", rule).into());
+        }
         // Each operation says how long it may take to connect.
         let transport = self.transport.unwrap_or_else(|| {
             SharedTransport::new(HttpTransport::builder().connect_timeout(None).build())
         });
         let shared = Shared {
             key: ApiKey::new(self.key?)?,
-            base_url: self
-                .base_url
-                .as_deref()
-                .map(BaseUrl::new)
-                .transpose()?
-                .unwrap_or_default(),
+            base_url,
             transport: SharedTransport::new(WithTimeouts::new(
                 transport,
                 Arc::clone(&self.runtime),

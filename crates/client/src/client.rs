@@ -7,10 +7,12 @@ use std::sync::Arc;
 use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, CallOptions, Execute, Flow, InvalidRequest, Open, Operation,
-    StreamingOperation, Timeouts, UploadOperation,
+    ApiKey, BaseUrl, CallOptions, Execute, Flow, InvalidRequest, Open, Operation, Route,
+    SendRequest, StreamingOperation, Timeouts, UploadOperation,
 };
-use twentyfirst_transport::{Body, Runtime, SharedTransport, Transport};
+use twentyfirst_transport::{
+    Attempt, Body, ResponseFuture, RouteTemplate, Runtime, SharedTransport, Transport,
+};
 
 use crate::builder::AgentClientBuilder;
 use crate::driver::{Driver, Event};
@@ -235,12 +237,29 @@ impl AgentClient {
         &self.shared
     }
 
-    /// Makes a request of an operation one for this relay.
-    pub(crate) fn prepare(
+    /// Begins to send what a flow asks for.
+    pub(crate) fn begin(&self, send: SendRequest) -> Result<ResponseFuture, InvalidRequest> {
+        let SendRequest {
+            mut request,
+            timeouts,
+            attempt,
+            ..
+        } = send;
+        request.extensions_mut().insert(Attempt(attempt));
+        let request = self.prepare(request.map(|body| Body::from(body.into_bytes())), timeouts)?;
+        Ok(self.shared.transport.send(request))
+    }
+
+    /// Makes a request one for this relay.
+    fn prepare(
         &self,
         mut request: Request<Body>,
         timeouts: Timeouts,
     ) -> Result<Request<Body>, InvalidRequest> {
+        if let Some(route) = request.extensions().get::<Route>() {
+            let template = RouteTemplate(route.path);
+            request.extensions_mut().insert(template);
+        }
         *request.uri_mut() = self.shared.base_url.join(request.uri())?;
         let headers = request.headers_mut();
         headers

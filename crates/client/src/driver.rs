@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::response::Parts;
 use http_body::Body as _;
 use twentyfirst_protocol::{Failure, Flow, Now, Sent, Slot, Step};
-use twentyfirst_transport::{Body, Collect, ReadBeginning, ResponseFuture, Transport};
+use twentyfirst_transport::{Body, Collect, ReadBeginning, ResponseFuture};
 
 use crate::client::{AgentClient, ERROR_BODY};
 
@@ -62,23 +62,14 @@ impl<F: Flow> Driver<F> {
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event<F::Item, F::Output>> {
         loop {
             match self.flow.poll(self.now()) {
-                Step::Send {
-                    slot,
-                    request,
-                    timeouts,
-                } => {
+                Step::Send(send) => {
+                    let slot = send.slot;
                     self.close(slot);
-                    match self
-                        .client
-                        .prepare(request.map(|body| Body::from(body.into_bytes())), timeouts)
-                    {
-                        Ok(request) => {
-                            let sent = self.client.shared().transport.send(request);
-                            match slot {
-                                Slot::Stream => self.stream = Stream::Sent(sent),
-                                Slot::Exchange => self.exchange = Exchange::Sent(sent),
-                            }
-                        }
+                    match self.client.begin(send) {
+                        Ok(sent) => match slot {
+                            Slot::Stream => self.stream = Stream::Sent(sent),
+                            Slot::Exchange => self.exchange = Exchange::Sent(sent),
+                        },
                         Err(error) => self
                             .flow
                             .handle_failure(slot, Failure::new(Sent::No, error)),

@@ -3,7 +3,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::response::Parts;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::{Map, Value};
 
 use crate::open::open_enum;
@@ -198,6 +198,8 @@ pub struct ApiError {
     message: String,
     extra: Map<String, Value>,
     retry_after: Option<RetryAfter>,
+    location: Option<String>,
+    request_id: Option<String>,
     body: String,
 }
 
@@ -216,6 +218,8 @@ impl ApiError {
             message: String::new(),
             extra: Map::new(),
             retry_after: retry_after(&head.headers),
+            location: header_text(&head.headers, &[header::LOCATION]),
+            request_id: header_text(&head.headers, &REQUEST_IDS),
             body: beginning(
                 &String::from_utf8_lossy(&body[..body.len().min(2 * KEPT_BODY)]),
                 KEPT_BODY,
@@ -303,6 +307,16 @@ impl ApiError {
         self.retry_after
     }
 
+    /// Where a redirect points. It is never followed: the key would travel there.
+    pub fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
+    /// What the relay, or something in front of it, calls this exchange, for support requests.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
     /// The beginning of the answer's body, at most 4 KiB.
     pub fn body(&self) -> &str {
         &self.body
@@ -311,6 +325,8 @@ impl ApiError {
     pub(crate) fn redacted(mut self, secrets: &[&str]) -> Self {
         self.message = redact(&self.message, secrets);
         self.body = redact(&self.body, secrets);
+        self.location = self.location.map(|location| redact(&location, secrets));
+        self.request_id = self.request_id.map(|id| redact(&id, secrets));
         if let Some(ErrorCode::Other(code)) = &self.code {
             self.code = Some(ErrorCode::Other(redact(code, secrets).into()));
         }
@@ -331,7 +347,15 @@ impl fmt::Display for ApiError {
         if let Some(code) = &self.code {
             write!(f, " {}", beginning(code.as_str(), SHOWN))?;
         }
-        write!(f, ": {}", beginning(self.message.trim_end(), SHOWN))
+        write!(f, ": {}", beginning(self.message.trim_end(), SHOWN))?;
+        match &self.location {
+            Some(location) => write!(
+                f,
+                " (it points to {}, which is not followed)",
+                beginning(location, SHOWN)
+            ),
+            None => Ok(()),
+        }
     }
 }
 
@@ -343,6 +367,8 @@ impl fmt::Debug for ApiError {
             .field("message", &beginning(&self.message, SHOWN))
             .field("extra", &self.extra)
             .field("retry_after", &self.retry_after)
+            .field("location", &self.location)
+            .field("request_id", &self.request_id)
             .finish_non_exhaustive()
     }
 }
@@ -435,6 +461,21 @@ fn redact_value(value: Value, secrets: &[&str]) -> Value {
         ),
         other => other,
     }
+}
+
+/// The headers in which servers and proxies name an exchange; there is no standard.
+const REQUEST_IDS: [HeaderName; 5] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("request-id"),
+    HeaderName::from_static("x-correlation-id"),
+    HeaderName::from_static("x-vercel-id"),
+    HeaderName::from_static("cf-ray"),
+];
+
+/// The first of these headers that is there, bounded.
+fn header_text(headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
+    let value = names.iter().find_map(|name| headers.get(name))?;
+    Some(beginning(&String::from_utf8_lossy(value.as_bytes()), KEPT_BODY).into_owned())
 }
 
 /// Seconds or an HTTP date: RFC 9110, section 10.2.3.

@@ -8,7 +8,7 @@ use http::{Request, StatusCode};
 
 use crate::Body;
 use crate::error::{InvalidRequest, ResponseError};
-use crate::flow::{Failure, Flow, Now, Sent, Slot, Step};
+use crate::flow::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
 use crate::operation::{Endpoint, Head, Operation, StreamingOperation};
 use crate::options::{CallOptions, Timeouts};
 use crate::retry::{Attempt, Attempts, Decision, GiveUp};
@@ -116,11 +116,7 @@ enum State {
     reason = "it is handed over once and never stored"
 )]
 pub(crate) enum Next {
-    Send {
-        slot: Slot,
-        request: Request<Body>,
-        timeouts: Timeouts,
-    },
+    Send(SendRequest),
     Read {
         until: Option<Instant>,
     },
@@ -183,11 +179,12 @@ impl Exchange {
             State::Pausing(until) if now.mono < until => Next::Read { until: Some(until) },
             State::Ready | State::Pausing(_) => {
                 self.state = State::Waiting;
-                Next::Send {
+                Next::Send(SendRequest {
                     slot: self.slot,
                     request: self.request.clone(),
                     timeouts: self.timeouts,
-                }
+                    attempt: self.attempts.made() + 1,
+                })
             }
             State::Waiting => Next::Read { until: deadline.at },
         }
@@ -276,15 +273,7 @@ impl<O: Operation> Flow for Execute<'_, O> {
             return Step::Done(Ok(output));
         }
         match self.exchange.poll(now, self.deadline.begin(now)) {
-            Next::Send {
-                slot,
-                request,
-                timeouts,
-            } => Step::Send {
-                slot,
-                request,
-                timeouts,
-            },
+            Next::Send(send) => Step::Send(send),
             Next::Read { until } => Step::Read { until },
             Next::Failed(error) => Step::Done(Err(error)),
             Next::Gone => {
@@ -361,15 +350,7 @@ impl<O: StreamingOperation> Flow for Open<'_, O> {
             return Step::Done(Ok(output));
         }
         match self.exchange.poll(now, self.deadline.begin(now)) {
-            Next::Send {
-                slot,
-                request,
-                timeouts,
-            } => Step::Send {
-                slot,
-                request,
-                timeouts,
-            },
+            Next::Send(send) => Step::Send(send),
             Next::Read { until } => Step::Read { until },
             Next::Failed(error) => Step::Done(Err(error)),
             // Nothing that streams is deleted.

@@ -72,14 +72,7 @@ pub struct Now {
 #[non_exhaustive]
 pub enum Step<I, O> {
     /// Begin to send a request, and poll again at once. What was under way in the slot is dropped before.
-    Send {
-        /// Where its answer belongs.
-        slot: Slot,
-        /// The request: path and query only, without authorization.
-        request: Request<Body>,
-        /// How long its parts may take. Whoever sends it keeps to them, and tells [`Flow::handle_failure`] when one struck.
-        timeouts: Timeouts,
-    },
+    Send(SendRequest),
     /// Wait for what is next: an answer, or bytes of the open body. Nothing may be under way; then only time passes.
     Read {
         /// Poll again at this moment, if nothing has come.
@@ -91,6 +84,20 @@ pub enum Step<I, O> {
     Item(I),
     /// The end. What is open in [`Slot::Stream`] belongs to the output.
     Done(O),
+}
+
+/// A request that a [`Flow`] asks to send.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SendRequest {
+    /// Where its answer belongs.
+    pub slot: Slot,
+    /// The request: path and query only, without authorization. Its [`Route`](crate::Route) is among its extensions.
+    pub request: Request<Body>,
+    /// How long its parts may take. Whoever sends it keeps to them, and tells [`Flow::handle_failure`] when one struck.
+    pub timeouts: Timeouts,
+    /// Which attempt at this exchange it is; the first is 1.
+    pub attempt: u32,
 }
 
 /// Where an exchange of a [`Flow`] takes place.

@@ -84,7 +84,7 @@ pub use error::{
     ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError, RetryAfter,
 };
 pub use exchange::{ExchangeError, ExchangeErrorKind, Execute, Open};
-pub use flow::{Failure, Flow, Now, Sent, Slot, Step};
+pub use flow::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
 pub use http;
 pub use ids::{CredentialId, MachineId, SandboxId, ThreadId, VaultId};
 pub use operation::{

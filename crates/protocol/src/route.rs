@@ -23,7 +23,8 @@ const LONGEST_BODY: usize = 10 * 1024 * 1024;
 
 /// Where an endpoint lies: its method, its path, and which members of the operation travel in the query.
 ///
-/// Members named in `path` and `query` travel there, all others in the JSON body.
+/// Members named in `path` and `query` travel there, all others in the JSON body. Every request that an operation makes
+/// carries its route as an extension, for logs and spans: unlike the path itself it names no one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// The HTTP method.
@@ -184,6 +185,7 @@ impl Route {
 
     fn build(&self, uri: Uri, content_type: Option<&'static str>, body: Body) -> Request<Body> {
         let mut request = Request::new(body);
+        request.extensions_mut().insert(self.clone());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         if let Some(content_type) = content_type {

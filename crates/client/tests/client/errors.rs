@@ -51,6 +51,15 @@ fn settings_that_cannot_work_are_refused_at_once() {
         message(url),
         "the request is invalid: `baseUrl` must be an absolute http or https URL"
     );
+    let clear = || AgentClient::builder().api_key("k").base_url("http://relay.example");
+    assert!(message(clear().build()).contains("`baseUrl` must be https"));
+    assert!(clear().dangerous_plain_http().build().is_ok());
+    for loopback in ["http://localhost:1", "http://127.8.8.8", "http://[::1]:80/x"] {
+        assert!(AgentClient::builder().api_key("k").base_url(loopback).build().is_ok(), "{loopback}");
+    }
+    for other in ["http://localhost.example", "http://128.0.0.1", "http://[::2]"] {
+        assert!(AgentClient::builder().api_key("k").base_url(other).build().is_err(), "{other}");
+    }
     assert!(message(AgentClient::builder().build()).contains("`apiKey` must not be empty"));
     let agent = AgentClient::builder()
         .api_key("k")
@@ -61,7 +70,7 @@ fn settings_that_cannot_work_are_refused_at_once() {
 
 #[tokio::test]
 async fn nothing_is_sent_that_is_invalid() {
-    let (client, log) = client("http://relay.test", |_| json(500, "{}"));
+    let (client, log) = client("https://relay.test", |_| json(500, "{}"));
     let error = client.sandboxes().create("").await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -79,7 +88,7 @@ async fn nothing_is_sent_that_is_invalid() {
 
 #[tokio::test]
 async fn answers_that_say_no_keep_what_they_say() {
-    let (client, _) = client("http://relay.test", |request| {
+    let (client, _) = client("https://relay.test", |request| {
         match request.target.rsplit('/').next() {
             Some("exec") => json(
                 408,
@@ -118,7 +127,7 @@ async fn answers_that_make_no_sense_keep_their_status() {
         (200, r#"{"id":"sb_1","status"#.to_owned()),
         (200, r#"{"id":["sb_1"],"status":7}"#.to_owned()),
     ] {
-        let (client, _) = client("http://relay.test", move |_| json(status, &body));
+        let (client, _) = client("https://relay.test", move |_| json(status, &body));
         let error = client.sandboxes().get(&sandbox()).await.unwrap_err();
         assert_eq!(error.status().unwrap(), status);
         assert!(shown(&error).len() < 20_000, "bounded");
@@ -127,7 +136,7 @@ async fn answers_that_make_no_sense_keep_their_status() {
 
 #[tokio::test]
 async fn an_answer_too_long_to_hold_is_an_error() {
-    let (client, _) = client("http://relay.test", |_| {
+    let (client, _) = client("https://relay.test", |_| {
         json(200, "x".repeat(33 * 1024 * 1024))
     });
     let error = client.sandboxes().get(&sandbox()).await.unwrap_err();
@@ -145,7 +154,7 @@ async fn no_error_shows_the_key_or_a_value_of_the_request() {
         (200, echo),
         (502, format!("<pre>{KEY} hunter2</pre>")),
     ] {
-        let (client, _) = client("http://relay.test", move |_| json(status, &body));
+        let (client, _) = client("https://relay.test", move |_| json(status, &body));
         let create = CreateSandbox::new("my-agent").env("PASSWORD", "hunter2");
         let errors = [
             client.execute(&create).await.unwrap_err(),
@@ -198,7 +207,7 @@ async fn without_an_answer_it_says_whether_the_request_may_have_arrived() {
 
 #[tokio::test]
 async fn a_run_that_does_not_start_names_what_was_created() {
-    let (client, log) = client("http://relay.test", |request| {
+    let (client, log) = client("https://relay.test", |request| {
         match request.target.rsplit('/').next() {
             Some("sandboxes") => json(201, r#"{"id":"sb_7","status":"active"}"#),
             Some("threads") => json(201, r#"{"id":"th_7","status":"idle"}"#),

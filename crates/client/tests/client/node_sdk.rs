@@ -162,9 +162,9 @@ async fn every_call_of_the_node_client_sends_the_same() {
         .collect();
     for row in rows {
         let base_url = if row.name == "base url trailing slash" {
-            "http://relay.test/"
+            "https://relay.test/"
         } else {
-            "http://relay.test"
+            "https://relay.test"
         };
         let name = row.name.clone();
         let (expected, wanted) = (row.requests.len(), row.error.clone());
@@ -190,7 +190,7 @@ async fn every_call_of_the_node_client_sends_the_same() {
         assert_eq!(sent.len(), expected, "{name}");
         for (sent, (method, path, body)) in sent.iter().zip(requests) {
             assert_eq!(sent.method, method, "{name}");
-            assert_eq!(sent.target, format!("http://relay.test{path}"), "{name}");
+            assert_eq!(sent.target, format!("https://relay.test{path}"), "{name}");
             assert_eq!(sent.headers["authorization"], "Bearer an_sk_test", "{name}");
             let sent_body = if sent.body.is_empty() {
                 Value::Null

@@ -23,7 +23,7 @@ const ANSWER: &str = concat!(
 
 async fn run(body: impl Into<Body>) -> Run {
     let body = std::sync::Mutex::new(Some(body.into()));
-    let (client, _) = client("http://relay.test/prefix/", move |_| {
+    let (client, _) = client("https://relay.test/prefix/", move |_| {
         event_stream(body.lock().unwrap().take().unwrap())
     });
     let start = StartRun::new("my agent", "Hi")
@@ -47,7 +47,7 @@ async fn text_and_message() {
     );
     assert_eq!(
         run.resume_url(),
-        "http://relay.test/prefix/v1/chat/my%20agent/sb_1/stream"
+        "https://relay.test/prefix/v1/chat/my%20agent/sb_1/stream"
     );
     assert!(run.created().is_empty());
     assert_eq!(run.text().await.unwrap(), "Hello 😀");

@@ -375,15 +375,7 @@ impl Flow for StartFlow {
             }
         };
         match exchange.poll(now, deadline) {
-            Next::Send {
-                slot,
-                request,
-                timeouts,
-            } => Step::Send {
-                slot,
-                request,
-                timeouts,
-            },
+            Next::Send(send) => Step::Send(send),
             Next::Read { until } => Step::Read { until },
             Next::Failed(error) => Step::Done(Err(self.error(step, error))),
             // Nothing is deleted here.

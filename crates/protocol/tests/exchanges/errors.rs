@@ -150,6 +150,22 @@ fn the_relay_can_ask_to_wait() {
 }
 
 #[test]
+fn a_redirect_names_where_it_pointed_and_the_exchange_its_id() {
+    let mut head = head(307);
+    head.headers
+        .insert("location", "https://elsewhere.example/v1".parse().unwrap());
+    head.headers
+        .insert("x-request-id", "req_7".parse().unwrap());
+    let error = ApiError::new(&head, b"");
+    assert_eq!(error.location(), Some("https://elsewhere.example/v1"));
+    assert_eq!(error.request_id(), Some("req_7"));
+    assert_eq!(
+        error.to_string(),
+        "the relay answered 307: Temporary Redirect (it points to https://elsewhere.example/v1, which is not followed)"
+    );
+}
+
+#[test]
 fn success_that_is_not_understood_has_its_status_and_its_beginning() {
     let get = GetSandbox::new(sandbox());
     for body in [

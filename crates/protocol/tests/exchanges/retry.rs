@@ -12,7 +12,7 @@ use twentyfirst_protocol::vaults::UpdateVault;
 use twentyfirst_protocol::{
     ApiError, Attempt, Attempts, CallOptions, Decision, Endpoint, ExchangeError, ExchangeErrorKind,
     Execute, Failure, Flow, GiveUp, NotUnderstood, Now, Open, Operation, ResponseError,
-    RetryPolicy, SandboxId, Sent, Slot, Step, Timeouts, VaultId,
+    RetryPolicy, SandboxId, SendRequest, Sent, Slot, Step, Timeouts, VaultId,
 };
 
 fn sandbox() -> SandboxId {
@@ -275,8 +275,9 @@ where
     let mut sent = 0;
     loop {
         match flow.poll(time) {
-            Step::Send { slot, .. } => {
+            Step::Send(SendRequest { slot, attempt, .. }) => {
                 sent += 1;
+                assert_eq!(attempt as usize, sent);
                 match outcomes.next().expect("no more requests than outcomes") {
                     Outcome::Fails(state) => {
                         flow.handle_failure(slot, Failure::new(*state, "no luck"));

@@ -7,7 +7,7 @@ use http::response::Parts;
 use twentyfirst_protocol::runs::{Mode, RunOptions, StartError, StartFlow, StartRun, Started};
 use twentyfirst_protocol::{
     CallOptions, ErrorCode, ExchangeErrorKind, Failure, Flow, Now, ResponseError, RetryPolicy,
-    SandboxId, Sent, Slot, Step, ThreadId,
+    SandboxId, SendRequest, Sent, Slot, Step, ThreadId,
 };
 
 /// A relay that plays its part from a script.
@@ -36,11 +36,11 @@ impl Scene {
     /// Expects a request in `slot`, then that the flow waits.
     fn sends(&mut self, slot: Slot) {
         match self.poll() {
-            Step::Send {
+            Step::Send(SendRequest {
                 slot: given,
                 request,
                 ..
-            } => {
+            }) => {
                 assert_eq!(given, slot);
                 let body = String::from_utf8(request.body().as_bytes().to_vec()).unwrap();
                 self.sent
