@@ -20,6 +20,12 @@ use crate::client::AgentClient;
 /// environment value is ever shown.
 #[derive(Debug)]
 pub struct Error {
+    /// Boxed, so that results stay small.
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     kind: Kind,
     created: Created,
     attempts: u32,
@@ -50,7 +56,7 @@ enum Kind {
 impl Error {
     /// The status of the answer, where there is one.
     pub fn status(&self) -> Option<StatusCode> {
-        match &self.kind {
+        match &self.inner.kind {
             Kind::Response(error) => Some(error.status()),
             _ => None,
         }
@@ -63,7 +69,7 @@ impl Error {
 
     /// The relay's answer, if it was one that says no: with its message, its extra members and its body's beginning.
     pub fn api_error(&self) -> Option<&ApiError> {
-        match &self.kind {
+        match &self.inner.kind {
             Kind::Response(ResponseError::Api(error)) => Some(error),
             _ => None,
         }
@@ -71,7 +77,7 @@ impl Error {
 
     /// The rule that a request broke, if it was not sent because of it.
     pub fn invalid_request(&self) -> Option<&InvalidRequest> {
-        match &self.kind {
+        match &self.inner.kind {
             Kind::InvalidRequest(error) => Some(error),
             _ => None,
         }
@@ -103,7 +109,7 @@ impl Error {
 
     /// Whether a time limit struck: a timeout of an exchange, or the deadline of the call.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.kind, Kind::Deadline { .. })
+        matches!(self.inner.kind, Kind::Deadline { .. })
             || self
                 .transport_error()
                 .is_some_and(twentyfirst_transport::Error::is_timeout)
@@ -117,17 +123,20 @@ impl Error {
 
     /// Whether a run ended by an error that the relay reported within its stream.
     pub fn is_run_failed(&self) -> bool {
-        matches!(self.kind, Kind::RunFailed(_))
+        matches!(self.inner.kind, Kind::RunFailed(_))
     }
 
     /// Whether a run was cancelled.
     pub fn is_run_cancelled(&self) -> bool {
-        matches!(self.kind, Kind::RunCancelled)
+        matches!(self.inner.kind, Kind::RunCancelled)
     }
 
     /// Whether a stream broke off before the end of its run, which goes on and is stored.
     pub fn is_stream_cut(&self) -> bool {
-        matches!(self.kind, Kind::RunCut | Kind::Stream(StreamError::Body(_)))
+        matches!(
+            self.inner.kind,
+            Kind::RunCut | Kind::Stream(StreamError::Body(_))
+        )
     }
 
     /// How long the relay asks to wait before another try, counted from now.
@@ -137,7 +146,7 @@ impl Error {
 
     /// Whether the request may have reached the relay. Where this is `false`, it surely had no effect.
     pub fn was_sent(&self) -> bool {
-        match &self.kind {
+        match &self.inner.kind {
             Kind::InvalidRequest(_) => false,
             Kind::Transport(error) => error.maybe_sent(),
             Kind::Other { sent, .. } | Kind::Deadline { sent, .. } => *sent == Sent::Maybe,
@@ -151,18 +160,18 @@ impl Error {
 
     /// How often the request that failed was tried.
     pub fn attempts(&self) -> u32 {
-        self.attempts
+        self.inner.attempts
     }
 
     /// Why it was not tried again, where that had to be decided.
     pub fn give_up(&self) -> Option<GiveUp> {
-        self.give_up
+        self.inner.give_up
     }
 
     /// What exists because of the call although it failed: a new sandbox, a new thread. It costs until it is deleted,
     /// and can be used.
     pub fn created(&self) -> &Created {
-        &self.created
+        &self.inner.created
     }
 
     pub(crate) fn run_failed(text: String) -> Self {
@@ -179,20 +188,20 @@ impl Error {
 
     /// The same with the client's key masked, should the relay repeat it.
     pub(crate) fn redacted(self, client: &AgentClient) -> Self {
-        match self.kind {
+        let inner = *self.inner;
+        let kind = match inner.kind {
             Kind::Response(error) => {
-                let key = client.shared().key.expose();
-                Self {
-                    kind: Kind::Response(error.redacted(&[key])),
-                    ..self
-                }
+                Kind::Response(error.redacted(&[client.shared().key.expose()]))
             }
-            _ => self,
+            kind => kind,
+        };
+        Self {
+            inner: Box::new(Inner { kind, ..inner }),
         }
     }
 
     fn transport_error(&self) -> Option<&twentyfirst_transport::Error> {
-        match &self.kind {
+        match &self.inner.kind {
             Kind::Transport(error) | Kind::Stream(StreamError::Body(error)) => Some(error),
             _ => None,
         }
@@ -201,11 +210,14 @@ impl Error {
 
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Self {
+        let (created, attempts, give_up) = (Created::default(), 1, None);
         Self {
-            kind,
-            created: Created::default(),
-            attempts: 1,
-            give_up: None,
+            inner: Box::new(Inner {
+                kind,
+                created,
+                attempts,
+                give_up,
+            }),
         }
     }
 }
@@ -237,10 +249,9 @@ impl From<StreamError<twentyfirst_transport::Error>> for Error {
 impl From<StartError> for Error {
     fn from(error: StartError) -> Self {
         let (created, source) = error.into_parts();
-        Self {
-            created,
-            ..Self::from(source)
-        }
+        let mut error = Self::from(source);
+        error.inner.created = created;
+        error
     }
 }
 
@@ -263,17 +274,16 @@ impl From<ExchangeError> for Error {
                 source: other.into(),
             },
         };
-        Self {
-            attempts,
-            give_up,
-            ..Self::from(kind)
-        }
+        let mut error = Self::from(kind);
+        error.inner.attempts = attempts;
+        error.inner.give_up = give_up;
+        error
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
+        match &self.inner.kind {
             Kind::InvalidRequest(error) => write!(f, "the request is invalid: {error}")?,
             Kind::Transport(error) => error.fmt(f)?,
             Kind::Other { sent: Sent::No, .. } => f.write_str("the request could not be sent")?,
@@ -287,10 +297,13 @@ impl fmt::Display for Error {
             Kind::RunCancelled => f.write_str("the run was cancelled")?,
             Kind::RunCut => f.write_str("the stream ended before the run did")?,
         }
-        if let Some(GiveUp::RetryAfterTooLong(delay)) = self.give_up {
+        if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
             write!(f, " (it asks to wait for {} s)", delay.as_secs())?;
         }
-        match (&self.created.sandbox_id, &self.created.thread_id) {
+        match (
+            &self.inner.created.sandbox_id,
+            &self.inner.created.thread_id,
+        ) {
             (Some(sandbox), None) => write!(f, " (sandbox {sandbox} was created)"),
             (Some(sandbox), Some(thread)) => {
                 write!(f, " (sandbox {sandbox} with thread {thread} was created)")
@@ -303,7 +316,7 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &self.kind {
+        match &self.inner.kind {
             // These are shown by `Display` as they are; their own sources come next.
             Kind::Transport(error) => error.source(),
             Kind::Stream(error) => error.source(),

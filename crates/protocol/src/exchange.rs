@@ -111,6 +111,10 @@ enum State {
 }
 
 /// What an [`Exchange`] comes to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is handed over once and never stored"
+)]
 pub(crate) enum Next {
     Send {
         slot: Slot,
@@ -221,7 +225,9 @@ impl Deadline {
 
     /// Counts from the first poll.
     pub(crate) fn begin(&mut self, now: Now) -> Self {
-        self.at = self.at.or(self.length.map(|length| now.mono + length));
+        self.at = self
+            .at
+            .or_else(|| self.length.map(|length| now.mono + length));
         *self
     }
 
@@ -374,12 +380,7 @@ impl<O: StreamingOperation> Flow for Open<'_, O> {
     fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
         match self.operation.decode_head(&head) {
             Head::Open(output) => self.result = Some(output),
-            Head::Read => {
-                self.reading = Some(Reading {
-                    head,
-                    body: body.to_vec(),
-                })
-            }
+            Head::Read => self.reading = Some(Reading::new(head, &body)),
         }
     }
 
@@ -414,6 +415,13 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    pub(crate) fn new(head: Parts, body: &[u8]) -> Self {
+        Self {
+            head,
+            body: body.to_vec(),
+        }
+    }
+
     /// Takes what fits. Whether that is enough.
     pub(crate) fn push(&mut self, data: &[u8]) -> bool {
         let room = LONGEST_ERROR.saturating_sub(self.body.len());

@@ -1,6 +1,7 @@
 //! Chunks as JSON: what is decoded, what is refused, and that nothing is lost on the way back.
 
 use proptest::prelude::*;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use twentyfirst_protocol::ui::{
     Chunk, ChunkError, RawJson, Text,
@@ -169,7 +170,8 @@ fn raw_json_is_json() {
         RawJson::parse("{\"a\":1").unwrap_err(),
         ChunkError::NotJson { offset: 6 }
     );
-    let raw = RawJson::parse("[1, 2]").unwrap();
+    assert_eq!(RawJson::parse(" null\n").unwrap().get(), "null");
+    let raw = RawJson::parse("[1, 2]".to_owned()).unwrap();
     assert_eq!(raw.deserialize::<Vec<u8>>().unwrap(), [1, 2]);
     assert_eq!(
         serde_json::to_string(&(raw.clone(), raw)).unwrap(),
@@ -303,7 +305,7 @@ proptest! {
     #[test]
     fn any_text_is_a_chunk_or_an_error(text in "[\\[\\]{}:,\"\\\\a-z0-9. \n]{0,40}") {
         let result = Chunk::decode(&text);
-        if serde_json::from_str::<Value>(&text).is_err() {
+        if serde_json::from_str::<IgnoredAny>(&text).is_err() {
             prop_assert!(result.is_err());
         }
     }
@@ -316,7 +318,7 @@ proptest! {
         let at = cut.index(broken.len());
         broken[at] = replaced;
         let broken = String::from_utf8_lossy(&broken).into_owned();
-        prop_assert_eq!(RawJson::parse(&*broken).is_ok(), serde_json::from_str::<Value>(&broken).is_ok(), "{}", broken);
+        prop_assert_eq!(RawJson::parse(&*broken).is_ok(), serde_json::from_str::<IgnoredAny>(&broken).is_ok(), "{}", broken);
     }
 
     #[test]

@@ -74,13 +74,19 @@ mod error;
 mod http_transport;
 mod runtime;
 mod timeouts;
+mod trace;
 mod transport;
 
-pub use {bytes, http, http_body, tower_service};
+pub use {bytes, futures_io, http, http_body, tower_service};
 
 pub use self::body::{Beginning, Body, Collect, ReadBeginning};
 pub use self::error::Error;
-pub use self::http_transport::{HttpTransport, HttpTransportBuilder};
+pub use self::http_transport::{
+    ClientCertificate, HttpTransport, HttpTransportBuilder, InvalidSetting, Proxy, RootCertificates,
+};
 pub use self::runtime::{Runtime, TokioRuntime};
 pub use self::timeouts::{Timeout, TimeoutKind, Timeouts, WithTimeouts};
+#[cfg(feature = "tracing")]
+pub use self::trace::WithTracing;
+pub use self::trace::{Attempt, RouteTemplate};
 pub use self::transport::{FromFn, ResponseFuture, SharedTransport, Transport, from_fn};

@@ -194,7 +194,7 @@ impl Created {
 pub struct StartError {
     step: &'static str,
     created: Created,
-    source: ExchangeError,
+    source: Box<ExchangeError>,
 }
 
 impl StartError {
@@ -210,7 +210,7 @@ impl StartError {
 
     /// What exists all the same, and what went wrong.
     pub fn into_parts(self) -> (Created, ExchangeError) {
-        (self.created, self.source)
+        (self.created, *self.source)
     }
 }
 
@@ -222,7 +222,7 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
+        Some(&*self.source)
     }
 }
 
@@ -239,6 +239,10 @@ pub struct StartFlow {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and it changes three times"
+)]
 enum State {
     /// To begin with what is missing.
     Next,
@@ -296,7 +300,7 @@ impl StartFlow {
         StartError {
             step,
             created: self.created.clone(),
-            source,
+            source: Box::new(source),
         }
     }
 
@@ -404,12 +408,7 @@ impl Flow for StartFlow {
                 Err(error) => exchange.handle(error),
             },
             State::Messages { send, reading, .. } => match send.decode_head(&head) {
-                Head::Read => {
-                    *reading = Some(Reading {
-                        head,
-                        body: body.to_vec(),
-                    })
-                }
+                Head::Read => *reading = Some(Reading::new(head, &body)),
                 Head::Open(answer) => {
                     let (send, streams) = (send.clone(), answer == SendAnswer::Streaming);
                     if let Some(started) = self.started(&send, answer) {

@@ -279,7 +279,7 @@ where
                 sent += 1;
                 match outcomes.next().expect("no more requests than outcomes") {
                     Outcome::Fails(state) => {
-                        flow.handle_failure(slot, Failure::new(*state, "no luck"))
+                        flow.handle_failure(slot, Failure::new(*state, "no luck"));
                     }
                     Outcome::Answers(status, body) => {
                         flow.handle_answer(
@@ -295,7 +295,7 @@ where
                 }
             }
             Step::Read { until: Some(until) } => {
-                time = after(time, until.saturating_duration_since(time.mono))
+                time = after(time, until.saturating_duration_since(time.mono));
             }
             Step::Read { until: None } => panic!("it waits for ever"),
             Step::Close(_) => {}

@@ -1,21 +1,30 @@
 //! HTTP over the network.
 
 mod builder;
+mod certificates;
 mod connector;
 mod failure;
+mod invalid_setting;
+mod proxy;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::header::PROXY_AUTHORIZATION;
 use http::{Request, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
 use tower_service::Service;
 
 pub use self::builder::HttpTransportBuilder;
+pub use self::certificates::{ClientCertificate, RootCertificates};
 use self::connector::Connector;
+pub use self::invalid_setting::InvalidSetting;
+use self::proxy::Proxies;
+pub use self::proxy::Proxy;
 use crate::body::Body;
 use crate::error::Error;
 use crate::timeouts::{Handover, Timeouts};
@@ -25,8 +34,8 @@ use crate::transport::ResponseFuture;
 ///
 /// Requests need an absolute URI, `https` or `http`. Over TLS the version is agreed by ALPN, and certificates are
 /// checked with the operating system's roots; these are read at the first connection that needs them, so that a
-/// machine without any can still speak plain HTTP. Connections are kept and used again. Cloning is cheap and shares
-/// them; dropping the last clone closes the idle ones.
+/// machine without any can still speak plain HTTP. [Proxies](Proxy) are taken from the environment. Connections are
+/// kept and used again. Cloning is cheap and shares them; dropping the last clone closes the idle ones.
 ///
 /// Redirects are never followed: a 3xx is an answer like any other. There are no cookies, and bodies arrive as they
 /// were sent, without decompression.
@@ -39,10 +48,12 @@ use crate::transport::ResponseFuture;
 /// untouched. From the moment it is given to a connection that took it, it is `true`.
 ///
 /// # Panics
-/// Connections are made with tokio, so a request must be sent within a tokio runtime.
+/// Connections are made with tokio, so a request must be sent within a tokio runtime, unless
+/// [another connector](HttpTransportBuilder::connector) and [another runtime](HttpTransportBuilder::runtime) are set.
 #[derive(Clone)]
 pub struct HttpTransport {
     client: Client<Connector, Body>,
+    proxies: Arc<Proxies>,
 }
 
 impl HttpTransport {
@@ -73,6 +84,11 @@ impl Service<Request<Body>> for HttpTransport {
             .and_then(|timeouts| timeouts.connect);
         let handover = extensions.get::<Handover>().cloned();
         let handover = handover.map(|handover| (handover, capture_connection(&mut request)));
+        if let Some(authorization) = self.proxies.authorization(request.uri()) {
+            request
+                .headers_mut()
+                .insert(PROXY_AUTHORIZATION, authorization);
+        }
         let mut exchange = self.client.request(request);
         ResponseFuture::new(async move {
             if let Some((handover, _)) = &handover {

@@ -164,9 +164,13 @@ mod not_sent {
 
     #[tokio::test]
     async fn a_request_without_a_server_to_send_it_to() {
-        for url in ["/v1/sandboxes", "ftp://127.0.0.1/"] {
+        for (url, problem) in [
+            ("/v1/sandboxes", "client error (UserAbsoluteUriRequired)"),
+            ("ftp://127.0.0.1/", "the URI is neither http nor https"),
+        ] {
             let error = HttpTransport::new().send(post(url)).await.unwrap_err();
             assert!(!error.maybe_sent(), "{url}");
+            assert!(chain(&error).ends_with(problem), "{}", chain(&error));
         }
     }
 }

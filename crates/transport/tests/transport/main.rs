@@ -3,14 +3,18 @@
 
 mod body;
 mod clock;
+mod connectors;
 mod http;
 mod pieces;
+mod process;
+mod proxies;
+mod secure;
 mod server;
 mod services;
 mod timeouts;
-// Elsewhere the roots are not in a file that the environment can name.
-#[cfg(target_os = "linux")]
 mod tls;
+#[cfg(feature = "tracing")]
+mod tracing;
 
 use std::time::Duration;
 

@@ -37,6 +37,10 @@ impl Server {
         }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -87,6 +91,13 @@ impl Connection {
         while self.read_head().await.is_some() {
             self.answer("200 OK", body).await;
         }
+    }
+
+    /// Passes on everything in both directions, until both sides have closed.
+    pub(crate) async fn tunnel_to(mut self, address: SocketAddr) {
+        let mut server = TcpStream::connect(address).await.unwrap();
+        // A reset closes, too.
+        let _ = tokio::io::copy_bidirectional(&mut self.stream, &mut server).await;
     }
 
     /// Closes for writing: the client sees the end, and what it sends can still be read.

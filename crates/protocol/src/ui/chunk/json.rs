@@ -147,21 +147,29 @@ impl<'a> Stops<'a> {
 
     /// The first stop at `at` or after it; the end of the text if there is none.
     #[inline]
-    pub(crate) fn next(&mut self, mut at: usize) -> usize {
-        loop {
-            let offset = at.wrapping_sub(self.block);
-            if offset < Self::BLOCK {
-                let bits = self.bits >> offset;
-                if bits != 0 {
-                    return at + bits.trailing_zeros() as usize;
-                }
-                at = self.block + Self::BLOCK;
+    pub(crate) fn next(&mut self, at: usize) -> usize {
+        let offset = at.wrapping_sub(self.block);
+        if offset < Self::BLOCK {
+            let bits = self.bits >> offset;
+            if bits != 0 {
+                return at + bits.trailing_zeros() as usize;
             }
-            if at >= self.bytes.len() {
-                return self.bytes.len();
-            }
-            self.look_at(at);
+            self.next_in_later_block(self.block + Self::BLOCK)
+        } else {
+            self.next_in_later_block(at)
         }
+    }
+
+    #[inline(never)]
+    fn next_in_later_block(&mut self, mut at: usize) -> usize {
+        while at < self.bytes.len() {
+            self.look_at(at);
+            if self.bits != 0 {
+                return at + self.bits.trailing_zeros() as usize;
+            }
+            at += Self::BLOCK;
+        }
+        self.bytes.len()
     }
 
     #[inline]
@@ -269,18 +277,26 @@ fn key<'a>(text: &'a str, stops: &mut Stops<'_>, at: usize) -> Result<Key<'a>, J
 
 /// What comes after the string whose opening quote is before `at`, and whether the string has escapes.
 #[inline]
-fn end_of_string(stops: &mut Stops<'_>, mut at: usize) -> Result<(usize, bool), JsonError> {
-    let mut has_escapes = false;
+fn end_of_string(stops: &mut Stops<'_>, at: usize) -> Result<(usize, bool), JsonError> {
+    let stop = stops.next(at);
+    if stops.bytes.get(stop) == Some(&b'"') {
+        Ok((stop + 1, false))
+    } else {
+        Ok((end_of_escaped_string(stops, stop)?, true))
+    }
+}
+
+/// The same for a string whose first stop is at `at` and does not end it.
+fn end_of_escaped_string(stops: &mut Stops<'_>, mut at: usize) -> Result<usize, JsonError> {
     loop {
-        at = stops.next(at);
-        match stops.bytes.get(at..).unwrap_or_default() {
-            [b'"', ..] => return Ok((at + 1, has_escapes)),
+        at += match stops.bytes.get(at..).unwrap_or_default() {
+            [b'"', ..] => return Ok(at + 1),
             [b'\\', escaped, rest @ ..] => {
-                at += length_of_escape(*escaped, rest).ok_or(JsonError::Syntax(at))?;
+                length_of_escape(*escaped, rest).ok_or(JsonError::Syntax(at))?
             }
             _ => return Err(JsonError::Syntax(at)),
-        }
-        has_escapes = true;
+        };
+        at = stops.next(at);
     }
 }
 

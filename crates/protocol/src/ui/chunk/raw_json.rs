@@ -24,14 +24,20 @@ use super::{ChunkError, json};
 pub struct RawJson<'a>(Cow<'a, str>);
 
 impl<'a> RawJson<'a> {
-    /// Takes a text that is one JSON value.
+    /// Takes a text that is one JSON value, with whitespace around it or not.
     ///
     /// # Errors
     /// If it is not JSON, or has a key that chunks may not have ([`ChunkError::ForbiddenKey`]).
     pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<Self, ChunkError> {
         let text = text.into();
         json::validate(&text)?;
-        Ok(Self(text))
+        Ok(Self(match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim_ascii()),
+            Cow::Owned(text) if text.trim_ascii().len() < text.len() => {
+                text.trim_ascii().to_owned().into()
+            }
+            Cow::Owned(text) => Cow::Owned(text),
+        }))
     }
 
     /// The text.
@@ -50,7 +56,7 @@ impl<'a> RawJson<'a> {
 
     /// Whether the value is `null`.
     pub fn is_null(&self) -> bool {
-        self.0.trim_ascii() == "null"
+        self.0 == "null"
     }
 
     /// The same value, borrowing nothing.
