@@ -166,3 +166,44 @@ fn unix(moment: SystemTime) -> u64 {
         .unwrap_or_default()
         .as_secs()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_token_says_what_was_signed_and_no_change_goes_unseen(
+            secret: [u8; 32],
+            team in ".{0,20}",
+            agents: Option<Vec<String>>,
+            at: prop::sample::Index,
+            change in 1..=255_u8,
+        ) {
+            let signer = Signer::new(&secret);
+            let claims = Claims {
+                team_id: team,
+                agents,
+                user_id: None,
+                end_user_id: None,
+                max_messages: None,
+                metadata: None,
+                iat: 1_000,
+                exp: 2_000,
+            };
+            let moment = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let token = signer.sign(&claims);
+            prop_assert_eq!(signer.verify(&token, moment(1_999)), Some(claims));
+            prop_assert_eq!(signer.verify(&token, moment(2_000)), None);
+
+            let mut changed = token.into_bytes();
+            let at = at.index(changed.len());
+            changed[at] ^= change;
+            if let Ok(changed) = String::from_utf8(changed) {
+                prop_assert_eq!(signer.verify(&changed, moment(1_999)), None);
+            }
+        }
+    }
+}

@@ -403,3 +403,80 @@ fn permissions(kind: &FileType, mode: u32) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECRET: &[u8] = b"a secret of the host";
+
+    /// A piece of a path or of a link's target: names that exist, that do not, and ways out.
+    fn segment() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "..", "..", ".", "", "home", "user", "root", "tmp", "a", "b", "c", "host", "secret",
+        ])
+    }
+
+    /// A path, with `HOST` for the directory of the host.
+    fn path() -> impl Strategy<Value = String> {
+        let start =
+            prop::sample::select(vec!["", "/", "HOST/", "../../../", "/root/", "a/", "b/c/"]);
+        let rest = prop::collection::vec(segment(), 0..6);
+        (start, rest).prop_map(|(start, rest)| format!("{start}{}", rest.join("/")))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn whatever_the_links_nothing_leads_out(
+            links in prop::collection::vec((path(), path()), 0..6),
+            asked in path(),
+            other in path(),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let (host, sandbox) = (dir.path().join("host"), dir.path().join("sandbox"));
+            std::fs::create_dir_all(host.join("a")).unwrap();
+            std::fs::write(host.join("secret"), SECRET).unwrap();
+            std::fs::create_dir(&sandbox).unwrap();
+            let files = Files::open(&sandbox).unwrap();
+            files.make_dir("/root/a/b").unwrap();
+            files.write("/home/user/c", b"c").unwrap();
+            let real = |path: &str| path.replace("HOST", host.to_str().unwrap());
+            for (at, target) in &links {
+                // As a command could: wherever the place is in the sandbox.
+                if let Ok(place) = files.inside(&real(at), Last::Keep) {
+                    symlink(real(target), sandbox.join(place)).ok();
+                }
+            }
+
+            let (asked, other) = (real(&asked), real(&other));
+            if let Ok(content) = files.read(&asked) {
+                prop_assert_ne!(content, SECRET);
+            }
+            for entry in files.list(&asked, 3).unwrap_or_default() {
+                let is_file = entry.file_type == Some(EntryType::File);
+                prop_assert!(!is_file || entry.size != Some(SECRET.len() as u64));
+            }
+            files.write(&asked, b"written").ok();
+            files.make_dir(&other).ok();
+            files.rename(&asked, &other).ok();
+            files.remove(&other).ok();
+            let left: Vec<_> = std::fs::read_dir(&host)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name())
+                .collect();
+            prop_assert_eq!(left.len(), 2);
+            prop_assert_eq!(std::fs::read(host.join("secret")).unwrap(), SECRET);
+            prop_assert_eq!(std::fs::read_dir(host.join("a")).unwrap().count(), 0);
+            prop_assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+            for root in ROOTS {
+                prop_assert!(sandbox.join(root).is_dir());
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::invalid;
+use super::refusals::invalid;
 use crate::answers::Refusal;
 use crate::request::{Members, member};
 

@@ -9,11 +9,10 @@ use twentyfirst_protocol::{CredentialId, ErrorCode, Secret, Timestamp};
 use uuid::Uuid;
 
 use super::check::Check;
+use super::refusals::{conflict, internal, invalid, not_found};
+use super::routes::success;
 use super::server_url::ServerUrl;
-use super::{
-    admit, check_uuid, conflict, internal, invalid, is_active, not_found, success, vault_id,
-    with_vault,
-};
+use super::store::{admit, check_uuid, is_active, vault_id, with_vault};
 use crate::answers::{Answer, Refusal, json as answer};
 use crate::request::{Call, member, text};
 

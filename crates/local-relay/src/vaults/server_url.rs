@@ -1,6 +1,6 @@
 use http::Uri;
 
-use super::{internal, invalid};
+use super::refusals::{internal, invalid};
 use crate::answers::Refusal;
 
 /// The URL of an MCP server, in the form in which two spellings of one server are the same.
