@@ -125,9 +125,16 @@ impl AgentClientBuilder {
             Some(name) => format!("{name} {USER_AGENT}"),
             None => USER_AGENT.to_owned(),
         };
-        let base_url = self.base_url.as_deref().map(BaseUrl::new).transpose()?.unwrap_or_default();
+        let base_url = self
+            .base_url
+            .as_deref()
+            .map(BaseUrl::new)
+            .transpose()?
+            .unwrap_or_default();
         if !(base_url.is_https() || base_url.is_loopback() || self.plain_http) {
-            let rule = Problem::MustBe("https, since the key would travel in clear, unless `dangerous_plain_http` is set");
+            let rule = Problem::MustBe(
+                "https, since the key would travel in clear, unless `dangerous_plain_http` is set",
+            );
             return Err(InvalidRequest::new("baseUrl", rule).into());
         }
         // Each operation says how long it may take to connect.
@@ -137,10 +144,7 @@ impl AgentClientBuilder {
         let shared = Shared {
             key: ApiKey::new(self.key?)?,
             base_url,
-            transport: SharedTransport::new(WithTimeouts::new(
-                transport,
-                Arc::clone(&self.runtime),
-            )),
+            transport: observed(WithTimeouts::new(transport, Arc::clone(&self.runtime))),
             runtime: self.runtime,
             user_agent: HeaderValue::from_str(&user_agent).map_err(|_| {
                 InvalidRequest::new("userAgent", Problem::MustBe("visible characters only"))
@@ -149,6 +153,13 @@ impl AgentClientBuilder {
         };
         Ok(AgentClient::from_shared(shared, self.options))
     }
+}
+
+/// Spans go around the time limits, so that they see them strike.
+fn observed(transport: impl Transport + Clone) -> SharedTransport {
+    #[cfg(feature = "tracing")]
+    let transport = twentyfirst_transport::WithTracing::new(transport);
+    SharedTransport::new(transport)
 }
 
 const USER_AGENT: &str = concat!("twentyfirst-client/", env!("CARGO_PKG_VERSION"));

@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::sandboxes::Sandboxes;
 use crate::threads::Threads;
 use crate::tokens::Tokens;
+use crate::trace;
 use crate::vaults::Vaults;
 
 /// A client of the relay. Cloning it is cheap, and the clones share their connections.
@@ -150,7 +151,7 @@ impl AgentClient {
     /// All of [`Error`]. An answer that is held in memory is limited to 32 MiB, unless the builder says otherwise.
     pub async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
         let flow = Execute::new(operation, &self.options, seed())?;
-        let (output, _) = self.drive(flow).await?;
+        let (output, _) = self.drive(&O::ROUTE, flow).await?;
         Ok(output)
     }
 
@@ -164,7 +165,7 @@ impl AgentClient {
         operation: &O,
     ) -> Result<(O::Output, Body), Error> {
         let flow = Open::new(operation, &self.options, seed())?;
-        self.drive(flow).await
+        self.drive(&O::ROUTE, flow).await
     }
 
     /// Makes an operation whose request's body is not held in memory, such as writing a large file. It is sent once: a
@@ -182,7 +183,8 @@ impl AgentClient {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         let timeouts = self.options.timeouts(operation.timeouts());
-        let (head, body) = self.exchange(request, timeouts).await?.into_parts();
+        let response = trace::operation(&O::ROUTE, self.exchange(request, timeouts)).await?;
+        let (head, body) = response.into_parts();
         let body = if head.status.is_success() {
             body.collect_up_to(self.shared.answer_limit).await?
         } else {
@@ -213,13 +215,13 @@ impl AgentClient {
     }
 
     /// Plays a flow to its end: its output, and the body that is open then.
-    pub(crate) async fn drive<F, T, E>(&self, flow: F) -> Result<(T, Body), Error>
+    pub(crate) async fn drive<F, T, E>(&self, route: &Route, flow: F) -> Result<(T, Body), Error>
     where
         F: Flow<Item = Infallible, Output = Result<T, E>>,
         Error: From<E>,
     {
         let mut driver = Driver::new(self.clone(), flow);
-        let result = match poll_fn(|cx| driver.poll_event(cx)).await {
+        let result = match trace::operation(route, poll_fn(|cx| driver.poll_event(cx))).await {
             Event::Done(result) => result,
             Event::Item(never) => match never {},
         };

@@ -20,6 +20,10 @@
 //!   [`protocol`], where all of them are, or one of your own;
 //! - any request: [`AgentClient::send`].
 //!
+//! Exchanges that fail are tried again where that is safe, every part of them has a time limit, and both can be set for a
+//! client or for one call: [`AgentClient::with_options`]. With the feature `tracing` each operation and each attempt has a
+//! span.
+//!
 //! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing. It needs a
 //! tokio runtime unless it is given another [`transport`].
 
@@ -33,6 +37,7 @@ mod run;
 mod sandboxes;
 mod threads;
 mod tokens;
+mod trace;
 mod vaults;
 
 pub use builder::AgentClientBuilder;

@@ -1,8 +1,8 @@
-use twentyfirst_protocol::runs::{Mode, StartRun, Started};
+use twentyfirst_protocol::runs::{Mode, SendMessages, StartRun, Started};
 use twentyfirst_protocol::threads::{
     CreateThread, DeleteThread, GetThread, ListThreads, Thread, ThreadSummary,
 };
-use twentyfirst_protocol::{SandboxId, ThreadId};
+use twentyfirst_protocol::{Endpoint, SandboxId, ThreadId};
 use twentyfirst_transport::Body;
 
 use crate::client::{AgentClient, seed};
@@ -92,6 +92,6 @@ impl Threads {
 
     async fn start(&self, run: StartRun, mode: Option<Mode>) -> Result<(Started, Body), Error> {
         let flow = run.flow(mode, self.client.options(), seed())?;
-        self.client.drive(flow).await
+        self.client.drive(&SendMessages::ROUTE, flow).await
     }
 }

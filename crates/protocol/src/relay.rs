@@ -90,9 +90,14 @@ impl BaseUrl {
     /// Whether the host is this machine: `localhost`, an address of 127.0.0.0/8, or `[::1]`.
     pub fn is_loopback(&self) -> bool {
         let host = self.host();
-        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let address = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
         host.eq_ignore_ascii_case("localhost")
-            || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            || address
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
     }
 }
 

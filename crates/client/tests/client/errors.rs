@@ -51,14 +51,40 @@ fn settings_that_cannot_work_are_refused_at_once() {
         message(url),
         "the request is invalid: `baseUrl` must be an absolute http or https URL"
     );
-    let clear = || AgentClient::builder().api_key("k").base_url("http://relay.example");
+    let clear = || {
+        AgentClient::builder()
+            .api_key("k")
+            .base_url("http://relay.example")
+    };
     assert!(message(clear().build()).contains("`baseUrl` must be https"));
     assert!(clear().dangerous_plain_http().build().is_ok());
-    for loopback in ["http://localhost:1", "http://127.8.8.8", "http://[::1]:80/x"] {
-        assert!(AgentClient::builder().api_key("k").base_url(loopback).build().is_ok(), "{loopback}");
+    for loopback in [
+        "http://localhost:1",
+        "http://127.8.8.8",
+        "http://[::1]:80/x",
+    ] {
+        assert!(
+            AgentClient::builder()
+                .api_key("k")
+                .base_url(loopback)
+                .build()
+                .is_ok(),
+            "{loopback}"
+        );
     }
-    for other in ["http://localhost.example", "http://128.0.0.1", "http://[::2]"] {
-        assert!(AgentClient::builder().api_key("k").base_url(other).build().is_err(), "{other}");
+    for other in [
+        "http://localhost.example",
+        "http://128.0.0.1",
+        "http://[::2]",
+    ] {
+        assert!(
+            AgentClient::builder()
+                .api_key("k")
+                .base_url(other)
+                .build()
+                .is_err(),
+            "{other}"
+        );
     }
     assert!(message(AgentClient::builder().build()).contains("`apiKey` must not be empty"));
     let agent = AgentClient::builder()
