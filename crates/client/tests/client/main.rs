@@ -4,5 +4,6 @@
 
 mod errors;
 mod node_sdk;
+mod retries;
 mod runs;
 mod support;
