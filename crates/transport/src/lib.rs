@@ -70,6 +70,8 @@
 //! decompression.
 
 mod body;
+#[cfg(feature = "cassette")]
+pub mod cassette;
 mod error;
 mod http_transport;
 mod runtime;

@@ -101,9 +101,12 @@ impl Body {
         ReadBeginning::new(self, limit)
     }
 
-    /// Whether all of it is here already.
-    pub(crate) fn is_in_memory(&self) -> bool {
-        matches!(self.kind, Kind::Bytes(_))
+    /// All of it, where it is here already.
+    pub(crate) fn as_bytes(&self) -> Option<&Bytes> {
+        match &self.kind {
+            Kind::Bytes(bytes) => Some(bytes),
+            Kind::Stream(_) => None,
+        }
     }
 
     /// The next piece of data, trailers passed over.

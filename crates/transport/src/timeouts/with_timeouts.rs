@@ -108,7 +108,7 @@ async fn exchange(
     .await?;
 
     Ok(answer.map(|body| {
-        if body.is_in_memory() || (timeouts.read.is_none() && total.is_none()) {
+        if body.as_bytes().is_some() || (timeouts.read.is_none() && total.is_none()) {
             return body;
         }
         Body::wrap(Limited {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use tower_service::Service;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span};
@@ -108,8 +108,8 @@ struct Counted {
 
 impl Counted {
     fn wrap(body: Body, field: &'static str, span: &Span) -> Body {
-        if body.is_in_memory() {
-            span.record(field, body.size_hint().lower());
+        if let Some(bytes) = body.as_bytes() {
+            span.record(field, bytes.len());
             return body;
         }
         Body::wrap(Self {

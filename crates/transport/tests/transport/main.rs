@@ -2,6 +2,8 @@
 //! in the middle of anything; time is a clock that the test sets.
 
 mod body;
+#[cfg(feature = "cassette")]
+mod cassette;
 mod clock;
 mod connectors;
 mod http;
