@@ -28,6 +28,8 @@
 //! tokio runtime unless it is given another [`transport`].
 
 mod builder;
+#[cfg(feature = "cassette")]
+pub mod cassette;
 mod client;
 mod driver;
 mod error;

@@ -95,5 +95,5 @@ pub use options::{CallOptions, Timeouts};
 pub use relay::{ApiKey, BaseUrl};
 pub use retry::{Attempt, Attempts, Decision, GiveUp, RetryPolicy};
 pub use route::{Query, Route};
-pub use secret::Secret;
+pub use secret::{Secret, Secrets};
 pub use time::Timestamp;

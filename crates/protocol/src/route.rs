@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 use crate::Body;
 use crate::error::{InvalidRequest, Problem};
 use crate::ids;
+use crate::operation::Endpoint;
+use crate::secret::{Secret, Secrets};
 
 /// What is encoded in one segment of a path, and in a query value: everything but the unreserved characters of
 /// RFC 3986, section 2.3. `/` is encoded too, so a value never becomes two segments.
@@ -99,7 +101,7 @@ impl Route {
     }
 
     /// The request for an operation: path and query only, no authority and no authorization.
-    pub(crate) fn request<T: Serialize>(
+    pub(crate) fn request<T: Endpoint>(
         &self,
         operation: &T,
     ) -> Result<Request<Body>, InvalidRequest> {
@@ -108,17 +110,17 @@ impl Route {
         let has_body = matches!(self.method, Method::POST | Method::PUT | Method::PATCH);
         if !has_body {
             return match members.0.first() {
-                None => Ok(self.build(uri, None, Body::empty())),
+                None => Ok(self.build(operation, uri, None, Body::empty())),
                 Some((name, _)) => Err(InvalidRequest::new(name.clone(), Problem::NoPlace)),
             };
         }
         let body = members.to_json()?;
         check_length(body.len())?;
-        Ok(self.build(uri, Some("application/json"), Body::from(body)))
+        Ok(self.build(operation, uri, Some("application/json"), Body::from(body)))
     }
 
     /// The same for an operation whose body is not JSON.
-    pub(crate) fn request_with_bytes<T: Serialize>(
+    pub(crate) fn request_with_bytes<T: Endpoint>(
         &self,
         operation: &T,
         content: Body,
@@ -126,7 +128,7 @@ impl Route {
         let mut members = Members::of(operation)?;
         let uri = self.uri(&mut members)?;
         check_length(content.len())?;
-        Ok(self.build(uri, Some("application/octet-stream"), content))
+        Ok(self.build(operation, uri, Some("application/octet-stream"), content))
     }
 
     /// The inverse of [`request`](Self::request). A JSON body is read when there is one.
@@ -183,9 +185,17 @@ impl Route {
             .map_err(|error| InvalidRequest::new("body", Problem::Unreadable(error.to_string())))
     }
 
-    fn build(&self, uri: Uri, content_type: Option<&'static str>, body: Body) -> Request<Body> {
+    fn build<T: Endpoint>(
+        &self,
+        operation: &T,
+        uri: Uri,
+        content_type: Option<&'static str>,
+        body: Body,
+    ) -> Request<Body> {
         let mut request = Request::new(body);
         request.extensions_mut().insert(self.clone());
+        let secrets = operation.secrets().into_iter().map(Secret::from).collect();
+        request.extensions_mut().insert(Secrets(secrets));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         if let Some(content_type) = content_type {

@@ -44,6 +44,17 @@ impl From<&str> for Secret {
     }
 }
 
+/// The values in a request that must not be shown or written: an extension of every request that an operation makes.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets(pub(crate) Vec<Secret>);
+
+impl Secrets {
+    /// The values.
+    pub fn iter(&self) -> impl Iterator<Item = &Secret> {
+        self.0.iter()
+    }
+}
+
 const MASK: &str = "***";
 
 /// Stands behind text that was cut off.
