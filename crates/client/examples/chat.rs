@@ -22,18 +22,12 @@ use twentyfirst_client::protocol::{SandboxId, ThreadId};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match chat().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            common::print_error(&*error);
-            ExitCode::FAILURE
-        }
-    }
+    common::exit_code(chat().await)
 }
 
 async fn chat() -> Result<(), Box<dyn Error>> {
     let mut interrupts = interrupts();
-    let setup = common::connect()?;
+    let setup = common::connect(AgentClient::builder)?;
     let sandbox = setup.client.sandboxes().create(&setup.agent).await?;
     println!(
         "Sandbox {}. /new, /model NAME, /exit; Ctrl-C cancels an answer.",

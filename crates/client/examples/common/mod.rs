@@ -3,9 +3,12 @@
 use std::env;
 use std::error::Error;
 use std::io::{self, Write};
+use std::process::ExitCode;
 
-use twentyfirst_client::AgentClient;
+use twentyfirst_client::protocol::SandboxId;
+use twentyfirst_client::protocol::runs::StartRun;
 use twentyfirst_client::protocol::ui::{Chunk, RawJson};
+use twentyfirst_client::{AgentClient, AgentClientBuilder};
 use twentyfirst_local_relay::LocalRelay;
 
 /// A client, the slug of an agent, and the local relay that has to live as long as they are used.
@@ -17,30 +20,40 @@ pub(crate) struct Setup {
 }
 
 /// The real relay with `API_KEY_21ST` and `AGENT_SLUG`, else one in this process.
-pub(crate) fn connect() -> Result<Setup, Box<dyn Error>> {
+pub(crate) fn connect(builder: fn() -> AgentClientBuilder) -> Result<Setup, Box<dyn Error>> {
     if env::var_os("API_KEY_21ST").is_some() {
         let agent = env::var("AGENT_SLUG")
             .map_err(|_| "API_KEY_21ST is set, and AGENT_SLUG is to name an agent")?;
         return Ok(Setup {
-            client: AgentClient::from_env()?,
+            client: builder().env().build()?,
             agent,
             _relay: None,
         });
     }
     let relay = LocalRelay::start()?;
-    let client = AgentClient::builder()
-        .api_key(relay.api_key())
-        .base_url(relay.url())
-        .build()?;
     println!(
         "No API_KEY_21ST: using a local relay at {}, with its agent `shell`.\n",
         relay.url()
     );
     Ok(Setup {
-        client,
+        client: builder()
+            .api_key(relay.api_key())
+            .base_url(relay.url())
+            .build()?,
         agent: "shell".to_owned(),
         _relay: Some(relay),
     })
+}
+
+/// The end of an example: 0, or the error printed and 1.
+pub(crate) fn exit_code(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&*error);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Prints an error with its causes.
@@ -108,4 +121,45 @@ fn readable(output: Option<&RawJson<'_>>) -> String {
             .deserialize::<String>()
             .unwrap_or_else(|_| output.get().to_owned()),
     }
+}
+
+/// The quickstart's job in a sandbox: a command, a thread, a run, and what is stored of it.
+pub(crate) async fn work(
+    client: &AgentClient,
+    agent: &str,
+    sandbox_id: &SandboxId,
+    prompt: String,
+) -> Result<(), Box<dyn Error>> {
+    let output = client.sandboxes().exec(sandbox_id, "ls /home/user").await?;
+    println!(
+        "`ls /home/user` ended with {}:\n{}",
+        output.exit_code, output.stdout
+    );
+
+    let thread = client.threads().create(sandbox_id).await?;
+    println!("Thread {}. The agent is asked:\n{prompt}\n", thread.id);
+
+    let start = StartRun::new(agent, prompt)
+        .sandbox_id(sandbox_id)
+        .thread_id(&thread.id);
+    let mut run = client.threads().run(start).await?;
+    while let Some(chunk) = run.next_chunk().await {
+        print_chunk(&chunk?)?;
+    }
+
+    let thread = client.threads().get(sandbox_id, &thread.id).await?;
+    let usage = thread.usage;
+    println!(
+        "\n{} tokens in, {} out, ${:.4}, {} ms.",
+        usage.input_tokens.unwrap_or_default(),
+        usage.output_tokens.unwrap_or_default(),
+        usage.total_cost_usd.unwrap_or_default(),
+        usage.duration_ms.unwrap_or_default(),
+    );
+    println!(
+        "The thread is {} and has {} messages.",
+        thread.status,
+        thread.ui_messages().count()
+    );
+    Ok(())
 }
