@@ -1,4 +1,4 @@
-use std::env::{self, VarError};
+use std::env;
 use std::fmt;
 use std::sync::Arc;
 
@@ -69,17 +69,14 @@ impl AgentClientBuilder {
         self
     }
 
-    /// Takes the key from `API_KEY_21ST`, and the relay's URL from `RELAY_BASE_URL` where that is set.
+    /// Takes the key from `API_KEY_21ST`, and the relay's URL from `RELAY_BASE_URL` where that is set and not empty.
     pub fn env(mut self) -> Self {
-        self.key = match env::var("API_KEY_21ST") {
-            Ok(key) => Ok(key),
-            Err(VarError::NotPresent) => Err(InvalidRequest::new("API_KEY_21ST", Problem::Empty)),
-            Err(VarError::NotUnicode(_)) => Err(InvalidRequest::new(
-                "API_KEY_21ST",
-                Problem::MustBe("visible ASCII characters only"),
-            )),
+        let key = env::var_os("API_KEY_21ST").unwrap_or_default();
+        self.key = match ApiKey::new(key.to_string_lossy()) {
+            Ok(key) => Ok(key.expose().to_owned()),
+            Err(error) => Err(InvalidRequest::new("API_KEY_21ST", error.problem().clone())),
         };
-        if let Some(url) = env::var_os("RELAY_BASE_URL") {
+        if let Some(url) = env::var_os("RELAY_BASE_URL").filter(|url| !url.is_empty()) {
             self.base_url = Some(url.to_string_lossy().into_owned());
         }
         self
@@ -91,7 +88,8 @@ impl AgentClientBuilder {
         self
     }
 
-    /// Where waits are timed; [`TokioRuntime`] unless set. A transport has a runtime of its own.
+    /// Where waits are timed, and where the default transport has its timers and tasks; [`TokioRuntime`] unless set. With
+    /// another runtime than tokio's, give an [`HttpTransport`] with a connector of that runtime.
     pub fn runtime(mut self, runtime: impl Runtime) -> Self {
         self.runtime = Arc::new(runtime);
         self
@@ -139,7 +137,12 @@ impl AgentClientBuilder {
         }
         // Each operation says how long it may take to connect.
         let transport = self.transport.unwrap_or_else(|| {
-            SharedTransport::new(HttpTransport::builder().connect_timeout(None).build())
+            SharedTransport::new(
+                HttpTransport::builder()
+                    .connect_timeout(None)
+                    .runtime(Arc::clone(&self.runtime))
+                    .build(),
+            )
         });
         let shared = Shared {
             key: ApiKey::new(self.key?)?,

@@ -231,7 +231,13 @@ impl AgentClient {
         }
     }
 
-    pub(crate) fn options(&self) -> &CallOptions {
+    /// Text of the relay with the key masked.
+    pub(crate) fn mask(&self, text: &str) -> String {
+        text.replace(self.shared.key.expose(), "***")
+    }
+
+    /// The timeouts and retries of its calls.
+    pub fn options(&self) -> &CallOptions {
         &self.options
     }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use twentyfirst_protocol::runs::{Created, StartError};
 use twentyfirst_protocol::{
-    ApiError, ErrorCode, ExchangeError, ExchangeErrorKind, GiveUp, InvalidRequest, ResponseError,
-    Sent,
+    ApiError, ErrorCode, ExchangeError, ExchangeErrorKind, GiveUp, InvalidRequest, NotUnderstood,
+    ResponseError, Sent,
 };
 use twentyfirst_stream::StreamError;
 
@@ -71,6 +71,15 @@ impl Error {
     pub fn api_error(&self) -> Option<&ApiError> {
         match &self.inner.kind {
             Kind::Response(ResponseError::Api(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The relay's answer, if it has a status of success and is not understood: with what does not fit, and its body's
+    /// beginning.
+    pub fn not_understood(&self) -> Option<&NotUnderstood> {
+        match &self.inner.kind {
+            Kind::Response(ResponseError::NotUnderstood(error)) => Some(error),
             _ => None,
         }
     }
@@ -293,7 +302,7 @@ impl fmt::Display for Error {
             Kind::Deadline { deadline, .. } => write!(f, "the deadline of {deadline:?} is over")?,
             Kind::Response(error) => error.fmt(f)?,
             Kind::Stream(error) => error.fmt(f)?,
-            Kind::RunFailed(text) => write!(f, "the run failed: {}", beginning(text))?,
+            Kind::RunFailed(text) => write!(f, "the run failed: {}", line(text))?,
             Kind::RunCancelled => f.write_str("the run was cancelled")?,
             Kind::RunCut => f.write_str("the stream ended before the run did")?,
         }
@@ -331,7 +340,10 @@ impl StdError for Error {
     }
 }
 
-/// The relay's text can be long: SQL with a conversation in it.
-fn beginning(text: &str) -> &str {
-    &text[..text.floor_char_boundary(300)]
+/// The relay's text can be long (SQL with a conversation in it) and have lines; this is one, and short.
+fn line(text: &str) -> String {
+    let text = text[..text.floor_char_boundary(300)].trim_end();
+    text.chars()
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect()
 }

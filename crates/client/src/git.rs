@@ -19,7 +19,7 @@ impl Git {
     ///
     /// # Errors
     /// 400 with the code `git_clone_failed` and git's own words, and all of [`Error`].
-    pub async fn clone(
+    pub async fn clone_repository(
         &self,
         sandbox_id: &SandboxId,
         url: impl Into<String>,

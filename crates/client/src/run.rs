@@ -115,7 +115,10 @@ impl Run {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// The whole message: reads on until the run has finished.
+    /// The whole message: reads on until the run has finished. Chunks that do not fit are passed over.
+    ///
+    /// A run that was stopped by one of its limits, such as `maxTurns`, has a message all the same: `resultSubtype` in its
+    /// metadata then begins with `error`.
     ///
     /// This operation is cancel-safe: what has been read stays in the run, see [`message_so_far`](Self::message_so_far).
     ///
@@ -130,7 +133,7 @@ impl Run {
             }
         }
         if let Some(text) = &self.failure {
-            return Err(Error::run_failed(text.clone()));
+            return Err(Error::run_failed(self.client.mask(text)));
         }
         match self.chunks.end() {
             _ if self.chunks.saw_finish() => Ok(self.message_so_far().clone()),
@@ -154,28 +157,30 @@ impl Run {
         self.assembler.message()
     }
 
-    /// The events of this connection, undecoded. What has been read before is not among them.
+    /// The events of this connection, undecoded. Take them before anything is read: what has been read is not among them,
+    /// and the rest may begin within an event.
     pub fn into_events(self) -> SseEvents<Body> {
         self.into_body().sse_events()
     }
 
-    /// The body of this connection, to be passed on as it is. What has been read before is not in it.
+    /// The body of this connection, to be passed on as it is. Take it before anything is read: what has been read is not in
+    /// it, and the rest may begin within an event.
     pub fn into_body(self) -> Body {
         self.chunks.into_body().unwrap_or_default()
     }
 
-    /// Ends the run that is under way in this sandbox.
+    /// Ends the run that is under way in this sandbox. The stream then ends without a `finish`. It can be awaited while the
+    /// run is read.
     ///
     /// The relay knows no runs, only sandboxes: where several threads stream, it ends the newest created. While a run is
-    /// still starting it answers [`Idle`](twentyfirst_protocol::runs::CancelStatus::Idle) and ends nothing. The stream
-    /// then ends without a `finish`.
+    /// still starting, it answers [`Idle`](twentyfirst_protocol::runs::CancelStatus::Idle) and the run goes on.
     ///
     /// # Errors
     /// All of [`Error`].
-    pub async fn cancel(&self) -> Result<Cancelled, Error> {
-        self.client
-            .execute(&CancelStream::new(self.agent.clone(), self.sandbox_id()))
-            .await
+    pub fn cancel(&self) -> impl Future<Output = Result<Cancelled, Error>> + Send + use<> {
+        let client = self.client.clone();
+        let cancel = CancelStream::new(self.agent.clone(), self.sandbox_id());
+        async move { client.execute(&cancel).await }
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk<'static>, Error>>> {

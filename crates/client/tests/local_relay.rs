@@ -202,7 +202,7 @@ async fn git() {
     let cloned = client
         .sandboxes()
         .git()
-        .clone(id, "file:///home/user/src.git")
+        .clone_repository(id, "file:///home/user/src.git")
         .await
         .unwrap();
     assert!(

@@ -38,6 +38,15 @@ fn before(until: &str) -> String {
     ANSWER[..ANSWER[..end].rfind("data:").unwrap()].to_owned()
 }
 
+/// The answer with an error in it.
+fn failed_with(text: &str) -> String {
+    let error = format!("data: {{\"type\":\"error\",\"errorText\":\"{text}\"}}\n\n");
+    ANSWER.replace(
+        "data: {\"type\":\"text-end\"",
+        &(error + "data: {\"type\":\"text-end\""),
+    )
+}
+
 #[tokio::test]
 async fn text_and_message() {
     let mut run = run(ANSWER).await;
@@ -107,13 +116,18 @@ async fn every_way_to_end_is_told() {
     let error = run(cancelled).await.message().await.unwrap_err();
     assert!(error.is_run_cancelled(), "{error}");
 
-    let failed = ANSWER.replace(
-        "data: {\"type\":\"text-end\"",
-        "data: {\"type\":\"error\",\"errorText\":\"exit code 1\"}\n\ndata: {\"type\":\"text-end\"",
-    );
+    let failed = failed_with("exit code 1");
     let error = run(failed).await.message().await.unwrap_err();
     assert!(error.is_run_failed(), "{error}");
     assert_eq!(error.to_string(), "the run failed: exit code 1");
+
+    let repeats = failed_with("bad key an_sk_test\\u001b[31m\\nsecond line");
+    let error = run(repeats).await.message().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the run failed: bad key *** [31m second line"
+    );
+    assert!(!format!("{error:?}").contains("an_sk_test"));
 
     // The message is complete, though the connection ended before it was said to.
     assert!(run(before("[DONE]")).await.message().await.is_ok());
@@ -197,6 +211,11 @@ fn everything_can_move_between_threads() {
         assert_send(&client.sandboxes().create("a"));
         assert_send(&run.next_chunk());
         assert_send(&run.message());
+        assert_send(&run.text());
+        // It borrows neither, so that a run can be cancelled while it is read.
+        let cancel = run.cancel();
+        assert_send(&run.next_chunk());
+        tokio::spawn(cancel);
     }
     let _ = futures;
 }
