@@ -8,14 +8,17 @@
 //!                    what a client holds
 //!                     SharedTransport ───────── any Transport, its type erased once
 //!                            │
+//!                       WithTracing ─────────── a span for each exchange (feature `tracing`)
 //!                      WithTimeouts ─────────── limits on the time of each stage, set by the request
 //!                            │
 //!             your tower layers, if any ─────── headers, concurrency limits, …
 //!                            │
-//!         ┌──────────────────┼──────────────────┐
-//!   HttpTransport         from_fn          your own service
-//!   hyper, rustls,      a closure, for     Service<Request<Body>,
-//!   kept connections    tests and glue        Response = Response<_>>
+//!                    cassette::Recorder ─────── writes what passes (feature `cassette`)
+//!                            │
+//!         ┌──────────────────┼──────────────────┬──────────────────┐
+//!   HttpTransport         from_fn        your own service   cassette::Player
+//!   hyper, rustls,     a closure, for     Service<Request    plays what was
+//!   kept connections   tests and glue         <Body>>           recorded
 //!         │
 //!      Runtime ──────────────────────────────── time and tasks; TokioRuntime unless replaced
 //! ```
@@ -65,9 +68,15 @@
 //! );
 //! ```
 //!
+//! # Features
+//! Both are off by default, and neither changes what the rest does.
+//!
+//! - `tracing`: `WithTracing`, a span for each exchange.
+//! - `cassette`: the module `cassette`, which records exchanges and plays them.
+//!
 //! # What it does not do
 //! Redirects are never followed, nothing is retried once a byte of it may have left, and there are no cookies and no
-//! decompression.
+//! decompression. Nothing that is printed or logged shows a header, a body, a query, a key or a password.
 
 mod body;
 #[cfg(feature = "cassette")]

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What [`HttpTransport`](crate::HttpTransport) needs from an async runtime: time for its limits, and a task for
-/// each connection.
+/// What [`HttpTransport`](crate::HttpTransport) and [`WithTimeouts`](crate::WithTimeouts) need from an async runtime:
+/// time for their limits, and a task for each connection.
 ///
 /// [`TokioRuntime`] is the default. Replace it to run connections on a runtime of your choice, or to give a test a
 /// clock of its own.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{Method, Request, Response, StatusCode};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use twentyfirst_transport::{Body, Error, HttpTransport, Transport as _};
 
 use crate::clock::Clock;
@@ -95,6 +96,43 @@ async fn redirects_are_not_followed() {
     assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT);
     assert_eq!(answer.headers()["location"], "/elsewhere");
     assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn where_a_redirect_points_to_receives_nothing() {
+    let elsewhere = Server::start(|connection| connection.answer_all("elsewhere")).await;
+    let location = elsewhere.url("/");
+    for status in [
+        "301 Moved Permanently",
+        "303 See Other",
+        "307 Temporary Redirect",
+        "308 Permanent Redirect",
+    ] {
+        let location = location.clone();
+        let server = Server::start(move |mut connection| {
+            let location = location.clone();
+            async move {
+                connection.read_head().await.unwrap();
+                connection.read_exact(8).await;
+                connection
+                    .write(&format!(
+                        "HTTP/1.1 {status}\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n"
+                    ))
+                    .await;
+                connection.closed().await;
+            }
+        })
+        .await;
+
+        let answer = HttpTransport::new()
+            .send(post(&server.url("/")))
+            .await
+            .unwrap();
+
+        assert!(answer.status().is_redirection());
+        assert_eq!(answer.headers()["location"], elsewhere.url("/"));
+    }
+    assert_eq!(elsewhere.connections(), 0);
 }
 
 mod not_sent {
@@ -434,6 +472,47 @@ mod connections {
         soon(closings.recv()).await.unwrap();
         text(send().await.unwrap()).await;
         assert_eq!(server.connections(), 2);
+    }
+
+    /// As between the default of 4 s and common servers, which close after 5 s, but ten times as fast.
+    #[tokio::test]
+    async fn that_a_server_closes_when_they_are_idle_fail_no_post_of_a_steady_trickle() {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&requests);
+        let server = Server::start(move |mut connection| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let idle = Duration::from_millis(500);
+                while let Ok(Some(_)) = tokio::time::timeout(idle, connection.read_head()).await {
+                    connection.read_exact(8).await;
+                    seen.fetch_add(1, Ordering::SeqCst);
+                    connection.answer("200 OK", "once").await;
+                }
+            }
+        })
+        .await;
+
+        // Each with a connection of its own, and another time between its requests: from one at which the connection
+        // is always used again to one at which the server has always closed it.
+        let mut lanes = JoinSet::new();
+        for lane in 0..24 {
+            let url = server.url("/");
+            lanes.spawn(async move {
+                let transport = HttpTransport::builder()
+                    .idle_timeout(Duration::from_millis(400))
+                    .build();
+                for _ in 0..5 {
+                    let answer = transport.send(post(&url)).await.unwrap();
+                    assert_eq!(text(answer).await, "once");
+                    tokio::time::sleep(Duration::from_millis(350 + 8 * lane)).await;
+                }
+            });
+        }
+        lanes.join_all().await;
+
+        assert_eq!(requests.load(Ordering::SeqCst), 24 * 5);
+        let connections = server.connections();
+        assert!((25..24 * 5).contains(&connections), "{connections}");
     }
 
     #[tokio::test]

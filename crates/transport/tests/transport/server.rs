@@ -93,6 +93,16 @@ impl Connection {
         }
     }
 
+    /// Writes, and says whether the client still listens.
+    pub(crate) async fn try_write(&mut self, text: &str) -> bool {
+        self.stream.write_all(text.as_bytes()).await.is_ok()
+    }
+
+    /// Closes with a reset, as a machine does that knows nothing of the connection any more.
+    pub(crate) fn reset(self) {
+        self.stream.get_ref().set_zero_linger().unwrap();
+    }
+
     /// Passes on everything in both directions, until both sides have closed.
     pub(crate) async fn tunnel_to(mut self, address: SocketAddr) {
         let mut server = TcpStream::connect(address).await.unwrap();
@@ -116,7 +126,7 @@ impl Connection {
 
     /// Writes until the client has closed.
     pub(crate) async fn write_until_closed(&mut self, text: &str) {
-        while self.stream.write_all(text.as_bytes()).await.is_ok() {}
+        while self.try_write(text).await {}
     }
 
     /// Waits until the client has closed.
