@@ -1,147 +1,114 @@
-//! The protocol's flows over `ureq`: no async at all. The driver is the function `drive`.
-//!
-//! ```text
-//! cargo run --example blocking
-//! ```
+//! The protocol's flows over `ureq`, with no async at all: `cargo run --example blocking`.
 
 use std::convert::Infallible;
 use std::error::Error;
 use std::io::Read;
 use std::time::{Instant, SystemTime};
 
-use twentyfirst_client::protocol::runs::StartRun;
-use twentyfirst_client::protocol::sandboxes::{CreateSandbox, DeleteSandbox, Exec};
+use twentyfirst_client::protocol::sandboxes::{CreateSandbox, DeleteSandbox};
 use twentyfirst_client::protocol::ui::{Chunk, Decoder};
-use twentyfirst_client::protocol::{
-    ApiKey, BaseUrl, CallOptions, ExchangeError, Execute, Failure, Flow, Now, Operation,
-    SendRequest, Sent, Slot, Step,
-};
+use twentyfirst_client::protocol::{self, Flow, Slot, Step};
+use twentyfirst_client::{CallOptions, StartRun};
 use twentyfirst_local_relay::LocalRelay;
-use ureq::http::Response;
 
-type Body = Box<dyn Read + Send>;
+type Body = Box<dyn Read>;
+type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
 struct Relay {
     agent: ureq::Agent,
-    base_url: BaseUrl,
-    key: ApiKey,
+    base_url: protocol::BaseUrl,
+    key: protocol::ApiKey,
 }
 
 impl Relay {
-    fn send(&self, send: SendRequest) -> Result<Response<Body>, Box<dyn Error + Send + Sync>> {
-        let mut request = send
-            .request
-            .map(twentyfirst_client::protocol::Body::into_bytes)
-            .map(|body| body.to_vec());
+    fn send(&self, send: protocol::SendRequest) -> Result<ureq::http::Response<Body>> {
+        let mut request = send.request.map(|body| body.as_bytes().to_vec());
         *request.uri_mut() = self.base_url.join(request.uri())?;
         self.key.authorize(&mut request);
-        let request = self
-            .agent
-            .configure_request(request)
+        let config = self.agent.configure_request(request);
+        let request = config
             .timeout_connect(send.timeouts.connect)
             .timeout_recv_response(send.timeouts.head)
             .timeout_global(send.timeouts.total)
             .build();
-        Ok(self
-            .agent
-            .run(request)?
-            .map(|body| Box::new(body.into_reader()) as Body))
+        let response = self.agent.run(request)?;
+        Ok(response.map(|body| Box::new(body.into_reader()) as Body))
     }
 
-    /// Does what a flow asks for, until it is done: its output, and the body that is open then.
+    /// Does what a flow asks for until it is done: its output, and the body that is open then.
     fn drive<F: Flow<Item = Infallible>>(&self, mut flow: F) -> (F::Output, Option<Body>) {
+        let failure = |error| protocol::Failure::new(protocol::Sent::Maybe, error);
         let mut open: Option<Body> = None;
         loop {
-            match flow.poll(Now {
-                mono: Instant::now(),
-                wall: SystemTime::now(),
-            }) {
+            let (mono, wall) = (Instant::now(), SystemTime::now());
+            match flow.poll(protocol::Now { mono, wall }) {
                 Step::Send(send) => {
                     let slot = send.slot;
-                    match self.send(send).map(Response::into_parts) {
-                        Err(error) => flow.handle_failure(slot, Failure::new(Sent::Maybe, error)),
-                        Ok((head, body)) if slot == Slot::Stream => {
-                            open = Some(body);
-                            flow.handle_answer(slot, head, Vec::new().into());
+                    let answer = self.send(send).and_then(|response| {
+                        let (head, mut body) = response.into_parts();
+                        let mut content = Vec::new();
+                        match slot {
+                            Slot::Stream => open = Some(body),
+                            Slot::Exchange => drop(body.read_to_end(&mut content)?),
                         }
-                        Ok((head, body)) => {
-                            let mut content = Vec::new();
-                            match body.take(32 * 1024 * 1024).read_to_end(&mut content) {
-                                Ok(_) => flow.handle_answer(slot, head, content.into()),
-                                Err(error) => {
-                                    flow.handle_failure(slot, Failure::new(Sent::Maybe, error))
-                                }
-                            }
-                        }
+                        Ok((head, content.into()))
+                    });
+                    match answer {
+                        Ok((head, content)) => flow.handle_answer(slot, head, content),
+                        Err(error) => flow.handle_failure(slot, failure(error)),
                     }
                 }
-                Step::Read { until } => match &mut open {
-                    Some(body) => {
+                Step::Read { until } => match (&mut open, until) {
+                    (Some(body), _) => {
                         let mut piece = vec![0; 16 * 1024];
                         match body.read(&mut piece) {
                             Ok(0) => flow.handle_end(),
                             Ok(length) => flow.handle_data(piece[..length].to_vec().into()),
-                            Err(error) => {
-                                flow.handle_failure(Slot::Stream, Failure::new(Sent::Maybe, error))
-                            }
+                            Err(error) => flow.handle_failure(Slot::Stream, failure(error.into())),
                         }
                     }
-                    None => std::thread::sleep(
-                        until.map_or_else(Default::default, |until| until - Instant::now()),
-                    ),
+                    (None, Some(until)) => std::thread::sleep(until - mono),
+                    (None, None) => {}
                 },
                 Step::Close(_) => open = None,
                 Step::Done(output) => return (output, open),
-                Step::Item(never) => match never {},
-                other => unreachable!("{other:?}"),
             }
         }
     }
 
-    fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, ExchangeError> {
-        self.drive(Execute::new(operation, &CallOptions::new(), 0)?)
-            .0
+    fn execute<O: protocol::Operation>(&self, operation: &O) -> Result<O::Output> {
+        let flow = protocol::Execute::new(operation, &CallOptions::new(), 0)?;
+        Ok(self.drive(flow).0?)
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     let local = LocalRelay::start()?;
-    let agent = ureq::Agent::new_with_config(
-        ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .build(),
-    );
+    let config = ureq::Agent::config_builder().http_status_as_error(false);
     let relay = Relay {
-        agent,
-        base_url: BaseUrl::new(local.url())?,
-        key: ApiKey::new(local.api_key())?,
+        agent: config.build().into(),
+        base_url: local.url().parse()?,
+        key: protocol::ApiKey::new(local.api_key())?,
     };
 
-    let sandbox = relay
-        .execute(&CreateSandbox::new("shell").file("/home/user/notes.txt", "no async here\n"))?;
-    print!(
-        "{}",
-        relay
-            .execute(&Exec::new(&sandbox.id, "ls /home/user"))?
-            .stdout
-    );
-
+    let create = CreateSandbox::new("shell").file("/home/user/notes.txt", "No async here.\n");
+    let sandbox = relay.execute(&create)?;
     let start = StartRun::new("shell", "cat notes.txt").sandbox_id(&sandbox.id);
     let (started, body) = relay.drive(start.flow(None, &CallOptions::new(), 0)?);
     println!("Thread {}:", started?.thread_id);
-    let (mut body, mut decoder, mut piece) = (body.ok_or("no stream")?, Decoder::new(), [0; 4096]);
+
+    let (mut body, mut decoder) = (body.ok_or("no stream")?, Decoder::new());
+    let mut piece = [0; 4096];
     while let length @ 1.. = body.read(&mut piece)? {
         decoder.push(piece[..length].to_vec());
         while let Some(chunk) = decoder.next_chunk() {
             match chunk? {
                 Chunk::TextDelta(text) => print!("{}", text.delta.to_string_lossy()),
-                Chunk::ToolOutputAvailable(tool) => {
-                    println!("> {}", tool.output.as_ref().map_or("", |json| json.get()))
-                }
+                Chunk::ToolOutputAvailable(tool) => println!("{:?}", tool.output),
                 _ => {}
             }
         }
     }
     println!();
-    Ok(relay.execute(&DeleteSandbox::new(&sandbox.id))?)
+    relay.execute(&DeleteSandbox::new(&sandbox.id))
 }

@@ -15,10 +15,8 @@ use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
 use tokio::sync::mpsc;
-use twentyfirst_client::AgentClient;
-use twentyfirst_client::protocol::runs::{RunOptions, StartRun};
-use twentyfirst_client::protocol::ui::UiMessage;
-use twentyfirst_client::protocol::{SandboxId, ThreadId};
+use twentyfirst_client::protocol::runs::CancelStatus;
+use twentyfirst_client::{AgentClient, RunOptions, SandboxId, StartRun, ThreadId, UiMessage};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -87,6 +85,8 @@ impl Conversation {
                     if let Err(error) = self.turn(line, interrupts).await {
                         common::print_error(&*error);
                     }
+                    // What was meant for the answer is not to end the conversation.
+                    while interrupts.try_recv().is_ok() {}
                 }
             }
         }
@@ -114,8 +114,12 @@ impl Conversation {
                     None => break,
                 },
                 _ = interrupts.recv() => {
-                    let cancelled = run.cancel().await?;
-                    println!("\n[{}]", cancelled.status);
+                    match run.cancel().await?.status {
+                        CancelStatus::Idle => println!("
+            [it has not started yet, and goes on]"),
+                        status => println!("
+            [{status}]"),
+                    }
                 }
             }
         }

@@ -2,17 +2,18 @@
 //!
 //! ```text
 //! cargo run --example quickstart
-//! cargo run --example quickstart -- 'wc -l notes.txt' 'cat notes.txt'
+//! cargo run --example quickstart -- 'wc -l notes.txt' 'cat notes.txt'   # each argument is a line
 //! API_KEY_21ST=… AGENT_SLUG=my-agent cargo run --example quickstart -- 'What is in notes.txt?'
 //! ```
 
 mod common;
+#[path = "common/job.rs"]
+mod job;
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use twentyfirst_client::AgentClient;
-use twentyfirst_client::protocol::sandboxes::CreateSandbox;
+use twentyfirst_client::{AgentClient, CreateSandbox};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -20,8 +21,16 @@ async fn main() -> ExitCode {
 }
 
 async fn quickstart() -> Result<(), Box<dyn Error>> {
-    // Listens from here on, so that Ctrl-C at any time ends in the clean-up below.
-    let interrupt = tokio::spawn(tokio::signal::ctrl_c());
+    // Listens from here on, so that Ctrl-C at any time ends in the clean-up below; a second one does not wait for it.
+    let (interrupt, mut interrupted) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if interrupt.send_replace(true) {
+                std::process::exit(130);
+            }
+            eprintln!("Cleaning up; Ctrl-C again to leave at once.");
+        }
+    });
 
     let setup = common::connect(AgentClient::builder)?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,8 +49,8 @@ async fn quickstart() -> Result<(), Box<dyn Error>> {
     println!("Sandbox {} is {}.", sandbox.id, sandbox.status);
 
     let result = tokio::select! {
-        result = common::work(&setup.client, &setup.agent, &sandbox.id, prompt) => result,
-        _ = interrupt => Err("interrupted".into()),
+        result = job::work(&setup.client, &setup.agent, &sandbox.id, prompt) => result,
+        _ = interrupted.wait_for(|interrupted| *interrupted) => Err("interrupted".into()),
     };
 
     setup.client.sandboxes().delete(&sandbox.id).await?;

@@ -7,16 +7,17 @@
 //! Connections, timers and tasks are smol's; TLS and HTTP are made on top of them.
 
 mod common;
+#[path = "common/job.rs"]
+mod job;
 
 use std::error::Error;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use twentyfirst_client::AgentClient;
-use twentyfirst_client::protocol::sandboxes::CreateSandbox;
 use twentyfirst_client::transport::http::Uri;
 use twentyfirst_client::transport::{HttpTransport, Runtime};
+use twentyfirst_client::{AgentClient, CreateSandbox};
 
 fn main() -> ExitCode {
     common::exit_code(smol::block_on(job()))
@@ -27,7 +28,7 @@ async fn job() -> Result<(), Box<dyn Error>> {
     let create = CreateSandbox::new(&setup.agent)
         .file("/home/user/notes.txt", "Agents work in sandboxes.\n");
     let sandbox = setup.client.execute(&create).await?;
-    let result = common::work(
+    let result = job::work(
         &setup.client,
         &setup.agent,
         &sandbox.id,
@@ -40,13 +41,12 @@ async fn job() -> Result<(), Box<dyn Error>> {
 
 fn client_on_smol() -> twentyfirst_client::AgentClientBuilder {
     let connector = tower::service_fn(async |server: Uri| {
-        let port = server
-            .port_u16()
-            .unwrap_or(if server.scheme_str() == Some("https") {
-                443
-            } else {
-                80
-            });
+        let default = if server.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        };
+        let port = server.port_u16().unwrap_or(default);
         smol::net::TcpStream::connect((server.host().unwrap_or_default(), port)).await
     });
     let transport = HttpTransport::builder()

@@ -135,14 +135,9 @@ impl AgentClientBuilder {
             );
             return Err(InvalidRequest::new("baseUrl", rule).into());
         }
-        // Each operation says how long it may take to connect.
         let transport = self.transport.unwrap_or_else(|| {
-            SharedTransport::new(
-                HttpTransport::builder()
-                    .connect_timeout(None)
-                    .runtime(Arc::clone(&self.runtime))
-                    .build(),
-            )
+            let runtime = Arc::clone(&self.runtime);
+            SharedTransport::new(HttpTransport::builder().runtime(runtime).build())
         });
         let shared = Shared {
             key: ApiKey::new(self.key?)?,

@@ -3,6 +3,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
@@ -91,8 +92,7 @@ impl AgentClient {
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use twentyfirst_client::AgentClient;
-    /// use twentyfirst_client::protocol::{CallOptions, RetryPolicy};
+    /// use twentyfirst_client::{AgentClient, CallOptions, RetryPolicy};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
     /// let quick = CallOptions::new().deadline(Duration::from_secs(2)).retry(RetryPolicy::never());
@@ -137,8 +137,7 @@ impl AgentClient {
     /// Makes any operation: one of [`protocol`](crate::protocol), or one of your own.
     ///
     /// ```no_run
-    /// use twentyfirst_client::AgentClient;
-    /// use twentyfirst_client::protocol::sandboxes::CreateSandbox;
+    /// use twentyfirst_client::{AgentClient, CreateSandbox};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
     /// let create = CreateSandbox::new("my-agent").env("CI", "true").setup(["npm install"]);
@@ -278,7 +277,8 @@ impl AgentClient {
             .or_insert(HeaderValue::from_static("*/*"));
         self.shared.key.authorize(&mut request);
         let mut limits = twentyfirst_transport::Timeouts::default();
-        limits.connect = timeouts.connect;
+        // Without a limit here the transport's own would count.
+        limits.connect = Some(timeouts.connect.unwrap_or(Duration::MAX));
         limits.send = timeouts.silence;
         limits.head = timeouts.head;
         limits.read = timeouts.silence;

@@ -86,8 +86,6 @@ impl<F: Flow> Driver<F> {
                 Step::Close(slot) => self.close(slot),
                 Step::Item(item) => return Poll::Ready(Event::Item(item)),
                 Step::Done(output) => return Poll::Ready(Event::Done(output)),
-                // The list of steps may grow; this driver is of the same release as the flows that it drives.
-                _ => return Poll::Pending,
             }
         }
     }

@@ -1,8 +1,7 @@
 //! Server SDK for 21st Agents: create sandboxes, run agents in threads, and follow their answers as they stream.
 //!
 //! ```no_run
-//! use twentyfirst_client::AgentClient;
-//! use twentyfirst_client::protocol::runs::StartRun;
+//! use twentyfirst_client::{AgentClient, StartRun};
 //!
 //! # async fn example() -> Result<(), twentyfirst_client::Error> {
 //! let client = AgentClient::from_env()?;
@@ -52,6 +51,11 @@ pub use sandboxes::Sandboxes;
 pub use threads::Threads;
 pub use tokens::Tokens;
 pub use twentyfirst_protocol as protocol;
+pub use twentyfirst_protocol::runs::{RunOptions, StartRun};
+pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec};
+pub use twentyfirst_protocol::tokens::CreateToken;
+pub use twentyfirst_protocol::ui::{Chunk, UiMessage};
+pub use twentyfirst_protocol::{CallOptions, RetryPolicy, SandboxId, ThreadId};
 pub use twentyfirst_stream as stream;
 pub use twentyfirst_transport as transport;
 pub use vaults::Vaults;

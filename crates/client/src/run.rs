@@ -27,9 +27,7 @@ use crate::error::Error;
 /// [`cancel`](Self::cancel) ends it.
 ///
 /// ```no_run
-/// use twentyfirst_client::AgentClient;
-/// use twentyfirst_client::protocol::runs::StartRun;
-/// use twentyfirst_client::protocol::ui::Chunk;
+/// use twentyfirst_client::{AgentClient, Chunk, StartRun};
 ///
 /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
 /// let mut run = client.threads().run(StartRun::new("my-agent", "Find bugs in /src")).await?;

@@ -59,8 +59,7 @@ impl Threads {
     /// Runs an agent, and returns when its answer begins. What is missing, a sandbox or a thread, is created first.
     ///
     /// ```no_run
-    /// use twentyfirst_client::AgentClient;
-    /// use twentyfirst_client::protocol::runs::StartRun;
+    /// use twentyfirst_client::{AgentClient, StartRun};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
     /// let mut run = client.threads().run(StartRun::new("my-agent", "Find bugs in /src")).await?;

@@ -17,8 +17,7 @@ impl Tokens {
     /// Creates a token: for which agents, for whom and for how long, [`CreateToken`] says.
     ///
     /// ```no_run
-    /// use twentyfirst_client::AgentClient;
-    /// use twentyfirst_client::protocol::tokens::CreateToken;
+    /// use twentyfirst_client::{AgentClient, CreateToken};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
     /// let token = client.tokens().create(&CreateToken::new().agent("my-agent").user_id("user_123")).await?;

@@ -63,13 +63,12 @@ pub struct Now {
     pub wall: SystemTime,
 }
 
-/// What a [`Flow`] asks for.
+/// What a [`Flow`] asks for. The list is complete, so that whoever drives a flow is told by the compiler if it grows.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "a step is handed over once and never stored"
 )]
-#[non_exhaustive]
 pub enum Step<I, O> {
     /// Begin to send a request, and poll again at once. What was under way in the slot is dropped before.
     Send(SendRequest),

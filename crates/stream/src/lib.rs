@@ -14,7 +14,7 @@
 //! ```
 //! use bytes::Bytes;
 //! use http_body_util::Full;
-//! use twentyfirst_protocol::ui::{Chunk, End};
+//! use twentyfirst_stream::protocol::ui::{Chunk, End, Joiner};
 //! use twentyfirst_stream::{BodyStreamExt, StreamError};
 //!
 //! /// Reads all the text of an answer, and says whether that is all of it.
@@ -23,10 +23,14 @@
 //!     B: http_body::Body + Unpin,
 //! {
 //!     let mut chunks = body.ui_chunks();
+//!     // A character outside of the BMP can be cut in two between two deltas.
+//!     let mut joiner = Joiner::new();
 //!     let mut text = String::new();
 //!     while let Some(chunk) = chunks.next().await {
-//!         if let Chunk::TextDelta(chunk) = chunk? {
-//!             text += &chunk.delta.to_string_lossy();
+//!         for chunk in joiner.push(chunk?) {
+//!             if let Chunk::TextDelta(chunk) = chunk {
+//!                 text += &chunk.delta.to_string_lossy();
+//!             }
 //!         }
 //!     }
 //!     Ok((text, chunks.end() == Some(End::Finished)))
@@ -49,3 +53,4 @@ pub use error::StreamError;
 pub use events::SseEvents;
 pub use ext::BodyStreamExt;
 pub use messages::UiMessages;
+pub use {http_body, twentyfirst_protocol as protocol};
