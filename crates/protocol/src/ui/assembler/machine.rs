@@ -5,7 +5,9 @@ use super::change::Change;
 use super::error::AssembleError;
 use super::index::Index;
 use super::metadata::{Metadata, Room};
-use super::tools::{Call, Calls, Names, input_size, json_size, set, size_without_input};
+use super::tools::{
+    Call, Calls, Names, input_growth, input_size, json_size, set, size_without_input,
+};
 use crate::ui::chunk::{
     Data, InputEncoding, Start, TextEnd, ToolApprovalRequest, ToolApprovalResponse,
     ToolInputAvailable, ToolInputDelta, ToolInputError, ToolInputStart, ToolOutputAvailable,
@@ -497,14 +499,10 @@ impl Assembler {
         chunk: &ToolInputDelta<'_>,
     ) -> Result<Change<'c>, AssembleError> {
         let id = &chunk.tool_call_id;
-        // The text is held by the call, and shown in the part together with what can be read of it.
-        let mut more = 6 * length(&chunk.input_text_delta);
+        let delta = &chunk.input_text_delta;
         let room = self.limit.saturating_sub(self.size());
         let step_start = self.index.step_start();
-        if let Some(at) = self
-            .calls
-            .append_fresh(id, &chunk.input_text_delta, step_start, room / 6)
-        {
+        if let Some(at) = self.calls.append_fresh(id, delta, step_start, room) {
             // The rule: one delta after the other. Nothing of the part changes but its input, and perhaps its state.
             if let Some(Part::Tool(part)) = self.message.parts.get_mut(at) {
                 part.state = ToolState::InputStreaming;
@@ -530,12 +528,10 @@ impl Assembler {
             raw_input: true,
             ..ToolUpdate::new(ToolState::InputStreaming)
         };
-        if at.is_none() {
-            more += update.size(id) + call.shown_size();
-        }
+        // The part may not have shown any of it before.
+        let more = input_growth(delta) + update.size(id) + call.shown_size();
         self.fits(more)?;
-        self.calls
-            .append(id, &chunk.input_text_delta, at, &mut self.message.parts);
+        self.calls.append(id, delta, at, &mut self.message.parts);
         self.resize_released();
         Ok(self.update_tool(id, dynamic, at, &update))
     }
@@ -551,7 +547,7 @@ impl Assembler {
             return Err(not_started("tool-input-delta", id));
         }
         let update = ToolUpdate::new(ToolState::InputStreaming);
-        self.fits(2 * update.size(id) + 6 * length(&chunk.input_text_delta))?;
+        self.fits(2 * update.size(id) + input_growth(&chunk.input_text_delta))?;
         let call = Call::new(Names::default(), false, None).nameless();
         self.calls.start(id, call, &mut self.message.parts);
         self.tool_input_delta(chunk)

@@ -51,7 +51,11 @@ pub(super) struct Names {
 #[derive(Clone, Debug)]
 enum Input {
     Json(PartialJson),
-    Text(String),
+    Text {
+        text: String,
+        /// How long the text is as a JSON string.
+        json_size: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +83,10 @@ impl Call {
             names: Arc::new(names),
             encoding,
             input: match encoding {
-                Some(InputEncoding::Text) => Input::Text(String::new()),
+                Some(InputEncoding::Text) => Input::Text {
+                    text: String::new(),
+                    json_size: "\"\"".len(),
+                },
                 _ => Input::Json(PartialJson::new()),
             },
             half: Half::default(),
@@ -132,7 +139,11 @@ impl Call {
 
     /// What a part that shows the input holds of it, in bytes, about: the text, and what can be read of it.
     pub(super) fn shown_size(&self) -> usize {
-        2 * self.input.text().len() + self.input.depth()
+        let text = self.input.text().len();
+        text + match &self.input {
+            Input::Json(json) => text + json.depth(),
+            Input::Text { json_size, .. } => *json_size,
+        }
     }
 
     /// Writes the input into the part that shows it.
@@ -222,7 +233,7 @@ impl Calls {
     ) -> Option<usize> {
         let call = self.calls.get_mut(tool_call_id)?;
         let shown = call.shown.filter(|shown| shown.raw && shown.fresh)?;
-        if shown.part < step_start || length(delta) > room {
+        if shown.part < step_start || input_growth(delta) > room {
             return None;
         }
         self.size -= call.size();
@@ -334,28 +345,34 @@ impl Input {
     fn push(&mut self, piece: &str) {
         match self {
             Self::Json(json) => json.push(piece),
-            Self::Text(text) => text.push_str(piece),
+            Self::Text {
+                text,
+                json_size: size,
+            } => {
+                text.push_str(piece);
+                *size += json_size(&piece) - "\"\"".len();
+            }
         }
     }
 
     fn text(&self) -> &str {
         match self {
             Self::Json(json) => json.text(),
-            Self::Text(text) => text,
+            Self::Text { text, .. } => text,
         }
     }
 
     fn value(&self) -> Option<RawJson<'static>> {
         match self {
             Self::Json(json) => json.value(),
-            Self::Text(text) => RawJson::from_value(text).ok(),
+            Self::Text { text, .. } => RawJson::from_value(text).ok(),
         }
     }
 
     fn depth(&self) -> usize {
         match self {
             Self::Json(json) => json.depth(),
-            Self::Text(_) => 0,
+            Self::Text { .. } => 0,
         }
     }
 }
@@ -366,6 +383,12 @@ pub(super) fn set<T>(field: &mut Option<T>, value: Option<T>, name: &str, other:
     if !other.is_empty() {
         other.remove(name);
     }
+}
+
+/// How much more is held, at most, when this is appended to an input: the text, the same in the part that shows it, and what can be
+/// read of it, which has an escape or a closing bracket for some bytes.
+pub(super) fn input_growth(delta: &Text<'_>) -> usize {
+    8 * length(delta) + 64
 }
 
 /// What a tool call holds in memory, in bytes, about, without its input.
