@@ -3,9 +3,10 @@
 
 use libfuzzer_sys::{arbitrary, fuzz_target};
 use twentyfirst_protocol::ui::chunk::{
-    Data, Finish, InputEncoding, MessageMetadata, ReasoningDelta, ReasoningEnd, ReasoningStart, Start, TextDelta,
-    TextEnd, TextStart, ToolApprovalRequest, ToolApprovalResponse, ToolInputAvailable, ToolInputDelta,
-    ToolInputError, ToolInputStart, ToolOutputAvailable, ToolOutputDenied, ToolOutputError,
+    Data, Finish, InputEncoding, MessageMetadata, ReasoningDelta, ReasoningEnd, ReasoningStart,
+    Start, TextDelta, TextEnd, TextStart, ToolApprovalRequest, ToolApprovalResponse,
+    ToolInputAvailable, ToolInputDelta, ToolInputError, ToolInputStart, ToolOutputAvailable,
+    ToolOutputDenied, ToolOutputError,
 };
 use twentyfirst_protocol::ui::{Assembler, Change, Chunk, Part, RawJson, Text, UiMessage};
 
@@ -33,12 +34,17 @@ impl Any<'_> {
 
     fn raw(&self) -> RawJson<'static> {
         let text = self.text().to_string_lossy().into_owned();
-        RawJson::parse(text.clone()).unwrap_or_else(|_| RawJson::from_value(&text).expect("a string is JSON"))
+        RawJson::parse(text.clone())
+            .unwrap_or_else(|_| RawJson::from_value(&text).expect("a string is JSON"))
     }
 }
 
 fn chunk<'a>(kind: u8, id: u8, any: &'a Any<'_>, flag: bool) -> Chunk<'a> {
-    let ids = [Text::from("a"), Text::from("b"), Text::from_code_units(&[0xd83d])];
+    let ids = [
+        Text::from("a"),
+        Text::from("b"),
+        Text::from_code_units(&[0xd83d]),
+    ];
     let [id, other] = [id, id / 3].map(|id| ids[usize::from(id) % ids.len()].clone());
     let (text, raw) = (any.text(), any.raw());
     match kind % 22 {
@@ -49,11 +55,20 @@ fn chunk<'a>(kind: u8, id: u8, any: &'a Any<'_>, flag: bool) -> Chunk<'a> {
         4 => ReasoningDelta::new(id, text).into(),
         5 => ReasoningEnd::new(id).into(),
         6 => ToolInputStart::new(id, "n").dynamic(flag).into(),
-        7 => ToolInputStart::new(id, text).input_encoding(InputEncoding::Text).title("t").into(),
+        7 => ToolInputStart::new(id, text)
+            .input_encoding(InputEncoding::Text)
+            .title("t")
+            .into(),
         8 | 9 => ToolInputDelta::new(id, text).into(),
-        10 => ToolInputAvailable::new(id, "n").input(raw).dynamic(flag).into(),
+        10 => ToolInputAvailable::new(id, "n")
+            .input(raw)
+            .dynamic(flag)
+            .into(),
         11 => ToolInputError::new(id, "n", text).into(),
-        12 => ToolOutputAvailable::new(id).output(raw).preliminary(flag).into(),
+        12 => ToolOutputAvailable::new(id)
+            .output(raw)
+            .preliminary(flag)
+            .into(),
         13 => ToolOutputError::new(id, text).into(),
         14 => ToolOutputDenied::new(id).into(),
         15 => ToolApprovalRequest::new(id, other).into(),
@@ -96,7 +111,9 @@ fn check(change: &Change<'_>, before: &UiMessage, after: &UiMessage) {
 }
 
 fuzz_target!(|input: Input<'_>| {
-    let initial = input.initial.and_then(|json| serde_json::from_str::<UiMessage>(json).ok());
+    let initial = input
+        .initial
+        .and_then(|json| serde_json::from_str::<UiMessage>(json).ok());
     let mut assembler = initial.map_or_else(Assembler::new, Assembler::continuing);
     let limit = assembler.size() + usize::from(input.limit);
     assembler = assembler.lenient(input.lenient).with_limit(limit);
@@ -115,5 +132,8 @@ fuzz_target!(|input: Input<'_>| {
     let message = assembler.into_message();
     let json = serde_json::to_string(&message).expect("a message is JSON");
     let read: UiMessage = serde_json::from_str(&json).expect("a message reads back");
-    assert_eq!(serde_json::to_string(&read).expect("a message is JSON"), json);
+    assert_eq!(
+        serde_json::to_string(&read).expect("a message is JSON"),
+        json
+    );
 });

@@ -57,7 +57,11 @@ impl Parts {
                 }
             };
             let text = text.as_str().expect("the joiner gives text");
-            self.0.entry((kind, id.to_string())).or_default().1.push_str(text);
+            self.0
+                .entry((kind, id.to_string()))
+                .or_default()
+                .1
+                .push_str(text);
         }
         others
     }
@@ -85,7 +89,12 @@ fuzz_target!(|steps: Vec<Step>| {
                     .collect();
                 let (kind, id) = (kind % 3, (id % 3).to_string());
                 let text = Text::from_code_units(&units);
-                parts.0.entry((kind, id.clone())).or_default().0.extend(units);
+                parts
+                    .0
+                    .entry((kind, id.clone()))
+                    .or_default()
+                    .0
+                    .extend(units);
                 let others = parts.take_out(joiner.push(delta(kind, id, text)));
                 assert_eq!(others, 0);
             }

@@ -12,7 +12,10 @@ fuzz_target!(|json: &str| {
     let written = serde_json::to_string(&message).expect("a message is JSON");
     let read: UiMessage = serde_json::from_str(&written).expect("a message reads back");
     assert_eq!(read, message);
-    if let (Ok(before), Ok(after)) = (serde_json::from_str::<Value>(json), serde_json::from_str::<Value>(&written)) {
+    if let (Ok(before), Ok(after)) = (
+        serde_json::from_str::<Value>(json),
+        serde_json::from_str::<Value>(&written),
+    ) {
         assert_eq!(after, before);
     }
 });

@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 use twentyfirst_protocol::ui::chunk::{
-    Data, MessageMetadata, ReasoningDelta, ReasoningEnd, ReasoningStart, Start, TextDelta, TextEnd,
-    TextStart, ToolApprovalRequest, ToolApprovalResponse, ToolInputAvailable, ToolInputDelta,
-    ToolInputError, ToolInputStart, ToolOutputAvailable, ToolOutputDenied, ToolOutputError,
+    Data, InputEncoding, MessageMetadata, ReasoningDelta, ReasoningEnd, ReasoningStart, Start,
+    TextDelta, TextEnd, TextStart, ToolApprovalRequest, ToolApprovalResponse, ToolInputAvailable,
+    ToolInputDelta, ToolInputError, ToolInputStart, ToolOutputAvailable, ToolOutputDenied,
+    ToolOutputError,
 };
 use twentyfirst_protocol::ui::{
     Assembler, Change, Chunk, Joiner, Part, PartialJson, RawJson, Text, UiMessage,
@@ -58,6 +59,10 @@ fn any_chunk() -> impl Strategy<Value = Chunk<'static>> {
     let inputs = prop_oneof![
         (id(), any::<bool>())
             .prop_map(|(id, dynamic)| ToolInputStart::new(id, "n").dynamic(dynamic).into()),
+        id().prop_map(|id| {
+            let start = ToolInputStart::new(id, "n").title("t");
+            start.input_encoding(InputEncoding::Text).into()
+        }),
         (id(), text()).prop_map(|(id, delta)| ToolInputDelta::new(id, delta).into()),
         (id(), text()).prop_map(|(id, delta)| ToolInputDelta::new(id, delta).into()),
         (id(), raw(), any::<bool>()).prop_map(|(id, input, dynamic)| ToolInputAvailable::new(

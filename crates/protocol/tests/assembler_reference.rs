@@ -8,7 +8,7 @@ use assembler_support::canonical;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use twentyfirst_protocol::ui::{AssembleError, Assembler, Chunk, Decoder, UiMessage};
+use twentyfirst_protocol::ui::{AssembleError, Assembler, Change, Chunk, Decoder, End, UiMessage};
 
 const SEQUENCES: &str = include_str!("data/ui/assemble.jsonl");
 const VECTORS: &str = include_str!("data/ui/vectors_assemble.jsonl");
@@ -94,33 +94,47 @@ fn name(error: &AssembleError) -> &'static str {
     }
 }
 
-/// What came of a stream: the message, the texts of its error chunks, and the error that ended it.
-fn read(sse: &str, initial: Option<UiMessage>) -> (Option<Value>, Vec<String>, Option<ReadError>) {
-    let mut assembler = begin(initial);
-    let mut decoder = Decoder::new();
-    decoder.push(sse.to_owned());
-    let mut errors = Vec::new();
-    while let Some(chunk) = decoder.next_chunk() {
-        let Ok(chunk) = chunk else {
-            return (shown(&mut assembler), errors, Some(ReadError::Decode));
-        };
-        if let Chunk::Error(chunk) = &chunk {
-            errors.push(chunk.error_text.to_string());
-        }
-        if let Err(error) = assembler.apply(&chunk) {
-            return (
-                shown(&mut assembler),
-                errors,
-                Some(ReadError::Assemble(error)),
-            );
-        }
-    }
-    (shown(&mut assembler), errors, None)
+/// What came of a stream.
+struct Outcome {
+    message: Option<Value>,
+    /// The texts of error chunks.
+    errors: Vec<String>,
+    /// What ended the message.
+    error: Option<ReadError>,
+    end: End,
 }
 
 enum ReadError {
     Decode,
     Assemble(AssembleError),
+}
+
+fn read(sse: &str, initial: Option<UiMessage>) -> Outcome {
+    let mut assembler = begin(initial);
+    let mut decoder = Decoder::new();
+    decoder.push(sse.to_owned());
+    let mut errors = Vec::new();
+    let mut error = None;
+    while let Some(chunk) = decoder.next_chunk() {
+        if error.is_some() {
+            continue;
+        }
+        let Ok(chunk) = chunk else {
+            error = Some(ReadError::Decode);
+            continue;
+        };
+        match assembler.apply(&chunk) {
+            Ok(Change::Failed(text)) => errors.push(text.to_string()),
+            Ok(_) => {}
+            Err(failed) => error = Some(ReadError::Assemble(failed)),
+        }
+    }
+    Outcome {
+        message: shown(&mut assembler),
+        errors,
+        error,
+        end: decoder.end(),
+    }
 }
 
 #[test]
@@ -130,7 +144,12 @@ fn the_vectors_of_the_reference_hold() {
         let (initial, expect) = (&vector["initial"], &vector["expect"]);
         let initial =
             (!initial.is_null()).then(|| serde_json::from_str(&initial.to_string()).unwrap());
-        let (message, mut errors, error) = read(vector["sse"].as_str().unwrap(), initial);
+        let Outcome {
+            message,
+            mut errors,
+            error,
+            ..
+        } = read(vector["sse"].as_str().unwrap(), initial);
 
         let expected = &expect["message"];
         let expected = (!expected.is_null()).then(|| canonical(&expected.to_string()));
@@ -155,27 +174,34 @@ fn the_vectors_of_the_reference_hold() {
 struct RelayStream {
     name: String,
     sse: String,
+    end: String,
     message: Option<Box<RawValue>>,
     errors: Vec<String>,
     fatal: Option<Vec<String>>,
 }
 
 #[test]
-fn the_recorded_streams_of_the_relay_give_the_message_of_the_reference() {
+fn the_recorded_streams_of_the_relay_give_the_message_of_the_reference_and_the_right_end() {
     let mut count = 0;
     for line in RELAY_STREAMS.lines() {
         let stream: RelayStream = serde_json::from_str(line).unwrap();
-        let (message, errors, error) = read(&expand(&stream.sse), None);
+        let outcome = read(&expand(&stream.sse), None);
         assert_eq!(
-            message,
+            outcome.message,
             stream
                 .message
                 .map(|message| canonical(&expand(message.get()))),
             "{}",
             stream.name
         );
-        assert_eq!(errors, stream.errors, "{}", stream.name);
-        assert_eq!(error.is_some(), stream.fatal.is_some(), "{}", stream.name);
+        assert_eq!(outcome.errors, stream.errors, "{}", stream.name);
+        assert_eq!(
+            outcome.error.is_some(),
+            stream.fatal.is_some(),
+            "{}",
+            stream.name
+        );
+        assert_eq!(outcome.end.as_str(), stream.end, "{}", stream.name);
         count += 1;
     }
     assert!(count > 60, "{count}");

@@ -402,3 +402,33 @@ fn partial_json_says_when_it_is_whole() {
     assert_eq!(document.value().unwrap().get(), "[1, 2]");
     assert_eq!(document.into_text(), "[1, 2]]");
 }
+
+#[test]
+fn partial_json_may_be_nested_as_deeply_as_it_likes() {
+    let depth = 1_000_000;
+    let document = PartialJson::from(&*"[".repeat(depth));
+    let value = document.value().unwrap();
+    assert_eq!(value.get().len(), 2 * depth);
+    assert_eq!(RawJson::parse(value.get()), Ok(value.clone()));
+}
+
+#[test]
+fn keys_that_javascript_gives_a_meaning_leave_no_value() {
+    for (text, value) in [
+        (r#"{"a": 1, "__proto__"#, Some(r#"{"a": 1}"#)),
+        (r#"{"a": 1, "__proto__": "#, Some(r#"{"a": 1}"#)),
+        (r#"{"a": 1, "__proto__": 2"#, None),
+        (r#"{"constructor": {"prototype": 1"#, None),
+        (
+            r#"{"constructor": [{"prototype": 1"#,
+            Some(r#"{"constructor": [{"prototype": 1}]}"#),
+        ),
+        (
+            r#"{"a": {"\u005f_proto__": 1}, "a": 2"#,
+            Some(r#"{"a": {"\u005f_proto__": 1}, "a": 2}"#),
+        ),
+    ] {
+        let read = PartialJson::from(text).value();
+        assert_eq!(read.as_ref().map(RawJson::get), value, "{text}");
+    }
+}

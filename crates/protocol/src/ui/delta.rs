@@ -34,6 +34,10 @@ impl Delta {
     /// Reads the object that `bytes` begin with. An unfinished one is none.
     #[inline]
     pub(super) fn read(bytes: &[u8], unescaped: &mut Unescaped) -> Option<Self> {
+        const SHORTEST: &[u8] = br#"{"type":"text-delta","id":"","delta":""}"#;
+        if bytes.len() < SHORTEST.len() {
+            return None;
+        }
         let rest = bytes.strip_prefix(br#"{"type":""#)?;
         if let Some(rest) = rest.strip_prefix(br#"text-delta","id":""#) {
             Self::read_members(Kind::Text, br#"","delta":""#, bytes, rest, unescaped)
@@ -81,7 +85,6 @@ impl Delta {
             Some(text) => text.get(range.clone()).unwrap_or_default().into(),
             None => replaced(bytes.get(range.clone()).unwrap_or_default()),
         };
-        let id = part(&self.id);
         let delta = match &self.delta {
             Some(range) => part(range),
             None => match utf_8(unescaped.get()) {
@@ -89,6 +92,29 @@ impl Delta {
                 None => replaced(unescaped.get()),
             },
         };
+        self.with(part(&self.id), delta)
+    }
+
+    /// Reads a text that is one such object as a whole.
+    #[inline]
+    pub(super) fn decode(data: &str) -> Option<Chunk<'_>> {
+        let mut unescaped = Unescaped::default();
+        let delta = Self::read(data.as_bytes(), &mut unescaped)?;
+        if delta.length < data.len() {
+            return None;
+        }
+        let part = |range: &Range<usize>| data.get(range.clone()).unwrap_or_default().into();
+        Some(delta.with(
+            part(&delta.id),
+            match &delta.delta {
+                Some(range) => part(range),
+                None => String::from_utf8(unescaped.take()).ok()?.into(),
+            },
+        ))
+    }
+
+    #[inline]
+    fn with<'a>(&self, id: Text<'a>, delta: Text<'a>) -> Chunk<'a> {
         match self.kind {
             Kind::Text => TextDelta::new(id, delta).into(),
             Kind::Reasoning => ReasoningDelta::new(id, delta).into(),
@@ -108,6 +134,11 @@ pub(super) struct Unescaped {
 impl Unescaped {
     fn get(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    fn take(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.length);
+        self.bytes
     }
 
     /// Reads the string that begins at `start`, whose first stop is known, and gives where it has ended. `None` if it is unfinished, wrong or

@@ -62,11 +62,3 @@ impl<T: Default> ByText<T> {
         }
     }
 }
-
-/// What a string takes in memory, about.
-pub(super) fn length(text: &Text<'_>) -> usize {
-    match text.as_str() {
-        Some(text) => text.len(),
-        None => text.to_code_units().len() * 6,
-    }
-}

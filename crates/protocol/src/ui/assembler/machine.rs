@@ -1,21 +1,17 @@
 use std::mem;
 
-use super::by_text::{ByText, length};
+use super::by_text::ByText;
+use super::calls::Calls;
 use super::change::Change;
 use super::error::AssembleError;
 use super::index::Index;
 use super::metadata::{Metadata, Room};
-use super::tools::{Call, Calls, Names, input_size, json_size, set, size_without_input};
-use crate::ui::chunk::{
-    Data, InputEncoding, Start, TextEnd, ToolApprovalRequest, ToolApprovalResponse,
-    ToolInputAvailable, ToolInputDelta, ToolInputError, ToolInputStart, ToolOutputAvailable,
-    ToolOutputError,
-};
-use crate::ui::joiner::Half;
+use super::size::{json_size, length};
+use super::texts::{Active, Kind};
+use crate::ui::chunk::{Data, Start};
 use crate::ui::{
-    Approval, Chunk, CustomPart, DataPart, FilePart, Members, Part, RawJson, ReasoningFilePart,
-    ReasoningPart, Role, SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart,
-    Text, TextPart, TextState, ToolPart, ToolState, UiMessage,
+    Chunk, CustomPart, DataPart, FilePart, Members, Part, RawJson, ReasoningFilePart, Role,
+    SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart, Text, UiMessage,
 };
 
 /// Puts chunks together to the message that they describe.
@@ -52,30 +48,22 @@ use crate::ui::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Assembler {
-    message: UiMessage,
-    metadata: Metadata,
-    metadata_is_stale: bool,
-    index: Index,
-    texts: ByText<Active>,
-    reasonings: ByText<Active>,
-    calls: Calls,
+    pub(super) message: UiMessage,
+    pub(super) metadata: Metadata,
+    pub(super) metadata_is_stale: bool,
+    pub(super) index: Index,
+    pub(super) texts: ByText<Active>,
+    pub(super) reasonings: ByText<Active>,
+    pub(super) calls: Calls,
     /// Steps that have begun and show with the next thing that does, as in the AI SDK.
-    pending_steps: usize,
-    shown: bool,
-    lenient: bool,
-    limit: usize,
+    pub(super) pending_steps: usize,
+    pub(super) shown: bool,
+    pub(super) lenient: bool,
+    pub(super) limit: usize,
     /// What each part holds in memory, in bytes, about.
-    sizes: Vec<usize>,
+    pub(super) sizes: Vec<usize>,
     /// The sum of `sizes`.
-    parts_size: usize,
-}
-
-/// A text or reasoning part that has not ended.
-#[derive(Clone, Copy, Debug, Default)]
-struct Active {
-    part: usize,
-    /// If one waits, the text shows U+FFFD in its place.
-    half: Half,
+    pub(super) parts_size: usize,
 }
 
 impl Assembler {
@@ -147,15 +135,21 @@ impl Assembler {
             Chunk::TextStart(chunk) => {
                 self.start_part(Kind::Text, &chunk.id, chunk.provider_metadata.as_ref())
             }
-            Chunk::TextEnd(chunk) => self.end_part(Kind::Text, chunk),
+            Chunk::TextEnd(chunk) => self.end_part(
+                Kind::Text,
+                &chunk.id,
+                chunk.citations.as_ref(),
+                chunk.provider_metadata.as_ref(),
+            ),
             Chunk::ReasoningStart(chunk) => {
                 self.start_part(Kind::Reasoning, &chunk.id, chunk.provider_metadata.as_ref())
             }
-            Chunk::ReasoningEnd(chunk) => {
-                let mut end = TextEnd::new(chunk.id.clone());
-                end.provider_metadata.clone_from(&chunk.provider_metadata);
-                self.end_part(Kind::Reasoning, &end)
-            }
+            Chunk::ReasoningEnd(chunk) => self.end_part(
+                Kind::Reasoning,
+                &chunk.id,
+                None,
+                chunk.provider_metadata.as_ref(),
+            ),
             Chunk::ToolInputStart(chunk) => self.tool_input_start(chunk),
             Chunk::ToolInputAvailable(chunk) => self.tool_input_available(chunk),
             Chunk::ToolInputError(chunk) => self.tool_input_error(chunk),
@@ -276,7 +270,7 @@ impl Assembler {
         }
     }
 
-    fn fits(&self, more: usize) -> Result<(), AssembleError> {
+    pub(super) fn fits(&self, more: usize) -> Result<(), AssembleError> {
         if self.size().saturating_add(more) > self.limit {
             return Err(AssembleError::TooLarge { limit: self.limit });
         }
@@ -284,7 +278,7 @@ impl Assembler {
     }
 
     /// Something shows: so do the steps that have begun. Gives the place of the first of them, if any.
-    fn show(&mut self) -> Option<usize> {
+    pub(super) fn show(&mut self) -> Option<usize> {
         self.shown = true;
         if self.pending_steps == 0 {
             return None;
@@ -297,7 +291,7 @@ impl Assembler {
     }
 
     /// Appends a part. What it shows must fit.
-    fn push(&mut self, part: Part, size: usize) -> usize {
+    pub(super) fn push(&mut self, part: Part, size: usize) -> usize {
         let at = self.message.parts.len();
         self.index.added(at, &part);
         self.message.parts.push(part);
@@ -307,7 +301,7 @@ impl Assembler {
     }
 
     /// Adds a part that does not change any more.
-    fn add<'c>(&mut self, part: Part) -> Result<Change<'c>, AssembleError> {
+    pub(super) fn add<'c>(&mut self, part: Part) -> Result<Change<'c>, AssembleError> {
         let size = size_of::<Part>() + json_size(&part);
         self.fits(size)?;
         let steps = self.show();
@@ -317,7 +311,7 @@ impl Assembler {
         })
     }
 
-    fn changed<'c>(&mut self, part: usize) -> Change<'c> {
+    pub(super) fn changed<'c>(&mut self, part: usize) -> Change<'c> {
         match self.show() {
             // Both a part and steps behind it: more than a change of one of them says.
             Some(_) => Change::Message,
@@ -325,486 +319,10 @@ impl Assembler {
         }
     }
 
-    fn resize(&mut self, at: usize, size: usize) {
+    pub(super) fn resize(&mut self, at: usize, size: usize) {
         if let Some(old) = self.sizes.get_mut(at) {
             self.parts_size = self.parts_size - *old + size;
             *old = size;
-        }
-    }
-
-    fn active(&mut self, kind: Kind) -> &mut ByText<Active> {
-        match kind {
-            Kind::Text => &mut self.texts,
-            Kind::Reasoning => &mut self.reasonings,
-        }
-    }
-
-    fn start_part<'c>(
-        &mut self,
-        kind: Kind,
-        id: &Text<'_>,
-        provider_metadata: Option<&RawJson<'_>>,
-    ) -> Result<Change<'c>, AssembleError> {
-        // The id is kept twice: in the part and to find it.
-        let size = size_of::<Part>() + 2 * length(id) + provider_metadata.map_or(0, raw_length);
-        self.fits(size)?;
-        let provider_metadata = provider_metadata.map(own_raw);
-        let part = match kind {
-            Kind::Text => {
-                let mut part = TextPart::new("");
-                part.state = Some(TextState::Streaming);
-                part.provider_metadata = provider_metadata;
-                Part::Text(part)
-            }
-            Kind::Reasoning => {
-                let mut part = ReasoningPart::new("");
-                part.id = Some(own(id));
-                part.state = Some(TextState::Streaming);
-                part.provider_metadata = provider_metadata;
-                Part::Reasoning(part)
-            }
-        };
-        let steps = self.show();
-        let at = self.push(part, size);
-        let active = Active {
-            part: at,
-            half: Half::default(),
-        };
-        self.active(kind).insert(id, active);
-        Ok(Change::Added {
-            first: steps.unwrap_or(at),
-        })
-    }
-
-    fn delta<'c>(
-        &mut self,
-        kind: Kind,
-        id: &Text<'_>,
-        delta: &'c Text<'_>,
-        provider_metadata: Option<&RawJson<'_>>,
-    ) -> Result<Change<'c>, AssembleError> {
-        let more = 2 * length(delta) + provider_metadata.map_or(0, raw_length);
-        if self.active(kind).get(id).is_none() {
-            if !self.lenient {
-                return Err(not_started(kind.delta(), id));
-            }
-            self.fits(more + size_of::<Part>() + 2 * length(id))?;
-            let opened = self.start_part(kind, id, None)?;
-            self.delta(kind, id, delta, provider_metadata)?;
-            return Ok(opened);
-        }
-        self.fits(more)?;
-        let Some(active) = self.active(kind).get_mut(id) else {
-            return Ok(Change::Nothing);
-        };
-        let had_half = active.half.is_waiting();
-        let piece = active.half.join(delta);
-        let (at, has_half) = (active.part, active.half.is_waiting());
-        let Some((text, _, metadata)) = self.message.parts.get_mut(at).and_then(text_of) else {
-            return Ok(Change::Nothing);
-        };
-        let mut grown = mem::take(text).into_string_lossy();
-        if had_half {
-            grown.pop();
-        }
-        grown.push_str(&piece);
-        if has_half {
-            grown.push(char::REPLACEMENT_CHARACTER);
-        }
-        *text = grown.into();
-        let dropped = if provider_metadata.is_some() {
-            metadata.as_ref().map_or(0, raw_length)
-        } else {
-            0
-        };
-        if let Some(provider_metadata) = provider_metadata {
-            *metadata = Some(own_raw(provider_metadata));
-        }
-        let size = self.sizes.get(at).copied().unwrap_or_default();
-        self.resize(
-            at,
-            size + piece.len() + provider_metadata.map_or(0, raw_length) - dropped,
-        );
-        let appended = !had_half && !has_half && provider_metadata.is_none();
-        match self.changed(at) {
-            Change::Changed { part } if appended => Ok(Change::Appended { part, text: piece }),
-            change => Ok(change),
-        }
-    }
-
-    fn end_part<'c>(
-        &mut self,
-        kind: Kind,
-        chunk: &TextEnd<'_>,
-    ) -> Result<Change<'c>, AssembleError> {
-        let Some(&active) = self.active(kind).get(&chunk.id) else {
-            return Err(not_started(kind.end(), &chunk.id));
-        };
-        let values = [chunk.citations.as_ref(), chunk.provider_metadata.as_ref()];
-        let more = values.into_iter().flatten().map(raw_length).sum();
-        self.fits(more)?;
-        let at = active.part;
-        let size = self.sizes.get(at).copied().unwrap_or_default();
-        self.resize(at, size + more);
-        if let Some((_, state, provider_metadata)) =
-            self.message.parts.get_mut(at).and_then(text_of)
-        {
-            *state = Some(TextState::Done);
-            if let Some(metadata) = &chunk.provider_metadata {
-                *provider_metadata = Some(own_raw(metadata));
-            }
-        }
-        if let Some(citations) = &chunk.citations
-            && let Some(Part::Text(part)) = self.message.parts.get_mut(at)
-        {
-            part.citations = Some(own_raw(citations));
-        }
-        self.active(kind).remove(&chunk.id);
-        Ok(self.changed(at))
-    }
-
-    fn tool_input_start<'c>(
-        &mut self,
-        chunk: &ToolInputStart<'_>,
-    ) -> Result<Change<'c>, AssembleError> {
-        let dynamic = chunk.dynamic == Some(true);
-        let id = &chunk.tool_call_id;
-        let update = ToolUpdate {
-            tool_name: Some(&chunk.tool_name),
-            encoding: chunk.input_encoding,
-            provider_executed: chunk.provider_executed,
-            provider_metadata: chunk.provider_metadata.as_ref(),
-            title: chunk.title.as_ref(),
-            tool_metadata: chunk.tool_metadata.as_ref(),
-            ..ToolUpdate::new(ToolState::InputStreaming)
-        };
-        // Names are kept twice: in the part and for deltas that come after.
-        self.fits(2 * update.size(id))?;
-        let names = Names {
-            tool_name: own(&chunk.tool_name),
-            title: chunk.title.as_ref().map(own),
-            tool_metadata: chunk.tool_metadata.as_ref().map(own_raw),
-        };
-        let call = Call::new(names, dynamic, chunk.input_encoding);
-        self.name_tool(id, dynamic);
-        self.calls.start(id, call, &mut self.message.parts);
-        self.resize_released();
-        Ok(self.update_tool(id, dynamic, self.index.tool_in_step(id, dynamic), &update))
-    }
-
-    fn tool_input_delta<'c>(
-        &mut self,
-        chunk: &ToolInputDelta<'_>,
-    ) -> Result<Change<'c>, AssembleError> {
-        let id = &chunk.tool_call_id;
-        // The text is held by the call, and shown in the part together with what can be read of it.
-        let mut more = 6 * length(&chunk.input_text_delta);
-        let room = self.limit.saturating_sub(self.size());
-        let step_start = self.index.step_start();
-        if let Some(at) = self
-            .calls
-            .append_fresh(id, &chunk.input_text_delta, step_start, room / 6)
-        {
-            // The rule: one delta after the other. Nothing of the part changes but its input, and perhaps its state.
-            if let Some(Part::Tool(part)) = self.message.parts.get_mut(at) {
-                part.state = ToolState::InputStreaming;
-            }
-            return Ok(self.changed(at));
-        }
-        let Some(call) = self.calls.get(id) else {
-            return self.open_tool(chunk);
-        };
-        let (dynamic, nameless) = (call.dynamic, call.nameless);
-        let at = self.index.tool_in_step(id, dynamic);
-        let at = at.or_else(|| {
-            let opened = self.index.any_tool_in_step(id);
-            opened.filter(|_| nameless)
-        });
-        let names = call.names();
-        let update = ToolUpdate {
-            tool_name: Some(&names.tool_name),
-            encoding: call.encoding(),
-            title: names.title.as_ref(),
-            tool_metadata: names.tool_metadata.as_ref(),
-            input: NewInput::Streaming,
-            raw_input: true,
-            ..ToolUpdate::new(ToolState::InputStreaming)
-        };
-        if at.is_none() {
-            more += update.size(id) + call.shown_size();
-        }
-        self.fits(more)?;
-        self.calls
-            .append(id, &chunk.input_text_delta, at, &mut self.message.parts);
-        self.resize_released();
-        Ok(self.update_tool(id, dynamic, at, &update))
-    }
-
-    /// A delta for a call that was never started opens the call, if we are lenient. Nobody knows the tool's name.
-    fn open_tool<'c>(&mut self, chunk: &ToolInputDelta<'_>) -> Result<Change<'c>, AssembleError> {
-        let id = &chunk.tool_call_id;
-        if !self.lenient {
-            return Err(not_started("tool-input-delta", id));
-        }
-        if self.index.tool(id).is_some() {
-            // It was started, and is over.
-            return Err(not_started("tool-input-delta", id));
-        }
-        let update = ToolUpdate::new(ToolState::InputStreaming);
-        self.fits(2 * update.size(id) + 6 * length(&chunk.input_text_delta))?;
-        let call = Call::new(Names::default(), false, None).nameless();
-        self.calls.start(id, call, &mut self.message.parts);
-        self.tool_input_delta(chunk)
-    }
-
-    /// A call that was opened without a name gets one, and with it says whether it is dynamic.
-    fn name_tool(&mut self, id: &Text<'_>, dynamic: bool) {
-        if !self.calls.named(id, dynamic) || self.index.tool_in_step(id, dynamic).is_some() {
-            return;
-        }
-        let Some(at) = self.index.any_tool_in_step(id) else {
-            return;
-        };
-        if let Some(Part::Tool(part)) = self.message.parts.get_mut(at) {
-            part.dynamic = dynamic;
-            self.index.kind_changed(at, part);
-        }
-    }
-
-    fn tool_input_available<'c>(
-        &mut self,
-        chunk: &ToolInputAvailable<'_>,
-    ) -> Result<Change<'c>, AssembleError> {
-        let dynamic = chunk.dynamic == Some(true);
-        let id = &chunk.tool_call_id;
-        let update = ToolUpdate {
-            tool_name: Some(&chunk.tool_name),
-            input: NewInput::of(chunk.input.as_ref()),
-            provider_executed: chunk.provider_executed,
-            provider_metadata: chunk.provider_metadata.as_ref(),
-            title: chunk.title.as_ref(),
-            tool_metadata: chunk.tool_metadata.as_ref(),
-            ..ToolUpdate::new(ToolState::InputAvailable)
-        };
-        self.fits(update.size(id))?;
-        self.name_tool(id, dynamic);
-        Ok(self.update_tool(id, dynamic, self.index.tool_in_step(id, dynamic), &update))
-    }
-
-    fn tool_input_error<'c>(
-        &mut self,
-        chunk: &ToolInputError<'_>,
-    ) -> Result<Change<'c>, AssembleError> {
-        let id = &chunk.tool_call_id;
-        let update = ToolUpdate {
-            tool_name: Some(&chunk.tool_name),
-            input: NewInput::of(chunk.input.as_ref()),
-            error_text: Some(&chunk.error_text),
-            provider_executed: chunk.provider_executed,
-            provider_metadata: chunk.provider_metadata.as_ref(),
-            // Its title is not looked at, as in the AI SDK.
-            tool_metadata: chunk.tool_metadata.as_ref(),
-            ..ToolUpdate::new(ToolState::OutputError)
-        };
-        self.fits(update.size(id))?;
-        self.name_tool(id, chunk.dynamic == Some(true));
-        let existing = self.index.any_tool_in_step(id);
-        let existing = existing.and_then(|at| self.message.parts.get(at)?.as_tool());
-        let dynamic = match existing {
-            Some(part) => part.dynamic,
-            None => chunk.dynamic == Some(true),
-        };
-        Ok(self.update_tool(id, dynamic, self.index.tool_in_step(id, dynamic), &update))
-    }
-
-    fn tool_output_available<'c>(
-        &mut self,
-        chunk: &ToolOutputAvailable<'_>,
-    ) -> Result<Change<'c>, AssembleError> {
-        let (at, dynamic) = self.existing_tool(&chunk.tool_call_id)?;
-        let update = ToolUpdate {
-            input: NewInput::Kept,
-            output: chunk.output.as_ref(),
-            preliminary: chunk.preliminary,
-            provider_executed: chunk.provider_executed,
-            provider_metadata: chunk.provider_metadata.as_ref(),
-            tool_metadata: chunk.tool_metadata.as_ref(),
-            ..ToolUpdate::new(ToolState::OutputAvailable)
-        };
-        self.fits(update.size(&chunk.tool_call_id))?;
-        Ok(self.update_tool(&chunk.tool_call_id, dynamic, Some(at), &update))
-    }
-
-    fn tool_output_error<'c>(
-        &mut self,
-        chunk: &ToolOutputError<'_>,
-    ) -> Result<Change<'c>, AssembleError> {
-        let (at, dynamic) = self.existing_tool(&chunk.tool_call_id)?;
-        let update = ToolUpdate {
-            input: NewInput::Kept,
-            raw_input: !dynamic,
-            error_text: Some(&chunk.error_text),
-            provider_executed: chunk.provider_executed,
-            provider_metadata: chunk.provider_metadata.as_ref(),
-            tool_metadata: chunk.tool_metadata.as_ref(),
-            ..ToolUpdate::new(ToolState::OutputError)
-        };
-        self.fits(update.size(&chunk.tool_call_id))?;
-        Ok(self.update_tool(&chunk.tool_call_id, dynamic, Some(at), &update))
-    }
-
-    fn tool_output_denied<'c>(
-        &mut self,
-        tool_call_id: &Text<'_>,
-    ) -> Result<Change<'c>, AssembleError> {
-        let (at, _) = self.existing_tool(tool_call_id)?;
-        if let Some(Part::Tool(part)) = self.message.parts.get_mut(at) {
-            part.state = ToolState::OutputDenied;
-        }
-        Ok(self.changed(at))
-    }
-
-    fn tool_approval_request<'c>(
-        &mut self,
-        chunk: &ToolApprovalRequest<'_>,
-    ) -> Result<Change<'c>, AssembleError> {
-        let (at, _) = self.existing_tool(&chunk.tool_call_id)?;
-        let mut approval = Approval::new(own(&chunk.approval_id));
-        approval.descriptor = chunk
-            .approval_descriptor
-            .as_ref()
-            .filter(|descriptor| !descriptor.is_null())
-            .map(own_raw);
-        approval.input_schema_input = chunk.input_schema_input.as_ref().map(own_raw);
-        approval.request_reason = chunk.reason.as_ref().map(own);
-        approval.is_automatic = chunk.is_automatic.filter(|&automatic| automatic);
-        approval.signature = chunk.signature.as_ref().map(own);
-        self.fits(json_size(&approval) + length(&chunk.approval_id))?;
-        self.set_approval(at, approval, ToolState::ApprovalRequested);
-        Ok(self.changed(at))
-    }
-
-    fn tool_approval_response<'c>(
-        &mut self,
-        chunk: &ToolApprovalResponse<'_>,
-    ) -> Result<Change<'c>, AssembleError> {
-        let missing = || AssembleError::NoApproval {
-            approval_id: own(&chunk.approval_id),
-        };
-        let at = self
-            .index
-            .approval(&chunk.approval_id)
-            .ok_or_else(missing)?;
-        let part = self.message.parts.get(at).and_then(Part::as_tool);
-        let mut approval = part
-            .and_then(|part| part.approval.clone())
-            .ok_or_else(missing)?;
-        set(
-            &mut approval.approved,
-            Some(chunk.approved),
-            "approved",
-            &mut approval.other,
-        );
-        if let Some(reason) = &chunk.reason {
-            set(
-                &mut approval.reason,
-                Some(own(reason)),
-                "reason",
-                &mut approval.other,
-            );
-        }
-        let more = chunk.provider_metadata.as_ref().map_or(0, raw_length);
-        self.fits(json_size(&approval) + more)?;
-        if let Some(Part::Tool(part)) = self.message.parts.get_mut(at) {
-            if let Some(provider_executed) = chunk.provider_executed {
-                let (field, other) = (&mut part.provider_executed, &mut part.other);
-                set(field, Some(provider_executed), "providerExecuted", other);
-            }
-            if let Some(metadata) = &chunk.provider_metadata {
-                part.call_provider_metadata = Some(own_raw(metadata));
-            }
-        }
-        self.set_approval(at, approval, ToolState::ApprovalResponded);
-        Ok(self.changed(at))
-    }
-
-    fn set_approval(&mut self, at: usize, approval: Approval, state: ToolState) {
-        if let Some(Part::Tool(part)) = self.message.parts.get_mut(at) {
-            self.index.approval_removed(at, part);
-            set(
-                &mut part.approval,
-                Some(approval),
-                "approval",
-                &mut part.other,
-            );
-            part.state = state;
-            self.index.approval_added(at, part);
-        }
-        self.resize_tool(at);
-    }
-
-    fn existing_tool(&self, tool_call_id: &Text<'_>) -> Result<(usize, bool), AssembleError> {
-        let at = self.index.tool(tool_call_id);
-        let part = at.and_then(|at| self.message.parts.get(at)?.as_tool());
-        match (at, part) {
-            (Some(at), Some(part)) => Ok((at, part.dynamic)),
-            _ => Err(AssembleError::NoToolCall {
-                tool_call_id: own(tool_call_id),
-            }),
-        }
-    }
-
-    /// Changes the part of a call, or adds one if there is none. It must fit.
-    fn update_tool<'c>(
-        &mut self,
-        id: &Text<'_>,
-        dynamic: bool,
-        existing: Option<usize>,
-        update: &ToolUpdate<'_>,
-    ) -> Change<'c> {
-        let (at, change) = match existing {
-            Some(at) => (at, self.changed(at)),
-            None => {
-                let steps = self.show();
-                let mut part = ToolPart::new("", own(id), update.state.clone());
-                part.dynamic = dynamic;
-                let at = self.push(Part::Tool(Box::new(part)), 0);
-                let first = steps.unwrap_or(at);
-                (at, Change::Added { first })
-            }
-        };
-        let Some(Part::Tool(part)) = self.message.parts.get_mut(at) else {
-            return change;
-        };
-        update.apply(part);
-        match update.input {
-            NewInput::Streaming => {
-                // As in the AI SDK, a dynamic tool's part shows the text only from its second delta on.
-                let raw = existing.is_some() || !dynamic;
-                self.calls.show(id, at, raw);
-            }
-            NewInput::Kept => self.calls.keep(id, at, update.raw_input),
-            NewInput::Value(_) | NewInput::Absent => self.calls.hide(id, at),
-        }
-        self.resize_tool(at);
-        change
-    }
-
-    /// Weighs the part of a call, but for an input that streams, which the call weighs.
-    fn resize_tool(&mut self, at: usize) {
-        if let Some(Part::Tool(part)) = self.message.parts.get(at) {
-            let input = if self.calls.shows(part, at) {
-                0
-            } else {
-                input_size(part)
-            };
-            self.resize(at, size_of::<Part>() + size_without_input(part) + input);
-        }
-    }
-
-    fn resize_released(&mut self) {
-        for at in self.calls.take_released() {
-            self.resize_tool(at);
         }
     }
 
@@ -910,190 +428,18 @@ impl Default for Assembler {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Text,
-    Reasoning,
-}
-
-impl Kind {
-    fn delta(self) -> &'static str {
-        match self {
-            Self::Text => "text-delta",
-            Self::Reasoning => "reasoning-delta",
-        }
-    }
-
-    fn end(self) -> &'static str {
-        match self {
-            Self::Text => "text-end",
-            Self::Reasoning => "reasoning-end",
-        }
-    }
-}
-
-/// What a chunk says about the part of a tool call. Members that it does not set are gone afterwards, but for those that stay once
-/// they are set: title, metadata, and whether the provider executes the tool.
-struct ToolUpdate<'u> {
-    state: ToolState,
-    /// Kept if absent.
-    tool_name: Option<&'u Text<'u>>,
-    encoding: Option<InputEncoding>,
-    input: NewInput<'u>,
-    /// Whether the text of the input stays.
-    raw_input: bool,
-    output: Option<&'u RawJson<'u>>,
-    preliminary: Option<bool>,
-    error_text: Option<&'u Text<'u>>,
-    provider_executed: Option<bool>,
-    provider_metadata: Option<&'u RawJson<'u>>,
-    title: Option<&'u Text<'u>>,
-    tool_metadata: Option<&'u RawJson<'u>>,
-}
-
-enum NewInput<'u> {
-    Absent,
-    Value(&'u RawJson<'u>),
-    /// As before.
-    Kept,
-    /// What the call has.
-    Streaming,
-}
-
-impl<'u> NewInput<'u> {
-    fn of(input: Option<&'u RawJson<'u>>) -> Self {
-        input.map_or(Self::Absent, Self::Value)
-    }
-}
-
-impl ToolUpdate<'_> {
-    fn new(state: ToolState) -> Self {
-        Self {
-            state,
-            tool_name: None,
-            encoding: None,
-            input: NewInput::Absent,
-            raw_input: false,
-            output: None,
-            preliminary: None,
-            error_text: None,
-            provider_executed: None,
-            provider_metadata: None,
-            title: None,
-            tool_metadata: None,
-        }
-    }
-
-    /// What a part that shows this may hold, in bytes, about.
-    fn size(&self, tool_call_id: &Text<'_>) -> usize {
-        let input = match self.input {
-            NewInput::Value(input) => raw_length(input),
-            _ => 0,
-        };
-        let values = [self.output, self.provider_metadata, self.tool_metadata];
-        let texts = [self.tool_name, self.error_text, self.title];
-        // The id is kept in the part, to find it in the step, and to find it in the message.
-        size_of::<Part>()
-            + size_of::<ToolPart>()
-            + 3 * length(tool_call_id)
-            + input
-            + values.into_iter().flatten().map(raw_length).sum::<usize>()
-            + texts.into_iter().flatten().map(length).sum::<usize>()
-    }
-
-    fn apply(&self, part: &mut ToolPart) {
-        let other = &mut part.other;
-        part.state = self.state.clone();
-        if let Some(tool_name) = self.tool_name
-            && part.tool_name != *tool_name
-        {
-            part.tool_name = own(tool_name);
-        }
-        match self.input {
-            NewInput::Absent => set(&mut part.input, None, "input", other),
-            NewInput::Value(input) => set(&mut part.input, Some(own_raw(input)), "input", other),
-            NewInput::Kept | NewInput::Streaming => {}
-        }
-        if !self.raw_input {
-            set(&mut part.raw_input, None, "rawInput", other);
-        }
-        set(
-            &mut part.input_encoding,
-            self.encoding,
-            "inputEncoding",
-            other,
-        );
-        set(&mut part.output, self.output.map(own_raw), "output", other);
-        set(
-            &mut part.preliminary,
-            self.preliminary,
-            "preliminary",
-            other,
-        );
-        set(
-            &mut part.error_text,
-            self.error_text.map(own),
-            "errorText",
-            other,
-        );
-        if let Some(title) = self.title
-            && part.title.as_ref() != Some(title)
-        {
-            set(&mut part.title, Some(own(title)), "title", other);
-        }
-        if let Some(tool_metadata) = self.tool_metadata
-            && part.tool_metadata.as_ref() != Some(tool_metadata)
-        {
-            part.tool_metadata = Some(own_raw(tool_metadata));
-        }
-        if self.provider_executed.is_some() {
-            let field = &mut part.provider_executed;
-            set(field, self.provider_executed, "providerExecuted", other);
-        }
-        if let Some(provider_metadata) = self.provider_metadata {
-            let of_result = matches!(
-                self.state,
-                ToolState::OutputAvailable | ToolState::OutputError
-            );
-            let field = if of_result {
-                &mut part.result_provider_metadata
-            } else {
-                &mut part.call_provider_metadata
-            };
-            *field = Some(own_raw(provider_metadata));
-        }
-    }
-}
-
-type TextFields<'p> = (
-    &'p mut Text<'static>,
-    &'p mut Option<TextState>,
-    &'p mut Option<RawJson<'static>>,
-);
-
-/// The fields that text and reasoning parts share: text, state and the provider's metadata.
-fn text_of(part: &mut Part) -> Option<TextFields<'_>> {
-    match part {
-        Part::Text(part) => Some((&mut part.text, &mut part.state, &mut part.provider_metadata)),
-        Part::Reasoning(part) => {
-            Some((&mut part.text, &mut part.state, &mut part.provider_metadata))
-        }
-        _ => None,
-    }
-}
-
-fn not_started(chunk: &'static str, id: &Text<'_>) -> AssembleError {
+pub(super) fn not_started(chunk: &'static str, id: &Text<'_>) -> AssembleError {
     AssembleError::NotStarted { chunk, id: own(id) }
 }
 
-fn own(text: &Text<'_>) -> Text<'static> {
+pub(super) fn own(text: &Text<'_>) -> Text<'static> {
     text.clone().into_owned()
 }
 
-fn own_raw(raw: &RawJson<'_>) -> RawJson<'static> {
+pub(super) fn own_raw(raw: &RawJson<'_>) -> RawJson<'static> {
     raw.clone().into_owned()
 }
 
-fn raw_length(raw: &RawJson<'_>) -> usize {
+pub(super) fn raw_length(raw: &RawJson<'_>) -> usize {
     raw.get().len()
 }

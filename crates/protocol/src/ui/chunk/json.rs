@@ -3,6 +3,8 @@
 //! It accepts what `JSON.parse` accepts: RFC 8259 without limits on depth or on the size of numbers, and strings with lone
 //! surrogate escapes. In the same pass it looks for the keys that the AI SDK refuses (see [`JsonError::ForbiddenKey`]).
 
+use std::ops::Range;
+
 use super::Text;
 
 /// Why a text is not JSON that we take.
@@ -56,16 +58,15 @@ impl<'a> Members<'a> {
             (State::AfterMember, _) => return Err(JsonError::Syntax(at)),
         }
         self.state = State::AfterMember;
-        let key = key(self.text, &mut self.stops, at)?;
-        let under_constructor = key.may_be_special() && {
-            if key.is("__proto__") {
-                return Err(JsonError::ForbiddenKey);
-            }
-            key.is("constructor")
-        };
+        let key = read_key(&mut self.stops, at)?;
+        let name = key.text(self.text);
+        if name == "__proto__" {
+            return Err(JsonError::ForbiddenKey);
+        }
+        let under_constructor = name == "constructor";
         let value = value(self.text, &mut self.stops, key.value_at, under_constructor)?;
         self.at = key.value_at + value.len();
-        Ok(Some((key.text(), value)))
+        Ok(Some((name, value)))
     }
 }
 
@@ -122,6 +123,7 @@ pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
 ///
 /// It looks at a block at a time and remembers all stops in it. Strings and the stretches between escapes are short, so that a block mostly answers
 /// for several of them.
+#[derive(Clone, Copy)]
 pub(crate) struct Stops<'a> {
     bytes: &'a [u8],
     /// Where the block begins.
@@ -136,58 +138,46 @@ impl<'a> Stops<'a> {
     /// Looks from `at` on.
     #[inline]
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
-        let mut stops = Self {
-            bytes,
-            block: at,
-            bits: 0,
-        };
-        stops.look_at(at);
-        stops
+        let (block, bits) = first_stops(bytes, at);
+        Self { bytes, block, bits }
     }
 
     /// The first stop at `at` or after it; the end of the text if there is none.
     #[inline]
     pub(crate) fn next(&mut self, at: usize) -> usize {
         let offset = at.wrapping_sub(self.block);
-        if offset < Self::BLOCK {
+        let from = if offset < Self::BLOCK {
             let bits = self.bits >> offset;
             if bits != 0 {
                 return at + bits.trailing_zeros() as usize;
             }
-            self.next_in_later_block(self.block + Self::BLOCK)
+            self.block + Self::BLOCK
         } else {
-            self.next_in_later_block(at)
-        }
-    }
-
-    #[inline(never)]
-    fn next_in_later_block(&mut self, mut at: usize) -> usize {
-        while at < self.bytes.len() {
-            self.look_at(at);
-            if self.bits != 0 {
-                return at + self.bits.trailing_zeros() as usize;
-            }
-            at += Self::BLOCK;
-        }
-        self.bytes.len()
-    }
-
-    #[inline]
-    fn look_at(&mut self, block: usize) {
-        let rest = self.bytes.get(block..).unwrap_or_default();
-        self.block = block;
-        self.bits = match rest.first_chunk() {
-            Some(bytes) => stops_in(bytes),
-            None => {
-                let mut bytes = [b' '; Self::BLOCK];
-                bytes
-                    .iter_mut()
-                    .zip(rest)
-                    .for_each(|(byte, from)| *byte = *from);
-                stops_in(&bytes)
-            }
+            at
         };
+        (self.block, self.bits) = first_stops(self.bytes, from);
+        self.block + self.bits.trailing_zeros() as usize
     }
+}
+
+/// The first block from `at` on that has a stop, and its stops. The end of the text is one.
+#[inline(never)]
+fn first_stops(bytes: &[u8], mut at: usize) -> (usize, u64) {
+    while let Some(block) = bytes.get(at..).unwrap_or_default().first_chunk() {
+        let bits = stops_in(block);
+        if bits != 0 {
+            return (at, bits);
+        }
+        at += Stops::BLOCK;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    // A control is a stop, so that the end is one.
+    let mut block = [0; Stops::BLOCK];
+    block
+        .iter_mut()
+        .zip(rest)
+        .for_each(|(byte, from)| *byte = *from);
+    (bytes.len() - rest.len(), stops_in(&block))
 }
 
 /// A bit for each of the bytes that is a stop. It is written so that the compiler makes vector instructions of it.
@@ -212,29 +202,26 @@ fn is_stop(byte: u8) -> bool {
 }
 
 /// A key, and where its value begins.
-struct Key<'a> {
+struct Key {
     /// What stands between the quotes.
-    raw: &'a str,
+    raw: Range<usize>,
     has_escapes: bool,
     value_at: usize,
 }
 
-impl<'a> Key<'a> {
-    /// Whether the key may be one of those that JavaScript gives a meaning. Nearly all keys are not as long as they are.
+impl Key {
+    /// Whether the key may be one of those that JavaScript gives a meaning. Nearly all keys have another length.
     #[inline]
     fn may_be_special(&self) -> bool {
         self.has_escapes || matches!(self.raw.len(), 9 | 11)
     }
 
-    fn is(&self, name: &str) -> bool {
-        self.raw == name || (self.has_escapes && self.text().as_str() == Some(name))
-    }
-
-    fn text(&self) -> Text<'a> {
+    fn text<'a>(&self, text: &'a str) -> Text<'a> {
+        let raw = text.get(self.raw.clone()).unwrap_or_default();
         if self.has_escapes {
-            Text::from_json_string(self.raw)
+            Text::from_json_string(raw)
         } else {
-            Text::from(self.raw)
+            Text::from(raw)
         }
     }
 }
@@ -258,8 +245,8 @@ fn end_of_document(bytes: &[u8], at: usize) -> Result<(), JsonError> {
 
 /// Reads a key and its colon.
 #[inline]
-fn key<'a>(text: &'a str, stops: &mut Stops<'_>, at: usize) -> Result<Key<'a>, JsonError> {
-    let bytes = text.as_bytes();
+fn read_key(stops: &mut Stops<'_>, at: usize) -> Result<Key, JsonError> {
+    let bytes = stops.bytes;
     if bytes.get(at) != Some(&b'"') {
         return Err(JsonError::Syntax(at));
     }
@@ -269,7 +256,7 @@ fn key<'a>(text: &'a str, stops: &mut Stops<'_>, at: usize) -> Result<Key<'a>, J
         return Err(JsonError::Syntax(colon));
     }
     Ok(Key {
-        raw: text.get(at + 1..end - 1).unwrap_or_default(),
+        raw: at + 1..end - 1,
         has_escapes,
         value_at: skip_whitespace(bytes, colon + 1),
     })
@@ -278,19 +265,13 @@ fn key<'a>(text: &'a str, stops: &mut Stops<'_>, at: usize) -> Result<Key<'a>, J
 /// What comes after the string whose opening quote is before `at`, and whether the string has escapes.
 #[inline]
 fn end_of_string(stops: &mut Stops<'_>, at: usize) -> Result<(usize, bool), JsonError> {
-    let stop = stops.next(at);
-    if stops.bytes.get(stop) == Some(&b'"') {
-        Ok((stop + 1, false))
-    } else {
-        Ok((end_of_escaped_string(stops, stop)?, true))
+    let mut at = stops.next(at);
+    if stops.bytes.get(at) == Some(&b'"') {
+        return Ok((at + 1, false));
     }
-}
-
-/// The same for a string whose first stop is at `at` and does not end it.
-fn end_of_escaped_string(stops: &mut Stops<'_>, mut at: usize) -> Result<usize, JsonError> {
     loop {
         at += match stops.bytes.get(at..).unwrap_or_default() {
-            [b'"', ..] => return Ok(at + 1),
+            [b'"', ..] => return Ok((at + 1, true)),
             [b'\\', escaped, rest @ ..] => {
                 length_of_escape(*escaped, rest).ok_or(JsonError::Syntax(at))?
             }
@@ -302,15 +283,10 @@ fn end_of_escaped_string(stops: &mut Stops<'_>, mut at: usize) -> Result<usize, 
 
 #[inline]
 fn length_of_escape(escaped: u8, rest: &[u8]) -> Option<usize> {
-    /// A bit for each byte from 64 on that may stand alone after a backslash; the others are `"` and `/`.
-    const ALONE: u64 = 1 << (b'\\' - 64)
-        | 1 << (b'b' - 64)
-        | 1 << (b'f' - 64)
-        | 1 << (b'n' - 64)
-        | 1 << (b'r' - 64)
-        | 1 << (b't' - 64);
-    let offset = escaped.wrapping_sub(64);
-    if escaped == b'"' || escaped == b'/' || (offset < 64 && ALONE >> offset & 1 == 1) {
+    if matches!(
+        escaped,
+        b'n' | b'"' | b'\\' | b't' | b'/' | b'r' | b'b' | b'f'
+    ) {
         return Some(2);
     }
     let digits = rest.first_chunk::<4>()?;
@@ -320,39 +296,52 @@ fn length_of_escape(escaped: u8, rest: &[u8]) -> Option<usize> {
 /// The text of the value that begins at `start`. `under_constructor` says that its key was `constructor`.
 fn value<'a>(
     text: &'a str,
-    stops: &mut Stops<'_>,
+    stops_of_caller: &mut Stops<'_>,
     start: usize,
     mut under_constructor: bool,
 ) -> Result<&'a str, JsonError> {
     let bytes = text.as_bytes();
+    let mut stops = *stops_of_caller;
     let mut frames = Frames::default();
     let mut at = start;
+    let mut is_key_next = false;
     loop {
+        if is_key_next {
+            let key = read_key(&mut stops, at)?;
+            at = key.value_at;
+            if key.may_be_special() {
+                let name = key.text(text);
+                let in_constructor = frames.last() == Some(Frame::Constructor);
+                if name == "__proto__" || (in_constructor && name == "prototype") {
+                    return Err(JsonError::ForbiddenKey);
+                }
+                under_constructor = name == "constructor";
+            }
+        }
         // A value begins here.
         at = match bytes.get(at) {
-            Some(b'"') => end_of_string(stops, at + 1)?.0,
+            Some(b'"') => end_of_string(&mut stops, at + 1)?.0,
             Some(b'{') => {
-                let inside = skip_whitespace(bytes, at + 1);
-                if bytes.get(inside) == Some(&b'}') {
-                    inside + 1
+                at = skip_whitespace(bytes, at + 1);
+                if bytes.get(at) == Some(&b'}') {
+                    at + 1
                 } else {
-                    let frame = if under_constructor {
+                    frames.push(if under_constructor {
                         Frame::Constructor
                     } else {
                         Frame::Object
-                    };
-                    frames.push(frame);
-                    (at, under_constructor) = allowed_key(text, stops, inside, frame)?;
+                    });
+                    (is_key_next, under_constructor) = (true, false);
                     continue;
                 }
             }
             Some(b'[') => {
-                let inside = skip_whitespace(bytes, at + 1);
-                if bytes.get(inside) == Some(&b']') {
-                    inside + 1
+                at = skip_whitespace(bytes, at + 1);
+                if bytes.get(at) == Some(&b']') {
+                    at + 1
                 } else {
                     frames.push(Frame::Array);
-                    (at, under_constructor) = (inside, false);
+                    (is_key_next, under_constructor) = (false, false);
                     continue;
                 }
             }
@@ -365,44 +354,26 @@ fn value<'a>(
         // A value has ended: close what ends with it, up to the next comma.
         loop {
             let Some(frame) = frames.last() else {
+                *stops_of_caller = stops;
                 return Ok(text.get(start..at).unwrap_or_default());
             };
             at = skip_whitespace(bytes, at);
-            match (bytes.get(at), frame) {
-                (Some(b','), Frame::Array) => {
-                    (at, under_constructor) = (skip_whitespace(bytes, at + 1), false);
+            let (is_object, close) = match frame {
+                Frame::Array => (false, b']'),
+                Frame::Object | Frame::Constructor => (true, b'}'),
+            };
+            match bytes.get(at) {
+                Some(b',') => {
+                    at = skip_whitespace(bytes, at + 1);
+                    (is_key_next, under_constructor) = (is_object, false);
                     break;
                 }
-                (Some(b','), Frame::Object | Frame::Constructor) => {
-                    let inside = skip_whitespace(bytes, at + 1);
-                    (at, under_constructor) = allowed_key(text, stops, inside, frame)?;
-                    break;
-                }
-                (Some(b']'), Frame::Array) => at += 1,
-                (Some(b'}'), Frame::Object | Frame::Constructor) => at += 1,
+                Some(byte) if *byte == close => at += 1,
                 _ => return Err(JsonError::Syntax(at)),
             }
             frames.pop();
         }
     }
-}
-
-/// Where the value of the key at `at` begins, and whether the key is `constructor`.
-#[inline]
-fn allowed_key(
-    text: &str,
-    stops: &mut Stops<'_>,
-    at: usize,
-    frame: Frame,
-) -> Result<(usize, bool), JsonError> {
-    let key = key(text, stops, at)?;
-    if !key.may_be_special() {
-        return Ok((key.value_at, false));
-    }
-    if key.is("__proto__") || (frame == Frame::Constructor && key.is("prototype")) {
-        return Err(JsonError::ForbiddenKey);
-    }
-    Ok((key.value_at, key.is("constructor")))
 }
 
 fn end_of_number(bytes: &[u8], mut at: usize) -> Result<usize, JsonError> {

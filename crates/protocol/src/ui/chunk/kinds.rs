@@ -2,6 +2,8 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::ui::delta::Delta;
+
 use super::{
     ChunkError, RawJson, Text,
     json::Members,
@@ -60,6 +62,9 @@ macro_rules! chunks {
             /// If the data is not a JSON object with a `type`, if it does not have what its type needs, or if it has one of the keys
             /// that the AI SDK refuses.
             pub fn decode(data: &'a str) -> Result<Self, ChunkError> {
+                if let Some(chunk) = Delta::decode(data) {
+                    return Ok(chunk);
+                }
                 let Some(members) = Members::of(data) else {
                     super::json::validate(data)?;
                     return Err(ChunkError::NotAnObject);

@@ -123,7 +123,6 @@ impl Serialize for Part {
     }
 }
 
-/// Reads from JSON text only: raw values need the text.
 impl<'de> Deserialize<'de> for Part {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <RawJson<'static> as Deserialize>::deserialize(deserializer)?;

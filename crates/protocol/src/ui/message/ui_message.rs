@@ -12,8 +12,8 @@ use crate::ui::{RawJson, Text};
 /// A message as `useChat` of the AI SDK shows it.
 ///
 /// Serializes as the AI SDK's JSON and reads back without loss, whatever it contains: unknown members and parts are kept, as are
-/// strings with half a surrogate pair, numbers of any size, and roles that are not known here. It reads from JSON text only
-/// (`serde_json::from_str` and its like), because it keeps values raw.
+/// strings with half a surrogate pair, numbers of any size, and roles that are not known here. It reads with `serde_json` only, because
+/// it keeps values raw, and not from within an internally tagged or untagged enum, which reads its members twice.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::{Role, UiMessage};

@@ -1,13 +1,13 @@
 use std::borrow::Cow;
+use std::mem;
 use std::sync::Arc;
-use std::{io, mem};
 
-use serde::Serialize;
-
-use super::by_text::{ByText, length};
+use super::by_text::ByText;
+use super::size::{input_growth, json_size, length};
+use super::tool_update::set;
 use crate::ui::chunk::InputEncoding;
 use crate::ui::joiner::Half;
-use crate::ui::{Approval, Members, Part, PartialJson, RawJson, Text, ToolPart, ToolState};
+use crate::ui::{Part, PartialJson, RawJson, Text, ToolPart, ToolState};
 
 /// The tool calls whose input is streaming or was, each with the text of its input.
 ///
@@ -51,7 +51,11 @@ pub(super) struct Names {
 #[derive(Clone, Debug)]
 enum Input {
     Json(PartialJson),
-    Text(String),
+    Text {
+        text: String,
+        /// How long the text is as a JSON string.
+        json_size: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +83,10 @@ impl Call {
             names: Arc::new(names),
             encoding,
             input: match encoding {
-                Some(InputEncoding::Text) => Input::Text(String::new()),
+                Some(InputEncoding::Text) => Input::Text {
+                    text: String::new(),
+                    json_size: "\"\"".len(),
+                },
                 _ => Input::Json(PartialJson::new()),
             },
             half: Half::default(),
@@ -132,7 +139,11 @@ impl Call {
 
     /// What a part that shows the input holds of it, in bytes, about: the text, and what can be read of it.
     pub(super) fn shown_size(&self) -> usize {
-        2 * self.input.text().len() + self.input.depth()
+        let text = self.input.text().len();
+        text + match &self.input {
+            Input::Json(json) => text + json.depth(),
+            Input::Text { json_size, .. } => *json_size,
+        }
     }
 
     /// Writes the input into the part that shows it.
@@ -222,7 +233,7 @@ impl Calls {
     ) -> Option<usize> {
         let call = self.calls.get_mut(tool_call_id)?;
         let shown = call.shown.filter(|shown| shown.raw && shown.fresh)?;
-        if shown.part < step_start || length(delta) > room {
+        if shown.part < step_start || input_growth(delta) > room {
             return None;
         }
         self.size -= call.size();
@@ -334,115 +345,34 @@ impl Input {
     fn push(&mut self, piece: &str) {
         match self {
             Self::Json(json) => json.push(piece),
-            Self::Text(text) => text.push_str(piece),
+            Self::Text {
+                text,
+                json_size: size,
+            } => {
+                text.push_str(piece);
+                *size += json_size(&piece) - "\"\"".len();
+            }
         }
     }
 
     fn text(&self) -> &str {
         match self {
             Self::Json(json) => json.text(),
-            Self::Text(text) => text,
+            Self::Text { text, .. } => text,
         }
     }
 
     fn value(&self) -> Option<RawJson<'static>> {
         match self {
             Self::Json(json) => json.value(),
-            Self::Text(text) => RawJson::from_value(text).ok(),
+            Self::Text { text, .. } => RawJson::from_value(text).ok(),
         }
     }
 
     fn depth(&self) -> usize {
         match self {
             Self::Json(json) => json.depth(),
-            Self::Text(_) => 0,
+            Self::Text { .. } => 0,
         }
     }
-}
-
-/// Sets a member of a part, also if it has had a value that does not fit its type.
-pub(super) fn set<T>(field: &mut Option<T>, value: Option<T>, name: &str, other: &mut Members) {
-    *field = value;
-    if !other.is_empty() {
-        other.remove(name);
-    }
-}
-
-/// What a tool call holds in memory, in bytes, about, without its input.
-pub(super) fn size_without_input(part: &ToolPart) -> usize {
-    let approval = part.approval.as_ref().map_or(0, approval_size);
-    let texts = [&part.error_text, &part.title];
-    let values = [
-        &part.output,
-        &part.tool_metadata,
-        &part.call_provider_metadata,
-        &part.result_provider_metadata,
-    ];
-    size_of::<ToolPart>()
-        + length(&part.tool_call_id)
-        + length(&part.tool_name)
-        + texts.into_iter().flatten().map(length).sum::<usize>()
-        + values
-            .into_iter()
-            .flatten()
-            .map(|value| value.get().len())
-            .sum::<usize>()
-        + approval
-        + if part.other.is_empty() {
-            0
-        } else {
-            members_size(&part.other)
-        }
-}
-
-/// What the input of a tool call that does not stream holds.
-pub(super) fn input_size(part: &ToolPart) -> usize {
-    let input = part.input.as_ref().map_or(0, |input| input.get().len());
-    input + part.raw_input.as_ref().map_or(0, length)
-}
-
-/// How many bytes a value is as JSON.
-pub(super) fn json_size(value: &impl Serialize) -> usize {
-    struct Count(usize);
-
-    impl io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let mut count = Count(0);
-    // Writing to a counter cannot fail, and what a value of ours cannot write it does not hold.
-    let _ = serde_json::to_writer(&mut count, value);
-    count.0
-}
-
-fn approval_size(approval: &Approval) -> usize {
-    let texts = [
-        &approval.request_reason,
-        &approval.reason,
-        &approval.signature,
-    ];
-    let values = [&approval.descriptor, &approval.input_schema_input];
-    // The id is also kept to find it.
-    2 * length(&approval.id)
-        + texts.into_iter().flatten().map(length).sum::<usize>()
-        + values
-            .into_iter()
-            .flatten()
-            .map(|value| value.get().len())
-            .sum::<usize>()
-        + members_size(&approval.other)
-}
-
-fn members_size(members: &Members) -> usize {
-    let sizes = members.iter();
-    sizes
-        .map(|(name, value)| length(name) + value.get().len())
-        .sum()
 }
