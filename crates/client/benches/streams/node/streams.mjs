@@ -11,7 +11,7 @@ const RUNS_IN_A_SANDBOX = 100;
 
 const [streams, , deltas] = process.argv.slice(2).map(Number);
 
-/** Microseconds since 1970, by the clock that all processes share; `Date.now()` is too coarse, and late by as much. */
+/** Microseconds since 1970, by the clock that all processes share; `Date.now()` has no fractions. */
 const now = () => (performance.timeOrigin + performance.now()) * 1000;
 
 /** Memory in KiB, processor time in seconds. */
