@@ -29,6 +29,8 @@ struct Inner {
     kind: Kind,
     created: Created,
     attempts: u32,
+    /// Whether an attempt before the last may have arrived.
+    sent: bool,
     give_up: Option<GiveUp>,
 }
 
@@ -42,10 +44,7 @@ enum Kind {
         sent: Sent,
         source: Box<dyn StdError + Send + Sync>,
     },
-    Deadline {
-        deadline: Duration,
-        sent: Sent,
-    },
+    Deadline(Duration),
     Response(ResponseError),
     Stream(StreamError<twentyfirst_transport::Error>),
     RunFailed(String),
@@ -118,7 +117,7 @@ impl Error {
 
     /// Whether a time limit struck: a timeout of an exchange, or the deadline of the call.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.inner.kind, Kind::Deadline { .. })
+        matches!(self.inner.kind, Kind::Deadline(_))
             || self
                 .transport_error()
                 .is_some_and(twentyfirst_transport::Error::is_timeout)
@@ -155,16 +154,19 @@ impl Error {
 
     /// Whether the request may have reached the relay. Where this is `false`, it surely had no effect.
     pub fn was_sent(&self) -> bool {
-        match &self.inner.kind {
-            Kind::InvalidRequest(_) => false,
-            Kind::Transport(error) => error.maybe_sent(),
-            Kind::Other { sent, .. } | Kind::Deadline { sent, .. } => *sent == Sent::Maybe,
-            Kind::Response(_)
-            | Kind::Stream(_)
-            | Kind::RunFailed(_)
-            | Kind::RunCancelled
-            | Kind::RunCut => true,
-        }
+        self.inner.sent
+            || match &self.inner.kind {
+                Kind::InvalidRequest(_) => false,
+                Kind::Transport(error) => error.maybe_sent(),
+                Kind::Other { sent, .. } => *sent == Sent::Maybe,
+                Kind::Deadline(_) => false,
+
+                Kind::Response(_)
+                | Kind::Stream(_)
+                | Kind::RunFailed(_)
+                | Kind::RunCancelled
+                | Kind::RunCut => true,
+            }
     }
 
     /// How often the request that failed was tried.
@@ -219,12 +221,13 @@ impl Error {
 
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Self {
-        let (created, attempts, give_up) = (Created::default(), 1, None);
+        let (created, attempts, sent, give_up) = (Created::default(), 1, false, None);
         Self {
             inner: Box::new(Inner {
                 kind,
                 created,
                 attempts,
+                sent,
                 give_up,
             }),
         }
@@ -267,10 +270,11 @@ impl From<StartError> for Error {
 impl From<ExchangeError> for Error {
     fn from(error: ExchangeError) -> Self {
         let (attempts, give_up) = (error.attempts(), error.give_up());
+        let sent = error.sent() == Sent::Maybe;
         let kind = match error.into_kind() {
             ExchangeErrorKind::InvalidRequest(error) => Kind::InvalidRequest(error),
             ExchangeErrorKind::Response(error) => Kind::Response(error),
-            ExchangeErrorKind::Deadline { deadline, sent } => Kind::Deadline { deadline, sent },
+            ExchangeErrorKind::Deadline { deadline } => Kind::Deadline(deadline),
             ExchangeErrorKind::Failure(failure) => {
                 let sent = failure.sent();
                 match failure.into_source().downcast() {
@@ -286,6 +290,7 @@ impl From<ExchangeError> for Error {
         let mut error = Self::from(kind);
         error.inner.attempts = attempts;
         error.inner.give_up = give_up;
+        error.inner.sent = sent;
         error
     }
 }
@@ -299,7 +304,7 @@ impl fmt::Display for Error {
             Kind::Other {
                 sent: Sent::Maybe, ..
             } => f.write_str("there is no answer")?,
-            Kind::Deadline { deadline, .. } => write!(f, "the deadline of {deadline:?} is over")?,
+            Kind::Deadline(deadline) => write!(f, "the deadline of {deadline:?} is over")?,
             Kind::Response(error) => error.fmt(f)?,
             Kind::Stream(error) => error.fmt(f)?,
             Kind::RunFailed(text) => write!(f, "the run failed: {}", line(text))?,
@@ -331,7 +336,7 @@ impl StdError for Error {
             Kind::Stream(error) => error.source(),
             Kind::Other { source, .. } => Some(&**source),
             Kind::InvalidRequest(_)
-            | Kind::Deadline { .. }
+            | Kind::Deadline(_)
             | Kind::Response(_)
             | Kind::RunFailed(_)
             | Kind::RunCancelled

@@ -167,6 +167,11 @@ impl Attempts {
         self.made
     }
 
+    /// Whether one of them may have reached the relay.
+    pub fn may_have_arrived(&self) -> bool {
+        self.may_have_arrived
+    }
+
     /// What follows of the attempt that was just made.
     pub fn decide(&mut self, attempt: Attempt<'_>, now: Now) -> Decision {
         self.made += 1;

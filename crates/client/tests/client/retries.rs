@@ -94,6 +94,17 @@ async fn what_may_have_acted_is_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_may_have_arrived_is_not_forgotten() {
+    let (client, _) = client(async |attempt| match attempt {
+        1 => Err(TransportError::new("connection reset")),
+        _ => Err(TransportError::not_sent("refused")),
+    });
+    let error = client.sandboxes().delete(&sandbox()).await.unwrap_err();
+    assert_eq!(error.attempts(), 3);
+    assert!(error.was_sent(), "the first may have deleted it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_relay_is_waited_for_if_it_does_not_ask_too_much() {
     let busy = |seconds: u64| {
         let mut response = json(429, "{}");
