@@ -26,6 +26,8 @@
 //! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing. It needs a
 //! tokio runtime unless it is given another [`transport`].
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod builder;
 #[cfg(feature = "cassette")]
 pub mod cassette;

@@ -54,6 +54,13 @@
 //! | [`tokens`] | `/v1/tokens` |
 //! | [`vaults`] | `/v1/mcp/vaults` |
 
+#![warn(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
 mod body;
 mod error;
 mod exchange;
