@@ -146,6 +146,8 @@ impl AgentClient {
     /// # }
     /// ```
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// All of [`Error`]. An answer that is held in memory is limited to 32 MiB, unless the builder says otherwise.
     pub async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
@@ -156,6 +158,8 @@ impl AgentClient {
 
     /// Makes an operation whose answer's body is left open, such as reading a large file. For the answers of agents,
     /// see [`Threads::run`](crate::Threads::run).
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// All of [`Error`]. What breaks later, while the body is read, is an error of the body.
@@ -169,6 +173,8 @@ impl AgentClient {
 
     /// Makes an operation whose request's body is not held in memory, such as writing a large file. It is sent once: a
     /// body that streams cannot be sent again.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// All of [`Error`].
@@ -196,6 +202,8 @@ impl AgentClient {
 
     /// Sends any request to the relay: path and query are put behind the base URL, and the key is added. The answer
     /// comes whatever its status. It is sent once, with the timeouts of a stream.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// Where there is no answer.
