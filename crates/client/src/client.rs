@@ -18,6 +18,7 @@ use twentyfirst_transport::{
 use crate::builder::AgentClientBuilder;
 use crate::driver::{Driver, Event};
 use crate::error::Error;
+use crate::exact_length::ExactLength;
 use crate::sandboxes::Sandboxes;
 use crate::threads::Threads;
 use crate::tokens::Tokens;
@@ -177,7 +178,7 @@ impl AgentClient {
     /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
-    /// All of [`Error`].
+    /// All of [`Error`]; also if `body` is longer or shorter than the operation says.
     pub async fn upload<O: UploadOperation>(
         &self,
         operation: &O,
@@ -186,6 +187,7 @@ impl AgentClient {
         let mut request = operation.to_request()?.map(|_| body.into());
         if let Some(length) = operation.length() {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
+            request = request.map(|body| Body::wrap(ExactLength::new(body, length)));
         }
         let timeouts = self.options.timeouts(operation.timeouts());
         let response = trace::operation(&O::ROUTE, self.exchange(request, timeouts)).await?;

@@ -34,6 +34,7 @@ pub mod cassette;
 mod client;
 mod driver;
 mod error;
+mod exact_length;
 mod files;
 mod git;
 mod run;
