@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::open::open_enum;
 use crate::secret::{CUT, redact};
+use crate::tolerant;
 
 /// A request that was not made, because the relay would refuse it, misread it or quietly ignore part of it.
 ///
@@ -226,14 +227,14 @@ impl ApiError {
             )
             .into_owned(),
         };
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(members)) => error.read(members),
-            Ok(Value::String(text)) => error.message = text,
-            Ok(_) | Err(_) => {
-                let text = error.body.trim();
-                if !text.starts_with(['<', '{', '[']) {
-                    error.message = text.to_owned();
-                }
+        if let Some(members) = tolerant::object(body) {
+            error.read(members);
+        } else if let Ok(text) = tolerant::from_slice(body) {
+            error.message = text;
+        } else {
+            let text = error.body.trim_start_matches('\u{feff}').trim();
+            if !text.starts_with(['<', '{', '[']) {
+                error.message = text.to_owned();
             }
         }
         if error.message.is_empty() {

@@ -183,6 +183,27 @@ proptest! {
     }
 
     #[test]
+    fn nothing_like_json_panics(body in r#"([\[\]{}",:\\ue+\-.0-9dD\x00\x1bé\u{feff} ]|\\ud83d|\\ude00|"error":|1e999){0,40}"#) {
+        let head = Response::builder().status(400).body(()).unwrap().into_parts().0;
+        for end in 0..=body.len() {
+            let error = ApiError::new(&head, &body.as_bytes()[..end]);
+            prop_assert!(!error.message().is_empty());
+        }
+    }
+
+    #[test]
+    fn an_error_that_breaks_off_keeps_what_came_before(message in any::<String>(), odd in any::<bool>(), end in 0.0..1.0) {
+        let head = Response::builder().status(402).body(()).unwrap().into_parts().0;
+        let odd = if odd { r"\ud83d" } else { "" };
+        let begin = format!(r#"{{"error":{{"code":"budget_exceeded","x":"{odd}","limitUsd":1,"#);
+        let whole = format!(r#"{begin}"message":{}}}}}"#, serde_json::to_string(&message).unwrap());
+        let end = begin.len() + ((whole.len() - begin.len()) as f64 * end) as usize;
+        let error = ApiError::new(&head, &whole.as_bytes()[..end]);
+        prop_assert_eq!(error.code().map(|code| code.as_str()), Some("budget_exceeded"));
+        prop_assert_eq!(&error.extra()["limitUsd"], 1);
+    }
+
+    #[test]
     fn no_json_of_an_error_panics(code in ".{0,8}", message in ".{0,8}", member in ".{0,8}", shape in 0..4) {
         let head = Response::builder().status(400).body(()).unwrap().into_parts().0;
         let body = match shape {
