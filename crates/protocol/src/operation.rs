@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{ApiError, InvalidRequest, NotUnderstood, ResponseError};
 use crate::options::Timeouts;
 use crate::route::Route;
-use crate::{Body, Secret};
+use crate::{Body, Secret, tolerant};
 
 /// The request side of an operation: a plain struct whose members are the members of the request.
 ///
@@ -96,6 +96,9 @@ pub trait Operation: Endpoint {
 
     /// Reads the answer.
     ///
+    /// A member that is missing, `null` or not what was promised is read as unknown, and an element of a list that cannot
+    /// be read is left out. Only what the answer means nothing without has to be there, such as the id of a new sandbox.
+    ///
     /// # Errors
     /// An answer that says no, or one that is not understood. Either has the status; secrets of this operation are
     /// masked in it.
@@ -165,6 +168,9 @@ pub fn decode_with<E: Endpoint, T>(
 
 /// Reads an answer whose body is the JSON of `T`.
 ///
+/// A detail for which strict parsers refuse the whole does not: half a surrogate pair becomes U+FFFD, a control character
+/// in a string stands for itself.
+///
 /// # Errors
 /// As [`decode_with`]; a body that is not `T` is not understood.
 pub fn decode_json<E: Endpoint, T: DeserializeOwned>(
@@ -173,7 +179,7 @@ pub fn decode_json<E: Endpoint, T: DeserializeOwned>(
     body: &[u8],
 ) -> Result<T, ResponseError> {
     decode_with(endpoint, head, body, |body| {
-        serde_json::from_slice(body).map_err(|error| NotUnderstood::new(head, error, body))
+        tolerant::from_slice(body).map_err(|error| NotUnderstood::new(head, error, body))
     })
 }
 

@@ -1,7 +1,10 @@
 //! Answers are taken as they come: the relay may differ from its documents, and not every error is read to its end.
 
-use serde::de::DeserializeOwned;
-use serde_json::{Deserializer, Map, Value};
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer};
+use serde_json::{Map, Value};
 
 use crate::ui::PartialJson;
 
@@ -23,7 +26,10 @@ pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
         return Some(members);
     }
     let mended = mend(json);
-    if let Some(Ok(members)) = Deserializer::from_str(&mended).into_iter().next() {
+    if let Some(Ok(members)) = serde_json::Deserializer::from_str(&mended)
+        .into_iter()
+        .next()
+    {
         return Some(members);
     }
     if !mended.trim_start().starts_with('{') {
@@ -31,6 +37,86 @@ pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
     }
     let closed = PartialJson::from(mended.as_str()).value()?;
     serde_json::from_str(closed.get()).ok()
+}
+
+/// Reads a member that has a default: `null` and whatever cannot be read are the default.
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(T::deserialize(value).unwrap_or_default())
+}
+
+/// Reads a number that counts. JavaScript knows only doubles: `120`, `120.0` and `1.2e2` are one number.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, as it should"
+)]
+pub(crate) fn count<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let count = value.as_u64().or_else(|| {
+        value
+            .as_f64()
+            .filter(|count| *count >= 0.0)
+            .map(|count| count as u64)
+    });
+    Ok(count.and_then(|count| T::try_from(count).ok()))
+}
+
+/// Reads a number that is whole, however it is written.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the cast saturates, as it should"
+)]
+pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    f64::deserialize(deserializer).map(|number| number as i32)
+}
+
+/// Reads pairs of text. `null` is none; a value that is not text becomes its JSON, so that an update does not lose it.
+pub(crate) fn texts<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let pairs = Option::<Map<String, Value>>::deserialize(deserializer)?;
+    let text = |value| match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    Ok(pairs
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(name, value)| (name, text(value)))
+        .collect())
+}
+
+/// Reads a list that has a default: `null` and whatever is no list are an empty one.
+pub(crate) fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(elements(value).unwrap_or_default())
+}
+
+/// Reads the [list](List) for which the answer is there.
+pub(crate) fn elements<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    List::deserialize(deserializer).map(|List(elements)| elements)
+}
+
+/// A list without the elements that cannot be read: one must not hide the others.
+pub(crate) struct List<T>(pub(crate) Vec<T>);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let values = Vec::<Value>::deserialize(deserializer)?;
+        let read = values
+            .into_iter()
+            .filter_map(|value| T::deserialize(value).ok());
+        Ok(Self(read.collect()))
+    }
 }
 
 /// Text that JSON parsers refuse for a detail, without the detail: a byte order mark, bytes that are not UTF-8, control

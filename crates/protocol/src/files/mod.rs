@@ -33,6 +33,7 @@ pub use write_stream::WriteStream;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem};
+use crate::tolerant;
 
 /// A file that was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +42,11 @@ pub struct WrittenFile {
     /// Its path, as it was sent.
     pub path: String,
     /// Its length, where the relay tells: UTF-16 code units for text, bytes otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::count",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub size: Option<u64>,
 }
 

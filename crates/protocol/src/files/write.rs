@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{WrittenFile, check_path};
 use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::operation::decode_with;
+use crate::tolerant::{self, List};
 use crate::{Endpoint, Operation, Route, SandboxId};
 
 /// Writes text files, with the directories that they need.
@@ -55,16 +56,14 @@ impl Operation for WriteFiles {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Answer {
-            Many { files: Vec<WrittenFile> },
+            Many { files: List<WrittenFile> },
             One(WrittenFile),
         }
 
-        decode_with(self, head, body, |body| {
-            match serde_json::from_slice(body) {
-                Ok(Answer::Many { files }) => Ok(files),
-                Ok(Answer::One(file)) => Ok(vec![file]),
-                Err(error) => Err(NotUnderstood::new(head, error, body)),
-            }
+        decode_with(self, head, body, |body| match tolerant::from_slice(body) {
+            Ok(Answer::Many { files: List(files) }) => Ok(files),
+            Ok(Answer::One(file)) => Ok(vec![file]),
+            Err(error) => Err(NotUnderstood::new(head, error, body)),
         })
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::operation::decode_json;
 use crate::secret::{mask_user_info, user_info};
-use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts};
+use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, tolerant};
 
 /// Clones a git repository into a sandbox.
 ///
@@ -139,7 +139,11 @@ pub struct ClonedRepository {
     /// Where it is.
     pub path: String,
     /// The branch that was asked for; `default` where none was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub branch: Option<String>,
 }
 

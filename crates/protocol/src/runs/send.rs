@@ -6,7 +6,7 @@ use super::{Messages, RunOptions};
 use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::open::open_enum;
 use crate::operation::{Head, StreamingOperation, decode_with};
-use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId};
+use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, tolerant};
 
 /// Sends messages to an agent in an existing sandbox, and starts a run.
 ///
@@ -101,6 +101,17 @@ impl StreamingOperation for SendMessages {
     }
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<SendAnswer, ResponseError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            #[serde(default, deserialize_with = "tolerant::or_default")]
+            thread_id: Option<ThreadId>,
+            #[serde(default, deserialize_with = "tolerant::or_default")]
+            sandbox_id: Option<SandboxId>,
+            #[serde(default, deserialize_with = "tolerant::or_default")]
+            status: RunStatus,
+        }
+
         decode_with(self, head, body, |body| {
             if head.status == StatusCode::OK {
                 return Err(NotUnderstood::new(
@@ -109,9 +120,18 @@ impl StreamingOperation for SendMessages {
                     body,
                 ));
             }
-            let run = serde_json::from_slice(body)
+            // The run has started: what the answer leaves out is as it was asked for.
+            let Answer {
+                thread_id,
+                sandbox_id,
+                status,
+            } = tolerant::from_slice(body)
                 .map_err(|error| NotUnderstood::new(head, error, body))?;
-            Ok(SendAnswer::Background(run))
+            Ok(SendAnswer::Background(BackgroundRun {
+                thread_id: thread_id.or_else(|| self.thread_id.clone()),
+                sandbox_id: sandbox_id.unwrap_or_else(|| self.sandbox_id.clone()),
+                status,
+            }))
         })
     }
 }
@@ -151,11 +171,12 @@ pub enum Mode {
 #[non_exhaustive]
 pub struct BackgroundRun {
     /// The thread in which it is; unknown only where the relay chose it and did not say.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub thread_id: Option<ThreadId>,
     /// The sandbox in which it is.
     pub sandbox_id: SandboxId,
     /// The state.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: RunStatus,
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::operation::{decode_json, values_of};
-use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, time};
+use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, time, tolerant};
 
 /// Runs a shell command in a sandbox, as root, and waits for its end.
 ///
@@ -122,12 +122,13 @@ impl Operation for Exec {
 #[non_exhaustive]
 pub struct ExecOutput {
     /// The exit code; -1 where the command was killed.
+    #[serde(deserialize_with = "tolerant::whole")]
     pub exit_code: i32,
     /// What it wrote to standard output; bytes that are not UTF-8 are U+FFFD.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub stdout: String,
     /// What it wrote to standard error.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub stderr: String,
 }
 

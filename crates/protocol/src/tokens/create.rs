@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::TokenLifetime;
 use crate::error::{NotUnderstood, ResponseError};
 use crate::operation::decode_with;
-use crate::{Endpoint, Operation, Route, Secret, Timestamp};
+use crate::{Endpoint, Operation, Route, Secret, Timestamp, tolerant};
 
 /// Creates a token for a browser, or anything else that must not have the key.
 ///
@@ -117,7 +117,7 @@ impl Operation for CreateToken {
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Token, ResponseError> {
         decode_with(self, head, body, |body| {
             // What is not understood may still hold the token.
-            serde_json::from_slice(body)
+            tolerant::from_slice(body)
                 .map_err(|error| NotUnderstood::new(head, error, body).without_content())
         })
     }
