@@ -65,6 +65,9 @@ pub enum Problem {
     /// It is outside of what the relay takes.
     #[error("must be {0}")]
     MustBe(&'static str),
+    /// What is in it is not what the relay takes.
+    #[error("must hold {0}")]
+    MustHold(&'static str),
     /// The route has no place for it.
     #[error("has no place in this request")]
     NoPlace,

@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
+
 use http::response::Parts;
 use http::{Method, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{ApiError, InvalidRequest, NotUnderstood, ResponseError};
+use crate::error::{ApiError, InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::options::Timeouts;
 use crate::route::Route;
 use crate::{Body, Secret, tolerant};
@@ -192,8 +194,18 @@ pub(crate) fn decode_empty<E: Endpoint>(
     decode_with(endpoint, head, body, |_| Ok(()))
 }
 
+/// Checks the names of environment variables.
+pub(crate) fn check_envs(envs: Option<&BTreeMap<String, Secret>>) -> Result<(), InvalidRequest> {
+    let wrong = |name: &String| name.is_empty() || name.contains(['=', '\0']);
+    if envs.is_some_and(|envs| envs.keys().any(wrong)) {
+        let rule = "no name that is empty or has a `=` or a NUL in it";
+        return Err(InvalidRequest::new("envs", Problem::MustHold(rule)));
+    }
+    Ok(())
+}
+
 /// The values of environment variables, which are secrets one and all.
-pub(crate) fn values_of(envs: Option<&std::collections::BTreeMap<String, Secret>>) -> Vec<&str> {
+pub(crate) fn values_of(envs: Option<&BTreeMap<String, Secret>>) -> Vec<&str> {
     envs.into_iter()
         .flat_map(|envs| envs.values())
         .map(Secret::expose)

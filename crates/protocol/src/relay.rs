@@ -29,7 +29,8 @@ impl BaseUrl {
     /// Reads a URL. A slash at its end is dropped.
     ///
     /// # Errors
-    /// Where it is not an absolute `http` or `https` URL, or carries user information, a query or a fragment.
+    /// Where it is not an absolute `http` or `https` URL, or carries user information, a query or a fragment,
+    /// or names a port that there cannot be.
     pub fn new(url: &str) -> Result<Self, InvalidRequest> {
         let wrong = |rule| InvalidRequest::new("baseUrl", Problem::MustBe(rule));
         if url.contains(['?', '#']) {
@@ -47,6 +48,10 @@ impl BaseUrl {
         }
         if authority.as_str().contains('@') {
             return Err(wrong("without user and password"));
+        }
+        let port = authority.as_str().strip_prefix(authority.host());
+        if port.is_some_and(|port| port.len() > 1) && authority.port_u16().is_none() {
+            return Err(wrong("a URL with a port of at most 65535"));
         }
         let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::path);
         Ok(Self {

@@ -37,7 +37,7 @@ pub struct CloneRepository {
     /// A token for a private repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Secret>,
-    /// How many commits of the history to take; all by default.
+    /// How many commits of the history to take, at least 1; all by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u32>,
     /// The branch; the repository's own by default.
@@ -97,6 +97,9 @@ impl Endpoint for CloneRepository {
     fn validate(&self) -> Result<(), InvalidRequest> {
         if self.url.is_empty() {
             return Err(InvalidRequest::new("url", Problem::Empty));
+        }
+        if self.depth == Some(0) {
+            return Err(InvalidRequest::new("depth", Problem::MustBe("at least 1")));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 use http::response::Parts;
 use http::{HeaderMap, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Messages, RunOptions};
 use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
@@ -32,8 +32,12 @@ pub struct SendMessages {
     /// Whether the answer is streamed (by default) or only stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// The vaults with the credentials for this run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The vaults with the credentials for this run. Duplicates are not sent.
+    #[serde(
+        default,
+        serialize_with = "without_duplicates",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub vault_ids: Option<Vec<VaultId>>,
     /// Whose vault is used; with a token it must be the token's `endUserId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,6 +66,19 @@ impl SendMessages {
             options: None,
         }
     }
+}
+
+fn without_duplicates<S: Serializer>(
+    vault_ids: &Option<Vec<VaultId>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut unique: Vec<&VaultId> = Vec::new();
+    for vault_id in vault_ids.iter().flatten() {
+        if !unique.contains(&vault_id) {
+            unique.push(vault_id);
+        }
+    }
+    unique.serialize(serializer)
 }
 
 impl Endpoint for SendMessages {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Sandbox;
 use crate::error::{InvalidRequest, Problem, ResponseError};
-use crate::operation::{decode_json, values_of};
+use crate::operation::{check_envs, decode_json, values_of};
 use crate::{Endpoint, Operation, Route, Secret, Timeouts, time};
 
 /// Creates a sandbox for a deployed agent.
@@ -38,7 +38,7 @@ pub struct CreateSandbox {
     /// Shell commands to run before the sandbox is ready, in `/home/user`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<Vec<String>>,
-    /// The time to live of the machine, in whole milliseconds. By default the agent's configuration decides.
+    /// The time to live of the machine, rounded up to whole milliseconds. By default the agent's configuration decides.
     #[serde(
         default,
         rename = "timeoutMs",
@@ -129,7 +129,7 @@ impl Endpoint for CreateSandbox {
         if self.agent.is_empty() {
             return Err(InvalidRequest::new("agent", Problem::Empty));
         }
-        Ok(())
+        check_envs(self.envs.as_ref())
     }
 
     fn secrets(&self) -> Vec<&str> {

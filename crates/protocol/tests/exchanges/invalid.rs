@@ -6,7 +6,7 @@ use twentyfirst_protocol::files::*;
 use twentyfirst_protocol::git::CloneRepository;
 use twentyfirst_protocol::runs::*;
 use twentyfirst_protocol::sandboxes::*;
-use twentyfirst_protocol::tokens::TokenLifetime;
+use twentyfirst_protocol::tokens::{CreateToken, TokenLifetime};
 use twentyfirst_protocol::ui::{Part, UiMessage};
 use twentyfirst_protocol::vaults::*;
 use twentyfirst_protocol::{
@@ -75,6 +75,12 @@ fn base_urls_and_keys() {
         text(BaseUrl::new("https://relay.an.dev/?a=b")),
         "`baseUrl` must be without query and fragment"
     );
+    for port in ["65536", "99999999999"] {
+        let port = text(BaseUrl::new(&format!("http://[::1]:{port}/relay")));
+        assert_eq!(port, "`baseUrl` must be a URL with a port of at most 65535");
+    }
+    assert!(BaseUrl::new("http://[::1]:65535").is_ok());
+    assert!(BaseUrl::new("http://[::1]").is_ok());
 
     let key = "`apiKey` must be visible ASCII characters only, without spaces and line breaks";
     assert_eq!(text(ApiKey::new("")), "`apiKey` must not be empty");
@@ -110,6 +116,65 @@ fn members_without_which_the_relay_refuses() {
         refused(CloneRepository::new(sandbox(), "")),
         "`url` must not be empty"
     );
+    assert_eq!(
+        refused(CloneRepository::new(sandbox(), "https://x").depth(0)),
+        "`depth` must be at least 1"
+    );
+}
+
+#[test]
+fn tokens_that_would_allow_more_than_was_meant() {
+    let filtered = ["other-agent"]
+        .iter()
+        .filter(|agent| agent.starts_with("my-"));
+    assert_eq!(
+        refused(CreateToken::new().agents(filtered.copied())),
+        "`agents` must not be empty"
+    );
+    assert_eq!(
+        refused(CreateToken::new().agent("my-agent").agent("")),
+        "`agents` must hold no empty names"
+    );
+    assert_eq!(
+        refused(CreateToken::new().user_id("")),
+        "`userId` must not be empty"
+    );
+    assert_eq!(
+        refused(CreateToken::new().end_user_id("")),
+        "`endUserId` must not be empty"
+    );
+    let two = CreateToken::new().agents(["a", "b"]);
+    assert_eq!(two, CreateToken::new().agent("a").agent("b"));
+    assert!(two.to_request().is_ok());
+}
+
+#[test]
+fn names_that_no_environment_has() {
+    let rule = "`envs` must hold no name that is empty or has a `=` or a NUL in it";
+    for name in ["", "A=B", "A\0"] {
+        assert_eq!(refused(Exec::new(sandbox(), "env").env(name, "x")), rule);
+        assert_eq!(refused(CreateSandbox::new("my-agent").env(name, "x")), rule);
+    }
+}
+
+#[test]
+fn times_that_the_relay_does_not_take() {
+    let exec = |timeout| Exec::new(sandbox(), "sleep 1").timeout(timeout);
+    let most = Duration::from_secs(600);
+    assert!(exec(most).to_request().is_ok());
+    assert_eq!(
+        refused(exec(most + Duration::from_nanos(1))),
+        "`timeoutMs` must be at most 10 minutes"
+    );
+    let sent = |timeout| {
+        let request = exec(timeout).to_request().unwrap();
+        let body: serde_json::Value = serde_json::from_slice(request.body().as_bytes()).unwrap();
+        body["timeoutMs"].clone()
+    };
+    assert_eq!(sent(Duration::ZERO), 0);
+    assert_eq!(sent(Duration::from_nanos(1)), 1, "0 would mean a minute");
+    assert_eq!(sent(Duration::from_micros(1999)), 2);
+    assert_eq!(sent(Duration::from_millis(2)), 2);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use twentyfirst_protocol::files::*;
@@ -44,7 +44,7 @@ fn milliseconds() -> impl Strategy<Value = Duration> {
 }
 
 fn envs() -> impl Strategy<Value = Vec<(String, String)>> {
-    vec((text(), text()), 0..3)
+    vec(("[^=\0]{1,9}", text()), 0..3)
 }
 
 fn undone<E: Endpoint + PartialEq + std::fmt::Debug>(operation: &E) -> Result<(), TestCaseError> {
@@ -87,7 +87,7 @@ proptest! {
         undone(&create)?;
         let mut exec = Exec::new(sandbox, command);
         exec.cwd = cwd;
-        exec.timeout = timeout;
+        exec.timeout = timeout.map(|timeout| timeout.min(Duration::from_secs(600)));
         exec.envs = create.envs;
         undone(&exec)?;
     }
@@ -121,7 +121,7 @@ proptest! {
     #[test]
     fn requests_about_threads_and_runs_are_undone(
         sandbox in sandbox(), thread in thread(), agent in slug(), name in option::of(text()),
-        prompt in "[a-zü😀]{1,9}", user in option::of(text()), vaults in option::of(vec(vault(), 0..3)),
+        prompt in "[a-zü😀]{1,9}", user in option::of(text()), vaults in option::of(btree_set(vault(), 0..3)),
         model in "[a-z]{1,9}", turns in option::of(1_u32..), dollars in option::of(0.01_f64..1e9),
         append in option::of(text()), background in any::<bool>(),
     ) {
@@ -142,7 +142,7 @@ proptest! {
         send.thread_id = Some(thread);
         send.name = name;
         send.mode = background.then_some(Mode::Background);
-        send.vault_ids = vaults;
+        send.vault_ids = vaults.map(Vec::from_iter);
         send.external_user_id = user;
         send.options = Some(options);
         undone(&send)?;
@@ -150,7 +150,7 @@ proptest! {
 
     #[test]
     fn requests_about_tokens_and_vaults_are_undone(
-        vault in vault(), agents in option::of(vec(text(), 0..3)), user in option::of(text()), seconds in 1_u32..=86_400,
+        vault in vault(), agents in option::of(vec(not_empty(), 1..3)), user in option::of(not_empty()), seconds in 1_u32..=86_400,
         name in "[a-zü😀]{1,50}", description in option::of(option::of("[a-zü😀]{0,50}")),
         metadata in btree_map("[a-zü]{0,60}", "[a-zü]{0,200}", 0..4), token in "[a-zA-Z0-9_ü]{1,20}", force in any::<bool>(),
     ) {
