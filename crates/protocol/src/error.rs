@@ -349,14 +349,14 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the relay answered {}", self.status.as_u16())?;
         if let Some(code) = &self.code {
-            write!(f, " {}", beginning(code.as_str(), SHOWN))?;
+            write!(f, " {}", line(code.as_str()))?;
         }
-        write!(f, ": {}", beginning(self.message.trim_end(), SHOWN))?;
+        write!(f, ": {}", line(self.message.trim_end()))?;
         match &self.location {
             Some(location) => write!(
                 f,
                 " (it points to {}, which is not followed)",
-                beginning(location, SHOWN)
+                line(location)
             ),
             None => Ok(()),
         }
@@ -379,7 +379,7 @@ impl fmt::Debug for ApiError {
 
 /// An answer with a status of success that is not what the documents promise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the relay answered {}, which is not understood: {problem}", status.as_u16())]
+#[error("the relay answered {}, which is not understood: {}", status.as_u16(), line(problem))]
 pub struct NotUnderstood {
     status: StatusCode,
     problem: String,
@@ -437,6 +437,12 @@ fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
     }
     let end = text.floor_char_boundary(limit);
     Cow::Owned(format!("{}{CUT}", &text[..end]))
+}
+
+/// `text` as it may stand in a line of a log: its beginning, without anything that a terminal obeys.
+fn line(text: &str) -> String {
+    let breaks = |next: char| next.is_control() || matches!(next, '\u{2028}' | '\u{2029}');
+    beginning(text, SHOWN).replace(breaks, " ")
 }
 
 fn text_of(members: &mut Map<String, Value>, name: &str) -> Option<String> {

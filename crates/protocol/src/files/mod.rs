@@ -30,6 +30,9 @@ pub use write::WriteFiles;
 pub use write_bytes::WriteBytes;
 pub use write_stream::WriteStream;
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem};
@@ -57,6 +60,19 @@ impl WrittenFile {
             path: path.into(),
             size,
         }
+    }
+}
+
+/// Shows paths and lengths in place of texts.
+pub(crate) struct Lengths<'a>(pub(crate) &'a BTreeMap<String, String>);
+
+impl fmt::Debug for Lengths<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (path, text) in self.0 {
+            map.entry(path, &format_args!("{} bytes", text.len()));
+        }
+        map.finish()
     }
 }
 

@@ -1,16 +1,19 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
-use super::{WrittenFile, check_path};
+use super::{Lengths, WrittenFile, check_path};
 use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::operation::decode_with;
 use crate::tolerant::{self, List};
 use crate::{Endpoint, Operation, Route, SandboxId};
 
 /// Writes text files, with the directories that they need.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// `Debug` shows paths and lengths, and never content.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct WriteFiles {
@@ -65,5 +68,14 @@ impl Operation for WriteFiles {
             Ok(Answer::One(file)) => Ok(vec![file]),
             Err(error) => Err(NotUnderstood::new(head, error, body)),
         })
+    }
+}
+
+impl fmt::Debug for WriteFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteFiles")
+            .field("sandbox_id", &self.sandbox_id)
+            .field("files", &Lengths(&self.files))
+            .finish()
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use http::response::Parts;
@@ -6,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Sandbox;
 use crate::error::{InvalidRequest, Problem, ResponseError};
+use crate::files::Lengths;
 use crate::operation::{check_envs, decode_json, values_of};
 use crate::{Endpoint, Operation, Route, Secret, Timeouts, time};
 
@@ -13,6 +15,8 @@ use crate::{Endpoint, Operation, Route, Secret, Timeouts, time};
 ///
 /// The answer comes when the sandbox is ready, which with set-up commands can take minutes. A set-up command that
 /// fails does not fail the call.
+///
+/// `Debug` shows paths and lengths of files, and never content.
 ///
 /// ```
 /// use twentyfirst_protocol::sandboxes::CreateSandbox;
@@ -23,7 +27,7 @@ use crate::{Endpoint, Operation, Route, Secret, Timeouts, time};
 ///     .setup(["npm install"]);
 /// # let _ = create;
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct CreateSandbox {
@@ -142,5 +146,19 @@ impl Operation for CreateSandbox {
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Sandbox, ResponseError> {
         decode_json(self, head, body)
+    }
+}
+
+impl fmt::Debug for CreateSandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateSandbox")
+            .field("agent", &self.agent)
+            .field("files", &self.files.as_ref().map(Lengths))
+            .field("envs", &self.envs)
+            .field("setup", &self.setup)
+            .field("timeout", &self.timeout)
+            .field("network_allow_out", &self.network_allow_out)
+            .field("network_deny_out", &self.network_deny_out)
+            .finish()
     }
 }

@@ -4,13 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use http::response::Parts;
+use twentyfirst_protocol::files::WriteFiles;
 use twentyfirst_protocol::git::CloneRepository;
 use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec, GetSandbox};
 use twentyfirst_protocol::threads::{GetThread, StoredMessage, ThreadStatus};
 use twentyfirst_protocol::tokens::CreateToken;
 use twentyfirst_protocol::vaults::{CreateCredential, CredentialAuth, CredentialSettings};
 use twentyfirst_protocol::{
-    ApiError, ErrorCode, Operation, ResponseError, RetryAfter, SandboxId, ThreadId, VaultId,
+    ApiError, ErrorCode, NotUnderstood, Operation, ResponseError, RetryAfter, SandboxId, ThreadId,
+    VaultId,
 };
 
 fn head(status: u16) -> Parts {
@@ -228,6 +230,41 @@ fn a_redirect_names_where_it_pointed_and_the_exchange_its_id() {
     assert_eq!(
         error.to_string(),
         "the relay answered 307: Temporary Redirect (it points to https://elsewhere.example/v1, which is not followed)"
+    );
+}
+
+#[test]
+fn an_error_is_shown_on_one_line() {
+    let mut head = head(500);
+    head.headers
+        .insert("location", http::HeaderValue::from_bytes(b"/a\tb").unwrap());
+    let body =
+        br#"{"error":{"code":"a\nb","message":"no\r\n\u001b[31mroute\u0085\u2028\u0000 here\n"}}"#;
+    let error = ApiError::new(&head, body);
+    assert_eq!(
+        error.to_string(),
+        "the relay answered 500 a b: no   [31mroute    here (it points to /a b, which is not followed)"
+    );
+    assert_eq!(
+        error.message(),
+        "no\r\n\u{1b}[31mroute\u{85}\u{2028}\0 here\n"
+    );
+    assert_eq!(error.code().unwrap().as_str(), "a\nb");
+
+    let error = NotUnderstood::new(&head, "not\na\u{1b}clause", b"");
+    assert!(error.to_string().ends_with(": not a clause"), "{error}");
+    assert_eq!(error.problem(), "not\na\u{1b}clause");
+}
+
+#[test]
+fn files_are_not_shown() {
+    let create = CreateSandbox::new("my-agent").file("a/b.txt", "tüp secret");
+    let shown = format!("{create:?}");
+    assert!(shown.contains(r#"{"a/b.txt": 11 bytes}"#), "{shown}");
+    let write = WriteFiles::new(sandbox(), [("a/b.txt", "tüp secret"), ("c", "")]);
+    assert_eq!(
+        format!("{write:?}"),
+        r#"WriteFiles { sandbox_id: "sb_1", files: {"a/b.txt": 11 bytes, "c": 0 bytes} }"#
     );
 }
 
