@@ -24,13 +24,13 @@ impl Messages {
         let Some(turn) = self.0.iter().rfind(|message| message.role == Role::User) else {
             return Err(InvalidRequest::new(
                 "messages",
-                Problem::MustBe("with a user message"),
+                Problem::MustHold("a user message"),
             ));
         };
         if turn.text().trim().is_empty() {
             return Err(InvalidRequest::new(
                 "messages",
-                Problem::MustBe("with text in the last user message"),
+                Problem::MustHold("text in the last user message"),
             ));
         }
         Ok(())

@@ -35,7 +35,7 @@ impl TokenLifetime {
     pub fn new(lifetime: Duration) -> Result<Self, InvalidRequest> {
         let rule = InvalidRequest::new(
             "expiresIn",
-            Problem::MustBe("whole seconds, at least 1 and at most 24 hours"),
+            Problem::MustBe("a number of whole seconds, from 1 second to 24 hours"),
         );
         match u32::try_from(lifetime.as_secs()) {
             Ok(seconds @ 1..) if u64::from(seconds) <= LONGEST && lifetime.subsec_nanos() == 0 => {

@@ -133,7 +133,7 @@ impl CredentialSettings {
             .authority()
             .is_some_and(|authority| authority.as_str().contains('@'))
         {
-            return Err(wrong("without user and password"));
+            return Err(wrong("a URL without user and password"));
         }
         self.metadata.as_ref().map_or(Ok(()), check_metadata)?;
         self.auth.validate()

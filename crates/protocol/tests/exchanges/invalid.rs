@@ -69,11 +69,11 @@ fn base_urls_and_keys() {
     assert_eq!(text(BaseUrl::new("ftp://relay.an.dev")), url);
     assert_eq!(
         text(BaseUrl::new("https://u:p@relay.an.dev")),
-        "`baseUrl` must be without user and password"
+        "`baseUrl` must be a URL without user and password"
     );
     assert_eq!(
         text(BaseUrl::new("https://relay.an.dev/?a=b")),
-        "`baseUrl` must be without query and fragment"
+        "`baseUrl` must be a URL without query and fragment"
     );
     for port in ["65536", "99999999999"] {
         let port = text(BaseUrl::new(&format!("http://[::1]:{port}/relay")));
@@ -82,7 +82,7 @@ fn base_urls_and_keys() {
     assert!(BaseUrl::new("http://[::1]:65535").is_ok());
     assert!(BaseUrl::new("http://[::1]").is_ok());
 
-    let key = "`apiKey` must be visible ASCII characters only, without spaces and line breaks";
+    let key = "`apiKey` must hold visible ASCII characters only, no spaces and no line breaks";
     assert_eq!(text(ApiKey::new("")), "`apiKey` must not be empty");
     assert_eq!(text(ApiKey::new("21st_sk_x\n")), key);
     assert_eq!(text(ApiKey::new("21st sk x")), key);
@@ -203,11 +203,8 @@ fn messages_without_a_turn() {
     };
     assert_eq!(run(Vec::new().into()), "`messages` must not be empty");
     let assistant = UiMessage::assistant(vec![Part::text("Hello")]);
-    assert_eq!(
-        run(assistant.into()),
-        "`messages` must be with a user message"
-    );
-    let blank = "`messages` must be with text in the last user message";
+    assert_eq!(run(assistant.into()), "`messages` must hold a user message");
+    let blank = "`messages` must hold text in the last user message";
     assert_eq!(run(" \n ".into()), blank);
     assert_eq!(
         run(vec![UiMessage::user("first"), UiMessage::user("")].into()),
@@ -261,7 +258,7 @@ fn options_that_would_make_the_relay_drop_them_all() {
     );
     assert_eq!(
         run(options().disallowed_tools(["a", ""])),
-        "`options.disallowedTools` must be without empty names"
+        "`options.disallowedTools` must hold no empty names"
     );
 
     // What the relay drops, a server that reads with these types sees too.
@@ -286,7 +283,7 @@ fn token_lifetimes_that_the_relay_would_change() {
         Duration::from_millis(1500),
         Duration::from_secs(24 * 3600 + 1),
     ] {
-        let rule = "`expiresIn` must be whole seconds, at least 1 and at most 24 hours";
+        let rule = "`expiresIn` must be a number of whole seconds, from 1 second to 24 hours";
         assert_eq!(text(TokenLifetime::new(lifetime)), rule);
     }
     for lifetime in ["90min", "1w", "", "-1s", "0s", "25h", "ü"] {
@@ -304,27 +301,27 @@ fn vaults_by_the_relays_rules() {
     assert_eq!(refused(CreateVault::new("  ")), "`name` must not be empty");
     assert_eq!(
         refused(CreateVault::new("n".repeat(201))),
-        "`name` must be at most 200 characters"
+        "`name` must be at most 200 characters long"
     );
     let description = CreateVault::new("x").description("d".repeat(501));
     assert_eq!(
         refused(description),
-        "`description` must be at most 500 characters"
+        "`description` must be at most 500 characters long"
     );
     let key = CreateVault::new("x").metadata("k".repeat(65), "");
     assert_eq!(
         refused(key),
-        "`metadata` must be keys of at most 64 characters"
+        "`metadata` must hold no key longer than 64 characters"
     );
     let value = CreateVault::new("x").metadata("k", "v".repeat(513));
     assert_eq!(
         refused(value),
-        "`metadata` must be values of at most 512 characters"
+        "`metadata` must hold no value longer than 512 characters"
     );
     let many = (0..17).fold(CreateVault::new("x"), |vault, n| {
         vault.metadata(n.to_string(), "")
     });
-    assert_eq!(refused(many), "`metadata` must be at most 16 pairs");
+    assert_eq!(refused(many), "`metadata` must hold at most 16 pairs");
     // JavaScript counts what is outside of the BMP twice.
     assert!(CreateVault::new("😀".repeat(100)).to_request().is_ok());
     assert!(CreateVault::new("😀".repeat(101)).to_request().is_err());
@@ -346,7 +343,7 @@ fn vaults_by_the_relays_rules() {
     );
     assert_eq!(
         credential("https://u:p@a.example.com", bearer()),
-        "`serverUrl` must be without user and password"
+        "`serverUrl` must be a URL without user and password"
     );
     let url = "https://a.example.com";
     assert_eq!(
