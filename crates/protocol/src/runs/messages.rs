@@ -55,6 +55,18 @@ impl From<UiMessage> for Messages {
     }
 }
 
+impl<const N: usize> From<[UiMessage; N]> for Messages {
+    fn from(messages: [UiMessage; N]) -> Self {
+        Self(messages.into())
+    }
+}
+
+impl From<&[UiMessage]> for Messages {
+    fn from(messages: &[UiMessage]) -> Self {
+        Self(messages.into())
+    }
+}
+
 impl From<Vec<UiMessage>> for Messages {
     fn from(messages: Vec<UiMessage>) -> Self {
         Self(messages)

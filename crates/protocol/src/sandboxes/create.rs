@@ -81,12 +81,39 @@ impl CreateSandbox {
         self
     }
 
+    /// Adds files: pairs of path and text.
+    #[must_use]
+    pub fn files<P: Into<String>, T: Into<String>>(
+        mut self,
+        files: impl IntoIterator<Item = (P, T)>,
+    ) -> Self {
+        self.files.get_or_insert_default().extend(
+            files
+                .into_iter()
+                .map(|(path, text)| (path.into(), text.into())),
+        );
+        self
+    }
+
     /// Adds an environment variable.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.envs
             .get_or_insert_default()
             .insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds environment variables: pairs of name and value.
+    #[must_use]
+    pub fn envs<N: Into<String>, V: Into<Secret>>(
+        mut self,
+        envs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        self.envs.get_or_insert_default().extend(
+            envs.into_iter()
+                .map(|(name, value)| (name.into(), value.into())),
+        );
         self
     }
 

@@ -79,6 +79,19 @@ impl Exec {
         self
     }
 
+    /// Adds environment variables: pairs of name and value.
+    #[must_use]
+    pub fn envs<N: Into<String>, V: Into<Secret>>(
+        mut self,
+        envs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        self.envs.get_or_insert_default().extend(
+            envs.into_iter()
+                .map(|(name, value)| (name.into(), value.into())),
+        );
+        self
+    }
+
     /// The time limit.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {

@@ -287,11 +287,17 @@ fn token_lifetimes_that_the_relay_would_change() {
         assert_eq!(text(TokenLifetime::new(lifetime)), rule);
     }
     for lifetime in ["90min", "1w", "", "-1s", "0s", "25h", "ü"] {
+        assert!(lifetime.parse::<TokenLifetime>().is_err(), "{lifetime}");
         assert!(
             serde_json::from_value::<TokenLifetime>(lifetime.into()).is_err(),
             "{lifetime}"
         );
     }
+    assert_eq!(
+        text("1 hour".parse::<TokenLifetime>()),
+        "`expiresIn` must be a number and one of `s`, `m`, `h` and `d`, such as `15m`"
+    );
+    assert_eq!("1h".parse(), Ok(TokenLifetime::HOUR));
     let day: TokenLifetime = serde_json::from_str("\"1d\"").unwrap();
     assert_eq!(day.to_string(), "24h");
 }
