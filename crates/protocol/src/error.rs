@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::open::open_enum;
 use crate::secret::{CUT, redact};
+use crate::tolerant;
 
 /// A request that was not made, because the relay would refuse it, misread it or quietly ignore part of it.
 ///
@@ -64,6 +65,9 @@ pub enum Problem {
     /// It is outside of what the relay takes.
     #[error("must be {0}")]
     MustBe(&'static str),
+    /// What is in it is not what the relay takes.
+    #[error("must hold {0}")]
+    MustHold(&'static str),
     /// The route has no place for it.
     #[error("has no place in this request")]
     NoPlace,
@@ -226,14 +230,14 @@ impl ApiError {
             )
             .into_owned(),
         };
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(members)) => error.read(members),
-            Ok(Value::String(text)) => error.message = text,
-            Ok(_) | Err(_) => {
-                let text = error.body.trim();
-                if !text.starts_with(['<', '{', '[']) {
-                    error.message = text.to_owned();
-                }
+        if let Some(members) = tolerant::object(body) {
+            error.read(members);
+        } else if let Ok(text) = tolerant::from_slice(body) {
+            error.message = text;
+        } else {
+            let text = error.body.trim_start_matches('\u{feff}').trim();
+            if !text.starts_with(['<', '{', '[']) {
+                error.message = text.to_owned();
             }
         }
         if error.message.is_empty() {
@@ -345,14 +349,14 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the relay answered {}", self.status.as_u16())?;
         if let Some(code) = &self.code {
-            write!(f, " {}", beginning(code.as_str(), SHOWN))?;
+            write!(f, " {}", line(code.as_str()))?;
         }
-        write!(f, ": {}", beginning(self.message.trim_end(), SHOWN))?;
+        write!(f, ": {}", line(self.message.trim_end()))?;
         match &self.location {
             Some(location) => write!(
                 f,
                 " (it points to {}, which is not followed)",
-                beginning(location, SHOWN)
+                line(location)
             ),
             None => Ok(()),
         }
@@ -375,7 +379,7 @@ impl fmt::Debug for ApiError {
 
 /// An answer with a status of success that is not what the documents promise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the relay answered {}, which is not understood: {problem}", status.as_u16())]
+#[error("the relay answered {}, which is not understood: {}", status.as_u16(), line(problem))]
 pub struct NotUnderstood {
     status: StatusCode,
     problem: String,
@@ -433,6 +437,12 @@ fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
     }
     let end = text.floor_char_boundary(limit);
     Cow::Owned(format!("{}{CUT}", &text[..end]))
+}
+
+/// `text` as it may stand in a line of a log: its beginning, without anything that a terminal obeys.
+fn line(text: &str) -> String {
+    let breaks = |next: char| next.is_control() || matches!(next, '\u{2028}' | '\u{2029}');
+    beginning(text, SHOWN).replace(breaks, " ")
 }
 
 fn text_of(members: &mut Map<String, Value>, name: &str) -> Option<String> {

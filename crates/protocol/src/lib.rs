@@ -74,6 +74,7 @@ mod retry;
 mod route;
 mod secret;
 mod time;
+mod tolerant;
 mod utf_8;
 
 pub mod files;

@@ -51,7 +51,7 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// For members such as `timeoutMs`: a duration as whole milliseconds.
+/// For members such as `timeoutMs`: a duration as whole milliseconds, rounded up, since 0 has a meaning of its own.
 pub(crate) mod milliseconds {
     use super::*;
 
@@ -60,7 +60,9 @@ pub(crate) mod milliseconds {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         duration
-            .map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+            .map(|duration| {
+                u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+            })
             .serialize(serializer)
     }
 

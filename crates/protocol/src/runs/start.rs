@@ -42,7 +42,7 @@ pub struct StartRun {
     pub thread_id: Option<ThreadId>,
     /// The name of the thread, where one is created.
     pub name: Option<String>,
-    /// The vaults with the credentials for this run, without duplicates.
+    /// The vaults with the credentials for this run. Duplicates are not sent.
     pub vault_ids: Option<Vec<VaultId>>,
     /// Whose vault is used; with a token it must be the token's `endUserId`.
     pub external_user_id: Option<String>,
@@ -86,16 +86,10 @@ impl StartRun {
         self
     }
 
-    /// The vaults with the credentials for this run. Duplicates are dropped, the order is kept.
+    /// The vaults with the credentials for this run. Each is sent once, in this order.
     #[must_use]
     pub fn vault_ids(mut self, vault_ids: impl IntoIterator<Item = VaultId>) -> Self {
-        let mut unique = Vec::new();
-        for vault_id in vault_ids {
-            if !unique.contains(&vault_id) {
-                unique.push(vault_id);
-            }
-        }
-        self.vault_ids = Some(unique);
+        self.vault_ids = Some(vault_ids.into_iter().collect());
         self
     }
 
