@@ -320,7 +320,7 @@ impl fmt::Display for Error {
             Kind::RunCancelled => f.write_str("the run was cancelled")?,
             Kind::RunCut => f.write_str("the stream ended before the run did")?,
             Kind::MessageTooLong(_) => {
-                f.write_str("the message is longer than is held in memory")?
+                f.write_str("the message is longer than is held in memory")?;
             }
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {

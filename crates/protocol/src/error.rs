@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::{Map, Value};
 
 use crate::open::open_enum;
-use crate::secret::{CUT, redact};
+use crate::secret::{CUT, Redactor};
 use crate::tolerant;
 
 /// A request that was not made, because the relay would refuse it, misread it or quietly ignore part of it.
@@ -103,9 +103,10 @@ impl ResponseError {
     /// The same with every occurrence of `secrets` shown as `***`.
     #[must_use]
     pub fn redacted(self, secrets: &[&str]) -> Self {
+        let redactor = Redactor::new(secrets);
         match self {
-            Self::Api(error) => Self::Api(Box::new(error.redacted(secrets))),
-            Self::NotUnderstood(error) => Self::NotUnderstood(error.redacted(secrets)),
+            Self::Api(error) => Self::Api(Box::new(error.redacted(&redactor))),
+            Self::NotUnderstood(error) => Self::NotUnderstood(error.redacted(&redactor)),
         }
     }
 }
@@ -326,19 +327,15 @@ impl ApiError {
         &self.body
     }
 
-    pub(crate) fn redacted(mut self, secrets: &[&str]) -> Self {
-        self.message = redact(&self.message, secrets);
-        self.body = redact(&self.body, secrets);
-        self.location = self.location.map(|location| redact(&location, secrets));
-        self.request_id = self.request_id.map(|id| redact(&id, secrets));
+    fn redacted(mut self, redactor: &Redactor) -> Self {
+        self.message = redactor.redact(&self.message);
+        self.body = redactor.redact(&self.body);
+        self.location = self.location.map(|location| redactor.redact(&location));
+        self.request_id = self.request_id.map(|id| redactor.redact(&id));
         if let Some(ErrorCode::Other(code)) = &self.code {
-            self.code = Some(ErrorCode::Other(redact(code, secrets).into()));
+            self.code = Some(ErrorCode::Other(redactor.redact(code).into()));
         }
-        self.extra = self
-            .extra
-            .into_iter()
-            .map(|(name, value)| (redact(&name, secrets), redact_value(value, secrets)))
-            .collect();
+        self.extra = redactor.redact_members(self.extra);
         self
     }
 }
@@ -423,9 +420,9 @@ impl NotUnderstood {
         self
     }
 
-    pub(crate) fn redacted(mut self, secrets: &[&str]) -> Self {
-        self.problem = redact(&self.problem, secrets);
-        self.body = redact(&self.body, secrets);
+    fn redacted(mut self, redactor: &Redactor) -> Self {
+        self.problem = redactor.redact(&self.problem);
+        self.body = redactor.redact(&self.body);
         self
     }
 }
@@ -453,23 +450,6 @@ fn text_of(members: &mut Map<String, Value>, name: &str) -> Option<String> {
             Some(text)
         }
         _ => None,
-    }
-}
-
-fn redact_value(value: Value, secrets: &[&str]) -> Value {
-    match value {
-        Value::String(text) => Value::String(redact(&text, secrets)),
-        Value::Array(values) => values
-            .into_iter()
-            .map(|value| redact_value(value, secrets))
-            .collect(),
-        Value::Object(members) => Value::Object(
-            members
-                .into_iter()
-                .map(|(name, value)| (redact(&name, secrets), redact_value(value, secrets)))
-                .collect(),
-        ),
-        other => other,
     }
 }
 

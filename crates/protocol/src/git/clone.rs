@@ -108,7 +108,10 @@ impl Endpoint for CloneRepository {
         let mut secrets: Vec<&str> = self.token.iter().map(Secret::expose).collect();
         if let Some(user_info) = user_info(&self.url) {
             secrets.push(user_info);
-            secrets.extend(user_info.split_once(':').map(|(_, password)| password));
+            // A token can stand in either place; `git` and the like are no secret.
+            let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+            secrets.extend(Some(user).filter(|user| user.len() >= 8));
+            secrets.push(password);
         }
         secrets
     }

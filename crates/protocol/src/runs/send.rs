@@ -103,7 +103,7 @@ impl StreamingOperation for SendMessages {
     fn decode_head(&self, head: &Parts) -> Head<SendAnswer> {
         match (head.status, self.mode) {
             // Relays that do not know the mode stream the answer: the run has started, which is all that was asked.
-            (StatusCode::OK, Some(Mode::Background)) => {
+            (StatusCode::OK, Some(Mode::Background)) if is_event_stream(&head.headers) => {
                 Head::Open(SendAnswer::Background(BackgroundRun {
                     thread_id: self.thread_id.clone(),
                     sandbox_id: self.sandbox_id.clone(),
