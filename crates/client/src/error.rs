@@ -3,12 +3,11 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
+use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
+use twentyfirst_protocol::retry::GiveUp;
 use twentyfirst_protocol::runs::{Created, StartError};
 use twentyfirst_protocol::ui::AssembleError;
-use twentyfirst_protocol::{
-    ApiError, ErrorCode, ExchangeError, ExchangeErrorKind, GiveUp, InvalidRequest, NotUnderstood,
-    ResponseError, Sent,
-};
+use twentyfirst_protocol::{ApiError, ErrorCode, InvalidRequest, NotUnderstood, ResponseError};
 use twentyfirst_stream::StreamError;
 
 use crate::client::AgentClient;

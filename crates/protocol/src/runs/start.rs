@@ -6,8 +6,9 @@ use http::response::Parts;
 
 use super::{BackgroundRun, Messages, Mode, RunOptions, SendAnswer, SendMessages};
 use crate::error::{InvalidRequest, Problem};
-use crate::exchange::{Deadline, Exchange, ExchangeError, Next, Reading};
-use crate::flow::{Failure, Flow, Now, Slot, Step};
+use crate::flow::{
+    Deadline, Exchange, ExchangeError, Failure, Flow, Next, Now, Reading, Slot, Step,
+};
 use crate::operation::{Head, StreamingOperation};
 use crate::options::CallOptions;
 use crate::sandboxes::CreateSandbox;

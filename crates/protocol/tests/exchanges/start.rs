@@ -4,12 +4,15 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::response::Parts;
+use twentyfirst_protocol::flow::{
+    ExchangeErrorKind, Failure, Flow, Now, SendRequest, Sent, Slot, Step,
+};
+use twentyfirst_protocol::retry::RetryPolicy;
 use twentyfirst_protocol::runs::{
     Mode, RunOptions, SendMessages, StartError, StartFlow, StartRun, Started,
 };
 use twentyfirst_protocol::{
-    CallOptions, Endpoint, ErrorCode, ExchangeErrorKind, Failure, Flow, Now, ResponseError,
-    RetryPolicy, SandboxId, SendRequest, Sent, Slot, Step, ThreadId, VaultId,
+    CallOptions, Endpoint, ErrorCode, ResponseError, SandboxId, ThreadId, VaultId,
 };
 
 /// A relay that plays its part from a script.
