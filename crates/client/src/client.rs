@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
+use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, CallOptions, Execute, Flow, InvalidRequest, Open, Operation, Route,
-    SendRequest, StreamingOperation, Timeouts, UploadOperation,
+    ApiKey, BaseUrl, CallOptions, InvalidRequest, Operation, Route, StreamingOperation, Timeouts,
+    UploadOperation,
 };
 use twentyfirst_transport::{
     Attempt, Body, ResponseFuture, RouteTemplate, Runtime, SharedTransport, Transport,
@@ -18,6 +19,7 @@ use twentyfirst_transport::{
 use crate::builder::AgentClientBuilder;
 use crate::driver::{Driver, Event};
 use crate::error::Error;
+use crate::exact_length::ExactLength;
 use crate::sandboxes::Sandboxes;
 use crate::threads::Threads;
 use crate::tokens::Tokens;
@@ -146,6 +148,8 @@ impl AgentClient {
     /// # }
     /// ```
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// All of [`Error`]. An answer that is held in memory is limited to 32 MiB, unless the builder says otherwise.
     pub async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
@@ -156,6 +160,8 @@ impl AgentClient {
 
     /// Makes an operation whose answer's body is left open, such as reading a large file. For the answers of agents,
     /// see [`Threads::run`](crate::Threads::run).
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// All of [`Error`]. What breaks later, while the body is read, is an error of the body.
@@ -170,8 +176,10 @@ impl AgentClient {
     /// Makes an operation whose request's body is not held in memory, such as writing a large file. It is sent once: a
     /// body that streams cannot be sent again.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
-    /// All of [`Error`].
+    /// All of [`Error`]; also if `body` is longer or shorter than the operation says.
     pub async fn upload<O: UploadOperation>(
         &self,
         operation: &O,
@@ -180,6 +188,7 @@ impl AgentClient {
         let mut request = operation.to_request()?.map(|_| body.into());
         if let Some(length) = operation.length() {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
+            request = request.map(|body| Body::wrap(ExactLength::new(body, length)));
         }
         let timeouts = self.options.timeouts(operation.timeouts());
         let response = trace::operation(&O::ROUTE, self.exchange(request, timeouts)).await?;
@@ -196,6 +205,8 @@ impl AgentClient {
 
     /// Sends any request to the relay: path and query are put behind the base URL, and the key is added. The answer
     /// comes whatever its status. It is sent once, with the timeouts of a stream.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// Where there is no answer.

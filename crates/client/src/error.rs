@@ -3,11 +3,11 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
+use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
+use twentyfirst_protocol::retry::GiveUp;
 use twentyfirst_protocol::runs::{Created, StartError};
-use twentyfirst_protocol::{
-    ApiError, ErrorCode, ExchangeError, ExchangeErrorKind, GiveUp, InvalidRequest, NotUnderstood,
-    ResponseError, Sent,
-};
+use twentyfirst_protocol::ui::AssembleError;
+use twentyfirst_protocol::{ApiError, ErrorCode, InvalidRequest, NotUnderstood, ResponseError};
 use twentyfirst_stream::StreamError;
 
 use crate::client::AgentClient;
@@ -29,6 +29,8 @@ struct Inner {
     kind: Kind,
     created: Created,
     attempts: u32,
+    /// Whether an attempt before the last may have arrived.
+    sent: bool,
     give_up: Option<GiveUp>,
 }
 
@@ -42,15 +44,13 @@ enum Kind {
         sent: Sent,
         source: Box<dyn StdError + Send + Sync>,
     },
-    Deadline {
-        deadline: Duration,
-        sent: Sent,
-    },
+    Deadline(Duration),
     Response(ResponseError),
     Stream(StreamError<twentyfirst_transport::Error>),
     RunFailed(String),
     RunCancelled,
     RunCut,
+    MessageTooLong(AssembleError),
 }
 
 impl Error {
@@ -118,16 +118,18 @@ impl Error {
 
     /// Whether a time limit struck: a timeout of an exchange, or the deadline of the call.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.inner.kind, Kind::Deadline { .. })
+        matches!(self.inner.kind, Kind::Deadline(_))
             || self
                 .transport_error()
                 .is_some_and(twentyfirst_transport::Error::is_timeout)
     }
 
-    /// Whether the answer was longer than the client holds in memory.
+    /// Whether the answer, or the message of a run, was longer than the client holds in memory.
     pub fn is_answer_limit(&self) -> bool {
-        self.transport_error()
-            .is_some_and(twentyfirst_transport::Error::is_body_limit)
+        matches!(self.inner.kind, Kind::MessageTooLong(_))
+            || self
+                .transport_error()
+                .is_some_and(twentyfirst_transport::Error::is_body_limit)
     }
 
     /// Whether a run ended by an error that the relay reported within its stream.
@@ -155,16 +157,20 @@ impl Error {
 
     /// Whether the request may have reached the relay. Where this is `false`, it surely had no effect.
     pub fn was_sent(&self) -> bool {
-        match &self.inner.kind {
-            Kind::InvalidRequest(_) => false,
-            Kind::Transport(error) => error.maybe_sent(),
-            Kind::Other { sent, .. } | Kind::Deadline { sent, .. } => *sent == Sent::Maybe,
-            Kind::Response(_)
-            | Kind::Stream(_)
-            | Kind::RunFailed(_)
-            | Kind::RunCancelled
-            | Kind::RunCut => true,
-        }
+        self.inner.sent
+            || match &self.inner.kind {
+                Kind::InvalidRequest(_) => false,
+                Kind::Transport(error) => error.maybe_sent(),
+                Kind::Other { sent, .. } => *sent == Sent::Maybe,
+                Kind::Deadline(_) => false,
+
+                Kind::Response(_)
+                | Kind::Stream(_)
+                | Kind::RunFailed(_)
+                | Kind::RunCancelled
+                | Kind::RunCut
+                | Kind::MessageTooLong(_) => true,
+            }
     }
 
     /// How often the request that failed was tried.
@@ -209,6 +215,10 @@ impl Error {
         }
     }
 
+    pub(crate) fn message_too_long(error: AssembleError) -> Self {
+        Kind::MessageTooLong(error).into()
+    }
+
     fn transport_error(&self) -> Option<&twentyfirst_transport::Error> {
         match &self.inner.kind {
             Kind::Transport(error) | Kind::Stream(StreamError::Body(error)) => Some(error),
@@ -219,12 +229,13 @@ impl Error {
 
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Self {
-        let (created, attempts, give_up) = (Created::default(), 1, None);
+        let (created, attempts, sent, give_up) = (Created::default(), 1, false, None);
         Self {
             inner: Box::new(Inner {
                 kind,
                 created,
                 attempts,
+                sent,
                 give_up,
             }),
         }
@@ -267,10 +278,11 @@ impl From<StartError> for Error {
 impl From<ExchangeError> for Error {
     fn from(error: ExchangeError) -> Self {
         let (attempts, give_up) = (error.attempts(), error.give_up());
+        let sent = error.sent() == Sent::Maybe;
         let kind = match error.into_kind() {
             ExchangeErrorKind::InvalidRequest(error) => Kind::InvalidRequest(error),
             ExchangeErrorKind::Response(error) => Kind::Response(error),
-            ExchangeErrorKind::Deadline { deadline, sent } => Kind::Deadline { deadline, sent },
+            ExchangeErrorKind::Deadline { deadline } => Kind::Deadline(deadline),
             ExchangeErrorKind::Failure(failure) => {
                 let sent = failure.sent();
                 match failure.into_source().downcast() {
@@ -286,6 +298,7 @@ impl From<ExchangeError> for Error {
         let mut error = Self::from(kind);
         error.inner.attempts = attempts;
         error.inner.give_up = give_up;
+        error.inner.sent = sent;
         error
     }
 }
@@ -299,12 +312,15 @@ impl fmt::Display for Error {
             Kind::Other {
                 sent: Sent::Maybe, ..
             } => f.write_str("there is no answer")?,
-            Kind::Deadline { deadline, .. } => write!(f, "the deadline of {deadline:?} is over")?,
+            Kind::Deadline(deadline) => write!(f, "the deadline of {deadline:?} is over")?,
             Kind::Response(error) => error.fmt(f)?,
             Kind::Stream(error) => error.fmt(f)?,
             Kind::RunFailed(text) => write!(f, "the run failed: {}", line(text))?,
             Kind::RunCancelled => f.write_str("the run was cancelled")?,
             Kind::RunCut => f.write_str("the stream ended before the run did")?,
+            Kind::MessageTooLong(_) => {
+                f.write_str("the message is longer than is held in memory")?;
+            }
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
             write!(f, " (it asks to wait for {} s)", delay.as_secs())?;
@@ -330,8 +346,9 @@ impl StdError for Error {
             Kind::Transport(error) => error.source(),
             Kind::Stream(error) => error.source(),
             Kind::Other { source, .. } => Some(&**source),
+            Kind::MessageTooLong(error) => Some(error),
             Kind::InvalidRequest(_)
-            | Kind::Deadline { .. }
+            | Kind::Deadline(_)
             | Kind::Response(_)
             | Kind::RunFailed(_)
             | Kind::RunCancelled

@@ -22,6 +22,8 @@ impl Files {
 
     /// Writes text files, with the directories that they need: pairs of path and text.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// All of [`Error`]; without any file the request is invalid.
     pub async fn write<P: Into<String>, T: Into<String>>(
@@ -34,6 +36,8 @@ impl Files {
     }
 
     /// Reads a text file.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// 500 with the code `internal_error` for a missing file, and all of [`Error`].
@@ -51,6 +55,8 @@ impl Files {
 
     /// Writes a file from at most 10 MiB of bytes.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// All of [`Error`].
     pub async fn write_bytes(
@@ -65,6 +71,8 @@ impl Files {
 
     /// Reads a file of at most 10 MiB as bytes.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// 413 for a larger file, and all of [`Error`].
     pub async fn read_bytes(
@@ -77,6 +85,8 @@ impl Files {
 
     /// Writes a file of any length, which is sent as it is produced. `length` in bytes is told to the relay, where it
     /// is known.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// All of [`Error`]; an error of `body` is a source of it.
@@ -108,6 +118,8 @@ impl Files {
 
     /// Lists a directory, one level deep. See [`ListFiles`] for more.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// 404 with the code `file_not_found` where there is nothing, and all of [`Error`].
     pub async fn list(
@@ -119,6 +131,8 @@ impl Files {
     }
 
     /// Describes what is at a path.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// 404 with the code `file_not_found` where there is nothing, and all of [`Error`].
@@ -134,6 +148,8 @@ impl Files {
 
     /// Asks whether there is something at a path.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// All of [`Error`].
     pub async fn exists(
@@ -148,6 +164,8 @@ impl Files {
 
     /// Makes a directory, and those above it. `true` if it is new.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// All of [`Error`].
     pub async fn make_dir(
@@ -159,6 +177,8 @@ impl Files {
     }
 
     /// Moves a file or directory.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// 404 with the code `file_not_found` where there is nothing, and all of [`Error`].
@@ -174,6 +194,8 @@ impl Files {
     }
 
     /// Removes a file, or a directory with all that is in it.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// All of [`Error`]. To remove what is not there is none.

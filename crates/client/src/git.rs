@@ -17,6 +17,8 @@ impl Git {
 
     /// Clones a public repository. See [`CloneRepository`] for a token, a branch, a depth and a path.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// 400 with the code `git_clone_failed` and git's own words, and all of [`Error`].
     pub async fn clone_repository(

@@ -26,12 +26,15 @@
 //! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing. It needs a
 //! tokio runtime unless it is given another [`transport`].
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod builder;
 #[cfg(feature = "cassette")]
 pub mod cassette;
 mod client;
 mod driver;
 mod error;
+mod exact_length;
 mod files;
 mod git;
 mod run;
@@ -51,11 +54,12 @@ pub use sandboxes::Sandboxes;
 pub use threads::Threads;
 pub use tokens::Tokens;
 pub use twentyfirst_protocol as protocol;
+pub use twentyfirst_protocol::retry::RetryPolicy;
 pub use twentyfirst_protocol::runs::{RunOptions, StartRun};
 pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec};
 pub use twentyfirst_protocol::tokens::CreateToken;
 pub use twentyfirst_protocol::ui::{Chunk, UiMessage};
-pub use twentyfirst_protocol::{CallOptions, RetryPolicy, SandboxId, ThreadId};
+pub use twentyfirst_protocol::{CallOptions, SandboxId, ThreadId};
 pub use twentyfirst_stream as stream;
 pub use twentyfirst_transport as transport;
 pub use vaults::Vaults;

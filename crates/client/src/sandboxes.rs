@@ -43,6 +43,8 @@ impl Sandboxes {
 
     /// Reads a sandbox: its status, its agent and its threads.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// 404 for an unknown one, and all of [`Error`].
     pub async fn get(&self, sandbox_id: &SandboxId) -> Result<Sandbox, Error> {
@@ -50,6 +52,8 @@ impl Sandboxes {
     }
 
     /// Deletes a sandbox, and its threads with it.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// 404 for one that is deleted already, and all of [`Error`].

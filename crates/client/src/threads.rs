@@ -22,6 +22,8 @@ impl Threads {
 
     /// Lists the threads of a sandbox, the newest first.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// 404 for an unknown sandbox, and all of [`Error`].
     pub async fn list(&self, sandbox_id: &SandboxId) -> Result<Vec<ThreadSummary>, Error> {
@@ -30,6 +32,8 @@ impl Threads {
 
     /// Creates a thread without a name. See [`CreateThread`] for one with a name.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// 404 for an unknown sandbox, and all of [`Error`].
     pub async fn create(&self, sandbox_id: &SandboxId) -> Result<ThreadSummary, Error> {
@@ -37,6 +41,8 @@ impl Threads {
     }
 
     /// Reads a thread with the messages that are stored.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// 404 for an unknown one, and all of [`Error`].
@@ -47,6 +53,8 @@ impl Threads {
     }
 
     /// Deletes a thread.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// 404 for one that is deleted already, and all of [`Error`].
@@ -81,6 +89,8 @@ impl Threads {
 
     /// Starts a run whose answer is not streamed but only stored, and returns when it has started. See
     /// [`get`](Self::get) for its end.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// As [`run`](Self::run).

@@ -26,6 +26,8 @@ impl Tokens {
     /// # }
     /// ```
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// 403 where the client itself holds a token, and all of [`Error`].
     pub async fn create(&self, create: &CreateToken) -> Result<Token, Error> {

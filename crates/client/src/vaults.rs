@@ -20,6 +20,8 @@ impl Vaults {
 
     /// Lists the vaults, the default one first, archived ones too.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// All of [`Error`].
     pub async fn list(&self) -> Result<VaultList, Error> {
@@ -27,6 +29,8 @@ impl Vaults {
     }
 
     /// Creates a vault with this name. See [`CreateVault`] for more.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// All of [`Error`].
@@ -36,6 +40,8 @@ impl Vaults {
 
     /// Reads a vault with its credentials.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// 404 for an unknown one, and all of [`Error`].
     pub async fn get(&self, vault_id: &VaultId) -> Result<VaultDetail, Error> {
@@ -43,6 +49,8 @@ impl Vaults {
     }
 
     /// Changes a vault.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// 404 for an unknown or archived one, and all of [`Error`].
@@ -52,6 +60,8 @@ impl Vaults {
 
     /// Archives a vault with its credentials. See [`DeleteVault`] to delete it for good.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// 404 for an unknown or archived one, and all of [`Error`].
     pub async fn archive(&self, vault_id: &VaultId) -> Result<(), Error> {
@@ -59,6 +69,8 @@ impl Vaults {
     }
 
     /// Makes a vault the one that runs use when they name no other.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// 404 for an unknown or archived one, and all of [`Error`].
@@ -68,6 +80,8 @@ impl Vaults {
 
     /// Puts a credential into a vault.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// 409 where the vault has one for this server, 422 where it is full, and all of [`Error`].
     pub async fn create_credential(&self, create: &CreateCredential) -> Result<Credential, Error> {
@@ -76,6 +90,8 @@ impl Vaults {
 
     /// Replaces a credential.
     ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
     /// # Errors
     /// 404 for an unknown or archived one, and all of [`Error`].
     pub async fn update_credential(&self, update: &UpdateCredential) -> Result<Credential, Error> {
@@ -83,6 +99,8 @@ impl Vaults {
     }
 
     /// Archives a credential. See [`DeleteCredential`] to delete it for good.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
     /// 404 for an unknown or archived one, and all of [`Error`].

@@ -8,11 +8,15 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
-use twentyfirst_client::AgentClient;
-use twentyfirst_client::protocol::SandboxId;
+use twentyfirst_client::protocol::git::CloneRepository;
 use twentyfirst_client::protocol::runs::StartRun;
 use twentyfirst_client::protocol::sandboxes::{CreateSandbox, Exec};
 use twentyfirst_client::protocol::tokens::CreateToken;
+use twentyfirst_client::protocol::vaults::{
+    CreateCredential, CredentialAuth, CredentialSettings, Oauth,
+};
+use twentyfirst_client::protocol::{Endpoint, SandboxId};
+use twentyfirst_client::{AgentClient, Error};
 use twentyfirst_local_relay::LocalRelay;
 
 /// Writes down everything, of every crate and at every level.
@@ -59,6 +63,89 @@ impl Subscriber for Everything {
     fn enter(&self, _: &Id) {}
 
     fn exit(&self, _: &Id) {}
+}
+
+/// Says everything that a value or an error can show of itself.
+fn shown<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+    let error = match result {
+        Ok(value) => return format!("{value:?}\n{value:#?}\n"),
+        Err(error) => error,
+    };
+    let mut text = format!("{error}\n{error:?}\n{error:#?}\n{:?}\n", error.api_error());
+    let mut source = std::error::Error::source(&error);
+    while let Some(error) = source {
+        text += &format!("{error}\n{error:?}\n");
+        source = error.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn nothing_that_is_shown_or_traced_tells_a_secret() {
+    let everything = Everything::default();
+    let _guard = tracing::subscriber::set_default(everything.clone());
+    let relay = LocalRelay::start().unwrap();
+    let client = AgentClient::builder()
+        .api_key(relay.api_key())
+        .base_url(relay.url())
+        .build()
+        .unwrap();
+    let mut text = format!(
+        "{client:?} {:?} {:?}",
+        client.sandboxes(),
+        AgentClient::builder().api_key("builder-hunter2")
+    );
+
+    let create = CreateSandbox::new("shell").env("PASSWORD", "env-hunter2");
+    let sandbox = client.execute(&create).await.unwrap();
+    let exec = Exec::new(&sandbox.id, "test -n \"$PASSWORD\"").env("PASSWORD", "exec-hunter2");
+    let url = "https://me:url-hunter2@127.0.0.1:1/none.git";
+    let clone = CloneRepository::new(&sandbox.id, url).token("git-hunter2");
+    let vault = client.vaults().create("Main").await.unwrap();
+    let bearer = CredentialSettings::new(
+        "https://a.example.com",
+        CredentialAuth::bearer("bearer-hunter2"),
+    );
+    let oauth = Oauth::new("access-hunter2").refresh(
+        "refresh-hunter2",
+        "https://b.example.com/token",
+        "client",
+    );
+    let oauth = CreateCredential::new(
+        &vault.id,
+        CredentialSettings::new("https://b.example.com", oauth),
+    );
+    let bearer = CreateCredential::new(&vault.id, bearer);
+    text += &format!("{create:?} {exec:?} {clone:?} {bearer:?} {oauth:?}");
+    text += &format!("{:?} {:?}", create.to_request(), bearer.to_request());
+    text += &shown(client.execute(&exec).await);
+    text += &shown(client.execute(&clone).await);
+    text += &shown(client.execute(&bearer).await);
+    text += &shown(client.execute(&bearer).await);
+    text += &shown(client.execute(&oauth).await);
+    text += &shown(client.vaults().get(&vault.id).await);
+
+    let token = client
+        .tokens()
+        .create(&CreateToken::new().agent("echo"))
+        .await
+        .unwrap();
+    text += &format!("{token:?}");
+    let browser = AgentClient::builder()
+        .api_key(token.token.expose())
+        .base_url(relay.url())
+        .build()
+        .unwrap();
+    text += &shown(browser.tokens().create(&CreateToken::new()).await);
+    text += &shown(browser.threads().run(StartRun::new("shell", "true")).await);
+    drop(relay);
+    text += &shown(client.execute(&create).await);
+
+    text += &everything.0.lock().unwrap();
+    for secret in ["hunter2", "21st_sk_local", token.token.expose()] {
+        let at = text.find(secret).map(|at| &text[at.saturating_sub(80)..at]);
+        assert_eq!(at, None, "{secret}");
+    }
 }
 
 #[tokio::test]

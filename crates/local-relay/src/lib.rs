@@ -31,6 +31,8 @@
 //! - The values of credentials are forgotten at once; vaults are managed and checked, and not used.
 //! - Delays are short: see [`LocalRelayBuilder::done_delay`], [`LocalRelayBuilder::hold_back`] and [`Agent::start_up`].
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod agents;
 mod answers;
 mod auth;

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use twentyfirst_protocol::ui::{Assembler, Chunk, Decoder, Part, UiMessage};
 
-/// How often each pipeline runs over each load; the median counts.
-const ROUNDS: usize = 9;
+/// How many megabytes each pipeline reads of each load, in as many rounds; the median counts.
+const MEGABYTES: usize = 160;
 
 /// How much longer than one parse assembling may take.
 const GOAL: f64 = 2.5;
@@ -61,8 +61,8 @@ fn measure(megabytes: usize) -> f64 {
             check(look(&chunks), &whole);
         }),
     ];
-    let mut times = vec![Vec::with_capacity(ROUNDS); pipelines.len()];
-    for _ in 0..ROUNDS {
+    let mut times = vec![Vec::new(); pipelines.len()];
+    for _ in 0..MEGABYTES / megabytes {
         for ((_, pipeline), times) in pipelines.iter().zip(&mut times) {
             let start = Instant::now();
             pipeline();

@@ -1,3 +1,5 @@
+//! When an exchange is tried again, and how long is waited before: pure decisions.
+
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -12,7 +14,7 @@ use crate::operation::{Endpoint, Safety};
 ///
 /// ```
 /// use std::time::Duration;
-/// use twentyfirst_protocol::RetryPolicy;
+/// use twentyfirst_protocol::retry::RetryPolicy;
 ///
 /// assert_eq!(RetryPolicy::standard().attempts, 3);
 /// assert_eq!(RetryPolicy::never().attempts, 1);
@@ -165,6 +167,11 @@ impl Attempts {
     /// How many were made.
     pub fn made(&self) -> u32 {
         self.made
+    }
+
+    /// Whether one of them may have reached the relay.
+    pub fn may_have_arrived(&self) -> bool {
+        self.may_have_arrived
     }
 
     /// What follows of the attempt that was just made.

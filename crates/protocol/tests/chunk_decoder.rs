@@ -91,6 +91,64 @@ data: {"type":"text-delta","id":"t1","delta":"x","providerMetadata":{}}
 }
 
 #[test]
+fn deltas_may_have_other_fields_and_neighbours() {
+    let delta = "data: {\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"x\"}\n";
+    let chunk = || Ok(TextDelta::new("t", "x").into());
+
+    let outcome = decode(format!("event: e\nid: 1\n{delta}\n"));
+    assert_eq!(outcome.chunks, [chunk()]);
+    assert!(!outcome.is_cut_inside_an_event);
+
+    let outcome = decode(format!("{delta}\n\u{feff}{delta}\n{delta}\n"));
+    assert_eq!(
+        outcome.chunks,
+        [chunk(), chunk()],
+        "a byte order mark is part of the name of its field"
+    );
+
+    let outcome = decode(format!(
+        ": comment\r{delta}\n\n\r\n{delta}\r\n{delta}id: 1\n\n"
+    ));
+    assert_eq!(outcome.chunks, [chunk(), chunk(), chunk()]);
+
+    let outcome = decode(format!("{delta}data:  \n\n{delta}data: x\n\n"));
+    assert_eq!(
+        outcome.chunks[0],
+        chunk(),
+        "there may be whitespace after an object"
+    );
+    assert!(outcome.chunks[1].is_err(), "but nothing else");
+}
+
+#[test]
+fn a_cut_before_a_delta_changes_nothing() {
+    let delta = "data: {\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"x\"}\n\n";
+    for before in [
+        "",
+        "event: e\n",
+        "id: 1\n",
+        "id: 1\r",
+        ": comment ",
+        "data: x\n",
+        "data:\n",
+        "data: {\"a\":",
+        "x",
+        "\r",
+        "\u{feff}",
+    ] {
+        for after in ["", "\u{feff}", "\n"] {
+            let stream = format!("{before}{delta}{after}");
+            let whole = decode(&stream);
+            for cut in 0..stream.len() {
+                let (one, two) = stream.as_bytes().split_at(cut);
+                let outcome = decode_with(Limits::default(), [one, two]);
+                assert_eq!(outcome, whole, "{stream:?} cut at {cut}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_bad_chunk_is_an_error_of_its_own() {
     let stream = "data: {\"type\":\"start\"}\n\ndata: {\"type\":\"abort\",\"reason\":1}\n\ndata: oops\n\ndata: {\"type\":\"finish\"}\n\n";
     let outcome = decode(stream);

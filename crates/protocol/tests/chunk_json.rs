@@ -94,6 +94,26 @@ fn half_a_character_is_kept_as_it_came() {
 }
 
 #[test]
+fn a_chunk_is_one_object_and_nothing_else() {
+    let delta = r#"{"type":"text-delta","id":"t","delta":"x"}"#;
+    let chunk = Chunk::from(TextDelta::new("t", "x"));
+    for same in [delta.to_owned(), format!("{delta} "), format!(" {delta}\n")] {
+        assert_eq!(Chunk::decode(&same).as_ref(), Ok(&chunk), "{same:?}");
+    }
+    for other in [
+        &delta[1..],
+        &delta[..delta.len() - 1],
+        &format!("{delta}x"),
+        &format!("{delta}{delta}"),
+    ] {
+        assert!(
+            matches!(Chunk::decode(other), Err(ChunkError::NotJson { .. })),
+            "{other:?}"
+        );
+    }
+}
+
+#[test]
 fn chunks_are_made_in_a_line() {
     assert_eq!(
         Chunk::from(

@@ -41,6 +41,8 @@
 //! # assert_eq!(answer, Ok(("Hi".to_owned(), true)));
 //! ```
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod chunks;
 mod error;
 mod events;

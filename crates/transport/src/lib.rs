@@ -78,6 +78,8 @@
 //! Redirects are never followed, nothing is retried once a byte of it may have left, and there are no cookies and no
 //! decompression. Nothing that is printed or logged shows a header, a body, a query, a key or a password.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod body;
 #[cfg(feature = "cassette")]
 pub mod cassette;

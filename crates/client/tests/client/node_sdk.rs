@@ -192,6 +192,11 @@ async fn every_call_of_the_node_client_sends_the_same() {
             assert_eq!(sent.method, method, "{name}");
             assert_eq!(sent.target, format!("https://relay.test{path}"), "{name}");
             assert_eq!(sent.headers["authorization"], "Bearer an_sk_test", "{name}");
+            let user_agent = sent.headers["user-agent"].to_str().unwrap();
+            assert!(
+                user_agent.starts_with("twentyfirst-client/"),
+                "{user_agent}"
+            );
             let sent_body = if sent.body.is_empty() {
                 Value::Null
             } else {

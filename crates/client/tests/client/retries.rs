@@ -7,9 +7,10 @@ use std::time::Duration;
 use http::{Request, Response};
 use tokio::time::Instant;
 use twentyfirst_client::protocol::files::WriteStream;
+use twentyfirst_client::protocol::retry::{GiveUp, RetryPolicy};
 use twentyfirst_client::protocol::runs::StartRun;
 use twentyfirst_client::protocol::sandboxes::Exec;
-use twentyfirst_client::protocol::{CallOptions, GiveUp, RetryPolicy, SandboxId, ThreadId};
+use twentyfirst_client::protocol::{CallOptions, SandboxId, ThreadId};
 use twentyfirst_client::transport::{Body, Error as TransportError, from_fn};
 use twentyfirst_client::{AgentClient, Error};
 
@@ -91,6 +92,17 @@ async fn what_may_have_acted_is_not_repeated() {
         .unwrap_err();
     assert_eq!((count.load(Ordering::SeqCst), error.attempts()), (3, 3));
     assert!(!error.was_sent());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_may_have_arrived_is_not_forgotten() {
+    let (client, _) = client(async |attempt| match attempt {
+        1 => Err(TransportError::new("connection reset")),
+        _ => Err(TransportError::not_sent("refused")),
+    });
+    let error = client.sandboxes().delete(&sandbox()).await.unwrap_err();
+    assert_eq!(error.attempts(), 3);
+    assert!(error.was_sent(), "the first may have deleted it");
 }
 
 #[tokio::test(start_paused = true)]

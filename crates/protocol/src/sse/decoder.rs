@@ -163,17 +163,12 @@ impl Decoder {
         found
     }
 
-    /// What may be the data of the next event and more, if an event begins here with a line `data: `. For a reader that finds the end of the
-    /// data on its own.
+    /// What may be the data of the next event and more, if a line `data: ` begins here and the event has no data before it. For a reader
+    /// that finds the end of the data on its own.
     pub(crate) fn peek_data(&mut self) -> Option<&[u8]> {
         self.forget_lent_event();
-        let between_events = self.line.is_empty()
-            && self.data == Data::None
-            && self.name.is_empty()
-            && self.new_id.is_none()
-            && !self.after_carriage_return;
         let rest = self.piece.get(self.at..).unwrap_or_default();
-        if between_events {
+        if self.line.is_empty() && self.data == Data::None {
             rest.strip_prefix(DATA)
         } else {
             None
@@ -190,9 +185,10 @@ impl Decoder {
             && length + DATA.len() <= self.limits.line;
         if skipped {
             self.begun = true;
+            self.after_carriage_return = false;
             self.at = end + 2;
             self.data = Data::InPiece(start..end);
-            self.lent = true;
+            self.end_of_event();
         }
         skipped
     }

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::response::Parts;
 use http::{Request, StatusCode};
 
+use super::machine::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
 use crate::Body;
 use crate::error::{InvalidRequest, ResponseError};
-use crate::flow::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
 use crate::operation::{Endpoint, Head, Operation, StreamingOperation};
 use crate::options::{CallOptions, Timeouts};
 use crate::retry::{Attempt, Attempts, Decision, GiveUp};
@@ -21,6 +21,7 @@ const LONGEST_ERROR: usize = 1024 * 1024;
 pub struct ExchangeError {
     kind: ExchangeErrorKind,
     attempts: u32,
+    sent: Sent,
     give_up: Option<GiveUp>,
 }
 
@@ -42,8 +43,6 @@ pub enum ExchangeErrorKind {
     Deadline {
         /// The deadline.
         deadline: Duration,
-        /// Whether a request may have reached the relay.
-        sent: Sent,
     },
 }
 
@@ -63,6 +62,11 @@ impl ExchangeError {
         self.attempts
     }
 
+    /// Whether any of them may have reached the relay.
+    pub fn sent(&self) -> Sent {
+        self.sent
+    }
+
     /// Why there was no further attempt, where one had to be decided on.
     pub fn give_up(&self) -> Option<GiveUp> {
         self.give_up
@@ -74,6 +78,7 @@ impl From<InvalidRequest> for ExchangeError {
         Self {
             kind: error.into(),
             attempts: 0,
+            sent: Sent::No,
             give_up: None,
         }
     }
@@ -163,17 +168,7 @@ impl Exchange {
             }
         }
         if let Some(over) = deadline.over(now) {
-            let sent = match self.state {
-                State::Ready if self.attempts.made() == 0 => Sent::No,
-                _ => Sent::Maybe,
-            };
-            return Next::Failed(self.error(
-                ExchangeErrorKind::Deadline {
-                    deadline: over,
-                    sent,
-                },
-                None,
-            ));
+            return Next::Failed(self.error(ExchangeErrorKind::Deadline { deadline: over }, None));
         }
         match self.state {
             State::Pausing(until) if now.mono < until => Next::Read { until: Some(until) },
@@ -197,9 +192,11 @@ impl Exchange {
     fn error(&self, kind: ExchangeErrorKind, give_up: Option<GiveUp>) -> ExchangeError {
         let waiting = matches!(kind, ExchangeErrorKind::Deadline { .. })
             && matches!(self.state, State::Waiting);
+        let arrived = waiting || self.attempts.may_have_arrived();
         ExchangeError {
             kind,
             attempts: self.attempts.made() + u32::from(waiting),
+            sent: if arrived { Sent::Maybe } else { Sent::No },
             give_up,
         }
     }
