@@ -157,6 +157,51 @@ impl Host {
 }
 
 #[tokio::test]
+async fn variables_act_within_the_sandbox_only() {
+    for relay in relays() {
+        let client = Client::new(&relay);
+        let sandbox = client.create_sandbox("agent").await;
+        // The loader of every program writes to this file.
+        let host = tempfile::tempdir().unwrap();
+        let trace = host.path().join("trace");
+        let body = json!({
+            "command": "env",
+            "envs": {
+                "LD_DEBUG": "libs",
+                "LD_DEBUG_OUTPUT": trace,
+                "with.dot": "it's \"$HOME\"",
+                "LINES": "one\ntwo",
+                "-i": "dash",
+                "PATH": "/usr/bin:/bin",
+            },
+        });
+        let output = client.exec(&sandbox, body).await.expect(200);
+        let stdout = output["stdout"].as_str().unwrap();
+        for expected in [
+            "with.dot=it's \"$HOME\"\n",
+            "LINES=one\ntwo\n",
+            "-i=dash\n",
+            "PATH=/usr/bin:/bin\n",
+        ] {
+            assert!(stdout.contains(expected), "{expected:?} is not in {stdout}");
+        }
+        assert!(!stdout.contains("CARRIED"), "{stdout}");
+        let left = std::fs::read_dir(host.path()).unwrap().count();
+        assert_eq!(left > 0, relay.isolation() == Isolation::Processes);
+
+        let long = "x".repeat(1 << 18);
+        for body in [
+            json!({ "command": "true", "envs": { "LONG": long } }),
+            json!({ "command": format!("true {long}") }),
+        ] {
+            let (status, _, message) = client.exec(&sandbox, body).await.error();
+            assert_eq!(status, 500);
+            assert!(message.contains("too long"), "{message}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_file_call_leads_out_of_the_sandbox() {
     for relay in relays() {
         let host = Host::new();
