@@ -444,6 +444,28 @@ async fn a_working_directory_that_is_not_there_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_relative_working_directory_is_under_root_and_no_command_is_an_option() {
+    for relay in relays() {
+        let client = Client::new(&relay);
+        let sandbox = client.create_sandbox("agent").await;
+        client.shell(&sandbox, "mkdir ./- a; touch a/here").await;
+        let body = json!({ "command": "ls", "cwd": "a" });
+        let output = client.exec(&sandbox, body).await.expect(200);
+        assert_eq!(output["stdout"], "here\n", "{output}");
+        let body = json!({ "command": "ls ..", "cwd": "-" });
+        let output = client.exec(&sandbox, body).await.expect(200);
+        assert_eq!(output["stdout"], "-\na\n", "{output}");
+
+        let body = json!({ "command": "--version" });
+        let output = client.exec(&sandbox, body).await.expect(200);
+        assert_eq!(
+            (&output["exitCode"], &output["stdout"]),
+            (&127.into(), &"".into())
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_repository_is_cloned_by_git() {
     for relay in relays() {
         let client = Client::new(&relay);

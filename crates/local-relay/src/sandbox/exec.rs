@@ -58,7 +58,7 @@ impl Command {
         }
     }
 
-    /// The working directory.
+    /// The working directory. Relative paths are under `/root`.
     #[must_use]
     pub fn cwd(mut self, cwd: impl Into<String>) -> Self {
         self.cwd = cwd.into();
@@ -210,7 +210,7 @@ impl Shell {
             None => {
                 let mut process = Process::new(bash());
                 process
-                    .args(["-c", &command.text])
+                    .args(["-c", "--", &command.text])
                     .current_dir(self.on_host(&command.cwd))
                     .env_clear()
                     .envs(self.variables(command));
@@ -237,13 +237,14 @@ impl Shell {
         }
         // The working directory is to be one of the mounts, so it is chosen from within.
         let script = format!(
-            r#"cd -- "$1" && export -n {} && exec env -i -- "${}" "$0" -c "$2""#,
+            r#"cd -- "$1" && export -n {} && exec env -i -- "${}" "$0" -c -- "$2""#,
             carriers.join(" "),
             carriers.join("\" \"$"),
         );
         process
             .args([bash(), "-c", &script, bash()])
-            .args([&command.cwd, &command.text]);
+            .arg(absolute(&command.cwd))
+            .arg(&command.text);
     }
 
     /// The whole environment of a command.
@@ -294,7 +295,7 @@ impl Shell {
 
     /// Where a path of the sandbox is for processes of the host. Paths elsewhere are the host's already.
     fn on_host(&self, path: &str) -> PathBuf {
-        let path = Path::new("/root").join(path);
+        let path = absolute(path);
         let relative = path.strip_prefix("/").unwrap_or(&path);
         if super::files::ROOTS
             .iter()
@@ -317,6 +318,11 @@ impl Shell {
             spawn_blocking(move || stragglers::kill(&dir)).await.ok();
         }
     }
+}
+
+/// Relative paths are under `/root`.
+fn absolute(path: &str) -> PathBuf {
+    Path::new("/root").join(path)
 }
 
 /// A process group, killed when this is dropped.
