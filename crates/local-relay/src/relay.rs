@@ -23,6 +23,9 @@ use crate::vaults::Vaults;
 /// The key of a relay that was given none.
 const DEFAULT_KEY: &str = "21st_sk_local";
 
+/// How long the end waits for work that cannot be interrupted.
+const LONGEST_SHUTDOWN: Duration = Duration::from_secs(2);
+
 /// A relay that runs in this process, on a thread of its own, and listens on loopback.
 ///
 /// It has the agents `echo` and `shell`, and those that the builder was given. When it is dropped, its processes are
@@ -235,6 +238,8 @@ impl LocalRelayBuilder {
             server::serve(listener, &relay, stopped).await;
             relay.close().await;
         });
+        // Work on files cannot be interrupted, and nobody waits for it any more.
+        runtime.shutdown_timeout(LONGEST_SHUTDOWN);
     }
 
     async fn open(self) -> io::Result<(TcpListener, Arc<Relay>)> {

@@ -573,6 +573,31 @@ async fn what_has_ended_leaves_no_process_and_no_file_behind() {
 }
 
 #[tokio::test]
+async fn a_pipe_holds_neither_a_file_call_nor_the_end_of_the_relay() {
+    for relay in relays() {
+        let client = Client::new(&relay);
+        let sandbox = client.create_sandbox("agent").await;
+        client
+            .shell(&sandbox, "mkfifo pipe; echo file > file")
+            .await;
+        assert_eq!(read(&client, &sandbox, "/root/pipe").await, None);
+        assert_eq!(write(&client, &sandbox, "/root/pipe", "x").await, 500);
+        // Files and pipes change places for as long as the calls go on.
+        let swap = "ln file kept; while [ ! -e stop ]; do ln -f kept x; mv -f x place; mkfifo p; mv -f p place; done";
+        let (busy, of) = (client.clone(), sandbox.clone());
+        let swapping = tokio::spawn(async move { busy.shell(&of, swap).await });
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(2) {
+            read(&client, &sandbox, "/root/place").await;
+            write(&client, &sandbox, "/root/place", "text").await;
+        }
+        client.shell(&sandbox, "touch stop").await;
+        swapping.await.unwrap();
+        relay.shutdown();
+    }
+}
+
+#[tokio::test]
 async fn entries_say_what_is_there() {
     let [relay, ..] = &relays()[..] else {
         unreachable!()
