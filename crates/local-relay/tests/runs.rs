@@ -425,6 +425,18 @@ async fn an_agent_that_fails_fails_its_run() {
 }
 
 #[tokio::test]
+async fn a_closure_that_panics_before_it_has_a_future_fails_its_run() {
+    fn refuse(run: Run) -> std::future::Ready<twentyfirst_local_relay::RunResult> {
+        panic!("{} on purpose", run.text());
+    }
+    let scene = Scene::with(Agent::new(refuse)).await;
+    let events = scene.chat("Panic").await.rest().await;
+    assert!(events.concat().contains("the agent panicked"), "{events:?}");
+    assert_eq!(events.last().unwrap(), "[DONE]");
+    assert_eq!(scene.thread().await["status"], "error");
+}
+
+#[tokio::test]
 async fn what_was_stored_before_is_the_history_of_the_next_run() {
     let agent = Agent::new(async |run: Run| {
         let before: Vec<_> = run.history().iter().map(|message| message.text()).collect();

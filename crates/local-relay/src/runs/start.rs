@@ -101,9 +101,10 @@ impl NewRun {
             self.text.clone(),
             Arc::clone(&journal),
         );
-        // A task of its own, so that a panic of the agent is an error of the run.
+        // A task of its own, so that a panic of the agent is an error of the run, also one before it has a future.
         let mut work = JoinSet::new();
-        work.spawn(self.agent.run(run));
+        let agent = self.agent.clone();
+        work.spawn(async move { agent.run(run).await });
         let outcome = tokio::select! {
             biased;
             () = stream.cancelled.notified() => Outcome::Cancelled,
