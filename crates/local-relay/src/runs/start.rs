@@ -72,15 +72,16 @@ impl NewRun {
             journal: Arc::clone(&journal),
             cancelled: Notify::new(),
         });
-        let (history, session) = self
-            .record
-            .with_thread(&self.thread_id, |thread| {
-                thread.stream = Some(Arc::clone(&stream));
-                let session = thread.session.clone();
-                let history = thread.thread.ui_messages().cloned().collect();
-                (history, session)
-            })
-            .unwrap_or_default();
+        let begun = self.record.with_thread(&self.thread_id, |thread| {
+            thread.stream = Some(Arc::clone(&stream));
+            let session = thread.session.clone();
+            let history = thread.thread.ui_messages().cloned().collect();
+            (history, session)
+        });
+        // The thread was deleted during the start-up, alone or with its sandbox.
+        let Some((history, session)) = begun else {
+            return;
+        };
         let subscription = journal.feed.join();
         started
             .send(Started {
