@@ -29,6 +29,7 @@
 //!   faster, and then only the end is stored.
 //! - An agent waits for a reader who is more than 8 MiB behind.
 //! - The values of credentials are forgotten at once; vaults are managed and checked, and not used.
+//! - Of web pages, only those of this machine are let in: see [`LocalRelayBuilder::allow_origin`].
 //! - Delays are short: see [`LocalRelayBuilder::done_delay`], [`LocalRelayBuilder::hold_back`] and [`Agent::start_up`].
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]

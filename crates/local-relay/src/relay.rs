@@ -20,8 +20,11 @@ use crate::server;
 use crate::tokens::Signer;
 use crate::vaults::Vaults;
 
-/// The key that every local relay takes.
+/// The key of a relay that was given none.
 const DEFAULT_KEY: &str = "21st_sk_local";
+
+/// How long the end waits for work that cannot be interrupted.
+const LONGEST_SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// A relay that runs in this process, on a thread of its own, and listens on loopback.
 ///
@@ -61,7 +64,7 @@ impl LocalRelay {
         self.address
     }
 
-    /// The first key that was given to the builder, else `21st_sk_local`, which is taken in either case.
+    /// The first key that was given to the builder, else `21st_sk_local`.
     pub fn api_key(&self) -> &str {
         &self.api_key
     }
@@ -104,6 +107,7 @@ pub struct LocalRelayBuilder {
     port: u16,
     agents: BTreeMap<String, Agent>,
     keys: Vec<Key>,
+    origins: Vec<String>,
     done_delay: Duration,
     hold_back: Duration,
     isolation: Option<Isolation>,
@@ -119,6 +123,7 @@ impl Default for LocalRelayBuilder {
                 .into_iter()
                 .collect(),
             keys: Vec::new(),
+            origins: Vec::new(),
             done_delay: Duration::from_millis(20),
             hold_back: Duration::from_millis(500),
             isolation: None,
@@ -139,9 +144,18 @@ impl LocalRelayBuilder {
         self
     }
 
-    /// Adds a key.
+    /// Adds a key. A relay that is given keys takes no others; one that is given none takes `21st_sk_local`.
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         self.keys.push(key.into());
+        self
+    }
+
+    /// Lets in the web pages of an origin, such as `https://preview.example.com`, as browsers write it.
+    ///
+    /// Pages of this machine are always let in: those of `localhost`, `127.0.0.0/8` and `[::1]`, at any port. The real
+    /// relay lets in every page.
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origins.push(origin.into());
         self
     }
 
@@ -224,6 +238,8 @@ impl LocalRelayBuilder {
             server::serve(listener, &relay, stopped).await;
             relay.close().await;
         });
+        // Work on files cannot be interrupted, and nobody waits for it any more.
+        runtime.shutdown_timeout(LONGEST_SHUTDOWN);
     }
 
     async fn open(self) -> io::Result<(TcpListener, Arc<Relay>)> {
@@ -247,12 +263,13 @@ impl LocalRelayBuilder {
             }
         };
         let mut keys = self.keys;
-        if keys.iter().all(|key| key.text != DEFAULT_KEY) {
+        if keys.is_empty() {
             keys.push(Key::new(DEFAULT_KEY));
         }
         let relay = Relay {
             agents: self.agents,
             keys,
+            origins: self.origins,
             signer: Signer::random(),
             tools,
             done_delay: self.done_delay,
@@ -280,6 +297,8 @@ fn tell_that_nothing_isolates() {
 pub(crate) struct Relay {
     agents: BTreeMap<String, Agent>,
     pub(crate) keys: Vec<Key>,
+    /// Those that are let in besides this machine's own.
+    pub(crate) origins: Vec<String>,
     pub(crate) signer: Signer,
     pub(crate) tools: Option<Tools>,
     pub(crate) done_delay: Duration,

@@ -1,8 +1,9 @@
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -60,7 +61,7 @@ async fn respond(
     relay: Arc<Relay>,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
-    let cors = cors(request.method(), request.headers());
+    let cors = cors(request.method(), request.headers(), &relay.origins);
     let is_preflight = request.method() == Method::OPTIONS;
     let mut answer = if is_preflight {
         empty(StatusCode::NO_CONTENT)
@@ -116,10 +117,16 @@ async fn handle(relay: Arc<Relay>, request: Request<Incoming>) -> Result<Answer,
     .await
 }
 
-/// What lets a browser in: any origin, with credentials.
-fn cors(method: &Method, asked: &HeaderMap) -> HeaderMap {
+/// What lets a browser in, with credentials. The relay says it to every origin; here a page of any site would have the
+/// commands of this machine.
+fn cors(method: &Method, asked: &HeaderMap, origins: &[String]) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    if let Some(origin) = asked.get(header::ORIGIN) {
+    let is_let_in = |origin: &&HeaderValue| {
+        origin.to_str().is_ok_and(|origin| {
+            is_of_this_machine(origin) || origins.iter().any(|allowed| allowed == origin)
+        })
+    };
+    if let Some(origin) = asked.get(header::ORIGIN).filter(is_let_in) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     }
     headers.insert(header::VARY, HeaderValue::from_static("Origin"));
@@ -141,4 +148,19 @@ fn cors(method: &Method, asked: &HeaderMap) -> HeaderMap {
         }
     }
     headers
+}
+
+/// Whether an origin is a web server on loopback.
+fn is_of_this_machine(origin: &str) -> bool {
+    let Ok(uri) = origin.parse::<Uri>() else {
+        return false;
+    };
+    let Some(authority) = uri.authority() else {
+        return false;
+    };
+    let host = authority.host();
+    let is_loopback = host == "localhost"
+        || host == "[::1]"
+        || host.parse().is_ok_and(|host: Ipv4Addr| host.is_loopback());
+    is_loopback && !authority.as_str().contains('@')
 }

@@ -157,6 +157,51 @@ impl Host {
 }
 
 #[tokio::test]
+async fn variables_act_within_the_sandbox_only() {
+    for relay in relays() {
+        let client = Client::new(&relay);
+        let sandbox = client.create_sandbox("agent").await;
+        // The loader of every program writes to this file.
+        let host = tempfile::tempdir().unwrap();
+        let trace = host.path().join("trace");
+        let body = json!({
+            "command": "env",
+            "envs": {
+                "LD_DEBUG": "libs",
+                "LD_DEBUG_OUTPUT": trace,
+                "with.dot": "it's \"$HOME\"",
+                "LINES": "one\ntwo",
+                "-i": "dash",
+                "PATH": "/usr/bin:/bin",
+            },
+        });
+        let output = client.exec(&sandbox, body).await.expect(200);
+        let stdout = output["stdout"].as_str().unwrap();
+        for expected in [
+            "with.dot=it's \"$HOME\"\n",
+            "LINES=one\ntwo\n",
+            "-i=dash\n",
+            "PATH=/usr/bin:/bin\n",
+        ] {
+            assert!(stdout.contains(expected), "{expected:?} is not in {stdout}");
+        }
+        assert!(!stdout.contains("CARRIED"), "{stdout}");
+        let left = std::fs::read_dir(host.path()).unwrap().count();
+        assert_eq!(left > 0, relay.isolation() == Isolation::Processes);
+
+        let long = "x".repeat(1 << 18);
+        for body in [
+            json!({ "command": "true", "envs": { "LONG": long } }),
+            json!({ "command": format!("true {long}") }),
+        ] {
+            let (status, _, message) = client.exec(&sandbox, body).await.error();
+            assert_eq!(status, 500);
+            assert!(message.contains("too long"), "{message}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_file_call_leads_out_of_the_sandbox() {
     for relay in relays() {
         let host = Host::new();
@@ -399,6 +444,28 @@ async fn a_working_directory_that_is_not_there_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_relative_working_directory_is_under_root_and_no_command_is_an_option() {
+    for relay in relays() {
+        let client = Client::new(&relay);
+        let sandbox = client.create_sandbox("agent").await;
+        client.shell(&sandbox, "mkdir ./- a; touch a/here").await;
+        let body = json!({ "command": "ls", "cwd": "a" });
+        let output = client.exec(&sandbox, body).await.expect(200);
+        assert_eq!(output["stdout"], "here\n", "{output}");
+        let body = json!({ "command": "ls ..", "cwd": "-" });
+        let output = client.exec(&sandbox, body).await.expect(200);
+        assert_eq!(output["stdout"], "-\na\n", "{output}");
+
+        let body = json!({ "command": "--version" });
+        let output = client.exec(&sandbox, body).await.expect(200);
+        assert_eq!(
+            (&output["exitCode"], &output["stdout"]),
+            (&127.into(), &"".into())
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_repository_is_cloned_by_git() {
     for relay in relays() {
         let client = Client::new(&relay);
@@ -502,6 +569,31 @@ async fn what_has_ended_leaves_no_process_and_no_file_behind() {
         relay.shutdown();
         assert_eq!(processes_with(&sleep), [""; 0]);
         assert!(dirs.iter().all(|dir| !dir.exists()));
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_holds_neither_a_file_call_nor_the_end_of_the_relay() {
+    for relay in relays() {
+        let client = Client::new(&relay);
+        let sandbox = client.create_sandbox("agent").await;
+        client
+            .shell(&sandbox, "mkfifo pipe; echo file > file")
+            .await;
+        assert_eq!(read(&client, &sandbox, "/root/pipe").await, None);
+        assert_eq!(write(&client, &sandbox, "/root/pipe", "x").await, 500);
+        // Files and pipes change places for as long as the calls go on.
+        let swap = "ln file kept; while [ ! -e stop ]; do ln -f kept x; mv -f x place; mkfifo p; mv -f p place; done";
+        let (busy, of) = (client.clone(), sandbox.clone());
+        let swapping = tokio::spawn(async move { busy.shell(&of, swap).await });
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(2) {
+            read(&client, &sandbox, "/root/place").await;
+            write(&client, &sandbox, "/root/place", "text").await;
+        }
+        client.shell(&sandbox, "touch stop").await;
+        swapping.await.unwrap();
+        relay.shutdown();
     }
 }
 

@@ -193,6 +193,52 @@ async fn a_vault_takes_twenty_credentials_and_runs_need_vaults_that_are_there() 
     assert_eq!((status, code.as_str()), (403, "vault_resolution_failed"));
 }
 
+#[tokio::test]
+async fn pages_of_this_machine_are_let_in_and_no_others() {
+    let relay = LocalRelay::builder()
+        .allow_origin("https://preview.example.com")
+        .start()
+        .unwrap();
+    let client = Client::new(&relay);
+    for (origin, is_let_in) in [
+        ("http://localhost:3000", true),
+        ("http://127.0.0.1:5173", true),
+        ("http://127.8.9.1", true),
+        ("https://[::1]:8443", true),
+        ("https://preview.example.com", true),
+        ("https://example.com", false),
+        ("https://localhost.example.com", false),
+        ("http://127.0.0.1.example.com", false),
+        ("http://user@localhost", false),
+        ("http://preview.example.com", false),
+        ("null", false),
+    ] {
+        for method in ["OPTIONS", "GET"] {
+            let request = client
+                .request(method, "/v1/sandboxes/none")
+                .header("origin", origin)
+                .header("access-control-request-headers", "authorization")
+                .body(Bytes::new())
+                .unwrap();
+            let reply = client.send(request).await;
+            let allowed = reply.headers.get("access-control-allow-origin");
+            let expected = is_let_in.then_some(origin);
+            assert_eq!(allowed.map(|value| value.to_str().unwrap()), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_has_keys_of_their_own_takes_no_other() {
+    let relay = LocalRelay::builder().key("21st_sk_mine").start().unwrap();
+    let client = Client::new(&relay).with_key("21st_sk_local");
+    assert_eq!(client.get("/v1/sandboxes/none").await.status, 401);
+    let relay = LocalRelay::start().unwrap();
+    assert_eq!(relay.api_key(), "21st_sk_local");
+    let reply = Client::new(&relay).get("/v1/sandboxes/none").await;
+    assert_eq!(reply.status, 404);
+}
+
 #[test]
 fn nothing_that_is_printed_shows_a_key() {
     let builder = LocalRelay::builder().key("21st_sk_secret");

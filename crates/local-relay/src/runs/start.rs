@@ -72,15 +72,16 @@ impl NewRun {
             journal: Arc::clone(&journal),
             cancelled: Notify::new(),
         });
-        let (history, session) = self
-            .record
-            .with_thread(&self.thread_id, |thread| {
-                thread.stream = Some(Arc::clone(&stream));
-                let session = thread.session.clone();
-                let history = thread.thread.ui_messages().cloned().collect();
-                (history, session)
-            })
-            .unwrap_or_default();
+        let begun = self.record.with_thread(&self.thread_id, |thread| {
+            thread.stream = Some(Arc::clone(&stream));
+            let session = thread.session.clone();
+            let history = thread.thread.ui_messages().cloned().collect();
+            (history, session)
+        });
+        // The thread was deleted during the start-up, alone or with its sandbox.
+        let Some((history, session)) = begun else {
+            return;
+        };
         let subscription = journal.feed.join();
         started
             .send(Started {
@@ -101,9 +102,10 @@ impl NewRun {
             self.text.clone(),
             Arc::clone(&journal),
         );
-        // A task of its own, so that a panic of the agent is an error of the run.
+        // A task of its own, so that a panic of the agent is an error of the run, also one before it has a future.
         let mut work = JoinSet::new();
-        work.spawn(self.agent.run(run));
+        let agent = self.agent.clone();
+        work.spawn(async move { agent.run(run).await });
         let outcome = tokio::select! {
             biased;
             () = stream.cancelled.notified() => Outcome::Cancelled,

@@ -58,7 +58,7 @@ impl Command {
         }
     }
 
-    /// The working directory.
+    /// The working directory. Relative paths are under `/root`.
     #[must_use]
     pub fn cwd(mut self, cwd: impl Into<String>) -> Self {
         self.cwd = cwd.into();
@@ -116,6 +116,9 @@ pub enum ExecError {
     /// Its working directory is not there.
     #[error("cwd '{0}' does not exist")]
     NoSuchDirectory(String),
+    /// Its text or an environment variable is longer than the system takes: 128 KiB on Linux.
+    #[error("the command or one of its environment variables is too long")]
+    TooLong,
     /// It could not be started.
     #[error("the command could not be started")]
     NotStarted(#[from] io::Error),
@@ -154,7 +157,10 @@ impl Shell {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        let mut child = process.spawn()?;
+        let mut child = process.spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::ArgumentListTooLong => ExecError::TooLong,
+            _ => ExecError::NotStarted(error),
+        })?;
         let group = Group::of(&child);
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let ended = {
@@ -195,37 +201,72 @@ impl Shell {
     }
 
     async fn process(&self, command: &Command) -> Result<Process, ExecError> {
-        let (mut process, home) = match &self.tools {
+        match &self.tools {
             Some(tools) => {
                 let mut process = self.enter(tools).await?;
-                // The working directory is to be one of the mounts, so it is chosen from within.
-                let script = r#"cd -- "$1" && unset OLDPWD && exec "$0" -c "$2""#;
-                process
-                    .args([bash(), "-c", script, bash()])
-                    .args([&command.cwd, &command.text]);
-                (process, PathBuf::from("/root"))
+                self.set_up_within(&mut process, command);
+                Ok(process)
             }
             None => {
                 let mut process = Process::new(bash());
                 process
-                    .args(["-c", &command.text])
-                    .current_dir(self.on_host(&command.cwd));
-                (process, self.dir.join("root"))
+                    .args(["-c", "--", &command.text])
+                    .current_dir(self.on_host(&command.cwd))
+                    .env_clear()
+                    .envs(self.variables(command));
+                Ok(process)
             }
-        };
-        process
-            .env_clear()
-            .env("PATH", path_variable())
-            .env("HOME", home)
-            .env("USER", "root")
-            .env("LOGNAME", "root")
-            .env("SHELL", bash())
-            .env("LANG", "C.UTF-8");
-        if self.tools.is_none() {
-            process.env("TMPDIR", self.dir.join("tmp"));
         }
-        process.envs(valid(&self.envs)).envs(valid(&command.envs));
-        Ok(process)
+    }
+
+    /// Has a command run by a process that enters the namespaces.
+    ///
+    /// That process begins on the host, where a variable such as `LD_PRELOAD` would act. So it carries each variable
+    /// as the value of another that nobody heeds, and only the shell within makes an environment of them. They are no
+    /// arguments, since those can be read by every user of the host.
+    fn set_up_within(&self, process: &mut Process, command: &Command) {
+        process.env_clear().env("PATH", path_variable());
+        let mut carriers = Vec::new();
+        for (name, value) in self.variables(command) {
+            let mut variable = OsString::from(name);
+            variable.push("=");
+            variable.push(value);
+            let carrier = format!("CARRIED_{}", carriers.len());
+            process.env(&carrier, variable);
+            carriers.push(carrier);
+        }
+        // The working directory is to be one of the mounts, so it is chosen from within.
+        let script = format!(
+            r#"cd -- "$1" && export -n {} && exec env -i -- "${}" "$0" -c -- "$2""#,
+            carriers.join(" "),
+            carriers.join("\" \"$"),
+        );
+        process
+            .args([bash(), "-c", &script, bash()])
+            .arg(absolute(&command.cwd))
+            .arg(&command.text);
+    }
+
+    /// The whole environment of a command.
+    fn variables(&self, command: &Command) -> BTreeMap<String, OsString> {
+        let home = self.path("/root");
+        let mut variables: BTreeMap<String, OsString> = [
+            ("PATH", path_variable()),
+            ("HOME", home.into()),
+            ("USER", "root".into()),
+            ("LOGNAME", "root".into()),
+            ("SHELL", bash().into()),
+            ("LANG", "C.UTF-8".into()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        if self.tools.is_none() {
+            variables.insert("TMPDIR".to_owned(), self.dir.join("tmp").into());
+        }
+        for (name, value) in valid(&self.envs).chain(valid(&command.envs)) {
+            variables.insert(name.clone(), value.into());
+        }
+        variables
     }
 
     async fn enter(&self, tools: &Tools) -> Result<Process, ExecError> {
@@ -254,7 +295,7 @@ impl Shell {
 
     /// Where a path of the sandbox is for processes of the host. Paths elsewhere are the host's already.
     fn on_host(&self, path: &str) -> PathBuf {
-        let path = Path::new("/root").join(path);
+        let path = absolute(path);
         let relative = path.strip_prefix("/").unwrap_or(&path);
         if super::files::ROOTS
             .iter()
@@ -277,6 +318,11 @@ impl Shell {
             spawn_blocking(move || stragglers::kill(&dir)).await.ok();
         }
     }
+}
+
+/// Relative paths are under `/root`.
+fn absolute(path: &str) -> PathBuf {
+    Path::new("/root").join(path)
 }
 
 /// A process group, killed when this is dropped.

@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, FileType, Metadata, MetadataExt, OpenOptions};
+use cap_std::fs::{Dir, File, FileType, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
+use rustix::fs::OFlags;
 use twentyfirst_protocol::Timestamp;
 use twentyfirst_protocol::files::{FileEntry, FileType as EntryType};
 
@@ -86,12 +87,7 @@ impl Files {
         if metadata.is_dir() {
             return Err(FileError::IsADirectory(path.to_owned()));
         }
-        // A pipe or a device would hold the reader for ever.
-        if !metadata.is_file() {
-            return Err(failed(path, io::ErrorKind::InvalidInput.into()));
-        }
-        let file = self.dir.open(&place).map_err(|error| failed(path, error))?;
-        Ok((file, metadata.len()))
+        self.open_file(path, &place, OpenOptions::new().read(true))
     }
 
     pub(crate) fn write(&self, path: &str, content: &[u8]) -> Result<()> {
@@ -106,17 +102,34 @@ impl Files {
             Ok(metadata) if metadata.is_dir() => {
                 return Err(FileError::IsADirectory(path.to_owned()));
             }
-            Ok(metadata) if !metadata.is_file() => {
-                return Err(failed(path, io::ErrorKind::InvalidInput.into()));
-            }
             _ => {}
         }
         self.make_parents(path, &place)?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
-        self.dir
-            .open_with(&place, &options)
-            .map_err(|error| failed(path, error))
+        let (file, _) = self.open_file(path, &place, &mut options)?;
+        Ok(file)
+    }
+
+    /// An ordinary file, and its length. A pipe or a device would hold whoever reads or writes it for ever.
+    fn open_file(
+        &self,
+        path: &str,
+        place: &Path,
+        options: &mut OpenOptions,
+    ) -> Result<(File, u64)> {
+        // What is opened is looked at, not what was there before: commands may swap files while this goes on. A pipe
+        // must not hold the opening either.
+        let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+        let file = self
+            .dir
+            .open_with(place, options.custom_flags(nonblocking))
+            .map_err(|error| failed(path, error))?;
+        let metadata = file.metadata().map_err(|error| failed(path, error))?;
+        if !metadata.is_file() {
+            return Err(failed(path, io::ErrorKind::InvalidInput.into()));
+        }
+        Ok((file, metadata.len()))
     }
 
     pub(crate) fn exists(&self, path: &str) -> bool {
