@@ -362,6 +362,21 @@ async fn in_namespaces_commands_see_the_sandbox_and_change_nothing_else() {
     host.is_untouched();
     assert!(!Path::new("/usr/x").exists() && !Path::new("/etc/x").exists());
 
+    // Neither the mounts of the system nor root itself make a way out.
+    let name = format!("relay-test-{}", std::process::id());
+    for place in ["/dev/shm", "/var/tmp"] {
+        let there = Path::new(place).join(&name);
+        let file = there.display();
+        let undo = format!(
+            "touch {file}; mount -o remount,bind,rw / ; mount -o remount,bind,rw {place}; umount {place}; touch {file}; true"
+        );
+        client.shell(&sandbox, &undo).await;
+        assert!(!there.exists(), "{file}");
+    }
+    client
+        .shell(&sandbox, "echo null > /dev/null; echo kept > /root/kept")
+        .await;
+
     // Only the sandbox's own processes are there, and those in the background stay.
     client.shell(&sandbox, "sleep 300 & echo $! > ~/pid").await;
     client.shell(&sandbox, "kill -0 $(cat ~/pid)").await;

@@ -14,29 +14,43 @@ use tokio::time::timeout;
 #[non_exhaustive]
 pub enum Isolation {
     /// Each sandbox has namespaces of its own for users, mounts and processes: its directories are mounted at
-    /// `/home/user`, `/root` and `/tmp`, the rest of the system can be read and not written, and other processes are
-    /// not seen. A process in the background lives as long as the sandbox. The network is the host's.
+    /// `/home/user`, `/root` and `/tmp`, the rest of the system can be read and not written, and `/proc` shows its own
+    /// processes. A process in the background lives as long as the sandbox.
+    ///
+    /// The network is the host's. Commands have the rights of the user who runs the relay: they read what this user may
+    /// read, and where it is root they can set what is in `/proc/sys`.
     Namespaces,
     /// Commands are ordinary processes of the host. Their working directory, `HOME` and `TMPDIR` are in the sandbox's
     /// directory, and nothing keeps them there. A process in the background ends with its command.
     Processes,
 }
 
-/// Makes the mounts in new namespaces, says the number of its process as the host counts, and waits until the relay
-/// closes its standard input: should the relay be killed, the sandbox ends with it.
+/// Makes the mounts in new namespaces, and goes on in others that are within these: there the mounts are locked, so that
+/// not even root can undo them. Only `/proc` stays as it is: making the others takes a file in it.
 ///
-/// `/proc` is still the host's when it is asked for that number. Sources are relative to the sandbox's directory, since
-/// the mounts may hide the way there; hence no canonical paths.
-const PROLOGUE: &str = r#"
+/// Sources are relative to the sandbox's directory, since the mounts may hide the way there; hence no canonical paths.
+const MOUNTS: &str = r#"
 set -e
-read -r pid rest </proc/self/stat
 mount -t tmpfs -o mode=755,size=1m tmpfs /home
 mkdir /home/user
-mount --no-canonicalize --bind home/user /home/user
-mount --no-canonicalize --bind root /root
-mount --no-canonicalize --bind tmp /tmp
+while read -r id parent device root place rest; do
+    [ "$place" = /proc ] || mount -o remount,bind,ro "$(printf '%b' "$place")" 2>/dev/null || :
+done </proc/self/mountinfo
+for place in home/user root tmp; do
+    mount --no-canonicalize --bind "$place" "/$place"
+    mount -o remount,bind,rw "/$place"
+done
+exec "$0" --user --map-root-user --mount --pid --fork --kill-child -- /bin/sh -c "$1"
+"#;
+
+/// Says the number of its process as the host counts, and waits until the relay closes its standard input: should the
+/// relay be killed, the sandbox ends with it.
+///
+/// `/proc` is still the host's when it is asked for that number.
+const HOLD: &str = r#"
+set -e
+read -r pid rest </proc/self/stat
 mount -t proc proc /proc
-mount -o remount,bind,ro / 2>/dev/null || :
 cd /
 echo "$pid"
 read -r rest || :
@@ -102,9 +116,10 @@ pub(crate) struct Holder {
 impl Holder {
     pub(crate) async fn start(tools: &Tools, dir: &Path) -> io::Result<Self> {
         let mut unshare = Command::new(&tools.unshare)
-            .args(["--user", "--map-root-user", "--mount", "--pid"])
-            .args(["--fork", "--kill-child", "--"])
-            .args(["/bin/sh", "-c", PROLOGUE])
+            .args(["--user", "--map-root-user", "--mount", "--"])
+            .args(["/bin/sh", "-c", MOUNTS])
+            .arg(&tools.unshare)
+            .arg(HOLD)
             .current_dir(dir)
             .env_clear()
             .env("PATH", super::exec::path_variable())
