@@ -167,6 +167,12 @@ impl Run {
         self.assembler.message()
     }
 
+    /// How the stream of this connection has ended; `None` as long as it has not. A message is whole from
+    /// [`message`](Self::message) on, which does not wait for the end.
+    pub fn end(&self) -> Option<End> {
+        self.chunks.end()
+    }
+
     /// The events of this connection, undecoded. Take them before anything is read: what has been read is not among them,
     /// and the rest may begin within an event.
     pub fn into_events(self) -> SseEvents<Body> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use twentyfirst_client::Run;
 use twentyfirst_client::protocol::runs::StartRun;
-use twentyfirst_client::protocol::ui::Chunk;
+use twentyfirst_client::protocol::ui::{Chunk, End};
 use twentyfirst_client::protocol::{SandboxId, ThreadId};
 use twentyfirst_client::transport::{self, Body};
 
@@ -79,6 +79,7 @@ async fn chunks_and_then_the_message() {
     assert_eq!((text.as_str(), count), ("Hello 😀", 7));
     assert_eq!(run.message().await.unwrap().text(), text);
     assert!(run.next_chunk().await.is_none());
+    assert_eq!(run.end(), Some(End::Finished));
 }
 
 #[tokio::test]
