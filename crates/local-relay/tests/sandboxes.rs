@@ -613,6 +613,43 @@ async fn a_pipe_holds_neither_a_file_call_nor_the_end_of_the_relay() {
 }
 
 #[tokio::test]
+async fn directories_may_nest_as_deep_as_commands_make_them() {
+    for relay in relays() {
+        let client = Client::new(&relay);
+        let sandbox = client.create_sandbox("agent").await;
+        let nest = |hundreds| {
+            format!(
+                "p=$(printf d/%.0s {{1..100}}); for i in {{1..{hundreds}}}; do mkdir -p $p; cd $p; done; touch f; chmod 500 ."
+            )
+        };
+        client
+            .exec(&sandbox, json!({ "command": nest(20), "cwd": "/root" }))
+            .await
+            .expect(200);
+        let deepest = client
+            .get(&files(&sandbox, "/list?path=/root&depth=100000"))
+            .await;
+        let count = deepest.expect(200).as_array().unwrap().len();
+        assert!(count > 1000, "{count}");
+        let target = files(&sandbox, "?path=/root/d");
+        client.delete(&target).await.expect(204);
+        assert_eq!(client.shell(&sandbox, "ls ~").await, "");
+
+        // And so does what the end of the relay has to remove.
+        client
+            .shell(&sandbox, &format!("touch ~/deepest; {}", nest(20)))
+            .await;
+        let is_there = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry.unwrap().path().join("root/deepest").exists()
+        };
+        let temporary = || std::fs::read_dir(std::env::temp_dir()).unwrap();
+        assert!(temporary().any(is_there));
+        relay.shutdown();
+        assert!(!temporary().any(is_there));
+    }
+}
+
+#[tokio::test]
 async fn entries_say_what_is_there() {
     let [relay, ..] = &relays()[..] else {
         unreachable!()

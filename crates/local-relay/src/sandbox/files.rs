@@ -9,6 +9,8 @@ use rustix::fs::OFlags;
 use twentyfirst_protocol::Timestamp;
 use twentyfirst_protocol::files::{FileEntry, FileType as EntryType};
 
+use super::removal::remove_tree;
+
 /// The directories of a sandbox that can be written to; everything else of its file system belongs to the host.
 pub(crate) const ROOTS: [&str; 3] = ["home/user", "root", "tmp"];
 
@@ -154,38 +156,38 @@ impl Files {
             return Err(FileError::NotADirectory(path.to_owned()));
         }
         let mut entries = Vec::new();
-        self.collect(path, &place, depth, &mut entries)?;
-        Ok(entries)
-    }
-
-    fn collect(
-        &self,
-        path: &str,
-        place: &Path,
-        depth: u32,
-        entries: &mut Vec<FileEntry>,
-    ) -> Result<()> {
-        let listing = self
-            .dir
-            .read_dir(here(place))
-            .map_err(|error| failed(path, error))?;
-        let mut names: Vec<OsString> = listing
-            .filter_map(|entry| entry.ok().map(|entry| entry.file_name()))
-            .collect();
-        names.sort();
-        for name in names {
-            let inner = place.join(&name);
-            // What was removed in between is no longer there.
+        let mut open = vec![self.names(path, &place)?];
+        // A stack of its own: commands can nest directories deeper than calls.
+        while let Some(names) = open.last_mut() {
+            let Some(inner) = names.pop() else {
+                open.pop();
+                continue;
+            };
+            // What was removed in between is no longer there, and what lies too deep has no path that the system takes.
             let Ok(entry) = self.entry(path, &inner) else {
                 continue;
             };
             let is_dir = entry.file_type == Some(EntryType::Dir);
             entries.push(entry);
-            if is_dir && depth > 1 {
-                self.collect(path, &inner, depth - 1, entries)?;
+            if is_dir && open.len() < depth as usize {
+                open.push(self.names(path, &inner).unwrap_or_default());
             }
         }
-        Ok(())
+        Ok(entries)
+    }
+
+    /// The places in a directory, the last one first.
+    fn names(&self, path: &str, place: &Path) -> Result<Vec<PathBuf>> {
+        let listing = self
+            .dir
+            .read_dir(here(place))
+            .map_err(|error| failed(path, error))?;
+        let mut places: Vec<PathBuf> = listing
+            .filter_map(|entry| entry.ok().map(|entry| place.join(entry.file_name())))
+            .collect();
+        places.sort();
+        places.reverse();
+        Ok(places)
     }
 
     /// Whether the directory is new.
@@ -218,7 +220,7 @@ impl Files {
     pub(crate) fn remove(&self, path: &str) -> Result<()> {
         let place = self.removable(path)?;
         let removed = match self.dir.symlink_metadata(&place) {
-            Ok(metadata) if metadata.is_dir() => self.dir.remove_dir_all(&place),
+            Ok(metadata) if metadata.is_dir() => remove_tree(&self.dir, &place),
             Ok(_) => self.dir.remove_file(&place),
             Err(error) => Err(error),
         };

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{fmt, fs, io};
+use std::{fmt, io};
 
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use twentyfirst_protocol::SandboxId;
@@ -12,6 +13,7 @@ use twentyfirst_protocol::sandboxes::ExecOutput;
 use super::exec::{Command, ExecError, Shell};
 use super::files::{self, FileError, Files};
 use super::isolation::Tools;
+use super::removal::remove_tree;
 
 /// The sandbox in which an agent runs: its files, and its commands.
 ///
@@ -135,21 +137,12 @@ impl Sandbox {
     }
 }
 
-/// Removes a directory, also where commands have closed it or what is in it, as package managers do.
+/// There is nobody to tell what stays behind.
 fn remove(dir: &Path) {
-    if fs::remove_dir_all(dir).is_err() {
-        open_up(dir);
-        // There is nobody to tell what stays behind.
-        fs::remove_dir_all(dir).ok();
-    }
-}
-
-fn open_up(dir: &Path) {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).ok();
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up(&entry.path());
-        }
+    if let (Some(parent), Some(name)) = (dir.parent(), dir.file_name())
+        && let Ok(parent) = Dir::open_ambient_dir(parent, ambient_authority())
+    {
+        remove_tree(&parent, Path::new(name)).ok();
     }
 }
 

@@ -4,6 +4,7 @@ mod exec;
 mod files;
 mod handle;
 mod isolation;
+mod removal;
 mod stragglers;
 
 pub use exec::{Command, ExecError};
