@@ -1,5 +1,102 @@
 //! Requests, answers, errors and the UI message stream of 21st Agents, without IO.
+//!
+//! This crate knows what is said to the relay and what comes back. It opens no socket, reads no clock, draws no random
+//! number and starts no task: whoever uses it brings an HTTP client, async or not. It works in both directions, so a
+//! server can speak with the same types.
+//!
+//! # One exchange
+//!
+//! An [`Operation`] is a plain struct. It makes a request, and reads the answer:
+//!
+//! ```
+//! use twentyfirst_protocol::sandboxes::GetSandbox;
+//! use twentyfirst_protocol::{ApiKey, BaseUrl, Endpoint, Operation, SandboxId};
+//!
+//! let get = GetSandbox::new(SandboxId::new("sbx_abc123")?);
+//!
+//! let mut request = get.to_request()?;
+//! *request.uri_mut() = BaseUrl::default().join(request.uri())?;
+//! ApiKey::new("21st_sk_x")?.authorize(&mut request);
+//! assert_eq!(request.uri(), "https://relay.an.dev/v1/sandboxes/sbx_abc123");
+//!
+//! // Your HTTP client sends it, and this is what comes back:
+//! let (head, body) = http::Response::new(r#"{"id":"sbx_abc123","status":"active"}"#).into_parts();
+//! let sandbox = get.decode(&head, body.as_bytes())?;
+//! assert_eq!(sandbox.status.as_str(), "active");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A [`StreamingOperation`] looks at the head of the answer and leaves its body open; an [`UploadOperation`] sends a body
+//! that it does not hold.
+//!
+//! # More than one
+//!
+//! A [`flow`] is a state machine for what takes several exchanges, a wait, or a choice after a failure. It says what to do
+//! next and is told what came of it. There is one that tries an exchange again where that is safe, and one that starts a run.
+//!
+//! # The answer of an agent
+//!
+//! ```text
+//!   bytes ─► sse::Decoder ─► sse::Event ─► ui::Chunk ─► ui::Joiner ─► ui::Assembler ─► ui::UiMessage
+//!            └────── ui::Decoder ──────────────┘
+//! ```
+//!
+//! Each of these machines can be used alone: see [`sse`] and [`ui`].
+//!
+//! # Where things are
+//!
+//! | module | the relay's routes |
+//! |---|---|
+//! | [`sandboxes`], [`files`], [`git`] | `/v1/sandboxes` |
+//! | [`threads`] | `/v1/sandboxes/{sandboxId}/threads` |
+//! | [`runs`] | `/v1/chat` |
+//! | [`tokens`] | `/v1/tokens` |
+//! | [`vaults`] | `/v1/mcp/vaults` |
 
-pub mod sse;
-pub mod ui;
+#![warn(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod body;
+mod error;
+mod ids;
+mod open;
+mod operation;
+mod options;
+mod relay;
+mod route;
+mod secret;
+mod time;
+mod tolerant;
 mod utf_8;
+
+pub mod files;
+pub mod flow;
+pub mod git;
+pub mod retry;
+pub mod runs;
+pub mod sandboxes;
+pub mod sse;
+pub mod threads;
+pub mod tokens;
+pub mod ui;
+pub mod vaults;
+
+pub use body::Body;
+pub use error::{
+    ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError, RetryAfter,
+};
+pub use http;
+pub use ids::{CredentialId, MachineId, SandboxId, ThreadId, VaultId};
+pub use operation::{
+    Endpoint, Head, Operation, Safety, StreamingOperation, UploadOperation, decode_json,
+    decode_with,
+};
+pub use options::{CallOptions, Timeouts};
+pub use relay::{ApiKey, BaseUrl};
+pub use route::{Query, Route};
+pub use secret::{Secret, Secrets};
+pub use time::Timestamp;

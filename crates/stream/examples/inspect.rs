@@ -3,11 +3,16 @@
 //! ```text
 //! curl … | cargo run --example inspect -- events
 //! curl … | cargo run --example inspect -- chunks
+//! curl … | cargo run --example inspect -- message [--initial FILE] [--lenient]
 //! ```
 //!
 //! `events` prints each event as a line of JSON: `{"event": name or null, "data": text, "id": text or null}`.
 //! `chunks` prints a line for each event: `{"chunk": …}`, or `{"error": text}` if it is not a chunk; nothing for `[DONE]`.
+//! `message` prints one line at the end: `{"message": the message or null, "errors": [texts of error chunks], "fatal": null or {"message": text},
+//! "end": "finished", "aborted", "failed" or "cut"}`. It stops assembling at the first error, which is `fatal`; `--lenient` goes on, and a
+//! delta for a part that was never started opens that part. `--initial` names a file with an assistant message to continue.
 
+use std::fs;
 use std::io::{self, BufWriter, Read, Write};
 use std::pin::{Pin, pin};
 use std::process::ExitCode;
@@ -15,10 +20,12 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
+use serde::Serialize;
 use serde_json::json;
+use twentyfirst_protocol::ui::{Assembler, Change, End, Text, UiMessage};
 use twentyfirst_stream::{BodyStreamExt, StreamError};
 
-const USAGE: &str = "usage: inspect events | chunks";
+const USAGE: &str = "usage: inspect events | chunks | message [--initial FILE] [--lenient]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +33,9 @@ fn main() -> ExitCode {
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["events"] => block_on(events(out)),
         ["chunks"] => block_on(chunks(out)),
+        ["message", ref options @ ..] => {
+            assembler(options).and_then(|assembler| block_on(message(assembler, out)))
+        }
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, USAGE)),
     };
     match result {
@@ -62,6 +72,76 @@ async fn chunks(mut out: impl Write) -> io::Result<()> {
         }
     }
     out.flush()
+}
+
+/// The assembler that the options ask for.
+fn assembler(mut options: &[&str]) -> io::Result<Assembler> {
+    let mut initial = None;
+    let mut lenient = false;
+    loop {
+        options = match options {
+            ["--initial", file, rest @ ..] => {
+                initial = Some(serde_json::from_str(&fs::read_to_string(file)?)?);
+                rest
+            }
+            ["--lenient", rest @ ..] => {
+                lenient = true;
+                rest
+            }
+            [] => break,
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, USAGE)),
+        };
+    }
+    let assembler = initial.map_or_else(Assembler::new, Assembler::continuing);
+    Ok(assembler.lenient(lenient))
+}
+
+async fn message(mut assembler: Assembler, mut out: impl Write) -> io::Result<()> {
+    let mut chunks = Input.ui_chunks();
+    let mut errors = Vec::new();
+    let mut fatal = None;
+    while let Some(chunk) = chunks.next().await {
+        if fatal.is_some() {
+            // The message stays as it is, but how the stream ends is still to be seen.
+            continue;
+        }
+        match chunk {
+            Ok(chunk) => match assembler.apply(&chunk) {
+                Ok(Change::Failed(text)) => errors.push(text.clone().into_owned()),
+                Ok(_) => {}
+                Err(error) if !assembler.is_lenient() => fatal = Some(error.to_string()),
+                Err(_) => {}
+            },
+            Err(error) => {
+                let ends = error.is_fatal() || !assembler.is_lenient();
+                fatal = Some(described(error)?).filter(|_| ends);
+            }
+        }
+    }
+    let end = chunks.end().map(End::as_str);
+    let line = Line {
+        message: assembler.has_shown().then(|| assembler.message()),
+        errors,
+        fatal: fatal.map(|message| Fatal { message }),
+        end,
+    };
+    serde_json::to_writer(&mut out, &line)?;
+    writeln!(out)?;
+    out.flush()
+}
+
+/// What `message` prints. Not a JSON value, which could not hold a lone surrogate.
+#[derive(Serialize)]
+struct Line<'a> {
+    message: Option<&'a UiMessage>,
+    errors: Vec<Text<'static>>,
+    fatal: Option<Fatal>,
+    end: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Fatal {
+    message: String,
 }
 
 /// What is wrong with the stream, in words; an error of the input itself stays one.

@@ -1,6 +1,6 @@
 use twentyfirst_protocol::{
     sse::SseError,
-    ui::{ChunkError, DecodeError},
+    ui::{AssembleError, ChunkError, DecodeError},
 };
 
 /// Why an item of a stream is missing. `E` is the error of the body.
@@ -16,12 +16,15 @@ pub enum StreamError<E> {
     /// The data of one event is not a chunk. The stream goes on.
     #[error("an event of the response is not a chunk")]
     Chunk(#[source] ChunkError),
+    /// A chunk does not fit the message. The message is as it was before.
+    #[error("a chunk of the response does not fit the message")]
+    Message(#[source] AssembleError),
 }
 
 impl<E> StreamError<E> {
-    /// Whether the stream ends with this error.
+    /// Whether nothing more can be read after this error. A stream of messages that is not lenient ends with every error.
     pub fn is_fatal(&self) -> bool {
-        !matches!(self, Self::Chunk(_))
+        !matches!(self, Self::Chunk(_) | Self::Message(_))
     }
 }
 

@@ -61,6 +61,11 @@ impl<B: Body> SseEvents<B> {
         self.decoder.retry()
     }
 
+    /// What is left of the body, without what has been read of it; `None` where nothing is.
+    pub fn into_body(self) -> Option<B> {
+        self.source.into_body()
+    }
+
     /// The event in whose middle the stream has ended, if it has.
     pub fn unfinished(&self) -> Option<UnfinishedEvent> {
         self.unfinished

@@ -1,6 +1,6 @@
 use http_body::Body;
 
-use crate::{SseEvents, UiChunks};
+use crate::{SseEvents, UiChunks, UiMessages};
 
 /// Reads a body as a stream. Every [`Body`] has these methods.
 pub trait BodyStreamExt: Body {
@@ -18,6 +18,14 @@ pub trait BodyStreamExt: Body {
         Self: Sized,
     {
         UiChunks::new(self)
+    }
+
+    /// The message that the chunks of this body describe, again and again as it grows.
+    fn ui_messages(self) -> UiMessages<Self>
+    where
+        Self: Sized,
+    {
+        UiMessages::new(self)
     }
 }
 

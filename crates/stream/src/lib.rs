@@ -1,18 +1,20 @@
 //! Turns any [`http_body::Body`] into the events, chunks and messages of an agent run.
 //!
 //! The adapters are [`Stream`](futures_core::Stream)s around a body: [`SseEvents`] gives the events of an event stream, [`UiChunks`] the chunks of a UI message
-//! stream. [`BodyStreamExt`] has a method for each. They need no runtime, start no task and hold no more than one piece of the body and
-//! one unfinished event; what they read in the bytes is decided by `twentyfirst-protocol`.
+//! stream, [`UiMessages`] the message that they describe. [`BodyStreamExt`] has a method for each. They need no runtime, start no task and hold
+//! no more than one piece of the body, one unfinished event and the message; what they read in the bytes is decided by
+//! `twentyfirst-protocol`.
 //!
 //! ```text
 //! body ── sse_events() ──▶ SseEvents: Event, Event, …
 //!      ── ui_chunks() ───▶ UiChunks:  Chunk, Chunk, … and then an End
+//!      ── ui_messages() ─▶ UiMessages: the message, the message with more in it, … and then an End
 //! ```
 //!
 //! ```
 //! use bytes::Bytes;
 //! use http_body_util::Full;
-//! use twentyfirst_protocol::ui::{Chunk, End};
+//! use twentyfirst_stream::protocol::ui::{Chunk, End, Joiner};
 //! use twentyfirst_stream::{BodyStreamExt, StreamError};
 //!
 //! /// Reads all the text of an answer, and says whether that is all of it.
@@ -21,10 +23,14 @@
 //!     B: http_body::Body + Unpin,
 //! {
 //!     let mut chunks = body.ui_chunks();
+//!     // A character outside of the BMP can be cut in two between two deltas.
+//!     let mut joiner = Joiner::new();
 //!     let mut text = String::new();
 //!     while let Some(chunk) = chunks.next().await {
-//!         if let Chunk::TextDelta(chunk) = chunk? {
-//!             text += &chunk.delta.to_string_lossy();
+//!         for chunk in joiner.push(chunk?) {
+//!             if let Chunk::TextDelta(chunk) = chunk {
+//!                 text += &chunk.delta.to_string_lossy();
+//!             }
 //!         }
 //!     }
 //!     Ok((text, chunks.end() == Some(End::Finished)))
@@ -35,13 +41,18 @@
 //! # assert_eq!(answer, Ok(("Hi".to_owned(), true)));
 //! ```
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod chunks;
 mod error;
 mod events;
 mod ext;
+mod messages;
 mod source;
 
 pub use chunks::UiChunks;
 pub use error::StreamError;
 pub use events::SseEvents;
 pub use ext::BodyStreamExt;
+pub use messages::UiMessages;
+pub use {http_body, twentyfirst_protocol as protocol};

@@ -23,6 +23,11 @@ impl<B> Source<B> {
         self.body.is_none()
     }
 
+    /// What is left of the body.
+    pub(crate) fn into_body(self) -> Option<B> {
+        self.body
+    }
+
     /// Reads no more.
     pub(crate) fn close(self: Pin<&mut Self>) {
         self.project().body.set(None);

@@ -1,1 +1,105 @@
 //! HTTP transport for the 21st Agents client: hyper and rustls behind a tower service.
+//!
+//! It carries requests and brings answers back, and knows nothing of what they say. Which request to send, whether to
+//! send it again and how long to wait is decided elsewhere; what that needs from here is one fact about every
+//! failure: [whether the request may have been sent](Error::maybe_sent).
+//!
+//! ```text
+//!                    what a client holds
+//!                     SharedTransport ───────── any Transport, its type erased once
+//!                            │
+//!                       WithTracing ─────────── a span for each exchange (feature `tracing`)
+//!                      WithTimeouts ─────────── limits on the time of each stage, set by the request
+//!                            │
+//!             your tower layers, if any ─────── headers, concurrency limits, …
+//!                            │
+//!                    cassette::Recorder ─────── writes what passes (feature `cassette`)
+//!                            │
+//!         ┌──────────────────┼──────────────────┬──────────────────┐
+//!   HttpTransport         from_fn        your own service   cassette::Player
+//!   hyper, rustls,     a closure, for     Service<Request    plays what was
+//!   kept connections   tests and glue         <Body>>           recorded
+//!         │
+//!      Runtime ──────────────────────────────── time and tasks; TokioRuntime unless replaced
+//! ```
+//!
+//! Every [`tower_service::Service`] of the right shape is a [`Transport`]. A closure is one, too:
+//!
+//! ```
+//! use http::{Request, Response, StatusCode};
+//! use twentyfirst_transport::{Body, Error, SharedTransport, Transport, from_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = SharedTransport::new(from_fn(async |request| match request.uri().path() {
+//!     "/v1/sandboxes" => Ok(Response::new(r#"{"sandboxes":[]}"#.into())),
+//!     "/cut" => Err(Error::new("the cable was pulled")),
+//!     _ => {
+//!         let mut answer = Response::new("nothing here".into());
+//!         *answer.status_mut() = StatusCode::NOT_FOUND;
+//!         Ok(answer)
+//!     }
+//! }));
+//!
+//! let answer = server.send(Request::get("/v1/sandboxes").body(Body::empty())?).await?;
+//! assert_eq!(answer.into_body().collect_up_to(Body::DEFAULT_LIMIT).await?, r#"{"sandboxes":[]}"#);
+//!
+//! let error = server.send(Request::get("/cut").body(Body::empty())?).await.unwrap_err();
+//! assert!(error.maybe_sent());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! And tower's layers go around any of them:
+//!
+//! ```
+//! use http::{HeaderValue, Request};
+//! use tower::ServiceBuilder;
+//! use twentyfirst_transport::{Body, HttpTransport, SharedTransport};
+//!
+//! let transport = SharedTransport::new(
+//!     ServiceBuilder::new()
+//!         .map_request(|mut request: Request<Body>| {
+//!             let team = HeaderValue::from_static("platform");
+//!             request.headers_mut().insert("x-team", team);
+//!             request
+//!         })
+//!         .service(HttpTransport::new()),
+//! );
+//! ```
+//!
+//! # Features
+//! Both are off by default, and neither changes what the rest does.
+//!
+//! - `tracing`: `WithTracing`, a span for each exchange.
+//! - `cassette`: the module `cassette`, which records exchanges and plays them.
+//!
+//! # What it does not do
+//! Redirects are never followed, nothing is retried once a byte of it may have left, and there are no cookies and no
+//! decompression. Nothing that is printed or logged shows a header, a body, a query, a key or a password.
+
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod body;
+#[cfg(feature = "cassette")]
+pub mod cassette;
+mod error;
+mod http_transport;
+mod runtime;
+mod timeouts;
+mod trace;
+mod transport;
+
+pub use {bytes, futures_io, http, http_body, tower_service};
+
+pub use self::body::{Beginning, Body, Collect, ReadBeginning};
+pub use self::error::Error;
+pub use self::http_transport::{
+    ClientCertificate, HttpTransport, HttpTransportBuilder, InvalidSetting, Proxy, RootCertificates,
+};
+pub use self::runtime::{Runtime, TokioRuntime};
+pub use self::timeouts::{Timeout, TimeoutKind, Timeouts, WithTimeouts};
+#[cfg(feature = "tracing")]
+pub use self::trace::WithTracing;
+pub use self::trace::{Attempt, RouteTemplate};
+pub use self::transport::{FromFn, ResponseFuture, SharedTransport, Transport, from_fn};

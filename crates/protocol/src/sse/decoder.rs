@@ -245,7 +245,11 @@ impl Decoder {
                         limit: self.limits.total,
                     }));
                 }
-                let piece = self.queue.pop_front()?;
+                let Some(piece) = self.queue.pop_front() else {
+                    // All is read. As long as a piece is held, whoever reads the body cannot use its buffer again.
+                    self.take(Bytes::new());
+                    return None;
+                };
                 self.take(piece);
                 continue;
             };

@@ -14,6 +14,8 @@ use crate::utf_8::utf_8;
 /// It is [`sse::Decoder`] and [`Chunk::decode`] in one, and as strict, but made for speed: the chunks that it lends borrow from the pieces pushed
 /// or from a buffer that is used again, so that a delta costs no allocation.
 ///
+/// A character outside of the BMP that was cut in two between two deltas stays cut: a [`Joiner`](super::Joiner) joins it.
+///
 /// ```
 /// use twentyfirst_protocol::ui::{Chunk, Decoder, End};
 ///

@@ -2,13 +2,25 @@
 //!
 //! `data:` events of a response body become [`Chunk`]s in a [`Decoder`]; [`Chunk::encode_event`] is the way back.
 
+mod assembler;
 pub mod chunk;
 mod decoder;
 mod delta;
 mod encode;
 mod end;
+mod joiner;
+mod message;
+mod partial_json;
 
+pub use assembler::{AssembleError, Assembler, Change};
 pub use chunk::{error::ChunkError, kinds::Chunk, raw_json::RawJson, text::Text};
 pub use decoder::{DecodeError, Decoder};
 pub use encode::{encode_done, response_headers};
 pub use end::End;
+pub use joiner::{Joined, Joiner};
+pub use message::{
+    Approval, CustomPart, DataPart, FilePart, Members, Part, ReasoningFilePart, ReasoningPart,
+    Role, SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart, TextPart,
+    TextState, ToolPart, ToolState, UiMessage,
+};
+pub use partial_json::PartialJson;

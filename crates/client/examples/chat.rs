@@ -1,0 +1,155 @@
+//! A conversation with an agent in the terminal.
+//!
+//! ```text
+//! cargo run --example chat
+//! ```
+//!
+//! `/new` begins a new thread in the same sandbox, `/model NAME` chooses the model of the next answers, `/exit` or the end
+//! of the input deletes the sandbox and leaves. Ctrl-C cancels an answer and keeps the conversation; without an answer to
+//! cancel it leaves.
+
+mod common;
+
+use std::error::Error;
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+
+use tokio::sync::mpsc;
+use twentyfirst_client::protocol::runs::CancelStatus;
+use twentyfirst_client::{AgentClient, RunOptions, SandboxId, StartRun, ThreadId, UiMessage};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    common::exit_code(chat().await)
+}
+
+async fn chat() -> Result<(), Box<dyn Error>> {
+    let mut interrupts = interrupts();
+    let setup = common::connect(AgentClient::builder)?;
+    let sandbox = setup.client.sandboxes().create(&setup.agent).await?;
+    println!(
+        "Sandbox {}. /new, /model NAME, /exit; Ctrl-C cancels an answer.",
+        sandbox.id
+    );
+
+    let mut conversation = Conversation {
+        client: setup.client.clone(),
+        agent: setup.agent.clone(),
+        sandbox_id: sandbox.id.clone(),
+        thread_id: None,
+        model: None,
+        messages: Vec::new(),
+    };
+    let result = conversation.talk(&mut interrupts).await;
+    setup.client.sandboxes().delete(&sandbox.id).await?;
+    result
+}
+
+struct Conversation {
+    client: AgentClient,
+    agent: String,
+    sandbox_id: SandboxId,
+    thread_id: Option<ThreadId>,
+    model: Option<String>,
+    /// What the user sees; sent whole with each turn.
+    messages: Vec<UiMessage>,
+}
+
+impl Conversation {
+    async fn talk(&mut self, interrupts: &mut mpsc::Receiver<()>) -> Result<(), Box<dyn Error>> {
+        let mut lines = lines();
+        loop {
+            print!("\n> ");
+            io::stdout().flush()?;
+            let line = tokio::select! {
+                line = lines.recv() => line,
+                _ = interrupts.recv() => None,
+            };
+            let Some(line) = line else { return Ok(()) };
+            match line.trim() {
+                "" => {}
+                "/exit" => return Ok(()),
+                "/new" => {
+                    self.thread_id = None;
+                    self.messages.clear();
+                    println!("A new thread in the same sandbox.");
+                }
+                line if line.starts_with("/model ") => {
+                    let model = line["/model ".len()..].trim();
+                    println!("The next answers come from {model}.");
+                    self.model = Some(model.to_owned());
+                }
+                line if line.starts_with('/') => println!("There are /new, /model NAME and /exit."),
+                // An answer that fails does not end the conversation.
+                line => {
+                    if let Err(error) = self.turn(line, interrupts).await {
+                        common::print_error(&*error);
+                    }
+                    // What was meant for the answer is not to end the conversation.
+                    while interrupts.try_recv().is_ok() {}
+                }
+            }
+        }
+    }
+
+    async fn turn(
+        &mut self,
+        line: &str,
+        interrupts: &mut mpsc::Receiver<()>,
+    ) -> Result<(), Box<dyn Error>> {
+        let mut messages = self.messages.clone();
+        messages.push(UiMessage::user(line.to_owned()));
+        let mut start = StartRun::new(&self.agent, messages.clone()).sandbox_id(&self.sandbox_id);
+        start.thread_id.clone_from(&self.thread_id);
+        if let Some(model) = &self.model {
+            start = start.options(RunOptions::new().model(model));
+        }
+
+        let mut run = self.client.threads().run(start).await?;
+        self.thread_id = Some(run.thread_id().clone());
+        loop {
+            tokio::select! {
+                chunk = run.next_chunk() => match chunk {
+                    Some(chunk) => common::print_chunk(&chunk?)?,
+                    None => break,
+                },
+                _ = interrupts.recv() => {
+                    match run.cancel().await?.status {
+                        CancelStatus::Idle => println!("
+            [it has not started yet, and goes on]"),
+                        status => println!("
+            [{status}]"),
+                    }
+                }
+            }
+        }
+        // A cancelled turn is not stored by the relay, so it is not ours either.
+        if let Ok(answer) = run.message().await {
+            messages.push(answer);
+            self.messages = messages;
+        }
+        Ok(())
+    }
+}
+
+/// Ctrl-C, each time.
+fn interrupts() -> mpsc::Receiver<()> {
+    let (send, receive) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() && send.send(()).await.is_ok() {}
+    });
+    receive
+}
+
+/// The lines of standard input, read on a thread of their own: a read that waits cannot be cancelled.
+fn lines() -> mpsc::Receiver<String> {
+    let (send, receive) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if send.blocking_send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receive
+}

@@ -1,0 +1,122 @@
+//! What the examples share: a client, with or without a key, and how a run is shown.
+
+use std::env;
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use twentyfirst_client::protocol::ui::{Chunk, RawJson};
+use twentyfirst_client::{AgentClient, AgentClientBuilder};
+use twentyfirst_local_relay::LocalRelay;
+
+/// A client, the slug of an agent, and the local relay that has to live as long as they are used.
+pub(crate) struct Setup {
+    pub(crate) client: AgentClient,
+    pub(crate) agent: String,
+    /// Stops when it is dropped.
+    pub(crate) _relay: Option<LocalRelay>,
+}
+
+/// The real relay with `API_KEY_21ST` and `AGENT_SLUG`, else one in this process.
+pub(crate) fn connect(builder: fn() -> AgentClientBuilder) -> Result<Setup, Box<dyn Error>> {
+    if env::var_os("API_KEY_21ST").is_some() {
+        let agent = env::var("AGENT_SLUG")
+            .map_err(|_| "API_KEY_21ST is set, and AGENT_SLUG is to name an agent")?;
+        return Ok(Setup {
+            client: builder().env().build()?,
+            agent,
+            _relay: None,
+        });
+    }
+    let relay = LocalRelay::start()?;
+    println!(
+        "No API_KEY_21ST: using a local relay at {}, with its agent `shell`.\n",
+        relay.url()
+    );
+    Ok(Setup {
+        client: builder()
+            .api_key(relay.api_key())
+            .base_url(relay.url())
+            .build()?,
+        agent: "shell".to_owned(),
+        _relay: Some(relay),
+    })
+}
+
+/// The end of an example: 0, or the error printed and 1.
+pub(crate) fn exit_code(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&*error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints an error with its causes.
+pub(crate) fn print_error(error: &dyn Error) {
+    eprintln!("error: {error}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        eprintln!("  because {error}");
+        source = error.source();
+    }
+}
+
+/// Prints a chunk: text as it is, tool calls and their output set apart.
+pub(crate) fn print_chunk(chunk: &Chunk<'_>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match chunk {
+        Chunk::TextDelta(text) => write!(out, "{}", text.delta.to_string_lossy())?,
+        Chunk::TextEnd(_) => writeln!(out)?,
+        Chunk::ToolInputAvailable(call) => {
+            writeln!(
+                out,
+                "┌ {} {}",
+                call.tool_name.to_string_lossy(),
+                json(call.input.as_ref())
+            )?;
+        }
+        Chunk::ToolOutputAvailable(result) => {
+            for line in readable(result.output.as_ref()).lines() {
+                writeln!(out, "│ {line}")?;
+            }
+            writeln!(out, "└")?;
+        }
+        Chunk::ToolOutputError(result) => {
+            writeln!(out, "└ failed: {}", result.error_text.to_string_lossy())?;
+        }
+        Chunk::Error(error) => writeln!(
+            out,
+            "the run failed: {}",
+            error.error_text.to_string_lossy()
+        )?,
+        _ => {}
+    }
+    out.flush()
+}
+
+fn json<'a>(value: Option<&'a RawJson<'_>>) -> &'a str {
+    value.map_or("", RawJson::get)
+}
+
+/// The output of a command as a terminal shows it; anything else as JSON.
+fn readable(output: Option<&RawJson<'_>>) -> String {
+    #[derive(serde::Deserialize)]
+    struct Streams {
+        stdout: String,
+        #[serde(default)]
+        stderr: String,
+    }
+
+    let Some(output) = output else {
+        return String::new();
+    };
+    match output.deserialize::<Streams>() {
+        Ok(streams) => streams.stdout + &streams.stderr,
+        Err(_) => output
+            .deserialize::<String>()
+            .unwrap_or_else(|_| output.get().to_owned()),
+    }
+}

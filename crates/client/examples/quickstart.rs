@@ -1,0 +1,59 @@
+//! From nothing to an agent's answer and back: a sandbox, a command, a thread, a run.
+//!
+//! ```text
+//! cargo run --example quickstart
+//! cargo run --example quickstart -- 'wc -l notes.txt' 'cat notes.txt'   # each argument is a line
+//! API_KEY_21ST=… AGENT_SLUG=my-agent cargo run --example quickstart -- 'What is in notes.txt?'
+//! ```
+
+mod common;
+#[path = "common/job.rs"]
+mod job;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use twentyfirst_client::{AgentClient, CreateSandbox};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    common::exit_code(quickstart().await)
+}
+
+async fn quickstart() -> Result<(), Box<dyn Error>> {
+    // Listens from here on, so that Ctrl-C at any time ends in the clean-up below; a second one does not wait for it.
+    let (interrupt, mut interrupted) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if interrupt.send_replace(true) {
+                std::process::exit(130);
+            }
+            eprintln!("Cleaning up; Ctrl-C again to leave at once.");
+        }
+    });
+
+    let setup = common::connect(AgentClient::builder)?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let prompt = match arguments.join("\n") {
+        prompt if prompt.is_empty() => "cat notes.txt\nwc -w *.txt *.csv".to_owned(),
+        prompt => prompt,
+    };
+
+    let create = CreateSandbox::new(&setup.agent)
+        .file(
+            "/home/user/notes.txt",
+            "Agents work in sandboxes.\nThreads keep what was said.\n",
+        )
+        .file("/home/user/numbers.csv", "one,two\n1,2\n");
+    let sandbox = setup.client.execute(&create).await?;
+    println!("Sandbox {} is {}.", sandbox.id, sandbox.status);
+
+    let result = tokio::select! {
+        result = job::work(&setup.client, &setup.agent, &sandbox.id, prompt) => result,
+        _ = interrupted.wait_for(|interrupted| *interrupted) => Err("interrupted".into()),
+    };
+
+    setup.client.sandboxes().delete(&sandbox.id).await?;
+    println!("Sandbox {} is deleted.", sandbox.id);
+    result
+}

@@ -1,0 +1,72 @@
+//! The job of the quickstart on smol: no tokio runtime in the client.
+//!
+//! ```text
+//! cargo run --example smol
+//! ```
+//!
+//! Connections, timers and tasks are smol's; TLS and HTTP are made on top of them.
+
+mod common;
+#[path = "common/job.rs"]
+mod job;
+
+use std::error::Error;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use twentyfirst_client::transport::http::Uri;
+use twentyfirst_client::transport::{HttpTransport, Runtime};
+use twentyfirst_client::{AgentClient, CreateSandbox};
+
+fn main() -> ExitCode {
+    common::exit_code(smol::block_on(job()))
+}
+
+async fn job() -> Result<(), Box<dyn Error>> {
+    let setup = common::connect(client_on_smol)?;
+    let create = CreateSandbox::new(&setup.agent)
+        .file("/home/user/notes.txt", "Agents work in sandboxes.\n");
+    let sandbox = setup.client.execute(&create).await?;
+    let result = job::work(
+        &setup.client,
+        &setup.agent,
+        &sandbox.id,
+        "cat notes.txt".to_owned(),
+    )
+    .await;
+    setup.client.sandboxes().delete(&sandbox.id).await?;
+    result
+}
+
+fn client_on_smol() -> twentyfirst_client::AgentClientBuilder {
+    let connector = tower::service_fn(async |server: Uri| {
+        let default = if server.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        };
+        let port = server.port_u16().unwrap_or(default);
+        smol::net::TcpStream::connect((server.host().unwrap_or_default(), port)).await
+    });
+    let transport = HttpTransport::builder()
+        .connector(connector)
+        .runtime(Smol)
+        .connect_timeout(None)
+        .build();
+    AgentClient::builder().transport(transport).runtime(Smol)
+}
+
+struct Smol;
+
+impl Runtime for Smol {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        Box::pin(async move {
+            smol::Timer::after(duration).await;
+        })
+    }
+
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        smol::spawn(task).detach();
+    }
+}

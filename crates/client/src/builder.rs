@@ -1,0 +1,173 @@
+use std::env;
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use twentyfirst_protocol::{ApiKey, BaseUrl, CallOptions, InvalidRequest, Problem};
+use twentyfirst_transport::{
+    Body, HttpTransport, Runtime, SharedTransport, TokioRuntime, Transport, WithTimeouts,
+};
+
+use crate::client::{AgentClient, Shared};
+use crate::error::Error;
+
+/// Settings for an [`AgentClient`].
+///
+/// ```
+/// use twentyfirst_client::AgentClient;
+///
+/// let client = AgentClient::builder()
+///     .api_key("21st_sk_…".replace('…', "x"))
+///     .base_url("http://127.0.0.1:8080")
+///     .build()?;
+/// # let _ = client;
+/// # Ok::<(), twentyfirst_client::Error>(())
+/// ```
+#[must_use = "a builder does nothing until it is built"]
+pub struct AgentClientBuilder {
+    key: Result<String, InvalidRequest>,
+    base_url: Option<String>,
+    plain_http: bool,
+    transport: Option<SharedTransport>,
+    runtime: Arc<dyn Runtime>,
+    user_agent: Option<String>,
+    answer_limit: usize,
+    options: CallOptions,
+}
+
+impl AgentClientBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            key: Err(InvalidRequest::new("apiKey", Problem::Empty)),
+            base_url: None,
+            plain_http: false,
+            transport: None,
+            runtime: Arc::new(TokioRuntime),
+            user_agent: None,
+            answer_limit: Body::DEFAULT_LIMIT,
+            options: CallOptions::new(),
+        }
+    }
+
+    /// The key, `21st_sk_…` or `an_sk_…`. There is no default.
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Ok(key.into());
+        self
+    }
+
+    /// Where the relay is; `https://relay.an.dev` unless set. A slash at its end is dropped. `http` is taken for this
+    /// machine only, unless [`dangerous_plain_http`](Self::dangerous_plain_http) is set.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// Takes a base URL with `http://` for another host than this machine. The key and everything else then travel in
+    /// clear.
+    pub fn dangerous_plain_http(mut self) -> Self {
+        self.plain_http = true;
+        self
+    }
+
+    /// Takes the key from `API_KEY_21ST`, and the relay's URL from `RELAY_BASE_URL` where that is set and not empty.
+    pub fn env(mut self) -> Self {
+        let key = env::var_os("API_KEY_21ST").unwrap_or_default();
+        self.key = match ApiKey::new(key.to_string_lossy()) {
+            Ok(key) => Ok(key.expose().to_owned()),
+            Err(error) => Err(InvalidRequest::new("API_KEY_21ST", error.problem().clone())),
+        };
+        if let Some(url) = env::var_os("RELAY_BASE_URL").filter(|url| !url.is_empty()) {
+            self.base_url = Some(url.to_string_lossy().into_owned());
+        }
+        self
+    }
+
+    /// What carries requests; an [`HttpTransport`] unless set.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(SharedTransport::new(transport));
+        self
+    }
+
+    /// Where waits are timed, and where the default transport has its timers and tasks; [`TokioRuntime`] unless set. With
+    /// another runtime than tokio's, give an [`HttpTransport`] with a connector of that runtime.
+    pub fn runtime(mut self, runtime: impl Runtime) -> Self {
+        self.runtime = Arc::new(runtime);
+        self
+    }
+
+    /// What is put before the client's own name in the header `user-agent`: `my-service/1.2`.
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.user_agent = Some(name.into());
+        self
+    }
+
+    /// The longest answer that is held in memory, in bytes; 32 MiB unless set. Streams are not held.
+    pub fn answer_limit(mut self, limit: usize) -> Self {
+        self.answer_limit = limit;
+        self
+    }
+
+    /// Timeouts and retries of all calls; [`AgentClient::with_options`] changes them for some.
+    pub fn options(mut self, options: CallOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Makes the client. Opens and reads nothing yet.
+    ///
+    /// # Errors
+    /// Where the key is missing or cannot be one, the base URL is not an absolute `http` or `https` URL, it is `http` for
+    /// another host than this machine, or the user agent cannot stand in a header.
+    pub fn build(self) -> Result<AgentClient, Error> {
+        let user_agent = match &self.user_agent {
+            Some(name) => format!("{name} {USER_AGENT}"),
+            None => USER_AGENT.to_owned(),
+        };
+        let base_url = self
+            .base_url
+            .as_deref()
+            .map(BaseUrl::new)
+            .transpose()?
+            .unwrap_or_default();
+        if !(base_url.is_https() || base_url.is_loopback() || self.plain_http) {
+            let rule = Problem::MustBe(
+                "https, since the key would travel in clear, unless `dangerous_plain_http` is set",
+            );
+            return Err(InvalidRequest::new("baseUrl", rule).into());
+        }
+        let transport = self.transport.unwrap_or_else(|| {
+            let runtime = Arc::clone(&self.runtime);
+            SharedTransport::new(HttpTransport::builder().runtime(runtime).build())
+        });
+        let shared = Shared {
+            key: ApiKey::new(self.key?)?,
+            base_url,
+            transport: observed(WithTimeouts::new(transport, Arc::clone(&self.runtime))),
+            runtime: self.runtime,
+            user_agent: HeaderValue::from_str(&user_agent).map_err(|_| {
+                InvalidRequest::new("userAgent", Problem::MustBe("visible characters only"))
+            })?,
+            answer_limit: self.answer_limit,
+        };
+        Ok(AgentClient::from_shared(shared, self.options))
+    }
+}
+
+/// Spans go around the time limits, so that they see them strike.
+fn observed(transport: impl Transport + Clone) -> SharedTransport {
+    #[cfg(feature = "tracing")]
+    let transport = twentyfirst_transport::WithTracing::new(transport);
+    SharedTransport::new(transport)
+}
+
+const USER_AGENT: &str = concat!("twentyfirst-client/", env!("CARGO_PKG_VERSION"));
+
+impl fmt::Debug for AgentClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentClientBuilder")
+            .field("base_url", &self.base_url)
+            .field("user_agent", &self.user_agent)
+            .field("answer_limit", &self.answer_limit)
+            .finish_non_exhaustive()
+    }
+}

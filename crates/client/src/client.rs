@@ -1,0 +1,313 @@
+use std::convert::Infallible;
+use std::fmt;
+use std::future::poll_fn;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
+use http::{Request, Response};
+use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
+use twentyfirst_protocol::{
+    ApiKey, BaseUrl, CallOptions, InvalidRequest, Operation, Route, StreamingOperation, Timeouts,
+    UploadOperation,
+};
+use twentyfirst_transport::{
+    Attempt, Body, ResponseFuture, RouteTemplate, Runtime, SharedTransport, Transport,
+};
+
+use crate::builder::AgentClientBuilder;
+use crate::driver::{Driver, Event};
+use crate::error::Error;
+use crate::exact_length::ExactLength;
+use crate::sandboxes::Sandboxes;
+use crate::threads::Threads;
+use crate::tokens::Tokens;
+use crate::trace;
+use crate::vaults::Vaults;
+
+/// A client of the relay. Cloning it is cheap, and the clones share their connections.
+///
+/// Dropping the future of a call gives the exchange up at once and sends nothing more; what had been sent may still
+/// have its effect on the relay.
+///
+/// ```no_run
+/// use twentyfirst_client::AgentClient;
+///
+/// # async fn example() -> Result<(), twentyfirst_client::Error> {
+/// let client = AgentClient::from_env()?;
+/// let sandbox = client.sandboxes().create("my-agent").await?;
+/// let output = client.sandboxes().exec(&sandbox.id, "ls -la").await?;
+/// println!("{}", output.stdout);
+/// client.sandboxes().delete(&sandbox.id).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct AgentClient {
+    shared: Arc<Shared>,
+    options: CallOptions,
+}
+
+pub(crate) struct Shared {
+    pub(crate) key: ApiKey,
+    pub(crate) base_url: BaseUrl,
+    pub(crate) transport: SharedTransport,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) user_agent: HeaderValue,
+    pub(crate) answer_limit: usize,
+}
+
+/// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.
+pub(crate) const ERROR_BODY: usize = 1024 * 1024;
+
+impl AgentClient {
+    /// A client with this key, for the relay of 21st Agents.
+    ///
+    /// # Errors
+    /// Where the key cannot be one: empty, or with a space or a line break in it.
+    pub fn new(key: impl Into<String>) -> Result<Self, Error> {
+        Self::builder().api_key(key).build()
+    }
+
+    /// A client with the key in `API_KEY_21ST`, for the relay in `RELAY_BASE_URL` where that is set.
+    ///
+    /// # Errors
+    /// Where the key is missing or cannot be one, or the URL is not one.
+    pub fn from_env() -> Result<Self, Error> {
+        Self::builder().env().build()
+    }
+
+    /// Starts with the defaults, to change some of them.
+    pub fn builder() -> AgentClientBuilder {
+        AgentClientBuilder::new()
+    }
+
+    pub(crate) fn from_shared(shared: Shared, options: CallOptions) -> Self {
+        Self {
+            shared: Arc::new(shared),
+            options,
+        }
+    }
+
+    /// The same client with other timeouts and retries, for some calls or for one.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use twentyfirst_client::{AgentClient, CallOptions, RetryPolicy};
+    ///
+    /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
+    /// let quick = CallOptions::new().deadline(Duration::from_secs(2)).retry(RetryPolicy::never());
+    /// let vaults = client.with_options(quick).vaults().list().await?;
+    /// # let _ = vaults;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_options(&self, options: CallOptions) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            options,
+        }
+    }
+
+    /// Sandboxes, their files and their git repositories.
+    pub fn sandboxes(&self) -> Sandboxes {
+        Sandboxes::new(self.clone())
+    }
+
+    /// Threads, and running agents in them.
+    pub fn threads(&self) -> Threads {
+        Threads::new(self.clone())
+    }
+
+    /// Tokens for browsers.
+    pub fn tokens(&self) -> Tokens {
+        Tokens::new(self.clone())
+    }
+
+    /// Vaults and the credentials in them.
+    pub fn vaults(&self) -> Vaults {
+        Vaults::new(self.clone())
+    }
+
+    /// Where the relay is.
+    pub fn base_url(&self) -> &BaseUrl {
+        &self.shared.base_url
+    }
+
+    /// Makes any operation: one of [`protocol`](crate::protocol), or one of your own.
+    ///
+    /// ```no_run
+    /// use twentyfirst_client::{AgentClient, CreateSandbox};
+    ///
+    /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
+    /// let create = CreateSandbox::new("my-agent").env("CI", "true").setup(["npm install"]);
+    /// let sandbox = client.execute(&create).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
+    /// # Errors
+    /// All of [`Error`]. An answer that is held in memory is limited to 32 MiB, unless the builder says otherwise.
+    pub async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
+        let flow = Execute::new(operation, &self.options, seed())?;
+        let (output, _) = self.drive(&O::ROUTE, flow).await?;
+        Ok(output)
+    }
+
+    /// Makes an operation whose answer's body is left open, such as reading a large file. For the answers of agents,
+    /// see [`Threads::run`](crate::Threads::run).
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
+    /// # Errors
+    /// All of [`Error`]. What breaks later, while the body is read, is an error of the body.
+    pub async fn open<O: StreamingOperation>(
+        &self,
+        operation: &O,
+    ) -> Result<(O::Output, Body), Error> {
+        let flow = Open::new(operation, &self.options, seed())?;
+        self.drive(&O::ROUTE, flow).await
+    }
+
+    /// Makes an operation whose request's body is not held in memory, such as writing a large file. It is sent once: a
+    /// body that streams cannot be sent again.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
+    /// # Errors
+    /// All of [`Error`]; also if `body` is longer or shorter than the operation says.
+    pub async fn upload<O: UploadOperation>(
+        &self,
+        operation: &O,
+        body: impl Into<Body>,
+    ) -> Result<O::Output, Error> {
+        let mut request = operation.to_request()?.map(|_| body.into());
+        if let Some(length) = operation.length() {
+            request.headers_mut().insert(CONTENT_LENGTH, length.into());
+            request = request.map(|body| Body::wrap(ExactLength::new(body, length)));
+        }
+        let timeouts = self.options.timeouts(operation.timeouts());
+        let response = trace::operation(&O::ROUTE, self.exchange(request, timeouts)).await?;
+        let (head, body) = response.into_parts();
+        let body = if head.status.is_success() {
+            body.collect_up_to(self.shared.answer_limit).await?
+        } else {
+            body.read_beginning(ERROR_BODY).await.bytes
+        };
+        operation
+            .decode(&head, &body)
+            .map_err(|error| Error::from(error).redacted(self))
+    }
+
+    /// Sends any request to the relay: path and query are put behind the base URL, and the key is added. The answer
+    /// comes whatever its status. It is sent once, with the timeouts of a stream.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        self.exchange(request, self.options.timeouts(Timeouts::stream()))
+            .await
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Body>,
+        timeouts: Timeouts,
+    ) -> Result<Response<Body>, Error> {
+        let request = self.prepare(request, timeouts)?;
+        Ok(self.shared.transport.send(request).await?)
+    }
+
+    /// Plays a flow to its end: its output, and the body that is open then.
+    pub(crate) async fn drive<F, T, E>(&self, route: &Route, flow: F) -> Result<(T, Body), Error>
+    where
+        F: Flow<Item = Infallible, Output = Result<T, E>>,
+        Error: From<E>,
+    {
+        let mut driver = Driver::new(self.clone(), flow);
+        let result = match trace::operation(route, poll_fn(|cx| driver.poll_event(cx))).await {
+            Event::Done(result) => result,
+            Event::Item(never) => match never {},
+        };
+        match result {
+            Ok(output) => Ok((output, driver.into_body())),
+            Err(error) => Err(Error::from(error).redacted(self)),
+        }
+    }
+
+    /// Text of the relay with the key masked.
+    pub(crate) fn mask(&self, text: &str) -> String {
+        text.replace(self.shared.key.expose(), "***")
+    }
+
+    /// The timeouts and retries of its calls.
+    pub fn options(&self) -> &CallOptions {
+        &self.options
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Begins to send what a flow asks for.
+    pub(crate) fn begin(&self, send: SendRequest) -> Result<ResponseFuture, InvalidRequest> {
+        let SendRequest {
+            mut request,
+            timeouts,
+            attempt,
+            ..
+        } = send;
+        request.extensions_mut().insert(Attempt(attempt));
+        let request = self.prepare(request.map(|body| Body::from(body.into_bytes())), timeouts)?;
+        Ok(self.shared.transport.send(request))
+    }
+
+    /// Makes a request one for this relay.
+    fn prepare(
+        &self,
+        mut request: Request<Body>,
+        timeouts: Timeouts,
+    ) -> Result<Request<Body>, InvalidRequest> {
+        if let Some(route) = request.extensions().get::<Route>() {
+            let template = RouteTemplate(route.path);
+            request.extensions_mut().insert(template);
+        }
+        *request.uri_mut() = self.shared.base_url.join(request.uri())?;
+        let headers = request.headers_mut();
+        headers
+            .entry(USER_AGENT)
+            .or_insert_with(|| self.shared.user_agent.clone());
+        headers
+            .entry(ACCEPT)
+            .or_insert(HeaderValue::from_static("*/*"));
+        self.shared.key.authorize(&mut request);
+        let mut limits = twentyfirst_transport::Timeouts::default();
+        // Without a limit here the transport's own would count.
+        limits.connect = Some(timeouts.connect.unwrap_or(Duration::MAX));
+        limits.send = timeouts.silence;
+        limits.head = timeouts.head;
+        limits.read = timeouts.silence;
+        limits.total = timeouts.total;
+        request.extensions_mut().insert(limits);
+        Ok(request)
+    }
+}
+
+/// A number that differs from call to call and from process to process, which is all that spreading delays takes.
+pub(crate) fn seed() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+impl fmt::Debug for AgentClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentClient")
+            .field("base_url", &self.shared.base_url)
+            .finish_non_exhaustive()
+    }
+}

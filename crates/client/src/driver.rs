@@ -1,0 +1,226 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use http::response::Parts;
+use http_body::Body as _;
+use twentyfirst_protocol::flow::{Failure, Flow, Now, Sent, Slot, Step};
+use twentyfirst_transport::{Body, Collect, ReadBeginning, ResponseFuture};
+
+use crate::client::{AgentClient, ERROR_BODY};
+
+/// Drives a [`Flow`] over the client's transport.
+///
+/// What is under way lives here and not in a future, so that a future which polls this can be dropped, and nothing is
+/// lost.
+pub(crate) struct Driver<F> {
+    client: AgentClient,
+    flow: F,
+    stream: Stream,
+    exchange: Exchange,
+    timer: Option<Timer>,
+}
+
+/// What a flow came to tell.
+pub(crate) enum Event<I, O> {
+    Item(I),
+    Done(O),
+}
+
+enum Stream {
+    None,
+    Sent(ResponseFuture),
+    Open(Body),
+}
+
+enum Exchange {
+    None,
+    Sent(ResponseFuture),
+    Reading(Parts, Collect),
+    ReadingError(Parts, ReadBeginning),
+}
+
+struct Timer {
+    at: Instant,
+    sleep: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+}
+
+impl<F: Flow> Driver<F> {
+    pub(crate) fn new(client: AgentClient, flow: F) -> Self {
+        Self {
+            client,
+            flow,
+            stream: Stream::None,
+            exchange: Exchange::None,
+            timer: None,
+        }
+    }
+
+    /// The next item, or the output. After the output it is not to be polled again.
+    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event<F::Item, F::Output>> {
+        loop {
+            match self.flow.poll(self.now()) {
+                Step::Send(send) => {
+                    let slot = send.slot;
+                    self.close(slot);
+                    match self.client.begin(send) {
+                        Ok(sent) => match slot {
+                            Slot::Stream => self.stream = Stream::Sent(sent),
+                            Slot::Exchange => self.exchange = Exchange::Sent(sent),
+                        },
+                        Err(error) => self
+                            .flow
+                            .handle_failure(slot, Failure::new(Sent::No, error)),
+                    }
+                }
+                Step::Read { until } => {
+                    let news = self.poll_exchange(cx)
+                        || self.poll_stream(cx)
+                        || self.poll_timer(until, cx);
+                    if !news {
+                        return Poll::Pending;
+                    }
+                }
+                Step::Close(slot) => self.close(slot),
+                Step::Item(item) => return Poll::Ready(Event::Item(item)),
+                Step::Done(output) => return Poll::Ready(Event::Done(output)),
+            }
+        }
+    }
+
+    /// The body that is open when the flow has ended.
+    pub(crate) fn into_body(self) -> Body {
+        match self.stream {
+            Stream::Open(body) => body,
+            Stream::None | Stream::Sent(_) => Body::empty(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            mono: self.client.shared().runtime.now(),
+            wall: SystemTime::now(),
+        }
+    }
+
+    fn close(&mut self, slot: Slot) {
+        match slot {
+            Slot::Stream => self.stream = Stream::None,
+            Slot::Exchange => self.exchange = Exchange::None,
+        }
+    }
+
+    /// Whether there was news.
+    fn poll_exchange(&mut self, cx: &mut Context<'_>) -> bool {
+        let (head, result) = match &mut self.exchange {
+            Exchange::None => return false,
+            Exchange::Sent(sent) => match Pin::new(sent).poll(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(response)) => {
+                    let (head, body) = response.into_parts();
+                    self.exchange = if head.status.is_success() {
+                        Exchange::Reading(
+                            head,
+                            body.collect_up_to(self.client.shared().answer_limit),
+                        )
+                    } else {
+                        Exchange::ReadingError(head, body.read_beginning(ERROR_BODY))
+                    };
+                    return self.poll_exchange(cx);
+                }
+                Poll::Ready(Err(error)) => (None, Err(error)),
+            },
+            Exchange::Reading(head, body) => match Pin::new(body).poll(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(result) => (Some(head.clone()), result),
+            },
+            Exchange::ReadingError(head, body) => match Pin::new(body).poll(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(beginning) => (Some(head.clone()), Ok(beginning.bytes)),
+            },
+        };
+        self.exchange = Exchange::None;
+        match (head, result) {
+            (Some(head), Ok(body)) => self.flow.handle_answer(Slot::Exchange, head, body),
+            (_, Err(error)) => self.flow.handle_failure(Slot::Exchange, failure(error)),
+            (None, Ok(_)) => {}
+        }
+        true
+    }
+
+    /// Whether there was news.
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> bool {
+        match &mut self.stream {
+            Stream::None => return false,
+            Stream::Sent(sent) => match Pin::new(sent).poll(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(response)) => {
+                    let (head, body) = response.into_parts();
+                    self.stream = Stream::Open(body);
+                    self.flow.handle_answer(Slot::Stream, head, Bytes::new());
+                }
+                Poll::Ready(Err(error)) => {
+                    self.stream = Stream::None;
+                    self.flow.handle_failure(Slot::Stream, failure(error));
+                }
+            },
+            Stream::Open(body) => match Pin::new(body).poll_frame(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.flow.handle_data(data);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.stream = Stream::None;
+                    self.flow.handle_failure(Slot::Stream, failure(error));
+                }
+                Poll::Ready(None) => {
+                    self.stream = Stream::None;
+                    self.flow.handle_end();
+                }
+            },
+        }
+        true
+    }
+
+    /// Whether the moment has come.
+    fn poll_timer(&mut self, until: Option<Instant>, cx: &mut Context<'_>) -> bool {
+        let Some(at) = until else {
+            self.timer = None;
+            return false;
+        };
+        let runtime = &self.client.shared().runtime;
+        let timer = match &mut self.timer {
+            Some(timer) if timer.at == at => timer,
+            timer => timer.insert(Timer {
+                at,
+                sleep: runtime.sleep(at.saturating_duration_since(runtime.now())),
+            }),
+        };
+        if timer.sleep.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.timer = None;
+        true
+    }
+}
+
+fn failure(error: twentyfirst_transport::Error) -> Failure {
+    Failure::new(
+        if error.maybe_sent() {
+            Sent::Maybe
+        } else {
+            Sent::No
+        },
+        error,
+    )
+}
+
+impl<F> fmt::Debug for Driver<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,366 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use http::StatusCode;
+use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
+use twentyfirst_protocol::retry::GiveUp;
+use twentyfirst_protocol::runs::{Created, StartError};
+use twentyfirst_protocol::ui::AssembleError;
+use twentyfirst_protocol::{ApiError, ErrorCode, InvalidRequest, NotUnderstood, ResponseError};
+use twentyfirst_stream::StreamError;
+
+use crate::client::AgentClient;
+
+/// Why a call or a run failed.
+///
+/// Ask it what you need to know: [`status`](Self::status) and [`code`](Self::code) of the answer,
+/// [`was_sent`](Self::was_sent) where there is none, [`created`](Self::created) for what exists, and costs, all the
+/// same. `Display` is one clause; the causes beneath are in [`source`](StdError::source). No key, token or
+/// environment value is ever shown.
+#[derive(Debug)]
+pub struct Error {
+    /// Boxed, so that results stay small.
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    created: Created,
+    attempts: u32,
+    /// Whether an attempt before the last may have arrived.
+    sent: bool,
+    give_up: Option<GiveUp>,
+}
+
+/// In the order of a call's life.
+#[derive(Debug)]
+enum Kind {
+    InvalidRequest(InvalidRequest),
+    Transport(twentyfirst_transport::Error),
+    /// A failure that another transport or flow reports.
+    Other {
+        sent: Sent,
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    Deadline(Duration),
+    Response(ResponseError),
+    Stream(StreamError<twentyfirst_transport::Error>),
+    RunFailed(String),
+    RunCancelled,
+    RunCut,
+    MessageTooLong(AssembleError),
+}
+
+impl Error {
+    /// The status of the answer, where there is one.
+    pub fn status(&self) -> Option<StatusCode> {
+        match &self.inner.kind {
+            Kind::Response(error) => Some(error.status()),
+            _ => None,
+        }
+    }
+
+    /// What the relay calls the error, where it says.
+    pub fn code(&self) -> Option<&ErrorCode> {
+        self.api_error()?.code()
+    }
+
+    /// The relay's answer, if it was one that says no: with its message, its extra members and its body's beginning.
+    pub fn api_error(&self) -> Option<&ApiError> {
+        match &self.inner.kind {
+            Kind::Response(ResponseError::Api(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The relay's answer, if it has a status of success and is not understood: with what does not fit, and its body's
+    /// beginning.
+    pub fn not_understood(&self) -> Option<&NotUnderstood> {
+        match &self.inner.kind {
+            Kind::Response(ResponseError::NotUnderstood(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The rule that a request broke, if it was not sent because of it.
+    pub fn invalid_request(&self) -> Option<&InvalidRequest> {
+        match &self.inner.kind {
+            Kind::InvalidRequest(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether the relay answered 404.
+    pub fn is_not_found(&self) -> bool {
+        self.status() == Some(StatusCode::NOT_FOUND)
+    }
+
+    /// Whether the key or token is not accepted: 401 or 403.
+    pub fn is_unauthorized(&self) -> bool {
+        matches!(
+            self.status(),
+            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        )
+    }
+
+    /// Whether it is the relay's 409: the thing exists already, or is in a state that forbids this.
+    pub fn is_conflict(&self) -> bool {
+        self.status() == Some(StatusCode::CONFLICT)
+    }
+
+    /// Whether there was no connection to the relay.
+    pub fn is_connect(&self) -> bool {
+        self.transport_error()
+            .is_some_and(twentyfirst_transport::Error::is_connect)
+    }
+
+    /// Whether a time limit struck: a timeout of an exchange, or the deadline of the call.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.inner.kind, Kind::Deadline(_))
+            || self
+                .transport_error()
+                .is_some_and(twentyfirst_transport::Error::is_timeout)
+    }
+
+    /// Whether the answer, or the message of a run, was longer than the client holds in memory.
+    pub fn is_answer_limit(&self) -> bool {
+        matches!(self.inner.kind, Kind::MessageTooLong(_))
+            || self
+                .transport_error()
+                .is_some_and(twentyfirst_transport::Error::is_body_limit)
+    }
+
+    /// Whether a run ended by an error that the relay reported within its stream.
+    pub fn is_run_failed(&self) -> bool {
+        matches!(self.inner.kind, Kind::RunFailed(_))
+    }
+
+    /// Whether a run was cancelled.
+    pub fn is_run_cancelled(&self) -> bool {
+        matches!(self.inner.kind, Kind::RunCancelled)
+    }
+
+    /// Whether a stream broke off before the end of its run, which goes on and is stored.
+    pub fn is_stream_cut(&self) -> bool {
+        matches!(
+            self.inner.kind,
+            Kind::RunCut | Kind::Stream(StreamError::Body(_))
+        )
+    }
+
+    /// How long the relay asks to wait before another try, counted from now.
+    pub fn retry_after(&self) -> Option<Duration> {
+        Some(self.api_error()?.retry_after()?.delay(SystemTime::now()))
+    }
+
+    /// Whether the request may have reached the relay. Where this is `false`, it surely had no effect.
+    pub fn was_sent(&self) -> bool {
+        self.inner.sent
+            || match &self.inner.kind {
+                Kind::InvalidRequest(_) => false,
+                Kind::Transport(error) => error.maybe_sent(),
+                Kind::Other { sent, .. } => *sent == Sent::Maybe,
+                Kind::Deadline(_) => false,
+
+                Kind::Response(_)
+                | Kind::Stream(_)
+                | Kind::RunFailed(_)
+                | Kind::RunCancelled
+                | Kind::RunCut
+                | Kind::MessageTooLong(_) => true,
+            }
+    }
+
+    /// How often the request that failed was tried.
+    pub fn attempts(&self) -> u32 {
+        self.inner.attempts
+    }
+
+    /// Why it was not tried again, where that had to be decided.
+    pub fn give_up(&self) -> Option<GiveUp> {
+        self.inner.give_up
+    }
+
+    /// What exists because of the call although it failed: a new sandbox, a new thread. It costs until it is deleted,
+    /// and can be used.
+    pub fn created(&self) -> &Created {
+        &self.inner.created
+    }
+
+    pub(crate) fn run_failed(text: String) -> Self {
+        Kind::RunFailed(text).into()
+    }
+
+    pub(crate) fn run_cancelled() -> Self {
+        Kind::RunCancelled.into()
+    }
+
+    pub(crate) fn run_cut() -> Self {
+        Kind::RunCut.into()
+    }
+
+    /// The same with the client's key masked, should the relay repeat it.
+    pub(crate) fn redacted(self, client: &AgentClient) -> Self {
+        let inner = *self.inner;
+        let kind = match inner.kind {
+            Kind::Response(error) => {
+                Kind::Response(error.redacted(&[client.shared().key.expose()]))
+            }
+            kind => kind,
+        };
+        Self {
+            inner: Box::new(Inner { kind, ..inner }),
+        }
+    }
+
+    pub(crate) fn message_too_long(error: AssembleError) -> Self {
+        Kind::MessageTooLong(error).into()
+    }
+
+    fn transport_error(&self) -> Option<&twentyfirst_transport::Error> {
+        match &self.inner.kind {
+            Kind::Transport(error) | Kind::Stream(StreamError::Body(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        let (created, attempts, sent, give_up) = (Created::default(), 1, false, None);
+        Self {
+            inner: Box::new(Inner {
+                kind,
+                created,
+                attempts,
+                sent,
+                give_up,
+            }),
+        }
+    }
+}
+
+impl From<InvalidRequest> for Error {
+    fn from(error: InvalidRequest) -> Self {
+        Kind::InvalidRequest(error).into()
+    }
+}
+
+impl From<twentyfirst_transport::Error> for Error {
+    fn from(error: twentyfirst_transport::Error) -> Self {
+        Kind::Transport(error).into()
+    }
+}
+
+impl From<ResponseError> for Error {
+    fn from(error: ResponseError) -> Self {
+        Kind::Response(error).into()
+    }
+}
+
+impl From<StreamError<twentyfirst_transport::Error>> for Error {
+    fn from(error: StreamError<twentyfirst_transport::Error>) -> Self {
+        Kind::Stream(error).into()
+    }
+}
+
+impl From<StartError> for Error {
+    fn from(error: StartError) -> Self {
+        let (created, source) = error.into_parts();
+        let mut error = Self::from(source);
+        error.inner.created = created;
+        error
+    }
+}
+
+impl From<ExchangeError> for Error {
+    fn from(error: ExchangeError) -> Self {
+        let (attempts, give_up) = (error.attempts(), error.give_up());
+        let sent = error.sent() == Sent::Maybe;
+        let kind = match error.into_kind() {
+            ExchangeErrorKind::InvalidRequest(error) => Kind::InvalidRequest(error),
+            ExchangeErrorKind::Response(error) => Kind::Response(error),
+            ExchangeErrorKind::Deadline { deadline } => Kind::Deadline(deadline),
+            ExchangeErrorKind::Failure(failure) => {
+                let sent = failure.sent();
+                match failure.into_source().downcast() {
+                    Ok(error) => Kind::Transport(*error),
+                    Err(source) => Kind::Other { sent, source },
+                }
+            }
+            other => Kind::Other {
+                sent: Sent::Maybe,
+                source: other.into(),
+            },
+        };
+        let mut error = Self::from(kind);
+        error.inner.attempts = attempts;
+        error.inner.give_up = give_up;
+        error.inner.sent = sent;
+        error
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.inner.kind {
+            Kind::InvalidRequest(error) => write!(f, "the request is invalid: {error}")?,
+            Kind::Transport(error) => error.fmt(f)?,
+            Kind::Other { sent: Sent::No, .. } => f.write_str("the request could not be sent")?,
+            Kind::Other {
+                sent: Sent::Maybe, ..
+            } => f.write_str("there is no answer")?,
+            Kind::Deadline(deadline) => write!(f, "the deadline of {deadline:?} is over")?,
+            Kind::Response(error) => error.fmt(f)?,
+            Kind::Stream(error) => error.fmt(f)?,
+            Kind::RunFailed(text) => write!(f, "the run failed: {}", line(text))?,
+            Kind::RunCancelled => f.write_str("the run was cancelled")?,
+            Kind::RunCut => f.write_str("the stream ended before the run did")?,
+            Kind::MessageTooLong(_) => {
+                f.write_str("the message is longer than is held in memory")?;
+            }
+        }
+        if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
+            write!(f, " (it asks to wait for {} s)", delay.as_secs())?;
+        }
+        match (
+            &self.inner.created.sandbox_id,
+            &self.inner.created.thread_id,
+        ) {
+            (Some(sandbox), None) => write!(f, " (sandbox {sandbox} was created)"),
+            (Some(sandbox), Some(thread)) => {
+                write!(f, " (sandbox {sandbox} with thread {thread} was created)")
+            }
+            (None, Some(thread)) => write!(f, " (thread {thread} was created)"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.inner.kind {
+            // These are shown by `Display` as they are; their own sources come next.
+            Kind::Transport(error) => error.source(),
+            Kind::Stream(error) => error.source(),
+            Kind::Other { source, .. } => Some(&**source),
+            Kind::MessageTooLong(error) => Some(error),
+            Kind::InvalidRequest(_)
+            | Kind::Deadline(_)
+            | Kind::Response(_)
+            | Kind::RunFailed(_)
+            | Kind::RunCancelled
+            | Kind::RunCut => None,
+        }
+    }
+}
+
+/// The relay's text can be long (SQL with a conversation in it) and have lines; this is one, and short.
+fn line(text: &str) -> String {
+    let text = text[..text.floor_char_boundary(300)].trim_end();
+    text.chars()
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect()
+}

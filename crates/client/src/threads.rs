@@ -1,0 +1,106 @@
+use twentyfirst_protocol::runs::{Mode, SendMessages, StartRun, Started};
+use twentyfirst_protocol::threads::{
+    CreateThread, DeleteThread, GetThread, ListThreads, Thread, ThreadSummary,
+};
+use twentyfirst_protocol::{Endpoint, SandboxId, ThreadId};
+use twentyfirst_transport::Body;
+
+use crate::client::{AgentClient, seed};
+use crate::error::Error;
+use crate::run::Run;
+
+/// Threads, and running agents in them: from [`AgentClient::threads`].
+#[derive(Debug, Clone)]
+pub struct Threads {
+    client: AgentClient,
+}
+
+impl Threads {
+    pub(crate) fn new(client: AgentClient) -> Self {
+        Self { client }
+    }
+
+    /// Lists the threads of a sandbox, the newest first.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
+    /// # Errors
+    /// 404 for an unknown sandbox, and all of [`Error`].
+    pub async fn list(&self, sandbox_id: &SandboxId) -> Result<Vec<ThreadSummary>, Error> {
+        self.client.execute(&ListThreads::new(sandbox_id)).await
+    }
+
+    /// Creates a thread without a name. See [`CreateThread`] for one with a name.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
+    /// # Errors
+    /// 404 for an unknown sandbox, and all of [`Error`].
+    pub async fn create(&self, sandbox_id: &SandboxId) -> Result<ThreadSummary, Error> {
+        self.client.execute(&CreateThread::new(sandbox_id)).await
+    }
+
+    /// Reads a thread with the messages that are stored.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
+    /// # Errors
+    /// 404 for an unknown one, and all of [`Error`].
+    pub async fn get(&self, sandbox_id: &SandboxId, thread_id: &ThreadId) -> Result<Thread, Error> {
+        self.client
+            .execute(&GetThread::new(sandbox_id, thread_id))
+            .await
+    }
+
+    /// Deletes a thread.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
+    /// # Errors
+    /// 404 for one that is deleted already, and all of [`Error`].
+    pub async fn delete(&self, sandbox_id: &SandboxId, thread_id: &ThreadId) -> Result<(), Error> {
+        self.client
+            .execute(&DeleteThread::new(sandbox_id, thread_id))
+            .await
+    }
+
+    /// Runs an agent, and returns when its answer begins. What is missing, a sandbox or a thread, is created first.
+    ///
+    /// ```no_run
+    /// use twentyfirst_client::{AgentClient, StartRun};
+    ///
+    /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
+    /// let mut run = client.threads().run(StartRun::new("my-agent", "Find bugs in /src")).await?;
+    /// println!("{}", run.text().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The answer begins when the sandbox is ready and the agent has been reached, which can take minutes. A call that is
+    /// dropped while it waits may leave a sandbox or a thread behind, and a run that goes on and costs.
+    ///
+    /// # Errors
+    /// All of [`Error`]. Where a later step fails, [`Error::created`] names what the earlier ones have made.
+    pub async fn run(&self, run: StartRun) -> Result<Run, Error> {
+        let agent = run.agent.clone();
+        let (started, body) = self.start(run, None).await?;
+        Run::new(self.client.clone(), agent, started, body)
+    }
+
+    /// Starts a run whose answer is not streamed but only stored, and returns when it has started. See
+    /// [`get`](Self::get) for its end.
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_in_background(&self, run: StartRun) -> Result<Started, Error> {
+        let (started, _) = self.start(run, Some(Mode::Background)).await?;
+        Ok(started)
+    }
+
+    async fn start(&self, run: StartRun, mode: Option<Mode>) -> Result<(Started, Body), Error> {
+        let flow = run.flow(mode, self.client.options(), seed())?;
+        self.client.drive(&SendMessages::ROUTE, flow).await
+    }
+}

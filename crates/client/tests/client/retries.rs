@@ -1,0 +1,275 @@
+//! Retries, timeouts and deadlines, on a clock that is paused.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::time::Instant;
+use twentyfirst_client::protocol::files::WriteStream;
+use twentyfirst_client::protocol::retry::{GiveUp, RetryPolicy};
+use twentyfirst_client::protocol::runs::StartRun;
+use twentyfirst_client::protocol::sandboxes::Exec;
+use twentyfirst_client::protocol::{CallOptions, SandboxId, ThreadId};
+use twentyfirst_client::transport::{Body, Error as TransportError, from_fn};
+use twentyfirst_client::{AgentClient, Error};
+
+use crate::support::{event_stream, json};
+
+fn sandbox() -> SandboxId {
+    SandboxId::new("sb_1").unwrap()
+}
+
+fn found() -> Response<Body> {
+    json(200, r#"{"id":"sb_1","status":"active"}"#)
+}
+
+/// A client whose n-th request, counted from 1, gets `answer(n)`; and the count.
+fn client<F>(answer: impl Fn(usize) -> F + Send + Sync + 'static) -> (AgentClient, Arc<AtomicUsize>)
+where
+    F: Future<Output = Result<Response<Body>, TransportError>> + Send + 'static,
+{
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    let transport =
+        from_fn(move |_: Request<Body>| answer(counter.fetch_add(1, Ordering::SeqCst) + 1));
+    let client = AgentClient::builder()
+        .api_key("an_sk_test")
+        .transport(transport)
+        .build()
+        .unwrap();
+    (client, count)
+}
+
+/// What a call comes to, and the seconds that it took.
+async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> (Result<T, Error>, f64) {
+    let start = Instant::now();
+    let result = call.await;
+    (result, start.elapsed().as_secs_f64())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_passing_failure_is_not_seen() {
+    let (client, count) = client(async |attempt| match attempt {
+        1 => Err(TransportError::new("connection reset")),
+        2 => Ok(json(503, "")),
+        _ => Ok(found()),
+    });
+    let (result, seconds) = timed(client.sandboxes().get(&sandbox())).await;
+    assert_eq!(result.unwrap().id, sandbox());
+    assert_eq!(count.load(Ordering::SeqCst), 3);
+    assert!(
+        seconds < 1.5,
+        "at most half a second and then one: {seconds}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_acted_is_not_repeated() {
+    let (client, count) = client(async |_| Err(TransportError::new("connection reset")));
+    let error = client
+        .sandboxes()
+        .exec(&sandbox(), "make release")
+        .await
+        .unwrap_err();
+    assert_eq!((count.load(Ordering::SeqCst), error.attempts()), (1, 1));
+    assert!(error.was_sent());
+    assert_eq!(error.give_up(), Some(GiveUp::NotRepeatable));
+
+    let error = client
+        .threads()
+        .run(StartRun::new("my-agent", "Hi"))
+        .await
+        .unwrap_err();
+    assert_eq!((count.load(Ordering::SeqCst), error.attempts()), (2, 1));
+
+    let (client, count) =
+        crate::retries::client(async |_| Err(TransportError::not_sent("refused")));
+    let error = client
+        .sandboxes()
+        .exec(&sandbox(), "make release")
+        .await
+        .unwrap_err();
+    assert_eq!((count.load(Ordering::SeqCst), error.attempts()), (3, 3));
+    assert!(!error.was_sent());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_may_have_arrived_is_not_forgotten() {
+    let (client, _) = client(async |attempt| match attempt {
+        1 => Err(TransportError::new("connection reset")),
+        _ => Err(TransportError::not_sent("refused")),
+    });
+    let error = client.sandboxes().delete(&sandbox()).await.unwrap_err();
+    assert_eq!(error.attempts(), 3);
+    assert!(error.was_sent(), "the first may have deleted it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_relay_is_waited_for_if_it_does_not_ask_too_much() {
+    let busy = |seconds: u64| {
+        let mut response = json(429, "{}");
+        response.headers_mut().insert("retry-after", seconds.into());
+        response
+    };
+    let (client, _) =
+        client(move |attempt| async move { Ok(if attempt == 1 { busy(7) } else { found() }) });
+    let (result, seconds) = timed(client.sandboxes().get(&sandbox())).await;
+    assert!(result.is_ok() && (7.0..7.1).contains(&seconds), "{seconds}");
+
+    let (client, count) = crate::retries::client(move |_| async move { Ok(busy(90)) });
+    let error = client.sandboxes().get(&sandbox()).await.unwrap_err();
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    assert_eq!(
+        error.to_string(),
+        "the relay answered 429: Too Many Requests (it asks to wait for 90 s)"
+    );
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(90)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_call_has_its_time() {
+    let (client, count) = client(|_| std::future::pending());
+    let client = client.with_options(CallOptions::new().retry(RetryPolicy::never()));
+    let (result, seconds) = timed(client.sandboxes().get(&sandbox())).await;
+    let error = result.unwrap_err();
+    assert!(
+        error.is_timeout() && error.was_sent() && (60.0..60.1).contains(&seconds),
+        "{seconds} {error}"
+    );
+
+    let exec = Exec::new(sandbox(), "sleep 1000").timeout(Duration::from_secs(300));
+    let (result, seconds) = timed(client.execute(&exec)).await;
+    assert!(
+        result.unwrap_err().is_timeout() && (315.0..315.1).contains(&seconds),
+        "{seconds}"
+    );
+    let (result, seconds) = timed(client.sandboxes().create("my-agent")).await;
+    assert!(
+        result.unwrap_err().is_timeout() && (600.0..600.1).contains(&seconds),
+        "{seconds}"
+    );
+    let named = StartRun::new("a", "Hi")
+        .sandbox_id(sandbox())
+        .thread_id(ThreadId::new("th").unwrap());
+    let (result, seconds) = timed(client.threads().run(named)).await;
+    assert!(
+        result.unwrap_err().is_timeout() && (300.0..300.1).contains(&seconds),
+        "{seconds}"
+    );
+    let upload = WriteStream::new(sandbox(), "a");
+    let (result, seconds) = timed(client.upload(&upload, Body::from("content"))).await;
+    assert!(
+        result.unwrap_err().is_timeout() && (60.0..60.1).contains(&seconds),
+        "{seconds}"
+    );
+    assert_eq!(count.load(Ordering::SeqCst), 5);
+
+    // Three attempts of a minute each, unless a deadline is set; and each time can be set or switched off.
+    let patient = client.with_options(CallOptions::new());
+    let (result, seconds) = timed(patient.sandboxes().get(&sandbox())).await;
+    assert!(
+        result.unwrap_err().attempts() == 3 && (180.0..182.0).contains(&seconds),
+        "{seconds}"
+    );
+    let hurried = client.with_options(CallOptions::new().deadline(Duration::from_secs(100)));
+    let (result, seconds) = timed(hurried.sandboxes().get(&sandbox())).await;
+    let error = result.unwrap_err();
+    assert!(
+        error.is_timeout() && (100.0..100.1).contains(&seconds),
+        "{seconds} {error}"
+    );
+    assert_eq!(error.to_string(), "the deadline of 100s is over");
+    let quick = client.with_options(
+        CallOptions::new()
+            .total_timeout(Duration::from_secs(1))
+            .retry(RetryPolicy::never()),
+    );
+    let (result, seconds) = timed(quick.sandboxes().create("my-agent")).await;
+    assert!(
+        result.is_err() && (1.0..1.1).contains(&seconds),
+        "{seconds}"
+    );
+    let unlimited = client.with_options(CallOptions::new().total_timeout(None));
+    let sandboxes = unlimited.sandboxes();
+    let day = tokio::time::timeout(Duration::from_secs(86_400), sandboxes.create("my-agent"));
+    assert!(day.await.is_err(), "it still waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_may_be_silent_for_long_but_not_for_ever() {
+    let start = "data: {\"type\":\"start\"}\n\n";
+    let (client, _) = client(move |_| async move {
+        // A byte after ten minutes, another after ten more, then nothing.
+        let body = futures_body(vec![(600, start), (600, ": still here\n"), (86_400, "")]);
+        Ok(event_stream(body))
+    });
+    let named = StartRun::new("a", "Hi")
+        .sandbox_id(sandbox())
+        .thread_id(ThreadId::new("th").unwrap());
+    let mut run = client.threads().run(named).await.unwrap();
+    let (_, seconds) = timed(async { Ok(run.next_chunk().await.unwrap().unwrap()) }).await;
+    assert!((600.0..600.1).contains(&seconds));
+    let (error, seconds) = timed(async { Ok(run.next_chunk().await.unwrap().unwrap_err()) }).await;
+    assert!(
+        error.unwrap().is_timeout() && (1500.0..1500.1).contains(&seconds),
+        "{seconds}"
+    );
+}
+
+/// Pieces, each so many seconds after the one before.
+fn futures_body(pieces: Vec<(u64, &'static str)>) -> Body {
+    struct Slow {
+        pieces: std::vec::IntoIter<(u64, &'static str)>,
+        next: Option<(std::pin::Pin<Box<tokio::time::Sleep>>, &'static str)>,
+    }
+
+    impl http_body::Body for Slow {
+        type Data = bytes::Bytes;
+        type Error = TransportError;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, TransportError>>>
+        {
+            if self.next.is_none() {
+                let Some((seconds, piece)) = self.pieces.next() else {
+                    return std::task::Poll::Ready(None);
+                };
+                self.next = Some((
+                    Box::pin(tokio::time::sleep(Duration::from_secs(seconds))),
+                    piece,
+                ));
+            }
+            let Some((sleep, piece)) = &mut self.next else {
+                return std::task::Poll::Ready(None);
+            };
+            std::task::ready!(sleep.as_mut().poll(cx));
+            let frame = http_body::Frame::data(bytes::Bytes::from_static(piece.as_bytes()));
+            self.next = None;
+            std::task::Poll::Ready(Some(Ok(frame)))
+        }
+    }
+
+    Body::wrap(Slow {
+        pieces: pieces.into_iter(),
+        next: None,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_a_call_ends_it_at_once_and_sends_nothing() {
+    let (client, count) = client(async |_| Ok(json(503, "")));
+    let id = sandbox();
+    let sandboxes = client.sandboxes();
+    let call = sandboxes.get(&id);
+    // It is dropped in the wait before the second attempt.
+    assert!(
+        tokio::time::timeout(Duration::from_micros(1), call)
+            .await
+            .is_err()
+    );
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}

@@ -1,0 +1,304 @@
+//! A run's answer at its four levels, and how it ends.
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use twentyfirst_client::Run;
+use twentyfirst_client::protocol::runs::StartRun;
+use twentyfirst_client::protocol::ui::{Chunk, End};
+use twentyfirst_client::protocol::{SandboxId, ThreadId};
+use twentyfirst_client::transport::{self, Body};
+
+use crate::support::{client, event_stream};
+
+const ANSWER: &str = concat!(
+    "data: {\"type\":\"start\",\"messageId\":\"msg_1\"}\n\n",
+    "data: {\"type\":\"text-start\",\"id\":\"t\"}\n\n",
+    "data: {\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"Hello \\ud83d\"}\n\n",
+    "data: {\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"\\ude00\"}\n\n",
+    "data: {\"type\":\"text-end\",\"id\":\"t\"}\n\n",
+    "data: {\"type\":\"message-metadata\",\"messageMetadata\":{\"totalCostUsd\":0.5}}\n\n",
+    "data: {\"type\":\"finish\"}\n\n",
+    "data: [DONE]\n\n",
+);
+
+async fn run(body: impl Into<Body>) -> Run {
+    let body = std::sync::Mutex::new(Some(body.into()));
+    let (client, _) = client("https://relay.test/prefix/", move |_| {
+        event_stream(body.lock().unwrap().take().unwrap())
+    });
+    let start = StartRun::new("my agent", "Hi")
+        .sandbox_id(SandboxId::new("sb_1").unwrap())
+        .thread_id(ThreadId::new("th_1").unwrap());
+    client.threads().run(start).await.unwrap()
+}
+
+/// The answer up to and without the event that contains `until`.
+fn before(until: &str) -> String {
+    let end = ANSWER.find(until).unwrap();
+    ANSWER[..ANSWER[..end].rfind("data:").unwrap()].to_owned()
+}
+
+/// The answer with an error in it.
+fn failed_with(text: &str) -> String {
+    let error = format!("data: {{\"type\":\"error\",\"errorText\":\"{text}\"}}\n\n");
+    ANSWER.replace(
+        "data: {\"type\":\"text-end\"",
+        &(error + "data: {\"type\":\"text-end\""),
+    )
+}
+
+#[tokio::test]
+async fn text_and_message() {
+    let mut run = run(ANSWER).await;
+    assert_eq!(
+        (run.sandbox_id().as_str(), run.thread_id().as_str()),
+        ("sb_1", "th_1")
+    );
+    assert_eq!(
+        run.resume_url(),
+        "https://relay.test/prefix/v1/chat/my%20agent/sb_1/stream"
+    );
+    assert!(run.created().is_empty());
+    assert_eq!(run.text().await.unwrap(), "Hello 😀");
+    let message = run.message().await.unwrap();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&message).unwrap());
+}
+
+#[tokio::test]
+async fn chunks_and_then_the_message() {
+    let mut run = run(ANSWER).await;
+    let mut text = String::new();
+    let mut count = 0;
+    while let Some(chunk) = run.next_chunk().await {
+        count += 1;
+        if let Chunk::TextDelta(delta) = chunk.unwrap() {
+            text += &delta.delta.to_string_lossy();
+        }
+    }
+    // `[DONE]` is no chunk, and the half of a surrogate pair has waited for its other half.
+    assert_eq!((text.as_str(), count), ("Hello 😀", 7));
+    assert_eq!(run.message().await.unwrap().text(), text);
+    assert!(run.next_chunk().await.is_none());
+    assert_eq!(run.end(), Some(End::Finished));
+}
+
+#[tokio::test]
+async fn this_connection_as_it_is() {
+    let body = run(ANSWER)
+        .await
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes();
+    assert_eq!(body, ANSWER);
+
+    let mut events = run(ANSWER).await.into_events();
+    let mut count = 0;
+    while let Some(event) = events.next().await {
+        event.unwrap();
+        count += 1;
+    }
+    assert_eq!(count, 8);
+}
+
+#[tokio::test]
+async fn every_way_to_end_is_told() {
+    let mut cut = run(before("text-end")).await;
+    let error = cut.text().await.unwrap_err();
+    assert!(error.is_stream_cut() && error.was_sent(), "{error}");
+    assert_eq!(
+        cut.message_so_far().text(),
+        "Hello 😀",
+        "what came is not lost"
+    );
+
+    let cancelled = before("text-end") + "data: [DONE]\n\n";
+    let error = run(cancelled).await.message().await.unwrap_err();
+    assert!(error.is_run_cancelled(), "{error}");
+
+    let failed = failed_with("exit code 1");
+    let error = run(failed).await.message().await.unwrap_err();
+    assert!(error.is_run_failed(), "{error}");
+    assert_eq!(error.to_string(), "the run failed: exit code 1");
+
+    let repeats = failed_with("bad key an_sk_test\\u001b[31m\\nsecond line");
+    let error = run(repeats).await.message().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the run failed: bad key *** [31m second line"
+    );
+    assert!(!format!("{error:?}").contains("an_sk_test"));
+
+    let elsewhere = failed_with("cancelled");
+    assert!(
+        run(elsewhere)
+            .await
+            .message()
+            .await
+            .unwrap_err()
+            .is_run_cancelled()
+    );
+
+    // The message is complete, though the connection ended before it was said to.
+    assert!(run(before("[DONE]")).await.message().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_told_once() {
+    let frames = [
+        Ok(Bytes::from(before("text-end"))),
+        Err(transport::Error::new("connection reset")),
+    ];
+    let mut run = run(Body::wrap(frames_body(frames))).await;
+    let mut errors = Vec::new();
+    let mut chunks = 0;
+    while let Some(chunk) = run.next_chunk().await {
+        match chunk {
+            Ok(_) => chunks += 1,
+            Err(error) => errors.push(error),
+        }
+    }
+    assert_eq!((chunks, errors.len()), (4, 1));
+    assert!(errors[0].is_stream_cut());
+    assert!(run.message().await.unwrap_err().is_stream_cut());
+}
+
+#[tokio::test]
+async fn an_event_that_is_no_chunk_does_not_stop_the_rest() {
+    let odd = ANSWER.replace(
+        "data: {\"type\":\"text-end\"",
+        "data: {\"type\":\"text-delta\"}\n\ndata: {\"type\":\"hologram\",\"x\":1}\n\ndata: not json\n\ndata: {\"type\":\"text-end\"",
+    );
+    assert_eq!(run(odd.clone()).await.text().await.unwrap(), "Hello 😀");
+    let mut run = run(odd).await;
+    let (mut errors, mut unknown) = (0, 0);
+    while let Some(chunk) = run.next_chunk().await {
+        match chunk {
+            Ok(Chunk::Unknown(_)) => unknown += 1,
+            Ok(_) => {}
+            Err(_) => errors += 1,
+        }
+    }
+    assert_eq!((errors, unknown), (2, 1));
+    assert_eq!(run.message().await.unwrap().text(), "Hello 😀");
+}
+
+#[tokio::test]
+async fn a_message_with_its_middle_missing_is_no_message() {
+    let delta = format!(
+        "data: {{\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"{}\"}}\n\n",
+        "x".repeat(8 * 1024 * 1024)
+    );
+    let delta = Bytes::from(delta);
+    let mut frames = vec![Ok(Bytes::from(before("text-delta")))];
+    frames.extend((0..33).map(|_| Ok(delta.clone())));
+    frames.push(Ok(Bytes::from(
+        ANSWER[before("text-end").len()..].to_owned(),
+    )));
+    let error = run(Body::wrap(frames_body(frames)))
+        .await
+        .text()
+        .await
+        .unwrap_err();
+    assert!(error.is_answer_limit(), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "the message is longer than is held in memory"
+    );
+}
+
+#[tokio::test]
+async fn a_future_that_is_dropped_loses_nothing() {
+    let pieces: Vec<_> = ANSWER
+        .as_bytes()
+        .chunks(3)
+        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+        .collect();
+    let mut run = run(Body::wrap(slow_body(pieces))).await;
+    let mut chunks = 0;
+    loop {
+        // Polled once and dropped, again and again.
+        let polled = {
+            let mut next = Box::pin(run.next_chunk());
+            std::future::poll_fn(|cx| std::task::Poll::Ready(next.as_mut().poll(cx))).await
+        };
+        match polled {
+            std::task::Poll::Pending => tokio::task::yield_now().await,
+            std::task::Poll::Ready(Some(chunk)) => {
+                chunk.unwrap();
+                chunks += 1;
+            }
+            std::task::Poll::Ready(None) => break,
+        }
+    }
+    assert_eq!(chunks, 7);
+    assert_eq!(run.text().await.unwrap(), "Hello 😀");
+}
+
+#[test]
+fn everything_can_move_between_threads() {
+    fn assert_send<T: Send>(_: &T) {}
+    fn assert_send_and_sync<T: Send + Sync>() {}
+    assert_send_and_sync::<twentyfirst_client::AgentClient>();
+    assert_send_and_sync::<twentyfirst_client::Error>();
+    fn futures(client: &twentyfirst_client::AgentClient, run: &mut Run) {
+        assert_send(&client.threads().run(StartRun::new("a", "b")));
+        assert_send(&client.sandboxes().create("a"));
+        assert_send(&run.next_chunk());
+        assert_send(&run.message());
+        assert_send(&run.text());
+        // It borrows neither, so that a run can be cancelled while it is read.
+        let cancel = run.cancel();
+        assert_send(&run.next_chunk());
+        tokio::spawn(cancel);
+    }
+    let _ = futures;
+}
+
+type Frames = Result<Bytes, transport::Error>;
+
+fn frames_body(frames: impl IntoIterator<Item = Frames, IntoIter: Send + 'static>) -> ScriptedBody {
+    ScriptedBody {
+        frames: Box::new(frames.into_iter()),
+        pause: false,
+        paused: false,
+    }
+}
+
+/// Pending before each frame.
+fn slow_body(frames: Vec<Frames>) -> ScriptedBody {
+    ScriptedBody {
+        frames: Box::new(frames.into_iter()),
+        pause: true,
+        paused: false,
+    }
+}
+
+struct ScriptedBody {
+    frames: Box<dyn Iterator<Item = Frames> + Send>,
+    pause: bool,
+    paused: bool,
+}
+
+impl http_body::Body for ScriptedBody {
+    type Data = Bytes;
+    type Error = transport::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, transport::Error>>> {
+        if self.pause && !self.paused {
+            self.paused = true;
+            cx.waker().wake_by_ref();
+            return std::task::Poll::Pending;
+        }
+        self.paused = false;
+        std::task::Poll::Ready(
+            self.frames
+                .next()
+                .map(|frame| frame.map(http_body::Frame::data)),
+        )
+    }
+}

@@ -1,0 +1,78 @@
+//! A transport that answers from a closure and remembers what it was sent.
+
+use std::sync::{Arc, Mutex};
+
+use http::{Request, Response};
+use twentyfirst_client::AgentClient;
+use twentyfirst_client::protocol::CallOptions;
+use twentyfirst_client::protocol::retry::RetryPolicy;
+use twentyfirst_client::transport::{Body, from_fn};
+
+/// A request, as it left the client.
+#[derive(Debug, Clone)]
+pub(crate) struct SentRequest {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What a client sent, in its order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<SentRequest>>>);
+
+impl Log {
+    pub(crate) fn take(&self) -> Vec<SentRequest> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    fn push(&self, request: SentRequest) {
+        self.0.lock().unwrap().push(request);
+    }
+}
+
+/// A client whose every request is answered by `answer`.
+pub(crate) fn client(
+    base_url: &str,
+    answer: impl Fn(&SentRequest) -> Response<Body> + Send + Sync + 'static,
+) -> (AgentClient, Log) {
+    let log = Log::default();
+    let seen = log.clone();
+    let answer = Arc::new(answer);
+    let transport = from_fn(move |request: Request<Body>| {
+        let (seen, answer) = (seen.clone(), Arc::clone(&answer));
+        async move {
+            let (head, body) = request.into_parts();
+            let request = SentRequest {
+                method: head.method.to_string(),
+                target: head.uri.to_string(),
+                headers: head.headers,
+                body: body.collect_up_to(usize::MAX).await?.to_vec(),
+            };
+            let response = answer(&request);
+            seen.push(request);
+            Ok(response)
+        }
+    });
+    let client = AgentClient::builder()
+        .api_key("an_sk_test")
+        .base_url(base_url)
+        .transport(transport)
+        .options(CallOptions::new().retry(RetryPolicy::never()))
+        .build();
+    (client.unwrap(), log)
+}
+
+pub(crate) fn json(status: u16, body: impl ToString) -> Response<Body> {
+    let response = Response::builder()
+        .status(status)
+        .header("content-type", "application/json");
+    response.body(Body::from(body.to_string())).unwrap()
+}
+
+pub(crate) fn event_stream(body: impl Into<Body>) -> Response<Body> {
+    Response::builder()
+        .header("content-type", "text/event-stream")
+        .body(body.into())
+        .unwrap()
+}

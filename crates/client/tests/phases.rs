@@ -1,0 +1,180 @@
+//! A server that breaks off in every phase of an exchange, and counts: nothing that may have acted is sent twice.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use twentyfirst_client::protocol::files::{RemoveFile, WriteFiles};
+use twentyfirst_client::protocol::runs::{CancelStream, ResumeStream};
+use twentyfirst_client::protocol::vaults::UpdateVault;
+use twentyfirst_client::protocol::{Operation, Safety, VaultId};
+use twentyfirst_client::{
+    AgentClient, CallOptions, CreateSandbox, Error, Exec, RetryPolicy, SandboxId, StartRun,
+    ThreadId,
+};
+
+/// Where the server breaks off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Phase {
+    /// Before it has read anything.
+    Accept,
+    /// Within the head of the request.
+    InRequest,
+    /// After the request, without an answer.
+    NoAnswer,
+    /// Within the head of the answer.
+    InHead,
+    /// Within the body of the answer.
+    InBody,
+    /// After an answer that says: later.
+    Busy,
+}
+
+const PHASES: [Phase; 6] = [
+    Phase::Accept,
+    Phase::InRequest,
+    Phase::NoAnswer,
+    Phase::InHead,
+    Phase::InBody,
+    Phase::Busy,
+];
+
+/// Serves until the process ends. Counts the requests of which it has read the head.
+fn server(phase: Phase) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            // Whatever the client does to the connection is no failure of the server.
+            let _ = serve(phase, stream.unwrap(), &counter);
+        }
+    });
+    (url, count)
+}
+
+fn serve(phase: Phase, mut stream: TcpStream, count: &AtomicUsize) -> std::io::Result<()> {
+    if phase == Phase::Accept {
+        return Ok(());
+    }
+    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read(&mut byte)? == 0 || (phase == Phase::InRequest && head.len() == 20) {
+            return Ok(());
+        }
+        head.push(byte[0]);
+    }
+    count.fetch_add(1, Ordering::SeqCst);
+    match phase {
+        Phase::InHead => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-ty"),
+        Phase::InBody => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"id\":")
+        }
+        Phase::Busy => {
+            stream.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        }
+        Phase::Accept | Phase::InRequest | Phase::NoAnswer => Ok(()),
+    }
+}
+
+fn sandbox() -> SandboxId {
+    SandboxId::new("sb_1").unwrap()
+}
+
+/// Makes one operation and says whether it may be repeated.
+async fn execute<O: Operation>(client: &AgentClient, operation: O) -> (Safety, Result<(), Error>) {
+    (
+        operation.safety(),
+        client.execute(&operation).await.map(drop),
+    )
+}
+
+async fn make(client: &AgentClient, which: usize) -> (&'static str, Safety, Result<(), Error>) {
+    let named = |(safety, result), name| (name, safety, result);
+    match which {
+        0 => named(execute(client, CreateSandbox::new("a")).await, "create"),
+        1 => named(execute(client, Exec::new(sandbox(), "make")).await, "exec"),
+        2 => named(
+            execute(client, WriteFiles::new(sandbox(), [("a", "b")])).await,
+            "write",
+        ),
+        3 => named(
+            execute(
+                client,
+                UpdateVault::new(VaultId::new("v").unwrap(), Default::default()),
+            )
+            .await,
+            "update",
+        ),
+        4 => named(
+            execute(client, CancelStream::new("a", sandbox())).await,
+            "cancel",
+        ),
+        5 => named(
+            execute(client, RemoveFile::new(sandbox(), "a")).await,
+            "remove",
+        ),
+        6 => {
+            let result = client
+                .open(&ResumeStream::new("a", sandbox()))
+                .await
+                .map(drop);
+            ("resume", Safety::OwnFlow, result)
+        }
+        _ => {
+            let run = StartRun::new("a", "Hi")
+                .sandbox_id(sandbox())
+                .thread_id(ThreadId::new("t").unwrap());
+            (
+                "run",
+                Safety::Once,
+                client.threads().run(run).await.map(drop),
+            )
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_may_have_acted_is_sent_twice() {
+    let quick = RetryPolicy::standard()
+        .first_delay(Duration::from_millis(1))
+        .longest_delay(Duration::from_millis(2));
+    for policy in [RetryPolicy::never(), quick, quick.attempts(5)] {
+        for phase in PHASES {
+            for which in 0..8 {
+                let (url, count) = server(phase);
+                let client = AgentClient::builder()
+                    .api_key("k")
+                    .base_url(url)
+                    .options(CallOptions::new().retry(policy))
+                    .build()
+                    .unwrap();
+                let (name, safety, result) = make(&client, which).await;
+                let story = format!("{name} broken off at {phase:?} with {policy:?}");
+
+                let requests = count.load(Ordering::SeqCst);
+                let error = result.err().unwrap_or_else(|| panic!("{story}: no error"));
+                // A connection that closes at once may be seen to be closed before anything is written.
+                assert!(
+                    error.was_sent() || phase == Phase::Accept,
+                    "{story}: {error}"
+                );
+                match safety {
+                    Safety::Repeatable => assert_eq!(error.attempts(), policy.attempts, "{story}"),
+                    _ if phase != Phase::Accept => assert_eq!(error.attempts(), 1, "{story}"),
+                    _ => {}
+                }
+                if safety != Safety::Repeatable {
+                    assert!(requests <= 1, "{story}: {requests} requests");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use twentyfirst_protocol::runs::{
+    BackgroundRun, CancelStatus, CancelStream, Cancelled, ResumeStream, RunOptions,
+};
+use twentyfirst_protocol::threads::ThreadStatus;
+use twentyfirst_protocol::ui::{Part, UiMessage};
+use twentyfirst_protocol::{ErrorCode, SandboxId, ThreadId, Timestamp};
+use uuid::{Uuid, Version};
+
+use crate::answers::{Answer, Refusal, empty, json as answer};
+use crate::auth::Credential;
+use crate::records::Record;
+use crate::request::{Call, Members, member, text};
+use crate::runs::{self, NewRun};
+use crate::threads::{check_uuid, not_found};
+
+/// The longest name that a thread gets from its first message, in characters.
+const LONGEST_NAME: usize = 100;
+
+/// `POST /v1/chat/{agent}`
+pub(crate) async fn send(call: Call) -> Result<Answer, Refusal> {
+    let slug = call.segment(2);
+    let agent = call.relay.agent(&slug)?.clone();
+    call.caller.may_chat_with(&slug)?;
+    let members = call.needed_members("messages")?;
+    let message = last_user_message(&members)?;
+    let sandbox_id: SandboxId = text(&members, "sandboxId")
+        .ok_or_else(|| Refusal::invalid_request("sandboxId is required"))?
+        .try_into()
+        .map_err(|error: twentyfirst_protocol::InvalidRequest| {
+            Refusal::invalid_request(error.to_string())
+        })?;
+    let (message, user_text) = turn(message)?;
+    let options = options(&call, &members)?;
+    check_external_user(&call, &members)?;
+    check_vaults(&call, &members)?;
+    let record = place(&call, &slug, sandbox_id).await?;
+    let budget = options
+        .as_ref()
+        .and_then(|options| options.max_sandbox_budget_usd)
+        .or(agent.max_sandbox_budget_usd);
+    check_budget(&record, budget)?;
+    let thread_id = thread(&members, &record, &user_text)?;
+    begin(&record, &thread_id);
+    let sandbox_id = record.id.clone();
+    let started = runs::start(NewRun {
+        relay: Arc::clone(&call.relay),
+        record,
+        thread_id: thread_id.clone(),
+        agent,
+        message,
+        text: user_text,
+        options,
+    });
+    if text(&members, "mode").as_deref() == Some("background") {
+        let run = BackgroundRun::running(sandbox_id, thread_id);
+        return Ok(answer(StatusCode::ACCEPTED, &run));
+    }
+    let started = started.await.map_err(|_| Refusal::crash())?;
+    Ok(runs::original(started.subscription, started.message_id))
+}
+
+/// `GET /v1/chat/{agent}/{sandboxId}/stream`
+pub(crate) async fn resume(call: Call) -> Result<Answer, Refusal> {
+    let ResumeStream {
+        agent, sandbox_id, ..
+    } = call.operation()?;
+    let record = streaming_record(&call, &agent, &sandbox_id)?;
+    let subscription = record.change(|state| {
+        let newest = state
+            .threads
+            .iter()
+            .rfind(|thread| thread.thread.status == ThreadStatus::Streaming)?;
+        Some(newest.stream.as_ref()?.journal.feed.join())
+    });
+    Ok(match subscription {
+        Some(subscription) => runs::joined(subscription, call.relay.hold_back),
+        None => empty(StatusCode::NO_CONTENT),
+    })
+}
+
+/// `DELETE /v1/chat/{agent}/{sandboxId}/stream`
+pub(crate) async fn cancel(call: Call) -> Result<Answer, Refusal> {
+    let CancelStream {
+        agent, sandbox_id, ..
+    } = call.operation()?;
+    let record = streaming_record(&call, &agent, &sandbox_id)?;
+    let cancelled = record.change(|state| {
+        let newest = state
+            .threads
+            .iter_mut()
+            .rfind(|thread| thread.thread.status == ThreadStatus::Streaming)?;
+        let stream = newest.stream.take()?;
+        let now = Timestamp::from(SystemTime::now());
+        newest.thread.status = ThreadStatus::Cancelled;
+        newest.thread.error = Some("cancelled: cancelled by user".to_owned());
+        newest.thread.updated_at = Some(now.clone());
+        newest.thread.completed_at = Some(now.clone());
+        state.updated_at = now;
+        stream.cancel();
+        Some(stream.id.clone())
+    });
+    let cancelled = match cancelled {
+        Some(stream_id) => Cancelled::new(CancelStatus::Cancelled, Some(stream_id)),
+        None => Cancelled::new(CancelStatus::Idle, None),
+    };
+    let mut cancelled = json!(cancelled);
+    cancelled["ok"] = true.into();
+    Ok(answer(StatusCode::OK, &cancelled))
+}
+
+fn streaming_record(
+    call: &Call,
+    slug: &str,
+    sandbox_id: &SandboxId,
+) -> Result<Arc<Record>, Refusal> {
+    call.relay.agent(slug)?;
+    call.caller.may_chat_with(slug)?;
+    let record = call.relay.record(sandbox_id, &call.caller.team)?;
+    if record.agent == slug {
+        Ok(record)
+    } else {
+        Err(Refusal::sandbox_not_found(sandbox_id.as_str()))
+    }
+}
+
+/// The last message of the user, read as little as the relay does.
+fn last_user_message(members: &Members) -> Result<Option<Members>, Refusal> {
+    let messages: Vec<Members> = member(members, "messages").unwrap_or_default();
+    if messages.is_empty() {
+        return Err(Refusal::invalid_request(
+            "messages is required and must not be empty",
+        ));
+    }
+    let is_user = |message: &Members| text(message, "role").as_deref() == Some("user");
+    Ok(messages.into_iter().rfind(is_user))
+}
+
+/// The next turn: the message, and its text.
+fn turn(message: Option<Members>) -> Result<(UiMessage, String), Refusal> {
+    let message = message.ok_or_else(|| Refusal::invalid_request("No user message found"))?;
+    if !message.contains_key("parts") {
+        return Err(Refusal::internal(
+            "Cannot read properties of undefined (reading 'filter')",
+        ));
+    }
+    let message: UiMessage = serde_json::to_string(&message)
+        .and_then(|json| serde_json::from_str(&json))
+        .map_err(|error| Refusal::invalid_request(error.to_string()))?;
+    let texts: Vec<_> = message
+        .parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Text(part) => Some(part.text.to_string_lossy()),
+            _ => None,
+        })
+        .collect();
+    let text = texts.join("\n");
+    if text.trim().is_empty() {
+        return Err(Refusal::invalid_request("User message must contain text"));
+    }
+    Ok((message, text))
+}
+
+/// The options, or none of them if one is wrong: the relay says nothing.
+fn options(call: &Call, members: &Members) -> Result<Option<RunOptions>, Refusal> {
+    let options: Option<RunOptions> =
+        member(members, "options").filter(|options: &RunOptions| options.validate().is_ok());
+    let caps_sandbox = options
+        .as_ref()
+        .is_some_and(|options| options.max_sandbox_budget_usd.is_some());
+    if caps_sandbox && !call.caller.may_cap_sandboxes() {
+        return Err(Refusal::invalid_request(
+            "maxSandboxBudgetUsd can only be set from an an_sk_ secret key request",
+        ));
+    }
+    Ok(options)
+}
+
+/// Who uses a token cannot speak for someone else.
+fn check_external_user(call: &Call, members: &Members) -> Result<(), Refusal> {
+    let (Credential::Token(claims), Some(user)) =
+        (&call.caller.credential, text(members, "externalUserId"))
+    else {
+        return Ok(());
+    };
+    if claims.end_user_id.as_deref() == Some(user.trim()) {
+        Ok(())
+    } else {
+        Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            ErrorCode::Forbidden,
+            "externalUserId does not match the token",
+        ))
+    }
+}
+
+/// Whether the vaults that a run asks for are there. That is all a local agent needs of them.
+fn check_vaults(call: &Call, members: &Members) -> Result<(), Refusal> {
+    let refuse = |status, message| Refusal::new(status, ErrorCode::VaultResolutionFailed, message);
+    // JavaScript goes through a text as through a list, letter by letter.
+    let ids = match member(members, "vaultIds") {
+        Some(Value::String(text)) => text
+            .chars()
+            .map(|letter| letter.to_string().into())
+            .collect(),
+        Some(Value::Array(ids)) => ids,
+        _ => Vec::new(),
+    };
+    for id in ids {
+        let id = id.as_str().unwrap_or_default();
+        let is_v4 = id.len() == 36
+            && Uuid::try_parse(id).is_ok_and(|id| id.get_version() == Some(Version::Random));
+        if !is_v4 {
+            let message = format!("Vault \"{id}\" is not a valid vault id");
+            return Err(refuse(StatusCode::BAD_REQUEST, message));
+        }
+        if !call.relay.vaults.is_usable(id, &call.caller.team) {
+            let message = format!("Vault \"{id}\" is not available in this workspace");
+            return Err(refuse(StatusCode::FORBIDDEN, message));
+        }
+    }
+    Ok(())
+}
+
+/// The sandbox of this name, which is made if there is none.
+async fn place(call: &Call, slug: &str, id: SandboxId) -> Result<Arc<Record>, Refusal> {
+    let known = call.relay.records().get(&id).cloned();
+    let record = match known {
+        Some(record) => record,
+        None => {
+            call.relay
+                .create_sandbox(id, &call.caller.team, slug, Default::default())
+                .await?
+        }
+    };
+    if record.team == call.caller.team && record.agent == slug {
+        Ok(record)
+    } else {
+        Err(Refusal::sandbox_not_found(record.id.as_str()))
+    }
+}
+
+/// Whether the sandbox may cost more. A cap of 0 is none.
+fn check_budget(record: &Record, limit: Option<f64>) -> Result<(), Refusal> {
+    let spent = record.change(|state| state.spent_usd);
+    match limit {
+        Some(limit) if limit > 0.0 && spent >= limit => Err(Refusal::with(
+            StatusCode::PAYMENT_REQUIRED,
+            ErrorCode::BudgetExceeded,
+            format!("Sandbox budget exceeded for \"{}\"", record.id),
+            [
+                ("scope", "sandbox".into()),
+                ("sandboxId", record.id.as_str().into()),
+                ("spentUsd", spent.into()),
+                ("limitUsd", limit.into()),
+            ],
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The thread that was asked for, or the newest, or a new one.
+fn thread(members: &Members, record: &Record, text_of_user: &str) -> Result<ThreadId, Refusal> {
+    if let Some(id) = text(members, "threadId") {
+        check_uuid(&id, "an_threads")?;
+        let id = ThreadId::new(id).map_err(|error| Refusal::invalid_request(error.to_string()))?;
+        return record
+            .with_thread(&id, |thread| thread.thread.id.clone())
+            .ok_or_else(|| not_found(&id, " in this sandbox"));
+    }
+    let newest = record.change(|state| {
+        let newest = state.threads.last()?;
+        Some(newest.thread.id.clone())
+    });
+    if let Some(newest) = newest {
+        return Ok(newest);
+    }
+    let name =
+        text(members, "name").unwrap_or_else(|| text_of_user.chars().take(LONGEST_NAME).collect());
+    let thread = record.add_thread(Some(name)).ok_or_else(Refusal::crash)?;
+    Ok(thread.id)
+}
+
+/// From now on the thread streams, though nothing does yet.
+fn begin(record: &Record, thread_id: &ThreadId) {
+    let now = Timestamp::from(SystemTime::now());
+    record.with_thread(thread_id, |thread| {
+        thread.thread.status = ThreadStatus::Streaming;
+        thread.thread.error = None;
+        thread.thread.completed_at = None;
+        thread.thread.updated_at = Some(now.clone());
+        thread.stream = None;
+    });
+    record.change(|state| {
+        state.error = None;
+        state.updated_at = now;
+    });
+}

@@ -1,0 +1,343 @@
+use std::collections::BTreeMap;
+use std::io;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use twentyfirst_protocol::ErrorCode;
+use twentyfirst_protocol::files::{FileText, WrittenFile};
+
+use crate::answers::{Answer, Refusal, bytes, empty, json as answer, stream};
+use crate::request::{
+    Call, LONGEST_BODY, Members, Payload, collect, is_json, member, text, too_large,
+};
+use crate::sandbox::{FileError, Files, Sandbox};
+
+/// How much of a file is read at once, and how many such pieces are under way.
+const PIECE: usize = 64 * 1024;
+const PIECES: usize = 2;
+
+/// `GET /v1/sandboxes/{sandboxId}/files`
+pub(crate) async fn read(call: Call) -> Result<Answer, Refusal> {
+    let path = call.path()?;
+    let content = call.sandbox()?.read(path.clone()).await.map_err(internal)?;
+    let content = String::from_utf8_lossy(&content);
+    Ok(answer(StatusCode::OK, &FileText::new(path, content)))
+}
+
+/// `GET /v1/sandboxes/{sandboxId}/files?format=blob`
+pub(crate) async fn read_bytes(call: Call) -> Result<Answer, Refusal> {
+    let path = call.path()?;
+    let sandbox = call.sandbox()?;
+    let (mut file, length) = open_to_read(&sandbox, path.clone()).await?;
+    if length > LONGEST_BODY as u64 {
+        return Err(too_large());
+    }
+    let is_named_json = path.ends_with(".json");
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)
+        .await
+        .map_err(|source| internal(FileError::Io { path, source }))?;
+    let mut answer = bytes(content.into());
+    // The provider goes by the name.
+    if is_named_json {
+        let kind = HeaderValue::from_static("application/json");
+        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    Ok(answer)
+}
+
+/// `GET /v1/sandboxes/{sandboxId}/files?format=stream`
+pub(crate) async fn read_stream(call: Call) -> Result<Answer, Refusal> {
+    let path = call.path()?;
+    let (mut file, _) = open_to_read(&call.sandbox()?, path).await?;
+    let (pieces, body) = mpsc::channel(PIECES);
+    tokio::spawn(async move {
+        let mut piece = vec![0; PIECE];
+        loop {
+            let piece = match file.read(&mut piece).await {
+                Ok(0) => break,
+                Ok(length) => Ok(Bytes::copy_from_slice(&piece[..length])),
+                Err(error) => Err(error),
+            };
+            let last = piece.is_err();
+            // Whoever no longer listens needs no more.
+            if pieces.send(piece).await.is_err() || last {
+                break;
+            }
+        }
+    });
+    Ok(stream(body))
+}
+
+/// `POST /v1/sandboxes/{sandboxId}/files`
+pub(crate) async fn write(call: Call) -> Result<Answer, Refusal> {
+    let members = call.needed_members("path")?;
+    let sandbox = call.sandbox()?;
+    let (files, single) = files_in(&members)?;
+    let mut written: Vec<WrittenFile> = Vec::with_capacity(files.len());
+    for (path, content) in files {
+        if written.iter().any(|file| file.path == path) {
+            return Err(Refusal::internal(format!(
+                "you cannot upload multiple files to the same path '{path}' in one upload request, only the first \
+                 specified file was uploaded"
+            )));
+        }
+        // As JavaScript counts.
+        let size = content.encode_utf16().count() as u64;
+        sandbox
+            .write(path.clone(), content)
+            .await
+            .map_err(|error| refuse_write(&error))?;
+        written.push(WrittenFile::new(path, Some(size)));
+    }
+    Ok(match written.as_slice() {
+        [file] if single => answer(StatusCode::OK, file),
+        files => answer(StatusCode::OK, &json!({ "files": files })),
+    })
+}
+
+/// `POST /v1/sandboxes/{sandboxId}/files?format=blob`
+pub(crate) async fn write_bytes(call: Call) -> Result<Answer, Refusal> {
+    let path = call.query("path").ok_or_else(|| {
+        Refusal::invalid_request("path query parameter is required for blob writes")
+    })?;
+    let sandbox = call.sandbox()?;
+    let Payload::Raw(body) = call.payload else {
+        return Err(Refusal::invalid_request(
+            "blob writes require a binary request body",
+        ));
+    };
+    let content = collect(body).await?.ok_or_else(too_large)?;
+    let size = content.len() as u64;
+    sandbox
+        .write(path.clone(), content)
+        .await
+        .map_err(|error| refuse_write(&error))?;
+    Ok(answer(StatusCode::OK, &WrittenFile::new(path, Some(size))))
+}
+
+/// `POST /v1/sandboxes/{sandboxId}/files?format=stream`
+pub(crate) async fn write_stream(call: Call) -> Result<Answer, Refusal> {
+    let path = call.query("path").ok_or_else(|| {
+        Refusal::invalid_request("path query parameter is required for stream writes")
+    })?;
+    let sandbox = call.sandbox()?;
+    let size = call
+        .head
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    let body = match call.payload {
+        Payload::Raw(body) if !is_json(&call.head.headers) => body,
+        // The relay's framework has read the body away by then.
+        _ => {
+            return Err(Refusal::internal(
+                "Response body object should not be disturbed or locked",
+            ));
+        }
+    };
+    let file = {
+        let path = path.clone();
+        sandbox
+            .blocking(move |files| files.open_to_write(&path))
+            .await
+            .map_err(|error| refuse_write(&error))?
+    };
+    if let Err(error) = copy(body, File::from_std(file.into_std())).await {
+        // Half a file is worse than none.
+        let half = path.clone();
+        sandbox
+            .blocking(move |files| files.remove(&half))
+            .await
+            .ok();
+        return Err(internal(FileError::Io {
+            path,
+            source: error,
+        }));
+    }
+    Ok(answer(StatusCode::OK, &WrittenFile::new(path, size)))
+}
+
+/// `DELETE /v1/sandboxes/{sandboxId}/files`
+pub(crate) async fn remove(call: Call) -> Result<Answer, Refusal> {
+    let path = call.path()?;
+    call.files(move |files| files.remove(&path))
+        .await?
+        .map_err(internal)?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+/// `GET /v1/sandboxes/{sandboxId}/files/list`
+pub(crate) async fn list(call: Call) -> Result<Answer, Refusal> {
+    let path = call.path()?;
+    let depth = match call.query("depth") {
+        Some(depth) => leading_number(&depth).ok_or_else(|| {
+            Refusal::invalid_request("depth must be a non-negative integer when provided")
+        })?,
+        None => 1,
+    };
+    // The provider refuses 0.
+    if depth == 0 {
+        return Err(Refusal::internal(
+            "[invalid_argument] depth should be at least one",
+        ));
+    }
+    let entries = call
+        .files(move |files| files.list(&path, depth))
+        .await?
+        .map_err(|error| match error {
+            FileError::NotADirectory(path) => Refusal::internal(format!(
+                "[invalid_argument] path is not a directory: {path}"
+            )),
+            other => not_found_or_internal(other),
+        })?;
+    Ok(answer(StatusCode::OK, &entries))
+}
+
+/// `GET /v1/sandboxes/{sandboxId}/files/info`
+pub(crate) async fn info(call: Call) -> Result<Answer, Refusal> {
+    let path = call.path()?;
+    let entry = call
+        .files(move |files| files.info(&path))
+        .await?
+        .map_err(not_found_or_internal)?;
+    Ok(answer(StatusCode::OK, &entry))
+}
+
+/// `GET /v1/sandboxes/{sandboxId}/files/exists`
+pub(crate) async fn exists(call: Call) -> Result<Answer, Refusal> {
+    let path = call.path()?;
+    let exists = call
+        .files(move |files| Ok(files.exists(&path)))
+        .await?
+        .map_err(internal)?;
+    Ok(answer(StatusCode::OK, &exists))
+}
+
+/// `POST /v1/sandboxes/{sandboxId}/files/mkdir`
+pub(crate) async fn make_dir(call: Call) -> Result<Answer, Refusal> {
+    let members = call.members().ok_or_else(Refusal::crash)?;
+    let path =
+        text(&members, "path").ok_or_else(|| Refusal::invalid_request("path is required"))?;
+    let is_new = call
+        .files(move |files| files.make_dir(&path))
+        .await?
+        .map_err(|error| match error {
+            FileError::NotADirectory(path) => Refusal::internal(format!(
+                "[invalid_argument] path already exists but it is not a directory: {path}"
+            )),
+            other => internal(other),
+        })?;
+    Ok(answer(StatusCode::OK, &is_new))
+}
+
+/// `POST /v1/sandboxes/{sandboxId}/files/rename`
+pub(crate) async fn rename(call: Call) -> Result<Answer, Refusal> {
+    let members = call.members().ok_or_else(Refusal::crash)?;
+    let (Some(old), Some(new)) = (text(&members, "oldPath"), text(&members, "newPath")) else {
+        return Err(Refusal::invalid_request("oldPath and newPath are required"));
+    };
+    let entry = call
+        .files(move |files| files.rename(&old, &new))
+        .await?
+        .map_err(not_found_or_internal)?;
+    Ok(answer(StatusCode::OK, &entry))
+}
+
+impl Call {
+    fn sandbox(&self) -> Result<Sandbox, Refusal> {
+        let record = self.relay.record(&self.sandbox_id()?, &self.caller.team)?;
+        Ok(record.sandbox.clone())
+    }
+
+    async fn files<T: Send + 'static>(
+        &self,
+        action: impl FnOnce(&Files) -> Result<T, FileError> + Send + 'static,
+    ) -> Result<Result<T, FileError>, Refusal> {
+        Ok(self.sandbox()?.blocking(action).await)
+    }
+}
+
+/// The three forms in which text files can be sent, and whether it was the one for a single file.
+fn files_in(members: &Members) -> Result<(Vec<(String, String)>, bool), Refusal> {
+    #[derive(Deserialize)]
+    struct File {
+        path: String,
+        content: String,
+    }
+
+    if let (Some(path), Some(content)) = (text(members, "path"), member(members, "content")) {
+        return Ok((vec![(path, content)], true));
+    }
+    let list: Option<Vec<File>> = member(members, "files");
+    let map: Option<BTreeMap<String, String>> = member(members, "files");
+    let files: Vec<_> = match list {
+        Some(list) => list
+            .into_iter()
+            .map(|file| (file.path, file.content))
+            .collect(),
+        None => map.unwrap_or_default().into_iter().collect(),
+    };
+    if files.is_empty() {
+        return Err(Refusal::invalid_request(
+            "Provide either {path, content} or {files}",
+        ));
+    }
+    Ok((files, false))
+}
+
+async fn open_to_read(sandbox: &Sandbox, path: String) -> Result<(File, u64), Refusal> {
+    let (file, length) = sandbox
+        .blocking(move |files| files.open_to_read(&path))
+        .await
+        .map_err(internal)?;
+    Ok((File::from_std(file.into_std()), length))
+}
+
+/// Writes a body to a file as it comes.
+async fn copy(mut body: Incoming, mut file: File) -> io::Result<()> {
+    while let Some(frame) = body.frame().await {
+        if let Ok(piece) = frame.map_err(io::Error::other)?.into_data() {
+            file.write_all(&piece).await?;
+        }
+    }
+    file.flush().await
+}
+
+/// `parseInt`: what follows the digits does not matter.
+fn leading_number(text: &str) -> Option<u32> {
+    let text = text.trim_start();
+    let end = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
+    text[..end].parse().ok()
+}
+
+pub(crate) fn refuse_write(error: &FileError) -> Refusal {
+    Refusal::internal(match error {
+        FileError::IsADirectory(path) => format!("path is a directory: {path}"),
+        other => other.to_string(),
+    })
+}
+
+fn not_found_or_internal(error: FileError) -> Refusal {
+    match error {
+        FileError::Missing(path) => Refusal::new(
+            StatusCode::NOT_FOUND,
+            ErrorCode::FileNotFound,
+            format!("Path \"{path}\" not found"),
+        ),
+        other => internal(other),
+    }
+}
+
+fn internal(error: FileError) -> Refusal {
+    Refusal::internal(error.to_string())
+}

@@ -1,0 +1,168 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use twentyfirst_protocol::threads::{Thread, ThreadStatus, ThreadSummary};
+use twentyfirst_protocol::{MachineId, SandboxId, ThreadId, Timestamp};
+use uuid::Uuid;
+
+use crate::answers::Refusal;
+use crate::relay::Relay;
+use crate::runs::Stream;
+use crate::sandbox::Sandbox;
+
+/// A sandbox as the relay keeps it.
+pub(crate) struct Record {
+    pub(crate) id: SandboxId,
+    pub(crate) machine_id: MachineId,
+    pub(crate) team: String,
+    pub(crate) agent: String,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) created_at: Timestamp,
+    state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    /// Why the last run has failed.
+    pub(crate) error: Option<String>,
+    pub(crate) updated_at: Timestamp,
+    /// In the order in which they were made.
+    pub(crate) threads: Vec<StoredThread>,
+    pub(crate) spent_usd: f64,
+}
+
+/// A thread as the relay keeps it.
+pub(crate) struct StoredThread {
+    pub(crate) thread: Thread,
+    /// The run that streams, when its start-up is over.
+    pub(crate) stream: Option<Arc<Stream>>,
+    /// The agent's session, once a run has been stored.
+    pub(crate) session: Option<String>,
+}
+
+impl StoredThread {
+    fn new(name: Option<String>) -> Option<Self> {
+        let now = Timestamp::from(SystemTime::now());
+        let id = ThreadId::new(Uuid::new_v4().to_string()).ok()?;
+        let mut thread = Thread::new(id, ThreadStatus::Idle);
+        thread.name = name;
+        thread.created_at = Some(now.clone());
+        thread.updated_at = Some(now);
+        Some(Self {
+            thread,
+            stream: None,
+            session: None,
+        })
+    }
+
+    pub(crate) fn is_streamed_by(&self, stream: &Arc<Stream>) -> bool {
+        self.stream
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, stream))
+    }
+
+    /// Ends its run, if it has one.
+    pub(crate) fn cancel(&self) {
+        if let Some(stream) = &self.stream {
+            stream.cancel();
+        }
+    }
+
+    /// `updatedAt` is in lists of threads, and neither in a sandbox nor in the answer to creating one.
+    pub(crate) fn summary(&self, with_update: bool) -> ThreadSummary {
+        let mut summary = ThreadSummary::new(self.thread.id.clone(), self.thread.status.clone());
+        summary.name.clone_from(&self.thread.name);
+        summary.created_at.clone_from(&self.thread.created_at);
+        if with_update {
+            summary.updated_at.clone_from(&self.thread.updated_at);
+        }
+        summary
+    }
+}
+
+impl Record {
+    pub(crate) fn change<T>(&self, action: impl FnOnce(&mut State) -> T) -> T {
+        action(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn with_thread<T>(
+        &self,
+        id: &ThreadId,
+        action: impl FnOnce(&mut StoredThread) -> T,
+    ) -> Option<T> {
+        self.change(|state| {
+            let thread = state
+                .threads
+                .iter_mut()
+                .find(|thread| thread.thread.id == *id)?;
+            Some(action(thread))
+        })
+    }
+
+    /// Makes a thread; `None` only if its id could not be one.
+    pub(crate) fn add_thread(&self, name: Option<String>) -> Option<ThreadSummary> {
+        let thread = StoredThread::new(name)?;
+        let summary = thread.summary(false);
+        self.change(|state| state.threads.push(thread));
+        Some(summary)
+    }
+}
+
+impl Relay {
+    /// The sandbox, if there is one and it belongs to this team.
+    pub(crate) fn record(&self, id: &SandboxId, team: &str) -> Result<Arc<Record>, Refusal> {
+        self.records()
+            .get(id)
+            .filter(|record| record.team == team)
+            .cloned()
+            .ok_or_else(|| Refusal::sandbox_not_found(id.as_str()))
+    }
+
+    /// Makes a sandbox for an agent.
+    pub(crate) async fn create_sandbox(
+        &self,
+        id: SandboxId,
+        team: &str,
+        slug: &str,
+        envs: BTreeMap<String, String>,
+    ) -> Result<Arc<Record>, Refusal> {
+        let agent = self.agent(slug)?;
+        let mut all = agent.envs.clone();
+        all.extend(envs);
+        let failed = |error: std::io::Error| Refusal::internal(error.to_string());
+        let sandbox = Sandbox::create(id.clone(), self.tools.clone(), all)
+            .await
+            .map_err(failed)?;
+        let machine_id = MachineId::new(format!("local-{}", Uuid::new_v4().simple()))
+            .map_err(|error| Refusal::internal(error.to_string()))?;
+        let now = Timestamp::from(SystemTime::now());
+        let record = Arc::new(Record {
+            id: id.clone(),
+            machine_id,
+            team: team.to_owned(),
+            agent: slug.to_owned(),
+            sandbox,
+            created_at: now.clone(),
+            state: Mutex::new(State {
+                error: None,
+                updated_at: now,
+                threads: Vec::new(),
+                spent_usd: 0.0,
+            }),
+        });
+        // Two chats may name the same new sandbox at the same time: the first one makes it.
+        let kept = Arc::clone(
+            self.records()
+                .entry(id)
+                .or_insert_with(|| Arc::clone(&record)),
+        );
+        if !Arc::ptr_eq(&kept, &record) {
+            record.sandbox.close().await;
+        }
+        Ok(kept)
+    }
+}
+
+pub(crate) fn new_id() -> Result<SandboxId, Refusal> {
+    SandboxId::new(Uuid::new_v4().to_string()).map_err(|error| Refusal::internal(error.to_string()))
+}

@@ -1,0 +1,347 @@
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{fmt, io};
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use twentyfirst_protocol::SandboxId;
+
+use crate::agents::Agent;
+use crate::answers::Refusal;
+use crate::auth::Key;
+use crate::records::Record;
+use crate::sandbox::{Isolation, Tools};
+use crate::server;
+use crate::tokens::Signer;
+use crate::vaults::Vaults;
+
+/// The key of a relay that was given none.
+const DEFAULT_KEY: &str = "21st_sk_local";
+
+/// How long the end waits for work that cannot be interrupted.
+const LONGEST_SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// A relay that runs in this process, on a thread of its own, and listens on loopback.
+///
+/// It has the agents `echo` and `shell`, and those that the builder was given. When it is dropped, its processes are
+/// ended and its files removed before the drop returns.
+#[must_use = "the relay ends when this is dropped"]
+pub struct LocalRelay {
+    address: SocketAddr,
+    url: String,
+    api_key: String,
+    isolation: Isolation,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LocalRelay {
+    /// Starts a relay with the defaults.
+    ///
+    /// # Errors
+    /// If there is no port or no thread for it.
+    pub fn start() -> io::Result<Self> {
+        Self::builder().start()
+    }
+
+    /// A relay with agents and keys of your own.
+    pub fn builder() -> LocalRelayBuilder {
+        LocalRelayBuilder::default()
+    }
+
+    /// Where it is: `http://127.0.0.1:` and the port. A client takes this as its base URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The first key that was given to the builder, else `21st_sk_local`.
+    pub fn api_key(&self) -> &str {
+        &self.api_key
+    }
+
+    /// How commands are kept apart from this machine.
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// Ends the relay. Dropping it does the same.
+    pub fn shutdown(self) {
+        drop(self);
+    }
+}
+
+impl Drop for LocalRelay {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).ok();
+        }
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+impl fmt::Debug for LocalRelay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalRelay")
+            .field("url", &self.url)
+            .field("isolation", &self.isolation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`LocalRelay`].
+#[derive(Debug)]
+#[must_use]
+pub struct LocalRelayBuilder {
+    port: u16,
+    agents: BTreeMap<String, Agent>,
+    keys: Vec<Key>,
+    origins: Vec<String>,
+    done_delay: Duration,
+    hold_back: Duration,
+    isolation: Option<Isolation>,
+}
+
+impl Default for LocalRelayBuilder {
+    fn default() -> Self {
+        let agents = [("echo", Agent::echo()), ("shell", Agent::shell())];
+        Self {
+            port: 0,
+            agents: agents
+                .map(|(slug, agent)| (slug.to_owned(), agent))
+                .into_iter()
+                .collect(),
+            keys: Vec::new(),
+            origins: Vec::new(),
+            done_delay: Duration::from_millis(20),
+            hold_back: Duration::from_millis(500),
+            isolation: None,
+        }
+    }
+}
+
+impl LocalRelayBuilder {
+    /// The port; by default one that is free.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Adds an agent by its slug, in place of one that has this slug.
+    pub fn agent(mut self, slug: impl Into<String>, agent: impl Into<Agent>) -> Self {
+        self.agents.insert(slug.into(), agent.into());
+        self
+    }
+
+    /// Adds a key. A relay that is given keys takes no others; one that is given none takes `21st_sk_local`.
+    pub fn key(mut self, key: impl Into<Key>) -> Self {
+        self.keys.push(key.into());
+        self
+    }
+
+    /// Lets in the web pages of an origin, such as `https://preview.example.com`, as browsers write it.
+    ///
+    /// Pages of this machine are always let in: those of `localhost`, `127.0.0.0/8` and `[::1]`, at any port. The real
+    /// relay lets in every page.
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origins.push(origin.into());
+        self
+    }
+
+    /// How long `[DONE]` comes after `finish`: 20 ms by default. The real relay takes 0.5 to 1.5 s.
+    pub fn done_delay(mut self, delay: Duration) -> Self {
+        self.done_delay = delay;
+        self
+    }
+
+    /// How long a run has to be silent before a reader who has joined it in the middle gets anything but `start`: 500 ms
+    /// by default, 5 s at the real relay. Zero holds nothing back.
+    pub fn hold_back(mut self, silence: Duration) -> Self {
+        self.hold_back = silence;
+        self
+    }
+
+    /// How commands are kept apart from this machine. By default in namespaces where the system allows it; a line on
+    /// standard error says when it does not.
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = Some(isolation);
+        self
+    }
+
+    /// Starts the relay.
+    ///
+    /// # Errors
+    /// If the port is taken, if there is no thread for it, or if namespaces were asked for and cannot be had.
+    pub fn start(self) -> io::Result<LocalRelay> {
+        let api_key = self
+            .keys
+            .first()
+            .map_or_else(|| DEFAULT_KEY.to_owned(), |key| key.text.clone());
+        let (ready, started) = sync_channel(1);
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("local-relay".to_owned())
+            .spawn(move || self.serve(&ready, stopped))?;
+        let (address, isolation) = started
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the relay's thread has ended")))?;
+        Ok(LocalRelay {
+            address,
+            url: format!("http://{address}"),
+            api_key,
+            isolation,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    fn serve(
+        self,
+        ready: &std::sync::mpsc::SyncSender<io::Result<(SocketAddr, Isolation)>>,
+        stopped: oneshot::Receiver<()>,
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("local-relay")
+            .enable_all()
+            .build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                ready.send(Err(error)).ok();
+                return;
+            }
+        };
+        runtime.block_on(async {
+            let (listener, relay) = match self.open().await {
+                Ok(opened) => opened,
+                Err(error) => {
+                    ready.send(Err(error)).ok();
+                    return;
+                }
+            };
+            let isolation = relay.isolation();
+            ready
+                .send(listener.local_addr().map(|address| (address, isolation)))
+                .ok();
+            server::serve(listener, &relay, stopped).await;
+            relay.close().await;
+        });
+        // Work on files cannot be interrupted, and nobody waits for it any more.
+        runtime.shutdown_timeout(LONGEST_SHUTDOWN);
+    }
+
+    async fn open(self) -> io::Result<(TcpListener, Arc<Relay>)> {
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).await?;
+        let tools = match self.isolation {
+            Some(Isolation::Processes) => None,
+            wanted => {
+                let dir = tempfile::tempdir()?;
+                crate::sandbox::Files::open(dir.path())?;
+                let tools = Tools::detect(dir.path()).await;
+                if tools.is_none() {
+                    if wanted.is_some() {
+                        return Err(io::Error::new(
+                            io::ErrorKind::Unsupported,
+                            "the system does not allow user namespaces",
+                        ));
+                    }
+                    tell_that_nothing_isolates();
+                }
+                tools
+            }
+        };
+        let mut keys = self.keys;
+        if keys.is_empty() {
+            keys.push(Key::new(DEFAULT_KEY));
+        }
+        let relay = Relay {
+            agents: self.agents,
+            keys,
+            origins: self.origins,
+            signer: Signer::random(),
+            tools,
+            done_delay: self.done_delay,
+            hold_back: self.hold_back,
+            vaults: Vaults::default(),
+            records: Mutex::default(),
+            tasks: Mutex::default(),
+        };
+        Ok((listener, Arc::new(relay)))
+    }
+}
+
+/// Says it once for all relays of a process.
+fn tell_that_nothing_isolates() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        eprintln!(
+            "local relay: this system does not allow user namespaces; commands are ordinary processes, in directories \
+             of their own but not confined to them"
+        );
+    });
+}
+
+/// What the requests to a relay share.
+pub(crate) struct Relay {
+    agents: BTreeMap<String, Agent>,
+    pub(crate) keys: Vec<Key>,
+    /// Those that are let in besides this machine's own.
+    pub(crate) origins: Vec<String>,
+    pub(crate) signer: Signer,
+    pub(crate) tools: Option<Tools>,
+    pub(crate) done_delay: Duration,
+    pub(crate) hold_back: Duration,
+    pub(crate) vaults: Vaults,
+    records: Mutex<HashMap<SandboxId, Arc<Record>>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Relay {
+    pub(crate) fn agent(&self, slug: &str) -> Result<&Agent, Refusal> {
+        self.agents
+            .get(slug)
+            .ok_or_else(|| Refusal::agent_not_found(slug))
+    }
+
+    pub(crate) fn records(&self) -> MutexGuard<'_, HashMap<SandboxId, Arc<Record>>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs something until it ends or the relay does.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that have ended are forgotten here, so that they do not add up.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    fn isolation(&self) -> Isolation {
+        match self.tools {
+            Some(_) => Isolation::Namespaces,
+            None => Isolation::Processes,
+        }
+    }
+
+    /// Ends all runs, then all processes, and removes all files.
+    async fn close(&self) {
+        let mut tasks =
+            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+        let records = std::mem::take(&mut *self.records());
+        for record in records.into_values() {
+            record.sandbox.close().await;
+        }
+    }
+}

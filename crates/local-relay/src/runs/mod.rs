@@ -1,0 +1,10 @@
+//! Runs: an agent at work, its readers, and what is stored of it.
+
+mod feed;
+mod journal;
+mod reader;
+mod start;
+
+pub(crate) use journal::Journal;
+pub(crate) use reader::{joined, original};
+pub(crate) use start::{NewRun, Stream, start};

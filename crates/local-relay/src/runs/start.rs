@@ -1,0 +1,218 @@
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use twentyfirst_protocol::runs::RunOptions;
+use twentyfirst_protocol::threads::{StoredMessage, ThreadStatus, Usage};
+use twentyfirst_protocol::ui::UiMessage;
+use twentyfirst_protocol::ui::chunk::Error;
+use twentyfirst_protocol::{ThreadId, Timestamp};
+use uuid::Uuid;
+
+use super::feed::{Event, RunMetadata, Subscription};
+use super::journal::{Journal, Report};
+use crate::agents::{Agent, Run, RunRequest};
+use crate::records::Record;
+use crate::relay::Relay;
+
+/// A run that has started and not ended, as a thread knows it.
+pub(crate) struct Stream {
+    pub(crate) id: String,
+    pub(crate) journal: Arc<Journal>,
+    cancelled: Notify,
+}
+
+impl Stream {
+    /// Ends the run. Its thread is told by the caller.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.notify_one();
+    }
+}
+
+/// What it takes to run an agent.
+pub(crate) struct NewRun {
+    pub(crate) relay: Arc<Relay>,
+    pub(crate) record: Arc<Record>,
+    pub(crate) thread_id: ThreadId,
+    pub(crate) agent: Agent,
+    pub(crate) message: UiMessage,
+    pub(crate) text: String,
+    pub(crate) options: Option<RunOptions>,
+}
+
+/// What the one who has started a run gets when its start-up is over.
+pub(crate) struct Started {
+    pub(crate) subscription: Subscription,
+    pub(crate) message_id: String,
+}
+
+/// Starts a run, which goes on whoever listens.
+pub(crate) fn start(run: NewRun) -> oneshot::Receiver<Started> {
+    let (started, receiver) = oneshot::channel();
+    let relay = Arc::clone(&run.relay);
+    relay.spawn(run.drive(started));
+    receiver
+}
+
+enum Outcome {
+    Ended,
+    Failed(String),
+    Cancelled,
+}
+
+impl NewRun {
+    async fn drive(self, started: oneshot::Sender<Started>) {
+        sleep(self.agent.start_up).await;
+        let message_id = Uuid::new_v4().to_string();
+        let journal = Arc::new(Journal::new(&message_id));
+        let stream = Arc::new(Stream {
+            id: format!("{}-{}", self.record.machine_id, Uuid::new_v4().simple()),
+            journal: Arc::clone(&journal),
+            cancelled: Notify::new(),
+        });
+        let begun = self.record.with_thread(&self.thread_id, |thread| {
+            thread.stream = Some(Arc::clone(&stream));
+            let session = thread.session.clone();
+            let history = thread.thread.ui_messages().cloned().collect();
+            (history, session)
+        });
+        // The thread was deleted during the start-up, alone or with its sandbox.
+        let Some((history, session)) = begun else {
+            return;
+        };
+        let subscription = journal.feed.join();
+        started
+            .send(Started {
+                subscription,
+                message_id,
+            })
+            .ok();
+
+        let begun = Instant::now();
+        let run = Run::new(
+            RunRequest {
+                message: self.message.clone(),
+                history,
+                options: self.options.clone(),
+                sandbox: self.record.sandbox.clone(),
+                pace: self.agent.pace,
+            },
+            self.text.clone(),
+            Arc::clone(&journal),
+        );
+        // A task of its own, so that a panic of the agent is an error of the run, also one before it has a future.
+        let mut work = JoinSet::new();
+        let agent = self.agent.clone();
+        work.spawn(async move { agent.run(run).await });
+        let outcome = tokio::select! {
+            biased;
+            () = stream.cancelled.notified() => Outcome::Cancelled,
+            ended = work.join_next() => match ended {
+                Some(Ok(Ok(()))) => Outcome::Ended,
+                Some(Ok(Err(error))) => Outcome::Failed(error.to_string()),
+                Some(Err(_)) | None => Outcome::Failed("the agent panicked".to_owned()),
+            },
+        };
+        work.shutdown().await;
+        match outcome {
+            Outcome::Cancelled => journal.feed.emit(Event::Cancelled).await,
+            Outcome::Ended | Outcome::Failed(_) => {
+                if let Outcome::Failed(text) = outcome {
+                    journal.write(Error::new(text).into()).await;
+                }
+                let session = session.unwrap_or_else(|| Uuid::new_v4().to_string());
+                self.end(&journal, begun, session, &stream).await;
+            }
+        }
+        journal.feed.close();
+        self.record.with_thread(&self.thread_id, |thread| {
+            if thread.is_streamed_by(&stream) {
+                thread.stream = None;
+            }
+        });
+    }
+
+    /// Stores the turn and tells the readers, in the relay's order: a thread reads `completed` when `finish` arrives, and
+    /// `error` only when `[DONE]` does.
+    async fn end(&self, journal: &Journal, begun: Instant, session: String, stream: &Stream) {
+        let ending = journal.end().await;
+        let mut metadata = RunMetadata {
+            session_id: Some(session.clone()),
+            final_text_id: ending.final_text,
+            ..RunMetadata::default()
+        };
+        if ending.error.is_none() {
+            let Report {
+                mut usage,
+                result_subtype,
+            } = journal.reported();
+            let elapsed = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            usage.duration_ms = usage.duration_ms.or(Some(elapsed));
+            metadata.result_subtype = Some(result_subtype);
+            metadata.usage = usage;
+            if let Some(own) = &ending.metadata {
+                usage = own.deserialize().unwrap_or_default();
+            }
+            let answer = journal.message(&metadata).await;
+            self.store(answer, usage, session);
+        }
+        journal.tell_end(metadata).await;
+        tokio::select! {
+            () = sleep(self.relay.done_delay) => {}
+            () = stream.cancelled.notified() => {}
+        }
+        if let Some(error) = ending.error {
+            self.fail(&format!("sandbox_error: {error}"));
+        }
+        journal.feed.emit(Event::Done).await;
+    }
+
+    /// Stores a turn, unless another run or a cancellation has ended the stream of this thread before.
+    fn store(&self, answer: UiMessage, usage: Usage, session: String) {
+        let now = Timestamp::from(SystemTime::now());
+        let stored = self.record.with_thread(&self.thread_id, |thread| {
+            let thread_was_streaming = thread.thread.status == ThreadStatus::Streaming;
+            if thread_was_streaming {
+                let messages = thread.thread.messages.get_or_insert_default();
+                messages.push(StoredMessage::Ui(self.message.clone()));
+                messages.push(StoredMessage::Ui(answer));
+                thread.thread.status = ThreadStatus::Completed;
+                thread.thread.usage = usage;
+                thread.thread.error = None;
+                thread.thread.updated_at = Some(now.clone());
+                thread.thread.completed_at = Some(now.clone());
+                thread.session = Some(session);
+            }
+            thread_was_streaming
+        });
+        self.record.change(|state| {
+            state.spent_usd += usage.total_cost_usd.unwrap_or_default();
+            if stored == Some(true) {
+                state.error = None;
+                state.updated_at = now;
+            }
+        });
+    }
+
+    fn fail(&self, error: &str) {
+        let now = Timestamp::from(SystemTime::now());
+        let failed = self.record.with_thread(&self.thread_id, |thread| {
+            let thread_was_streaming = thread.thread.status == ThreadStatus::Streaming;
+            if thread_was_streaming {
+                thread.thread.status = ThreadStatus::Error;
+                thread.thread.error = Some(error.to_owned());
+                thread.thread.updated_at = Some(now.clone());
+                thread.thread.completed_at = Some(now.clone());
+            }
+            thread_was_streaming
+        });
+        if failed == Some(true) {
+            self.record.change(|state| {
+                state.error = Some(error.to_owned());
+                state.updated_at = now;
+            });
+        }
+    }
+}

@@ -1,0 +1,163 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{fmt, io};
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use tempfile::TempDir;
+use tokio::task::spawn_blocking;
+use twentyfirst_protocol::SandboxId;
+use twentyfirst_protocol::sandboxes::ExecOutput;
+
+use super::exec::{Command, ExecError, Shell};
+use super::files::{self, FileError, Files};
+use super::isolation::Tools;
+use super::removal::remove_tree;
+
+/// The sandbox in which an agent runs: its files, and its commands.
+///
+/// Paths are those that commands see. Relative ones are under `/root`; only `/home/user`, `/root` and `/tmp` can be
+/// written. Cheap to clone.
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: SandboxId,
+    files: Arc<Files>,
+    shell: Shell,
+    /// Removed with everything in it when this is dropped.
+    dir: Mutex<Option<TempDir>>,
+}
+
+impl Sandbox {
+    pub(crate) async fn create(
+        id: SandboxId,
+        tools: Option<Tools>,
+        envs: BTreeMap<String, String>,
+    ) -> io::Result<Self> {
+        let (dir, files) = spawn_blocking(|| {
+            let dir = tempfile::Builder::new().prefix("21st-sandbox-").tempdir()?;
+            let files = Files::open(dir.path())?;
+            io::Result::Ok((dir, files))
+        })
+        .await??;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                id,
+                files: Arc::new(files),
+                shell: Shell::new(dir.path(), tools, envs),
+                dir: Mutex::new(Some(dir)),
+            }),
+        })
+    }
+
+    /// The id by which requests name it.
+    pub fn id(&self) -> &SandboxId {
+        &self.inner.id
+    }
+
+    /// Runs a shell command and waits for its end. A command that fails is a result, not an error.
+    ///
+    /// Dropping the future kills the command.
+    ///
+    /// # Errors
+    /// If it takes longer than its time limit, or cannot be started.
+    pub async fn exec(&self, command: impl Into<Command>) -> Result<ExecOutput, ExecError> {
+        let command = command.into();
+        let cwd = command.working_dir().to_owned();
+        if is_ours(&cwd) {
+            let is_dir = self.blocking(move |files| Ok(files.is_dir(&cwd))).await;
+            if !is_dir.unwrap_or_default() {
+                let cwd = command.working_dir().to_owned();
+                return Err(ExecError::NoSuchDirectory(cwd));
+            }
+        }
+        self.inner.shell.run(&command).await
+    }
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// If there is none, or it is a directory.
+    pub async fn read(&self, path: impl Into<String>) -> Result<Vec<u8>, FileError> {
+        let path = path.into();
+        self.blocking(move |files| files.read(&path)).await
+    }
+
+    /// Writes a file, with the directories that it needs.
+    ///
+    /// # Errors
+    /// If the path is outside of what can be written, or is a directory.
+    pub async fn write(
+        &self,
+        path: impl Into<String>,
+        content: impl Into<Vec<u8>>,
+    ) -> Result<(), FileError> {
+        let (path, content) = (path.into(), content.into());
+        self.blocking(move |files| files.write(&path, &content))
+            .await
+    }
+
+    /// Does something with the files where it may take its time.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        action: impl FnOnce(&Files) -> Result<T, FileError> + Send + 'static,
+    ) -> Result<T, FileError> {
+        let files = Arc::clone(&self.inner.files);
+        spawn_blocking(move || action(&files))
+            .await
+            .unwrap_or_else(|_| {
+                Err(FileError::Io {
+                    path: String::new(),
+                    source: io::ErrorKind::Interrupted.into(),
+                })
+            })
+    }
+
+    /// A path, as commands have to call it where they are not isolated.
+    pub(crate) fn path(&self, path: &str) -> String {
+        self.inner.shell.path(path)
+    }
+
+    /// Ends its processes and removes its files.
+    pub(crate) async fn close(&self) {
+        self.inner.shell.close().await;
+        let dir = self
+            .inner
+            .dir
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        spawn_blocking(move || dir.map(|dir| remove(&dir.keep())))
+            .await
+            .ok();
+    }
+}
+
+/// There is nobody to tell what stays behind.
+fn remove(dir: &Path) {
+    if let (Some(parent), Some(name)) = (dir.parent(), dir.file_name())
+        && let Ok(parent) = Dir::open_ambient_dir(parent, ambient_authority())
+    {
+        remove_tree(&parent, Path::new(name)).ok();
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox")
+            .field("id", &self.inner.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a path is one that files are kept at.
+fn is_ours(path: &str) -> bool {
+    !path.starts_with('/')
+        || files::ROOTS
+            .iter()
+            .any(|root| Path::new(&path[1..]).starts_with(root))
+}

@@ -1,0 +1,17 @@
+//! A sandbox: a temporary directory with files, and processes in it.
+
+mod exec;
+mod files;
+mod handle;
+mod isolation;
+mod removal;
+mod stragglers;
+
+pub use exec::{Command, ExecError};
+pub use files::FileError;
+pub use handle::Sandbox;
+pub use isolation::Isolation;
+
+pub(crate) use exec::quote;
+pub(crate) use files::Files;
+pub(crate) use isolation::Tools;

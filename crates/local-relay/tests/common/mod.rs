@@ -1,0 +1,343 @@
+//! A small HTTP client for the tests: one connection for each request, nothing hidden.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test file is a program of its own, and none needs all of it"
+)]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use twentyfirst_local_relay::LocalRelay;
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Talks to a relay with a key.
+#[derive(Clone)]
+pub struct Client {
+    address: SocketAddr,
+    key: String,
+}
+
+/// A whole answer.
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// The value, of an answer with this status.
+    pub fn expect(&self, status: u16) -> Value {
+        let text = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status.as_u16(), status, "{text}");
+        if self.body.is_empty() {
+            Value::Null
+        } else {
+            self.json()
+        }
+    }
+
+    /// Status, code and message of an error of the usual shape.
+    pub fn error(&self) -> (u16, String, String) {
+        let error = &self.json()["error"];
+        let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+        (self.status.as_u16(), text("code"), text("message"))
+    }
+}
+
+impl Client {
+    pub fn new(relay: &LocalRelay) -> Self {
+        Self {
+            address: relay.address(),
+            key: relay.api_key().to_owned(),
+        }
+    }
+
+    pub fn with_key(&self, key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// A request with the key and nothing else.
+    pub fn request(&self, method: &str, target: &str) -> http::request::Builder {
+        Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .uri(target)
+            .header("authorization", format!("Bearer {}", self.key))
+    }
+
+    pub async fn get(&self, target: &str) -> Reply {
+        let request = self.request("GET", target).body(Bytes::new()).unwrap();
+        self.send(request).await
+    }
+
+    pub async fn delete(&self, target: &str) -> Reply {
+        let request = self.request("DELETE", target).body(Bytes::new()).unwrap();
+        self.send(request).await
+    }
+
+    pub async fn post(&self, target: &str, body: Value) -> Reply {
+        self.send(self.json("POST", target, body)).await
+    }
+
+    pub fn json(&self, method: &str, target: &str, body: Value) -> Request<Bytes> {
+        self.request(method, target)
+            .header("content-type", "application/json")
+            .body(Bytes::from(body.to_string()))
+            .unwrap()
+    }
+
+    pub async fn send(&self, request: Request<Bytes>) -> Reply {
+        let body = |body| Either::Left(Full::new(body));
+        self.send_with(request.map(body)).await
+    }
+
+    pub async fn send_with(&self, request: Request<Either<Full<Bytes>, Produced>>) -> Reply {
+        timeout(PATIENCE, async {
+            let (response, _connection) = self.open_with(request).await;
+            let (head, body) = response.into_parts();
+            Reply {
+                status: head.status,
+                headers: head.headers,
+                body: body.collect().await.unwrap().to_bytes(),
+            }
+        })
+        .await
+        .expect("the relay answers in time")
+    }
+
+    /// Sends a request and returns with the head of the answer. The connection ends with the handle.
+    pub async fn open(&self, request: Request<Bytes>) -> (http::Response<Incoming>, Connection) {
+        let request = request.map(|body| Either::Left(Full::new(body)));
+        self.open_with(request).await
+    }
+
+    pub async fn open_with(
+        &self,
+        request: Request<Either<Full<Bytes>, Produced>>,
+    ) -> (http::Response<Incoming>, Connection) {
+        let socket = TcpStream::connect(self.address).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.unwrap();
+        let connection = Connection(tokio::spawn(async { drop(connection.await) }).abort_handle());
+        let mut request = request;
+        let host = self.address.to_string().parse().unwrap();
+        request.headers_mut().insert("host", host);
+        let response = timeout(PATIENCE, sender.send_request(request)).await;
+        (response.expect("the relay answers").unwrap(), connection)
+    }
+
+    pub async fn create_sandbox(&self, agent: &str) -> String {
+        let sandbox = self.post("/v1/sandboxes", json!({ "agent": agent })).await;
+        sandbox.expect(201)["id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn create_thread(&self, sandbox: &str) -> String {
+        let target = format!("/v1/sandboxes/{sandbox}/threads");
+        let thread = self.post(&target, json!({})).await.expect(201);
+        thread["id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn thread(&self, sandbox: &str, thread: &str) -> Value {
+        let target = format!("/v1/sandboxes/{sandbox}/threads/{thread}");
+        self.get(&target).await.expect(200)
+    }
+
+    pub async fn exec(&self, sandbox: &str, body: Value) -> Reply {
+        self.post(&format!("/v1/sandboxes/{sandbox}/exec"), body)
+            .await
+    }
+
+    /// Standard output of a command that succeeds.
+    pub async fn shell(&self, sandbox: &str, command: &str) -> String {
+        let output = self.exec(sandbox, json!({ "command": command })).await;
+        let output = output.expect(200);
+        assert_eq!(output["exitCode"], 0, "{output}");
+        output["stdout"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until a thread has this status.
+    pub async fn wait_for(&self, sandbox: &str, thread: &str, status: &str) -> Value {
+        timeout(PATIENCE, async {
+            loop {
+                let answer = self.thread(sandbox, thread).await;
+                if answer["status"] == status {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("the thread is never {status}"))
+    }
+
+    /// Starts a run with this text.
+    pub async fn chat(&self, agent: &str, sandbox: &str, thread: &str, text: &str) -> Stream {
+        let body = json!({
+            "messages": [user(text)],
+            "sandboxId": sandbox,
+            "threadId": thread,
+        });
+        self.chat_with(agent, body).await
+    }
+
+    pub async fn chat_with(&self, agent: &str, body: Value) -> Stream {
+        let request = self.json("POST", &format!("/v1/chat/{agent}"), body);
+        let (response, connection) = self.open(request).await;
+        Stream::new(response, connection)
+    }
+
+    /// Joins the run of a sandbox.
+    pub async fn resume(&self, agent: &str, sandbox: &str) -> Stream {
+        let target = format!("/v1/chat/{agent}/{sandbox}/stream");
+        let request = self.request("GET", &target).body(Bytes::new()).unwrap();
+        let (response, connection) = self.open(request).await;
+        Stream::new(response, connection)
+    }
+}
+
+/// A user's message.
+pub fn user(text: &str) -> Value {
+    json!({ "id": "u1", "role": "user", "parts": [{ "type": "text", "text": text }] })
+}
+
+/// Closes its connection when it is dropped.
+pub struct Connection(AbortHandle);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The events of a run.
+pub struct Stream {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    body: Incoming,
+    buffer: Vec<u8>,
+    _connection: Connection,
+}
+
+impl Stream {
+    fn new(response: http::Response<Incoming>, connection: Connection) -> Self {
+        let (head, body) = response.into_parts();
+        Self {
+            status: head.status,
+            headers: head.headers,
+            body,
+            buffer: Vec::new(),
+            _connection: connection,
+        }
+    }
+
+    /// The data of the next event, or `None` at the end.
+    pub async fn next(&mut self) -> Option<String> {
+        timeout(PATIENCE, async {
+            loop {
+                let end = self.buffer.windows(2).position(|pair| pair == b"\n\n");
+                if let Some(end) = end {
+                    let event: Vec<u8> = self.buffer.drain(..end + 2).collect();
+                    let event = String::from_utf8(event).unwrap();
+                    let data = event.strip_prefix("data: ").unwrap().trim_end();
+                    return Some(data.to_owned());
+                }
+                match self.body.frame().await? {
+                    Ok(frame) => self.buffer.extend(frame.into_data().unwrap_or_default()),
+                    Err(error) => panic!("the stream breaks: {error}"),
+                }
+            }
+        })
+        .await
+        .expect("the stream goes on")
+    }
+
+    /// The next event as JSON.
+    pub async fn chunk(&mut self) -> Value {
+        let data = self.next().await.expect("there is a chunk");
+        serde_json::from_str(&data).unwrap_or_else(|_| panic!("not JSON: {data}"))
+    }
+
+    /// All events that are still to come.
+    pub async fn rest(&mut self) -> Vec<String> {
+        let mut events = Vec::new();
+        while let Some(event) = self.next().await {
+            events.push(event);
+        }
+        events
+    }
+
+    /// The texts of all events that are still to come, joined.
+    pub async fn text(&mut self) -> String {
+        let events = self.rest().await;
+        text_of(&events)
+    }
+
+    /// Reads until a text comes that contains this.
+    pub async fn until(&mut self, text: &str) -> Value {
+        loop {
+            let chunk = self.chunk().await;
+            if chunk.to_string().contains(text) {
+                return chunk;
+            }
+        }
+    }
+}
+
+/// The texts of the deltas among these events.
+pub fn text_of(events: &[String]) -> String {
+    events
+        .iter()
+        .filter_map(|event| serde_json::from_str::<Value>(event).ok())
+        .filter(|chunk| chunk["type"] == "text-delta")
+        .map(|chunk| chunk["delta"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// The types of the chunks among these events, and `[DONE]`.
+pub fn kinds(events: &[String]) -> Vec<String> {
+    events
+        .iter()
+        .map(|event| {
+            let chunk = serde_json::from_str::<Value>(event);
+            chunk.map_or_else(
+                |_| event.clone(),
+                |chunk| chunk["type"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect()
+}
+
+/// A body that is made while it is sent, and whose length nobody knows before.
+pub struct Produced(pub Box<dyn Iterator<Item = Bytes> + Send + Sync>);
+
+impl http_body::Body for Produced {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Ready(self.0.next().map(|piece| Ok(http_body::Frame::data(piece))))
+    }
+}

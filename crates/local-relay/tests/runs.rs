@@ -1,0 +1,669 @@
+//! What happens to a run while it is disturbed: readers leave, join and come too late, and someone cancels it.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Client, kinds, text_of, user};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use twentyfirst_local_relay::{Agent, LocalRelay, LocalRelayBuilder, Run, Script};
+use twentyfirst_protocol::ui::chunk::{
+    TextDelta, TextEnd, TextStart, ToolInputAvailable, ToolInputStart, ToolOutputAvailable,
+};
+
+/// Says a word every 20 ms for half a second.
+fn talker() -> Agent {
+    let words: Vec<_> = (0..25).map(|number| format!("word{number} ")).collect();
+    Agent::new(move |run: Run| {
+        let text = words.concat();
+        async move {
+            run.say(text).await;
+            Ok(())
+        }
+    })
+    .pace(Duration::from_millis(20))
+}
+
+/// Says one word and falls silent for ever.
+fn silent() -> Agent {
+    Agent::new(async |run: Run| {
+        run.send(TextStart::new("t1")).await;
+        run.send(TextDelta::new("t1", "wait")).await;
+        std::future::pending::<()>().await;
+        Ok(())
+    })
+}
+
+struct Scene {
+    client: Client,
+    sandbox: String,
+    thread: String,
+    _relay: LocalRelay,
+}
+
+impl Scene {
+    async fn with(agent: impl Into<Agent>) -> Self {
+        Self::of(LocalRelay::builder().agent("agent", agent)).await
+    }
+
+    async fn of(relay: LocalRelayBuilder) -> Self {
+        let relay = relay.start().unwrap();
+        let client = Client::new(&relay);
+        let sandbox = client.create_sandbox("agent").await;
+        let thread = client.create_thread(&sandbox).await;
+        Self {
+            client,
+            sandbox,
+            thread,
+            _relay: relay,
+        }
+    }
+
+    async fn chat(&self, text: &str) -> common::Stream {
+        let client = &self.client;
+        client
+            .chat("agent", &self.sandbox, &self.thread, text)
+            .await
+    }
+
+    async fn resume(&self) -> common::Stream {
+        self.client.resume("agent", &self.sandbox).await
+    }
+
+    async fn cancel(&self) -> Value {
+        let target = format!("/v1/chat/agent/{}/stream", self.sandbox);
+        self.client.delete(&target).await.expect(200)
+    }
+
+    async fn thread(&self) -> Value {
+        self.client.thread(&self.sandbox, &self.thread).await
+    }
+
+    async fn wait_for(&self, status: &str) -> Value {
+        self.client
+            .wait_for(&self.sandbox, &self.thread, status)
+            .await
+    }
+}
+
+fn stored_text(thread: &Value) -> String {
+    let messages = thread["messages"].as_array().unwrap();
+    let parts = messages.last().unwrap()["parts"].as_array().unwrap();
+    parts
+        .iter()
+        .filter_map(|part| part["text"].as_str())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_run_goes_on_when_its_reader_leaves() {
+    let scene = Scene::with(talker()).await;
+    let mut stream = scene.chat("Talk").await;
+    let id = stream.chunk().await["messageId"].clone();
+    stream.until("word3").await;
+    drop(stream);
+    assert_eq!(scene.thread().await["status"], "streaming");
+
+    let thread = scene.wait_for("completed").await;
+    assert!(stored_text(&thread).ends_with("word24 "));
+    assert_eq!(thread["messages"][1]["id"], id);
+}
+
+#[tokio::test]
+async fn a_run_goes_on_when_its_reader_leaves_before_the_head() {
+    let scene = Scene::with(talker().start_up(Duration::from_millis(200))).await;
+    let body = json!({
+        "messages": [user("Talk")],
+        "sandboxId": scene.sandbox,
+        "threadId": scene.thread,
+    });
+    let request = scene.client.json("POST", "/v1/chat/agent", body);
+    let sending = tokio::time::timeout(Duration::from_millis(50), scene.client.open(request));
+    assert!(sending.await.is_err(), "the head has not come yet");
+    let thread = scene.wait_for("completed").await;
+    assert!(stored_text(&thread).ends_with("word24 "));
+}
+
+#[tokio::test]
+async fn while_a_run_starts_there_is_nothing_to_resume_and_nothing_to_cancel() {
+    let scene = Scene::with(talker().start_up(Duration::from_millis(300))).await;
+    let begun = Instant::now();
+    let (mut stream, ()) = tokio::join!(scene.chat("Talk"), async {
+        scene.wait_for("streaming").await;
+        assert_eq!(scene.resume().await.status, 204);
+        assert_eq!(
+            scene.cancel().await,
+            json!({ "ok": true, "status": "idle" })
+        );
+        assert!(begun.elapsed() < Duration::from_millis(300));
+    });
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    assert!(stream.text().await.ends_with("word24 "));
+}
+
+#[tokio::test]
+async fn who_joins_in_the_middle_sees_the_rest_in_one_burst_when_all_is_silent() {
+    let hold_back = Duration::from_millis(300);
+    let relay = LocalRelay::builder()
+        .agent("agent", talker())
+        .hold_back(hold_back);
+    let scene = Scene::of(relay).await;
+    let mut first = scene.chat("Talk").await;
+    let first_start = first.chunk().await;
+    let first_text = first.chunk().await;
+    first.until("word3").await;
+
+    let joined = Instant::now();
+    let mut second = scene.resume().await;
+    assert_eq!(second.status, 200);
+    let start = second.chunk().await;
+    assert!(
+        joined.elapsed() < Duration::from_millis(200),
+        "`start` comes at once"
+    );
+    assert_ne!(start["messageId"], first_start["messageId"]);
+
+    let begin = second.chunk().await;
+    assert_eq!(begin["type"], "text-start");
+    assert_ne!(begin["id"], first_text["id"]);
+    let text = second.rest().await;
+    assert_eq!(kinds(&text).last().unwrap(), "[DONE]");
+    let metadata: Value = serde_json::from_str(&text[text.len() - 3]).unwrap();
+    assert_eq!(metadata["messageMetadata"]["finalTextId"], begin["id"]);
+    let text = text_of(&text);
+    assert!(
+        !text.contains("word3 ") && text.ends_with("word23 word24 "),
+        "{text}"
+    );
+
+    let ended = first.rest().await;
+    assert_eq!(kinds(&ended).last().unwrap(), "[DONE]");
+    let thread = scene.thread().await;
+    assert_eq!(thread["messages"][1]["id"], first_start["messageId"]);
+}
+
+#[tokio::test]
+async fn silence_frees_who_has_joined_in_the_middle() {
+    let script = Script::new()
+        .chunk(TextStart::new("t1"))
+        .chunk(TextDelta::new("t1", "one "))
+        .pause(Duration::from_millis(100))
+        .chunk(TextDelta::new("t1", "two "))
+        .pause(Duration::from_millis(600))
+        .chunk(TextDelta::new("t1", "three"))
+        .pause(Duration::from_millis(600))
+        .chunk(TextEnd::new("t1"));
+    let relay = LocalRelay::builder()
+        .agent("agent", script)
+        .hold_back(Duration::from_millis(300));
+    let scene = Scene::of(relay).await;
+    let mut first = scene.chat("Count").await;
+    first.until("one").await;
+    let mut second = scene.resume().await;
+    second.until("two").await;
+    assert_eq!(scene.thread().await["status"], "streaming");
+    second.until("three").await;
+    assert_eq!(
+        scene.thread().await["status"],
+        "streaming",
+        "it is live now"
+    );
+}
+
+#[tokio::test]
+async fn who_joins_before_the_first_chunk_misses_nothing() {
+    let slow = Agent::new(async |run: Run| {
+        sleep(Duration::from_millis(200)).await;
+        run.say("Hello, world!").await;
+        Ok(())
+    });
+    let scene = Scene::with(slow).await;
+    let mut first = scene.chat("Hi").await;
+    first.chunk().await;
+    let mut second = scene.resume().await;
+    assert_eq!(second.text().await, "Hello, world!");
+    assert_eq!(first.text().await, "Hello, world!");
+}
+
+#[tokio::test]
+async fn outputs_of_tools_that_were_announced_before_are_left_out() {
+    let script = Script::new()
+        .chunk(ToolInputStart::new("call1", "Bash"))
+        .chunk(ToolInputAvailable::new("call1", "Bash").input(json!({})))
+        .pause(Duration::from_millis(200))
+        .chunk(ToolOutputAvailable::new("call1").output(json!("old")))
+        .chunk(ToolInputAvailable::new("call2", "Bash").input(json!({})))
+        .chunk(ToolOutputAvailable::new("call2").output(json!("new")));
+    let relay = LocalRelay::builder()
+        .agent("agent", script)
+        .hold_back(Duration::from_millis(50));
+    let scene = Scene::of(relay).await;
+    let mut first = scene.chat("Go").await;
+    first.until("tool-input-available").await;
+    let events = scene.resume().await.rest().await;
+    assert_eq!(
+        kinds(&events),
+        [
+            "start",
+            "tool-input-available",
+            "tool-output-available",
+            "message-metadata",
+            "finish",
+            "[DONE]"
+        ]
+    );
+    assert!(events[2].contains("new"));
+}
+
+#[tokio::test]
+async fn nothing_is_resumed_when_nothing_runs() {
+    let scene = Scene::with(Agent::echo()).await;
+    assert_eq!(scene.resume().await.status, 204);
+    scene.chat("Hi").await.rest().await;
+    assert_eq!(scene.resume().await.status, 204);
+    assert_eq!(scene.cancel().await["status"], "idle");
+}
+
+#[tokio::test]
+async fn a_cancelled_run_ends_with_done_alone_and_is_not_stored() {
+    let scene = Scene::with(silent()).await;
+    let mut first = scene.chat("Hi").await;
+    first.until("wait").await;
+    let mut second = scene.resume().await;
+    second.chunk().await;
+
+    let cancelled = scene.cancel().await;
+    assert_eq!(cancelled["status"], "cancelled");
+    assert!(cancelled["streamId"].is_string());
+    assert_eq!(first.rest().await, ["[DONE]"]);
+    assert_eq!(second.rest().await, ["[DONE]"]);
+
+    let thread = scene.thread().await;
+    assert_eq!(thread["status"], "cancelled");
+    assert_eq!(thread["error"], "cancelled: cancelled by user");
+    assert_eq!(thread["messages"], Value::Null);
+    assert!(thread["completedAt"].is_string());
+    let sandbox = scene
+        .client
+        .get(&format!("/v1/sandboxes/{}", scene.sandbox))
+        .await;
+    assert_eq!(sandbox.expect(200)["status"], "active");
+    assert_eq!(scene.cancel().await["status"], "idle");
+}
+
+#[tokio::test]
+async fn cancelling_ends_the_command_that_the_agent_runs() {
+    let agent = Agent::new(async |run: Run| {
+        run.say("running").await;
+        run.sandbox().exec("echo $$ > ~/pid; sleep 60").await?;
+        Ok(())
+    });
+    let scene = Scene::with(agent).await;
+    let mut stream = scene.chat("Go").await;
+    stream.until("text-end").await;
+    let running = "until test -s ~/pid; do sleep 0.02; done; kill -0 $(cat ~/pid)";
+    scene.client.shell(&scene.sandbox, running).await;
+    scene.cancel().await;
+    stream.rest().await;
+    let gone = "while kill -0 $(cat ~/pid) 2>/dev/null; do sleep 0.02; done";
+    scene.client.shell(&scene.sandbox, gone).await;
+}
+
+#[tokio::test]
+async fn of_two_runs_in_a_sandbox_the_newest_thread_is_meant() {
+    let scene = Scene::with(silent()).await;
+    let newer = scene.client.create_thread(&scene.sandbox).await;
+    let mut in_newer = scene
+        .client
+        .chat("agent", &scene.sandbox, &newer, "Newer")
+        .await;
+    in_newer.until("wait").await;
+    // Started later, in a thread that was made earlier.
+    let mut in_older = scene.chat("Older").await;
+    in_older.until("wait").await;
+
+    scene.cancel().await;
+    assert_eq!(in_newer.rest().await, ["[DONE]"]);
+    let newer = scene.client.thread(&scene.sandbox, &newer).await;
+    assert_eq!(newer["status"], "cancelled");
+    assert_eq!(scene.thread().await["status"], "streaming");
+
+    scene.cancel().await;
+    assert_eq!(in_older.rest().await, ["[DONE]"]);
+}
+
+#[tokio::test]
+async fn of_two_runs_in_a_thread_the_first_to_end_is_stored() {
+    let agent = Agent::new(async |run: Run| {
+        if run.text() == "slow" {
+            sleep(Duration::from_millis(400)).await;
+        }
+        run.say(run.text()).await;
+        Ok(())
+    });
+    let scene = Scene::with(agent).await;
+    let mut slow = scene.chat("slow").await;
+    slow.chunk().await;
+    let mut fast = scene.chat("fast").await;
+    assert_eq!(fast.text().await, "fast");
+    assert_eq!(slow.text().await, "slow");
+    let thread = scene.thread().await;
+    assert_eq!(thread["messages"].as_array().unwrap().len(), 2);
+    assert_eq!(stored_text(&thread), "fast");
+}
+
+#[tokio::test]
+async fn a_run_in_the_background_answers_at_once_and_is_stored() {
+    let scene = Scene::with(talker()).await;
+    let body = json!({
+        "messages": [user("Talk")],
+        "sandboxId": scene.sandbox,
+        "threadId": scene.thread,
+        "mode": "background",
+    });
+    let reply = scene.client.post("/v1/chat/agent", body).await;
+    let expected = json!({
+        "threadId": scene.thread,
+        "sandboxId": scene.sandbox,
+        "status": "running",
+    });
+    assert_eq!(reply.expect(202), expected);
+    assert_eq!(scene.thread().await["status"], "streaming");
+    let thread = scene.wait_for("completed").await;
+    assert!(stored_text(&thread).ends_with("word24 "));
+}
+
+#[tokio::test]
+async fn an_agent_that_fails_fails_its_run() {
+    let agent = Agent::new(async |run: Run| {
+        run.send(TextStart::new("t1")).await;
+        run.send(TextDelta::new("t1", "Part")).await;
+        if run.text() == "panic" {
+            panic!("on purpose");
+        }
+        Err("out of luck".into())
+    });
+    let scene = Scene::of(
+        LocalRelay::builder()
+            .agent("agent", agent)
+            .done_delay(Duration::from_millis(200)),
+    )
+    .await;
+    let mut stream = scene.chat("Go").await;
+    let error = stream.until("error").await;
+    assert_eq!(error["errorText"], "out of luck");
+    stream.until("finish").await;
+    assert_eq!(
+        scene.thread().await["status"],
+        "streaming",
+        "until [DONE] comes"
+    );
+    assert_eq!(stream.rest().await, ["[DONE]"]);
+    let thread = scene.thread().await;
+    assert_eq!(thread["status"], "error");
+    assert_eq!(thread["error"], "sandbox_error: out of luck");
+    assert_eq!(thread["messages"], Value::Null);
+    let target = format!("/v1/sandboxes/{}", scene.sandbox);
+    let sandbox = scene.client.get(&target).await.expect(200);
+    assert_eq!(sandbox["status"], "error");
+    assert_eq!(sandbox["error"], "sandbox_error: out of luck");
+
+    let events = scene.chat("panic").await.rest().await;
+    let expected = [
+        "start",
+        "text-start",
+        "text-delta",
+        "error",
+        "text-end",
+        "message-metadata",
+        "finish",
+        "[DONE]",
+    ];
+    assert_eq!(kinds(&events), expected);
+    assert!(events[3].contains("the agent panicked"));
+}
+
+#[tokio::test]
+async fn a_closure_that_panics_before_it_has_a_future_fails_its_run() {
+    fn refuse(run: Run) -> std::future::Ready<twentyfirst_local_relay::RunResult> {
+        panic!("{} on purpose", run.text());
+    }
+    let scene = Scene::with(Agent::new(refuse)).await;
+    let events = scene.chat("Panic").await.rest().await;
+    assert!(events.concat().contains("the agent panicked"), "{events:?}");
+    assert_eq!(events.last().unwrap(), "[DONE]");
+    assert_eq!(scene.thread().await["status"], "error");
+}
+
+#[tokio::test]
+async fn what_was_stored_before_is_the_history_of_the_next_run() {
+    let agent = Agent::new(async |run: Run| {
+        let before: Vec<_> = run.history().iter().map(|message| message.text()).collect();
+        run.say(before.join("|")).await;
+        let model = run.options().and_then(|options| options.model.clone());
+        run.say(format!(" {model:?}")).await;
+        Ok(())
+    });
+    let scene = Scene::with(agent).await;
+    assert_eq!(scene.chat("one").await.text().await, " None");
+    let body = |options: Value| {
+        json!({
+            "messages": [user("not the next turn"), user("two")],
+            "sandboxId": scene.sandbox,
+            "threadId": scene.thread,
+            "options": options,
+        })
+    };
+    let mut stream = scene
+        .client
+        .chat_with("agent", body(json!({ "model": "m" })))
+        .await;
+    assert_eq!(stream.text().await, "one| None Some(\"m\")");
+    // One wrong member, and all are dropped.
+    let wrong = json!({ "model": "m", "maxTurns": 0 });
+    let mut stream = scene.client.chat_with("agent", body(wrong)).await;
+    assert!(stream.text().await.ends_with(" None"));
+
+    let thread = scene.thread().await;
+    let roles: Vec<_> = thread["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["role"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        roles,
+        [
+            "user",
+            "assistant",
+            "user",
+            "assistant",
+            "user",
+            "assistant"
+        ]
+    );
+    let metadata = |at: usize| &thread["messages"][at]["metadata"]["sessionId"];
+    assert_eq!(metadata(1), metadata(5), "it is one session");
+}
+
+#[tokio::test]
+async fn a_chat_with_an_unknown_sandbox_makes_it() {
+    let scene = Scene::with(Agent::echo().name("Echo")).await;
+    let body = json!({ "messages": [user("Hello")], "sandboxId": "my-own-id" });
+    let mut stream = scene.client.chat_with("agent", body).await;
+    assert_eq!(stream.text().await, "Hello");
+    let sandbox = scene
+        .client
+        .get("/v1/sandboxes/my-own-id")
+        .await
+        .expect(200);
+    assert_eq!(sandbox["id"], "my-own-id");
+    assert_eq!(sandbox["agent"], json!({ "slug": "agent", "name": "Echo" }));
+    assert_eq!(sandbox["threads"][0]["name"], "Hello");
+    assert_eq!(sandbox["threads"][0]["status"], "completed");
+
+    let of_another = json!({ "messages": [user("Hello")], "sandboxId": "my-own-id" });
+    let reply = scene.client.post("/v1/chat/shell", of_another).await;
+    assert_eq!(reply.error().1, "sandbox_not_found");
+}
+
+#[tokio::test]
+async fn a_run_ends_with_its_thread_and_with_its_sandbox() {
+    for what in ["sandbox", "thread"] {
+        let scene = Scene::with(silent()).await;
+        let mut stream = scene.chat("Go").await;
+        stream.until("wait").await;
+        let mut target = format!("/v1/sandboxes/{}", scene.sandbox);
+        if what == "thread" {
+            target.push_str(&format!("/threads/{}", scene.thread));
+        }
+        scene.client.delete(&target).await.expect(204);
+        assert_eq!(stream.rest().await, ["[DONE]"], "{what}");
+        scene.client.get(&target).await.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_that_is_deleted_while_its_run_starts_has_no_run() {
+    let (began, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    let agent = Agent::new(move |_| {
+        began.send(()).ok();
+        std::future::pending()
+    });
+    let scene = Scene::with(agent.start_up(Duration::from_millis(300))).await;
+    let body = json!({
+        "messages": [user("Go")],
+        "sandboxId": scene.sandbox,
+        "mode": "background",
+    });
+    scene.client.post("/v1/chat/agent", body).await.expect(202);
+    let target = format!("/v1/sandboxes/{}", scene.sandbox);
+    scene.client.delete(&target).await.expect(204);
+    let run = tokio::time::timeout(Duration::from_millis(800), begun.recv()).await;
+    assert!(run.is_err(), "the agent runs without a sandbox");
+}
+
+#[tokio::test]
+async fn the_shell_agent_runs_the_lines_of_the_user() {
+    let scene = Scene::with(Agent::shell().env("GREETING", "hello")).await;
+    let events = scene
+        .chat("echo $GREETING > a.txt\n\n$ cat a.txt; exit 3")
+        .await;
+    let mut events = events;
+    let events = events.rest().await;
+    let outputs: Vec<Value> = events
+        .iter()
+        .filter_map(|event| serde_json::from_str::<Value>(event).ok())
+        .filter(|chunk| chunk["type"] == "tool-output-available")
+        .map(|chunk| chunk["output"].clone())
+        .collect();
+    assert_eq!(
+        outputs,
+        [
+            json!({ "exitCode": 0, "stdout": "", "stderr": "" }),
+            json!({ "exitCode": 3, "stdout": "hello\n", "stderr": "" }),
+        ]
+    );
+    let inputs: String = events
+        .iter()
+        .filter_map(|event| serde_json::from_str::<Value>(event).ok())
+        .filter_map(|chunk| Some(chunk["inputTextDelta"].as_str()?.to_owned()))
+        .collect();
+    let (first, second) = inputs.split_once("}{").unwrap();
+    assert_eq!(first, r#"{"command":"echo $GREETING > a.txt""#);
+    assert_eq!(second, r#""command":"cat a.txt; exit 3"}"#);
+    assert_eq!(
+        text_of(&events),
+        "Ran 2 commands, 1 of them without success."
+    );
+
+    let thread = scene.thread().await;
+    assert_eq!(thread["messages"][1]["parts"][0]["type"], "tool-Bash");
+    assert_eq!(
+        thread["messages"][1]["parts"][0]["state"],
+        "output-available"
+    );
+    assert_eq!(thread["usage"]["totalCostUsd"], 0.0);
+    assert!(thread["usage"]["totalTokens"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn the_head_of_a_stream_is_the_relays() {
+    let scene = Scene::with(Agent::echo()).await;
+    let stream = scene.chat("Hi").await;
+    let mut headers: Vec<_> = stream
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+        .filter(|(name, _)| *name != "date")
+        .collect();
+    headers.sort_unstable();
+    assert_eq!(
+        headers,
+        [
+            ("access-control-allow-credentials", "true"),
+            ("cache-control", "no-cache"),
+            ("connection", "keep-alive"),
+            ("content-encoding", "none"),
+            ("content-type", "text/event-stream"),
+            ("transfer-encoding", "chunked"),
+            ("vary", "Origin"),
+            ("x-accel-buffering", "no"),
+            ("x-vercel-ai-ui-message-stream", "v1"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_done_though_the_client_has_left() {
+    let scene = Scene::with(Agent::echo()).await;
+    let target = format!("/v1/sandboxes/{}/exec", scene.sandbox);
+    let body = json!({ "command": "touch ~/began; sleep 0.3; touch ~/done" });
+    let request = scene.client.json("POST", &target, body);
+    let sending = tokio::time::timeout(Duration::from_millis(150), scene.client.open(request));
+    assert!(sending.await.is_err(), "the command is still running");
+    let wait = "until test -e ~/began -a -e ~/done; do sleep 0.02; done";
+    scene.client.shell(&scene.sandbox, wait).await;
+}
+
+#[tokio::test]
+async fn an_agent_waits_for_a_reader_who_is_far_behind_and_for_none_who_has_left() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const CHUNK: usize = 64 * 1024;
+    const CHUNKS: usize = 800;
+    let written = Arc::new(AtomicUsize::new(0));
+    let agent = Agent::new({
+        let written = Arc::clone(&written);
+        move |run: Run| {
+            let written = Arc::clone(&written);
+            async move {
+                run.send(TextStart::new("t1")).await;
+                for _ in 0..CHUNKS {
+                    run.send(TextDelta::new("t1", "x".repeat(CHUNK))).await;
+                    written.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+        }
+    });
+    let scene = Scene::with(agent).await;
+    let mut stream = scene.chat("Go").await;
+    stream.chunk().await;
+    let mut before = usize::MAX;
+    while before != written.load(Ordering::Relaxed) {
+        before = written.load(Ordering::Relaxed);
+        sleep(Duration::from_millis(200)).await;
+    }
+    // What lies in the relay and in the sockets.
+    assert!(
+        before < CHUNKS / 2,
+        "{before} of {CHUNKS} chunks are written"
+    );
+    drop(stream);
+    while written.load(Ordering::Relaxed) < CHUNKS {
+        sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,262 @@
+//! The server as connections see it, and as the program that holds it does.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use common::{Client, Produced, user};
+use http_body_util::{BodyExt, Either};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use twentyfirst_local_relay::{Agent, LocalRelay, Run, Script};
+
+#[tokio::test]
+async fn a_connection_is_kept_and_closed_when_idle() {
+    let relay = LocalRelay::start().unwrap();
+    let mut socket = TcpStream::connect(relay.address()).await.unwrap();
+    for _ in 0..2 {
+        socket
+            .write_all(b"GET /health HTTP/1.1\r\nhost: relay\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = vec![0; 4096];
+        let length = socket.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert!(answer.contains("keep-alive: timeout=5"), "{answer}");
+    }
+    let idle = Instant::now();
+    assert_eq!(socket.read(&mut [0; 16]).await.unwrap(), 0);
+    let idle = idle.elapsed().as_secs_f64();
+    assert!((4.0..8.0).contains(&idle), "closed after {idle} s");
+}
+
+#[tokio::test]
+async fn a_running_stream_is_not_idle() {
+    let quiet = Agent::new(async |run: Run| {
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        run.say("late").await;
+        Ok(())
+    });
+    let relay = LocalRelay::builder().agent("quiet", quiet).start().unwrap();
+    let client = Client::new(&relay);
+    let sandbox = client.create_sandbox("quiet").await;
+    let thread = client.create_thread(&sandbox).await;
+    let mut stream = client.chat("quiet", &sandbox, &thread, "Hi").await;
+    assert_eq!(stream.text().await, "late");
+}
+
+#[tokio::test]
+async fn dropping_the_relay_cuts_its_connections() {
+    let relay = LocalRelay::builder()
+        .agent("dead", Agent::new(|_| std::future::pending()))
+        .start()
+        .unwrap();
+    let client = Client::new(&relay);
+    let sandbox = client.create_sandbox("dead").await;
+    let body = json!({ "messages": [user("Hi")], "sandboxId": sandbox });
+    let request = client.json("POST", "/v1/chat/dead", body);
+    let (response, _connection) = client.open(request).await;
+    let address = relay.address();
+    let begun = Instant::now();
+    drop(relay);
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+    let body = response.into_body().collect().await;
+    assert!(body.is_err(), "the stream is cut, not ended");
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error() {
+    let relay = LocalRelay::start().unwrap();
+    let error = LocalRelay::builder()
+        .port(relay.address().port())
+        .start()
+        .unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_gets_its_answer_though_it_is_still_being_sent() {
+    let relay = LocalRelay::start().unwrap();
+    let client = Client::new(&relay);
+    let endless = |pieces| {
+        Either::Right(Produced(Box::new(std::iter::repeat_n(
+            Bytes::from(vec![b' '; 1 << 20]),
+            pieces,
+        ))))
+    };
+    let request = client
+        .request("POST", "/v1/sandboxes")
+        .header("content-type", "application/json")
+        .body(endless(40))
+        .unwrap();
+    let reply = client.send_with(request).await;
+    assert_eq!(reply.expect(400)["error"], "invalid_json");
+}
+
+#[tokio::test]
+async fn text_that_only_javascript_takes_gets_through() {
+    // Half of a pair, cut between two deltas and alone in the user's message.
+    let script = Script::from_json_lines(
+        r#"
+        data: {"type":"start","messageId":"not this one"}
+        data: {"type":"text-start","id":"t"}
+        {"type":"text-delta","id":"t","delta":"\ud83d"}
+        {"pause": 20}
+        {"type":"text-delta","id":"t","delta":"\ude00"}
+        {"type":"text-end","id":"t"}
+        data: [DONE]
+        "#,
+    )
+    .unwrap();
+    let relay = LocalRelay::builder().agent("cut", script).start().unwrap();
+    let client = Client::new(&relay);
+    let sandbox = client.create_sandbox("cut").await;
+    let body = format!(
+        r#"{{"sandboxId":"{sandbox}","messages":[{{"role":"user","parts":[{{"type":"text","text":"x\ud83d"}}]}}]}}"#
+    );
+    let request = client
+        .request("POST", "/v1/chat/cut")
+        .header("content-type", "application/json; charset=utf-8")
+        .body(body.into())
+        .unwrap();
+    let events = client.send(request).await;
+    let events = String::from_utf8(events.body.to_vec()).unwrap();
+    assert!(events.contains(r#""delta":"\ud83d""#), "{events}");
+    assert!(!events.contains("not this one"));
+
+    let threads = client
+        .get(&format!("/v1/sandboxes/{sandbox}/threads"))
+        .await;
+    let thread = threads.json()[0]["id"].as_str().unwrap().to_owned();
+    let target = format!("/v1/sandboxes/{sandbox}/threads/{thread}");
+    let thread = client.get(&target).await;
+    let thread = String::from_utf8(thread.body.to_vec()).unwrap();
+    assert!(thread.contains(r#""text":"x\ud83d""#), "{thread}");
+    assert!(thread.contains("😀"), "{thread}");
+}
+
+#[test]
+fn a_line_that_is_no_chunk_is_named() {
+    let error = Script::from_json_lines("{\"pause\": 1}\n\n{\"type\":\"text-start\"}").unwrap_err();
+    assert_eq!(error.line(), 3);
+    assert_eq!(error.to_string(), "line 3 is neither a chunk nor a pause");
+    assert!(std::error::Error::source(&error).is_some());
+}
+
+#[tokio::test]
+async fn a_vault_takes_twenty_credentials_and_runs_need_vaults_that_are_there() {
+    let relay = LocalRelay::start().unwrap();
+    let client = Client::new(&relay);
+    let vault = client
+        .post("/v1/mcp/vaults", json!({ "name": "Main" }))
+        .await;
+    let vault = vault.expect(201)["vault"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let target = format!("/v1/mcp/vaults/{vault}/credentials");
+    let body = |number: usize| {
+        json!({
+            "serverUrl": format!("https://s{number}.example.com"),
+            "auth": { "type": "bearer", "token": "tok_secret" },
+        })
+    };
+    for number in 0..20 {
+        let reply = client.post(&target, body(number)).await;
+        assert!(!String::from_utf8_lossy(&reply.body).contains("tok_secret"));
+        reply.expect(201);
+    }
+    let full = client.post(&target, body(20)).await.expect(422);
+    assert_eq!(full["error"], "credential_cap_exceeded");
+
+    let sandbox = client.create_sandbox("echo").await;
+    let chat = json!({
+        "messages": [user("Hi")],
+        "sandboxId": sandbox,
+        "vaultIds": [vault, vault],
+    });
+    let mut stream = client.chat_with("echo", chat.clone()).await;
+    assert_eq!(stream.text().await, "Hi");
+    client
+        .delete(&format!("/v1/mcp/vaults/{vault}"))
+        .await
+        .expect(200);
+    let (status, code, _) = client.post("/v1/chat/echo", chat).await.error();
+    assert_eq!((status, code.as_str()), (403, "vault_resolution_failed"));
+}
+
+#[tokio::test]
+async fn pages_of_this_machine_are_let_in_and_no_others() {
+    let relay = LocalRelay::builder()
+        .allow_origin("https://preview.example.com")
+        .start()
+        .unwrap();
+    let client = Client::new(&relay);
+    for (origin, is_let_in) in [
+        ("http://localhost:3000", true),
+        ("http://127.0.0.1:5173", true),
+        ("http://127.8.9.1", true),
+        ("https://[::1]:8443", true),
+        ("https://preview.example.com", true),
+        ("https://example.com", false),
+        ("https://localhost.example.com", false),
+        ("http://127.0.0.1.example.com", false),
+        ("http://user@localhost", false),
+        ("http://preview.example.com", false),
+        ("null", false),
+    ] {
+        for method in ["OPTIONS", "GET"] {
+            let request = client
+                .request(method, "/v1/sandboxes/none")
+                .header("origin", origin)
+                .header("access-control-request-headers", "authorization")
+                .body(Bytes::new())
+                .unwrap();
+            let reply = client.send(request).await;
+            let allowed = reply.headers.get("access-control-allow-origin");
+            let expected = is_let_in.then_some(origin);
+            assert_eq!(allowed.map(|value| value.to_str().unwrap()), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_has_keys_of_their_own_takes_no_other() {
+    let relay = LocalRelay::builder().key("21st_sk_mine").start().unwrap();
+    let client = Client::new(&relay).with_key("21st_sk_local");
+    assert_eq!(client.get("/v1/sandboxes/none").await.status, 401);
+    let relay = LocalRelay::start().unwrap();
+    assert_eq!(relay.api_key(), "21st_sk_local");
+    let reply = Client::new(&relay).get("/v1/sandboxes/none").await;
+    assert_eq!(reply.status, 404);
+}
+
+#[test]
+fn nothing_that_is_printed_shows_a_key() {
+    let builder = LocalRelay::builder().key("21st_sk_secret");
+    assert!(!format!("{builder:?}").contains("21st_sk"));
+    let relay = builder.start().unwrap();
+    assert!(!format!("{relay:?}").contains("21st_sk"));
+    let command = twentyfirst_local_relay::Command::new("env").env("KEY", "hidden");
+    assert!(!format!("{command:?}").contains("hidden"));
+}
+
+#[test]
+fn what_users_hold_can_be_shared() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<LocalRelay>();
+    shared::<Agent>();
+    shared::<Run>();
+    shared::<Script>();
+    shared::<twentyfirst_local_relay::Sandbox>();
+    shared::<twentyfirst_local_relay::ExecError>();
+    shared::<twentyfirst_local_relay::FileError>();
+}

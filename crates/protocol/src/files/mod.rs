@@ -1,0 +1,84 @@
+//! Files in a sandbox.
+//!
+//! Relative paths are under `/root`. Text goes through [`ReadFile`] and [`WriteFiles`], bytes up to 10 MiB through
+//! [`ReadBytes`] and [`WriteBytes`], and anything larger through [`ReadStream`] and [`WriteStream`], which hold no
+//! more of it in memory than what is under way.
+
+mod exists;
+mod info;
+mod list;
+mod make_dir;
+mod read;
+mod read_bytes;
+mod read_stream;
+mod remove;
+mod rename;
+mod write;
+mod write_bytes;
+mod write_stream;
+
+pub use exists::FileExists;
+pub use info::{FileEntry, FileType, GetFileInfo};
+pub use list::ListFiles;
+pub use make_dir::MakeDir;
+pub use read::{FileText, ReadFile};
+pub use read_bytes::ReadBytes;
+pub use read_stream::ReadStream;
+pub use remove::RemoveFile;
+pub use rename::RenameFile;
+pub use write::WriteFiles;
+pub use write_bytes::WriteBytes;
+pub use write_stream::WriteStream;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{InvalidRequest, Problem};
+use crate::tolerant;
+
+/// A file that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WrittenFile {
+    /// Its path, as it was sent.
+    pub path: String,
+    /// Its length, where the relay tells: UTF-16 code units for text, bytes otherwise.
+    #[serde(
+        default,
+        deserialize_with = "tolerant::count",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub size: Option<u64>,
+}
+
+impl WrittenFile {
+    /// A file of this size.
+    pub fn new(path: impl Into<String>, size: Option<u64>) -> Self {
+        Self {
+            path: path.into(),
+            size,
+        }
+    }
+}
+
+/// Shows paths and lengths in place of texts.
+pub(crate) struct Lengths<'a>(pub(crate) &'a BTreeMap<String, String>);
+
+impl fmt::Debug for Lengths<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (path, text) in self.0 {
+            map.entry(path, &format_args!("{} bytes", text.len()));
+        }
+        map.finish()
+    }
+}
+
+fn check_path(field: &'static str, path: &str) -> Result<(), InvalidRequest> {
+    if path.is_empty() {
+        return Err(InvalidRequest::new(field, Problem::Empty));
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+use http::response::Parts;
+use serde::{Deserialize, Serialize};
+
+use super::check_path;
+use crate::error::{InvalidRequest, ResponseError};
+use crate::operation::{Head, StreamingOperation, decode_empty};
+use crate::route::Query;
+use crate::{Endpoint, Route, SandboxId, Timeouts};
+
+/// Reads a file of any length: the answer's body is the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ReadStream {
+    /// The sandbox.
+    pub sandbox_id: SandboxId,
+    /// The path.
+    pub path: String,
+}
+
+impl ReadStream {
+    /// In this sandbox.
+    pub fn new(sandbox_id: impl Into<SandboxId>, path: impl Into<String>) -> Self {
+        Self {
+            sandbox_id: sandbox_id.into(),
+            path: path.into(),
+        }
+    }
+}
+
+impl Endpoint for ReadStream {
+    const ROUTE: Route = Route::get("/v1/sandboxes/{sandboxId}/files")
+        .with_query(&[Query::Text("path"), Query::Fixed("format", "stream")]);
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::content()
+    }
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        check_path("path", &self.path)
+    }
+}
+
+impl StreamingOperation for ReadStream {
+    type Output = ();
+
+    fn decode_head(&self, head: &Parts) -> Head<()> {
+        if head.status.is_success() {
+            Head::Open(())
+        } else {
+            Head::Read
+        }
+    }
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<(), ResponseError> {
+        decode_empty(self, head, body)
+    }
+}

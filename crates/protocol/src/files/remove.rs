@@ -1,0 +1,46 @@
+use http::response::Parts;
+use serde::{Deserialize, Serialize};
+
+use super::check_path;
+use crate::error::{InvalidRequest, ResponseError};
+use crate::operation::decode_empty;
+use crate::route::Query;
+use crate::{Endpoint, Operation, Route, SandboxId};
+
+/// Removes a file, or a directory with all that is in it. To remove what is not there is no error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RemoveFile {
+    /// The sandbox.
+    pub sandbox_id: SandboxId,
+    /// The path.
+    pub path: String,
+}
+
+impl RemoveFile {
+    /// In this sandbox.
+    pub fn new(sandbox_id: impl Into<SandboxId>, path: impl Into<String>) -> Self {
+        Self {
+            sandbox_id: sandbox_id.into(),
+            path: path.into(),
+        }
+    }
+}
+
+impl Endpoint for RemoveFile {
+    const ROUTE: Route =
+        Route::delete("/v1/sandboxes/{sandboxId}/files").with_query(&[Query::Text("path")]);
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        check_path("path", &self.path)
+    }
+}
+
+impl Operation for RemoveFile {
+    type Output = ();
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<(), ResponseError> {
+        decode_empty(self, head, body)
+    }
+}

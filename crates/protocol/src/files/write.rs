@@ -1,0 +1,81 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use http::response::Parts;
+use serde::{Deserialize, Serialize};
+
+use super::{Lengths, WrittenFile, check_path};
+use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
+use crate::operation::decode_with;
+use crate::tolerant::{self, List};
+use crate::{Endpoint, Operation, Route, SandboxId};
+
+/// Writes text files, with the directories that they need.
+///
+/// `Debug` shows paths and lengths, and never content.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct WriteFiles {
+    /// The sandbox.
+    pub sandbox_id: SandboxId,
+    /// Path to text; at least one.
+    pub files: BTreeMap<String, String>,
+}
+
+impl WriteFiles {
+    /// These files into this sandbox: pairs of path and text.
+    pub fn new<P: Into<String>, T: Into<String>>(
+        sandbox_id: impl Into<SandboxId>,
+        files: impl IntoIterator<Item = (P, T)>,
+    ) -> Self {
+        Self {
+            sandbox_id: sandbox_id.into(),
+            files: files
+                .into_iter()
+                .map(|(path, text)| (path.into(), text.into()))
+                .collect(),
+        }
+    }
+}
+
+impl Endpoint for WriteFiles {
+    const ROUTE: Route = Route::post("/v1/sandboxes/{sandboxId}/files");
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        if self.files.is_empty() {
+            return Err(InvalidRequest::new("files", Problem::Empty));
+        }
+        self.files
+            .keys()
+            .try_for_each(|path| check_path("files", path))
+    }
+}
+
+impl Operation for WriteFiles {
+    type Output = Vec<WrittenFile>;
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<Vec<WrittenFile>, ResponseError> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Answer {
+            Many { files: List<WrittenFile> },
+            One(WrittenFile),
+        }
+
+        decode_with(self, head, body, |body| match tolerant::from_slice(body) {
+            Ok(Answer::Many { files: List(files) }) => Ok(files),
+            Ok(Answer::One(file)) => Ok(vec![file]),
+            Err(error) => Err(NotUnderstood::new(head, error, body)),
+        })
+    }
+}
+
+impl fmt::Debug for WriteFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteFiles")
+            .field("sandbox_id", &self.sandbox_id)
+            .field("files", &Lengths(&self.files))
+            .finish()
+    }
+}

@@ -1,0 +1,409 @@
+use std::convert::Infallible;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::response::Parts;
+use http::{Request, StatusCode};
+
+use super::machine::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
+use crate::Body;
+use crate::error::{InvalidRequest, ResponseError};
+use crate::operation::{Endpoint, Head, Operation, StreamingOperation};
+use crate::options::{CallOptions, Timeouts};
+use crate::retry::{Attempt, Attempts, Decision, GiveUp};
+
+/// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.
+const LONGEST_ERROR: usize = 1024 * 1024;
+
+/// Why an exchange did not give a result.
+#[derive(Debug)]
+pub struct ExchangeError {
+    kind: ExchangeErrorKind,
+    attempts: u32,
+    sent: Sent,
+    give_up: Option<GiveUp>,
+}
+
+/// The last that happened, of an [`ExchangeError`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExchangeErrorKind {
+    /// The request would be refused; it was not sent.
+    #[error(transparent)]
+    InvalidRequest(#[from] InvalidRequest),
+    /// The answer says no, or is not understood.
+    #[error(transparent)]
+    Response(#[from] ResponseError),
+    /// There is no answer.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    /// The deadline of the call is over.
+    #[error("the deadline of {} s is over", deadline.as_secs_f64())]
+    Deadline {
+        /// The deadline.
+        deadline: Duration,
+    },
+}
+
+impl ExchangeError {
+    /// The last that happened.
+    pub fn kind(&self) -> &ExchangeErrorKind {
+        &self.kind
+    }
+
+    /// The last that happened.
+    pub fn into_kind(self) -> ExchangeErrorKind {
+        self.kind
+    }
+
+    /// How many requests were sent, or tried to be sent.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Whether any of them may have reached the relay.
+    pub fn sent(&self) -> Sent {
+        self.sent
+    }
+
+    /// Why there was no further attempt, where one had to be decided on.
+    pub fn give_up(&self) -> Option<GiveUp> {
+        self.give_up
+    }
+}
+
+impl From<InvalidRequest> for ExchangeError {
+    fn from(error: InvalidRequest) -> Self {
+        Self {
+            kind: error.into(),
+            attempts: 0,
+            sent: Sent::No,
+            give_up: None,
+        }
+    }
+}
+
+impl fmt::Display for ExchangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl std::error::Error for ExchangeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.kind)
+    }
+}
+
+/// One exchange within a flow, with its attempts: the part that all flows share.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    slot: Slot,
+    request: Request<Body>,
+    timeouts: Timeouts,
+    attempts: Attempts,
+    state: State,
+    /// What happened, until the next poll decides on it.
+    outcome: Option<ExchangeErrorKind>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Ready,
+    Waiting,
+    Pausing(Instant),
+}
+
+/// What an [`Exchange`] comes to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is handed over once and never stored"
+)]
+pub(crate) enum Next {
+    Send(SendRequest),
+    Read {
+        until: Option<Instant>,
+    },
+    /// What was to be deleted is gone.
+    Gone,
+    Failed(ExchangeError),
+}
+
+impl Exchange {
+    pub(crate) fn new<E: Endpoint>(
+        endpoint: &E,
+        slot: Slot,
+        options: &CallOptions,
+        seed: u64,
+    ) -> Result<Self, InvalidRequest> {
+        Ok(Self {
+            slot,
+            request: endpoint.to_request()?,
+            timeouts: options.timeouts(endpoint.timeouts()),
+            attempts: Attempts::new(endpoint, options.policy(), seed),
+            state: State::Ready,
+            outcome: None,
+        })
+    }
+
+    /// What to do next. Past `deadline` nothing is begun.
+    pub(crate) fn poll(&mut self, now: Now, deadline: Deadline) -> Next {
+        if let Some(kind) = self.outcome.take() {
+            let attempt = match &kind {
+                ExchangeErrorKind::Response(error) => Attempt::Answered(error),
+                ExchangeErrorKind::Failure(failure) => Attempt::Failed(failure.sent()),
+                ExchangeErrorKind::InvalidRequest(_) | ExchangeErrorKind::Deadline { .. } => {
+                    Attempt::Failed(Sent::No)
+                }
+            };
+            match self.attempts.decide(attempt, now) {
+                Decision::Retry(delay) if deadline.allows(now.mono + delay) => {
+                    self.state = State::Pausing(now.mono + delay);
+                }
+                // No time is left for another attempt: what happened says more than the deadline does.
+                Decision::Retry(_) => return Next::Failed(self.error(kind, None)),
+                Decision::Done => return Next::Gone,
+                Decision::GiveUp(why) => return Next::Failed(self.error(kind, Some(why))),
+            }
+        }
+        if let Some(over) = deadline.over(now) {
+            return Next::Failed(self.error(ExchangeErrorKind::Deadline { deadline: over }, None));
+        }
+        match self.state {
+            State::Pausing(until) if now.mono < until => Next::Read { until: Some(until) },
+            State::Ready | State::Pausing(_) => {
+                self.state = State::Waiting;
+                Next::Send(SendRequest {
+                    slot: self.slot,
+                    request: self.request.clone(),
+                    timeouts: self.timeouts,
+                    attempt: self.attempts.made() + 1,
+                })
+            }
+            State::Waiting => Next::Read { until: deadline.at },
+        }
+    }
+
+    pub(crate) fn handle(&mut self, outcome: impl Into<ExchangeErrorKind>) {
+        self.outcome = Some(outcome.into());
+    }
+
+    fn error(&self, kind: ExchangeErrorKind, give_up: Option<GiveUp>) -> ExchangeError {
+        let waiting = matches!(kind, ExchangeErrorKind::Deadline { .. })
+            && matches!(self.state, State::Waiting);
+        let arrived = waiting || self.attempts.may_have_arrived();
+        ExchangeError {
+            kind,
+            attempts: self.attempts.made() + u32::from(waiting),
+            sent: if arrived { Sent::Maybe } else { Sent::No },
+            give_up,
+        }
+    }
+}
+
+/// When a call has to be over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    length: Option<Duration>,
+    at: Option<Instant>,
+}
+
+impl Deadline {
+    pub(crate) fn new(options: &CallOptions) -> Self {
+        Self {
+            length: options.whole(),
+            at: None,
+        }
+    }
+
+    /// Counts from the first poll.
+    pub(crate) fn begin(&mut self, now: Now) -> Self {
+        self.at = self
+            .at
+            .or_else(|| self.length.map(|length| now.mono + length));
+        *self
+    }
+
+    fn allows(self, moment: Instant) -> bool {
+        self.at.is_none_or(|at| moment < at)
+    }
+
+    fn over(self, now: Now) -> Option<Duration> {
+        self.length
+            .filter(|_| self.at.is_some_and(|at| at <= now.mono))
+    }
+}
+
+/// The [`Flow`] of one [`Operation`]: tried again where that is safe, until there is a result or an error.
+///
+/// See [`Attempts`] for what is tried again.
+#[derive(Debug)]
+pub struct Execute<'a, O: Operation> {
+    operation: &'a O,
+    exchange: Exchange,
+    deadline: Deadline,
+    result: Option<O::Output>,
+}
+
+impl<'a, O: Operation> Execute<'a, O> {
+    /// The exchange of this operation. `seed` spreads the delays of many clients: take any random number.
+    ///
+    /// # Errors
+    /// Everything that can be checked is checked here, before the first request.
+    pub fn new(operation: &'a O, options: &CallOptions, seed: u64) -> Result<Self, InvalidRequest> {
+        Ok(Self {
+            operation,
+            exchange: Exchange::new(operation, Slot::Exchange, options, seed)?,
+            deadline: Deadline::new(options),
+            result: None,
+        })
+    }
+}
+
+impl<O: Operation> Flow for Execute<'_, O> {
+    type Item = Infallible;
+    type Output = Result<O::Output, ExchangeError>;
+
+    fn poll(&mut self, now: Now) -> Step<Infallible, Self::Output> {
+        if let Some(output) = self.result.take() {
+            return Step::Done(Ok(output));
+        }
+        match self.exchange.poll(now, self.deadline.begin(now)) {
+            Next::Send(send) => Step::Send(send),
+            Next::Read { until } => Step::Read { until },
+            Next::Failed(error) => Step::Done(Err(error)),
+            Next::Gone => {
+                let result = self.operation.decode(&no_content(), b"");
+                Step::Done(result.map_err(|error| self.exchange.error(error.into(), None)))
+            }
+        }
+    }
+
+    fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
+        match self.operation.decode(&head, &body) {
+            Ok(output) => self.result = Some(output),
+            Err(error) => self.exchange.handle(error),
+        }
+    }
+
+    fn handle_data(&mut self, _: Bytes) {}
+
+    fn handle_end(&mut self) {}
+
+    fn handle_failure(&mut self, _: Slot, failure: Failure) {
+        self.exchange.handle(failure);
+    }
+}
+
+/// The answer that a deletion has when it succeeds.
+fn no_content() -> Parts {
+    let (mut head, ()) = http::Response::new(()).into_parts();
+    head.status = StatusCode::NO_CONTENT;
+    head
+}
+
+/// The [`Flow`] of one [`StreamingOperation`]. At its end [`Slot::Stream`] holds the body that belongs to the output.
+#[derive(Debug)]
+pub struct Open<'a, O: StreamingOperation> {
+    operation: &'a O,
+    exchange: Exchange,
+    deadline: Deadline,
+    reading: Option<Reading>,
+    result: Option<O::Output>,
+}
+
+impl<'a, O: StreamingOperation> Open<'a, O> {
+    /// The exchange of this operation. `seed` spreads the delays of many clients: take any random number.
+    ///
+    /// # Errors
+    /// Everything that can be checked is checked here, before the first request.
+    pub fn new(operation: &'a O, options: &CallOptions, seed: u64) -> Result<Self, InvalidRequest> {
+        Ok(Self {
+            operation,
+            exchange: Exchange::new(operation, Slot::Stream, options, seed)?,
+            deadline: Deadline::new(options),
+            reading: None,
+            result: None,
+        })
+    }
+
+    fn decode(&mut self) {
+        if let Some(Reading { head, body }) = self.reading.take() {
+            match self.operation.decode(&head, &body) {
+                Ok(output) => self.result = Some(output),
+                Err(error) => self.exchange.handle(error),
+            }
+        }
+    }
+}
+
+impl<O: StreamingOperation> Flow for Open<'_, O> {
+    type Item = Infallible;
+    type Output = Result<O::Output, ExchangeError>;
+
+    fn poll(&mut self, now: Now) -> Step<Infallible, Self::Output> {
+        if let Some(output) = self.result.take() {
+            return Step::Done(Ok(output));
+        }
+        match self.exchange.poll(now, self.deadline.begin(now)) {
+            Next::Send(send) => Step::Send(send),
+            Next::Read { until } => Step::Read { until },
+            Next::Failed(error) => Step::Done(Err(error)),
+            // Nothing that streams is deleted.
+            Next::Gone => Step::Read { until: None },
+        }
+    }
+
+    fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
+        match self.operation.decode_head(&head) {
+            Head::Open(output) => self.result = Some(output),
+            Head::Read => self.reading = Some(Reading::new(head, &body)),
+        }
+    }
+
+    fn handle_data(&mut self, data: Bytes) {
+        if self
+            .reading
+            .as_mut()
+            .is_some_and(|reading| reading.push(&data))
+        {
+            self.decode();
+        }
+    }
+
+    fn handle_end(&mut self) {
+        self.decode();
+    }
+
+    fn handle_failure(&mut self, _: Slot, failure: Failure) {
+        // A body that broke off still has its status, and that says more than the failure.
+        match self.reading {
+            Some(_) => self.decode(),
+            None => self.exchange.handle(failure),
+        }
+    }
+}
+
+/// An answer in [`Slot::Stream`] that turned out to be no stream.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) head: Parts,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reading {
+    pub(crate) fn new(head: Parts, body: &[u8]) -> Self {
+        Self {
+            head,
+            body: body.to_vec(),
+        }
+    }
+
+    /// Takes what fits. Whether that is enough.
+    pub(crate) fn push(&mut self, data: &[u8]) -> bool {
+        let room = LONGEST_ERROR.saturating_sub(self.body.len());
+        self.body.extend_from_slice(&data[..data.len().min(room)]);
+        self.body.len() == LONGEST_ERROR
+    }
+}

@@ -1,0 +1,160 @@
+use std::error::Error;
+use std::fmt;
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use http::Request;
+use http::response::Parts;
+
+use crate::Body;
+use crate::options::Timeouts;
+
+/// What takes more than one exchange, a wait, or a choice after a failure: a state machine that says what to do next
+/// and is told what came of it.
+///
+/// Whoever drives it asks [`poll`](Self::poll) and does what the [`Step`] says:
+///
+/// ```text
+///            ┌───────────── poll(now) ◄────────────┐
+///            ▼                                     │
+///   Send ── begin to send the request ─────────────┤
+///   Read ── wait for what is under way:            │
+///            ├─ an answer ────► handle_answer ─────┤   in the slot Exchange with its whole body,
+///            │                                     │   in the slot Stream the head, its body stays open
+///            ├─ bytes of it ──► handle_data ───────┤
+///            ├─ its end ──────► handle_end ────────┤
+///            ├─ a failure ────► handle_failure ────┤
+///            └─ `until` is over ───────────────────┤
+///   Close ─ drop what is under way in the slot ────┤
+///   Item ── hand it to the user ───────────────────┘
+///   Done ── the end; do not poll again
+/// ```
+///
+/// A flow sees no socket, no clock and no randomness, so that every race and failure can be played in a test.
+pub trait Flow {
+    /// What it hands out on the way.
+    type Item;
+    /// What it comes to.
+    type Output;
+
+    /// What to do next.
+    fn poll(&mut self, now: Now) -> Step<Self::Item, Self::Output>;
+
+    /// The answer to what was sent in `slot`. In [`Slot::Stream`] `body` is empty: it is still open, and what comes of
+    /// it goes to [`handle_data`](Self::handle_data).
+    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes);
+
+    /// Bytes of the open body.
+    fn handle_data(&mut self, data: Bytes);
+
+    /// The end of the open body, as its framing tells.
+    fn handle_end(&mut self);
+
+    /// What was sent in `slot` has failed, or the open body broke off.
+    fn handle_failure(&mut self, slot: Slot, failure: Failure);
+}
+
+/// The time, as a flow is told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// For measuring.
+    pub mono: Instant,
+    /// For dates that others wrote.
+    pub wall: SystemTime,
+}
+
+/// What a [`Flow`] asks for. The list is complete, so that whoever drives a flow is told by the compiler if it grows.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a step is handed over once and never stored"
+)]
+pub enum Step<I, O> {
+    /// Begin to send a request, and poll again at once. What was under way in the slot is dropped before.
+    Send(SendRequest),
+    /// Wait for what is next: an answer, or bytes of the open body. Nothing may be under way; then only time passes.
+    Read {
+        /// Poll again at this moment, if nothing has come.
+        until: Option<Instant>,
+    },
+    /// Drop what is under way in a slot.
+    Close(Slot),
+    /// Hand this to the user.
+    Item(I),
+    /// The end. What is open in [`Slot::Stream`] belongs to the output.
+    Done(O),
+}
+
+/// A request that a [`Flow`] asks to send.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SendRequest {
+    /// Where its answer belongs.
+    pub slot: Slot,
+    /// The request: path and query only, without authorization. Its [`Route`](crate::Route) is among its extensions.
+    pub request: Request<Body>,
+    /// How long its parts may take. Whoever sends it keeps to them, and tells [`Flow::handle_failure`] when one struck.
+    pub timeouts: Timeouts,
+    /// Which attempt at this exchange it is; the first is 1.
+    pub attempt: u32,
+}
+
+/// Where an exchange of a [`Flow`] takes place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// The exchange whose answer's body is the stream.
+    Stream,
+    /// An exchange beside it; its answer is read whole.
+    Exchange,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub struct Failure {
+    sent: Sent,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+/// Whether a request that failed may have reached the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sent {
+    /// Surely nothing of it was sent.
+    No,
+    /// It may have been sent, in part or whole.
+    Maybe,
+}
+
+impl Failure {
+    /// A failure of whatever sends requests.
+    pub fn new(sent: Sent, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            sent,
+            source: source.into(),
+        }
+    }
+
+    /// Whether the request may have reached the relay.
+    pub fn sent(&self) -> Sent {
+        self.sent
+    }
+
+    /// What failed.
+    pub fn into_source(self) -> Box<dyn Error + Send + Sync> {
+        self.source
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.sent {
+            Sent::No => "the request could not be sent",
+            Sent::Maybe => "there is no answer",
+        })
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}

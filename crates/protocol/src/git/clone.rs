@@ -1,0 +1,164 @@
+use std::fmt;
+use std::time::Duration;
+
+use http::response::Parts;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{InvalidRequest, Problem, ResponseError};
+use crate::operation::decode_json;
+use crate::secret::{mask_user_info, user_info};
+use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, tolerant};
+
+/// Clones a git repository into a sandbox.
+///
+/// A failure is an error with the code `git_clone_failed` and git's own words. Newer relays mark this route as
+/// deprecated and advise to run `git clone` by [`Exec`](crate::sandboxes::Exec).
+///
+/// ```
+/// use twentyfirst_protocol::{SandboxId, git::CloneRepository};
+///
+/// let clone = CloneRepository::new(SandboxId::new("sbx_abc123")?, "https://github.com/org/repo.git")
+///     .token("ghp_…")
+///     .depth(1);
+/// # let _ = clone;
+/// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CloneRepository {
+    /// The sandbox.
+    pub sandbox_id: SandboxId,
+    /// Where the repository is. User and password in it are secrets.
+    pub url: String,
+    /// Where it goes; the relay chooses by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// A token for a private repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
+    /// How many commits of the history to take, at least 1; all by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<u32>,
+    /// The branch; the repository's own by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+}
+
+impl CloneRepository {
+    /// This repository into this sandbox.
+    pub fn new(sandbox_id: impl Into<SandboxId>, url: impl Into<String>) -> Self {
+        Self {
+            sandbox_id: sandbox_id.into(),
+            url: url.into(),
+            path: None,
+            token: None,
+            depth: None,
+            branch: None,
+        }
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// A token for a private repository.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<Secret>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// How many commits of the history to take.
+    #[must_use]
+    pub fn depth(mut self, depth: u32) -> Self {
+        self.depth = Some(depth);
+        self
+    }
+
+    /// The branch.
+    #[must_use]
+    pub fn branch(mut self, branch: impl Into<String>) -> Self {
+        self.branch = Some(branch.into());
+        self
+    }
+}
+
+impl Endpoint for CloneRepository {
+    const ROUTE: Route = Route::post("/v1/sandboxes/{sandboxId}/git/clone");
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::within(Duration::from_secs(10 * 60))
+    }
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        if self.url.is_empty() {
+            return Err(InvalidRequest::new("url", Problem::Empty));
+        }
+        if self.depth == Some(0) {
+            return Err(InvalidRequest::new("depth", Problem::MustBe("at least 1")));
+        }
+        Ok(())
+    }
+
+    fn secrets(&self) -> Vec<&str> {
+        let mut secrets: Vec<&str> = self.token.iter().map(Secret::expose).collect();
+        if let Some(user_info) = user_info(&self.url) {
+            secrets.push(user_info);
+            // A token can stand in either place; `git` and the like are no secret.
+            let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+            secrets.extend(Some(user).filter(|user| user.len() >= 8));
+            secrets.push(password);
+        }
+        secrets
+    }
+}
+
+impl Operation for CloneRepository {
+    type Output = ClonedRepository;
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<ClonedRepository, ResponseError> {
+        decode_json(self, head, body)
+    }
+}
+
+impl fmt::Debug for CloneRepository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloneRepository")
+            .field("sandbox_id", &self.sandbox_id)
+            .field("url", &mask_user_info(&self.url))
+            .field("path", &self.path)
+            .field("token", &self.token)
+            .field("depth", &self.depth)
+            .field("branch", &self.branch)
+            .finish()
+    }
+}
+
+/// A repository in a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ClonedRepository {
+    /// Where it is.
+    pub path: String,
+    /// The branch that was asked for; `default` where none was.
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub branch: Option<String>,
+}
+
+impl ClonedRepository {
+    /// A repository at this path.
+    pub fn new(path: impl Into<String>, branch: Option<String>) -> Self {
+        Self {
+            path: path.into(),
+            branch,
+        }
+    }
+}

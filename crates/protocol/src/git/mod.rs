@@ -1,0 +1,5 @@
+//! Git repositories in a sandbox.
+
+mod clone;
+
+pub use clone::{CloneRepository, ClonedRepository};

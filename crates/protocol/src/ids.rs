@@ -1,0 +1,141 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{InvalidRequest, Problem};
+
+/// The longest id that is taken, in bytes.
+const LONGEST: usize = 1024;
+
+/// The rule for everything that becomes a segment of a path.
+///
+/// `.` and `..` are refused because percent-encoding leaves them alone and URL parsers resolve them away.
+pub(crate) fn check(field: &'static str, text: &str) -> Result<(), InvalidRequest> {
+    let problem = match text {
+        "" => Problem::Empty,
+        "." | ".." => Problem::DotSegment,
+        _ if text.chars().any(char::is_control) => Problem::ControlCharacter,
+        _ if text.len() > LONGEST => Problem::TooLong { limit: LONGEST },
+        _ => return Ok(()),
+    };
+    Err(InvalidRequest::new(field, problem))
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $field:literal) => {
+        $(#[$doc])*
+        ///
+        /// Opaque text: not empty, not `.` or `..`, without control characters, at most 1,024 bytes.
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(into = "String", try_from = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes an id that was stored or sent.
+            ///
+            /// # Errors
+            /// Where the text cannot be an id; the error names the rule.
+            pub fn new(id: impl Into<String>) -> Result<Self, InvalidRequest> {
+                let id = id.into();
+                check($field, &id)?;
+                Ok(Self(id))
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidRequest;
+
+            fn from_str(id: &str) -> Result<Self, InvalidRequest> {
+                Self::new(id)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidRequest;
+
+            fn try_from(id: String) -> Result<Self, InvalidRequest> {
+                Self::new(id)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = InvalidRequest;
+
+            fn try_from(id: &str) -> Result<Self, InvalidRequest> {
+                Self::new(id)
+            }
+        }
+
+        impl From<&$name> for $name {
+            fn from(id: &$name) -> Self {
+                id.clone()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                self.0 == other
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                self.0 == *other
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", self.0)
+            }
+        }
+    };
+}
+
+id! {
+    /// A sandbox, as every request names it.
+    ///
+    /// Not to be mixed up with [`MachineId`], which answers carry beside it.
+    SandboxId, "sandboxId"
+}
+id! {
+    /// The provider's machine behind a sandbox: the member `sandboxId` in the answers to creating and getting a
+    /// sandbox. The relay refuses it in requests, so no request takes this type.
+    MachineId, "machineId"
+}
+id! {
+    /// A thread: one conversation within a sandbox.
+    ThreadId, "threadId"
+}
+id! {
+    /// A vault with credentials for MCP servers.
+    VaultId, "vaultId"
+}
+id! {
+    /// A credential in a vault.
+    CredentialId, "credentialId"
+}

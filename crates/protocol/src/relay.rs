@@ -1,0 +1,193 @@
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Uri};
+
+use crate::error::{InvalidRequest, Problem};
+
+/// Where the relay is: a scheme, a host and, behind a proxy, a path prefix.
+///
+/// ```
+/// use twentyfirst_protocol::BaseUrl;
+///
+/// assert_eq!(BaseUrl::default().to_string(), "https://relay.an.dev");
+/// assert_eq!(BaseUrl::new("http://127.0.0.1:8080/relay/")?.to_string(), "http://127.0.0.1:8080/relay");
+/// assert!(BaseUrl::new("relay.an.dev").is_err());
+/// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    scheme: Scheme,
+    authority: Authority,
+    /// Without a slash at its end.
+    prefix: String,
+}
+
+impl BaseUrl {
+    /// Reads a URL. A slash at its end is dropped.
+    ///
+    /// # Errors
+    /// Where it is not an absolute `http` or `https` URL, or carries user information, a query or a fragment,
+    /// or names a port that there cannot be.
+    pub fn new(url: &str) -> Result<Self, InvalidRequest> {
+        let wrong = |rule| InvalidRequest::new("baseUrl", Problem::MustBe(rule));
+        if url.contains(['?', '#']) {
+            return Err(wrong("a URL without query and fragment"));
+        }
+        let uri: Uri = url
+            .parse()
+            .map_err(|_| wrong("an absolute http or https URL"))?;
+        let parts = uri.into_parts();
+        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+            return Err(wrong("an absolute http or https URL"));
+        };
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+            return Err(wrong("an absolute http or https URL"));
+        }
+        if authority.as_str().contains('@') {
+            return Err(wrong("a URL without user and password"));
+        }
+        let port = authority.as_str().strip_prefix(authority.host());
+        if port.is_some_and(|port| port.len() > 1) && authority.port_u16().is_none() {
+            return Err(wrong("a URL with a port of at most 65535"));
+        }
+        let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::path);
+        Ok(Self {
+            scheme,
+            authority,
+            prefix: path.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// The absolute URI for a target of path and query, such as that of an operation's request.
+    ///
+    /// # Errors
+    /// Where both together are longer than a URI can be.
+    pub fn join(&self, target: &Uri) -> Result<Uri, InvalidRequest> {
+        let path_and_query = target.path_and_query().map_or("/", PathAndQuery::as_str);
+        Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(format!("{}{path_and_query}", self.prefix))
+            .build()
+            .map_err(|_| {
+                InvalidRequest::new(
+                    "path",
+                    Problem::TooLong {
+                        limit: u16::MAX.into(),
+                    },
+                )
+            })
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn is_https(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
+    /// The host, without the port.
+    pub fn host(&self) -> &str {
+        self.authority.host()
+    }
+
+    /// Whether the host is this machine: `localhost`, an address of 127.0.0.0/8, or `[::1]`.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host();
+        let address = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
+        host.eq_ignore_ascii_case("localhost")
+            || address
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    }
+}
+
+/// The relay of 21st Agents: `https://relay.an.dev`.
+impl Default for BaseUrl {
+    fn default() -> Self {
+        Self {
+            scheme: Scheme::HTTPS,
+            authority: Authority::from_static("relay.an.dev"),
+            prefix: String::new(),
+        }
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = InvalidRequest;
+
+    fn from_str(url: &str) -> Result<Self, InvalidRequest> {
+        Self::new(url)
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
+    }
+}
+
+impl fmt::Debug for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+/// A key of 21st Agents (`21st_sk_…`, `an_sk_…`), or a token in its place.
+///
+/// `Debug` prints `***`, and there is no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// Takes a key.
+    ///
+    /// # Errors
+    /// Where it is empty, or holds what cannot stand in a header: a line break, a space, anything but ASCII. Such a
+    /// key was copied or read wrongly. The error does not show it.
+    pub fn new(key: impl Into<String>) -> Result<Self, InvalidRequest> {
+        let key = key.into();
+        if key.is_empty() {
+            return Err(InvalidRequest::new("apiKey", Problem::Empty));
+        }
+        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(InvalidRequest::new(
+                "apiKey",
+                Problem::MustHold("visible ASCII characters only, no spaces and no line breaks"),
+            ));
+        }
+        Ok(Self(key))
+    }
+
+    /// The key. Whoever calls this takes care that it is not shown.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The value of the header `authorization`, marked as sensitive.
+    pub fn authorization(&self) -> HeaderValue {
+        let text = format!("Bearer {}", self.0);
+        // `new` has refused everything that is not visible ASCII.
+        let mut value =
+            HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+        value.set_sensitive(true);
+        value
+    }
+
+    /// Puts the key into a request.
+    pub fn authorize<B>(&self, request: &mut Request<B>) {
+        request
+            .headers_mut()
+            .insert(http::header::AUTHORIZATION, self.authorization());
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}

@@ -1,0 +1,399 @@
+use std::fmt;
+
+use http::{HeaderValue, Method, Request, Uri, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::Body;
+use crate::error::{InvalidRequest, Problem};
+use crate::ids;
+use crate::operation::Endpoint;
+use crate::secret::{Secret, Secrets};
+
+/// What is encoded in one segment of a path, and in a query value: everything but the unreserved characters of
+/// RFC 3986, section 2.3. `/` is encoded too, so a value never becomes two segments.
+pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The relay takes no longer JSON or blob body; it answers more with a misleading `400 invalid_json`.
+const LONGEST_BODY: usize = 10 * 1024 * 1024;
+
+/// Where an endpoint lies: its method, its path, and which members of the operation travel in the query.
+///
+/// Members named in `path` and `query` travel there, all others in the JSON body. Every request that an operation makes
+/// carries its route as an extension, for logs and spans: unlike the path itself it names no one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The HTTP method.
+    pub method: Method,
+    /// The path, with members in braces: `/v1/sandboxes/{sandboxId}/files`.
+    pub path: &'static str,
+    /// The query parameters, in the order in which they are sent.
+    pub query: &'static [Query],
+}
+
+/// A query parameter of a [`Route`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Query {
+    /// The member of this name, as text. Left out when the member is absent.
+    Text(&'static str),
+    /// The member of this name, a number or a boolean. Left out when the member is absent.
+    Json(&'static str),
+    /// Always the same name and value.
+    Fixed(&'static str, &'static str),
+}
+
+/// A JSON object with its values untouched, in their order.
+#[derive(Default)]
+struct Members(Vec<(String, Box<RawValue>)>);
+
+impl Route {
+    /// `GET` of a path.
+    pub const fn get(path: &'static str) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    /// `POST` to a path.
+    pub const fn post(path: &'static str) -> Self {
+        Self::new(Method::POST, path)
+    }
+
+    /// `PATCH` of a path.
+    pub const fn patch(path: &'static str) -> Self {
+        Self::new(Method::PATCH, path)
+    }
+
+    /// `DELETE` of a path.
+    pub const fn delete(path: &'static str) -> Self {
+        Self::new(Method::DELETE, path)
+    }
+
+    const fn new(method: Method, path: &'static str) -> Self {
+        Self {
+            method,
+            path,
+            query: &[],
+        }
+    }
+
+    /// The same route with these query parameters.
+    #[must_use]
+    pub const fn with_query(mut self, query: &'static [Query]) -> Self {
+        self.query = query;
+        self
+    }
+
+    /// Whether a request with this method and target belongs to this route. A server tries its routes with it.
+    pub fn matches<B>(&self, request: &Request<B>) -> bool {
+        let fixed = |parameter: &Query| match parameter {
+            Query::Fixed(name, value) => query_pairs(request.uri())
+                .any(|(given_name, given)| given_name == *name && given == *value),
+            Query::Text(_) | Query::Json(_) => true,
+        };
+        self.method == *request.method()
+            && self.path_values(request.uri().path()).is_some()
+            && self.query.iter().all(fixed)
+    }
+
+    /// The request for an operation: path and query only, no authority and no authorization.
+    pub(crate) fn request<T: Endpoint>(
+        &self,
+        operation: &T,
+    ) -> Result<Request<Body>, InvalidRequest> {
+        let mut members = Members::of(operation)?;
+        let uri = self.uri(&mut members)?;
+        let has_body = matches!(self.method, Method::POST | Method::PUT | Method::PATCH);
+        if !has_body {
+            return match members.0.first() {
+                None => Ok(self.build(operation, uri, None, Body::empty())),
+                Some((name, _)) => Err(InvalidRequest::new(name.clone(), Problem::NoPlace)),
+            };
+        }
+        let body = members.to_json()?;
+        check_length(body.len())?;
+        Ok(self.build(operation, uri, Some("application/json"), Body::from(body)))
+    }
+
+    /// The same for an operation whose body is not JSON.
+    pub(crate) fn request_with_bytes<T: Endpoint>(
+        &self,
+        operation: &T,
+        content: Body,
+    ) -> Result<Request<Body>, InvalidRequest> {
+        let mut members = Members::of(operation)?;
+        let uri = self.uri(&mut members)?;
+        check_length(content.len())?;
+        Ok(self.build(operation, uri, Some("application/octet-stream"), content))
+    }
+
+    /// The inverse of [`request`](Self::request). A JSON body is read when there is one.
+    pub(crate) fn operation<T: DeserializeOwned>(
+        &self,
+        request: &Request<Body>,
+    ) -> Result<T, InvalidRequest> {
+        let body = request.body().as_bytes();
+        let is_json = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.as_bytes().get(..16))
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"application/json"));
+        let mut members = match body {
+            body if is_json && !body.is_empty() => {
+                serde_json::from_slice(body).map_err(|error| {
+                    InvalidRequest::new("body", Problem::Unreadable(error.to_string()))
+                })?
+            }
+            _ => Members::default(),
+        };
+        if self.method != *request.method() {
+            return Err(InvalidRequest::new("method", Problem::OtherRoute));
+        }
+        let path = self
+            .path_values(request.uri().path())
+            .ok_or_else(|| InvalidRequest::new("path", Problem::OtherRoute))?;
+        for (name, value) in path {
+            members.set(name, text_to_raw(&value)?);
+        }
+        for parameter in self.query {
+            let find = |name: &str| query_pairs(request.uri()).find(|(given, _)| given == name);
+            match *parameter {
+                Query::Fixed(name, value) if find(name).is_none_or(|(_, given)| given != value) => {
+                    return Err(InvalidRequest::new(name, Problem::OtherRoute));
+                }
+                Query::Fixed(..) => {}
+                Query::Text(name) => {
+                    if let Some((_, value)) = find(name) {
+                        members.set(name, text_to_raw(&value)?);
+                    }
+                }
+                Query::Json(name) => {
+                    if let Some((_, value)) = find(name) {
+                        let raw = RawValue::from_string(value).map_err(|error| {
+                            InvalidRequest::new(name, Problem::Unreadable(error.to_string()))
+                        })?;
+                        members.set(name, raw);
+                    }
+                }
+            }
+        }
+        let json = members.to_json()?;
+        serde_json::from_slice(&json)
+            .map_err(|error| InvalidRequest::new("body", Problem::Unreadable(error.to_string())))
+    }
+
+    fn build<T: Endpoint>(
+        &self,
+        operation: &T,
+        uri: Uri,
+        content_type: Option<&'static str>,
+        body: Body,
+    ) -> Request<Body> {
+        let mut request = Request::new(body);
+        request.extensions_mut().insert(self.clone());
+        let secrets = operation.secrets().into_iter().map(Secret::from).collect();
+        request.extensions_mut().insert(Secrets(secrets));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        if let Some(content_type) = content_type {
+            request
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        request
+    }
+
+    fn uri(&self, members: &mut Members) -> Result<Uri, InvalidRequest> {
+        let mut target = String::with_capacity(self.path.len() + 64);
+        for piece in pieces(self.path) {
+            target.push('/');
+            match piece {
+                Piece::Literal(literal) => target.push_str(literal),
+                Piece::Member(name) => {
+                    let value = members
+                        .take_text(name)?
+                        .ok_or_else(|| InvalidRequest::new(name, Problem::Empty))?;
+                    ids::check(name, &value)?;
+                    target.extend(utf8_percent_encode(&value, SEGMENT));
+                }
+            }
+        }
+        let mut separator = '?';
+        for parameter in self.query {
+            let (name, value) = match *parameter {
+                Query::Fixed(name, value) => (name, Some(value.to_owned())),
+                Query::Text(name) => (name, members.take_text(name)?),
+                Query::Json(name) => (name, members.take(name).map(|raw| raw.get().to_owned())),
+            };
+            if let Some(value) = value {
+                target.push(separator);
+                target.push_str(name);
+                target.push('=');
+                target.extend(utf8_percent_encode(&value, SEGMENT));
+                separator = '&';
+            }
+        }
+        // Everything that is not an unreserved character is encoded; only the length can be too much.
+        target.try_into().map_err(|_| {
+            InvalidRequest::new(
+                "path",
+                Problem::TooLong {
+                    limit: u16::MAX.into(),
+                },
+            )
+        })
+    }
+
+    /// The members in `path`, decoded, where it fits this route.
+    fn path_values(&self, path: &str) -> Option<Vec<(&'static str, String)>> {
+        let mut segments = path.strip_prefix('/')?.split('/');
+        let mut values = Vec::new();
+        for piece in pieces(self.path) {
+            let segment = segments.next()?;
+            match piece {
+                Piece::Literal(literal) if literal == segment => {}
+                Piece::Literal(_) => return None,
+                Piece::Member(_) if segment.is_empty() => return None,
+                Piece::Member(name) => {
+                    values.push((
+                        name,
+                        percent_decode_str(segment).decode_utf8().ok()?.into_owned(),
+                    ));
+                }
+            }
+        }
+        segments.next().is_none().then_some(values)
+    }
+}
+
+/// Method and path template, as logs and spans name a route.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+enum Piece {
+    Literal(&'static str),
+    Member(&'static str),
+}
+
+fn pieces(path: &'static str) -> impl Iterator<Item = Piece> {
+    path.split('/').skip(1).map(|piece| {
+        match piece
+            .strip_prefix('{')
+            .and_then(|piece| piece.strip_suffix('}'))
+        {
+            Some(name) => Piece::Member(name),
+            None => Piece::Literal(piece),
+        }
+    })
+}
+
+/// Names and values of a query, decoded. `+` is a space, as HTML forms write it.
+fn query_pairs(uri: &Uri) -> impl Iterator<Item = (String, String)> {
+    let decode = |text: &str| {
+        percent_decode_str(&text.replace('+', " "))
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    uri.query().unwrap_or_default().split('&').map(move |pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name), decode(value))
+    })
+}
+
+fn check_length(length: usize) -> Result<(), InvalidRequest> {
+    if length > LONGEST_BODY {
+        return Err(InvalidRequest::new(
+            "body",
+            Problem::TooLong {
+                limit: LONGEST_BODY,
+            },
+        ));
+    }
+    Ok(())
+}
+
+fn text_to_raw(text: &str) -> Result<Box<RawValue>, InvalidRequest> {
+    serde_json::value::to_raw_value(text)
+        .map_err(|error| InvalidRequest::new("path", Problem::Unreadable(error.to_string())))
+}
+
+impl Members {
+    /// Text and numbers of `operation` stay as they are written: nothing passes through a `serde_json::Value`.
+    fn of<T: Serialize>(operation: &T) -> Result<Self, InvalidRequest> {
+        serde_json::to_string(operation)
+            .and_then(|json| serde_json::from_str(&json))
+            .map_err(|error| InvalidRequest::new("body", Problem::Unreadable(error.to_string())))
+    }
+
+    fn take(&mut self, name: &str) -> Option<Box<RawValue>> {
+        let at = self.0.iter().position(|(given, _)| given == name)?;
+        let (_, value) = self.0.remove(at);
+        (value.get() != "null").then_some(value)
+    }
+
+    fn take_text(&mut self, name: &'static str) -> Result<Option<String>, InvalidRequest> {
+        self.take(name)
+            .map(|raw| serde_json::from_str(raw.get()))
+            .transpose()
+            .map_err(|error| InvalidRequest::new(name, Problem::Unreadable(error.to_string())))
+    }
+
+    fn set(&mut self, name: &str, value: Box<RawValue>) {
+        self.0.retain(|(given, _)| given != name);
+        self.0.push((name.to_owned(), value));
+    }
+
+    fn to_json(&self) -> Result<Vec<u8>, InvalidRequest> {
+        let mut json = Vec::with_capacity(
+            2 + self
+                .0
+                .iter()
+                .map(|(k, v)| k.len() + v.get().len() + 4)
+                .sum::<usize>(),
+        );
+        json.push(b'{');
+        for (at, (name, value)) in self.0.iter().enumerate() {
+            if at > 0 {
+                json.push(b',');
+            }
+            serde_json::to_writer(&mut json, name).map_err(|error| {
+                InvalidRequest::new(name.clone(), Problem::Unreadable(error.to_string()))
+            })?;
+            json.push(b':');
+            json.extend_from_slice(value.get().as_bytes());
+        }
+        json.push(b'}');
+        Ok(json)
+    }
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}

@@ -1,0 +1,91 @@
+use http::StatusCode;
+use http::response::Parts;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{NotUnderstood, ResponseError};
+use crate::open::open_enum;
+use crate::operation::{Operation, Safety, decode_with};
+use crate::{Endpoint, Route, SandboxId, tolerant};
+
+/// Ends the run that is under way in a sandbox.
+///
+/// It names a sandbox, not a run: where several threads stream, it means the newest created. While a run is still
+/// starting, the relay answers [`CancelStatus::Idle`] and cancels nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CancelStream {
+    /// The slug of the agent.
+    pub agent: String,
+    /// The sandbox.
+    pub sandbox_id: SandboxId,
+}
+
+impl CancelStream {
+    /// Of this agent in this sandbox.
+    pub fn new(agent: impl Into<String>, sandbox_id: impl Into<SandboxId>) -> Self {
+        Self {
+            agent: agent.into(),
+            sandbox_id: sandbox_id.into(),
+        }
+    }
+}
+
+impl Endpoint for CancelStream {
+    const ROUTE: Route = Route::delete("/v1/chat/{agent}/{sandboxId}/stream");
+
+    fn safety(&self) -> Safety {
+        Safety::OwnFlow
+    }
+}
+
+impl Operation for CancelStream {
+    type Output = Cancelled;
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<Cancelled, ResponseError> {
+        decode_with(self, head, body, |body| {
+            if head.status == StatusCode::NO_CONTENT {
+                // So the relay's reference; the relay itself answers with JSON.
+                return Ok(Cancelled {
+                    status: CancelStatus::Cancelled,
+                    stream_id: None,
+                });
+            }
+            tolerant::from_slice(body).map_err(|error| NotUnderstood::new(head, error, body))
+        })
+    }
+}
+
+/// What was cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Cancelled {
+    /// Whether there was something.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub status: CancelStatus,
+    /// The stream that was ended.
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub stream_id: Option<String>,
+}
+
+impl Cancelled {
+    /// An answer.
+    pub fn new(status: CancelStatus, stream_id: Option<String>) -> Self {
+        Self { status, stream_id }
+    }
+}
+
+open_enum! {
+    /// Whether there was something to cancel. The list is open: others are carried as `Other`.
+    CancelStatus {
+        /// A run was ended.
+        Cancelled = "cancelled",
+        /// Nothing streamed, or a run was still starting and goes on.
+        Idle = "idle",
+    }
+}

@@ -1,0 +1,18 @@
+//! Runs: an agent at work in a thread, and the stream of its answer.
+//!
+//! [`SendMessages`], [`ResumeStream`] and [`CancelStream`] are the relay's three routes; [`StartRun`] is what a user
+//! wants: an answer, with the sandbox and the thread made where there are none.
+
+mod cancel;
+mod messages;
+mod options;
+mod resume;
+mod send;
+mod start;
+
+pub use cancel::{CancelStatus, CancelStream, Cancelled};
+pub use messages::Messages;
+pub use options::{PermissionMode, Preset, RunOptions, SystemPrompt};
+pub use resume::{ResumeStream, Resumed};
+pub use send::{BackgroundRun, Mode, RunStatus, SendAnswer, SendMessages};
+pub use start::{Created, StartError, StartFlow, StartRun, Started};

@@ -1,0 +1,225 @@
+use serde::{Deserialize, Serialize};
+
+use crate::error::{InvalidRequest, Problem};
+
+/// What a single run overrides of its agent's configuration.
+///
+/// If one member is invalid or unknown, the relay drops all of them without a word, a cost cap with the rest. So the
+/// list is closed, and everything is checked before it is sent.
+///
+/// ```
+/// use twentyfirst_protocol::runs::{PermissionMode, RunOptions};
+///
+/// let options = RunOptions::new()
+///     .model("claude-sonnet-4-6")
+///     .max_turns(25)
+///     .max_budget_usd(1.0)
+///     .permission_mode(PermissionMode::BypassPermissions);
+/// assert_eq!(options.validate(), Ok(()));
+///
+/// let error = options.max_turns(0).validate().unwrap_err();
+/// assert_eq!(error.to_string(), "`options.maxTurns` must be at least 1");
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RunOptions {
+    /// The model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The system prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<SystemPrompt>,
+    /// The most reasoning steps, at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_turns: Option<u32>,
+    /// The cost cap of this run in US dollars, more than 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_budget_usd: Option<f64>,
+    /// The cost cap of the sandbox in US dollars; 0 lifts the agent's own. Only with an `an_sk_` key: the relay answers
+    /// 400 to any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_sandbox_budget_usd: Option<f64>,
+    /// What the agent may do without asking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission_mode: Option<PermissionMode>,
+    /// The tools that it may not use; at least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disallowed_tools: Option<Vec<String>>,
+}
+
+impl RunOptions {
+    /// Nothing overridden.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(mut self, model: impl Into<String>) -> Self {
+        self.model = Some(model.into());
+        self
+    }
+
+    /// The system prompt: a text, or a [`SystemPrompt`].
+    #[must_use]
+    pub fn system_prompt(mut self, prompt: impl Into<SystemPrompt>) -> Self {
+        self.system_prompt = Some(prompt.into());
+        self
+    }
+
+    /// The most reasoning steps.
+    #[must_use]
+    pub fn max_turns(mut self, turns: u32) -> Self {
+        self.max_turns = Some(turns);
+        self
+    }
+
+    /// The cost cap of this run in US dollars.
+    #[must_use]
+    pub fn max_budget_usd(mut self, dollars: f64) -> Self {
+        self.max_budget_usd = Some(dollars);
+        self
+    }
+
+    /// The cost cap of the sandbox in US dollars.
+    #[must_use]
+    pub fn max_sandbox_budget_usd(mut self, dollars: f64) -> Self {
+        self.max_sandbox_budget_usd = Some(dollars);
+        self
+    }
+
+    /// What the agent may do without asking.
+    #[must_use]
+    pub fn permission_mode(mut self, mode: PermissionMode) -> Self {
+        self.permission_mode = Some(mode);
+        self
+    }
+
+    /// The tools that it may not use.
+    #[must_use]
+    pub fn disallowed_tools<T: Into<String>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
+        self.disallowed_tools = Some(tools.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Checks every member by the relay's rules.
+    ///
+    /// # Errors
+    /// Names the first member that would make the relay drop them all.
+    pub fn validate(&self) -> Result<(), InvalidRequest> {
+        let wrong = |field: &'static str, problem| Err(InvalidRequest::new(field, problem));
+        if self.model.as_ref().is_some_and(String::is_empty) {
+            return wrong("options.model", Problem::Empty);
+        }
+        if self.max_turns == Some(0) {
+            return wrong("options.maxTurns", Problem::MustBe("at least 1"));
+        }
+        if self
+            .max_budget_usd
+            .is_some_and(|dollars| !dollars.is_finite() || dollars <= 0.0)
+        {
+            return wrong("options.maxBudgetUsd", Problem::MustBe("a number above 0"));
+        }
+        if self
+            .max_sandbox_budget_usd
+            .is_some_and(|dollars| !dollars.is_finite() || dollars < 0.0)
+        {
+            return wrong(
+                "options.maxSandboxBudgetUsd",
+                Problem::MustBe("a number of at least 0"),
+            );
+        }
+        match &self.disallowed_tools {
+            Some(tools) if tools.is_empty() => wrong("options.disallowedTools", Problem::Empty),
+            Some(tools) if tools.iter().any(String::is_empty) => wrong(
+                "options.disallowedTools",
+                Problem::MustHold("no empty names"),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A system prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum SystemPrompt {
+    /// This text in place of the agent's own.
+    Text(String),
+    /// The prompt of Claude Code.
+    Preset(Preset),
+}
+
+impl SystemPrompt {
+    /// The prompt of Claude Code.
+    pub fn claude_code() -> Self {
+        Self::Preset(Preset {
+            kind: PresetKind::Preset,
+            preset: PresetName::ClaudeCode,
+            append: None,
+        })
+    }
+
+    /// The prompt of Claude Code, with a text after it.
+    pub fn claude_code_and(append: impl Into<String>) -> Self {
+        Self::Preset(Preset {
+            kind: PresetKind::Preset,
+            preset: PresetName::ClaudeCode,
+            append: Some(append.into()),
+        })
+    }
+}
+
+impl<T: Into<String>> From<T> for SystemPrompt {
+    fn from(text: T) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+/// A prompt that the relay knows by name: made by [`SystemPrompt::claude_code`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    #[serde(rename = "type")]
+    kind: PresetKind,
+    preset: PresetName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    append: Option<String>,
+}
+
+impl Preset {
+    /// The text after the prompt.
+    pub fn append(&self) -> Option<&str> {
+        self.append.as_deref()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PresetKind {
+    Preset,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PresetName {
+    ClaudeCode,
+}
+
+/// What an agent may do without asking. The list is closed: the relay drops all options for any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PermissionMode {
+    /// As the agent's configuration says.
+    Default,
+    /// Edit files.
+    AcceptEdits,
+    /// Everything.
+    BypassPermissions,
+    /// Nothing: it only plans.
+    Plan,
+    /// What is allowed beforehand; everything else is refused without asking.
+    DontAsk,
+}

@@ -1,0 +1,76 @@
+use http::StatusCode;
+use http::response::Parts;
+use serde::{Deserialize, Serialize};
+
+use super::send::is_event_stream;
+use crate::error::{NotUnderstood, ResponseError};
+use crate::operation::{Head, Safety, StreamingOperation, decode_with};
+use crate::{Endpoint, Route, SandboxId, Timeouts};
+
+/// Joins the stream of the run that is under way in a sandbox.
+///
+/// It names a sandbox, not a run: where several threads stream, it means the newest created. The relay does not replay
+/// what was streamed before, and a second reader can cost stored history; it answers 204 when nothing streams, also
+/// while a run is still starting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ResumeStream {
+    /// The slug of the agent.
+    pub agent: String,
+    /// The sandbox.
+    pub sandbox_id: SandboxId,
+}
+
+impl ResumeStream {
+    /// Of this agent in this sandbox.
+    pub fn new(agent: impl Into<String>, sandbox_id: impl Into<SandboxId>) -> Self {
+        Self {
+            agent: agent.into(),
+            sandbox_id: sandbox_id.into(),
+        }
+    }
+}
+
+impl Endpoint for ResumeStream {
+    const ROUTE: Route = Route::get("/v1/chat/{agent}/{sandboxId}/stream");
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::stream()
+    }
+
+    fn safety(&self) -> Safety {
+        Safety::OwnFlow
+    }
+}
+
+impl StreamingOperation for ResumeStream {
+    type Output = Resumed;
+
+    fn decode_head(&self, head: &Parts) -> Head<Resumed> {
+        match head.status {
+            StatusCode::NO_CONTENT => Head::Open(Resumed::Nothing),
+            StatusCode::OK if is_event_stream(&head.headers) => Head::Open(Resumed::Streaming),
+            _ => Head::Read,
+        }
+    }
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<Resumed, ResponseError> {
+        decode_with(self, head, body, |body| {
+            Err(NotUnderstood::new(
+                head,
+                "the content is not an event stream",
+                body,
+            ))
+        })
+    }
+}
+
+/// What there was to resume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resumed {
+    /// The body is the stream.
+    Streaming,
+    /// Nothing streams.
+    Nothing,
+}

@@ -1,0 +1,217 @@
+use http::response::Parts;
+use http::{HeaderMap, StatusCode, header};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::{Messages, RunOptions};
+use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
+use crate::open::open_enum;
+use crate::operation::{Head, StreamingOperation, decode_with};
+use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, tolerant};
+
+/// Sends messages to an agent in an existing sandbox, and starts a run.
+///
+/// Most users want [`StartRun`](super::StartRun), which makes what is missing. Three traits of the relay to know: a
+/// sandbox id that it does not know **creates** a sandbox of that name; without a thread it takes the sandbox's newest;
+/// and a second call on a thread that is streaming is accepted and spoils its history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct SendMessages {
+    /// The slug of the agent.
+    pub agent: String,
+    /// The conversation, with the next turn at its end.
+    pub messages: Messages,
+    /// The sandbox.
+    pub sandbox_id: SandboxId,
+    /// The thread; by default the sandbox's newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread_id: Option<ThreadId>,
+    /// The name of the thread that the relay makes, where the sandbox has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether the answer is streamed (by default) or only stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// The vaults with the credentials for this run. Duplicates are not sent.
+    #[serde(
+        default,
+        serialize_with = "without_duplicates",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub vault_ids: Option<Vec<VaultId>>,
+    /// Whose vault is used; with a token it must be the token's `endUserId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_user_id: Option<String>,
+    /// What this run overrides of the agent's configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<RunOptions>,
+}
+
+impl SendMessages {
+    /// To this agent in this sandbox.
+    pub fn new(
+        agent: impl Into<String>,
+        sandbox_id: impl Into<SandboxId>,
+        messages: impl Into<Messages>,
+    ) -> Self {
+        Self {
+            agent: agent.into(),
+            messages: messages.into(),
+            sandbox_id: sandbox_id.into(),
+            thread_id: None,
+            name: None,
+            mode: None,
+            vault_ids: None,
+            external_user_id: None,
+            options: None,
+        }
+    }
+}
+
+fn without_duplicates<S: Serializer>(
+    vault_ids: &Option<Vec<VaultId>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut unique: Vec<&VaultId> = Vec::new();
+    for vault_id in vault_ids.iter().flatten() {
+        if !unique.contains(&vault_id) {
+            unique.push(vault_id);
+        }
+    }
+    unique.serialize(serializer)
+}
+
+impl Endpoint for SendMessages {
+    const ROUTE: Route = Route::post("/v1/chat/{agent}");
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::stream()
+    }
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        if self.agent.is_empty() {
+            return Err(InvalidRequest::new("agent", Problem::Empty));
+        }
+        self.messages.validate()?;
+        self.options.as_ref().map_or(Ok(()), RunOptions::validate)
+    }
+}
+
+impl StreamingOperation for SendMessages {
+    type Output = SendAnswer;
+
+    fn decode_head(&self, head: &Parts) -> Head<SendAnswer> {
+        match (head.status, self.mode) {
+            // Relays that do not know the mode stream the answer: the run has started, which is all that was asked.
+            (StatusCode::OK, Some(Mode::Background)) if is_event_stream(&head.headers) => {
+                Head::Open(SendAnswer::Background(BackgroundRun {
+                    thread_id: self.thread_id.clone(),
+                    sandbox_id: self.sandbox_id.clone(),
+                    status: RunStatus::Running,
+                }))
+            }
+            (StatusCode::OK, None) if is_event_stream(&head.headers) => {
+                Head::Open(SendAnswer::Streaming)
+            }
+            _ => Head::Read,
+        }
+    }
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<SendAnswer, ResponseError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            #[serde(default, deserialize_with = "tolerant::or_default")]
+            thread_id: Option<ThreadId>,
+            #[serde(default, deserialize_with = "tolerant::or_default")]
+            sandbox_id: Option<SandboxId>,
+            #[serde(default, deserialize_with = "tolerant::or_default")]
+            status: RunStatus,
+        }
+
+        decode_with(self, head, body, |body| {
+            if head.status == StatusCode::OK {
+                return Err(NotUnderstood::new(
+                    head,
+                    "the content is not an event stream",
+                    body,
+                ));
+            }
+            // The run has started: what the answer leaves out is as it was asked for.
+            let Answer {
+                thread_id,
+                sandbox_id,
+                status,
+            } = tolerant::from_slice(body)
+                .map_err(|error| NotUnderstood::new(head, error, body))?;
+            Ok(SendAnswer::Background(BackgroundRun {
+                thread_id: thread_id.or_else(|| self.thread_id.clone()),
+                sandbox_id: sandbox_id.unwrap_or_else(|| self.sandbox_id.clone()),
+                status,
+            }))
+        })
+    }
+}
+
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = content_type
+        .and_then(|value| value.split(';').next())
+        .map(str::trim);
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// What became of the messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendAnswer {
+    /// The run has started, and the body is its stream.
+    Streaming,
+    /// The run has started in the background.
+    Background(BackgroundRun),
+}
+
+/// How the answer to messages comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Mode {
+    /// It is only stored; the call returns when the run has started.
+    Background,
+}
+
+/// A run in the background.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct BackgroundRun {
+    /// The thread in which it is; unknown only where the relay chose it and did not say.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub thread_id: Option<ThreadId>,
+    /// The sandbox in which it is.
+    pub sandbox_id: SandboxId,
+    /// The state.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub status: RunStatus,
+}
+
+impl BackgroundRun {
+    /// A run that has started.
+    pub fn running(sandbox_id: SandboxId, thread_id: ThreadId) -> Self {
+        Self {
+            thread_id: Some(thread_id),
+            sandbox_id,
+            status: RunStatus::Running,
+        }
+    }
+}
+
+open_enum! {
+    /// The state of a background run. The list is open: others are carried as `Other`.
+    RunStatus {
+        /// It has started.
+        Running = "running",
+    }
+}

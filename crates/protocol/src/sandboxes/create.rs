@@ -1,0 +1,191 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use http::response::Parts;
+use serde::{Deserialize, Serialize};
+
+use super::Sandbox;
+use crate::error::{InvalidRequest, Problem, ResponseError};
+use crate::files::Lengths;
+use crate::operation::{check_envs, decode_json, values_of};
+use crate::{Endpoint, Operation, Route, Secret, Timeouts, time};
+
+/// Creates a sandbox for a deployed agent.
+///
+/// The answer comes when the sandbox is ready, which with set-up commands can take minutes. A set-up command that
+/// fails does not fail the call.
+///
+/// `Debug` shows paths and lengths of files, and never content.
+///
+/// ```
+/// use twentyfirst_protocol::sandboxes::CreateSandbox;
+///
+/// let create = CreateSandbox::new("my-agent")
+///     .file("data/input.json", r#"{"items":[1,2,3]}"#)
+///     .env("DATABASE_URL", "postgres://…")
+///     .setup(["npm install"]);
+/// # let _ = create;
+/// ```
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CreateSandbox {
+    /// The slug of the agent.
+    pub agent: String,
+    /// Files to write before set-up: path to text. Relative paths are under `/root`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<BTreeMap<String, String>>,
+    /// Environment variables of the sandbox. The values are secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envs: Option<BTreeMap<String, Secret>>,
+    /// Shell commands to run before the sandbox is ready, in `/home/user`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<Vec<String>>,
+    /// The time to live of the machine, rounded up to whole milliseconds. By default the agent's configuration decides.
+    #[serde(
+        default,
+        rename = "timeoutMs",
+        with = "time::milliseconds",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub timeout: Option<Duration>,
+    /// Hosts that the sandbox may reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_allow_out: Option<Vec<String>>,
+    /// Hosts that the sandbox may not reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_deny_out: Option<Vec<String>>,
+}
+
+impl CreateSandbox {
+    /// For the agent with this slug, with the agent's own configuration.
+    pub fn new(agent: impl Into<String>) -> Self {
+        Self {
+            agent: agent.into(),
+            files: None,
+            envs: None,
+            setup: None,
+            timeout: None,
+            network_allow_out: None,
+            network_deny_out: None,
+        }
+    }
+
+    /// Adds a file.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<String>, text: impl Into<String>) -> Self {
+        self.files
+            .get_or_insert_default()
+            .insert(path.into(), text.into());
+        self
+    }
+
+    /// Adds files: pairs of path and text.
+    #[must_use]
+    pub fn files<P: Into<String>, T: Into<String>>(
+        mut self,
+        files: impl IntoIterator<Item = (P, T)>,
+    ) -> Self {
+        self.files.get_or_insert_default().extend(
+            files
+                .into_iter()
+                .map(|(path, text)| (path.into(), text.into())),
+        );
+        self
+    }
+
+    /// Adds an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
+        self.envs
+            .get_or_insert_default()
+            .insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds environment variables: pairs of name and value.
+    #[must_use]
+    pub fn envs<N: Into<String>, V: Into<Secret>>(
+        mut self,
+        envs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        self.envs.get_or_insert_default().extend(
+            envs.into_iter()
+                .map(|(name, value)| (name.into(), value.into())),
+        );
+        self
+    }
+
+    /// The commands to run before the sandbox is ready.
+    #[must_use]
+    pub fn setup<T: Into<String>>(mut self, commands: impl IntoIterator<Item = T>) -> Self {
+        self.setup = Some(commands.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The time to live of the machine.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// The hosts that the sandbox may reach.
+    #[must_use]
+    pub fn network_allow_out<T: Into<String>>(
+        mut self,
+        hosts: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.network_allow_out = Some(hosts.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The hosts that the sandbox may not reach.
+    #[must_use]
+    pub fn network_deny_out<T: Into<String>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
+        self.network_deny_out = Some(hosts.into_iter().map(Into::into).collect());
+        self
+    }
+}
+
+impl Endpoint for CreateSandbox {
+    const ROUTE: Route = Route::post("/v1/sandboxes");
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::within(Duration::from_secs(10 * 60))
+    }
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        if self.agent.is_empty() {
+            return Err(InvalidRequest::new("agent", Problem::Empty));
+        }
+        check_envs(self.envs.as_ref())
+    }
+
+    fn secrets(&self) -> Vec<&str> {
+        values_of(self.envs.as_ref())
+    }
+}
+
+impl Operation for CreateSandbox {
+    type Output = Sandbox;
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<Sandbox, ResponseError> {
+        decode_json(self, head, body)
+    }
+}
+
+impl fmt::Debug for CreateSandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateSandbox")
+            .field("agent", &self.agent)
+            .field("files", &self.files.as_ref().map(Lengths))
+            .field("envs", &self.envs)
+            .field("setup", &self.setup)
+            .field("timeout", &self.timeout)
+            .field("network_allow_out", &self.network_allow_out)
+            .field("network_deny_out", &self.network_deny_out)
+            .finish()
+    }
+}

@@ -1,0 +1,161 @@
+use http::response::Parts;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use super::ThreadStatus;
+use crate::error::ResponseError;
+use crate::operation::decode_json;
+use crate::ui::UiMessage;
+use crate::{Endpoint, Operation, Route, SandboxId, ThreadId, Timestamp, tolerant};
+
+/// Reads a thread with the messages that are stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct GetThread {
+    /// The sandbox.
+    pub sandbox_id: SandboxId,
+    /// The thread.
+    pub thread_id: ThreadId,
+}
+
+impl GetThread {
+    /// This thread of this sandbox.
+    pub fn new(sandbox_id: impl Into<SandboxId>, thread_id: impl Into<ThreadId>) -> Self {
+        Self {
+            sandbox_id: sandbox_id.into(),
+            thread_id: thread_id.into(),
+        }
+    }
+}
+
+impl Endpoint for GetThread {
+    const ROUTE: Route = Route::get("/v1/sandboxes/{sandboxId}/threads/{threadId}");
+}
+
+impl Operation for GetThread {
+    type Output = Thread;
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<Thread, ResponseError> {
+        decode_json(self, head, body)
+    }
+}
+
+/// A thread with its history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Thread {
+    /// The id.
+    pub id: ThreadId,
+    /// The name, where it has one.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub name: Option<String>,
+    /// The state.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub status: ThreadStatus,
+    /// What is stored; `None` before the first run has ended. Failed and cancelled runs are not stored.
+    #[serde(default)]
+    pub messages: Option<Vec<StoredMessage>>,
+    /// What the last run used, as far as it is known.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub usage: Usage,
+    /// Why the last run failed: a code, a colon and a text, which can be very long.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub error: Option<String>,
+    /// When it was made.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub created_at: Option<Timestamp>,
+    /// When it last changed.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub updated_at: Option<Timestamp>,
+    /// When its last run ended.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub completed_at: Option<Timestamp>,
+}
+
+impl Thread {
+    /// A thread of which only the id and the status are known.
+    pub fn new(id: ThreadId, status: ThreadStatus) -> Self {
+        Self {
+            id,
+            name: None,
+            status,
+            messages: None,
+            usage: Usage::default(),
+            error: None,
+            created_at: None,
+            updated_at: None,
+            completed_at: None,
+        }
+    }
+
+    /// The stored messages that are UI messages, in their order.
+    pub fn ui_messages(&self) -> impl Iterator<Item = &UiMessage> {
+        self.messages
+            .iter()
+            .flatten()
+            .filter_map(StoredMessage::as_ui_message)
+    }
+}
+
+/// A message as it is stored.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum StoredMessage {
+    /// A UI message.
+    Ui(UiMessage),
+    /// A message of another shape, such as `{role, content}` of older threads, as it came.
+    Other(Box<RawValue>),
+}
+
+impl StoredMessage {
+    /// The UI message, if it is one.
+    pub fn as_ui_message(&self) -> Option<&UiMessage> {
+        match self {
+            Self::Ui(message) => Some(message),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl PartialEq for StoredMessage {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Ui(a), Self::Ui(b)) => a == b,
+            (Self::Other(a), Self::Other(b)) => a.get() == b.get(),
+            _ => false,
+        }
+    }
+}
+
+/// One message of an unknown shape must not make the rest of the thread unreadable.
+impl<'de> Deserialize<'de> for StoredMessage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(serde_json::from_str(raw.get()).map_or(Self::Other(raw), Self::Ui))
+    }
+}
+
+/// What a run used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Usage {
+    /// Tokens read by the model.
+    #[serde(default, deserialize_with = "tolerant::count")]
+    pub input_tokens: Option<u64>,
+    /// Tokens written by the model.
+    #[serde(default, deserialize_with = "tolerant::count")]
+    pub output_tokens: Option<u64>,
+    /// Both.
+    #[serde(default, deserialize_with = "tolerant::count")]
+    pub total_tokens: Option<u64>,
+    /// The cost in US dollars.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub total_cost_usd: Option<f64>,
+    /// The time that it took, in milliseconds.
+    #[serde(default, deserialize_with = "tolerant::count")]
+    pub duration_ms: Option<u64>,
+}

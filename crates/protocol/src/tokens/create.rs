@@ -1,0 +1,172 @@
+use http::response::Parts;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::TokenLifetime;
+use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
+use crate::operation::decode_with;
+use crate::{Endpoint, Operation, Route, Secret, Timestamp, tolerant};
+
+/// Creates a token for a browser, or anything else that must not have the key.
+///
+/// The agents of a token restrict chat only: with any token one can still create and read sandboxes.
+///
+/// ```
+/// use twentyfirst_protocol::tokens::CreateToken;
+///
+/// let create = CreateToken::new().agent("my-agent").user_id("user_123");
+/// # let _ = create;
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CreateToken {
+    /// The agents that it may chat with, at least one; all by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents: Option<Vec<String>>,
+    /// Who uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// Who uses it, for vaults: a run's `externalUserId` must be the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_user_id: Option<String>,
+    /// Anything; it travels in the token for everyone to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+    /// How many messages it is meant for. The relay does not enforce it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_messages: Option<u64>,
+    /// How long it is valid.
+    #[serde(default = "hour")]
+    pub expires_in: TokenLifetime,
+}
+
+fn hour() -> TokenLifetime {
+    TokenLifetime::HOUR
+}
+
+impl Default for CreateToken {
+    fn default() -> Self {
+        Self {
+            agents: None,
+            user_id: None,
+            end_user_id: None,
+            metadata: None,
+            max_messages: None,
+            expires_in: TokenLifetime::HOUR,
+        }
+    }
+}
+
+impl CreateToken {
+    /// For all agents, for one hour.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an agent that it may chat with, by its slug.
+    #[must_use]
+    pub fn agent(mut self, agent: impl Into<String>) -> Self {
+        self.agents.get_or_insert_default().push(agent.into());
+        self
+    }
+
+    /// Adds agents that it may chat with, by their slugs. An empty list is refused: it does not mean all of them.
+    #[must_use]
+    pub fn agents<T: Into<String>>(mut self, agents: impl IntoIterator<Item = T>) -> Self {
+        self.agents
+            .get_or_insert_default()
+            .extend(agents.into_iter().map(Into::into));
+        self
+    }
+
+    /// Who uses it.
+    #[must_use]
+    pub fn user_id(mut self, user_id: impl Into<String>) -> Self {
+        self.user_id = Some(user_id.into());
+        self
+    }
+
+    /// Who uses it, for vaults.
+    #[must_use]
+    pub fn end_user_id(mut self, end_user_id: impl Into<String>) -> Self {
+        self.end_user_id = Some(end_user_id.into());
+        self
+    }
+
+    /// Anything; it travels in the token for everyone to read.
+    #[must_use]
+    pub fn metadata(mut self, metadata: Map<String, Value>) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+
+    /// How many messages it is meant for.
+    #[must_use]
+    pub fn max_messages(mut self, max_messages: u64) -> Self {
+        self.max_messages = Some(max_messages);
+        self
+    }
+
+    /// How long it is valid.
+    #[must_use]
+    pub fn expires_in(mut self, lifetime: TokenLifetime) -> Self {
+        self.expires_in = lifetime;
+        self
+    }
+}
+
+impl Endpoint for CreateToken {
+    const ROUTE: Route = Route::post("/v1/tokens");
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        let wrong = |field, problem| Err(InvalidRequest::new(field, problem));
+        match &self.agents {
+            Some(agents) if agents.is_empty() => return wrong("agents", Problem::Empty),
+            Some(agents) if agents.iter().any(String::is_empty) => {
+                return wrong("agents", Problem::MustHold("no empty names"));
+            }
+            _ => {}
+        }
+        if self.user_id.as_ref().is_some_and(String::is_empty) {
+            return wrong("userId", Problem::Empty);
+        }
+        if self.end_user_id.as_ref().is_some_and(String::is_empty) {
+            return wrong("endUserId", Problem::Empty);
+        }
+        Ok(())
+    }
+}
+
+impl Operation for CreateToken {
+    type Output = Token;
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<Token, ResponseError> {
+        decode_with(self, head, body, |body| {
+            // What is not understood may still hold the token.
+            tolerant::from_slice(body)
+                .map_err(|error| NotUnderstood::new(head, error, body).without_content())
+        })
+    }
+}
+
+/// A token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Token {
+    /// The token itself: `an_t_` and a JWT.
+    pub token: Secret,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+impl Token {
+    /// A token.
+    pub fn new(token: impl Into<Secret>, expires_at: impl Into<Timestamp>) -> Self {
+        Self {
+            token: token.into(),
+            expires_at: expires_at.into(),
+        }
+    }
+}

@@ -1,0 +1,445 @@
+use std::mem;
+
+use super::by_text::ByText;
+use super::calls::Calls;
+use super::change::Change;
+use super::error::AssembleError;
+use super::index::Index;
+use super::metadata::{Metadata, Room};
+use super::size::{json_size, length};
+use super::texts::{Active, Kind};
+use crate::ui::chunk::{Data, Start};
+use crate::ui::{
+    Chunk, CustomPart, DataPart, FilePart, Members, Part, RawJson, ReasoningFilePart, Role,
+    SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart, Text, UiMessage,
+};
+
+/// Puts chunks together to the message that they describe.
+///
+/// The message is the one that `useChat` and `readUIMessageStream` of the AI SDK 7.0.173 show after the same chunks. Put chunks in with
+/// [`apply`](Self::apply), which says what each has changed, and look at the message whenever you like with
+/// [`message`](Self::message). All of it takes time that grows with the size of the chunks: the input of a tool is read as it comes, and
+/// written into the message only when somebody looks.
+///
+/// # Errors and what to do after them
+///
+/// A chunk that does not fit the message is an [`AssembleError`] and leaves the message as it was. The AI SDK stops there. A caller who
+/// would rather go on may do so; with [`lenient`](Self::lenient), a delta for a part that was never started opens that part, so that a
+/// stream joined in the middle can be shown.
+///
+/// ```
+/// use twentyfirst_protocol::ui::{Assembler, Change, Chunk};
+///
+/// let mut assembler = Assembler::new();
+/// for data in [
+///     r#"{"type":"start","messageId":"m1"}"#,
+///     r#"{"type":"text-start","id":"t1"}"#,
+///     r#"{"type":"text-delta","id":"t1","delta":"Hello"}"#,
+/// ] {
+///     assembler.apply(&Chunk::decode(data)?)?;
+/// }
+/// let chunk = Chunk::decode(r#"{"type":"text-delta","id":"t1","delta":", world"}"#)?;
+/// assert_eq!(
+///     assembler.apply(&chunk)?,
+///     Change::Appended { part: 0, text: ", world".into() }
+/// );
+/// assert_eq!(assembler.message().text(), "Hello, world");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Assembler {
+    pub(super) message: UiMessage,
+    pub(super) metadata: Metadata,
+    pub(super) metadata_is_stale: bool,
+    pub(super) index: Index,
+    pub(super) texts: ByText<Active>,
+    pub(super) reasonings: ByText<Active>,
+    pub(super) calls: Calls,
+    /// Steps that have begun and show with the next thing that does, as in the AI SDK.
+    pub(super) pending_steps: usize,
+    pub(super) shown: bool,
+    pub(super) lenient: bool,
+    pub(super) limit: usize,
+    /// What each part holds in memory, in bytes, about.
+    pub(super) sizes: Vec<usize>,
+    /// The sum of `sizes`.
+    pub(super) parts_size: usize,
+}
+
+impl Assembler {
+    /// How much an assembler holds, in bytes, unless [`with_limit`](Self::with_limit) says otherwise: 256 MiB.
+    pub const DEFAULT_LIMIT: usize = 256 * 1024 * 1024;
+
+    /// How deep objects may be nested in metadata.
+    pub const MAX_METADATA_DEPTH: usize = Metadata::MAX_DEPTH;
+
+    /// Begins with an empty assistant message, whose id is empty until the stream gives it one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_message(UiMessage::assistant(Vec::new()).with_id(""))
+    }
+
+    /// Continues a message of the assistant's, as when a run is resumed.
+    ///
+    /// After a message of anybody else a new one begins, which has its id until the stream gives it another.
+    #[must_use]
+    pub fn continuing(mut message: UiMessage) -> Self {
+        if message.role != Role::Assistant {
+            let id = message.id.take().unwrap_or_default();
+            message = UiMessage::assistant(Vec::new()).with_id(id);
+        }
+        Self::with_message(message)
+    }
+
+    /// Sets how much the assembler may hold: about the memory, in bytes, of the message and of what is needed to continue it. A chunk
+    /// that would exceed it is [`AssembleError::TooLarge`]. Default: [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT).
+    #[must_use]
+    pub fn with_limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// Sets whether a delta for a part that was never started opens that part, instead of being an error. The tool of a call opened
+    /// so has no name until a chunk brings it. Default: false, as in the AI SDK.
+    #[must_use]
+    pub fn lenient(mut self, lenient: bool) -> Self {
+        self.lenient = lenient;
+        self
+    }
+
+    /// Whether a delta for a part that was never started opens that part.
+    #[must_use]
+    pub fn is_lenient(&self) -> bool {
+        self.lenient
+    }
+
+    /// Applies a chunk, and says what it has changed.
+    ///
+    /// # Errors
+    /// If the chunk does not fit the message, or would make it too large. The message is as it was before.
+    pub fn apply<'c>(&mut self, chunk: &'c Chunk<'_>) -> Result<Change<'c>, AssembleError> {
+        match chunk {
+            Chunk::TextDelta(chunk) => self.delta(
+                Kind::Text,
+                &chunk.id,
+                &chunk.delta,
+                chunk.provider_metadata.as_ref(),
+            ),
+            Chunk::ReasoningDelta(chunk) => self.delta(
+                Kind::Reasoning,
+                &chunk.id,
+                &chunk.delta,
+                chunk.provider_metadata.as_ref(),
+            ),
+            Chunk::ToolInputDelta(chunk) => self.tool_input_delta(chunk),
+            Chunk::TextStart(chunk) => {
+                self.start_part(Kind::Text, &chunk.id, chunk.provider_metadata.as_ref())
+            }
+            Chunk::TextEnd(chunk) => self.end_part(
+                Kind::Text,
+                &chunk.id,
+                chunk.citations.as_ref(),
+                chunk.provider_metadata.as_ref(),
+            ),
+            Chunk::ReasoningStart(chunk) => {
+                self.start_part(Kind::Reasoning, &chunk.id, chunk.provider_metadata.as_ref())
+            }
+            Chunk::ReasoningEnd(chunk) => self.end_part(
+                Kind::Reasoning,
+                &chunk.id,
+                None,
+                chunk.provider_metadata.as_ref(),
+            ),
+            Chunk::ToolInputStart(chunk) => self.tool_input_start(chunk),
+            Chunk::ToolInputAvailable(chunk) => self.tool_input_available(chunk),
+            Chunk::ToolInputError(chunk) => self.tool_input_error(chunk),
+            Chunk::ToolOutputAvailable(chunk) => self.tool_output_available(chunk),
+            Chunk::ToolOutputError(chunk) => self.tool_output_error(chunk),
+            Chunk::ToolOutputDenied(chunk) => self.tool_output_denied(&chunk.tool_call_id),
+            Chunk::ToolApprovalRequest(chunk) => self.tool_approval_request(chunk),
+            Chunk::ToolApprovalResponse(chunk) => self.tool_approval_response(chunk),
+            Chunk::SourceUrl(chunk) => {
+                let mut part = SourceUrlPart::new(own(&chunk.source_id), own(&chunk.url));
+                part.title = chunk.title.as_ref().map(own);
+                part.provider_metadata = chunk.provider_metadata.as_ref().map(own_raw);
+                self.add(Part::SourceUrl(part))
+            }
+            Chunk::SourceDocument(chunk) => {
+                let mut part = SourceDocumentPart::new(
+                    own(&chunk.source_id),
+                    own(&chunk.media_type),
+                    own(&chunk.title),
+                );
+                part.filename = chunk.filename.as_ref().map(own);
+                part.provider_metadata = chunk.provider_metadata.as_ref().map(own_raw);
+                self.add(Part::SourceDocument(part))
+            }
+            Chunk::File(chunk) => {
+                let mut part = FilePart::new(own(&chunk.url), own(&chunk.media_type));
+                part.provider_metadata = chunk.provider_metadata.as_ref().map(own_raw);
+                self.add(Part::File(part))
+            }
+            Chunk::ReasoningFile(chunk) => {
+                let mut part = ReasoningFilePart::new(own(&chunk.url), own(&chunk.media_type));
+                part.provider_metadata = chunk.provider_metadata.as_ref().map(own_raw);
+                self.add(Part::ReasoningFile(part))
+            }
+            Chunk::Custom(chunk) => {
+                let mut part = CustomPart::new(own(&chunk.kind));
+                part.provider_metadata = chunk.provider_metadata.as_ref().map(own_raw);
+                self.add(Part::Custom(part))
+            }
+            Chunk::SteeringMessage(chunk) => {
+                let parts = SteeringMessagePart::read_parts(&chunk.parts).unwrap_or_default();
+                let part = SteeringMessagePart::new(own(&chunk.id), parts);
+                self.add(Part::SteeringMessage(part))
+            }
+            Chunk::Data(chunk) => self.data(chunk),
+            Chunk::StartStep => {
+                self.fits(size_of::<Part>())?;
+                self.pending_steps += 1;
+                self.index.begin_step(self.message.parts.len());
+                Ok(Change::Nothing)
+            }
+            Chunk::ResetStep => Ok(self.reset_step()),
+            Chunk::Start(chunk) => self.start(chunk),
+            Chunk::Finish(chunk) => self.merge_metadata(chunk.message_metadata.as_ref()),
+            Chunk::MessageMetadata(chunk) => self.merge_metadata(chunk.message_metadata.as_ref()),
+            Chunk::Error(chunk) => Ok(Change::Failed(&chunk.error_text)),
+            Chunk::FinishStep | Chunk::Abort(_) | Chunk::Unknown(_) => Ok(Change::Nothing),
+        }
+    }
+
+    /// The message so far.
+    ///
+    /// What has come of tool inputs and metadata since the last look is written into it now, which takes time that grows with their
+    /// size.
+    pub fn message(&mut self) -> &UiMessage {
+        self.calls.settle(&mut self.message.parts);
+        if mem::take(&mut self.metadata_is_stale) {
+            self.message.metadata = self.metadata.to_json();
+        }
+        &self.message
+    }
+
+    /// Takes the message.
+    #[must_use]
+    pub fn into_message(mut self) -> UiMessage {
+        self.message();
+        self.message
+    }
+
+    /// Whether a chunk has shown in the message. Until then, the AI SDK gives no message at all.
+    #[must_use]
+    pub fn has_shown(&self) -> bool {
+        self.shown
+    }
+
+    /// What the assembler holds in memory, in bytes, about: what its limit limits.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let steps = self.pending_steps * size_of::<Part>();
+        let id = self.message.id.as_ref().map_or(0, length);
+        // Metadata is held twice: as it can be merged, and as it is shown.
+        self.parts_size + self.calls.size() + 2 * self.metadata.size() + id + steps
+    }
+
+    fn with_message(message: UiMessage) -> Self {
+        let index = Index::of(&message.parts);
+        let step = message.parts.get(index.step_start()..).unwrap_or_default();
+        let calls = Calls::of(step);
+        let sizes: Vec<usize> = message
+            .parts
+            .iter()
+            .map(|part| size_of::<Part>() + json_size(part))
+            .collect();
+        Self {
+            index,
+            calls,
+            parts_size: sizes.iter().sum(),
+            sizes,
+            metadata: Metadata::of(message.metadata.as_ref()),
+            message,
+            metadata_is_stale: false,
+            texts: ByText::default(),
+            reasonings: ByText::default(),
+            pending_steps: 0,
+            shown: false,
+            lenient: false,
+            limit: Self::DEFAULT_LIMIT,
+        }
+    }
+
+    pub(super) fn fits(&self, more: usize) -> Result<(), AssembleError> {
+        if self.size().saturating_add(more) > self.limit {
+            return Err(AssembleError::TooLarge { limit: self.limit });
+        }
+        Ok(())
+    }
+
+    /// Something shows: so do the steps that have begun. Gives the place of the first of them, if any.
+    pub(super) fn show(&mut self) -> Option<usize> {
+        self.shown = true;
+        if self.pending_steps == 0 {
+            return None;
+        }
+        let first = self.message.parts.len();
+        for _ in 0..mem::take(&mut self.pending_steps) {
+            self.push(Part::StepStart(StepStartPart::new()), size_of::<Part>());
+        }
+        Some(first)
+    }
+
+    /// Appends a part. What it shows must fit.
+    pub(super) fn push(&mut self, part: Part, size: usize) -> usize {
+        let at = self.message.parts.len();
+        self.index.added(at, &part);
+        self.message.parts.push(part);
+        self.sizes.push(size);
+        self.parts_size += size;
+        at
+    }
+
+    /// Adds a part that does not change any more.
+    pub(super) fn add<'c>(&mut self, part: Part) -> Result<Change<'c>, AssembleError> {
+        let size = size_of::<Part>() + json_size(&part);
+        self.fits(size)?;
+        let steps = self.show();
+        let at = self.push(part, size);
+        Ok(Change::Added {
+            first: steps.unwrap_or(at),
+        })
+    }
+
+    pub(super) fn changed<'c>(&mut self, part: usize) -> Change<'c> {
+        match self.show() {
+            // Both a part and steps behind it: more than a change of one of them says.
+            Some(_) => Change::Message,
+            None => Change::Changed { part },
+        }
+    }
+
+    pub(super) fn resize(&mut self, at: usize, size: usize) {
+        if let Some(old) = self.sizes.get_mut(at) {
+            self.parts_size = self.parts_size - *old + size;
+            *old = size;
+        }
+    }
+
+    fn data<'c>(&mut self, chunk: &'c Data<'_>) -> Result<Change<'c>, AssembleError> {
+        if chunk.transient == Some(true) {
+            return Ok(Change::Transient(chunk));
+        }
+        let existing = chunk
+            .id
+            .as_ref()
+            .and_then(|id| self.index.data(&chunk.name, id));
+        if let Some(at) = existing
+            && let Some(Part::Data(part)) = self.message.parts.get(at)
+        {
+            let old = part.data.as_ref().map_or(0, raw_length);
+            let new = chunk.data.as_ref().map_or(0, raw_length);
+            self.fits(new)?;
+            if let Some(Part::Data(part)) = self.message.parts.get_mut(at) {
+                part.data = chunk.data.as_ref().map(own_raw);
+            }
+            let size = self.sizes.get(at).copied().unwrap_or_default();
+            self.resize(at, (size + new).saturating_sub(old));
+            return Ok(self.changed(at));
+        }
+        let mut part = DataPart {
+            name: own(&chunk.name),
+            id: chunk.id.as_ref().map(own),
+            data: chunk.data.as_ref().map(own_raw),
+            other: Members::new(),
+        };
+        if let Some(transient) = chunk.transient {
+            part.other
+                .insert("transient", serde_json::Value::from(transient).into());
+        }
+        for (name, value) in &chunk.other {
+            part.other.push(own(name), own_raw(value));
+        }
+        self.add(Part::Data(part))
+    }
+
+    fn reset_step<'c>(&mut self) -> Change<'c> {
+        self.calls.clear(&mut self.message.parts);
+        self.resize_released();
+        self.texts = ByText::default();
+        self.reasonings = ByText::default();
+        let left = self.index.step_start();
+        if left >= self.message.parts.len() {
+            return Change::Nothing;
+        }
+        for (at, part) in self.message.parts.drain(left..).enumerate() {
+            self.index.removed(left + at, &part);
+        }
+        self.parts_size -= self.sizes.drain(left..).sum::<usize>();
+        self.shown = true;
+        Change::Removed { left }
+    }
+
+    fn start<'c>(&mut self, chunk: &Start<'_>) -> Result<Change<'c>, AssembleError> {
+        let metadata = chunk
+            .message_metadata
+            .as_ref()
+            .filter(|value| !value.is_null());
+        let Some(id) = &chunk.message_id else {
+            return self.merge_metadata(metadata);
+        };
+        if self.message.id.as_ref() == Some(id) {
+            self.merge_metadata(metadata)?;
+        } else {
+            let message = UiMessage::assistant(Vec::new()).with_id(own(id));
+            let mut fresh = Self::with_message(message)
+                .with_limit(self.limit)
+                .lenient(self.lenient);
+            fresh.fits(0)?;
+            fresh.merge_metadata(metadata)?;
+            *self = fresh;
+        }
+        self.show();
+        Ok(Change::Message)
+    }
+
+    fn merge_metadata<'c>(
+        &mut self,
+        metadata: Option<&RawJson<'_>>,
+    ) -> Result<Change<'c>, AssembleError> {
+        let Some(metadata) = metadata.filter(|metadata| !metadata.is_null()) else {
+            return Ok(Change::Nothing);
+        };
+        let room = Room {
+            // It is shown, too.
+            bytes: self.limit.saturating_sub(self.size()) / 2,
+            limit: self.limit,
+        };
+        self.metadata.merge(metadata, room)?;
+        self.metadata_is_stale = true;
+        self.show();
+        Ok(Change::Message)
+    }
+}
+
+impl Default for Assembler {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+pub(super) fn not_started(chunk: &'static str, id: &Text<'_>) -> AssembleError {
+    AssembleError::NotStarted { chunk, id: own(id) }
+}
+
+pub(super) fn own(text: &Text<'_>) -> Text<'static> {
+    text.clone().into_owned()
+}
+
+pub(super) fn own_raw(raw: &RawJson<'_>) -> RawJson<'static> {
+    raw.clone().into_owned()
+}
+
+pub(super) fn raw_length(raw: &RawJson<'_>) -> usize {
+    raw.get().len()
+}

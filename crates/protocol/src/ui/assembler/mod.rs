@@ -1,0 +1,17 @@
+//! Chunks put together to the message that they describe.
+
+mod by_text;
+mod calls;
+mod change;
+mod error;
+mod index;
+mod machine;
+mod metadata;
+mod size;
+mod texts;
+mod tool_chunks;
+mod tool_update;
+
+pub use change::Change;
+pub use error::AssembleError;
+pub use machine::Assembler;

@@ -1,0 +1,145 @@
+use super::machine::{own, own_raw, raw_length};
+use super::size::length;
+use crate::ui::chunk::InputEncoding;
+use crate::ui::{Members, Part, RawJson, Text, ToolPart, ToolState};
+
+/// What a chunk says about the part of a tool call. Members that it does not set are gone afterwards, but for those that stay once
+/// they are set: title, metadata, and whether the provider executes the tool.
+pub(super) struct ToolUpdate<'u> {
+    pub(super) state: ToolState,
+    /// Kept if absent.
+    pub(super) tool_name: Option<&'u Text<'u>>,
+    pub(super) encoding: Option<InputEncoding>,
+    pub(super) input: NewInput<'u>,
+    /// Whether the text of the input stays.
+    pub(super) raw_input: bool,
+    pub(super) output: Option<&'u RawJson<'u>>,
+    pub(super) preliminary: Option<bool>,
+    pub(super) error_text: Option<&'u Text<'u>>,
+    pub(super) provider_executed: Option<bool>,
+    pub(super) provider_metadata: Option<&'u RawJson<'u>>,
+    pub(super) title: Option<&'u Text<'u>>,
+    pub(super) tool_metadata: Option<&'u RawJson<'u>>,
+}
+
+pub(super) enum NewInput<'u> {
+    Absent,
+    Value(&'u RawJson<'u>),
+    /// As before.
+    Kept,
+    /// What the call has.
+    Streaming,
+}
+
+impl<'u> NewInput<'u> {
+    pub(super) fn of(input: Option<&'u RawJson<'u>>) -> Self {
+        input.map_or(Self::Absent, Self::Value)
+    }
+}
+
+impl ToolUpdate<'_> {
+    pub(super) fn new(state: ToolState) -> Self {
+        Self {
+            state,
+            tool_name: None,
+            encoding: None,
+            input: NewInput::Absent,
+            raw_input: false,
+            output: None,
+            preliminary: None,
+            error_text: None,
+            provider_executed: None,
+            provider_metadata: None,
+            title: None,
+            tool_metadata: None,
+        }
+    }
+
+    /// What a part that shows this may hold, in bytes, about.
+    pub(super) fn size(&self, tool_call_id: &Text<'_>) -> usize {
+        let input = match self.input {
+            NewInput::Value(input) => raw_length(input),
+            _ => 0,
+        };
+        let values = [self.output, self.provider_metadata, self.tool_metadata];
+        let texts = [self.tool_name, self.error_text, self.title];
+        // The id is kept in the part, to find it in the step, and to find it in the message.
+        size_of::<Part>()
+            + size_of::<ToolPart>()
+            + 3 * length(tool_call_id)
+            + input
+            + values.into_iter().flatten().map(raw_length).sum::<usize>()
+            + texts.into_iter().flatten().map(length).sum::<usize>()
+    }
+
+    pub(super) fn apply(&self, part: &mut ToolPart) {
+        let other = &mut part.other;
+        part.state = self.state.clone();
+        if let Some(tool_name) = self.tool_name
+            && part.tool_name != *tool_name
+        {
+            part.tool_name = own(tool_name);
+        }
+        match self.input {
+            NewInput::Absent => set(&mut part.input, None, "input", other),
+            NewInput::Value(input) => set(&mut part.input, Some(own_raw(input)), "input", other),
+            NewInput::Kept | NewInput::Streaming => {}
+        }
+        if !self.raw_input {
+            set(&mut part.raw_input, None, "rawInput", other);
+        }
+        set(
+            &mut part.input_encoding,
+            self.encoding,
+            "inputEncoding",
+            other,
+        );
+        set(&mut part.output, self.output.map(own_raw), "output", other);
+        set(
+            &mut part.preliminary,
+            self.preliminary,
+            "preliminary",
+            other,
+        );
+        set(
+            &mut part.error_text,
+            self.error_text.map(own),
+            "errorText",
+            other,
+        );
+        if let Some(title) = self.title
+            && part.title.as_ref() != Some(title)
+        {
+            set(&mut part.title, Some(own(title)), "title", other);
+        }
+        if let Some(tool_metadata) = self.tool_metadata
+            && part.tool_metadata.as_ref() != Some(tool_metadata)
+        {
+            part.tool_metadata = Some(own_raw(tool_metadata));
+        }
+        if self.provider_executed.is_some() {
+            let field = &mut part.provider_executed;
+            set(field, self.provider_executed, "providerExecuted", other);
+        }
+        if let Some(provider_metadata) = self.provider_metadata {
+            let of_result = matches!(
+                self.state,
+                ToolState::OutputAvailable | ToolState::OutputError
+            );
+            let field = if of_result {
+                &mut part.result_provider_metadata
+            } else {
+                &mut part.call_provider_metadata
+            };
+            *field = Some(own_raw(provider_metadata));
+        }
+    }
+}
+
+/// Sets a member of a part, also if it has had a value that does not fit its type.
+pub(super) fn set<T>(field: &mut Option<T>, value: Option<T>, name: &str, other: &mut Members) {
+    *field = value;
+    if !other.is_empty() {
+        other.remove(name);
+    }
+}

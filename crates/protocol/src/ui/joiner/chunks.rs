@@ -1,0 +1,204 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::iter::FusedIterator;
+use std::vec;
+
+use super::half::Half;
+use crate::ui::chunk::{ReasoningDelta, TextDelta, ToolInputDelta};
+use crate::ui::{Chunk, Text};
+
+/// Joins halves of surrogate pairs that were cut apart between two deltas of one part.
+///
+/// JavaScript cuts strings between UTF-16 code units, so that an emoji may come as two deltas with half of it each, neither of which is
+/// text. After the joiner, every delta is well-formed: the first half waits until the part's next delta comes, and a half that
+/// stays alone becomes U+FFFD. All other chunks pass as they are, and the order stays.
+///
+/// Put chunks in with [`push`](Self::push) and take out what it gives, which is the chunk itself, with what waited for it
+/// before it. At the end of the stream, take out what [`finish`](Self::finish) gives. The [`Assembler`](crate::ui::Assembler)
+/// joins halves by itself and needs no joiner before it; one that is there does no harm.
+///
+/// ```
+/// use twentyfirst_protocol::ui::{Chunk, Joiner};
+///
+/// let mut joiner = Joiner::new();
+/// let mut text = String::new();
+/// for data in [
+///     r#"{"type":"text-delta","id":"t","delta":"Hi \ud83d"}"#,
+///     r#"{"type":"text-delta","id":"t","delta":"\ude00!"}"#,
+/// ] {
+///     for chunk in joiner.push(Chunk::decode(data)?) {
+///         if let Chunk::TextDelta(chunk) = chunk {
+///             text.push_str(chunk.delta.as_str().unwrap());
+///         }
+///     }
+/// }
+/// assert_eq!(text, "Hi 😀!");
+/// # Ok::<(), twentyfirst_protocol::ui::ChunkError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Joiner {
+    halves: BTreeMap<(Kind, Id), Half>,
+    /// The code units of all ids for which a half waits.
+    waiting_units: usize,
+    message_id: Option<Text<'static>>,
+}
+
+/// Which deltas belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Text,
+    Reasoning,
+    ToolInput,
+}
+
+/// An id as its code units, which can be compared whatever they are.
+type Id = Vec<u16>;
+
+impl Joiner {
+    /// How long the ids may be, in UTF-16 code units and all together, of the parts for which a half waits: 1 Mi. A half beyond that
+    /// is not waited for and becomes U+FFFD at once.
+    pub const MAX_WAITING_UNITS: usize = 1024 * 1024;
+
+    /// A joiner in which nothing waits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a chunk in. Gives halves that the chunk shows to be alone, then the chunk.
+    pub fn push<'a>(&mut self, mut chunk: Chunk<'a>) -> Joined<'a> {
+        let alone = match &mut chunk {
+            Chunk::TextDelta(delta) => {
+                self.join(Kind::Text, &delta.id, &mut delta.delta);
+                Vec::new()
+            }
+            Chunk::ReasoningDelta(delta) => {
+                self.join(Kind::Reasoning, &delta.id, &mut delta.delta);
+                Vec::new()
+            }
+            Chunk::ToolInputDelta(delta) => {
+                let id = &delta.tool_call_id;
+                self.join(Kind::ToolInput, id, &mut delta.input_text_delta);
+                Vec::new()
+            }
+            Chunk::Start(start) => self.start(start.message_id.as_ref()),
+            _ if self.halves.is_empty() => Vec::new(),
+            Chunk::TextStart(chunk) => self.part_ends(Kind::Text, &chunk.id),
+            Chunk::TextEnd(chunk) => self.part_ends(Kind::Text, &chunk.id),
+            Chunk::ReasoningStart(chunk) => self.part_ends(Kind::Reasoning, &chunk.id),
+            Chunk::ReasoningEnd(chunk) => self.part_ends(Kind::Reasoning, &chunk.id),
+            Chunk::ToolInputStart(chunk) => self.part_ends(Kind::ToolInput, &chunk.tool_call_id),
+            Chunk::ToolInputAvailable(chunk) => {
+                self.part_ends(Kind::ToolInput, &chunk.tool_call_id)
+            }
+            Chunk::ToolInputError(chunk) => self.part_ends(Kind::ToolInput, &chunk.tool_call_id),
+            Chunk::ToolOutputAvailable(chunk) => {
+                self.part_ends(Kind::ToolInput, &chunk.tool_call_id)
+            }
+            Chunk::ToolOutputError(chunk) => self.part_ends(Kind::ToolInput, &chunk.tool_call_id),
+            Chunk::ToolOutputDenied(chunk) => self.part_ends(Kind::ToolInput, &chunk.tool_call_id),
+            Chunk::ResetStep | Chunk::Finish(_) | Chunk::Abort(_) => self.all_end(),
+            _ => Vec::new(),
+        };
+        Joined {
+            alone: alone.into_iter(),
+            chunk: Some(chunk),
+        }
+    }
+
+    /// Ends the stream. Gives the halves that still waited.
+    pub fn finish(&mut self) -> Joined<'static> {
+        Joined {
+            alone: self.all_end().into_iter(),
+            chunk: None,
+        }
+    }
+
+    fn join(&mut self, kind: Kind, id: &Text<'_>, delta: &mut Text<'_>) {
+        if self.halves.is_empty() && delta.is_well_formed() {
+            return;
+        }
+        let key = (kind, id.to_code_units());
+        let mut half = self.take(&key).unwrap_or_default();
+        if let Cow::Owned(joined) = half.join(delta) {
+            *delta = joined.into();
+        }
+        if !half.is_waiting() {
+            return;
+        }
+        if self.waiting_units + key.1.len() > Self::MAX_WAITING_UNITS {
+            let joined = std::mem::take(delta).into_string_lossy();
+            *delta = (joined + REPLACEMENT).into();
+            return;
+        }
+        self.waiting_units += key.1.len();
+        self.halves.insert(key, half);
+    }
+
+    /// A `start` with another id than before drops the parts that are open.
+    fn start(&mut self, message_id: Option<&Text<'_>>) -> Vec<Chunk<'static>> {
+        let Some(message_id) = message_id else {
+            return Vec::new();
+        };
+        if self.message_id.as_ref() == Some(message_id) {
+            return Vec::new();
+        }
+        self.message_id = Some(message_id.clone().into_owned());
+        self.all_end()
+    }
+
+    fn part_ends(&mut self, kind: Kind, id: &Text<'_>) -> Vec<Chunk<'static>> {
+        let key = (kind, id.to_code_units());
+        let alone = self.take(&key).map(|_| replacement(&key));
+        alone.into_iter().collect()
+    }
+
+    fn all_end(&mut self) -> Vec<Chunk<'static>> {
+        self.waiting_units = 0;
+        let halves = std::mem::take(&mut self.halves);
+        halves.keys().map(replacement).collect()
+    }
+
+    fn take(&mut self, key: &(Kind, Id)) -> Option<Half> {
+        let half = self.halves.remove(key)?;
+        self.waiting_units -= key.1.len();
+        Some(half)
+    }
+}
+
+/// What comes out of a [`Joiner`] when a chunk goes in.
+#[derive(Clone, Debug)]
+#[must_use = "these are the chunks; what is not taken out is lost"]
+pub struct Joined<'a> {
+    alone: vec::IntoIter<Chunk<'static>>,
+    chunk: Option<Chunk<'a>>,
+}
+
+impl<'a> Iterator for Joined<'a> {
+    type Item = Chunk<'a>;
+
+    fn next(&mut self) -> Option<Chunk<'a>> {
+        self.alone.next().or_else(|| self.chunk.take())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.alone.len() + usize::from(self.chunk.is_some());
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Joined<'_> {}
+
+impl FusedIterator for Joined<'_> {}
+
+const REPLACEMENT: &str = "\u{fffd}";
+
+/// The delta that stands for a half that stayed alone.
+fn replacement((kind, id): &(Kind, Id)) -> Chunk<'static> {
+    let id = Text::from_code_units(id);
+    match kind {
+        Kind::Text => TextDelta::new(id, REPLACEMENT).into(),
+        Kind::Reasoning => ReasoningDelta::new(id, REPLACEMENT).into(),
+        Kind::ToolInput => ToolInputDelta::new(id, REPLACEMENT).into(),
+    }
+}

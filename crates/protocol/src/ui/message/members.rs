@@ -1,0 +1,313 @@
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::ser::{Error as _, SerializeMap};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::ui::{RawJson, Text};
+
+/// Members of a JSON object that its type does not name, or whose values do not fit their type (`"title": null`).
+///
+/// They are kept in the order they came in and written back as they came. Where a name stands twice, the later value counts, as in
+/// every JSON reader of the AI SDK.
+#[derive(Clone, Default, PartialEq)]
+pub struct Members {
+    list: Vec<(Text<'static>, RawJson<'static>)>,
+}
+
+impl Members {
+    /// No members.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The value of a member.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&RawJson<'static>> {
+        let (_, value) = self.list.iter().rev().find(|(key, _)| key == name)?;
+        Some(value)
+    }
+
+    /// Sets a member, in its old place if it exists.
+    pub fn insert(&mut self, name: impl Into<Text<'static>>, value: RawJson<'static>) {
+        let name = name.into();
+        match self.list.iter_mut().rfind(|(key, _)| *key == name) {
+            Some((_, old)) => *old = value,
+            None => self.list.push((name, value)),
+        }
+    }
+
+    /// Appends a member, also if there is one of its name.
+    pub(crate) fn push(&mut self, name: Text<'static>, value: RawJson<'static>) {
+        self.list.push((name, value));
+    }
+
+    /// Takes a member out.
+    pub fn remove(&mut self, name: &str) -> Option<RawJson<'static>> {
+        let last = self.list.iter().rposition(|(key, _)| key == name)?;
+        let (_, value) = self.list.remove(last);
+        self.list.retain(|(key, _)| key != name);
+        Some(value)
+    }
+
+    /// All members in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Text<'static>, &RawJson<'static>)> {
+        self.list.iter().map(|(name, value)| (name, value))
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Reads a JSON object; `None` if the value is not one.
+    pub(crate) fn from_json(raw: &str) -> Option<Self> {
+        raw.trim_start()
+            .starts_with('{')
+            .then(|| serde_json::from_str(raw).ok())
+            .flatten()
+    }
+
+    /// Takes a member out if it fits; what does not fit stays.
+    pub(super) fn take<T: Member>(&mut self, name: &str) -> Option<T> {
+        let value = T::read(self.get(name)?)?;
+        self.list.retain(|(key, _)| key != name);
+        Some(value)
+    }
+
+    /// Takes members out as strings if all of them are, else none.
+    pub(super) fn take_texts<const N: usize>(
+        &mut self,
+        names: [&str; N],
+    ) -> Option<[Text<'static>; N]> {
+        let mut texts = [const { None }; N];
+        for (name, text) in names.iter().zip(&mut texts) {
+            *text = Some(Text::read(self.get(name)?)?);
+        }
+        self.list
+            .retain(|(key, _)| !names.iter().any(|name| key == name));
+        Some(texts.map(Option::unwrap_or_default))
+    }
+}
+
+impl fmt::Debug for Members {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.list.iter().map(|(name, value)| (name, value)))
+            .finish()
+    }
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Members::default();
+                while let Some(name) = next_name(&mut map)? {
+                    members.push(name, map.next_value()?);
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+/// The next member's name.
+pub(super) fn next_name<'de, A: MapAccess<'de>>(
+    map: &mut A,
+) -> Result<Option<Text<'static>>, A::Error> {
+    Ok(map.next_key::<Name>()?.map(|Name(name)| name))
+}
+
+/// A member's name, which need not be well-formed either.
+struct Name(Text<'static>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl Visitor<'_> for NameVisitor {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+                Ok(Name(name.to_owned().into()))
+            }
+
+            fn visit_bytes<E>(self, name: &[u8]) -> Result<Name, E> {
+                Ok(Name(match str::from_utf8(name) {
+                    Ok(name) => name.to_owned().into(),
+                    Err(_) => Text::from_code_units(&code_units(name)),
+                }))
+            }
+        }
+
+        // As a string it would be refused if it is not well-formed; as bytes `serde_json` gives WTF-8.
+        deserializer.deserialize_bytes(NameVisitor)
+    }
+}
+
+/// The UTF-16 code units of a string in WTF-8, which is UTF-8 with halves of surrogate pairs in it.
+fn code_units(wtf8: &[u8]) -> Vec<u16> {
+    let mut units = Vec::with_capacity(wtf8.len());
+    let mut rest = wtf8;
+    loop {
+        let (text, after) = match str::from_utf8(rest) {
+            Ok(text) => (text, &[][..]),
+            Err(error) => {
+                let (text, after) = rest.split_at(error.valid_up_to());
+                (str::from_utf8(text).unwrap_or_default(), after)
+            }
+        };
+        units.extend(text.encode_utf16());
+        let Some((&[first, second, third], after)) = after.split_first_chunk::<3>() else {
+            return units;
+        };
+        let bits = |byte: u8| u16::from(byte & 0x3f);
+        units.push((u16::from(first & 0x0f) << 12) | (bits(second) << 6) | bits(third));
+        rest = after;
+    }
+}
+
+/// Reads a valid JSON value as a string; `None` if it is another kind of value.
+fn read_text(raw: &str) -> Option<Text<'static>> {
+    let raw = raw.trim_ascii().strip_prefix('"')?.strip_suffix('"')?;
+    Some(Text::from_json_string(raw).into_owned())
+}
+
+/// A member's type: what can be read from a JSON value, or does not fit it.
+pub(super) trait Member: Sized {
+    fn read(raw: &RawJson<'static>) -> Option<Self>;
+}
+
+impl Member for Text<'static> {
+    fn read(raw: &RawJson<'static>) -> Option<Self> {
+        read_text(raw.get())
+    }
+}
+
+impl Member for bool {
+    fn read(raw: &RawJson<'static>) -> Option<Self> {
+        raw.deserialize().ok()
+    }
+}
+
+/// The string `prefix` + `name`.
+pub(super) fn prefixed(prefix: &str, name: &Text<'_>) -> Text<'static> {
+    if let Some(name) = name.as_str() {
+        return format!("{prefix}{name}").into();
+    }
+    let mut json = String::new();
+    name.write_json(&mut json);
+    let raw = json.get(1..json.len() - 1).unwrap_or_default();
+    Text::from_json_string(&format!("{prefix}{raw}")).into_owned()
+}
+
+/// An object with fields of its own, and other members that are written after them.
+pub(super) trait Object {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error>;
+
+    fn other(&self) -> &Members;
+}
+
+/// Writes an object. A field goes before another member of the same name.
+pub(super) fn write_object<S: Serializer>(
+    object: &impl Object,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let other = object.other();
+    if other.iter().all(|(name, _)| name.is_well_formed()) {
+        return write_members(object, serializer.serialize_map(None)?);
+    }
+    // `serde` can only write names that are strings of Rust: write this object as text instead.
+    write_members(object, JsonText::default())
+        .map_err(S::Error::custom)?
+        .serialize(serializer)
+}
+
+fn write_members<M: SerializeMap>(object: &impl Object, map: M) -> Result<M::Ok, M::Error> {
+    let mut fields = Fields {
+        map,
+        written: Vec::new(),
+    };
+    object.write_fields(&mut fields)?;
+    let Fields { mut map, written } = fields;
+    for (name, value) in object.other().iter() {
+        if !written.iter().any(|field| name == field) {
+            map.serialize_entry(name, value)?;
+        }
+    }
+    map.end()
+}
+
+/// The fields of an object as they are written.
+pub(super) struct Fields<M> {
+    map: M,
+    written: Vec<&'static str>,
+}
+
+impl<M: SerializeMap> Fields<M> {
+    pub(super) fn field(
+        &mut self,
+        name: &'static str,
+        value: &(impl Serialize + ?Sized),
+    ) -> Result<(), M::Error> {
+        self.written.push(name);
+        self.map.serialize_entry(name, value)
+    }
+
+    pub(super) fn optional(
+        &mut self,
+        name: &'static str,
+        value: Option<&impl Serialize>,
+    ) -> Result<(), M::Error> {
+        match value {
+            Some(value) => self.field(name, value),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes a map as the text of a JSON object, whose names may hold half a surrogate pair.
+#[derive(Default)]
+struct JsonText {
+    text: String,
+}
+
+impl SerializeMap for JsonText {
+    type Ok = RawJson<'static>;
+    type Error = serde_json::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, name: &T) -> serde_json::Result<()> {
+        self.text.push(if self.text.is_empty() { '{' } else { ',' });
+        self.text.push_str(&serde_json::to_string(name)?);
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> serde_json::Result<()> {
+        self.text.push(':');
+        self.text.push_str(&serde_json::to_string(value)?);
+        Ok(())
+    }
+
+    fn end(mut self) -> serde_json::Result<Self::Ok> {
+        self.text
+            .push_str(if self.text.is_empty() { "{}" } else { "}" });
+        Ok(RawJson::from_valid(self.text))
+    }
+}

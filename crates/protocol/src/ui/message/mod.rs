@@ -1,0 +1,14 @@
+//! A message as `useChat` of the AI SDK shows it, and its parts.
+
+mod members;
+mod part;
+mod tool;
+mod ui_message;
+
+pub use members::Members;
+pub use part::{
+    CustomPart, DataPart, FilePart, Part, ReasoningFilePart, ReasoningPart, SourceDocumentPart,
+    SourceUrlPart, SteeringMessagePart, StepStartPart, TextPart, TextState,
+};
+pub use tool::{Approval, ToolPart, ToolState};
+pub use ui_message::{Role, UiMessage};

@@ -1,0 +1,145 @@
+use std::borrow::Cow;
+
+use super::closer::Closer;
+use super::forbidden::has_forbidden_key;
+use super::grammar::Grammar;
+use crate::ui::RawJson;
+
+/// A JSON document that grows, and at any time the value that it has so far.
+///
+/// The value is what `parsePartialJson` of the AI SDK makes of the same text: a document that breaks off is closed where it breaks off
+/// (inside a string, a number, a word, after a comma or a colon). What cannot be closed has no value, nor has what holds a key
+/// `__proto__`, or `prototype` under `constructor`.
+///
+/// Each piece is looked at once, when it comes. Asking for the value costs a copy of it and no more.
+///
+/// ```
+/// use twentyfirst_protocol::ui::PartialJson;
+///
+/// let mut input = PartialJson::new();
+/// input.push(r#"{"path": "src/li"#);
+/// assert_eq!(input.value().unwrap().get(), r#"{"path": "src/li"}"#);
+/// assert!(!input.is_complete());
+///
+/// input.push(r#"b.rs", "recursive": t"#);
+/// assert_eq!(input.value().unwrap().get(), r#"{"path": "src/lib.rs", "recursive": true}"#);
+///
+/// input.push("rue}");
+/// assert!(input.is_complete());
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct PartialJson {
+    text: String,
+    /// Has read the text; if there is a closer, only as much of it as the closer keeps.
+    grammar: Grammar,
+    /// Closes texts that the AI SDK reads in its own way.
+    closer: Option<Closer>,
+}
+
+impl PartialJson {
+    /// A document of which nothing has come.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a piece. It may begin and end anywhere.
+    pub fn push(&mut self, piece: &str) {
+        let start = self.text.len();
+        self.text.push_str(piece);
+        if let Some(closer) = &mut self.closer {
+            closer.read(&self.text, start);
+            self.grammar.read(&self.text, closer.kept());
+            return;
+        }
+        self.grammar.read(&self.text, self.text.len());
+        if self.grammar.is_odd() {
+            let mut closer = Closer::default();
+            closer.read(&self.text, 0);
+            self.grammar = Grammar::default();
+            self.grammar.read(&self.text, closer.kept());
+            self.closer = Some(closer);
+        }
+    }
+
+    /// All that has come.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Takes all that has come.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    /// Whether what has come is a whole JSON document. More digits of a number may still follow.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.whole().is_some()
+    }
+
+    /// The value so far; `None` if there is none.
+    #[must_use]
+    pub fn value(&self) -> Option<RawJson<'static>> {
+        if let Some(grammar) = self.whole()
+            && let Some(value) = allowed(self.text.clone(), &grammar)
+        {
+            return Some(value);
+        }
+        let kept = match &self.closer {
+            Some(closer) => closer.kept(),
+            None => self.grammar.kept(),
+        };
+        let kept = self.text.get(..kept).filter(|kept| !kept.is_empty())?;
+        let mut closed = String::with_capacity(kept.len() + self.depth() + "false\"".len());
+        closed.push_str(kept);
+        let Some(closer) = &self.closer else {
+            self.grammar.close(&mut closed);
+            return allowed(closed, &self.grammar);
+        };
+        closer.close(&self.text, &mut closed);
+        let mut grammar = self.grammar.clone();
+        grammar.read(&closed, closed.len());
+        if !grammar.is_complete() {
+            return None;
+        }
+        allowed(closed, &grammar)
+    }
+
+    /// What the grammar says at the end of the text, if it is whole.
+    fn whole(&self) -> Option<Cow<'_, Grammar>> {
+        let mut grammar = Cow::Borrowed(&self.grammar);
+        if self.closer.is_some() {
+            grammar.to_mut().read(&self.text, self.text.len());
+        }
+        grammar.is_complete().then_some(grammar)
+    }
+
+    /// How many objects and arrays are open, about.
+    pub(crate) fn depth(&self) -> usize {
+        self.closer
+            .as_ref()
+            .map_or_else(|| self.grammar.depth(), Closer::depth)
+    }
+}
+
+/// A value, unless it has a key that the AI SDK refuses. `grammar` has read its keys.
+fn allowed(mut value: String, grammar: &Grammar) -> Option<RawJson<'static>> {
+    if grammar.has_suspicious_key() && has_forbidden_key(&value) {
+        return None;
+    }
+    let space = value.len() - value.trim_ascii_start().len();
+    value.drain(..space);
+    value.truncate(value.trim_ascii_end().len());
+    Some(RawJson::from_valid(value))
+}
+
+impl From<&str> for PartialJson {
+    fn from(text: &str) -> Self {
+        let mut document = Self::new();
+        document.push(text);
+        document
+    }
+}

@@ -1,0 +1,440 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use http::Uri;
+use http::response::Parts;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{CredentialAnswer, check_metadata};
+use crate::error::{InvalidRequest, Problem, ResponseError};
+use crate::open::open_enum;
+use crate::operation::decode_json;
+use crate::secret::mask_user_info;
+use crate::{CredentialId, Endpoint, Operation, Route, Secret, Timestamp, VaultId, tolerant};
+
+/// Puts a credential for an MCP server into a vault. A vault holds at most 20 active ones, one for each server.
+///
+/// ```
+/// use twentyfirst_protocol::VaultId;
+/// use twentyfirst_protocol::vaults::{CreateCredential, CredentialAuth, CredentialSettings};
+///
+/// let settings = CredentialSettings::new("https://mcp.linear.app/mcp", CredentialAuth::bearer("lin_…"));
+/// let create = CreateCredential::new(VaultId::new("vault_1")?, settings.name("Linear"));
+/// # let _ = create;
+/// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CreateCredential {
+    /// The vault.
+    pub vault_id: VaultId,
+    /// The credential.
+    #[serde(flatten)]
+    pub settings: CredentialSettings,
+}
+
+impl CreateCredential {
+    /// Into this vault.
+    pub fn new(vault_id: impl Into<VaultId>, settings: CredentialSettings) -> Self {
+        Self {
+            vault_id: vault_id.into(),
+            settings,
+        }
+    }
+}
+
+impl Endpoint for CreateCredential {
+    const ROUTE: Route = Route::post("/v1/mcp/vaults/{vaultId}/credentials");
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        self.settings.validate()
+    }
+
+    fn secrets(&self) -> Vec<&str> {
+        self.settings.auth.secrets()
+    }
+}
+
+impl Operation for CreateCredential {
+    type Output = Credential;
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<Credential, ResponseError> {
+        decode_json(self, head, body).map(|CredentialAnswer { credential }| credential)
+    }
+}
+
+/// What a credential is to be: for creating and for replacing one.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CredentialSettings {
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The MCP server, by `http` or `https`, without user and password.
+    pub server_url: String,
+    /// How to authenticate there.
+    pub auth: CredentialAuth,
+    /// Where the token goes in requests to the server; an `Authorization: Bearer` header by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inject: Option<Inject>,
+    /// Pairs of your own: at most 16, keys of at most 64 and values of at most 512 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+impl CredentialSettings {
+    /// For this server.
+    pub fn new(server_url: impl Into<String>, auth: impl Into<CredentialAuth>) -> Self {
+        Self {
+            name: None,
+            server_url: server_url.into(),
+            auth: auth.into(),
+            inject: None,
+            metadata: None,
+        }
+    }
+
+    /// A name for people.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Where the token goes.
+    #[must_use]
+    pub fn inject(mut self, inject: Inject) -> Self {
+        self.inject = Some(inject);
+        self
+    }
+
+    /// Adds a pair.
+    #[must_use]
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata
+            .get_or_insert_default()
+            .insert(key.into(), value.into());
+        self
+    }
+
+    pub(super) fn validate(&self) -> Result<(), InvalidRequest> {
+        let wrong = |rule| InvalidRequest::new("serverUrl", Problem::MustBe(rule));
+        let uri: Uri = self
+            .server_url
+            .parse()
+            .map_err(|_| wrong("an http or https URL"))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(wrong("an http or https URL"));
+        }
+        if uri
+            .authority()
+            .is_some_and(|authority| authority.as_str().contains('@'))
+        {
+            return Err(wrong("a URL without user and password"));
+        }
+        self.metadata.as_ref().map_or(Ok(()), check_metadata)?;
+        self.auth.validate()
+    }
+}
+
+impl fmt::Debug for CredentialSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CredentialSettings")
+            .field("name", &self.name)
+            .field("server_url", &mask_user_info(&self.server_url))
+            .field("auth", &self.auth)
+            .field("inject", &self.inject)
+            .field("metadata", &self.metadata)
+            .finish()
+    }
+}
+
+/// How to authenticate at an MCP server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+#[non_exhaustive]
+pub enum CredentialAuth {
+    /// By a token that does not change.
+    Bearer {
+        /// The token.
+        token: Secret,
+    },
+    /// By OAuth 2.
+    Oauth(Box<Oauth>),
+}
+
+/// What is known of an OAuth 2 grant: an access token, or what is needed to get one.
+///
+/// To refresh, the relay needs `refresh_token`, `token_endpoint` and `client_id`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Oauth {
+    /// The access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_token: Option<Secret>,
+    /// The refresh token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<Secret>,
+    /// The client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The client's secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<Secret>,
+    /// Where tokens are refreshed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint: Option<String>,
+    /// How the client authenticates there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth: Option<TokenEndpointAuth>,
+    /// `Bearer`, mostly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_type: Option<String>,
+    /// When the access token ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// The scope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// The resource: RFC 8707.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+}
+
+impl Oauth {
+    /// With an access token and nothing to refresh it.
+    pub fn new(access_token: impl Into<Secret>) -> Self {
+        Self {
+            access_token: Some(access_token.into()),
+            ..Self::default()
+        }
+    }
+
+    /// With what the relay needs to refresh the access token.
+    #[must_use]
+    pub fn refresh(
+        mut self,
+        refresh_token: impl Into<Secret>,
+        token_endpoint: impl Into<String>,
+        client_id: impl Into<String>,
+    ) -> Self {
+        self.refresh_token = Some(refresh_token.into());
+        self.token_endpoint = Some(token_endpoint.into());
+        self.client_id = Some(client_id.into());
+        self
+    }
+}
+
+impl CredentialAuth {
+    /// By a token that does not change.
+    pub fn bearer(token: impl Into<Secret>) -> Self {
+        Self::Bearer {
+            token: token.into(),
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), InvalidRequest> {
+        let blank = |secret: &Option<Secret>| {
+            secret
+                .as_ref()
+                .is_none_or(|secret| secret.expose().trim().is_empty())
+        };
+        match self {
+            Self::Bearer { token } if token.expose().trim().is_empty() => {
+                Err(InvalidRequest::new("auth.token", Problem::Empty))
+            }
+            Self::Bearer { .. } => Ok(()),
+            Self::Oauth(oauth) if blank(&oauth.access_token) && blank(&oauth.refresh_token) => {
+                Err(InvalidRequest::new("auth.accessToken", Problem::Empty))
+            }
+            Self::Oauth(oauth) if oauth.refresh_token.is_some() => {
+                let needs = |name| {
+                    Err(InvalidRequest::new(
+                        "auth.refreshToken",
+                        Problem::Needs(name),
+                    ))
+                };
+                match (&oauth.client_id, &oauth.token_endpoint) {
+                    (None, _) => needs("auth.clientId"),
+                    (_, None) => needs("auth.tokenEndpoint"),
+                    _ => Ok(()),
+                }
+            }
+            Self::Oauth(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn secrets(&self) -> Vec<&str> {
+        match self {
+            Self::Bearer { token } => vec![token.expose()],
+            Self::Oauth(oauth) => [
+                &oauth.access_token,
+                &oauth.refresh_token,
+                &oauth.client_secret,
+            ]
+            .into_iter()
+            .flatten()
+            .map(Secret::expose)
+            .collect(),
+        }
+    }
+}
+
+impl From<Oauth> for CredentialAuth {
+    fn from(oauth: Oauth) -> Self {
+        Self::Oauth(Box::new(oauth))
+    }
+}
+
+open_enum! {
+    /// How an OAuth client authenticates at its token endpoint.
+    TokenEndpointAuth {
+        /// Not at all.
+        None = "none",
+        /// By HTTP Basic.
+        ClientSecretBasic = "client_secret_basic",
+        /// In the form that it posts.
+        ClientSecretPost = "client_secret_post",
+    }
+}
+
+/// Where the token goes in requests to an MCP server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Inject {
+    /// In a header.
+    Header {
+        /// Its name.
+        header: String,
+        /// What stands before the token, such as `Bearer ` with its space.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prefix: Option<String>,
+    },
+    /// In a query parameter.
+    Query {
+        /// Its name.
+        param: String,
+    },
+    /// As the password of HTTP Basic.
+    Basic {
+        /// The user.
+        username: String,
+    },
+}
+
+/// A credential. Its values are never in an answer, only which of them exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Credential {
+    /// The id.
+    pub id: CredentialId,
+    /// The vault that it is in, where the answer tells.
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub vault_id: Option<VaultId>,
+    /// A name for people.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub name: Option<String>,
+    /// The MCP server.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub server_url: String,
+    /// The same in the form by which the relay compares.
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub server_url_normalized: Option<String>,
+    /// The hosts that it is used for.
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub host_pattern: Option<String>,
+    /// Where the token goes, as the relay tells it: a kind that is not known yet must not hide the credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inject: Option<Value>,
+    /// `bearer` or `oauth`.
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub auth_type: Option<String>,
+    /// Which values exist: `hasToken`, `hasRefreshToken`, …
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub auth: Option<Map<String, Value>>,
+    /// Pairs of the owner's own.
+    #[serde(default, deserialize_with = "tolerant::texts")]
+    pub metadata: BTreeMap<String, String>,
+    /// The state.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub status: CredentialStatus,
+    /// Why its last use failed.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub last_error: Option<String>,
+    /// When it was last used.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub last_resolved_at: Option<Timestamp>,
+    /// When it was made.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub created_at: Option<Timestamp>,
+    /// When it last changed.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub updated_at: Option<Timestamp>,
+    /// When it was archived.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    pub archived_at: Option<Timestamp>,
+}
+
+impl Credential {
+    /// An active credential of which only id and server are known.
+    pub fn new(id: CredentialId, server_url: impl Into<String>) -> Self {
+        Self {
+            id,
+            vault_id: None,
+            name: None,
+            server_url: server_url.into(),
+            server_url_normalized: None,
+            host_pattern: None,
+            inject: None,
+            auth_type: None,
+            auth: None,
+            metadata: BTreeMap::new(),
+            status: CredentialStatus::Active,
+            last_error: None,
+            last_resolved_at: None,
+            created_at: None,
+            updated_at: None,
+            archived_at: None,
+        }
+    }
+}
+
+open_enum! {
+    /// The state of a credential. The list is open: others are carried as `Other`.
+    CredentialStatus {
+        /// Runs can use it.
+        Active = "active",
+        /// It is kept without its values, and runs cannot use it.
+        Archived = "archived",
+    }
+}

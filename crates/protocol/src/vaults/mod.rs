@@ -1,0 +1,81 @@
+//! Vaults: credentials for the MCP servers that agents use. Tokens may not touch them, only keys.
+
+mod create;
+mod create_credential;
+mod delete;
+mod delete_credential;
+mod get;
+mod list;
+mod set_default;
+mod update;
+mod update_credential;
+
+pub use create::CreateVault;
+pub use create_credential::{
+    CreateCredential, Credential, CredentialAuth, CredentialSettings, CredentialStatus, Inject,
+    Oauth, TokenEndpointAuth,
+};
+pub use delete::DeleteVault;
+pub use delete_credential::DeleteCredential;
+pub use get::{GetVault, VaultDetail};
+pub use list::{ListVaults, Suggestion, Vault, VaultList, VaultStatus};
+pub use set_default::SetDefaultVault;
+pub use update::UpdateVault;
+pub use update_credential::UpdateCredential;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::error::{InvalidRequest, Problem};
+
+/// The envelope in which a vault comes.
+#[derive(Deserialize)]
+struct VaultAnswer {
+    vault: Vault,
+}
+
+/// The envelope in which a credential comes.
+#[derive(Deserialize)]
+struct CredentialAnswer {
+    credential: Credential,
+}
+
+fn check_name(name: &str) -> Result<(), InvalidRequest> {
+    match name.trim() {
+        "" => Err(InvalidRequest::new("name", Problem::Empty)),
+        name if utf16_length(name) > 200 => Err(InvalidRequest::new(
+            "name",
+            Problem::MustBe("at most 200 characters long"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_description(description: Option<&str>) -> Result<(), InvalidRequest> {
+    if description.is_some_and(|description| utf16_length(description) > 500) {
+        return Err(InvalidRequest::new(
+            "description",
+            Problem::MustBe("at most 500 characters long"),
+        ));
+    }
+    Ok(())
+}
+
+fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), InvalidRequest> {
+    let rule = if metadata.len() > 16 {
+        "at most 16 pairs"
+    } else if metadata.keys().any(|key| utf16_length(key) > 64) {
+        "no key longer than 64 characters"
+    } else if metadata.values().any(|value| utf16_length(value) > 512) {
+        "no value longer than 512 characters"
+    } else {
+        return Ok(());
+    };
+    Err(InvalidRequest::new("metadata", Problem::MustHold(rule)))
+}
+
+/// The relay counts as JavaScript does.
+fn utf16_length(text: &str) -> usize {
+    text.encode_utf16().count()
+}

@@ -1,0 +1,88 @@
+use std::collections::BTreeMap;
+
+use http::response::Parts;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{Vault, VaultAnswer, check_description, check_metadata, check_name};
+use crate::error::{InvalidRequest, ResponseError};
+use crate::operation::decode_json;
+use crate::{Endpoint, Operation, Route, VaultId};
+
+/// Changes a vault.
+///
+/// The relay clears the metadata whenever an update does not send it. So an update always says what the metadata is to
+/// be: [`of`](Self::of) keeps that of a vault that was read before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct UpdateVault {
+    /// The vault.
+    pub vault_id: VaultId,
+    /// The new name; `None` leaves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The new description: `None` leaves it, `Some(None)` clears it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
+    pub description: Option<Option<String>>,
+    /// The metadata after the update, whole.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl UpdateVault {
+    /// Of this vault, with the metadata that it is to have afterwards.
+    pub fn new(vault_id: impl Into<VaultId>, metadata: BTreeMap<String, String>) -> Self {
+        Self {
+            vault_id: vault_id.into(),
+            name: None,
+            description: None,
+            metadata,
+        }
+    }
+
+    /// Of this vault, with its metadata as it was read.
+    pub fn of(vault: &Vault) -> Self {
+        Self::new(&vault.id, vault.metadata.clone())
+    }
+
+    /// The new name.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The new description; `None` clears it.
+    #[must_use]
+    pub fn description(mut self, description: Option<String>) -> Self {
+        self.description = Some(description);
+        self
+    }
+}
+
+/// `null` is a value here; only an absent member is `None`.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl Endpoint for UpdateVault {
+    const ROUTE: Route = Route::patch("/v1/mcp/vaults/{vaultId}");
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        self.name.as_deref().map_or(Ok(()), check_name)?;
+        check_description(self.description.as_ref().and_then(Option::as_deref))?;
+        check_metadata(&self.metadata)
+    }
+}
+
+impl Operation for UpdateVault {
+    type Output = Vault;
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<Vault, ResponseError> {
+        decode_json(self, head, body).map(|VaultAnswer { vault }| vault)
+    }
+}

@@ -1,0 +1,58 @@
+use http::response::Parts;
+use serde::{Deserialize, Serialize};
+
+use super::{Credential, CredentialAnswer, CredentialSettings};
+use crate::error::{InvalidRequest, ResponseError};
+use crate::operation::decode_json;
+use crate::{CredentialId, Endpoint, Operation, Route, VaultId};
+
+/// Replaces a credential.
+///
+/// The relay takes it whole: a name or metadata left out are cleared. The server's URL has to be sent and cannot change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct UpdateCredential {
+    /// The vault.
+    pub vault_id: VaultId,
+    /// The credential.
+    pub credential_id: CredentialId,
+    /// What it is to be, whole.
+    #[serde(flatten)]
+    pub settings: CredentialSettings,
+}
+
+impl UpdateCredential {
+    /// Of this credential.
+    pub fn new(
+        vault_id: impl Into<VaultId>,
+        credential_id: impl Into<CredentialId>,
+        settings: CredentialSettings,
+    ) -> Self {
+        Self {
+            vault_id: vault_id.into(),
+            credential_id: credential_id.into(),
+            settings,
+        }
+    }
+}
+
+impl Endpoint for UpdateCredential {
+    const ROUTE: Route = Route::patch("/v1/mcp/vaults/{vaultId}/credentials/{credentialId}");
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        self.settings.validate()
+    }
+
+    fn secrets(&self) -> Vec<&str> {
+        self.settings.auth.secrets()
+    }
+}
+
+impl Operation for UpdateCredential {
+    type Output = Credential;
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<Credential, ResponseError> {
+        decode_json(self, head, body).map(|CredentialAnswer { credential }| credential)
+    }
+}

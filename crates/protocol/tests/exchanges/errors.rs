@@ -1,0 +1,415 @@
+//! Answers that say no, in every shape, and answers that make no sense.
+
+use std::time::{Duration, SystemTime};
+
+use http::StatusCode;
+use http::response::Parts;
+use twentyfirst_protocol::files::WriteFiles;
+use twentyfirst_protocol::git::CloneRepository;
+use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec, GetSandbox};
+use twentyfirst_protocol::threads::{GetThread, StoredMessage, ThreadStatus};
+use twentyfirst_protocol::tokens::CreateToken;
+use twentyfirst_protocol::vaults::{CreateCredential, CredentialAuth, CredentialSettings};
+use twentyfirst_protocol::{
+    ApiError, ErrorCode, NotUnderstood, Operation, ResponseError, RetryAfter, SandboxId, ThreadId,
+    VaultId,
+};
+
+fn head(status: u16) -> Parts {
+    http::Response::builder()
+        .status(status)
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0
+}
+
+fn api(status: u16, body: &[u8]) -> ApiError {
+    ApiError::new(&head(status), body)
+}
+
+fn sandbox() -> SandboxId {
+    SandboxId::new("sb_1").unwrap()
+}
+
+#[test]
+fn all_four_shapes_are_read() {
+    let nested = api(
+        402,
+        br#"{"error":{"code":"budget_exceeded","message":"Too much","status":402,"spentUsd":0.5,"limitUsd":0.1}}"#,
+    );
+    assert_eq!(nested.code(), Some(&ErrorCode::BudgetExceeded));
+    assert_eq!(nested.message(), "Too much");
+    assert_eq!(nested.extra()["spentUsd"], 0.5);
+    assert_eq!(nested.extra().len(), 2);
+
+    let text = api(401, br#"{"error":"Invalid API key"}"#);
+    assert_eq!((text.code(), text.message()), (None, "Invalid API key"));
+
+    let flat = api(
+        404,
+        br#"{"error":"not_found","message":"Vault not found","status":404}"#,
+    );
+    assert_eq!(
+        (flat.code(), flat.message()),
+        (Some(&ErrorCode::NotFound), "Vault not found")
+    );
+    assert!(flat.extra().is_empty());
+
+    let html = api(502, b"<!DOCTYPE html><title>Bad gateway</title>");
+    assert_eq!((html.code(), html.message()), (None, "Bad Gateway"));
+    assert_eq!(html.body(), "<!DOCTYPE html><title>Bad gateway</title>");
+    assert_eq!(html.to_string(), "the relay answered 502: Bad Gateway");
+}
+
+#[test]
+fn whatever_else_comes_has_its_status() {
+    for body in [
+        &b""[..],
+        b"null",
+        b"[]",
+        b"{}",
+        b"17",
+        b"{\"error\":",
+        b"{\"error\":{}}",
+        b"{\"error\":{\"code\":7,\"message\":[]}}",
+        b"{\"error\":null,\"message\":null}",
+        b"\xff\xfe\x00",
+    ] {
+        let error = api(503, body);
+        assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!error.to_string().is_empty());
+    }
+    assert_eq!(
+        api(599, b"").to_string(),
+        "the relay answered 599: no message"
+    );
+    assert_eq!(
+        api(500, b"upstream timed out\n").message(),
+        "upstream timed out"
+    );
+
+    let odd = api(400, br#"{"error":{"code":7,"message":[],"hint":"x"}}"#);
+    assert_eq!(
+        odd.extra()["code"],
+        7,
+        "what cannot be a code is kept all the same"
+    );
+    let unknown = api(
+        418,
+        br#"{"error":{"code":"teapot","message":"short and stout"}}"#,
+    );
+    assert_eq!(unknown.code().unwrap().as_str(), "teapot");
+}
+
+#[test]
+fn one_odd_thing_in_an_error_does_not_hide_the_rest() {
+    let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+    let bodies = [
+        br#"{"error":{"code":"budget_exceeded","message":"Too much","limitUsd":1,"x":"half a pair: \ud83d"}}"#.to_vec(),
+        br#"{"error":{"code":"budget_exceeded","message":"Too much","limitUsd":1,"x":"\ude00\ud83d\n"}}"#.to_vec(),
+        b"{\"error\":{\"code\":\"budget_exceeded\",\"message\":\"Too much\",\"limitUsd\":1,\"x\":\"\0\x1b\n\"}}".to_vec(),
+        b"{\"error\":{\"code\":\"budget_exceeded\",\"message\":\"Too much\",\"limitUsd\":1,\"x\":\"\xff\xc3\"}}".to_vec(),
+        br#"{"error":{"code":"budget_exceeded","message":"Too much","limitUsd":1,"x":"\q \u12 \"\\"}}"#.to_vec(),
+        br#"{"error":{"code":"budget_exceeded","message":"Too much","limitUsd":1,"x":-1e999}}"#.to_vec(),
+        format!(r#"{{"error":{{"code":"budget_exceeded","message":"Too much","x":{deep},"limitUsd":1}}}}"#).into_bytes(),
+        b"\xef\xbb\xbf{\"error\":{\"code\":\"budget_exceeded\",\"message\":\"Too much\",\"limitUsd\":1}}\0\r\n".to_vec(),
+        br#"{"error":{"code":"budget_exceeded","message":"Too much","limitUsd":1}}{"and":"more"}"#.to_vec(),
+    ];
+    for body in &bodies {
+        let shown = String::from_utf8_lossy(&body[..body.len().min(200)]);
+        let error = api(402, body);
+        assert_eq!(error.code(), Some(&ErrorCode::BudgetExceeded), "{shown}");
+        assert_eq!(error.message(), "Too much", "{shown}");
+        assert_eq!(error.extra()["limitUsd"], 1, "{shown}");
+    }
+    let x = |at: usize| api(402, &bodies[at]).extra()["x"].clone();
+    assert_eq!(x(0), "half a pair: \u{fffd}");
+    assert_eq!(x(1), "\u{fffd}\u{fffd}\n");
+    assert_eq!(x(2), "\0\u{1b}\n");
+    assert_eq!(x(3), "\u{fffd}\u{fffd}");
+    assert_eq!(x(4), "\\q \\u12 \"\\", "no escape of JSON: as it stands");
+    assert_eq!(x(5), "-1e999", "no double holds it: as it stands");
+
+    let message = api(
+        500,
+        br#"{"error":"wow \ud83d\ude00 \ud83d","retryAfter":1e999}"#,
+    );
+    assert_eq!(message.message(), "wow 😀 \u{fffd}");
+    assert_eq!(message.retry_after(), None);
+    assert_eq!(message.extra()["retryAfter"], "1e999");
+    assert_eq!(api(502, b"\xef\xbb\xbf<html>").message(), "Bad Gateway");
+}
+
+#[test]
+fn an_error_that_was_not_read_to_its_end_says_what_was_read() {
+    let whole = format!(
+        r#"{{"error":{{"code":"internal_error","spentUsd":0.5,"message":"Failed query: {}"}}}}"#,
+        "é\\u00e9\\\"".repeat(100)
+    );
+    for end in 60..whole.len() {
+        let error = api(500, &whole.as_bytes()[..end]);
+        assert_eq!(error.code(), Some(&ErrorCode::InternalError), "{end}");
+        assert_eq!(error.extra()["spentUsd"], 0.5, "{end}");
+        if end > 90 {
+            assert!(
+                error.message().starts_with("Failed query: éé"),
+                "{end}: {error}"
+            );
+        }
+    }
+    let long = format!(
+        r#"{{"error":{{"code":"internal_error","message":"Failed query: {}"#,
+        "\u{1}".repeat(1024 * 1024)
+    );
+    assert_eq!(
+        api(500, long.as_bytes()).code(),
+        Some(&ErrorCode::InternalError)
+    );
+}
+
+#[test]
+fn a_long_body_is_not_kept() {
+    let garbage = vec![b'x'; 10 * 1024 * 1024];
+    let error = api(500, &garbage);
+    assert!(error.body().len() <= 4 * 1024 + '…'.len_utf8());
+    assert!(error.to_string().len() < 400, "{error}");
+
+    let sql = format!(
+        r#"{{"error":{{"code":"internal_error","message":"Failed query: {}"}}}}"#,
+        "é".repeat(5000)
+    );
+    let error = api(500, sql.as_bytes());
+    assert!(
+        error.message().ends_with('é'),
+        "the message itself is whole"
+    );
+    assert!(error.to_string().len() < 400, "{error}");
+}
+
+#[test]
+fn the_relay_can_ask_to_wait() {
+    let mut head = head(429);
+    let delay = |head: &Parts, body: &[u8]| ApiError::new(head, body).retry_after();
+    assert_eq!(delay(&head, b"{}"), None);
+    let body = br#"{"error":{"code":"rate_limit_exceeded","message":"slow","retryAfter":1.5}}"#;
+    assert_eq!(
+        delay(&head, body),
+        Some(RetryAfter::Delay(Duration::from_millis(1500)))
+    );
+    assert_eq!(delay(&head, br#"{"error":"x","retryAfter":-1}"#), None);
+    assert_eq!(delay(&head, br#"{"error":"x","retryAfter":1e300}"#), None);
+
+    head.headers.insert("retry-after", "7".parse().unwrap());
+    assert_eq!(
+        delay(&head, body),
+        Some(RetryAfter::Delay(Duration::from_secs(7))),
+        "the header comes first"
+    );
+    head.headers.insert(
+        "retry-after",
+        "Thu, 01 Jan 1970 00:01:40 GMT".parse().unwrap(),
+    );
+    let at = delay(&head, b"").unwrap();
+    assert_eq!(at.delay(SystemTime::UNIX_EPOCH), Duration::from_secs(100));
+    assert_eq!(at.delay(SystemTime::now()), Duration::ZERO);
+    head.headers.insert("retry-after", "soon".parse().unwrap());
+    assert_eq!(delay(&head, b""), None);
+}
+
+#[test]
+fn a_redirect_names_where_it_pointed_and_the_exchange_its_id() {
+    let mut head = head(307);
+    head.headers
+        .insert("location", "https://elsewhere.example/v1".parse().unwrap());
+    head.headers
+        .insert("x-request-id", "req_7".parse().unwrap());
+    let error = ApiError::new(&head, b"");
+    assert_eq!(error.location(), Some("https://elsewhere.example/v1"));
+    assert_eq!(error.request_id(), Some("req_7"));
+    assert_eq!(
+        error.to_string(),
+        "the relay answered 307: Temporary Redirect (it points to https://elsewhere.example/v1, which is not followed)"
+    );
+}
+
+#[test]
+fn an_error_is_shown_on_one_line() {
+    let mut head = head(500);
+    head.headers
+        .insert("location", http::HeaderValue::from_bytes(b"/a\tb").unwrap());
+    let body =
+        br#"{"error":{"code":"a\nb","message":"no\r\n\u001b[31mroute\u0085\u2028\u0000 here\n"}}"#;
+    let error = ApiError::new(&head, body);
+    assert_eq!(
+        error.to_string(),
+        "the relay answered 500 a b: no   [31mroute    here (it points to /a b, which is not followed)"
+    );
+    assert_eq!(
+        error.message(),
+        "no\r\n\u{1b}[31mroute\u{85}\u{2028}\0 here\n"
+    );
+    assert_eq!(error.code().unwrap().as_str(), "a\nb");
+
+    let error = NotUnderstood::new(&head, "not\na\u{1b}clause", b"");
+    assert!(error.to_string().ends_with(": not a clause"), "{error}");
+    assert_eq!(error.problem(), "not\na\u{1b}clause");
+}
+
+#[test]
+fn files_are_not_shown() {
+    let create = CreateSandbox::new("my-agent").file("a/b.txt", "tüp secret");
+    let shown = format!("{create:?}");
+    assert!(shown.contains(r#"{"a/b.txt": 11 bytes}"#), "{shown}");
+    let write = WriteFiles::new(sandbox(), [("a/b.txt", "tüp secret"), ("c", "")]);
+    assert_eq!(
+        format!("{write:?}"),
+        r#"WriteFiles { sandbox_id: "sb_1", files: {"a/b.txt": 11 bytes, "c": 0 bytes} }"#
+    );
+}
+
+#[test]
+fn success_that_is_not_understood_has_its_status_and_its_beginning() {
+    let get = GetSandbox::new(sandbox());
+    for body in [
+        "",
+        "null",
+        "{",
+        "<html>",
+        r#"{"id":"","status":"active"}"#,
+        r#"{"id":7,"status":"active"}"#,
+        "[]",
+    ] {
+        let Err(ResponseError::NotUnderstood(error)) = get.decode(&head(200), body.as_bytes())
+        else {
+            panic!("{body} was read as a sandbox")
+        };
+        assert_eq!(error.status(), StatusCode::OK);
+        assert_eq!(error.body(), body);
+    }
+    let error = get
+        .decode(&head(200), br#"{"status":"active"}"#)
+        .unwrap_err();
+    let text =
+        "the relay answered 200, which is not understood: missing field `id` at line 1 column 19";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn unknown_members_and_states_are_no_reason_to_fail() {
+    let body = br#"{"id":"sb_1","status":"hibernating","colour":"blue","threads":[{"id":"th_1","status":"dreaming","x":{}}]}"#;
+    let sandbox = GetSandbox::new(sandbox()).decode(&head(200), body).unwrap();
+    assert_eq!(sandbox.status.as_str(), "hibernating");
+    assert_eq!(sandbox.threads[0].status, ThreadStatus::from("dreaming"));
+}
+
+#[test]
+fn one_strange_message_does_not_hide_a_thread() {
+    let body = r#"{"id":"th_1","status":"completed","messages":[
+        {"role":"user","content":"an old one"},
+        {"id":"m1","role":"assistant","parts":[{"type":"text","text":"a new one"}]},
+        17
+    ],"usage":{"inputTokens":1.2e2,"totalCostUsd":1}}"#;
+    let operation = GetThread::new(sandbox(), ThreadId::new("th_1").unwrap());
+    let thread = operation.decode(&head(200), body.as_bytes()).unwrap();
+    assert_eq!(thread.usage.input_tokens, Some(120));
+    assert_eq!(thread.messages.as_ref().unwrap().len(), 3);
+    assert!(
+        matches!(&thread.messages.as_ref().unwrap()[0], StoredMessage::Other(raw) if raw.get().contains("an old one"))
+    );
+    let texts: Vec<_> = thread.ui_messages().map(|message| message.text()).collect();
+    assert_eq!(texts, ["a new one"]);
+}
+
+/// Everything that an error shows.
+fn shown(error: &ResponseError) -> String {
+    let mut text = format!("{error}\n{error:?}\n{error:#?}");
+    if let ResponseError::Api(error) = error {
+        text += &format!(
+            "\n{}\n{}\n{:?}",
+            error.message(),
+            error.body(),
+            error.extra()
+        );
+    }
+    if let ResponseError::NotUnderstood(error) = error {
+        text += &format!("\n{}\n{}", error.problem(), error.body());
+    }
+    text
+}
+
+#[test]
+fn no_error_repeats_a_secret() {
+    const SECRET: &str = "s3cr\"et/värde";
+    let escaped = serde_json::to_string(SECRET).unwrap();
+    let escaped = &escaped[1..escaped.len() - 1];
+    let url = "s3cr%22et%2Fv%C3%A4rde";
+    let bodies = [
+        format!(
+            r#"{{"error":{{"code":"git_clone_failed","message":"no {escaped} {url}","{escaped}":["{escaped}"]}}}}"#
+        ),
+        format!(r#"{{"error":"{escaped}"}}"#),
+        format!("<pre>{SECRET}</pre>"),
+        format!("{}{SECRET}", "x".repeat(4 * 1024 - 8)),
+        format!(r#""{escaped}""#),
+    ];
+    let exec = Exec::new(sandbox(), "true").env("TOKEN", SECRET);
+    let create = CreateSandbox::new("my-agent").env("TOKEN", SECRET);
+    let clone = CloneRepository::new(sandbox(), "https://x/y.git").token(SECRET);
+    let credential = CreateCredential::new(
+        VaultId::new("v").unwrap(),
+        CredentialSettings::new("https://x", CredentialAuth::bearer(SECRET)),
+    );
+    for body in &bodies {
+        for status in [200, 500] {
+            let (head, body) = (head(status), body.as_bytes());
+            let errors = [
+                exec.decode(&head, body).unwrap_err(),
+                create.decode(&head, body).unwrap_err(),
+                clone.decode(&head, body).unwrap_err(),
+                credential.decode(&head, body).unwrap_err(),
+            ];
+            for error in &errors {
+                let shown = shown(error);
+                for form in ["s3cr", url, "rde"] {
+                    assert!(!shown.contains(form), "{form} in {shown}");
+                }
+            }
+        }
+    }
+    let all = format!("{exec:?} {create:?} {clone:?} {credential:?}");
+    assert!(!all.contains("s3cr"), "{all}");
+}
+
+#[test]
+fn a_password_in_a_repository_url_is_a_secret() {
+    let clone = CloneRepository::new(sandbox(), "https://me:hunter2@git.example.com/x.git");
+    assert!(!format!("{clone:?}").contains("hunter2"));
+    assert!(format!("{clone:?}").contains("https://***@git.example.com/x.git"));
+    let body = br#"{"error":{"code":"git_clone_failed","message":"unable to access 'https://me:hunter2@git.example.com/x.git'"}}"#;
+    let error = clone.decode(&head(400), body).unwrap_err();
+    assert!(!shown(&error).contains("hunter2"), "{error}");
+    let vault = VaultId::new("v").unwrap();
+    let credential = CreateCredential::new(
+        vault,
+        CredentialSettings::new("https://me:hunter2@x", CredentialAuth::bearer("t")),
+    );
+    assert!(!format!("{credential:?}").contains("hunter2"));
+    let plain = CloneRepository::new(sandbox(), "git@github.com:org/repo.git");
+    assert!(format!("{plain:?}").contains("git@github.com:org/repo.git"));
+}
+
+#[test]
+fn a_token_that_is_not_understood_is_not_shown() {
+    for body in [
+        r#"{"token":"an_t_abc"}"#,
+        r#"{"token":"an_t_abc","#,
+        r#"{"token":["an_t_abc"],"expiresAt":""}"#,
+    ] {
+        let error = CreateToken::new()
+            .decode(&head(201), body.as_bytes())
+            .unwrap_err();
+        assert!(!shown(&error).contains("an_t_abc"), "{error:?}");
+        assert_eq!(error.status(), StatusCode::CREATED);
+    }
+}

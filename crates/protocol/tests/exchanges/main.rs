@@ -1,0 +1,13 @@
+//! Requests and answers, against what the relay was recorded to take and to give.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod errors;
+mod invalid;
+mod operations;
+mod properties;
+mod recordings;
+mod retry;
+mod start;
+mod support;
+mod tolerant;

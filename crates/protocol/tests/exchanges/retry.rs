@@ -1,0 +1,474 @@
+//! What is tried again, when, and what never is. Time is an argument.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::response::Parts;
+use proptest::prelude::*;
+use twentyfirst_protocol::files::{ReadStream, RemoveFile, WriteFiles};
+use twentyfirst_protocol::flow::{
+    ExchangeError, ExchangeErrorKind, Execute, Failure, Flow, Now, Open, SendRequest, Sent, Slot,
+    Step,
+};
+use twentyfirst_protocol::retry::{Attempt, Attempts, Decision, GiveUp, RetryPolicy};
+use twentyfirst_protocol::runs::{CancelStream, ResumeStream, SendMessages};
+use twentyfirst_protocol::sandboxes::{CreateSandbox, DeleteSandbox, Exec, GetSandbox};
+use twentyfirst_protocol::vaults::UpdateVault;
+use twentyfirst_protocol::{
+    ApiError, CallOptions, Endpoint, NotUnderstood, Operation, ResponseError, SandboxId, Timeouts,
+    VaultId,
+};
+
+fn sandbox() -> SandboxId {
+    SandboxId::new("sb_1").unwrap()
+}
+
+fn now() -> Now {
+    Now {
+        mono: Instant::now(),
+        wall: SystemTime::UNIX_EPOCH,
+    }
+}
+
+fn after(now: Now, delay: Duration) -> Now {
+    Now {
+        mono: now.mono + delay,
+        wall: now.wall + delay,
+    }
+}
+
+fn head(status: u16) -> Parts {
+    http::Response::builder()
+        .status(status)
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0
+}
+
+fn answer(status: u16, body: &str) -> ResponseError {
+    ResponseError::Api(Box::new(ApiError::new(&head(status), body.as_bytes())))
+}
+
+fn code(status: u16, code: &str) -> ResponseError {
+    answer(
+        status,
+        &format!(r#"{{"error":{{"code":"{code}","message":"no"}}}}"#),
+    )
+}
+
+/// What follows of one attempt, in a word.
+fn verdict<E: Endpoint>(endpoint: &E, attempt: Attempt<'_>) -> &'static str {
+    let mut attempts = Attempts::new(endpoint, RetryPolicy::standard(), 7);
+    match attempts.decide(attempt, now()) {
+        Decision::Retry(_) => "again",
+        Decision::Done => "done",
+        Decision::GiveUp(GiveUp::Permanent) => "permanent",
+        Decision::GiveUp(GiveUp::NotRepeatable) => "not repeatable",
+        Decision::GiveUp(_) => "gives up",
+        _ => "?",
+    }
+}
+
+#[test]
+fn every_row_of_the_table() {
+    let get = GetSandbox::new(sandbox());
+    let delete = DeleteSandbox::new(sandbox());
+    let post = Exec::new(sandbox(), "ls");
+    let patch = UpdateVault::new(VaultId::new("v").unwrap(), Default::default());
+    let resume = ResumeStream::new("a", sandbox());
+    let cancel = CancelStream::new("a", sandbox());
+    let all = |attempt: Attempt<'_>| {
+        [
+            verdict(&get, attempt),
+            verdict(&delete, attempt),
+            verdict(&post, attempt),
+            verdict(&patch, attempt),
+            verdict(&resume, attempt),
+            verdict(&cancel, attempt),
+        ]
+    };
+    let never = "not repeatable";
+
+    assert_eq!(
+        all(Attempt::Failed(Sent::No)),
+        ["again", "again", "again", "again", never, never]
+    );
+    assert_eq!(
+        all(Attempt::Failed(Sent::Maybe)),
+        ["again", "again", never, never, never, never]
+    );
+    assert_eq!(
+        all(Attempt::Answered(&answer(429, ""))),
+        ["again", "again", "again", "again", never, never]
+    );
+    for status in [408, 425, 500, 502, 503, 504] {
+        let row = all(Attempt::Answered(&answer(status, "<html>")));
+        assert_eq!(
+            row,
+            ["again", "again", never, never, never, never],
+            "{status}"
+        );
+    }
+    for status in [300, 304, 400, 401, 402, 403, 404, 409, 413, 422, 501, 505] {
+        assert_eq!(
+            all(Attempt::Answered(&answer(status, ""))),
+            ["permanent"; 6],
+            "{status}"
+        );
+    }
+    for (status, name) in [
+        (500, "internal_error"),
+        (402, "billing_not_ready"),
+        (429, "budget_exceeded"),
+        (503, "billing_not_ready"),
+        (408, "command_timeout"),
+        (500, "conflict"),
+    ] {
+        assert_eq!(
+            all(Attempt::Answered(&code(status, name))),
+            ["permanent"; 6],
+            "{status} {name}"
+        );
+    }
+    for (status, name) in [
+        (503, "sandbox_unavailable"),
+        (502, "sandbox_error"),
+        (500, "unheard_of"),
+    ] {
+        let row = all(Attempt::Answered(&code(status, name)));
+        assert_eq!(
+            row,
+            ["again", "again", never, never, never, never],
+            "{status} {name}"
+        );
+    }
+    let strange = ResponseError::NotUnderstood(NotUnderstood::new(&head(200), "what", b""));
+    assert_eq!(all(Attempt::Answered(&strange)), ["permanent"; 6]);
+}
+
+#[test]
+fn what_was_to_be_deleted_and_is_gone_is_done() {
+    let gone = code(404, "sandbox_not_found");
+    let mut attempts = Attempts::new(&DeleteSandbox::new(sandbox()), RetryPolicy::standard(), 7);
+    assert!(matches!(
+        attempts.decide(Attempt::Failed(Sent::Maybe), now()),
+        Decision::Retry(_)
+    ));
+    assert_eq!(
+        attempts.decide(Attempt::Answered(&gone), now()),
+        Decision::Done
+    );
+
+    // The first surely did not arrive: then it never was there.
+    let mut attempts = Attempts::new(&DeleteSandbox::new(sandbox()), RetryPolicy::standard(), 7);
+    assert!(matches!(
+        attempts.decide(Attempt::Failed(Sent::No), now()),
+        Decision::Retry(_)
+    ));
+    assert_eq!(
+        attempts.decide(Attempt::Answered(&gone), now()),
+        Decision::GiveUp(GiveUp::Permanent)
+    );
+
+    // Reading is not deleting.
+    let mut attempts = Attempts::new(&GetSandbox::new(sandbox()), RetryPolicy::standard(), 7);
+    assert!(matches!(
+        attempts.decide(Attempt::Failed(Sent::Maybe), now()),
+        Decision::Retry(_)
+    ));
+    assert_eq!(
+        attempts.decide(Attempt::Answered(&gone), now()),
+        Decision::GiveUp(GiveUp::Permanent)
+    );
+}
+
+#[test]
+fn the_relay_says_how_long_to_wait() {
+    let get = GetSandbox::new(sandbox());
+    let decide = |error: &ResponseError| {
+        Attempts::new(&get, RetryPolicy::standard(), 7).decide(Attempt::Answered(error), now())
+    };
+    let asked = |seconds: &str| {
+        let mut head = head(503);
+        head.headers.insert("retry-after", seconds.parse().unwrap());
+        decide(&ResponseError::Api(Box::new(ApiError::new(&head, b""))))
+    };
+    assert_eq!(asked("7"), Decision::Retry(Duration::from_secs(7)));
+    assert_eq!(asked("60"), Decision::Retry(Duration::from_secs(60)));
+    assert_eq!(
+        asked("61"),
+        Decision::GiveUp(GiveUp::RetryAfterTooLong(Duration::from_secs(61)))
+    );
+    // The clock that is passed in stands at the beginning of 1970.
+    assert_eq!(
+        asked("Thu, 01 Jan 1970 00:00:09 GMT"),
+        Decision::Retry(Duration::from_secs(9))
+    );
+    let in_body = answer(
+        429,
+        r#"{"error":{"code":"rate_limit_exceeded","message":"slow","retryAfter":3}}"#,
+    );
+    assert_eq!(decide(&in_body), Decision::Retry(Duration::from_secs(3)));
+}
+
+#[test]
+fn three_attempts_and_no_more() {
+    let mut attempts = Attempts::new(&GetSandbox::new(sandbox()), RetryPolicy::standard(), 7);
+    for _ in 0..2 {
+        assert!(matches!(
+            attempts.decide(Attempt::Failed(Sent::Maybe), now()),
+            Decision::Retry(_)
+        ));
+    }
+    let last = attempts.decide(Attempt::Failed(Sent::Maybe), now());
+    assert_eq!(
+        (last, attempts.made()),
+        (Decision::GiveUp(GiveUp::LastAttempt), 3)
+    );
+    for policy in [RetryPolicy::never(), RetryPolicy::standard().attempts(0)] {
+        let mut attempts = Attempts::new(&GetSandbox::new(sandbox()), policy, 7);
+        let last = attempts.decide(Attempt::Failed(Sent::No), now());
+        assert_eq!(last, Decision::GiveUp(GiveUp::LastAttempt));
+    }
+}
+
+#[test]
+fn every_operation_has_its_time() {
+    fn times<E: Endpoint>(endpoint: E) -> Timeouts {
+        endpoint.timeouts()
+    }
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!(times(GetSandbox::new(sandbox())).total, seconds(60));
+    assert_eq!(times(GetSandbox::new(sandbox())).connect, seconds(10));
+    assert_eq!(
+        times(WriteFiles::new(sandbox(), [("a", "b")])).total,
+        seconds(60)
+    );
+    assert_eq!(times(CreateSandbox::new("a")).total, seconds(600));
+    let exec = || Exec::new(sandbox(), "ls");
+    assert_eq!(times(exec()).total, seconds(75));
+    assert_eq!(
+        times(exec().timeout(Duration::ZERO)).total,
+        seconds(75),
+        "the relay takes its default for 0"
+    );
+    assert_eq!(
+        times(exec().timeout(Duration::from_secs(600))).total,
+        seconds(615)
+    );
+    let file = times(ReadStream::new(sandbox(), "a"));
+    assert_eq!((file.silence, file.total), (seconds(60), None));
+    let chat = times(SendMessages::new("a", sandbox(), "Hi"));
+    assert_eq!(
+        (chat.head, chat.silence, chat.total),
+        (seconds(300), seconds(900), None)
+    );
+    assert_eq!(times(ResumeStream::new("a", sandbox())), chat);
+}
+
+/// Plays a flow: each request meets the next of `outcomes`, and every wait is over at once. Returns the number of
+/// requests and the time that was waited.
+fn play<F, T>(mut flow: F, outcomes: &[Outcome]) -> (Result<T, ExchangeError>, usize, Duration)
+where
+    F: Flow<Item = std::convert::Infallible, Output = Result<T, ExchangeError>>,
+{
+    let start = now();
+    let mut time = start;
+    let mut outcomes = outcomes.iter();
+    let mut sent = 0;
+    loop {
+        match flow.poll(time) {
+            Step::Send(SendRequest { slot, attempt, .. }) => {
+                sent += 1;
+                assert_eq!(attempt as usize, sent);
+                match outcomes.next().expect("no more requests than outcomes") {
+                    Outcome::Fails(state) => {
+                        flow.handle_failure(slot, Failure::new(*state, "no luck"));
+                    }
+                    Outcome::Answers(status, body) => {
+                        flow.handle_answer(
+                            slot,
+                            head(*status),
+                            Bytes::from_static(body.as_bytes()),
+                        );
+                        if slot == Slot::Stream {
+                            flow.handle_end();
+                        }
+                    }
+                    Outcome::Hangs => {}
+                }
+            }
+            Step::Read { until: Some(until) } => {
+                time = after(time, until.saturating_duration_since(time.mono));
+            }
+            Step::Read { until: None } => panic!("it waits for ever"),
+            Step::Close(_) => {}
+            Step::Done(result) => return (result, sent, time.mono - start.mono),
+            _ => panic!("an unknown step"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Outcome {
+    Fails(Sent),
+    Answers(u16, &'static str),
+    Hangs,
+}
+
+const SANDBOX: Outcome = Outcome::Answers(200, r#"{"id":"sb_1","status":"active"}"#);
+const BUSY: Outcome = Outcome::Answers(503, "");
+
+#[test]
+fn a_passing_failure_is_not_seen() {
+    let get = GetSandbox::new(sandbox());
+    let options = CallOptions::new();
+    let outcomes = [Outcome::Fails(Sent::Maybe), BUSY, SANDBOX];
+    let (result, sent, waited) = play(Execute::new(&get, &options, 1).unwrap(), &outcomes);
+    assert_eq!((result.unwrap().id, sent), (sandbox(), 3));
+    assert!(
+        waited > Duration::ZERO && waited <= Duration::from_millis(1500),
+        "{waited:?}"
+    );
+
+    let read = ReadStream::new(sandbox(), "a");
+    let (result, sent, _) = play(
+        Open::new(&read, &options, 1).unwrap(),
+        &[BUSY, Outcome::Answers(200, "")],
+    );
+    assert_eq!((result.unwrap(), sent), ((), 2));
+
+    let delete = RemoveFile::new(sandbox(), "a");
+    let gone = Outcome::Answers(
+        404,
+        r#"{"error":{"code":"file_not_found","message":"gone"}}"#,
+    );
+    let (result, sent, _) = play(
+        Execute::new(&delete, &options, 1).unwrap(),
+        &[Outcome::Fails(Sent::Maybe), gone],
+    );
+    result.unwrap();
+    assert_eq!(sent, 2);
+}
+
+#[test]
+fn a_lasting_failure_tells_the_last_that_happened() {
+    let get = GetSandbox::new(sandbox());
+    let outcomes = [Outcome::Fails(Sent::No), Outcome::Fails(Sent::Maybe), BUSY];
+    let (result, sent, _) = play(
+        Execute::new(&get, &CallOptions::new(), 1).unwrap(),
+        &outcomes,
+    );
+    let error = result.unwrap_err();
+    assert_eq!(
+        (sent, error.attempts(), error.give_up()),
+        (3, 3, Some(GiveUp::LastAttempt))
+    );
+    assert!(matches!(error.kind(), ExchangeErrorKind::Response(error) if error.status() == 503));
+}
+
+#[test]
+fn a_deadline_ends_attempts_and_waits() {
+    let get = GetSandbox::new(sandbox());
+    let options = CallOptions::new().deadline(Duration::from_secs(5));
+
+    let (result, sent, waited) = play(Execute::new(&get, &options, 1).unwrap(), &[Outcome::Hangs]);
+    let error = result.unwrap_err();
+    assert_eq!(
+        (sent, error.attempts(), waited),
+        (1, 1, Duration::from_secs(5))
+    );
+    assert_eq!(error.to_string(), "the deadline of 5 s is over");
+    assert!(matches!(error.kind(), ExchangeErrorKind::Deadline { .. }));
+    assert_eq!(error.sent(), Sent::Maybe);
+
+    // A wait that would end after the deadline is not begun: what happened says more.
+    let slow = Outcome::Answers(
+        503,
+        r#"{"error":{"code":"sandbox_unavailable","message":"busy","retryAfter":6}}"#,
+    );
+    let (result, sent, waited) = play(Execute::new(&get, &options, 1).unwrap(), &[slow]);
+    assert_eq!((sent, waited), (1, Duration::ZERO));
+    assert!(matches!(
+        result.unwrap_err().kind(),
+        ExchangeErrorKind::Response(_)
+    ));
+
+    let (result, ..) = play(
+        Execute::new(&get, &CallOptions::new().deadline(Duration::ZERO), 1).unwrap(),
+        &[],
+    );
+    let error = result.unwrap_err();
+    assert!(matches!(error.kind(), ExchangeErrorKind::Deadline { .. }));
+    assert_eq!((error.sent(), error.attempts()), (Sent::No, 0));
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        Just(Outcome::Fails(Sent::No)),
+        Just(Outcome::Fails(Sent::Maybe)),
+        Just(Outcome::Answers(429, "")),
+        Just(BUSY),
+        Just(Outcome::Answers(500, "<html>")),
+        Just(Outcome::Answers(404, "")),
+        Just(Outcome::Answers(200, "{}")),
+        Just(SANDBOX),
+    ]
+}
+
+fn requests<O: Operation>(
+    operation: &O,
+    options: &CallOptions,
+    seed: u64,
+    outcomes: &[Outcome],
+) -> usize {
+    play(Execute::new(operation, options, seed).unwrap(), outcomes).1
+}
+
+proptest! {
+    #[test]
+    fn what_may_have_acted_is_never_sent_again(
+        outcomes in prop::collection::vec(outcome(), 8), attempts in 0_u32..9, seed in any::<u64>(),
+    ) {
+        let options = CallOptions::new().retry(RetryPolicy::standard().attempts(attempts));
+        // Up to and with the first that may have acted: a refusal for being too many has not.
+        let harmless = |outcome: &Outcome| matches!(outcome, Outcome::Fails(Sent::No) | Outcome::Answers(429, _));
+        let allowed = outcomes.iter().take_while(|outcome| harmless(outcome)).count() + 1;
+        let allowed = allowed.min(attempts.max(1) as usize);
+        prop_assert!(requests(&CreateSandbox::new("a"), &options, seed, &outcomes) <= allowed);
+        prop_assert!(requests(&Exec::new(sandbox(), "ls"), &options, seed, &outcomes) <= allowed);
+        prop_assert!(requests(&WriteFiles::new(sandbox(), [("a", "b")]), &options, seed, &outcomes) <= allowed);
+        prop_assert_eq!(requests(&CancelStream::new("a", sandbox()), &options, seed, &outcomes), 1);
+        let send = SendMessages::new("a", sandbox(), "Hi");
+        prop_assert!(play(Open::new(&send, &options, seed).unwrap(), &outcomes).1 <= allowed);
+    }
+
+    #[test]
+    fn delays_double_up_to_the_longest_with_full_jitter(seed in any::<u64>()) {
+        let mut attempts = Attempts::new(&GetSandbox::new(sandbox()), RetryPolicy::standard().attempts(99), seed);
+        for longest in [500, 1000, 2000, 4000, 8000, 8000, 8000_u64] {
+            match attempts.decide(Attempt::Failed(Sent::Maybe), now()) {
+                Decision::Retry(delay) => prop_assert!(delay < Duration::from_millis(longest), "{delay:?}"),
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn jitter_is_spread_over_the_whole_delay() {
+    let delays: Vec<_> = (0..1000)
+        .map(|seed| {
+            let mut attempts =
+                Attempts::new(&GetSandbox::new(sandbox()), RetryPolicy::standard(), seed);
+            match attempts.decide(Attempt::Failed(Sent::Maybe), now()) {
+                Decision::Retry(delay) => delay.as_secs_f64(),
+                other => panic!("{other:?}"),
+            }
+        })
+        .collect();
+    let mean = delays.iter().sum::<f64>() / 1000.0;
+    assert!((0.23..0.27).contains(&mean), "{mean}");
+    assert!(delays.iter().any(|delay| *delay < 0.01) && delays.iter().any(|delay| *delay > 0.49));
+}

@@ -1,0 +1,241 @@
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::{FusedStream, Stream};
+use http_body::Body;
+use pin_project::pin_project;
+use twentyfirst_protocol::{
+    sse::{Limits, UnfinishedEvent},
+    ui::{Assembler, Change, Decoder, End, Text, UiMessage},
+};
+
+use crate::{StreamError, source::Source};
+
+/// The message that a UI message stream describes, again and again as it grows.
+///
+/// Each item is the whole message so far: what `useChat` of the AI SDK shows at that moment. There is one whenever the body has nothing
+/// more for the moment; while it has, there is one each time that the message has grown by an eighth, so that copying a long message
+/// costs no more than reading it. Data that is [transient](Change::Transient) is not in a message: to see it, read the [`UiChunks`](crate::UiChunks) and apply
+/// them to an [`Assembler`] of your own.
+///
+/// The stream ends with the body or with the first error, as it does in the AI SDK; with a
+/// [lenient](Assembler::lenient) assembler it goes on after errors that are not [fatal](StreamError::is_fatal). Then [`end`](Self::end) tells whether this was
+/// all that the server meant to say. Dropping the stream drops the body.
+///
+/// ```
+/// use twentyfirst_protocol::ui::End;
+/// use twentyfirst_stream::{BodyStreamExt, StreamError};
+///
+/// /// Shows an answer as it grows, and says whether that is all of it.
+/// async fn show<B>(body: B) -> Result<bool, StreamError<B::Error>>
+/// where
+///     B: http_body::Body + Unpin,
+/// {
+///     let mut messages = body.ui_messages();
+///     while let Some(message) = messages.next().await {
+///         println!("{}", message?.text());
+///     }
+///     Ok(messages.end() == Some(End::Finished))
+/// }
+/// # use bytes::Bytes;
+/// # use std::{pin::pin, task::{Context, Poll, Waker}};
+/// # let body: http_body_util::Full<Bytes> = "data: {\"type\":\"text-start\",\"id\":\"t\"}\n\ndata: [DONE]\n\n".into();
+/// # let Poll::Ready(whole) = pin!(show(body)).poll(&mut Context::from_waker(Waker::noop())) else { panic!() };
+/// # assert_eq!(whole, Ok(true));
+/// ```
+#[pin_project]
+#[must_use = "streams do nothing unless polled"]
+pub struct UiMessages<B: Body> {
+    #[pin]
+    source: Source<B>,
+    decoder: Decoder,
+    unfinished: Option<UnfinishedEvent>,
+    message: Snapshots,
+    /// Comes after the message as it was before it.
+    error: Option<StreamError<B::Error>>,
+    /// Whether an error has ended the message, also if there is more in the decoder.
+    is_over: bool,
+}
+
+/// A message, and what has been given of it.
+#[derive(Debug)]
+struct Snapshots {
+    assembler: Assembler,
+    error_text: Option<Text<'static>>,
+    has_changed: bool,
+    /// How large the message was when it was last given.
+    given_size: usize,
+}
+
+impl<B: Body> UiMessages<B> {
+    /// The message in `body`, within the default [`Limits`].
+    pub fn new(body: B) -> Self {
+        Self::with_limits(body, Limits::default())
+    }
+
+    /// The message in `body`.
+    pub fn with_limits(body: B, limits: Limits) -> Self {
+        Self {
+            source: Source::new(body),
+            decoder: Decoder::with_limits(limits),
+            unfinished: None,
+            message: Snapshots {
+                assembler: Assembler::new(),
+                error_text: None,
+                has_changed: false,
+                given_size: 0,
+            },
+            error: None,
+            is_over: false,
+        }
+    }
+
+    /// Sets what assembles the message: one that continues a message, is lenient, or holds more or less than usual. Default:
+    /// [`Assembler::new`].
+    pub fn with_assembler(mut self, assembler: Assembler) -> Self {
+        self.message.assembler = assembler;
+        self
+    }
+
+    /// The message after more has come; `None` at the end.
+    ///
+    /// This operation is cancel-safe: dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// If the body fails or is beyond the limits, if an event is not a chunk, or if a chunk does not fit the message. The stream ends
+    /// then, unless it is lenient and the error is not fatal.
+    pub async fn next(&mut self) -> Option<Result<UiMessage, StreamError<B::Error>>>
+    where
+        B: Unpin,
+    {
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    /// The message so far, without a copy.
+    pub fn message(&mut self) -> &UiMessage {
+        self.message.assembler.message()
+    }
+
+    /// The message so far.
+    #[must_use]
+    pub fn into_message(self) -> UiMessage {
+        self.message.assembler.into_message()
+    }
+
+    /// Why the run has failed: the text of the last `error` chunk, if one has come.
+    #[must_use]
+    pub fn error_text(&self) -> Option<&Text<'static>> {
+        self.message.error_text.as_ref()
+    }
+
+    /// How the stream has ended; `None` as long as it has not.
+    pub fn end(&self) -> Option<End> {
+        self.source.has_ended().then(|| self.decoder.end())
+    }
+
+    /// Whether a `finish` chunk has come: the message is complete, even if the stream was cut after it.
+    pub fn saw_finish(&self) -> bool {
+        self.decoder.saw_finish()
+    }
+
+    /// The event in whose middle the stream has ended, if it has.
+    pub fn unfinished(&self) -> Option<UnfinishedEvent> {
+        self.unfinished
+    }
+}
+
+impl<B: Body> Stream for UiMessages<B> {
+    type Item = Result<UiMessage, StreamError<B::Error>>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        loop {
+            if this.error.is_none()
+                && !*this.is_over
+                && let Err(error) = this.message.apply_all(this.decoder)
+            {
+                if error.is_fatal() || !this.message.assembler.is_lenient() {
+                    this.source.as_mut().close();
+                    *this.is_over = true;
+                }
+                *this.error = Some(error);
+            }
+            if this.error.is_some() || this.source.has_ended() || this.message.has_grown() {
+                if let Some(message) = this.message.take() {
+                    return Poll::Ready(Some(Ok(message)));
+                }
+                if let Some(error) = this.error.take() {
+                    return Poll::Ready(Some(Err(error)));
+                }
+                if this.source.has_ended() {
+                    return Poll::Ready(None);
+                }
+            }
+            match this.source.as_mut().poll_piece(context) {
+                Poll::Ready(Some(Ok(piece))) => this.decoder.push(piece),
+                Poll::Ready(Some(Err(error))) => {
+                    *this.unfinished = this.decoder.finish().err();
+                    *this.error = Some(StreamError::Body(error));
+                }
+                Poll::Ready(None) => *this.unfinished = this.decoder.finish().err(),
+                Poll::Pending => {
+                    return match this.message.take() {
+                        Some(message) => Poll::Ready(Some(Ok(message))),
+                        None => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+}
+
+impl<B: Body> FusedStream for UiMessages<B> {
+    fn is_terminated(&self) -> bool {
+        self.source.has_ended() && !self.message.has_changed && self.error.is_none()
+    }
+}
+
+impl<B: Body + fmt::Debug> fmt::Debug for UiMessages<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UiMessages")
+            .field("source", &self.source)
+            .field("decoder", &self.decoder)
+            .field("message", &self.message)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Snapshots {
+    /// Applies all chunks that can be decoded, up to the first error.
+    fn apply_all<E>(&mut self, decoder: &mut Decoder) -> Result<(), StreamError<E>> {
+        while let Some(chunk) = decoder.next_chunk() {
+            match self
+                .assembler
+                .apply(&chunk?)
+                .map_err(StreamError::Message)?
+            {
+                Change::Nothing | Change::Transient(_) => {}
+                Change::Failed(text) => self.error_text = Some(text.clone().into_owned()),
+                _ => self.has_changed = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether enough is new that it is worth a copy even if more is coming.
+    fn has_grown(&self) -> bool {
+        let size = self.assembler.size();
+        self.has_changed && size.abs_diff(self.given_size) > self.given_size / 8
+    }
+
+    /// The message, if there is something new in it.
+    fn take(&mut self) -> Option<UiMessage> {
+        if !std::mem::take(&mut self.has_changed) {
+            return None;
+        }
+        self.given_size = self.assembler.size();
+        Some(self.assembler.message().clone())
+    }
+}

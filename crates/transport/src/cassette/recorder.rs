@@ -1,0 +1,390 @@
+//! Records exchanges.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, request};
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::format::{self, Answer, Ending, Exchange, Written};
+use super::secrets::{Content, Hook, Secrets};
+use crate::body::Body;
+use crate::error::Error;
+use crate::transport::{ResponseFuture, Transport};
+
+/// Writes what passes through a transport, as [the module](super) says. Feature `cassette`.
+///
+/// An exchange is written at once, when it is over: when the answer's body has been read to its end, has broken off
+/// or was dropped. Until then it is held in memory, up to [`Body::DEFAULT_LIMIT`] of each body. What passes is not
+/// changed or delayed, apart from the time that writing takes. Clones write to the same cassette.
+pub struct Recorder<T> {
+    transport: T,
+    cassette: Arc<Mutex<Cassette>>,
+    hook: Option<Hook>,
+}
+
+struct Cassette {
+    writer: Box<dyn Write + Send>,
+    begun: bool,
+    error: Option<io::Error>,
+}
+
+impl<T> Recorder<T> {
+    /// Records what passes through `transport`: everything but the bodies, of which only the lengths are written.
+    pub fn new(transport: T, cassette: impl Write + Send + 'static) -> Self {
+        Self {
+            transport,
+            cassette: Arc::new(Mutex::new(Cassette {
+                writer: Box::new(cassette),
+                begun: false,
+                error: None,
+            })),
+            hook: None,
+        }
+    }
+
+    /// Records bodies, too. The hook returns the values that must not be written, wherever they stand; where there
+    /// are none, it returns none.
+    pub fn secrets(
+        mut self,
+        hook: impl Fn(&Content<'_>) -> Vec<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// Says whether everything could be written until now. Exchanges under way are not written yet.
+    ///
+    /// # Errors
+    /// The first error of the writer, once. After it, nothing more was written.
+    pub fn finish(&self) -> io::Result<()> {
+        let mut cassette = lock(&self.cassette);
+        match cassette.error.take() {
+            Some(error) => Err(error),
+            None => cassette.writer.flush(),
+        }
+    }
+}
+
+impl<T: Transport + Clone> Service<Request<Body>> for Recorder<T> {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    // Readiness is asked for within the exchange.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        let transport = self.transport.clone();
+        let cassette = Arc::clone(&self.cassette);
+        let hook = self.hook.clone();
+        ResponseFuture::new(async move {
+            let (head, body) = request.into_parts();
+            let keep = hook.is_some();
+            let asked = Arc::new(Mutex::new(Held::new(keep)));
+            let body = record_request(body, &asked);
+            let mut session = Session {
+                cassette,
+                hook,
+                head: head.clone(),
+                asked,
+                answer: None,
+                pieces: Vec::new(),
+                answered: Held::new(keep),
+                last: Instant::now(),
+                over: false,
+            };
+            match transport.send(Request::from_parts(head, body)).await {
+                Ok(answer) => {
+                    let (head, body) = answer.into_parts();
+                    session.answer = Some(Answer {
+                        after: session.since_last(),
+                        status: head.status,
+                        headers: head.headers.clone(),
+                    });
+                    if body.is_end_stream() {
+                        session.end(Ending::Whole);
+                    }
+                    let body = Body::wrap(RecordedAnswer { body, session });
+                    Ok(Response::from_parts(head, body))
+                }
+                Err(error) => {
+                    session.end(Ending::failed(&error));
+                    Err(error)
+                }
+            }
+        })
+    }
+}
+
+/// What of a body is held, and how long it was.
+struct Held {
+    keep: bool,
+    bytes: Vec<Bytes>,
+    length: usize,
+}
+
+impl Held {
+    fn new(keep: bool) -> Self {
+        Self {
+            keep,
+            bytes: Vec::new(),
+            length: 0,
+        }
+    }
+
+    fn add(&mut self, data: &Bytes) {
+        self.length = self.length.saturating_add(data.len());
+        if self.keep && self.is_too_long() {
+            self.bytes = Vec::new();
+            self.keep = false;
+        } else if self.keep {
+            self.bytes.push(data.clone());
+        }
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.length > Body::DEFAULT_LIMIT
+    }
+}
+
+/// An exchange under way. It is written when it ends, and when it is dropped.
+struct Session {
+    cassette: Arc<Mutex<Cassette>>,
+    hook: Option<Hook>,
+    head: request::Parts,
+    asked: Arc<Mutex<Held>>,
+    answer: Option<Answer>,
+    /// When each piece of the answer came, and how long it was.
+    pieces: Vec<(Duration, usize)>,
+    answered: Held,
+    last: Instant,
+    over: bool,
+}
+
+impl Session {
+    fn since_last(&mut self) -> Duration {
+        let now = Instant::now();
+        let since = now.saturating_duration_since(self.last);
+        self.last = now;
+        since
+    }
+
+    fn piece(&mut self, data: &Bytes) {
+        if self.answered.is_too_long() {
+            return;
+        }
+        let after = self.since_last();
+        self.pieces.push((after, data.len()));
+        self.answered.add(data);
+    }
+
+    fn end(&mut self, how: Ending) {
+        if mem::replace(&mut self.over, true) {
+            return;
+        }
+        let how = if self.answered.is_too_long() {
+            Ending::TooLong
+        } else {
+            how
+        };
+        let end = (self.since_last(), how);
+        let written = self.written(end);
+        lock(&self.cassette).write(written);
+    }
+
+    fn written(&mut self, end: (Duration, Ending)) -> io::Result<String> {
+        let asked = mem::replace(&mut *lock(&self.asked), Held::new(false));
+        let answered = mem::replace(&mut self.answered, Held::new(false));
+        let (mut in_request, mut in_answer) = (Secrets::default(), Secrets::default());
+        if let Some(hook) = &self.hook {
+            let request_body = asked.bytes.concat();
+            let answer_body = answered.bytes.concat();
+            let mut content = Content {
+                request: &self.head,
+                request_body: &request_body,
+                answer_body: None,
+            };
+            let secrets = hook(&content);
+            in_request.add(secrets.clone());
+            in_answer.add(secrets);
+            content.answer_body = Some(&answer_body);
+            in_answer.add(hook(&content));
+        }
+        let body = if asked.keep {
+            Written::Bytes(
+                in_request
+                    .hide(&[asked.bytes.concat().into()])
+                    .concat()
+                    .into(),
+            )
+        } else {
+            Written::Length(asked.length as u64)
+        };
+        let mut hidden = in_answer.hide(&answered.bytes).into_iter();
+        let pieces = mem::take(&mut self.pieces)
+            .into_iter()
+            .map(|(after, length)| {
+                let written = match hidden.next() {
+                    Some(bytes) => Written::Bytes(bytes.into()),
+                    None => Written::Length(length as u64),
+                };
+                (after, written)
+            });
+        let exchange = Exchange {
+            request: format::Request {
+                method: self.head.method.clone(),
+                path: format::path(&self.head.uri),
+                headers: mem::take(&mut self.head.headers),
+                body,
+            },
+            answer: self.answer.take(),
+            pieces: pieces.collect(),
+            end,
+        };
+        Ok(exchange.to_lines(&in_request, &in_answer)?)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end(Ending::Dropped);
+    }
+}
+
+impl Cassette {
+    fn write(&mut self, lines: io::Result<String>) {
+        if self.error.is_some() {
+            return;
+        }
+        let written = lines.and_then(|lines| {
+            if !mem::replace(&mut self.begun, true) {
+                self.writer.write_all(format::beginning()?.as_bytes())?;
+            }
+            self.writer.write_all(lines.as_bytes())?;
+            self.writer.flush()
+        });
+        self.error = written.err();
+    }
+}
+
+/// Bytes in memory stay what they are.
+fn record_request(body: Body, asked: &Arc<Mutex<Held>>) -> Body {
+    if let Some(bytes) = body.as_bytes() {
+        lock(asked).add(bytes);
+        return body;
+    }
+    Body::wrap(RecordedRequest {
+        body,
+        asked: Arc::clone(asked),
+    })
+}
+
+struct RecordedRequest {
+    body: Body,
+    asked: Arc<Mutex<Held>>,
+}
+
+impl http_body::Body for RecordedRequest {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            lock(&self.asked).add(data);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+struct RecordedAnswer {
+    body: Body,
+    session: Session,
+}
+
+impl http_body::Body for RecordedAnswer {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    this.session.piece(data);
+                }
+                if this.body.is_end_stream() {
+                    this.session.end(Ending::Whole);
+                }
+            }
+            Some(Err(error)) => this.session.end(Ending::failed(error)),
+            None => this.session.end(Ending::Whole),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Ending {
+    fn failed(error: &Error) -> Self {
+        Self::Failed {
+            error: error.to_string(),
+            maybe_sent: error.maybe_sent(),
+        }
+    }
+}
+
+impl<T: Clone> Clone for Recorder<T> {
+    fn clone(&self) -> Self {
+        Self {
+            transport: self.transport.clone(),
+            cassette: Arc::clone(&self.cassette),
+            hook: self.hook.clone(),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Recorder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,200 @@
+//! What can go wrong on the way, and whether the request may have left.
+
+use std::error::Error as StdError;
+use std::{fmt, io};
+
+use crate::timeouts::{Timeout, TimeoutKind};
+
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// An exchange, or a body, that failed.
+///
+/// The question that a retry hangs on is [`maybe_sent`](Self::maybe_sent). What lies beneath (a DNS failure, a
+/// refused certificate, an error of a tower layer) is in [`source`](StdError::source).
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    source: Option<BoxError>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Connect,
+    Timeout(Timeout, Sent),
+    NotSent,
+    MaybeSent,
+    Body,
+    BodyLimit(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Sent {
+    No,
+    Maybe,
+}
+
+impl Error {
+    /// An exchange that failed when the request may have left already, or when nobody can tell.
+    pub fn new(source: impl Into<BoxError>) -> Self {
+        Self::with_source(Kind::MaybeSent, source)
+    }
+
+    /// An exchange that failed before any byte of the request left.
+    ///
+    /// For transports that can prove it. A request that is not safe to repeat is repeated on this word; in doubt,
+    /// use [`new`](Self::new). A layer that sends a request more than once must not hand on the "not sent" of its
+    /// last attempt when an earlier one may have arrived.
+    pub fn not_sent(source: impl Into<BoxError>) -> Self {
+        Self::with_source(Kind::NotSent, source)
+    }
+
+    /// Whether bytes of the request may have reached the server.
+    ///
+    /// `false` only where it is certain that not one byte of the request left; the same request can then be sent
+    /// again whatever it does. Everything else is `true`: errors of a body, and every error that is not ours.
+    pub fn maybe_sent(&self) -> bool {
+        match self.kind {
+            Kind::Connect | Kind::NotSent | Kind::Timeout(_, Sent::No) => false,
+            Kind::MaybeSent | Kind::Body | Kind::BodyLimit(_) | Kind::Timeout(_, Sent::Maybe) => {
+                true
+            }
+        }
+    }
+
+    /// Whether there was no connection to send the request on: the name did not resolve, the connection was
+    /// refused, the TLS handshake failed, or all of it took too long.
+    pub fn is_connect(&self) -> bool {
+        match self.kind {
+            Kind::Connect => true,
+            Kind::Timeout(timeout, _) => timeout.kind == TimeoutKind::Connect,
+            _ => false,
+        }
+    }
+
+    /// Which of our limits on time struck, here or in an error beneath.
+    pub fn timeout(&self) -> Option<Timeout> {
+        match self.kind {
+            Kind::Timeout(timeout, _) => Some(timeout),
+            _ => self.find_source::<Self>()?.timeout(),
+        }
+    }
+
+    /// Whether a limit on time struck, [one of ours](Self::timeout) or one of the operating system's.
+    pub fn is_timeout(&self) -> bool {
+        self.timeout().is_some()
+            || self
+                .find_source::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    }
+
+    /// Whether a body was longer than the reader allowed.
+    pub fn is_body_limit(&self) -> bool {
+        matches!(self.kind, Kind::BodyLimit(_))
+    }
+
+    pub(crate) fn connect(source: impl Into<BoxError>) -> Self {
+        Self::with_source(Kind::Connect, source)
+    }
+
+    pub(crate) fn timed_out(timeout: Timeout, maybe_sent: bool) -> Self {
+        let sent = if maybe_sent { Sent::Maybe } else { Sent::No };
+        Self {
+            kind: Kind::Timeout(timeout, sent),
+            source: None,
+        }
+    }
+
+    pub(crate) fn body_limit(limit: usize) -> Self {
+        Self {
+            kind: Kind::BodyLimit(limit),
+            source: None,
+        }
+    }
+
+    /// What a service answered its call with. Only an error that is ours, and not one that merely wraps ours, is
+    /// believed when it says "not sent": what wraps may have tried more than once.
+    pub(crate) fn from_call(error: BoxError) -> Self {
+        match error.downcast::<Self>() {
+            Ok(ours) => *ours,
+            Err(foreign) => Self::new(foreign),
+        }
+    }
+
+    /// A service that was not ready. The request is still in our hands, whatever the error says of itself.
+    pub(crate) fn from_not_ready(error: BoxError) -> Self {
+        match error.downcast::<Self>() {
+            Ok(ours) if !ours.maybe_sent() => *ours,
+            Ok(ours) => Self::not_sent(ours),
+            Err(foreign) => Self::not_sent(foreign),
+        }
+    }
+
+    /// A body that broke off.
+    pub(crate) fn from_body(error: BoxError) -> Self {
+        match error.downcast::<Self>() {
+            Ok(ours) => *ours,
+            Err(foreign) => Self::with_source(Kind::Body, foreign),
+        }
+    }
+
+    fn with_source(kind: Kind, source: impl Into<BoxError>) -> Self {
+        Self {
+            kind,
+            source: Some(source.into()),
+        }
+    }
+
+    fn find_source<E: StdError + 'static>(&self) -> Option<&E> {
+        find_source(self.source()?)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Connect => f.write_str("could not connect to the server"),
+            Kind::Timeout(Timeout { kind, limit }, _) => match kind {
+                TimeoutKind::Connect => {
+                    write!(f, "could not connect to the server within {limit:?}")
+                }
+                TimeoutKind::Send => {
+                    write!(f, "nothing of the request's body was sent for {limit:?}")
+                }
+                TimeoutKind::Head => write!(f, "no answer came within {limit:?}"),
+                TimeoutKind::Read => {
+                    write!(f, "nothing of the answer's body came for {limit:?}")
+                }
+                TimeoutKind::Total => write!(f, "the exchange was not over within {limit:?}"),
+            },
+            Kind::NotSent => f.write_str("the request was not sent"),
+            Kind::MaybeSent => {
+                f.write_str("the exchange failed and the request may have been sent")
+            }
+            Kind::Body => f.write_str("the body broke off"),
+            Kind::BodyLimit(limit) => write!(f, "the body is longer than {limit} bytes"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+/// The first error of type `E` in a chain, beginning with `error` itself.
+pub(crate) fn find_source<'e, E: StdError + 'static>(
+    error: &'e (dyn StdError + 'static),
+) -> Option<&'e E> {
+    // `io::Error` leaves what it wraps out of its chain of sources: it shows the source of that instead.
+    std::iter::successors(Some(error), |&error| {
+        match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => Some(inner as _),
+            None => error.source(),
+        }
+    })
+    .find_map(|error| error.downcast_ref())
+}

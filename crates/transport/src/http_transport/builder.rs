@@ -1,0 +1,184 @@
+//! The settings of [`HttpTransport`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use http::Uri;
+use hyper_util::client::legacy::Client;
+use tower_service::Service;
+
+use super::HttpTransport;
+use super::certificates::{ClientCertificate, RootCertificates};
+use super::connector::{Connector, Dialer, Tls};
+use super::proxy::Proxy;
+use crate::error::BoxError;
+use crate::runtime::hyper::HyperRuntime;
+use crate::runtime::{Runtime, TokioRuntime};
+
+/// Settings for an [`HttpTransport`].
+///
+/// ```
+/// use std::time::Duration;
+/// use twentyfirst_transport::HttpTransport;
+///
+/// let transport = HttpTransport::builder()
+///     .connect_timeout(Duration::from_secs(3))
+///     .tcp_keep_alive(None)
+///     .build();
+/// ```
+#[must_use = "a builder does nothing until it is built"]
+pub struct HttpTransportBuilder {
+    connect_timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
+    tcp_keep_alive: Option<Duration>,
+    http2_keep_alive: Option<Duration>,
+    root_certificates: RootCertificates,
+    client_certificate: Option<ClientCertificate>,
+    proxy: Proxy,
+    connector: Option<Dialer>,
+    runtime: Arc<dyn Runtime>,
+}
+
+impl HttpTransportBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            connect_timeout: Some(Duration::from_secs(10)),
+            idle_timeout: Some(Duration::from_secs(4)),
+            tcp_keep_alive: Some(Duration::from_secs(30)),
+            http2_keep_alive: None,
+            root_certificates: RootCertificates::default(),
+            client_certificate: None,
+            proxy: Proxy::from_env(),
+            connector: None,
+            runtime: Arc::new(TokioRuntime),
+        }
+    }
+
+    /// How long making a connection may take: name resolution, TCP, the way through a proxy and the TLS handshake
+    /// together.
+    ///
+    /// 10 seconds unless set; `None` leaves it to the operating system. A request may have
+    /// [a limit of its own](crate::Timeouts::connect).
+    pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.connect_timeout = timeout.into();
+        self
+    }
+
+    /// How long an unused connection is kept for the next request.
+    ///
+    /// 4 seconds unless set, which is shorter than the 5 seconds after which common servers close: a request that
+    /// is not safe to repeat must not meet a connection that is just being closed. `None` keeps connections until
+    /// the server closes them.
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.idle_timeout = timeout.into();
+        self
+    }
+
+    /// How long a connection is silent before TCP asks whether the other side is still there, and the time between
+    /// two such probes. After three without an answer the connection has failed.
+    ///
+    /// 30 seconds unless set; `None` sends no probes, and a stream whose server has vanished stays silent.
+    pub fn tcp_keep_alive(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.tcp_keep_alive = interval.into();
+        self
+    }
+
+    /// How long an HTTP/2 connection in use is silent before the server is asked, with a ping, whether it is still
+    /// there, and how long its answer may take before the connection has failed.
+    ///
+    /// Off unless set: some servers close connections that ping more often than they like.
+    pub fn http2_keep_alive(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.http2_keep_alive = interval.into();
+        self
+    }
+
+    /// Trusts these authorities, too, beside the operating system's and those of earlier calls.
+    pub fn root_certificates(mut self, roots: RootCertificates) -> Self {
+        self.root_certificates
+            .certificates
+            .extend(roots.certificates);
+        self
+    }
+
+    /// Shows this certificate to servers that ask for one. None unless set.
+    pub fn client_certificate(mut self, certificate: ClientCertificate) -> Self {
+        self.client_certificate = Some(certificate);
+        self
+    }
+
+    /// The proxy that requests go through: [what the environment says](Proxy::from_env) unless set.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = proxy;
+        self
+    }
+
+    /// What makes connections, instead of TCP with tokio: another runtime's sockets, a Unix socket, a pipe in memory.
+    ///
+    /// It is a service that takes the URI to connect to, of which the scheme, the host and the port count (443 for
+    /// `https` and 80 for `http` where there is none), and gives a stream of bytes in both directions. It is asked
+    /// for the server, or for the proxy where requests go through one; TLS and tunnels are made on top of what it
+    /// gives. tokio's streams become such a stream with `tokio_util::compat`.
+    ///
+    /// Together with a [`runtime`](Self::runtime) that is not tokio's, nothing here needs tokio to run.
+    pub fn connector<C>(mut self, connector: C) -> Self
+    where
+        C: Service<Uri> + Clone + Send + Sync + 'static,
+        C::Response: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        C::Error: Into<BoxError>,
+        C::Future: Send,
+    {
+        self.connector = Some(Dialer::custom(connector));
+        self
+    }
+
+    /// Where timers and the tasks of connections run: [`TokioRuntime`] unless set.
+    pub fn runtime(mut self, runtime: impl Runtime) -> Self {
+        self.runtime = Arc::new(runtime);
+        self
+    }
+
+    /// Makes the transport. Opens nothing yet, and reads nothing but the environment's proxies.
+    pub fn build(self) -> HttpTransport {
+        let runtime = HyperRuntime(Arc::clone(&self.runtime));
+        let proxies = Arc::new(self.proxy.build());
+        let connector = Connector {
+            dialer: self
+                .connector
+                .unwrap_or_else(|| Dialer::tcp(self.tcp_keep_alive)),
+            tls: Arc::new(Tls::new(self.root_certificates, self.client_certificate)),
+            proxies: Arc::clone(&proxies),
+            timeout: self.connect_timeout,
+            runtime: self.runtime,
+        };
+        let mut client = Client::builder(runtime.clone());
+        client
+            .timer(runtime.clone())
+            .pool_timer(runtime)
+            .pool_idle_timeout(self.idle_timeout);
+        if let Some(interval) = self.http2_keep_alive {
+            client
+                .http2_keep_alive_interval(interval)
+                .http2_keep_alive_timeout(interval);
+        }
+        HttpTransport {
+            client: client.build(connector),
+            proxies,
+        }
+    }
+}
+
+impl fmt::Debug for HttpTransportBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransportBuilder")
+            .field("connect_timeout", &self.connect_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("tcp_keep_alive", &self.tcp_keep_alive)
+            .field("http2_keep_alive", &self.http2_keep_alive)
+            .field("root_certificates", &self.root_certificates)
+            .field("client_certificate", &self.client_certificate)
+            .field("proxy", &self.proxy)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! A connection, whatever it is made of.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::rt;
+use hyper_util::client::legacy::connect;
+
+/// A stream of bytes in both directions, as hyper reads and writes it.
+pub(super) trait Io: rt::Read + rt::Write + Send + Unpin {}
+
+impl<T: rt::Read + rt::Write + Send + Unpin> Io for T {}
+
+/// What is known of a connection, and the connection itself.
+// The type of the stream is erased: through a proxy, TLS goes within TLS, and a connector may bring a stream of its
+// own. A virtual call is little beside the system call, or the encryption, that it makes.
+pub(in crate::http_transport) struct Connection {
+    io: Box<dyn Io>,
+    http2: bool,
+    proxied: bool,
+}
+
+impl Connection {
+    pub(super) fn new(io: impl Io + 'static) -> Self {
+        Self {
+            io: Box::new(io),
+            http2: false,
+            proxied: false,
+        }
+    }
+
+    /// HTTP/2 was agreed upon.
+    pub(super) fn http2(mut self) -> Self {
+        self.http2 = true;
+        self
+    }
+
+    /// Requests are read by a proxy, which must be told the whole URI.
+    pub(super) fn proxied(mut self) -> Self {
+        self.proxied = true;
+        self
+    }
+}
+
+impl connect::Connection for Connection {
+    fn connected(&self) -> connect::Connected {
+        let connected = connect::Connected::new().proxy(self.proxied);
+        if self.http2 {
+            connected.negotiated_h2()
+        } else {
+            connected
+        }
+    }
+}
+
+impl rt::Read for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl rt::Write for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+}

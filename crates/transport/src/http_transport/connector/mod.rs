@@ -1,0 +1,159 @@
+//! Makes connections: to the server or by way of a proxy, with TLS where the scheme asks for it, and a limit on all of
+//! it together.
+
+mod connection;
+mod dialer;
+mod tls;
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use http::uri::Scheme;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use tower_service::Service;
+
+pub(super) use self::connection::Connection;
+pub(super) use self::dialer::Dialer;
+pub(super) use self::tls::Tls;
+use super::proxy::{Proxies, Route};
+use crate::error::BoxError;
+use crate::runtime::Runtime;
+
+#[derive(Clone)]
+pub(super) struct Connector {
+    pub(super) dialer: Dialer,
+    pub(super) tls: Arc<Tls>,
+    pub(super) proxies: Arc<Proxies>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) runtime: Arc<dyn Runtime>,
+}
+
+impl Connector {
+    async fn connect(self, target: Uri) -> Result<Connection, BoxError> {
+        // Before anything is opened: without certificates there is nothing to open it for.
+        let tls = match target.scheme_str() {
+            Some("http") => None,
+            Some("https") => Some(self.tls.for_server()?),
+            _ => return Err("the URI is neither http nor https".into()),
+        };
+        let connection = match self.proxies.route(&target)? {
+            Route::Direct => self.dialer.dial(target.clone()).await?,
+            Route::Proxy(proxy) if tls.is_some() => {
+                let mut tunnel = Tunnel::new(proxy.uri().clone(), ToProxy(self.clone()));
+                if let Some(authorization) = proxy.basic_auth() {
+                    tunnel = tunnel.with_auth(authorization.clone());
+                }
+                tunnel.call(target.clone()).await?
+            }
+            Route::Proxy(proxy) => self.connect_to_proxy(proxy.uri().clone()).await?.proxied(),
+        };
+        match tls {
+            Some(tls) => tls.with(&target, connection).await,
+            None => Ok(connection),
+        }
+    }
+
+    async fn connect_to_proxy(&self, proxy: Uri) -> Result<Connection, BoxError> {
+        let tls = match proxy.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => Some(self.tls.for_proxy()?),
+            _ => None,
+        };
+        let connection = self.dialer.dial(proxy.clone()).await?;
+        match tls {
+            Some(tls) => tls.with(&proxy, connection).await,
+            None => Ok(connection),
+        }
+    }
+}
+
+type Connecting = Pin<Box<dyn Future<Output = Result<Connection, BoxError>> + Send>>;
+
+/// The connections that a tunnel is made of.
+#[derive(Clone)]
+struct ToProxy(Connector);
+
+impl Service<Uri> for ToProxy {
+    type Response = Connection;
+    type Error = BoxError;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, proxy: Uri) -> Connecting {
+        let connector = self.0.clone();
+        Box::pin(async move { connector.connect_to_proxy(proxy).await })
+    }
+}
+
+thread_local! {
+    /// The limit that the request which is being polled brought along.
+    ///
+    /// hyper gives a connector nothing but a URI. But it calls one within the poll of the request that needs a
+    /// connection, and never elsewhere.
+    static TIMEOUT: Cell<Option<Duration>> = const { Cell::new(None) };
+}
+
+/// Polls a request whose connection, if it needs one, has a limit of its own.
+pub(super) fn with_timeout<R>(timeout: Option<Duration>, poll: impl FnOnce() -> R) -> R {
+    /// However the poll ends, and whatever it was called within.
+    struct Restore(Option<Duration>);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            TIMEOUT.set(self.0);
+        }
+    }
+
+    let _restore = Restore(TIMEOUT.replace(timeout));
+    poll()
+}
+
+impl Service<Uri> for Connector {
+    type Response = Connection;
+    type Error = BoxError;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, target: Uri) -> Connecting {
+        let connector = self.clone();
+        let timeout = TIMEOUT.get().or(self.timeout);
+        Box::pin(async move {
+            let Some(limit) = timeout else {
+                return connector.connect(target).await;
+            };
+            let mut timer = connector.runtime.sleep(limit);
+            let mut connecting = pin!(connector.connect(target));
+            poll_fn(|cx| match connecting.as_mut().poll(cx) {
+                Poll::Pending => timer
+                    .as_mut()
+                    .poll(cx)
+                    .map(|()| Err(ConnectTimeout(limit).into())),
+                ready => ready,
+            })
+            .await
+        })
+    }
+}
+
+/// Goes through hyper's error and is found again in there.
+#[derive(Debug)]
+pub(super) struct ConnectTimeout(pub(super) Duration);
+
+impl fmt::Display for ConnectTimeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time to connect is over")
+    }
+}
+
+impl std::error::Error for ConnectTimeout {}

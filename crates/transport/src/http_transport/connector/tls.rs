@@ -1,0 +1,109 @@
+//! TLS, with the operating system's roots and those that were added.
+
+use std::sync::{Arc, OnceLock};
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
+use rustls_platform_verifier::Verifier;
+use tokio_rustls::TlsConnector;
+
+use super::connection::Connection;
+use crate::error::BoxError;
+use crate::http_transport::certificates::{ClientCertificate, RootCertificates};
+
+/// The settings, and what is made of them at the first connection that needs it: only then are the operating system's
+/// roots read, which a machine may not have.
+#[derive(Default)]
+pub(in crate::http_transport) struct Tls {
+    roots: RootCertificates,
+    client: Option<ClientCertificate>,
+    server_config: OnceLock<Arc<ClientConfig>>,
+    proxy_config: OnceLock<Arc<ClientConfig>>,
+}
+
+impl Tls {
+    pub(in crate::http_transport) fn new(
+        roots: RootCertificates,
+        client: Option<ClientCertificate>,
+    ) -> Self {
+        Self {
+            roots,
+            client,
+            ..Self::default()
+        }
+    }
+
+    /// For the server itself, which agrees on the version of HTTP.
+    pub(super) fn for_server(&self) -> Result<Handshake, rustls::Error> {
+        let config = get_or_try_init(&self.server_config, || {
+            let mut config = self.config(self.client.as_ref())?;
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            Ok(config)
+        })?;
+        Ok(Handshake(config.into()))
+    }
+
+    /// For a proxy, which is not told who we are, and speaks HTTP/1.1.
+    pub(super) fn for_proxy(&self) -> Result<Handshake, rustls::Error> {
+        let config = get_or_try_init(&self.proxy_config, || self.config(None))?;
+        Ok(Handshake(config.into()))
+    }
+
+    fn config(&self, client: Option<&ClientCertificate>) -> Result<ClientConfig, rustls::Error> {
+        let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
+        let roots = self.roots.certificates.iter().cloned();
+        let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider))?;
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        Ok(match client {
+            Some(client) => config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(
+                Arc::clone(&client.certified_key),
+            ))),
+            None => config.with_no_client_auth(),
+        })
+    }
+}
+
+/// A failure is not kept: the certificates may be there the next time.
+fn get_or_try_init(
+    cell: &OnceLock<Arc<ClientConfig>>,
+    make: impl FnOnce() -> Result<ClientConfig, rustls::Error>,
+) -> Result<Arc<ClientConfig>, rustls::Error> {
+    if let Some(config) = cell.get() {
+        return Ok(Arc::clone(config));
+    }
+    let config = Arc::new(make()?);
+    Ok(Arc::clone(cell.get_or_init(|| config)))
+}
+
+/// TLS about to be spoken.
+pub(super) struct Handshake(TlsConnector);
+
+impl Handshake {
+    pub(super) async fn with(
+        self,
+        peer: &Uri,
+        connection: Connection,
+    ) -> Result<Connection, BoxError> {
+        let host = peer.host().unwrap_or_default();
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
+        let name = ServerName::try_from(host.to_owned())?;
+        let stream = self.0.connect(name, TokioIo::new(connection)).await?;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let connection = Connection::new(TokioIo::new(stream));
+        Ok(if http2 {
+            connection.http2()
+        } else {
+            connection
+        })
+    }
+}

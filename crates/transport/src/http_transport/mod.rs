@@ -1,0 +1,127 @@
+//! HTTP over the network.
+
+mod builder;
+mod certificates;
+mod connector;
+mod failure;
+mod invalid_setting;
+mod proxy;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::PROXY_AUTHORIZATION;
+use http::{Request, Response};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::capture_connection;
+use tower_service::Service;
+
+pub use self::builder::HttpTransportBuilder;
+pub use self::certificates::{ClientCertificate, RootCertificates};
+use self::connector::Connector;
+pub use self::invalid_setting::InvalidSetting;
+use self::proxy::Proxies;
+pub use self::proxy::Proxy;
+use crate::body::Body;
+use crate::error::Error;
+use crate::timeouts::{Handover, Timeouts};
+use crate::transport::ResponseFuture;
+
+/// HTTP/1.1 and HTTP/2 over TCP and TLS: what a client uses unless it is given something else.
+///
+/// Requests need an absolute URI, `https` or `http`. Over TLS the version is agreed by ALPN, and certificates are
+/// checked with the operating system's roots; these are read at the first connection that needs them, so that a
+/// machine without any can still speak plain HTTP. [Proxies](Proxy) are taken from the environment. Connections are
+/// kept and used again. Cloning is cheap and shares them; dropping the last clone closes the idle ones.
+///
+/// Redirects are never followed: a 3xx is an answer like any other. There are no cookies, and bodies arrive as they
+/// were sent, without decompression.
+///
+/// A request goes out once. The only exception has sent nothing: when an idle connection turns out to be closed
+/// before the first byte is written, another one is taken.
+///
+/// # Errors
+/// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect, and where hyper hands the request back
+/// untouched. From the moment it is given to a connection that took it, it is `true`.
+///
+/// # Panics
+/// Connections are made with tokio, so a request must be sent within a tokio runtime, unless
+/// [another connector](HttpTransportBuilder::connector) and [another runtime](HttpTransportBuilder::runtime) are set.
+#[derive(Clone)]
+pub struct HttpTransport {
+    client: Client<Connector, Body>,
+    proxies: Arc<Proxies>,
+}
+
+impl HttpTransport {
+    /// A transport with the defaults of [`HttpTransportBuilder`]. Opens and reads nothing yet.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts with the defaults, to change some of them.
+    pub fn builder() -> HttpTransportBuilder {
+        HttpTransportBuilder::new()
+    }
+}
+
+impl Service<Request<Body>> for HttpTransport {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
+        let extensions = request.extensions();
+        let connect_timeout = extensions
+            .get::<Timeouts>()
+            .and_then(|timeouts| timeouts.connect);
+        let handover = extensions.get::<Handover>().cloned();
+        let handover = handover.map(|handover| (handover, capture_connection(&mut request)));
+        if let Some(authorization) = self.proxies.authorization(request.uri()) {
+            request
+                .headers_mut()
+                .insert(PROXY_AUTHORIZATION, authorization);
+        }
+        let mut exchange = self.client.request(request);
+        ResponseFuture::new(async move {
+            if let Some((handover, _)) = &handover {
+                handover.set_waiting();
+            }
+            let result = poll_fn(|cx| {
+                let result =
+                    connector::with_timeout(connect_timeout, || Pin::new(&mut exchange).poll(cx));
+                // hyper tells of a connection before it gives the request to it, and does both within a poll.
+                if let Some((handover, connection)) = &handover
+                    && connection.connection_metadata().is_some()
+                {
+                    handover.set_given();
+                }
+                result
+            })
+            .await;
+            match result {
+                Ok(response) => Ok(response.map(Body::wrap)),
+                Err(error) => Err(failure::classify(error)),
+            }
+        })
+    }
+}
+
+impl Default for HttpTransport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport").finish_non_exhaustive()
+    }
+}

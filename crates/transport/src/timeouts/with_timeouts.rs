@@ -1,0 +1,164 @@
+//! The limits, around any transport.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use http::{Request, Response};
+use http_body::Body as _;
+use tower_service::Service;
+
+use super::answer::{Limited, Silence, Total};
+use super::upload::Upload;
+use super::wait::Wait;
+use super::{Handover, Timeout, TimeoutKind, Timeouts};
+use crate::body::Body;
+use crate::error::Error;
+use crate::runtime::Runtime;
+use crate::transport::{ResponseFuture, Transport};
+
+/// Enforces the [`Timeouts`] of each request around any transport: [`HttpTransport`](crate::HttpTransport), a
+/// closure, a tower stack. A request without that extension passes untouched.
+///
+/// The exchange starts when its future is polled for the first time.
+///
+/// # Errors
+/// When a limit strikes, the exchange is dropped, and [`Error::timeout`] says which it was. The request was
+/// [not sent](Error::maybe_sent) only where an [`HttpTransport`](crate::HttpTransport) at the bottom still waited for
+/// a connection to send it on.
+#[derive(Clone)]
+pub struct WithTimeouts<T> {
+    transport: T,
+    runtime: Arc<dyn Runtime>,
+}
+
+impl<T> WithTimeouts<T> {
+    /// Puts limits around a transport, by the clock of `runtime`.
+    pub fn new(transport: T, runtime: impl Runtime) -> Self {
+        Self {
+            transport,
+            runtime: Arc::new(runtime),
+        }
+    }
+}
+
+impl<T: Transport + Clone> Service<Request<Body>> for WithTimeouts<T> {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    // Readiness is asked for within the exchange, as it takes time, too.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        match request.extensions().get::<Timeouts>() {
+            Some(&timeouts) => ResponseFuture::new(exchange(
+                self.transport.clone(),
+                Arc::clone(&self.runtime),
+                timeouts,
+                request,
+            )),
+            None => self.transport.send(request),
+        }
+    }
+}
+
+async fn exchange(
+    transport: impl Transport,
+    runtime: Arc<dyn Runtime>,
+    timeouts: Timeouts,
+    mut request: Request<Body>,
+) -> Result<Response<Body>, Error> {
+    let mut total = timeouts
+        .total
+        .map(|limit| Total::new(limit, Wait::new(&runtime)));
+    let handover = Handover::default();
+    request.extensions_mut().insert(handover.clone());
+    let mut stages = Stages {
+        timeouts,
+        start: runtime.now(),
+        upload: None,
+        head: false,
+        wait: Wait::new(&runtime),
+    };
+    if timeouts.send.is_some() && !request.body().is_end_stream() {
+        request = request.map(|body| {
+            let (upload, body) = Upload::watch(body, &runtime);
+            stages.upload = Some(upload);
+            body
+        });
+    }
+
+    let mut answer = transport.send(request);
+    let answer = poll_fn(|cx| {
+        if let Poll::Ready(answer) = Pin::new(&mut answer).poll(cx) {
+            return Poll::Ready(answer);
+        }
+        let struck = match total.as_mut().map(|total| total.poll(cx)) {
+            Some(Poll::Ready(timeout)) => Poll::Ready(timeout),
+            _ => stages.poll(cx),
+        };
+        struck.map(|timeout| Err(Error::timed_out(timeout, handover.maybe_sent())))
+    })
+    .await?;
+
+    Ok(answer.map(|body| {
+        if body.as_bytes().is_some() || (timeouts.read.is_none() && total.is_none()) {
+            return body;
+        }
+        Body::wrap(Limited {
+            body,
+            silence: timeouts
+                .read
+                .map(|limit| Silence::new(limit, Wait::new(&runtime))),
+            total,
+        })
+    }))
+}
+
+/// The limits up to the answer's head, of which one counts at a time.
+struct Stages {
+    timeouts: Timeouts,
+    start: Instant,
+    /// Present where the limit on its silence is.
+    upload: Option<Upload>,
+    /// Whether the body is sent and the head awaited.
+    head: bool,
+    wait: Wait,
+}
+
+impl Stages {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Timeout> {
+        let (since, sent) = match &self.upload {
+            Some(upload) => upload.last_piece(cx),
+            None => (self.start, true),
+        };
+        if sent != self.head {
+            self.head = sent;
+            self.wait.reset();
+        }
+        let (kind, limit) = if sent {
+            (TimeoutKind::Head, self.timeouts.head)
+        } else {
+            (TimeoutKind::Send, self.timeouts.send)
+        };
+        match limit {
+            Some(limit) => self
+                .wait
+                .poll(since, limit, cx)
+                .map(|()| Timeout { kind, limit }),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T> fmt::Debug for WithTimeouts<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WithTimeouts").finish_non_exhaustive()
+    }
+}

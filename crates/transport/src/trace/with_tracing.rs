@@ -1,0 +1,175 @@
+//! A span for each exchange, around any transport.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use tower_service::Service;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span};
+
+use super::{Attempt, RouteTemplate};
+use crate::body::Body;
+use crate::error::Error;
+use crate::transport::{ResponseFuture, Transport};
+
+/// Makes a span of every exchange around any transport. Feature `tracing`.
+///
+/// The span is called `request`, is of level `INFO`, and ends when the answer's body has been read to its end or
+/// dropped. What happens beneath is within it. Its fields, each recorded when it is known:
+///
+/// | field | |
+/// |---|---|
+/// | `method` | of the request |
+/// | `route` | its [`RouteTemplate`], where it has one; never the path itself or the query |
+/// | `attempt` | its [`Attempt`], where it has one |
+/// | `status` | of the answer |
+/// | `first_byte_ms` | milliseconds until the answer's head was there |
+/// | `request_bytes` | the length of the request's body, as far as it was taken |
+/// | `answer_bytes` | the length of the answer's body, as far as it was read |
+/// | `error` | why there was no answer, or why its body broke off, without causes |
+///
+/// There are no headers, no contents and no names of servers in it.
+#[derive(Clone)]
+pub struct WithTracing<T> {
+    transport: T,
+}
+
+impl<T> WithTracing<T> {
+    /// Puts spans around a transport.
+    pub fn new(transport: T) -> Self {
+        Self { transport }
+    }
+}
+
+impl<T: Transport + Clone> Service<Request<Body>> for WithTracing<T> {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    // Readiness is asked for within the exchange, and within its span.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        ResponseFuture::new(exchange(self.transport.clone(), request))
+    }
+}
+
+async fn exchange(
+    transport: impl Transport,
+    request: Request<Body>,
+) -> Result<Response<Body>, Error> {
+    let start = Instant::now();
+    let extensions = request.extensions();
+    let span = info_span!(
+        "request",
+        method = request.method().as_str(),
+        route = extensions.get::<RouteTemplate>().map(|route| route.0),
+        attempt = extensions.get::<Attempt>().map(|attempt| attempt.0),
+        status = Empty,
+        first_byte_ms = Empty,
+        request_bytes = Empty,
+        answer_bytes = Empty,
+        error = Empty,
+    );
+    let request = request.map(|body| Counted::wrap(body, "request_bytes", &span));
+    let answer = transport.send(request).instrument(span.clone()).await;
+    match answer {
+        Ok(answer) => {
+            span.record("status", answer.status().as_u16());
+            span.record("first_byte_ms", start.elapsed().as_secs_f64() * 1_000.0);
+            Ok(answer.map(|body| Counted::wrap(body, "answer_bytes", &span)))
+        }
+        Err(error) => {
+            record_error(&span, &error);
+            Err(error)
+        }
+    }
+}
+
+fn record_error(span: &Span, error: &Error) {
+    span.record("error", tracing::field::display(error));
+}
+
+/// A body whose length is recorded when it is over.
+struct Counted {
+    body: Body,
+    bytes: u64,
+    field: &'static str,
+    /// Of the exchange, which the end of the body may end.
+    span: Span,
+}
+
+impl Counted {
+    fn wrap(body: Body, field: &'static str, span: &Span) -> Body {
+        if let Some(bytes) = body.as_bytes() {
+            span.record(field, bytes.len());
+            return body;
+        }
+        Body::wrap(Self {
+            body,
+            bytes: 0,
+            field,
+            span: span.clone(),
+        })
+    }
+
+    fn end(&mut self) {
+        self.span.record(self.field, self.bytes);
+        self.span = Span::none();
+    }
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        let frame = ready!(
+            this.span
+                .in_scope(|| Pin::new(&mut this.body).poll_frame(cx))
+        );
+        match &frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                this.bytes = this.bytes.saturating_add(length as u64);
+            }
+            Some(Err(error)) => {
+                record_error(&this.span, error);
+                this.end();
+            }
+            None => this.end(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl<T> fmt::Debug for WithTracing<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WithTracing").finish_non_exhaustive()
+    }
+}

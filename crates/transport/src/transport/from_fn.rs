@@ -1,0 +1,77 @@
+//! A closure as a transport.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+use super::ResponseFuture;
+use crate::body::Body;
+use crate::error::Error;
+
+/// Makes a transport of an async closure: a stand-in for a server in tests, or an HTTP client of your own.
+///
+/// The closure is called once for each request, and may run many times at once. It need not be `Clone`; its futures
+/// outlive the call, so what they need of what it holds is cloned into them.
+///
+/// ```
+/// use http::Response;
+/// use twentyfirst_transport::{Transport, from_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let echo = from_fn(async |request| Ok(Response::new(request.into_body())));
+///
+/// let answer = echo.send(http::Request::new("hello".into())).await?;
+/// assert_eq!(answer.into_body().collect_up_to(5).await?, "hello");
+/// # Ok(())
+/// # }
+/// ```
+pub fn from_fn<F, Fut>(function: F) -> FromFn<F>
+where
+    F: Fn(Request<Body>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response<Body>, Error>> + Send + 'static,
+{
+    FromFn {
+        function: Arc::new(function),
+    }
+}
+
+/// A transport made of a closure by [`from_fn`].
+pub struct FromFn<F> {
+    function: Arc<F>,
+}
+
+impl<F, Fut> Service<Request<Body>> for FromFn<F>
+where
+    F: Fn(Request<Body>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response<Body>, Error>> + Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        ResponseFuture::new((self.function)(request))
+    }
+}
+
+impl<F> Clone for FromFn<F> {
+    fn clone(&self) -> Self {
+        Self {
+            function: Arc::clone(&self.function),
+        }
+    }
+}
+
+impl<F> fmt::Debug for FromFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FromFn").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! What a client asks of whatever carries its requests.
+
+mod from_fn;
+mod shared;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tower_service::Service;
+
+pub use self::from_fn::{FromFn, from_fn};
+pub use self::shared::SharedTransport;
+use crate::body::Body;
+use crate::error::{BoxError, Error};
+
+/// Something that carries a request to a server and brings the answer back.
+///
+/// Every [`tower_service::Service`] that takes an `http::Request<Body>`, answers with an `http::Response`, and is
+/// `Clone + Send + Sync` is one: [`HttpTransport`](crate::HttpTransport), tower's layers around it, a client of your
+/// own. [`from_fn`] makes one of a closure. There is nothing to implement.
+///
+/// A transport sends a request at most once, follows no redirect, keeps no cookies and leaves content encodings
+/// alone. One that breaks off by itself says so with an [`Error`]; errors of any other type count as "maybe sent".
+pub trait Transport: Send + Sync + 'static {
+    /// Sends one request and waits for the head of its answer; the answer's body arrives as it is read.
+    ///
+    /// Nothing happens before the future is polled. Dropping it gives the exchange up at once and sends nothing
+    /// more; what had been sent until then may have had its effect.
+    ///
+    /// # Errors
+    /// Any answer, whatever its status, is `Ok`. An [`Error`] is an exchange without one; its
+    /// [`maybe_sent`](Error::maybe_sent) says whether the request may have arrived all the same.
+    fn send(&self, request: Request<Body>) -> ResponseFuture;
+}
+
+impl<S, B> Transport for S
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn send(&self, request: Request<Body>) -> ResponseFuture {
+        // A service is called through `&mut`, and readiness belongs to the clone that asked for it.
+        let mut service = self.clone();
+        ResponseFuture::new(async move {
+            poll_fn(|cx| service.poll_ready(cx))
+                .await
+                .map_err(|error| Error::from_not_ready(error.into()))?;
+            match service.call(request).await {
+                Ok(response) => Ok(response.map(Body::wrap)),
+                Err(error) => Err(Error::from_call(error.into())),
+            }
+        })
+    }
+}
+
+/// An answer on its way, from [`Transport::send`].
+///
+/// Dropping it gives the exchange up at once.
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture {
+    future: Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>,
+}
+
+impl ResponseFuture {
+    /// Boxes a future, so that a service of your own has a type to name.
+    pub fn new<F>(future: F) -> Self
+    where
+        F: Future<Output = Result<Response<Body>, Error>> + Send + 'static,
+    {
+        Self {
+            future: Box::pin(future),
+        }
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<Body>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.future.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,590 @@
+//! Exchanges recorded and played, on a clock that stands still until everybody waits.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use proptest::prelude::*;
+use tokio::time::{Instant, sleep};
+use twentyfirst_transport::cassette::{Content, InvalidCassette, Player, Recorder};
+use twentyfirst_transport::{Body, Error, TokioRuntime, Transport, from_fn};
+
+use crate::chain;
+use crate::pieces::Pieces;
+
+/// A file that the test can look into.
+#[derive(Clone, Default)]
+struct File(Arc<Mutex<Vec<u8>>>);
+
+impl File {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A server that streams its answers: a piece each, with a wait before it.
+fn streaming(
+    pieces: &'static [(u64, Result<&'static str, &'static str>)],
+) -> impl Transport + Clone {
+    from_fn(move |_| async move {
+        sleep(Duration::from_millis(40)).await;
+        let (sender, body) = Pieces::new();
+        tokio::spawn(async move {
+            for (wait, piece) in pieces {
+                sleep(Duration::from_millis(*wait)).await;
+                if sender.send(*piece).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut answer = Response::new(Body::wrap(body));
+        let headers = answer.headers_mut();
+        headers.insert(
+            "content-type",
+            HeaderValue::from_static("text/event-stream"),
+        );
+        headers.insert("set-cookie", HeaderValue::from_static("session-secret"));
+        Ok(answer)
+    })
+}
+
+fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
+    let mut marked = HeaderValue::from_static("marked-secret");
+    marked.set_sensitive(true);
+    Request::post(format!("https://relay.example{path}"))
+        .header("authorization", "Bearer key-secret")
+        .header("proxy-authorization", "Basic proxy-secret")
+        .header("x-api-key", "api-secret")
+        .header("x-marked", marked)
+        .header("content-type", "application/json")
+        .body(body.into())
+        .unwrap()
+}
+
+async fn text(answer: Response<Body>) -> Result<String, Error> {
+    let bytes = answer.into_body().collect_up_to(10_000).await?;
+    Ok(String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+fn nothing_secret(_: &Content<'_>) -> Vec<String> {
+    Vec::new()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_written_with_its_pace_and_without_who_asked() {
+    let file = File::default();
+    let server = streaming(&[(100, Ok("data: one\n\n")), (2_500, Ok("data: two\n\n"))]);
+    let recorder = Recorder::new(server, file.clone()).secrets(nothing_secret);
+
+    let answer = recorder
+        .send(post("/v1/chat/reviewer?limit=2", r#"{"messages":[]}"#))
+        .await
+        .unwrap();
+    assert_eq!(file.text(), "", "an exchange is written when it is over");
+    assert_eq!(text(answer).await.unwrap(), "data: one\n\ndata: two\n\n");
+
+    recorder.finish().unwrap();
+    insta::assert_snapshot!(file.text(), @r#"
+    {"cassette":{"version":1}}
+    {"request":{"method":"POST","path":"/v1/chat/reviewer?limit=2","headers":[["content-type","application/json"]],"body":{"text":"{\"messages\":[]}"}}}
+    {"answer":{"after_ms":40,"status":200,"headers":[["content-type","text/event-stream"]]}}
+    {"piece":{"after_ms":100,"data":{"text":"data: one\n\n"}}}
+    {"piece":{"after_ms":2500,"data":{"text":"data: two\n\n"}}}
+    {"end":{"after_ms":0,"how":"whole"}}
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_hook_no_body_is_written() {
+    let file = File::default();
+    let server = streaming(&[(1, Ok("data: answer-secret\n\n"))]);
+    let recorder = Recorder::new(server, file.clone());
+
+    let answer = recorder.send(post("/v1", "asked-secret")).await.unwrap();
+    text(answer).await.unwrap();
+
+    assert!(!file.text().contains("secret"), "{}", file.text());
+    let player = Player::new(&file.text()).unwrap();
+    let answer = player.send(post("/v1", "anything")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let error = text(answer).await.unwrap_err();
+    assert_eq!(
+        chain(&error),
+        "the body broke off\nas recorded: the cassette holds no bodies"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_recorded_is_played_in_the_same_pieces_and_at_the_same_pace() {
+    let file = File::default();
+    let server = streaming(&[(100, Ok("one ")), (2_500, Ok("two "))]);
+    let recorder = Recorder::new(server, file.clone()).secrets(nothing_secret);
+    text(recorder.send(post("/v1", "{}")).await.unwrap())
+        .await
+        .unwrap();
+
+    for (player, times) in [
+        (Player::new(&file.text()).unwrap(), [0, 0, 0]),
+        (
+            Player::new(&file.text()).unwrap().pace(TokioRuntime),
+            [40, 100, 2_500],
+        ),
+    ] {
+        assert_eq!(player.remaining(), 1);
+        let start = Instant::now();
+        let mut clock = Duration::ZERO;
+        let mut body = player.send(post("/v1", "{}")).await.unwrap().into_body();
+        let mut pieces = vec![String::new()];
+        for time in times {
+            clock += Duration::from_millis(time);
+            assert_eq!(start.elapsed(), clock);
+            if let Some(frame) = body.frame().await {
+                let data = frame.unwrap().into_data().unwrap();
+                pieces.push(String::from_utf8(data.to_vec()).unwrap());
+            }
+        }
+        assert_eq!(pieces, ["", "one ", "two "]);
+        assert!(body.frame().await.is_none());
+        assert_eq!(player.remaining(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn secret_values_are_hidden_wherever_they_stand() {
+    let file = File::default();
+    let server = from_fn(async |_| {
+        let (pieces, body) = Pieces::new();
+        // Cut in the middle of both.
+        for piece in [
+            r#"{"token":"min"#,
+            r#"ted","echo":"pa\"ss"#,
+            r#"word","#,
+            r#""rest":1}"#,
+        ] {
+            pieces.send(Ok(piece)).unwrap();
+        }
+        let mut answer = Response::new(Body::wrap(body));
+        let location = HeaderValue::from_static("/v1/minted/pa");
+        answer.headers_mut().insert("location", location);
+        Ok(answer)
+    });
+    // What is secret may be in the request's own extensions, or be found in the answer.
+    #[derive(Clone)]
+    struct Secret(&'static str);
+    let hook = |content: &Content<'_>| {
+        let secret = content.request.extensions.get::<Secret>();
+        let mut values = vec![secret.unwrap().0.to_owned(), String::new()];
+        if let Some(answer) = content.answer_body {
+            assert!(answer.starts_with(br#"{"token":"minted""#));
+            values.push("minted".to_owned());
+        }
+        values
+    };
+    let recorder = Recorder::new(server, file.clone()).secrets(hook);
+    let request = |secret: &'static str| {
+        let json = serde_json::to_string(secret).unwrap();
+        let body = format!(r#"{{"password":{json},"name":"minted"}}"#);
+        let mut request = post("/v1/things", body);
+        request.extensions_mut().insert(Secret(secret));
+        request
+    };
+
+    let answer = recorder.send(request(r#"pa"ssword"#)).await.unwrap();
+    let told = text(answer).await.unwrap();
+    assert_eq!(told, r#"{"token":"minted","echo":"pa\"ssword","rest":1}"#);
+
+    insta::assert_snapshot!(file.text(), @r#"
+    {"cassette":{"version":1}}
+    {"request":{"method":"POST","path":"/v1/things","headers":[["content-type","application/json"]],"body":{"text":"{\"password\":\"***\",\"name\":\"minted\"}"}}}
+    {"answer":{"after_ms":0,"status":200,"headers":[["location","/v1/***/pa"]]}}
+    {"piece":{"after_ms":0,"data":{"text":"{\"token\":\"***"}}}
+    {"piece":{"after_ms":0,"data":{"text":"\",\"echo\":\"***"}}}
+    {"piece":{"after_ms":0,"data":{"text":"\","}}}
+    {"piece":{"after_ms":0,"data":{"text":"\"rest\":1}"}}}
+    {"end":{"after_ms":0,"how":"whole"}}
+    "#);
+
+    // A test may have another password each time.
+    let player = Player::new(&file.text()).unwrap().secrets(move |content| {
+        let secret = content.request.extensions.get::<Secret>();
+        vec![secret.unwrap().0.to_owned()]
+    });
+    let answer = player.send(request("another one")).await.unwrap();
+    assert!(text(answer).await.unwrap().contains(r#""token":"***""#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_recorded_whether_they_are_streams_or_bytes_or_binary() {
+    let file = File::default();
+    let echo = from_fn(async |request: Request<Body>| Ok(Response::new(request.into_body())));
+    let recorder = Recorder::new(echo, file.clone()).secrets(nothing_secret);
+    let streamed = || {
+        let (pieces, body) = Pieces::new();
+        pieces.send(Ok("streamed ")).unwrap();
+        pieces.send(Ok("request")).unwrap();
+        Body::wrap(body)
+    };
+    let binary = || Body::from(vec![0xFF, 0, 1]);
+
+    let mut bodies = Vec::new();
+    for body in [streamed(), binary(), Body::empty()] {
+        let answer = recorder.send(post("/v1", body)).await.unwrap();
+        bodies.push(answer.into_body().collect_up_to(100).await.unwrap());
+    }
+
+    insta::assert_snapshot!(file.text(), @r#"
+    {"cassette":{"version":1}}
+    {"request":{"method":"POST","path":"/v1","headers":[["content-type","application/json"]],"body":{"text":"streamed request"}}}
+    {"answer":{"after_ms":0,"status":200,"headers":[]}}
+    {"piece":{"after_ms":0,"data":{"text":"streamed "}}}
+    {"piece":{"after_ms":0,"data":{"text":"request"}}}
+    {"end":{"after_ms":0,"how":"whole"}}
+    {"request":{"method":"POST","path":"/v1","headers":[["content-type","application/json"]],"body":{"base64":"/wAB"}}}
+    {"answer":{"after_ms":0,"status":200,"headers":[]}}
+    {"piece":{"after_ms":0,"data":{"base64":"/wAB"}}}
+    {"end":{"after_ms":0,"how":"whole"}}
+    {"request":{"method":"POST","path":"/v1","headers":[["content-type","application/json"]],"body":{"text":""}}}
+    {"answer":{"after_ms":0,"status":200,"headers":[]}}
+    {"end":{"after_ms":0,"how":"whole"}}
+    "#);
+    let player = Player::new(&file.text()).unwrap();
+    // In another order, because each is found by what it is.
+    for (body, recorded) in [Body::empty(), binary(), streamed()]
+        .into_iter()
+        .zip(bodies.iter().rev())
+    {
+        let answer = player.send(post("/v1", body)).await.unwrap();
+        let played = answer.into_body().collect_up_to(100).await.unwrap();
+        assert_eq!(played, recorded);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_ends_as_it_ended_when_it_was_recorded() {
+    let file = File::default();
+    let server = from_fn(async |request: Request<Body>| match request.uri().path() {
+        "/not-sent" => Err(Error::not_sent("no route")),
+        "/lost" => Err(Error::new("reset by peer")),
+        "/never" => std::future::pending().await,
+        path => {
+            let (pieces, body) = Pieces::new();
+            pieces.send(Ok("half")).unwrap();
+            if path == "/broken" {
+                pieces.send(Err("reset by peer")).unwrap();
+            } else {
+                tokio::spawn(async move { pieces.closed().await });
+            }
+            Ok(Response::new(Body::wrap(body)))
+        }
+    });
+    let recorder = Recorder::new(server, file.clone()).secrets(nothing_secret);
+    recorder.send(post("/not-sent", "")).await.unwrap_err();
+    recorder.send(post("/lost", "")).await.unwrap_err();
+    let broken = recorder.send(post("/broken", "")).await.unwrap();
+    text(broken).await.unwrap_err();
+    let left = recorder.send(post("/left", "")).await.unwrap();
+    let mut left = left.into_body();
+    left.frame().await.unwrap().unwrap();
+    drop(left);
+    let second = Duration::from_secs(1);
+    tokio::time::timeout(second, recorder.send(post("/never", "")))
+        .await
+        .unwrap_err();
+    // Nothing happens before a future is polled.
+    drop(recorder.send(post("/unpolled", "")));
+
+    let player = Player::new(&file.text()).unwrap();
+    for (path, maybe_sent, played) in [
+        (
+            "/not-sent",
+            false,
+            "the request was not sent\nas recorded: the request was not sent",
+        ),
+        (
+            "/lost",
+            true,
+            "the exchange failed and the request may have been sent\n\
+             as recorded: the exchange failed and the request may have been sent",
+        ),
+        (
+            "/broken",
+            true,
+            "the body broke off\nas recorded: the body broke off",
+        ),
+        (
+            "/left",
+            true,
+            "the body broke off\nas recorded: whoever waited for it left",
+        ),
+        (
+            "/never",
+            true,
+            "the exchange failed and the request may have been sent\n\
+             as recorded: whoever waited for it left",
+        ),
+    ] {
+        let error = match player.send(post(path, "")).await {
+            Ok(answer) => {
+                let mut body = answer.into_body();
+                let piece = body.frame().await.unwrap().unwrap();
+                assert_eq!(piece.into_data().unwrap(), "half");
+                let error = body.frame().await.unwrap().unwrap_err();
+                assert!(body.frame().await.is_none());
+                error
+            }
+            Err(error) => error,
+        };
+        assert_eq!(chain(&error), played, "{path}");
+        assert_eq!(error.maybe_sent(), maybe_sent, "{path}");
+    }
+    assert_eq!(player.remaining(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_recorded_is_an_error_that_shows_the_difference() {
+    let file = File::default();
+    let server = from_fn(async |_| Ok(Response::new("answer".into())));
+    let recorder = Recorder::new(server, file.clone()).secrets(nothing_secret);
+    let long = format!(r#"{{"name":"reviewer","text":"{}ö1"}}"#, "a".repeat(1_000));
+    for (path, body) in [("/v1/a", "{}"), ("/v1/b", long.as_str())] {
+        let answer = recorder.send(post(path, body.to_owned())).await.unwrap();
+        text(answer).await.unwrap();
+    }
+    let cassette = file.text();
+
+    let asked = long.replace("1\"}", "2\"}");
+    let far = format!("/v1/{}", "x".repeat(1_000));
+    let delete = Request::delete("/v1/a").body(Body::empty()).unwrap();
+    for (request, difference) in [
+        (
+            post("/v1/b", asked),
+            "POST /v1/b is not in the recording\nthe bodies differ from byte 1029 on: \
+             recorded is `…aaaaaaaaaaaaaaaaaaö1\\\"}`, asked was `…aaaaaaaaaaaaaaaaaaö2\\\"}`"
+                .to_owned(),
+        ),
+        (
+            delete,
+            "DELETE /v1/a is not in the recording\nrecorded is POST".to_owned(),
+        ),
+        (
+            post(&far, "{}"),
+            format!(
+                "POST /v1/{}… is not in the recording\nrecorded is POST /v1/a",
+                "x".repeat(116)
+            ),
+        ),
+    ] {
+        let player = Player::new(&cassette).unwrap();
+        let error = player.send(request).await.unwrap_err();
+        assert!(!error.maybe_sent());
+        assert_eq!(
+            chain(&error),
+            format!("the request was not sent\n{difference}")
+        );
+    }
+
+    let player = Player::new(&cassette).unwrap();
+    player.send(post("/v1/a", "{}")).await.unwrap();
+    let error = player.send(post("/v1/a", "{}")).await.unwrap_err();
+    assert!(chain(&error).ends_with("it has been played as often as it was recorded"));
+    player.send(post("/v1/b", long)).await.unwrap();
+    let error = player.send(post("/v1/c", "{}")).await.unwrap_err();
+    assert!(chain(&error).ends_with("everything that was recorded has been played"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_request_is_answered_in_the_order_of_its_recording() {
+    let file = File::default();
+    let count = Mutex::new(0);
+    let server = from_fn(move |_| {
+        *count.lock().unwrap() += 1;
+        let answer = format!("{}", count.lock().unwrap());
+        async { Ok(Response::new(answer.into())) }
+    });
+    let recorder = Recorder::new(server, file.clone()).secrets(nothing_secret);
+    for _ in 0..3 {
+        let answer = recorder.send(post("/v1", "{}")).await.unwrap();
+        text(answer).await.unwrap();
+    }
+
+    let player = Player::new(&file.text()).unwrap();
+    for expected in ["1", "2", "3"] {
+        let answer = player.clone().send(post("/v1", "{}")).await.unwrap();
+        assert_eq!(text(answer).await.unwrap(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cassette_that_cannot_be_written_disturbs_nobody_and_is_told_of() {
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let server = from_fn(async |_| Ok(Response::new("answer".into())));
+    let recorder = Recorder::new(server, Full).secrets(nothing_secret);
+
+    for _ in 0..2 {
+        let answer = recorder.send(post("/v1", "{}")).await.unwrap();
+        assert_eq!(text(answer).await.unwrap(), "answer");
+    }
+
+    let error = recorder.finish().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    recorder.finish().unwrap();
+}
+
+#[test]
+fn what_is_no_cassette_is_refused_with_its_line() {
+    let read = |lines: &[&str]| -> InvalidCassette { Player::new(&lines.join("\n")).unwrap_err() };
+    let version = r#"{"cassette":{"version":1}}"#;
+    let request = r#"{"request":{"method":"GET","path":"/","headers":[],"body":{"text":""}}}"#;
+    let answer = r#"{"answer":{"after_ms":1,"status":200,"headers":[]}}"#;
+    let end = r#"{"end":{"after_ms":1,"how":"whole"}}"#;
+    for (lines, problem) in [
+        (
+            &["{"][..],
+            "line 1 of the cassette: it is not a line of a cassette",
+        ),
+        (
+            &[request],
+            "line 1 of the cassette: a cassette begins with its version",
+        ),
+        (
+            &[r#"{"cassette":{"version":2}}"#],
+            "line 1 of the cassette: the cassette is of another version",
+        ),
+        (
+            &[version, "", version],
+            "line 3 of the cassette: the line does not belong here",
+        ),
+        (
+            &[version, answer],
+            "line 2 of the cassette: the line does not belong here",
+        ),
+        (
+            &[version, request, request],
+            "line 3 of the cassette: the line does not belong here",
+        ),
+        (
+            &[version, request, answer, answer],
+            "line 4 of the cassette: the line does not belong here",
+        ),
+        (
+            &[
+                version,
+                request,
+                r#"{"piece":{"after_ms":1,"data":{"text":""}}}"#,
+            ],
+            "line 3 of the cassette: the line does not belong here",
+        ),
+        (
+            &[version, request, answer],
+            "line 3 of the cassette: the last exchange has no end",
+        ),
+        (
+            &[version, request, end],
+            "line 3 of the cassette: an exchange without an answer is not whole",
+        ),
+        (
+            &[version, &request.replace("GET", "G T")],
+            "line 2 of the cassette: the method cannot be one",
+        ),
+        (
+            &[version, &request.replace("[]", r#"[["a b","c"]]"#)],
+            "line 2 of the cassette: a header cannot be one",
+        ),
+        (
+            &[version, &request.replace(r#""text":"""#, r#""base64":"?""#)],
+            "line 2 of the cassette: there is no Base64",
+        ),
+        (
+            &[version, request, &answer.replace("200", "20")],
+            "line 3 of the cassette: the status cannot be one",
+        ),
+        (
+            &[version, &request.replace("path", "way")],
+            "line 2 of the cassette: it is not a line of a cassette",
+        ),
+    ] {
+        assert_eq!(read(lines).to_string(), problem);
+    }
+
+    assert_eq!(Player::new("").unwrap().remaining(), 0);
+    assert_eq!(
+        Player::new(&[version, request, answer, end].join("\n\n"))
+            .unwrap()
+            .remaining(),
+        1
+    );
+}
+
+proptest! {
+    /// However a body is cut, nothing of what is secret is left, and everything else is.
+    #[test]
+    fn no_cut_shows_a_secret_or_loses_anything_else(
+        words in prop::collection::vec("(sesame|sesam|x|y)", 0..12),
+        cuts in prop::collection::vec(0..40_usize, 0..6),
+    ) {
+        // Pieces are static in all of these tests.
+        let body: &'static str = words.concat().leak();
+        // The two have no letter in common, so it does not matter which is looked for first.
+        let expected = body.replace("sesame", "***").replace("yx", "***");
+        let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(body.len())).collect();
+        cuts.extend([0, body.len()]);
+        cuts.sort_unstable();
+        let pieces: Vec<_> = cuts
+            .windows(2)
+            .map(|cut| &body[cut[0]..cut[1]])
+            .collect();
+
+        let written = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
+            .block_on(async {
+                let file = File::default();
+                let server = from_fn(move |_| {
+                    let (sender, body) = Pieces::new();
+                    for piece in &pieces {
+                        sender.send(Ok(piece)).unwrap();
+                    }
+                    let body = Body::wrap(body);
+                    async { Ok(Response::new(body)) }
+                });
+                let recorder = Recorder::new(server, file.clone())
+                    .secrets(|_| vec!["yx".to_owned(), "sesame".to_owned()]);
+                text(recorder.send(post("/", "")).await.unwrap()).await.unwrap();
+                file.text()
+            });
+
+        let player = Player::new(&written).unwrap();
+        let played = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(async { text(player.send(post("/", "")).await.unwrap()).await.unwrap() });
+        prop_assert_eq!(played, expected);
+        prop_assert!(!written.contains("sesame") && !written.contains("yx"));
+    }
+}

@@ -1,0 +1,43 @@
+//! The transport as its users see it. Servers are on loopback and speak HTTP byte by byte, so that a test can stop
+//! in the middle of anything; time is a clock that the test sets.
+
+mod body;
+#[cfg(feature = "cassette")]
+mod cassette;
+mod clock;
+mod connectors;
+mod cuts;
+mod http;
+mod pieces;
+mod process;
+mod proxies;
+mod secrets;
+mod secure;
+mod server;
+mod services;
+mod timeouts;
+mod tls;
+#[cfg(feature = "tracing")]
+mod tracing;
+
+use std::time::Duration;
+
+use twentyfirst_transport::Error;
+
+/// Waits for what happens at once unless something is broken, and would otherwise be waited for without end.
+async fn soon<F: Future>(event: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(10), event)
+        .await
+        .expect("this happens soon")
+}
+
+/// An error and its sources, one a line.
+fn chain(error: &Error) -> String {
+    let mut lines = vec![error.to_string()];
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        lines.push(error.to_string());
+        source = error.source();
+    }
+    lines.join("\n")
+}

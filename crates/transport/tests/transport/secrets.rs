@@ -1,0 +1,225 @@
+//! What is printed, logged and recorded, searched for everything that must not be there.
+
+use std::fmt::{Debug, Write as _};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::{Request, Response};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use twentyfirst_transport::{
+    Body, ClientCertificate, Error, HttpTransport, Proxy, SharedTransport, Timeouts, TokioRuntime,
+    Transport, WithTimeouts,
+};
+
+use crate::chain;
+use crate::process::in_a_process_of_its_own;
+use crate::secure::{Authority, SecureServer, echo};
+use crate::server::Server;
+
+const SECRETS: [&str; 6] = [
+    "key-secret",
+    "query-secret",
+    "asked-secret",
+    "answer-secret",
+    "proxy-secret",
+    // user:proxy-secret
+    "dXNlcjpwcm94eS1zZWNyZXQ=",
+];
+
+/// Everything that was shown.
+#[derive(Clone, Default)]
+struct Shown(Arc<Mutex<String>>);
+
+impl Shown {
+    fn debug(&self, value: &dyn Debug) {
+        writeln!(self.0.lock().unwrap(), "{value:?} {value:#?}").unwrap();
+    }
+
+    fn error(&self, error: &Error) {
+        self.debug(error);
+        self.0.lock().unwrap().push_str(&chain(error));
+    }
+}
+
+impl Write for Shown {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        self.0.lock().unwrap().push_str(&text);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn request(url: &str, timeouts: Timeouts) -> Request<Body> {
+    Request::post(format!("{url}v1/things?token=query-secret"))
+        // Not marked as sensitive: nobody shows it all the same.
+        .header("authorization", "Bearer key-secret")
+        .extension(timeouts)
+        .body(r#"{"password":"asked-secret"}"#.into())
+        .unwrap()
+}
+
+/// Shows everything there is to show of an exchange.
+async fn exchange(shown: &Shown, transport: &(impl Transport + Debug), url: &str) {
+    let mut timeouts = Timeouts::default();
+    timeouts.send = Some(Duration::from_secs(5));
+    timeouts.head = Some(Duration::from_millis(100));
+    timeouts.read = Some(Duration::from_millis(100));
+    timeouts.total = Some(Duration::from_secs(5));
+    shown.debug(transport);
+    shown.debug(&timeouts);
+    let call = transport.send(request(url, timeouts));
+    shown.debug(&call);
+    match call.await {
+        Ok(answer) => {
+            let body: Response<Body> = answer;
+            let body = body.into_body();
+            shown.debug(&body);
+            let collect = body.collect_up_to(1_000);
+            shown.debug(&collect);
+            match collect.await {
+                Ok(bytes) => shown.debug(&Body::from(bytes).read_beginning(10).await),
+                Err(error) => shown.error(&error),
+            }
+        }
+        Err(error) => shown.error(&error),
+    }
+}
+
+#[test]
+fn nothing_secret_is_shown_or_logged() {
+    // What is listened to elsewhere at the same time decides what is logged at all.
+    let test = "secrets::nothing_secret_is_shown_or_logged";
+    in_a_process_of_its_own(test, &[], &[], show_everything);
+}
+
+async fn show_everything() {
+    let shown = Shown::default();
+    let writer = shown.clone();
+    let layer = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    let _guard = tracing_subscriber::registry()
+        .with(layer)
+        .with(LevelFilter::TRACE)
+        .set_default();
+
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue();
+    let key = key.serialize_pem();
+    let client = ClientCertificate::from_pem(certificate.pem().as_bytes(), key.as_bytes()).unwrap();
+    let builder = |proxy: Proxy| {
+        shown.debug(&proxy);
+        let builder = HttpTransport::builder()
+            .root_certificates(authority.roots())
+            .client_certificate(client.clone())
+            .proxy(proxy);
+        shown.debug(&builder);
+        layered(builder.build(), &shown)
+    };
+    shown.debug(&client);
+    let direct = builder(Proxy::none());
+
+    // HTTP/2 and HTTP/1.1 over TLS, with a server that wants to know who is there.
+    for offered in ["h2", "http/1.1"] {
+        let config = authority.server_config_for(&authority, &[offered]);
+        let server = SecureServer::start(config, echo).await;
+        exchange(&shown, &direct, &server.url).await;
+    }
+    // One that is not trusted.
+    let config = Authority::new().server_config(&[]);
+    let stranger = SecureServer::start(config, echo).await;
+    exchange(&shown, &direct, &stranger.url).await;
+
+    // Answers that come, that come late, break off, are none, or say that the answer is elsewhere.
+    for answer in [
+        "HTTP/1.1 200 OK\r\nset-cookie: answer-secret\r\ncontent-length: 13\r\n\r\nanswer-secret",
+        "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nanswer-secret",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nanswer-secret\r\n",
+        "HTTP/1.1 200 OK\r\nanswer-secret\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nlocation: /answer-secret\r\ncontent-length: 0\r\n\r\n",
+        "answer-secret\r\n\r\n",
+        "",
+    ] {
+        for closes in [true, false] {
+            let server = Server::start(move |mut connection| async move {
+                connection.read_head().await.unwrap();
+                connection.write(answer).await;
+                if !closes {
+                    connection.read_to_end().await;
+                }
+            })
+            .await;
+            exchange(&shown, &direct, &server.url("/")).await;
+        }
+    }
+
+    // Proxies that tunnel, that refuse, and that read the request.
+    let config = authority.server_config(&["h2"]);
+    let server = SecureServer::start(config, echo).await;
+    for (answer, url) in [
+        ("HTTP/1.1 200 OK\r\n\r\n", "https://relay.example/"),
+        (
+            "HTTP/1.1 407 answer-secret\r\nproxy-authenticate: Basic\r\n\r\n",
+            "https://relay.example/",
+        ),
+        ("answer-secret\r\n\r\n", "https://relay.example/"),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\nanswer-secret",
+            "http://relay.example/",
+        ),
+    ] {
+        let proxy = Server::start(move |mut connection| async move {
+            connection.read_head().await.unwrap();
+            connection.write(answer).await;
+            connection.tunnel_to(server.address).await;
+        })
+        .await;
+        let proxy = proxy.url("").replace("//", "//user:proxy-secret@");
+        let through = builder(Proxy::all(&proxy).unwrap());
+        exchange(&shown, &through, url).await;
+    }
+    // Nobody there at all.
+    let nowhere = builder(Proxy::all("http://user:proxy-secret@127.0.0.1:9").unwrap());
+    exchange(&shown, &nowhere, "https://relay.example/").await;
+
+    let shown = shown.0.lock().unwrap();
+    // It has been listened to.
+    for heard in [
+        "hyper_util::client",
+        "h2::codec",
+        "no answer came within 100ms",
+    ] {
+        assert!(shown.contains(heard), "{heard}");
+    }
+    for secret in SECRETS.into_iter().chain(key.lines()) {
+        if let Some(place) = shown.find(secret) {
+            let around = shown.floor_char_boundary(place.saturating_sub(300));
+            panic!(
+                "{secret} is shown: {}",
+                &shown[around..place + secret.len()]
+            );
+        }
+    }
+}
+
+/// Everything of ours around the transport.
+fn layered(transport: HttpTransport, cassette: &Shown) -> SharedTransport {
+    let transport = WithTimeouts::new(transport, TokioRuntime);
+    #[cfg(not(feature = "cassette"))]
+    let _ = cassette;
+    #[cfg(feature = "cassette")]
+    let transport = {
+        use twentyfirst_transport::cassette::Recorder;
+        Recorder::new(transport, cassette.clone()).secrets(|_| SECRETS.map(String::from).to_vec())
+    };
+    #[cfg(feature = "tracing")]
+    let transport = twentyfirst_transport::WithTracing::new(transport);
+    SharedTransport::new(transport)
+}

@@ -1,0 +1,137 @@
+//! A server on loopback whose every byte the test decides.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+pub(crate) struct Server {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Server {
+    /// Runs `serve` on every connection. The connection closes when it returns.
+    pub(crate) async fn start<Fut>(serve: impl Fn(Connection) -> Fut + Send + 'static) -> Self
+    where
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(serve(Connection {
+                    stream: BufReader::new(stream),
+                }));
+            }
+        });
+        Self {
+            address,
+            connections,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// How many connections there have been.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+pub(crate) struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// The request's head, or `None` when the client has closed.
+    pub(crate) async fn read_head(&mut self) -> Option<String> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.stream.read_line(&mut head).await.ok()? == 0 {
+                return None;
+            }
+        }
+        Some(head)
+    }
+
+    pub(crate) async fn read_exact(&mut self, length: usize) -> String {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes).await.unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    pub(crate) async fn write(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// An answer with a body, after which the connection can be used again.
+    pub(crate) async fn answer(&mut self, status: &str, body: &str) {
+        let length = body.len();
+        self.write(&format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}"
+        ))
+        .await;
+    }
+
+    /// Answers every request with 200 and a body, until the client closes.
+    pub(crate) async fn answer_all(mut self, body: &str) {
+        while self.read_head().await.is_some() {
+            self.answer("200 OK", body).await;
+        }
+    }
+
+    /// Writes, and says whether the client still listens.
+    pub(crate) async fn try_write(&mut self, text: &str) -> bool {
+        self.stream.write_all(text.as_bytes()).await.is_ok()
+    }
+
+    /// Closes with a reset, as a machine does that knows nothing of the connection any more.
+    pub(crate) fn reset(self) {
+        self.stream.get_ref().set_zero_linger().unwrap();
+    }
+
+    /// Passes on everything in both directions, until both sides have closed.
+    pub(crate) async fn tunnel_to(mut self, address: SocketAddr) {
+        let mut server = TcpStream::connect(address).await.unwrap();
+        // A reset closes, too.
+        let _ = tokio::io::copy_bidirectional(&mut self.stream, &mut server).await;
+    }
+
+    /// Closes for writing: the client sees the end, and what it sends can still be read.
+    pub(crate) async fn finish(&mut self) {
+        // Too late when the client has closed.
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Everything that the client sends until it closes.
+    pub(crate) async fn read_to_end(&mut self) -> String {
+        let mut rest = Vec::new();
+        // A reset closes, too.
+        let _ = self.stream.read_to_end(&mut rest).await;
+        String::from_utf8(rest).unwrap()
+    }
+
+    /// Writes until the client has closed.
+    pub(crate) async fn write_until_closed(&mut self, text: &str) {
+        while self.try_write(text).await {}
+    }
+
+    /// Waits until the client has closed.
+    pub(crate) async fn closed(&mut self) {
+        let rest = self.read_to_end().await;
+        assert_eq!(rest, "", "the client sent more before it closed");
+    }
+}

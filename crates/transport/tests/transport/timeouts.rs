@@ -1,0 +1,603 @@
+//! Limits on time, each to the millisecond: the clock stands still until everybody waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use proptest::prelude::*;
+use tokio::net::TcpSocket;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use twentyfirst_transport::{
+    Body, Error, HttpTransport, TimeoutKind, Timeouts, TokioRuntime, Transport, WithTimeouts,
+    from_fn,
+};
+
+use crate::clock::Clock;
+use crate::pieces::Pieces;
+use crate::server::Server;
+use crate::{chain, soon};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn limits(set: impl FnOnce(&mut Timeouts)) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    set(&mut timeouts);
+    timeouts
+}
+
+fn post(url: &str, timeouts: Timeouts, body: impl Into<Body>) -> Request<Body> {
+    Request::post(url)
+        .extension(timeouts)
+        .body(body.into())
+        .unwrap()
+}
+
+/// Sends through limits by tokio's clock.
+async fn send(
+    transport: impl Transport + Clone,
+    timeouts: Timeouts,
+    body: impl Into<Body>,
+) -> Result<Response<Body>, Error> {
+    WithTimeouts::new(transport, TokioRuntime)
+        .send(post("/", timeouts, body))
+        .await
+}
+
+fn assert_struck(error: &Error, kind: TimeoutKind, limit: Duration) {
+    let timeout = error.timeout().expect("a limit struck");
+    assert_eq!((timeout.kind, timeout.limit), (kind, limit));
+    assert!(error.is_timeout());
+    assert!(!error.is_body_limit());
+}
+
+/// A server that never answers, and tells when it is let go.
+fn silent() -> (impl Transport + Clone, Arc<AtomicBool>) {
+    struct Tell(Arc<AtomicBool>);
+
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    let dropped = Arc::new(AtomicBool::new(false));
+    let tell = Arc::clone(&dropped);
+    let server = from_fn(move |_| {
+        let tell = Tell(Arc::clone(&tell));
+        async move {
+            std::future::pending::<()>().await;
+            drop(tell);
+            Ok(Response::new(Body::empty()))
+        }
+    });
+    (server, dropped)
+}
+
+mod the_answers_head {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn may_take_its_time_and_no_longer() {
+        let start = Instant::now();
+        let (server, dropped) = silent();
+
+        let error = send(server, limits(|t| t.head = Some(5 * MINUTE)), "{}")
+            .await
+            .unwrap_err();
+
+        assert_eq!(start.elapsed(), 5 * MINUTE);
+        assert_struck(&error, TimeoutKind::Head, 5 * MINUTE);
+        assert_eq!(chain(&error), "no answer came within 300s");
+        assert!(error.maybe_sent());
+        assert!(!error.is_connect());
+        assert!(dropped.load(Ordering::SeqCst), "the exchange is closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn counts_no_more_once_it_is_there() {
+        let (pieces, body) = Pieces::new();
+        let body = std::sync::Mutex::new(Some(Body::wrap(body)));
+        let server = from_fn(move |_| {
+            let body = body.lock().unwrap().take().unwrap();
+            async move {
+                sleep(Duration::from_millis(4_999)).await;
+                Ok(Response::new(body))
+            }
+        });
+
+        let answer = send(server, limits(|t| t.head = Some(5 * SECOND)), "{}")
+            .await
+            .unwrap();
+        tokio::spawn(async move {
+            sleep(MINUTE).await;
+            pieces.send(Ok("late")).unwrap();
+        });
+
+        let body = answer.into_body().collect_up_to(10).await.unwrap();
+        assert_eq!(body, "late");
+    }
+}
+
+mod the_requests_body {
+    use super::*;
+
+    /// Takes a piece every so often, then answers with the sizes of the pieces.
+    fn slow(pace: Duration, then: Duration) -> impl Transport + Clone {
+        from_fn(move |request: Request<Body>| async move {
+            let mut body = request.into_body();
+            let mut sizes = Vec::new();
+            while !body.is_end_stream() {
+                sleep(pace).await;
+                if let Some(frame) = body.frame().await {
+                    sizes.push(frame?.into_data().unwrap().len());
+                }
+            }
+            sleep(then).await;
+            Ok(Response::new(format!("{sizes:?}").into()))
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn may_take_long_while_there_is_progress_and_the_head_counts_from_its_end() {
+        let timeouts = limits(|t| {
+            t.send = Some(60 * SECOND);
+            t.head = Some(5 * SECOND);
+        });
+        let start = Instant::now();
+
+        let answer = send(
+            slow(59 * SECOND, 4 * SECOND),
+            timeouts,
+            vec![b'x'; 200 * 1024],
+        )
+        .await
+        .unwrap();
+
+        assert_eq!(start.elapsed(), (4 * 59 + 4) * SECOND);
+        let sizes = answer.into_body().collect_up_to(100).await.unwrap();
+        assert_eq!(sizes, "[65536, 65536, 65536, 8192]");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_is_sent_still_waits_for_the_head_no_longer_than_that_may_take() {
+        let timeouts = limits(|t| {
+            t.send = Some(60 * SECOND);
+            t.head = Some(5 * SECOND);
+        });
+        let start = Instant::now();
+
+        let error = send(slow(50 * SECOND, 6 * SECOND), timeouts, "{}")
+            .await
+            .unwrap_err();
+
+        assert_eq!(start.elapsed(), 55 * SECOND);
+        assert_struck(&error, TimeoutKind::Head, 5 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_nobody_takes_is_given_up() {
+        let timeouts = limits(|t| t.send = Some(60 * SECOND));
+        for (pace, struck_at) in [(61, 60), (600, 60)] {
+            let start = Instant::now();
+
+            let error = send(slow(pace * SECOND, SECOND), timeouts, "{}")
+                .await
+                .unwrap_err();
+
+            assert_eq!(start.elapsed(), struck_at * SECOND);
+            assert_struck(&error, TimeoutKind::Send, 60 * SECOND);
+            assert_eq!(
+                chain(&error),
+                "nothing of the request's body was sent for 60s"
+            );
+            assert!(error.maybe_sent());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_gives_nothing_is_given_up() {
+        let (pieces, body) = Pieces::new();
+        let start = Instant::now();
+        tokio::spawn(async move {
+            for piece in ["one", "two"] {
+                sleep(40 * SECOND).await;
+                pieces.send(Ok(piece)).unwrap();
+            }
+            pieces.closed().await;
+        });
+
+        let error = send(
+            slow(Duration::ZERO, SECOND),
+            limits(|t| t.send = Some(60 * SECOND)),
+            Body::wrap(body),
+        )
+        .await
+        .unwrap_err();
+
+        assert_eq!(start.elapsed(), 140 * SECOND);
+        assert_struck(&error, TimeoutKind::Send, 60 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_the_server_does_not_want_is_over() {
+        let server = from_fn(|request| async move {
+            drop(request);
+            sleep(3 * SECOND).await;
+            Ok(Response::new("no, thank you".into()))
+        });
+        let timeouts = limits(|t| {
+            t.send = Some(SECOND);
+            t.head = Some(4 * SECOND);
+        });
+
+        assert!(send(server, timeouts, "{}").await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn is_left_as_it_is_unless_its_silence_has_a_limit() {
+        let server = from_fn(async |request: Request<Body>| {
+            let clone = request.body().try_clone();
+            Ok(Response::new(if clone.is_some() {
+                "bytes".into()
+            } else {
+                "stream".into()
+            }))
+        });
+        for (timeouts, body, seen) in [
+            (limits(|t| t.head = Some(SECOND)), "{}", "bytes"),
+            (limits(|t| t.send = Some(SECOND)), "{}", "stream"),
+            (limits(|t| t.send = Some(SECOND)), "", "bytes"),
+        ] {
+            let answer = send(server.clone(), timeouts, body).await.unwrap();
+            assert_eq!(answer.into_body().collect_up_to(10).await.unwrap(), seen);
+        }
+    }
+
+    #[tokio::test]
+    async fn declares_the_same_length_when_it_is_watched() {
+        let server = Server::start(|mut connection| async move {
+            let head = connection.read_head().await.unwrap();
+            assert!(head.contains("content-length: 100000\r\n"), "{head}");
+            connection.read_exact(100_000).await;
+            connection.answer("200 OK", "all of it").await;
+        })
+        .await;
+        let transport = WithTimeouts::new(HttpTransport::new(), TokioRuntime);
+        let timeouts = limits(|t| t.send = Some(MINUTE));
+
+        let answer = transport
+            .send(post(&server.url("/"), timeouts, vec![b'x'; 100_000]))
+            .await
+            .unwrap();
+
+        let body = answer.into_body().collect_up_to(10).await.unwrap();
+        assert_eq!(body, "all of it");
+    }
+}
+
+mod the_answers_body {
+    use super::*;
+
+    type Sender = mpsc::UnboundedSender<Result<&'static str, &'static str>>;
+
+    async fn open(timeouts: Timeouts) -> (Sender, Body) {
+        let (pieces, body) = Pieces::new();
+        let body = std::sync::Mutex::new(Some(Body::wrap(body)));
+        let server = from_fn(move |_| {
+            let body = body.lock().unwrap().take().unwrap();
+            async move { Ok(Response::new(body)) }
+        });
+        let answer = send(server, timeouts, Body::empty()).await.unwrap();
+        (pieces, answer.into_body())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn may_be_silent_for_a_while_and_any_byte_starts_it_again() {
+        let (pieces, mut body) = open(limits(|t| t.read = Some(15 * MINUTE))).await;
+        let start = Instant::now();
+        let sender = pieces.clone();
+        tokio::spawn(async move {
+            for _ in 0..4 {
+                sleep(14 * MINUTE).await;
+                sender.send(Ok(":")).unwrap();
+            }
+        });
+
+        for _ in 0..4 {
+            body.frame().await.unwrap().unwrap();
+        }
+        assert_eq!(start.elapsed(), 56 * MINUTE);
+        let error = body.frame().await.unwrap().unwrap_err();
+
+        assert_eq!(start.elapsed(), 71 * MINUTE);
+        assert_struck(&error, TimeoutKind::Read, 15 * MINUTE);
+        assert_eq!(chain(&error), "nothing of the answer's body came for 900s");
+        assert!(error.maybe_sent());
+        assert!(pieces.is_closed(), "closed although it is still held");
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn is_not_silent_while_nobody_reads() {
+        let (pieces, mut body) = open(limits(|t| t.read = Some(SECOND))).await;
+        for _ in 0..3 {
+            sleep(MINUTE).await;
+            let pieces = pieces.clone();
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(999)).await;
+                pieces.send(Ok("piece")).unwrap();
+            });
+            body.frame().await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_end_ends_with_the_exchange() {
+        let (pieces, mut body) = open(limits(|t| t.total = Some(MINUTE))).await;
+        for _ in 0..1_000 {
+            pieces.send(Ok("always ready")).unwrap();
+        }
+        sleep(30 * SECOND).await;
+        body.frame().await.unwrap().unwrap();
+        sleep(30 * SECOND).await;
+
+        let error = body.frame().await.unwrap().unwrap_err();
+
+        assert_struck(&error, TimeoutKind::Total, MINUTE);
+        assert_eq!(chain(&error), "the exchange was not over within 60s");
+        assert!(pieces.is_closed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_has_ended_cannot_be_late() {
+        let (pieces, mut body) = open(limits(|t| t.total = Some(MINUTE))).await;
+        pieces.send(Ok("all")).unwrap();
+        drop(pieces);
+        body.frame().await.unwrap().unwrap();
+        assert!(body.frame().await.is_none());
+
+        sleep(2 * MINUTE).await;
+
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_breaks_off_says_so_once() {
+        let (pieces, mut body) = open(limits(|t| t.read = Some(SECOND))).await;
+        pieces.send(Err("reset by peer")).unwrap();
+
+        let error = body.frame().await.unwrap().unwrap_err();
+
+        assert_eq!(chain(&error), "the body broke off\nreset by peer");
+        assert!(error.timeout().is_none());
+        assert!(body.frame().await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_whole_exchange_is_over_in_time_whatever_it_waits_for() {
+    let start = Instant::now();
+    let timeouts = limits(|t| {
+        t.total = Some(3 * SECOND);
+        t.head = Some(MINUTE);
+    });
+
+    let error = send(silent().0, timeouts, "{}").await.unwrap_err();
+
+    assert_eq!(start.elapsed(), 3 * SECOND);
+    assert_struck(&error, TimeoutKind::Total, 3 * SECOND);
+    // A closure cannot prove that nothing left.
+    assert!(error.maybe_sent());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_limited_that_was_not_asked_for() {
+    let server = from_fn(async |_| {
+        sleep(10_000 * MINUTE).await;
+        Ok(Response::new(Body::empty()))
+    });
+    let transport = WithTimeouts::new(server.clone(), TokioRuntime);
+    let request = Request::new(Body::empty());
+
+    assert!(transport.send(request).await.is_ok());
+    assert!(
+        send(server.clone(), Timeouts::default(), "{}")
+            .await
+            .is_ok()
+    );
+    let longest = limits(|t| {
+        t.send = Some(Duration::MAX);
+        t.head = Some(Duration::MAX);
+        t.read = Some(Duration::MAX);
+        t.total = Some(Duration::MAX);
+    });
+    assert!(send(server, longest, "{}").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_around_ours_still_tells_which_limit_struck() {
+    let (server, _) = silent();
+    let inner = WithTimeouts::new(server, TokioRuntime);
+    let outer = from_fn(move |request| {
+        let answer = inner.send(request);
+        async move { answer.await.map_err(Error::new) }
+    });
+    let timeouts = limits(|t| t.head = Some(SECOND));
+
+    let error = outer.send(post("/", timeouts, "{}")).await.unwrap_err();
+
+    assert_struck(&error, TimeoutKind::Head, SECOND);
+}
+
+/// A listener whose queue is full, so that connecting to it hangs, and what fills it.
+async fn full() -> (String, impl Sized) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(connection) = tokio::time::timeout(
+        Duration::from_millis(50),
+        tokio::net::TcpStream::connect(address),
+    )
+    .await
+    {
+        queue.push(connection.unwrap());
+    }
+    (format!("http://{address}/"), (listener, queue))
+}
+
+#[tokio::test]
+async fn a_request_may_have_its_own_limit_on_connecting() {
+    let (url, _full) = full().await;
+    for (limit, setting) in [(2, Some(10)), (20, Some(10)), (3, None)] {
+        let clock = Clock::new();
+        let transport = HttpTransport::builder()
+            .runtime(clock.clone())
+            .connect_timeout(setting.map(Duration::from_secs))
+            .build();
+        let timeouts = limits(|t| t.connect = Some(limit * SECOND));
+
+        let call = tokio::spawn(transport.send(post(&url, timeouts, "{}")));
+        clock
+            .pass_for_a_sleeper(limit * SECOND - Duration::from_millis(1))
+            .await;
+        tokio::task::yield_now().await;
+        assert!(!call.is_finished());
+        clock.pass_for_a_sleeper(Duration::from_millis(1)).await;
+        let error = soon(call).await.unwrap().unwrap_err();
+
+        assert_struck(&error, TimeoutKind::Connect, limit * SECOND);
+        assert!(error.is_connect());
+        assert!(!error.maybe_sent());
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_still_waits_for_its_connection_was_not_sent() {
+    let (url, _full) = full().await;
+    for kind in [TimeoutKind::Total, TimeoutKind::Head, TimeoutKind::Send] {
+        let clock = Clock::new();
+        // Whatever lies between, as long as it passes the request on as it is.
+        let transport = WithTimeouts::new(
+            tower::ServiceBuilder::new()
+                .map_request(|request: Request<Body>| request)
+                .service(HttpTransport::builder().runtime(clock.clone()).build()),
+            clock.clone(),
+        );
+        let timeouts = limits(|t| match kind {
+            TimeoutKind::Total => t.total = Some(SECOND),
+            TimeoutKind::Head => t.head = Some(SECOND),
+            _ => t.send = Some(SECOND),
+        });
+
+        let call = tokio::spawn(transport.send(post(&url, timeouts, "{}")));
+        clock.pass_for_a_sleeper(SECOND).await;
+        let error = soon(call).await.unwrap().unwrap_err();
+
+        assert_struck(&error, kind, SECOND);
+        assert!(!error.maybe_sent(), "{kind:?}");
+        assert!(!error.is_connect());
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_has_a_connection_may_have_been_sent() {
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let server = Server::start(move |mut connection| {
+        let arrived = arrived.clone();
+        async move {
+            connection.read_head().await.unwrap();
+            assert_eq!(connection.read_exact(8).await, "question");
+            arrived.send(()).unwrap();
+            connection.closed().await;
+        }
+    })
+    .await;
+    let clock = Clock::new();
+    let transport = WithTimeouts::new(
+        HttpTransport::builder().runtime(clock.clone()).build(),
+        clock.clone(),
+    );
+    let timeouts = limits(|t| t.total = Some(SECOND));
+
+    let call = tokio::spawn(transport.send(post(&server.url("/"), timeouts, "question")));
+    soon(arrivals.recv()).await.unwrap();
+    clock.pass_for_a_sleeper(SECOND).await;
+    let error = soon(call).await.unwrap().unwrap_err();
+
+    assert_struck(&error, TimeoutKind::Total, SECOND);
+    assert!(error.maybe_sent());
+}
+
+proptest! {
+    /// An answer fails at the first moment at which a limit is reached, and otherwise arrives whole. Gaps are even
+    /// and limits odd, so that no two things happen at the same moment.
+    #[test]
+    fn an_answer_fails_at_the_first_limit_that_it_reaches_or_arrives(
+        head in 0..50_u64,
+        gaps in prop::collection::vec(0..50_u64, 0..8),
+        head_limit in prop::option::of(0..60_u64),
+        read_limit in prop::option::of(0..60_u64),
+        total_limit in prop::option::of(0..250_u64),
+    ) {
+        let even = |n: u64| Duration::from_millis(2 * n);
+        let odd = |n: u64| Duration::from_millis(2 * n + 1);
+        let timeouts = limits(|t| {
+            t.head = head_limit.map(odd);
+            t.read = read_limit.map(odd);
+            t.total = total_limit.map(odd);
+        });
+
+        let mut expected = None;
+        let mut clock = Duration::ZERO;
+        let waits = std::iter::once((even(head), TimeoutKind::Head, timeouts.head))
+            .chain(gaps.iter().map(|&gap| (even(gap), TimeoutKind::Read, timeouts.read)));
+        for (wait, kind, limit) in waits {
+            let total = timeouts.total.map(|total| (total, TimeoutKind::Total));
+            let silence = limit.map(|limit| (clock + limit, kind));
+            clock += wait;
+            expected = [total, silence].into_iter().flatten().min_by_key(|(at, _)| *at)
+                .filter(|(at, _)| *at < clock);
+            if expected.is_some() {
+                break;
+            }
+        }
+
+        let seen = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
+            .block_on(async {
+                let start = Instant::now();
+                let result = async {
+                    let server = from_fn(move |_| {
+                        let (pieces, body) = Pieces::new();
+                        let gaps = gaps.clone();
+                        async move {
+                            sleep(even(head)).await;
+                            tokio::spawn(async move {
+                                for gap in gaps {
+                                    sleep(even(gap)).await;
+                                    // Nobody listens after a limit has struck.
+                                    let _ = pieces.send(Ok("piece"));
+                                }
+                            });
+                            Ok(Response::new(Body::wrap(body)))
+                        }
+                    });
+                    send(server, timeouts, "{}").await?.into_body().collect_up_to(1_000).await
+                }
+                .await;
+                result.err().map(|error| (start.elapsed(), error.timeout().unwrap().kind))
+            });
+
+        prop_assert_eq!(seen, expected);
+    }
+}

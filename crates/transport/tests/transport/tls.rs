@@ -1,0 +1,372 @@
+//! TLS: who is trusted, what is agreed upon, and what is said before the other side is known.
+
+#[cfg(target_os = "linux")]
+use std::path::Path;
+use std::time::Duration;
+
+use http::{Request, Response, Version};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::mpsc;
+use twentyfirst_transport::{
+    Body, ClientCertificate, Error, HttpTransport, HttpTransportBuilder, RootCertificates,
+    Transport as _,
+};
+
+use crate::clock::Clock;
+use crate::pieces::Pieces;
+#[cfg(target_os = "linux")]
+use crate::process::in_a_process_of_its_own;
+use crate::secure::{Authority, SecureServer, echo};
+#[cfg(target_os = "linux")]
+use crate::server::Server;
+use crate::{chain, soon};
+
+fn trusting(authority: &Authority) -> HttpTransportBuilder {
+    HttpTransport::builder().root_certificates(authority.roots())
+}
+
+// Elsewhere the operating system's roots are not in a file that the environment can name.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_machine_without_root_certificates_gets_an_error_for_https_only() {
+    let test = "tls::a_machine_without_root_certificates_gets_an_error_for_https_only";
+    in_a_process_with_roots(test, async |_no_roots| {
+        let transport = HttpTransport::new();
+        let get = |url: &str| transport.send(Request::get(url).body(Body::empty()).unwrap());
+
+        let error = get("https://127.0.0.1:9/").await.unwrap_err();
+        assert!(!error.maybe_sent());
+        assert!(error.is_connect());
+        let chain = chain(&error);
+        assert!(chain.contains("No CA certificates"), "{chain}");
+
+        let plain = Server::start(|connection| connection.answer_all("plain")).await;
+        assert!(get(&plain.url("/")).await.is_ok());
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn certificates_appear_while_the_program_runs() {
+    let test = "tls::certificates_appear_while_the_program_runs";
+    in_a_process_with_roots(test, async |roots| {
+        let transport = HttpTransport::new();
+        let authority = Authority::new();
+        let server = SecureServer::start(authority.server_config(&[]), echo).await;
+        assert!(server.post(&transport).await.is_err());
+
+        std::fs::write(roots, authority.pem()).unwrap();
+
+        assert!(server.post(&transport).await.is_ok());
+    });
+}
+
+#[tokio::test]
+async fn the_version_is_agreed_in_the_handshake() {
+    let authority = Authority::new();
+    let transport = trusting(&authority).build();
+    for (offered, version) in [
+        (&["h2", "http/1.1"][..], Version::HTTP_2),
+        (&["http/1.1"], Version::HTTP_11),
+        (&[], Version::HTTP_11),
+    ] {
+        let server = SecureServer::start(authority.server_config(offered), echo).await;
+
+        let answer = server.post(&transport).await.unwrap();
+
+        assert_eq!(answer.version(), version, "{offered:?}");
+        let body = answer.into_body().collect_up_to(100).await.unwrap();
+        assert_eq!(body, "question");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_outlives_the_idle_time_of_its_connection_and_its_transport() {
+    let authority = Authority::new();
+    for offered in ["h2", "http/1.1"] {
+        let clock = Clock::new();
+        let transport = trusting(&authority).runtime(clock.clone()).build();
+        let server = SecureServer::start(authority.server_config(&[offered]), echo).await;
+        let (pieces, body) = Pieces::new();
+        let request = Request::post(&server.url).body(Body::wrap(body)).unwrap();
+
+        pieces.send(Ok("before")).unwrap();
+        let mut answer = soon(transport.send(request)).await.unwrap().into_body();
+        let before = soon(answer.frame()).await.unwrap().unwrap();
+        assert_eq!(before.into_data().unwrap(), "before", "{offered}");
+        if offered == "h2" {
+            // A connection that can be shared waits in the pool while it is in use.
+            clock.pass_for_a_sleeper(Duration::from_secs(60)).await;
+        }
+        drop(transport);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+
+        pieces.send(Ok("after")).unwrap();
+        drop(pieces);
+        let after = soon(answer.collect_up_to(100)).await.unwrap();
+        assert_eq!(after, "after", "{offered}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_trusted_receives_nothing() {
+    let stranger = Authority::new();
+    let server = SecureServer::start(stranger.server_config(&["h2"]), async |_| {
+        unreachable!("the handshake cannot succeed")
+    })
+    .await;
+    let transport = trusting(&Authority::new()).build();
+
+    let error = server.post(&transport).await.unwrap_err();
+
+    assert!(!error.maybe_sent());
+    assert!(error.is_connect());
+    let chain = chain(&error);
+    assert!(chain.contains("invalid peer certificate"), "{chain}");
+}
+
+#[tokio::test]
+async fn a_secure_connection_closed_before_the_answer_may_have_sent_the_request() {
+    let authority = Authority::new();
+    for offered in ["h2", "http/1.1"] {
+        let config = authority.server_config(&[offered]);
+        let server = SecureServer::start(config, async |mut stream| {
+            let mut received = Vec::new();
+            while !received.ends_with(b"question") {
+                assert_ne!(stream.read_buf(&mut received).await.unwrap(), 0);
+            }
+        })
+        .await;
+
+        let error = server
+            .post(&trusting(&authority).build())
+            .await
+            .unwrap_err();
+
+        assert!(error.maybe_sent(), "{offered}: {}", chain(&error));
+        assert!(!error.is_connect());
+    }
+}
+
+#[tokio::test]
+async fn several_authorities_are_trusted_in_pem_or_der() {
+    let (first, second) = (Authority::new(), Authority::new());
+    let both = format!("{}{}", first.pem(), second.pem());
+    let in_one_file = RootCertificates::from_pem(both.as_bytes()).unwrap();
+    let der = RootCertificates::from_der(&first.der()).unwrap();
+    for transport in [
+        HttpTransport::builder()
+            .root_certificates(in_one_file)
+            .build(),
+        HttpTransport::builder()
+            .root_certificates(der)
+            .root_certificates(second.roots())
+            .build(),
+    ] {
+        for authority in [&first, &second] {
+            let server = SecureServer::start(authority.server_config(&[]), echo).await;
+            assert!(server.post(&transport).await.is_ok());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_may_ask_who_is_there() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let config = authority.server_config_for(&clients, &["h2"]);
+    let server = SecureServer::start(config, echo).await;
+    let (certificate, key) = clients.issue();
+
+    for client in [
+        ClientCertificate::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()),
+        ClientCertificate::from_der([&**certificate.der()], key.serialized_der()),
+    ] {
+        let known = trusting(&authority)
+            .client_certificate(client.unwrap())
+            .build();
+        assert!(server.post(&known).await.is_ok());
+    }
+
+    // In TLS 1.3 the server says so after the client's handshake is over, when the request may be on its way.
+    let unknown = trusting(&authority).build();
+    let error = server.post(&unknown).await.unwrap_err();
+    assert!(
+        chain(&error).contains("CertificateRequired"),
+        "{}",
+        chain(&error)
+    );
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_refused_and_not_shown() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue();
+    let (_, another_key) = authority.issue();
+    let certificate = certificate.pem();
+    let secret = key.serialize_pem();
+    let broken = secret.replace("-----END", "-----FIN");
+
+    let roots = |pem: &str| RootCertificates::from_pem(pem.as_bytes()).unwrap_err();
+    let client = |certificate: &str, key: &str| {
+        ClientCertificate::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap_err()
+    };
+    for (error, problem) in [
+        (roots(""), "there is no root certificate"),
+        (roots(&secret), "there is no root certificate"),
+        (
+            roots(&certificate.replace("-----END", "-----FIN")),
+            "the root certificates are not PEM",
+        ),
+        (
+            RootCertificates::from_der(b"not a certificate").unwrap_err(),
+            "a root certificate cannot be read",
+        ),
+        (client("", &secret), "there is no client certificate"),
+        (
+            client(&certificate, &certificate),
+            "there is no private key in PEM",
+        ),
+        (
+            client(&certificate, &broken),
+            "there is no private key in PEM",
+        ),
+        (
+            client(&certificate, &another_key.serialize_pem()),
+            "the client certificate and its key cannot be used together",
+        ),
+        (
+            ClientCertificate::from_der([], key.serialized_der()).unwrap_err(),
+            "there is no client certificate",
+        ),
+        (
+            ClientCertificate::from_der([], b"not a key").unwrap_err(),
+            "the private key cannot be read",
+        ),
+    ] {
+        assert_eq!(error.to_string(), problem);
+        let shown = format!("{error:?} {:?}", std::error::Error::source(&error));
+        for line in secret.lines() {
+            assert!(!shown.contains(line), "{shown}");
+        }
+    }
+}
+
+mod pings {
+    use super::*;
+
+    /// A server that answers no question, and stops reading at the first if it `vanishes`; `/probe` is answered.
+    async fn silent_server(authority: &Authority, vanishes: bool) -> (SecureServer, Questions) {
+        let (asked, questions) = mpsc::unbounded_channel();
+        let config = authority.server_config(&["h2"]);
+        let server = SecureServer::start(config, move |stream| {
+            let asked = asked.clone();
+            async move {
+                let (question, mut questions) = mpsc::unbounded_channel();
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let question = question.clone();
+                    async move {
+                        if request.uri().path() != "/probe" {
+                            question.send(()).unwrap();
+                            std::future::pending::<()>().await;
+                        }
+                        Ok::<_, Error>(Response::new(Body::empty()))
+                    }
+                });
+                let connection = http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service);
+                let mut connection = Box::pin(connection);
+                tokio::select! {
+                    _ = &mut connection => unreachable!("the first question is not answered"),
+                    _ = questions.recv() => asked.send(()).unwrap(),
+                }
+                if vanishes {
+                    std::future::pending::<()>().await;
+                }
+                // It ends with an error when the client leaves.
+                let _ = connection.await;
+            }
+        })
+        .await;
+        (server, questions)
+    }
+
+    type Questions = mpsc::UnboundedReceiver<()>;
+
+    #[tokio::test]
+    async fn tell_that_a_server_has_vanished() {
+        let authority = Authority::new();
+        let (server, mut asked) = silent_server(&authority, true).await;
+        let clock = Clock::new();
+        let transport = trusting(&authority)
+            .http2_keep_alive(Duration::from_secs(20))
+            .runtime(clock.clone())
+            .build();
+        let request = Request::post(&server.url)
+            .body(Body::from("question"))
+            .unwrap();
+
+        let mut call = tokio::spawn(transport.send(request));
+        soon(asked.recv()).await.unwrap();
+        let result = soon(async {
+            loop {
+                clock.pass_for_a_sleeper(Duration::from_secs(20)).await;
+                let news = tokio::time::timeout(Duration::from_millis(5), &mut call).await;
+                if let Ok(result) = news {
+                    return result.unwrap();
+                }
+            }
+        })
+        .await;
+
+        let error = result.unwrap_err();
+        assert!(error.maybe_sent());
+        assert!(chain(&error).contains("keep-alive timed out"));
+    }
+
+    #[tokio::test]
+    async fn are_answered_by_a_server_that_takes_its_time() {
+        let authority = Authority::new();
+        let (server, mut asked) = silent_server(&authority, false).await;
+        let clock = Clock::new();
+        let transport = trusting(&authority)
+            .http2_keep_alive(Duration::from_secs(20))
+            .runtime(clock.clone())
+            .build();
+        let request = Request::post(&server.url)
+            .body(Body::from("question"))
+            .unwrap();
+
+        let call = tokio::spawn(transport.send(request));
+        soon(asked.recv()).await.unwrap();
+        for _ in 0..5 {
+            clock.pass_for_a_sleeper(Duration::from_secs(20)).await;
+            // In the meantime the ping and its answer have passed, too.
+            for _ in 0..3 {
+                let probe = Request::get(format!("{}probe", server.url))
+                    .body(Body::empty())
+                    .unwrap();
+                soon(transport.send(probe)).await.unwrap();
+            }
+        }
+        assert!(!call.is_finished());
+    }
+}
+
+/// Runs `story` in a process whose root certificates are in the file that it is given, which does not exist yet.
+#[cfg(target_os = "linux")]
+fn in_a_process_with_roots(test: &str, story: impl AsyncFnOnce(&Path)) {
+    let name = format!("{}-{}.pem", test.replace(':', "-"), std::process::id());
+    let roots = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let set = [("SSL_CERT_FILE", roots.to_str().unwrap())];
+    in_a_process_of_its_own(test, &set, &["SSL_CERT_DIR"], async || {
+        let roots = std::env::var_os("SSL_CERT_FILE").unwrap();
+        story(Path::new(&roots)).await;
+    });
+    // Not every story writes them.
+    let _ = std::fs::remove_file(&roots);
+}
