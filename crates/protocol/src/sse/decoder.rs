@@ -89,8 +89,7 @@ impl Decoder {
             return;
         }
         self.forget_lent_event();
-        let is_piece_read = self.at == self.piece.len();
-        if is_piece_read && self.queue.is_empty() && !self.over_total {
+        if self.piece.is_empty() && self.queue.is_empty() && !self.over_total {
             self.take(piece.into());
         } else {
             self.queue.push_back(piece.into());
@@ -245,11 +244,13 @@ impl Decoder {
                         limit: self.limits.total,
                     }));
                 }
-                let Some(piece) = self.queue.pop_front() else {
-                    // All is read. As long as a piece is held, whoever reads the body cannot use its buffer again.
-                    self.take(Bytes::new());
-                    return None;
-                };
+                if !self.piece.is_empty() {
+                    // All of it is read. As long as a piece is held, whoever reads the body cannot use its buffer again.
+                    self.move_data_to_buffer();
+                    self.piece = Bytes::new();
+                    self.at = 0;
+                }
+                let piece = self.queue.pop_front()?;
                 self.take(piece);
                 continue;
             };
@@ -296,18 +297,17 @@ impl Decoder {
 }
 
 impl Decoder {
-    /// Goes on to a piece, after the one before it has been read.
-    fn take(&mut self, mut piece: Bytes) {
-        self.move_data_to_buffer();
-        let left = self.limits.total.saturating_sub(self.taken);
+    /// Goes on to a piece, after the one before it has been read and let go.
+    #[inline]
+    fn take(&mut self, piece: Bytes) {
+        self.piece = piece;
+        let left = self.limits.total - self.taken;
         // What lies within the limit is still read, so that it makes no difference how the bytes were cut.
-        if piece.len() as u64 > left {
-            piece.truncate(left as usize);
+        if self.piece.len() as u64 > left {
+            self.piece.truncate(left as usize);
             self.over_total = true;
         }
-        self.taken += piece.len() as u64;
-        self.piece = piece;
-        self.at = 0;
+        self.taken += self.piece.len() as u64;
     }
 
     /// Does what the standard says about a line; whether it completes an event.
