@@ -247,7 +247,11 @@ impl Decoder {
                 }
                 let Some(piece) = self.queue.pop_front() else {
                     // All is read. As long as a piece is held, whoever reads the body cannot use its buffer again.
-                    self.take(Bytes::new());
+                    if !self.piece.is_empty() {
+                        self.move_data_to_buffer();
+                        self.piece = Bytes::new();
+                        self.at = 0;
+                    }
                     return None;
                 };
                 self.take(piece);
