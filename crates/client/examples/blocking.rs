@@ -5,9 +5,12 @@ use std::error::Error;
 use std::io::Read;
 use std::time::{Instant, SystemTime};
 
+use twentyfirst_client::protocol::flow::{
+    Execute, Failure, Flow, Now, SendRequest, Sent, Slot, Step,
+};
 use twentyfirst_client::protocol::sandboxes::{CreateSandbox, DeleteSandbox};
 use twentyfirst_client::protocol::ui::{Chunk, Decoder};
-use twentyfirst_client::protocol::{self, Flow, Slot, Step};
+use twentyfirst_client::protocol::{self};
 use twentyfirst_client::{CallOptions, StartRun};
 use twentyfirst_local_relay::LocalRelay;
 
@@ -21,7 +24,7 @@ struct Relay {
 }
 
 impl Relay {
-    fn send(&self, send: protocol::SendRequest) -> Result<ureq::http::Response<Body>> {
+    fn send(&self, send: SendRequest) -> Result<ureq::http::Response<Body>> {
         let mut request = send.request.map(|body| body.as_bytes().to_vec());
         *request.uri_mut() = self.base_url.join(request.uri())?;
         self.key.authorize(&mut request);
@@ -37,11 +40,11 @@ impl Relay {
 
     /// Does what a flow asks for until it is done: its output, and the body that is open then.
     fn drive<F: Flow<Item = Infallible>>(&self, mut flow: F) -> (F::Output, Option<Body>) {
-        let failure = |error| protocol::Failure::new(protocol::Sent::Maybe, error);
+        let failure = |error| Failure::new(Sent::Maybe, error);
         let mut open: Option<Body> = None;
         loop {
             let (mono, wall) = (Instant::now(), SystemTime::now());
-            match flow.poll(protocol::Now { mono, wall }) {
+            match flow.poll(Now { mono, wall }) {
                 Step::Send(send) => {
                     let slot = send.slot;
                     let answer = self.send(send).and_then(|response| {
@@ -77,7 +80,7 @@ impl Relay {
     }
 
     fn execute<O: protocol::Operation>(&self, operation: &O) -> Result<O::Output> {
-        let flow = protocol::Execute::new(operation, &CallOptions::new(), 0)?;
+        let flow = Execute::new(operation, &CallOptions::new(), 0)?;
         Ok(self.drive(flow).0?)
     }
 }

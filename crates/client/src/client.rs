@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
+use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, CallOptions, Execute, Flow, InvalidRequest, Open, Operation, Route,
-    SendRequest, StreamingOperation, Timeouts, UploadOperation,
+    ApiKey, BaseUrl, CallOptions, InvalidRequest, Operation, Route, StreamingOperation, Timeouts,
+    UploadOperation,
 };
 use twentyfirst_transport::{
     Attempt, Body, ResponseFuture, RouteTemplate, Runtime, SharedTransport, Transport,
@@ -18,6 +19,7 @@ use twentyfirst_transport::{
 use crate::builder::AgentClientBuilder;
 use crate::driver::{Driver, Event};
 use crate::error::Error;
+use crate::exact_length::ExactLength;
 use crate::sandboxes::Sandboxes;
 use crate::threads::Threads;
 use crate::tokens::Tokens;
@@ -177,7 +179,7 @@ impl AgentClient {
     /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
-    /// All of [`Error`].
+    /// All of [`Error`]; also if `body` is longer or shorter than the operation says.
     pub async fn upload<O: UploadOperation>(
         &self,
         operation: &O,
@@ -186,6 +188,7 @@ impl AgentClient {
         let mut request = operation.to_request()?.map(|_| body.into());
         if let Some(length) = operation.length() {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
+            request = request.map(|body| Body::wrap(ExactLength::new(body, length)));
         }
         let timeouts = self.options.timeouts(operation.timeouts());
         let response = trace::operation(&O::ROUTE, self.exchange(request, timeouts)).await?;

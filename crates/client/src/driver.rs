@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use http::response::Parts;
 use http_body::Body as _;
-use twentyfirst_protocol::{Failure, Flow, Now, Sent, Slot, Step};
+use twentyfirst_protocol::flow::{Failure, Flow, Now, Sent, Slot, Step};
 use twentyfirst_transport::{Body, Collect, ReadBeginning, ResponseFuture};
 
 use crate::client::{AgentClient, ERROR_BODY};

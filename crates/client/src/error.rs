@@ -3,11 +3,11 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
+use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
+use twentyfirst_protocol::retry::GiveUp;
 use twentyfirst_protocol::runs::{Created, StartError};
-use twentyfirst_protocol::{
-    ApiError, ErrorCode, ExchangeError, ExchangeErrorKind, GiveUp, InvalidRequest, NotUnderstood,
-    ResponseError, Sent,
-};
+use twentyfirst_protocol::ui::AssembleError;
+use twentyfirst_protocol::{ApiError, ErrorCode, InvalidRequest, NotUnderstood, ResponseError};
 use twentyfirst_stream::StreamError;
 
 use crate::client::AgentClient;
@@ -50,6 +50,7 @@ enum Kind {
     RunFailed(String),
     RunCancelled,
     RunCut,
+    MessageTooLong(AssembleError),
 }
 
 impl Error {
@@ -123,10 +124,12 @@ impl Error {
                 .is_some_and(twentyfirst_transport::Error::is_timeout)
     }
 
-    /// Whether the answer was longer than the client holds in memory.
+    /// Whether the answer, or the message of a run, was longer than the client holds in memory.
     pub fn is_answer_limit(&self) -> bool {
-        self.transport_error()
-            .is_some_and(twentyfirst_transport::Error::is_body_limit)
+        matches!(self.inner.kind, Kind::MessageTooLong(_))
+            || self
+                .transport_error()
+                .is_some_and(twentyfirst_transport::Error::is_body_limit)
     }
 
     /// Whether a run ended by an error that the relay reported within its stream.
@@ -165,7 +168,8 @@ impl Error {
                 | Kind::Stream(_)
                 | Kind::RunFailed(_)
                 | Kind::RunCancelled
-                | Kind::RunCut => true,
+                | Kind::RunCut
+                | Kind::MessageTooLong(_) => true,
             }
     }
 
@@ -209,6 +213,10 @@ impl Error {
         Self {
             inner: Box::new(Inner { kind, ..inner }),
         }
+    }
+
+    pub(crate) fn message_too_long(error: AssembleError) -> Self {
+        Kind::MessageTooLong(error).into()
     }
 
     fn transport_error(&self) -> Option<&twentyfirst_transport::Error> {
@@ -310,6 +318,9 @@ impl fmt::Display for Error {
             Kind::RunFailed(text) => write!(f, "the run failed: {}", line(text))?,
             Kind::RunCancelled => f.write_str("the run was cancelled")?,
             Kind::RunCut => f.write_str("the stream ended before the run did")?,
+            Kind::MessageTooLong(_) => {
+                f.write_str("the message is longer than is held in memory")?;
+            }
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
             write!(f, " (it asks to wait for {} s)", delay.as_secs())?;
@@ -335,6 +346,7 @@ impl StdError for Error {
             Kind::Transport(error) => error.source(),
             Kind::Stream(error) => error.source(),
             Kind::Other { source, .. } => Some(&**source),
+            Kind::MessageTooLong(error) => Some(error),
             Kind::InvalidRequest(_)
             | Kind::Deadline(_)
             | Kind::Response(_)

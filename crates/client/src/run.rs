@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::{FusedStream, Stream};
 use http::Uri;
 use twentyfirst_protocol::runs::{CancelStream, Cancelled, Created, ResumeStream, Started};
-use twentyfirst_protocol::ui::{Assembler, Chunk, End, Joiner, UiMessage};
+use twentyfirst_protocol::ui::{AssembleError, Assembler, Chunk, End, Joiner, UiMessage};
 use twentyfirst_protocol::{Endpoint, SandboxId, ThreadId};
 use twentyfirst_stream::{BodyStreamExt, SseEvents, UiChunks};
 use twentyfirst_transport::Body;
@@ -51,7 +51,10 @@ pub struct Run {
     assembler: Assembler,
     /// Joined and assembled, to be handed out.
     ready: VecDeque<Chunk<'static>>,
+    /// What the relay says of a run that failed or was cancelled.
     failure: Option<String>,
+    /// The message is longer than is held.
+    too_long: Option<AssembleError>,
     ended: bool,
 }
 
@@ -73,6 +76,7 @@ impl Run {
             assembler: Assembler::new().lenient(true),
             ready: VecDeque::new(),
             failure: None,
+            too_long: None,
             ended: false,
         })
     }
@@ -121,17 +125,25 @@ impl Run {
     /// This operation is cancel-safe: what has been read stays in the run, see [`message_so_far`](Self::message_so_far).
     ///
     /// # Errors
-    /// A run that failed, was cancelled, or whose stream broke off. What came before stays in
+    /// A run that failed, was cancelled, whose stream broke off, or whose message is longer than 256 MiB. What came before stays in
     /// [`message_so_far`](Self::message_so_far).
     pub async fn message(&mut self) -> Result<UiMessage, Error> {
         while !self.chunks.saw_finish() || !self.ready.is_empty() {
             match self.next_chunk().await {
-                Some(chunk) => drop(chunk?),
+                // An event that is no chunk says nothing of the run.
+                Some(Err(error)) if self.ended => return Err(error),
+                Some(_) => {}
                 None => break,
             }
         }
-        if let Some(text) = &self.failure {
-            return Err(Error::run_failed(self.client.mask(text)));
+        match &self.failure {
+            // So a run ends that was cancelled through another instance of the relay.
+            Some(text) if text == "cancelled" => return Err(Error::run_cancelled()),
+            Some(text) => return Err(Error::run_failed(self.client.mask(text))),
+            None => {}
+        }
+        if let Some(error) = &self.too_long {
+            return Err(Error::message_too_long(error.clone()));
         }
         match self.chunks.end() {
             _ if self.chunks.saw_finish() => Ok(self.message_so_far().clone()),
@@ -153,6 +165,12 @@ impl Run {
     /// The message as far as it has been read.
     pub fn message_so_far(&mut self) -> &UiMessage {
         self.assembler.message()
+    }
+
+    /// How the stream of this connection has ended; `None` as long as it has not. A message is whole from
+    /// [`message`](Self::message) on, which does not wait for the end.
+    pub fn end(&self) -> Option<End> {
+        self.chunks.end()
     }
 
     /// The events of this connection, undecoded. Take them before anything is read: what has been read is not among them,
@@ -219,7 +237,9 @@ impl Run {
                 self.failure.get_or_insert_with(text);
             }
             // A chunk that does not fit is handed out all the same; the message stays as it was.
-            let _ = self.assembler.apply(&chunk);
+            if let Err(error @ AssembleError::TooLarge { .. }) = self.assembler.apply(&chunk) {
+                self.too_long.get_or_insert(error);
+            }
             self.ready.push_back(chunk);
         }
     }

@@ -145,6 +145,19 @@ async fn files() {
         let body = files.read_stream(id, path).await.unwrap();
         assert_eq!(body.collect().await.unwrap().to_bytes(), bytes, "{path}");
     }
+    // HTTP alone would cut a growing file off, and call that a success.
+    for length in [99_999, 100_001] {
+        for content in [
+            Body::from(bytes.clone()),
+            Body::wrap(http_body_util::Full::new(bytes.clone())),
+        ] {
+            let result = files
+                .write_stream(id, "/home/user/other.bin", content, Some(length))
+                .await;
+            let error = result.unwrap_err();
+            assert!(error.was_sent(), "{length}: {error}");
+        }
+    }
     let error = files
         .read_stream(id, "/home/user/none.bin")
         .await

@@ -155,7 +155,7 @@ async fn the_recorded_answers_are_given_again() {
     let (mut repeated, mut skipped) = (0, 0);
     let mut unused: Vec<_> = NOT_REPEATED.iter().map(|(name, _)| *name).collect();
     let mut differences = Vec::new();
-    for line in include_str!("data/relay.jsonl").lines() {
+    for line in include_str!("../../protocol/tests/data/recordings/relay.jsonl").lines() {
         let exchange: Value = serde_json::from_str(line).unwrap();
         let name = exchange["name"].as_str().unwrap();
         if let Some((pattern, _)) = NOT_REPEATED.iter().find(|(pattern, _)| fits(pattern, name)) {

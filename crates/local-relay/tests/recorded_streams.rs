@@ -26,12 +26,12 @@ const NOT_PLAIN: &[&str] = &[
 
 #[tokio::test]
 async fn recorded_runs_are_seen_and_stored_as_they_were() {
-    let answers = include_str!("data/relay.jsonl").lines();
+    let answers = include_str!("../../protocol/tests/data/recordings/relay.jsonl").lines();
     let answers: Vec<Value> = answers
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let (mut played, mut stored) = (0, 0);
-    for line in include_str!("data/relay-streams.jsonl").lines() {
+    for line in include_str!("../../protocol/tests/data/recordings/relay-streams.jsonl").lines() {
         let recorded: Value = serde_json::from_str(line).unwrap();
         let name = recorded["name"].as_str().unwrap();
         if NOT_PLAIN.iter().any(|start| name.starts_with(start)) {

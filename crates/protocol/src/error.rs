@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::{Map, Value};
 
 use crate::open::open_enum;
-use crate::secret::{CUT, redact};
+use crate::secret::{CUT, Redactor};
+use crate::tolerant;
 
 /// A request that was not made, because the relay would refuse it, misread it or quietly ignore part of it.
 ///
@@ -64,6 +65,9 @@ pub enum Problem {
     /// It is outside of what the relay takes.
     #[error("must be {0}")]
     MustBe(&'static str),
+    /// What is in it is not what the relay takes.
+    #[error("must hold {0}")]
+    MustHold(&'static str),
     /// The route has no place for it.
     #[error("has no place in this request")]
     NoPlace,
@@ -99,9 +103,10 @@ impl ResponseError {
     /// The same with every occurrence of `secrets` shown as `***`.
     #[must_use]
     pub fn redacted(self, secrets: &[&str]) -> Self {
+        let redactor = Redactor::new(secrets);
         match self {
-            Self::Api(error) => Self::Api(Box::new(error.redacted(secrets))),
-            Self::NotUnderstood(error) => Self::NotUnderstood(error.redacted(secrets)),
+            Self::Api(error) => Self::Api(Box::new(error.redacted(&redactor))),
+            Self::NotUnderstood(error) => Self::NotUnderstood(error.redacted(&redactor)),
         }
     }
 }
@@ -226,14 +231,14 @@ impl ApiError {
             )
             .into_owned(),
         };
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(members)) => error.read(members),
-            Ok(Value::String(text)) => error.message = text,
-            Ok(_) | Err(_) => {
-                let text = error.body.trim();
-                if !text.starts_with(['<', '{', '[']) {
-                    error.message = text.to_owned();
-                }
+        if let Some(members) = tolerant::object(body) {
+            error.read(members);
+        } else if let Ok(text) = tolerant::from_slice(body) {
+            error.message = text;
+        } else {
+            let text = error.body.trim_start_matches('\u{feff}').trim();
+            if !text.starts_with(['<', '{', '[']) {
+                error.message = text.to_owned();
             }
         }
         if error.message.is_empty() {
@@ -322,19 +327,15 @@ impl ApiError {
         &self.body
     }
 
-    pub(crate) fn redacted(mut self, secrets: &[&str]) -> Self {
-        self.message = redact(&self.message, secrets);
-        self.body = redact(&self.body, secrets);
-        self.location = self.location.map(|location| redact(&location, secrets));
-        self.request_id = self.request_id.map(|id| redact(&id, secrets));
+    fn redacted(mut self, redactor: &Redactor) -> Self {
+        self.message = redactor.redact(&self.message);
+        self.body = redactor.redact(&self.body);
+        self.location = self.location.map(|location| redactor.redact(&location));
+        self.request_id = self.request_id.map(|id| redactor.redact(&id));
         if let Some(ErrorCode::Other(code)) = &self.code {
-            self.code = Some(ErrorCode::Other(redact(code, secrets).into()));
+            self.code = Some(ErrorCode::Other(redactor.redact(code).into()));
         }
-        self.extra = self
-            .extra
-            .into_iter()
-            .map(|(name, value)| (redact(&name, secrets), redact_value(value, secrets)))
-            .collect();
+        self.extra = redactor.redact_members(self.extra);
         self
     }
 }
@@ -345,14 +346,14 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the relay answered {}", self.status.as_u16())?;
         if let Some(code) = &self.code {
-            write!(f, " {}", beginning(code.as_str(), SHOWN))?;
+            write!(f, " {}", line(code.as_str()))?;
         }
-        write!(f, ": {}", beginning(self.message.trim_end(), SHOWN))?;
+        write!(f, ": {}", line(self.message.trim_end()))?;
         match &self.location {
             Some(location) => write!(
                 f,
                 " (it points to {}, which is not followed)",
-                beginning(location, SHOWN)
+                line(location)
             ),
             None => Ok(()),
         }
@@ -375,7 +376,7 @@ impl fmt::Debug for ApiError {
 
 /// An answer with a status of success that is not what the documents promise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the relay answered {}, which is not understood: {problem}", status.as_u16())]
+#[error("the relay answered {}, which is not understood: {}", status.as_u16(), line(problem))]
 pub struct NotUnderstood {
     status: StatusCode,
     problem: String,
@@ -419,9 +420,9 @@ impl NotUnderstood {
         self
     }
 
-    pub(crate) fn redacted(mut self, secrets: &[&str]) -> Self {
-        self.problem = redact(&self.problem, secrets);
-        self.body = redact(&self.body, secrets);
+    fn redacted(mut self, redactor: &Redactor) -> Self {
+        self.problem = redactor.redact(&self.problem);
+        self.body = redactor.redact(&self.body);
         self
     }
 }
@@ -435,6 +436,12 @@ fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}{CUT}", &text[..end]))
 }
 
+/// `text` as it may stand in a line of a log: its beginning, without anything that a terminal obeys.
+fn line(text: &str) -> String {
+    let breaks = |next: char| next.is_control() || matches!(next, '\u{2028}' | '\u{2029}');
+    beginning(text, SHOWN).replace(breaks, " ")
+}
+
 fn text_of(members: &mut Map<String, Value>, name: &str) -> Option<String> {
     match members.get_mut(name) {
         Some(Value::String(text)) => {
@@ -443,23 +450,6 @@ fn text_of(members: &mut Map<String, Value>, name: &str) -> Option<String> {
             Some(text)
         }
         _ => None,
-    }
-}
-
-fn redact_value(value: Value, secrets: &[&str]) -> Value {
-    match value {
-        Value::String(text) => Value::String(redact(&text, secrets)),
-        Value::Array(values) => values
-            .into_iter()
-            .map(|value| redact_value(value, secrets))
-            .collect(),
-        Value::Object(members) => Value::Object(
-            members
-                .into_iter()
-                .map(|(name, value)| (redact(&name, secrets), redact_value(value, secrets)))
-                .collect(),
-        ),
-        other => other,
     }
 }
 

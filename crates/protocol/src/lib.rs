@@ -31,9 +31,8 @@
 //!
 //! # More than one
 //!
-//! A [`Flow`] is a state machine for what takes several exchanges, a wait, or a choice after a failure. It says what to do
-//! next and is told what came of it. [`Execute`] and [`Open`] try one exchange again where that is safe;
-//! [`runs::StartRun`] has the exchanges that a run takes.
+//! A [`flow`] is a state machine for what takes several exchanges, a wait, or a choice after a failure. It says what to do
+//! next and is told what came of it. There is one that tries an exchange again where that is safe, and one that starts a run.
 //!
 //! # The answer of an agent
 //!
@@ -63,21 +62,21 @@
 
 mod body;
 mod error;
-mod exchange;
-mod flow;
 mod ids;
 mod open;
 mod operation;
 mod options;
 mod relay;
-mod retry;
 mod route;
 mod secret;
 mod time;
+mod tolerant;
 mod utf_8;
 
 pub mod files;
+pub mod flow;
 pub mod git;
+pub mod retry;
 pub mod runs;
 pub mod sandboxes;
 pub mod sse;
@@ -90,8 +89,6 @@ pub use body::Body;
 pub use error::{
     ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError, RetryAfter,
 };
-pub use exchange::{ExchangeError, ExchangeErrorKind, Execute, Open};
-pub use flow::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
 pub use http;
 pub use ids::{CredentialId, MachineId, SandboxId, ThreadId, VaultId};
 pub use operation::{
@@ -100,7 +97,6 @@ pub use operation::{
 };
 pub use options::{CallOptions, Timeouts};
 pub use relay::{ApiKey, BaseUrl};
-pub use retry::{Attempt, Attempts, Decision, GiveUp, RetryPolicy};
 pub use route::{Query, Route};
 pub use secret::{Secret, Secrets};
 pub use time::Timestamp;

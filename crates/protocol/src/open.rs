@@ -23,6 +23,13 @@ macro_rules! open_enum {
             }
         }
 
+        /// `Other` without a text: how an answer is read that does not say.
+        impl Default for $name {
+            fn default() -> Self {
+                Self::from("")
+            }
+        }
+
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
                 match text {

@@ -1,12 +1,14 @@
+use std::collections::BTreeMap;
+
 use http::response::Parts;
 use http::{Method, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{ApiError, InvalidRequest, NotUnderstood, ResponseError};
+use crate::error::{ApiError, InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::options::Timeouts;
 use crate::route::Route;
-use crate::{Body, Secret};
+use crate::{Body, Secret, tolerant};
 
 /// The request side of an operation: a plain struct whose members are the members of the request.
 ///
@@ -96,6 +98,9 @@ pub trait Operation: Endpoint {
 
     /// Reads the answer.
     ///
+    /// A member that is missing, `null` or not what was promised is read as unknown, and an element of a list that cannot
+    /// be read is left out. Only what the answer means nothing without has to be there, such as the id of a new sandbox.
+    ///
     /// # Errors
     /// An answer that says no, or one that is not understood. Either has the status; secrets of this operation are
     /// masked in it.
@@ -165,6 +170,9 @@ pub fn decode_with<E: Endpoint, T>(
 
 /// Reads an answer whose body is the JSON of `T`.
 ///
+/// A detail for which strict parsers refuse the whole does not: half a surrogate pair becomes U+FFFD, a control character
+/// in a string stands for itself.
+///
 /// # Errors
 /// As [`decode_with`]; a body that is not `T` is not understood.
 pub fn decode_json<E: Endpoint, T: DeserializeOwned>(
@@ -173,7 +181,7 @@ pub fn decode_json<E: Endpoint, T: DeserializeOwned>(
     body: &[u8],
 ) -> Result<T, ResponseError> {
     decode_with(endpoint, head, body, |body| {
-        serde_json::from_slice(body).map_err(|error| NotUnderstood::new(head, error, body))
+        tolerant::from_slice(body).map_err(|error| NotUnderstood::new(head, error, body))
     })
 }
 
@@ -186,8 +194,18 @@ pub(crate) fn decode_empty<E: Endpoint>(
     decode_with(endpoint, head, body, |_| Ok(()))
 }
 
+/// Checks the names of environment variables.
+pub(crate) fn check_envs(envs: Option<&BTreeMap<String, Secret>>) -> Result<(), InvalidRequest> {
+    let wrong = |name: &String| name.is_empty() || name.contains(['=', '\0']);
+    if envs.is_some_and(|envs| envs.keys().any(wrong)) {
+        let rule = "no name that is empty or has a `=` or a NUL in it";
+        return Err(InvalidRequest::new("envs", Problem::MustHold(rule)));
+    }
+    Ok(())
+}
+
 /// The values of environment variables, which are secrets one and all.
-pub(crate) fn values_of(envs: Option<&std::collections::BTreeMap<String, Secret>>) -> Vec<&str> {
+pub(crate) fn values_of(envs: Option<&BTreeMap<String, Secret>>) -> Vec<&str> {
     envs.into_iter()
         .flat_map(|envs| envs.values())
         .map(Secret::expose)

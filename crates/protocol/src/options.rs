@@ -80,7 +80,8 @@ impl Timeouts {
 ///
 /// ```
 /// use std::time::Duration;
-/// use twentyfirst_protocol::{CallOptions, RetryPolicy, Timeouts};
+/// use twentyfirst_protocol::retry::RetryPolicy;
+/// use twentyfirst_protocol::{CallOptions, Timeouts};
 ///
 /// let options = CallOptions::new()
 ///     .total_timeout(Duration::from_secs(5))

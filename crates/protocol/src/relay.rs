@@ -29,11 +29,12 @@ impl BaseUrl {
     /// Reads a URL. A slash at its end is dropped.
     ///
     /// # Errors
-    /// Where it is not an absolute `http` or `https` URL, or carries user information, a query or a fragment.
+    /// Where it is not an absolute `http` or `https` URL, or carries user information, a query or a fragment,
+    /// or names a port that there cannot be.
     pub fn new(url: &str) -> Result<Self, InvalidRequest> {
         let wrong = |rule| InvalidRequest::new("baseUrl", Problem::MustBe(rule));
         if url.contains(['?', '#']) {
-            return Err(wrong("without query and fragment"));
+            return Err(wrong("a URL without query and fragment"));
         }
         let uri: Uri = url
             .parse()
@@ -46,7 +47,11 @@ impl BaseUrl {
             return Err(wrong("an absolute http or https URL"));
         }
         if authority.as_str().contains('@') {
-            return Err(wrong("without user and password"));
+            return Err(wrong("a URL without user and password"));
+        }
+        let port = authority.as_str().strip_prefix(authority.host());
+        if port.is_some_and(|port| port.len() > 1) && authority.port_u16().is_none() {
+            return Err(wrong("a URL with a port of at most 65535"));
         }
         let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::path);
         Ok(Self {
@@ -152,7 +157,7 @@ impl ApiKey {
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(InvalidRequest::new(
                 "apiKey",
-                Problem::MustBe("visible ASCII characters only, without spaces and line breaks"),
+                Problem::MustHold("visible ASCII characters only, no spaces and no line breaks"),
             ));
         }
         Ok(Self(key))

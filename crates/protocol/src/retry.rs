@@ -1,3 +1,5 @@
+//! When an exchange is tried again, and how long is waited before: pure decisions.
+
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -12,7 +14,7 @@ use crate::operation::{Endpoint, Safety};
 ///
 /// ```
 /// use std::time::Duration;
-/// use twentyfirst_protocol::RetryPolicy;
+/// use twentyfirst_protocol::retry::RetryPolicy;
 ///
 /// assert_eq!(RetryPolicy::standard().attempts, 3);
 /// assert_eq!(RetryPolicy::never().attempts, 1);

@@ -140,7 +140,8 @@ impl Route {
         let is_json = request
             .headers()
             .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+            .and_then(|value| value.as_bytes().get(..16))
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"application/json"));
         let mut members = match body {
             body if is_json && !body.is_empty() => {
                 serde_json::from_slice(body).map_err(|error| {

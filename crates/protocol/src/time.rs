@@ -32,9 +32,12 @@ impl Timestamp {
     }
 }
 
-/// Milliseconds, as the relay writes them.
+/// Milliseconds, as the relay writes them. What is before 1970 or after 9999 cannot be written and becomes the nearest that
+/// can.
 impl From<SystemTime> for Timestamp {
     fn from(moment: SystemTime) -> Self {
+        let latest = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+        let moment = moment.clamp(SystemTime::UNIX_EPOCH, latest);
         Self(humantime::format_rfc3339_millis(moment).to_string())
     }
 }
@@ -51,7 +54,7 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// For members such as `timeoutMs`: a duration as whole milliseconds.
+/// For members such as `timeoutMs`: a duration as whole milliseconds, rounded up, since 0 has a meaning of its own.
 pub(crate) mod milliseconds {
     use super::*;
 
@@ -60,7 +63,9 @@ pub(crate) mod milliseconds {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         duration
-            .map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+            .map(|duration| {
+                u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+            })
             .serialize(serializer)
     }
 
@@ -68,5 +73,24 @@ pub(crate) mod milliseconds {
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_that_cannot_be_written_become_the_nearest_that_can() {
+        let written = |moment: SystemTime| Timestamp::from(moment).to_string();
+        let day = Duration::from_secs(86_400);
+        assert_eq!(
+            written(SystemTime::UNIX_EPOCH - day),
+            "1970-01-01T00:00:00.000Z"
+        );
+        assert_eq!(
+            written(SystemTime::UNIX_EPOCH + day * 4_000_000),
+            "9999-12-31T23:59:59.000Z"
+        );
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use http::{Request, Response};
 use tokio::time::Instant;
 use twentyfirst_client::protocol::files::WriteStream;
+use twentyfirst_client::protocol::retry::{GiveUp, RetryPolicy};
 use twentyfirst_client::protocol::runs::StartRun;
 use twentyfirst_client::protocol::sandboxes::Exec;
-use twentyfirst_client::protocol::{CallOptions, GiveUp, RetryPolicy, SandboxId, ThreadId};
+use twentyfirst_client::protocol::{CallOptions, SandboxId, ThreadId};
 use twentyfirst_client::transport::{Body, Error as TransportError, from_fn};
 use twentyfirst_client::{AgentClient, Error};
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use twentyfirst_client::Run;
 use twentyfirst_client::protocol::runs::StartRun;
-use twentyfirst_client::protocol::ui::Chunk;
+use twentyfirst_client::protocol::ui::{Chunk, End};
 use twentyfirst_client::protocol::{SandboxId, ThreadId};
 use twentyfirst_client::transport::{self, Body};
 
@@ -79,6 +79,7 @@ async fn chunks_and_then_the_message() {
     assert_eq!((text.as_str(), count), ("Hello 😀", 7));
     assert_eq!(run.message().await.unwrap().text(), text);
     assert!(run.next_chunk().await.is_none());
+    assert_eq!(run.end(), Some(End::Finished));
 }
 
 #[tokio::test]
@@ -129,6 +130,16 @@ async fn every_way_to_end_is_told() {
     );
     assert!(!format!("{error:?}").contains("an_sk_test"));
 
+    let elsewhere = failed_with("cancelled");
+    assert!(
+        run(elsewhere)
+            .await
+            .message()
+            .await
+            .unwrap_err()
+            .is_run_cancelled()
+    );
+
     // The message is complete, though the connection ended before it was said to.
     assert!(run(before("[DONE]")).await.message().await.is_ok());
 }
@@ -159,6 +170,7 @@ async fn an_event_that_is_no_chunk_does_not_stop_the_rest() {
         "data: {\"type\":\"text-end\"",
         "data: {\"type\":\"text-delta\"}\n\ndata: {\"type\":\"hologram\",\"x\":1}\n\ndata: not json\n\ndata: {\"type\":\"text-end\"",
     );
+    assert_eq!(run(odd.clone()).await.text().await.unwrap(), "Hello 😀");
     let mut run = run(odd).await;
     let (mut errors, mut unknown) = (0, 0);
     while let Some(chunk) = run.next_chunk().await {
@@ -170,6 +182,30 @@ async fn an_event_that_is_no_chunk_does_not_stop_the_rest() {
     }
     assert_eq!((errors, unknown), (2, 1));
     assert_eq!(run.message().await.unwrap().text(), "Hello 😀");
+}
+
+#[tokio::test]
+async fn a_message_with_its_middle_missing_is_no_message() {
+    let delta = format!(
+        "data: {{\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"{}\"}}\n\n",
+        "x".repeat(8 * 1024 * 1024)
+    );
+    let delta = Bytes::from(delta);
+    let mut frames = vec![Ok(Bytes::from(before("text-delta")))];
+    frames.extend((0..33).map(|_| Ok(delta.clone())));
+    frames.push(Ok(Bytes::from(
+        ANSWER[before("text-end").len()..].to_owned(),
+    )));
+    let error = run(Body::wrap(frames_body(frames)))
+        .await
+        .text()
+        .await
+        .unwrap_err();
+    assert!(error.is_answer_limit(), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "the message is longer than is held in memory"
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use http::{Request, Response};
 use twentyfirst_client::AgentClient;
-use twentyfirst_client::protocol::{CallOptions, RetryPolicy};
+use twentyfirst_client::protocol::CallOptions;
+use twentyfirst_client::protocol::retry::RetryPolicy;
 use twentyfirst_client::transport::{Body, from_fn};
 
 /// A request, as it left the client.

@@ -6,7 +6,7 @@ use crate::error::{InvalidRequest, ResponseError};
 use crate::open::open_enum;
 use crate::operation::decode_json;
 use crate::route::Query;
-use crate::{Endpoint, Operation, Route, SandboxId, Timestamp};
+use crate::{Endpoint, Operation, Route, SandboxId, Timestamp, tolerant};
 
 /// Describes what is at a path. Nothing there is a 404 with the code `file_not_found`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,28 +56,61 @@ pub struct FileEntry {
     /// The path.
     pub path: String,
     /// What it is; absent for a symbolic link.
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "type",
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub file_type: Option<FileType>,
     /// Its length in bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::count",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub size: Option<u64>,
     /// Its permission bits: 420 is `0o644`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::count",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub mode: Option<u32>,
     /// Its permissions as `ls -l` shows them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub permissions: Option<String>,
     /// The user who owns it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub owner: Option<String>,
     /// The group that owns it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub group: Option<String>,
     /// When its content last changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub modified_time: Option<Timestamp>,
     /// Where a symbolic link points.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub symlink_target: Option<String>,
 }
 

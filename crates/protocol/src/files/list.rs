@@ -5,6 +5,7 @@ use super::{FileEntry, check_path};
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::operation::decode_json;
 use crate::route::Query;
+use crate::tolerant::List;
 use crate::{Endpoint, Operation, Route, SandboxId};
 
 /// Lists a directory. Nothing there is a 404 with the code `file_not_found`.
@@ -56,6 +57,6 @@ impl Operation for ListFiles {
     type Output = Vec<FileEntry>;
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Vec<FileEntry>, ResponseError> {
-        decode_json(self, head, body)
+        decode_json(self, head, body).map(|List(entries)| entries)
     }
 }

@@ -30,9 +30,13 @@ pub use write::WriteFiles;
 pub use write_bytes::WriteBytes;
 pub use write_stream::WriteStream;
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem};
+use crate::tolerant;
 
 /// A file that was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +45,11 @@ pub struct WrittenFile {
     /// Its path, as it was sent.
     pub path: String,
     /// Its length, where the relay tells: UTF-16 code units for text, bytes otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::count",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub size: Option<u64>,
 }
 
@@ -52,6 +60,19 @@ impl WrittenFile {
             path: path.into(),
             size,
         }
+    }
+}
+
+/// Shows paths and lengths in place of texts.
+pub(crate) struct Lengths<'a>(pub(crate) &'a BTreeMap<String, String>);
+
+impl fmt::Debug for Lengths<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (path, text) in self.0 {
+            map.entry(path, &format_args!("{} bytes", text.len()));
+        }
+        map.finish()
     }
 }
 

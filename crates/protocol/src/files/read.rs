@@ -5,7 +5,7 @@ use super::check_path;
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::decode_json;
 use crate::route::Query;
-use crate::{Endpoint, Operation, Route, SandboxId};
+use crate::{Endpoint, Operation, Route, SandboxId, tolerant};
 
 /// Reads a text file. Bytes that are not UTF-8 arrive as U+FFFD: see [`ReadBytes`](super::ReadBytes).
 ///
@@ -52,6 +52,7 @@ impl Operation for ReadFile {
 #[non_exhaustive]
 pub struct FileText {
     /// Its path, as it was asked for.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub path: String,
     /// Its text.
     pub content: String,

@@ -1,15 +1,19 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
-use super::{WrittenFile, check_path};
+use super::{Lengths, WrittenFile, check_path};
 use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::operation::decode_with;
+use crate::tolerant::{self, List};
 use crate::{Endpoint, Operation, Route, SandboxId};
 
 /// Writes text files, with the directories that they need.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// `Debug` shows paths and lengths, and never content.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct WriteFiles {
@@ -55,16 +59,23 @@ impl Operation for WriteFiles {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Answer {
-            Many { files: Vec<WrittenFile> },
+            Many { files: List<WrittenFile> },
             One(WrittenFile),
         }
 
-        decode_with(self, head, body, |body| {
-            match serde_json::from_slice(body) {
-                Ok(Answer::Many { files }) => Ok(files),
-                Ok(Answer::One(file)) => Ok(vec![file]),
-                Err(error) => Err(NotUnderstood::new(head, error, body)),
-            }
+        decode_with(self, head, body, |body| match tolerant::from_slice(body) {
+            Ok(Answer::Many { files: List(files) }) => Ok(files),
+            Ok(Answer::One(file)) => Ok(vec![file]),
+            Err(error) => Err(NotUnderstood::new(head, error, body)),
         })
+    }
+}
+
+impl fmt::Debug for WriteFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteFiles")
+            .field("sandbox_id", &self.sandbox_id)
+            .field("files", &Lengths(&self.files))
+            .finish()
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::operation::decode_json;
 use crate::secret::{mask_user_info, user_info};
-use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts};
+use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, tolerant};
 
 /// Clones a git repository into a sandbox.
 ///
@@ -37,7 +37,7 @@ pub struct CloneRepository {
     /// A token for a private repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Secret>,
-    /// How many commits of the history to take; all by default.
+    /// How many commits of the history to take, at least 1; all by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u32>,
     /// The branch; the repository's own by default.
@@ -98,6 +98,9 @@ impl Endpoint for CloneRepository {
         if self.url.is_empty() {
             return Err(InvalidRequest::new("url", Problem::Empty));
         }
+        if self.depth == Some(0) {
+            return Err(InvalidRequest::new("depth", Problem::MustBe("at least 1")));
+        }
         Ok(())
     }
 
@@ -105,7 +108,10 @@ impl Endpoint for CloneRepository {
         let mut secrets: Vec<&str> = self.token.iter().map(Secret::expose).collect();
         if let Some(user_info) = user_info(&self.url) {
             secrets.push(user_info);
-            secrets.extend(user_info.split_once(':').map(|(_, password)| password));
+            // A token can stand in either place; `git` and the like are no secret.
+            let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+            secrets.extend(Some(user).filter(|user| user.len() >= 8));
+            secrets.push(password);
         }
         secrets
     }
@@ -139,7 +145,11 @@ pub struct ClonedRepository {
     /// Where it is.
     pub path: String,
     /// The branch that was asked for; `default` where none was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub branch: Option<String>,
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{NotUnderstood, ResponseError};
 use crate::open::open_enum;
 use crate::operation::{Operation, Safety, decode_with};
-use crate::{Endpoint, Route, SandboxId};
+use crate::{Endpoint, Route, SandboxId, tolerant};
 
 /// Ends the run that is under way in a sandbox.
 ///
@@ -51,7 +51,7 @@ impl Operation for CancelStream {
                     stream_id: None,
                 });
             }
-            serde_json::from_slice(body).map_err(|error| NotUnderstood::new(head, error, body))
+            tolerant::from_slice(body).map_err(|error| NotUnderstood::new(head, error, body))
         })
     }
 }
@@ -62,9 +62,14 @@ impl Operation for CancelStream {
 #[non_exhaustive]
 pub struct Cancelled {
     /// Whether there was something.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: CancelStatus,
     /// The stream that was ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub stream_id: Option<String>,
 }
 

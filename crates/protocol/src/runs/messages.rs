@@ -24,13 +24,13 @@ impl Messages {
         let Some(turn) = self.0.iter().rfind(|message| message.role == Role::User) else {
             return Err(InvalidRequest::new(
                 "messages",
-                Problem::MustBe("with a user message"),
+                Problem::MustHold("a user message"),
             ));
         };
         if turn.text().trim().is_empty() {
             return Err(InvalidRequest::new(
                 "messages",
-                Problem::MustBe("with text in the last user message"),
+                Problem::MustHold("text in the last user message"),
             ));
         }
         Ok(())
@@ -52,6 +52,18 @@ impl From<String> for Messages {
 impl From<UiMessage> for Messages {
     fn from(message: UiMessage) -> Self {
         Self(vec![message])
+    }
+}
+
+impl<const N: usize> From<[UiMessage; N]> for Messages {
+    fn from(messages: [UiMessage; N]) -> Self {
+        Self(messages.into())
+    }
+}
+
+impl From<&[UiMessage]> for Messages {
+    fn from(messages: &[UiMessage]) -> Self {
+        Self(messages.into())
     }
 }
 

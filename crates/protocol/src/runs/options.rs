@@ -134,7 +134,7 @@ impl RunOptions {
             Some(tools) if tools.is_empty() => wrong("options.disallowedTools", Problem::Empty),
             Some(tools) if tools.iter().any(String::is_empty) => wrong(
                 "options.disallowedTools",
-                Problem::MustBe("without empty names"),
+                Problem::MustHold("no empty names"),
             ),
             _ => Ok(()),
         }

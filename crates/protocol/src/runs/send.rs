@@ -1,12 +1,12 @@
 use http::response::Parts;
 use http::{HeaderMap, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Messages, RunOptions};
 use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::open::open_enum;
 use crate::operation::{Head, StreamingOperation, decode_with};
-use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId};
+use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, tolerant};
 
 /// Sends messages to an agent in an existing sandbox, and starts a run.
 ///
@@ -32,8 +32,12 @@ pub struct SendMessages {
     /// Whether the answer is streamed (by default) or only stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// The vaults with the credentials for this run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The vaults with the credentials for this run. Duplicates are not sent.
+    #[serde(
+        default,
+        serialize_with = "without_duplicates",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub vault_ids: Option<Vec<VaultId>>,
     /// Whose vault is used; with a token it must be the token's `endUserId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,6 +68,19 @@ impl SendMessages {
     }
 }
 
+fn without_duplicates<S: Serializer>(
+    vault_ids: &Option<Vec<VaultId>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut unique: Vec<&VaultId> = Vec::new();
+    for vault_id in vault_ids.iter().flatten() {
+        if !unique.contains(&vault_id) {
+            unique.push(vault_id);
+        }
+    }
+    unique.serialize(serializer)
+}
+
 impl Endpoint for SendMessages {
     const ROUTE: Route = Route::post("/v1/chat/{agent}");
 
@@ -86,7 +103,7 @@ impl StreamingOperation for SendMessages {
     fn decode_head(&self, head: &Parts) -> Head<SendAnswer> {
         match (head.status, self.mode) {
             // Relays that do not know the mode stream the answer: the run has started, which is all that was asked.
-            (StatusCode::OK, Some(Mode::Background)) => {
+            (StatusCode::OK, Some(Mode::Background)) if is_event_stream(&head.headers) => {
                 Head::Open(SendAnswer::Background(BackgroundRun {
                     thread_id: self.thread_id.clone(),
                     sandbox_id: self.sandbox_id.clone(),
@@ -101,6 +118,17 @@ impl StreamingOperation for SendMessages {
     }
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<SendAnswer, ResponseError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            #[serde(default, deserialize_with = "tolerant::or_default")]
+            thread_id: Option<ThreadId>,
+            #[serde(default, deserialize_with = "tolerant::or_default")]
+            sandbox_id: Option<SandboxId>,
+            #[serde(default, deserialize_with = "tolerant::or_default")]
+            status: RunStatus,
+        }
+
         decode_with(self, head, body, |body| {
             if head.status == StatusCode::OK {
                 return Err(NotUnderstood::new(
@@ -109,9 +137,18 @@ impl StreamingOperation for SendMessages {
                     body,
                 ));
             }
-            let run = serde_json::from_slice(body)
+            // The run has started: what the answer leaves out is as it was asked for.
+            let Answer {
+                thread_id,
+                sandbox_id,
+                status,
+            } = tolerant::from_slice(body)
                 .map_err(|error| NotUnderstood::new(head, error, body))?;
-            Ok(SendAnswer::Background(run))
+            Ok(SendAnswer::Background(BackgroundRun {
+                thread_id: thread_id.or_else(|| self.thread_id.clone()),
+                sandbox_id: sandbox_id.unwrap_or_else(|| self.sandbox_id.clone()),
+                status,
+            }))
         })
     }
 }
@@ -151,11 +188,12 @@ pub enum Mode {
 #[non_exhaustive]
 pub struct BackgroundRun {
     /// The thread in which it is; unknown only where the relay chose it and did not say.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub thread_id: Option<ThreadId>,
     /// The sandbox in which it is.
     pub sandbox_id: SandboxId,
     /// The state.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: RunStatus,
 }
 

@@ -6,8 +6,9 @@ use http::response::Parts;
 
 use super::{BackgroundRun, Messages, Mode, RunOptions, SendAnswer, SendMessages};
 use crate::error::{InvalidRequest, Problem};
-use crate::exchange::{Deadline, Exchange, ExchangeError, Next, Reading};
-use crate::flow::{Failure, Flow, Now, Slot, Step};
+use crate::flow::{
+    Deadline, Exchange, ExchangeError, Failure, Flow, Next, Now, Reading, Slot, Step,
+};
 use crate::operation::{Head, StreamingOperation};
 use crate::options::CallOptions;
 use crate::sandboxes::CreateSandbox;
@@ -42,7 +43,7 @@ pub struct StartRun {
     pub thread_id: Option<ThreadId>,
     /// The name of the thread, where one is created.
     pub name: Option<String>,
-    /// The vaults with the credentials for this run, without duplicates.
+    /// The vaults with the credentials for this run. Duplicates are not sent.
     pub vault_ids: Option<Vec<VaultId>>,
     /// Whose vault is used; with a token it must be the token's `endUserId`.
     pub external_user_id: Option<String>,
@@ -86,16 +87,10 @@ impl StartRun {
         self
     }
 
-    /// The vaults with the credentials for this run. Duplicates are dropped, the order is kept.
+    /// The vaults with the credentials for this run. Each is sent once, in this order.
     #[must_use]
     pub fn vault_ids(mut self, vault_ids: impl IntoIterator<Item = VaultId>) -> Self {
-        let mut unique = Vec::new();
-        for vault_id in vault_ids {
-            if !unique.contains(&vault_id) {
-                unique.push(vault_id);
-            }
-        }
-        self.vault_ids = Some(unique);
+        self.vault_ids = Some(vault_ids.into_iter().collect());
         self
     }
 

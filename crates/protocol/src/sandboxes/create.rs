@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use http::response::Parts;
@@ -6,13 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use super::Sandbox;
 use crate::error::{InvalidRequest, Problem, ResponseError};
-use crate::operation::{decode_json, values_of};
+use crate::files::Lengths;
+use crate::operation::{check_envs, decode_json, values_of};
 use crate::{Endpoint, Operation, Route, Secret, Timeouts, time};
 
 /// Creates a sandbox for a deployed agent.
 ///
 /// The answer comes when the sandbox is ready, which with set-up commands can take minutes. A set-up command that
 /// fails does not fail the call.
+///
+/// `Debug` shows paths and lengths of files, and never content.
 ///
 /// ```
 /// use twentyfirst_protocol::sandboxes::CreateSandbox;
@@ -23,7 +27,7 @@ use crate::{Endpoint, Operation, Route, Secret, Timeouts, time};
 ///     .setup(["npm install"]);
 /// # let _ = create;
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct CreateSandbox {
@@ -38,7 +42,7 @@ pub struct CreateSandbox {
     /// Shell commands to run before the sandbox is ready, in `/home/user`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<Vec<String>>,
-    /// The time to live of the machine, in whole milliseconds. By default the agent's configuration decides.
+    /// The time to live of the machine, rounded up to whole milliseconds. By default the agent's configuration decides.
     #[serde(
         default,
         rename = "timeoutMs",
@@ -77,12 +81,39 @@ impl CreateSandbox {
         self
     }
 
+    /// Adds files: pairs of path and text.
+    #[must_use]
+    pub fn files<P: Into<String>, T: Into<String>>(
+        mut self,
+        files: impl IntoIterator<Item = (P, T)>,
+    ) -> Self {
+        self.files.get_or_insert_default().extend(
+            files
+                .into_iter()
+                .map(|(path, text)| (path.into(), text.into())),
+        );
+        self
+    }
+
     /// Adds an environment variable.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.envs
             .get_or_insert_default()
             .insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds environment variables: pairs of name and value.
+    #[must_use]
+    pub fn envs<N: Into<String>, V: Into<Secret>>(
+        mut self,
+        envs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        self.envs.get_or_insert_default().extend(
+            envs.into_iter()
+                .map(|(name, value)| (name.into(), value.into())),
+        );
         self
     }
 
@@ -129,7 +160,7 @@ impl Endpoint for CreateSandbox {
         if self.agent.is_empty() {
             return Err(InvalidRequest::new("agent", Problem::Empty));
         }
-        Ok(())
+        check_envs(self.envs.as_ref())
     }
 
     fn secrets(&self) -> Vec<&str> {
@@ -142,5 +173,19 @@ impl Operation for CreateSandbox {
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Sandbox, ResponseError> {
         decode_json(self, head, body)
+    }
+}
+
+impl fmt::Debug for CreateSandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateSandbox")
+            .field("agent", &self.agent)
+            .field("files", &self.files.as_ref().map(Lengths))
+            .field("envs", &self.envs)
+            .field("setup", &self.setup)
+            .field("timeout", &self.timeout)
+            .field("network_allow_out", &self.network_allow_out)
+            .field("network_deny_out", &self.network_deny_out)
+            .finish()
     }
 }

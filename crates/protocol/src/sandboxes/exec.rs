@@ -5,8 +5,8 @@ use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem, ResponseError};
-use crate::operation::{decode_json, values_of};
-use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, time};
+use crate::operation::{check_envs, decode_json, values_of};
+use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, time, tolerant};
 
 /// Runs a shell command in a sandbox, as root, and waits for its end.
 ///
@@ -38,7 +38,7 @@ pub struct Exec {
     /// Environment variables for this command. The values are secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envs: Option<BTreeMap<String, Secret>>,
-    /// The time limit, in whole milliseconds: 60 s by default and for 0, at most 10 minutes.
+    /// The time limit, rounded up to whole milliseconds: 60 s by default and for 0, at most 10 minutes.
     #[serde(
         default,
         rename = "timeoutMs",
@@ -47,6 +47,9 @@ pub struct Exec {
     )]
     pub timeout: Option<Duration>,
 }
+
+/// The longest that the relay lets a command run.
+const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 impl Exec {
     /// This command in this sandbox.
@@ -76,6 +79,19 @@ impl Exec {
         self
     }
 
+    /// Adds environment variables: pairs of name and value.
+    #[must_use]
+    pub fn envs<N: Into<String>, V: Into<Secret>>(
+        mut self,
+        envs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        self.envs.get_or_insert_default().extend(
+            envs.into_iter()
+                .map(|(name, value)| (name.into(), value.into())),
+        );
+        self
+    }
+
     /// The time limit.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -100,7 +116,11 @@ impl Endpoint for Exec {
         if self.command.is_empty() {
             return Err(InvalidRequest::new("command", Problem::Empty));
         }
-        Ok(())
+        if self.timeout.is_some_and(|timeout| timeout > LONGEST) {
+            let rule = Problem::MustBe("at most 10 minutes");
+            return Err(InvalidRequest::new("timeoutMs", rule));
+        }
+        check_envs(self.envs.as_ref())
     }
 
     fn secrets(&self) -> Vec<&str> {
@@ -122,12 +142,13 @@ impl Operation for Exec {
 #[non_exhaustive]
 pub struct ExecOutput {
     /// The exit code; -1 where the command was killed.
+    #[serde(deserialize_with = "tolerant::whole")]
     pub exit_code: i32,
     /// What it wrote to standard output; bytes that are not UTF-8 are U+FFFD.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub stdout: String,
     /// What it wrote to standard error.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub stderr: String,
 }
 

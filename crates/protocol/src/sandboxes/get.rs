@@ -5,7 +5,7 @@ use crate::error::ResponseError;
 use crate::open::open_enum;
 use crate::operation::decode_json;
 use crate::threads::ThreadSummary;
-use crate::{Endpoint, MachineId, Operation, Route, SandboxId, Timestamp};
+use crate::{Endpoint, MachineId, Operation, Route, SandboxId, Timestamp, tolerant};
 
 /// Reads a sandbox: its status, its agent and its threads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,27 +47,53 @@ pub struct Sandbox {
     /// The id that every request takes.
     pub id: SandboxId,
     /// The provider's machine, for support requests. The relay calls it `sandboxId` here.
-    #[serde(default, rename = "sandboxId", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "sandboxId",
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub machine_id: Option<MachineId>,
     /// Who runs the machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub provider: Option<String>,
     /// The state. One failed run can make it `error`, and the next run mend it.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: SandboxStatus,
     /// Why the status is `error`: a code, a colon and a text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub error: Option<String>,
     /// The agent that it was made for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub agent: Option<SandboxAgent>,
     /// Its threads, the newest first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::list")]
     pub threads: Vec<ThreadSummary>,
     /// When it was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub created_at: Option<Timestamp>,
     /// When it last changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub updated_at: Option<Timestamp>,
 }
 
@@ -95,7 +121,11 @@ pub struct SandboxAgent {
     /// Its slug, as runs name it.
     pub slug: String,
     /// Its name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub name: Option<String>,
 }
 

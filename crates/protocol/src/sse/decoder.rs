@@ -226,6 +226,11 @@ impl Decoder {
 
     fn forget_lent_event(&mut self) {
         if mem::take(&mut self.lent) {
+            if let Data::InBuffer(_) = self.data {
+                // The next line that is cut goes where this one was: that memory is in the cache.
+                mem::swap(&mut self.line, &mut self.data_buffer);
+                self.line.clear();
+            }
             self.data = Data::None;
             self.name.clear();
         }
@@ -240,7 +245,11 @@ impl Decoder {
                         limit: self.limits.total,
                     }));
                 }
-                let piece = self.queue.pop_front()?;
+                let Some(piece) = self.queue.pop_front() else {
+                    // All is read. As long as a piece is held, whoever reads the body cannot use its buffer again.
+                    self.take(Bytes::new());
+                    return None;
+                };
                 self.take(piece);
                 continue;
             };

@@ -6,7 +6,7 @@ use super::ThreadStatus;
 use crate::error::ResponseError;
 use crate::operation::decode_json;
 use crate::ui::UiMessage;
-use crate::{Endpoint, Operation, Route, SandboxId, ThreadId, Timestamp};
+use crate::{Endpoint, Operation, Route, SandboxId, ThreadId, Timestamp, tolerant};
 
 /// Reads a thread with the messages that are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,27 +49,28 @@ pub struct Thread {
     /// The id.
     pub id: ThreadId,
     /// The name, where it has one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub name: Option<String>,
     /// The state.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: ThreadStatus,
     /// What is stored; `None` before the first run has ended. Failed and cancelled runs are not stored.
     #[serde(default)]
     pub messages: Option<Vec<StoredMessage>>,
     /// What the last run used, as far as it is known.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub usage: Usage,
     /// Why the last run failed: a code, a colon and a text, which can be very long.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub error: Option<String>,
     /// When it was made.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub created_at: Option<Timestamp>,
     /// When it last changed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub updated_at: Option<Timestamp>,
     /// When its last run ended.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub completed_at: Option<Timestamp>,
 }
 
@@ -143,28 +144,18 @@ impl<'de> Deserialize<'de> for StoredMessage {
 #[non_exhaustive]
 pub struct Usage {
     /// Tokens read by the model.
-    #[serde(default, deserialize_with = "count")]
+    #[serde(default, deserialize_with = "tolerant::count")]
     pub input_tokens: Option<u64>,
     /// Tokens written by the model.
-    #[serde(default, deserialize_with = "count")]
+    #[serde(default, deserialize_with = "tolerant::count")]
     pub output_tokens: Option<u64>,
     /// Both.
-    #[serde(default, deserialize_with = "count")]
+    #[serde(default, deserialize_with = "tolerant::count")]
     pub total_tokens: Option<u64>,
     /// The cost in US dollars.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub total_cost_usd: Option<f64>,
     /// The time that it took, in milliseconds.
-    #[serde(default, deserialize_with = "count")]
+    #[serde(default, deserialize_with = "tolerant::count")]
     pub duration_ms: Option<u64>,
-}
-
-/// JavaScript knows only doubles: `120`, `120.0` and `1.2e2` are one number.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the cast saturates, as it should"
-)]
-fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    Ok(Option::<f64>::deserialize(deserializer)?.map(|count| count as u64))
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ResponseError;
 use crate::open::open_enum;
 use crate::operation::decode_json;
+use crate::tolerant::{self, List};
 use crate::{Endpoint, Operation, Route, SandboxId, ThreadId, Timestamp};
 
 /// Lists the threads of a sandbox, the newest first.
@@ -32,7 +33,7 @@ impl Operation for ListThreads {
     type Output = Vec<ThreadSummary>;
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Vec<ThreadSummary>, ResponseError> {
-        decode_json(self, head, body)
+        decode_json(self, head, body).map(|List(threads)| threads)
     }
 }
 
@@ -44,15 +45,24 @@ pub struct ThreadSummary {
     /// The id.
     pub id: ThreadId,
     /// The name, where it has one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub name: Option<String>,
     /// The state.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: ThreadStatus,
     /// When it was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub created_at: Option<Timestamp>,
     /// When it last changed; not every answer tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub updated_at: Option<Timestamp>,
 }
 

@@ -3,9 +3,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::TokenLifetime;
-use crate::error::{NotUnderstood, ResponseError};
+use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::operation::decode_with;
-use crate::{Endpoint, Operation, Route, Secret, Timestamp};
+use crate::{Endpoint, Operation, Route, Secret, Timestamp, tolerant};
 
 /// Creates a token for a browser, or anything else that must not have the key.
 ///
@@ -21,7 +21,7 @@ use crate::{Endpoint, Operation, Route, Secret, Timestamp};
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct CreateToken {
-    /// The agents that it may chat with; all by default.
+    /// The agents that it may chat with, at least one; all by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<Vec<String>>,
     /// Who uses it.
@@ -71,6 +71,15 @@ impl CreateToken {
         self
     }
 
+    /// Adds agents that it may chat with, by their slugs. An empty list is refused: it does not mean all of them.
+    #[must_use]
+    pub fn agents<T: Into<String>>(mut self, agents: impl IntoIterator<Item = T>) -> Self {
+        self.agents
+            .get_or_insert_default()
+            .extend(agents.into_iter().map(Into::into));
+        self
+    }
+
     /// Who uses it.
     #[must_use]
     pub fn user_id(mut self, user_id: impl Into<String>) -> Self {
@@ -109,6 +118,24 @@ impl CreateToken {
 
 impl Endpoint for CreateToken {
     const ROUTE: Route = Route::post("/v1/tokens");
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        let wrong = |field, problem| Err(InvalidRequest::new(field, problem));
+        match &self.agents {
+            Some(agents) if agents.is_empty() => return wrong("agents", Problem::Empty),
+            Some(agents) if agents.iter().any(String::is_empty) => {
+                return wrong("agents", Problem::MustHold("no empty names"));
+            }
+            _ => {}
+        }
+        if self.user_id.as_ref().is_some_and(String::is_empty) {
+            return wrong("userId", Problem::Empty);
+        }
+        if self.end_user_id.as_ref().is_some_and(String::is_empty) {
+            return wrong("endUserId", Problem::Empty);
+        }
+        Ok(())
+    }
 }
 
 impl Operation for CreateToken {
@@ -117,7 +144,7 @@ impl Operation for CreateToken {
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Token, ResponseError> {
         decode_with(self, head, body, |body| {
             // What is not understood may still hold the token.
-            serde_json::from_slice(body)
+            tolerant::from_slice(body)
                 .map_err(|error| NotUnderstood::new(head, error, body).without_content())
         })
     }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -16,6 +17,7 @@ use crate::error::{InvalidRequest, Problem};
 ///
 /// let lifetime = TokenLifetime::new(Duration::from_secs(15 * 60))?;
 /// assert_eq!(lifetime.to_string(), "15m");
+/// assert_eq!("15m".parse(), Ok(lifetime));
 /// assert!(TokenLifetime::new(Duration::from_secs(48 * 3600)).is_err());
 /// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
 /// ```
@@ -35,7 +37,7 @@ impl TokenLifetime {
     pub fn new(lifetime: Duration) -> Result<Self, InvalidRequest> {
         let rule = InvalidRequest::new(
             "expiresIn",
-            Problem::MustBe("whole seconds, at least 1 and at most 24 hours"),
+            Problem::MustBe("a number of whole seconds, from 1 second to 24 hours"),
         );
         match u32::try_from(lifetime.as_secs()) {
             Ok(seconds @ 1..) if u64::from(seconds) <= LONGEST && lifetime.subsec_nanos() == 0 => {
@@ -76,10 +78,11 @@ impl Serialize for TokenLifetime {
     }
 }
 
-impl<'de> Deserialize<'de> for TokenLifetime {
-    /// Reads `<digits><s|m|h|d>`.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+/// Reads `<digits><s|m|h|d>`.
+impl FromStr for TokenLifetime {
+    type Err = InvalidRequest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRequest> {
         let seconds = text
             .split_at_checked(text.len().saturating_sub(1))
             .and_then(|(digits, unit)| {
@@ -92,7 +95,15 @@ impl<'de> Deserialize<'de> for TokenLifetime {
                 };
                 digits.parse::<u64>().ok()?.checked_mul(unit)
             });
-        let seconds = seconds.ok_or_else(|| serde::de::Error::custom("not a token lifetime"))?;
-        Self::new(Duration::from_secs(seconds)).map_err(serde::de::Error::custom)
+        let rule = Problem::MustBe("a number and one of `s`, `m`, `h` and `d`, such as `15m`");
+        let seconds = seconds.ok_or_else(|| InvalidRequest::new("expiresIn", rule))?;
+        Self::new(Duration::from_secs(seconds))
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenLifetime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::open::open_enum;
 use crate::operation::decode_json;
 use crate::secret::mask_user_info;
-use crate::{CredentialId, Endpoint, Operation, Route, Secret, Timestamp, VaultId};
+use crate::{CredentialId, Endpoint, Operation, Route, Secret, Timestamp, VaultId, tolerant};
 
 /// Puts a credential for an MCP server into a vault. A vault holds at most 20 active ones, one for each server.
 ///
@@ -133,7 +133,7 @@ impl CredentialSettings {
             .authority()
             .is_some_and(|authority| authority.as_str().contains('@'))
         {
-            return Err(wrong("without user and password"));
+            return Err(wrong("a URL without user and password"));
         }
         self.metadata.as_ref().map_or(Ok(()), check_metadata)?;
         self.auth.validate()
@@ -339,47 +339,69 @@ pub struct Credential {
     /// The id.
     pub id: CredentialId,
     /// The vault that it is in, where the answer tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub vault_id: Option<VaultId>,
     /// A name for people.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub name: Option<String>,
     /// The MCP server.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub server_url: String,
     /// The same in the form by which the relay compares.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub server_url_normalized: Option<String>,
     /// The hosts that it is used for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub host_pattern: Option<String>,
     /// Where the token goes, as the relay tells it: a kind that is not known yet must not hide the credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inject: Option<Value>,
     /// `bearer` or `oauth`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub auth_type: Option<String>,
     /// Which values exist: `hasToken`, `hasRefreshToken`, …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub auth: Option<Map<String, Value>>,
     /// Pairs of the owner's own.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::texts")]
     pub metadata: BTreeMap<String, String>,
     /// The state.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: CredentialStatus,
     /// Why its last use failed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub last_error: Option<String>,
     /// When it was last used.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub last_resolved_at: Option<Timestamp>,
     /// When it was made.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub created_at: Option<Timestamp>,
     /// When it last changed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub updated_at: Option<Timestamp>,
     /// When it was archived.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub archived_at: Option<Timestamp>,
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::Vault;
 use crate::error::{NotUnderstood, ResponseError};
 use crate::operation::decode_with;
-use crate::{Endpoint, Operation, Route, VaultId};
+use crate::{Endpoint, Operation, Route, VaultId, tolerant};
 
 /// Reads a vault with its credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ impl Operation for GetVault {
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<VaultDetail, ResponseError> {
         decode_with(self, head, body, |body| {
-            let mut extra: Map<String, Value> = serde_json::from_slice(body)
+            let mut extra: Map<String, Value> = tolerant::from_slice(body)
                 .map_err(|error| NotUnderstood::new(head, error, body))?;
             // The relay wraps the vault; its reference shows it bare.
             let (vault, extra) = match extra.remove("vault") {

@@ -7,7 +7,7 @@ use super::Credential;
 use crate::error::ResponseError;
 use crate::open::open_enum;
 use crate::operation::decode_json;
-use crate::{Endpoint, Operation, Route, Timestamp, VaultId};
+use crate::{Endpoint, Operation, Route, Timestamp, VaultId, tolerant};
 
 /// Lists the vaults, the default one first. Archived ones are still listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,9 +38,10 @@ impl Operation for ListVaults {
 #[non_exhaustive]
 pub struct VaultList {
     /// The vaults.
+    #[serde(deserialize_with = "tolerant::elements")]
     pub vaults: Vec<Vault>,
     /// Well-known MCP servers, for a user to choose from.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::list")]
     pub suggestions: Vec<Suggestion>,
 }
 
@@ -82,32 +83,38 @@ pub struct Vault {
     /// The id.
     pub id: VaultId,
     /// The team that owns it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "tolerant::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub team_id: Option<String>,
     /// The name.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub name: String,
     /// A text for people.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub description: Option<String>,
     /// Pairs of the owner's own.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::texts")]
     pub metadata: BTreeMap<String, String>,
     /// Whether runs use it when they name no other.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub is_default: bool,
     /// The state.
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: VaultStatus,
     /// When it was made.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub created_at: Option<Timestamp>,
     /// When it last changed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub updated_at: Option<Timestamp>,
     /// When it was archived.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::or_default")]
     pub archived_at: Option<Timestamp>,
     /// Its credentials, archived ones too.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant::list")]
     pub credentials: Vec<Credential>,
 }
 

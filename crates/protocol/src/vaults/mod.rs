@@ -46,7 +46,7 @@ fn check_name(name: &str) -> Result<(), InvalidRequest> {
         "" => Err(InvalidRequest::new("name", Problem::Empty)),
         name if utf16_length(name) > 200 => Err(InvalidRequest::new(
             "name",
-            Problem::MustBe("at most 200 characters"),
+            Problem::MustBe("at most 200 characters long"),
         )),
         _ => Ok(()),
     }
@@ -56,7 +56,7 @@ fn check_description(description: Option<&str>) -> Result<(), InvalidRequest> {
     if description.is_some_and(|description| utf16_length(description) > 500) {
         return Err(InvalidRequest::new(
             "description",
-            Problem::MustBe("at most 500 characters"),
+            Problem::MustBe("at most 500 characters long"),
         ));
     }
     Ok(())
@@ -66,13 +66,13 @@ fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), InvalidRequ
     let rule = if metadata.len() > 16 {
         "at most 16 pairs"
     } else if metadata.keys().any(|key| utf16_length(key) > 64) {
-        "keys of at most 64 characters"
+        "no key longer than 64 characters"
     } else if metadata.values().any(|value| utf16_length(value) > 512) {
-        "values of at most 512 characters"
+        "no value longer than 512 characters"
     } else {
         return Ok(());
     };
-    Err(InvalidRequest::new("metadata", Problem::MustBe(rule)))
+    Err(InvalidRequest::new("metadata", Problem::MustHold(rule)))
 }
 
 /// The relay counts as JavaScript does.

@@ -4,13 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use http::response::Parts;
+use twentyfirst_protocol::files::WriteFiles;
 use twentyfirst_protocol::git::CloneRepository;
 use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec, GetSandbox};
 use twentyfirst_protocol::threads::{GetThread, StoredMessage, ThreadStatus};
 use twentyfirst_protocol::tokens::CreateToken;
 use twentyfirst_protocol::vaults::{CreateCredential, CredentialAuth, CredentialSettings};
 use twentyfirst_protocol::{
-    ApiError, ErrorCode, Operation, ResponseError, RetryAfter, SandboxId, ThreadId, VaultId,
+    ApiError, ErrorCode, NotUnderstood, Operation, ResponseError, RetryAfter, SandboxId, ThreadId,
+    VaultId,
 };
 
 fn head(status: u16) -> Parts {
@@ -101,6 +103,72 @@ fn whatever_else_comes_has_its_status() {
 }
 
 #[test]
+fn one_odd_thing_in_an_error_does_not_hide_the_rest() {
+    let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+    let bodies = [
+        br#"{"error":{"code":"budget_exceeded","message":"Too much","limitUsd":1,"x":"half a pair: \ud83d"}}"#.to_vec(),
+        br#"{"error":{"code":"budget_exceeded","message":"Too much","limitUsd":1,"x":"\ude00\ud83d\n"}}"#.to_vec(),
+        b"{\"error\":{\"code\":\"budget_exceeded\",\"message\":\"Too much\",\"limitUsd\":1,\"x\":\"\0\x1b\n\"}}".to_vec(),
+        b"{\"error\":{\"code\":\"budget_exceeded\",\"message\":\"Too much\",\"limitUsd\":1,\"x\":\"\xff\xc3\"}}".to_vec(),
+        br#"{"error":{"code":"budget_exceeded","message":"Too much","limitUsd":1,"x":"\q \u12 \"\\"}}"#.to_vec(),
+        br#"{"error":{"code":"budget_exceeded","message":"Too much","limitUsd":1,"x":-1e999}}"#.to_vec(),
+        format!(r#"{{"error":{{"code":"budget_exceeded","message":"Too much","x":{deep},"limitUsd":1}}}}"#).into_bytes(),
+        b"\xef\xbb\xbf{\"error\":{\"code\":\"budget_exceeded\",\"message\":\"Too much\",\"limitUsd\":1}}\0\r\n".to_vec(),
+        br#"{"error":{"code":"budget_exceeded","message":"Too much","limitUsd":1}}{"and":"more"}"#.to_vec(),
+    ];
+    for body in &bodies {
+        let shown = String::from_utf8_lossy(&body[..body.len().min(200)]);
+        let error = api(402, body);
+        assert_eq!(error.code(), Some(&ErrorCode::BudgetExceeded), "{shown}");
+        assert_eq!(error.message(), "Too much", "{shown}");
+        assert_eq!(error.extra()["limitUsd"], 1, "{shown}");
+    }
+    let x = |at: usize| api(402, &bodies[at]).extra()["x"].clone();
+    assert_eq!(x(0), "half a pair: \u{fffd}");
+    assert_eq!(x(1), "\u{fffd}\u{fffd}\n");
+    assert_eq!(x(2), "\0\u{1b}\n");
+    assert_eq!(x(3), "\u{fffd}\u{fffd}");
+    assert_eq!(x(4), "\\q \\u12 \"\\", "no escape of JSON: as it stands");
+    assert_eq!(x(5), "-1e999", "no double holds it: as it stands");
+
+    let message = api(
+        500,
+        br#"{"error":"wow \ud83d\ude00 \ud83d","retryAfter":1e999}"#,
+    );
+    assert_eq!(message.message(), "wow 😀 \u{fffd}");
+    assert_eq!(message.retry_after(), None);
+    assert_eq!(message.extra()["retryAfter"], "1e999");
+    assert_eq!(api(502, b"\xef\xbb\xbf<html>").message(), "Bad Gateway");
+}
+
+#[test]
+fn an_error_that_was_not_read_to_its_end_says_what_was_read() {
+    let whole = format!(
+        r#"{{"error":{{"code":"internal_error","spentUsd":0.5,"message":"Failed query: {}"}}}}"#,
+        "é\\u00e9\\\"".repeat(100)
+    );
+    for end in 60..whole.len() {
+        let error = api(500, &whole.as_bytes()[..end]);
+        assert_eq!(error.code(), Some(&ErrorCode::InternalError), "{end}");
+        assert_eq!(error.extra()["spentUsd"], 0.5, "{end}");
+        if end > 90 {
+            assert!(
+                error.message().starts_with("Failed query: éé"),
+                "{end}: {error}"
+            );
+        }
+    }
+    let long = format!(
+        r#"{{"error":{{"code":"internal_error","message":"Failed query: {}"#,
+        "\u{1}".repeat(1024 * 1024)
+    );
+    assert_eq!(
+        api(500, long.as_bytes()).code(),
+        Some(&ErrorCode::InternalError)
+    );
+}
+
+#[test]
 fn a_long_body_is_not_kept() {
     let garbage = vec![b'x'; 10 * 1024 * 1024];
     let error = api(500, &garbage);
@@ -162,6 +230,41 @@ fn a_redirect_names_where_it_pointed_and_the_exchange_its_id() {
     assert_eq!(
         error.to_string(),
         "the relay answered 307: Temporary Redirect (it points to https://elsewhere.example/v1, which is not followed)"
+    );
+}
+
+#[test]
+fn an_error_is_shown_on_one_line() {
+    let mut head = head(500);
+    head.headers
+        .insert("location", http::HeaderValue::from_bytes(b"/a\tb").unwrap());
+    let body =
+        br#"{"error":{"code":"a\nb","message":"no\r\n\u001b[31mroute\u0085\u2028\u0000 here\n"}}"#;
+    let error = ApiError::new(&head, body);
+    assert_eq!(
+        error.to_string(),
+        "the relay answered 500 a b: no   [31mroute    here (it points to /a b, which is not followed)"
+    );
+    assert_eq!(
+        error.message(),
+        "no\r\n\u{1b}[31mroute\u{85}\u{2028}\0 here\n"
+    );
+    assert_eq!(error.code().unwrap().as_str(), "a\nb");
+
+    let error = NotUnderstood::new(&head, "not\na\u{1b}clause", b"");
+    assert!(error.to_string().ends_with(": not a clause"), "{error}");
+    assert_eq!(error.problem(), "not\na\u{1b}clause");
+}
+
+#[test]
+fn files_are_not_shown() {
+    let create = CreateSandbox::new("my-agent").file("a/b.txt", "tüp secret");
+    let shown = format!("{create:?}");
+    assert!(shown.contains(r#"{"a/b.txt": 11 bytes}"#), "{shown}");
+    let write = WriteFiles::new(sandbox(), [("a/b.txt", "tüp secret"), ("c", "")]);
+    assert_eq!(
+        format!("{write:?}"),
+        r#"WriteFiles { sandbox_id: "sb_1", files: {"a/b.txt": 11 bytes, "c": 0 bytes} }"#
     );
 }
 

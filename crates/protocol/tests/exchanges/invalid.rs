@@ -6,7 +6,7 @@ use twentyfirst_protocol::files::*;
 use twentyfirst_protocol::git::CloneRepository;
 use twentyfirst_protocol::runs::*;
 use twentyfirst_protocol::sandboxes::*;
-use twentyfirst_protocol::tokens::TokenLifetime;
+use twentyfirst_protocol::tokens::{CreateToken, TokenLifetime};
 use twentyfirst_protocol::ui::{Part, UiMessage};
 use twentyfirst_protocol::vaults::*;
 use twentyfirst_protocol::{
@@ -69,14 +69,20 @@ fn base_urls_and_keys() {
     assert_eq!(text(BaseUrl::new("ftp://relay.an.dev")), url);
     assert_eq!(
         text(BaseUrl::new("https://u:p@relay.an.dev")),
-        "`baseUrl` must be without user and password"
+        "`baseUrl` must be a URL without user and password"
     );
     assert_eq!(
         text(BaseUrl::new("https://relay.an.dev/?a=b")),
-        "`baseUrl` must be without query and fragment"
+        "`baseUrl` must be a URL without query and fragment"
     );
+    for port in ["65536", "99999999999"] {
+        let port = text(BaseUrl::new(&format!("http://[::1]:{port}/relay")));
+        assert_eq!(port, "`baseUrl` must be a URL with a port of at most 65535");
+    }
+    assert!(BaseUrl::new("http://[::1]:65535").is_ok());
+    assert!(BaseUrl::new("http://[::1]").is_ok());
 
-    let key = "`apiKey` must be visible ASCII characters only, without spaces and line breaks";
+    let key = "`apiKey` must hold visible ASCII characters only, no spaces and no line breaks";
     assert_eq!(text(ApiKey::new("")), "`apiKey` must not be empty");
     assert_eq!(text(ApiKey::new("21st_sk_x\n")), key);
     assert_eq!(text(ApiKey::new("21st sk x")), key);
@@ -110,6 +116,65 @@ fn members_without_which_the_relay_refuses() {
         refused(CloneRepository::new(sandbox(), "")),
         "`url` must not be empty"
     );
+    assert_eq!(
+        refused(CloneRepository::new(sandbox(), "https://x").depth(0)),
+        "`depth` must be at least 1"
+    );
+}
+
+#[test]
+fn tokens_that_would_allow_more_than_was_meant() {
+    let filtered = ["other-agent"]
+        .iter()
+        .filter(|agent| agent.starts_with("my-"));
+    assert_eq!(
+        refused(CreateToken::new().agents(filtered.copied())),
+        "`agents` must not be empty"
+    );
+    assert_eq!(
+        refused(CreateToken::new().agent("my-agent").agent("")),
+        "`agents` must hold no empty names"
+    );
+    assert_eq!(
+        refused(CreateToken::new().user_id("")),
+        "`userId` must not be empty"
+    );
+    assert_eq!(
+        refused(CreateToken::new().end_user_id("")),
+        "`endUserId` must not be empty"
+    );
+    let two = CreateToken::new().agents(["a", "b"]);
+    assert_eq!(two, CreateToken::new().agent("a").agent("b"));
+    assert!(two.to_request().is_ok());
+}
+
+#[test]
+fn names_that_no_environment_has() {
+    let rule = "`envs` must hold no name that is empty or has a `=` or a NUL in it";
+    for name in ["", "A=B", "A\0"] {
+        assert_eq!(refused(Exec::new(sandbox(), "env").env(name, "x")), rule);
+        assert_eq!(refused(CreateSandbox::new("my-agent").env(name, "x")), rule);
+    }
+}
+
+#[test]
+fn times_that_the_relay_does_not_take() {
+    let exec = |timeout| Exec::new(sandbox(), "sleep 1").timeout(timeout);
+    let most = Duration::from_secs(600);
+    assert!(exec(most).to_request().is_ok());
+    assert_eq!(
+        refused(exec(most + Duration::from_nanos(1))),
+        "`timeoutMs` must be at most 10 minutes"
+    );
+    let sent = |timeout| {
+        let request = exec(timeout).to_request().unwrap();
+        let body: serde_json::Value = serde_json::from_slice(request.body().as_bytes()).unwrap();
+        body["timeoutMs"].clone()
+    };
+    assert_eq!(sent(Duration::ZERO), 0);
+    assert_eq!(sent(Duration::from_nanos(1)), 1, "0 would mean a minute");
+    assert_eq!(sent(Duration::from_micros(1999)), 2);
+    assert_eq!(sent(Duration::from_millis(2)), 2);
 }
 
 #[test]
@@ -138,11 +203,8 @@ fn messages_without_a_turn() {
     };
     assert_eq!(run(Vec::new().into()), "`messages` must not be empty");
     let assistant = UiMessage::assistant(vec![Part::text("Hello")]);
-    assert_eq!(
-        run(assistant.into()),
-        "`messages` must be with a user message"
-    );
-    let blank = "`messages` must be with text in the last user message";
+    assert_eq!(run(assistant.into()), "`messages` must hold a user message");
+    let blank = "`messages` must hold text in the last user message";
     assert_eq!(run(" \n ".into()), blank);
     assert_eq!(
         run(vec![UiMessage::user("first"), UiMessage::user("")].into()),
@@ -196,7 +258,7 @@ fn options_that_would_make_the_relay_drop_them_all() {
     );
     assert_eq!(
         run(options().disallowed_tools(["a", ""])),
-        "`options.disallowedTools` must be without empty names"
+        "`options.disallowedTools` must hold no empty names"
     );
 
     // What the relay drops, a server that reads with these types sees too.
@@ -221,15 +283,21 @@ fn token_lifetimes_that_the_relay_would_change() {
         Duration::from_millis(1500),
         Duration::from_secs(24 * 3600 + 1),
     ] {
-        let rule = "`expiresIn` must be whole seconds, at least 1 and at most 24 hours";
+        let rule = "`expiresIn` must be a number of whole seconds, from 1 second to 24 hours";
         assert_eq!(text(TokenLifetime::new(lifetime)), rule);
     }
     for lifetime in ["90min", "1w", "", "-1s", "0s", "25h", "ü"] {
+        assert!(lifetime.parse::<TokenLifetime>().is_err(), "{lifetime}");
         assert!(
             serde_json::from_value::<TokenLifetime>(lifetime.into()).is_err(),
             "{lifetime}"
         );
     }
+    assert_eq!(
+        text("1 hour".parse::<TokenLifetime>()),
+        "`expiresIn` must be a number and one of `s`, `m`, `h` and `d`, such as `15m`"
+    );
+    assert_eq!("1h".parse(), Ok(TokenLifetime::HOUR));
     let day: TokenLifetime = serde_json::from_str("\"1d\"").unwrap();
     assert_eq!(day.to_string(), "24h");
 }
@@ -239,27 +307,27 @@ fn vaults_by_the_relays_rules() {
     assert_eq!(refused(CreateVault::new("  ")), "`name` must not be empty");
     assert_eq!(
         refused(CreateVault::new("n".repeat(201))),
-        "`name` must be at most 200 characters"
+        "`name` must be at most 200 characters long"
     );
     let description = CreateVault::new("x").description("d".repeat(501));
     assert_eq!(
         refused(description),
-        "`description` must be at most 500 characters"
+        "`description` must be at most 500 characters long"
     );
     let key = CreateVault::new("x").metadata("k".repeat(65), "");
     assert_eq!(
         refused(key),
-        "`metadata` must be keys of at most 64 characters"
+        "`metadata` must hold no key longer than 64 characters"
     );
     let value = CreateVault::new("x").metadata("k", "v".repeat(513));
     assert_eq!(
         refused(value),
-        "`metadata` must be values of at most 512 characters"
+        "`metadata` must hold no value longer than 512 characters"
     );
     let many = (0..17).fold(CreateVault::new("x"), |vault, n| {
         vault.metadata(n.to_string(), "")
     });
-    assert_eq!(refused(many), "`metadata` must be at most 16 pairs");
+    assert_eq!(refused(many), "`metadata` must hold at most 16 pairs");
     // JavaScript counts what is outside of the BMP twice.
     assert!(CreateVault::new("😀".repeat(100)).to_request().is_ok());
     assert!(CreateVault::new("😀".repeat(101)).to_request().is_err());
@@ -281,7 +349,7 @@ fn vaults_by_the_relays_rules() {
     );
     assert_eq!(
         credential("https://u:p@a.example.com", bearer()),
-        "`serverUrl` must be without user and password"
+        "`serverUrl` must be a URL without user and password"
     );
     let url = "https://a.example.com";
     assert_eq!(

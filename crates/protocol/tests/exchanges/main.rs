@@ -10,3 +10,4 @@ mod recordings;
 mod retry;
 mod start;
 mod support;
+mod tolerant;

@@ -111,6 +111,33 @@ fn sandboxes() {
 }
 
 #[test]
+fn many_at_once_are_the_same_as_one_by_one() {
+    let create = CreateSandbox::new("my-agent")
+        .file("a", "1")
+        .files([("b", "2"), ("c", "3")])
+        .env("A", "1")
+        .envs([("B", "2")]);
+    let one_by_one = CreateSandbox::new("my-agent")
+        .file("a", "1")
+        .file("b", "2")
+        .file("c", "3")
+        .env("A", "1")
+        .env("B", "2");
+    assert_eq!(create, one_by_one);
+    let exec = Exec::new(sandbox(), "env").envs([("A".to_owned(), "1".to_owned())]);
+    assert_eq!(exec, Exec::new(sandbox(), "env").env("A", "1"));
+
+    let messages = [UiMessage::user("Hi"), UiMessage::user("there")];
+    assert_eq!(
+        Messages::from(&messages[..]),
+        Messages::from(messages.to_vec())
+    );
+    assert_eq!(Messages::from(messages.clone()).as_slice(), messages);
+    assert_eq!(sandbox(), "sb 1/ü");
+    assert!(thread() == *"th_1");
+}
+
+#[test]
 fn files() {
     let path = "/home/user/a & b.txt";
     let write = WriteFiles::new(sandbox(), [("src/config.json", "{\"debug\":true}")]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use twentyfirst_protocol::files::*;
@@ -44,7 +44,7 @@ fn milliseconds() -> impl Strategy<Value = Duration> {
 }
 
 fn envs() -> impl Strategy<Value = Vec<(String, String)>> {
-    vec((text(), text()), 0..3)
+    vec(("[^=\0]{1,9}", text()), 0..3)
 }
 
 fn undone<E: Endpoint + PartialEq + std::fmt::Debug>(operation: &E) -> Result<(), TestCaseError> {
@@ -87,7 +87,7 @@ proptest! {
         undone(&create)?;
         let mut exec = Exec::new(sandbox, command);
         exec.cwd = cwd;
-        exec.timeout = timeout;
+        exec.timeout = timeout.map(|timeout| timeout.min(Duration::from_secs(600)));
         exec.envs = create.envs;
         undone(&exec)?;
     }
@@ -121,7 +121,7 @@ proptest! {
     #[test]
     fn requests_about_threads_and_runs_are_undone(
         sandbox in sandbox(), thread in thread(), agent in slug(), name in option::of(text()),
-        prompt in "[a-zü😀]{1,9}", user in option::of(text()), vaults in option::of(vec(vault(), 0..3)),
+        prompt in "[a-zü😀]{1,9}", user in option::of(text()), vaults in option::of(btree_set(vault(), 0..3)),
         model in "[a-z]{1,9}", turns in option::of(1_u32..), dollars in option::of(0.01_f64..1e9),
         append in option::of(text()), background in any::<bool>(),
     ) {
@@ -142,7 +142,7 @@ proptest! {
         send.thread_id = Some(thread);
         send.name = name;
         send.mode = background.then_some(Mode::Background);
-        send.vault_ids = vaults;
+        send.vault_ids = vaults.map(Vec::from_iter);
         send.external_user_id = user;
         send.options = Some(options);
         undone(&send)?;
@@ -150,7 +150,7 @@ proptest! {
 
     #[test]
     fn requests_about_tokens_and_vaults_are_undone(
-        vault in vault(), agents in option::of(vec(text(), 0..3)), user in option::of(text()), seconds in 1_u32..=86_400,
+        vault in vault(), agents in option::of(vec(not_empty(), 1..3)), user in option::of(not_empty()), seconds in 1_u32..=86_400,
         name in "[a-zü😀]{1,50}", description in option::of(option::of("[a-zü😀]{0,50}")),
         metadata in btree_map("[a-zü]{0,60}", "[a-zü]{0,200}", 0..4), token in "[a-zA-Z0-9_ü]{1,20}", force in any::<bool>(),
     ) {
@@ -180,6 +180,27 @@ proptest! {
     fn no_body_of_an_error_panics_or_hides_its_status(status in 300_u16..1000, body in vec(any::<u8>(), 0..200)) {
         let head = Response::builder().status(status).body(()).unwrap().into_parts().0;
         prop_assert_eq!(ApiError::new(&head, &body).status().as_u16(), status);
+    }
+
+    #[test]
+    fn nothing_like_json_panics(body in r#"([\[\]{}",:\\ue+\-.0-9dD\x00\x1bé\u{feff} ]|\\ud83d|\\ude00|"error":|1e999){0,40}"#) {
+        let head = Response::builder().status(400).body(()).unwrap().into_parts().0;
+        for end in 0..=body.len() {
+            let error = ApiError::new(&head, &body.as_bytes()[..end]);
+            prop_assert!(!error.message().is_empty());
+        }
+    }
+
+    #[test]
+    fn an_error_that_breaks_off_keeps_what_came_before(message in any::<String>(), odd in any::<bool>(), end in 0.0..1.0) {
+        let head = Response::builder().status(402).body(()).unwrap().into_parts().0;
+        let odd = if odd { r"\ud83d" } else { "" };
+        let begin = format!(r#"{{"error":{{"code":"budget_exceeded","x":"{odd}","limitUsd":1,"#);
+        let whole = format!(r#"{begin}"message":{}}}}}"#, serde_json::to_string(&message).unwrap());
+        let end = begin.len() + ((whole.len() - begin.len()) as f64 * end) as usize;
+        let error = ApiError::new(&head, &whole.as_bytes()[..end]);
+        prop_assert_eq!(error.code().map(|code| code.as_str()), Some("budget_exceeded"));
+        prop_assert_eq!(&error.extra()["limitUsd"], 1);
     }
 
     #[test]

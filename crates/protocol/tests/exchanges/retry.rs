@@ -6,13 +6,17 @@ use bytes::Bytes;
 use http::response::Parts;
 use proptest::prelude::*;
 use twentyfirst_protocol::files::{ReadStream, RemoveFile, WriteFiles};
+use twentyfirst_protocol::flow::{
+    ExchangeError, ExchangeErrorKind, Execute, Failure, Flow, Now, Open, SendRequest, Sent, Slot,
+    Step,
+};
+use twentyfirst_protocol::retry::{Attempt, Attempts, Decision, GiveUp, RetryPolicy};
 use twentyfirst_protocol::runs::{CancelStream, ResumeStream, SendMessages};
 use twentyfirst_protocol::sandboxes::{CreateSandbox, DeleteSandbox, Exec, GetSandbox};
 use twentyfirst_protocol::vaults::UpdateVault;
 use twentyfirst_protocol::{
-    ApiError, Attempt, Attempts, CallOptions, Decision, Endpoint, ExchangeError, ExchangeErrorKind,
-    Execute, Failure, Flow, GiveUp, NotUnderstood, Now, Open, Operation, ResponseError,
-    RetryPolicy, SandboxId, SendRequest, Sent, Slot, Step, Timeouts, VaultId,
+    ApiError, CallOptions, Endpoint, NotUnderstood, Operation, ResponseError, SandboxId, Timeouts,
+    VaultId,
 };
 
 fn sandbox() -> SandboxId {

@@ -4,10 +4,15 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::response::Parts;
-use twentyfirst_protocol::runs::{Mode, RunOptions, StartError, StartFlow, StartRun, Started};
+use twentyfirst_protocol::flow::{
+    ExchangeErrorKind, Failure, Flow, Now, SendRequest, Sent, Slot, Step,
+};
+use twentyfirst_protocol::retry::RetryPolicy;
+use twentyfirst_protocol::runs::{
+    Mode, RunOptions, SendMessages, StartError, StartFlow, StartRun, Started,
+};
 use twentyfirst_protocol::{
-    CallOptions, ErrorCode, ExchangeErrorKind, Failure, Flow, Now, ResponseError, RetryPolicy,
-    SandboxId, SendRequest, Sent, Slot, Step, ThreadId,
+    CallOptions, Endpoint, ErrorCode, ResponseError, SandboxId, ThreadId, VaultId,
 };
 
 /// A relay that plays its part from a script.
@@ -129,6 +134,32 @@ fn what_is_missing_is_made_first() {
     assert_eq!(started.created.sandbox_id, Some(started.sandbox_id));
     assert_eq!(started.created.thread_id, Some(started.thread_id));
     insta::assert_snapshot!(scene.sent.join("\n"));
+}
+
+#[test]
+fn each_vault_is_sent_once() {
+    let vaults = ["b", "a", "b", "c", "a"].map(|id| VaultId::new(id).unwrap());
+    let sandbox = SandboxId::new("sb_1").unwrap();
+    let run = run()
+        .sandbox_id(&sandbox)
+        .thread_id(ThreadId::new("th_1").unwrap());
+    let mut with_field = run.clone();
+    with_field.vault_ids = Some(vaults.to_vec());
+    for run in [with_field, run.vault_ids(vaults.clone())] {
+        let mut scene = Scene::new(run, None);
+        scene.streams();
+        let sent = &scene.sent[0];
+        assert!(sent.contains(r#""vaultIds":["b","a","c"]"#), "{sent}");
+    }
+
+    let mut send = SendMessages::new("my-agent", &sandbox, "Hi");
+    send.vault_ids = Some(vaults.to_vec());
+    let request = send.to_request().unwrap();
+    let sent = SendMessages::from_request(&request).unwrap().vault_ids;
+    assert_eq!(
+        sent.unwrap(),
+        [&vaults[0], &vaults[1], &vaults[3]].map(Clone::clone)
+    );
 }
 
 #[test]

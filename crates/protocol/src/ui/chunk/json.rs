@@ -130,6 +130,8 @@ pub(crate) struct Stops<'a> {
     block: usize,
     /// A bit for each byte of the block that is a stop.
     bits: u64,
+    /// The same for the block after it. It is known one block ahead, so that nothing has to wait for it.
+    next_bits: u64,
 }
 
 impl<'a> Stops<'a> {
@@ -138,46 +140,60 @@ impl<'a> Stops<'a> {
     /// Looks from `at` on.
     #[inline]
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
-        let (block, bits) = first_stops(bytes, at);
-        Self { bytes, block, bits }
+        Self {
+            bytes,
+            block: at,
+            bits: stops_at(bytes, at),
+            next_bits: stops_at(bytes, at + Self::BLOCK),
+        }
     }
 
-    /// The first stop at `at` or after it; the end of the text if there is none.
+    /// The first stop at `at`, which is not before the one asked for last, or after it. The end of the text is one.
     #[inline]
     pub(crate) fn next(&mut self, at: usize) -> usize {
-        let offset = at.wrapping_sub(self.block);
-        let from = if offset < Self::BLOCK {
-            let bits = self.bits >> offset;
+        let before = at.saturating_sub(self.block);
+        if before < Self::BLOCK {
+            let bits = self.bits >> before;
             if bits != 0 {
                 return at + bits.trailing_zeros() as usize;
             }
-            self.block + Self::BLOCK
-        } else {
-            at
-        };
-        (self.block, self.bits) = first_stops(self.bytes, from);
-        self.block + self.bits.trailing_zeros() as usize
+        }
+        self.next_in_later_block(at)
+    }
+
+    #[inline(never)]
+    fn next_in_later_block(&mut self, at: usize) -> usize {
+        loop {
+            self.block += Self::BLOCK;
+            self.bits = self.next_bits;
+            self.next_bits = stops_at(self.bytes, self.block + Self::BLOCK);
+            let before = at.saturating_sub(self.block);
+            if before >= Self::BLOCK {
+                continue;
+            }
+            let bits = self.bits >> before;
+            if bits != 0 {
+                return self.block + before + bits.trailing_zeros() as usize;
+            }
+        }
     }
 }
 
-/// The first block from `at` on that has a stop, and its stops. The end of the text is one.
-#[inline(never)]
-fn first_stops(bytes: &[u8], mut at: usize) -> (usize, u64) {
-    while let Some(block) = bytes.get(at..).unwrap_or_default().first_chunk() {
-        let bits = stops_in(block);
-        if bits != 0 {
-            return (at, bits);
-        }
-        at += Stops::BLOCK;
-    }
+/// The stops of the block at `at`. What is behind the end are stops.
+#[inline]
+fn stops_at(bytes: &[u8], at: usize) -> u64 {
     let rest = bytes.get(at..).unwrap_or_default();
-    // A control is a stop, so that the end is one.
-    let mut block = [0; Stops::BLOCK];
-    block
-        .iter_mut()
-        .zip(rest)
-        .for_each(|(byte, from)| *byte = *from);
-    (bytes.len() - rest.len(), stops_in(&block))
+    match rest.first_chunk() {
+        Some(block) => stops_in(block),
+        None => {
+            let mut block = [0; Stops::BLOCK];
+            block
+                .iter_mut()
+                .zip(rest)
+                .for_each(|(byte, from)| *byte = *from);
+            stops_in(&block)
+        }
+    }
 }
 
 /// A bit for each of the bytes that is a stop. It is written so that the compiler makes vector instructions of it.
@@ -283,10 +299,16 @@ fn end_of_string(stops: &mut Stops<'_>, at: usize) -> Result<(usize, bool), Json
 
 #[inline]
 fn length_of_escape(escaped: u8, rest: &[u8]) -> Option<usize> {
-    if matches!(
-        escaped,
-        b'n' | b'"' | b'\\' | b't' | b'/' | b'r' | b'b' | b'f'
-    ) {
+    /// A bit for each byte that may stand alone after a backslash. (`matches!` would be a jump that is hard to predict.)
+    const ALONE: u128 = 1 << b'"'
+        | 1 << b'\\'
+        | 1 << b'/'
+        | 1 << b'b'
+        | 1 << b'f'
+        | 1 << b'n'
+        | 1 << b'r'
+        | 1 << b't';
+    if escaped < 128 && ALONE >> escaped & 1 == 1 {
         return Some(2);
     }
     let digits = rest.first_chunk::<4>()?;

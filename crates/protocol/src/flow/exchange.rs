@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::response::Parts;
 use http::{Request, StatusCode};
 
+use super::machine::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
 use crate::Body;
 use crate::error::{InvalidRequest, ResponseError};
-use crate::flow::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
 use crate::operation::{Endpoint, Head, Operation, StreamingOperation};
 use crate::options::{CallOptions, Timeouts};
 use crate::retry::{Attempt, Attempts, Decision, GiveUp};

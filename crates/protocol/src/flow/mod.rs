@@ -1,0 +1,12 @@
+//! What takes more than one exchange, a wait, or a choice after a failure: state machines without IO.
+//!
+//! Each [`Flow`] says what to do next and is told what came of it. [`Execute`] and [`Open`] make one operation, and try it
+//! again where that is safe; [`StartRun`](crate::runs::StartRun) has the exchanges that a run takes. Whoever drives them
+//! brings the HTTP client and the clock.
+
+mod exchange;
+mod machine;
+
+pub(crate) use exchange::{Deadline, Exchange, Next, Reading};
+pub use exchange::{ExchangeError, ExchangeErrorKind, Execute, Open};
+pub use machine::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
