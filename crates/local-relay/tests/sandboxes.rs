@@ -679,6 +679,21 @@ async fn what_a_relay_that_was_killed_has_left_is_removed_by_the_next() {
 }
 
 #[tokio::test]
+async fn an_odd_date_spoils_no_listing() {
+    for relay in relays() {
+        let client = Client::new(&relay);
+        let sandbox = client.create_sandbox("agent").await;
+        let make = "touch -d 1960-01-01 past; touch -d 2400-01-01 future; touch now";
+        client.shell(&sandbox, make).await;
+        let listing = client.get(&files(&sandbox, "/list?path=/root")).await;
+        let listing = listing.expect(200);
+        let entries = listing.as_array().unwrap().iter();
+        let names: Vec<_> = entries.map(|entry| &entry["name"]).collect();
+        assert_eq!(names, ["future", "now", "past"]);
+    }
+}
+
+#[tokio::test]
 async fn entries_say_what_is_there() {
     let [relay, ..] = &relays()[..] else {
         unreachable!()
