@@ -461,9 +461,12 @@ async fn what_was_stored_before_is_the_history_of_the_next_run() {
         .await;
     assert_eq!(stream.text().await, "one| None Some(\"m\")");
     // One wrong member, and all are dropped.
-    let wrong = json!({ "model": "m", "maxTurns": 0 });
-    let mut stream = scene.client.chat_with("agent", body(wrong)).await;
-    assert!(stream.text().await.ends_with(" None"));
+    for (member, value) in [("maxTurns", json!(0)), ("maxBudgetUsd", Value::Null)] {
+        let mut wrong = json!({ "model": "m" });
+        wrong[member] = value;
+        let mut stream = scene.client.chat_with("agent", body(wrong)).await;
+        assert!(stream.text().await.ends_with(" None"), "{member}");
+    }
 
     let thread = scene.thread().await;
     let roles: Vec<_> = thread["messages"]
@@ -475,6 +478,8 @@ async fn what_was_stored_before_is_the_history_of_the_next_run() {
     assert_eq!(
         roles,
         [
+            "user",
+            "assistant",
             "user",
             "assistant",
             "user",
