@@ -42,7 +42,7 @@ pub(crate) fn text() -> Load {
     let mut events = Events::default();
     for _ in 0..200_000 {
         let mut delta = String::new();
-        for _ in 0..1 + random.below(3) {
+        for _ in 0..1 + random.below(5) {
             delta.push_str(random.word());
         }
         events.add(
