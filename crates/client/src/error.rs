@@ -9,6 +9,7 @@ use twentyfirst_protocol::runs::{Created, StartError};
 use twentyfirst_protocol::ui::AssembleError;
 use twentyfirst_protocol::{ApiError, ErrorCode, InvalidRequest, NotUnderstood, ResponseError};
 use twentyfirst_stream::StreamError;
+use twentyfirst_transport::Timeout;
 
 use crate::client::AgentClient;
 
@@ -122,6 +123,11 @@ impl Error {
             || self
                 .transport_error()
                 .is_some_and(twentyfirst_transport::Error::is_timeout)
+    }
+
+    /// Which timeout struck, and how long it was; `None` for the deadline of the call, which is none of an exchange.
+    pub fn timeout(&self) -> Option<Timeout> {
+        self.transport_error()?.timeout()
     }
 
     /// Whether the answer, or the message of a run, was longer than the client holds in memory.

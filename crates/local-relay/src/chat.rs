@@ -168,8 +168,14 @@ fn turn(message: Option<Members>) -> Result<(UiMessage, String), Refusal> {
 
 /// The options, or none of them if one is wrong: the relay says nothing.
 fn options(call: &Call, members: &Members) -> Result<Option<RunOptions>, Refusal> {
-    let options: Option<RunOptions> =
-        member(members, "options").filter(|options: &RunOptions| options.validate().is_ok());
+    // `null` is no value of any of them.
+    let given: Option<Members> = member(members, "options");
+    let has_null = given
+        .into_iter()
+        .flatten()
+        .any(|(_, value)| value.get() == "null");
+    let options = member(members, "options")
+        .filter(|options: &RunOptions| !has_null && options.validate().is_ok());
     let caps_sandbox = options
         .as_ref()
         .is_some_and(|options| options.max_sandbox_budget_usd.is_some());

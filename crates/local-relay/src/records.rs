@@ -61,13 +61,6 @@ impl StoredThread {
             .is_some_and(|current| Arc::ptr_eq(current, stream))
     }
 
-    /// Ends its run, if it has one.
-    pub(crate) fn cancel(&self) {
-        if let Some(stream) = &self.stream {
-            stream.cancel();
-        }
-    }
-
     /// `updatedAt` is in lists of threads, and neither in a sandbox nor in the answer to creating one.
     pub(crate) fn summary(&self, with_update: bool) -> ThreadSummary {
         let mut summary = ThreadSummary::new(self.thread.id.clone(), self.thread.status.clone());

@@ -29,7 +29,8 @@ const LONGEST_SHUTDOWN: Duration = Duration::from_secs(2);
 /// A relay that runs in this process, on a thread of its own, and listens on loopback.
 ///
 /// It has the agents `echo` and `shell`, and those that the builder was given. When it is dropped, its processes are
-/// ended and its files removed before the drop returns.
+/// ended and its files removed before the drop returns. Where its process is killed instead, the next relay to start removes
+/// the files.
 #[must_use = "the relay ends when this is dropped"]
 pub struct LocalRelay {
     address: SocketAddr,
@@ -244,6 +245,7 @@ impl LocalRelayBuilder {
 
     async fn open(self) -> io::Result<(TcpListener, Arc<Relay>)> {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await?;
+        tokio::task::spawn_blocking(crate::sandbox::sweep).await?;
         let tools = match self.isolation {
             Some(Isolation::Processes) => None,
             wanted => {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
@@ -107,7 +107,13 @@ impl Call {
 
     /// The same, with another body than that of the request.
     pub(crate) fn operation_with<E: Endpoint>(&self, body: impl Into<Body>) -> Result<E, Refusal> {
-        let request = Request::from_parts(self.head.clone(), body.into());
+        let mut head = self.head.clone();
+        if let Payload::Json(_) = self.payload {
+            // However it was spelled, the body has been read as that.
+            let json = HeaderValue::from_static("application/json");
+            head.headers.insert(header::CONTENT_TYPE, json);
+        }
+        let request = Request::from_parts(head, body.into());
         E::from_request(&request).map_err(|error| Refusal::invalid_request(error.to_string()))
     }
 

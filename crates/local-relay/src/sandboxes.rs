@@ -9,7 +9,7 @@ use twentyfirst_protocol::sandboxes::{
 use twentyfirst_protocol::{ErrorCode, Secret};
 
 use crate::answers::{Answer, Refusal, empty, json as answer};
-use crate::records::{StoredThread, new_id};
+use crate::records::new_id;
 use crate::request::{Call, text};
 use crate::sandbox::{Command, ExecError};
 
@@ -88,8 +88,7 @@ pub(crate) async fn delete(call: Call) -> Result<Answer, Refusal> {
     let DeleteSandbox { sandbox_id, .. } = call.operation()?;
     let record = call.relay.record(&sandbox_id, &call.caller.team)?;
     call.relay.records().remove(&sandbox_id);
-    let threads = record.change(|state| std::mem::take(&mut state.threads));
-    threads.iter().for_each(StoredThread::cancel);
+    record.change(|state| state.threads.clear());
     record.sandbox.close().await;
     Ok(empty(StatusCode::NO_CONTENT))
 }

@@ -3,7 +3,6 @@ use twentyfirst_protocol::threads::{CreateThread, DeleteThread, GetThread, ListT
 use twentyfirst_protocol::{ErrorCode, ThreadId};
 
 use crate::answers::{Answer, Refusal, empty, json};
-use crate::records::StoredThread;
 use crate::request::Call;
 
 /// `GET /v1/sandboxes/{sandboxId}/threads`
@@ -52,12 +51,15 @@ pub(crate) async fn delete(call: Call) -> Result<Answer, Refusal> {
     let record = call.relay.record(&sandbox_id, &call.caller.team)?;
     check_uuid(thread_id.as_str(), "an_threads")?;
     let deleted = record.change(|state| {
-        let is_meant = |thread: &StoredThread| thread.thread.id == thread_id;
-        let at = state.threads.iter().position(is_meant)?;
-        Some(state.threads.remove(at))
+        let before = state.threads.len();
+        state.threads.retain(|thread| thread.thread.id != thread_id);
+        state.threads.len() < before
     });
-    deleted.ok_or_else(|| not_found(&thread_id, ""))?.cancel();
-    Ok(empty(StatusCode::NO_CONTENT))
+    if deleted {
+        Ok(empty(StatusCode::NO_CONTENT))
+    } else {
+        Err(not_found(&thread_id, ""))
+    }
 }
 
 /// `place` is said by some routes and not by others.

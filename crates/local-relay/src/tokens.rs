@@ -35,10 +35,15 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
             Err(_) => return Err(Refusal::crash()),
         },
     };
+    // To drop what is no list of agents would be to give away a token for all of them.
+    let agents = match members.get("agents") {
+        None => None,
+        Some(raw) => serde_json::from_str(raw.get()).map_err(|_| Refusal::crash())?,
+    };
     let now = unix(SystemTime::now());
     let claims = Claims {
         team_id: call.caller.team,
-        agents: member(&members, "agents"),
+        agents,
         user_id: member(&members, "userId"),
         end_user_id: member(&members, "endUserId"),
         max_messages: member(&members, "maxMessages"),

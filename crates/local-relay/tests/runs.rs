@@ -461,9 +461,12 @@ async fn what_was_stored_before_is_the_history_of_the_next_run() {
         .await;
     assert_eq!(stream.text().await, "one| None Some(\"m\")");
     // One wrong member, and all are dropped.
-    let wrong = json!({ "model": "m", "maxTurns": 0 });
-    let mut stream = scene.client.chat_with("agent", body(wrong)).await;
-    assert!(stream.text().await.ends_with(" None"));
+    for (member, value) in [("maxTurns", json!(0)), ("maxBudgetUsd", Value::Null)] {
+        let mut wrong = json!({ "model": "m" });
+        wrong[member] = value;
+        let mut stream = scene.client.chat_with("agent", body(wrong)).await;
+        assert!(stream.text().await.ends_with(" None"), "{member}");
+    }
 
     let thread = scene.thread().await;
     let roles: Vec<_> = thread["messages"]
@@ -475,6 +478,8 @@ async fn what_was_stored_before_is_the_history_of_the_next_run() {
     assert_eq!(
         roles,
         [
+            "user",
+            "assistant",
             "user",
             "assistant",
             "user",
@@ -509,39 +514,16 @@ async fn a_chat_with_an_unknown_sandbox_makes_it() {
 }
 
 #[tokio::test]
-async fn a_run_ends_with_its_thread_and_with_its_sandbox() {
-    for what in ["sandbox", "thread"] {
-        let scene = Scene::with(silent()).await;
-        let mut stream = scene.chat("Go").await;
-        stream.until("wait").await;
-        let mut target = format!("/v1/sandboxes/{}", scene.sandbox);
-        if what == "thread" {
-            target.push_str(&format!("/threads/{}", scene.thread));
-        }
-        scene.client.delete(&target).await.expect(204);
-        assert_eq!(stream.rest().await, ["[DONE]"], "{what}");
-        scene.client.get(&target).await.expect(404);
-    }
-}
-
-#[tokio::test]
-async fn a_sandbox_that_is_deleted_while_its_run_starts_has_no_run() {
-    let (began, mut begun) = tokio::sync::mpsc::unbounded_channel();
-    let agent = Agent::new(move |_| {
-        began.send(()).ok();
-        std::future::pending()
-    });
-    let scene = Scene::with(agent.start_up(Duration::from_millis(300))).await;
-    let body = json!({
-        "messages": [user("Go")],
-        "sandboxId": scene.sandbox,
-        "mode": "background",
-    });
-    scene.client.post("/v1/chat/agent", body).await.expect(202);
+async fn a_run_survives_its_thread_and_its_sandbox() {
+    let scene = Scene::with(talker()).await;
+    let mut stream = scene.chat("Talk").await;
+    stream.until("word3").await;
     let target = format!("/v1/sandboxes/{}", scene.sandbox);
     scene.client.delete(&target).await.expect(204);
-    let run = tokio::time::timeout(Duration::from_millis(800), begun.recv()).await;
-    assert!(run.is_err(), "the agent runs without a sandbox");
+    let events = stream.rest().await;
+    assert!(text_of(&events).ends_with("word24 "));
+    assert_eq!(kinds(&events).last().unwrap(), "[DONE]");
+    scene.client.get(&target).await.expect(404);
 }
 
 #[tokio::test]

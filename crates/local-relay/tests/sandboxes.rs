@@ -623,7 +623,7 @@ async fn directories_may_nest_as_deep_as_commands_make_them() {
             )
         };
         client
-            .exec(&sandbox, json!({ "command": nest(20), "cwd": "/root" }))
+            .exec(&sandbox, json!({ "command": nest(11), "cwd": "/root" }))
             .await
             .expect(200);
         let deepest = client
@@ -637,7 +637,7 @@ async fn directories_may_nest_as_deep_as_commands_make_them() {
 
         // And so does what the end of the relay has to remove.
         client
-            .shell(&sandbox, &format!("touch ~/deepest; {}", nest(20)))
+            .shell(&sandbox, &format!("touch ~/deepest; {}", nest(11)))
             .await;
         let is_there = |entry: std::io::Result<std::fs::DirEntry>| {
             entry.unwrap().path().join("root/deepest").exists()
@@ -646,6 +646,50 @@ async fn directories_may_nest_as_deep_as_commands_make_them() {
         assert!(temporary().any(is_there));
         relay.shutdown();
         assert!(!temporary().any(is_there));
+    }
+}
+
+#[tokio::test]
+async fn what_a_relay_that_was_killed_has_left_is_removed_by_the_next() {
+    let mut ended = std::process::Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let place = |name: String| {
+        let place = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(place.join("root/closed")).unwrap();
+        std::fs::write(place.join("root/file"), "left").unwrap();
+        place
+    };
+    let (dead, live) = (ended.id(), std::process::id());
+    let of_the_dead = place(format!("21st-sandbox-{dead}-left"));
+    let others = [
+        place(format!("21st-sandbox-{live}-left")),
+        place(format!("21st-sandbox-{live}{dead}x-left")),
+        place(format!("another-{dead}-left")),
+    ];
+    let link = std::env::temp_dir().join(format!("21st-sandbox-{dead}-link"));
+    std::os::unix::fs::symlink(&others[2], &link).unwrap();
+    drop(LocalRelay::start().unwrap());
+    assert!(!of_the_dead.exists());
+    assert!(link.is_symlink());
+    std::fs::remove_file(link).unwrap();
+    for other in others {
+        assert!(other.join("root/file").exists(), "{}", other.display());
+        std::fs::remove_dir_all(other).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_odd_date_spoils_no_listing() {
+    for relay in relays() {
+        let client = Client::new(&relay);
+        let sandbox = client.create_sandbox("agent").await;
+        let make = "touch -d 1960-01-01 past; touch -d 2400-01-01 future; touch now";
+        client.shell(&sandbox, make).await;
+        let listing = client.get(&files(&sandbox, "/list?path=/root")).await;
+        let listing = listing.expect(200);
+        let entries = listing.as_array().unwrap().iter();
+        let names: Vec<_> = entries.map(|entry| &entry["name"]).collect();
+        assert_eq!(names, ["future", "now", "past"]);
     }
 }
 

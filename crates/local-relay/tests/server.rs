@@ -239,6 +239,20 @@ async fn who_has_keys_of_their_own_takes_no_other() {
     assert_eq!(reply.status, 404);
 }
 
+#[tokio::test]
+async fn a_content_type_is_read_in_any_case() {
+    let relay = LocalRelay::start().unwrap();
+    let client = Client::new(&relay);
+    let sandbox = client.create_sandbox("echo").await;
+    let body = json!({ "command": "echo ok" }).to_string();
+    let request = client
+        .request("POST", &format!("/v1/sandboxes/{sandbox}/exec"))
+        .header("content-type", "Application/JSON")
+        .body(body.into())
+        .unwrap();
+    assert_eq!(client.send(request).await.expect(200)["stdout"], "ok\n");
+}
+
 #[test]
 fn nothing_that_is_printed_shows_a_key() {
     let builder = LocalRelay::builder().key("21st_sk_secret");

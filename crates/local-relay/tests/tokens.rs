@@ -108,6 +108,17 @@ async fn lifetimes_are_read_as_the_relay_does() {
 }
 
 #[tokio::test]
+async fn agents_that_are_no_list_of_texts_make_no_token() {
+    let relay = LocalRelay::start().unwrap();
+    let client = Client::new(&relay);
+    for agents in [json!("echo"), json!([1]), json!({ "echo": true }), json!(1)] {
+        let reply = client.post("/v1/tokens", json!({ "agents": agents })).await;
+        assert_eq!(reply.status, 500, "{agents}");
+    }
+    token(&client, json!({ "agents": null })).await;
+}
+
+#[tokio::test]
 async fn the_agents_of_a_token_restrict_chat_and_nothing_else() {
     let relay = LocalRelay::start().unwrap();
     let client = Client::new(&relay);

@@ -11,7 +11,7 @@ use twentyfirst_client::protocol::retry::{GiveUp, RetryPolicy};
 use twentyfirst_client::protocol::runs::StartRun;
 use twentyfirst_client::protocol::sandboxes::Exec;
 use twentyfirst_client::protocol::{CallOptions, SandboxId, ThreadId};
-use twentyfirst_client::transport::{Body, Error as TransportError, from_fn};
+use twentyfirst_client::transport::{Body, Error as TransportError, TimeoutKind, from_fn};
 use twentyfirst_client::{AgentClient, Error};
 
 use crate::support::{event_stream, json};
@@ -133,6 +133,8 @@ async fn every_call_has_its_time() {
     let client = client.with_options(CallOptions::new().retry(RetryPolicy::never()));
     let (result, seconds) = timed(client.sandboxes().get(&sandbox())).await;
     let error = result.unwrap_err();
+    assert_eq!(error.timeout().unwrap().kind, TimeoutKind::Total);
+    assert_eq!(error.timeout().unwrap().limit, Duration::from_secs(60));
     assert!(
         error.is_timeout() && error.was_sent() && (60.0..60.1).contains(&seconds),
         "{seconds} {error}"

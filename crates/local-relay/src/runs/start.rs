@@ -72,16 +72,15 @@ impl NewRun {
             journal: Arc::clone(&journal),
             cancelled: Notify::new(),
         });
-        let begun = self.record.with_thread(&self.thread_id, |thread| {
-            thread.stream = Some(Arc::clone(&stream));
-            let session = thread.session.clone();
-            let history = thread.thread.ui_messages().cloned().collect();
-            (history, session)
-        });
-        // The thread was deleted during the start-up, alone or with its sandbox.
-        let Some((history, session)) = begun else {
-            return;
-        };
+        let (history, session) = self
+            .record
+            .with_thread(&self.thread_id, |thread| {
+                thread.stream = Some(Arc::clone(&stream));
+                let session = thread.session.clone();
+                let history = thread.thread.ui_messages().cloned().collect();
+                (history, session)
+            })
+            .unwrap_or_default();
         let subscription = journal.feed.join();
         started
             .send(Started {

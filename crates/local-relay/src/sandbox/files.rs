@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, FileType, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, OFlags, flock};
 use twentyfirst_protocol::Timestamp;
 use twentyfirst_protocol::files::{FileEntry, FileType as EntryType};
 
@@ -28,6 +28,8 @@ pub(crate) struct Files {
     dir: Dir,
     /// Where the directory is on the host: links of commands that are not isolated point there.
     host: PathBuf,
+    /// Says that the directory is in use.
+    _lock: File,
 }
 
 /// Why a file call fails. Paths are those of the request.
@@ -62,12 +64,15 @@ impl Files {
     /// Opens a sandbox's directory, and makes what is in every sandbox.
     pub(crate) fn open(host: &Path) -> io::Result<Self> {
         let dir = Dir::open_ambient_dir(host, ambient_authority())?;
+        let lock = dir.open(".")?;
+        flock(&lock, FlockOperation::LockShared)?;
         for root in ROOTS {
             dir.create_dir_all(root)?;
         }
         Ok(Self {
             dir,
             host: host.to_owned(),
+            _lock: lock,
         })
     }
 

@@ -13,6 +13,7 @@ use twentyfirst_protocol::sandboxes::ExecOutput;
 use super::exec::{Command, ExecError, Shell};
 use super::files::{self, FileError, Files};
 use super::isolation::Tools;
+use super::leftovers;
 use super::removal::remove_tree;
 
 /// The sandbox in which an agent runs: its files, and its commands.
@@ -39,7 +40,9 @@ impl Sandbox {
         envs: BTreeMap<String, String>,
     ) -> io::Result<Self> {
         let (dir, files) = spawn_blocking(|| {
-            let dir = tempfile::Builder::new().prefix("21st-sandbox-").tempdir()?;
+            let dir = tempfile::Builder::new()
+                .prefix(&leftovers::prefix())
+                .tempdir()?;
             let files = Files::open(dir.path())?;
             io::Result::Ok((dir, files))
         })

@@ -22,6 +22,10 @@ pub enum Isolation {
     Namespaces,
     /// Commands are ordinary processes of the host. Their working directory, `HOME` and `TMPDIR` are in the sandbox's
     /// directory, and nothing keeps them there. A process in the background ends with its command.
+    ///
+    /// This protects nothing of the host: commands read and write whatever the user who runs the relay may, also the
+    /// environment of the relay's process, with its secrets, in `/proc`. A process that leaves the group of its command
+    /// runs on until the sandbox is deleted, and longer if it also changes its `TMPDIR`.
     Processes,
 }
 

@@ -4,6 +4,7 @@ mod exec;
 mod files;
 mod handle;
 mod isolation;
+mod leftovers;
 mod removal;
 mod stragglers;
 
@@ -15,3 +16,4 @@ pub use isolation::Isolation;
 pub(crate) use exec::quote;
 pub(crate) use files::Files;
 pub(crate) use isolation::Tools;
+pub(crate) use leftovers::sweep;

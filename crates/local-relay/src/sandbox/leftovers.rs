@@ -1,0 +1,54 @@
+use std::path::Path;
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, DirEntry, MetadataExt};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, getuid, test_kill_process};
+
+use super::removal::remove_tree;
+
+/// How the names of the sandboxes' directories begin. The number of the relay's process follows, and `-`.
+const PREFIX: &str = "21st-sandbox-";
+
+/// The beginning of the names of this process's directories.
+pub(super) fn prefix() -> String {
+    format!("{PREFIX}{}-", std::process::id())
+}
+
+/// Removes the directories of processes that were killed before they could do so themselves.
+pub(crate) fn sweep() {
+    let place = std::env::temp_dir();
+    let Ok(place) = Dir::open_ambient_dir(place, ambient_authority()) else {
+        return;
+    };
+    for entry in place.entries().into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(owner_of);
+        if owner.is_some_and(|owner| !is_alive(owner)) && is_ours_and_free(&entry) {
+            // There is nobody to tell what stays behind.
+            remove_tree(&place, Path::new(&name)).ok();
+        }
+    }
+}
+
+fn owner_of(name: &str) -> Option<Pid> {
+    let (owner, _) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    owner.parse().ok().and_then(Pid::from_raw)
+}
+
+fn is_alive(owner: Pid) -> bool {
+    test_kill_process(owner) != Err(rustix::io::Errno::SRCH)
+}
+
+/// Whether it is a directory of this user that nobody holds: a relay in another container, where this one does not see
+/// its process, holds its directories all the same.
+fn is_ours_and_free(entry: &DirEntry) -> bool {
+    let is_our_dir = entry
+        .metadata()
+        .is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == getuid().as_raw());
+    is_our_dir
+        && entry
+            .open_dir()
+            .and_then(|dir| dir.open("."))
+            .is_ok_and(|dir| flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok())
+}
