@@ -350,8 +350,14 @@ impl<O: StreamingOperation> Flow for Open<'_, O> {
             Next::Send(send) => Step::Send(send),
             Next::Read { until } => Step::Read { until },
             Next::Failed(error) => Step::Done(Err(error)),
-            // Nothing that streams is deleted.
-            Next::Gone => Step::Read { until: None },
+            Next::Gone => {
+                let head = no_content();
+                let result = match self.operation.decode_head(&head) {
+                    Head::Open(output) => Ok(output),
+                    Head::Read => self.operation.decode(&head, b""),
+                };
+                Step::Done(result.map_err(|error| self.exchange.error(error.into(), None)))
+            }
         }
     }
 

@@ -15,8 +15,8 @@ use twentyfirst_protocol::runs::{CancelStream, ResumeStream, SendMessages};
 use twentyfirst_protocol::sandboxes::{CreateSandbox, DeleteSandbox, Exec, GetSandbox};
 use twentyfirst_protocol::vaults::UpdateVault;
 use twentyfirst_protocol::{
-    ApiError, CallOptions, Endpoint, NotUnderstood, Operation, ResponseError, SandboxId, Timeouts,
-    VaultId,
+    ApiError, CallOptions, Endpoint, Head, NotUnderstood, Operation, ResponseError, Route,
+    SandboxId, StreamingOperation, Timeouts, VaultId, decode_json,
 };
 
 fn sandbox() -> SandboxId {
@@ -350,6 +350,38 @@ fn a_passing_failure_is_not_seen() {
     );
     result.unwrap();
     assert_eq!(sent, 2);
+}
+
+/// An operation of a user's own, whose answer streams and whose method deletes.
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct DrainLog {}
+
+impl Endpoint for DrainLog {
+    const ROUTE: Route = Route::delete("/v1/log");
+}
+
+impl StreamingOperation for DrainLog {
+    type Output = &'static str;
+
+    fn decode_head(&self, head: &Parts) -> Head<&'static str> {
+        match head.status.as_u16() {
+            200 => Head::Open("drained"),
+            204 => Head::Open("gone"),
+            _ => Head::Read,
+        }
+    }
+
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<&'static str, ResponseError> {
+        decode_json::<_, ()>(self, head, body).map(|()| "read")
+    }
+}
+
+#[test]
+fn what_streams_can_be_gone_too() {
+    let outcomes = [Outcome::Fails(Sent::Maybe), Outcome::Answers(404, "")];
+    let flow = Open::new(&DrainLog {}, &CallOptions::new(), 1).unwrap();
+    let (result, sent, _) = play(flow, &outcomes);
+    assert_eq!((result.unwrap(), sent), ("gone", 2));
 }
 
 #[test]
