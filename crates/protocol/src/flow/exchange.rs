@@ -217,6 +217,22 @@ impl Deadline {
         }
     }
 
+    /// The deadline of a call that has one of its own, unless the options set another.
+    pub(crate) fn or(options: &CallOptions, length: Duration) -> Self {
+        Self {
+            length: options.whole().or(Some(length)),
+            at: None,
+        }
+    }
+
+    /// None at all.
+    pub(crate) const fn none() -> Self {
+        Self {
+            length: None,
+            at: None,
+        }
+    }
+
     /// Counts from the first poll.
     pub(crate) fn begin(&mut self, now: Now) -> Self {
         self.at = self
@@ -225,7 +241,7 @@ impl Deadline {
         *self
     }
 
-    fn allows(self, moment: Instant) -> bool {
+    pub(crate) fn allows(self, moment: Instant) -> bool {
         self.at.is_none_or(|at| moment < at)
     }
 
