@@ -13,6 +13,7 @@ use crate::operation::{Head, StreamingOperation};
 use crate::options::CallOptions;
 use crate::sandboxes::CreateSandbox;
 use crate::threads::CreateThread;
+use crate::ui::Text;
 use crate::{Endpoint, Operation, SandboxId, ThreadId, VaultId};
 
 /// Runs an agent: in the sandbox and the thread that are named, or in new ones.
@@ -108,13 +109,18 @@ impl StartRun {
         self
     }
 
-    /// The exchanges that start this run. Its answer is streamed, or with [`Mode::Background`] only stored. `seed` spreads
-    /// the delays of many clients: take any random number.
+    /// The exchanges that start this run. Its answer is streamed, or with [`Mode::Background`] only stored.
+    ///
+    /// The next turn, which is the last user message, gets an id if it has none: `msg_` and 16 hexadecimal digits, made from
+    /// `seed`. By it the turn, and then the answer, is found among the messages that the thread has stored. An id that you gave
+    /// stays as it is; give no turn the id of another. [`Started::user_message_id`] tells which it is.
+    ///
+    /// `seed` also spreads the delays of many clients: take a random number, a new one for every run.
     ///
     /// # Errors
     /// Everything that can be checked is checked here, before the first request.
     pub fn flow(
-        self,
+        mut self,
         mode: Option<Mode>,
         options: &CallOptions,
         seed: u64,
@@ -127,8 +133,10 @@ impl StartRun {
         let placeholder = SandboxId::new("-")?;
         self.send_messages(self.sandbox_id.clone().unwrap_or(placeholder), None, mode)
             .to_request()?;
+        let user_message_id = self.messages.identify_turn(seed);
         Ok(StartFlow {
             run: self,
+            user_message_id,
             mode,
             options: *options,
             seed,
@@ -159,10 +167,14 @@ impl StartRun {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Started {
+    /// The slug of the agent.
+    pub agent: String,
     /// The sandbox in which it is.
     pub sandbox_id: SandboxId,
     /// The thread in which it is.
     pub thread_id: ThreadId,
+    /// The id of the user message that is its turn: the caller's own, or the one that [`StartRun::flow`] gave it.
+    pub user_message_id: Option<Text<'static>>,
     /// What was created for it.
     pub created: Created,
 }
@@ -225,6 +237,7 @@ impl std::error::Error for StartError {
 #[derive(Debug)]
 pub struct StartFlow {
     run: StartRun,
+    user_message_id: Option<Text<'static>>,
     mode: Option<Mode>,
     options: CallOptions,
     seed: u64,
@@ -309,8 +322,10 @@ impl StartFlow {
         };
         // Messages are sent only with a thread.
         Some(Started {
+            agent: send.agent.clone(),
             sandbox_id: send.sandbox_id.clone(),
             thread_id: thread_id?,
+            user_message_id: self.user_message_id.clone(),
             created: self.created.clone(),
         })
     }

@@ -9,8 +9,9 @@ use twentyfirst_protocol::flow::{
 };
 use twentyfirst_protocol::retry::RetryPolicy;
 use twentyfirst_protocol::runs::{
-    Mode, RunOptions, SendMessages, StartError, StartFlow, StartRun, Started,
+    Messages, Mode, RunOptions, SendMessages, StartError, StartFlow, StartRun, Started,
 };
+use twentyfirst_protocol::ui::{Part, UiMessage};
 use twentyfirst_protocol::{
     CallOptions, Endpoint, ErrorCode, ResponseError, SandboxId, ThreadId, VaultId,
 };
@@ -134,6 +135,60 @@ fn what_is_missing_is_made_first() {
     assert_eq!(started.created.sandbox_id, Some(started.sandbox_id));
     assert_eq!(started.created.thread_id, Some(started.thread_id));
     insta::assert_snapshot!(scene.sent.join("\n"));
+}
+
+#[test]
+fn the_turn_has_an_id_and_the_caller_learns_which() {
+    let start = |messages: Messages, seed| {
+        let run = StartRun::new("my-agent", messages)
+            .sandbox_id(SandboxId::new("sb").unwrap())
+            .thread_id(ThreadId::new("t").unwrap());
+        let mut scene = Scene {
+            flow: run.flow(None, &CallOptions::new(), seed).unwrap(),
+            sent: Vec::new(),
+        };
+        scene.streams();
+        let started = scene.done().unwrap();
+        assert_eq!(started.agent, "my-agent");
+        let body = scene.sent[0].split_once(" /v1/chat/my-agent ").unwrap().1;
+        let sent: serde_json::Value = serde_json::from_str(body).unwrap();
+        let id = started.user_message_id.unwrap();
+        (sent["messages"].clone(), id.as_str().unwrap().to_owned())
+    };
+    let history = || {
+        vec![
+            UiMessage::user("one"),
+            UiMessage::assistant(vec![Part::text("two")]),
+            UiMessage::user("three"),
+            UiMessage::assistant(vec![Part::text("four")]),
+        ]
+    };
+
+    let (sent, id) = start(history().into(), 7);
+    assert_eq!((id.len(), &id[..4]), (20, "msg_"));
+    assert_eq!(sent[2]["id"], id);
+    for other in [0, 1, 3] {
+        assert_eq!(sent[other].get("id"), None, "only the turn gets one");
+    }
+    assert_eq!(start(history().into(), 7).1, id, "it comes from the seed");
+    assert_ne!(start(history().into(), 8).1, id);
+
+    // The same seed again, after the turn that has got its id from it.
+    let next = vec![
+        UiMessage::user("one").with_id(id.clone()),
+        UiMessage::user("two"),
+    ];
+    assert_ne!(start(next.into(), 7).1, id);
+
+    for given in ["mine", ""] {
+        let mut messages = history();
+        messages[2].id = Some(given.into());
+        let (sent, id) = start(messages.into(), 7);
+        assert_eq!(
+            (sent[2]["id"].as_str().unwrap(), id.as_str()),
+            (given, given)
+        );
+    }
 }
 
 #[test]
