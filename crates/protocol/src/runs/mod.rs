@@ -9,10 +9,12 @@ mod options;
 mod resume;
 mod send;
 mod start;
+mod start_flow;
 
 pub use cancel::{CancelStatus, CancelStream, Cancelled};
 pub use messages::Messages;
 pub use options::{PermissionMode, Preset, RunOptions, SystemPrompt};
 pub use resume::{ResumeStream, Resumed};
 pub use send::{BackgroundRun, Mode, RunStatus, SendAnswer, SendMessages};
-pub use start::{Created, StartError, StartFlow, StartRun, Started};
+pub use start::{Created, StartError, StartRun, Started};
+pub use start_flow::StartFlow;
