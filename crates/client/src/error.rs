@@ -46,6 +46,7 @@ enum Kind {
         source: Box<dyn StdError + Send + Sync>,
     },
     Deadline(Duration),
+    ThreadStreaming,
     Response(ResponseError),
     Stream(StreamError<twentyfirst_transport::Error>),
     RunFailed(String),
@@ -138,6 +139,12 @@ impl Error {
                 .is_some_and(twentyfirst_transport::Error::is_body_limit)
     }
 
+    /// Whether a run was not started because its thread is streaming: see
+    /// [`StartRun::refuse_while_streaming`](crate::StartRun::refuse_while_streaming).
+    pub fn is_thread_streaming(&self) -> bool {
+        matches!(self.inner.kind, Kind::ThreadStreaming)
+    }
+
     /// Whether a run ended by an error that the relay reported within its stream.
     pub fn is_run_failed(&self) -> bool {
         matches!(self.inner.kind, Kind::RunFailed(_))
@@ -165,7 +172,7 @@ impl Error {
     pub fn was_sent(&self) -> bool {
         self.inner.sent
             || match &self.inner.kind {
-                Kind::InvalidRequest(_) => false,
+                Kind::InvalidRequest(_) | Kind::ThreadStreaming => false,
                 Kind::Transport(error) => error.maybe_sent(),
                 Kind::Other { sent, .. } => *sent == Sent::Maybe,
                 Kind::Deadline(_) => false,
@@ -275,7 +282,7 @@ impl From<StreamError<twentyfirst_transport::Error>> for Error {
 impl From<StartError> for Error {
     fn from(error: StartError) -> Self {
         let (created, source) = error.into_parts();
-        let mut error = Self::from(source);
+        let mut error = source.map_or_else(|| Self::from(Kind::ThreadStreaming), Self::from);
         error.inner.created = created;
         error
     }
@@ -319,6 +326,7 @@ impl fmt::Display for Error {
                 sent: Sent::Maybe, ..
             } => f.write_str("there is no answer")?,
             Kind::Deadline(deadline) => write!(f, "the deadline of {deadline:?} is over")?,
+            Kind::ThreadStreaming => f.write_str("the thread is already streaming")?,
             Kind::Response(error) => error.fmt(f)?,
             Kind::Stream(error) => error.fmt(f)?,
             Kind::RunFailed(text) => write!(f, "the run failed: {}", line(text))?,
@@ -355,6 +363,7 @@ impl StdError for Error {
             Kind::MessageTooLong(error) => Some(error),
             Kind::InvalidRequest(_)
             | Kind::Deadline(_)
+            | Kind::ThreadStreaming
             | Kind::Response(_)
             | Kind::RunFailed(_)
             | Kind::RunCancelled

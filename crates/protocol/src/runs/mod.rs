@@ -12,6 +12,7 @@ mod outcome;
 mod resume;
 mod send;
 mod start;
+mod start_flow;
 
 pub use cancel::{CancelStatus, CancelStream, Cancelled};
 pub use cancel_run::{CancelError, CancelFlow, CancelRun};
@@ -21,4 +22,5 @@ pub use options::{PermissionMode, Preset, RunOptions, SystemPrompt};
 pub use outcome::{Lost, LostReason, MessageState, Outcome, RunEnd};
 pub use resume::{ResumeStream, Resumed};
 pub use send::{BackgroundRun, Mode, RunStatus, SendAnswer, SendMessages};
-pub use start::{Created, StartError, StartFlow, StartRun, Started};
+pub use start::{Created, StartError, StartRun, Started};
+pub use start_flow::StartFlow;
