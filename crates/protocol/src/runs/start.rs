@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{Messages, Mode, RunOptions, SendMessages, StartFlow};
+use super::{CancelRun, FollowRun, Messages, Mode, RunOptions, SendMessages, StartFlow};
 use crate::error::{InvalidRequest, Problem};
 use crate::flow::ExchangeError;
 use crate::options::CallOptions;
@@ -192,6 +192,34 @@ pub struct Started {
     pub user_message_id: Option<Text<'static>>,
     /// What was created for it.
     pub created: Created,
+}
+
+impl Started {
+    /// What it takes to follow it, in this process or in another.
+    pub fn follow(&self) -> FollowRun {
+        FollowRun {
+            user_message_id: self.user_message_id.clone(),
+            ..FollowRun::new(self.agent.clone(), &self.sandbox_id, &self.thread_id)
+        }
+    }
+
+    /// What it takes to end it.
+    pub fn cancel(&self) -> CancelRun {
+        CancelRun::new(self.agent.clone(), &self.sandbox_id, &self.thread_id)
+    }
+}
+
+/// A run that was started elsewhere: nothing was created for it here.
+impl From<FollowRun> for Started {
+    fn from(run: FollowRun) -> Self {
+        Self {
+            agent: run.agent,
+            sandbox_id: run.sandbox_id,
+            thread_id: run.thread_id,
+            user_message_id: run.user_message_id,
+            created: Created::default(),
+        }
+    }
 }
 
 /// What exists because of a call. It costs money until it is deleted.
