@@ -5,12 +5,14 @@ use crate::error::{InvalidRequest, Problem};
 use crate::flow::ExchangeError;
 use crate::options::CallOptions;
 use crate::ui::Text;
-use crate::{Endpoint, SandboxId, ThreadId, VaultId};
+use crate::{Endpoint, SandboxId, Session, ThreadId, VaultId};
 
 /// Runs an agent: in the sandbox and the thread that are named, or in new ones.
 ///
 /// Without a sandbox one is created for the agent; without a thread one is created in the sandbox; then the messages
 /// are sent. That is up to three exchanges, which [`flow`](Self::flow) plays.
+///
+/// To continue a conversation, start it from its [`Session`].
 ///
 /// ```
 /// use twentyfirst_protocol::SandboxId;
@@ -192,6 +194,15 @@ pub struct Started {
     pub user_message_id: Option<Text<'static>>,
     /// What was created for it.
     pub created: Created,
+}
+
+impl Started {
+    /// What to store to continue the conversation.
+    pub fn session(&self) -> Session {
+        Session::new(self.agent.clone())
+            .sandbox_id(&self.sandbox_id)
+            .thread_id(&self.thread_id)
+    }
 }
 
 /// What exists because of a call. It costs money until it is deleted.

@@ -8,6 +8,7 @@ mod operations;
 mod properties;
 mod recordings;
 mod retry;
+mod session;
 mod start;
 mod support;
 mod tolerant;
