@@ -94,12 +94,7 @@ fn a_session_begins_goes_on_and_begins_anew_with_the_same_files() {
     );
     assert_eq!(started.session().sandbox_id, stored.sandbox_id);
 
-    let distinct = HashSet::from([
-        session,
-        stored.new_thread(),
-        stored.clone(),
-        started.session(),
-    ]);
+    let distinct = HashSet::from([session, stored.new_thread(), stored, started.session()]);
     assert_eq!(distinct.len(), 3);
 }
 
@@ -148,7 +143,7 @@ proptest! {
         session.sandbox_id = sandbox.map(|id| SandboxId::new(id).unwrap());
         session.thread_id = thread.map(|id| ThreadId::new(id).unwrap());
         let json = serde_json::to_string(&session).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Session>(&json).unwrap(), session.clone());
+        prop_assert_eq!(&serde_json::from_str::<Session>(&json).unwrap(), &session);
         // A column of a table that is empty comes as null, and a table may have more columns.
         let row = serde_json::json!({
             "agent": session.agent, "sandboxId": session.sandbox_id, "threadId": session.thread_id, "createdAt": 1
