@@ -4,6 +4,7 @@
 
 mod errors;
 mod invalid;
+mod messages;
 mod operations;
 mod properties;
 mod recordings;
