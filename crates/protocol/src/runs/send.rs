@@ -19,7 +19,8 @@ use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, tolerant};
 pub struct SendMessages {
     /// The slug of the agent.
     pub agent: String,
-    /// The conversation, with the next turn at its end.
+    /// The conversation, with the next turn at its end. The whole request may have 10 MiB, images included; what is longer is
+    /// refused before it is sent.
     pub messages: Messages,
     /// The sandbox.
     pub sandbox_id: SandboxId,
@@ -65,6 +66,48 @@ impl SendMessages {
             external_user_id: None,
             options: None,
         }
+    }
+
+    /// In this thread of the sandbox.
+    #[must_use]
+    pub fn thread_id(mut self, thread_id: impl Into<ThreadId>) -> Self {
+        self.thread_id = Some(thread_id.into());
+        self
+    }
+
+    /// The name of the thread that the relay makes, where the sandbox has none.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// How the answer comes.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// The vaults with the credentials for this run. Each is sent once, in this order.
+    #[must_use]
+    pub fn vault_ids(mut self, vault_ids: impl IntoIterator<Item = VaultId>) -> Self {
+        self.vault_ids = Some(vault_ids.into_iter().collect());
+        self
+    }
+
+    /// Whose vault is used.
+    #[must_use]
+    pub fn external_user_id(mut self, user_id: impl Into<String>) -> Self {
+        self.external_user_id = Some(user_id.into());
+        self
+    }
+
+    /// What this run overrides of the agent's configuration.
+    #[must_use]
+    pub fn options(mut self, options: RunOptions) -> Self {
+        self.options = Some(options);
+        self
     }
 }
 

@@ -90,6 +90,20 @@ impl Thread {
         }
     }
 
+    /// Whether a run is under way; what it has said so far is not among the messages. A run whose runtime has died counts
+    /// too, until somebody cancels it.
+    pub fn is_streaming(&self) -> bool {
+        self.status == ThreadStatus::Streaming
+    }
+
+    /// The stored messages that are UI messages, in their order.
+    pub fn into_ui_messages(self) -> Vec<UiMessage> {
+        let messages = self.messages.into_iter().flatten();
+        messages
+            .filter_map(StoredMessage::into_ui_message)
+            .collect()
+    }
+
     /// The stored messages that are UI messages, in their order.
     pub fn ui_messages(&self) -> impl Iterator<Item = &UiMessage> {
         self.messages
@@ -113,6 +127,14 @@ pub enum StoredMessage {
 impl StoredMessage {
     /// The UI message, if it is one.
     pub fn as_ui_message(&self) -> Option<&UiMessage> {
+        match self {
+            Self::Ui(message) => Some(message),
+            Self::Other(_) => None,
+        }
+    }
+
+    /// The UI message, if it is one.
+    pub fn into_ui_message(self) -> Option<UiMessage> {
         match self {
             Self::Ui(message) => Some(message),
             Self::Other(_) => None,

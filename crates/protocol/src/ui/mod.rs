@@ -19,8 +19,8 @@ pub use encode::{encode_done, response_headers};
 pub use end::End;
 pub use joiner::{Joined, Joiner};
 pub use message::{
-    Approval, CustomPart, DataPart, FilePart, Members, Part, ReasoningFilePart, ReasoningPart,
-    Role, SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart, TextPart,
-    TextState, ToolPart, ToolState, UiMessage,
+    Approval, CustomPart, DataPart, FilePart, Image, Members, Part, ReasoningFilePart,
+    ReasoningPart, Role, SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart,
+    TextPart, TextState, ToolPart, ToolState, UiMessage,
 };
 pub use partial_json::PartialJson;

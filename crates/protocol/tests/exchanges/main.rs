@@ -4,10 +4,12 @@
 
 mod errors;
 mod invalid;
+mod messages;
 mod operations;
 mod properties;
 mod recordings;
 mod retry;
+mod session;
 mod start;
 mod support;
 mod tolerant;

@@ -1,10 +1,12 @@
 //! A message as `useChat` of the AI SDK shows it, and its parts.
 
+mod image;
 mod members;
 mod part;
 mod tool;
 mod ui_message;
 
+pub use image::Image;
 pub use members::Members;
 pub use part::{
     CustomPart, DataPart, FilePart, Part, ReasoningFilePart, ReasoningPart, SourceDocumentPart,
