@@ -38,6 +38,7 @@ mod agents;
 mod answers;
 mod auth;
 mod chat;
+mod faults;
 mod files;
 mod git;
 mod records;
@@ -54,5 +55,6 @@ mod vaults;
 
 pub use agents::{Agent, Run, RunResult, Script, ScriptError, ToolCall};
 pub use auth::Key;
+pub use faults::{After, Fault};
 pub use relay::{LocalRelay, LocalRelayBuilder};
 pub use sandbox::{Command, ExecError, FileError, Isolation, Sandbox};
