@@ -62,7 +62,7 @@ impl Faults {
     }
 
     /// What lies before the body of an answer.
-    pub(super) fn of_body(&self, route: Option<&Route>, streams_run: bool) -> Vec<Due<Effect>> {
+    pub(crate) fn of_body(&self, route: Option<&Route>, streams_run: bool) -> Vec<Due<Effect>> {
         self.due(|fault| match &fault.kind {
             Kind::Stream(after, effect) if fault.concerns(route, streams_run) => {
                 Some((*after, effect.clone()))

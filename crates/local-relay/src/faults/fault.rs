@@ -80,7 +80,7 @@ pub(super) enum Kind {
 
 /// What happens to a body that is being sent.
 #[derive(Debug, Clone)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
     Cut,
     Silence,
     End,
