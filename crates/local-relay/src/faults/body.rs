@@ -71,9 +71,10 @@ impl FaultyBody {
             .and_then(|limit| usize::try_from(limit).ok())
             .map_or(self.rest.len(), |limit| limit.min(self.rest.len()));
         let piece = self.rest.split_to(length);
-        self.sent.add_bytes(piece.len());
         if self.rest.is_empty() {
-            self.sent.add_event();
+            self.sent.add_event(piece.len());
+        } else {
+            self.sent.add_bytes(piece.len());
         }
         piece
     }
@@ -117,8 +118,7 @@ impl Body for FaultyBody {
                     Some(Effect::Silence) => self.state = State::Silent,
                     Some(Effect::End) => self.state = State::Ended,
                     Some(Effect::Event(event)) => {
-                        self.sent.add_bytes(event.len());
-                        self.sent.add_event();
+                        self.sent.add_event(event.len());
                         return Poll::Ready(Some(Ok(Frame::data(event))));
                     }
                     None => {}

@@ -19,11 +19,14 @@ impl Progress {
         }
     }
 
-    pub(crate) fn add_bytes(&mut self, bytes: usize) {
+    /// A part of an event.
+    pub(super) fn add_bytes(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes as u64);
     }
 
-    pub(crate) fn add_event(&mut self) {
+    /// A whole event, or the last part of one.
+    pub(crate) fn add_event(&mut self, bytes: usize) {
+        self.add_bytes(bytes);
         self.events = self.events.saturating_add(1);
     }
 
@@ -36,7 +39,7 @@ impl Progress {
     }
 
     /// How many more bytes there may be, where that is what counts.
-    pub(crate) fn bytes_until(&self, after: After) -> Option<u64> {
+    pub(super) fn bytes_until(&self, after: After) -> Option<u64> {
         match after {
             After::Bytes(bytes) => Some(bytes.saturating_sub(self.bytes)),
             After::Events(_) | After::Time(_) => None,
