@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Client, Scene, kinds, stored_text, text_of, user};
@@ -187,19 +188,13 @@ async fn what_was_sent_before_a_cut_arrives_though_it_is_read_late() {
     sleep(Duration::from_millis(200)).await;
     let mut body = response.into_body();
     let mut length = 0;
-    let error = loop {
+    loop {
         match http_body_util::BodyExt::frame(&mut body).await {
             Some(Ok(frame)) => length += frame.into_data().unwrap().len() as u64,
-            Some(Err(error)) => break error,
+            Some(Err(_)) => break,
             None => panic!("the body ends"),
         }
-    };
-    assert!(
-        error.is_incomplete_message()
-            || error.is_body_write_aborted()
-            || error.is_closed()
-            || length == bytes
-    );
+    }
     assert_eq!(length, bytes);
 }
 
@@ -477,9 +472,9 @@ async fn who_resumes_can_get_all_from_the_beginning() {
     let mut first = scene.chat("Again").await;
     first.until("Some words").await;
     let mut second = scene.resume().await;
-    scene.wait_for("completed").await;
     assert_eq!(second.chunk().await["type"], "start");
-    scene.cancel().await;
+    scene.wait_for("completed").await;
+    assert!(timeout(SHORT, second.next()).await.is_err());
 }
 
 /// What there is to compare of a stream.
@@ -667,24 +662,15 @@ async fn faults_strike_exactly_as_often_as_they_say_however_many_ask() {
     }
     assert_eq!((refused, refusals.struck()), (7, 7));
 
-    let streams = (0..12).map(|_| raw_chat(&scene, LONG));
+    let scene = Arc::new(scene);
+    let streams = (0..12).map(|_| {
+        let scene = Arc::clone(&scene);
+        tokio::spawn(async move { raw_chat(&scene, LONG).await.end })
+    });
     let mut cut = 0;
-    let mut tasks: Vec<_> = streams.map(Box::pin).collect();
-    std::future::poll_fn(|context| {
-        tasks.retain_mut(|task| match task.as_mut().poll(context) {
-            std::task::Poll::Ready(answer) => {
-                cut += u64::from(answer.end == End::Cut);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        if tasks.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
+    for task in streams.collect::<Vec<_>>() {
+        cut += u64::from(task.await.unwrap() == End::Cut);
+    }
     assert_eq!((cut, cuts.struck()), (3, 3));
 }
 

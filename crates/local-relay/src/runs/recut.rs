@@ -80,3 +80,64 @@ fn text<'a>(chunk: &'a mut Chunk<'static>) -> Option<&'a mut Text<'static>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use twentyfirst_protocol::ui::chunk::{TextDelta, TextEnd, ToolInputDelta};
+
+    use super::*;
+
+    /// A text in deltas, and what it is a text of.
+    fn part() -> impl Strategy<Value = (bool, Vec<String>)> {
+        (any::<bool>(), prop::collection::vec("[aé😀]{0,5}", 0..8))
+    }
+
+    proptest! {
+        #[test]
+        fn the_texts_stay_and_the_cuts_change(parts in prop::collection::vec(part(), 0..4)) {
+            let mut events = Vec::new();
+            for (number, (is_tool, deltas)) in parts.iter().enumerate() {
+                for delta in deltas {
+                    let (id, delta) = (number.to_string(), delta.clone());
+                    events.push(Event::from(if *is_tool {
+                        Chunk::from(ToolInputDelta::new(id, delta))
+                    } else {
+                        Chunk::from(TextDelta::new(id, delta))
+                    }));
+                }
+                events.push(Chunk::from(TextEnd::new(number.to_string())).into());
+            }
+            let (before, after) = (shape(&events), shape(&cut_elsewhere(events)));
+            prop_assert_eq!(before.len(), after.len());
+            for ((old, old_cuts), (new, new_cuts)) in before.iter().zip(&after) {
+                prop_assert_eq!(old, new);
+                prop_assert!(old_cuts.iter().all(|cut| !new_cuts.contains(cut)), "{:?} {:?}", old_cuts, new_cuts);
+                // What can be cut is cut.
+                let long = old_cuts.windows(2).any(|two| {
+                    old.get(two[0]..two[1]).is_some_and(|delta| delta.chars().count() > 1)
+                });
+                prop_assert!(!long || !new_cuts.is_empty());
+            }
+        }
+    }
+
+    /// The text of each part, and where its deltas meet.
+    fn shape(events: &[Event]) -> Vec<(String, Vec<usize>)> {
+        let mut parts = vec![(String::new(), Vec::new())];
+        for event in events {
+            let whole = parts.last_mut().unwrap();
+            match Delta::of(event) {
+                Some(delta) => {
+                    if !delta.units.is_empty() && !whole.0.is_empty() {
+                        whole.1.push(whole.0.len());
+                    }
+                    // Nothing is cut within a character.
+                    whole.0.push_str(&String::from_utf16(&delta.units).unwrap());
+                }
+                None => parts.push((String::new(), Vec::new())),
+            }
+        }
+        parts
+    }
+}
