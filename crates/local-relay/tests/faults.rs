@@ -9,6 +9,7 @@ use common::{Client, Scene, kinds, stored_text, text_of, user};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use twentyfirst_local_relay::{After, Agent, Fault, LocalRelay, Run, Script};
 use twentyfirst_protocol::http::{Response, StatusCode};
@@ -654,23 +655,21 @@ async fn faults_strike_exactly_as_often_as_they_say_however_many_ask() {
     let threads = format!("/v1/sandboxes/{}/threads", scene.sandbox);
     let asked = (0..40).map(|_| {
         let (client, threads) = (scene.client.clone(), threads.clone());
-        tokio::spawn(async move { client.get(&threads).await.status })
+        async move { client.get(&threads).await.status }
     });
-    let mut refused = 0;
-    for task in asked.collect::<Vec<_>>() {
-        refused += u64::from(task.await.unwrap() == 500);
-    }
+    let asked: JoinSet<_> = asked.collect();
+    let statuses = asked.join_all().await;
+    let refused = statuses.iter().filter(|status| **status == 500).count();
     assert_eq!((refused, refusals.struck()), (7, 7));
 
     let scene = Arc::new(scene);
     let streams = (0..12).map(|_| {
         let scene = Arc::clone(&scene);
-        tokio::spawn(async move { raw_chat(&scene, LONG).await.end })
+        async move { raw_chat(&scene, LONG).await.end }
     });
-    let mut cut = 0;
-    for task in streams.collect::<Vec<_>>() {
-        cut += u64::from(task.await.unwrap() == End::Cut);
-    }
+    let streams: JoinSet<_> = streams.collect();
+    let ends = streams.join_all().await;
+    let cut = ends.iter().filter(|end| **end == End::Cut).count();
     assert_eq!((cut, cuts.struck()), (3, 3));
 }
 

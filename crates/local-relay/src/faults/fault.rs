@@ -121,8 +121,8 @@ impl Fault {
 /// # Runs
 impl Fault {
     /// The runtime of a run dies: the agent writes nothing more for ever, and its thread stays `streaming` until it is
-    /// cancelled. Bytes and events are counted as in the stream of the one who has started the run; the time begins when
-    /// its start-up is over. No event is cut in two.
+    /// cancelled. Bytes and events are counted as in the stream of the one who has started the run; the time begins
+    /// when its start-up is over. No event is cut in two.
     pub fn dead_runtime_after(after: impl Into<After>) -> Self {
         Self::new(Kind::DeadRuntime(after.into()))
     }
@@ -133,11 +133,11 @@ impl Fault {
         Self::new(Kind::NotStored)
     }
 
-    /// A reader who has joined is faster than the one who has started the run, and so is what it saw stored: its answer,
-    /// under the id of its own `start`, without what came before it joined, and the user's message is lost.
+    /// A reader who has joined is faster than the one who has started the run, and only what it saw is stored: its
+    /// answer, under the id of its own `start`, without what came before it joined. The user's message is lost.
     ///
-    /// Strikes when a run is stored that someone has joined while the relay had this fault. Of several readers, the first to join
-    /// is meant.
+    /// Strikes when a run is stored that someone has joined while the relay had this fault. Of several readers, the
+    /// first to join is meant.
     pub fn joined_reader_stores() -> Self {
         Self::new(Kind::Race)
     }
@@ -206,7 +206,7 @@ impl Fault {
     }
 
     /// Strikes only requests to this endpoint, or their answers; more than one can be named. Endpoints are the
-    /// operations of `twentyfirst-protocol`: `fault.on::<SendMessages>()`. Faults of runs have no endpoint and ignore it.
+    /// operations of `twentyfirst-protocol`: `fault.on::<SendMessages>()`. Faults of runs and of resuming ignore it.
     pub fn on<E: Endpoint>(mut self) -> Self {
         self.routes.push(E::ROUTE);
         self

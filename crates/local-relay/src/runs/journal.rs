@@ -145,7 +145,7 @@ impl Journal {
                     return;
                 }
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = timed => {}

@@ -2,8 +2,8 @@ use twentyfirst_protocol::ui::{Chunk, Text};
 
 use super::feed::Event;
 
-/// The same events with deltas cut at other places: in the middle of each, and where one of them ended only if it is the last
-/// of its part.
+/// The same events with deltas cut at other places: in the middle of each, and where one of them ended only if it is
+/// the last of its part.
 pub(super) fn cut_elsewhere(events: Vec<Event>) -> Vec<Event> {
     let mut cut = Vec::with_capacity(events.len());
     let mut held: Option<Delta> = None;
