@@ -345,6 +345,28 @@ async fn a_dead_runtime_streams_until_it_is_cancelled() {
 }
 
 #[tokio::test]
+async fn a_runtime_dies_in_time_also_when_its_agent_is_silent() {
+    let quiet = Agent::new(async |run: Run| {
+        run.sandbox().exec("sleep 60").await?;
+        Ok(())
+    });
+    let scene = Scene::with(quiet).await;
+    let death = Fault::dead_runtime_after(SHORT);
+    scene.relay.inject(death.clone());
+    let begun = Instant::now();
+    let mut stream = scene.chat("Go").await;
+    stream.chunk().await;
+    while death.struck() == 0 {
+        assert!(begun.elapsed() < LONG);
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(begun.elapsed() >= SHORT);
+    assert_eq!(scene.thread().await["status"], "streaming");
+    scene.cancel().await;
+    assert_eq!(stream.rest().await, ["[DONE]"]);
+}
+
+#[tokio::test]
 async fn a_run_that_cannot_be_stored_finishes_without_done() {
     let scene = Scene::with(speaker()).await;
     scene.chat("Before").await.rest().await;
