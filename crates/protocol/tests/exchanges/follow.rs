@@ -11,10 +11,10 @@ use twentyfirst_protocol::runs::{
     Follow, FollowFlow, FollowRun, MessageState, Moment, Outcome, RunEnd,
 };
 use twentyfirst_protocol::threads::{GetThread, ListThreads, Thread};
-use twentyfirst_protocol::ui::{Assembler, UiMessage};
+use twentyfirst_protocol::ui::{Assembler, Decoder, UiMessage};
 use twentyfirst_protocol::{CallOptions, Endpoint, SandboxId, ThreadId};
 
-use crate::support::recordings;
+use crate::support::{recording, recordings};
 
 /// A recorded stream.
 #[derive(Deserialize)]
@@ -98,7 +98,7 @@ impl Scene {
     /// Plays until the end, with the relay's answers; while bytes are read that is what the first stream says, and then its end.
     fn play(mut self, bytes: &[u8], breaks_off: bool) -> (Vec<Moment>, UiMessage, Outcome, Self) {
         let mut pieces = bytes
-            .chunks(61)
+            .chunks(bytes.len() / 20 + 61)
             .map(Bytes::copy_from_slice)
             .collect::<Vec<_>>();
         pieces.reverse();
@@ -249,7 +249,7 @@ fn a_recorded_run_that_is_cut_anywhere_is_whole_in_the_end() {
         let bytes = stream.bytes();
         let places = 0..bytes.len();
         // Every byte of the short ones, and places all over the long one.
-        for cut in places.step_by((bytes.len() / 2000).max(1)) {
+        for cut in places.step_by((bytes.len() / 1000).max(1)) {
             let scene = Scene::new(Follow::wait(), thread.clone());
             let (moments, message, outcome, scene) = scene.play(&bytes[..cut], cut % 2 == 0);
             let case = format!("{} cut at {cut}: {outcome:?}", stream.name);
@@ -278,4 +278,68 @@ fn a_recorded_run_that_is_cut_anywhere_is_whole_in_the_end() {
         }
     }
     assert!(cuts > 10_000, "{cuts}");
+}
+
+/// A stream of this name.
+fn stream(name: &str) -> Stream {
+    let stream = streams().into_iter().find(|stream| stream.name == name);
+    stream.unwrap_or_else(|| panic!("no stream {name:?}"))
+}
+
+#[test]
+fn a_recorded_run_that_is_joined_again_is_whole_in_the_end() {
+    for (first, second, thread) in [
+        (
+            "resume 1a: original reader, client disconnects",
+            "resume 1b: GET stream after the client disconnected",
+            "threads.get: after resume 1",
+        ),
+        (
+            "resume 3a: resumed before the first batch, original cut",
+            "resume 3b: resumed before the first batch",
+            "threads.get: after resume 3",
+        ),
+        (
+            "resume ACP a: original cut",
+            "resume ACP b: joined mid-run",
+            "threads.get: after resume ACP",
+        ),
+    ] {
+        let thread = recording(thread).response.body;
+        let mut scene = Scene::new(Follow::live(), thread.clone());
+        scene.resumed = Some(stream(second).bytes());
+        let (moments, message, outcome, scene) = scene.play(&stream(first).bytes(), true);
+        assert_eq!(scene.sent, ["list", "resume", "get"], "{first}");
+        assert!(outcome.is_success(), "{first}: {outcome:?}");
+        assert_eq!(outcome.message, MessageState::Whole, "{first}");
+        assert_eq!(
+            serde_json::to_value(&message).unwrap(),
+            thread["messages"][1],
+            "{first}"
+        );
+        let gaps = moments
+            .iter()
+            .filter(|moment| matches!(moment, Moment::Gap));
+        assert_eq!((gaps.count(), finishes(&moments)), (1, 1), "{first}");
+        // Who was passed the chunks has all that came, in its order, and no message anew.
+        let texts = assembled(&moments).text();
+        assert!(
+            texts.starts_with(&assembled_text(&stream(first))),
+            "{first}: {texts}"
+        );
+        assert!(
+            texts.ends_with(&assembled_text(&stream(second))),
+            "{first}: {texts}"
+        );
+    }
+}
+
+fn assembled_text(stream: &Stream) -> String {
+    let mut assembler = Assembler::new();
+    let mut decoder = Decoder::new();
+    decoder.push(stream.bytes());
+    while let Some(chunk) = decoder.next_chunk() {
+        let _ = assembler.apply(&chunk.unwrap()).unwrap();
+    }
+    assembler.into_message().text()
 }

@@ -12,5 +12,6 @@ mod recordings;
 mod retry;
 mod session;
 mod start;
+mod stored_messages;
 mod support;
 mod tolerant;
