@@ -109,6 +109,7 @@ impl Delivered {
     /// What is compared with the stored answer.
     pub(super) fn gapped(&mut self) -> Gapped<'_> {
         Gapped {
+            steps: self.assembler.step_count(),
             parts: &self.assembler.message().parts,
             open: &self.open,
             gaps: &self.gaps,
@@ -130,9 +131,11 @@ impl Delivered {
                 self.started = true;
             }
             Chunk::TextDelta(delta) if self.is_lost(Kind::Text, &delta.id) => {
+                self.gaps.push(self.assembler.part_count());
                 self.deliver(TextStart::new(delta.id.clone()).into());
             }
             Chunk::ReasoningDelta(delta) if self.is_lost(Kind::Reasoning, &delta.id) => {
+                self.gaps.push(self.assembler.part_count());
                 self.deliver(ReasoningStart::new(delta.id.clone()).into());
             }
             Chunk::TextEnd(end) if self.is_lost(Kind::Text, &end.id) => return,
@@ -199,8 +202,6 @@ impl Delivered {
         self.torn
             .extend(streaming.map(|call| call.tool_call_id.clone()));
         self.gaps.push(message.parts.len());
-        self.gaps.sort_unstable();
-        self.gaps.dedup();
         self.since_gap = false;
     }
 

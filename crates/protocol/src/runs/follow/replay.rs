@@ -207,6 +207,11 @@ impl Replay {
         }
     }
 
+    /// Whether it is clear that it is one.
+    pub(super) fn is_replay(&self) -> bool {
+        self.is_replay
+    }
+
     /// Takes the next chunk of the stream, without its `start`.
     pub(super) fn push(&mut self, chunk: Chunk<'static>) -> Sight {
         let found = self.compare(&chunk);
