@@ -1,11 +1,10 @@
 //! What the stored answer has to do with what was delivered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use memchr::memmem;
 use serde_json::Value;
 
-use super::delivered::OpenPart;
 use super::replay::Kind;
 use crate::threads::Thread;
 use crate::ui::chunk::{
@@ -79,7 +78,8 @@ pub(super) struct Gapped<'a> {
     pub(super) parts: &'a [Part],
     /// How many steps have begun.
     pub(super) steps: usize,
-    pub(super) open: &'a [OpenPart],
+    /// The parts that have not ended, with their ids.
+    pub(super) open: HashMap<usize, &'a Text<'static>>,
     /// The parts before which something may be missing.
     pub(super) gaps: &'a [usize],
 }
@@ -119,8 +119,8 @@ impl Gapped<'_> {
         let written = |begun: &Text<'static>, whole: &Text<'static>| {
             let (begun, whole) = (begun.to_string_lossy(), whole.to_string_lossy());
             let rest = whole.strip_prefix(&*begun)?;
-            match self.open.iter().find(|open| open.at == at) {
-                Some(open) => Some(rest_of_text(part, &open.id, rest)),
+            match self.open.get(&at) {
+                Some(id) => Some(rest_of_text(part, id, rest)),
                 None => rest.is_empty().then(Vec::new),
             }
         };
@@ -161,8 +161,9 @@ impl Gapped<'_> {
 
     /// The contents between the gaps, and whether each is the beginning.
     fn segments(&self) -> Vec<(Vec<u8>, bool)> {
+        let gaps: HashSet<usize> = self.gaps.iter().copied().collect();
         let mut cuts: Vec<usize> = self.gaps.to_vec();
-        cuts.extend(self.open.iter().map(|open| open.at + 1));
+        cuts.extend(self.open.keys().map(|at| at + 1));
         cuts.push(self.parts.len());
         cuts.sort_unstable();
         let mut segments = Vec::new();
@@ -179,8 +180,10 @@ impl Gapped<'_> {
             let last = self.parts.get(from..to).and_then(<[Part]>::last);
             let ends_in_text = matches!(last, Some(Part::Text(_) | Part::Reasoning(_)));
             let is_cut_off = to < self.parts.len()
-                || self.gaps.contains(&to)
-                || self.open.iter().any(|open| open.at + 1 == to);
+                || gaps.contains(&to)
+                || to
+                    .checked_sub(1)
+                    .is_some_and(|last| self.open.contains_key(&last));
             if ends_in_text && is_cut_off {
                 bytes = bytes.strip_suffix(&[END]).unwrap_or(bytes);
             }
@@ -188,7 +191,7 @@ impl Gapped<'_> {
             is_beginning = false;
             from = to;
         }
-        if self.gaps.contains(&0)
+        if gaps.contains(&0)
             && let Some(first) = segments.first_mut()
         {
             first.1 = false;
@@ -201,7 +204,8 @@ impl Gapped<'_> {
     pub(super) fn tail(&self, stored: &UiMessage) -> Vec<Chunk<'static>> {
         let delivered = Flat::of(self.parts);
         let mut delivered = &delivered.bytes[..];
-        if self.parts.len() == self.open.last().map_or(0, |open| open.at + 1)
+        let last = self.parts.len().checked_sub(1);
+        if last.is_some_and(|last| self.open.contains_key(&last))
             || self.gaps.contains(&self.parts.len())
         {
             delivered = delivered.strip_suffix(&[END]).unwrap_or(delivered);
