@@ -161,7 +161,7 @@ impl StreamingOperation for SendMessages {
     }
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<SendAnswer, ResponseError> {
-        #[derive(Deserialize)]
+        #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Answer {
             #[serde(default, deserialize_with = "tolerant::or_default")]
@@ -185,8 +185,14 @@ impl StreamingOperation for SendMessages {
                 thread_id,
                 sandbox_id,
                 status,
-            } = tolerant::from_slice(body)
-                .map_err(|error| NotUnderstood::new(head, error, body))?;
+            } = match tolerant::from_slice(body) {
+                Ok(answer) => answer,
+                // So too where the body is missing or breaks off; half an id would be another one.
+                Err(_) if head.status == StatusCode::ACCEPTED && may_be_cut(body) => {
+                    Answer::default()
+                }
+                Err(error) => return Err(NotUnderstood::new(head, error, body)),
+            };
             Ok(SendAnswer::Background(BackgroundRun {
                 thread_id: thread_id.or_else(|| self.thread_id.clone()),
                 sandbox_id: sandbox_id.unwrap_or_else(|| self.sandbox_id.clone()),
@@ -194,6 +200,11 @@ impl StreamingOperation for SendMessages {
             }))
         })
     }
+}
+
+/// Whether this may be the beginning of a JSON object.
+fn may_be_cut(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start(), [] | [b'{', ..])
 }
 
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod errors;
+mod follow;
 mod invalid;
 mod messages;
 mod operations;
@@ -11,5 +12,6 @@ mod recordings;
 mod retry;
 mod session;
 mod start;
+mod stored_messages;
 mod support;
 mod tolerant;

@@ -1,10 +1,15 @@
 //! What a user says: texts, images, whole histories.
 
+use std::time::{Instant, SystemTime};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
+use twentyfirst_protocol::flow::{Flow, Now, Step};
 use twentyfirst_protocol::runs::{Messages, SendMessages, StartRun};
 use twentyfirst_protocol::threads::GetThread;
 use twentyfirst_protocol::ui::{Image, Part, UiMessage};
@@ -135,7 +140,59 @@ fn more_than_the_relay_takes_is_refused_before_anything_is_made() {
     );
 }
 
+/// The messages as they are sent first, where nothing has to be made.
+fn sent(messages: Messages, seed: u64) -> Vec<UiMessage> {
+    let run = StartRun::new("my-agent", messages)
+        .sandbox_id(SandboxId::new("sb").unwrap())
+        .thread_id(ThreadId::new("th").unwrap());
+    let mut flow = run.flow(None, &CallOptions::new(), seed).unwrap();
+    let now = Now {
+        mono: Instant::now(),
+        wall: SystemTime::now(),
+    };
+    let Step::Send(send) = flow.poll(now) else {
+        panic!("nothing is sent")
+    };
+    let sent = SendMessages::from_request(&send.request).unwrap();
+    sent.messages.as_slice().to_vec()
+}
+
 proptest! {
+    /// The turn has an id that no other message has, unless the caller gave it one; nothing else is changed.
+    #[test]
+    fn only_a_turn_without_an_id_gets_one(
+        seed in 0..4_u64,
+        history in vec((any::<bool>(), option::of(0..6_u64)), 0..6),
+        turn in option::of(Just("mine")),
+    ) {
+        // Ids that earlier turns have got from the same seeds.
+        let given = |seed| sent("Hi".into(), seed)[0].id.clone();
+        let mut messages: Vec<_> = history
+            .into_iter()
+            .map(|(user, id)| {
+                let mut message = if user { UiMessage::user("a") } else { UiMessage::assistant(vec![]) };
+                message.id = id.and_then(given);
+                message
+            })
+            .collect();
+        messages.push(UiMessage::user("b"));
+        let last = messages.len() - 1;
+        messages[last].id = turn.map(Into::into);
+        let mut after = sent(messages.clone().into(), seed);
+        prop_assert_eq!(&after, &sent(messages.clone().into(), seed));
+        if turn.is_none() {
+            let id = after[last].id.take();
+            prop_assert!(id.is_some() && after.iter().all(|other| other.id != id));
+        }
+        prop_assert_eq!(after, messages);
+    }
+
+    #[test]
+    fn no_two_seeds_give_the_same_id(one: u64, other: u64) {
+        let id = |seed| sent("Hi".into(), seed)[0].id.clone();
+        prop_assert_eq!(one == other, id(one) == id(other));
+    }
+
     #[test]
     fn a_data_url_holds_every_byte(bytes: Vec<u8>, media_type in select(&["image/png", "image/svg+xml"][..])) {
         let url = json(Image::new(&bytes, media_type))["data"]["url"].as_str().unwrap().to_owned();

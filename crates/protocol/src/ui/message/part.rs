@@ -67,7 +67,7 @@ impl Part {
         }
     }
 
-    fn from_raw(raw: RawJson<'static>, nested: bool) -> Self {
+    pub(super) fn from_raw(raw: RawJson<'static>, nested: bool) -> Self {
         Members::from_json(raw.get())
             .and_then(|members| Self::from_members(members, nested))
             .unwrap_or(Self::Unknown(raw))
