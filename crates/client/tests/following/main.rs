@@ -4,10 +4,10 @@
 
 //mod cancelling;
 mod cuts;
-//mod ends;
+mod ends;
 //mod random;
-//mod refusals;
-//mod resuming;
+mod refusals;
+mod resuming;
 //mod sessions;
 mod silence;
 mod support;
