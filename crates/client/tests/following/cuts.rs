@@ -5,14 +5,14 @@ use twentyfirst_client::protocol::runs::{LostReason, MessageState};
 use twentyfirst_client::protocol::threads::ThreadStatus;
 use twentyfirst_local_relay::{After, Fault};
 
-use crate::support::{STORY, Scene, lost, ms, narrator, pause, read, relay};
+use crate::support::{STORY, Scene, each, lost, ms, narrator, pause, read, relay};
 
 /// With nothing of the body, within events and behind them, within a character.
 const PLACES: [u64; 7] = [0, 1, 70, 123, 350, 517, 1234];
 
 #[tokio::test]
 async fn what_is_missing_behind_a_cut_is_taken_from_the_stored_answer() {
-    for bytes in PLACES {
+    each(PLACES, |bytes| async move {
         let scene = Scene::new(Follow::wait());
         let cut = scene.inject(Fault::cut_after(bytes));
         let mut run = scene.run().await;
@@ -22,6 +22,8 @@ async fn what_is_missing_behind_a_cut_is_taken_from_the_stored_answer() {
         let outline = match bytes {
             // Within its first event.
             ..=70 => "cut, start, chunks, finish",
+            // Within its second.
+            ..=123 => "start, cut, chunks, finish",
             _ => "start, chunks, cut, chunks, finish",
         };
         assert_eq!(told.outline(), outline, "{bytes}");
@@ -33,12 +35,13 @@ async fn what_is_missing_behind_a_cut_is_taken_from_the_stored_answer() {
         );
         scene.assert_whole(&mut run).await;
         assert_eq!(scene.sent.count("GET stream"), 0, "no second reader");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_stream_that_is_cut_is_opened_again() {
-    for bytes in PLACES {
+    each(PLACES, |bytes| async move {
         let scene = Scene::new(Follow::live());
         let cut = scene.inject(Fault::cut_after(bytes));
         let mut run = scene.run().await;
@@ -50,7 +53,8 @@ async fn a_stream_that_is_cut_is_opened_again() {
         assert_eq!(scene.sent.count("GET stream"), 1);
         scene.assert_whole(&mut run).await;
         assert_eq!(run.message_so_far().text(), STORY);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -85,69 +89,81 @@ async fn without_following_a_cut_is_the_end() {
 
 #[tokio::test]
 async fn a_body_that_ends_before_its_run_is_a_cut() {
-    for (follow, outline) in [
-        (Follow::wait(), "start, chunks, ended, chunks, finish"),
-        (
-            Follow::live(),
-            "start, chunks, ended, resumed, gap, chunks, finish",
-        ),
-        (Follow::off(), "start, chunks, ended"),
-    ] {
-        let scene = Scene::new(follow);
-        let end = scene.inject(Fault::end_after(350));
-        let mut run = scene.run().await;
-        let told = read(&mut run).await;
-        assert_eq!((end.struck(), told.outline().as_str()), (1, outline));
-        told.assert_of(STORY);
-        if follow == Follow::off() {
-            assert_eq!(lost(&run.outcome().await).reason(), LostReason::Cut);
-            scene.sent.assert_once();
-        } else {
-            scene.assert_whole(&mut run).await;
-        }
-    }
+    each(
+        [
+            (Follow::wait(), "start, chunks, ended, chunks, finish"),
+            (
+                Follow::live(),
+                "start, chunks, ended, resumed, gap, chunks, finish",
+            ),
+            (Follow::off(), "start, chunks, ended"),
+        ],
+        |(follow, outline)| async move {
+            let scene = Scene::new(follow);
+            let end = scene.inject(Fault::end_after(350));
+            let mut run = scene.run().await;
+            let told = read(&mut run).await;
+            assert_eq!((end.struck(), told.outline().as_str()), (1, outline));
+            told.assert_of(STORY);
+            if follow == Follow::off() {
+                assert_eq!(lost(&run.outcome().await).reason(), LostReason::Cut);
+                scene.sent.assert_once();
+            } else {
+                scene.assert_whole(&mut run).await;
+            }
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_cut_behind_finish_is_none() {
     // `start`, what was said, the end of the text, the metadata and `finish`.
     let events = 2 + STORY.split_inclusive(' ').count() as u64 + 3;
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
-        let slow = relay().agent("narrator", narrator()).done_delay(ms(300));
-        let scene = Scene::of(slow, follow);
-        let cut = scene.inject(Fault::cut_after(After::Events(events)));
-        let mut run = scene.run().await;
-        let told = read(&mut run).await;
-        assert_eq!(cut.struck(), 1);
-        assert_eq!(told.outline(), "start, chunks, finish");
-        assert_eq!(told.asked(ThreadStatus::Completed), 1, "the thread tells");
-        assert_eq!(told.text(), STORY);
-        scene.assert_whole(&mut run).await;
-    }
+    each(
+        [Follow::wait(), Follow::live(), Follow::off()],
+        |follow| async move {
+            let slow = relay().agent("narrator", narrator()).done_delay(ms(300));
+            let scene = Scene::of(slow, follow);
+            let cut = scene.inject(Fault::cut_after(After::Events(events)));
+            let mut run = scene.run().await;
+            let told = read(&mut run).await;
+            assert_eq!(cut.struck(), 1);
+            assert_eq!(told.outline(), "start, chunks, finish");
+            assert_eq!(told.asked(ThreadStatus::Completed), 1, "the thread tells");
+            assert_eq!(told.text(), STORY);
+            scene.assert_whole(&mut run).await;
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_relay_that_cuts_every_stream_delivers_all_the_same() {
-    for (follow, replays) in [
-        (Follow::wait(), false),
-        (Follow::live(), false),
-        (Follow::live(), true),
-    ] {
-        let scene = Scene::new(follow);
-        let cuts = scene.inject(Fault::cut_after(ms(120)).always());
-        if replays {
-            scene.relay.inject(Fault::replay_on_resume().always());
-        }
-        let mut run = scene.run().await;
-        let told = read(&mut run).await;
-        told.assert_of(STORY);
-        match follow == Follow::live() {
-            true => assert!(cuts.struck() > 1, "{told:#?}"),
-            false => assert_eq!(cuts.struck(), 1),
-        }
-        scene.assert_whole(&mut run).await;
-        assert_eq!(run.message_so_far().text(), STORY);
-    }
+    each(
+        [
+            (Follow::wait(), false),
+            (Follow::live(), false),
+            (Follow::live(), true),
+        ],
+        |(follow, replays)| async move {
+            let scene = Scene::new(follow);
+            let cuts = scene.inject(Fault::cut_after(ms(120)).always());
+            if replays {
+                scene.relay.inject(Fault::replay_on_resume().always());
+            }
+            let mut run = scene.run().await;
+            let told = read(&mut run).await;
+            told.assert_of(STORY);
+            match follow == Follow::live() {
+                true => assert!(cuts.struck() > 1, "{told:#?}"),
+                false => assert_eq!(cuts.struck(), 1),
+            }
+            scene.assert_whole(&mut run).await;
+            assert_eq!(run.message_so_far().text(), STORY);
+        },
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -2,12 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-//mod cancelling;
+mod cancelling;
 mod cuts;
 mod ends;
-//mod random;
+mod random;
 mod refusals;
 mod resuming;
-//mod sessions;
+mod sessions;
 mod silence;
 mod support;

@@ -7,7 +7,7 @@ use twentyfirst_client::protocol::threads::{GetThread, ListThreads};
 use twentyfirst_client::{CallOptions, Error, Follow, RetryPolicy, StartRun};
 use twentyfirst_local_relay::Fault;
 
-use crate::support::{STORY, Scene, lost, ms, read};
+use crate::support::{STORY, Scene, each, lost, ms, read};
 
 #[tokio::test]
 async fn questions_that_are_refused_are_asked_again() {
@@ -40,24 +40,24 @@ async fn questions_that_are_refused_are_asked_again() {
 
 #[tokio::test]
 async fn questions_are_asked_also_when_calls_are_not_repeated() {
-    for follow in [Follow::wait(), Follow::live()] {
+    each([Follow::wait(), Follow::live()], |follow| async move {
         let scene = Scene::new(follow);
         let cut = scene.inject(Fault::cut_after(350));
         let refusal = Fault::refuse(StatusCode::BAD_GATEWAY).times(3);
         let refusal = scene.inject(refusal.on::<ListThreads>());
         let broken = scene.inject(Fault::cut_after(20).on::<GetThread>());
-        let once = CallOptions::new().follow(follow).retry(RetryPolicy::never());
+        let once = CallOptions::new()
+            .follow(follow)
+            .retry(RetryPolicy::never());
         let client = scene.client.with_options(once);
         let start = StartRun::new("narrator", "Tell me a story");
         let mut run = client.threads().run(start).await.unwrap();
         let told = read(&mut run).await;
-        assert_eq!(
-            (cut.struck(), refusal.struck(), broken.struck()),
-            (1, 3, 1)
-        );
+        assert_eq!((cut.struck(), refusal.struck(), broken.struck()), (1, 3, 1));
         told.assert_of(STORY);
         scene.assert_whole(&mut run).await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn a_relay_that_refuses_for_good_loses_the_run_with_its_reason() {
         (401, LostReason::Refused, ErrorCode::Unauthorized),
         (403, LostReason::Refused, ErrorCode::Forbidden),
     ];
-    for (status, reason, code) in cases {
+    each(cases, |(status, reason, code)| async move {
         let scene = Scene::new(Follow::wait());
         let cut = scene.inject(Fault::cut_after(350));
         let refusal = Fault::refuse(StatusCode::from_u16(status).unwrap());
@@ -79,9 +79,13 @@ async fn a_relay_that_refuses_for_good_loses_the_run_with_its_reason() {
         let error = run.message().await.unwrap_err();
         assert!(error.is_run_lost());
         let causes = causes(&error);
-        assert!(causes.contains(code.as_str()) || causes.contains(&status.to_string()), "{causes}");
+        assert!(
+            causes.contains(code.as_str()) || causes.contains(&status.to_string()),
+            "{causes}"
+        );
         scene.sent.assert_once();
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -89,7 +93,12 @@ async fn a_run_whose_sandbox_is_deleted_is_lost() {
     let scene = Scene::new(Follow::wait());
     let cut = scene.inject(Fault::cut_after(350));
     let mut run = scene.run().await;
-    scene.client.sandboxes().delete(run.sandbox_id()).await.unwrap();
+    scene
+        .client
+        .sandboxes()
+        .delete(run.sandbox_id())
+        .await
+        .unwrap();
     read(&mut run).await;
     assert_eq!(cut.struck(), 1);
     assert_eq!(lost(&run.outcome().await).reason(), LostReason::Deleted);

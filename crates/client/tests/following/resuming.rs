@@ -7,54 +7,72 @@ use twentyfirst_client::protocol::ui::{Part, Role};
 use twentyfirst_client::{Follow, RunEnd};
 use twentyfirst_local_relay::{Agent, Fault, Run};
 
-use crate::support::{STORY, Scene, ms, narrator, pause, read, relay};
+use crate::support::{STORY, Scene, each, ms, narrator, read, relay};
 
 #[tokio::test]
 async fn a_replay_goes_on_in_the_middle_of_a_part() {
-    for bytes in [300, 517, 1000] {
+    each([517, 790, 1234], |bytes| async move {
         let scene = Scene::new(Follow::live());
         let cut = scene.inject(Fault::cut_after(bytes));
         let replay = scene.inject(Fault::replay_on_resume());
         let mut run = scene.run().await;
         let told = read(&mut run).await;
         assert_eq!((cut.struck(), replay.struck()), (1, 1));
-        assert_eq!(told.outline(), "start, chunks, cut, resumed, chunks, finish");
-        assert_eq!(told.text(), STORY, "nothing is missing, nothing comes twice");
+        assert_eq!(
+            told.outline(),
+            "start, chunks, cut, resumed, chunks, finish"
+        );
+        assert_eq!(
+            told.text(),
+            STORY,
+            "nothing is missing, nothing comes twice"
+        );
         assert_eq!(told.text_ids().len(), 1, "it is the same part");
         scene.assert_whole(&mut run).await;
-    }
+    })
+    .await;
 }
 
-#[tokio::test]
-async fn a_replay_goes_on_in_the_middle_of_a_tool_call() {
-    let agent = Agent::new(async |run: Run| {
-        run.say("Let me look.").await;
-        let call = run.call_tool("Bash", json!({ "command": "ls -l /home/user" })).await;
+/// Calls a tool that takes a while.
+fn curious() -> Agent {
+    Agent::new(async |run: Run| {
+        run.say("Let me have a look around.").await;
+        let call = run
+            .call_tool("Bash", json!({ "command": "ls -l /home/user" }))
+            .await;
         tokio::time::sleep(ms(400)).await;
         call.output(json!({ "stdout": "a.txt" })).await;
         run.say("There is one file.").await;
         Ok(())
-    });
+    })
+}
+
+#[tokio::test]
+async fn a_replay_goes_on_in_the_middle_of_a_tool_call() {
     // Within the input and behind it.
-    for bytes in [500, 550, 620, 800] {
-        let scene = Scene::with(agent.clone().pace(ms(30)), Follow::live());
+    each([800, 900, 1000, 1200], |bytes| async move {
+        let scene = Scene::with(curious().pace(ms(30)), Follow::live());
         let cut = scene.inject(Fault::cut_after(bytes));
         let replay = scene.inject(Fault::replay_on_resume());
         let mut run = scene.run().await;
         let told = read(&mut run).await;
         assert_eq!((cut.struck(), replay.struck()), (1, 1));
-        assert_eq!(told.outline(), "start, chunks, cut, resumed, chunks, finish");
-        assert_eq!(told.text(), "Let me look.There is one file.");
+        assert_eq!(
+            told.outline(),
+            "start, chunks, cut, resumed, chunks, finish"
+        );
+        assert_eq!(told.text(), "Let me have a look around.There is one file.");
         scene.assert_whole(&mut run).await;
         let call = run.message_so_far().tool_calls().next().unwrap();
         assert_eq!(call.output.as_ref().unwrap().get(), r#"{"stdout":"a.txt"}"#);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn who_joins_in_the_middle_is_told_of_the_gap_and_has_everything_in_the_end() {
     // What comes live, and what the relay holds back until the end.
-    for hold_back in [ms(0), ms(300)] {
+    each([ms(0), ms(300)], |hold_back| async move {
         let builder = relay().agent("narrator", narrator()).hold_back(hold_back);
         let scene = Scene::of(builder, Follow::live());
         let cut = scene.inject(Fault::cut_after(400));
@@ -70,7 +88,8 @@ async fn who_joins_in_the_middle_is_told_of_the_gap_and_has_everything_in_the_en
         assert!(pieces.iter().all(|piece| !piece.is_empty()), "{pieces:?}");
         scene.assert_whole(&mut run).await;
         assert_eq!(run.message_so_far().text(), STORY);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -146,20 +165,21 @@ async fn what_was_delivered_stays_though_the_reader_who_joined_has_stored_its_ta
 #[tokio::test]
 async fn a_replay_of_almost_nothing_is_told_as_a_gap() {
     // Only `start`, and `Once `, which anybody could say.
-    for bytes in [76, 350] {
+    each([76, 350], |bytes| async move {
         let scene = Scene::new(Follow::live());
-        scene.inject(Fault::cut_after(bytes));
+        let cut = scene.inject(Fault::cut_after(bytes));
         let replay = scene.inject(Fault::replay_on_resume());
         let mut run = scene.run().await;
         let told = read(&mut run).await;
-        assert_eq!(replay.struck(), 1);
+        assert_eq!((cut.struck(), replay.struck()), (1, 1));
         told.assert_of(STORY);
         scene.assert_whole(&mut run).await;
         assert_eq!(run.message_so_far().text(), STORY);
         let texts = run.message_so_far().parts.iter();
         let texts = texts.filter(|part| matches!(part, Part::Text(_)));
         assert_eq!(texts.count(), 1);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -169,7 +189,12 @@ async fn a_stream_that_another_run_has_is_not_joined() {
     let mut run = scene.run().await;
     // A newer thread of the same sandbox.
     let other = run.started().session().new_thread().run("Another story");
-    let other = scene.client.threads().run_in_background(other).await.unwrap();
+    let other = scene
+        .client
+        .threads()
+        .run_in_background(other)
+        .await
+        .unwrap();
     let told = read(&mut run).await;
     assert_eq!(cut.struck(), 1);
     assert_eq!(told.outline(), "start, chunks, cut, chunks, finish");
@@ -185,37 +210,40 @@ async fn a_stream_that_another_run_has_is_not_joined() {
 
 #[tokio::test]
 async fn an_event_that_is_not_a_chunk_leaves_a_gap_and_no_more() {
-    for (data, follow) in [
-        ("{", Follow::wait()),
-        ("{}", Follow::live()),
-        ("[1,2]", Follow::off()),
-        ("\"start\"", Follow::wait()),
-    ] {
-        let scene = Scene::new(follow);
-        let malformed = scene.inject(Fault::event_after(400, data));
-        let mut run = scene.run().await;
-        let told = read(&mut run).await;
-        assert_eq!(malformed.struck(), 1);
-        assert_eq!(
-            told.outline(),
-            "start, chunks, not a chunk, gap, chunks, finish"
-        );
-        assert_eq!(told.text(), STORY);
-        scene.assert_whole(&mut run).await;
+    each(
+        [
+            ("{", Follow::wait()),
+            ("{}", Follow::live()),
+            ("[1,2]", Follow::off()),
+            ("\"start\"", Follow::wait()),
+        ],
+        |(data, follow)| async move {
+            let scene = Scene::new(follow);
+            let malformed = scene.inject(Fault::event_after(400, data));
+            let mut run = scene.run().await;
+            let told = read(&mut run).await;
+            assert_eq!(malformed.struck(), 1);
+            assert_eq!(
+                told.outline(),
+                "start, chunks, not a chunk, gap, chunks, finish"
+            );
+            assert_eq!(told.text(), STORY);
+            scene.assert_whole(&mut run).await;
 
-        let malformed = scene.inject(Fault::event_after(400, data));
-        let mut run = scene.run().await;
-        let (mut chunks, mut errors) = (0, Vec::new());
-        while let Some(chunk) = run.next_chunk().await {
-            match chunk {
-                Ok(_) => chunks += 1,
-                Err(error) => errors.push(error.to_string()),
+            let malformed = scene.inject(Fault::event_after(400, data));
+            let mut run = scene.run().await;
+            let (mut chunks, mut errors) = (0, Vec::new());
+            while let Some(chunk) = run.next_chunk().await {
+                match chunk {
+                    Ok(_) => chunks += 1,
+                    Err(error) => errors.push(error.to_string()),
+                }
             }
-        }
-        assert_eq!(malformed.struck(), 1);
-        assert_eq!(errors, ["an event of the stream is not a chunk"]);
-        assert!(chunks > 20, "it went on");
-        assert_eq!(run.text().await.unwrap(), STORY);
-        pause(1).await;
-    }
+            assert_eq!(malformed.struck(), 1);
+            assert_eq!(errors, ["an event of the stream is not a chunk"]);
+            assert!(chunks > 20, "it went on");
+            assert_eq!(run.text().await.unwrap(), STORY);
+        },
+    )
+    .await;
 }

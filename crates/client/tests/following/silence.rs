@@ -7,7 +7,7 @@ use twentyfirst_client::protocol::runs::{CancelStatus, LostReason, MessageState}
 use twentyfirst_client::protocol::threads::ThreadStatus;
 use twentyfirst_local_relay::{After, Agent, Fault, Run};
 
-use crate::support::{STORY, Scene, lost, ms, read, relay};
+use crate::support::{STORY, Scene, each, lost, ms, read, relay};
 
 /// A tool that takes long.
 fn thoughtful() -> Agent {
@@ -21,19 +21,23 @@ fn thoughtful() -> Agent {
 
 #[tokio::test]
 async fn silence_is_not_a_cut() {
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
-        let scene = Scene::with(thoughtful(), follow.ask_after(ms(200)));
-        let mut run = scene.run().await;
-        let told = read(&mut run).await;
-        assert_eq!(told.outline(), "start, chunks, finish");
-        assert_eq!(told.text(), "Let me think. Yes.");
-        // After 0.2, 0.6 and 1.4 s.
-        let asked = told.asked(ThreadStatus::Streaming);
-        assert!((2..=3).contains(&asked), "{told:#?}");
-        assert_eq!(scene.sent.count("GET threads"), asked);
-        assert_eq!(scene.sent.count("GET stream"), 0);
-        scene.assert_whole(&mut run).await;
-    }
+    each(
+        [Follow::wait(), Follow::live(), Follow::off()],
+        |follow| async move {
+            let scene = Scene::with(thoughtful(), follow.ask_after(ms(200)));
+            let mut run = scene.run().await;
+            let told = read(&mut run).await;
+            assert_eq!(told.outline(), "start, chunks, finish");
+            assert_eq!(told.text(), "Let me think. Yes.");
+            // After 0.2, 0.6 and 1.4 s.
+            let asked = told.asked(ThreadStatus::Streaming);
+            assert!((2..=3).contains(&asked), "{told:#?}");
+            assert_eq!(scene.sent.count("GET threads"), asked);
+            assert_eq!(scene.sent.count("GET stream"), 0);
+            scene.assert_whole(&mut run).await;
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -134,7 +138,7 @@ async fn a_dead_runtime_is_lost_also_behind_a_cut() {
 
 #[tokio::test]
 async fn following_ends_at_its_deadline() {
-    for follow in [Follow::wait(), Follow::live()] {
+    each([Follow::wait(), Follow::live()], |follow| async move {
         let scene = Scene::with(thoughtful(), follow.deadline(ms(400)));
         let mut run = scene.run().await;
         let begun = Instant::now();
@@ -146,5 +150,6 @@ async fn following_ends_at_its_deadline() {
         // The run goes on.
         let thread = scene.over(run.sandbox_id(), run.thread_id()).await;
         assert_eq!(thread.status, ThreadStatus::Completed);
-    }
+    })
+    .await;
 }

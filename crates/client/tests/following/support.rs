@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::task::LocalSet;
 use twentyfirst_client::protocol::runs::MessageState;
 use twentyfirst_client::protocol::threads::{Thread, ThreadStatus};
 use twentyfirst_client::protocol::ui::{Role, UiMessage};
@@ -292,6 +293,22 @@ pub(crate) fn last_answer(thread: Thread) -> UiMessage {
     let answers = thread.into_ui_messages().into_iter().rev();
     let mut answers = answers.filter(|message| message.role == Role::Assistant);
     answers.next().unwrap()
+}
+
+/// Tells a story for each of these cases, all at once.
+pub(crate) async fn each<T, F>(cases: impl IntoIterator<Item = T>, story: impl Fn(T) -> F)
+where
+    F: Future<Output = ()> + 'static,
+{
+    let local = LocalSet::new();
+    let stories = cases.into_iter().map(|case| local.spawn_local(story(case)));
+    let stories: Vec<_> = stories.collect();
+    let all = async {
+        for story in stories {
+            story.await.unwrap();
+        }
+    };
+    local.run_until(all).await;
 }
 
 pub(crate) async fn pause(milliseconds: u64) {
