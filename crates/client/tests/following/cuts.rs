@@ -21,9 +21,9 @@ async fn what_is_missing_behind_a_cut_is_taken_from_the_stored_answer() {
         assert_eq!(told.text(), STORY, "{told:#?}");
         let outline = match bytes {
             // Within its first event.
-            ..=70 => "cut, start, chunks, finish",
+            0..=70 => "cut, start, chunks, finish",
             // Within its second.
-            ..=123 => "start, cut, chunks, finish",
+            71..=123 => "start, cut, chunks, finish",
             _ => "start, chunks, cut, chunks, finish",
         };
         assert_eq!(told.outline(), outline, "{bytes}");

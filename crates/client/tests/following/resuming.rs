@@ -1,11 +1,12 @@
 //! Another stream of the run: replayed, joined in the middle, or refused.
 
 use serde_json::json;
+use twentyfirst_client::protocol::http::StatusCode;
 use twentyfirst_client::protocol::runs::{MessageState, ResumeStream};
-use twentyfirst_client::protocol::threads::ThreadStatus;
+use twentyfirst_client::protocol::threads::{ListThreads, ThreadStatus};
 use twentyfirst_client::protocol::ui::{Part, Role};
 use twentyfirst_client::{Follow, RunEnd};
-use twentyfirst_local_relay::{Agent, Fault, Run};
+use twentyfirst_local_relay::{After, Agent, Fault, Run};
 
 use crate::support::{STORY, Scene, each, ms, narrator, read, relay};
 
@@ -160,6 +161,25 @@ async fn what_was_delivered_stays_though_the_reader_who_joined_has_stored_its_ta
     assert!(!stored[0].text().contains("Once"));
     assert!(message.text().ends_with(&stored[0].text()));
     scene.sent.assert_once();
+}
+
+#[tokio::test]
+async fn a_stored_tail_is_not_called_whole_though_it_holds_all_that_came() {
+    let scene = Scene::with(narrator().pace(ms(60)), Follow::live());
+    // Not a word has come before the cut, and a second of them is missed behind it.
+    let cut = scene.inject(Fault::cut_after(After::Events(2)));
+    let busy = Fault::refuse(StatusCode::SERVICE_UNAVAILABLE).on::<ListThreads>();
+    let busy = scene.inject(busy.retry_after(ms(1000)));
+    let race = scene.inject(Fault::joined_reader_stores());
+    let mut run = scene.run().await;
+    let told = read(&mut run).await;
+    assert_eq!((cut.struck(), busy.struck(), race.struck()), (1, 1, 1));
+    told.assert_of(STORY);
+    assert!(!told.text().contains("Once") && told.pieces().len() == 2);
+    let outcome = run.outcome().await;
+    assert!(matches!(outcome.end, RunEnd::Completed), "{outcome:?}");
+    assert_eq!(outcome.message, MessageState::StoredIncompletely);
+    assert_eq!(run.message().await.unwrap().text(), told.text());
 }
 
 #[tokio::test]
