@@ -252,6 +252,9 @@ impl Gapped<'_> {
                     // What is written in parallel comes in many orders, and may have come in another.
                     let beginning = rest.trim_start_matches(char::REPLACEMENT_CHARACTER);
                     let beginning = &beginning[..beginning.floor_char_boundary(RECOGNIZABLE)];
+                    if beginning.is_empty() {
+                        continue;
+                    }
                     if memmem::find(delivered, beginning.as_bytes()).is_some() {
                         return Vec::new();
                     }
