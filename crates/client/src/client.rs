@@ -299,7 +299,8 @@ impl AgentClient {
     }
 }
 
-/// A number that differs from call to call and from process to process, which is all that spreading delays takes.
+/// A number that differs from call to call and from process to process: delays are spread and messages named by it, nothing is kept
+/// secret.
 pub(crate) fn seed() -> u64 {
     RandomState::new().hash_one(())
 }

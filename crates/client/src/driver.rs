@@ -58,6 +58,26 @@ impl<F: Flow> Driver<F> {
         }
     }
 
+    /// A flow whose stream is open.
+    pub(crate) fn with_stream(client: AgentClient, flow: F, body: Body) -> Self {
+        Self {
+            stream: Stream::Open(body),
+            ..Self::new(client, flow)
+        }
+    }
+
+    pub(crate) fn client(&self) -> &AgentClient {
+        &self.client
+    }
+
+    pub(crate) fn flow(&self) -> &F {
+        &self.flow
+    }
+
+    pub(crate) fn flow_mut(&mut self) -> &mut F {
+        &mut self.flow
+    }
+
     /// The next item, or the output. After the output it is not to be polled again.
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event<F::Item, F::Output>> {
         loop {

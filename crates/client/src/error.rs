@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
 use twentyfirst_protocol::retry::GiveUp;
-use twentyfirst_protocol::runs::{Created, StartError};
-use twentyfirst_protocol::ui::AssembleError;
-use twentyfirst_protocol::{ApiError, ErrorCode, InvalidRequest, NotUnderstood, ResponseError};
-use twentyfirst_stream::StreamError;
+use twentyfirst_protocol::runs::{CancelError, Created, Lost, LostReason, StartError};
+use twentyfirst_protocol::ui::{AssembleError, DecodeError};
+use twentyfirst_protocol::{
+    ApiError, ErrorCode, InvalidRequest, NotUnderstood, ResponseError, ThreadId,
+};
 use twentyfirst_transport::Timeout;
 
 use crate::client::AgentClient;
@@ -46,11 +47,15 @@ enum Kind {
         source: Box<dyn StdError + Send + Sync>,
     },
     Deadline(Duration),
+    ThreadStreaming,
     Response(ResponseError),
-    Stream(StreamError<twentyfirst_transport::Error>),
+    NotAChunk(DecodeError),
     RunFailed(String),
     RunCancelled,
-    RunCut,
+    RunLost(Lost),
+    /// Of this thread.
+    OtherRun(ThreadId),
+    RunStarting,
     MessageTooLong(AssembleError),
 }
 
@@ -117,9 +122,11 @@ impl Error {
             .is_some_and(twentyfirst_transport::Error::is_connect)
     }
 
-    /// Whether a time limit struck: a timeout of an exchange, or the deadline of the call.
+    /// Whether a time limit struck: a timeout of an exchange, or the deadline of the call or of following a run.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.inner.kind, Kind::Deadline(_))
+        let deadline = |lost: &Lost| lost.reason() == LostReason::Deadline;
+        matches!(self.inner.kind, Kind::Deadline(_) | Kind::RunStarting)
+            || self.lost().is_some_and(deadline)
             || self
                 .transport_error()
                 .is_some_and(twentyfirst_transport::Error::is_timeout)
@@ -138,6 +145,12 @@ impl Error {
                 .is_some_and(twentyfirst_transport::Error::is_body_limit)
     }
 
+    /// Whether a run was not started because its thread is streaming: see
+    /// [`StartRun::refuse_while_streaming`](crate::StartRun::refuse_while_streaming).
+    pub fn is_thread_streaming(&self) -> bool {
+        matches!(self.inner.kind, Kind::ThreadStreaming)
+    }
+
     /// Whether a run ended by an error that the relay reported within its stream.
     pub fn is_run_failed(&self) -> bool {
         matches!(self.inner.kind, Kind::RunFailed(_))
@@ -148,12 +161,25 @@ impl Error {
         matches!(self.inner.kind, Kind::RunCancelled)
     }
 
-    /// Whether a stream broke off before the end of its run, which goes on and is stored.
-    pub fn is_stream_cut(&self) -> bool {
-        matches!(
-            self.inner.kind,
-            Kind::RunCut | Kind::Stream(StreamError::Body(_))
-        )
+    /// Whether it is not known what became of a run. It may go on, and cost; [`lost`](Self::lost) tells why and where.
+    pub fn is_run_lost(&self) -> bool {
+        self.lost().is_some()
+    }
+
+    /// Why it is not known what became of a run, and where it is.
+    pub fn lost(&self) -> Option<&Lost> {
+        match &self.inner.kind {
+            Kind::RunLost(lost) => Some(lost),
+            _ => None,
+        }
+    }
+
+    /// The thread whose run would have been ended instead of the one that was to be cancelled.
+    pub fn other_run(&self) -> Option<&ThreadId> {
+        match &self.inner.kind {
+            Kind::OtherRun(thread_id) => Some(thread_id),
+            _ => None,
+        }
     }
 
     /// How long the relay asks to wait before another try, counted from now.
@@ -165,16 +191,18 @@ impl Error {
     pub fn was_sent(&self) -> bool {
         self.inner.sent
             || match &self.inner.kind {
-                Kind::InvalidRequest(_) => false,
+                Kind::InvalidRequest(_) | Kind::ThreadStreaming => false,
                 Kind::Transport(error) => error.maybe_sent(),
                 Kind::Other { sent, .. } => *sent == Sent::Maybe,
                 Kind::Deadline(_) => false,
 
+                Kind::OtherRun(_) => false,
                 Kind::Response(_)
-                | Kind::Stream(_)
+                | Kind::NotAChunk(_)
                 | Kind::RunFailed(_)
                 | Kind::RunCancelled
-                | Kind::RunCut
+                | Kind::RunLost(_)
+                | Kind::RunStarting
                 | Kind::MessageTooLong(_) => true,
             }
     }
@@ -203,8 +231,8 @@ impl Error {
         Kind::RunCancelled.into()
     }
 
-    pub(crate) fn run_cut() -> Self {
-        Kind::RunCut.into()
+    pub(crate) fn run_lost(lost: Lost) -> Self {
+        Kind::RunLost(lost).into()
     }
 
     /// The same with the client's key masked, should the relay repeat it.
@@ -227,7 +255,7 @@ impl Error {
 
     fn transport_error(&self) -> Option<&twentyfirst_transport::Error> {
         match &self.inner.kind {
-            Kind::Transport(error) | Kind::Stream(StreamError::Body(error)) => Some(error),
+            Kind::Transport(error) => Some(error),
             _ => None,
         }
     }
@@ -266,16 +294,27 @@ impl From<ResponseError> for Error {
     }
 }
 
-impl From<StreamError<twentyfirst_transport::Error>> for Error {
-    fn from(error: StreamError<twentyfirst_transport::Error>) -> Self {
-        Kind::Stream(error).into()
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        Kind::NotAChunk(error).into()
+    }
+}
+
+impl From<CancelError> for Error {
+    fn from(error: CancelError) -> Self {
+        match error {
+            CancelError::AnotherRun { thread_id } => Kind::OtherRun(thread_id).into(),
+            CancelError::Exchange(error) => error.into(),
+            // Of the errors that may come to be, none but that of time is left.
+            _ => Kind::RunStarting.into(),
+        }
     }
 }
 
 impl From<StartError> for Error {
     fn from(error: StartError) -> Self {
         let (created, source) = error.into_parts();
-        let mut error = Self::from(source);
+        let mut error = source.map_or_else(|| Self::from(Kind::ThreadStreaming), Self::from);
         error.inner.created = created;
         error
     }
@@ -319,11 +358,18 @@ impl fmt::Display for Error {
                 sent: Sent::Maybe, ..
             } => f.write_str("there is no answer")?,
             Kind::Deadline(deadline) => write!(f, "the deadline of {deadline:?} is over")?,
+            Kind::ThreadStreaming => f.write_str("the thread is already streaming")?,
             Kind::Response(error) => error.fmt(f)?,
-            Kind::Stream(error) => error.fmt(f)?,
+            Kind::NotAChunk(_) => f.write_str("an event of the stream is not a chunk")?,
             Kind::RunFailed(text) => write!(f, "the run failed: {}", line(text))?,
             Kind::RunCancelled => f.write_str("the run was cancelled")?,
-            Kind::RunCut => f.write_str("the stream ended before the run did")?,
+            Kind::RunLost(lost) => lost.fmt(f)?,
+            Kind::OtherRun(thread_id) => {
+                write!(f, "cancelling would end the run of thread {thread_id}")?;
+            }
+            Kind::RunStarting => {
+                f.write_str("the run was still starting when the time for cancelling it was over")?;
+            }
             Kind::MessageTooLong(_) => {
                 f.write_str("the message is longer than is held in memory")?;
             }
@@ -350,15 +396,18 @@ impl StdError for Error {
         match &self.inner.kind {
             // These are shown by `Display` as they are; their own sources come next.
             Kind::Transport(error) => error.source(),
-            Kind::Stream(error) => error.source(),
+            Kind::RunLost(lost) => lost.source(),
+            Kind::NotAChunk(error) => Some(error),
             Kind::Other { source, .. } => Some(&**source),
             Kind::MessageTooLong(error) => Some(error),
             Kind::InvalidRequest(_)
             | Kind::Deadline(_)
+            | Kind::ThreadStreaming
             | Kind::Response(_)
             | Kind::RunFailed(_)
             | Kind::RunCancelled
-            | Kind::RunCut => None,
+            | Kind::OtherRun(_)
+            | Kind::RunStarting => None,
         }
     }
 }

@@ -55,7 +55,9 @@ pub use threads::Threads;
 pub use tokens::Tokens;
 pub use twentyfirst_protocol as protocol;
 pub use twentyfirst_protocol::retry::RetryPolicy;
-pub use twentyfirst_protocol::runs::{RunOptions, StartRun};
+pub use twentyfirst_protocol::runs::{
+    CancelRun, Follow, FollowRun, Moment, Outcome, RunEnd, RunOptions, StartRun, Started,
+};
 pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec};
 pub use twentyfirst_protocol::tokens::CreateToken;
 pub use twentyfirst_protocol::ui::{Chunk, UiMessage};

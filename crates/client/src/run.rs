@@ -1,30 +1,42 @@
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_core::{FusedStream, Stream};
 use http::Uri;
-use twentyfirst_protocol::runs::{CancelStream, Cancelled, Created, ResumeStream, Started};
-use twentyfirst_protocol::ui::{AssembleError, Assembler, Chunk, End, Joiner, UiMessage};
+use twentyfirst_protocol::runs::{
+    Cancelled, Created, FollowFlow, FollowRun, Moment, Outcome, ResumeStream, RunEnd, Started,
+};
+use twentyfirst_protocol::ui::{Chunk, UiMessage};
 use twentyfirst_protocol::{Endpoint, SandboxId, ThreadId};
-use twentyfirst_stream::{BodyStreamExt, SseEvents, UiChunks};
+use twentyfirst_stream::{BodyStreamExt, SseEvents};
 use twentyfirst_transport::Body;
 
 use crate::client::AgentClient;
+use crate::driver::{Driver, Event};
 use crate::error::Error;
 
 /// A run and the answer that it streams: from [`Threads::run`](crate::Threads::run).
 ///
-/// The answer is there at four levels. Take the highest that tells what you need:
+/// The answer is there at several levels. Take the highest that tells what you need:
 ///
 /// - [`text`](Self::text): just the text;
 /// - [`message`](Self::message): the assembled message, with tool calls and metadata;
-/// - [`next_chunk`](Self::next_chunk), or the [`Stream`] that a run is: the chunks as they arrive;
+/// - [`next_chunk`](Self::next_chunk), or the [`Stream`] that a run is: the chunks as they arrive, each once;
+/// - [`next_moment`](Self::next_moment): the chunks, and what happens to the connection;
 /// - [`into_events`](Self::into_events) and [`into_body`](Self::into_body): this connection, to pass it on.
 ///
-/// Dropping a run only stops listening. It goes on in its sandbox, costs, and is stored in its thread;
-/// [`cancel`](Self::cancel) ends it.
+/// And there is what it came to: [`outcome`](Self::outcome).
+///
+/// # When the connection breaks off
+/// A run does not end with its connection. By default what is missing is taken from the stored answer once the run is over; see
+/// [`Follow`](crate::Follow), a part of the [`CallOptions`](crate::CallOptions), for the other ways. What was delivered never
+/// disappears from the message, nothing is delivered twice, and the messages are never sent again. The last two levels are
+/// of one connection: there, a cut is an error.
+///
+/// # Dropping and cancelling
+/// Dropping a run only stops listening, and sends nothing: the run goes on in its sandbox, costs, and is stored in its thread.
+/// [`cancel`](Self::cancel) ends it; what it cost until then is spent, and nothing of it is stored.
 ///
 /// ```no_run
 /// use twentyfirst_client::{AgentClient, Chunk, StartRun};
@@ -36,54 +48,55 @@ use crate::error::Error;
 ///         print!("{}", text.delta);
 ///     }
 /// }
+/// let outcome = run.outcome().await;
+/// println!("{:?}: {:?} US dollars", outcome.end, outcome.usage.total_cost_usd);
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
 #[must_use = "a run that nobody reads goes on and costs"]
 pub struct Run {
-    client: AgentClient,
-    agent: String,
     started: Started,
     resume_url: Uri,
-    chunks: UiChunks<Body>,
-    joiner: Joiner,
-    assembler: Assembler,
-    /// Joined and assembled, to be handed out.
-    ready: VecDeque<Chunk<'static>>,
-    /// What the relay says of a run that failed or was cancelled.
-    failure: Option<String>,
-    /// The message is longer than is held.
-    too_long: Option<AssembleError>,
-    ended: bool,
+    driver: Driver<FollowFlow>,
+    outcome: Option<Outcome>,
+    /// Whether the end was told to who reads chunks.
+    told: bool,
 }
 
 impl Run {
-    pub(crate) fn new(
+    /// A run whose stream is this body.
+    pub(crate) fn reading(
         client: AgentClient,
-        agent: String,
         started: Started,
         body: Body,
+        seed: u64,
     ) -> Result<Self, Error> {
-        let resume = ResumeStream::new(agent.clone(), &started.sandbox_id).to_request()?;
+        let flow = started.follow().read(client.options(), seed)?;
+        Self::new(Driver::with_stream(client, flow, body), started)
+    }
+
+    /// A run that was started elsewhere.
+    pub(crate) fn joining(client: AgentClient, run: FollowRun, seed: u64) -> Result<Self, Error> {
+        let started = Started::from(run.clone());
+        let flow = run.join(client.options(), seed)?;
+        Self::new(Driver::new(client, flow), started)
+    }
+
+    fn new(driver: Driver<FollowFlow>, started: Started) -> Result<Self, Error> {
+        let resume = ResumeStream::new(started.agent.clone(), &started.sandbox_id).to_request()?;
         Ok(Self {
-            resume_url: client.base_url().join(resume.uri())?,
-            client,
-            agent,
+            resume_url: driver.client().base_url().join(resume.uri())?,
             started,
-            chunks: body.ui_chunks(),
-            joiner: Joiner::new(),
-            assembler: Assembler::new().lenient(true),
-            ready: VecDeque::new(),
-            failure: None,
-            too_long: None,
-            ended: false,
+            driver,
+            outcome: None,
+            told: false,
         })
     }
 
     /// The slug of the agent.
     pub fn agent(&self) -> &str {
-        &self.agent
+        &self.started.agent
     }
 
     /// The sandbox in which it runs.
@@ -101,54 +114,68 @@ impl Run {
         &self.started.created
     }
 
+    /// What it is and where: keep it, to follow or cancel the run from elsewhere.
+    pub fn started(&self) -> &Started {
+        &self.started
+    }
+
     /// Where the stream of this sandbox can be joined (GET) and its run be ended (DELETE), both with the key.
     pub fn resume_url(&self) -> &Uri {
         &self.resume_url
     }
 
-    /// The next chunk; `None` at the end of the stream. Surrogate halves that were cut apart are joined.
+    /// The next chunk; `None` when the run is over. Surrogate halves that were cut apart are joined.
+    ///
+    /// Of a run that has lost its connection, chunks may be missing in the middle: [`next_moment`](Self::next_moment) tells where.
+    /// The [`message`](Self::message) has them.
     ///
     /// This operation is cancel-safe: dropping the future loses nothing.
     ///
     /// # Errors
-    /// An event that is not a chunk, after which it goes on; a connection that broke off or ended before the run did,
-    /// which is the last item. A run that fails says so by a chunk: [`Chunk::Error`].
+    /// An event that is not a chunk, after which it goes on; or the run is lost, which is the last item. A run that fails
+    /// says so by a chunk: [`Chunk::Error`].
     pub async fn next_chunk(&mut self) -> Option<Result<Chunk<'static>, Error>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
+    /// What happens next: a chunk, or something about the connection; `None` when the run is over.
+    ///
+    /// This operation is cancel-safe: dropping the future loses nothing.
+    pub async fn next_moment(&mut self) -> Option<Moment> {
+        poll_fn(|cx| self.poll_moment(cx)).await
+    }
+
     /// The whole message: reads on until the run has finished. Chunks that do not fit are passed over.
     ///
-    /// A run that was stopped by one of its limits, such as `maxTurns`, has a message all the same: `resultSubtype` in its
-    /// metadata then begins with `error`.
+    /// A run that was stopped by one of its limits, such as `maxTurns`, has a message all the same: see
+    /// [`Outcome::is_success`].
     ///
     /// This operation is cancel-safe: what has been read stays in the run, see [`message_so_far`](Self::message_so_far).
     ///
     /// # Errors
-    /// A run that failed, was cancelled, whose stream broke off, or whose message is longer than 256 MiB. What came before stays in
+    /// A run that failed, was cancelled or is lost, or whose message is longer than 256 MiB. What came before stays in
     /// [`message_so_far`](Self::message_so_far).
     pub async fn message(&mut self) -> Result<UiMessage, Error> {
-        while !self.chunks.saw_finish() || !self.ready.is_empty() {
-            match self.next_chunk().await {
-                // An event that is no chunk says nothing of the run.
-                Some(Err(error)) if self.ended => return Err(error),
-                Some(_) => {}
-                None => break,
+        while !self.driver.flow().has_message() {
+            if self.next_moment().await.is_none() {
+                break;
             }
         }
-        match &self.failure {
-            // So a run ends that was cancelled through another instance of the relay.
-            Some(text) if text == "cancelled" => return Err(Error::run_cancelled()),
-            Some(text) => return Err(Error::run_failed(self.client.mask(text))),
+        match self.outcome.as_ref().map(|outcome| &outcome.end) {
+            Some(RunEnd::Cancelled) => return Err(Error::run_cancelled()),
+            Some(RunEnd::Failed(text)) => return Err(Error::run_failed(text.clone())),
+            Some(RunEnd::Lost(lost)) => return Err(Error::run_lost(lost.clone())),
+            Some(RunEnd::Completed) | None => {}
+        }
+        // At `finish` this is known already, though the end has not come.
+        match self.driver.flow().failure() {
+            Some("cancelled") => return Err(Error::run_cancelled()),
+            Some(text) => return Err(Error::run_failed(self.driver.client().mask(text))),
             None => {}
         }
-        if let Some(error) = &self.too_long {
-            return Err(Error::message_too_long(error.clone()));
-        }
-        match self.chunks.end() {
-            _ if self.chunks.saw_finish() => Ok(self.message_so_far().clone()),
-            Some(End::Finished | End::Aborted) => Err(Error::run_cancelled()),
-            _ => Err(Error::run_cut()),
+        match self.driver.flow().too_large() {
+            Some(error) => Err(Error::message_too_long(error.clone())),
+            None => Ok(self.message_so_far().clone()),
         }
     }
 
@@ -162,86 +189,83 @@ impl Run {
         Ok(self.message().await?.text())
     }
 
-    /// The message as far as it has been read.
+    /// The message as far as it has been read; when the run is over, the one that counts.
     pub fn message_so_far(&mut self) -> &UiMessage {
-        self.assembler.message()
+        self.driver.flow_mut().message()
     }
 
-    /// How the stream of this connection has ended; `None` as long as it has not. A message is whole from
-    /// [`message`](Self::message) on, which does not wait for the end.
-    pub fn end(&self) -> Option<End> {
-        self.chunks.end()
+    /// What the run came to: reads on until it is over, which can be a moment after its message is whole.
+    ///
+    /// This operation is cancel-safe, as [`message`](Self::message) is.
+    pub async fn outcome(&mut self) -> Outcome {
+        poll_fn(|cx| {
+            loop {
+                if let Some(outcome) = &self.outcome {
+                    return Poll::Ready(outcome.clone());
+                }
+                ready!(self.poll_moment(cx));
+            }
+        })
+        .await
     }
 
     /// The events of this connection, undecoded. Take them before anything is read: what has been read is not among them,
-    /// and the rest may begin within an event.
+    /// and the rest may begin within an event. Of a run that was joined there are none.
     pub fn into_events(self) -> SseEvents<Body> {
         self.into_body().sse_events()
     }
 
     /// The body of this connection, to be passed on as it is. Take it before anything is read: what has been read is not in
-    /// it, and the rest may begin within an event.
+    /// it, and the rest may begin within an event. Of a run that was joined it is empty.
     pub fn into_body(self) -> Body {
-        self.chunks.into_body().unwrap_or_default()
+        self.driver.into_body()
     }
 
-    /// Ends the run that is under way in this sandbox. The stream then ends without a `finish`. It can be awaited while the
-    /// run is read.
+    /// Ends this run, and no other. Who reads it then sees that it was cancelled. It can be awaited while the run is read.
     ///
-    /// The relay knows no runs, only sandboxes: where several threads stream, it ends the newest created. While a run is
-    /// still starting, it answers [`Idle`](twentyfirst_protocol::runs::CancelStatus::Idle) and the run goes on.
+    /// The relay knows no runs, only sandboxes, and ends the newest created thread that streams: where that is another one, an
+    /// error names it and nothing is sent. A run that is still starting cannot be ended yet: it is tried until the
+    /// [deadline](crate::CallOptions::deadline) of the call, or for 5 min. The answer is
+    /// [`Idle`](twentyfirst_protocol::runs::CancelStatus::Idle) for a run that is over.
     ///
     /// # Errors
-    /// All of [`Error`].
+    /// [`Error::other_run`] where another run would be ended, and all of [`Error`].
     pub fn cancel(&self) -> impl Future<Output = Result<Cancelled, Error>> + Send + use<> {
-        let client = self.client.clone();
-        let cancel = CancelStream::new(self.agent.clone(), self.sandbox_id());
-        async move { client.execute(&cancel).await }
+        let client = self.driver.client().clone();
+        let cancel = self.started.cancel();
+        async move { client.threads().cancel(cancel).await }
+    }
+
+    fn poll_moment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Moment>> {
+        if self.outcome.is_some() {
+            return Poll::Ready(None);
+        }
+        match ready!(self.driver.poll_event(cx)) {
+            Event::Item(moment) => Poll::Ready(Some(moment)),
+            Event::Done(mut outcome) => {
+                if let RunEnd::Failed(text) = &mut outcome.end {
+                    *text = self.driver.client().mask(text);
+                }
+                self.outcome = Some(outcome);
+                Poll::Ready(None)
+            }
+        }
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk<'static>, Error>>> {
         loop {
-            if let Some(chunk) = self.ready.pop_front() {
-                return Poll::Ready(Some(Ok(chunk)));
-            }
-            if self.ended {
-                return Poll::Ready(None);
-            }
-            match ready!(Pin::new(&mut self.chunks).poll_next(cx)) {
-                Some(Ok(chunk)) => {
-                    let joined = self.joiner.push(chunk);
-                    self.take(joined);
-                }
-                Some(Err(error)) => {
-                    self.ended = error.is_fatal();
-                    return Poll::Ready(Some(Err(error.into())));
-                }
-                None => {
-                    let joined = self.joiner.finish();
-                    self.take(joined);
-                    self.ended = true;
-                    let cut = self.chunks.end().is_none_or(|end| end == End::Cut)
-                        && !self.chunks.saw_finish();
-                    if cut {
-                        return Poll::Ready(Some(Err(Error::run_cut())));
-                    }
-                }
+            match ready!(self.poll_moment(cx)) {
+                Some(Moment::Chunk(chunk)) => return Poll::Ready(Some(Ok(chunk))),
+                Some(Moment::NotAChunk(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Some(_) => {}
+                None => break,
             }
         }
-    }
-
-    fn take(&mut self, joined: impl IntoIterator<Item = Chunk<'static>>) {
-        for chunk in joined {
-            if let Chunk::Error(error) = &chunk {
-                let text = || error.error_text.to_string_lossy().into_owned();
-                self.failure.get_or_insert_with(text);
-            }
-            // A chunk that does not fit is handed out all the same; the message stays as it was.
-            if let Err(error @ AssembleError::TooLarge { .. }) = self.assembler.apply(&chunk) {
-                self.too_long.get_or_insert(error);
-            }
-            self.ready.push_back(chunk);
-        }
+        let is_first = !std::mem::replace(&mut self.told, true);
+        Poll::Ready(match self.outcome.as_ref().map(|outcome| &outcome.end) {
+            Some(RunEnd::Lost(lost)) if is_first => Some(Err(Error::run_lost(lost.clone()))),
+            _ => None,
+        })
     }
 }
 
@@ -255,6 +279,6 @@ impl Stream for Run {
 
 impl FusedStream for Run {
     fn is_terminated(&self) -> bool {
-        self.ended && self.ready.is_empty()
+        self.told
     }
 }

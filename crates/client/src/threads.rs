@@ -1,4 +1,6 @@
-use twentyfirst_protocol::runs::{Mode, SendMessages, StartRun, Started};
+use twentyfirst_protocol::runs::{
+    CancelRun, CancelStream, Cancelled, FollowRun, Mode, SendMessages, StartRun, Started,
+};
 use twentyfirst_protocol::threads::{
     CreateThread, DeleteThread, GetThread, ListThreads, Thread, ThreadSummary,
 };
@@ -82,13 +84,49 @@ impl Threads {
     /// # Errors
     /// All of [`Error`]. Where a later step fails, [`Error::created`] names what the earlier ones have made.
     pub async fn run(&self, run: StartRun) -> Result<Run, Error> {
-        let agent = run.agent.clone();
         let (started, body) = self.start(run, None).await?;
-        Run::new(self.client.clone(), agent, started, body)
+        Run::reading(self.client.clone(), started, body, seed())
     }
 
-    /// Starts a run whose answer is not streamed but only stored, and returns when it has started. See
-    /// [`get`](Self::get) for its end.
+    /// Follows a run that was started elsewhere: in the background, or by another process. Nothing is sent until the run is read.
+    ///
+    /// With [`Follow::wait`](crate::Follow::wait), the default, its end is waited for, and its stored answer delivered; without a
+    /// [`deadline`](crate::Follow::deadline), for as long as the run takes. With [`Follow::live`](crate::Follow::live) its
+    /// stream is joined.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use twentyfirst_client::{AgentClient, CallOptions, Follow, StartRun};
+    ///
+    /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
+    /// let started = client.threads().run_in_background(StartRun::new("my-agent", "Find bugs in /src")).await?;
+    /// let hour = Follow::wait().deadline(Duration::from_secs(3600));
+    /// let client = client.with_options(CallOptions::new().follow(hour));
+    /// println!("{}", client.threads().follow(started.follow())?.text().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the request would be refused. What happens later, the run tells.
+    pub fn follow(&self, run: FollowRun) -> Result<Run, Error> {
+        Run::joining(self.client.clone(), run, seed())
+    }
+
+    /// Ends a run, and no other: see [`Run::cancel`].
+    ///
+    /// Dropping the future closes the exchange at once and sends nothing.
+    ///
+    /// # Errors
+    /// [`Error::other_run`] where another run would be ended, and all of [`Error`].
+    pub async fn cancel(&self, run: CancelRun) -> Result<Cancelled, Error> {
+        let flow = run.flow(self.client.options(), seed())?;
+        let (cancelled, _) = self.client.drive(&CancelStream::ROUTE, flow).await?;
+        Ok(cancelled)
+    }
+
+    /// Starts a run whose answer is not streamed but only stored, and returns when it is accepted: it may still be starting. See
+    /// [`follow`](Self::follow) for its end, or for its stream.
     ///
     /// Dropping the future closes the exchange at once and sends nothing.
     ///

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::retry::RetryPolicy;
+use crate::runs::Follow;
 
 /// How long the parts of one exchange may take. `None` is no limit.
 ///
@@ -76,7 +77,7 @@ impl Timeouts {
     }
 }
 
-/// What can be changed for all calls of a client, or for one: timeouts and retries.
+/// What can be changed for all calls of a client, or for one: timeouts, retries, and how runs are followed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -100,6 +101,7 @@ pub struct CallOptions {
     total: Change,
     deadline: Option<Duration>,
     retry: RetryPolicy,
+    follow: Follow,
 }
 
 /// What becomes of an operation's own timeout.
@@ -120,7 +122,7 @@ impl Change {
 }
 
 impl CallOptions {
-    /// Every operation with its own timeouts, no deadline, the standard retries.
+    /// Every operation with its own timeouts, no deadline, the standard retries, and runs followed by waiting for them.
     pub fn new() -> Self {
         Self::default()
     }
@@ -168,6 +170,13 @@ impl CallOptions {
         self
     }
 
+    /// How far a run is followed when its stream breaks off or falls silent; [`Follow::wait`] by default.
+    #[must_use]
+    pub fn follow(mut self, follow: Follow) -> Self {
+        self.follow = follow;
+        self
+    }
+
     /// The timeouts of an operation whose own are these.
     pub fn timeouts(&self, own: Timeouts) -> Timeouts {
         Timeouts {
@@ -180,6 +189,19 @@ impl CallOptions {
 
     pub(crate) fn policy(&self) -> RetryPolicy {
         self.retry
+    }
+
+    /// The same for a stream that is followed: its silence is judged by whoever follows it, and the timeout comes later.
+    pub(crate) fn listening(&self) -> Self {
+        let silence = match (self.silence, self.follow.longest_silence()) {
+            (Change::Keep, longest) => Change::Set(longest.map(|longest| longest + MINUTE)),
+            (set, _) => set,
+        };
+        Self { silence, ..*self }
+    }
+
+    pub(crate) fn following(&self) -> Follow {
+        self.follow
     }
 
     pub(crate) fn whole(&self) -> Option<Duration> {

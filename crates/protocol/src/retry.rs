@@ -271,14 +271,14 @@ fn can_get_better(error: &ApiError) -> bool {
 
 /// Numbers from 0 up to 1, from a seed: `SplitMix64`, by Steele, Lea and Flood.
 #[derive(Debug, Clone)]
-struct Jitter(u64);
+pub(crate) struct Jitter(pub(crate) u64);
 
 impl Jitter {
     #[expect(
         clippy::cast_precision_loss,
         reason = "53 bits are what a double holds"
     )]
-    fn next(&mut self) -> f64 {
+    pub(crate) fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

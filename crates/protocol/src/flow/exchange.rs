@@ -16,6 +16,9 @@ use crate::retry::{Attempt, Attempts, Decision, GiveUp};
 /// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.
 const LONGEST_ERROR: usize = 1024 * 1024;
 
+/// How long the end of such a body is waited for after the head: the status is what counts, and it is known.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
 /// Why an exchange did not give a result.
 #[derive(Debug)]
 pub struct ExchangeError {
@@ -217,6 +220,22 @@ impl Deadline {
         }
     }
 
+    /// The deadline of a call that has one of its own, unless the options set another.
+    pub(crate) fn or(options: &CallOptions, length: Duration) -> Self {
+        Self {
+            length: options.whole().or(Some(length)),
+            at: None,
+        }
+    }
+
+    /// None at all.
+    pub(crate) const fn none() -> Self {
+        Self {
+            length: None,
+            at: None,
+        }
+    }
+
     /// Counts from the first poll.
     pub(crate) fn begin(&mut self, now: Now) -> Self {
         self.at = self
@@ -225,7 +244,7 @@ impl Deadline {
         *self
     }
 
-    fn allows(self, moment: Instant) -> bool {
+    pub(crate) fn allows(self, moment: Instant) -> bool {
         self.at.is_none_or(|at| moment < at)
     }
 
@@ -329,7 +348,7 @@ impl<'a, O: StreamingOperation> Open<'a, O> {
     }
 
     fn decode(&mut self) {
-        if let Some(Reading { head, body }) = self.reading.take() {
+        if let Some(Reading { head, body, .. }) = self.reading.take() {
             match self.operation.decode(&head, &body) {
                 Ok(output) => self.result = Some(output),
                 Err(error) => self.exchange.handle(error),
@@ -343,10 +362,17 @@ impl<O: StreamingOperation> Flow for Open<'_, O> {
     type Output = Result<O::Output, ExchangeError>;
 
     fn poll(&mut self, now: Now) -> Step<Infallible, Self::Output> {
+        let deadline = self.deadline.begin(now);
+        if let Some(reading) = &mut self.reading {
+            if let Some(until) = reading.until(now, deadline) {
+                return Step::Read { until: Some(until) };
+            }
+            self.decode();
+        }
         if let Some(output) = self.result.take() {
             return Step::Done(Ok(output));
         }
-        match self.exchange.poll(now, self.deadline.begin(now)) {
+        match self.exchange.poll(now, deadline) {
             Next::Send(send) => Step::Send(send),
             Next::Read { until } => Step::Read { until },
             Next::Failed(error) => Step::Done(Err(error)),
@@ -396,6 +422,7 @@ impl<O: StreamingOperation> Flow for Open<'_, O> {
 pub(crate) struct Reading {
     pub(crate) head: Parts,
     pub(crate) body: Vec<u8>,
+    until: Option<Instant>,
 }
 
 impl Reading {
@@ -403,7 +430,15 @@ impl Reading {
         Self {
             head,
             body: body.to_vec(),
+            until: None,
         }
+    }
+
+    /// Until when the end of the body is waited for, counted from the first poll; `None` once that is over.
+    pub(crate) fn until(&mut self, now: Now, deadline: Deadline) -> Option<Instant> {
+        let until = *self.until.get_or_insert(now.mono + LONGEST_WAIT);
+        let until = deadline.at.map_or(until, |at| at.min(until));
+        Some(until).filter(|until| now.mono < *until)
     }
 
     /// Takes what fits. Whether that is enough.

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem};
-use crate::ui::{Role, UiMessage};
+use crate::ui::{Role, Text, UiMessage};
 
 /// The messages of a conversation, as a UI shows them. The relay takes the last user message as the next turn.
 ///
@@ -35,6 +35,32 @@ impl Messages {
         }
         Ok(())
     }
+
+    /// The id of the next turn; without one it gets one, which no other of the messages has.
+    pub(super) fn identify_turn(&mut self, seed: u64) -> Option<Text<'static>> {
+        let turn = self
+            .0
+            .iter()
+            .rposition(|message| message.role == Role::User)?;
+        let given = self.0.get(turn)?.id.clone();
+        let id = given.or_else(|| {
+            let candidates = (0..).map(|nth| Text::from(message_id(seed.wrapping_add(nth))));
+            let taken =
+                |id: &Text<'static>| self.0.iter().any(|other| other.id.as_ref() == Some(id));
+            candidates.into_iter().find(|id| !taken(id))
+        });
+        self.0.get_mut(turn)?.id.clone_from(&id);
+        id
+    }
+}
+
+/// Another id for every seed: each step can be undone, so that no two seeds come to the same.
+fn message_id(seed: u64) -> String {
+    // The finalizer of MurmurHash3, by Appleby: seeds that are alike give ids that are not.
+    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    format!("msg_{:016x}", mixed ^ (mixed >> 33))
 }
 
 impl From<&str> for Messages {

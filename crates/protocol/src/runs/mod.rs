@@ -4,15 +4,23 @@
 //! wants: an answer, with the sandbox and the thread made where there are none.
 
 mod cancel;
+mod cancel_run;
+mod follow;
 mod messages;
 mod options;
+mod outcome;
 mod resume;
 mod send;
 mod start;
+mod start_flow;
 
 pub use cancel::{CancelStatus, CancelStream, Cancelled};
+pub use cancel_run::{CancelError, CancelFlow, CancelRun};
+pub use follow::{Follow, FollowFlow, FollowRun, Moment};
 pub use messages::Messages;
 pub use options::{PermissionMode, Preset, RunOptions, SystemPrompt};
+pub use outcome::{Lost, LostReason, MessageState, Outcome, RunEnd};
 pub use resume::{ResumeStream, Resumed};
 pub use send::{BackgroundRun, Mode, RunStatus, SendAnswer, SendMessages};
-pub use start::{Created, StartError, StartFlow, StartRun, Started};
+pub use start::{Created, StartError, StartRun, Started};
+pub use start_flow::StartFlow;

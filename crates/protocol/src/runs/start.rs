@@ -1,19 +1,11 @@
-use std::convert::Infallible;
 use std::fmt;
 
-use bytes::Bytes;
-use http::response::Parts;
-
-use super::{BackgroundRun, Messages, Mode, RunOptions, SendAnswer, SendMessages};
+use super::{CancelRun, FollowRun, Messages, Mode, RunOptions, SendMessages, StartFlow};
 use crate::error::{InvalidRequest, Problem};
-use crate::flow::{
-    Deadline, Exchange, ExchangeError, Failure, Flow, Next, Now, Reading, Slot, Step,
-};
-use crate::operation::{Head, StreamingOperation};
+use crate::flow::ExchangeError;
 use crate::options::CallOptions;
-use crate::sandboxes::CreateSandbox;
-use crate::threads::CreateThread;
-use crate::{Endpoint, Operation, SandboxId, ThreadId, VaultId};
+use crate::ui::Text;
+use crate::{Endpoint, SandboxId, ThreadId, VaultId};
 
 /// Runs an agent: in the sandbox and the thread that are named, or in new ones.
 ///
@@ -49,6 +41,10 @@ pub struct StartRun {
     pub external_user_id: Option<String>,
     /// What this run overrides of the agent's configuration.
     pub options: Option<RunOptions>,
+    /// Whether the thread is asked first, and nothing is sent while it is streaming. Not by default.
+    pub refuse_while_streaming: bool,
+    /// Whether a new sandbox is deleted again when the run surely could not start. Not by default.
+    pub delete_sandbox_on_failure: bool,
 }
 
 impl StartRun {
@@ -63,6 +59,8 @@ impl StartRun {
             vault_ids: None,
             external_user_id: None,
             options: None,
+            refuse_while_streaming: false,
+            delete_sandbox_on_failure: false,
         }
     }
 
@@ -108,13 +106,45 @@ impl StartRun {
         self
     }
 
-    /// The exchanges that start this run. Its answer is streamed, or with [`Mode::Background`] only stored. `seed` spreads
-    /// the delays of many clients: take any random number.
+    /// Whether the thread is asked first, where there is one already, and nothing is sent while it is streaming: a run on a
+    /// thread that is already streaming spoils its history, and the relay accepts it.
+    ///
+    /// That is one small exchange more, which lists the sandbox's threads. If it fails, the run does not start; for a
+    /// sandbox that does not exist that is so too, where otherwise the relay makes one of that name. Between the answer and
+    /// the messages somebody else may start a run: whoever has several at once has to take turns.
+    #[must_use]
+    pub fn refuse_while_streaming(mut self, refuse: bool) -> Self {
+        self.refuse_while_streaming = refuse;
+        self
+    }
+
+    /// Whether a sandbox that was made for this run is deleted again, before the error is returned, when the run surely
+    /// could not start: so a failure leaves nothing behind that costs.
+    ///
+    /// Surely could not start: the messages were never sent; or they were refused with a status from 400 to 499, except 408
+    /// and 409, or with the code `sandbox_unavailable`. After any other answer, and where there is none, a run may
+    /// exist, and its sandbox stays. So does a sandbox that you named, always.
+    ///
+    /// [`StartError::created`] names the sandbox still if deleting it failed too. The deletion is part of the call: once the
+    /// call's deadline is over it does not begin, and a call that is dropped meanwhile may leave the sandbox behind.
+    #[must_use]
+    pub fn delete_sandbox_on_failure(mut self, delete: bool) -> Self {
+        self.delete_sandbox_on_failure = delete;
+        self
+    }
+
+    /// The exchanges that start this run. Its answer is streamed, or with [`Mode::Background`] only stored.
+    ///
+    /// The next turn, which is the last user message, gets an id if it has none: `msg_` and 16 hexadecimal digits, made from
+    /// `seed`. By it the turn, and then the answer, is found among the messages that the thread has stored. An id that you gave
+    /// stays as it is; give no turn the id of another. [`Started::user_message_id`] tells which it is.
+    ///
+    /// `seed` also spreads the delays of many clients: take a random number, a new one for every run.
     ///
     /// # Errors
     /// Everything that can be checked is checked here, before the first request.
     pub fn flow(
-        self,
+        mut self,
         mode: Option<Mode>,
         options: &CallOptions,
         seed: u64,
@@ -122,23 +152,16 @@ impl StartRun {
         if self.thread_id.is_some() && self.sandbox_id.is_none() {
             return Err(InvalidRequest::new("threadId", Problem::Needs("sandboxId")));
         }
+        let user_message_id = self.messages.identify_turn(seed);
         // The ids that do not exist yet are the relay's own; everything else is checked as it will be sent.
         crate::ids::check("agent", &self.agent)?;
         let placeholder = SandboxId::new("-")?;
         self.send_messages(self.sandbox_id.clone().unwrap_or(placeholder), None, mode)
             .to_request()?;
-        Ok(StartFlow {
-            run: self,
-            mode,
-            options: *options,
-            seed,
-            deadline: Deadline::new(options),
-            created: Created::default(),
-            state: State::Next,
-        })
+        Ok(StartFlow::new(self, user_message_id, mode, options, seed))
     }
 
-    fn send_messages(
+    pub(super) fn send_messages(
         &self,
         sandbox_id: SandboxId,
         thread_id: Option<ThreadId>,
@@ -159,12 +182,44 @@ impl StartRun {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Started {
+    /// The slug of the agent.
+    pub agent: String,
     /// The sandbox in which it is.
     pub sandbox_id: SandboxId,
     /// The thread in which it is.
     pub thread_id: ThreadId,
+    /// The id of the user message that is its turn: the caller's own, or the one that [`StartRun::flow`] gave it.
+    pub user_message_id: Option<Text<'static>>,
     /// What was created for it.
     pub created: Created,
+}
+
+impl Started {
+    /// What it takes to follow it, in this process or in another.
+    pub fn follow(&self) -> FollowRun {
+        FollowRun {
+            user_message_id: self.user_message_id.clone(),
+            ..FollowRun::new(self.agent.clone(), &self.sandbox_id, &self.thread_id)
+        }
+    }
+
+    /// What it takes to end it.
+    pub fn cancel(&self) -> CancelRun {
+        CancelRun::new(self.agent.clone(), &self.sandbox_id, &self.thread_id)
+    }
+}
+
+/// A run that was started elsewhere: nothing was created for it here.
+impl From<FollowRun> for Started {
+    fn from(run: FollowRun) -> Self {
+        Self {
+            agent: run.agent,
+            sandbox_id: run.sandbox_id,
+            thread_id: run.thread_id,
+            user_message_id: run.user_message_id,
+            created: Created::default(),
+        }
+    }
 }
 
 /// What exists because of a call. It costs money until it is deleted.
@@ -187,9 +242,17 @@ impl Created {
 /// Why a run did not start.
 #[derive(Debug)]
 pub struct StartError {
-    step: &'static str,
-    created: Created,
-    source: Box<ExchangeError>,
+    pub(super) created: Created,
+    pub(super) cause: StartErrorCause,
+}
+
+#[derive(Debug)]
+pub(super) enum StartErrorCause {
+    Exchange {
+        step: &'static str,
+        source: Box<ExchangeError>,
+    },
+    ThreadStreaming,
 }
 
 impl StartError {
@@ -198,248 +261,44 @@ impl StartError {
         &self.created
     }
 
-    /// What went wrong.
-    pub fn exchange_error(&self) -> &ExchangeError {
-        &self.source
+    /// Whether nothing was sent because the thread is streaming, see [`StartRun::refuse_while_streaming`]. Wait for the end
+    /// of its run, or cancel it.
+    pub fn is_thread_streaming(&self) -> bool {
+        matches!(self.cause, StartErrorCause::ThreadStreaming)
     }
 
-    /// What exists all the same, and what went wrong.
-    pub fn into_parts(self) -> (Created, ExchangeError) {
-        (self.created, *self.source)
+    /// What went wrong, unless [the thread is streaming](Self::is_thread_streaming).
+    pub fn exchange_error(&self) -> Option<&ExchangeError> {
+        match &self.cause {
+            StartErrorCause::Exchange { source, .. } => Some(source),
+            StartErrorCause::ThreadStreaming => None,
+        }
+    }
+
+    /// What exists all the same, and what went wrong, unless [the thread is streaming](Self::is_thread_streaming).
+    pub fn into_parts(self) -> (Created, Option<ExchangeError>) {
+        match self.cause {
+            StartErrorCause::Exchange { source, .. } => (self.created, Some(*source)),
+            StartErrorCause::ThreadStreaming => (self.created, None),
+        }
     }
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the run did not start: {} failed", self.step)
+        match &self.cause {
+            StartErrorCause::Exchange { step, .. } => {
+                write!(f, "the run did not start: {step} failed")
+            }
+            StartErrorCause::ThreadStreaming => {
+                f.write_str("the run did not start: its thread is already streaming")
+            }
+        }
     }
 }
 
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.source)
-    }
-}
-
-/// The [`Flow`] of [`StartRun`]. When a run is streamed and has started, [`Slot::Stream`] holds its stream.
-#[derive(Debug)]
-pub struct StartFlow {
-    run: StartRun,
-    mode: Option<Mode>,
-    options: CallOptions,
-    seed: u64,
-    deadline: Deadline,
-    created: Created,
-    state: State,
-}
-
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one, and it changes three times"
-)]
-enum State {
-    /// To begin with what is missing.
-    Next,
-    Sandbox(CreateSandbox, Exchange),
-    Thread(CreateThread, Exchange),
-    Messages {
-        send: SendMessages,
-        exchange: Exchange,
-        reading: Option<Reading>,
-    },
-    /// To close the stream, then to say so.
-    Close(Result<Started, StartError>),
-    Done(Result<Started, StartError>),
-    Finished,
-}
-
-impl StartFlow {
-    /// The next of the exchanges that are missing.
-    fn next(&self) -> Result<State, InvalidRequest> {
-        let Some(sandbox_id) = self
-            .run
-            .sandbox_id
-            .as_ref()
-            .or(self.created.sandbox_id.as_ref())
-        else {
-            let create = CreateSandbox::new(self.run.agent.clone());
-            let exchange = Exchange::new(&create, Slot::Exchange, &self.options, self.seed)?;
-            return Ok(State::Sandbox(create, exchange));
-        };
-        let Some(thread_id) = self
-            .run
-            .thread_id
-            .as_ref()
-            .or(self.created.thread_id.as_ref())
-        else {
-            let create = CreateThread {
-                name: self.run.name.clone(),
-                ..CreateThread::new(sandbox_id)
-            };
-            let exchange = Exchange::new(&create, Slot::Exchange, &self.options, self.seed)?;
-            return Ok(State::Thread(create, exchange));
-        };
-        let send = self
-            .run
-            .send_messages(sandbox_id.clone(), Some(thread_id.clone()), self.mode);
-        let exchange = Exchange::new(&send, Slot::Stream, &self.options, self.seed)?;
-        Ok(State::Messages {
-            send,
-            exchange,
-            reading: None,
-        })
-    }
-
-    fn error(&self, step: &'static str, source: ExchangeError) -> StartError {
-        StartError {
-            step,
-            created: self.created.clone(),
-            source: Box::new(source),
-        }
-    }
-
-    fn started(&self, send: &SendMessages, answer: SendAnswer) -> Option<Started> {
-        let thread_id = match answer {
-            SendAnswer::Background(BackgroundRun {
-                thread_id: Some(thread_id),
-                ..
-            }) => Some(thread_id),
-            _ => send.thread_id.clone(),
-        };
-        // Messages are sent only with a thread.
-        Some(Started {
-            sandbox_id: send.sandbox_id.clone(),
-            thread_id: thread_id?,
-            created: self.created.clone(),
-        })
-    }
-
-    /// The body has been read, or enough of it.
-    fn decode(&mut self) {
-        let State::Messages {
-            send,
-            exchange,
-            reading,
-        } = &mut self.state
-        else {
-            return;
-        };
-        let Some(Reading { head, body }) = reading.take() else {
-            return;
-        };
-        match send.decode(&head, &body) {
-            Ok(answer) => {
-                let send = send.clone();
-                if let Some(started) = self.started(&send, answer) {
-                    self.state = State::Close(Ok(started));
-                }
-            }
-            Err(error) => exchange.handle(error),
-        }
-    }
-}
-
-impl Flow for StartFlow {
-    type Item = Infallible;
-    type Output = Result<Started, StartError>;
-
-    fn poll(&mut self, now: Now) -> Step<Self::Item, Self::Output> {
-        let deadline = self.deadline.begin(now);
-        if matches!(self.state, State::Next) {
-            match self.next() {
-                Ok(state) => self.state = state,
-                Err(error) => {
-                    return Step::Done(Err(self.error("preparing the request", error.into())));
-                }
-            }
-        }
-        let (step, exchange) = match &mut self.state {
-            State::Sandbox(_, exchange) => ("creating the sandbox", exchange),
-            State::Thread(_, exchange) => ("creating the thread", exchange),
-            State::Messages { exchange, .. } => ("sending the messages", exchange),
-            state => {
-                return match std::mem::replace(state, State::Finished) {
-                    State::Close(result) => {
-                        self.state = State::Done(result);
-                        Step::Close(Slot::Stream)
-                    }
-                    State::Done(result) => Step::Done(result),
-                    _ => Step::Read { until: None },
-                };
-            }
-        };
-        match exchange.poll(now, deadline) {
-            Next::Send(send) => Step::Send(send),
-            Next::Read { until } => Step::Read { until },
-            Next::Failed(error) => Step::Done(Err(self.error(step, error))),
-            // Nothing is deleted here.
-            Next::Gone => Step::Read { until: None },
-        }
-    }
-
-    fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
-        match &mut self.state {
-            State::Sandbox(create, exchange) => match create.decode(&head, &body) {
-                Ok(sandbox) => {
-                    self.created.sandbox_id = Some(sandbox.id);
-                    self.state = State::Next;
-                }
-                Err(error) => exchange.handle(error),
-            },
-            State::Thread(create, exchange) => match create.decode(&head, &body) {
-                Ok(thread) => {
-                    self.created.thread_id = Some(thread.id);
-                    self.state = State::Next;
-                }
-                Err(error) => exchange.handle(error),
-            },
-            State::Messages { send, reading, .. } => match send.decode_head(&head) {
-                Head::Read => *reading = Some(Reading::new(head, &body)),
-                Head::Open(answer) => {
-                    let (send, streams) = (send.clone(), answer == SendAnswer::Streaming);
-                    if let Some(started) = self.started(&send, answer) {
-                        self.state = if streams {
-                            State::Done(Ok(started))
-                        } else {
-                            State::Close(Ok(started))
-                        };
-                    }
-                }
-            },
-            _ => {}
-        }
-    }
-
-    fn handle_data(&mut self, data: Bytes) {
-        let State::Messages {
-            reading: Some(reading),
-            ..
-        } = &mut self.state
-        else {
-            return;
-        };
-        if reading.push(&data) {
-            self.decode();
-        }
-    }
-
-    fn handle_end(&mut self) {
-        self.decode();
-    }
-
-    fn handle_failure(&mut self, _: Slot, failure: Failure) {
-        match &mut self.state {
-            // A body that broke off still has its status, and that says more than the failure.
-            State::Messages {
-                reading: Some(_), ..
-            } => self.decode(),
-            State::Sandbox(_, exchange)
-            | State::Thread(_, exchange)
-            | State::Messages { exchange, .. } => {
-                exchange.handle(failure);
-            }
-            _ => {}
-        }
+        Some(self.exchange_error()?)
     }
 }

@@ -385,6 +385,29 @@ fn what_streams_can_be_gone_too() {
 }
 
 #[test]
+fn an_error_whose_body_stalls_is_decided_by_its_status() {
+    let resume = ResumeStream::new("my-agent", sandbox());
+    let mut flow = Open::new(&resume, &CallOptions::new(), 1).unwrap();
+    let start = now();
+    assert!(matches!(flow.poll(start), Step::Send(_)));
+    flow.handle_answer(Slot::Stream, head(404), Bytes::new());
+    let limit = Duration::from_secs(10);
+    match flow.poll(start) {
+        Step::Read { until } => assert_eq!(until, Some(start.mono + limit)),
+        other => panic!("{other:?}"),
+    }
+    flow.handle_data(Bytes::from_static(b"not he"));
+    let just_before = after(start, limit.saturating_sub(Duration::from_nanos(1)));
+    assert!(matches!(flow.poll(just_before), Step::Read { .. }));
+    match flow.poll(after(start, limit)) {
+        Step::Done(Err(error)) => {
+            assert_eq!(error.to_string(), "the relay answered 404: not he");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_lasting_failure_tells_the_last_that_happened() {
     let get = GetSandbox::new(sandbox());
     let outcomes = [Outcome::Fails(Sent::No), Outcome::Fails(Sent::Maybe), BUSY];

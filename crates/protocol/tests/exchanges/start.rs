@@ -1,16 +1,20 @@
 //! Starting a run: sandbox, thread, messages, and what exists when one of them fails.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::response::Parts;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 use twentyfirst_protocol::flow::{
     ExchangeErrorKind, Failure, Flow, Now, SendRequest, Sent, Slot, Step,
 };
 use twentyfirst_protocol::retry::RetryPolicy;
 use twentyfirst_protocol::runs::{
-    Mode, RunOptions, SendMessages, StartError, StartFlow, StartRun, Started,
+    Messages, Mode, RunOptions, SendMessages, StartError, StartFlow, StartRun, Started,
 };
+use twentyfirst_protocol::ui::{Part, UiMessage};
 use twentyfirst_protocol::{
     CallOptions, Endpoint, ErrorCode, ResponseError, SandboxId, ThreadId, VaultId,
 };
@@ -19,23 +23,32 @@ use twentyfirst_protocol::{
 struct Scene {
     flow: StartFlow,
     sent: Vec<String>,
+    now: Now,
 }
 
 impl Scene {
     fn new(run: StartRun, mode: Option<Mode>) -> Self {
+        Self::with(run, mode, CallOptions::new().retry(RetryPolicy::never()), 0)
+    }
+
+    fn with(run: StartRun, mode: Option<Mode>, options: CallOptions, seed: u64) -> Self {
         Self {
-            flow: run
-                .flow(mode, &CallOptions::new().retry(RetryPolicy::never()), 0)
-                .unwrap(),
+            flow: run.flow(mode, &options, seed).unwrap(),
             sent: Vec::new(),
+            now: Now {
+                mono: Instant::now(),
+                wall: SystemTime::now(),
+            },
         }
     }
 
     fn poll(&mut self) -> Step<std::convert::Infallible, Result<Started, StartError>> {
-        self.flow.poll(Now {
-            mono: Instant::now(),
-            wall: SystemTime::now(),
-        })
+        self.flow.poll(self.now)
+    }
+
+    fn passes(&mut self, time: Duration) {
+        self.now.mono += time;
+        self.now.wall += time;
     }
 
     /// Expects a request in `slot`, then that the flow waits.
@@ -137,6 +150,57 @@ fn what_is_missing_is_made_first() {
 }
 
 #[test]
+fn the_turn_has_an_id_and_the_caller_learns_which() {
+    let start = |messages: Messages, seed| {
+        let run = StartRun::new("my-agent", messages)
+            .sandbox_id(SandboxId::new("sb").unwrap())
+            .thread_id(ThreadId::new("t").unwrap());
+        let mut scene = Scene::with(run, None, CallOptions::new(), seed);
+        scene.streams();
+        let started = scene.done().unwrap();
+        assert_eq!(started.agent, "my-agent");
+        let body = scene.sent[0].split_once(" /v1/chat/my-agent ").unwrap().1;
+        let sent: serde_json::Value = serde_json::from_str(body).unwrap();
+        let id = started.user_message_id.unwrap();
+        (sent["messages"].clone(), id.as_str().unwrap().to_owned())
+    };
+    let history = || {
+        vec![
+            UiMessage::user("one"),
+            UiMessage::assistant(vec![Part::text("two")]),
+            UiMessage::user("three"),
+            UiMessage::assistant(vec![Part::text("four")]),
+        ]
+    };
+
+    let (sent, id) = start(history().into(), 7);
+    assert_eq!((id.len(), &id[..4]), (20, "msg_"));
+    assert_eq!(sent[2]["id"], id);
+    for other in [0, 1, 3] {
+        assert_eq!(sent[other].get("id"), None, "only the turn gets one");
+    }
+    assert_eq!(start(history().into(), 7).1, id, "it comes from the seed");
+    assert_ne!(start(history().into(), 8).1, id);
+
+    // The same seed again, after the turn that has got its id from it.
+    let next = vec![
+        UiMessage::user("one").with_id(id.clone()),
+        UiMessage::user("two"),
+    ];
+    assert_ne!(start(next.into(), 7).1, id);
+
+    for given in ["mine", ""] {
+        let mut messages = history();
+        messages[2].id = Some(given.into());
+        let (sent, id) = start(messages.into(), 7);
+        assert_eq!(
+            (sent[2]["id"].as_str().unwrap(), id.as_str()),
+            (given, given)
+        );
+    }
+}
+
+#[test]
 fn each_vault_is_sent_once() {
     let vaults = ["b", "a", "b", "c", "a"].map(|id| VaultId::new(id).unwrap());
     let sandbox = SandboxId::new("sb_1").unwrap();
@@ -216,7 +280,7 @@ fn a_failure_tells_what_exists_all_the_same() {
     );
     assert_eq!(error.created().thread_id, None);
     assert!(
-        matches!(error.exchange_error().kind(), ExchangeErrorKind::Failure(failure) if failure.sent() == Sent::Maybe)
+        matches!(error.exchange_error().unwrap().kind(), ExchangeErrorKind::Failure(failure) if failure.sent() == Sent::Maybe)
     );
 
     let mut scene = Scene::new(run(), None);
@@ -232,7 +296,8 @@ fn a_failure_tells_what_exists_all_the_same() {
     scene.flow.handle_end();
     let error = scene.done().unwrap_err();
     assert_eq!(error.created().thread_id.as_ref().unwrap().as_str(), "th_1");
-    let ExchangeErrorKind::Response(ResponseError::Api(error)) = error.into_parts().1.into_kind()
+    let ExchangeErrorKind::Response(ResponseError::Api(error)) =
+        error.into_parts().1.unwrap().into_kind()
     else {
         panic!()
     };
@@ -248,7 +313,7 @@ fn an_endless_or_broken_error_body_still_has_its_status() {
             .sandbox_id(&sandbox)
             .thread_id(ThreadId::new("t").unwrap())
     };
-    let status = |error: StartError| match error.into_parts().1.into_kind() {
+    let status = |error: StartError| match error.into_parts().1.unwrap().into_kind() {
         ExchangeErrorKind::Response(error) => error.status().as_u16(),
         other => panic!("{other}"),
     };
@@ -282,9 +347,315 @@ fn an_endless_or_broken_error_body_still_has_its_status() {
     scene.flow.handle_end();
     let error = scene.done().unwrap_err();
     assert_eq!(
-        error.exchange_error().to_string(),
+        error.exchange_error().unwrap().to_string(),
         "the relay answered 200, which is not understood: the content is not an event stream"
     );
+}
+
+#[test]
+fn an_error_whose_body_stalls_is_decided_by_its_status() {
+    let named = || {
+        run()
+            .sandbox_id(SandboxId::new("sb").unwrap())
+            .thread_id(ThreadId::new("t").unwrap())
+    };
+    let mut scene = Scene::new(named(), None);
+    scene.sends(Slot::Stream);
+    scene.passes(Duration::from_secs(100));
+    scene.answers(Slot::Stream, 500, "");
+    let head_at = scene.now.mono;
+    for _ in 0..2 {
+        match scene.poll() {
+            Step::Read { until } => assert_eq!(until, Some(head_at + Duration::from_secs(10))),
+            other => panic!("{other:?}"),
+        }
+        // Bytes that trickle do not make it longer.
+        scene.passes(Duration::from_millis(4_900));
+        scene.flow.handle_data(Bytes::from_static(b"no "));
+    }
+    assert!(matches!(scene.poll(), Step::Read { .. }));
+    scene.passes(Duration::from_millis(200));
+    let error = scene.done().unwrap_err();
+    assert_eq!(
+        error.exchange_error().unwrap().to_string(),
+        "the relay answered 500: no no"
+    );
+
+    // A deadline that strikes meanwhile does not hide the status either.
+    let options = CallOptions::new().deadline(Duration::from_secs(5));
+    let mut scene = Scene::with(named(), None, options, 0);
+    assert!(matches!(scene.poll(), Step::Send(_)));
+    scene.answers(Slot::Stream, 403, "");
+    match scene.poll() {
+        Step::Read { until } => assert_eq!(until, Some(scene.now.mono + Duration::from_secs(5))),
+        other => panic!("{other:?}"),
+    }
+    scene.passes(Duration::from_secs(5));
+    let error = scene.done().unwrap_err();
+    assert_eq!(
+        error.exchange_error().unwrap().to_string(),
+        "the relay answered 403: Forbidden"
+    );
+}
+
+#[test]
+fn a_thread_that_is_streaming_is_left_alone() {
+    let named = || {
+        run()
+            .sandbox_id(SandboxId::new("sb").unwrap())
+            .thread_id(ThreadId::new("th_1").unwrap())
+            .refuse_while_streaming(true)
+    };
+    let asked = "GET /v1/sandboxes/sb/threads ";
+
+    let mut scene = Scene::new(named(), None);
+    scene.sends(Slot::Exchange);
+    scene.answers(
+        Slot::Exchange,
+        200,
+        r#"[{"id":"th_2","status":"completed"},{"id":"th_1","status":"streaming"}]"#,
+    );
+    let error = scene.done().unwrap_err();
+    assert!(error.is_thread_streaming() && error.created().is_empty());
+    assert_eq!(
+        error.to_string(),
+        "the run did not start: its thread is already streaming"
+    );
+    assert!(std::error::Error::source(&error).is_none() && error.exchange_error().is_none());
+    assert_eq!(scene.sent, [asked], "nothing else is sent");
+
+    // Others may stream, and a thread that is not listed is left to the relay.
+    for threads in [
+        r#"[{"id":"th_2","status":"streaming"},{"id":"th_1","status":"completed"}]"#,
+        r#"[{"id":"th_2","status":"streaming"}]"#,
+        "[]",
+    ] {
+        let mut scene = Scene::new(named(), None);
+        scene.sends(Slot::Exchange);
+        scene.answers(Slot::Exchange, 200, threads);
+        scene.streams();
+        assert_eq!(scene.done().unwrap().thread_id.as_str(), "th_1");
+        assert_eq!((scene.sent.len(), &*scene.sent[0]), (2, asked));
+    }
+
+    // Who does not know does not send.
+    let mut scene = Scene::new(named(), None);
+    scene.sends(Slot::Exchange);
+    scene.answers(
+        Slot::Exchange,
+        404,
+        r#"{"error":{"code":"sandbox_not_found","message":"Sandbox \"sb\" not found"}}"#,
+    );
+    let error = scene.done().unwrap_err();
+    assert!(!error.is_thread_streaming());
+    assert_eq!(
+        error.to_string(),
+        "the run did not start: asking whether its thread is streaming failed"
+    );
+    assert_eq!(scene.sent.len(), 1);
+
+    // A thread that is made for the run is not asked, nor any unless that is wished.
+    let mut new = run().sandbox_id(SandboxId::new("sb").unwrap());
+    new.refuse_while_streaming = true;
+    let mut scene = Scene::new(new, None);
+    scene.makes_thread();
+    scene.streams();
+    scene.done().unwrap();
+    let mut scene = Scene::new(named().refuse_while_streaming(false), None);
+    scene.streams();
+    scene.done().unwrap();
+}
+
+#[test]
+fn a_sandbox_for_nothing_is_deleted_again() {
+    let mut scene = Scene::new(run().delete_sandbox_on_failure(true), None);
+    scene.makes_sandbox();
+    scene.makes_thread();
+    scene.sends(Slot::Stream);
+    scene.answers(Slot::Stream, 402, "");
+    scene.flow.handle_data(Bytes::from_static(
+        br#"{"error":{"code":"budget_exceeded","message":"Sandbox budget exceeded"}}"#,
+    ));
+    scene.flow.handle_end();
+    assert!(matches!(scene.poll(), Step::Close(Slot::Stream)));
+    scene.sends(Slot::Exchange);
+    assert_eq!(scene.sent[3], "DELETE /v1/sandboxes/sb_1 ");
+    scene.answers(Slot::Exchange, 204, "");
+    let error = scene.done().unwrap_err();
+    assert!(error.created().is_empty());
+    assert_eq!(
+        error.exchange_error().unwrap().to_string(),
+        "the relay answered 402 budget_exceeded: Sandbox budget exceeded"
+    );
+
+    // If that fails too, the sandbox is named, and the first cause stays.
+    let mut scene = Scene::new(run().delete_sandbox_on_failure(true), None);
+    scene.makes_sandbox();
+    scene.sends(Slot::Exchange);
+    scene.answers(Slot::Exchange, 500, r#"{"error":"first"}"#);
+    assert!(matches!(scene.poll(), Step::Close(Slot::Stream)));
+    scene.sends(Slot::Exchange);
+    scene.answers(Slot::Exchange, 500, r#"{"error":"second"}"#);
+    let error = scene.done().unwrap_err();
+    assert_eq!(error.created().sandbox_id.as_ref().unwrap(), &"sb_1");
+    assert_eq!(
+        error.exchange_error().unwrap().to_string(),
+        "the relay answered 500: first"
+    );
+
+    // A deletion that may have arrived, and then finds nothing, has done its work.
+    let retry = RetryPolicy::standard().first_delay(Duration::ZERO);
+    let mut scene = Scene::with(
+        run().delete_sandbox_on_failure(true),
+        None,
+        CallOptions::new().retry(retry),
+        0,
+    );
+    scene.makes_sandbox();
+    scene.sends(Slot::Exchange);
+    let lost = || Failure::new(Sent::Maybe, "connection reset");
+    scene.flow.handle_failure(Slot::Exchange, lost());
+    assert!(matches!(scene.poll(), Step::Close(Slot::Stream)));
+    scene.sends(Slot::Exchange);
+    scene.flow.handle_failure(Slot::Exchange, lost());
+    scene.sends(Slot::Exchange);
+    scene.answers(Slot::Exchange, 404, r#"{"error":"not found"}"#);
+    assert!(scene.done().unwrap_err().created().is_empty());
+
+    // Past the deadline of the call nothing is begun.
+    let options = CallOptions::new().deadline(Duration::from_secs(5));
+    let mut scene = Scene::with(run().delete_sandbox_on_failure(true), None, options, 0);
+    assert!(matches!(scene.poll(), Step::Send(_)));
+    scene.answers(Slot::Exchange, 201, r#"{"id":"sb_1"}"#);
+    assert!(matches!(scene.poll(), Step::Send(_)));
+    scene.passes(Duration::from_secs(5));
+    assert!(matches!(scene.poll(), Step::Close(Slot::Stream)));
+    let error = scene.done().unwrap_err();
+    assert_eq!(error.created().sandbox_id.as_ref().unwrap(), &"sb_1");
+}
+
+/// What a request to a relay comes to.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Done,
+    /// It answers with this status, and with a code where one is given.
+    Answers(u16, &'static str),
+    /// The answer is lost; the flag says whether the relay did what was asked.
+    Lost(bool),
+    NotSent,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    const CODES: [&str; 4] = ["", "sandbox_unavailable", "stream_active", "internal_error"];
+    prop_oneof![
+        3 => Just(Fate::Done),
+        4 => (300_u16..600, select(CODES.as_slice()))
+            .prop_map(|(status, code)| Fate::Answers(status, code)),
+        1 => any::<bool>().prop_map(Fate::Lost),
+        1 => Just(Fate::NotSent),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: no sandbox is deleted in which a run may exist, nor one that was named; and what the error names is
+    /// what exists, as far as the relay has told.
+    #[test]
+    fn no_run_is_deleted_and_nothing_is_left_unnamed(
+        fates in vec(fate(), 12),
+        named in any::<bool>(),
+        background in any::<bool>(),
+        attempts in 1_u32..4,
+    ) {
+        let mut start = run().delete_sandbox_on_failure(true);
+        if named {
+            start = start.sandbox_id(SandboxId::new("mine").unwrap());
+        }
+        let retry = RetryPolicy::standard().attempts(attempts);
+        let mode = background.then_some(Mode::Background);
+        let mut scene = Scene::with(start, mode, CallOptions::new().retry(retry), 0);
+        let mut fates = fates.into_iter();
+        // What is so at the relay, and what it has told.
+        let (mut run_may_exist, mut told, mut chats, mut deleted) = (false, false, 0, false);
+        let result = loop {
+            let send = match scene.poll() {
+                Step::Send(send) => send,
+                Step::Read { until } => {
+                    let until = until.expect("nothing is under way");
+                    scene.passes(until - scene.now.mono);
+                    continue;
+                }
+                Step::Close(_) => continue,
+                Step::Done(result) => break result,
+                Step::Item(never) => match never {},
+            };
+            let (is_chat, is_deletion) = (
+                send.slot == Slot::Stream,
+                send.request.method() == "DELETE",
+            );
+            if is_deletion {
+                prop_assert_eq!(send.request.uri(), "/v1/sandboxes/sb_1");
+                prop_assert!(!run_may_exist && !named);
+            }
+            chats += u32::from(is_chat);
+            let fate = fates.next().unwrap_or(Fate::Done);
+            // Refusals come before anything is begun, all others may come after.
+            run_may_exist |= is_chat && match fate {
+                Fate::Done | Fate::Lost(_) => true,
+                Fate::NotSent | Fate::Answers(_, "sandbox_unavailable") => false,
+                Fate::Answers(status, _) => !(400..500).contains(&status) || matches!(status, 408 | 409),
+            };
+            deleted |= is_deletion && matches!(fate, Fate::Done | Fate::Lost(true));
+            match fate {
+                Fate::Done if is_chat && background => {
+                    scene.answers(send.slot, 202, "");
+                    scene.flow.handle_data(Bytes::from_static(b"{}"));
+                    scene.flow.handle_end();
+                }
+                Fate::Done if is_chat => {
+                    scene.flow.handle_answer(send.slot, head(200, "text/event-stream"), Bytes::new());
+                }
+                Fate::Done if is_deletion => {
+                    told = false;
+                    scene.answers(send.slot, 204, "");
+                }
+                Fate::Done if send.request.uri() == "/v1/sandboxes" => {
+                    told = true;
+                    scene.answers(send.slot, 201, r#"{"id":"sb_1"}"#);
+                }
+                Fate::Done => scene.answers(send.slot, 201, r#"{"id":"th_1"}"#),
+                // A second deletion finds nothing.
+                Fate::Answers(..) if deleted => {
+                    told = false;
+                    scene.answers(send.slot, 404, "");
+                }
+                Fate::Answers(status, code) => {
+                    let body = format!(r#"{{"error":{{"code":"{code}","message":"no"}}}}"#);
+                    let (slot, head) = (send.slot, head(status, "application/json"));
+                    if is_chat {
+                        scene.flow.handle_answer(slot, head, Bytes::new());
+                        scene.flow.handle_data(body.into());
+                        scene.flow.handle_end();
+                    } else {
+                        scene.flow.handle_answer(slot, head, body.into());
+                    }
+                }
+                Fate::Lost(_) => {
+                    scene.flow.handle_failure(send.slot, Failure::new(Sent::Maybe, "lost"));
+                }
+                Fate::NotSent => {
+                    scene.flow.handle_failure(send.slot, Failure::new(Sent::No, "refused"));
+                }
+            }
+        };
+        match result {
+            Ok(_) => prop_assert!(run_may_exist && !deleted),
+            Err(error) => {
+                prop_assert_eq!(error.created().sandbox_id.is_some(), told);
+                prop_assert!(!error.is_thread_streaming());
+            }
+        }
+        prop_assert!(chats <= attempts);
+    }
 }
 
 #[test]

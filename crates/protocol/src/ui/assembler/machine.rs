@@ -222,6 +222,11 @@ impl Assembler {
         &self.message
     }
 
+    /// How many parts the message has, which takes no time to say.
+    pub(crate) fn part_count(&self) -> usize {
+        self.message.parts.len()
+    }
+
     /// Takes the message.
     #[must_use]
     pub fn into_message(mut self) -> UiMessage {

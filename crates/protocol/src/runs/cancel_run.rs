@@ -1,0 +1,268 @@
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::response::Parts;
+
+use super::follow::{Backoff, Streaming};
+use super::{CancelStatus, CancelStream, Cancelled};
+use crate::error::InvalidRequest;
+use crate::flow::{
+    Deadline, Exchange, ExchangeError, ExchangeErrorKind, Failure, Flow, Next, Now, Slot, Step,
+};
+use crate::options::CallOptions;
+use crate::threads::{ListThreads, ThreadStatus};
+use crate::{Operation, ResponseError, SandboxId, ThreadId};
+
+/// How long a run may take to start while it is being cancelled, unless the deadline of the call says otherwise.
+const LONGEST_START: Duration = Duration::from_secs(5 * 60);
+
+/// How often the request itself may fail.
+const FAILURES: u32 = 5;
+
+/// Ends the run that is under way in a thread, and no other.
+///
+/// The relay knows no runs, only sandboxes: it ends the newest thread that streams, and while a run is still starting it ends
+/// nothing. So each try lists the threads first: where ours is not the one, nothing is sent. Between the two requests another
+/// run may begin in a newer thread; the relay has no way to exclude that.
+///
+/// ```
+/// use twentyfirst_protocol::runs::CancelRun;
+/// use twentyfirst_protocol::{CallOptions, SandboxId, ThreadId};
+///
+/// let cancel = CancelRun::new("my-agent", SandboxId::new("sbx_1")?, ThreadId::new("thr_1")?);
+/// let flow = cancel.flow(&CallOptions::new(), 7)?;
+/// # let _ = flow;
+/// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CancelRun {
+    /// The slug of the agent.
+    pub agent: String,
+    /// The sandbox.
+    pub sandbox_id: SandboxId,
+    /// The thread.
+    pub thread_id: ThreadId,
+}
+
+impl CancelRun {
+    /// The run in this thread.
+    pub fn new(
+        agent: impl Into<String>,
+        sandbox_id: impl Into<SandboxId>,
+        thread_id: impl Into<ThreadId>,
+    ) -> Self {
+        Self {
+            agent: agent.into(),
+            sandbox_id: sandbox_id.into(),
+            thread_id: thread_id.into(),
+        }
+    }
+
+    /// The exchanges that end it. They go on until it is ended, or was not under way; while it is starting, for as long as the
+    /// deadline of the call allows, or 5 min. `seed` spreads the delays of many clients: take any random number.
+    ///
+    /// # Errors
+    /// Everything that can be checked is checked here, before the first request.
+    pub fn flow(self, options: &CallOptions, seed: u64) -> Result<CancelFlow, InvalidRequest> {
+        let cancel = CancelStream::new(self.agent, &self.sandbox_id);
+        Exchange::new(&cancel, Slot::Exchange, options, seed)?;
+        Ok(CancelFlow {
+            list: ListThreads::new(&self.sandbox_id),
+            cancel,
+            thread_id: self.thread_id,
+            options: *options,
+            seed,
+            deadline: Deadline::or(options, LONGEST_START),
+            backoff: Backoff::new(seed),
+            failures: 0,
+            state: State::Pause(None),
+            result: None,
+        })
+    }
+}
+
+/// Why a run was not cancelled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// The relay would end another run: that of this thread, which is newer than ours and streams. Nothing was sent. To end that one, name it,
+    /// or use [`CancelStream`], which means the newest.
+    #[error("cancelling would end the run of thread {thread_id}")]
+    AnotherRun {
+        /// The other thread.
+        thread_id: ThreadId,
+    },
+    /// It was still starting when the time was over, and may have started since.
+    #[error("the run was still starting when the time for cancelling it was over")]
+    Starting,
+    /// A request failed.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+}
+
+/// The [`Flow`] of [`CancelRun`].
+#[derive(Debug)]
+pub struct CancelFlow {
+    list: ListThreads,
+    cancel: CancelStream,
+    thread_id: ThreadId,
+    options: CallOptions,
+    seed: u64,
+    deadline: Deadline,
+    backoff: Backoff,
+    failures: u32,
+    state: State,
+    result: Option<Result<Cancelled, CancelError>>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// To list the threads, at this moment.
+    Pause(Option<Instant>),
+    Listing(Exchange),
+    Cancelling(Exchange),
+    /// To wait, since the run is starting.
+    Starting,
+    /// To try again, since a request failed.
+    Failed(ExchangeError),
+}
+
+impl CancelFlow {
+    fn exchange<E: crate::Endpoint>(&self, endpoint: &E) -> Result<Exchange, CancelError> {
+        Exchange::new(endpoint, Slot::Exchange, &self.options, self.seed)
+            .map_err(|error| CancelError::Exchange(error.into()))
+    }
+
+    /// The threads are listed: whether it is ours that the relay would cancel.
+    fn look(&mut self, streaming: &Streaming) {
+        let result = match &streaming.ours {
+            Some(ThreadStatus::Streaming) => match &streaming.newest {
+                Some(newest) if *newest != self.thread_id => Err(CancelError::AnotherRun {
+                    thread_id: newest.clone(),
+                }),
+                _ => {
+                    match self.exchange(&self.cancel) {
+                        Ok(exchange) => self.state = State::Cancelling(exchange),
+                        Err(error) => self.result = Some(Err(error)),
+                    }
+                    return;
+                }
+            },
+            Some(ThreadStatus::Cancelled) => Ok(CancelStatus::Cancelled),
+            _ => Ok(CancelStatus::Idle),
+        };
+        self.result = Some(result.map(|status| Cancelled::new(status, None)));
+    }
+}
+
+impl Flow for CancelFlow {
+    type Item = Infallible;
+    /// What was there to cancel: [`CancelStatus::Idle`] if the thread does not stream.
+    type Output = Result<Cancelled, CancelError>;
+
+    fn poll(&mut self, now: Now) -> Step<Self::Item, Self::Output> {
+        let deadline = self.deadline.begin(now);
+        loop {
+            if let Some(result) = self.result.take() {
+                return Step::Done(result);
+            }
+            match std::mem::replace(&mut self.state, State::Pause(None)) {
+                State::Pause(at) => {
+                    if at.is_some_and(|at| now.mono < at) {
+                        self.state = State::Pause(at);
+                        return Step::Read { until: at };
+                    }
+                    match self.exchange(&self.list) {
+                        Ok(exchange) => self.state = State::Listing(exchange),
+                        Err(error) => return Step::Done(Err(error)),
+                    }
+                }
+                State::Starting => {
+                    let at = now.mono + self.backoff.next();
+                    if !deadline.allows(at) {
+                        return Step::Done(Err(CancelError::Starting));
+                    }
+                    self.state = State::Pause(Some(at));
+                }
+                State::Failed(error) => {
+                    self.failures += 1;
+                    let at = now.mono + self.backoff.next();
+                    let over = self.failures >= FAILURES || !deadline.allows(at);
+                    if over || is_final(&error) {
+                        return Step::Done(Err(error.into()));
+                    }
+                    self.state = State::Pause(Some(at));
+                }
+                State::Listing(mut exchange) => match exchange.poll(now, deadline) {
+                    Next::Send(send) => {
+                        self.state = State::Listing(exchange);
+                        return Step::Send(send);
+                    }
+                    Next::Read { until } => {
+                        self.state = State::Listing(exchange);
+                        return Step::Read { until };
+                    }
+                    Next::Failed(error) => return Step::Done(Err(error.into())),
+                    // Nothing is deleted here.
+                    Next::Gone => {}
+                },
+                State::Cancelling(mut exchange) => match exchange.poll(now, deadline) {
+                    Next::Send(send) => {
+                        self.state = State::Cancelling(exchange);
+                        return Step::Send(send);
+                    }
+                    Next::Read { until } => {
+                        self.state = State::Cancelling(exchange);
+                        return Step::Read { until };
+                    }
+                    // What became of it, the next list tells.
+                    Next::Failed(error) => self.state = State::Failed(error),
+                    Next::Gone => self.state = State::Starting,
+                },
+            }
+        }
+    }
+
+    fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
+        match &mut self.state {
+            State::Listing(exchange) => match self.list.decode(&head, &body) {
+                Ok(threads) => {
+                    let streaming = Streaming::of(&threads, &self.thread_id);
+                    self.look(&streaming);
+                }
+                Err(error) => exchange.handle(error),
+            },
+            State::Cancelling(exchange) => match self.cancel.decode(&head, &body) {
+                Ok(cancelled) if cancelled.status == CancelStatus::Idle => {
+                    self.state = State::Starting;
+                }
+                Ok(cancelled) => self.result = Some(Ok(cancelled)),
+                Err(error) => exchange.handle(error),
+            },
+            State::Pause(_) | State::Starting | State::Failed(_) => {}
+        }
+    }
+
+    fn handle_data(&mut self, _: Bytes) {}
+
+    fn handle_end(&mut self) {}
+
+    fn handle_failure(&mut self, _: Slot, failure: Failure) {
+        if let State::Listing(exchange) | State::Cancelling(exchange) = &mut self.state {
+            exchange.handle(failure);
+        }
+    }
+}
+
+/// Whether the same request would get the same answer.
+fn is_final(error: &ExchangeError) -> bool {
+    match error.kind() {
+        ExchangeErrorKind::Response(ResponseError::Api(error)) => {
+            error.status().is_client_error() && !matches!(error.status().as_u16(), 408 | 425 | 429)
+        }
+        ExchangeErrorKind::InvalidRequest(_) | ExchangeErrorKind::Deadline { .. } => true,
+        _ => false,
+    }
+}

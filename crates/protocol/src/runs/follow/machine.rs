@@ -1,0 +1,809 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::response::Parts;
+
+use super::FollowRun;
+use super::delivered::Delivered;
+use super::options::{Follow, Mode};
+use super::question::{Answer, Backoff, Question, Streaming};
+use super::replay::{Replay, Sight};
+use super::stored::{self, Known, Place};
+use crate::error::{InvalidRequest, ResponseError};
+use crate::flow::{
+    Deadline, Exchange, ExchangeError, ExchangeErrorKind, Failure, Flow, Next, Now, Slot, Step,
+};
+use crate::operation::{Head, StreamingOperation};
+use crate::options::CallOptions;
+use crate::runs::{Lost, LostReason, MessageState, Outcome, ResumeStream, Resumed, RunEnd};
+use crate::threads::{Thread, ThreadStatus};
+use crate::ui::chunk::{Finish, Start};
+use crate::ui::{AssembleError, Chunk, DecodeError, Decoder, Joiner, Text, UiMessage};
+
+/// `[DONE]` follows `finish` after at most 1.5 s, and an error after 0.5 s. Whoever has waited for so long asks.
+const LONGEST_CLOSING: Duration = Duration::from_secs(10);
+
+/// How long a body may stay open behind its `[DONE]`. Read to its end, its connection can be used again.
+const LONGEST_GOODBYE: Duration = Duration::from_secs(1);
+
+/// How often opening the stream again may fail in a row.
+const RESUMES: u32 = 5;
+
+/// What happens while a run is followed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Moment {
+    /// A chunk of the answer. Each comes once. Halves of surrogate pairs are joined.
+    Chunk(Chunk<'static>),
+    /// An event that is not a chunk was passed over. [`Gap`](Self::Gap) follows.
+    NotAChunk(DecodeError),
+    /// The stream broke off, with this failure, or its body has ended before the run did.
+    Cut(Option<Arc<Failure>>),
+    /// The relay was asked, and says this of the thread.
+    Asked(ThreadStatus),
+    /// The stream of the run is open again.
+    Resumed,
+    /// What comes next need not follow what came before: something may be missing here. The message is settled with the
+    /// stored answer at the end.
+    Gap,
+}
+
+/// The [`Flow`] of [`FollowRun`]: hands out what happens, and comes to an [`Outcome`].
+#[derive(Debug)]
+pub struct FollowFlow {
+    run: FollowRun,
+    options: CallOptions,
+    follow: Follow,
+    seed: u64,
+    phase: Phase,
+    /// The stream that is open.
+    stream: Option<Stream>,
+    question: Option<Question>,
+    backoff: Backoff,
+    delivered: Delivered,
+    times: Times,
+    /// Whether the run was started elsewhere.
+    joined: bool,
+    /// The ids of what was stored when we joined a run that was streaming.
+    before: Option<Vec<Text<'static>>>,
+    /// Whether any stream but the first was read.
+    resumed: bool,
+    failed_resumes: u32,
+    /// Whether another stream would not help: there is none, or it repeats what cannot be told apart.
+    no_stream: bool,
+    /// What to drop.
+    to_close: Vec<Slot>,
+    /// The last failure, which is the cause should the run be lost.
+    cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    settled: Option<UiMessage>,
+    outcome: Option<Outcome>,
+}
+
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and it changes a few times"
+)]
+enum Phase {
+    /// To look at what is stored, before a run is joined of which nothing is known.
+    Looking(Option<Instant>),
+    /// To ask again, after a while.
+    Again,
+    /// To read the stream.
+    Listening,
+    /// To ask for the threads at this moment, and then to resume, to wait on, or to settle.
+    Asking(Option<Instant>),
+    Resuming(ResumeStream, Exchange),
+    /// To settle with what is stored.
+    Settling(Option<Instant>),
+    Ended,
+}
+
+/// A stream that is open.
+#[derive(Debug)]
+struct Stream {
+    decoder: Decoder,
+    joiner: Joiner,
+    /// Of a stream that is not the first: what it has to do with what was delivered, until it is known to have joined in the middle.
+    replay: Option<Replay>,
+    is_first: bool,
+    /// Whether something was missing already when it was opened: what it repeats can then not be told from what was missed.
+    is_behind_gap: bool,
+    /// The body has ended, or broke off.
+    end: Option<Option<Failure>>,
+}
+
+#[derive(Debug, Default)]
+struct Times {
+    begin: Option<Instant>,
+    /// Whether something has come since the last poll.
+    heard: bool,
+    /// When something last came of a stream; while none was read, when the relay last answered.
+    news: Option<Instant>,
+    /// When the relay is asked because of silence, and how long to wait then.
+    ask: Option<(Instant, Duration)>,
+    /// When to stop listening to a stream whose run is over.
+    grace: Option<Instant>,
+    /// When `[DONE]` came.
+    done: Option<Instant>,
+}
+
+impl Stream {
+    fn first() -> Self {
+        Self {
+            decoder: Decoder::new(),
+            joiner: Joiner::new(),
+            replay: None,
+            is_first: true,
+            is_behind_gap: false,
+            end: None,
+        }
+    }
+
+    fn another(delivered: &Delivered) -> Self {
+        Self {
+            replay: Some(delivered.replay()),
+            is_first: false,
+            is_behind_gap: delivered.has_gap(),
+            ..Self::first()
+        }
+    }
+}
+
+impl FollowFlow {
+    pub(super) fn new(
+        run: FollowRun,
+        is_open: bool,
+        options: &CallOptions,
+        seed: u64,
+    ) -> Result<Self, InvalidRequest> {
+        let follow = options.following();
+        // What cannot be asked is found out now.
+        let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id);
+        Exchange::new(&resume, Slot::Stream, options, seed)?;
+        Question::thread(&run, options, seed)?;
+        let phase = match (is_open, &run.user_message_id) {
+            (true, _) => Phase::Listening,
+            (false, Some(_)) => Phase::Asking(None),
+            (false, None) => Phase::Looking(None),
+        };
+        Ok(Self {
+            phase,
+            stream: is_open.then(Stream::first),
+            question: None,
+            backoff: Backoff::new(seed),
+            delivered: Delivered::new(follow.mode == Mode::Live),
+            times: Times::default(),
+            joined: !is_open,
+            before: None,
+            resumed: false,
+            failed_resumes: 0,
+            no_stream: false,
+            to_close: Vec::new(),
+            cause: None,
+            settled: None,
+            outcome: None,
+            run,
+            options: *options,
+            follow,
+            seed,
+        })
+    }
+
+    /// The message as far as it was delivered; from the end on the one that counts.
+    pub fn message(&mut self) -> &UiMessage {
+        match &self.settled {
+            Some(message) => message,
+            None => self.delivered.message(),
+        }
+    }
+
+    /// Whether the message is the one that counts: at `finish`, if nothing is missing, or else at the end.
+    pub fn has_message(&self) -> bool {
+        let is_whole = self.delivered.finished && !self.resumed && !self.delivered.has_gap();
+        is_whole || matches!(self.phase, Phase::Ended)
+    }
+
+    /// Why the message does not hold everything that was delivered, if it was too much.
+    pub fn too_large(&self) -> Option<&AssembleError> {
+        self.delivered.too_large()
+    }
+
+    /// What the relay says of a run that has failed, as soon as it does.
+    pub fn failure(&self) -> Option<&str> {
+        self.delivered.failure.as_deref()
+    }
+
+    /// What it came to, once it has.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// Takes out what the decoder has, until there is something to hand out.
+    fn decode(&mut self) {
+        while let Some(stream) = &mut self.stream {
+            if self.delivered.has_news() {
+                return;
+            }
+            match stream.decoder.next_chunk() {
+                None => return,
+                Some(Ok(chunk)) => {
+                    let joined: Vec<_> = stream.joiner.push(chunk.into_owned()).collect();
+                    for chunk in joined {
+                        self.take(chunk);
+                    }
+                }
+                Some(Err(error)) if error.is_fatal() => {
+                    self.cause = Some(Arc::new(error));
+                    stream.end = Some(None);
+                    return;
+                }
+                // What it was is not known, only that it is missing.
+                Some(Err(error)) => {
+                    self.delivered.say(Moment::NotAChunk(error));
+                    self.delivered.gap();
+                }
+            }
+        }
+    }
+
+    /// Takes a chunk of the stream that is open.
+    fn take(&mut self, chunk: Chunk<'static>) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        if let (Chunk::Start(start), false, true) =
+            (&chunk, stream.is_first, self.delivered.started)
+        {
+            // Delivered, it would begin the message anew.
+            self.delivered.message_ids.extend(start.message_id.clone());
+            return;
+        }
+        let Some(replay) = &mut stream.replay else {
+            self.delivered.deliver(chunk);
+            return;
+        };
+        if matches!(chunk, Chunk::Start(_)) {
+            self.delivered.deliver(chunk);
+            return;
+        }
+        let (is_gap, chunks) = match replay.push(chunk) {
+            Sight::Unclear => return,
+            Sight::New(_) | Sight::NewPerhaps(_) if stream.is_behind_gap => {
+                self.no_stream = true;
+                self.drop_stream();
+                return;
+            }
+            Sight::New(chunks) => (false, chunks),
+            Sight::NewPerhaps(chunks) => (true, chunks),
+            Sight::Joined(chunks) => {
+                stream.replay = None;
+                (true, chunks)
+            }
+        };
+        if is_gap {
+            self.delivered.gap();
+        }
+        for chunk in chunks {
+            self.delivered.deliver(chunk);
+        }
+    }
+
+    /// What to do next; `None` if something has changed.
+    fn advance(&mut self, now: Now) -> Option<Step<Moment, Outcome>> {
+        if let Some(reason) = self.is_over(now) {
+            self.lose(reason);
+            return None;
+        }
+        match &mut self.phase {
+            Phase::Listening => self.listen(now),
+            Phase::Again => {
+                self.phase = Phase::Asking(Some(now.mono + self.backoff.next()));
+                None
+            }
+            Phase::Looking(at) | Phase::Asking(at) | Phase::Settling(at)
+                if at.is_some_and(|at| now.mono < at) =>
+            {
+                let at = *at;
+                Some(self.read([at]))
+            }
+            Phase::Asking(_) => self.ask(now, Question::threads),
+            Phase::Looking(_) | Phase::Settling(_) => self.ask(now, Question::thread),
+            Phase::Resuming(_, exchange) => match exchange.poll(now, Deadline::none()) {
+                Next::Send(send) => Some(Step::Send(send)),
+                Next::Read { until } => Some(self.read([until])),
+                Next::Failed(error) => {
+                    self.failed_resumes += 1;
+                    self.no_stream |= refusal(&error).is_some();
+                    self.cause = Some(Arc::new(error));
+                    self.phase = Phase::Asking(Some(now.mono + self.backoff.next()));
+                    None
+                }
+                // Nothing is deleted here.
+                Next::Gone => None,
+            },
+            Phase::Ended => {
+                let outcome = self.outcome.clone()?;
+                Some(Step::Done(outcome))
+            }
+        }
+    }
+
+    /// Waits for what is under way, until the first of these moments.
+    fn read<const N: usize>(&self, moments: [Option<Instant>; N]) -> Step<Moment, Outcome> {
+        let limits = [self.deadline(), self.lost_at()];
+        Step::Read {
+            until: moments.into_iter().chain(limits).flatten().min(),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Some(self.times.begin? + self.follow.deadline?)
+    }
+
+    fn lost_at(&self) -> Option<Instant> {
+        let since = self.times.news.or(self.times.begin)?;
+        Some(since + self.follow.lost_after?)
+    }
+
+    fn is_over(&self, now: Now) -> Option<LostReason> {
+        let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now.mono);
+        if matches!(self.phase, Phase::Ended) {
+            None
+        } else if is_over(self.deadline()) {
+            Some(LostReason::Deadline)
+        } else if is_over(self.lost_at()) {
+            Some(LostReason::Silence)
+        } else {
+            None
+        }
+    }
+
+    fn listen(&mut self, now: Now) -> Option<Step<Moment, Outcome>> {
+        let is_closing = self.delivered.finished || self.delivered.failure.is_some();
+        let Some(stream) = &mut self.stream else {
+            self.phase = Phase::Asking(None);
+            return None;
+        };
+        if stream.decoder.is_done() {
+            let goodbye = *self.times.done.get_or_insert(now.mono) + LONGEST_GOODBYE;
+            if stream.end.is_some() || goodbye <= now.mono {
+                self.said_done();
+                return None;
+            }
+            return Some(self.read([Some(goodbye)]));
+        }
+        if let Some(failure) = stream.end.take() {
+            self.broke_off(failure);
+            return None;
+        }
+        let closing = self.times.news.filter(|_| is_closing);
+        let closing = closing.map(|news| news + LONGEST_CLOSING);
+        let grace = [closing, self.times.grace].into_iter().flatten().min();
+        if grace.is_some_and(|grace| grace <= now.mono) {
+            self.broke_off(None);
+            return None;
+        }
+        let ask = self.times.ask.map(|(at, _)| at);
+        if self.question.is_none() && ask.is_none_or(|ask| now.mono < ask) {
+            return Some(self.read([ask, grace]));
+        }
+        match self.ask(now, Question::threads)? {
+            Step::Read { until } => Some(self.read([until, grace])),
+            step => Some(step),
+        }
+    }
+
+    /// Asks the relay, and does what follows of its answer.
+    fn ask(
+        &mut self,
+        now: Now,
+        question: fn(&FollowRun, &CallOptions, u64) -> Result<Question, InvalidRequest>,
+    ) -> Option<Step<Moment, Outcome>> {
+        let mut asked = match self.question.take() {
+            Some(asked) => asked,
+            None => {
+                self.seed = self.seed.wrapping_add(1);
+                match question(&self.run, &self.options, self.seed) {
+                    Ok(asked) => asked,
+                    Err(error) => {
+                        self.refused(LostReason::Refused, error);
+                        return None;
+                    }
+                }
+            }
+        };
+        if let Some(answer) = asked.take_answer() {
+            if !self.has_read() {
+                self.times.news = Some(now.mono);
+            }
+            match answer {
+                Answer::Threads(threads) => {
+                    self.listed(&Streaming::of(&threads, &self.run.thread_id), now);
+                }
+                Answer::Thread(thread) => self.looked(&thread, now),
+            }
+            return None;
+        }
+        match asked.exchange.poll(now, Deadline::none()) {
+            Next::Send(send) => {
+                self.question = Some(asked);
+                Some(Step::Send(send))
+            }
+            Next::Read { until } => {
+                self.question = Some(asked);
+                Some(self.read([until]))
+            }
+            Next::Failed(error) => {
+                self.not_answered(error, now);
+                None
+            }
+            // Nothing is deleted here.
+            Next::Gone => None,
+        }
+    }
+
+    fn not_answered(&mut self, error: ExchangeError, now: Now) {
+        let again = Some(now.mono + self.backoff.next());
+        match (&mut self.phase, refusal(&error)) {
+            // Whatever the relay says of the thread, the stream is open.
+            (Phase::Listening, _) => self.ask_later(now),
+            (_, Some(reason)) => self.refused(reason, error),
+            (phase, None) => {
+                self.cause = Some(Arc::new(error));
+                if let Phase::Looking(at) | Phase::Asking(at) | Phase::Settling(at) = phase {
+                    *at = again;
+                }
+            }
+        }
+    }
+
+    fn refused(
+        &mut self,
+        reason: LostReason,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) {
+        self.cause = Some(Arc::new(error));
+        self.lose(reason);
+    }
+
+    /// The threads of the sandbox are known.
+    fn listed(&mut self, streaming: &Streaming, now: Now) {
+        if let Some(status) = &streaming.ours {
+            self.delivered.say(Moment::Asked(status.clone()));
+        }
+        let is_streaming = streaming.ours == Some(ThreadStatus::Streaming);
+        if matches!(self.phase, Phase::Listening) {
+            match is_streaming || streaming.ours.is_none() {
+                true => self.ask_later(now),
+                false => self.times.grace = Some(now.mono + LONGEST_CLOSING),
+            }
+            return;
+        }
+        if streaming.ours.is_none() {
+            self.lose(LostReason::Deleted);
+        } else if !is_streaming {
+            self.phase = Phase::Settling(None);
+        } else if self.may_resume() && streaming.newest.as_ref() == Some(&self.run.thread_id) {
+            self.resume();
+        } else {
+            self.phase = Phase::Asking(Some(now.mono + self.backoff.next()));
+        }
+    }
+
+    fn may_resume(&self) -> bool {
+        let wanted = match self.follow.mode {
+            Mode::Live => true,
+            Mode::Off => !self.resumed,
+            Mode::Wait => false,
+        };
+        wanted && !self.no_stream && self.failed_resumes < RESUMES
+    }
+
+    fn resume(&mut self) {
+        let resume = ResumeStream::new(self.run.agent.clone(), &self.run.sandbox_id);
+        self.seed = self.seed.wrapping_add(1);
+        match Exchange::new(&resume, Slot::Stream, &self.options.listening(), self.seed) {
+            Ok(exchange) => self.phase = Phase::Resuming(resume, exchange),
+            Err(error) => self.refused(LostReason::Refused, error),
+        }
+    }
+
+    fn ask_later(&mut self, now: Now) {
+        if let Some((at, silence)) = &mut self.times.ask {
+            *silence = silence.saturating_mul(2);
+            *at = now.mono + *silence;
+        }
+    }
+
+    /// Whether anything of a stream was read.
+    fn has_read(&self) -> bool {
+        !self.joined || self.resumed
+    }
+
+    /// `[DONE]` has come.
+    fn said_done(&mut self) {
+        self.flush();
+        let is_first = self.stream.as_ref().is_some_and(|stream| stream.is_first);
+        let is_clean = is_first && !self.delivered.has_gap();
+        if self.said_end() {
+        } else if !is_clean {
+            self.drop_stream();
+            self.phase = Phase::Settling(None);
+        } else if self.delivered.finished {
+            self.end(RunEnd::Completed, MessageState::Whole);
+        } else {
+            self.end(RunEnd::Cancelled, MessageState::Partial);
+        }
+    }
+
+    /// The stream has ended or broken off, or nothing more is expected of it.
+    fn broke_off(&mut self, failure: Option<Failure>) {
+        if self.said_end() {
+            return;
+        }
+        self.drop_stream();
+        let failure = failure.map(Arc::new);
+        if let Some(failure) = &failure {
+            self.cause = Some(Arc::clone(failure) as _);
+        }
+        if self.delivered.finished {
+            self.phase = Phase::Settling(None);
+            return;
+        }
+        if self.times.grace.take().is_none() {
+            self.delivered.say(Moment::Cut(failure));
+        }
+        match self.follow.mode {
+            Mode::Off => self.lose(LostReason::Cut),
+            Mode::Wait | Mode::Live => self.phase = Phase::Asking(None),
+        }
+    }
+
+    /// Whether the stream itself has said that the run has failed or was cancelled.
+    fn said_end(&mut self) -> bool {
+        let end = match &self.delivered.failure {
+            // So a run ends that was cancelled through another instance of the relay.
+            Some(text) if text == "cancelled" => RunEnd::Cancelled,
+            Some(text) => RunEnd::Failed(text.clone()),
+            None if self.delivered.aborted => RunEnd::Cancelled,
+            None => return false,
+        };
+        self.flush();
+        self.end(end, MessageState::Partial);
+        true
+    }
+
+    /// The halves of characters whose other halves will not come.
+    fn flush(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            let alone: Vec<_> = stream.joiner.finish().collect();
+            for chunk in alone {
+                self.take(chunk);
+            }
+        }
+    }
+
+    fn drop_stream(&mut self) {
+        self.stream = None;
+        self.question = None;
+        self.times.ask = None;
+        self.times.done = None;
+        self.to_close.extend([Slot::Stream, Slot::Exchange]);
+    }
+
+    /// The thread is known with what is stored.
+    fn looked(&mut self, thread: &Thread, now: Now) {
+        self.delivered.say(Moment::Asked(thread.status.clone()));
+        let is_streaming = thread.status == ThreadStatus::Streaming;
+        if matches!(self.phase, Phase::Looking(_)) && is_streaming {
+            let ids = thread
+                .ui_messages()
+                .filter_map(|message| message.id.clone());
+            self.before = Some(ids.collect());
+            self.phase = Phase::Asking(None);
+            return;
+        }
+        let place = match &self.before {
+            Some(ids) => Some(Place::After(ids)),
+            None => self.joined.then_some(Place::Last),
+        };
+        let known = Known {
+            message_ids: &self.delivered.message_ids,
+            user_message_id: self.run.user_message_id.as_ref(),
+            place,
+        };
+        let answer = known.find(thread).cloned();
+        let has_ended = answer.is_some() || self.delivered.finished;
+        match &thread.status {
+            ThreadStatus::Error | ThreadStatus::Failed => {
+                let text = thread.error.clone().unwrap_or_default();
+                self.end(RunEnd::Failed(text), MessageState::Partial);
+            }
+            ThreadStatus::Cancelled => self.end(RunEnd::Cancelled, MessageState::Partial),
+            // Of another run, which was started since.
+            ThreadStatus::Streaming if answer.is_some() => self.complete(answer),
+            ThreadStatus::Streaming => {
+                self.phase = Phase::Settling(Some(now.mono + self.backoff.next()));
+            }
+            ThreadStatus::Completed => {
+                self.delivered.note_usage(thread.usage);
+                self.complete(answer);
+            }
+            _ if has_ended => self.complete(answer),
+            _ => self.lose(LostReason::NotStored),
+        }
+    }
+
+    /// The run has completed, and this is its stored answer.
+    fn complete(&mut self, stored: Option<UiMessage>) {
+        let is_done = self.delivered.finished;
+        let state = match stored {
+            None => {
+                if !is_done {
+                    self.delivered.gap();
+                }
+                MessageState::StoredIncompletely
+            }
+            Some(stored) => {
+                self.delivered.note_metadata(stored.metadata.as_ref());
+                let delivered = self.delivered.gapped();
+                let (chunks, is_gap, is_whole) = match delivered.missing(&stored) {
+                    Some(chunks) => (chunks, false, true),
+                    None if delivered.is_within(&stored) => (Vec::new(), true, true),
+                    None => (delivered.tail(&stored), true, false),
+                };
+                if !is_done {
+                    if !self.delivered.started {
+                        let mut start = Start::new();
+                        start.message_id = stored.id.clone();
+                        self.delivered.deliver(start.into());
+                    }
+                    if is_gap {
+                        self.delivered.gap();
+                    }
+                    for chunk in chunks {
+                        self.delivered.deliver(chunk);
+                    }
+                    if let Some(metadata) = stored::metadata(&stored) {
+                        self.delivered.deliver(metadata);
+                    }
+                }
+                if is_whole {
+                    self.settled = Some(stored);
+                    MessageState::Whole
+                } else {
+                    MessageState::StoredIncompletely
+                }
+            }
+        };
+        if !is_done {
+            self.delivered.deliver(Finish::new().into());
+        }
+        self.end(RunEnd::Completed, state);
+    }
+
+    fn lose(&mut self, reason: LostReason) {
+        self.flush();
+        let lost = Lost::new(
+            self.run.sandbox_id.clone(),
+            self.run.thread_id.clone(),
+            reason,
+            self.cause.take(),
+        );
+        self.end(RunEnd::Lost(lost), MessageState::Partial);
+    }
+
+    fn end(&mut self, end: RunEnd, message: MessageState) {
+        self.drop_stream();
+        self.phase = Phase::Ended;
+        self.outcome = Some(Outcome {
+            end,
+            result_subtype: self.delivered.result_subtype.clone(),
+            usage: self.delivered.usage,
+            message,
+        });
+    }
+}
+
+impl Flow for FollowFlow {
+    type Item = Moment;
+    type Output = Outcome;
+
+    fn poll(&mut self, now: Now) -> Step<Moment, Outcome> {
+        self.times.begin.get_or_insert(now.mono);
+        if std::mem::take(&mut self.times.heard)
+            || (self.stream.is_some() && self.times.ask.is_none())
+        {
+            self.times.news = Some(now.mono);
+            self.times.grace = None;
+            self.times.ask = Some((now.mono + self.follow.ask_after, self.follow.ask_after));
+        }
+        loop {
+            self.decode();
+            if let Some(moment) = self.delivered.next() {
+                return Step::Item(moment);
+            }
+            if let Some(slot) = self.to_close.pop() {
+                return Step::Close(slot);
+            }
+            if let Some(step) = self.advance(now) {
+                return step;
+            }
+        }
+    }
+
+    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
+        if slot == Slot::Exchange {
+            if let Some(question) = &mut self.question {
+                question.handle_answer(&head, &body);
+            }
+            return;
+        }
+        let Phase::Resuming(resume, exchange) = &mut self.phase else {
+            return;
+        };
+        let error = match resume.decode_head(&head) {
+            Head::Open(Resumed::Streaming) => {
+                self.stream = Some(Stream::another(&self.delivered));
+                self.resumed = true;
+                self.phase = Phase::Listening;
+                self.delivered.say(Moment::Resumed);
+                return;
+            }
+            Head::Open(Resumed::Nothing) => {
+                // A run that is still starting has no stream yet.
+                self.no_stream = self.delivered.started;
+                self.to_close.push(Slot::Stream);
+                self.phase = Phase::Again;
+                return;
+            }
+            // The status says enough; a body may stall.
+            Head::Read => resume.decode(&head, b""),
+        };
+        self.to_close.push(Slot::Stream);
+        if let Err(error) = error {
+            exchange.handle(error);
+        }
+    }
+
+    fn handle_data(&mut self, data: Bytes) {
+        if let Some(stream) = &mut self.stream {
+            self.times.heard = true;
+            self.failed_resumes = 0;
+            self.backoff.reset();
+            stream.decoder.push(data);
+        }
+    }
+
+    fn handle_end(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            stream.end = Some(None);
+        }
+    }
+
+    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
+        match (slot, &mut self.phase, &mut self.question, &mut self.stream) {
+            (Slot::Exchange, _, Some(question), _) => question.handle_failure(failure),
+            (Slot::Stream, Phase::Resuming(_, exchange), ..) => exchange.handle(failure),
+            (Slot::Stream, _, _, Some(stream)) => stream.end = Some(Some(failure)),
+            _ => {}
+        }
+    }
+}
+
+/// Why it would be answered the same again, if so.
+fn refusal(error: &ExchangeError) -> Option<LostReason> {
+    let ExchangeErrorKind::Response(ResponseError::Api(error)) = error.kind() else {
+        return None;
+    };
+    match error.status() {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Some(LostReason::Deleted),
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Some(LostReason::Refused)
+        }
+        _ => None,
+    }
+}

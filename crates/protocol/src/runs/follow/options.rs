@@ -1,0 +1,94 @@
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How far a run is followed when its stream breaks off or falls silent: a part of [`CallOptions`](crate::CallOptions).
+///
+/// ```
+/// use std::time::Duration;
+/// use twentyfirst_protocol::CallOptions;
+/// use twentyfirst_protocol::runs::Follow;
+///
+/// let options = CallOptions::new().follow(Follow::live().lost_after(Duration::from_secs(3600)));
+/// # let _ = options;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Follow {
+    pub(super) mode: Mode,
+    pub(super) ask_after: Duration,
+    pub(super) lost_after: Option<Duration>,
+    pub(super) deadline: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Wait,
+    Live,
+    Off,
+}
+
+impl Follow {
+    /// After a cut, waits until the thread no longer streams, and then delivers what is missing from the stored answer. The
+    /// default: no second reader of the run exists, so that nothing stored is endangered.
+    pub const fn wait() -> Self {
+        Self::new(Mode::Wait)
+    }
+
+    /// After a cut, opens the run's stream again and goes on with what comes.
+    ///
+    /// This can cost stored history: the relay lets two readers of one run race to store it, the one that has gone unnoticed
+    /// and the new one. If the new one is faster, only what it saw is stored, without the user's message. And the relay does
+    /// not replay: what was missed comes at the end, with the stored answer; often it holds everything back until then.
+    pub const fn live() -> Self {
+        Self::new(Mode::Live)
+    }
+
+    /// Does not follow: a cut is the end, and the run is lost. Of a stream that ended between `finish` and `[DONE]` the outcome
+    /// is asked for all the same.
+    pub const fn off() -> Self {
+        Self::new(Mode::Off)
+    }
+
+    const fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            ask_after: MINUTE.saturating_mul(2),
+            lost_after: Some(MINUTE.saturating_mul(30)),
+            deadline: None,
+        }
+    }
+
+    pub(crate) fn longest_silence(&self) -> Option<Duration> {
+        self.lost_after
+    }
+
+    /// How long the stream may be silent until the relay is asked whether the run still streams: 2 min by default. It is asked
+    /// again at growing intervals. Silence is not a cut: the relay sends nothing while a tool runs.
+    #[must_use]
+    pub const fn ask_after(mut self, silence: Duration) -> Self {
+        self.ask_after = silence;
+        self
+    }
+
+    /// How long nothing may come of a stream, be it silent or cut, until the run is lost, although its thread says that it
+    /// streams: 30 min by default; `None` for no limit. It does not count where nothing has ever been read: who waits for a
+    /// run in the background sets a [`deadline`](Self::deadline).
+    #[must_use]
+    pub fn lost_after(mut self, silence: impl Into<Option<Duration>>) -> Self {
+        self.lost_after = silence.into();
+        self
+    }
+
+    /// How long a run is followed, from the first look until its end; no limit by default. Then it is lost, but goes on.
+    #[must_use]
+    pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
+        self.deadline = deadline.into();
+        self
+    }
+}
+
+impl Default for Follow {
+    fn default() -> Self {
+        Self::wait()
+    }
+}

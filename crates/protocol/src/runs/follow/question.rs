@@ -1,0 +1,150 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::response::Parts;
+
+use super::FollowRun;
+use crate::error::InvalidRequest;
+use crate::flow::{Exchange, Failure, Slot};
+use crate::options::CallOptions;
+use crate::retry::Jitter;
+use crate::threads::{GetThread, ListThreads, Thread, ThreadStatus, ThreadSummary};
+use crate::{Operation, ThreadId};
+
+/// What is asked of the relay beside the stream.
+#[derive(Debug)]
+pub(super) struct Question {
+    kind: Kind,
+    pub(super) exchange: Exchange,
+    answer: Option<Answer>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// Which threads stream: short, whatever was said in them.
+    Threads(ListThreads),
+    Thread(GetThread),
+}
+
+#[derive(Debug)]
+pub(super) enum Answer {
+    Threads(Vec<ThreadSummary>),
+    Thread(Box<Thread>),
+}
+
+impl Question {
+    pub(super) fn threads(
+        run: &FollowRun,
+        options: &CallOptions,
+        seed: u64,
+    ) -> Result<Self, InvalidRequest> {
+        let list = ListThreads::new(&run.sandbox_id);
+        Ok(Self {
+            exchange: Exchange::new(&list, Slot::Exchange, options, seed)?,
+            kind: Kind::Threads(list),
+            answer: None,
+        })
+    }
+
+    pub(super) fn thread(
+        run: &FollowRun,
+        options: &CallOptions,
+        seed: u64,
+    ) -> Result<Self, InvalidRequest> {
+        let get = GetThread::new(&run.sandbox_id, &run.thread_id);
+        Ok(Self {
+            exchange: Exchange::new(&get, Slot::Exchange, options, seed)?,
+            kind: Kind::Thread(get),
+            answer: None,
+        })
+    }
+
+    pub(super) fn handle_answer(&mut self, head: &Parts, body: &Bytes) {
+        let answer = match &self.kind {
+            Kind::Threads(list) => list.decode(head, body).map(Answer::Threads),
+            Kind::Thread(get) => get
+                .decode(head, body)
+                .map(|thread| Answer::Thread(Box::new(thread))),
+        };
+        match answer {
+            Ok(answer) => self.answer = Some(answer),
+            Err(error) => self.exchange.handle(error),
+        }
+    }
+
+    pub(super) fn handle_failure(&mut self, failure: Failure) {
+        self.exchange.handle(failure);
+    }
+
+    pub(super) fn take_answer(&mut self) -> Option<Answer> {
+        self.answer.take()
+    }
+}
+
+/// What a list of threads says of the streams of a sandbox.
+#[derive(Debug)]
+pub(in crate::runs) struct Streaming {
+    /// The state of our thread, if it is there.
+    pub(in crate::runs) ours: Option<ThreadStatus>,
+    /// The newest created thread that streams: the one that resuming and cancelling mean.
+    pub(in crate::runs) newest: Option<ThreadId>,
+}
+
+impl Streaming {
+    pub(in crate::runs) fn of(threads: &[ThreadSummary], thread_id: &ThreadId) -> Self {
+        let mut newest: Option<&ThreadSummary> = None;
+        for thread in threads {
+            if thread.status != ThreadStatus::Streaming {
+                continue;
+            }
+            // The list has the newest first; the dates say so even if it had not.
+            let created = |thread: &ThreadSummary| thread.created_at.as_ref()?.to_system_time();
+            let newer = newest.is_none_or(|newest| {
+                created(thread)
+                    .zip(created(newest))
+                    .is_some_and(|(this, that)| this > that)
+            });
+            if newer {
+                newest = Some(thread);
+            }
+        }
+        Self {
+            ours: threads
+                .iter()
+                .find(|thread| thread.id == *thread_id)
+                .map(|thread| thread.status.clone()),
+            newest: newest.map(|thread| thread.id.clone()),
+        }
+    }
+}
+
+/// How long to wait before asking again: from 0.25 s, doubling to 10 s, each between a half and the whole of it, so that clients that were
+/// cut together do not ask together.
+#[derive(Debug)]
+pub(in crate::runs) struct Backoff {
+    delay: Duration,
+    jitter: Jitter,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(250);
+    const LONGEST: Duration = Duration::from_secs(10);
+
+    pub(in crate::runs) fn new(seed: u64) -> Self {
+        Self {
+            delay: Self::FIRST,
+            jitter: Jitter(seed),
+        }
+    }
+
+    pub(in crate::runs) fn next(&mut self) -> Duration {
+        let delay = self.delay;
+        self.delay = (delay * 2).min(Self::LONGEST);
+        delay.mul_f64(0.5 + 0.5 * self.jitter.next())
+    }
+
+    /// Begins anew.
+    pub(in crate::runs) fn reset(&mut self) {
+        self.delay = Self::FIRST;
+    }
+}

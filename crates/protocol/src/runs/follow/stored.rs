@@ -1,0 +1,565 @@
+//! What the stored answer has to do with what was delivered.
+
+use std::collections::HashMap;
+
+use memchr::memmem;
+use serde_json::Value;
+
+use super::delivered::OpenPart;
+use super::replay::Kind;
+use crate::threads::Thread;
+use crate::ui::chunk::{
+    Custom, Data, File, MessageMetadata, ReasoningFile, ReasoningStart, SourceDocument, SourceUrl,
+    SteeringMessage, TextStart, ToolApprovalRequest, ToolInputAvailable, ToolOutputAvailable,
+    ToolOutputDenied, ToolOutputError,
+};
+use crate::ui::{Chunk, Part, RawJson, Role, Text, ToolPart, ToolState, UiMessage};
+
+/// By what the answer of a run is known among the messages of its thread.
+#[derive(Debug)]
+pub(super) struct Known<'a> {
+    /// The ids that `start` gave it.
+    pub(super) message_ids: &'a [Text<'static>],
+    /// The id of the message that it answers.
+    pub(super) user_message_id: Option<&'a Text<'static>>,
+    /// Where nothing else is known, its place.
+    pub(super) place: Option<Place<'a>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// Behind these, which were stored while it streamed.
+    After(&'a [Text<'static>]),
+    /// At the end: nothing streamed when we came.
+    Last,
+}
+
+impl Known<'_> {
+    /// The answer. Failed and cancelled turns are not stored, so that the last message may belong to an earlier turn.
+    pub(super) fn find<'t>(&self, thread: &'t Thread) -> Option<&'t UiMessage> {
+        let messages: Vec<&UiMessage> = thread.ui_messages().collect();
+        let answers = || {
+            let messages = messages.iter().rev().copied();
+            messages.filter(|message| message.role == Role::Assistant)
+        };
+        let has_id_of = |ids: &[Text<'static>], message: &UiMessage| {
+            message.id.as_ref().is_some_and(|id| ids.contains(id))
+        };
+        if let Some(answer) = answers().find(|answer| has_id_of(self.message_ids, answer)) {
+            return Some(answer);
+        }
+        match (self.user_message_id, self.place) {
+            (Some(id), _) => {
+                let question = messages.iter().rposition(|message| {
+                    message.role == Role::User && message.id.as_ref() == Some(id)
+                })?;
+                let answer = *messages.get(question + 1)?;
+                // Another answer behind it would be ours without its question, and this one that of an earlier turn with the same id.
+                let next = messages.get(question + 2);
+                let is_ours = next.is_none_or(|next| next.role == Role::User);
+                (answer.role == Role::Assistant && is_ours).then_some(answer)
+            }
+            (None, Some(Place::After(ids))) => {
+                answers().find(|answer| answer.id.is_some() && !has_id_of(ids, answer))
+            }
+            (None, Some(Place::Last)) => {
+                let last = messages.last().copied();
+                last.filter(|last| last.role == Role::Assistant)
+            }
+            (None, None) => None,
+        }
+    }
+}
+
+/// What was delivered, with the places where something may be missing.
+#[derive(Debug)]
+pub(super) struct Gapped<'a> {
+    pub(super) parts: &'a [Part],
+    pub(super) open: &'a [OpenPart],
+    /// The parts before which something may be missing.
+    pub(super) gaps: &'a [usize],
+}
+
+impl Gapped<'_> {
+    /// What is missing of the stored answer, to go on with where delivering has stopped. `None` if it does not begin with what was
+    /// delivered.
+    pub(super) fn missing(&self, stored: &UiMessage) -> Option<Vec<Chunk<'static>>> {
+        if !self.gaps.is_empty() {
+            return None;
+        }
+        let mut chunks = Vec::new();
+        let delivered = self.parts.iter().enumerate();
+        let mut delivered = delivered.filter(|(_, part)| is_content(part));
+        let is_step = |part: &&Part| matches!(part, Part::StepStart(_));
+        let mut steps = self.parts.iter().filter(is_step).count();
+        for (number, part) in stored.parts.iter().enumerate() {
+            if is_step(&part) {
+                match steps.checked_sub(1) {
+                    Some(left) => steps = left,
+                    None => chunks.push(Chunk::StartStep),
+                }
+            }
+            if !is_content(part) {
+                continue;
+            }
+            let Some((at, begun)) = delivered.next() else {
+                chunks.extend(chunks_of(part, number));
+                continue;
+            };
+            chunks.extend(self.rest_of(at, begun, part)?);
+        }
+        delivered.next().is_none().then_some(chunks)
+    }
+
+    fn rest_of(&self, at: usize, begun: &Part, part: &Part) -> Option<Vec<Chunk<'static>>> {
+        let written = |kind, begun: &Text<'static>, whole: &Text<'static>| {
+            let (begun, whole) = (begun.to_string_lossy(), whole.to_string_lossy());
+            let rest = whole.strip_prefix(&*begun)?;
+            match self.open.iter().find(|open| open.at == at) {
+                Some(open) => Some(rest_of_text(kind, &open.id, rest)),
+                None => rest.is_empty().then(Vec::new),
+            }
+        };
+        match (begun, part) {
+            (Part::Text(begun), Part::Text(part)) => written(Kind::Text, &begun.text, &part.text),
+            (Part::Reasoning(begun), Part::Reasoning(part)) => {
+                written(Kind::Reasoning, &begun.text, &part.text)
+            }
+            (Part::Tool(begun), Part::Tool(part)) => rest_of_call(begun, part),
+            (Part::Data(begun), Part::Data(part)) => {
+                let is_same = begun.name == part.name && begun.id == part.id;
+                let changed = !same(begun.data.as_ref(), part.data.as_ref());
+                match (is_same, changed, &part.id) {
+                    (true, false, _) => Some(Vec::new()),
+                    (true, true, Some(_)) => Some(chunks_of(&Part::Data(part.clone()), at)),
+                    _ => None,
+                }
+            }
+            _ => (signature(begun) == signature(part)).then(Vec::new),
+        }
+    }
+
+    /// Whether the stored answer holds everything that was delivered, in this order, with anything in the gaps.
+    pub(super) fn is_within(&self, stored: &UiMessage) -> bool {
+        let whole = Flat::of(&stored.parts);
+        let mut rest = &whole.bytes[..];
+        for (segment, is_beginning) in self.segments() {
+            let found = match is_beginning {
+                true => rest.starts_with(&segment).then_some(0),
+                false => memmem::find(rest, &segment),
+            };
+            let Some(at) = found else {
+                return false;
+            };
+            rest = rest.get(at + segment.len()..).unwrap_or_default();
+        }
+        let calls = calls(&stored.parts);
+        let mut delivered = self.parts.iter().filter_map(Part::as_tool);
+        delivered.all(|begun| {
+            let call = calls.get(&begun.tool_call_id.to_string_lossy().into_owned());
+            call.is_some_and(|call| rest_of_call(begun, call).is_some())
+        })
+    }
+
+    /// The contents between the gaps, and whether each is the beginning.
+    fn segments(&self) -> Vec<(Vec<u8>, bool)> {
+        let mut cuts: Vec<usize> = self.gaps.to_vec();
+        cuts.extend(self.open.iter().map(|open| open.at + 1));
+        cuts.push(self.parts.len());
+        cuts.sort_unstable();
+        let mut segments = Vec::new();
+        let mut from = 0;
+        let mut is_beginning = true;
+        for to in cuts {
+            let to = to.min(self.parts.len());
+            let flat = Flat::of(self.parts.get(from..to).unwrap_or_default());
+            let mut bytes = &flat.bytes[..];
+            // Who has joined in the middle of a part does not know that it is the middle.
+            if !is_beginning && bytes.first().is_some_and(|byte| is_text_marker(*byte)) {
+                bytes = bytes.get(1..).unwrap_or_default();
+            }
+            let last = self.parts.get(from..to).and_then(<[Part]>::last);
+            let ends_in_text = matches!(last, Some(Part::Text(_) | Part::Reasoning(_)));
+            let is_cut_off = to < self.parts.len()
+                || self.gaps.contains(&to)
+                || self.open.iter().any(|open| open.at + 1 == to);
+            if ends_in_text && is_cut_off {
+                bytes = bytes.strip_suffix(&[END]).unwrap_or(bytes);
+            }
+            segments.push((bytes.to_vec(), is_beginning));
+            is_beginning = false;
+            from = to;
+        }
+        if self.gaps.contains(&0)
+            && let Some(first) = segments.first_mut()
+        {
+            first.1 = false;
+        }
+        segments
+    }
+
+    /// What a stored answer that does not hold everything has behind what was delivered, where that can be told from what they have in
+    /// common.
+    pub(super) fn tail(&self, stored: &UiMessage) -> Vec<Chunk<'static>> {
+        let delivered = Flat::of(self.parts);
+        let mut delivered = &delivered.bytes[..];
+        if self.parts.len() == self.open.last().map_or(0, |open| open.at + 1)
+            || self.gaps.contains(&self.parts.len())
+        {
+            delivered = delivered.strip_suffix(&[END]).unwrap_or(delivered);
+        }
+        let whole = Flat::of(&stored.parts);
+        let skipped = usize::from(
+            whole
+                .bytes
+                .first()
+                .is_some_and(|byte| is_text_marker(*byte)),
+        );
+        let whole_bytes = whole.bytes.get(skipped..).unwrap_or_default();
+        let whole_but_end = whole_bytes.strip_suffix(&[END]).unwrap_or(whole_bytes);
+        if memmem::find(delivered, whole_but_end).is_some() {
+            return Vec::new();
+        }
+        let common = skipped + common(delivered, whole_bytes);
+        let calls = calls(self.parts);
+        let mut chunks = Vec::new();
+        for (number, part) in stored.parts.iter().enumerate() {
+            let Some((from, to)) = whole.places.get(number).copied() else {
+                continue;
+            };
+            if let Part::Tool(call) = part
+                && let Some(begun) = calls.get(&*call.tool_call_id.to_string_lossy())
+            {
+                chunks.extend(rest_of_call(begun, call).unwrap_or_default());
+                continue;
+            }
+            if to <= common || from == to {
+                continue;
+            }
+            let known = common.saturating_sub(from + 1);
+            let rest = |text: &Text<'static>| {
+                let text = text.to_string_lossy();
+                text.get(known..).unwrap_or_default().to_owned()
+            };
+            match part {
+                Part::Text(part) if from < common => {
+                    chunks.extend(whole_text(Kind::Text, number, &rest(&part.text), None));
+                }
+                Part::Reasoning(part) if from < common => {
+                    chunks.extend(whole_text(Kind::Reasoning, number, &rest(&part.text), None));
+                }
+                part => chunks.extend(chunks_of(part, number)),
+            }
+        }
+        chunks
+    }
+}
+
+/// The metadata of the stored answer as a chunk.
+pub(super) fn metadata(stored: &UiMessage) -> Option<Chunk<'static>> {
+    let metadata = stored.metadata.clone()?;
+    Some(MessageMetadata::new().message_metadata(metadata).into())
+}
+
+// Bytes that no UTF-8 has.
+const TEXT: u8 = 0xf8;
+const REASONING: u8 = 0xf9;
+const OTHER: u8 = 0xfa;
+const END: u8 = 0xfb;
+
+fn is_text_marker(byte: u8) -> bool {
+    matches!(byte, TEXT | REASONING)
+}
+
+/// Contents one after the other, so that they can be searched: texts as they are, of everything else what names it.
+struct Flat {
+    bytes: Vec<u8>,
+    /// Where each part is.
+    places: Vec<(usize, usize)>,
+}
+
+impl Flat {
+    fn of(parts: &[Part]) -> Self {
+        let mut bytes = Vec::new();
+        let mut places = Vec::new();
+        for part in parts {
+            let from = bytes.len();
+            match part {
+                Part::Text(part) => {
+                    bytes.push(TEXT);
+                    bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
+                    bytes.push(END);
+                }
+                Part::Reasoning(part) => {
+                    bytes.push(REASONING);
+                    bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
+                    bytes.push(END);
+                }
+                part if is_content(part) => {
+                    bytes.push(OTHER);
+                    bytes.extend_from_slice(signature(part).as_bytes());
+                    bytes.push(END);
+                }
+                _ => {}
+            }
+            places.push((from, bytes.len()));
+        }
+        Self { bytes, places }
+    }
+}
+
+/// How long the beginning of `whole` is with which `delivered` ends: the search of Knuth, Morris and Pratt, in linear time.
+fn common(delivered: &[u8], whole: &[u8]) -> usize {
+    let mut borders = vec![0_usize; whole.len()];
+    let mut length = 0;
+    for at in 1..whole.len() {
+        while length > 0 && whole.get(at) != whole.get(length) {
+            length = borders.get(length - 1).copied().unwrap_or_default();
+        }
+        if whole.get(at) == whole.get(length) {
+            length += 1;
+        }
+        if let Some(border) = borders.get_mut(at) {
+            *border = length;
+        }
+    }
+    let mut length = 0;
+    let from = delivered.len().saturating_sub(whole.len());
+    for byte in delivered.get(from..).unwrap_or_default() {
+        while length > 0 && whole.get(length) != Some(byte) {
+            length = borders.get(length - 1).copied().unwrap_or_default();
+        }
+        if whole.get(length) == Some(byte) {
+            length += 1;
+        }
+    }
+    length
+}
+
+/// Whether a part is compared. Where steps begin is not stored everywhere, and what is not known cannot be compared.
+fn is_content(part: &Part) -> bool {
+    !matches!(part, Part::StepStart(_) | Part::Unknown(_))
+}
+
+/// What names a part that is not text.
+fn signature(part: &Part) -> String {
+    let text = |text: &Text<'static>| text.to_string_lossy().into_owned();
+    let (kind, name) = match part {
+        Part::Tool(part) => ("tool", text(&part.tool_call_id)),
+        Part::SourceUrl(part) => ("source-url", text(&part.source_id)),
+        Part::SourceDocument(part) => ("source-document", text(&part.source_id)),
+        Part::File(part) => ("file", text(&part.url)),
+        Part::ReasoningFile(part) => ("reasoning-file", text(&part.url)),
+        Part::Custom(part) => ("custom", text(&part.kind)),
+        Part::SteeringMessage(part) => ("steering-message", text(&part.id)),
+        Part::Data(part) => {
+            let id = part.id.as_ref().map(text).unwrap_or_default();
+            ("data", format!("{} {id}", text(&part.name)))
+        }
+        Part::Text(_) | Part::Reasoning(_) | Part::StepStart(_) | Part::Unknown(_) => {
+            ("", String::new())
+        }
+    };
+    format!("{kind} {name}")
+}
+
+fn calls(parts: &[Part]) -> HashMap<String, &ToolPart> {
+    let calls = parts.iter().filter_map(Part::as_tool);
+    calls
+        .map(|call| (call.tool_call_id.to_string_lossy().into_owned(), call))
+        .collect()
+}
+
+/// Whether two values are the same. The relay's database writes them anew: in another order, and numbers in another form.
+fn same(a: Option<&RawJson<'_>>, b: Option<&RawJson<'_>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) if a.get() == b.get() => true,
+        (Some(a), Some(b)) => match (a.deserialize::<Value>(), b.deserialize::<Value>()) {
+            (Ok(a), Ok(b)) => same_value(&a, &b),
+            // Too deep to be read: nothing speaks against it.
+            _ => true,
+        },
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+fn same_value(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_value(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let mut members = a.iter();
+            a.len() == b.len()
+                && members.all(|(name, a)| b.get(name).is_some_and(|b| same_value(a, b)))
+        }
+        _ => a == b,
+    }
+}
+
+/// What is missing of a tool call. `None` if it is another, or has come less far.
+fn rest_of_call(begun: &ToolPart, call: &ToolPart) -> Option<Vec<Chunk<'static>>> {
+    let has_input = begun.state != ToolState::InputStreaming;
+    let has_result = is_result(&begun.state) && begun.preliminary != Some(true);
+    let is_same = begun.tool_call_id == call.tool_call_id
+        && (begun.tool_name == call.tool_name || begun.tool_name == "")
+        && (!has_input || same(begun.input.as_ref(), call.input.as_ref()))
+        && (!has_result
+            || (begun.state == call.state
+                && same(begun.output.as_ref(), call.output.as_ref())
+                && begun.error_text == call.error_text));
+    if !is_same {
+        return None;
+    }
+    let mut chunks = Vec::new();
+    if !has_input && call.state != ToolState::InputStreaming {
+        chunks.push(input_of(call));
+    }
+    if !has_result {
+        chunks.extend(result_of(call));
+    }
+    Some(chunks)
+}
+
+fn is_result(state: &ToolState) -> bool {
+    matches!(
+        state,
+        ToolState::OutputAvailable | ToolState::OutputError | ToolState::OutputDenied
+    )
+}
+
+fn input_of(call: &ToolPart) -> Chunk<'static> {
+    let mut chunk = ToolInputAvailable::new(call.tool_call_id.clone(), call.tool_name.clone());
+    chunk.input = call.input.clone();
+    chunk.dynamic = call.dynamic.then_some(true);
+    chunk.provider_executed = call.provider_executed;
+    chunk.title = call.title.clone();
+    chunk.tool_metadata = call.tool_metadata.clone();
+    chunk.provider_metadata = call.call_provider_metadata.clone();
+    chunk.into()
+}
+
+fn result_of(call: &ToolPart) -> Option<Chunk<'static>> {
+    let id = call.tool_call_id.clone();
+    let dynamic = call.dynamic.then_some(true);
+    Some(match &call.state {
+        ToolState::OutputAvailable => {
+            let mut chunk = ToolOutputAvailable::new(id);
+            chunk.output = call.output.clone();
+            chunk.dynamic = dynamic;
+            chunk.preliminary = call.preliminary;
+            chunk.into()
+        }
+        ToolState::OutputError => {
+            let text = call.error_text.clone().unwrap_or_default();
+            let mut chunk = ToolOutputError::new(id, text);
+            chunk.dynamic = dynamic;
+            chunk.into()
+        }
+        ToolState::OutputDenied => ToolOutputDenied::new(id).into(),
+        ToolState::ApprovalRequested => {
+            let approval = call.approval.as_ref()?;
+            ToolApprovalRequest::new(approval.id.clone(), id).into()
+        }
+        _ => return None,
+    })
+}
+
+fn rest_of_text(kind: Kind, id: &Text<'static>, rest: &str) -> Vec<Chunk<'static>> {
+    let delta = (!rest.is_empty()).then(|| kind.delta(id.clone(), rest.to_owned()));
+    delta.into_iter().chain([kind.end(id.clone())]).collect()
+}
+
+fn whole_text(
+    kind: Kind,
+    number: usize,
+    text: &str,
+    provider_metadata: Option<RawJson<'static>>,
+) -> Vec<Chunk<'static>> {
+    let id = Text::from(format!("stored-{number}"));
+    let start = match kind {
+        Kind::Text => {
+            let mut start = TextStart::new(id.clone());
+            start.provider_metadata = provider_metadata;
+            start.into()
+        }
+        Kind::Reasoning => {
+            let mut start = ReasoningStart::new(id.clone());
+            start.provider_metadata = provider_metadata;
+            start.into()
+        }
+    };
+    let mut chunks = vec![start];
+    chunks.extend(rest_of_text(kind, &id, text));
+    chunks
+}
+
+/// The chunks that make a part, the `number`-th of its message.
+fn chunks_of(part: &Part, number: usize) -> Vec<Chunk<'static>> {
+    match part {
+        Part::Text(part) => {
+            let metadata = part.provider_metadata.clone();
+            whole_text(Kind::Text, number, &part.text.to_string_lossy(), metadata)
+        }
+        Part::Reasoning(part) => {
+            let metadata = part.provider_metadata.clone();
+            whole_text(
+                Kind::Reasoning,
+                number,
+                &part.text.to_string_lossy(),
+                metadata,
+            )
+        }
+        Part::Tool(call) => {
+            let input = input_of(call);
+            [Some(input), result_of(call)]
+                .into_iter()
+                .flatten()
+                .collect()
+        }
+        Part::SourceUrl(part) => {
+            let mut chunk = SourceUrl::new(part.source_id.clone(), part.url.clone());
+            chunk.title = part.title.clone();
+            chunk.provider_metadata = part.provider_metadata.clone();
+            vec![chunk.into()]
+        }
+        Part::SourceDocument(part) => {
+            let mut chunk = SourceDocument::new(
+                part.source_id.clone(),
+                part.media_type.clone(),
+                part.title.clone(),
+            );
+            chunk.filename = part.filename.clone();
+            chunk.provider_metadata = part.provider_metadata.clone();
+            vec![chunk.into()]
+        }
+        Part::File(part) => {
+            let mut chunk = File::new(part.url.clone(), part.media_type.clone());
+            chunk.provider_metadata = part.provider_metadata.clone();
+            vec![chunk.into()]
+        }
+        Part::ReasoningFile(part) => {
+            let mut chunk = ReasoningFile::new(part.url.clone(), part.media_type.clone());
+            chunk.provider_metadata = part.provider_metadata.clone();
+            vec![chunk.into()]
+        }
+        Part::Custom(part) => {
+            let mut chunk = Custom::new(part.kind.clone());
+            chunk.provider_metadata = part.provider_metadata.clone();
+            vec![chunk.into()]
+        }
+        Part::SteeringMessage(part) => match RawJson::from_value(&part.parts) {
+            Ok(parts) => vec![SteeringMessage::new(part.id.clone(), parts).into()],
+            Err(_) => Vec::new(),
+        },
+        Part::Data(part) => {
+            let mut chunk = Data::new(part.name.clone());
+            chunk.id = part.id.clone();
+            chunk.data = part.data.clone();
+            vec![chunk.into()]
+        }
+        Part::StepStart(_) | Part::Unknown(_) => Vec::new(),
+    }
+}
