@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
 use twentyfirst_protocol::runs::{CancelStream, Mode, ResumeStream, SendMessages};
-use twentyfirst_protocol::sandboxes::CreateSandbox;
+use twentyfirst_protocol::sandboxes::{CreateSandbox, DeleteSandbox};
 use twentyfirst_protocol::threads::{CreateThread, GetThread, ListThreads, Usage};
 use twentyfirst_protocol::ui::chunk::{
     Error, Finish, MessageMetadata, ReasoningDelta, ReasoningStart, Start, TextDelta, TextStart,
@@ -234,6 +234,7 @@ pub(crate) struct Facts {
     /// Chat POSTs that took effect.
     pub(crate) posts: usize,
     pub(crate) sandboxes_created: Vec<String>,
+    pub(crate) sandboxes_deleted: Vec<String>,
     pub(crate) threads_created: Vec<String>,
     /// Runs that a request ended, in order.
     pub(crate) cancelled: Vec<RunId>,
@@ -395,6 +396,16 @@ impl Relay {
             self.facts.sandboxes_created.push(id.clone());
             let answer = json!({"id": id, "sandboxId": format!("e2b_{id}"), "status": "active"});
             self.answer(conn, 201, answer);
+        } else if let Ok(delete) = DeleteSandbox::from_request(request) {
+            match self.find_sandbox(delete.sandbox_id.as_str()) {
+                None => self.no_sandbox(conn),
+                Some(sandbox) => {
+                    self.sandboxes[sandbox].deleted = true;
+                    let id = self.sandbox_id(sandbox);
+                    self.facts.sandboxes_deleted.push(id);
+                    self.answer(conn, 204, Value::Null);
+                }
+            }
         } else if let Ok(create) = CreateThread::from_request(request) {
             match self.find_sandbox(create.sandbox_id.as_str()) {
                 None => self.no_sandbox(conn),

@@ -27,6 +27,7 @@ pub(crate) enum Actor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asks {
     CreateSandbox,
+    DeleteSandbox,
     CreateThread,
     SendMessages,
     List,
@@ -306,6 +307,26 @@ impl World {
                 instead: self.rng.percent(60),
             },
         }
+    }
+
+    /// How many chat POSTs have taken effect, or may have: all but those that were surely not sent or surely refused.
+    pub(crate) fn posts(&self) -> usize {
+        self.may_have_taken_effect(Asks::SendMessages)
+    }
+
+    /// The same of sandboxes.
+    pub(crate) fn creations(&self) -> usize {
+        self.may_have_taken_effect(Asks::CreateSandbox)
+    }
+
+    fn may_have_taken_effect(&self, asks: Asks) -> usize {
+        let harmless = |line: &&Line| match line.request_fault {
+            RequestFault::Lost(sent) => sent == Sent::No,
+            RequestFault::Status(status) => matches!(status, 401 | 403 | 429),
+            _ => false,
+        };
+        let lines = self.lines.iter().filter(|line| line.asks == asks);
+        lines.filter(|line| !harmless(line)).count()
     }
 
     // ---- What happens
@@ -692,6 +713,7 @@ fn asks(request: &Request<Body>) -> Asks {
             }
         }
         None if get => Asks::Get,
+        None if request.method() == http::Method::DELETE => Asks::DeleteSandbox,
         None => Asks::CreateSandbox,
     }
 }
