@@ -252,6 +252,10 @@ impl Player {
                     Step::Read { until: moment } => {
                         *until = moment;
                         self.world.has_decided(Actor::Follower);
+                        if let Some(judge) = &mut self.judge {
+                            let has_message = flow.has_message();
+                            judge.waits(flow.message(), has_message)?;
+                        }
                         let late = self.judge.as_ref().is_some_and(|judge| judge.is_overdue(self.world.now));
                         if late {
                             return violation(Rule::Endless, "it should have been lost long ago");
@@ -465,10 +469,10 @@ impl Player {
                 Ending::CancelCancelled,
                 phase == Some(Phase::Cancelled),
             ),
-            // Before it has begun, when it is over, or when its thread is gone.
+            // Before it had begun, when it was over, or when its thread was gone.
             Ok(_) => (
                 Ending::CancelIdle,
-                phase.is_none_or(Phase::is_over) || relay.our_sandbox_is_deleted(),
+                self.world.listed(Actor::Canceller) != Some("streaming") || relay.our_sandbox_is_deleted(),
             ),
             Err(CancelError::AnotherRun { thread_id }) => (
                 Ending::CancelAnother,

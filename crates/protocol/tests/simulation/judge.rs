@@ -4,8 +4,8 @@
 //!    [`Moment::Gap`]; behind it stands something from further on. While the stored answer is being delivered the order is that of the
 //!    parts in the message, so then each part has to be a beginning of its part in the truth.
 //! 2. **Nothing twice.** The alignment never goes back; words that the truth has once are delivered once, gaps or not.
-//! 3. **Nothing disappears.** Until it is final, `message()` is exactly what the delivered chunks make; once it is final it does not
-//!    change; and the final one contains all that was delivered.
+//! 3. **Nothing disappears.** `message()` always has what was delivered, and whenever the flow waits it is exactly what the delivered
+//!    chunks make, until it is final. Then it does not change any more, and contains all that was delivered.
 //! 4. **Nobody else's run.** No other run is resumed or cancelled, nor anything of it delivered.
 //! 5. **No second cost.** At most one chat POST takes effect, or may have; at most one sandbox is made. One is deleted only if no run
 //!    can be in it.
@@ -92,6 +92,7 @@ struct Told {
     cut_before_finish: bool,
     message_ids: Vec<String>,
     finish: bool,
+    error: bool,
     done: bool,
     /// When there was the last byte of a stream, or while there was none, the last answer.
     news: At,
@@ -154,7 +155,9 @@ impl Judge {
                 told.opened += usize::from(told.is_open);
                 told.ever_open |= told.is_open;
                 told.answered(head.status.as_u16());
-                told.heard(now);
+                if told.is_open || !told.ever_open {
+                    told.news = now;
+                }
             }
             Handed::Data(_, marks) if told.is_open => {
                 told.news = now;
@@ -162,6 +165,7 @@ impl Judge {
                     match mark {
                         Mark::Start(id) => told.message_ids.push(id.clone()),
                         Mark::Finish => told.finish = true,
+                        Mark::Error => told.error = true,
                         Mark::Done => told.done = true,
                         Mark::Other => {}
                     }
@@ -176,7 +180,9 @@ impl Judge {
             Handed::Failure(_) => told.refused = false,
             Handed::Answer { head, value, .. } => {
                 told.answered(head.status.as_u16());
-                told.heard(now);
+                if !told.ever_open {
+                    told.news = now;
+                }
                 if head.status != 200 {
                     return;
                 }
@@ -320,6 +326,19 @@ impl Judge {
         } else if has_message {
             self.final_message = Some(message.clone());
         }
+        if !has_message && !begins(self.assembler.message(), message) && self.delivered.gaps == 0 {
+            let why = format!(
+                "the message lacks what was delivered:\n  {}\n  {}",
+                serde_json::to_string(message).unwrap(),
+                serde_json::to_string(self.assembler.message()).unwrap()
+            );
+            return violation(Rule::Disappeared, why);
+        }
+        Ok(())
+    }
+
+    /// The flow waits: there is nothing more to hand out.
+    pub(crate) fn waits(&mut self, message: &UiMessage, has_message: bool) -> Verdict {
         if !has_message && message != self.assembler.message() {
             let why = format!(
                 "the message is not what was delivered:\n  {}\n  {}",
@@ -361,7 +380,10 @@ impl Judge {
         let is_true = match &outcome.end {
             RunEnd::Completed => phase == Some(Phase::Completed),
             RunEnd::Cancelled => phase == Some(Phase::Cancelled),
-            RunEnd::Failed(text) => phase == Some(Phase::Failed) && self.is_the_reason(text, relay),
+            // An `error` chunk is the end, whatever else follows.
+            RunEnd::Failed(text) => {
+                (phase == Some(Phase::Failed) || self.told.error) && self.is_the_reason(text, relay)
+            }
             RunEnd::Lost(lost) => self.may_be_lost(now, lost.reason(), relay),
         };
         if !is_true {
@@ -558,12 +580,6 @@ impl Told {
     fn answered(&mut self, status: u16) {
         self.deleted |= status == 404;
         self.refused = matches!(status, 400 | 401 | 403);
-    }
-
-    fn heard(&mut self, now: At) {
-        if !self.ever_open || self.is_open {
-            self.news = now;
-        }
     }
 }
 

@@ -25,7 +25,7 @@ use std::env;
 
 use crate::driver::play;
 use crate::faults::Tally;
-use crate::judge::Rule;
+use crate::judge::{Rule, Violation};
 use crate::planted::Plant;
 
 /// How many schedules are played by default, by both halves together.
@@ -45,14 +45,20 @@ fn every_second_schedule(first: u64) {
     }
     let runs = number("SIMULATION_RUNS").unwrap_or(RUNS);
     let mut tally = Tally::new();
+    let mut broken: Vec<(u64, Violation)> = Vec::new();
     for seed in (first..runs).step_by(2) {
         let report = play(seed, None, false);
         tally.add(&report.tally);
-        if report.verdict.is_err() {
-            replay(seed);
-        }
+        broken.extend(report.verdict.err().map(|violation| (seed, violation)));
     }
     println!("{tally}");
+    if let Some((seed, _)) = broken.first() {
+        for (seed, violation) in &broken {
+            println!("schedule {seed}: {}", violation.to_string().lines().next().unwrap_or_default());
+        }
+        println!("{} schedules break a rule; this is the first:", broken.len());
+        replay(*seed);
+    }
     if runs >= RUNS {
         assert_eq!(tally.missing(), Vec::<&str>::new(), "these were never played");
     }

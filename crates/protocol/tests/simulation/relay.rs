@@ -138,12 +138,6 @@ pub(crate) enum Phase {
     Cancelled,
 }
 
-impl Phase {
-    pub(crate) fn is_over(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
-    }
-}
-
 #[derive(Debug)]
 struct Reader {
     run: RunId,
@@ -199,6 +193,7 @@ pub(crate) enum Said {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Mark {
     Start(String),
+    Error,
     Finish,
     Done,
     Other,
@@ -926,6 +921,7 @@ impl Relay {
     fn say_chunk(&mut self, reader: usize, chunk: &Chunk<'static>) {
         let mark = match chunk {
             Chunk::Finish(_) => Mark::Finish,
+            Chunk::Error(_) => Mark::Error,
             _ => Mark::Other,
         };
         self.say(reader, chunk.encode_event(), mark);

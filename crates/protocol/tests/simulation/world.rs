@@ -61,6 +61,8 @@ pub(crate) struct World {
     under_way: [[Option<Conn>; 2]; 2],
     /// Which actor has listed the threads and may be about to resume or to cancel: see [`World::must_wait`].
     deciding: [bool; 2],
+    /// What our thread was when the actor's last list was made.
+    listed: [Option<&'static str>; 2],
     /// How many streams of the follower have been cut.
     cuts: usize,
     pub(crate) tally: Tally,
@@ -143,6 +145,7 @@ impl World {
             lines: Vec::new(),
             under_way: [[None; 2]; 2],
             deciding: [false; 2],
+            listed: [None; 2],
             cuts: 0,
             tally: Tally::new(),
             trace: tracing.then(Vec::new),
@@ -309,6 +312,11 @@ impl World {
         }
     }
 
+    /// What our thread was when this actor's last list of the threads was made; None before there was a run.
+    pub(crate) fn listed(&self, actor: Actor) -> Option<&'static str> {
+        self.listed[actor as usize]
+    }
+
     /// How many chat POSTs have taken effect, or may have: all but those that were surely not sent or surely refused.
     pub(crate) fn posts(&self) -> usize {
         self.may_have_taken_effect(Asks::SendMessages)
@@ -457,7 +465,10 @@ impl World {
                 self.relay
                     .handle(self.now, conn, &request, &mut self.tally);
                 match asks {
-                    Asks::List => self.deciding[actor as usize] = true,
+                    Asks::List => {
+                        self.deciding[actor as usize] = true;
+                        self.listed[actor as usize] = self.relay.our_thread().map(|thread| thread.status);
+                    }
                     Asks::Resume | Asks::Cancel => self.deciding[actor as usize] = false,
                     _ => {}
                 }
@@ -508,7 +519,8 @@ impl World {
                         self.relay.leave(conn);
                         continue;
                     }
-                    let length = self.relay.ours().map_or(2000, |run| run.truth.bytes);
+                    // With `start` before it.
+                    let length = 50 + self.relay.ours().map_or(2_000, |run| run.truth.bytes);
                     self.lines[conn].stream_fault = self.stream_fault(length);
                     let latency = self.latency();
                     let head = head(200, &[("content-type", "text/event-stream".to_owned())]);
