@@ -6,6 +6,8 @@
 //!
 //! What a gap excuses, since the relay leaves it out for whoever joins in the middle: that a part which had begun before begins
 //! again, or never ends; input and outputs of calls that were announced before; half an emoji, which is U+FFFD.
+//!
+//! Half an emoji may also be the last that comes of a part, where a run was cancelled or lost in its middle.
 
 use twentyfirst_protocol::ui::{Chunk, Text};
 
@@ -108,6 +110,11 @@ impl Alignment {
                 }
                 Shape::End(kind, id) => {
                     let strand = alignment.strand(kind, id);
+                    if let Some(alone) = halves.iter().position(|(part, _)| *part == strand) {
+                        halves.swap_remove(alone);
+                        let lone = Atom::Char(strand, char::REPLACEMENT_CHARACTER);
+                        alignment.atoms.push(lone);
+                    }
                     alignment.atoms.push(Atom::End(strand));
                 }
                 Shape::Whole(call) => {
@@ -153,7 +160,7 @@ impl Alignment {
                 self.parts.push((kind, id.to_string_lossy().into_owned()));
                 let part = self.parts.len() - 1;
                 self.advance(
-                    |candidate| candidate.gap.is_some(),
+                    |_, candidate| candidate.gap.is_some(),
                     |alignment, candidate, atom| match atom {
                         Atom::Begin(strand) if alignment.strands[*strand].kind == kind => {
                             candidate.knowing(part, *strand)
@@ -172,7 +179,7 @@ impl Alignment {
                 let part = self.part(kind, id);
                 let matched = self.advance(
                     // What was open at a gap may be closed by whoever marks it.
-                    |candidate| candidate.gap.is_some() && candidate.strand_of(part).is_none(),
+                    |_, candidate| candidate.gap.is_some() && candidate.strand_of(part).is_none(),
                     |_, candidate, atom| match atom {
                         Atom::End(strand) if candidate.strand_of(part) == Some(*strand) => {
                             Some(candidate.clone())
@@ -185,7 +192,7 @@ impl Alignment {
                 matched
             }
             Shape::Whole(_) => self.advance(
-                |_| false,
+                |_, _| false,
                 |_, candidate, atom| match atom {
                     Atom::Whole(_, expected) if same(expected, chunk) => Some(candidate.clone()),
                     _ => None,
@@ -216,9 +223,20 @@ impl Alignment {
 
     fn delivered_char(&mut self, kind: Kind, part: usize, id: &Text<'_>, char: char) -> bool {
         let lone = char == char::REPLACEMENT_CHARACTER;
+        let is_half = |alignment: &Self, candidate: &Candidate| {
+            let strand = candidate.strand_of(part);
+            let of_part = alignment.atoms[candidate.next..].iter().find_map(|atom| match atom {
+                Atom::Char(of, char) if Some(*of) == strand => Some(*char),
+                _ => None,
+            });
+            of_part.is_some_and(|char| u32::from(char) > 0xffff)
+        };
         self.advance(
-            // Half an emoji that was waiting when the gap came.
-            |candidate| lone && candidate.gap.is_some() && candidate.strand_of(part).is_none(),
+            // Half an emoji that was waiting when the gap came, or the end: if anything of the part comes after it, it does not match.
+            |alignment, candidate| {
+                let waited = candidate.gap.is_some() && candidate.strand_of(part).is_none();
+                lone && (waited || is_half(alignment, candidate))
+            },
             |alignment, candidate, atom| {
                 let Atom::Char(strand, expected) = atom else {
                     return None;
@@ -257,12 +275,12 @@ impl Alignment {
     /// Takes each candidate on: by the atoms that match, past those that may be missing, and in place where it may stay.
     fn advance(
         &mut self,
-        stays: impl Fn(&Candidate) -> bool,
+        stays: impl Fn(&Self, &Candidate) -> bool,
         matches: impl Fn(&Self, &Candidate, &Atom) -> Option<Candidate>,
     ) -> bool {
         let mut next = Vec::with_capacity(self.candidates.len());
         for candidate in &self.candidates {
-            if stays(candidate) {
+            if stays(self, candidate) {
                 next.push(candidate.clone());
             }
             for at in candidate.next..self.atoms.len() {

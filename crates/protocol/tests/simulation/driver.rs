@@ -64,7 +64,8 @@ pub(crate) fn play(seed: u64, plant: Option<Plant>, tracing: bool) -> Report {
         rng: Rng::new(seed ^ 0x4ec5),
         plant,
         follower: Follower::Before(match schedule.beginning {
-            // Somebody else's run has begun by then, or begins soon, or is over.
+            // Somebody else's run has begun by then, or is over. Whoever comes too early finds an idle thread.
+            Beginning::Elsewhere(at) if schedule.joins_early => at.mul_f64(0.5),
             Beginning::Elsewhere(at) => at + Duration::from_millis(1) + schedule.joins_after,
             _ => At::ZERO,
         }),
@@ -240,7 +241,14 @@ impl Player {
                     Step::Done(result) => self.started(result)?,
                 },
                 Follower::Following(flow, until) => match flow.poll(now) {
-                    Step::Send(send) => self.world.send(Actor::Follower, send),
+                    Step::Send(send) => {
+                        self.world.send(Actor::Follower, send);
+                        if let Some(judge) = &mut self.judge
+                            && judge.asks_too_often(self.world.now)
+                        {
+                            return violation(Rule::Endless, "it asks again and again");
+                        }
+                    }
                     Step::Close(slot) => self.world.close(Actor::Follower, slot),
                     Step::Item(moment) => {
                         self.world.note(|| format!("⇒ {}", describe(&moment)));

@@ -18,12 +18,12 @@
 //!    - *deadline*: it is over;
 //!    - *refused*: the last answer was a refusal (400, 401, 403);
 //!    - *deleted*: the relay said that the thread or sandbox is not there, and it is not;
-//!    - *not stored*: the run is over and its stored answer cannot be known: its id was in no `start`, and it does not follow the user's
-//!      message, be it that the message is lost or that its id is not known.
+//!    - *not stored*: when the thread was asked, the run had not begun, so that nothing streamed and nothing had ended.
+//!    And it comes to an end: soon after `lost_after` or the deadline if nothing else happens, without asking more than three times a second.
 //! 8. **Moments are true.** A cut, a resumed stream and a status are told only where there was one; what cannot be decoded is
 //!    followed by a gap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ pub(crate) enum Rule {
     End,
     FinalMessage,
     Moments,
-    /// It goes on for ever, in no time or in too much.
+    /// It goes on for ever, in no time or in too much, or asks too often.
     Endless,
 }
 
@@ -67,6 +67,9 @@ pub(crate) fn violation<T>(rule: Rule, why: impl Into<String>) -> Result<T, Viol
         why: why.into(),
     })
 }
+
+/// The most requests within ten seconds. Backoff begins with a quarter of a second, and each may be tried three times.
+const MOST_REQUESTS: usize = 30;
 
 /// Watches one run being followed.
 pub(crate) struct Judge {
@@ -80,6 +83,7 @@ pub(crate) struct Judge {
     told: Told,
     delivered: Delivered,
     final_message: Option<UiMessage>,
+    asked: VecDeque<At>,
 }
 
 /// What the flow was told.
@@ -93,6 +97,7 @@ struct Told {
     message_ids: Vec<String>,
     finish: bool,
     error: bool,
+    metadata: bool,
     done: bool,
     /// When there was the last byte of a stream, or while there was none, the last answer.
     news: At,
@@ -142,6 +147,7 @@ impl Judge {
             },
             delivered: Delivered::default(),
             final_message: None,
+            asked: VecDeque::new(),
         }
     }
 
@@ -166,6 +172,7 @@ impl Judge {
                         Mark::Start(id) => told.message_ids.push(id.clone()),
                         Mark::Finish => told.finish = true,
                         Mark::Error => told.error = true,
+                        Mark::Metadata => told.metadata = true,
                         Mark::Done => told.done = true,
                         Mark::Other => {}
                     }
@@ -320,7 +327,7 @@ impl Judge {
 
     fn look(&mut self, message: &UiMessage, has_message: bool) -> Verdict {
         if let Some(last) = &self.final_message {
-            if last != message {
+            if last != message && json_of(last) != json_of(message) {
                 return violation(Rule::Disappeared, "the final message has changed");
             }
         } else if has_message {
@@ -335,6 +342,15 @@ impl Judge {
             return violation(Rule::Disappeared, why);
         }
         Ok(())
+    }
+
+    /// How many requests it has sent in the last ten seconds.
+    pub(crate) fn asks_too_often(&mut self, now: At) -> bool {
+        self.asked.push_back(now);
+        while self.asked.front().is_some_and(|at| *at + Duration::from_secs(10) < now) {
+            self.asked.pop_front();
+        }
+        self.asked.len() > MOST_REQUESTS
     }
 
     /// The flow waits: there is nothing more to hand out.
@@ -372,7 +388,7 @@ impl Judge {
             return violation(Rule::Moments, "no gap follows what is not a chunk");
         }
         if let Some(last) = &self.final_message
-            && last != message
+            && json_of(last) != json_of(message)
         {
             return violation(Rule::Disappeared, "the final message has changed at the end");
         }
@@ -438,9 +454,7 @@ impl Judge {
                 .is_some_and(|deadline| now >= self.began + deadline),
             LostReason::Refused => told.refused,
             LostReason::Deleted => told.deleted && relay.our_sandbox_is_deleted(),
-            LostReason::NotStored => {
-                relay.our_phase() == Some(Phase::Completed) && !self.can_know_stored(relay)
-            }
+            LostReason::NotStored => told.status.as_deref() == Some("idle"),
             _ => false,
         }
     }
@@ -462,8 +476,11 @@ impl Judge {
             return violation(Rule::End, why);
         }
         let deleted = relay.our_sandbox_is_deleted();
-        let known = (outcome.usage, &outcome.result_subtype) == (self.truth.usage, &self.truth.result_subtype);
-        if !known && !(deleted && self.delivered.gaps > 0) {
+        // The thread has the usage; the subtype is only in the metadata of the stream and of the stored answer.
+        let has_usage = outcome.usage == self.truth.usage || (deleted && self.delivered.gaps > 0);
+        let missed = !self.told.metadata && (deleted || !self.can_know_stored(relay));
+        let known = outcome.result_subtype == self.truth.result_subtype;
+        if !has_usage || !(known || missed && outcome.result_subtype.is_none()) {
             let why = format!(
                 "it used {:?} and was {:?}, and not {:?} and {:?}",
                 self.truth.usage, self.truth.result_subtype, outcome.usage, outcome.result_subtype
@@ -592,8 +609,13 @@ fn alike(one: &UiMessage, other: &UiMessage) -> bool {
     canonical(one) == canonical(other)
 }
 
+/// The members of an object have no order.
+fn json_of(message: &UiMessage) -> Value {
+    serde_json::to_value(message).unwrap()
+}
+
 fn canonical(message: &UiMessage) -> Value {
-    let mut value = serde_json::to_value(message).unwrap();
+    let mut value = json_of(message);
     let members = value.as_object_mut().unwrap();
     members.remove("id");
     if let Some(metadata) = members.get_mut("metadata").and_then(Value::as_object_mut) {

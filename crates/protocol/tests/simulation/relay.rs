@@ -194,6 +194,7 @@ pub(crate) enum Said {
 pub(crate) enum Mark {
     Start(String),
     Error,
+    Metadata,
     Finish,
     Done,
     Other,
@@ -922,6 +923,7 @@ impl Relay {
         let mark = match chunk {
             Chunk::Finish(_) => Mark::Finish,
             Chunk::Error(_) => Mark::Error,
+            Chunk::MessageMetadata(_) => Mark::Metadata,
             _ => Mark::Other,
         };
         self.say(reader, chunk.encode_event(), mark);

@@ -26,6 +26,8 @@ pub(crate) struct Schedule {
     pub(crate) user_message_id: Option<String>,
     /// After a start whose answer was lost, and after one in the background: when the run is joined.
     pub(crate) joins_after: Duration,
+    /// Whether a run that somebody else starts is joined before it begins.
+    pub(crate) joins_early: bool,
     /// When cancelling begins, counted from the beginning.
     pub(crate) cancels_at: Option<At>,
     pub(crate) history: Vec<Value>,
@@ -159,15 +161,22 @@ impl Schedule {
             resumed_stores: *rng.pick(&[0, 30, 100]),
             tells_cancelled: 40,
         };
+        let joins_early = rng.percent(5);
         Self {
             seed,
+            joins_early,
             beginning,
             following,
             careful: rng.percent(30),
             user_message_id: rng.percent(70).then(|| "turn-k".to_owned()),
             joins_after: *rng.pick(&[Duration::ZERO, Duration::ZERO, minutes(1), minutes(60)]),
             cancels_at,
-            history: history(&mut rng, &script.truth),
+            // In a thread with a history, whoever comes too early takes its last answer for the one that is meant.
+            history: if joins_early {
+                Vec::new()
+            } else {
+                history(&mut rng, &script.truth)
+            },
             script,
             others,
             surprises,
