@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use tokio::sync::mpsc;
 use twentyfirst_client::protocol::runs::CancelStatus;
-use twentyfirst_client::{AgentClient, RunOptions, SandboxId, StartRun, ThreadId, UiMessage};
+use twentyfirst_client::{AgentClient, RunOptions, Session, UiMessage};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -34,9 +34,7 @@ async fn chat() -> Result<(), Box<dyn Error>> {
 
     let mut conversation = Conversation {
         client: setup.client.clone(),
-        agent: setup.agent.clone(),
-        sandbox_id: sandbox.id.clone(),
-        thread_id: None,
+        session: Session::new(&setup.agent).sandbox_id(&sandbox.id),
         model: None,
         messages: Vec::new(),
     };
@@ -47,9 +45,8 @@ async fn chat() -> Result<(), Box<dyn Error>> {
 
 struct Conversation {
     client: AgentClient,
-    agent: String,
-    sandbox_id: SandboxId,
-    thread_id: Option<ThreadId>,
+    /// What a server would keep in its database.
+    session: Session,
     model: Option<String>,
     /// What the user sees; sent whole with each turn.
     messages: Vec<UiMessage>,
@@ -70,7 +67,7 @@ impl Conversation {
                 "" => {}
                 "/exit" => return Ok(()),
                 "/new" => {
-                    self.thread_id = None;
+                    self.session = self.session.new_thread();
                     self.messages.clear();
                     println!("A new thread in the same sandbox.");
                 }
@@ -99,14 +96,13 @@ impl Conversation {
     ) -> Result<(), Box<dyn Error>> {
         let mut messages = self.messages.clone();
         messages.push(UiMessage::user(line.to_owned()));
-        let mut start = StartRun::new(&self.agent, messages.clone()).sandbox_id(&self.sandbox_id);
-        start.thread_id.clone_from(&self.thread_id);
+        let mut start = self.session.run(messages.clone());
         if let Some(model) = &self.model {
             start = start.options(RunOptions::new().model(model));
         }
 
         let mut run = self.client.threads().run(start).await?;
-        self.thread_id = Some(run.thread_id().clone());
+        self.session = run.started().session();
         loop {
             tokio::select! {
                 chunk = run.next_chunk() => match chunk {
@@ -116,7 +112,7 @@ impl Conversation {
                 _ = interrupts.recv() => {
                     match run.cancel().await?.status {
                         CancelStatus::Idle => println!("
-            [it has not started yet, and goes on]"),
+            [it is over already]"),
                         status => println!("
             [{status}]"),
                     }

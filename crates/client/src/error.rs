@@ -122,9 +122,10 @@ impl Error {
             .is_some_and(twentyfirst_transport::Error::is_connect)
     }
 
-    /// Whether a time limit struck: a timeout of an exchange, or the deadline of the call or of following a run.
+    /// Whether a time limit struck: a timeout of an exchange, the deadline of the call, or one of the limits of following a run.
     pub fn is_timeout(&self) -> bool {
-        let deadline = |lost: &Lost| lost.reason() == LostReason::Deadline;
+        let deadline =
+            |lost: &Lost| matches!(lost.reason(), LostReason::Deadline | LostReason::Silence);
         matches!(self.inner.kind, Kind::Deadline(_) | Kind::RunStarting)
             || self.lost().is_some_and(deadline)
             || self
@@ -305,8 +306,7 @@ impl From<CancelError> for Error {
         match error {
             CancelError::AnotherRun { thread_id } => Kind::OtherRun(thread_id).into(),
             CancelError::Exchange(error) => error.into(),
-            // Of the errors that may come to be, none but that of time is left.
-            _ => Kind::RunStarting.into(),
+            CancelError::Starting => Kind::RunStarting.into(),
         }
     }
 }

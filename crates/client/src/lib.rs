@@ -61,7 +61,7 @@ pub use twentyfirst_protocol::runs::{
 pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec};
 pub use twentyfirst_protocol::tokens::CreateToken;
 pub use twentyfirst_protocol::ui::{Chunk, UiMessage};
-pub use twentyfirst_protocol::{CallOptions, SandboxId, ThreadId};
+pub use twentyfirst_protocol::{CallOptions, SandboxId, Session, ThreadId};
 pub use twentyfirst_stream as stream;
 pub use twentyfirst_transport as transport;
 pub use vaults::Vaults;

@@ -161,17 +161,18 @@ impl Run {
                 break;
             }
         }
-        match self.outcome.as_ref().map(|outcome| &outcome.end) {
+        let flow = self.driver.flow();
+        match flow.outcome().map(|outcome| &outcome.end) {
             Some(RunEnd::Cancelled) => return Err(Error::run_cancelled()),
-            Some(RunEnd::Failed(text)) => return Err(Error::run_failed(text.clone())),
+            Some(RunEnd::Failed(text)) => return Err(self.failed(text)),
             Some(RunEnd::Lost(lost)) => return Err(Error::run_lost(lost.clone())),
-            Some(RunEnd::Completed) | None => {}
-        }
-        // At `finish` this is known already, though the end has not come.
-        match self.driver.flow().failure() {
-            Some("cancelled") => return Err(Error::run_cancelled()),
-            Some(text) => return Err(Error::run_failed(self.driver.client().mask(text))),
-            None => {}
+            Some(RunEnd::Completed) => {}
+            // At `finish` this is known already, though the end has not come.
+            None => match flow.failure() {
+                Some("cancelled") => return Err(Error::run_cancelled()),
+                Some(text) => return Err(self.failed(text)),
+                None => {}
+            },
         }
         match self.driver.flow().too_large() {
             Some(error) => Err(Error::message_too_long(error.clone())),
@@ -234,6 +235,10 @@ impl Run {
         let client = self.driver.client().clone();
         let cancel = self.started.cancel();
         async move { client.threads().cancel(cancel).await }
+    }
+
+    fn failed(&self, text: &str) -> Error {
+        Error::run_failed(self.driver.client().mask(text))
     }
 
     fn poll_moment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Moment>> {

@@ -1,17 +1,24 @@
 //! Runs a local relay until standard input ends: `cargo run -p twentyfirst-local-relay --example serve -- 8080`
 //!
-//! Prints its URL and its key, each on a line.
+//! Prints its URL and its key, each on a line. With a number of seconds after the port, such as `8080 1`, every stream is
+//! cut so long after its head.
 
 use std::error::Error;
+use std::time::Duration;
 
-use twentyfirst_local_relay::LocalRelay;
+use twentyfirst_local_relay::{Fault, LocalRelay};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let port = match std::env::args().nth(1) {
-        Some(port) => port.parse()?,
-        None => 0,
-    };
-    let relay = LocalRelay::builder().port(port).start()?;
+    let mut arguments = std::env::args().skip(1);
+    let mut relay = LocalRelay::builder();
+    if let Some(port) = arguments.next() {
+        relay = relay.port(port.parse()?);
+    }
+    if let Some(seconds) = arguments.next() {
+        let life = Duration::try_from_secs_f64(seconds.parse()?)?;
+        relay = relay.fault(Fault::cut_after(life).always());
+    }
+    let relay = relay.start()?;
     println!("{}\n{}", relay.url(), relay.api_key());
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     Ok(())

@@ -70,16 +70,18 @@ pub(crate) async fn resume(call: Call) -> Result<Answer, Refusal> {
         agent, sandbox_id, ..
     } = call.operation()?;
     let record = streaming_record(&call, &agent, &sandbox_id)?;
-    let subscription = record.change(|state| {
+    let stream = record.change(|state| {
         let newest = state
             .threads
             .iter()
             .rfind(|thread| thread.thread.status == ThreadStatus::Streaming)?;
-        Some(newest.stream.as_ref()?.journal.feed.join())
+        newest.stream.clone()
     });
-    Ok(match subscription {
-        Some(subscription) => runs::joined(subscription, call.relay.hold_back),
-        None => empty(StatusCode::NO_CONTENT),
+    Ok(match stream {
+        Some(stream) if !call.relay.faults.strikes_with_nothing() => {
+            runs::joined(&call.relay, &stream.journal)
+        }
+        _ => empty(StatusCode::NO_CONTENT),
     })
 }
 

@@ -20,13 +20,45 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! # Testing what goes wrong
+//! A [`Fault`] is a switch for one thing that happens to clients of the relay: connections that are cut, streams that
+//! fall silent, refusals, events that cannot be read, runs that die or are not stored. It is given to the builder or to
+//! the running relay, and tells how often it has struck.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::net::TcpStream;
+//! use twentyfirst_local_relay::{Fault, LocalRelay};
+//!
+//! let cut = Fault::cut_after(100);
+//! let relay = LocalRelay::builder().fault(cut.clone()).start()?;
+//!
+//! // In place of your program: a chat without a client.
+//! let body = r#"{"sandboxId":"s","messages":[{"role":"user","parts":[{"type":"text","text":"Hello"}]}]}"#;
+//! let mut socket = TcpStream::connect(relay.address())?;
+//! write!(
+//!     socket,
+//!     "POST /v1/chat/echo HTTP/1.1\r\nhost: relay\r\nauthorization: Bearer {}\r\n\
+//!      content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+//!     relay.api_key(),
+//!     body.len(),
+//! )?;
+//! let mut answer = String::new();
+//! socket.read_to_string(&mut answer)?;
+//!
+//! assert!(answer.starts_with("HTTP/1.1 200 OK") && !answer.contains("[DONE]"));
+//! assert_eq!(cut.struck(), 1);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! # What is not as at the relay
 //! - There is no billing, no provider and no model. A sandbox says `local` where the relay names its provider, and the
 //!   relay's own files (`.env` and others) are not in it.
 //! - Answers have no `ETag`, and runs with any text can be stored: the relay's database refuses NUL and half surrogate
 //!   pairs, and the run fails.
-//! - Always the reader who has started a run stores it, also after leaving. At the relay a reader who has joined can be
-//!   faster, and then only the end is stored.
+//! - The reader who has started a run stores it, also after leaving. At the relay a reader who has joined can be faster,
+//!   and then only the end is stored: see [`Fault::joined_reader_stores`].
+//! - Nothing goes wrong by itself: see [`Fault`].
 //! - An agent waits for a reader who is more than 8 MiB behind.
 //! - The values of credentials are forgotten at once; vaults are managed and checked, and not used.
 //! - Of web pages, only those of this machine are let in: see [`LocalRelayBuilder::allow_origin`].
@@ -38,6 +70,7 @@ mod agents;
 mod answers;
 mod auth;
 mod chat;
+mod faults;
 mod files;
 mod git;
 mod records;
@@ -54,5 +87,6 @@ mod vaults;
 
 pub use agents::{Agent, Run, RunResult, Script, ScriptError, ToolCall};
 pub use auth::Key;
+pub use faults::{After, Fault};
 pub use relay::{LocalRelay, LocalRelayBuilder};
 pub use sandbox::{Command, ExecError, FileError, Isolation, Sandbox};

@@ -14,6 +14,7 @@ use twentyfirst_protocol::SandboxId;
 use crate::agents::Agent;
 use crate::answers::Refusal;
 use crate::auth::Key;
+use crate::faults::{Fault, Faults};
 use crate::records::Record;
 use crate::sandbox::{Isolation, Tools};
 use crate::server;
@@ -37,6 +38,7 @@ pub struct LocalRelay {
     url: String,
     api_key: String,
     isolation: Isolation,
+    faults: Arc<Faults>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -73,6 +75,18 @@ impl LocalRelay {
     /// How commands are kept apart from this machine.
     pub fn isolation(&self) -> Isolation {
         self.isolation
+    }
+
+    /// Adds a fault. It strikes requests, runs and streams that begin after this; of several that could strike a
+    /// request, the one that was added first does.
+    pub fn inject(&self, fault: Fault) {
+        self.faults.add(fault);
+    }
+
+    /// Takes all faults away. None strikes any more, also not the streams that are open; those that have fallen silent
+    /// stay so.
+    pub fn clear_faults(&self) {
+        self.faults.clear();
     }
 
     /// Ends the relay. Dropping it does the same.
@@ -112,6 +126,7 @@ pub struct LocalRelayBuilder {
     done_delay: Duration,
     hold_back: Duration,
     isolation: Option<Isolation>,
+    faults: Arc<Faults>,
 }
 
 impl Default for LocalRelayBuilder {
@@ -128,6 +143,7 @@ impl Default for LocalRelayBuilder {
             done_delay: Duration::from_millis(20),
             hold_back: Duration::from_millis(500),
             isolation: None,
+            faults: Arc::default(),
         }
     }
 }
@@ -180,6 +196,12 @@ impl LocalRelayBuilder {
         self
     }
 
+    /// Adds a fault that is there from the start. [`LocalRelay::inject`] adds one later.
+    pub fn fault(self, fault: Fault) -> Self {
+        self.faults.add(fault);
+        self
+    }
+
     /// Starts the relay.
     ///
     /// # Errors
@@ -189,6 +211,7 @@ impl LocalRelayBuilder {
             .keys
             .first()
             .map_or_else(|| DEFAULT_KEY.to_owned(), |key| key.text.clone());
+        let faults = Arc::clone(&self.faults);
         let (ready, started) = sync_channel(1);
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
@@ -202,6 +225,7 @@ impl LocalRelayBuilder {
             url: format!("http://{address}"),
             api_key,
             isolation,
+            faults,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -276,6 +300,7 @@ impl LocalRelayBuilder {
             tools,
             done_delay: self.done_delay,
             hold_back: self.hold_back,
+            faults: self.faults,
             vaults: Vaults::default(),
             records: Mutex::default(),
             tasks: Mutex::default(),
@@ -305,6 +330,7 @@ pub(crate) struct Relay {
     pub(crate) tools: Option<Tools>,
     pub(crate) done_delay: Duration,
     pub(crate) hold_back: Duration,
+    pub(crate) faults: Arc<Faults>,
     pub(crate) vaults: Vaults,
     records: Mutex<HashMap<SandboxId, Arc<Record>>>,
     tasks: Mutex<JoinSet<()>>,

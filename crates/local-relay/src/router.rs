@@ -2,7 +2,6 @@ use std::future::Future;
 use std::pin::Pin;
 
 use http::Request;
-use twentyfirst_protocol::Endpoint;
 use twentyfirst_protocol::files::{
     FileExists, GetFileInfo, ListFiles, MakeDir, ReadBytes, ReadFile, ReadStream, RemoveFile,
     RenameFile, WriteBytes, WriteFiles, WriteStream,
@@ -16,6 +15,7 @@ use twentyfirst_protocol::vaults::{
     CreateCredential, CreateVault, DeleteCredential, DeleteVault, GetVault, ListVaults,
     SetDefaultVault, UpdateCredential, UpdateVault,
 };
+use twentyfirst_protocol::{Endpoint, Route};
 
 use crate::answers::{Answer, Refusal};
 use crate::request::Call;
@@ -23,57 +23,67 @@ use crate::{chat, files, git, sandboxes, threads, tokens, vaults};
 
 type Handled = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send>>;
 
-/// Finds the handler by the routes of the operations, in this order: a route that asks for more in the query comes
-/// before one that asks for less.
+/// The operations and their handlers, in the order in which they are tried: a route that asks for more in the query
+/// comes before one that asks for less.
 macro_rules! routes {
-    ($call:ident; $( $operation:ty => $handler:path, )+) => {{
-        let request = Request::from_parts($call.head.clone(), ());
-        $(
-            if <$operation>::ROUTE.matches(&request) {
-                return Box::pin($handler($call));
-            }
-        )+
-        let refusal = Refusal::no_route(&$call.head.method, $call.head.uri.path());
-        Box::pin(async move { Err(refusal) })
-    }};
+    ($( $operation:ty => $handler:path, )+) => {
+        /// The route that a request takes.
+        pub(crate) fn route<B>(request: &Request<B>) -> Option<Route> {
+            $(
+                if <$operation>::ROUTE.matches(request) {
+                    return Some(<$operation>::ROUTE);
+                }
+            )+
+            None
+        }
+
+        /// Hands a request to its handler.
+        pub(crate) fn dispatch(call: Call) -> Handled {
+            let request = Request::from_parts(call.head.clone(), ());
+            $(
+                if <$operation>::ROUTE.matches(&request) {
+                    return Box::pin($handler(call));
+                }
+            )+
+            let refusal = Refusal::no_route(&call.head.method, call.head.uri.path());
+            Box::pin(async move { Err(refusal) })
+        }
+    };
 }
 
-pub(crate) fn dispatch(call: Call) -> Handled {
-    routes! {
-        call;
-        CreateSandbox => sandboxes::create,
-        GetSandbox => sandboxes::get,
-        DeleteSandbox => sandboxes::delete,
-        Exec => sandboxes::exec,
-        ReadBytes => files::read_bytes,
-        ReadStream => files::read_stream,
-        ReadFile => files::read,
-        WriteBytes => files::write_bytes,
-        WriteStream => files::write_stream,
-        WriteFiles => files::write,
-        RemoveFile => files::remove,
-        ListFiles => files::list,
-        GetFileInfo => files::info,
-        FileExists => files::exists,
-        MakeDir => files::make_dir,
-        RenameFile => files::rename,
-        CloneRepository => git::clone,
-        ListThreads => threads::list,
-        CreateThread => threads::create,
-        GetThread => threads::get,
-        DeleteThread => threads::delete,
-        SendMessages => chat::send,
-        ResumeStream => chat::resume,
-        CancelStream => chat::cancel,
-        CreateToken => tokens::create,
-        ListVaults => vaults::list,
-        CreateVault => vaults::create,
-        GetVault => vaults::get,
-        UpdateVault => vaults::update,
-        DeleteVault => vaults::delete,
-        SetDefaultVault => vaults::set_default,
-        CreateCredential => vaults::create_credential,
-        UpdateCredential => vaults::update_credential,
-        DeleteCredential => vaults::delete_credential,
-    }
+routes! {
+    CreateSandbox => sandboxes::create,
+    GetSandbox => sandboxes::get,
+    DeleteSandbox => sandboxes::delete,
+    Exec => sandboxes::exec,
+    ReadBytes => files::read_bytes,
+    ReadStream => files::read_stream,
+    ReadFile => files::read,
+    WriteBytes => files::write_bytes,
+    WriteStream => files::write_stream,
+    WriteFiles => files::write,
+    RemoveFile => files::remove,
+    ListFiles => files::list,
+    GetFileInfo => files::info,
+    FileExists => files::exists,
+    MakeDir => files::make_dir,
+    RenameFile => files::rename,
+    CloneRepository => git::clone,
+    ListThreads => threads::list,
+    CreateThread => threads::create,
+    GetThread => threads::get,
+    DeleteThread => threads::delete,
+    SendMessages => chat::send,
+    ResumeStream => chat::resume,
+    CancelStream => chat::cancel,
+    CreateToken => tokens::create,
+    ListVaults => vaults::list,
+    CreateVault => vaults::create,
+    GetVault => vaults::get,
+    UpdateVault => vaults::update,
+    DeleteVault => vaults::delete,
+    SetDefaultVault => vaults::set_default,
+    CreateCredential => vaults::create_credential,
+    UpdateCredential => vaults::update_credential,
+    DeleteCredential => vaults::delete_credential,
 }

@@ -12,10 +12,11 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use twentyfirst_protocol::Timestamp;
+use twentyfirst_protocol::{Route, Timestamp};
 
 use crate::answers::{Answer, AnswerBody, Refusal, empty, json as answer};
 use crate::auth::Caller;
+use crate::faults::{Breaker, Connection, FaultyBody};
 use crate::relay::Relay;
 use crate::request::{Call, Payload};
 use crate::router;
@@ -42,8 +43,10 @@ pub(crate) async fn serve(
         };
         // Chunks of a stream are small and have to go out at once.
         socket.set_nodelay(true).ok();
+        let (socket, breaker) = Connection::new(socket);
         let relay = Arc::clone(relay);
-        let service = service_fn(move |request| respond(Arc::clone(&relay), request));
+        let service =
+            service_fn(move |request| respond(Arc::clone(&relay), breaker.clone(), request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE)
@@ -59,19 +62,21 @@ pub(crate) async fn serve(
 
 async fn respond(
     relay: Arc<Relay>,
+    breaker: Breaker,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Infallible> {
+) -> Result<Response<FaultyBody>, Infallible> {
     let cors = cors(request.method(), request.headers(), &relay.origins);
     let is_preflight = request.method() == Method::OPTIONS;
+    let route = router::route(&request);
     let mut answer = if is_preflight {
         empty(StatusCode::NO_CONTENT)
     } else {
         // A task of its own: what was asked for is done, also when the client has left.
         let (answer, answered) = oneshot::channel();
         relay.spawn({
-            let relay = Arc::clone(&relay);
+            let (relay, route) = (Arc::clone(&relay), route.clone());
             async move {
-                let handled = handle(relay, request).await;
+                let handled = handle(relay, route.as_ref(), request).await;
                 answer.send(handled.unwrap_or_else(Answer::from)).ok();
             }
         });
@@ -82,14 +87,20 @@ async fn respond(
     headers
         .entry(header::CONNECTION)
         .or_insert(HeaderValue::from_static("keep-alive"));
-    if !headers.contains_key("x-vercel-ai-ui-message-stream") {
+    let streams_run = headers.contains_key("x-vercel-ai-ui-message-stream");
+    if !streams_run {
         headers.insert("keep-alive", HeaderValue::from_static("timeout=5"));
     }
-    Ok(answer)
+    let due = relay.faults.of_body(route.as_ref(), streams_run);
+    Ok(answer.map(|body| FaultyBody::new(body, due, breaker)))
 }
 
 /// The steps every request goes through, in the relay's order: its body is read, then it is asked who sends it.
-async fn handle(relay: Arc<Relay>, request: Request<Incoming>) -> Result<Answer, Refusal> {
+async fn handle(
+    relay: Arc<Relay>,
+    route: Option<&Route>,
+    request: Request<Incoming>,
+) -> Result<Answer, Refusal> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     if path == "/health" && head.method == Method::GET {
@@ -98,6 +109,9 @@ async fn handle(relay: Arc<Relay>, request: Request<Incoming>) -> Result<Answer,
         return Ok(answer(StatusCode::OK, &health));
     }
     let payload = Payload::read(&head.headers, body).await?;
+    if let Some(answer) = relay.faults.answer(route) {
+        return Ok(answer.map(AnswerBody::Bytes));
+    }
     let is_guarded = ["/v1/sandboxes", "/v1/chat", "/v1/tokens", "/v1/mcp/vaults"]
         .iter()
         .any(|prefix| {

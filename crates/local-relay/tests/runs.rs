@@ -4,10 +4,10 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Client, kinds, text_of, user};
+use common::{Scene, kinds, stored_text, text_of, user};
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use twentyfirst_local_relay::{Agent, LocalRelay, LocalRelayBuilder, Run, Script};
+use twentyfirst_local_relay::{Agent, LocalRelay, Run, Script};
 use twentyfirst_protocol::ui::chunk::{
     TextDelta, TextEnd, TextStart, ToolInputAvailable, ToolInputStart, ToolOutputAvailable,
 };
@@ -33,67 +33,6 @@ fn silent() -> Agent {
         std::future::pending::<()>().await;
         Ok(())
     })
-}
-
-struct Scene {
-    client: Client,
-    sandbox: String,
-    thread: String,
-    _relay: LocalRelay,
-}
-
-impl Scene {
-    async fn with(agent: impl Into<Agent>) -> Self {
-        Self::of(LocalRelay::builder().agent("agent", agent)).await
-    }
-
-    async fn of(relay: LocalRelayBuilder) -> Self {
-        let relay = relay.start().unwrap();
-        let client = Client::new(&relay);
-        let sandbox = client.create_sandbox("agent").await;
-        let thread = client.create_thread(&sandbox).await;
-        Self {
-            client,
-            sandbox,
-            thread,
-            _relay: relay,
-        }
-    }
-
-    async fn chat(&self, text: &str) -> common::Stream {
-        let client = &self.client;
-        client
-            .chat("agent", &self.sandbox, &self.thread, text)
-            .await
-    }
-
-    async fn resume(&self) -> common::Stream {
-        self.client.resume("agent", &self.sandbox).await
-    }
-
-    async fn cancel(&self) -> Value {
-        let target = format!("/v1/chat/agent/{}/stream", self.sandbox);
-        self.client.delete(&target).await.expect(200)
-    }
-
-    async fn thread(&self) -> Value {
-        self.client.thread(&self.sandbox, &self.thread).await
-    }
-
-    async fn wait_for(&self, status: &str) -> Value {
-        self.client
-            .wait_for(&self.sandbox, &self.thread, status)
-            .await
-    }
-}
-
-fn stored_text(thread: &Value) -> String {
-    let messages = thread["messages"].as_array().unwrap();
-    let parts = messages.last().unwrap()["parts"].as_array().unwrap();
-    parts
-        .iter()
-        .filter_map(|part| part["text"].as_str())
-        .collect()
 }
 
 #[tokio::test]

@@ -34,6 +34,8 @@
 //! A [`flow`] is a state machine for what takes several exchanges, a wait, or a choice after a failure. It says what to do
 //! next and is told what came of it. There is one that tries an exchange again where that is safe, and one that starts a run.
 //!
+//! A [`Session`] is what an application stores of a conversation to continue it.
+//!
 //! # The answer of an agent
 //!
 //! ```text
@@ -69,6 +71,7 @@ mod options;
 mod relay;
 mod route;
 mod secret;
+mod session;
 mod time;
 mod tolerant;
 mod utf_8;
@@ -99,4 +102,5 @@ pub use options::{CallOptions, Timeouts};
 pub use relay::{ApiKey, BaseUrl};
 pub use route::{Query, Route};
 pub use secret::{Secret, Secrets};
+pub use session::Session;
 pub use time::Timestamp;

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use http::Response;
 use twentyfirst_client::protocol::runs::StartRun;
 use twentyfirst_client::protocol::sandboxes::{CreateSandbox, Exec};
-use twentyfirst_client::protocol::{ErrorCode, SandboxId};
+use twentyfirst_client::protocol::{ErrorCode, SandboxId, ThreadId};
 use twentyfirst_client::transport::{self, Body, from_fn};
 use twentyfirst_client::{AgentClient, Error};
 
@@ -259,4 +259,20 @@ async fn a_run_that_does_not_start_names_what_was_created() {
         "the relay answered 402 billing_not_ready: Billing setup is required (sandbox sb_7 with thread th_7 was created)"
     );
     assert_eq!(log.take().len(), 3);
+}
+
+#[tokio::test]
+async fn a_thread_that_is_streaming_is_told_from_everything_else() {
+    let (client, log) = client("https://relay.test", |_| {
+        json(200, r#"[{"id":"th_1","status":"streaming"}]"#)
+    });
+    let run = StartRun::new("my-agent", "Hi")
+        .sandbox_id(sandbox())
+        .thread_id(ThreadId::new("th_1").unwrap())
+        .refuse_while_streaming(true);
+    let error = client.threads().run(run).await.unwrap_err();
+    assert!(error.is_thread_streaming());
+    assert!(!error.was_sent() && error.created().is_empty() && error.source().is_none());
+    assert_eq!(error.to_string(), "the thread is already streaming");
+    assert_eq!(log.take().len(), 1, "it asked, and sent nothing");
 }

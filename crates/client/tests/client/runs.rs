@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use twentyfirst_client::Run;
-use twentyfirst_client::protocol::runs::StartRun;
-use twentyfirst_client::protocol::ui::{Chunk, End};
+use twentyfirst_client::protocol::runs::{MessageState, StartRun};
+use twentyfirst_client::protocol::ui::Chunk;
 use twentyfirst_client::protocol::{SandboxId, ThreadId};
 use twentyfirst_client::transport::{self, Body};
+use twentyfirst_client::{CallOptions, Follow, Run};
 
-use crate::support::{client, event_stream};
+use crate::support::{client, event_stream, json};
 
 const ANSWER: &str = concat!(
     "data: {\"type\":\"start\",\"messageId\":\"msg_1\"}\n\n",
@@ -21,11 +21,22 @@ const ANSWER: &str = concat!(
     "data: [DONE]\n\n",
 );
 
+/// What the relay has stored when the answer is over.
+const STORED: &str = r#"{"id":"th_1","status":"completed","messages":[
+    {"id":"u1","role":"user","parts":[{"type":"text","text":"Hi"}]},
+    {"id":"msg_1","role":"assistant","parts":[{"type":"text","text":"Hello 😀","state":"done"}]}
+]}"#;
+
+/// A run that streams this body, and that is not followed any further.
 async fn run(body: impl Into<Body>) -> Run {
     let body = std::sync::Mutex::new(Some(body.into()));
-    let (client, _) = client("https://relay.test/prefix/", move |_| {
-        event_stream(body.lock().unwrap().take().unwrap())
+    let (client, _) = client("https://relay.test/prefix/", move |request| {
+        match request.method.as_str() {
+            "POST" => event_stream(body.lock().unwrap().take().unwrap()),
+            _ => json(200, STORED),
+        }
     });
+    let client = client.with_options(CallOptions::new().follow(Follow::off()));
     let start = StartRun::new("my agent", "Hi")
         .sandbox_id(SandboxId::new("sb_1").unwrap())
         .thread_id(ThreadId::new("th_1").unwrap());
@@ -79,7 +90,9 @@ async fn chunks_and_then_the_message() {
     assert_eq!((text.as_str(), count), ("Hello 😀", 7));
     assert_eq!(run.message().await.unwrap().text(), text);
     assert!(run.next_chunk().await.is_none());
-    assert_eq!(run.end(), Some(End::Finished));
+    let outcome = run.outcome().await;
+    assert!(outcome.is_success() && outcome.message == MessageState::Whole);
+    assert_eq!(outcome.usage.total_cost_usd, Some(0.5));
 }
 
 #[tokio::test]
@@ -106,7 +119,7 @@ async fn this_connection_as_it_is() {
 async fn every_way_to_end_is_told() {
     let mut cut = run(before("text-end")).await;
     let error = cut.text().await.unwrap_err();
-    assert!(error.is_stream_cut() && error.was_sent(), "{error}");
+    assert!(error.is_run_lost() && error.was_sent(), "{error}");
     assert_eq!(
         cut.message_so_far().text(),
         "Hello 😀",
@@ -160,8 +173,8 @@ async fn a_broken_connection_is_told_once() {
         }
     }
     assert_eq!((chunks, errors.len()), (4, 1));
-    assert!(errors[0].is_stream_cut());
-    assert!(run.message().await.unwrap_err().is_stream_cut());
+    assert!(errors[0].is_run_lost());
+    assert!(run.message().await.unwrap_err().is_run_lost());
 }
 
 #[tokio::test]

@@ -28,10 +28,16 @@ pub(crate) struct EncodedChunk {
     pub(crate) json: String,
 }
 
-impl From<Chunk<'static>> for Event {
+impl From<Chunk<'static>> for EncodedChunk {
     fn from(chunk: Chunk<'static>) -> Self {
         let json = chunk.encode();
-        Self::Chunk(Arc::new(EncodedChunk { chunk, json }))
+        Self { chunk, json }
+    }
+}
+
+impl From<Chunk<'static>> for Event {
+    fn from(chunk: Chunk<'static>) -> Self {
+        Self::Chunk(Arc::new(chunk.into()))
     }
 }
 
@@ -73,7 +79,8 @@ pub(crate) struct Feed {
 #[derive(Default)]
 struct State {
     readers: Vec<Reader>,
-    begun: bool,
+    /// All that was passed on: for those who get it again, and gone with the run.
+    log: Vec<Event>,
     closed: bool,
 }
 
@@ -94,8 +101,8 @@ struct Sent {
 pub(crate) struct Subscription {
     events: mpsc::UnboundedReceiver<Sent>,
     room: Arc<Semaphore>,
-    /// Whether something was written before it joined.
-    pub(crate) in_the_middle: bool,
+    /// How many events were passed on before it joined.
+    pub(crate) missed: usize,
 }
 
 /// An event that a reader has. While it is held, the agent may have to wait.
@@ -121,21 +128,22 @@ impl Drop for Subscription {
 }
 
 impl Feed {
+    /// From now on.
     pub(crate) fn join(&self) -> Subscription {
-        let (sender, events) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new(FURTHEST_BEHIND as usize));
+        self.lock().join()
+    }
+
+    /// From now on, with all that was passed on before.
+    pub(crate) fn join_again(&self) -> (Subscription, Vec<Event>) {
         let mut state = self.lock();
-        if !state.closed {
-            state.readers.push(Reader {
-                events: sender,
-                room: Arc::clone(&room),
-            });
-        }
-        Subscription {
-            events,
-            room,
-            in_the_middle: state.begun,
-        }
+        let mut subscription = state.join();
+        subscription.missed = 0;
+        (subscription, state.log.clone())
+    }
+
+    /// What was passed on so far, without so many events at its beginning.
+    pub(crate) fn log(&self, from: usize) -> Vec<Event> {
+        self.lock().log.get(from..).unwrap_or_default().to_vec()
     }
 
     /// Passes an event on, and waits for readers that are far behind. Readers that have left are forgotten.
@@ -147,7 +155,7 @@ impl Feed {
         };
         let readers = {
             let mut state = self.lock();
-            state.begun = true;
+            state.log.push(event.clone());
             state.readers.retain(|reader| !reader.events.is_closed());
             state.readers.clone()
         };
@@ -169,5 +177,23 @@ impl Feed {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn join(&mut self) -> Subscription {
+        let (sender, events) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(FURTHEST_BEHIND as usize));
+        if !self.closed {
+            self.readers.push(Reader {
+                events: sender,
+                room: Arc::clone(&room),
+            });
+        }
+        Subscription {
+            events,
+            room,
+            missed: self.log.len(),
+        }
     }
 }

@@ -1,16 +1,26 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+use tokio::time::sleep_until;
 use twentyfirst_protocol::threads::Usage;
 use twentyfirst_protocol::ui::chunk::{Finish, ReasoningEnd, Start, TextEnd};
 use twentyfirst_protocol::ui::{Assembler, Chunk, RawJson, Text, UiMessage};
 
-use super::feed::{Event, Feed, RunMetadata};
+use super::feed::{EncodedChunk, Event, Feed, RunMetadata};
+use super::reader::event;
+use super::rival::Rival;
+use crate::faults::{After, Due, Progress};
 
 /// What an agent has written: it goes to the readers, and into the message that is stored.
 pub(crate) struct Journal {
     pub(crate) feed: Feed,
     written: tokio::sync::Mutex<Written>,
     report: Mutex<Report>,
+    /// When its runtime may die.
+    deaths: Vec<Due<()>>,
+    death: Notify,
+    /// The first reader who has joined, where it may store the answer in place of the one who has started the run.
+    rival: Mutex<Option<Rival>>,
 }
 
 struct Written {
@@ -21,6 +31,9 @@ struct Written {
     metadata: Option<RawJson<'static>>,
     finish: Option<Finish<'static>>,
     error: Option<String>,
+    /// What the one who has started the run has got.
+    progress: Progress,
+    is_dead: bool,
 }
 
 #[derive(PartialEq)]
@@ -46,9 +59,12 @@ pub(crate) struct Report {
 
 impl Journal {
     /// For the answer with this id.
-    pub(crate) fn new(message_id: &str) -> Self {
+    pub(crate) fn new(message_id: &str, deaths: Vec<Due<()>>) -> Self {
         let mut message = Assembler::new();
-        apply(&mut message, &Start::new().message_id(message_id).into());
+        let start = Chunk::from(Start::new().message_id(message_id));
+        apply(&mut message, &start);
+        let mut progress = Progress::new();
+        progress.add_event(event(&start.encode()).len());
         Self {
             feed: Feed::default(),
             written: tokio::sync::Mutex::new(Written {
@@ -58,7 +74,12 @@ impl Journal {
                 metadata: None,
                 finish: None,
                 error: None,
+                progress,
+                is_dead: false,
             }),
+            deaths,
+            death: Notify::new(),
+            rival: Mutex::default(),
             report: Mutex::new(Report {
                 usage: Usage::default(),
                 result_subtype: "success".to_owned(),
@@ -66,10 +87,14 @@ impl Journal {
         }
     }
 
-    /// Takes a chunk of the agent.
+    /// Takes a chunk of the agent. Never returns when the runtime is dead.
     pub(crate) async fn write(&self, chunk: Chunk<'static>) {
         // Held while readers get it, so that they and the stored message see the same order.
         let mut written = self.written.lock().await;
+        if self.dies(&mut written) {
+            drop(written);
+            return std::future::pending().await;
+        }
         if written.error.is_some() {
             return;
         }
@@ -97,6 +122,59 @@ impl Journal {
             _ => {}
         }
         self.pass_on(&mut written, chunk).await;
+    }
+
+    /// Whether the runtime is dead now.
+    pub(crate) async fn is_dead(&self) -> bool {
+        self.dies(&mut *self.written.lock().await)
+    }
+
+    /// Returns when the runtime dies; most never do.
+    pub(crate) async fn death(&self) {
+        let begun = self.written.lock().await.progress.begun;
+        let times = self.deaths.iter().filter_map(|due| match due.after {
+            After::Time(time) => begun.checked_add(time),
+            After::Bytes(_) | After::Events(_) => None,
+        });
+        let mut times: Vec<_> = times.collect();
+        times.sort_unstable();
+        let timed = async {
+            for time in times {
+                sleep_until(time).await;
+                if self.is_dead().await {
+                    return;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = timed => {}
+            () = self.death.notified() => {}
+        }
+    }
+
+    fn dies(&self, written: &mut Written) -> bool {
+        let progress = &written.progress;
+        let strikes = |due: &Due<()>| progress.has_reached(due.after) && due.strike();
+        if !written.is_dead && self.deaths.iter().any(strikes) {
+            written.is_dead = true;
+            self.death.notify_one();
+        }
+        written.is_dead
+    }
+
+    /// Lets a reader who has joined compete for what is stored, unless another does.
+    pub(crate) fn compete(&self, rival: Rival) {
+        lock(&self.rival).get_or_insert(rival);
+    }
+
+    /// The answer of the reader who has joined, where it is faster.
+    pub(crate) async fn rival_message(&self, metadata: &RunMetadata) -> Option<UiMessage> {
+        let written = self.written.lock().await;
+        let metadata = written.metadata.is_none().then_some(metadata);
+        let rival = lock(&self.rival);
+        let rival = rival.as_ref().filter(|rival| rival.is_faster())?;
+        Some(rival.message(&self.feed, metadata, written.finish.as_ref()))
     }
 
     /// Closes the parts that the agent has left open.
@@ -158,11 +236,13 @@ impl Journal {
 
     async fn pass_on(&self, written: &mut Written, chunk: Chunk<'static>) {
         apply(&mut written.message, &chunk);
-        self.feed.emit(chunk).await;
+        let chunk = EncodedChunk::from(chunk);
+        written.progress.add_event(event(&chunk.json).len());
+        self.feed.emit(Event::Chunk(Arc::new(chunk))).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Report> {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.report)
     }
 }
 
@@ -172,7 +252,11 @@ impl Written {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A chunk that does not fit goes to the readers as it is, and is not stored.
-fn apply(message: &mut Assembler, chunk: &Chunk<'_>) {
+pub(super) fn apply(message: &mut Assembler, chunk: &Chunk<'_>) {
     message.apply(chunk).ok();
 }

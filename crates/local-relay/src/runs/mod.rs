@@ -3,7 +3,10 @@
 mod feed;
 mod journal;
 mod reader;
+mod recut;
+mod rival;
 mod start;
+mod view;
 
 pub(crate) use journal::Journal;
 pub(crate) use reader::{joined, original};

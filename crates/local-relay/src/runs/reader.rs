@@ -1,4 +1,3 @@
-use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::Duration;
 
@@ -6,12 +5,17 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-use twentyfirst_protocol::ui::chunk::{ReasoningStart, Start, TextStart};
-use twentyfirst_protocol::ui::{Chunk, Text};
+use twentyfirst_protocol::ui::Chunk;
+use twentyfirst_protocol::ui::chunk::Start;
 use uuid::Uuid;
 
-use super::feed::{Event, Received, RunMetadata, Subscription};
+use super::feed::{Event, RunMetadata, Subscription};
+use super::journal::Journal;
+use super::recut::cut_elsewhere;
+use super::rival::Rival;
+use super::view::View;
 use crate::answers::{Answer, stream};
+use crate::relay::Relay;
 
 /// How many events lie between the reader and the connection.
 const ON_THE_WAY: usize = 16;
@@ -20,6 +24,7 @@ const ON_THE_WAY: usize = 16;
 pub(crate) fn original(subscription: Subscription, message_id: String) -> Answer {
     let reader = Reader {
         subscription,
+        past: Vec::new(),
         view: None,
         hold_back: Duration::ZERO,
     };
@@ -27,19 +32,37 @@ pub(crate) fn original(subscription: Subscription, message_id: String) -> Answer
 }
 
 /// The answer that streams a run to a reader who has joined: with ids of its own and, where it joined in the middle,
-/// with nothing until the run has been silent for `hold_back`.
-pub(crate) fn joined(subscription: Subscription, hold_back: Duration) -> Answer {
-    let hold_back = if subscription.in_the_middle {
-        hold_back
+/// with nothing until the run has been silent for as long as the relay holds back.
+pub(crate) fn joined(relay: &Relay, journal: &Journal) -> Answer {
+    let message_id = Uuid::new_v4();
+    let (subscription, past) = if relay.faults.strikes_with_replay() {
+        let (subscription, past) = journal.feed.join_again();
+        (subscription, cut_elsewhere(past))
     } else {
-        Duration::ZERO
+        (journal.feed.join(), Vec::new())
     };
+    let is_fresh = subscription.missed == 0;
+    let hold_back = if is_fresh {
+        Duration::ZERO
+    } else {
+        relay.hold_back
+    };
+    let due = relay.faults.of_race();
+    if !due.is_empty() {
+        journal.compete(Rival::new(message_id, subscription.missed, due));
+    }
     let reader = Reader {
         subscription,
-        view: Some(View::default()),
+        past,
+        view: Some(View::new(message_id)),
         hold_back,
     };
-    answer(reader, Uuid::new_v4().to_string())
+    answer(reader, message_id.to_string())
+}
+
+/// An event as it is on the wire.
+pub(super) fn event(data: &str) -> String {
+    format!("data: {data}\n\n")
 }
 
 fn answer(reader: Reader, message_id: String) -> Answer {
@@ -68,14 +91,17 @@ struct Connection(mpsc::Sender<io::Result<Bytes>>);
 
 impl Connection {
     async fn write(&self, data: &str) -> Result<(), Gone> {
-        let event = format!("data: {data}\n\n");
-        self.0.send(Ok(event.into())).await.map_err(|_| Gone)
+        let event = Bytes::from(event(data));
+        self.0.send(Ok(event)).await.map_err(|_| Gone)
     }
 }
 
 struct Reader {
     subscription: Subscription,
+    /// What was passed on before, where it gets that.
+    past: Vec<Event>,
     view: Option<View>,
+    /// How long it waits for silence.
     hold_back: Duration,
 }
 
@@ -92,6 +118,9 @@ impl Reader {
     }
 
     async fn pass_on(&mut self, connection: &Connection) -> Result<(), Gone> {
+        for event in std::mem::take(&mut self.past) {
+            self.deliver(&event, connection).await?;
+        }
         if !self.hold_back.is_zero() {
             let mut held = Vec::new();
             loop {
@@ -109,17 +138,17 @@ impl Reader {
                 }
             }
             for received in held {
-                self.deliver(&received, connection).await?;
+                self.deliver(received.event(), connection).await?;
             }
         }
         while let Some(received) = self.subscription.next().await {
-            self.deliver(&received, connection).await?;
+            self.deliver(received.event(), connection).await?;
         }
         Ok(())
     }
 
-    async fn deliver(&mut self, received: &Received, connection: &Connection) -> Result<(), Gone> {
-        match received.event() {
+    async fn deliver(&mut self, event: &Event, connection: &Connection) -> Result<(), Gone> {
+        match event {
             Event::Chunk(encoded) => match &mut self.view {
                 None => connection.write(&encoded.json).await,
                 Some(view) => {
@@ -130,104 +159,13 @@ impl Reader {
                 }
             },
             Event::Metadata(metadata) => {
-                let mut metadata = RunMetadata::clone(metadata);
-                if let Some(view) = &self.view {
-                    metadata.final_text_id = metadata
-                        .final_text_id
-                        .and_then(|id| view.parts.get(&id).cloned());
-                }
+                let metadata = match &self.view {
+                    None => RunMetadata::clone(metadata),
+                    Some(view) => view.see_metadata(metadata),
+                };
                 connection.write(&metadata.chunk().encode()).await
             }
             Event::Done | Event::Cancelled => connection.write("[DONE]").await,
         }
     }
-}
-
-/// What a reader who has joined knows of the parts.
-#[derive(Default)]
-struct View {
-    /// The ids of text and reasoning parts, and those under which they are shown here.
-    parts: HashMap<String, String>,
-    /// The tool calls that were announced here.
-    calls: HashSet<String>,
-}
-
-impl View {
-    /// What becomes of a chunk: a part that was begun before is begun here, under another id; what belongs to a tool
-    /// call that was announced before is left out.
-    fn see(&mut self, chunk: &Chunk<'static>) -> Vec<Chunk<'static>> {
-        let mut chunk = chunk.clone();
-        let mut begin: Option<Chunk<'static>> = None;
-        let passes = match &mut chunk {
-            Chunk::TextStart(part) => {
-                self.rename(&mut part.id);
-                true
-            }
-            Chunk::ReasoningStart(part) => {
-                self.rename(&mut part.id);
-                true
-            }
-            Chunk::TextDelta(part) => {
-                begin = self
-                    .rename(&mut part.id)
-                    .map(|id| TextStart::new(id).into());
-                true
-            }
-            Chunk::ReasoningDelta(part) => {
-                begin = self
-                    .rename(&mut part.id)
-                    .map(|id| ReasoningStart::new(id).into());
-                true
-            }
-            Chunk::TextEnd(part) => self.knows(&mut part.id),
-            Chunk::ReasoningEnd(part) => self.knows(&mut part.id),
-            Chunk::ToolInputStart(call) => self.announce(&call.tool_call_id),
-            Chunk::ToolInputAvailable(call) => self.announce(&call.tool_call_id),
-            Chunk::ToolInputError(call) => self.announce(&call.tool_call_id),
-            Chunk::ToolInputDelta(call) => self.announced(&call.tool_call_id),
-            Chunk::ToolOutputAvailable(call) => self.announced(&call.tool_call_id),
-            Chunk::ToolOutputError(call) => self.announced(&call.tool_call_id),
-            Chunk::ToolOutputDenied(call) => self.announced(&call.tool_call_id),
-            _ => true,
-        };
-        begin.into_iter().chain(passes.then_some(chunk)).collect()
-    }
-
-    /// Gives a part its id here, which is returned where it is new.
-    fn rename(&mut self, id: &mut Text<'static>) -> Option<String> {
-        let name = key(id);
-        let known = self.parts.get(&name).cloned();
-        let new = known.is_none().then(|| Uuid::new_v4().to_string());
-        if let Some(new) = &new {
-            self.parts.insert(name, new.clone());
-        }
-        if let Some(here) = known.or_else(|| new.clone()) {
-            *id = here.into();
-        }
-        new
-    }
-
-    /// Whether the part is known, which then has its id here.
-    fn knows(&self, id: &mut Text<'static>) -> bool {
-        match self.parts.get(&key(id)) {
-            Some(here) => {
-                *id = here.clone().into();
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn announce(&mut self, id: &Text<'static>) -> bool {
-        self.calls.insert(key(id));
-        true
-    }
-
-    fn announced(&self, id: &Text<'static>) -> bool {
-        self.calls.contains(&key(id))
-    }
-}
-
-fn key(id: &Text<'_>) -> String {
-    id.to_string_lossy().into_owned()
 }

@@ -60,13 +60,15 @@ enum Outcome {
     Ended,
     Failed(String),
     Cancelled,
+    /// Only a cancellation ends it.
+    Dead,
 }
 
 impl NewRun {
     async fn drive(self, started: oneshot::Sender<Started>) {
         sleep(self.agent.start_up).await;
         let message_id = Uuid::new_v4().to_string();
-        let journal = Arc::new(Journal::new(&message_id));
+        let journal = Arc::new(Journal::new(&message_id, self.relay.faults.of_runtime()));
         let stream = Arc::new(Stream {
             id: format!("{}-{}", self.record.machine_id, Uuid::new_v4().simple()),
             journal: Arc::clone(&journal),
@@ -105,18 +107,27 @@ impl NewRun {
         let mut work = JoinSet::new();
         let agent = self.agent.clone();
         work.spawn(async move { agent.run(run).await });
-        let outcome = tokio::select! {
+        let mut outcome = tokio::select! {
             biased;
             () = stream.cancelled.notified() => Outcome::Cancelled,
+            () = journal.death() => Outcome::Dead,
             ended = work.join_next() => match ended {
                 Some(Ok(Ok(()))) => Outcome::Ended,
                 Some(Ok(Err(error))) => Outcome::Failed(error.to_string()),
                 Some(Err(_)) | None => Outcome::Failed("the agent panicked".to_owned()),
             },
         };
+        // Also when all was said but how it ends.
+        if !matches!(outcome, Outcome::Cancelled) && journal.is_dead().await {
+            outcome = Outcome::Dead;
+        }
         work.shutdown().await;
         match outcome {
             Outcome::Cancelled => journal.feed.emit(Event::Cancelled).await,
+            Outcome::Dead => {
+                stream.cancelled.notified().await;
+                journal.feed.emit(Event::Cancelled).await;
+            }
             Outcome::Ended | Outcome::Failed(_) => {
                 if let Outcome::Failed(text) = outcome {
                     journal.write(Error::new(text).into()).await;
@@ -154,8 +165,16 @@ impl NewRun {
             if let Some(own) = &ending.metadata {
                 usage = own.deserialize().unwrap_or_default();
             }
-            let answer = journal.message(&metadata).await;
-            self.store(answer, usage, session);
+            if self.relay.faults.strikes_storing() {
+                journal.tell_end(metadata).await;
+                self.fail("sandbox_error: Failed query: update \"an_threads\"");
+                return;
+            }
+            let turn = match journal.rival_message(&metadata).await {
+                Some(answer) => vec![answer],
+                None => vec![self.message.clone(), journal.message(&metadata).await],
+            };
+            self.store(turn, usage, session);
         }
         journal.tell_end(metadata).await;
         tokio::select! {
@@ -169,14 +188,13 @@ impl NewRun {
     }
 
     /// Stores a turn, unless another run or a cancellation has ended the stream of this thread before.
-    fn store(&self, answer: UiMessage, usage: Usage, session: String) {
+    fn store(&self, turn: Vec<UiMessage>, usage: Usage, session: String) {
         let now = Timestamp::from(SystemTime::now());
         let stored = self.record.with_thread(&self.thread_id, |thread| {
             let thread_was_streaming = thread.thread.status == ThreadStatus::Streaming;
             if thread_was_streaming {
                 let messages = thread.thread.messages.get_or_insert_default();
-                messages.push(StoredMessage::Ui(self.message.clone()));
-                messages.push(StoredMessage::Ui(answer));
+                messages.extend(turn.into_iter().map(StoredMessage::Ui));
                 thread.thread.status = ThreadStatus::Completed;
                 thread.thread.usage = usage;
                 thread.thread.error = None;

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use twentyfirst_local_relay::LocalRelay;
+use twentyfirst_local_relay::{Agent, LocalRelay, LocalRelayBuilder};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -213,6 +213,69 @@ impl Client {
         let (response, connection) = self.open(request).await;
         Stream::new(response, connection)
     }
+}
+
+/// A relay with an agent `agent`, and a thread in a sandbox of it.
+pub struct Scene {
+    pub client: Client,
+    pub sandbox: String,
+    pub thread: String,
+    pub relay: LocalRelay,
+}
+
+impl Scene {
+    pub async fn with(agent: impl Into<Agent>) -> Self {
+        Self::of(LocalRelay::builder().agent("agent", agent)).await
+    }
+
+    pub async fn of(relay: LocalRelayBuilder) -> Self {
+        let relay = relay.start().unwrap();
+        let client = Client::new(&relay);
+        let sandbox = client.create_sandbox("agent").await;
+        let thread = client.create_thread(&sandbox).await;
+        Self {
+            client,
+            sandbox,
+            thread,
+            relay,
+        }
+    }
+
+    pub async fn chat(&self, text: &str) -> Stream {
+        let client = &self.client;
+        client
+            .chat("agent", &self.sandbox, &self.thread, text)
+            .await
+    }
+
+    pub async fn resume(&self) -> Stream {
+        self.client.resume("agent", &self.sandbox).await
+    }
+
+    pub async fn cancel(&self) -> Value {
+        let target = format!("/v1/chat/agent/{}/stream", self.sandbox);
+        self.client.delete(&target).await.expect(200)
+    }
+
+    pub async fn thread(&self) -> Value {
+        self.client.thread(&self.sandbox, &self.thread).await
+    }
+
+    pub async fn wait_for(&self, status: &str) -> Value {
+        self.client
+            .wait_for(&self.sandbox, &self.thread, status)
+            .await
+    }
+}
+
+/// The text of the last message that is stored.
+pub fn stored_text(thread: &Value) -> String {
+    let messages = thread["messages"].as_array().unwrap();
+    let parts = messages.last().unwrap()["parts"].as_array().unwrap();
+    parts
+        .iter()
+        .filter_map(|part| part["text"].as_str())
+        .collect()
 }
 
 /// A user's message.

@@ -85,7 +85,6 @@ impl CancelRun {
 
 /// Why a run was not cancelled.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum CancelError {
     /// The relay would end another run: that of this thread, which is newer than ours and streams. Nothing was sent. To end that one, name it,
     /// or use [`CancelStream`], which means the newest.
@@ -150,7 +149,8 @@ impl CancelFlow {
                     return;
                 }
             },
-            Some(ThreadStatus::Cancelled) => Ok(CancelStatus::Cancelled),
+            // By a request of ours whose answer was lost.
+            Some(ThreadStatus::Cancelled) if self.failures > 0 => Ok(CancelStatus::Cancelled),
             _ => Ok(CancelStatus::Idle),
         };
         self.result = Some(result.map(|status| Cancelled::new(status, None)));

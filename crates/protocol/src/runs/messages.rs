@@ -1,16 +1,54 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem};
-use crate::ui::{Role, Text, UiMessage};
+use crate::ui::{Part, Role, Text, UiMessage};
 
 /// The messages of a conversation, as a UI shows them. The relay takes the last user message as the next turn.
 ///
-/// Made from a text, from one [`UiMessage`], or from many.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Made from a text, from one [`UiMessage`], from many, or turn by turn:
+///
+/// ```
+/// use twentyfirst_protocol::runs::Messages;
+/// use twentyfirst_protocol::ui::{Image, UiMessage};
+///
+/// let one: Messages = "What is in this folder?".into();
+/// let more = Messages::new()
+///     .user("What is in this folder?")
+///     .assistant("Two files: main.rs and logo.png.")
+///     .message(UiMessage::user("Is this the second?").with_image(Image::new(b"\x89PNG", "image/png")));
+///
+/// // What a thread has stored, and the next turn.
+/// # let stored: Vec<UiMessage> = vec![];
+/// let next = Messages::from(stored).user("And now?");
+/// # let _ = (one, more, next);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[must_use]
 pub struct Messages(Vec<UiMessage>);
 
 impl Messages {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// And then the user says this.
+    pub fn user(self, text: impl Into<Text<'static>>) -> Self {
+        self.message(UiMessage::user(text))
+    }
+
+    /// And then the assistant says this.
+    pub fn assistant(self, text: impl Into<Text<'static>>) -> Self {
+        self.message(UiMessage::assistant(vec![Part::text(text)]))
+    }
+
+    /// And then this message.
+    pub fn message(mut self, message: UiMessage) -> Self {
+        self.0.push(message);
+        self
+    }
+
     /// The messages.
     pub fn as_slice(&self) -> &[UiMessage] {
         &self.0
@@ -96,5 +134,11 @@ impl From<&[UiMessage]> for Messages {
 impl From<Vec<UiMessage>> for Messages {
     fn from(messages: Vec<UiMessage>) -> Self {
         Self(messages)
+    }
+}
+
+impl FromIterator<UiMessage> for Messages {
+    fn from_iter<I: IntoIterator<Item = UiMessage>>(messages: I) -> Self {
+        Self(messages.into_iter().collect())
     }
 }

@@ -19,7 +19,8 @@ use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, tolerant};
 pub struct SendMessages {
     /// The slug of the agent.
     pub agent: String,
-    /// The conversation, with the next turn at its end.
+    /// The conversation, with the next turn at its end. The whole request may have 10 MiB, images included; what is longer is
+    /// refused before it is sent.
     pub messages: Messages,
     /// The sandbox.
     pub sandbox_id: SandboxId,
@@ -65,6 +66,48 @@ impl SendMessages {
             external_user_id: None,
             options: None,
         }
+    }
+
+    /// In this thread of the sandbox.
+    #[must_use]
+    pub fn thread_id(mut self, thread_id: impl Into<ThreadId>) -> Self {
+        self.thread_id = Some(thread_id.into());
+        self
+    }
+
+    /// The name of the thread that the relay makes, where the sandbox has none.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// How the answer comes.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// The vaults with the credentials for this run. Each is sent once, in this order.
+    #[must_use]
+    pub fn vault_ids(mut self, vault_ids: impl IntoIterator<Item = VaultId>) -> Self {
+        self.vault_ids = Some(vault_ids.into_iter().collect());
+        self
+    }
+
+    /// Whose vault is used.
+    #[must_use]
+    pub fn external_user_id(mut self, user_id: impl Into<String>) -> Self {
+        self.external_user_id = Some(user_id.into());
+        self
+    }
+
+    /// What this run overrides of the agent's configuration.
+    #[must_use]
+    pub fn options(mut self, options: RunOptions) -> Self {
+        self.options = Some(options);
+        self
     }
 }
 
@@ -118,7 +161,7 @@ impl StreamingOperation for SendMessages {
     }
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<SendAnswer, ResponseError> {
-        #[derive(Deserialize)]
+        #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Answer {
             #[serde(default, deserialize_with = "tolerant::or_default")]
@@ -142,8 +185,14 @@ impl StreamingOperation for SendMessages {
                 thread_id,
                 sandbox_id,
                 status,
-            } = tolerant::from_slice(body)
-                .map_err(|error| NotUnderstood::new(head, error, body))?;
+            } = match tolerant::from_slice(body) {
+                Ok(answer) => answer,
+                // So too where the body is missing or breaks off; half an id would be another one.
+                Err(_) if head.status == StatusCode::ACCEPTED && may_be_cut(body) => {
+                    Answer::default()
+                }
+                Err(error) => return Err(NotUnderstood::new(head, error, body)),
+            };
             Ok(SendAnswer::Background(BackgroundRun {
                 thread_id: thread_id.or_else(|| self.thread_id.clone()),
                 sandbox_id: sandbox_id.unwrap_or_else(|| self.sandbox_id.clone()),
@@ -151,6 +200,11 @@ impl StreamingOperation for SendMessages {
             }))
         })
     }
+}
+
+/// Whether this may be the beginning of a JSON object.
+fn may_be_cut(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start(), [] | [b'{', ..])
 }
 
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -5,12 +5,14 @@ use crate::error::{InvalidRequest, Problem};
 use crate::flow::ExchangeError;
 use crate::options::CallOptions;
 use crate::ui::Text;
-use crate::{Endpoint, SandboxId, ThreadId, VaultId};
+use crate::{Endpoint, SandboxId, Session, ThreadId, VaultId};
 
 /// Runs an agent: in the sandbox and the thread that are named, or in new ones.
 ///
 /// Without a sandbox one is created for the agent; without a thread one is created in the sandbox; then the messages
 /// are sent. That is up to three exchanges, which [`flow`](Self::flow) plays.
+///
+/// To continue a conversation, start it from its [`Session`].
 ///
 /// ```
 /// use twentyfirst_protocol::SandboxId;
@@ -46,6 +48,9 @@ pub struct StartRun {
     /// Whether a new sandbox is deleted again when the run surely could not start. Not by default.
     pub delete_sandbox_on_failure: bool,
 }
+
+/// What stands for an id of the relay's own: so long they are.
+const UUID: &str = "00000000-0000-0000-0000-000000000000";
 
 impl StartRun {
     /// With these messages: a text, a [`UiMessage`](crate::ui::UiMessage) or many.
@@ -142,7 +147,8 @@ impl StartRun {
     /// `seed` also spreads the delays of many clients: take a random number, a new one for every run.
     ///
     /// # Errors
-    /// Everything that can be checked is checked here, before the first request.
+    /// Everything that can be checked is checked here, before the first request: that there is a next turn with a text, the
+    /// options, and that it all fits into the 10 MiB that the relay takes.
     pub fn flow(
         mut self,
         mode: Option<Mode>,
@@ -153,10 +159,17 @@ impl StartRun {
             return Err(InvalidRequest::new("threadId", Problem::Needs("sandboxId")));
         }
         let user_message_id = self.messages.identify_turn(seed);
-        // The ids that do not exist yet are the relay's own; everything else is checked as it will be sent.
+        // Everything is checked as it will be sent, with its length; ids that do not exist yet will be the relay's own.
         crate::ids::check("agent", &self.agent)?;
-        let placeholder = SandboxId::new("-")?;
-        self.send_messages(self.sandbox_id.clone().unwrap_or(placeholder), None, mode)
+        let sandbox_id = self
+            .sandbox_id
+            .clone()
+            .map_or_else(|| SandboxId::new(UUID), Ok)?;
+        let thread_id = self
+            .thread_id
+            .clone()
+            .map_or_else(|| ThreadId::new(UUID), Ok)?;
+        self.send_messages(sandbox_id, Some(thread_id), mode)
             .to_request()?;
         Ok(StartFlow::new(self, user_message_id, mode, options, seed))
     }
@@ -195,6 +208,13 @@ pub struct Started {
 }
 
 impl Started {
+    /// What to store to continue the conversation.
+    pub fn session(&self) -> Session {
+        Session::new(self.agent.clone())
+            .sandbox_id(&self.sandbox_id)
+            .thread_id(&self.thread_id)
+    }
+
     /// What it takes to follow it, in this process or in another.
     pub fn follow(&self) -> FollowRun {
         FollowRun {

@@ -118,7 +118,8 @@ impl StartFlow {
         let send = self
             .run
             .send_messages(sandbox_id.clone(), Some(thread_id.clone()), self.mode);
-        let exchange = Exchange::new(&send, Slot::Stream, &self.options, self.seed)?;
+        let options = self.options.listening();
+        let exchange = Exchange::new(&send, Slot::Stream, &options, self.seed)?;
         Ok(State::Messages {
             send,
             exchange,

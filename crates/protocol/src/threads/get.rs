@@ -1,8 +1,7 @@
 use http::response::Parts;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
 
-use super::ThreadStatus;
+use super::{StoredMessage, ThreadStatus};
 use crate::error::ResponseError;
 use crate::operation::decode_json;
 use crate::ui::UiMessage;
@@ -90,51 +89,26 @@ impl Thread {
         }
     }
 
-    /// The stored messages that are UI messages, in their order.
+    /// Whether a run is under way; what it has said so far is not among the messages. A run whose runtime has died counts
+    /// too, until somebody cancels it.
+    pub fn is_streaming(&self) -> bool {
+        self.status == ThreadStatus::Streaming
+    }
+
+    /// The stored messages in their order, those of the older form too; what is neither is left out.
+    pub fn into_ui_messages(self) -> Vec<UiMessage> {
+        let messages = self.messages.into_iter().flatten();
+        messages
+            .filter_map(StoredMessage::into_ui_message)
+            .collect()
+    }
+
+    /// The stored messages in their order, those of the older form too; what is neither is left out.
     pub fn ui_messages(&self) -> impl Iterator<Item = &UiMessage> {
         self.messages
             .iter()
             .flatten()
             .filter_map(StoredMessage::as_ui_message)
-    }
-}
-
-/// A message as it is stored.
-#[derive(Debug, Clone, Serialize)]
-#[serde(untagged)]
-#[non_exhaustive]
-pub enum StoredMessage {
-    /// A UI message.
-    Ui(UiMessage),
-    /// A message of another shape, such as `{role, content}` of older threads, as it came.
-    Other(Box<RawValue>),
-}
-
-impl StoredMessage {
-    /// The UI message, if it is one.
-    pub fn as_ui_message(&self) -> Option<&UiMessage> {
-        match self {
-            Self::Ui(message) => Some(message),
-            Self::Other(_) => None,
-        }
-    }
-}
-
-impl PartialEq for StoredMessage {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Ui(a), Self::Ui(b)) => a == b,
-            (Self::Other(a), Self::Other(b)) => a.get() == b.get(),
-            _ => false,
-        }
-    }
-}
-
-/// One message of an unknown shape must not make the rest of the thread unreadable.
-impl<'de> Deserialize<'de> for StoredMessage {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Ok(serde_json::from_str(raw.get()).map_or(Self::Other(raw), Self::Ui))
     }
 }
 

@@ -4,8 +4,10 @@ mod create;
 mod delete;
 mod get;
 mod list;
+mod stored_message;
 
 pub use create::CreateThread;
 pub use delete::DeleteThread;
-pub use get::{GetThread, StoredMessage, Thread, Usage};
+pub use get::{GetThread, Thread, Usage};
 pub use list::{ListThreads, ThreadStatus, ThreadSummary};
+pub use stored_message::StoredMessage;

@@ -18,9 +18,10 @@ pub use decoder::{DecodeError, Decoder};
 pub use encode::{encode_done, response_headers};
 pub use end::End;
 pub use joiner::{Joined, Joiner};
+pub(crate) use message::message_with_content;
 pub use message::{
-    Approval, CustomPart, DataPart, FilePart, Members, Part, ReasoningFilePart, ReasoningPart,
-    Role, SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart, TextPart,
-    TextState, ToolPart, ToolState, UiMessage,
+    Approval, CustomPart, DataPart, FilePart, Image, Members, Part, ReasoningFilePart,
+    ReasoningPart, Role, SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart,
+    TextPart, TextState, ToolPart, ToolState, UiMessage,
 };
 pub use partial_json::PartialJson;

@@ -3,11 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod errors;
+mod follow;
 mod invalid;
+mod messages;
 mod operations;
 mod properties;
 mod recordings;
 mod retry;
+mod session;
 mod start;
+mod stored_messages;
 mod support;
 mod tolerant;

@@ -266,11 +266,11 @@ fn runs() {
         .max_sandbox_budget_usd(5.0)
         .permission_mode(PermissionMode::BypassPermissions)
         .disallowed_tools(["Bash"]);
-    let mut send = SendMessages::new("my agent", sandbox(), UiMessage::user("Hi").with_id("u1"));
-    send.thread_id = Some(thread());
-    send.vault_ids = Some(vec![vault()]);
-    send.external_user_id = Some("usr_1".to_owned());
-    send.options = Some(options);
+    let send = SendMessages::new("my agent", sandbox(), UiMessage::user("Hi").with_id("u1"))
+        .thread_id(thread())
+        .vault_ids([vault()])
+        .external_user_id("usr_1")
+        .options(options);
     let stream = recording("cors preflight").response.head();
     assert_eq!(send.decode_head(&stream), Head::Read, "204 is no stream");
     let mut stream = recording("health").response.head();
@@ -282,10 +282,10 @@ fn runs() {
         format!("{}\n---\n{:?}", request(&send), send.decode_head(&stream))
     );
 
-    let mut background = SendMessages::new("my-agent", sandbox(), "Hi");
-    background.mode = Some(Mode::Background);
-    background.name = Some("Nightly".to_owned());
-    background.options = Some(RunOptions::new().system_prompt("Be brief"));
+    let background = SendMessages::new("my-agent", sandbox(), "Hi")
+        .mode(Mode::Background)
+        .name("Nightly")
+        .options(RunOptions::new().system_prompt("Be brief"));
     let response = recording("chat: background").response;
     let answer = background
         .decode(&response.head(), &response.body())

@@ -241,13 +241,21 @@ fn a_run_in_the_background_has_started_whatever_the_answer_leaves_out() {
         .unwrap()
         .into_parts()
         .0;
-    for body in [r#"{}"#, r#"{"threadId":null,"sandboxId":7,"status":null}"#] {
+    for body in [
+        r#"{}"#,
+        r#"{"threadId":null,"sandboxId":7,"status":null}"#,
+        // It breaks off, even within an id.
+        "",
+        r#"{"threadId":"th_12"#,
+    ] {
         let SendAnswer::Background(run) = send.decode(&head, body.as_bytes()).unwrap() else {
             panic!("{body} is no stream")
         };
         assert_eq!(run.sandbox_id, sandbox());
         assert_eq!(run.thread_id, send.thread_id);
     }
+    let page = send.decode(&head, b"<html>please wait").unwrap_err();
+    assert_eq!(page.status(), 202);
 }
 
 #[test]

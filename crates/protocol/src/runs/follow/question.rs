@@ -118,7 +118,7 @@ impl Streaming {
     }
 }
 
-/// How long to wait before asking again: from 0.25 s, doubling to 10 s, each between a half and the whole of it, so that clients that were
+/// How long to wait before asking again: from 0.25 s, doubling to 5 s, each between a half and the whole of it, so that clients that were
 /// cut together do not ask together.
 #[derive(Debug)]
 pub(in crate::runs) struct Backoff {
@@ -128,7 +128,7 @@ pub(in crate::runs) struct Backoff {
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(250);
-    const LONGEST: Duration = Duration::from_secs(10);
+    const LONGEST: Duration = Duration::from_secs(5);
 
     pub(in crate::runs) fn new(seed: u64) -> Self {
         Self {

@@ -1,10 +1,14 @@
 //! A message as `useChat` of the AI SDK shows it, and its parts.
 
+mod content;
+mod image;
 mod members;
 mod part;
 mod tool;
 mod ui_message;
 
+pub(crate) use content::message_with_content;
+pub use image::Image;
 pub use members::Members;
 pub use part::{
     CustomPart, DataPart, FilePart, Part, ReasoningFilePart, ReasoningPart, SourceDocumentPart,

@@ -46,7 +46,7 @@ impl Part {
         Self::Text(TextPart::new(text))
     }
 
-    /// A file part.
+    /// A file part. The relay drops those of a user's message without a word: see [`Image`](crate::ui::Image).
     #[must_use]
     pub fn file(url: impl Into<Text<'static>>, media_type: impl Into<Text<'static>>) -> Self {
         Self::File(FilePart::new(url, media_type))
@@ -67,7 +67,7 @@ impl Part {
         }
     }
 
-    fn from_raw(raw: RawJson<'static>, nested: bool) -> Self {
+    pub(super) fn from_raw(raw: RawJson<'static>, nested: bool) -> Self {
         Members::from_json(raw.get())
             .and_then(|members| Self::from_members(members, nested))
             .unwrap_or(Self::Unknown(raw))

@@ -4,6 +4,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::image::Image;
 use super::members::{Fields, Members, Object, next_name, write_object};
 use super::part::Part;
 use super::tool::ToolPart;
@@ -89,6 +90,12 @@ impl UiMessage {
     pub fn with_part(mut self, part: Part) -> Self {
         self.parts.push(part);
         self
+    }
+
+    /// Appends an image, as a `data-image` part. A text has to be there too: without one the relay refuses the turn.
+    #[must_use]
+    pub fn with_image(self, image: Image) -> Self {
+        self.with_part(image.into())
     }
 
     /// Sets the metadata.

@@ -1,0 +1,91 @@
+//! A run through a relay that cuts every stream after a second, and what the client makes of it.
+//!
+//! ```text
+//! cargo run --example resilient             # wait for the stored answer
+//! cargo run --example resilient -- live     # open the stream again: this relay lets join in the middle
+//! cargo run --example resilient -- replay   # the same on a relay that replays from the beginning
+//! cargo run --example resilient -- off      # do not follow
+//! ```
+//!
+//! It needs no key: the relay is a local one with faults, which your own tests can have too.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use twentyfirst_client::{AgentClient, CallOptions, Chunk, Follow, Moment, StartRun};
+use twentyfirst_local_relay::{Agent, Fault, LocalRelay, Run};
+
+const STORY: &str = "Once upon a time an agent worked in a sandbox far away. Every second the connection to it broke off, \
+    and every time somebody asked what had become of the answer. It had gone on all the while, word for word, and in the end \
+    nothing was missing and nothing came twice.";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let way = std::env::args().nth(1).unwrap_or_default();
+    let follow = match way.as_str() {
+        "" | "wait" => Follow::wait(),
+        "live" | "replay" => Follow::live(),
+        "off" => Follow::off(),
+        other => return Err(format!("{other} is none of wait, live, replay, off").into()),
+    };
+
+    let agent = Agent::new(async |run: Run| {
+        run.say(STORY).await;
+        Ok(())
+    });
+    let mut relay = LocalRelay::builder()
+        .agent("narrator", agent.pace(Duration::from_millis(80)))
+        .fault(Fault::cut_after(Duration::from_secs(1)).always());
+    if way == "replay" {
+        relay = relay.fault(Fault::replay_on_resume().always());
+    }
+    let relay = relay.start()?;
+    let client = AgentClient::builder()
+        .api_key(relay.api_key())
+        .base_url(relay.url())
+        .options(CallOptions::new().follow(follow))
+        .build()?;
+
+    let begin = Instant::now();
+    let start = StartRun::new("narrator", "Tell me a story");
+    let mut run = client.threads().run(start).await?;
+    let mut text = String::new();
+    while let Some(moment) = run.next_moment().await {
+        let what = match moment {
+            Moment::Chunk(Chunk::TextDelta(delta)) => {
+                text += &delta.delta.to_string_lossy();
+                continue;
+            }
+            Moment::Chunk(chunk) => chunk.kind().to_string_lossy().into_owned(),
+            Moment::Cut(Some(failure)) => format!("CUT: {}", cause(&*failure)),
+            Moment::Cut(None) => "CUT".to_owned(),
+            Moment::Asked(status) => format!("asked: the thread is {status}"),
+            Moment::Resumed => "RESUMED".to_owned(),
+            Moment::Gap => "GAP: something may be missing here".to_owned(),
+            Moment::NotAChunk(error) => format!("not a chunk: {error}"),
+            _ => continue,
+        };
+        if !text.is_empty() {
+            println!("         {}", std::mem::take(&mut text));
+        }
+        println!("{:6.2} s {what}", begin.elapsed().as_secs_f64());
+    }
+
+    let outcome = run.outcome().await;
+    println!("\n{:?}, the message is {:?}:", outcome.end, outcome.message);
+    println!("{}", run.message_so_far().text());
+    if outcome.is_success() && run.message_so_far().text() != STORY {
+        return Err("the message is not the story".into());
+    }
+    client.sandboxes().delete(run.sandbox_id()).await?;
+    Ok(())
+}
+
+/// The cause beneath all others.
+fn cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,133 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::Response;
+use twentyfirst_protocol::Route;
+
+use super::fault::{After, Effect, Fault, Kind};
+
+/// The faults that a relay has.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Mutex<Vec<Active>>);
+
+/// A fault of one relay, until it is taken away.
+#[derive(Debug, Clone)]
+pub(super) struct Active {
+    fault: Fault,
+    cleared: Arc<AtomicBool>,
+}
+
+/// A fault that will strike something which is under way.
+#[derive(Debug)]
+pub(crate) struct Due<T> {
+    active: Active,
+    pub(crate) after: After,
+    pub(crate) what: T,
+}
+
+impl<T> Due<T> {
+    /// Whether it strikes now, which is counted. Ask when it is due, and do what it means.
+    pub(crate) fn strike(&self) -> bool {
+        self.active.strike()
+    }
+}
+
+impl Faults {
+    pub(crate) fn add(&self, fault: Fault) {
+        let mut active = self.lock();
+        active.retain(|active| !active.fault.is_spent());
+        active.push(Active {
+            fault,
+            cleared: Arc::default(),
+        });
+    }
+
+    pub(crate) fn clear(&self) {
+        for active in self.lock().drain(..) {
+            active.cleared.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// The answer that a request gets in place of its own.
+    pub(crate) fn answer(&self, route: Option<&Route>) -> Option<Response<Bytes>> {
+        self.lock()
+            .iter()
+            .find_map(|active| match &active.fault.kind {
+                Kind::Answer(answer) if active.fault.concerns(route, true) && active.strike() => {
+                    Some(Response::clone(answer))
+                }
+                _ => None,
+            })
+    }
+
+    /// What lies before the body of an answer.
+    pub(crate) fn of_body(&self, route: Option<&Route>, streams_run: bool) -> Vec<Due<Effect>> {
+        self.due(|fault| match &fault.kind {
+            Kind::Stream(after, effect) if fault.concerns(route, streams_run) => {
+                Some((*after, effect.clone()))
+            }
+            _ => None,
+        })
+    }
+
+    /// When the runtime of a run may die.
+    pub(crate) fn of_runtime(&self) -> Vec<Due<()>> {
+        self.due(|fault| match &fault.kind {
+            Kind::DeadRuntime(after) => Some((*after, ())),
+            _ => None,
+        })
+    }
+
+    /// Whether this run cannot be stored.
+    pub(crate) fn strikes_storing(&self) -> bool {
+        self.strikes(|kind| matches!(kind, Kind::NotStored))
+    }
+
+    /// Whether this reader gets all from the beginning.
+    pub(crate) fn strikes_with_replay(&self) -> bool {
+        self.strikes(|kind| matches!(kind, Kind::Replay))
+    }
+
+    /// Whether this reader is told that there is nothing to resume.
+    pub(crate) fn strikes_with_nothing(&self) -> bool {
+        self.strikes(|kind| matches!(kind, Kind::Nothing))
+    }
+
+    /// What decides, once there is something to store, whether a reader who joins now has stored it first.
+    pub(crate) fn of_race(&self) -> Vec<Due<()>> {
+        self.due(|fault| matches!(fault.kind, Kind::Race).then_some((After::Bytes(0), ())))
+    }
+
+    fn strikes(&self, is_meant: impl Fn(&Kind) -> bool) -> bool {
+        let faults = self.lock();
+        faults
+            .iter()
+            .any(|active| is_meant(&active.fault.kind) && active.strike())
+    }
+
+    fn due<T>(&self, meant: impl Fn(&Fault) -> Option<(After, T)>) -> Vec<Due<T>> {
+        let faults = self.lock();
+        let live = faults.iter().filter(|active| !active.fault.is_spent());
+        live.filter_map(|active| {
+            let (after, what) = meant(&active.fault)?;
+            let active = active.clone();
+            Some(Due {
+                active,
+                after,
+                what,
+            })
+        })
+        .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Active>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Active {
+    fn strike(&self) -> bool {
+        !self.cleared.load(Ordering::SeqCst) && self.fault.strike()
+    }
+}

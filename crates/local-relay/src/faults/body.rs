@@ -1,0 +1,160 @@
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Sleep, sleep_until};
+
+use super::active::Due;
+use super::connection::Breaker;
+use super::fault::{After, Effect};
+use super::progress::Progress;
+use crate::answers::AnswerBody;
+
+/// The body of an answer, with all that goes wrong with it.
+pub(crate) struct FaultyBody {
+    state: State,
+    /// What was taken out of the body and is not sent yet.
+    rest: Bytes,
+    sent: Progress,
+    due: Vec<Due<Effect>>,
+    alarm: Option<Pin<Box<Sleep>>>,
+    breaker: Breaker,
+}
+
+enum State {
+    Open(AnswerBody),
+    Silent,
+    Ended,
+}
+
+impl FaultyBody {
+    pub(crate) fn new(body: AnswerBody, due: Vec<Due<Effect>>, breaker: Breaker) -> Self {
+        Self {
+            state: State::Open(body),
+            rest: Bytes::new(),
+            sent: Progress::new(),
+            due,
+            alarm: None,
+            breaker,
+        }
+    }
+
+    /// What strikes now, if anything does.
+    fn next_effect(&mut self) -> Option<Effect> {
+        loop {
+            let (sent, is_between_events) = (&self.sent, self.rest.is_empty());
+            let is_now = |due: &Due<Effect>| {
+                sent.has_reached(due.after)
+                    && (is_between_events || !matches!(due.what, Effect::Event(_)))
+            };
+            let at = self.due.iter().position(is_now)?;
+            let due = self.due.remove(at);
+            if due.strike() {
+                return Some(due.what);
+            }
+        }
+    }
+
+    /// As much of what is to be sent as nothing interrupts.
+    fn next_piece(&mut self) -> Bytes {
+        let limits = self.due.iter().filter_map(|due| match due {
+            Due {
+                what: Effect::Event(_),
+                ..
+            } => None,
+            due => self.sent.bytes_until(due.after),
+        });
+        let length = limits
+            .min()
+            .and_then(|limit| usize::try_from(limit).ok())
+            .map_or(self.rest.len(), |limit| limit.min(self.rest.len()));
+        let piece = self.rest.split_to(length);
+        if self.rest.is_empty() {
+            self.sent.add_event(piece.len());
+        } else {
+            self.sent.add_bytes(piece.len());
+        }
+        piece
+    }
+
+    /// Waits for the first of the times at which something strikes.
+    fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let times = self.due.iter().filter_map(|due| match due.after {
+            After::Time(time) => self.sent.begun.checked_add(time),
+            _ => None,
+        });
+        let Some(first) = times.min() else {
+            return Poll::Pending;
+        };
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(sleep_until(first)));
+        if alarm.deadline() != first {
+            alarm.as_mut().reset(first);
+        }
+        alarm.as_mut().poll(context)
+    }
+}
+
+impl Body for FaultyBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        loop {
+            if let State::Open(_) = self.state {
+                match self.next_effect() {
+                    Some(Effect::Cut) => {
+                        self.state = State::Silent;
+                        self.breaker.break_off();
+                        // The connection has to be flushed once more.
+                        context.waker().wake_by_ref();
+                    }
+                    Some(Effect::Silence) => self.state = State::Silent,
+                    Some(Effect::End) => self.state = State::Ended,
+                    Some(Effect::Event(event)) => {
+                        self.sent.add_event(event.len());
+                        return Poll::Ready(Some(Ok(Frame::data(event))));
+                    }
+                    None => {}
+                }
+            }
+            if let (State::Open(_), false) = (&self.state, self.rest.is_empty()) {
+                let piece = self.next_piece();
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            let polled = match &mut self.state {
+                State::Open(body) => Pin::new(body).poll_frame(context),
+                State::Silent => return Poll::Pending,
+                State::Ended => return Poll::Ready(None),
+            };
+            match polled {
+                Poll::Ready(Some(frame)) => {
+                    self.rest = frame?.into_data().unwrap_or_default();
+                }
+                Poll::Ready(None) => self.state = State::Ended,
+                Poll::Pending => ready!(self.poll_alarm(context)),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.state {
+            State::Open(body) => self.rest.is_empty() && body.is_end_stream(),
+            State::Silent => false,
+            State::Ended => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.state {
+            State::Open(body) if self.rest.is_empty() => body.size_hint(),
+            _ => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+use twentyfirst_protocol::ui::chunk::{Finish, Start};
+use twentyfirst_protocol::ui::{Assembler, UiMessage};
+use uuid::Uuid;
+
+use super::feed::{Event, Feed, RunMetadata};
+use super::journal::apply;
+use super::view::View;
+use crate::faults::Due;
+
+/// A reader who has joined and may store what it saw.
+pub(crate) struct Rival {
+    message_id: Uuid,
+    /// How many events were passed on before it joined.
+    missed: usize,
+    due: Vec<Due<()>>,
+}
+
+impl Rival {
+    pub(super) fn new(message_id: Uuid, missed: usize, due: Vec<Due<()>>) -> Self {
+        Self {
+            message_id,
+            missed,
+            due,
+        }
+    }
+
+    /// Whether it is faster than the reader who has started the run. Ask when there is something to store.
+    pub(super) fn is_faster(&self) -> bool {
+        self.due.iter().any(Due::strike)
+    }
+
+    /// The answer as it saw it.
+    pub(super) fn message(
+        &self,
+        feed: &Feed,
+        metadata: Option<&RunMetadata>,
+        finish: Option<&Finish<'static>>,
+    ) -> UiMessage {
+        let mut message = Assembler::new();
+        let mut view = View::new(self.message_id);
+        let start = Start::new().message_id(self.message_id.to_string());
+        apply(&mut message, &start.into());
+        for event in feed.log(self.missed) {
+            if let Event::Chunk(encoded) = event {
+                for chunk in view.see(&encoded.chunk) {
+                    apply(&mut message, &chunk);
+                }
+            }
+        }
+        if let Some(metadata) = metadata {
+            apply(&mut message, &view.see_metadata(metadata).chunk());
+        }
+        if let Some(finish) = finish {
+            apply(&mut message, &finish.clone().into());
+        }
+        message.into_message()
+    }
+}

@@ -1,0 +1,715 @@
+//! Each fault does what it says, as often as it says, over real connections.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::{Client, Scene, kinds, stored_text, text_of, user};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use twentyfirst_local_relay::{After, Agent, Fault, LocalRelay, Run, Script};
+use twentyfirst_protocol::http::{Response, StatusCode};
+use twentyfirst_protocol::runs::{ResumeStream, SendMessages};
+use twentyfirst_protocol::threads::{CreateThread, GetThread, ListThreads};
+use twentyfirst_protocol::ui::chunk::{
+    TextDelta, TextEnd, TextStart, ToolInputAvailable, ToolInputDelta, ToolInputStart,
+    ToolOutputAvailable,
+};
+
+const TEXT: &str = "one two three four five six seven eight nine ten";
+
+/// Says the text word by word, at once.
+fn speaker() -> Agent {
+    Agent::new(async |run: Run| {
+        run.say(TEXT).await;
+        Ok(())
+    })
+}
+
+/// Says the text word by word, one each 30 ms.
+fn slow_speaker() -> Agent {
+    speaker().pace(Duration::from_millis(30))
+}
+
+/// An answer as it came over the socket.
+struct Raw {
+    head: String,
+    /// What arrived of the body, without the framing of its chunks.
+    body: Vec<u8>,
+    end: End,
+}
+
+#[derive(Debug, PartialEq)]
+enum End {
+    /// The body has ended as its framing says.
+    Whole,
+    /// The connection was closed before that.
+    Cut,
+    /// Nothing came for so long, and the connection is open.
+    Silent,
+}
+
+impl Raw {
+    fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    fn events(&self) -> Vec<String> {
+        let text = self.text();
+        let events = text.split("\n\n").filter(|event| !event.is_empty());
+        events
+            .map(|event| event.strip_prefix("data: ").unwrap().to_owned())
+            .collect()
+    }
+}
+
+/// Sends a request on a connection of its own and reads until the answer ends or nothing comes for `patience`.
+async fn raw(scene: &Scene, method: &str, target: &str, body: &str, patience: Duration) -> Raw {
+    let mut socket = TcpStream::connect(scene.relay.address()).await.unwrap();
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nhost: relay\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        scene.relay.api_key(),
+        body.len()
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let (mut received, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+    let is_closed = loop {
+        if parse(&received, false).is_some_and(|raw| raw.end == End::Whole) {
+            break false;
+        }
+        match timeout(patience, socket.read(&mut buffer)).await {
+            Ok(Ok(0) | Err(_)) => break true,
+            Ok(Ok(length)) => received.extend_from_slice(&buffer[..length]),
+            Err(_) => break false,
+        }
+    };
+    parse(&received, is_closed).expect("there is a head")
+}
+
+fn parse(received: &[u8], is_closed: bool) -> Option<Raw> {
+    let end = received.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8(received[..end].to_vec()).unwrap();
+    let mut rest = &received[end..];
+    let mut body = Vec::new();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map(|length| length.parse::<usize>().unwrap());
+    let is_whole = match length {
+        Some(length) => {
+            body.extend_from_slice(rest);
+            body.len() == length
+        }
+        None => loop {
+            let Some(line) = rest.windows(2).position(|two| two == b"\r\n") else {
+                break false;
+            };
+            let size = std::str::from_utf8(&rest[..line]).unwrap();
+            let size = usize::from_str_radix(size, 16).unwrap();
+            rest = &rest[line + 2..];
+            if size == 0 {
+                break rest == b"\r\n";
+            }
+            let there = size.min(rest.len());
+            body.extend_from_slice(&rest[..there]);
+            if rest.len() < size + 2 {
+                break false;
+            }
+            rest = &rest[size + 2..];
+        },
+    };
+    let end = match (is_whole, is_closed) {
+        (true, _) => End::Whole,
+        (false, true) => End::Cut,
+        (false, false) => End::Silent,
+    };
+    Some(Raw { head, body, end })
+}
+
+const LONG: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(300);
+
+async fn raw_chat(scene: &Scene, patience: Duration) -> Raw {
+    let body = json!({
+        "messages": [user("Go")],
+        "sandboxId": scene.sandbox,
+        "threadId": scene.thread,
+    });
+    raw(scene, "POST", "/v1/chat/agent", &body.to_string(), patience).await
+}
+
+async fn raw_resume(scene: &Scene, patience: Duration) -> Raw {
+    let target = format!("/v1/chat/agent/{}/stream", scene.sandbox);
+    raw(scene, "GET", &target, "", patience).await
+}
+
+#[tokio::test]
+async fn a_cut_stream_has_so_many_bytes_and_no_end() {
+    for bytes in [0, 1, 70, 200, 333] {
+        let scene = Scene::with(speaker()).await;
+        let cut = Fault::cut_after(bytes);
+        scene.relay.inject(cut.clone());
+        let answer = raw_chat(&scene, LONG).await;
+        assert!(answer.head.starts_with("HTTP/1.1 200 OK"));
+        assert_eq!((answer.body.len() as u64, &answer.end), (bytes, &End::Cut));
+        assert_eq!(cut.struck(), 1);
+
+        // The run goes on, and the next stream is whole.
+        assert_eq!(stored_text(&scene.wait_for("completed").await), TEXT);
+        let answer = raw_chat(&scene, LONG).await;
+        assert_eq!(answer.end, End::Whole);
+        assert_eq!(answer.events().last().unwrap(), "[DONE]");
+        assert_eq!(cut.struck(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_before_a_cut_arrives_though_it_is_read_late() {
+    let word = "x".repeat(1 << 20);
+    let agent = Agent::new(move |run: Run| {
+        let word = word.clone();
+        async move {
+            for _ in 0..6 {
+                run.say(&word).await;
+            }
+            Ok(())
+        }
+    });
+    let bytes = 5_000_000;
+    let builder = LocalRelay::builder().fault(Fault::cut_after(bytes));
+    let scene = Scene::of(builder.agent("agent", agent)).await;
+    let body = json!({ "messages": [user("Go")], "sandboxId": scene.sandbox });
+    let request = scene.client.json("POST", "/v1/chat/agent", body);
+    let (response, _connection) = scene.client.open(request).await;
+    sleep(Duration::from_millis(200)).await;
+    let mut body = response.into_body();
+    let mut length = 0;
+    loop {
+        match http_body_util::BodyExt::frame(&mut body).await {
+            Some(Ok(frame)) => length += frame.into_data().unwrap().len() as u64,
+            Some(Err(_)) => break,
+            None => panic!("the body ends"),
+        }
+    }
+    assert_eq!(length, bytes);
+}
+
+#[tokio::test]
+async fn every_stream_can_be_cut_after_a_time() {
+    let time = Duration::from_millis(150);
+    let cuts = Fault::cut_after(time).always();
+    let builder = LocalRelay::builder()
+        .agent("agent", slow_speaker())
+        .hold_back(Duration::ZERO)
+        .fault(cuts.clone());
+    let scene = Scene::of(builder).await;
+    let begun = Instant::now();
+    let first = raw_chat(&scene, LONG).await;
+    assert!(begun.elapsed() >= time && begun.elapsed() < time * 5);
+    assert_eq!(first.end, End::Cut);
+    assert!(first.text().contains("two") && !first.text().contains("ten"));
+    let second = raw_resume(&scene, LONG).await;
+    assert_eq!(second.end, End::Cut);
+    assert_eq!(cuts.struck(), 2);
+    assert_eq!(stored_text(&scene.wait_for("completed").await), TEXT);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_silent_can_be_cut_after_a_time() {
+    let quiet = Agent::new(async |_: Run| {
+        sleep(Duration::from_secs(60)).await;
+        Ok(())
+    });
+    let scene = Scene::with(quiet).await;
+    scene
+        .relay
+        .inject(Fault::cut_after(Duration::from_millis(100)));
+    let answer = raw_chat(&scene, LONG).await;
+    assert_eq!(answer.end, End::Cut);
+    assert_eq!(kinds(&answer.events()), ["start"]);
+}
+
+#[tokio::test]
+async fn events_count_from_start() {
+    let scene = Scene::with(speaker()).await;
+    scene.relay.inject(Fault::cut_after(After::Events(3)));
+    let answer = raw_chat(&scene, LONG).await;
+    assert_eq!(answer.end, End::Cut);
+    assert_eq!(
+        kinds(&answer.events()),
+        ["start", "text-start", "text-delta"]
+    );
+}
+
+#[tokio::test]
+async fn a_stream_can_end_as_if_all_was_said() {
+    let scene = Scene::with(speaker()).await;
+    let end = Fault::end_after(200);
+    scene.relay.inject(end.clone());
+    let answer = raw_chat(&scene, LONG).await;
+    assert_eq!((answer.body.len(), &answer.end), (200, &End::Whole));
+    assert!(!answer.text().contains("[DONE]"));
+    assert_eq!(end.struck(), 1);
+    assert_eq!(stored_text(&scene.wait_for("completed").await), TEXT);
+}
+
+#[tokio::test]
+async fn a_silent_stream_stays_open_and_its_run_goes_on() {
+    let scene = Scene::with(slow_speaker()).await;
+    scene.relay.inject(Fault::silence_after(250));
+    let answer = raw_chat(&scene, Duration::from_millis(900)).await;
+    assert_eq!((answer.body.len(), &answer.end), (250, &End::Silent));
+    let thread = scene.thread().await;
+    assert_eq!(thread["status"], "completed");
+    assert_eq!(stored_text(&thread), TEXT);
+}
+
+#[tokio::test]
+async fn an_event_of_ones_own_comes_between_two_others() {
+    let scene = Scene::with(speaker()).await;
+    let cases = [
+        (After::Events(3), "{", 3),
+        (After::Bytes(0), "[1,", 0),
+        // Within the first event, so that it comes after it.
+        (After::Bytes(10), "{}", 1),
+    ];
+    for (after, data, at) in cases {
+        let fault = Fault::event_after(after, data);
+        scene.relay.inject(fault.clone());
+        let answer = raw_chat(&scene, LONG).await;
+        assert_eq!((&answer.end, fault.struck()), (&End::Whole, 1));
+        let mut events = answer.events();
+        assert_eq!(events.remove(at), data);
+        assert_eq!(text_of(&events), TEXT);
+        assert_eq!(kinds(&events).first().unwrap(), "start");
+        assert_eq!(kinds(&events).last().unwrap(), "[DONE]");
+        let next = raw_chat(&scene, LONG).await;
+        assert!(!next.events().iter().any(|event| event == data));
+    }
+}
+
+#[tokio::test]
+async fn data_of_more_than_one_line_is_one_event() {
+    let scene = Scene::with(speaker()).await;
+    scene
+        .relay
+        .inject(Fault::event_after(After::Events(1), "{\n}"));
+    let answer = raw_chat(&scene, LONG).await;
+    assert!(answer.text().contains("\n\ndata: {\ndata: }\n\ndata: "));
+}
+
+#[tokio::test]
+async fn a_dead_runtime_streams_until_it_is_cancelled() {
+    for after in [
+        After::Events(4),
+        After::Bytes(250),
+        After::Time(Duration::from_millis(100)),
+        // All that the agent says, but not how it ends.
+        After::Events(13),
+    ] {
+        let scene = Scene::with(slow_speaker()).await;
+        let death = Fault::dead_runtime_after(after);
+        scene.relay.inject(death.clone());
+        let answer = raw_chat(&scene, Duration::from_millis(500)).await;
+        assert_eq!(answer.end, End::Silent, "{after:?}");
+        let events = answer.events();
+        assert!(!answer.text().contains("finish"), "{events:?}");
+        match after {
+            After::Events(count) => assert_eq!(events.len() as u64, count),
+            After::Bytes(bytes) => {
+                let last = events.last().unwrap().len() + "data: \n\n".len();
+                let length = answer.body.len() as u64;
+                assert!(length >= bytes && length - (last as u64) < bytes);
+            }
+            _ => assert!(text_of(&events).starts_with("one ") && events.len() < 8),
+        }
+        assert_eq!(death.struck(), 1);
+        let thread = scene.thread().await;
+        assert_eq!(thread["status"], "streaming");
+        assert_eq!(thread["messages"], Value::Null);
+
+        let mut joined = scene.resume().await;
+        assert_eq!(joined.chunk().await["type"], "start");
+        assert_eq!(scene.cancel().await["status"], "cancelled");
+        assert_eq!(joined.rest().await, ["[DONE]"]);
+        assert_eq!(scene.thread().await["status"], "cancelled");
+
+        // The next run lives.
+        assert_eq!(scene.chat("Again").await.text().await, TEXT);
+    }
+}
+
+#[tokio::test]
+async fn a_runtime_dies_in_time_also_when_its_agent_is_silent() {
+    let quiet = Agent::new(async |run: Run| {
+        run.sandbox().exec("sleep 60").await?;
+        Ok(())
+    });
+    let scene = Scene::with(quiet).await;
+    let death = Fault::dead_runtime_after(SHORT);
+    scene.relay.inject(death.clone());
+    let begun = Instant::now();
+    let mut stream = scene.chat("Go").await;
+    stream.chunk().await;
+    while death.struck() == 0 {
+        assert!(begun.elapsed() < LONG);
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(begun.elapsed() >= SHORT);
+    assert_eq!(scene.thread().await["status"], "streaming");
+    scene.cancel().await;
+    assert_eq!(stream.rest().await, ["[DONE]"]);
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_stored_finishes_without_done() {
+    let scene = Scene::with(speaker()).await;
+    scene.chat("Before").await.rest().await;
+    let before = scene.thread().await["messages"].clone();
+    let fault = Fault::fail_to_store();
+    scene.relay.inject(fault.clone());
+    let answer = raw_chat(&scene, LONG).await;
+    assert_eq!(answer.end, End::Whole);
+    let events = answer.events();
+    assert_eq!(kinds(&events).last().unwrap(), "finish");
+    assert_eq!(text_of(&events), TEXT);
+    let thread = scene.thread().await;
+    assert_eq!(thread["status"], "error");
+    let error = thread["error"].as_str().unwrap();
+    assert!(error.starts_with("sandbox_error: Failed query"), "{error}");
+    assert_eq!(thread["messages"], before);
+    assert_eq!(fault.struck(), 1);
+}
+
+#[tokio::test]
+async fn a_reader_who_has_joined_can_store_what_it_saw() {
+    let race = Fault::joined_reader_stores();
+    let builder = LocalRelay::builder()
+        .agent("agent", slow_speaker())
+        .fault(race.clone());
+    let scene = Scene::of(builder).await;
+    // Nobody joins: nobody is faster.
+    scene.chat("Before").await.rest().await;
+    let before = scene.thread().await["messages"].clone();
+    assert_eq!(before.as_array().unwrap().len(), 2);
+    assert_eq!(race.struck(), 0);
+
+    let mut first = scene.chat("Go").await;
+    let original = first.chunk().await["messageId"].clone();
+    first.until("four").await;
+    let mut second = scene.resume().await;
+    let start = second.chunk().await;
+    let mut third = scene.resume().await;
+    third.chunk().await;
+    let seen = second.rest().await;
+    let tail = text_of(&seen);
+    assert!(tail.ends_with("nine ten") && !tail.contains("four"));
+    assert!(first.text().await.ends_with("ten"));
+    assert_eq!(race.struck(), 1);
+
+    let thread = scene.wait_for("completed").await;
+    let messages = thread["messages"].as_array().unwrap();
+    assert_eq!(messages[..2], before.as_array().unwrap()[..]);
+    assert_eq!(messages.len(), 3, "the user's message is lost");
+    assert_eq!(messages[2]["role"], "assistant");
+    assert_eq!(messages[2]["id"], start["messageId"]);
+    assert_ne!(messages[2]["id"], original);
+    assert_eq!(stored_text(&thread), tail);
+    let metadata: Value = serde_json::from_str(&seen[seen.len() - 3]).unwrap();
+    assert_eq!(messages[2]["metadata"], metadata["messageMetadata"]);
+    assert!(metadata["messageMetadata"]["finalTextId"].is_string());
+
+    // It has struck, and the one who starts a run stores it again.
+    let mut first = scene.chat("After").await;
+    first.until("four").await;
+    let mut second = scene.resume().await;
+    second.rest().await;
+    first.rest().await;
+    assert_eq!(stored_text(&scene.thread().await), TEXT);
+}
+
+#[tokio::test]
+async fn who_resumes_can_get_all_from_the_beginning() {
+    let script = Script::new()
+        .chunk(TextStart::new("t1"))
+        .chunk(TextDelta::new("t1", "Hello, "))
+        .chunk(TextDelta::new("t1", "world! "))
+        .chunk(TextDelta::new("t1", "How are you?"))
+        .chunk(TextEnd::new("t1"))
+        .chunk(ToolInputStart::new("call1", "Bash"))
+        .chunk(ToolInputDelta::new("call1", r#"{"command""#))
+        .chunk(ToolInputDelta::new("call1", r#":"ls"}"#))
+        .chunk(ToolInputAvailable::new("call1", "Bash").input(json!({ "command": "ls" })))
+        .chunk(ToolOutputAvailable::new("call1").output(json!("a.txt")))
+        .chunk(TextStart::new("t2"))
+        .chunk(TextDelta::new("t2", "Some words"))
+        .pause(Duration::from_millis(300))
+        .chunk(TextDelta::new("t2", " more"))
+        .chunk(TextEnd::new("t2"));
+    let replay = Fault::replay_on_resume();
+    let builder = LocalRelay::builder()
+        .agent("agent", script)
+        .hold_back(Duration::from_secs(5))
+        .fault(replay.clone());
+    let scene = Scene::of(builder).await;
+    let mut first = scene.chat("Go").await;
+    let mut seen = Vec::new();
+    while !seen
+        .iter()
+        .any(|event: &String| event.contains("Some words"))
+    {
+        seen.push(first.next().await.unwrap());
+    }
+    let joined = Instant::now();
+    let mut second = scene.resume().await;
+    let replayed = second.rest().await;
+    assert!(
+        joined.elapsed() < Duration::from_secs(2),
+        "nothing is held back"
+    );
+    seen.extend(first.rest().await);
+    assert_eq!(replay.struck(), 1);
+
+    let (seen, replayed) = (Message::of(&seen), Message::of(&replayed));
+    assert_eq!(seen.texts, replayed.texts);
+    assert_eq!(seen.calls, replayed.calls);
+    assert_ne!(seen.id, replayed.id);
+    assert_eq!(seen.text_ids.len(), replayed.text_ids.len());
+    assert!(
+        seen.text_ids
+            .iter()
+            .all(|id| !replayed.text_ids.contains(id))
+    );
+    // Of the part that was still written only what was there is cut elsewhere.
+    assert_eq!(seen.cuts[0], [7, 14]);
+    assert_eq!(replayed.cuts[0], [3, 10, 20]);
+    assert_eq!(seen.cuts[1], [10]);
+    assert_eq!(replayed.cuts[1], [5, 10]);
+
+    // The next one joins in the middle, as is the custom.
+    let mut first = scene.chat("Again").await;
+    first.until("Some words").await;
+    let mut second = scene.resume().await;
+    assert_eq!(second.chunk().await["type"], "start");
+    scene.wait_for("completed").await;
+    assert!(timeout(SHORT, second.next()).await.is_err());
+}
+
+/// What there is to compare of a stream.
+#[derive(Default)]
+struct Message {
+    id: String,
+    texts: Vec<String>,
+    text_ids: Vec<String>,
+    /// Where deltas end within each text.
+    cuts: Vec<Vec<usize>>,
+    /// All chunks of tool calls but the deltas, which are one text here.
+    calls: Vec<Value>,
+}
+
+impl Message {
+    fn of(events: &[String]) -> Self {
+        let mut message = Self::default();
+        let mut input = String::new();
+        for event in events {
+            let Ok(chunk) = serde_json::from_str::<Value>(event) else {
+                continue;
+            };
+            let text = |name: &str| chunk[name].as_str().unwrap().to_owned();
+            match text("type").as_str() {
+                "start" => message.id = text("messageId"),
+                "text-start" => {
+                    message.text_ids.push(text("id"));
+                    message.texts.push(String::new());
+                    message.cuts.push(Vec::new());
+                }
+                "text-delta" => {
+                    assert_eq!(message.text_ids.last(), Some(&text("id")));
+                    let whole = message.texts.last_mut().unwrap();
+                    if !whole.is_empty() {
+                        message.cuts.last_mut().unwrap().push(whole.len());
+                    }
+                    whole.push_str(&text("delta"));
+                }
+                "tool-input-delta" => input.push_str(&text("inputTextDelta")),
+                kind if kind.starts_with("tool-") => message.calls.push(chunk.clone()),
+                _ => {}
+            }
+        }
+        message.calls.push(input.into());
+        message
+    }
+}
+
+#[tokio::test]
+async fn who_resumes_can_be_told_that_there_is_nothing() {
+    let scene = Scene::with(slow_speaker()).await;
+    let nothing = Fault::nothing_on_resume().times(2);
+    scene.relay.inject(nothing.clone());
+    assert_eq!(scene.resume().await.status, 204);
+    assert_eq!(nothing.struck(), 0, "there is nothing");
+    let mut first = scene.chat("Go").await;
+    first.until("one").await;
+    for _ in 0..2 {
+        assert_eq!(scene.resume().await.status, 204);
+        assert_eq!(scene.thread().await["status"], "streaming");
+    }
+    assert_eq!(nothing.struck(), 2);
+    assert_eq!(scene.resume().await.status, 200);
+}
+
+#[tokio::test]
+async fn refusals_strike_their_endpoint_and_nothing_is_done() {
+    let scene = Scene::with(speaker()).await;
+    let refusal = Fault::refuse(StatusCode::SERVICE_UNAVAILABLE)
+        .retry_after(Duration::from_millis(1500))
+        .on::<CreateThread>()
+        .times(2);
+    scene.relay.inject(refusal.clone());
+    let threads = format!("/v1/sandboxes/{}/threads", scene.sandbox);
+    scene.client.get(&threads).await.expect(200);
+    for _ in 0..2 {
+        let reply = scene.client.post(&threads, json!({})).await;
+        assert_eq!(reply.error().0, 503);
+        assert_eq!(reply.error().1, "sandbox_unavailable");
+        assert_eq!(reply.headers["retry-after"], "2");
+    }
+    assert_eq!(refusal.struck(), 2);
+    let listed = scene.client.get(&threads).await.expect(200);
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    scene.client.post(&threads, json!({})).await.expect(201);
+
+    let refusal = Fault::refuse(StatusCode::TOO_MANY_REQUESTS).on::<SendMessages>();
+    scene.relay.inject(refusal);
+    let body = json!({ "messages": [user("Go")], "sandboxId": scene.sandbox });
+    let reply = scene.client.post("/v1/chat/agent", body).await;
+    assert_eq!(reply.error().0, 429);
+    assert_eq!(reply.error().1, "rate_limit_exceeded");
+    assert!(!reply.headers.contains_key("retry-after"));
+    assert_eq!(scene.thread().await["status"], "idle");
+    assert_eq!(scene.chat("Go").await.text().await, TEXT);
+}
+
+#[tokio::test]
+async fn refusals_of_no_endpoint_strike_what_comes_first() {
+    let scene = Scene::with(speaker()).await;
+    let first = Fault::refuse(StatusCode::INTERNAL_SERVER_ERROR);
+    let second = Fault::refuse(StatusCode::BAD_GATEWAY)
+        .on::<GetThread>()
+        .on::<ListThreads>();
+    scene.relay.inject(first.clone());
+    scene.relay.inject(second.clone());
+    let threads = format!("/v1/sandboxes/{}/threads", scene.sandbox);
+    // A stranger is told nothing else.
+    let stranger = scene.client.with_key("unknown");
+    assert_eq!(stranger.get("/health").await.status, 200);
+    assert_eq!(
+        stranger.get(&threads).await.error().1,
+        "internal_error",
+        "the first that was added strikes first"
+    );
+    assert_eq!(stranger.post(&threads, json!({})).await.status, 401);
+    assert_eq!(scene.client.get(&threads).await.error().1, "sandbox_error");
+    scene.client.get(&threads).await.expect(200);
+    assert_eq!((first.struck(), second.struck()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_answer_can_be_any() {
+    let answer = Response::builder()
+        .status(503)
+        .header("content-type", "text/html")
+        .header("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")
+        .body("<h1>Back soon</h1>")
+        .unwrap();
+    let builder = LocalRelay::builder().fault(Fault::answer_with(answer).always());
+    let relay = builder.start().unwrap();
+    let client = Client::new(&relay);
+    for _ in 0..2 {
+        let reply = client.get("/v1/sandboxes/any").await;
+        assert_eq!(reply.status, 503);
+        assert_eq!(reply.headers["content-type"], "text/html");
+        assert_eq!(
+            reply.headers["retry-after"],
+            "Fri, 31 Dec 1999 23:59:59 GMT"
+        );
+        assert_eq!(reply.body, "<h1>Back soon</h1>");
+    }
+    relay.clear_faults();
+    client.get("/v1/sandboxes/any").await.expect(404);
+}
+
+#[tokio::test]
+async fn answers_of_any_endpoint_can_be_cut() {
+    let scene = Scene::with(speaker()).await;
+    let cut = Fault::cut_after(10).on::<ListThreads>();
+    let silence = Fault::silence_after(10)
+        .on::<ResumeStream>()
+        .on::<GetThread>();
+    scene.relay.inject(cut.clone());
+    scene.relay.inject(silence);
+    // Not what it is confined to.
+    assert_eq!(raw_chat(&scene, LONG).await.end, End::Whole);
+    let threads = format!("/v1/sandboxes/{}/threads", scene.sandbox);
+    let answer = raw(&scene, "GET", &threads, "", LONG).await;
+    assert_eq!((answer.body.len(), &answer.end), (10, &End::Cut));
+    assert_eq!(raw(&scene, "GET", &threads, "", LONG).await.end, End::Whole);
+    let thread = format!("{threads}/{}", scene.thread);
+    let answer = raw(&scene, "GET", &thread, "", SHORT).await;
+    assert_eq!((answer.body.len(), &answer.end), (10, &End::Silent));
+    assert_eq!(cut.struck(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_strike_exactly_as_often_as_they_say_however_many_ask() {
+    let scene = Scene::with(speaker()).await;
+    let refusals = Fault::refuse(StatusCode::INTERNAL_SERVER_ERROR)
+        .on::<ListThreads>()
+        .times(7);
+    let cuts = Fault::cut_after(100).times(3);
+    scene.relay.inject(refusals.clone());
+    scene.relay.inject(cuts.clone());
+    let threads = format!("/v1/sandboxes/{}/threads", scene.sandbox);
+    let asked = (0..40).map(|_| {
+        let (client, threads) = (scene.client.clone(), threads.clone());
+        async move { client.get(&threads).await.status }
+    });
+    let asked: JoinSet<_> = asked.collect();
+    let statuses = asked.join_all().await;
+    let refused = statuses.iter().filter(|status| **status == 500).count();
+    assert_eq!((refused, refusals.struck()), (7, 7));
+
+    let scene = Arc::new(scene);
+    let streams = (0..12).map(|_| {
+        let scene = Arc::clone(&scene);
+        async move { raw_chat(&scene, LONG).await.end }
+    });
+    let streams: JoinSet<_> = streams.collect();
+    let ends = streams.join_all().await;
+    let cut = ends.iter().filter(|end| **end == End::Cut).count();
+    assert_eq!((cut, cuts.struck()), (3, 3));
+}
+
+#[tokio::test]
+async fn faults_that_were_taken_away_strike_nothing_any_more() {
+    let scene = Scene::with(slow_speaker()).await;
+    let faults = [
+        Fault::cut_after(Duration::from_millis(150)).always(),
+        Fault::dead_runtime_after(After::Events(8)).always(),
+        Fault::refuse(StatusCode::BAD_GATEWAY).on::<GetThread>(),
+    ];
+    for fault in &faults {
+        scene.relay.inject(fault.clone());
+    }
+    let mut stream = scene.chat("Go").await;
+    stream.chunk().await;
+    scene.relay.clear_faults();
+    assert_eq!(stream.text().await, TEXT);
+    assert_eq!(scene.thread().await["status"], "completed");
+    assert!(faults.iter().all(|fault| fault.struck() == 0));
+}

@@ -1,0 +1,345 @@
+//! Following the runs that were recorded at the relay: cut anywhere, and settled with what the relay has stored.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::Response;
+use serde::Deserialize;
+use serde_json::Value;
+use twentyfirst_protocol::flow::{Failure, Flow, Now, Sent, Slot, Step};
+use twentyfirst_protocol::runs::{
+    Follow, FollowFlow, FollowRun, MessageState, Moment, Outcome, RunEnd,
+};
+use twentyfirst_protocol::threads::{GetThread, ListThreads, Thread};
+use twentyfirst_protocol::ui::{Assembler, Decoder, UiMessage};
+use twentyfirst_protocol::{CallOptions, Endpoint, SandboxId, ThreadId};
+
+use crate::support::{recording, recordings};
+
+/// A recorded stream.
+#[derive(Deserialize)]
+struct Stream {
+    name: String,
+    request: StreamRequest,
+    chunks: Vec<Piece>,
+    end: String,
+}
+
+#[derive(Deserialize)]
+struct StreamRequest {
+    path: String,
+    body: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Piece {
+    text: String,
+}
+
+impl Stream {
+    fn bytes(&self) -> Vec<u8> {
+        self.chunks
+            .iter()
+            .flat_map(|piece| piece.text.bytes())
+            .collect()
+    }
+}
+
+fn streams() -> Vec<Stream> {
+    include_str!("../data/recordings/relay-streams.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(&written_out(line)).unwrap())
+        .collect()
+}
+
+/// The recordings have `<ж x 40000>` where so many came.
+fn written_out(text: &str) -> String {
+    let mut parts = text.split("<ж x ");
+    let mut out = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (count, rest) = part.split_once('>').unwrap();
+        out += &"ж".repeat(count.parse().unwrap());
+        out += rest;
+    }
+    out
+}
+
+/// A run that is followed, and what was made of it.
+struct Scene {
+    flow: FollowFlow,
+    thread: Value,
+    now: Now,
+    moments: Vec<Moment>,
+    /// What each request was.
+    sent: Vec<&'static str>,
+    /// What resuming gives, if it gives anything.
+    resumed: Option<Vec<u8>>,
+}
+
+impl Scene {
+    fn new(follow: Follow, thread: Value) -> Self {
+        let sandbox_id = SandboxId::new("sb_1").unwrap();
+        let thread_id = ThreadId::new(thread["id"].as_str().unwrap()).unwrap();
+        let options = CallOptions::new().follow(follow);
+        let run = FollowRun::new("my-agent", sandbox_id, thread_id).user_message_id("u1");
+        Self {
+            flow: run.read(&options, 7).unwrap(),
+            thread,
+            now: Now {
+                mono: Instant::now(),
+                wall: SystemTime::UNIX_EPOCH,
+            },
+            moments: Vec::new(),
+            sent: Vec::new(),
+            resumed: None,
+        }
+    }
+
+    /// Plays until the end, with the relay's answers; while bytes are read that is what the first stream says, and then its end.
+    fn play(mut self, bytes: &[u8], breaks_off: bool) -> (Vec<Moment>, UiMessage, Outcome, Self) {
+        let mut pieces = bytes
+            .chunks(bytes.len() / 20 + 61)
+            .map(Bytes::copy_from_slice)
+            .collect::<Vec<_>>();
+        pieces.reverse();
+        let mut open = true;
+        loop {
+            match self.flow.poll(self.now) {
+                Step::Item(moment) => self.moments.push(moment),
+                Step::Done(outcome) => {
+                    let message = self.flow.message().clone();
+                    return (std::mem::take(&mut self.moments), message, outcome, self);
+                }
+                Step::Close(Slot::Stream) => open = false,
+                Step::Close(Slot::Exchange) => {}
+                Step::Send(send) => {
+                    let answer = |body: &Value| {
+                        let head = Response::builder().header("content-type", "application/json");
+                        let head = head.body(()).unwrap().into_parts().0;
+                        (head, Bytes::from(serde_json::to_vec(body).unwrap()))
+                    };
+                    if ListThreads::ROUTE.matches(&send.request) {
+                        self.sent.push("list");
+                        let streams = self.sent.iter().all(|sent| *sent == "list");
+                        let status = match self.resumed.is_some() && streams {
+                            true => "streaming".into(),
+                            false => self.thread["status"].clone(),
+                        };
+                        let list =
+                            serde_json::json!([{ "id": self.thread["id"], "status": status }]);
+                        let (head, body) = answer(&list);
+                        self.flow.handle_answer(Slot::Exchange, head, body);
+                    } else if GetThread::ROUTE.matches(&send.request) {
+                        self.sent.push("get");
+                        let (head, body) = answer(&self.thread);
+                        self.flow.handle_answer(Slot::Exchange, head, body);
+                    } else {
+                        self.sent.push("resume");
+                        assert_eq!(send.request.method(), "GET");
+                        let head = Response::builder().header("content-type", "text/event-stream");
+                        let head = head.body(()).unwrap().into_parts().0;
+                        self.flow.handle_answer(Slot::Stream, head, Bytes::new());
+                        open = true;
+                        let bytes = self.resumed.clone().unwrap();
+                        pieces = vec![Bytes::from(bytes)];
+                    }
+                }
+                Step::Read { until } => match pieces.pop() {
+                    Some(piece) if open => self.flow.handle_data(piece),
+                    _ if open => {
+                        open = false;
+                        if breaks_off && !self.sent.contains(&"resume") {
+                            let failure = Failure::new(Sent::Maybe, "connection reset");
+                            self.flow.handle_failure(Slot::Stream, failure);
+                        } else {
+                            self.flow.handle_end();
+                        }
+                    }
+                    _ => {
+                        self.now.mono =
+                            until.expect("nothing is under way") + Duration::from_millis(1)
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// What comes of the chunks alone, as in a browser to which they are passed on.
+fn assembled(moments: &[Moment]) -> UiMessage {
+    let mut assembler = Assembler::new();
+    for moment in moments {
+        if let Moment::Chunk(chunk) = moment {
+            let _ = assembler.apply(chunk).unwrap();
+        }
+    }
+    assembler.into_message()
+}
+
+fn finishes(moments: &[Moment]) -> usize {
+    let kinds = moments.iter().filter_map(|moment| match moment {
+        Moment::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
+        _ => None,
+    });
+    kinds.filter(|kind| kind == "finish").count()
+}
+
+/// All texts and tools, as far as chunks can tell them.
+fn contents(message: &UiMessage) -> Vec<Value> {
+    let parts = serde_json::to_value(message).unwrap();
+    let parts = parts["parts"].as_array().unwrap().iter();
+    parts
+        .filter(|part| part["type"] != "step-start")
+        .cloned()
+        .map(|mut part| {
+            part.as_object_mut().unwrap().remove("rawInput");
+            part
+        })
+        .collect()
+}
+
+/// The runs that were recorded to their end, with the thread as it was stored then.
+fn stored_runs() -> Vec<(Stream, Value)> {
+    let mut runs = Vec::new();
+    for stream in streams() {
+        let Some(thread_id) = stream
+            .request
+            .body
+            .as_ref()
+            .and_then(|body| body["threadId"].as_str())
+        else {
+            continue;
+        };
+        let start = stream.bytes();
+        let start = String::from_utf8_lossy(&start).into_owned();
+        let path = format!("/threads/{thread_id}");
+        let of_this_run = |body: &Value| {
+            let messages = body["messages"].as_array();
+            let ids = messages
+                .into_iter()
+                .flatten()
+                .map(|message| message["id"].to_string());
+            let answered = ids
+                .into_iter()
+                .any(|id| start.contains(&format!("\"messageId\":{id}")));
+            answered || body["status"] == "error" && body["messages"].is_null()
+        };
+        let thread = recordings().into_iter().rfind(|recording| {
+            recording.request.method == "GET"
+                && recording.request.path.ends_with(&path)
+                && of_this_run(&recording.response.body)
+        });
+        if let Some(thread) = thread
+            && stream.end == "closed"
+            && stream.request.path == "/v1/chat/my-agent"
+        {
+            let thread = written_out(&thread.response.body.to_string());
+            runs.push((stream, serde_json::from_str(&thread).unwrap()));
+        }
+    }
+    runs
+}
+
+#[test]
+fn a_recorded_run_that_is_cut_anywhere_is_whole_in_the_end() {
+    let runs = stored_runs();
+    assert!(runs.len() >= 15, "{}", runs.len());
+    let mut cuts = 0;
+    for (stream, thread) in runs {
+        let bytes = stream.bytes();
+        let places = 0..bytes.len();
+        // Every byte of the short ones, and places all over the long one.
+        for cut in places.step_by((bytes.len() / 500).max(1)) {
+            let scene = Scene::new(Follow::wait(), thread.clone());
+            let (moments, message, outcome, scene) = scene.play(&bytes[..cut], cut % 2 == 0);
+            let case = format!("{} cut at {cut}: {outcome:?}", stream.name);
+            cuts += 1;
+            if thread["status"] == "error" {
+                assert!(matches!(outcome.end, RunEnd::Failed(_)), "{case}");
+                continue;
+            }
+            assert!(matches!(outcome.end, RunEnd::Completed), "{case}");
+            assert_eq!(outcome.message, MessageState::Whole, "{case}");
+            let thread: Thread = serde_json::from_value(thread.clone()).unwrap();
+            assert_eq!(outcome.usage, thread.usage, "{case}");
+            let answer = message.id.clone();
+            let stored = thread
+                .into_ui_messages()
+                .into_iter()
+                .rfind(|message| message.id == answer);
+            // At `finish` all was delivered, and nothing needs to be asked for.
+            if scene.sent.contains(&"get") {
+                assert_eq!(Some(&message), stored.as_ref(), "{case}");
+            }
+            assert_eq!(contents(&message), contents(&stored.unwrap()), "{case}");
+            assert_eq!(contents(&assembled(&moments)), contents(&message), "{case}");
+            assert_eq!(finishes(&moments), 1, "{case}");
+            assert!(!scene.sent.contains(&"resume"), "{case}");
+        }
+    }
+    assert!(cuts > 8_000, "{cuts}");
+}
+
+/// A stream of this name.
+fn stream(name: &str) -> Stream {
+    let stream = streams().into_iter().find(|stream| stream.name == name);
+    stream.unwrap_or_else(|| panic!("no stream {name:?}"))
+}
+
+#[test]
+fn a_recorded_run_that_is_joined_again_is_whole_in_the_end() {
+    for (first, second, thread) in [
+        (
+            "resume 1a: original reader, client disconnects",
+            "resume 1b: GET stream after the client disconnected",
+            "threads.get: after resume 1",
+        ),
+        (
+            "resume 3a: resumed before the first batch, original cut",
+            "resume 3b: resumed before the first batch",
+            "threads.get: after resume 3",
+        ),
+        (
+            "resume ACP a: original cut",
+            "resume ACP b: joined mid-run",
+            "threads.get: after resume ACP",
+        ),
+    ] {
+        let thread = recording(thread).response.body;
+        let mut scene = Scene::new(Follow::live(), thread.clone());
+        scene.resumed = Some(stream(second).bytes());
+        let (moments, message, outcome, scene) = scene.play(&stream(first).bytes(), true);
+        assert_eq!(scene.sent, ["list", "resume", "get"], "{first}");
+        assert!(outcome.is_success(), "{first}: {outcome:?}");
+        assert_eq!(outcome.message, MessageState::Whole, "{first}");
+        assert_eq!(
+            serde_json::to_value(&message).unwrap(),
+            thread["messages"][1],
+            "{first}"
+        );
+        let gaps = moments
+            .iter()
+            .filter(|moment| matches!(moment, Moment::Gap));
+        assert_eq!((gaps.count(), finishes(&moments)), (1, 1), "{first}");
+        // Who was passed the chunks has all that came, in its order, and no message anew.
+        let texts = assembled(&moments).text();
+        assert!(
+            texts.starts_with(&assembled_text(&stream(first))),
+            "{first}: {texts}"
+        );
+        assert!(
+            texts.ends_with(&assembled_text(&stream(second))),
+            "{first}: {texts}"
+        );
+    }
+}
+
+fn assembled_text(stream: &Stream) -> String {
+    let mut assembler = Assembler::new();
+    let mut decoder = Decoder::new();
+    decoder.push(stream.bytes());
+    while let Some(chunk) = decoder.next_chunk() {
+        let _ = assembler.apply(&chunk.unwrap()).unwrap();
+    }
+    assembler.into_message().text()
+}

@@ -1,0 +1,153 @@
+//! A session: what is stored between two requests of a conversation.
+
+use std::collections::HashSet;
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use proptest::option;
+use proptest::prelude::*;
+use twentyfirst_protocol::flow::{Flow, Now, Slot, Step};
+use twentyfirst_protocol::runs::{Messages, Started};
+use twentyfirst_protocol::ui::UiMessage;
+use twentyfirst_protocol::{CallOptions, Operation, SandboxId, Session, ThreadId};
+
+use crate::support::recording;
+
+/// Runs it with a relay that grants everything: what was sent, and what came of it.
+fn run(session: &Session, messages: impl Into<Messages>) -> (Vec<String>, Started) {
+    let now = Now {
+        mono: Instant::now(),
+        wall: SystemTime::now(),
+    };
+    let mut flow = session
+        .run(messages)
+        .flow(None, &CallOptions::new(), 0)
+        .unwrap();
+    let mut sent = Vec::new();
+    loop {
+        match flow.poll(now) {
+            Step::Send(send) => {
+                let (method, path) = (send.request.method().clone(), send.request.uri().path());
+                sent.push(format!("{method} {path}"));
+                let (status, content_type, body) = match (method.as_str(), path) {
+                    ("GET", _) => (200, "application/json", "[]"),
+                    ("POST", "/v1/sandboxes") => (201, "application/json", r#"{"id":"sb_new"}"#),
+                    ("POST", path) if path.ends_with("/threads") => {
+                        (201, "application/json", r#"{"id":"th_new"}"#)
+                    }
+                    _ => (200, "text/event-stream", ""),
+                };
+                let response = http::Response::builder()
+                    .status(status)
+                    .header("content-type", content_type);
+                let (head, ()) = response.body(()).unwrap().into_parts();
+                flow.handle_answer(send.slot, head, Bytes::from_static(body.as_bytes()));
+            }
+            Step::Close(slot) => assert_eq!(slot, Slot::Stream),
+            Step::Done(result) => return (sent, result.unwrap()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_session_begins_goes_on_and_begins_anew_with_the_same_files() {
+    let session = Session::new("my-agent");
+    assert_eq!(
+        serde_json::to_string(&session).unwrap(),
+        r#"{"agent":"my-agent"}"#
+    );
+    let (sent, started) = run(&session, "Hello");
+    assert_eq!(
+        sent,
+        [
+            "POST /v1/sandboxes",
+            "POST /v1/sandboxes/sb_new/threads",
+            "POST /v1/chat/my-agent"
+        ]
+    );
+
+    let row = serde_json::to_string(&started.session()).unwrap();
+    assert_eq!(
+        row,
+        r#"{"agent":"my-agent","sandboxId":"sb_new","threadId":"th_new"}"#
+    );
+    let stored: Session = serde_json::from_str(&row).unwrap();
+    let (sent, started) = run(
+        &stored,
+        [UiMessage::user("Hello"), UiMessage::user("And then?")],
+    );
+    assert_eq!(
+        sent,
+        ["GET /v1/sandboxes/sb_new/threads", "POST /v1/chat/my-agent"],
+        "it asks first"
+    );
+    assert_eq!(started.session(), stored);
+
+    let (sent, started) = run(&stored.new_thread(), "From the beginning");
+    assert_eq!(
+        sent,
+        [
+            "POST /v1/sandboxes/sb_new/threads",
+            "POST /v1/chat/my-agent"
+        ]
+    );
+    assert_eq!(started.session().sandbox_id, stored.sandbox_id);
+
+    let distinct = HashSet::from([session, stored.new_thread(), stored, started.session()]);
+    assert_eq!(distinct.len(), 3);
+}
+
+#[test]
+fn a_session_hydrates_what_is_stored() {
+    let session = Session::new("my-agent").sandbox_id(SandboxId::new("sb_1").unwrap());
+    let missing = |session: &Session| session.hydrate().unwrap_err().to_string();
+    assert_eq!(
+        missing(&Session::new("my-agent")),
+        "`sandboxId` must not be empty"
+    );
+    assert_eq!(missing(&session), "`threadId` must not be empty");
+
+    let hydrate = session
+        .thread_id(ThreadId::new("th_1").unwrap())
+        .hydrate()
+        .unwrap();
+    let read = |name| {
+        let answer = recording(name).response;
+        hydrate.decode(&answer.head(), &answer.body()).unwrap()
+    };
+    let thread = read("threads.get: after two turns");
+    assert!(!thread.is_streaming());
+    let texts: Vec<_> = thread
+        .into_ui_messages()
+        .iter()
+        .map(UiMessage::text)
+        .collect();
+    assert_eq!(
+        texts,
+        ["Hello", "Hello, world!", "Second question", "Done."]
+    );
+
+    let thread = read("two threads: older thread after first DELETE");
+    assert!(thread.is_streaming() && thread.into_ui_messages().is_empty());
+}
+
+proptest! {
+    #[test]
+    fn a_session_is_read_as_it_was_stored(
+        agent in ".*",
+        sandbox in option::of("[^\\p{Cc}]{3,20}"),
+        thread in option::of("[^\\p{Cc}]{3,20}"),
+    ) {
+        let mut session = Session::new(agent);
+        session.sandbox_id = sandbox.map(|id| SandboxId::new(id).unwrap());
+        session.thread_id = thread.map(|id| ThreadId::new(id).unwrap());
+        let json = serde_json::to_string(&session).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Session>(&json).unwrap(), &session);
+        // A column of a table that is empty comes as null, and a table may have more columns.
+        let row = serde_json::json!({
+            "agent": session.agent, "sandboxId": session.sandbox_id, "threadId": session.thread_id, "createdAt": 1
+        });
+        prop_assert_eq!(serde_json::from_value::<Session>(row).unwrap(), session);
+    }
+}
