@@ -151,7 +151,7 @@ impl Schedule {
         }
         let weather = Weather {
             exchanges: *rng.pick(&[0, 0, 5, 30]),
-            streams: *rng.pick(&[0, 40, 70, 95]),
+            streams: *rng.pick(&[0, 50, 80, 95, 95]),
             latency: *rng.pick(&[20, 200, 1_500]),
             revoked: rng.percent(3).then(|| some_time(&mut rng)),
         };
@@ -284,7 +284,7 @@ fn starting(rng: &mut Rng) -> Duration {
     match rng.below(10) {
         0..=5 => rng.millis(5, 500),
         6..=8 => rng.millis(500, 10_000),
-        _ => rng.millis(10_000, 200_000),
+        _ => rng.millis(10_000, 600_000),
     }
 }
 

@@ -435,12 +435,14 @@ impl World {
         if self.under_way[actor as usize][slot as usize] != Some(conn) {
             return None;
         }
-        line.heard = Some(self.now);
+        let first = line.heard.replace(self.now).is_none();
         if !matches!(handed, Handed::Opened(_) | Handed::Data(..)) {
             self.under_way[actor as usize][slot as usize] = None;
         }
-        let earlier = self.under_way[actor as usize].iter().flatten();
-        if matches!(handed, Handed::Answer { .. }) && earlier.clone().any(|other| *other < conn && self.lines[*other].heard.is_none()) {
+        // Whose request came first, though not the same flow's: none of them has two without an answer.
+        let overtaken = self.under_way.iter().flatten().flatten();
+        let overtaken = overtaken.filter(|other| **other < conn && self.lines[**other].heard.is_none());
+        if first && overtaken.count() > 0 {
             self.tally.struck(Fault::Reordered);
         }
         self.note(|| format!("{actor:?} is told #{conn} {}", describe(&handed)));
