@@ -9,7 +9,7 @@
 //!
 //! Half an emoji may also be the last that comes of a part, where a run was cancelled or lost in its middle.
 
-use twentyfirst_protocol::ui::{Chunk, Text};
+use twentyfirst_protocol::ui::{Chunk, RawJson, Text};
 
 use crate::truth::Truth;
 
@@ -42,7 +42,8 @@ enum Kind {
 enum Atom {
     Begin(usize),
     Char(usize, char),
-    End(usize),
+    /// With what the provider adds.
+    End(usize, Option<RawJson<'static>>),
     Whole(Option<usize>, Box<Chunk<'static>>),
 }
 
@@ -108,14 +109,14 @@ impl Alignment {
                         }
                     }
                 }
-                Shape::End(kind, id) => {
+                Shape::End(kind, id, metadata) => {
                     let strand = alignment.strand(kind, id);
                     if let Some(alone) = halves.iter().position(|(part, _)| *part == strand) {
                         halves.swap_remove(alone);
                         let lone = Atom::Char(strand, char::REPLACEMENT_CHARACTER);
                         alignment.atoms.push(lone);
                     }
-                    alignment.atoms.push(Atom::End(strand));
+                    alignment.atoms.push(Atom::End(strand, metadata.cloned()));
                 }
                 Shape::Whole(call) => {
                     let strand = call.map(|id| alignment.strand(Kind::Tool, id));
@@ -175,13 +176,15 @@ impl Alignment {
                     .chars()
                     .all(|char| self.delivered_char(kind, part, id, char))
             }
-            Shape::End(kind, id) => {
+            Shape::End(kind, id, metadata) => {
                 let part = self.part(kind, id);
                 let matched = self.advance(
                     // What was open at a gap may be closed by whoever marks it.
                     |_, candidate| candidate.gap.is_some() && candidate.strand_of(part).is_none(),
                     |_, candidate, atom| match atom {
-                        Atom::End(strand) if candidate.strand_of(part) == Some(*strand) => {
+                        Atom::End(strand, expected)
+                            if candidate.strand_of(part) == Some(*strand) && expected.as_ref() == metadata =>
+                        {
                             Some(candidate.clone())
                         }
                         _ => None,
@@ -310,7 +313,7 @@ impl Alignment {
         match &self.atoms[at] {
             Atom::Char(strand, _) => self.strands[*strand].kind == Kind::Tool && before(strand),
             Atom::Whole(Some(strand), _) => before(strand),
-            Atom::End(strand) => {
+            Atom::End(strand, _) => {
                 before(strand) && !candidate.known.iter().any(|(_, known)| known == strand)
             }
             Atom::Begin(_) | Atom::Whole(None, _) => false,
@@ -323,7 +326,7 @@ impl Alignment {
             match atom {
                 Atom::Begin(strand) => text.push_str(&format!("⟨{} begins⟩", self.strands[*strand].id)),
                 Atom::Char(_, char) => text.push(*char),
-                Atom::End(strand) => text.push_str(&format!("⟨{} ends⟩", self.strands[*strand].id)),
+                Atom::End(strand, _) => text.push_str(&format!("⟨{} ends⟩", self.strands[*strand].id)),
                 Atom::Whole(_, chunk) => text.push_str(&format!("⟨{}⟩", chunk.encode())),
             }
         }
@@ -337,7 +340,7 @@ impl Alignment {
 enum Shape<'c> {
     Begin(Kind, &'c Text<'static>),
     Delta(Kind, &'c Text<'static>, &'c Text<'static>),
-    End(Kind, &'c Text<'static>),
+    End(Kind, &'c Text<'static>, Option<&'c RawJson<'static>>),
     /// Anything else; where it belongs to a call, with the call's id.
     Whole(Option<&'c Text<'static>>),
 }
@@ -351,8 +354,10 @@ fn shape<'c>(chunk: &'c Chunk<'static>) -> Shape<'c> {
         Chunk::ToolInputDelta(chunk) => {
             Shape::Delta(Kind::Tool, &chunk.tool_call_id, &chunk.input_text_delta)
         }
-        Chunk::TextEnd(chunk) => Shape::End(Kind::Text, &chunk.id),
-        Chunk::ReasoningEnd(chunk) => Shape::End(Kind::Reasoning, &chunk.id),
+        Chunk::TextEnd(chunk) => Shape::End(Kind::Text, &chunk.id, chunk.provider_metadata.as_ref()),
+        Chunk::ReasoningEnd(chunk) => {
+            Shape::End(Kind::Reasoning, &chunk.id, chunk.provider_metadata.as_ref())
+        }
         Chunk::ToolInputStart(chunk) => Shape::Whole(Some(&chunk.tool_call_id)),
         Chunk::ToolInputAvailable(chunk) => Shape::Whole(Some(&chunk.tool_call_id)),
         Chunk::ToolOutputAvailable(chunk) => Shape::Whole(Some(&chunk.tool_call_id)),
@@ -365,7 +370,7 @@ fn shape<'c>(chunk: &'c Chunk<'static>) -> Shape<'c> {
 fn same(expected: &Chunk<'static>, delivered: &Chunk<'static>) -> bool {
     match (expected, delivered) {
         (Chunk::MessageMetadata(one), Chunk::MessageMetadata(other)) => {
-            let value = |metadata: &Option<twentyfirst_protocol::ui::RawJson<'static>>| {
+            let value = |metadata: &Option<RawJson<'static>>| {
                 let mut value: serde_json::Value = metadata
                     .as_ref()
                     .and_then(|raw| raw.deserialize().ok())

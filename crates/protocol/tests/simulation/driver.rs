@@ -510,10 +510,10 @@ impl Player {
         if other(&relay.facts.resumed) {
             return violation(Rule::AnotherRun, "another run was resumed");
         }
-        if self.world.posts() > 1 || relay.facts.posts > 1 {
+        if self.world.posts > 1 || relay.facts.posts > 1 {
             return violation(Rule::SecondCost, "the messages were sent twice");
         }
-        if relay.facts.sandboxes_created.len() > 1 || self.world.creations() > 1 {
+        if relay.facts.sandboxes_created.len() > 1 || self.world.creations > 1 {
             return violation(Rule::SecondCost, "a second sandbox was made");
         }
         Ok(())

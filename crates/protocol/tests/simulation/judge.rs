@@ -20,8 +20,8 @@
 //!    - *deleted*: the relay said that the thread or sandbox is not there, and it is not;
 //!    - *not stored*: when the thread was asked, the run had not begun, so that nothing streamed and nothing had ended.
 //!    And it comes to an end: soon after `lost_after` or the deadline if nothing else happens, without asking more than three times a second.
-//! 8. **Moments are true.** A cut, a resumed stream and a status are told only where there was one; what cannot be decoded is
-//!    followed by a gap.
+//! 8. **Moments are true.** A cut, a resumed stream and a status are told only where there was one; what cannot be decoded in the first
+//!    stream is followed by a gap.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -230,7 +230,8 @@ impl Judge {
                 }
                 self.chunk(chunk, relay)?;
             }
-            Moment::NotAChunk(_) => delivered.owes_gap = true,
+            // In a stream that was resumed it may have been in what is repeated: then nothing is missing.
+            Moment::NotAChunk(_) => delivered.owes_gap = delivered.resumed == 0,
             Moment::Gap => {
                 delivered.owes_gap = false;
                 delivered.gaps += 1;
@@ -478,7 +479,8 @@ impl Judge {
         let deleted = relay.our_sandbox_is_deleted();
         // The thread has the usage; the subtype is only in the metadata of the stream and of the stored answer.
         let has_usage = outcome.usage == self.truth.usage || (deleted && self.delivered.gaps > 0);
-        let missed = !self.told.metadata && (deleted || !self.can_know_stored(relay));
+        let tail = relay.ours().and_then(|run| run.stored.as_ref()).is_some_and(|stored| !stored.whole);
+        let missed = !self.told.metadata && (deleted || tail || !self.can_know_stored(relay));
         let known = outcome.result_subtype == self.truth.result_subtype;
         if !has_usage || !(known || missed && outcome.result_subtype.is_none()) {
             let why = format!(

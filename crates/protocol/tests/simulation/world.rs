@@ -63,6 +63,10 @@ pub(crate) struct World {
     deciding: [bool; 2],
     /// What our thread was when the actor's last list was made.
     listed: [Option<&'static str>; 2],
+    /// How many chat POSTs have taken effect, or may have: all but those that were surely not sent or surely refused.
+    pub(crate) posts: usize,
+    /// The same of sandboxes.
+    pub(crate) creations: usize,
     /// How many streams of the follower have been cut.
     cuts: usize,
     pub(crate) tally: Tally,
@@ -146,6 +150,8 @@ impl World {
             under_way: [[None; 2]; 2],
             deciding: [false; 2],
             listed: [None; 2],
+            posts: 0,
+            creations: 0,
             cuts: 0,
             tally: Tally::new(),
             trace: tracing.then(Vec::new),
@@ -200,6 +206,15 @@ impl World {
                 }
             )
         });
+        let is_harmless = matches!(
+            request_fault,
+            RequestFault::Lost(Sent::No) | RequestFault::Status(401 | 403 | 429)
+        );
+        match asks {
+            Asks::SendMessages if !is_harmless => self.posts += 1,
+            Asks::CreateSandbox if !is_harmless => self.creations += 1,
+            _ => {}
+        }
         self.lines.push(Line {
             actor,
             slot: send.slot,
@@ -315,26 +330,6 @@ impl World {
     /// What our thread was when this actor's last list of the threads was made; None before there was a run.
     pub(crate) fn listed(&self, actor: Actor) -> Option<&'static str> {
         self.listed[actor as usize]
-    }
-
-    /// How many chat POSTs have taken effect, or may have: all but those that were surely not sent or surely refused.
-    pub(crate) fn posts(&self) -> usize {
-        self.may_have_taken_effect(Asks::SendMessages)
-    }
-
-    /// The same of sandboxes.
-    pub(crate) fn creations(&self) -> usize {
-        self.may_have_taken_effect(Asks::CreateSandbox)
-    }
-
-    fn may_have_taken_effect(&self, asks: Asks) -> usize {
-        let harmless = |line: &&Line| match line.request_fault {
-            RequestFault::Lost(sent) => sent == Sent::No,
-            RequestFault::Status(status) => matches!(status, 401 | 403 | 429),
-            _ => false,
-        };
-        let lines = self.lines.iter().filter(|line| line.asks == asks);
-        lines.filter(|line| !harmless(line)).count()
     }
 
     // ---- What happens
