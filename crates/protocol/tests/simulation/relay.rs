@@ -28,11 +28,12 @@ use twentyfirst_protocol::ui::chunk::{
     ToolInputDelta,
 };
 use twentyfirst_protocol::ui::{Chunk, RawJson, Role, Text, UiMessage, encode_done};
-use twentyfirst_protocol::{Body, Endpoint, Timestamp};
+use twentyfirst_protocol::{Body, Endpoint, InvalidRequest, Timestamp};
 
 use crate::faults::{Fault, Tally};
 use crate::rng::Rng;
 use crate::truth::{End, Truth, assembled};
+use crate::world::Asks;
 
 /// Time since the simulation began.
 pub(crate) type At = Duration;
@@ -238,8 +239,6 @@ pub(crate) struct Facts {
     pub(crate) resumed: Vec<RunId>,
     /// Requests that no flow has to make.
     pub(crate) unexpected: Vec<String>,
-    /// A second reader took part in storing the run.
-    pub(crate) raced: bool,
 }
 
 impl Relay {
@@ -369,53 +368,81 @@ impl Relay {
 
     // ---- Requests
 
+    /// Takes a request, of which the path tells what it is about.
     pub(crate) fn handle(
         &mut self,
         now: At,
         conn: Conn,
+        asks: Asks,
         request: &Request<Body>,
         tally: &mut Tally,
     ) {
-        if let Ok(send) = SendMessages::from_request(request) {
-            self.send_messages(now, conn, send);
-        } else if let Ok(resume) = ResumeStream::from_request(request) {
-            self.resume(now, conn, resume.sandbox_id.as_str(), tally);
-        } else if let Ok(cancel) = CancelStream::from_request(request) {
-            self.cancel(now, conn, cancel.sandbox_id.as_str(), tally);
-        } else if let Ok(list) = ListThreads::from_request(request) {
-            self.list(conn, list.sandbox_id.as_str());
-        } else if let Ok(get) = GetThread::from_request(request) {
-            self.get(conn, get.sandbox_id.as_str(), get.thread_id.as_str());
-        } else if CreateSandbox::from_request(request).is_ok() {
-            let sandbox = self.create_sandbox();
-            let id = self.sandbox_id(sandbox);
-            self.facts.sandboxes_created.push(id.clone());
-            let answer = json!({"id": id, "sandboxId": format!("e2b_{id}"), "status": "active"});
-            self.answer(conn, 201, answer);
-        } else if let Ok(delete) = DeleteSandbox::from_request(request) {
-            match self.find_sandbox(delete.sandbox_id.as_str()) {
-                None => self.no_sandbox(conn),
-                Some(sandbox) => {
-                    self.sandboxes[sandbox].deleted = true;
-                    let id = self.sandbox_id(sandbox);
-                    self.facts.sandboxes_deleted.push(id);
-                    self.answer(conn, 204, Value::Null);
-                }
-            }
-        } else if let Ok(create) = CreateThread::from_request(request) {
-            match self.find_sandbox(create.sandbox_id.as_str()) {
-                None => self.no_sandbox(conn),
-                Some(sandbox) => {
-                    let id = self.create_thread(now, sandbox, Vec::new());
-                    self.facts.threads_created.push(id.clone());
-                    self.answer(conn, 201, json!({"id": id, "name": null, "status": "idle"}));
-                }
-            }
-        } else {
+        if self.try_to_handle(now, conn, asks, request, tally).is_err() {
             let line = format!("{} {}", request.method(), request.uri());
             self.facts.unexpected.push(line);
             self.answer(conn, 404, Value::Null);
         }
+    }
+
+    fn try_to_handle(
+        &mut self,
+        now: At,
+        conn: Conn,
+        asks: Asks,
+        request: &Request<Body>,
+        tally: &mut Tally,
+    ) -> Result<(), InvalidRequest> {
+        match asks {
+            Asks::SendMessages => {
+                self.send_messages(now, conn, SendMessages::from_request(request)?);
+            }
+            Asks::Resume => {
+                let resume = ResumeStream::from_request(request)?;
+                self.resume(now, conn, resume.sandbox_id.as_str(), tally);
+            }
+            Asks::Cancel => {
+                let cancel = CancelStream::from_request(request)?;
+                self.cancel(now, conn, cancel.sandbox_id.as_str(), tally);
+            }
+            Asks::List => {
+                let list = ListThreads::from_request(request)?;
+                self.list(conn, list.sandbox_id.as_str());
+            }
+            Asks::Get => {
+                let get = GetThread::from_request(request)?;
+                self.get(conn, get.sandbox_id.as_str(), get.thread_id.as_str());
+            }
+            Asks::CreateSandbox => {
+                CreateSandbox::from_request(request)?;
+                let sandbox = self.create_sandbox();
+                let id = self.sandbox_id(sandbox);
+                self.facts.sandboxes_created.push(id.clone());
+                let answer = json!({"id": id, "sandboxId": format!("e2b_{id}"), "status": "active"});
+                self.answer(conn, 201, answer);
+            }
+            Asks::DeleteSandbox => {
+                let delete = DeleteSandbox::from_request(request)?;
+                let Some(sandbox) = self.find_sandbox(delete.sandbox_id.as_str()) else {
+                    self.no_sandbox(conn);
+                    return Ok(());
+                };
+                self.sandboxes[sandbox].deleted = true;
+                let id = self.sandbox_id(sandbox);
+                self.facts.sandboxes_deleted.push(id);
+                self.answer(conn, 204, Value::Null);
+            }
+            Asks::CreateThread => {
+                let create = CreateThread::from_request(request)?;
+                let Some(sandbox) = self.find_sandbox(create.sandbox_id.as_str()) else {
+                    self.no_sandbox(conn);
+                    return Ok(());
+                };
+                let id = self.create_thread(now, sandbox, Vec::new());
+                self.facts.threads_created.push(id.clone());
+                self.answer(conn, 201, json!({"id": id, "name": null, "status": "idle"}));
+            }
+        }
+        Ok(())
     }
 
     fn answer(&mut self, conn: Conn, status: u16, body: Value) {
@@ -851,14 +878,18 @@ impl Relay {
 
     /// The run has completed: one of its readers stores it.
     fn store(&mut self, run: RunId, tally: &mut Tally) {
+        self.runs[run].phase = Phase::Completed;
+        let thread = self.runs[run].thread;
+        self.threads[thread].status = "completed";
+        if Some(run) != self.ours {
+            // Nobody reads it.
+            return;
+        }
         let truth = Rc::clone(&self.runs[run].truth);
         let resumed = self.readers.iter().rposition(|reader| {
             reader.run == run && !reader.left && !matches!(reader.view, View::First)
         });
         let winner = resumed.filter(|_| self.rng.percent(self.habits.resumed_stores));
-        if Some(run) == self.ours {
-            self.facts.raced |= resumed.is_some();
-        }
         let finish: Chunk<'static> = Finish::new().into();
         let (mut message, id, whole) = match winner.map(|reader| &self.readers[reader]) {
             None => (
@@ -882,17 +913,15 @@ impl Relay {
             },
         };
         message.id = Some(id.into());
-        if winner.is_some() && Some(run) == self.ours {
+        if winner.is_some() {
             tally.struck(if whole {
                 Fault::UserMessageLost
             } else {
                 Fault::StoredTail
             });
         }
-        self.runs[run].phase = Phase::Completed;
         let user = self.runs[run].user.clone().filter(|_| winner.is_none());
-        let thread = &mut self.threads[self.runs[run].thread];
-        thread.status = "completed";
+        let thread = &mut self.threads[thread];
         thread.usage = truth.usage;
         let with_user_message = user.is_some();
         thread.messages.extend(user);

@@ -134,7 +134,7 @@ impl Schedule {
                 is_older: rng.percent(50),
                 begins: some_time(&mut rng),
                 script: Script {
-                    truth: Rc::new(Truth::random(&mut rng, tag)),
+                    truth: Rc::new(Truth::short(&mut rng, tag)),
                     starting: starting(&mut rng),
                     fails_to_start: false,
                 },

@@ -460,7 +460,7 @@ impl World {
             _ => {
                 let request = std::mem::take(&mut self.lines[conn].request);
                 self.relay
-                    .handle(self.now, conn, &request, &mut self.tally);
+                    .handle(self.now, conn, asks, &request, &mut self.tally);
                 match asks {
                     Asks::List => {
                         self.deciding[actor as usize] = true;
@@ -517,7 +517,7 @@ impl World {
                         continue;
                     }
                     // With `start` before it.
-                    let length = 50 + self.relay.ours().map_or(2_000, |run| run.truth.bytes);
+                    let length = 50 + self.relay.ours().map_or(2_000, |run| run.truth.bytes());
                     self.lines[conn].stream_fault = self.stream_fault(length);
                     let latency = self.latency();
                     let head = head(200, &[("content-type", "text/event-stream".to_owned())]);
