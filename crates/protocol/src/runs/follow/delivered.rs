@@ -7,7 +7,7 @@ use super::replay::{Kind, Replay, Tracks};
 use super::stored::Gapped;
 use crate::threads::Usage;
 use crate::tolerant;
-use crate::ui::chunk::{ReasoningStart, TextStart};
+use crate::ui::chunk::{ReasoningStart, Start, TextStart};
 use crate::ui::{AssembleError, Assembler, Chunk, RawJson, Text, ToolState, UiMessage};
 
 /// What was delivered of a run: what is handed out, and what is known from it.
@@ -118,7 +118,7 @@ impl Delivered {
         match &chunk {
             Chunk::Start(start) => {
                 self.note_metadata(start.message_metadata.as_ref());
-                self.message_ids.extend(start.message_id.clone());
+                self.note_id(start);
                 self.started = true;
             }
             Chunk::TextDelta(delta) if self.is_lost(Kind::Text, &delta.id) => {
@@ -211,6 +211,12 @@ impl Delivered {
     /// Whether a part goes on whose beginning was lost in a gap.
     fn is_lost(&self, kind: Kind, id: &Text<'static>) -> bool {
         self.has_gap() && !self.open.contains_key(&(kind, id.clone()))
+    }
+
+    /// Another name of the answer.
+    pub(super) fn note_id(&mut self, start: &Start<'static>) {
+        let id = start.message_id.as_ref().filter(|id| **id != "");
+        self.message_ids.extend(id.cloned());
     }
 
     pub(super) fn note_metadata(&mut self, metadata: Option<&RawJson<'static>>) {

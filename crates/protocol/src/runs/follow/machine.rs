@@ -230,8 +230,7 @@ impl FollowFlow {
             match stream.decoder.next_chunk() {
                 None => return,
                 Some(Ok(chunk)) => {
-                    let joined: Vec<_> = stream.joiner.push(chunk.into_owned()).collect();
-                    for chunk in joined {
+                    for chunk in stream.joiner.push(chunk.into_owned()) {
                         self.take(chunk);
                     }
                 }
@@ -264,7 +263,7 @@ impl FollowFlow {
             (&chunk, stream.is_first, self.delivered.started)
         {
             // Delivered, it would begin the message anew.
-            self.delivered.message_ids.extend(start.message_id.clone());
+            self.delivered.note_id(start);
             return;
         }
         let Some(replay) = &mut stream.replay else {
@@ -588,8 +587,7 @@ impl FollowFlow {
     /// The halves of characters whose other halves will not come.
     fn flush(&mut self) {
         if let Some(stream) = &mut self.stream {
-            let alone: Vec<_> = stream.joiner.finish().collect();
-            for chunk in alone {
+            for chunk in stream.joiner.finish() {
                 self.take(chunk);
             }
         }
@@ -621,7 +619,7 @@ impl FollowFlow {
         };
         let known = Known {
             message_ids: &self.delivered.message_ids,
-            user_message_id: self.run.user_message_id.as_ref(),
+            user_message_id: self.run.user_message_id.as_ref().filter(|id| **id != ""),
             place,
         };
         let answer = known.find(thread).cloned();

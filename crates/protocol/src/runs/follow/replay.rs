@@ -264,7 +264,7 @@ impl Replay {
                     Some(_) if part.ended => Match::Contradiction,
                     Some(known) => {
                         let new = delta.get(known..).unwrap_or_default().to_owned();
-                        Match::New(Some(kind.delta(part.id.clone(), new)))
+                        Match::New(Some(with(chunk, &part.id, Some(new))))
                     }
                 }
             }
@@ -278,7 +278,7 @@ impl Replay {
                         Match::Contradiction
                     }
                     (Some(part), _) if part.ended => Match::Known,
-                    (Some(part), _) => Match::New(Some(kind.end(part.id.clone()))),
+                    (Some(part), _) => Match::New(Some(with(chunk, &part.id, None))),
                     (None, _) => Match::New(Some(chunk.clone())),
                 }
             }
@@ -373,6 +373,23 @@ fn all_come(delivered: &[Written], come: &[Progress], whole: &mut usize) -> bool
         }
     }
     true
+}
+
+/// The same chunk of another part, and perhaps with another text.
+fn with(chunk: &Chunk<'static>, id: &Text<'static>, delta: Option<String>) -> Chunk<'static> {
+    let mut chunk = chunk.clone();
+    let (old_id, old_delta) = match &mut chunk {
+        Chunk::TextDelta(chunk) => (&mut chunk.id, Some(&mut chunk.delta)),
+        Chunk::ReasoningDelta(chunk) => (&mut chunk.id, Some(&mut chunk.delta)),
+        Chunk::TextEnd(chunk) => (&mut chunk.id, None),
+        Chunk::ReasoningEnd(chunk) => (&mut chunk.id, None),
+        _ => return chunk,
+    };
+    *old_id = id.clone();
+    if let (Some(old), Some(delta)) = (old_delta, delta) {
+        *old = delta.into();
+    }
+    chunk
 }
 
 /// How much of a delta is known already. `None` if it says something else.

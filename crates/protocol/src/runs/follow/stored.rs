@@ -159,42 +159,36 @@ impl Gapped<'_> {
             })
     }
 
-    /// The contents between the gaps, and whether each is the beginning.
+    /// The contents up to the first gap, and then of each part, and whether it is the beginning. Behind a gap nobody knows which
+    /// parts go on that had begun before, and in which order.
     fn segments(&self) -> Vec<(Vec<u8>, bool)> {
         let gaps: HashSet<usize> = self.gaps.iter().copied().collect();
-        let mut cuts: Vec<usize> = self.gaps.to_vec();
-        cuts.extend(self.open.keys().map(|at| at + 1));
-        cuts.push(self.parts.len());
-        cuts.sort_unstable();
+        let ends = self.open.keys().map(|at| at + 1);
+        let first = ends.chain(gaps.iter().copied()).min();
+        let first = first.unwrap_or_default().min(self.parts.len());
+        let (beginning, rest) = self.parts.split_at(first);
+        let rest = rest.iter().enumerate();
+        let rest = rest.map(|(at, part)| (std::slice::from_ref(part), first + at + 1));
         let mut segments = Vec::new();
-        let mut from = 0;
-        let mut is_beginning = true;
-        for to in cuts {
-            let to = to.min(self.parts.len());
-            let flat = Flat::of(self.parts.get(from..to).unwrap_or_default());
+        for (parts, end) in [(beginning, first)].into_iter().chain(rest) {
+            let flat = Flat::of(parts);
             let mut bytes = &flat.bytes[..];
-            // Who has joined in the middle of a part does not know that it is the middle.
+            let is_beginning = segments.is_empty();
+            // Who has joined in the middle of a part does not know that it is the middle, nor the first half of a character.
             if !is_beginning && bytes.first().is_some_and(|byte| is_text_marker(*byte)) {
                 bytes = bytes.get(1..).unwrap_or_default();
+                bytes = bytes.strip_prefix(REPLACEMENT).unwrap_or(bytes);
             }
-            let last = self.parts.get(from..to).and_then(<[Part]>::last);
-            let ends_in_text = matches!(last, Some(Part::Text(_) | Part::Reasoning(_)));
-            let is_cut_off = to < self.parts.len()
-                || gaps.contains(&to)
-                || to
-                    .checked_sub(1)
-                    .is_some_and(|last| self.open.contains_key(&last));
-            if ends_in_text && is_cut_off {
+            let ends_in_text = matches!(parts.last(), Some(Part::Text(_) | Part::Reasoning(_)));
+            let is_open = |end: usize| {
+                end.checked_sub(1)
+                    .is_some_and(|at| self.open.contains_key(&at))
+            };
+            if ends_in_text && (gaps.contains(&end) || is_open(end)) {
                 bytes = bytes.strip_suffix(&[END]).unwrap_or(bytes);
+                bytes = bytes.strip_suffix(REPLACEMENT).unwrap_or(bytes);
             }
             segments.push((bytes.to_vec(), is_beginning));
-            is_beginning = false;
-            from = to;
-        }
-        if gaps.contains(&0)
-            && let Some(first) = segments.first_mut()
-        {
-            first.1 = false;
         }
         segments
     }
@@ -265,6 +259,9 @@ const TEXT: u8 = 0xf8;
 const REASONING: u8 = 0xf9;
 const OTHER: u8 = 0xfa;
 const END: u8 = 0xfb;
+
+/// What half a character is shown as.
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
 fn is_text_marker(byte: u8) -> bool {
     matches!(byte, TEXT | REASONING)
