@@ -125,6 +125,11 @@ impl Alignment {
                 }
             }
         }
+        // What stays alone when the runtime dies is shown at the end.
+        for (strand, _) in halves {
+            let lone = Atom::Char(strand, char::REPLACEMENT_CHARACTER);
+            alignment.atoms.push(lone);
+        }
         alignment
     }
 

@@ -546,13 +546,20 @@ impl Judge {
         Ok(())
     }
 
-    /// Words that the truth has once are delivered once.
+    /// Words that the truth has once are delivered once. Those that a gap cut in two do not count.
     fn nothing_twice(&mut self) -> Verdict {
         let words = |message: &UiMessage| {
             let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-            let text = format!("{} {}", message.text(), message.reasoning());
-            for word in text.split_whitespace() {
-                *counts.entry(word.to_owned()).or_default() += 1;
+            let texts = message.parts.iter().filter_map(|part| match part {
+                Part::Text(part) => Some(part.text.to_string_lossy()),
+                Part::Reasoning(part) => Some(part.text.to_string_lossy()),
+                _ => None,
+            });
+            for text in texts {
+                let whole = text.split_inclusive(' ').filter(|word| word.ends_with(' '));
+                for word in whole.filter(|word| word.starts_with('k')) {
+                    *counts.entry(word.to_owned()).or_default() += 1;
+                }
             }
             counts
         };
@@ -679,9 +686,11 @@ fn json(raw: &Option<twentyfirst_protocol::ui::RawJson<'static>>) -> Option<Valu
     raw.as_ref().and_then(|raw| raw.deserialize().ok())
 }
 
-/// Whether everything of `part`, which has holes, is somewhere in `whole`.
+/// Whether everything of `part`, which has holes, is somewhere in `whole`. Steps are no content.
 fn fragments(part: &UiMessage, whole: &UiMessage) -> bool {
     part.parts.iter().all(|part| match part {
+        // Nothing that would be missed.
+        Part::StepStart(_) => true,
         Part::Text(text) => {
             let texts = whole.parts.iter().filter_map(|part| match part {
                 Part::Text(text) => Some(text.text.to_string_lossy()),

@@ -114,7 +114,7 @@ impl Schedule {
             ask_after: rng.percent(30).then(|| *rng.pick(&[minutes(1), minutes(10)])),
             lost_after: match rng.below(10) {
                 0 => Some(minutes(5)),
-                1 => Some(minutes(120)),
+                1 => Some(minutes(60)),
                 2 => None,
                 _ => Some(minutes(30)),
             },
@@ -124,7 +124,7 @@ impl Schedule {
         // Whoever sets no limit waits for a dead runtime for ever, as asked; and where nothing was ever read, silence has no limit.
         let may_wait_for_ever = following.lost_after.is_none() || !matches!(beginning, Beginning::Start { .. });
         if dies || may_wait_for_ever {
-            following.deadline = following.deadline.or(Some(minutes(12 * 60)));
+            following.deadline = following.deadline.or(Some(minutes(90)));
         }
 
         let mut others = Vec::new();
