@@ -141,14 +141,23 @@ impl Gapped<'_> {
         }
     }
 
-    /// Whether the stored answer holds everything that was delivered. Where each stretch between two gaps is, does not matter: what
+    /// Whether the stored answer holds everything that was delivered. Where each part behind the first gap is, does not matter: what
     /// was being written in parallel goes on in an order of its own.
     pub(super) fn is_within(&self, stored: &UiMessage) -> bool {
         let whole = Flat::of(&stored.parts).bytes;
+        // Most come in order, so that the search begins behind the last.
+        let mut at = 0;
         let mut segments = self.segments().into_iter();
-        let has_all = segments.all(|(segment, is_beginning)| match is_beginning {
-            true => whole.starts_with(&segment),
-            false => memmem::find(&whole, &segment).is_some(),
+        let has_all = segments.all(|(segment, is_beginning)| {
+            let ahead = whole.get(at..).unwrap_or_default();
+            let found = match is_beginning {
+                true => whole.starts_with(&segment).then_some(0),
+                false => memmem::find(ahead, &segment)
+                    .map(|found| at + found)
+                    .or_else(|| memmem::find(&whole, &segment)),
+            };
+            at = found.unwrap_or_default() + segment.len();
+            found.is_some()
         });
         let calls = calls(&stored.parts);
         let mut delivered = self.parts.iter().filter_map(Part::as_tool);
