@@ -188,7 +188,8 @@ impl Alignment {
                     |_, candidate| candidate.gap.is_some() && candidate.strand_of(part).is_none(),
                     |_, candidate, atom| match atom {
                         Atom::End(strand, expected)
-                            if candidate.strand_of(part) == Some(*strand) && expected.as_ref() == metadata =>
+                            if candidate.strand_of(part) == Some(*strand)
+                                && expected.as_ref() == metadata =>
                         {
                             Some(candidate.clone())
                         }
@@ -226,17 +227,21 @@ impl Alignment {
     /// Whether everything was delivered.
     pub(crate) fn is_complete(&self) -> bool {
         let end = self.atoms.len();
-        self.candidates.iter().any(|candidate| candidate.next == end)
+        self.candidates
+            .iter()
+            .any(|candidate| candidate.next == end)
     }
 
     fn delivered_char(&mut self, kind: Kind, part: usize, id: &Text<'_>, char: char) -> bool {
         let lone = char == char::REPLACEMENT_CHARACTER;
         let is_half = |alignment: &Self, candidate: &Candidate| {
             let strand = candidate.strand_of(part);
-            let of_part = alignment.atoms[candidate.next..].iter().find_map(|atom| match atom {
-                Atom::Char(of, char) if Some(*of) == strand => Some(*char),
-                _ => None,
-            });
+            let of_part = alignment.atoms[candidate.next..]
+                .iter()
+                .find_map(|atom| match atom {
+                    Atom::Char(of, char) if Some(*of) == strand => Some(*char),
+                    _ => None,
+                });
             of_part.is_some_and(|char| u32::from(char) > 0xffff)
         };
         self.advance(
@@ -329,9 +334,13 @@ impl Alignment {
         let mut text = String::new();
         for atom in self.atoms.iter().skip(next).take(24) {
             match atom {
-                Atom::Begin(strand) => text.push_str(&format!("⟨{} begins⟩", self.strands[*strand].id)),
+                Atom::Begin(strand) => {
+                    text.push_str(&format!("⟨{} begins⟩", self.strands[*strand].id));
+                }
                 Atom::Char(_, char) => text.push(*char),
-                Atom::End(strand, _) => text.push_str(&format!("⟨{} ends⟩", self.strands[*strand].id)),
+                Atom::End(strand, _) => {
+                    text.push_str(&format!("⟨{} ends⟩", self.strands[*strand].id));
+                }
                 Atom::Whole(_, chunk) => text.push_str(&format!("⟨{}⟩", chunk.encode())),
             }
         }
@@ -359,7 +368,9 @@ fn shape<'c>(chunk: &'c Chunk<'static>) -> Shape<'c> {
         Chunk::ToolInputDelta(chunk) => {
             Shape::Delta(Kind::Tool, &chunk.tool_call_id, &chunk.input_text_delta)
         }
-        Chunk::TextEnd(chunk) => Shape::End(Kind::Text, &chunk.id, chunk.provider_metadata.as_ref()),
+        Chunk::TextEnd(chunk) => {
+            Shape::End(Kind::Text, &chunk.id, chunk.provider_metadata.as_ref())
+        }
         Chunk::ReasoningEnd(chunk) => {
             Shape::End(Kind::Reasoning, &chunk.id, chunk.provider_metadata.as_ref())
         }

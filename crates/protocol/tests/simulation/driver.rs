@@ -111,7 +111,6 @@ struct Player {
     last: (At, usize),
 }
 
-#[expect(clippy::large_enum_variant, reason = "there is one of each")]
 enum Follower {
     Before(At),
     Starting(Start, Option<Instant>),
@@ -132,7 +131,10 @@ impl Player {
     fn describe(&mut self) {
         let schedule = &self.schedule;
         let lines = [
-            format!("seed {}, {:?}, {:?}", schedule.seed, schedule.beginning, schedule.following),
+            format!(
+                "seed {}, {:?}, {:?}",
+                schedule.seed, schedule.beginning, schedule.following
+            ),
             format!(
                 "the run starts for {:?} and takes {:?}, then {:?}",
                 schedule.script.starting,
@@ -147,9 +149,9 @@ impl Player {
 
     fn play(&mut self) -> Verdict {
         loop {
+            self.check_relay()?;
             self.follow()?;
             self.cancel()?;
-            self.check_relay()?;
             if matches!(self.follower, Follower::Over)
                 && matches!(self.canceller, Canceller::Absent | Canceller::Over)
             {
@@ -224,7 +226,9 @@ impl Player {
             self.count_step()?;
             let now = self.world.clock();
             match &mut self.follower {
-                Follower::Before(at) | Follower::Joining(at, _) if self.world.now < *at => return Ok(()),
+                Follower::Before(at) | Follower::Joining(at, _) if self.world.now < *at => {
+                    return Ok(());
+                }
                 Follower::Before(_) => self.begin(),
                 Follower::Joining(_, run) => {
                     let run = run.clone();
@@ -254,7 +258,12 @@ impl Player {
                         self.world.note(|| format!("⇒ {}", describe(&moment)));
                         if let Some(judge) = &mut self.judge {
                             let has_message = flow.has_message();
-                            judge.moment(&moment, flow.message(), has_message, &self.world.relay)?;
+                            judge.moment(
+                                &moment,
+                                flow.message(),
+                                has_message,
+                                &self.world.relay,
+                            )?;
                         }
                     }
                     Step::Read { until: moment } => {
@@ -264,7 +273,10 @@ impl Player {
                             let has_message = flow.has_message();
                             judge.waits(flow.message(), has_message)?;
                         }
-                        let late = self.judge.as_ref().is_some_and(|judge| judge.is_overdue(self.world.now));
+                        let late = self
+                            .judge
+                            .as_ref()
+                            .is_some_and(|judge| judge.is_overdue(self.world.now));
                         if late {
                             return violation(Rule::Endless, "it should have been lost long ago");
                         }
@@ -281,7 +293,13 @@ impl Player {
                         self.world.close(Actor::Follower, Slot::Exchange);
                         self.world.has_decided(Actor::Follower);
                         let world = &mut self.world;
-                        judge.end(world.now, &outcome, &message, &world.relay, &mut world.tally)?;
+                        judge.end(
+                            world.now,
+                            &outcome,
+                            &message,
+                            &world.relay,
+                            &mut world.tally,
+                        )?;
                     }
                 },
                 Follower::Over => return Ok(()),
@@ -318,7 +336,9 @@ impl Player {
         if let Some(thread) = thread {
             run = run.thread_id(ThreadId::new(thread).unwrap());
         }
-        let flow = run.flow(mode, &self.schedule.options(), self.rng.next()).unwrap();
+        let flow = run
+            .flow(mode, &self.schedule.options(), self.rng.next())
+            .unwrap();
         let flow: Start = match self.plant {
             Some(Plant::SecondPost) => Box::new(SecondPost::new(flow)),
             _ => Box::new(flow),
@@ -328,14 +348,19 @@ impl Player {
 
     fn run(&self, sandbox: Option<&str>, thread: Option<&str>) -> FollowRun {
         let sandbox = SandboxId::new(sandbox.unwrap_or_default()).unwrap();
-        FollowRun::new(AGENT, sandbox, ThreadId::new(thread.unwrap_or_default()).unwrap())
+        FollowRun::new(
+            AGENT,
+            sandbox,
+            ThreadId::new(thread.unwrap_or_default()).unwrap(),
+        )
     }
 
     fn started(&mut self, result: Result<Started, StartError>) -> Verdict {
         let background = matches!(self.schedule.beginning, Beginning::Background { .. });
         match result {
             Ok(started) => {
-                self.world.note(|| format!("⇒ started in {}", started.thread_id));
+                self.world
+                    .note(|| format!("⇒ started in {}", started.thread_id));
                 if self.world.relay.ours().is_none() {
                     return violation(Rule::End, "a run is said to have started that has not");
                 }
@@ -356,7 +381,11 @@ impl Player {
                 self.check_created(&error)?;
                 self.follower = Follower::Over;
                 // It may have started all the same: whoever has the ids can join it.
-                let ours = self.world.relay.our_thread().map(|thread| thread.id.clone());
+                let ours = self
+                    .world
+                    .relay
+                    .our_thread()
+                    .map(|thread| thread.id.clone());
                 match (&self.sandbox, &self.thread, &self.schedule.user_message_id) {
                     (Some(_), Some(thread), Some(id)) if ours.as_ref() == Some(thread) => {
                         let run = self
@@ -367,10 +396,11 @@ impl Player {
                     }
                     _ => {
                         // Nobody knows of the run: there is nothing to cancel.
-                        self.canceller = match std::mem::replace(&mut self.canceller, Canceller::Over) {
-                            cancelling @ Canceller::Cancelling(..) => cancelling,
-                            _ => Canceller::Over,
-                        };
+                        self.canceller =
+                            match std::mem::replace(&mut self.canceller, Canceller::Over) {
+                                cancelling @ Canceller::Cancelling(..) => cancelling,
+                                _ => Canceller::Over,
+                            };
                     }
                 }
             }
@@ -383,12 +413,21 @@ impl Player {
         let facts = &self.world.relay.facts;
         let created = error.created();
         if let Some(sandbox) = &created.sandbox_id
-            && !facts.sandboxes_created.iter().any(|created| *sandbox == created.as_str())
+            && !facts
+                .sandboxes_created
+                .iter()
+                .any(|created| *sandbox == created.as_str())
         {
-            return violation(Rule::SecondCost, "a sandbox is said to be made that was not");
+            return violation(
+                Rule::SecondCost,
+                "a sandbox is said to be made that was not",
+            );
         }
         if let Some(thread) = &created.thread_id
-            && !facts.threads_created.iter().any(|created| *thread == created.as_str())
+            && !facts
+                .threads_created
+                .iter()
+                .any(|created| *thread == created.as_str())
         {
             return violation(Rule::SecondCost, "a thread is said to be made that was not");
         }
@@ -419,7 +458,9 @@ impl Player {
         debug_assert!(!sandbox_id.as_str().is_empty());
         let flow: Box<dyn Follows> = match self.plant {
             Some(Plant::OffByOne { twice }) => Box::new(OffByOne::new(flow, twice)),
-            Some(Plant::WrongThread) => Box::new(WrongThread::new(flow, thread_id.to_string())),
+            Some(Plant::ResumeWrongThread) => {
+                Box::new(WrongThread::new(flow, thread_id.to_string()))
+            }
             _ => Box::new(flow),
         };
         self.follower = Follower::Following(flow, None);
@@ -440,9 +481,10 @@ impl Player {
                         .flow(&options, self.rng.next())
                         .unwrap();
                     let flow: Cancel = match self.plant {
-                        Some(Plant::WrongThread) => {
-                            Box::new(WrongThread::new(flow, self.thread.clone().unwrap_or_default()))
-                        }
+                        Some(Plant::CancelWrongThread) => Box::new(WrongThread::new(
+                            flow,
+                            self.thread.clone().unwrap_or_default(),
+                        )),
                         _ => Box::new(flow),
                     };
                     self.canceller = Canceller::Cancelling(flow, None);
@@ -473,14 +515,14 @@ impl Player {
         let relay = &self.world.relay;
         let phase = relay.our_phase();
         let (ending, is_true) = match result {
-            Ok(cancelled) if cancelled.status == CancelStatus::Cancelled => (
-                Ending::CancelCancelled,
-                phase == Some(Phase::Cancelled),
-            ),
+            Ok(cancelled) if cancelled.status == CancelStatus::Cancelled => {
+                (Ending::CancelCancelled, phase == Some(Phase::Cancelled))
+            }
             // Before it had begun, when it was over, or when its thread was gone.
             Ok(_) => (
                 Ending::CancelIdle,
-                self.world.listed(Actor::Canceller) != Some("streaming") || relay.our_sandbox_is_deleted(),
+                self.world.listed(Actor::Canceller) != Some("streaming")
+                    || relay.our_sandbox_is_deleted(),
             ),
             Err(CancelError::AnotherRun { thread_id }) => (
                 Ending::CancelAnother,
@@ -493,7 +535,10 @@ impl Player {
         if is_true {
             return Ok(());
         }
-        violation(Rule::End, format!("cancelling came to {result:?}, but the run is {phase:?}"))
+        violation(
+            Rule::End,
+            format!("cancelling came to {result:?}, but the run is {phase:?}"),
+        )
     }
 
     // ---- What no flow may have done
@@ -522,7 +567,10 @@ impl Player {
     fn check_cost(&self) -> Verdict {
         let facts = &self.world.relay.facts;
         match facts.sandboxes_deleted.first() {
-            Some(_) if facts.posts > 0 => violation(Rule::SecondCost, "a sandbox was deleted in which there is a run"),
+            Some(_) if facts.posts > 0 => violation(
+                Rule::SecondCost,
+                "a sandbox was deleted in which there is a run",
+            ),
             Some(deleted) if !facts.sandboxes_created.contains(deleted) => {
                 violation(Rule::SecondCost, "a sandbox was deleted that was not made")
             }

@@ -19,8 +19,9 @@
 //!    - *refused*: the last answer was a refusal (400, 401, 403);
 //!    - *deleted*: the relay said that the thread or sandbox is not there, and it is not;
 //!    - *not stored*: when the thread was asked, the run had not begun, so that nothing streamed and nothing had ended.
-//!    And it comes to an end: soon after `lost_after` or the deadline if nothing else happens, without asking more than three times a second.
-//! 8. **Moments are true.** A cut, a resumed stream and a status are told only where there was one; what cannot be decoded in the first
+//! 8. **It ends.** Soon after `lost_after` or the deadline, if nothing else happens, and without asking more than three times a
+//!    second.
+//! 9. **Moments are true.** A cut, a resumed stream and a status are told only where there was one; what cannot be decoded in the first
 //!    stream is followed by a gap.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -196,7 +197,8 @@ impl Judge {
                 let status = match asks {
                     Asks::List => {
                         let threads = value.as_array().into_iter().flatten();
-                        let ours = threads.filter(|thread| thread["id"] == *told.thread_id).last();
+                        let mut ours = threads.filter(|thread| thread["id"] == *told.thread_id);
+                        let ours = ours.next();
                         if ours.is_none() {
                             told.deleted = true;
                         }
@@ -348,7 +350,11 @@ impl Judge {
     /// How many requests it has sent in the last ten seconds.
     pub(crate) fn asks_too_often(&mut self, now: At) -> bool {
         self.asked.push_back(now);
-        while self.asked.front().is_some_and(|at| *at + Duration::from_secs(10) < now) {
+        while self
+            .asked
+            .front()
+            .is_some_and(|at| *at + Duration::from_secs(10) < now)
+        {
             self.asked.pop_front();
         }
         self.asked.len() > MOST_REQUESTS
@@ -372,8 +378,14 @@ impl Judge {
     /// Whether it has gone on for too long although nothing came.
     pub(crate) fn is_overdue(&self, now: At) -> bool {
         let slack = Duration::from_secs(600);
-        let silent = self.following.lost_after.is_some_and(|lost| now > self.told.news + lost + slack);
-        let late = self.following.deadline.is_some_and(|deadline| now > self.began + deadline + slack);
+        let silent = self
+            .following
+            .lost_after
+            .is_some_and(|lost| now > self.told.news + lost + slack);
+        let late = self
+            .following
+            .deadline
+            .is_some_and(|deadline| now > self.began + deadline + slack);
         (silent && self.told.ever_open) || late
     }
 
@@ -391,7 +403,10 @@ impl Judge {
         if let Some(last) = &self.final_message
             && json_of(last) != json_of(message)
         {
-            return violation(Rule::Disappeared, "the final message has changed at the end");
+            return violation(
+                Rule::Disappeared,
+                "the final message has changed at the end",
+            );
         }
         let phase = relay.our_phase();
         let is_true = match &outcome.end {
@@ -409,7 +424,9 @@ impl Judge {
                 "the outcome is {:?}, but the run is {phase:?}, its truth ends {:?}, its thread says {:?}, stored {:?}; told {:?}",
                 outcome.end,
                 self.truth.end,
-                relay.our_thread().map(|thread| (thread.status, &thread.error, thread.deleted)),
+                relay
+                    .our_thread()
+                    .map(|thread| (thread.status, &thread.error, thread.deleted)),
                 stored.map(|stored| (&stored.message.id, stored.whole, stored.with_user_message)),
                 self.told,
             );
@@ -419,13 +436,19 @@ impl Judge {
             self.completed(outcome, message, relay)?;
         } else {
             if outcome.message != MessageState::Partial {
-                return violation(Rule::FinalMessage, "a message without a whole is not called partial");
+                return violation(
+                    Rule::FinalMessage,
+                    "a message without a whole is not called partial",
+                );
             }
             if outcome.is_success() {
                 return violation(Rule::End, "what has not completed is called a success");
             }
             if message != self.assembler.message() {
-                return violation(Rule::Disappeared, "the last message is not what was delivered");
+                return violation(
+                    Rule::Disappeared,
+                    "the last message is not what was delivered",
+                );
             }
         }
         self.nothing_twice()?;
@@ -434,7 +457,8 @@ impl Judge {
     }
 
     fn is_the_reason(&self, text: &str, relay: &Relay) -> bool {
-        let of_chunk = matches!(&self.truth.end, End::Fails { error_text, .. } if error_text == text);
+        let of_chunk =
+            matches!(&self.truth.end, End::Fails { error_text, .. } if error_text == text);
         let of_thread = relay
             .our_thread()
             .is_some_and(|thread| thread.error.as_deref() == Some(text));
@@ -465,9 +489,14 @@ impl Judge {
             return false;
         };
         let id = stored.message.id.as_ref().map(|id| id.to_string_lossy());
-        let seen = self.told.message_ids.iter().any(|told| Some(told.as_str()) == id.as_deref());
+        let seen = self
+            .told
+            .message_ids
+            .iter()
+            .any(|told| Some(told.as_str()) == id.as_deref());
         // Whoever joined without the id of the user's message goes by what was stored before.
-        let by_place = !self.knows_user_message && self.told.message_ids.is_empty() && self.following.joins;
+        let by_place =
+            !self.knows_user_message && self.told.message_ids.is_empty() && self.following.joins;
         seen || by_place || (self.knows_user_message && stored.with_user_message)
     }
 
@@ -479,7 +508,10 @@ impl Judge {
         let deleted = relay.our_sandbox_is_deleted();
         // The thread has the usage; the subtype is only in the metadata of the stream and of the stored answer.
         let has_usage = outcome.usage == self.truth.usage || (deleted && self.delivered.gaps > 0);
-        let tail = relay.ours().and_then(|run| run.stored.as_ref()).is_some_and(|stored| !stored.whole);
+        let tail = relay
+            .ours()
+            .and_then(|run| run.stored.as_ref())
+            .is_some_and(|stored| !stored.whole);
         let missed = !self.told.metadata && (deleted || tail || !self.can_know_stored(relay));
         let known = outcome.result_subtype == self.truth.result_subtype;
         if !has_usage || !(known || missed && outcome.result_subtype.is_none()) {
@@ -489,9 +521,16 @@ impl Judge {
             );
             return violation(Rule::End, why);
         }
-        let error = self.truth.result_subtype.as_ref().is_some_and(|subtype| subtype.starts_with("error"));
+        let error = self
+            .truth
+            .result_subtype
+            .as_ref()
+            .is_some_and(|subtype| subtype.starts_with("error"));
         if known && outcome.is_success() == error {
-            return violation(Rule::End, "what the runtime calls an error is called a success, or the other way round");
+            return violation(
+                Rule::End,
+                "what the runtime calls an error is called a success, or the other way round",
+            );
         }
 
         let stored = relay.ours().and_then(|run| run.stored.as_ref());
@@ -502,7 +541,9 @@ impl Judge {
             // All that is left of it: nobody can know that there was more.
             MessageState::Whole if tail.is_some_and(|tail| alike(message, &tail.message)) => None,
             MessageState::Whole => Some("what is called the whole message is not"),
-            MessageState::StoredIncompletely if !deleted && tail.is_none() && self.can_know_stored(relay) => {
+            MessageState::StoredIncompletely
+                if !deleted && tail.is_none() && self.can_know_stored(relay) =>
+            {
                 Some("what is stored whole is called stored incompletely")
             }
             MessageState::StoredIncompletely => None,
@@ -513,7 +554,10 @@ impl Judge {
                 "{problem}:\n  final  {}\n  truth  {}\n  stored {}",
                 serde_json::to_string(message).unwrap(),
                 serde_json::to_string(&self.truth.message).unwrap(),
-                stored.map_or(String::new(), |stored| serde_json::to_string(&stored.message).unwrap()),
+                stored.map_or(String::new(), |stored| serde_json::to_string(
+                    &stored.message
+                )
+                .unwrap()),
             );
             return violation(Rule::FinalMessage, why);
         }
@@ -630,7 +674,11 @@ fn canonical(message: &UiMessage) -> Value {
     if let Some(metadata) = members.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("finalTextId");
     }
-    for part in members.get_mut("parts").and_then(Value::as_array_mut).unwrap() {
+    for part in members
+        .get_mut("parts")
+        .and_then(Value::as_array_mut)
+        .unwrap()
+    {
         let part = part.as_object_mut().unwrap();
         if part.get("type").is_some_and(|kind| kind == "reasoning") {
             part.remove("id");
@@ -644,7 +692,11 @@ fn canonical(message: &UiMessage) -> Value {
 /// Whether `part` of a message is a beginning of `whole`: each part, in their order.
 fn begins(part: &UiMessage, whole: &UiMessage) -> bool {
     part.parts.len() <= whole.parts.len()
-        && part.parts.iter().zip(&whole.parts).all(|(part, whole)| part_begins(part, whole))
+        && part
+            .parts
+            .iter()
+            .zip(&whole.parts)
+            .all(|(part, whole)| part_begins(part, whole))
 }
 
 fn part_begins(part: &Part, whole: &Part) -> bool {
@@ -716,7 +768,10 @@ fn fragments(part: &UiMessage, whole: &UiMessage) -> bool {
 
 /// Whether a text that may have holes is in the texts: a piece of it in each, in their order, character by character.
 fn in_order<T: AsRef<str>>(text: &str, texts: impl Iterator<Item = T>) -> bool {
-    let mut rest = text.chars().filter(|char| *char != char::REPLACEMENT_CHARACTER).peekable();
+    let mut rest = text
+        .chars()
+        .filter(|char| *char != char::REPLACEMENT_CHARACTER)
+        .peekable();
     for text in texts {
         for char in text.as_ref().chars() {
             if rest.peek() == Some(&char) {

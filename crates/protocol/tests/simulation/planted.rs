@@ -15,8 +15,10 @@ use crate::driver::Follows;
 pub(crate) enum Plant {
     /// After a replay one character is lost, or comes twice.
     OffByOne { twice: bool },
-    /// A run is resumed or cancelled as if no other streamed.
-    WrongThread,
+    /// A run is resumed as if no other streamed.
+    ResumeWrongThread,
+    /// A run is cancelled as if no other streamed.
+    CancelWrongThread,
     /// Messages whose answer is lost are sent again.
     SecondPost,
 }
@@ -94,11 +96,15 @@ impl<F: Flow<Item = Moment, Output = Outcome>> Flow for OffByOne<F> {
 /// Its message is what it delivers, so that only the content betrays it.
 impl<F: Follows> Follows for OffByOne<F> {
     fn message(&mut self) -> &UiMessage {
-        self.assembler.message()
+        if self.inner.has_message() {
+            self.inner.message()
+        } else {
+            self.assembler.message()
+        }
     }
 
     fn has_message(&self) -> bool {
-        false
+        self.inner.has_message()
     }
 }
 

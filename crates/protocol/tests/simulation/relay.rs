@@ -417,7 +417,8 @@ impl Relay {
                 let sandbox = self.create_sandbox();
                 let id = self.sandbox_id(sandbox);
                 self.facts.sandboxes_created.push(id.clone());
-                let answer = json!({"id": id, "sandboxId": format!("e2b_{id}"), "status": "active"});
+                let answer =
+                    json!({"id": id, "sandboxId": format!("e2b_{id}"), "status": "active"});
                 self.answer(conn, 201, answer);
             }
             Asks::DeleteSandbox => {
@@ -595,7 +596,7 @@ impl Relay {
             run,
             conn,
             view,
-            message_id: message_id.clone(),
+            message_id,
             left: false,
         });
         self.say_start(reader);
@@ -734,10 +735,7 @@ impl Relay {
                 }
             }
             Alarm::ForeignReader => {
-                if let Some(run) = self
-                    .ours
-                    .filter(|run| self.runs[*run].phase == Phase::Live)
-                {
+                if let Some(run) = self.ours.filter(|run| self.runs[*run].phase == Phase::Live) {
                     tally.struck(Fault::ForeignReader);
                     self.join(now, run, None, false);
                 }
@@ -765,8 +763,9 @@ impl Relay {
             self.runs[run].phase = Phase::Failed;
             let thread = &mut self.threads[self.runs[run].thread];
             thread.status = "error";
-            thread.error =
-                Some("sandbox_error: Runtime did not start: failed to load agent bundle".to_owned());
+            thread.error = Some(
+                "sandbox_error: Runtime did not start: failed to load agent bundle".to_owned(),
+            );
             if let Some(conn) = waiting {
                 self.refuse(
                     conn,
@@ -925,7 +924,9 @@ impl Relay {
         thread.usage = truth.usage;
         let with_user_message = user.is_some();
         thread.messages.extend(user);
-        thread.messages.push(serde_json::to_value(&message).unwrap());
+        thread
+            .messages
+            .push(serde_json::to_value(&message).unwrap());
         self.runs[run].stored = Some(Stored {
             message,
             whole,
@@ -1045,7 +1046,9 @@ impl Joined {
                 return heard;
             }
             Chunk::ToolInputAvailable(input) => self.announced.push(input.tool_call_id.clone()),
-            Chunk::ToolOutputAvailable(output) if !self.announced.contains(&output.tool_call_id) => {
+            Chunk::ToolOutputAvailable(output)
+                if !self.announced.contains(&output.tool_call_id) =>
+            {
                 return heard;
             }
             Chunk::ToolOutputError(output) if !self.announced.contains(&output.tool_call_id) => {
@@ -1093,9 +1096,7 @@ fn recut(chunks: &[Chunk<'static>], rng: &mut Rng) -> Vec<Chunk<'static>> {
             rest = &rest[1..];
             continue;
         };
-        let same = |chunk: &&Chunk<'static>| {
-            matches!(delta(chunk), Some((other, other_id, _)) if other == kind && other_id == id)
-        };
+        let same = |chunk: &&Chunk<'static>| matches!(delta(chunk), Some((other, other_id, _)) if other == kind && other_id == id);
         let length = rest.iter().take_while(same).count();
         let units: Vec<u16> = rest[..length]
             .iter()

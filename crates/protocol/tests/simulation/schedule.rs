@@ -111,7 +111,9 @@ impl Schedule {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         let mut following = Following {
             way,
-            ask_after: rng.percent(30).then(|| *rng.pick(&[minutes(1), minutes(10)])),
+            ask_after: rng
+                .percent(30)
+                .then(|| *rng.pick(&[minutes(1), minutes(10)])),
             lost_after: match rng.below(10) {
                 0 => Some(minutes(5)),
                 1 => Some(minutes(60)),
@@ -122,9 +124,10 @@ impl Schedule {
             joins: false,
         };
         // Whoever sets no limit waits for a dead runtime for ever, as asked; and where nothing was ever read, silence has no limit.
-        let may_wait_for_ever = following.lost_after.is_none() || !matches!(beginning, Beginning::Start { .. });
+        let may_wait_for_ever =
+            following.lost_after.is_none() || !matches!(beginning, Beginning::Start { .. });
         if dies || may_wait_for_ever {
-            following.deadline = following.deadline.or(Some(minutes(90)));
+            following.deadline = following.deadline.or_else(|| Some(minutes(90)));
         }
 
         let mut others = Vec::new();
@@ -195,7 +198,9 @@ impl Schedule {
     /// Puts into the world what is there from the beginning, or comes by itself. The sandbox and the thread, where they are there.
     pub(crate) fn prepare(&self, world: &mut World) -> (Option<String>, Option<String>) {
         let (sandbox, thread) = match self.beginning {
-            Beginning::Start { sandbox, thread } | Beginning::Background { sandbox, thread } => (sandbox, thread),
+            Beginning::Start { sandbox, thread } | Beginning::Background { sandbox, thread } => {
+                (sandbox, thread)
+            }
             Beginning::Elsewhere(_) => (true, true),
         };
         if !sandbox {
@@ -221,8 +226,12 @@ impl Schedule {
             world.alarm(other.begins + Duration::from_millis(2), other.begin(None));
         }
         if let (Beginning::Elsewhere(at), Some(thread)) = (self.beginning, &ours) {
-            let id = self.user_message_id.clone().unwrap_or_else(|| "u1".to_owned());
-            let user = json!({"id": id, "role": "user", "parts": [{"type": "text", "text": "Hello"}]});
+            let id = self
+                .user_message_id
+                .clone()
+                .unwrap_or_else(|| "u1".to_owned());
+            let user =
+                json!({"id": id, "role": "user", "parts": [{"type": "text", "text": "Hello"}]});
             let begin = Alarm::Begin {
                 thread: Some(thread.clone()),
                 script: self.script.clone(),
@@ -251,7 +260,9 @@ impl Schedule {
         if let Some(ask_after) = following.ask_after {
             follow = follow.ask_after(ask_after);
         }
-        let follow = follow.lost_after(following.lost_after).deadline(following.deadline);
+        let follow = follow
+            .lost_after(following.lost_after)
+            .deadline(following.deadline);
         CallOptions::new().follow(follow)
     }
 

@@ -42,7 +42,9 @@ pub(crate) enum End {
         thread_error: String,
     },
     /// After `finish`: the stream closes without `[DONE]`.
-    FailsInStorage { thread_error: String },
+    FailsInStorage {
+        thread_error: String,
+    },
     /// Never: the runtime has died, and nothing more comes.
     Dies,
 }

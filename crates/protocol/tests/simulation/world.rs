@@ -129,9 +129,18 @@ enum RequestFault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum StreamFault {
     None,
-    Cut { at: usize, clean: bool },
-    Silence { at: usize, lasts: Option<Duration> },
-    Malformed { event: usize, instead: bool },
+    Cut {
+        at: usize,
+        clean: bool,
+    },
+    Silence {
+        at: usize,
+        lasts: Option<Duration>,
+    },
+    Malformed {
+        event: usize,
+        instead: bool,
+    },
     /// It has struck: nothing comes any more, and nobody says so.
     Mute,
 }
@@ -258,14 +267,12 @@ impl World {
     /// A flow has been told something and has done what it wanted: if it does not resume or cancel now, its list of the threads
     /// is of no account any more.
     pub(crate) fn has_decided(&mut self, actor: Actor) {
-        let deciding = self.under_way[actor as usize]
-            .iter()
-            .flatten()
-            .any(|conn| {
-                let line = &self.lines[*conn];
-                !line.over && matches!(line.asks, Asks::List | Asks::Resume | Asks::Cancel)
-                    && line.heard.is_none()
-            });
+        let deciding = self.under_way[actor as usize].iter().flatten().any(|conn| {
+            let line = &self.lines[*conn];
+            !line.over
+                && matches!(line.asks, Asks::List | Asks::Resume | Asks::Cancel)
+                && line.heard.is_none()
+        });
         self.deciding[actor as usize] &= deciding;
     }
 
@@ -337,7 +344,10 @@ impl World {
     /// Goes on to the next thing that a flow is told, or to `until`, and says which.
     ///
     /// None is the end of the world: nothing will ever happen.
-    pub(crate) fn advance(&mut self, until: Option<At>) -> Option<Option<(Actor, Slot, Asks, Handed)>> {
+    pub(crate) fn advance(
+        &mut self,
+        until: Option<At>,
+    ) -> Option<Option<(Actor, Slot, Asks, Handed)>> {
         loop {
             let event = self.queue.keys().next().map(|(at, _)| *at);
             let timeout = self.next_timeout();
@@ -410,15 +420,19 @@ impl World {
     fn next_timeout(&self) -> Option<(At, Conn)> {
         let under_way = self.under_way.iter().flatten().flatten();
         under_way
-            .filter(|conn| !self.lines[**conn].over || self.lines[**conn].stream_fault == StreamFault::Mute)
+            .filter(|conn| {
+                !self.lines[**conn].over || self.lines[**conn].stream_fault == StreamFault::Mute
+            })
             .flat_map(|conn| {
                 let line = &self.lines[*conn];
-                let after = |from: At, limit: Option<Duration>| limit.map(|limit| (from + limit, *conn));
+                let after =
+                    |from: At, limit: Option<Duration>| limit.map(|limit| (from + limit, *conn));
                 let part = match line.heard {
                     None => after(line.sent, line.timeouts.head),
                     Some(heard) => after(heard, line.timeouts.silence),
                 };
-                part.into_iter().chain(after(line.sent, line.timeouts.total))
+                part.into_iter()
+                    .chain(after(line.sent, line.timeouts.total))
             })
             .min()
     }
@@ -436,7 +450,8 @@ impl World {
         }
         // Whose request came first, though not the same flow's: none of them has two without an answer.
         let overtaken = self.under_way.iter().flatten().flatten();
-        let overtaken = overtaken.filter(|other| **other < conn && self.lines[**other].heard.is_none());
+        let overtaken =
+            overtaken.filter(|other| **other < conn && self.lines[**other].heard.is_none());
         if first && overtaken.count() > 0 {
             self.tally.struck(Fault::Reordered);
         }
@@ -464,7 +479,8 @@ impl World {
                 match asks {
                     Asks::List => {
                         self.deciding[actor as usize] = true;
-                        self.listed[actor as usize] = self.relay.our_thread().map(|thread| thread.status);
+                        self.listed[actor as usize] =
+                            self.relay.our_thread().map(|thread| thread.status);
                     }
                     Asks::Resume | Asks::Cancel => self.deciding[actor as usize] = false,
                     _ => {}
@@ -485,7 +501,9 @@ impl World {
             _ => Vec::new(),
         };
         let body = match (status, self.rng.below(3)) {
-            (429, 0) => json!({"error": {"code": "rate_limit_exceeded", "message": "Slow down", "retryAfter": seconds}}),
+            (429, 0) => {
+                json!({"error": {"code": "rate_limit_exceeded", "message": "Slow down", "retryAfter": seconds}})
+            }
             (401 | 403, _) => json!({"error": "Invalid API key"}),
             (_, 1) => Value::Null,
             _ => json!({"error": {"code": "sandbox_unavailable", "message": "Try again"}}),
@@ -606,7 +624,9 @@ impl World {
                         Fault::Malformed
                     });
                     if instead {
-                        self.note(|| format!("in place of {}", String::from_utf8_lossy(&bytes).trim()));
+                        self.note(|| {
+                            format!("in place of {}", String::from_utf8_lossy(&bytes).trim())
+                        });
                         continue;
                     }
                 }
@@ -697,7 +717,11 @@ impl World {
             }
             self.lines[conn].saw_finish |= complete.contains(&Mark::Finish);
             let delay = self.rng.millis(0, 30);
-            self.hand(conn, delay, Handed::Data(Bytes::copy_from_slice(piece), complete));
+            self.hand(
+                conn,
+                delay,
+                Handed::Data(Bytes::copy_from_slice(piece), complete),
+            );
         }
     }
 }
@@ -739,7 +763,11 @@ fn describe(handed: &Handed) -> String {
     match handed {
         Handed::Answer { head, body, .. } => {
             let body = String::from_utf8_lossy(body);
-            format!("{} {}", head.status.as_u16(), body.chars().take(2000).collect::<String>())
+            format!(
+                "{} {}",
+                head.status.as_u16(),
+                body.chars().take(2000).collect::<String>()
+            )
         }
         Handed::Opened(head) => format!("{}, and its body is open", head.status.as_u16()),
         Handed::Data(bytes, _) => format!("{:?}", String::from_utf8_lossy(bytes)),
