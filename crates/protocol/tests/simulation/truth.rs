@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use twentyfirst_protocol::threads::Usage;
 use twentyfirst_protocol::ui::chunk::{
-    Data, Error, Finish, MessageMetadata, ReasoningDelta, ReasoningEnd, ReasoningStart,
+    Data, Error, File, Finish, MessageMetadata, ReasoningDelta, ReasoningEnd, ReasoningStart,
     SourceDocument, SourceUrl, TextDelta, TextEnd, TextStart, ToolInputAvailable, ToolInputDelta,
     ToolInputStart, ToolOutputAvailable, ToolOutputError,
 };
@@ -155,12 +155,17 @@ impl Writer {
     }
 
     fn block(&mut self) -> Vec<Chunk<'static>> {
-        match self.rng.below(10) {
-            0..=4 => self.text(),
-            5 => self.reasoning(),
-            6 | 7 => self.tool(),
-            8 => self.data(),
-            _ => self.source(),
+        match self.rng.below(20) {
+            0..=9 => self.text(),
+            10 | 11 => self.reasoning(),
+            12..=15 => self.tool(),
+            16 | 17 => self.data(),
+            18 => self.source(),
+            _ => {
+                let metadata = json!({"so far": {self.id("part"): self.made}});
+                let metadata = RawJson::from(metadata);
+                vec![MessageMetadata::new().message_metadata(metadata).into()]
+            }
         }
     }
 
@@ -293,16 +298,23 @@ impl Writer {
             }
             chunks.push(chunk.into());
         }
+        if self.rng.percent(20) {
+            // It is told and not kept: the stored answer does not have it.
+            let news = Data::new("news")
+                .data(RawJson::from(json!({ "of": id })))
+                .transient(true);
+            chunks.push(news.into());
+        }
         chunks
     }
 
     fn source(&mut self) -> Vec<Chunk<'static>> {
         let id = self.id("src");
-        if self.rng.percent(50) {
-            let url = format!("https://example.com/{id}");
-            vec![SourceUrl::new(id, url).title("A page").into()]
-        } else {
-            vec![SourceDocument::new(id, "application/pdf", "A paper").into()]
+        let url = format!("https://example.com/{id}");
+        match self.rng.below(3) {
+            0 => vec![SourceUrl::new(id, url).title("A page").into()],
+            1 => vec![SourceDocument::new(id, "application/pdf", "A paper").into()],
+            _ => vec![File::new(url, "image/png").into()],
         }
     }
 
