@@ -17,6 +17,8 @@ use crate::truth::Truth;
 pub(crate) struct Alignment {
     atoms: Vec<Atom>,
     strands: Vec<Strand>,
+    /// Parts whose last character never came whole.
+    alone: Vec<usize>,
     /// The ids of delivered parts, in the order in which they began.
     parts: Vec<(Kind, String)>,
     candidates: Vec<Candidate>,
@@ -82,6 +84,7 @@ impl Alignment {
         let mut alignment = Self {
             atoms: Vec::new(),
             strands: Vec::new(),
+            alone: Vec::new(),
             parts: Vec::new(),
             candidates: vec![Candidate {
                 next: 0,
@@ -125,11 +128,7 @@ impl Alignment {
                 }
             }
         }
-        // What stays alone when the runtime dies is shown at the end.
-        for (strand, _) in halves {
-            let lone = Atom::Char(strand, char::REPLACEMENT_CHARACTER);
-            alignment.atoms.push(lone);
-        }
+        alignment.alone = halves.into_iter().map(|(strand, _)| strand).collect();
         alignment
     }
 
@@ -234,15 +233,24 @@ impl Alignment {
 
     fn delivered_char(&mut self, kind: Kind, part: usize, id: &Text<'_>, char: char) -> bool {
         let lone = char == char::REPLACEMENT_CHARACTER;
+        // Whether the next character of the part has two halves, or only its first half ever comes.
         let is_half = |alignment: &Self, candidate: &Candidate| {
-            let strand = candidate.strand_of(part);
-            let of_part = alignment.atoms[candidate.next..]
-                .iter()
-                .find_map(|atom| match atom {
-                    Atom::Char(of, char) if Some(*of) == strand => Some(*char),
-                    _ => None,
-                });
-            of_part.is_some_and(|char| u32::from(char) > 0xffff)
+            let strand = match kind {
+                Kind::Tool => alignment
+                    .strands
+                    .iter()
+                    .position(|strand| strand.kind == kind && *id == *strand.id.as_str()),
+                _ => candidate.strand_of(part),
+            };
+            let rest = &alignment.atoms[candidate.next..];
+            let next = rest.iter().find_map(|atom| match atom {
+                Atom::Char(of, char) if Some(*of) == strand => Some(*char),
+                _ => None,
+            });
+            match next {
+                Some(char) => u32::from(char) > 0xffff || char == char::REPLACEMENT_CHARACTER,
+                None => strand.is_some_and(|strand| alignment.alone.contains(&strand)),
+            }
         };
         self.advance(
             // Half an emoji that was waiting when the gap came, or the end: if anything of the part comes after it, it does not match.
@@ -321,7 +329,10 @@ impl Alignment {
         };
         let before = |strand: &usize| self.strands[*strand].first < gap;
         match &self.atoms[at] {
-            Atom::Char(strand, _) => self.strands[*strand].kind == Kind::Tool && before(strand),
+            Atom::Char(strand, char) => {
+                let lone = *char == char::REPLACEMENT_CHARACTER;
+                before(strand) && (lone || self.strands[*strand].kind == Kind::Tool)
+            }
             Atom::Whole(Some(strand), _) => before(strand),
             Atom::End(strand, _) => {
                 before(strand) && !candidate.known.iter().any(|(_, known)| known == strand)

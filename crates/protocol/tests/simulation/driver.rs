@@ -240,6 +240,7 @@ impl Player {
                     Step::Item(never) => match never {},
                     Step::Read { until: moment } => {
                         *until = moment;
+                        self.world.has_decided(Actor::Follower);
                         return Ok(());
                     }
                     Step::Done(result) => self.started(result)?,

@@ -98,7 +98,6 @@ struct Told {
     message_ids: Vec<String>,
     finish: bool,
     error: bool,
-    metadata: bool,
     done: bool,
     /// When there was the last byte of a stream, or while there was none, the last answer.
     news: At,
@@ -118,6 +117,8 @@ struct Delivered {
     gaps: usize,
     cuts: usize,
     resumed: usize,
+    /// The metadata of the end, which has the usage and the subtype.
+    metadata: bool,
     /// Something was not a chunk, and the gap has not come yet.
     owes_gap: bool,
 }
@@ -173,7 +174,6 @@ impl Judge {
                         Mark::Start(id) => told.message_ids.push(id.clone()),
                         Mark::Finish => told.finish = true,
                         Mark::Error => told.error = true,
-                        Mark::Metadata => told.metadata = true,
                         Mark::Done => told.done = true,
                         Mark::Other => {}
                     }
@@ -290,6 +290,10 @@ impl Judge {
                 }
             }
             _ => {}
+        }
+        if let Chunk::MessageMetadata(metadata) = chunk {
+            let metadata = metadata.message_metadata.as_ref();
+            self.delivered.metadata |= metadata.is_some_and(|raw| raw.get().contains("sessionId"));
         }
         // What a cancelled reader is told is no part of the run.
         let of_cancelling = match chunk {
@@ -512,7 +516,7 @@ impl Judge {
             .ours()
             .and_then(|run| run.stored.as_ref())
             .is_some_and(|stored| !stored.whole);
-        let missed = !self.told.metadata && (deleted || tail || !self.can_know_stored(relay));
+        let missed = !self.delivered.metadata && (deleted || tail || !self.can_know_stored(relay));
         let known = outcome.result_subtype == self.truth.result_subtype;
         if !has_usage || !(known || missed && outcome.result_subtype.is_none()) {
             let why = format!(

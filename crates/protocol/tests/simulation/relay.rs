@@ -195,7 +195,6 @@ pub(crate) enum Said {
 pub(crate) enum Mark {
     Start(String),
     Error,
-    Metadata,
     Finish,
     Done,
     Other,
@@ -953,14 +952,6 @@ impl Relay {
         let mark = match chunk {
             Chunk::Finish(_) => Mark::Finish,
             Chunk::Error(_) => Mark::Error,
-            // The last one, which has the usage and the subtype.
-            Chunk::MessageMetadata(metadata) => {
-                let metadata = metadata.message_metadata.as_ref();
-                match metadata.is_some_and(|metadata| metadata.get().contains("sessionId")) {
-                    true => Mark::Metadata,
-                    false => Mark::Other,
-                }
-            }
             _ => Mark::Other,
         };
         self.say(reader, chunk.encode_event(), mark);

@@ -269,9 +269,13 @@ impl World {
     pub(crate) fn has_decided(&mut self, actor: Actor) {
         let deciding = self.under_way[actor as usize].iter().flatten().any(|conn| {
             let line = &self.lines[*conn];
-            !line.over
-                && matches!(line.asks, Asks::List | Asks::Resume | Asks::Cancel)
+            let arrives = matches!(
+                line.request_fault,
+                RequestFault::None | RequestFault::AnswerLost
+            );
+            arrives
                 && line.heard.is_none()
+                && matches!(line.asks, Asks::List | Asks::Resume | Asks::Cancel)
         });
         self.deciding[actor as usize] &= deciding;
     }
