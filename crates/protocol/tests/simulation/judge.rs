@@ -96,6 +96,8 @@ struct Told {
     cuts: usize,
     cut_before_finish: bool,
     message_ids: Vec<String>,
+    /// Those of them that came with streams that were resumed.
+    resumed_ids: Vec<String>,
     finish: bool,
     error: bool,
     done: bool,
@@ -171,7 +173,12 @@ impl Judge {
                 told.news = now;
                 for mark in marks {
                     match mark {
-                        Mark::Start(id) => told.message_ids.push(id.clone()),
+                        Mark::Start(id) => {
+                            told.message_ids.push(id.clone());
+                            if asks == Asks::Resume {
+                                told.resumed_ids.push(id.clone());
+                            }
+                        }
                         Mark::Finish => told.finish = true,
                         Mark::Error => told.error = true,
                         Mark::Done => told.done = true,
@@ -232,8 +239,10 @@ impl Judge {
                 }
                 self.chunk(chunk, relay)?;
             }
-            // In a stream that was resumed it may have been in what is repeated: then nothing is missing.
-            Moment::NotAChunk(_) => delivered.owes_gap = delivered.resumed == 0,
+            // In a stream that was resumed it may have been in what is repeated; behind `finish` nothing can be missing.
+            Moment::NotAChunk(_) => {
+                delivered.owes_gap = delivered.resumed == 0 && delivered.finishes == 0;
+            }
             Moment::Gap => {
                 delivered.owes_gap = false;
                 delivered.gaps += 1;
@@ -540,14 +549,31 @@ impl Judge {
         let stored = relay.ours().and_then(|run| run.stored.as_ref());
         let is_whole = alike(message, &self.truth.message);
         let tail = stored.filter(|stored| !stored.whole);
+        let has_gap = self.delivered.gaps > 0;
+        // With a gap before it, the answer of a reader who resumed cannot be told from one who has joined in the middle.
+        let may_be_tail = stored.is_some_and(|stored| {
+            let id = stored.message.id.as_ref().map(|id| id.to_string_lossy());
+            has_gap
+                && self
+                    .told
+                    .resumed_ids
+                    .iter()
+                    .any(|told| Some(told.as_str()) == id.as_deref())
+        });
+        let is_known = !deleted && tail.is_none() && self.can_know_stored(relay);
         let problem = match outcome.message {
             MessageState::Whole if is_whole => None,
-            // All that is left of it: nobody can know that there was more.
-            MessageState::Whole if tail.is_some_and(|tail| alike(message, &tail.message)) => None,
-            MessageState::Whole => Some("what is called the whole message is not"),
-            MessageState::StoredIncompletely
-                if !deleted && tail.is_none() && self.can_know_stored(relay) =>
+            // All that is left of it, in the place where ours would be: nobody can know that there was more.
+            MessageState::Whole
+                if !has_gap && tail.is_some_and(|tail| alike(message, &tail.message)) =>
             {
+                None
+            }
+            MessageState::Whole => Some("what is called the whole message is not"),
+            MessageState::StoredIncompletely if is_known && !is_whole => {
+                Some("the message is not the stored one, which is whole")
+            }
+            MessageState::StoredIncompletely if is_known && !may_be_tail => {
                 Some("what is stored whole is called stored incompletely")
             }
             MessageState::StoredIncompletely => None,
@@ -762,10 +788,12 @@ fn fragments(part: &UiMessage, whole: &UiMessage) -> bool {
             in_order(&text.text.to_string_lossy(), texts)
         }
         _ => whole.parts.iter().any(|whole| {
-            // Of a call whose announcement was missed there is only what came later.
-            let unnamed = matches!((part, whole), (Part::Tool(part), Part::Tool(whole))
-                if part.tool_call_id == whole.tool_call_id && part.tool_name == "");
-            unnamed || part_begins(part, whole)
+            // Of a call whose announcement was missed there is only what came later: neither its name nor its input.
+            let missed = matches!((part, whole), (Part::Tool(part), Part::Tool(whole))
+                if part.tool_call_id == whole.tool_call_id
+                    && json(&part.output) == json(&whole.output)
+                    && part.error_text == whole.error_text);
+            missed || part_begins(part, whole)
         }),
     })
 }
