@@ -119,6 +119,8 @@ struct Delivered {
     gaps: usize,
     cuts: usize,
     resumed: usize,
+    /// The run has said that it failed.
+    failed: bool,
     /// The metadata of the end, which has the usage and the subtype.
     metadata: bool,
     /// Something was not a chunk, and the gap has not come yet.
@@ -239,9 +241,14 @@ impl Judge {
                 }
                 self.chunk(chunk, relay)?;
             }
-            // In a stream that was resumed it may have been in what is repeated; behind `finish` nothing can be missing.
+            // In a stream that was resumed it may have been in what is repeated. Behind `finish` nothing can be missing, and behind an
+            // `error` nothing that matters.
             Moment::NotAChunk(_) => {
-                delivered.owes_gap = delivered.resumed == 0 && delivered.finishes == 0;
+                let is_over = delivered.finishes > 0 || delivered.failed;
+                delivered.owes_gap = delivered.resumed == 0 && !is_over;
+                if delivered.failed {
+                    self.alignment.gap();
+                }
             }
             Moment::Gap => {
                 delivered.owes_gap = false;
@@ -292,6 +299,7 @@ impl Judge {
                 }
                 return Ok(());
             }
+            Chunk::Error(_) => self.delivered.failed = true,
             Chunk::Finish(_) => {
                 self.delivered.finishes += 1;
                 if self.delivered.finishes > 1 {
