@@ -54,7 +54,7 @@ enum Kind {
     RunCancelled,
     RunLost(Lost),
     /// Of this thread.
-    OtherRun(ThreadId),
+    OtherRun(ThreadId, Sent),
     RunStarting,
     MessageTooLong(AssembleError),
 }
@@ -178,7 +178,7 @@ impl Error {
     /// The thread whose run would have been ended instead of the one that was to be cancelled.
     pub fn other_run(&self) -> Option<&ThreadId> {
         match &self.inner.kind {
-            Kind::OtherRun(thread_id) => Some(thread_id),
+            Kind::OtherRun(thread_id, _) => Some(thread_id),
             _ => None,
         }
     }
@@ -197,7 +197,7 @@ impl Error {
                 Kind::Other { sent, .. } => *sent == Sent::Maybe,
                 Kind::Deadline(_) => false,
 
-                Kind::OtherRun(_) => false,
+                Kind::OtherRun(_, sent) => *sent == Sent::Maybe,
                 Kind::Response(_)
                 | Kind::NotAChunk(_)
                 | Kind::RunFailed(_)
@@ -304,7 +304,7 @@ impl From<DecodeError> for Error {
 impl From<CancelError> for Error {
     fn from(error: CancelError) -> Self {
         match error {
-            CancelError::AnotherRun { thread_id } => Kind::OtherRun(thread_id).into(),
+            CancelError::AnotherRun { thread_id, sent } => Kind::OtherRun(thread_id, sent).into(),
             CancelError::Exchange(error) => error.into(),
             CancelError::Starting => Kind::RunStarting.into(),
         }
@@ -364,7 +364,7 @@ impl fmt::Display for Error {
             Kind::RunFailed(text) => write!(f, "the run failed: {}", line(text))?,
             Kind::RunCancelled => f.write_str("the run was cancelled")?,
             Kind::RunLost(lost) => lost.fmt(f)?,
-            Kind::OtherRun(thread_id) => {
+            Kind::OtherRun(thread_id, _) => {
                 write!(f, "cancelling would end the run of thread {thread_id}")?;
             }
             Kind::RunStarting => {
@@ -406,7 +406,7 @@ impl StdError for Error {
             | Kind::Response(_)
             | Kind::RunFailed(_)
             | Kind::RunCancelled
-            | Kind::OtherRun(_)
+            | Kind::OtherRun(..)
             | Kind::RunStarting => None,
         }
     }

@@ -161,11 +161,11 @@ impl Exchange {
                 }
             };
             match self.attempts.decide(attempt, now) {
-                Decision::Retry(delay) if deadline.allows(now.mono + delay) => {
-                    self.state = State::Pausing(now.mono + delay);
-                }
-                // No time is left for another attempt: what happened says more than the deadline does.
-                Decision::Retry(_) => return Next::Failed(self.error(kind, None)),
+                // Where no time is left for another attempt, what happened says more than the deadline does.
+                Decision::Retry(delay) => match now.mono.checked_add(delay) {
+                    Some(at) if deadline.allows(at) => self.state = State::Pausing(at),
+                    _ => return Next::Failed(self.error(kind, None)),
+                },
                 Decision::Done => return Next::Gone,
                 Decision::GiveUp(why) => return Next::Failed(self.error(kind, Some(why))),
             }
@@ -238,9 +238,7 @@ impl Deadline {
 
     /// Counts from the first poll.
     pub(crate) fn begin(&mut self, now: Now) -> Self {
-        self.at = self
-            .at
-            .or_else(|| self.length.map(|length| now.mono + length));
+        self.at = self.at.or_else(|| now.mono.checked_add(self.length?));
         *self
     }
 

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::response::Parts;
 
-use super::follow::{Backoff, Streaming};
+use super::follow::{Backoff, Streaming, asks_to_wait};
 use super::{CancelStatus, CancelStream, Cancelled};
 use crate::error::InvalidRequest;
 use crate::flow::{
-    Deadline, Exchange, ExchangeError, ExchangeErrorKind, Failure, Flow, Next, Now, Slot, Step,
+    Deadline, Exchange, ExchangeError, ExchangeErrorKind, Failure, Flow, Next, Now, Sent, Slot,
+    Step,
 };
 use crate::options::CallOptions;
 use crate::threads::{ListThreads, ThreadStatus};
@@ -89,12 +90,14 @@ impl CancelRun {
 /// Why a run was not cancelled.
 #[derive(Debug, thiserror::Error)]
 pub enum CancelError {
-    /// The relay would end another run: that of this thread, which is newer than ours and streams. Nothing was sent. To end that one, name it,
-    /// or use [`CancelStream`], which means the newest.
+    /// The relay would end another run: that of this thread, which is newer than ours and streams. That was not asked for. To end
+    /// that one, name it, or use [`CancelStream`], which means the newest.
     #[error("cancelling would end the run of thread {thread_id}")]
     AnotherRun {
         /// The other thread.
         thread_id: ThreadId,
+        /// Whether a request that came before, when ours was the newest, may have arrived.
+        sent: Sent,
     },
     /// It was still starting when the time was over, and may have started since.
     #[error("the run was still starting when the time for cancelling it was over")]
@@ -143,6 +146,10 @@ impl CancelFlow {
             Some(ThreadStatus::Streaming) => match &streaming.newest {
                 Some(newest) if *newest != self.thread_id => Err(CancelError::AnotherRun {
                     thread_id: newest.clone(),
+                    sent: match self.failures {
+                        0 => Sent::No,
+                        _ => Sent::Maybe,
+                    },
                 }),
                 _ => {
                     match self.exchange(&self.cancel) {
@@ -191,12 +198,17 @@ impl Flow for CancelFlow {
                 }
                 State::Failed(error) => {
                     self.failures += 1;
-                    let at = now.mono + self.backoff.next();
-                    let over = self.failures >= FAILURES || !deadline.allows(at);
-                    if over || is_final(&error) {
-                        return Step::Done(Err(error.into()));
+                    let delay = self.backoff.next().max(asks_to_wait(&error, now));
+                    match now.mono.checked_add(delay) {
+                        Some(at)
+                            if self.failures < FAILURES
+                                && deadline.allows(at)
+                                && !is_final(&error) =>
+                        {
+                            self.state = State::Pause(Some(at));
+                        }
+                        _ => return Step::Done(Err(error.into())),
                     }
-                    self.state = State::Pause(Some(at));
                 }
                 State::Listing(mut exchange) => match exchange.poll(now, deadline) {
                     Next::Send(send) => {

@@ -525,7 +525,7 @@ impl Player {
                 self.world.listed(Actor::Canceller) != Some("streaming")
                     || relay.our_sandbox_is_deleted(),
             ),
-            Err(CancelError::AnotherRun { thread_id }) => (
+            Err(CancelError::AnotherRun { thread_id, .. }) => (
                 Ending::CancelAnother,
                 self.thread.as_deref() != Some(thread_id.as_str()),
             ),

@@ -8,7 +8,7 @@ use super::stored::Gapped;
 use crate::threads::Usage;
 use crate::tolerant;
 use crate::ui::chunk::{ReasoningStart, Start, TextStart};
-use crate::ui::{AssembleError, Assembler, Chunk, RawJson, Text, ToolState, UiMessage};
+use crate::ui::{AssembleError, Assembler, Chunk, RawJson, Text, UiMessage};
 
 /// What was delivered of a run: what is handed out, and what is known from it.
 #[derive(Debug)]
@@ -22,6 +22,10 @@ pub(super) struct Delivered {
     gaps: Vec<usize>,
     /// Whether anything has come since the last gap.
     since_gap: bool,
+    /// Whether anything has come since it was last asked.
+    has_progress: bool,
+    /// The calls whose input is being written.
+    writing: HashSet<Text<'static>>,
     /// The calls whose input was being written at a gap.
     torn: HashSet<Text<'static>>,
     /// Kept where another stream of the run may be opened.
@@ -29,7 +33,7 @@ pub(super) struct Delivered {
     /// What came before the first gap.
     before_gap: Option<Tracks>,
     /// The ids that `start` gave the answer, on whatever stream.
-    pub(super) message_ids: Vec<Text<'static>>,
+    pub(super) message_ids: HashSet<Text<'static>>,
     pub(super) started: bool,
     pub(super) finished: bool,
     pub(super) aborted: bool,
@@ -59,10 +63,12 @@ impl Delivered {
             open: HashMap::new(),
             gaps: Vec::new(),
             since_gap: false,
+            has_progress: false,
+            writing: HashSet::new(),
             torn: HashSet::new(),
             tracks: keep.then(Tracks::default),
             before_gap: None,
-            message_ids: Vec::new(),
+            message_ids: HashSet::new(),
             started: false,
             finished: false,
             aborted: false,
@@ -78,6 +84,11 @@ impl Delivered {
 
     pub(super) fn has_news(&self) -> bool {
         !self.moments.is_empty()
+    }
+
+    /// Whether anything was delivered since this was last asked.
+    pub(super) fn take_progress(&mut self) -> bool {
+        std::mem::take(&mut self.has_progress)
     }
 
     pub(super) fn say(&mut self, moment: Moment) {
@@ -174,6 +185,15 @@ impl Delivered {
             Chunk::ReasoningEnd(end) => {
                 self.open.remove(&(Kind::Reasoning, end.id.clone()));
             }
+            Chunk::ToolInputStart(start) => {
+                self.writing.insert(start.tool_call_id.clone());
+            }
+            Chunk::ToolInputAvailable(input) => {
+                self.writing.remove(&input.tool_call_id);
+            }
+            Chunk::ToolInputError(input) => {
+                self.writing.remove(&input.tool_call_id);
+            }
             Chunk::ResetStep => {
                 let left = self.assembler.part_count();
                 self.open.retain(|_, at| *at < left);
@@ -181,6 +201,7 @@ impl Delivered {
             _ => {}
         }
         self.since_gap = true;
+        self.has_progress = true;
         self.moments.push_back(Moment::Chunk(chunk));
     }
 
@@ -201,12 +222,11 @@ impl Delivered {
             self.gaps.push(at + 1);
             self.hand_out(kind.end(id));
         }
-        let message = self.assembler.message();
-        let streaming = message.tool_calls();
-        let streaming = streaming.filter(|call| call.state == ToolState::InputStreaming);
-        self.torn
-            .extend(streaming.map(|call| call.tool_call_id.clone()));
-        self.gaps.push(message.parts.len());
+        self.torn.extend(self.writing.drain());
+        let place = self.assembler.part_count();
+        if self.gaps.last() != Some(&place) {
+            self.gaps.push(place);
+        }
         self.since_gap = false;
     }
 

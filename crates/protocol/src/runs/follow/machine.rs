@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use crate::flow::{
 use crate::operation::{Head, StreamingOperation};
 use crate::options::CallOptions;
 use crate::runs::{Lost, LostReason, MessageState, Outcome, ResumeStream, Resumed, RunEnd};
-use crate::threads::{Thread, ThreadStatus};
+use crate::threads::{Thread, ThreadStatus, ThreadSummary};
 use crate::ui::chunk::{Finish, Start};
 use crate::ui::{AssembleError, Chunk, DecodeError, Decoder, Joiner, Text, UiMessage};
 
@@ -28,7 +29,13 @@ const LONGEST_CLOSING: Duration = Duration::from_secs(10);
 /// How long a body may stay open behind its `[DONE]`. Read to its end, its connection can be used again.
 const LONGEST_GOODBYE: Duration = Duration::from_secs(1);
 
-/// How often opening the stream again may fail in a row.
+/// The relay is not asked more often than after so long a silence.
+const SHORTEST_SILENCE: Duration = Duration::from_millis(100);
+
+/// The most that is read of another stream until it is clear that it is one of our run.
+const LONGEST_UNCLEAR: usize = 16 * 1024 * 1024;
+
+/// How often opening the stream again may bring nothing in a row.
 const RESUMES: u32 = 5;
 
 /// What happens while a run is followed.
@@ -67,12 +74,14 @@ pub struct FollowFlow {
     /// Whether the run was started elsewhere.
     joined: bool,
     /// The ids of what was stored when we joined a run that was streaming.
-    before: Option<Vec<Text<'static>>>,
+    before: Option<HashSet<Text<'static>>>,
     /// Whether any stream but the first was read.
     resumed: bool,
     /// The ids that other streams than the first gave the answer. Who has joined in the middle stores what it saw under its own.
-    joined_ids: Vec<Text<'static>>,
+    joined_ids: HashSet<Text<'static>>,
     failed_resumes: u32,
+    /// The threads newer than ours, as they were before the stream was opened again.
+    newer: Vec<ThreadSummary>,
     /// Whether another stream would not help: there is none, or it repeats what cannot be told apart.
     no_stream: bool,
     /// What to drop.
@@ -98,6 +107,8 @@ enum Phase {
     /// To ask for the threads at this moment, and then to resume, to wait on, or to settle.
     Asking(Option<Instant>),
     Resuming(ResumeStream, Exchange),
+    /// To make sure that the stream which was opened is of our run, before anything of it is taken.
+    Checking,
     /// To settle with what is stored.
     Settling(Option<Instant>),
     Ended,
@@ -113,6 +124,8 @@ struct Stream {
     is_first: bool,
     /// Whether something was missing already when it was opened: what it repeats can then not be told from what was missed.
     is_behind_gap: bool,
+    /// How many bytes have come.
+    length: usize,
     /// The body has ended, or broke off.
     end: Option<Option<Failure>>,
 }
@@ -125,11 +138,13 @@ struct Times {
     /// When something last came of a stream; while none was read, when the relay last answered.
     news: Option<Instant>,
     /// When the relay is asked because of silence, and how long to wait then.
-    ask: Option<(Instant, Duration)>,
+    ask: Option<(Option<Instant>, Duration)>,
     /// When to stop listening to a stream whose run is over.
     grace: Option<Instant>,
     /// When `[DONE]` came.
     done: Option<Instant>,
+    /// When it was last waited for what is under way.
+    read: Option<Instant>,
 }
 
 impl Stream {
@@ -140,6 +155,7 @@ impl Stream {
             replay: None,
             is_first: true,
             is_behind_gap: false,
+            length: 0,
             end: None,
         }
     }
@@ -181,8 +197,9 @@ impl FollowFlow {
             joined: !is_open,
             before: None,
             resumed: false,
-            joined_ids: Vec::new(),
+            joined_ids: HashSet::new(),
             failed_resumes: 0,
+            newer: Vec::new(),
             no_stream: false,
             to_close: Vec::new(),
             cause: None,
@@ -226,6 +243,9 @@ impl FollowFlow {
 
     /// Takes out what the decoder has, until there is something to hand out.
     fn decode(&mut self) {
+        if matches!(self.phase, Phase::Checking) {
+            return;
+        }
         while let Some(stream) = &mut self.stream {
             if self.delivered.has_news() {
                 return;
@@ -310,25 +330,25 @@ impl FollowFlow {
         match &mut self.phase {
             Phase::Listening => self.listen(now),
             Phase::Again => {
-                self.phase = Phase::Asking(Some(now.mono + self.backoff.next()));
+                self.phase = Phase::Asking(now.mono.checked_add(self.backoff.next()));
                 None
             }
             Phase::Looking(at) | Phase::Asking(at) | Phase::Settling(at)
                 if at.is_some_and(|at| now.mono < at) =>
             {
                 let at = *at;
-                Some(self.read([at]))
+                Some(self.read([at], now))
             }
-            Phase::Asking(_) => self.ask(now, Question::threads),
+            Phase::Asking(_) | Phase::Checking => self.ask(now, Question::threads),
             Phase::Looking(_) | Phase::Settling(_) => self.ask(now, Question::thread),
             Phase::Resuming(_, exchange) => match exchange.poll(now, Deadline::none()) {
                 Next::Send(send) => Some(Step::Send(send)),
-                Next::Read { until } => Some(self.read([until])),
+                Next::Read { until } => Some(self.read([until], now)),
                 Next::Failed(error) => {
                     self.failed_resumes += 1;
                     self.no_stream |= refusal(&error).is_some();
                     self.cause = Some(Arc::new(error));
-                    self.phase = Phase::Asking(Some(now.mono + self.backoff.next()));
+                    self.phase = Phase::Asking(now.mono.checked_add(self.backoff.next()));
                     None
                 }
                 // Nothing is deleted here.
@@ -342,7 +362,12 @@ impl FollowFlow {
     }
 
     /// Waits for what is under way, until the first of these moments.
-    fn read<const N: usize>(&self, moments: [Option<Instant>; N]) -> Step<Moment, Outcome> {
+    fn read<const N: usize>(
+        &mut self,
+        moments: [Option<Instant>; N],
+        now: Now,
+    ) -> Step<Moment, Outcome> {
+        self.times.read = Some(now.mono);
         let limits = [self.deadline(), self.lost_at()];
         Step::Read {
             until: moments.into_iter().chain(limits).flatten().min(),
@@ -350,21 +375,27 @@ impl FollowFlow {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        Some(self.times.begin? + self.follow.deadline?)
+        self.times.begin?.checked_add(self.follow.deadline?)
     }
 
     fn lost_at(&self) -> Option<Instant> {
         let since = self.times.news.or(self.times.begin)?;
-        Some(since + self.follow.lost_after?)
+        since.checked_add(self.follow.lost_after?)
+    }
+
+    /// Whether a moment has come, and what was under way then has been looked at: who was not polled for long may find bytes
+    /// that have waited for as long.
+    fn has_come(&self, at: Option<Instant>, now: Now) -> bool {
+        let is_read = |at| self.times.read.is_some_and(|read| at <= read);
+        at.is_some_and(|at| at <= now.mono && is_read(at))
     }
 
     fn is_over(&self, now: Now) -> Option<LostReason> {
-        let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now.mono);
         if matches!(self.phase, Phase::Ended) {
             None
-        } else if is_over(self.deadline()) {
+        } else if self.has_come(self.deadline(), now) {
             Some(LostReason::Deadline)
-        } else if is_over(self.lost_at()) {
+        } else if self.has_come(self.lost_at(), now) {
             Some(LostReason::Silence)
         } else {
             None
@@ -378,12 +409,14 @@ impl FollowFlow {
             return None;
         };
         if stream.decoder.is_done() {
-            let goodbye = *self.times.done.get_or_insert(now.mono) + LONGEST_GOODBYE;
-            if stream.end.is_some() || goodbye <= now.mono {
+            let done = *self.times.done.get_or_insert(now.mono);
+            let goodbye = done + LONGEST_GOODBYE;
+            let has_ended = stream.end.is_some();
+            if has_ended || self.has_come(Some(goodbye), now) {
                 self.said_done();
                 return None;
             }
-            return Some(self.read([Some(goodbye)]));
+            return Some(self.read([Some(goodbye)], now));
         }
         if let Some(failure) = stream.end.take() {
             self.broke_off(failure);
@@ -392,16 +425,16 @@ impl FollowFlow {
         let closing = self.times.news.filter(|_| is_closing);
         let closing = closing.map(|news| news + LONGEST_CLOSING);
         let grace = [closing, self.times.grace].into_iter().flatten().min();
-        if grace.is_some_and(|grace| grace <= now.mono) {
+        if self.has_come(grace, now) {
             self.broke_off(None);
             return None;
         }
-        let ask = self.times.ask.map(|(at, _)| at);
-        if self.question.is_none() && ask.is_none_or(|ask| now.mono < ask) {
-            return Some(self.read([ask, grace]));
+        let ask = self.times.ask.and_then(|(at, _)| at);
+        if self.question.is_none() && !self.has_come(ask, now) {
+            return Some(self.read([ask, grace], now));
         }
         match self.ask(now, Question::threads)? {
-            Step::Read { until } => Some(self.read([until, grace])),
+            Step::Read { until } => Some(self.read([until, grace], now)),
             step => Some(step),
         }
     }
@@ -426,6 +459,7 @@ impl FollowFlow {
             }
         };
         if let Some(answer) = asked.take_answer() {
+            self.cause = None;
             if !self.has_read() {
                 self.times.news = Some(now.mono);
             }
@@ -444,7 +478,7 @@ impl FollowFlow {
             }
             Next::Read { until } => {
                 self.question = Some(asked);
-                Some(self.read([until]))
+                Some(self.read([until], now))
             }
             Next::Failed(error) => {
                 self.not_answered(error, now);
@@ -456,10 +490,16 @@ impl FollowFlow {
     }
 
     fn not_answered(&mut self, error: ExchangeError, now: Now) {
-        let again = Some(now.mono + self.backoff.next());
+        let again = now
+            .mono
+            .checked_add(self.backoff.next().max(asks_to_wait(&error, now)));
         match (&mut self.phase, refusal(&error)) {
             // Whatever the relay says of the thread, the stream is open.
             (Phase::Listening, _) => self.ask_later(now),
+            (Phase::Checking, None) => {
+                self.drop_stream();
+                self.phase = Phase::Asking(again);
+            }
             (_, Some(reason)) => self.refused(reason, error),
             (phase, None) => {
                 self.cause = Some(Arc::new(error));
@@ -496,14 +536,36 @@ impl FollowFlow {
             }
             return;
         }
+        if matches!(self.phase, Phase::Checking) {
+            // A newer run that has begun since may be the one that was joined.
+            let is_ours = streaming.newer == self.newer
+                && streaming
+                    .newest
+                    .as_ref()
+                    .is_none_or(|newest| *newest == self.run.thread_id);
+            let is_short = self
+                .stream
+                .as_ref()
+                .is_some_and(|stream| stream.length <= LONGEST_UNCLEAR);
+            if is_ours && is_short {
+                self.resumed = true;
+                self.phase = Phase::Listening;
+                self.delivered.say(Moment::Resumed);
+            } else {
+                self.drop_stream();
+                self.phase = Phase::Again;
+            }
+            return;
+        }
         if streaming.ours.is_none() {
             self.lose(LostReason::Deleted);
         } else if !is_streaming {
             self.phase = Phase::Settling(None);
         } else if self.may_resume() && streaming.newest.as_ref() == Some(&self.run.thread_id) {
+            self.newer.clone_from(&streaming.newer);
             self.resume();
         } else {
-            self.phase = Phase::Asking(Some(now.mono + self.backoff.next()));
+            self.phase = Phase::Asking(now.mono.checked_add(self.backoff.next()));
         }
     }
 
@@ -528,7 +590,7 @@ impl FollowFlow {
     fn ask_later(&mut self, now: Now) {
         if let Some((at, silence)) = &mut self.times.ask {
             *silence = silence.saturating_mul(2);
-            *at = now.mono + *silence;
+            *at = now.mono.checked_add(*silence);
         }
     }
 
@@ -569,9 +631,18 @@ impl FollowFlow {
             return;
         }
         self.delivered.say(Moment::Cut(failure));
-        match self.follow.mode {
-            Mode::Off => self.lose(LostReason::Cut),
-            Mode::Wait | Mode::Live => self.phase = Phase::Asking(None),
+        if self.delivered.take_progress() {
+            self.failed_resumes = 0;
+            self.backoff.reset();
+        } else {
+            self.failed_resumes += 1;
+        }
+        self.phase = match self.failed_resumes {
+            0 => Phase::Asking(None),
+            _ => Phase::Again,
+        };
+        if self.follow.mode == Mode::Off {
+            self.lose(LostReason::Cut);
         }
     }
 
@@ -627,9 +698,19 @@ impl FollowFlow {
             user_message_id: self.run.user_message_id.as_ref().filter(|id| **id != ""),
             place,
         };
-        let answer = known.find(thread).cloned();
-        let has_ended = answer.is_some() || self.delivered.finished;
+        let found = known.find(thread);
+        let is_named = found.is_some_and(|answer| known.names(answer));
+        let is_ours = known.may_be_unnamed(thread);
+        let answer = found.cloned();
+        // What the thread has used is of its last run.
+        let is_last = thread.ui_messages().last().map(|last| &last.id)
+            == answer.as_ref().map(|answer| &answer.id);
+        if thread.status == ThreadStatus::Completed && is_last {
+            self.delivered.note_usage(thread.usage);
+        }
         match &thread.status {
+            // A turn that failed or was cancelled is not stored: the status is that of another, which came behind ours.
+            _ if is_named => self.complete(answer),
             ThreadStatus::Error | ThreadStatus::Failed => {
                 let text = thread.error.clone().unwrap_or_default();
                 self.end(RunEnd::Failed(text), MessageState::Partial);
@@ -638,13 +719,13 @@ impl FollowFlow {
             // Of another run, which was started since.
             ThreadStatus::Streaming if answer.is_some() => self.complete(answer),
             ThreadStatus::Streaming => {
-                self.phase = Phase::Settling(Some(now.mono + self.backoff.next()));
+                self.phase = Phase::Settling(now.mono.checked_add(self.backoff.next()));
             }
-            ThreadStatus::Completed => {
+            ThreadStatus::Completed if answer.is_none() && is_ours => {
                 self.delivered.note_usage(thread.usage);
-                self.complete(answer);
+                self.complete(None);
             }
-            _ if has_ended => self.complete(answer),
+            _ if answer.is_some() || self.delivered.finished => self.complete(answer),
             _ => self.lose(LostReason::NotStored),
         }
     }
@@ -689,6 +770,12 @@ impl FollowFlow {
                         .as_ref()
                         .is_some_and(|id| self.joined_ids.contains(id));
                 if is_whole {
+                    let mut stored = stored;
+                    if stored.metadata.is_none() {
+                        stored
+                            .metadata
+                            .clone_from(&self.delivered.message().metadata);
+                    }
                     self.settled = Some(stored);
                 }
                 match is_whole && !is_tail {
@@ -737,7 +824,8 @@ impl Flow for FollowFlow {
         if std::mem::take(&mut self.times.heard) || is_new {
             self.times.news = Some(now.mono);
             self.times.grace = None;
-            self.times.ask = Some((now.mono + self.follow.ask_after, self.follow.ask_after));
+            let silence = self.follow.ask_after.max(SHORTEST_SILENCE);
+            self.times.ask = Some((now.mono.checked_add(silence), silence));
         }
         loop {
             self.decode();
@@ -766,9 +854,7 @@ impl Flow for FollowFlow {
         let error = match resume.decode_head(&head) {
             Head::Open(Resumed::Streaming) => {
                 self.stream = Some(Stream::another(&self.delivered));
-                self.resumed = true;
-                self.phase = Phase::Listening;
-                self.delivered.say(Moment::Resumed);
+                self.phase = Phase::Checking;
                 return;
             }
             Head::Open(Resumed::Nothing) => {
@@ -790,8 +876,7 @@ impl Flow for FollowFlow {
     fn handle_data(&mut self, data: Bytes) {
         if let Some(stream) = &mut self.stream {
             self.times.heard = true;
-            self.failed_resumes = 0;
-            self.backoff.reset();
+            stream.length = stream.length.saturating_add(data.len());
             stream.decoder.push(data);
         }
     }
@@ -809,6 +894,16 @@ impl Flow for FollowFlow {
             (Slot::Stream, _, _, Some(stream)) => stream.end = Some(Some(failure)),
             _ => {}
         }
+    }
+}
+
+/// How long the relay asks to wait before another try.
+pub(in crate::runs) fn asks_to_wait(error: &ExchangeError, now: Now) -> Duration {
+    match error.kind() {
+        ExchangeErrorKind::Response(ResponseError::Api(error)) => error
+            .retry_after()
+            .map_or(Duration::ZERO, |after| after.delay(now.wall)),
+        _ => Duration::ZERO,
     }
 }
 

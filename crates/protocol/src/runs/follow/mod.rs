@@ -7,6 +7,7 @@ mod question;
 mod replay;
 mod stored;
 
+pub(super) use machine::asks_to_wait;
 pub use machine::{FollowFlow, Moment};
 pub use options::Follow;
 pub(super) use question::{Backoff, Streaming};

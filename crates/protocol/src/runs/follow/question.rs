@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -88,32 +89,31 @@ pub(in crate::runs) struct Streaming {
     pub(in crate::runs) ours: Option<ThreadStatus>,
     /// The newest created thread that streams: the one that resuming and cancelling mean.
     pub(in crate::runs) newest: Option<ThreadId>,
+    /// The threads that were created after ours.
+    pub(in crate::runs) newer: Vec<ThreadSummary>,
 }
 
 impl Streaming {
     pub(in crate::runs) fn of(threads: &[ThreadSummary], thread_id: &ThreadId) -> Self {
-        let mut newest: Option<&ThreadSummary> = None;
-        for thread in threads {
-            if thread.status != ThreadStatus::Streaming {
-                continue;
-            }
-            // The list has the newest first; the dates say so even if it had not.
-            let created = |thread: &ThreadSummary| thread.created_at.as_ref()?.to_system_time();
-            let newer = newest.is_none_or(|newest| {
-                created(thread)
-                    .zip(created(newest))
-                    .is_some_and(|(this, that)| this > that)
-            });
-            if newer {
-                newest = Some(thread);
-            }
+        // The list has the newest first; where there are dates, they count. Stable, it leaves the rest as it is.
+        let mut threads: Vec<&ThreadSummary> = threads.iter().collect();
+        let created = |thread: &ThreadSummary| thread.created_at.as_ref()?.to_system_time();
+        if threads.iter().all(|thread| created(thread).is_some()) {
+            threads.sort_by_key(|thread| Reverse(created(thread)));
         }
+        let ours = threads.iter().position(|thread| thread.id == *thread_id);
+        let is_streaming = |thread: &&&ThreadSummary| thread.status == ThreadStatus::Streaming;
+        let newest = threads.iter().find(is_streaming);
         Self {
-            ours: threads
-                .iter()
-                .find(|thread| thread.id == *thread_id)
-                .map(|thread| thread.status.clone()),
             newest: newest.map(|thread| thread.id.clone()),
+            newer: threads
+                .iter()
+                .take(ours.unwrap_or_default())
+                .map(|thread| (*thread).clone())
+                .collect(),
+            ours: ours
+                .and_then(|ours| threads.get(ours))
+                .map(|thread| thread.status.clone()),
         }
     }
 }

@@ -6,6 +6,9 @@ use crate::ui::{Chunk, Text};
 /// From so many characters on, the beginning of another stream that is the same is a replay and no coincidence.
 const ENOUGH: usize = 16;
 
+/// So much may be new, in chunks, before all that was delivered has come again: what was written in parallel.
+const MOST_NEW: usize = 256;
+
 /// What was delivered, one track for each thing that comes in an order of its own: two readers of a run are sent the same
 /// contents, but deltas are cut elsewhere, texts have other ids, and what is written in parallel may be woven otherwise.
 #[derive(Debug, Clone, Default)]
@@ -218,13 +221,19 @@ impl Replay {
             });
         }
         self.held.push(chunk);
+        let is_new = matches!(found, Match::New(_));
         match found {
             Match::Contradiction => return Sight::Joined(std::mem::take(&mut self.held)),
             Match::New(new) => self.new.extend(new),
             Match::Known => {}
         }
         if !self.is_complete() {
-            return Sight::Unclear;
+            // Other content before any that is known: that is no beginning.
+            let is_joined = is_new && (!self.is_known() || self.new.len() > MOST_NEW);
+            return match is_joined {
+                true => Sight::Joined(std::mem::take(&mut self.held)),
+                false => Sight::Unclear,
+            };
         }
         self.is_replay = true;
         self.held = Vec::new();
@@ -338,6 +347,12 @@ impl Replay {
             Kind::Text => (&self.delivered.texts, &mut self.come.texts),
             Kind::Reasoning => (&self.delivered.reasonings, &mut self.come.reasonings),
         }
+    }
+
+    /// Whether anything has come again that is content.
+    fn is_known(&self) -> bool {
+        let mut written = self.come.texts.iter().chain(&self.come.reasonings);
+        written.any(|part| part.bytes > 0) || !self.come.tools.is_empty() || self.come.others > 0
     }
 
     /// Whether all that was delivered has come again.

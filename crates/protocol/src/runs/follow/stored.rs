@@ -20,7 +20,7 @@ use crate::ui::{
 #[derive(Debug)]
 pub(super) struct Known<'a> {
     /// The ids that `start` gave it.
-    pub(super) message_ids: &'a [Text<'static>],
+    pub(super) message_ids: &'a HashSet<Text<'static>>,
     /// The id of the message that it answers.
     pub(super) user_message_id: Option<&'a Text<'static>>,
     /// Where nothing else is known, its place.
@@ -30,7 +30,7 @@ pub(super) struct Known<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Place<'a> {
     /// Behind these, which were stored while it streamed.
-    After(&'a [Text<'static>]),
+    After(&'a HashSet<Text<'static>>),
     /// At the end: nothing streamed when we came.
     Last,
 }
@@ -40,13 +40,13 @@ impl Known<'_> {
     pub(super) fn find<'t>(&self, thread: &'t Thread) -> Option<&'t UiMessage> {
         let messages: Vec<&UiMessage> = thread.ui_messages().collect();
         let answers = || {
-            let messages = messages.iter().rev().copied();
+            let messages = messages.iter().copied();
             messages.filter(|message| message.role == Role::Assistant)
         };
-        let has_id_of = |ids: &[Text<'static>], message: &UiMessage| {
+        let has_id_of = |ids: &HashSet<Text<'static>>, message: &UiMessage| {
             message.id.as_ref().is_some_and(|id| ids.contains(id))
         };
-        if let Some(answer) = answers().find(|answer| has_id_of(self.message_ids, answer)) {
+        if let Some(answer) = answers().rfind(|answer| has_id_of(self.message_ids, answer)) {
             return Some(answer);
         }
         match (self.user_message_id, self.place) {
@@ -69,6 +69,22 @@ impl Known<'_> {
             }
             (None, None) => None,
         }
+    }
+}
+
+impl Known<'_> {
+    /// Whether an answer is ours for certain: by an id that its own stream gave it.
+    pub(super) fn names(&self, answer: &UiMessage) -> bool {
+        let id = answer.id.as_ref();
+        id.is_some_and(|id| self.message_ids.contains(id))
+    }
+
+    /// Whether the last answer may be ours, though nothing says so: it was stored without its question, as by a reader who has joined.
+    pub(super) fn may_be_unnamed(&self, thread: &Thread) -> bool {
+        let mut messages = thread.ui_messages().collect::<Vec<_>>().into_iter().rev();
+        let (last, before) = (messages.next(), messages.next());
+        let is_answer = |message: &UiMessage| message.role == Role::Assistant;
+        last.is_some_and(is_answer) && before.is_none_or(is_answer)
     }
 }
 
