@@ -105,7 +105,7 @@ struct Told {
     news: At,
     ever_open: bool,
     status: Option<String>,
-    /// When it was told first that the thread does not stream any more.
+    /// Since when it is told that the thread does not stream.
     over: Option<At>,
     /// The thread was read when it no longer streamed.
     settled: bool,
@@ -220,7 +220,10 @@ impl Judge {
                 };
                 if let Some(status) = status.and_then(Value::as_str) {
                     told.status = Some(status.to_owned());
-                    if status != "streaming" {
+                    if status == "streaming" {
+                        // Whoever came too early was told that nothing streamed yet.
+                        told.over = None;
+                    } else {
                         told.over.get_or_insert(now);
                     }
                     told.settled |= asks == Asks::Get && status != "streaming";
