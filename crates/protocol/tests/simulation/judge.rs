@@ -580,9 +580,9 @@ impl Judge {
         let is_known = !deleted && tail.is_none() && self.can_know_stored(relay);
         let problem = match outcome.message {
             MessageState::Whole if is_whole => None,
-            // All that is left of it, in the place where ours would be: nobody can know that there was more.
+            // All that is left of it, and not under an id that was seen to join in the middle: nobody can know that there was more.
             MessageState::Whole
-                if !has_gap && tail.is_some_and(|tail| alike(message, &tail.message)) =>
+                if !may_be_tail && tail.is_some_and(|tail| alike(message, &tail.message)) =>
             {
                 None
             }
