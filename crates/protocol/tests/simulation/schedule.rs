@@ -299,10 +299,12 @@ impl Other {
 }
 
 fn starting(rng: &mut Rng) -> Duration {
-    match rng.below(10) {
-        0..=5 => rng.millis(5, 500),
-        6..=8 => rng.millis(500, 10_000),
-        _ => rng.millis(10_000, 600_000),
+    match rng.below(20) {
+        0..=11 => rng.millis(5, 500),
+        12..=17 => rng.millis(500, 10_000),
+        18 => rng.millis(10_000, 200_000),
+        // Longer than anybody tries to cancel it.
+        _ => rng.millis(200_000, 900_000),
     }
 }
 
