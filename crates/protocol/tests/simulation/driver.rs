@@ -439,7 +439,7 @@ impl Player {
         self.thread = Some(run.thread_id.to_string());
         let options = self.schedule.options();
         let knows_user_message = run.user_message_id.is_some();
-        let (sandbox_id, thread_id) = (run.sandbox_id.clone(), run.thread_id.clone());
+        let thread_id = run.thread_id.clone();
         let seed = self.rng.next();
         let flow = if is_open {
             run.read(&options, seed).unwrap()
@@ -456,7 +456,6 @@ impl Player {
             is_open,
             knows_user_message,
         ));
-        debug_assert!(!sandbox_id.as_str().is_empty());
         let flow: Box<dyn Follows> = match self.plant {
             Some(Plant::OffByOne { twice }) => Box::new(OffByOne::new(flow, twice)),
             Some(Plant::ResumeWrongThread) => {

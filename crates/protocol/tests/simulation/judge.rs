@@ -19,8 +19,8 @@
 //!    - *refused*: the last answer was a refusal (400, 401, 403);
 //!    - *deleted*: the relay said that the thread or sandbox is not there, and it is not;
 //!    - *not stored*: when the thread was asked, the run had not begun, so that nothing streamed and nothing had ended.
-//! 8. **It ends.** Soon after `lost_after` or the deadline, if nothing else happens, and without asking more than three times a
-//!    second.
+//! 8. **It ends.** Soon after it was told that the thread streams no more, after `lost_after` and after the deadline; and without
+//!    asking more than three times a second.
 //! 9. **Moments are true.** A cut, a resumed stream and a status are told only where there was one; what cannot be decoded in the first
 //!    stream is followed by a gap.
 
@@ -105,6 +105,8 @@ struct Told {
     news: At,
     ever_open: bool,
     status: Option<String>,
+    /// Since when it is told that the thread does not stream.
+    over: Option<At>,
     /// The thread was read when it no longer streamed.
     settled: bool,
     deleted: bool,
@@ -218,6 +220,12 @@ impl Judge {
                 };
                 if let Some(status) = status.and_then(Value::as_str) {
                     told.status = Some(status.to_owned());
+                    if status == "streaming" {
+                        // Whoever came too early was told that nothing streamed yet.
+                        told.over = None;
+                    } else {
+                        told.over.get_or_insert(now);
+                    }
                     told.settled |= asks == Asks::Get && status != "streaming";
                 }
             }
@@ -396,7 +404,7 @@ impl Judge {
 
     // ---- The end
 
-    /// Whether it has gone on for too long although nothing came.
+    /// Whether it has gone on for too long although nothing came, or although it knows that the run is over.
     pub(crate) fn is_overdue(&self, now: At) -> bool {
         let slack = Duration::from_secs(600);
         let silent = self
@@ -407,7 +415,8 @@ impl Judge {
             .following
             .deadline
             .is_some_and(|deadline| now > self.began + deadline + slack);
-        (silent && self.told.ever_open) || late
+        let told = self.told.over.is_some_and(|over| now > over + slack);
+        (silent && self.told.ever_open) || late || told
     }
 
     pub(crate) fn end(
@@ -571,9 +580,9 @@ impl Judge {
         let is_known = !deleted && tail.is_none() && self.can_know_stored(relay);
         let problem = match outcome.message {
             MessageState::Whole if is_whole => None,
-            // All that is left of it, in the place where ours would be: nobody can know that there was more.
+            // All that is left of it, and not under an id that was seen to join in the middle: nobody can know that there was more.
             MessageState::Whole
-                if !has_gap && tail.is_some_and(|tail| alike(message, &tail.message)) =>
+                if !may_be_tail && tail.is_some_and(|tail| alike(message, &tail.message)) =>
             {
                 None
             }

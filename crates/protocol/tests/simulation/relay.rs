@@ -1,4 +1,4 @@
-//! The relay: sandboxes, threads, runs and who reads them, as `relay-api.md` and the recordings have it, without a socket.
+//! The relay: sandboxes, threads, runs and who reads them, as it was recorded, without a socket.
 //!
 //! It takes requests and alarms, and leaves behind what it says ([`Said`]) and when it wants to be woken ([`Alarm`]). It
 //! keeps to the relay's habits, the bad ones too:

@@ -28,6 +28,8 @@ pub(crate) struct Schedule {
     pub(crate) joins_after: Duration,
     /// Whether a run that somebody else starts is joined before it begins.
     pub(crate) joins_early: bool,
+    /// A limit for the silence of a stream, where one is set.
+    silence: Option<Duration>,
     /// When cancelling begins, counted from the beginning.
     pub(crate) cancels_at: Option<At>,
     pub(crate) history: Vec<Value>,
@@ -170,6 +172,7 @@ impl Schedule {
             joins_early,
             beginning,
             following,
+            silence: rng.percent(10).then(|| minutes(7)),
             careful: rng.percent(30),
             user_message_id: rng.percent(70).then(|| "turn-k".to_owned()),
             joins_after: *rng.pick(&[Duration::ZERO, Duration::ZERO, minutes(1), minutes(60)]),
@@ -263,7 +266,11 @@ impl Schedule {
         let follow = follow
             .lost_after(following.lost_after)
             .deadline(following.deadline);
-        CallOptions::new().follow(follow)
+        let options = CallOptions::new().follow(follow);
+        match self.silence {
+            Some(silence) => options.silence_timeout(silence),
+            None => options,
+        }
     }
 
     /// What the script itself is about.
@@ -292,10 +299,12 @@ impl Other {
 }
 
 fn starting(rng: &mut Rng) -> Duration {
-    match rng.below(10) {
-        0..=5 => rng.millis(5, 500),
-        6..=8 => rng.millis(500, 10_000),
-        _ => rng.millis(10_000, 600_000),
+    match rng.below(20) {
+        0..=11 => rng.millis(5, 500),
+        12..=17 => rng.millis(500, 10_000),
+        18 => rng.millis(10_000, 200_000),
+        // Longer than anybody tries to cancel it.
+        _ => rng.millis(200_000, 900_000),
     }
 }
 

@@ -540,7 +540,11 @@ impl World {
                     }
                     // With `start` before it.
                     let length = 50 + self.relay.ours().map_or(2_000, |run| run.truth.bytes());
-                    self.lines[conn].stream_fault = self.stream_fault(length);
+                    let fault = self.stream_fault(length);
+                    self.lines[conn].stream_fault = fault;
+                    if fault != StreamFault::None {
+                        self.note(|| format!("the stream of #{conn} is going to suffer {fault:?}"));
+                    }
                     let latency = self.latency();
                     let head = head(200, &[("content-type", "text/event-stream".to_owned())]);
                     self.hand(conn, latency, Handed::Opened(head));
