@@ -111,10 +111,8 @@ impl Conversation {
                 },
                 _ = interrupts.recv() => {
                     match run.cancel().await?.status {
-                        CancelStatus::Idle => println!("
-            [it is over already]"),
-                        status => println!("
-            [{status}]"),
+                        CancelStatus::Idle => println!("\n[it is over already]"),
+                        status => println!("\n[{status}]"),
                     }
                 }
             }

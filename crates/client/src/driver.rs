@@ -158,7 +158,11 @@ impl<F: Flow> Driver<F> {
             },
             Exchange::ReadingError(head, body) => match Pin::new(body).poll(cx) {
                 Poll::Pending => return false,
-                Poll::Ready(beginning) => (Some(head.clone()), Ok(beginning.bytes)),
+                // Some answers repeat the key, and a flow keeps them as the cause of what comes later.
+                Poll::Ready(beginning) => {
+                    let text = String::from_utf8_lossy(&beginning.bytes);
+                    (Some(head.clone()), Ok(self.client.mask(&text).into()))
+                }
             },
         };
         self.exchange = Exchange::None;

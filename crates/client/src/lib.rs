@@ -19,6 +19,10 @@
 //!   [`protocol`], where all of them are, or one of your own;
 //! - any request: [`AgentClient::send`].
 //!
+//! A run survives its connection: see [`Run`], and [`Follow`] for the ways. [`Run::outcome`] tells what it came to, and
+//! [`Run::cancel`] ends it. A [`Session`] is what an application stores to continue a conversation, or to follow a run that was
+//! started by another process; [`Threads::run_in_background`] starts one that nobody reads.
+//!
 //! Exchanges that fail are tried again where that is safe, every part of them has a time limit, and both can be set for a
 //! client or for one call: [`AgentClient::with_options`]. With the feature `tracing` each operation and each attempt has a
 //! span.
@@ -56,11 +60,13 @@ pub use tokens::Tokens;
 pub use twentyfirst_protocol as protocol;
 pub use twentyfirst_protocol::retry::RetryPolicy;
 pub use twentyfirst_protocol::runs::{
-    CancelRun, Follow, FollowRun, Moment, Outcome, RunEnd, RunOptions, StartRun, Started,
+    CancelRun, CancelStatus, Cancelled, Created, Follow, FollowRun, Lost, LostReason, MessageState,
+    Messages, Moment, Outcome, RunEnd, RunOptions, StartRun, Started,
 };
 pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec};
+pub use twentyfirst_protocol::threads::Thread;
 pub use twentyfirst_protocol::tokens::CreateToken;
-pub use twentyfirst_protocol::ui::{Chunk, UiMessage};
+pub use twentyfirst_protocol::ui::{Chunk, Image, UiMessage};
 pub use twentyfirst_protocol::{CallOptions, SandboxId, Session, ThreadId};
 pub use twentyfirst_stream as stream;
 pub use twentyfirst_transport as transport;

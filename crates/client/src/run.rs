@@ -29,10 +29,10 @@ use crate::error::Error;
 /// And there is what it came to: [`outcome`](Self::outcome).
 ///
 /// # When the connection breaks off
-/// A run does not end with its connection. By default what is missing is taken from the stored answer once the run is over; see
-/// [`Follow`](crate::Follow), a part of the [`CallOptions`](crate::CallOptions), for the other ways. What was delivered never
-/// disappears from the message, nothing is delivered twice, and the messages are never sent again. The last two levels are
-/// of one connection: there, a cut is an error.
+/// A run does not end with its connection. By default what is missing is taken from the stored answer once the run is over, up to
+/// 30 min after the cut; see [`Follow`](crate::Follow), a part of the [`CallOptions`](crate::CallOptions), for longer and for other ways.
+/// What was delivered never disappears from the message, nothing is delivered twice, and the messages are never sent again. The last
+/// two levels are of one connection: there, a cut is an error.
 ///
 /// # Dropping and cancelling
 /// Dropping a run only stops listening, and sends nothing: the run goes on in its sandbox, costs, and is stored in its thread.
@@ -114,7 +114,7 @@ impl Run {
         &self.started.created
     }
 
-    /// What it is and where: keep it, to follow or cancel the run from elsewhere.
+    /// What it is and where. [`Started::session`] is what to store, to follow or cancel the run from elsewhere.
     pub fn started(&self) -> &Started {
         &self.started
     }
@@ -148,7 +148,8 @@ impl Run {
     /// The whole message: reads on until the run has finished. Chunks that do not fit are passed over.
     ///
     /// A run that was stopped by one of its limits, such as `maxTurns`, has a message all the same: see
-    /// [`Outcome::is_success`].
+    /// [`Outcome::is_success`]. And where the relay has stored an answer incompletely, as it can after
+    /// [`Follow::live`](crate::Follow::live), the message is what there is: see [`Outcome::message`].
     ///
     /// This operation is cancel-safe: what has been read stays in the run, see [`message_so_far`](Self::message_so_far).
     ///
@@ -190,7 +191,8 @@ impl Run {
         Ok(self.message().await?.text())
     }
 
-    /// The message as far as it has been read; when the run is over, the one that counts.
+    /// The message as far as it has been read; when the run is over, the one that counts. Of a run that did not complete, parts may be
+    /// open: a text whose state is `streaming`, a tool call without its output.
     pub fn message_so_far(&mut self) -> &UiMessage {
         self.driver.flow_mut().message()
     }

@@ -44,6 +44,9 @@ pub struct Session {
     /// The thread of the sandbox; none before the first run in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<ThreadId>,
+    /// The id of the message that the last run answers. By it [`follow`](Self::follow) knows its answer from all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_message_id: Option<String>,
 }
 
 impl Session {
@@ -53,6 +56,7 @@ impl Session {
             agent: agent.into(),
             sandbox_id: None,
             thread_id: None,
+            user_message_id: None,
         }
     }
 
@@ -86,6 +90,7 @@ impl Session {
     pub fn new_thread(&self) -> Self {
         Self {
             thread_id: None,
+            user_message_id: None,
             ..self.clone()
         }
     }
@@ -120,13 +125,16 @@ impl Session {
         Ok(GetThread::new(sandbox_id, thread_id))
     }
 
-    /// Follows the run that is under way, as after a restart.
+    /// Follows the run that is under way, as after a restart. Where it is over, its stored answer is delivered, or without a
+    /// [`user_message_id`](Self::user_message_id) the last of the thread.
     ///
     /// # Errors
     /// Without a sandbox or a thread: then there is no run.
     pub fn follow(&self) -> Result<FollowRun, InvalidRequest> {
         let (sandbox_id, thread_id) = self.place()?;
-        Ok(FollowRun::new(self.agent.clone(), sandbox_id, thread_id))
+        let mut run = FollowRun::new(self.agent.clone(), sandbox_id, thread_id);
+        run.user_message_id = self.user_message_id.clone().map(Into::into);
+        Ok(run)
     }
 
     /// Ends the run that is under way.

@@ -6,7 +6,7 @@ use twentyfirst_client::protocol::runs::{MessageState, StartRun};
 use twentyfirst_client::protocol::ui::Chunk;
 use twentyfirst_client::protocol::{SandboxId, ThreadId};
 use twentyfirst_client::transport::{self, Body};
-use twentyfirst_client::{CallOptions, Follow, Run};
+use twentyfirst_client::{CallOptions, Follow, FollowRun, LostReason, Run};
 
 use crate::support::{client, event_stream, json};
 
@@ -155,6 +155,24 @@ async fn every_way_to_end_is_told() {
 
     // The message is complete, though the connection ended before it was said to.
     assert!(run(before("[DONE]")).await.message().await.is_ok());
+}
+
+#[tokio::test]
+async fn no_key_is_shown_by_a_run_that_is_lost() {
+    let (client, _) = client("https://relay.test/", |_| {
+        json(401, r#"{"error":"no such key: an_sk_test"}"#)
+    });
+    let follow = FollowRun::new(
+        "my-agent",
+        SandboxId::new("sb_1").unwrap(),
+        ThreadId::new("th_1").unwrap(),
+    );
+    let mut run = client.threads().follow(follow).unwrap();
+    let error = run.text().await.unwrap_err();
+    assert_eq!(error.lost().unwrap().reason(), LostReason::Refused);
+    let shown = format!("{error} {error:?} {:?}", run.outcome().await);
+    assert!(!shown.contains("an_sk_test"), "{shown}");
+    assert!(shown.contains("no such key: ***"), "{shown}");
 }
 
 #[tokio::test]

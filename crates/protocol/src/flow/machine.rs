@@ -148,7 +148,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.sent {
             Sent::No => "the request could not be sent",
-            Sent::Maybe => "there is no answer",
+            Sent::Maybe => "the exchange broke off",
         })
     }
 }

@@ -1,7 +1,8 @@
 //! Runs: an agent at work in a thread, and the stream of its answer.
 //!
-//! [`SendMessages`], [`ResumeStream`] and [`CancelStream`] are the relay's three routes; [`StartRun`] is what a user
-//! wants: an answer, with the sandbox and the thread made where there are none.
+//! [`SendMessages`], [`ResumeStream`] and [`CancelStream`] are the relay's three routes. What a user wants takes more than one
+//! exchange: [`StartRun`] starts a run, with the sandbox and the thread made where there are none; [`FollowRun`] follows it to its
+//! [`Outcome`], whatever the network does; [`CancelRun`] ends it, and no other.
 
 mod cancel;
 mod cancel_run;

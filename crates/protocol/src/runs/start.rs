@@ -210,12 +210,17 @@ pub struct Started {
 impl Started {
     /// What to store to continue the conversation.
     pub fn session(&self) -> Session {
-        Session::new(self.agent.clone())
+        let session = Session::new(self.agent.clone())
             .sandbox_id(&self.sandbox_id)
-            .thread_id(&self.thread_id)
+            .thread_id(&self.thread_id);
+        let id = self.user_message_id.as_ref();
+        Session {
+            user_message_id: id.and_then(Text::as_str).map(str::to_owned),
+            ..session
+        }
     }
 
-    /// What it takes to follow it, in this process or in another.
+    /// What it takes to follow it.
     pub fn follow(&self) -> FollowRun {
         FollowRun {
             user_message_id: self.user_message_id.clone(),

@@ -75,11 +75,15 @@ pub struct FollowFlow {
     joined: bool,
     /// The ids of what was stored when we joined a run that was streaming.
     before: Option<HashSet<Text<'static>>>,
+    /// Whether any stream but the first was opened.
+    has_opened: bool,
     /// Whether any stream but the first was read.
     resumed: bool,
     /// The ids that other streams than the first gave the answer. Who has joined in the middle stores what it saw under its own.
     joined_ids: HashSet<Text<'static>>,
     failed_resumes: u32,
+    /// Whether nothing names the stored answer.
+    is_unnamed: bool,
     /// The threads newer than ours, as they were before the stream was opened again.
     newer: Vec<ThreadSummary>,
     /// Whether another stream would not help: there is none, or it repeats what cannot be told apart.
@@ -196,9 +200,11 @@ impl FollowFlow {
             times: Times::default(),
             joined: !is_open,
             before: None,
+            has_opened: false,
             resumed: false,
             joined_ids: HashSet::new(),
             failed_resumes: 0,
+            is_unnamed: false,
             newer: Vec::new(),
             no_stream: false,
             to_close: Vec::new(),
@@ -596,7 +602,7 @@ impl FollowFlow {
 
     /// Whether anything of a stream was read.
     fn has_read(&self) -> bool {
-        !self.joined || self.resumed
+        !self.joined || self.has_opened
     }
 
     /// `[DONE]` has come.
@@ -700,7 +706,7 @@ impl FollowFlow {
         };
         let found = known.find(thread);
         let is_named = found.is_some_and(|answer| known.names(answer));
-        let is_ours = known.may_be_unnamed(thread);
+        let unnamed = known.unnamed(thread);
         let answer = found.cloned();
         // What the thread has used is of its last run.
         let is_last = thread.ui_messages().last().map(|last| &last.id)
@@ -721,9 +727,16 @@ impl FollowFlow {
             ThreadStatus::Streaming => {
                 self.phase = Phase::Settling(now.mono.checked_add(self.backoff.next()));
             }
-            ThreadStatus::Completed if answer.is_none() && is_ours => {
+            ThreadStatus::Completed if answer.is_none() && unnamed.is_some() => {
                 self.delivered.note_usage(thread.usage);
-                self.complete(None);
+                // Nothing says that it is ours but that nobody else's is there, and that it holds what was delivered.
+                let unnamed = unnamed.cloned();
+                let holds_all = unnamed.as_ref().is_some_and(|unnamed| {
+                    let delivered = self.delivered.gapped();
+                    delivered.missing(unnamed).is_some() || delivered.is_within(unnamed)
+                });
+                self.is_unnamed = true;
+                self.complete(unnamed.filter(|_| holds_all));
             }
             _ if answer.is_some() || self.delivered.finished => self.complete(answer),
             _ => self.lose(LostReason::NotStored),
@@ -770,11 +783,11 @@ impl FollowFlow {
                         .as_ref()
                         .is_some_and(|id| self.joined_ids.contains(id));
                 if is_whole {
+                    let delivered = self.delivered.message().metadata.as_ref();
+                    let metadata = stored::with_metadata(stored.metadata.as_ref(), delivered);
                     let mut stored = stored;
-                    if stored.metadata.is_none() {
-                        stored
-                            .metadata
-                            .clone_from(&self.delivered.message().metadata);
+                    if let Some(metadata) = metadata {
+                        stored.metadata = Some(metadata);
                     }
                     self.settled = Some(stored);
                 }
@@ -854,6 +867,7 @@ impl Flow for FollowFlow {
         let error = match resume.decode_head(&head) {
             Head::Open(Resumed::Streaming) => {
                 self.stream = Some(Stream::another(&self.delivered));
+                self.has_opened = true;
                 self.phase = Phase::Checking;
                 return;
             }

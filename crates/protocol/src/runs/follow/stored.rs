@@ -1,9 +1,10 @@
 //! What the stored answer has to do with what was delivered.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use memchr::memmem;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::replay::Kind;
 use crate::threads::Thread;
@@ -79,12 +80,12 @@ impl Known<'_> {
         id.is_some_and(|id| self.message_ids.contains(id))
     }
 
-    /// Whether the last answer may be ours, though nothing says so: it was stored without its question, as by a reader who has joined.
-    pub(super) fn may_be_unnamed(&self, thread: &Thread) -> bool {
+    /// The last answer, if it may be ours though nothing says so: it was stored without its question, as by a reader who has joined.
+    pub(super) fn unnamed<'t>(&self, thread: &'t Thread) -> Option<&'t UiMessage> {
         let mut messages = thread.ui_messages().collect::<Vec<_>>().into_iter().rev();
         let (last, before) = (messages.next(), messages.next());
-        let is_answer = |message: &UiMessage| message.role == Role::Assistant;
-        last.is_some_and(is_answer) && before.is_none_or(is_answer)
+        let is_answer = |message: &&UiMessage| message.role == Role::Assistant;
+        last.filter(|last| is_answer(last) && before.is_none_or(|before| is_answer(&before)))
     }
 }
 
@@ -287,6 +288,29 @@ impl Gapped<'_> {
 pub(super) fn metadata(stored: &UiMessage) -> Option<Chunk<'static>> {
     let metadata = stored.metadata.clone()?;
     Some(MessageMetadata::new().message_metadata(metadata).into())
+}
+
+/// The metadata of the stored answer with what it lacks of the delivered. `None` if it lacks nothing.
+pub(super) fn with_metadata(
+    stored: Option<&RawJson<'static>>,
+    delivered: Option<&RawJson<'static>>,
+) -> Option<RawJson<'static>> {
+    let delivered = delivered?;
+    let Some(stored) = stored else {
+        return Some(delivered.clone());
+    };
+    let mut members: BTreeMap<String, &RawValue> = stored.deserialize().ok()?;
+    let before = members.len();
+    for (name, value) in delivered
+        .deserialize::<BTreeMap<String, &RawValue>>()
+        .ok()?
+    {
+        members.entry(name).or_insert(value);
+    }
+    if members.len() == before {
+        return None;
+    }
+    RawJson::from_value(&members).ok()
 }
 
 // Bytes that no UTF-8 has.
