@@ -44,9 +44,6 @@ pub struct Session {
     /// The thread of the sandbox; none before the first run in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<ThreadId>,
-    /// The id of the message that the last run answers. By it [`follow`](Self::follow) knows its answer from all others.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_message_id: Option<String>,
 }
 
 impl Session {
@@ -56,7 +53,6 @@ impl Session {
             agent: agent.into(),
             sandbox_id: None,
             thread_id: None,
-            user_message_id: None,
         }
     }
 
@@ -90,7 +86,6 @@ impl Session {
     pub fn new_thread(&self) -> Self {
         Self {
             thread_id: None,
-            user_message_id: None,
             ..self.clone()
         }
     }
@@ -125,16 +120,15 @@ impl Session {
         Ok(GetThread::new(sandbox_id, thread_id))
     }
 
-    /// Follows the run that is under way, as after a restart. Where it is over, its stored answer is delivered, or without a
-    /// [`user_message_id`](Self::user_message_id) the last of the thread.
+    /// Follows the run that is under way, as after a restart. Where it is over, the last answer of the thread is delivered. Whoever has stored
+    /// the id of the turn, [`Started::user_message_id`](crate::runs::Started::user_message_id), gives it to the
+    /// [`FollowRun`], and then it is the answer to that turn and no other.
     ///
     /// # Errors
     /// Without a sandbox or a thread: then there is no run.
     pub fn follow(&self) -> Result<FollowRun, InvalidRequest> {
         let (sandbox_id, thread_id) = self.place()?;
-        let mut run = FollowRun::new(self.agent.clone(), sandbox_id, thread_id);
-        run.user_message_id = self.user_message_id.clone().map(Into::into);
-        Ok(run)
+        Ok(FollowRun::new(self.agent.clone(), sandbox_id, thread_id))
     }
 
     /// Ends the run that is under way.

@@ -210,14 +210,9 @@ pub struct Started {
 impl Started {
     /// What to store to continue the conversation.
     pub fn session(&self) -> Session {
-        let session = Session::new(self.agent.clone())
+        Session::new(self.agent.clone())
             .sandbox_id(&self.sandbox_id)
-            .thread_id(&self.thread_id);
-        let id = self.user_message_id.as_ref();
-        Session {
-            user_message_id: id.and_then(Text::as_str).map(str::to_owned),
-            ..session
-        }
+            .thread_id(&self.thread_id)
     }
 
     /// What it takes to follow it.

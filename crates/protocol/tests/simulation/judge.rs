@@ -415,7 +415,12 @@ impl Judge {
             .following
             .deadline
             .is_some_and(|deadline| now > self.began + deadline + slack);
-        let told = self.told.over.is_some_and(|over| now > over + slack);
+        // What it was told while bytes still came, it is told again once they have ceased for long enough.
+        let again = self.following.ask_after.unwrap_or_default();
+        let told = self
+            .told
+            .over
+            .is_some_and(|over| now > over + again + slack);
         (silent && self.told.ever_open) || late || told
     }
 
@@ -567,10 +572,11 @@ impl Judge {
         let is_whole = alike(message, &self.truth.message);
         let tail = stored.filter(|stored| !stored.whole);
         let has_gap = self.delivered.gaps > 0;
-        // With a gap before it, the answer of a reader who resumed cannot be told from one who has joined in the middle.
+        // With a gap before it, the answer of a reader who resumed cannot be told from one who has joined in the middle. Nor can
+        // it be known without its question, where the stream that names it was dropped because it might be another run's.
         let may_be_tail = stored.is_some_and(|stored| {
             let id = stored.message.id.as_ref().map(|id| id.to_string_lossy());
-            has_gap
+            (has_gap || !stored.with_user_message)
                 && self
                     .told
                     .resumed_ids

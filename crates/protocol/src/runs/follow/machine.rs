@@ -79,8 +79,10 @@ pub struct FollowFlow {
     has_opened: bool,
     /// Whether any stream but the first was read.
     resumed: bool,
-    /// The ids that other streams than the first gave the answer. Who has joined in the middle stores what it saw under its own.
+    /// The ids that streams gave the answer which may have joined in the middle.
     joined_ids: HashSet<Text<'static>>,
+    /// The id that the first stream gave it.
+    first_id: Option<Text<'static>>,
     failed_resumes: u32,
     /// Whether nothing names the stored answer.
     is_unnamed: bool,
@@ -203,6 +205,7 @@ impl FollowFlow {
             has_opened: false,
             resumed: false,
             joined_ids: HashSet::new(),
+            first_id: None,
             failed_resumes: 0,
             is_unnamed: false,
             newer: Vec::new(),
@@ -297,6 +300,9 @@ impl FollowFlow {
             return;
         }
         let Some(replay) = &mut stream.replay else {
+            if let (Chunk::Start(start), true) = (&chunk, stream.is_first) {
+                self.first_id.clone_from(&start.message_id);
+            }
             self.delivered.deliver(chunk);
             return;
         };
@@ -557,6 +563,10 @@ impl FollowFlow {
                 self.resumed = true;
                 self.phase = Phase::Listening;
                 self.delivered.say(Moment::Resumed);
+                if !is_streaming {
+                    self.times.ask = None;
+                    self.times.grace = now.mono.checked_add(LONGEST_CLOSING);
+                }
             } else {
                 self.drop_stream();
                 self.phase = Phase::Again;
@@ -777,11 +787,15 @@ impl FollowFlow {
                         self.delivered.deliver(metadata);
                     }
                 }
-                let is_tail = self.delivered.has_gap()
-                    && stored
-                        .id
-                        .as_ref()
-                        .is_some_and(|id| self.joined_ids.contains(id));
+                // Who has joined in the middle stores what it saw. Where nothing was delivered before, or something is missing, only
+                // the first reader vouches for what came before.
+                let is_unsure = self.joined || self.delivered.has_gap();
+                let is_joined = match (&stored.id, &self.first_id) {
+                    (Some(id), _) if self.joined_ids.contains(id) => true,
+                    (id, Some(first)) => id.as_ref() != Some(first),
+                    (_, None) => false,
+                };
+                let is_tail = self.is_unnamed || (is_joined && is_unsure);
                 if is_whole {
                     let delivered = self.delivered.message().metadata.as_ref();
                     let metadata = stored::with_metadata(stored.metadata.as_ref(), delivered);
