@@ -14,7 +14,8 @@ async fn assert_cancelled(scene: &Scene, run: &mut Run) {
     assert_eq!(outcome.message, MessageState::Partial);
     assert!(!outcome.is_success());
     assert!(run.message().await.unwrap_err().is_run_cancelled());
-    assert!(STORY.starts_with(&run.message_so_far().text()));
+    // Who has joined late has not seen its beginning.
+    assert!(STORY.contains(&run.message_so_far().text()));
     let thread = scene.thread(run).await;
     assert_eq!(thread.status, ThreadStatus::Cancelled);
     assert_eq!(thread.messages, None, "nothing of it is stored");
