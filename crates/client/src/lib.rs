@@ -33,6 +33,7 @@ mod builder;
 #[cfg(feature = "cassette")]
 pub mod cassette;
 mod client;
+mod credentials;
 mod driver;
 mod error;
 mod exact_length;
@@ -47,6 +48,7 @@ mod vaults;
 
 pub use builder::AgentClientBuilder;
 pub use client::AgentClient;
+pub use credentials::{TokenError, TokenUrl};
 pub use error::Error;
 pub use files::Files;
 pub use git::Git;
@@ -60,7 +62,7 @@ pub use twentyfirst_protocol::runs::{
     CancelRun, Follow, FollowRun, Moment, Outcome, RunEnd, RunOptions, StartRun, Started,
 };
 pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec};
-pub use twentyfirst_protocol::tokens::CreateToken;
+pub use twentyfirst_protocol::tokens::{CreateToken, Token, TokenLifetime};
 pub use twentyfirst_protocol::ui::{Chunk, UiMessage};
 pub use twentyfirst_protocol::{CallOptions, SandboxId, Session, ThreadId};
 pub use twentyfirst_stream as stream;
