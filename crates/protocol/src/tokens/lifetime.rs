@@ -94,7 +94,10 @@ impl FromStr for TokenLifetime {
                     _ => return None,
                 };
                 // The parser of numbers takes a sign, which the relay does not.
-                let digits = digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(digits)?;
+                let digits = digits
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit())
+                    .then_some(digits)?;
                 digits.parse::<u64>().ok()?.checked_mul(unit)
             });
         let rule = Problem::MustBe("a number and one of `s`, `m`, `h` and `d`, such as `15m`");
