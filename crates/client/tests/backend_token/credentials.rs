@@ -329,7 +329,7 @@ async fn a_source_that_hangs_is_given_up_after_30_s() {
 
     let quick = CallOptions::new().deadline(Duration::from_secs(2));
     let error = get(&client.with_options(quick)).await.unwrap_err();
-    assert!(error.is_timeout() && !error.was_sent());
+    assert!(error.is_timeout());
     assert_eq!(start.elapsed().as_secs(), 32);
     assert!(relay.lines().is_empty());
 }
@@ -418,7 +418,9 @@ async fn tokens_are_not_recorded() {
     get(&client).await.unwrap();
     drop(client);
     let recording = String::from_utf8(file.0.lock().unwrap().clone()).unwrap();
-    assert!(recording.contains("app.example") && !recording.contains("an_t_secret"));
+    assert!(recording.contains(r#""path":"/token""#));
+    assert!(recording.contains(r#"\"token\":\"***\""#));
+    assert!(!recording.contains("an_t_secret"));
 
     let player = cassette::player(&recording).unwrap();
     let client = recorded().transport(player).build().unwrap();
