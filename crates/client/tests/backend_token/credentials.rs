@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::Response;
+use tokio::task::JoinSet;
 use twentyfirst_client::protocol::files::WriteStream;
 use twentyfirst_client::transport::{Body, Error as TransportError};
 use twentyfirst_client::{
@@ -136,11 +137,10 @@ async fn many_calls_wait_for_one_token() {
     let (client, relay, count) = client(valid_for(3600), |_| Ok(found()));
     let calls = (0..50).map(|_| {
         let client = client.clone();
-        tokio::spawn(async move { get(&client).await })
+        async move { get(&client).await }
     });
-    for call in calls.collect::<Vec<_>>() {
-        call.await.unwrap().unwrap();
-    }
+    let results = calls.collect::<JoinSet<_>>().join_all().await;
+    assert!(results.iter().all(Result::is_ok));
     assert_eq!(relay.bearers(), ["token-1"; 50]);
     assert_eq!(count.get(), 1);
 }
@@ -226,15 +226,14 @@ async fn calls_that_are_rejected_together_share_the_next_token() {
     let (client, relay, count) = client(valid_for(3600), taking(&["token-2"]));
     let calls = (0..10).map(|n| {
         let client = client.clone();
-        tokio::spawn(async move {
+        async move {
             // Some are sent before others are rejected.
             seconds(f64::from(n) * 0.001).await;
             get(&client).await
-        })
+        }
     });
-    for call in calls.collect::<Vec<_>>() {
-        call.await.unwrap().unwrap();
-    }
+    let results = calls.collect::<JoinSet<_>>().join_all().await;
+    assert!(results.iter().all(Result::is_ok));
     assert_eq!(count.get(), 2);
     let bearers = relay.bearers();
     assert_eq!(bearers.len(), 20);
@@ -248,7 +247,7 @@ async fn calls_that_are_rejected_together_share_the_next_token() {
 async fn an_upload_is_not_repeated_but_its_token_not_used_again() {
     let (client, relay, _) = client(valid_for(3600), taking(&["token-2"]));
     let content = http_body_util::Full::new(bytes::Bytes::from_static(b"content"));
-    let write = WriteStream::new(&sandbox(), "a.txt");
+    let write = WriteStream::new(sandbox(), "a.txt");
     let error = client
         .upload(&write, Body::wrap(content))
         .await
@@ -274,8 +273,8 @@ async fn a_run_is_started_once_with_the_second_token() {
         Ok(answer)
     });
     let run = StartRun::new("my-agent", "Hello")
-        .sandbox_id(&sandbox())
-        .thread_id(&ThreadId::new("th_1").unwrap());
+        .sandbox_id(sandbox())
+        .thread_id(ThreadId::new("th_1").unwrap());
     let mut run = client.threads().run(run).await.unwrap();
     assert_eq!(run.text().await.unwrap(), "Hi");
     let sent = relay.take();

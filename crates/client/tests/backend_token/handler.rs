@@ -225,7 +225,7 @@ async fn told(
     answer: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
 ) -> (u16, String) {
     let (client, _) = server(answer);
-    let once = client.options().clone().retry(RetryPolicy::never());
+    let once = client.options().retry(RetryPolicy::never());
     let handler = for_anyone(client.with_options(once));
     text(handler.handle(post("{}")).await).await
 }
