@@ -61,7 +61,8 @@ impl AgentClientBuilder {
 
     /// The key, `21st_sk_…` or `an_sk_…`, or a token that is never renewed. There is no default.
     ///
-    /// Of this, [`token_url`](Self::token_url) and [`token_source`](Self::token_source), what is set last counts.
+    /// Of this, [`env`](Self::env), [`token_url`](Self::token_url) and [`token_source`](Self::token_source), what is set last
+    /// counts.
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
         self.identity = Identity::Key(ApiKey::new(key));
         self

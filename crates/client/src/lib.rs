@@ -23,6 +23,9 @@
 //! client or for one call: [`AgentClient::with_options`]. With the feature `tracing` each operation and each attempt has a
 //! span.
 //!
+//! Where a key must not be, a client holds tokens instead, which it gets and renews:
+//! [`AgentClientBuilder::token_url`]. The routes by which a web server gives tokens to browsers are in [`backend`].
+//!
 //! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing. It needs a
 //! tokio runtime unless it is given another [`transport`].
 

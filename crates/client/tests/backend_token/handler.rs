@@ -126,6 +126,22 @@ async fn a_refusal_is_answered_and_the_relay_not_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_printed_of_a_request_holds_no_session() {
+    let (client, _) = giving_tokens();
+    let handler = TokenHandler::new(client, async |request| {
+        Err(Refusal::not_found(format!("{request:?}")))
+    });
+    let mut request = post(r#"{"agent":"my-agent"}"#);
+    let cookie = "session=s3cr3t".parse().unwrap();
+    request.headers_mut().insert(COOKIE, cookie);
+    let (status, told) = text(handler.handle(request).await).await;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(status, 404);
+    let shown = r#"TokenRequest { agent: Some("my-agent"), user_id: None, .. }"#;
+    assert_eq!(told["error"], shown);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_session_may_be_a_cookie_that_is_looked_up() {
     let (client, relay) = giving_tokens();
     let sessions = std::sync::Arc::new([("session=abc", "user_1")]);

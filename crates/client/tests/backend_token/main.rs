@@ -6,5 +6,6 @@ mod credentials;
 mod handler;
 mod local_relay;
 mod refusals;
+mod renewal;
 mod support;
 mod token_urls;
