@@ -375,6 +375,24 @@ async fn tokens_are_masked_where_the_relay_repeats_them() {
     assert!(!format!("{error:?} {client:?}").contains("token-"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_renewed_is_masked_as_long_as_calls_with_it_may_be_under_way() {
+    let (client, _, count) = client(valid_for(3600), |sent| {
+        Ok(match sent.bearer() {
+            "token-1" => found(),
+            _ => json(400, r#"{"error":"token-1 is older than token-2"}"#),
+        })
+    });
+    get(&client).await.unwrap();
+    seconds(3600.0).await;
+    let error = get(&client).await.unwrap_err();
+    assert_eq!(count.get(), 2);
+    assert_eq!(
+        error.to_string(),
+        "the relay answered 400: *** is older than ***"
+    );
+}
+
 #[cfg(feature = "cassette")]
 #[tokio::test(start_paused = true)]
 async fn tokens_are_not_recorded() {
