@@ -413,7 +413,7 @@ impl StdError for Error {
 }
 
 /// The relay's text can be long (SQL with a conversation in it) and have lines; this is one, and short.
-fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     let text = text[..text.floor_char_boundary(300)].trim_end();
     text.chars()
         .map(|char| if char.is_control() { ' ' } else { char })

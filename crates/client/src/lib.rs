@@ -28,6 +28,7 @@
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+pub mod backend;
 mod builder;
 #[cfg(feature = "cassette")]
 pub mod cassette;
