@@ -210,6 +210,11 @@ impl Run {
         .await
     }
 
+    /// What the run came to, if that is known.
+    pub(crate) fn known_outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
     /// The events of this connection, undecoded. Take them before anything is read: what has been read is not among them,
     /// and the rest may begin within an event. Of a run that was joined there are none.
     pub fn into_events(self) -> SseEvents<Body> {

@@ -8,10 +8,16 @@
 //! key nor what the relay says of its own troubles is in it. `OPTIONS` is answered with 204 and other methods than the
 //! handler's own with 405, both with `Allow`; a body that is too long with 413.
 
+mod chat;
 mod refusal;
 mod request;
+mod sandboxes;
 mod service;
+mod threads;
 mod token;
 
+pub use chat::{ChatHandler, ChatRequest, ChatRun, Observed};
 pub use refusal::Refusal;
+pub use sandboxes::SandboxHandler;
+pub use threads::{ThreadsHandler, ThreadsRequest};
 pub use token::{TokenHandler, TokenRequest};

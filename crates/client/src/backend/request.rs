@@ -27,9 +27,8 @@ pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Refusal
 }
 
 /// The body as JSON. What is not, or not of this shape, is refused (400) with the place and without its content.
-pub(super) async fn read_json<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, Refusal> {
-    let body = read_body(body, limit).await?;
-    serde_json::from_slice(&body).map_err(|error| {
+pub(super) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| {
         Refusal::bad_request(format!(
             "the body is not the JSON that belongs here (line {}, column {})",
             error.line(),

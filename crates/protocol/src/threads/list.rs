@@ -77,6 +77,20 @@ impl ThreadSummary {
             updated_at: None,
         }
     }
+
+    /// The thread that resuming and cancelling a run of this sandbox mean: the newest created that streams.
+    pub fn newest_streaming(threads: &[Self]) -> Option<&Self> {
+        let created = |thread: &Self| thread.created_at.as_ref()?.to_system_time();
+        let streaming = |thread: &&Self| thread.status == ThreadStatus::Streaming;
+        threads.iter().filter(streaming).reduce(|newest, thread| {
+            // The list has the newest first; the dates say so even if it had not.
+            let dates = created(thread).zip(created(newest));
+            match dates.is_some_and(|(this, that)| this > that) {
+                true => thread,
+                false => newest,
+            }
+        })
+    }
 }
 
 open_enum! {
