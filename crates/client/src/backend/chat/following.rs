@@ -95,5 +95,9 @@ impl Drop for Following {
 
 /// Tells a page that something may be missing.
 fn gap() -> Chunk<'static> {
-    Chunk::Data(Data::new("gap").data(serde_json::Value::Null).transient(true))
+    Chunk::Data(
+        Data::new("gap")
+            .data(serde_json::Value::Null)
+            .transient(true),
+    )
 }

@@ -253,7 +253,8 @@ impl ChatHandler {
         }
         let mut client = self.client.clone();
         if !self.follows_cuts {
-            let is_meant = ThreadSummary::newest_streaming(&threads).is_some_and(|thread| is_ours(&thread));
+            let is_meant =
+                ThreadSummary::newest_streaming(&threads).is_some_and(|thread| is_ours(&thread));
             if is_meant {
                 let resume = ResumeStream::new(run.agent.clone(), &sandbox_id);
                 let joined = self.join(&resume).await;

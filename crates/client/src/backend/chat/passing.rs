@@ -221,7 +221,13 @@ mod tests {
             }
         }
         assert!(!tail(&[]).is_within_event());
-        for within in ["d", "data: {}", "data: {}\n", "data: {}\r\n", "data: {}\n\ndata"] {
+        for within in [
+            "d",
+            "data: {}",
+            "data: {}\n",
+            "data: {}\r\n",
+            "data: {}\n\ndata",
+        ] {
             assert!(tail(&[within]).is_within_event(), "{within:?}");
         }
     }
