@@ -32,7 +32,8 @@ pub struct ChatRequest {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Sent {
-    id: String,
+    #[serde(default)]
+    id: Option<String>,
     messages: Messages,
     #[serde(default)]
     trigger: Option<String>,
@@ -60,13 +61,16 @@ impl ChatRequest {
                 "the last message must be one of the user's",
             ));
         }
+        let Some(id) = sent.id.filter(|id| !id.is_empty()) else {
+            return Err(Refusal::bad_request("the chat has no `id`"));
+        };
         let body = String::from_utf8(body.to_vec())
             .ok()
             .and_then(|body| RawJson::parse(body).ok())
             .ok_or_else(|| Refusal::bad_request("the body is not UTF-8"))?;
         Ok(Self {
             head,
-            id: sent.id,
+            id,
             messages: sent.messages,
             message_id: sent.message_id,
             body,
