@@ -23,6 +23,9 @@
 //! client or for one call: [`AgentClient::with_options`]. With the feature `tracing` each operation and each attempt has a
 //! span.
 //!
+//! Where a key must not be, a client holds tokens instead, which it gets and renews:
+//! [`AgentClientBuilder::token_url`]. The routes by which a web server gives tokens to browsers are in [`backend`].
+//!
 //! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing. It needs a
 //! tokio runtime unless it is given another [`transport`].
 
@@ -33,6 +36,7 @@ mod builder;
 #[cfg(feature = "cassette")]
 pub mod cassette;
 mod client;
+mod credentials;
 mod driver;
 mod error;
 mod exact_length;
@@ -47,6 +51,7 @@ mod vaults;
 
 pub use builder::AgentClientBuilder;
 pub use client::AgentClient;
+pub use credentials::{TokenError, TokenUrl};
 pub use error::Error;
 pub use files::Files;
 pub use git::Git;
@@ -60,7 +65,7 @@ pub use twentyfirst_protocol::runs::{
     CancelRun, Follow, FollowRun, Moment, Outcome, RunEnd, RunOptions, StartRun, Started,
 };
 pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec};
-pub use twentyfirst_protocol::tokens::CreateToken;
+pub use twentyfirst_protocol::tokens::{CreateToken, Token, TokenLifetime};
 pub use twentyfirst_protocol::ui::{Chunk, UiMessage};
 pub use twentyfirst_protocol::{CallOptions, SandboxId, Session, ThreadId};
 pub use twentyfirst_stream as stream;

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -62,10 +63,12 @@ pub struct TokenHandler {
 
 // Erased, so that a handler has a type that can be written down, in a struct or a function's signature.
 type Decide = dyn Fn(TokenRequest) -> Decision + Send + Sync;
-type Decision = std::pin::Pin<Box<dyn Future<Output = Result<CreateToken, Refusal>> + Send>>;
+type Decision = Pin<Box<dyn Future<Output = Result<CreateToken, Refusal>> + Send>>;
 
 /// What a browser asks for.
-#[derive(Debug, Clone)]
+///
+/// `Debug` shows neither headers nor extensions, as a session may be in them.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct TokenRequest {
     /// The request's method, headers and extensions: where your session is.
@@ -165,5 +168,14 @@ service!(TokenHandler);
 impl fmt::Debug for TokenHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenHandler").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for TokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenRequest")
+            .field("agent", &self.agent)
+            .field("user_id", &self.user_id)
+            .finish_non_exhaustive()
     }
 }

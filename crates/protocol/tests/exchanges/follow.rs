@@ -156,8 +156,8 @@ impl Scene {
                         }
                     }
                     _ => {
-                        self.now.mono =
-                            until.expect("nothing is under way") + Duration::from_millis(1)
+                        let until = until.expect("nothing is under way");
+                        self.now.mono = until + Duration::from_millis(1);
                     }
                 },
             }

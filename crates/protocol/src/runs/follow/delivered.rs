@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::Deserialize;
 
@@ -7,7 +7,7 @@ use super::replay::{Kind, Replay, Tracks};
 use super::stored::Gapped;
 use crate::threads::Usage;
 use crate::tolerant;
-use crate::ui::chunk::{ReasoningStart, TextStart};
+use crate::ui::chunk::{ReasoningStart, Start, TextStart};
 use crate::ui::{AssembleError, Assembler, Chunk, RawJson, Text, ToolState, UiMessage};
 
 /// What was delivered of a run: what is handed out, and what is known from it.
@@ -16,14 +16,14 @@ pub(super) struct Delivered {
     moments: VecDeque<Moment>,
     assembler: Assembler,
     too_large: Option<AssembleError>,
-    /// Text and reasoning parts that have not ended, in the order in which they have started.
-    open: Vec<OpenPart>,
+    /// The place in the message of each text and reasoning part that has not ended.
+    open: HashMap<(Kind, Text<'static>), usize>,
     /// The parts before which something may be missing.
     gaps: Vec<usize>,
     /// Whether anything has come since the last gap.
     since_gap: bool,
     /// The calls whose input was being written at a gap.
-    torn: Vec<Text<'static>>,
+    torn: HashSet<Text<'static>>,
     /// Kept where another stream of the run may be opened.
     tracks: Option<Tracks>,
     /// What came before the first gap.
@@ -37,15 +37,6 @@ pub(super) struct Delivered {
     pub(super) failure: Option<String>,
     pub(super) usage: Usage,
     pub(super) result_subtype: Option<String>,
-}
-
-/// A text or reasoning part that has not ended.
-#[derive(Debug)]
-pub(super) struct OpenPart {
-    pub(super) kind: Kind,
-    pub(super) id: Text<'static>,
-    /// Its place in the message.
-    pub(super) at: usize,
 }
 
 /// What `message-metadata` says of a run.
@@ -65,10 +56,10 @@ impl Delivered {
             moments: VecDeque::new(),
             assembler: Assembler::new().lenient(true),
             too_large: None,
-            open: Vec::new(),
+            open: HashMap::new(),
             gaps: Vec::new(),
             since_gap: false,
-            torn: Vec::new(),
+            torn: HashSet::new(),
             tracks: keep.then(Tracks::default),
             before_gap: None,
             message_ids: Vec::new(),
@@ -109,8 +100,9 @@ impl Delivered {
     /// What is compared with the stored answer.
     pub(super) fn gapped(&mut self) -> Gapped<'_> {
         Gapped {
+            steps: self.assembler.step_count(),
             parts: &self.assembler.message().parts,
-            open: &self.open,
+            open: self.open.iter().map(|((_, id), at)| (*at, id)).collect(),
             gaps: &self.gaps,
         }
     }
@@ -126,13 +118,15 @@ impl Delivered {
         match &chunk {
             Chunk::Start(start) => {
                 self.note_metadata(start.message_metadata.as_ref());
-                self.message_ids.extend(start.message_id.clone());
+                self.note_id(start);
                 self.started = true;
             }
             Chunk::TextDelta(delta) if self.is_lost(Kind::Text, &delta.id) => {
+                self.gaps.push(self.assembler.part_count());
                 self.deliver(TextStart::new(delta.id.clone()).into());
             }
             Chunk::ReasoningDelta(delta) if self.is_lost(Kind::Reasoning, &delta.id) => {
+                self.gaps.push(self.assembler.part_count());
                 self.deliver(ReasoningStart::new(delta.id.clone()).into());
             }
             Chunk::TextEnd(end) if self.is_lost(Kind::Text, &end.id) => return,
@@ -165,13 +159,23 @@ impl Delivered {
             self.too_large.get_or_insert(error);
         }
         match &chunk {
-            Chunk::TextStart(start) => self.open(Kind::Text, &start.id),
-            Chunk::ReasoningStart(start) => self.open(Kind::Reasoning, &start.id),
-            Chunk::TextEnd(end) => self.close(Kind::Text, &end.id),
-            Chunk::ReasoningEnd(end) => self.close(Kind::Reasoning, &end.id),
+            Chunk::TextStart(start) => {
+                let place = self.assembler.part_count().saturating_sub(1);
+                self.open.insert((Kind::Text, start.id.clone()), place);
+            }
+            Chunk::ReasoningStart(start) => {
+                let place = self.assembler.part_count().saturating_sub(1);
+                self.open.insert((Kind::Reasoning, start.id.clone()), place);
+            }
+            Chunk::TextEnd(end) => {
+                self.open.remove(&(Kind::Text, end.id.clone()));
+            }
+            Chunk::ReasoningEnd(end) => {
+                self.open.remove(&(Kind::Reasoning, end.id.clone()));
+            }
             Chunk::ResetStep => {
                 let left = self.assembler.part_count();
-                self.open.retain(|part| part.at < left);
+                self.open.retain(|_, at| *at < left);
             }
             _ => {}
         }
@@ -189,7 +193,9 @@ impl Delivered {
             self.before_gap = self.tracks.clone();
         }
         self.moments.push_back(Moment::Gap);
-        for OpenPart { kind, id, at } in std::mem::take(&mut self.open) {
+        let mut open: Vec<_> = self.open.drain().map(|(part, at)| (at, part)).collect();
+        open.sort_unstable_by_key(|(at, _)| *at);
+        for (at, (kind, id)) in open {
             self.gaps.push(at + 1);
             self.hand_out(kind.end(id));
         }
@@ -199,27 +205,18 @@ impl Delivered {
         self.torn
             .extend(streaming.map(|call| call.tool_call_id.clone()));
         self.gaps.push(message.parts.len());
-        self.gaps.sort_unstable();
-        self.gaps.dedup();
         self.since_gap = false;
     }
 
     /// Whether a part goes on whose beginning was lost in a gap.
     fn is_lost(&self, kind: Kind, id: &Text<'static>) -> bool {
-        let is_it = |part: &OpenPart| part.kind == kind && part.id == *id;
-        self.has_gap() && !self.open.iter().any(is_it)
+        self.has_gap() && !self.open.contains_key(&(kind, id.clone()))
     }
 
-    fn open(&mut self, kind: Kind, id: &Text<'static>) {
-        self.close(kind, id);
-        if let Some(at) = self.assembler.part_count().checked_sub(1) {
-            let id = id.clone();
-            self.open.push(OpenPart { kind, id, at });
-        }
-    }
-
-    fn close(&mut self, kind: Kind, id: &Text<'static>) {
-        self.open.retain(|part| part.kind != kind || part.id != *id);
+    /// Another name of the answer.
+    pub(super) fn note_id(&mut self, start: &Start<'static>) {
+        let id = start.message_id.as_ref().filter(|id| **id != "");
+        self.message_ids.extend(id.cloned());
     }
 
     pub(super) fn note_metadata(&mut self, metadata: Option<&RawJson<'static>>) {

@@ -37,7 +37,7 @@ const RESUMES: u32 = 5;
 pub enum Moment {
     /// A chunk of the answer. Each comes once. Halves of surrogate pairs are joined.
     Chunk(Chunk<'static>),
-    /// An event that is not a chunk was passed over. [`Gap`](Self::Gap) follows.
+    /// An event that is not a chunk was passed over. [`Gap`](Self::Gap) follows, unless it was in what is a repetition, perhaps.
     NotAChunk(DecodeError),
     /// The stream broke off, with this failure, or its body has ended before the run did.
     Cut(Option<Arc<Failure>>),
@@ -192,7 +192,7 @@ impl FollowFlow {
         })
     }
 
-    /// The message as far as it was delivered; from the end on the one that counts.
+    /// The message as far as it was delivered, moments included that are about to be handed out; from the end on the one that counts.
     pub fn message(&mut self) -> &UiMessage {
         match &self.settled {
             Some(message) => message,
@@ -230,8 +230,7 @@ impl FollowFlow {
             match stream.decoder.next_chunk() {
                 None => return,
                 Some(Ok(chunk)) => {
-                    let joined: Vec<_> = stream.joiner.push(chunk.into_owned()).collect();
-                    for chunk in joined {
+                    for chunk in stream.joiner.push(chunk.into_owned()) {
                         self.take(chunk);
                     }
                 }
@@ -243,7 +242,13 @@ impl FollowFlow {
                 // What it was is not known, only that it is missing.
                 Some(Err(error)) => {
                     self.delivered.say(Moment::NotAChunk(error));
-                    self.delivered.gap();
+                    let is_unclear = |replay: &Replay| !replay.is_replay();
+                    if stream.replay.as_ref().is_some_and(is_unclear) {
+                        self.no_stream = true;
+                        self.drop_stream();
+                    } else {
+                        self.delivered.gap();
+                    }
                 }
             }
         }
@@ -258,7 +263,7 @@ impl FollowFlow {
             (&chunk, stream.is_first, self.delivered.started)
         {
             // Delivered, it would begin the message anew.
-            self.delivered.message_ids.extend(start.message_id.clone());
+            self.delivered.note_id(start);
             return;
         }
         let Some(replay) = &mut stream.replay else {
@@ -478,7 +483,11 @@ impl FollowFlow {
         if matches!(self.phase, Phase::Listening) {
             match is_streaming || streaming.ours.is_none() {
                 true => self.ask_later(now),
-                false => self.times.grace = Some(now.mono + LONGEST_CLOSING),
+                // What is on its way may come yet.
+                false => {
+                    self.times.ask = None;
+                    self.times.grace = Some(now.mono + LONGEST_CLOSING);
+                }
             }
             return;
         }
@@ -549,13 +558,12 @@ impl FollowFlow {
         if let Some(failure) = &failure {
             self.cause = Some(Arc::clone(failure) as _);
         }
-        if self.delivered.finished {
+        // Of a run that is over, nothing was cut.
+        if self.delivered.finished || self.times.grace.take().is_some() {
             self.phase = Phase::Settling(None);
             return;
         }
-        if self.times.grace.take().is_none() {
-            self.delivered.say(Moment::Cut(failure));
-        }
+        self.delivered.say(Moment::Cut(failure));
         match self.follow.mode {
             Mode::Off => self.lose(LostReason::Cut),
             Mode::Wait | Mode::Live => self.phase = Phase::Asking(None),
@@ -579,8 +587,7 @@ impl FollowFlow {
     /// The halves of characters whose other halves will not come.
     fn flush(&mut self) {
         if let Some(stream) = &mut self.stream {
-            let alone: Vec<_> = stream.joiner.finish().collect();
-            for chunk in alone {
+            for chunk in stream.joiner.finish() {
                 self.take(chunk);
             }
         }
@@ -612,7 +619,7 @@ impl FollowFlow {
         };
         let known = Known {
             message_ids: &self.delivered.message_ids,
-            user_message_id: self.run.user_message_id.as_ref(),
+            user_message_id: self.run.user_message_id.as_ref().filter(|id| **id != ""),
             place,
         };
         let answer = known.find(thread).cloned();

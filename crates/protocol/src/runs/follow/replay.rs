@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::ui::chunk::{ReasoningDelta, ReasoningEnd, TextDelta, TextEnd, ToolInputDelta};
 use crate::ui::{Chunk, Text};
@@ -12,7 +12,9 @@ const ENOUGH: usize = 16;
 pub(super) struct Tracks {
     texts: Vec<Written>,
     reasonings: Vec<Written>,
-    tools: Vec<Tool>,
+    /// Which of them have not ended.
+    open: HashMap<(Kind, Text<'static>), usize>,
+    tools: HashMap<Text<'static>, Tool>,
     /// All other chunks of content, as JSON.
     others: Vec<String>,
     metadata: usize,
@@ -25,9 +27,8 @@ struct Written {
     ended: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Tool {
-    id: Text<'static>,
     input: String,
     /// How many chunks of each type, deltas aside.
     chunks: BTreeMap<String, usize>,
@@ -46,7 +47,7 @@ enum Track<'c> {
     Run,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Text,
     Reasoning,
@@ -81,18 +82,27 @@ impl<'c> Track<'c> {
 impl Tracks {
     pub(super) fn record(&mut self, chunk: &Chunk<'static>) {
         match Track::of(chunk) {
-            Track::Start(kind, id) => self.written(kind).push(Written {
-                id: id.clone(),
-                text: String::new(),
-                ended: false,
-            }),
+            Track::Start(kind, id) => {
+                let parts = self.written(kind);
+                let at = parts.len();
+                parts.push(Written {
+                    id: id.clone(),
+                    text: String::new(),
+                    ended: false,
+                });
+                self.open.insert((kind, id.clone()), at);
+            }
             Track::Delta(kind, id, delta) => {
-                if let Some(part) = open(self.written(kind), id) {
+                if let Some(at) = self.open.get(&(kind, id.clone())).copied()
+                    && let Some(part) = self.written(kind).get_mut(at)
+                {
                     part.text.push_str(&delta.to_string_lossy());
                 }
             }
             Track::End(kind, id) => {
-                if let Some(part) = open(self.written(kind), id) {
+                if let Some(at) = self.open.remove(&(kind, id.clone()))
+                    && let Some(part) = self.written(kind).get_mut(at)
+                {
                     part.ended = true;
                 }
             }
@@ -115,18 +125,7 @@ impl Tracks {
     }
 
     fn tool(&mut self, id: &Text<'static>) -> &mut Tool {
-        let at = match self.tools.iter().position(|tool| tool.id == *id) {
-            Some(at) => at,
-            None => {
-                self.tools.push(Tool {
-                    id: id.clone(),
-                    input: String::new(),
-                    chunks: BTreeMap::new(),
-                });
-                self.tools.len() - 1
-            }
-        };
-        &mut self.tools[at]
+        self.tools.entry(id.clone()).or_default()
     }
 
     /// Whether there is enough of it to be recognized.
@@ -135,11 +134,6 @@ impl Tracks {
         let characters: usize = written.map(|part| part.text.len()).sum();
         characters >= ENOUGH || !self.tools.is_empty()
     }
-}
-
-fn open<'a>(parts: &'a mut [Written], id: &Text<'static>) -> Option<&'a mut Written> {
-    let mut parts = parts.iter_mut().rev();
-    parts.find(|part| part.id == *id && !part.ended)
 }
 
 /// Finds out whether another stream of a run replays what was delivered, by comparing what comes with it, and goes on
@@ -161,19 +155,20 @@ pub(super) struct Replay {
 struct Come {
     texts: Vec<Progress>,
     reasonings: Vec<Progress>,
+    whole_texts: usize,
+    whole_reasonings: usize,
+    /// Which of them have not ended, by their ids in this stream.
+    open: HashMap<(Kind, Text<'static>), usize>,
     /// The input and the chunks of each tool call.
-    tools: BTreeMap<usize, (usize, BTreeMap<String, usize>)>,
+    tools: HashMap<Text<'static>, (usize, BTreeMap<String, usize>)>,
     others: usize,
     metadata: usize,
 }
 
 /// How far a part has come again; the n-th that starts is the n-th that was delivered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Progress {
-    /// Its id in this stream.
-    id: Text<'static>,
     bytes: usize,
-    ended: bool,
 }
 
 /// What a chunk has shown.
@@ -205,6 +200,11 @@ impl Replay {
             new: Vec::new(),
             is_replay: false,
         }
+    }
+
+    /// Whether it is clear that it is one.
+    pub(super) fn is_replay(&self) -> bool {
+        self.is_replay
     }
 
     /// Takes the next chunk of the stream, without its `start`.
@@ -240,22 +240,21 @@ impl Replay {
         match Track::of(chunk) {
             Track::Start(kind, id) => {
                 let (delivered, come) = self.written(kind);
-                come.push(Progress {
-                    id: id.clone(),
-                    bytes: 0,
-                    ended: false,
-                });
-                match delivered.len() < come.len() {
+                let at = come.len();
+                come.push(Progress::default());
+                let is_new = delivered.len() <= at;
+                self.come.open.insert((kind, id.clone()), at);
+                match is_new {
                     true => Match::New(Some(chunk.clone())),
                     false => Match::Known,
                 }
             }
             Track::Delta(kind, id, delta) => {
-                let (delivered, come) = self.written(kind);
-                let Some((at, progress)) = progress(come, id) else {
+                let Some(at) = self.come.open.get(&(kind, id.clone())).copied() else {
                     return Match::Contradiction;
                 };
-                let Some(part) = delivered.get(at) else {
+                let (delivered, come) = self.written(kind);
+                let (Some(part), Some(progress)) = (delivered.get(at), come.get_mut(at)) else {
                     return Match::New(Some(chunk.clone()));
                 };
                 let delta = delta.to_string_lossy();
@@ -265,33 +264,29 @@ impl Replay {
                     Some(_) if part.ended => Match::Contradiction,
                     Some(known) => {
                         let new = delta.get(known..).unwrap_or_default().to_owned();
-                        Match::New(Some(kind.delta(part.id.clone(), new)))
+                        Match::New(Some(with(chunk, &part.id, Some(new))))
                     }
                 }
             }
             Track::End(kind, id) => {
-                let (delivered, come) = self.written(kind);
-                let Some((at, progress)) = progress(come, id) else {
+                let Some(at) = self.come.open.remove(&(kind, id.clone())) else {
                     return Match::Contradiction;
                 };
-                progress.ended = true;
-                match delivered.get(at) {
-                    None => Match::New(Some(chunk.clone())),
-                    Some(part) if progress.bytes < part.text.len() => Match::Contradiction,
-                    Some(part) if part.ended => Match::Known,
-                    Some(part) => Match::New(Some(kind.end(part.id.clone()))),
+                let (delivered, come) = self.written(kind);
+                match (delivered.get(at), come.get(at)) {
+                    (Some(part), Some(come)) if come.bytes < part.text.len() => {
+                        Match::Contradiction
+                    }
+                    (Some(part), _) if part.ended => Match::Known,
+                    (Some(part), _) => Match::New(Some(with(chunk, &part.id, None))),
+                    (None, _) => Match::New(Some(chunk.clone())),
                 }
             }
             Track::ToolInput(id, delta) => {
-                let Some(at) = self.tool(id) else {
+                let Some(tool) = self.delivered.tools.get(id) else {
                     return Match::New(Some(chunk.clone()));
                 };
-                let (Some(tool), (bytes, _)) = (
-                    self.delivered.tools.get(at),
-                    self.come.tools.entry(at).or_default(),
-                ) else {
-                    return Match::Contradiction;
-                };
+                let (bytes, _) = self.come.tools.entry(id.clone()).or_default();
                 let delta = delta.to_string_lossy();
                 match known_prefix(&tool.input, bytes, &delta) {
                     None => Match::Contradiction,
@@ -303,13 +298,12 @@ impl Replay {
                 }
             }
             Track::Tool(id) => {
-                let Some(at) = self.tool(id) else {
+                let Some(tool) = self.delivered.tools.get(id) else {
                     return Match::New(Some(chunk.clone()));
                 };
                 let kind = chunk.kind().into_string_lossy();
-                let known = self.delivered.tools.get(at);
-                let known = known.and_then(|tool| tool.chunks.get(&kind)).copied();
-                let (_, chunks) = self.come.tools.entry(at).or_default();
+                let known = tool.chunks.get(&kind).copied();
+                let (_, chunks) = self.come.tools.entry(id.clone()).or_default();
                 let come = chunks.entry(kind).or_default();
                 *come += 1;
                 match *come <= known.unwrap_or_default() {
@@ -346,35 +340,56 @@ impl Replay {
         }
     }
 
-    fn tool(&self, id: &Text<'static>) -> Option<usize> {
-        self.delivered.tools.iter().position(|tool| tool.id == *id)
-    }
-
     /// Whether all that was delivered has come again.
-    fn is_complete(&self) -> bool {
-        let all = |delivered: &[Written], come: &[Progress]| {
-            let parts = delivered.iter().enumerate();
-            let mut parts = parts.map(|(at, part)| (part, come.get(at)));
-            parts.all(|(part, come)| come.is_some_and(|come| come.bytes >= part.text.len()))
-        };
-        let mut tools = self.delivered.tools.iter().enumerate();
-        all(&self.delivered.texts, &self.come.texts)
-            && all(&self.delivered.reasonings, &self.come.reasonings)
-            && tools.all(|(at, tool)| {
-                self.come.tools.get(&at).is_some_and(|(bytes, chunks)| {
-                    let come = |kind: &String| chunks.get(kind).copied().unwrap_or_default();
-                    let mut kinds = tool.chunks.iter();
-                    *bytes >= tool.input.len() && kinds.all(|(kind, count)| come(kind) >= *count)
-                })
+    fn is_complete(&mut self) -> bool {
+        let come = &mut self.come;
+        if !all_come(&self.delivered.texts, &come.texts, &mut come.whole_texts)
+            || !all_come(
+                &self.delivered.reasonings,
+                &come.reasonings,
+                &mut come.whole_reasonings,
+            )
+        {
+            return false;
+        }
+        let mut tools = self.delivered.tools.iter();
+        tools.all(|(id, tool)| {
+            come.tools.get(id).is_some_and(|(bytes, chunks)| {
+                let come = |kind: &String| chunks.get(kind).copied().unwrap_or_default();
+                let mut kinds = tool.chunks.iter();
+                *bytes >= tool.input.len() && kinds.all(|(kind, count)| come(kind) >= *count)
             })
-            && self.come.others >= self.delivered.others.len()
-            && self.come.metadata >= self.delivered.metadata
+        }) && come.others >= self.delivered.others.len()
+            && come.metadata >= self.delivered.metadata
     }
 }
 
-fn progress<'a>(come: &'a mut [Progress], id: &Text<'static>) -> Option<(usize, &'a mut Progress)> {
-    let mut parts = come.iter_mut().enumerate().rev();
-    parts.find(|(_, part)| part.id == *id && !part.ended)
+/// Whether all parts have come again. How many are known to have is kept, so that none is looked at twice.
+fn all_come(delivered: &[Written], come: &[Progress], whole: &mut usize) -> bool {
+    while let Some(part) = delivered.get(*whole) {
+        match come.get(*whole) {
+            Some(come) if come.bytes >= part.text.len() => *whole += 1,
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// The same chunk of another part, and perhaps with another text.
+fn with(chunk: &Chunk<'static>, id: &Text<'static>, delta: Option<String>) -> Chunk<'static> {
+    let mut chunk = chunk.clone();
+    let (old_id, old_delta) = match &mut chunk {
+        Chunk::TextDelta(chunk) => (&mut chunk.id, Some(&mut chunk.delta)),
+        Chunk::ReasoningDelta(chunk) => (&mut chunk.id, Some(&mut chunk.delta)),
+        Chunk::TextEnd(chunk) => (&mut chunk.id, None),
+        Chunk::ReasoningEnd(chunk) => (&mut chunk.id, None),
+        _ => return chunk,
+    };
+    *old_id = id.clone();
+    if let (Some(old), Some(delta)) = (old_delta, delta) {
+        *old = delta.into();
+    }
+    chunk
 }
 
 /// How much of a delta is known already. `None` if it says something else.

@@ -1,19 +1,20 @@
 //! What the stored answer has to do with what was delivered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use memchr::memmem;
 use serde_json::Value;
 
-use super::delivered::OpenPart;
 use super::replay::Kind;
 use crate::threads::Thread;
 use crate::ui::chunk::{
-    Custom, Data, File, MessageMetadata, ReasoningFile, ReasoningStart, SourceDocument, SourceUrl,
-    SteeringMessage, TextStart, ToolApprovalRequest, ToolInputAvailable, ToolOutputAvailable,
-    ToolOutputDenied, ToolOutputError,
+    Custom, Data, File, MessageMetadata, ReasoningEnd, ReasoningFile, ReasoningStart,
+    SourceDocument, SourceUrl, SteeringMessage, TextEnd, TextStart, ToolApprovalRequest,
+    ToolInputAvailable, ToolOutputAvailable, ToolOutputDenied, ToolOutputError,
 };
-use crate::ui::{Chunk, Part, RawJson, Role, Text, ToolPart, ToolState, UiMessage};
+use crate::ui::{
+    Chunk, Part, RawJson, ReasoningPart, Role, Text, TextPart, ToolPart, ToolState, UiMessage,
+};
 
 /// By what the answer of a run is known among the messages of its thread.
 #[derive(Debug)]
@@ -75,7 +76,10 @@ impl Known<'_> {
 #[derive(Debug)]
 pub(super) struct Gapped<'a> {
     pub(super) parts: &'a [Part],
-    pub(super) open: &'a [OpenPart],
+    /// How many steps have begun.
+    pub(super) steps: usize,
+    /// The parts that have not ended, with their ids.
+    pub(super) open: HashMap<usize, &'a Text<'static>>,
     /// The parts before which something may be missing.
     pub(super) gaps: &'a [usize],
 }
@@ -91,7 +95,7 @@ impl Gapped<'_> {
         let delivered = self.parts.iter().enumerate();
         let mut delivered = delivered.filter(|(_, part)| is_content(part));
         let is_step = |part: &&Part| matches!(part, Part::StepStart(_));
-        let mut steps = self.parts.iter().filter(is_step).count();
+        let mut steps = self.steps;
         for (number, part) in stored.parts.iter().enumerate() {
             if is_step(&part) {
                 match steps.checked_sub(1) {
@@ -112,19 +116,17 @@ impl Gapped<'_> {
     }
 
     fn rest_of(&self, at: usize, begun: &Part, part: &Part) -> Option<Vec<Chunk<'static>>> {
-        let written = |kind, begun: &Text<'static>, whole: &Text<'static>| {
+        let written = |begun: &Text<'static>, whole: &Text<'static>| {
             let (begun, whole) = (begun.to_string_lossy(), whole.to_string_lossy());
             let rest = whole.strip_prefix(&*begun)?;
-            match self.open.iter().find(|open| open.at == at) {
-                Some(open) => Some(rest_of_text(kind, &open.id, rest)),
+            match self.open.get(&at) {
+                Some(id) => Some(rest_of_text(part, id, rest)),
                 None => rest.is_empty().then(Vec::new),
             }
         };
         match (begun, part) {
-            (Part::Text(begun), Part::Text(part)) => written(Kind::Text, &begun.text, &part.text),
-            (Part::Reasoning(begun), Part::Reasoning(part)) => {
-                written(Kind::Reasoning, &begun.text, &part.text)
-            }
+            (Part::Text(begun), Part::Text(part)) => written(&begun.text, &part.text),
+            (Part::Reasoning(begun), Part::Reasoning(part)) => written(&begun.text, &part.text),
             (Part::Tool(begun), Part::Tool(part)) => rest_of_call(begun, part),
             (Part::Data(begun), Part::Data(part)) => {
                 let is_same = begun.name == part.name && begun.id == part.id;
@@ -139,61 +141,63 @@ impl Gapped<'_> {
         }
     }
 
-    /// Whether the stored answer holds everything that was delivered, in this order, with anything in the gaps.
+    /// Whether the stored answer holds everything that was delivered. Where each part behind the first gap is, does not matter: what
+    /// was being written in parallel goes on in an order of its own.
     pub(super) fn is_within(&self, stored: &UiMessage) -> bool {
-        let whole = Flat::of(&stored.parts);
-        let mut rest = &whole.bytes[..];
-        for (segment, is_beginning) in self.segments() {
+        let whole = Flat::of(&stored.parts).bytes;
+        // Most come in order, so that the search begins behind the last.
+        let mut at = 0;
+        let mut segments = self.segments().into_iter();
+        let has_all = segments.all(|(segment, is_beginning)| {
+            let ahead = whole.get(at..).unwrap_or_default();
             let found = match is_beginning {
-                true => rest.starts_with(&segment).then_some(0),
-                false => memmem::find(rest, &segment),
+                true => whole.starts_with(&segment).then_some(0),
+                false => memmem::find(ahead, &segment)
+                    .map(|found| at + found)
+                    .or_else(|| memmem::find(&whole, &segment)),
             };
-            let Some(at) = found else {
-                return false;
-            };
-            rest = rest.get(at + segment.len()..).unwrap_or_default();
-        }
+            at = found.unwrap_or_default() + segment.len();
+            found.is_some()
+        });
         let calls = calls(&stored.parts);
         let mut delivered = self.parts.iter().filter_map(Part::as_tool);
-        delivered.all(|begun| {
-            let call = calls.get(&begun.tool_call_id.to_string_lossy().into_owned());
-            call.is_some_and(|call| rest_of_call(begun, call).is_some())
-        })
+        has_all
+            && delivered.all(|begun| {
+                let call = calls.get(&begun.tool_call_id.to_string_lossy().into_owned());
+                call.is_some_and(|call| rest_of_call(begun, call).is_some())
+            })
     }
 
-    /// The contents between the gaps, and whether each is the beginning.
+    /// The contents up to the first gap, and then of each part, and whether it is the beginning. Behind a gap nobody knows which
+    /// parts go on that had begun before, and in which order.
     fn segments(&self) -> Vec<(Vec<u8>, bool)> {
-        let mut cuts: Vec<usize> = self.gaps.to_vec();
-        cuts.extend(self.open.iter().map(|open| open.at + 1));
-        cuts.push(self.parts.len());
-        cuts.sort_unstable();
+        let gaps: HashSet<usize> = self.gaps.iter().copied().collect();
+        let ends = self.open.keys().map(|at| at + 1);
+        let first = ends.chain(gaps.iter().copied()).min();
+        let first = first.unwrap_or_default().min(self.parts.len());
+        let (beginning, rest) = self.parts.split_at(first);
+        let rest = rest.iter().enumerate();
+        let rest = rest.map(|(at, part)| (std::slice::from_ref(part), first + at + 1));
         let mut segments = Vec::new();
-        let mut from = 0;
-        let mut is_beginning = true;
-        for to in cuts {
-            let to = to.min(self.parts.len());
-            let flat = Flat::of(self.parts.get(from..to).unwrap_or_default());
+        for (parts, end) in [(beginning, first)].into_iter().chain(rest) {
+            let flat = Flat::of(parts);
             let mut bytes = &flat.bytes[..];
-            // Who has joined in the middle of a part does not know that it is the middle.
+            let is_beginning = segments.is_empty();
+            // Who has joined in the middle of a part does not know that it is the middle, nor the first half of a character.
             if !is_beginning && bytes.first().is_some_and(|byte| is_text_marker(*byte)) {
                 bytes = bytes.get(1..).unwrap_or_default();
+                bytes = bytes.strip_prefix(REPLACEMENT).unwrap_or(bytes);
             }
-            let last = self.parts.get(from..to).and_then(<[Part]>::last);
-            let ends_in_text = matches!(last, Some(Part::Text(_) | Part::Reasoning(_)));
-            let is_cut_off = to < self.parts.len()
-                || self.gaps.contains(&to)
-                || self.open.iter().any(|open| open.at + 1 == to);
-            if ends_in_text && is_cut_off {
+            let ends_in_text = matches!(parts.last(), Some(Part::Text(_) | Part::Reasoning(_)));
+            let is_open = |end: usize| {
+                end.checked_sub(1)
+                    .is_some_and(|at| self.open.contains_key(&at))
+            };
+            if ends_in_text && (gaps.contains(&end) || is_open(end)) {
                 bytes = bytes.strip_suffix(&[END]).unwrap_or(bytes);
+                bytes = bytes.strip_suffix(REPLACEMENT).unwrap_or(bytes);
             }
             segments.push((bytes.to_vec(), is_beginning));
-            is_beginning = false;
-            from = to;
-        }
-        if self.gaps.contains(&0)
-            && let Some(first) = segments.first_mut()
-        {
-            first.1 = false;
         }
         segments
     }
@@ -203,7 +207,8 @@ impl Gapped<'_> {
     pub(super) fn tail(&self, stored: &UiMessage) -> Vec<Chunk<'static>> {
         let delivered = Flat::of(self.parts);
         let mut delivered = &delivered.bytes[..];
-        if self.parts.len() == self.open.last().map_or(0, |open| open.at + 1)
+        let last = self.parts.len().checked_sub(1);
+        if last.is_some_and(|last| self.open.contains_key(&last))
             || self.gaps.contains(&self.parts.len())
         {
             delivered = delivered.strip_suffix(&[END]).unwrap_or(delivered);
@@ -237,16 +242,13 @@ impl Gapped<'_> {
                 continue;
             }
             let known = common.saturating_sub(from + 1);
-            let rest = |text: &Text<'static>| {
-                let text = text.to_string_lossy();
-                text.get(known..).unwrap_or_default().to_owned()
-            };
             match part {
-                Part::Text(part) if from < common => {
-                    chunks.extend(whole_text(Kind::Text, number, &rest(&part.text), None));
-                }
-                Part::Reasoning(part) if from < common => {
-                    chunks.extend(whole_text(Kind::Reasoning, number, &rest(&part.text), None));
+                Part::Text(TextPart { text, .. }) | Part::Reasoning(ReasoningPart { text, .. })
+                    if from < common =>
+                {
+                    let text = text.to_string_lossy();
+                    let rest = text.get(known..).unwrap_or_default();
+                    chunks.extend(text_from(part, number, rest));
                 }
                 part => chunks.extend(chunks_of(part, number)),
             }
@@ -266,6 +268,9 @@ const TEXT: u8 = 0xf8;
 const REASONING: u8 = 0xf9;
 const OTHER: u8 = 0xfa;
 const END: u8 = 0xfb;
+
+/// What half a character is shown as.
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
 fn is_text_marker(byte: u8) -> bool {
     matches!(byte, TEXT | REASONING)
@@ -467,50 +472,43 @@ fn result_of(call: &ToolPart) -> Option<Chunk<'static>> {
     })
 }
 
-fn rest_of_text(kind: Kind, id: &Text<'static>, rest: &str) -> Vec<Chunk<'static>> {
+/// The end of a text or reasoning part, of which this is still to come.
+fn rest_of_text(part: &Part, id: &Text<'static>, rest: &str) -> Vec<Chunk<'static>> {
+    let (kind, end) = match part {
+        Part::Reasoning(part) => {
+            let mut end = ReasoningEnd::new(id.clone());
+            end.provider_metadata = part.provider_metadata.clone();
+            (Kind::Reasoning, end.into())
+        }
+        Part::Text(part) => {
+            let mut end = TextEnd::new(id.clone());
+            end.provider_metadata = part.provider_metadata.clone();
+            end.citations = part.citations.clone();
+            (Kind::Text, end.into())
+        }
+        _ => return Vec::new(),
+    };
     let delta = (!rest.is_empty()).then(|| kind.delta(id.clone(), rest.to_owned()));
-    delta.into_iter().chain([kind.end(id.clone())]).collect()
+    delta.into_iter().chain([end]).collect()
 }
 
-fn whole_text(
-    kind: Kind,
-    number: usize,
-    text: &str,
-    provider_metadata: Option<RawJson<'static>>,
-) -> Vec<Chunk<'static>> {
+/// A text or reasoning part, the `number`-th of its message, from this text on.
+fn text_from(part: &Part, number: usize, rest: &str) -> Vec<Chunk<'static>> {
     let id = Text::from(format!("stored-{number}"));
-    let start = match kind {
-        Kind::Text => {
-            let mut start = TextStart::new(id.clone());
-            start.provider_metadata = provider_metadata;
-            start.into()
-        }
-        Kind::Reasoning => {
-            let mut start = ReasoningStart::new(id.clone());
-            start.provider_metadata = provider_metadata;
-            start.into()
-        }
+    let start = match part {
+        Part::Reasoning(_) => ReasoningStart::new(id.clone()).into(),
+        _ => TextStart::new(id.clone()).into(),
     };
     let mut chunks = vec![start];
-    chunks.extend(rest_of_text(kind, &id, text));
+    chunks.extend(rest_of_text(part, &id, rest));
     chunks
 }
 
 /// The chunks that make a part, the `number`-th of its message.
 fn chunks_of(part: &Part, number: usize) -> Vec<Chunk<'static>> {
     match part {
-        Part::Text(part) => {
-            let metadata = part.provider_metadata.clone();
-            whole_text(Kind::Text, number, &part.text.to_string_lossy(), metadata)
-        }
-        Part::Reasoning(part) => {
-            let metadata = part.provider_metadata.clone();
-            whole_text(
-                Kind::Reasoning,
-                number,
-                &part.text.to_string_lossy(),
-                metadata,
-            )
+        Part::Text(TextPart { text, .. }) | Part::Reasoning(ReasoningPart { text, .. }) => {
+            text_from(part, number, &text.to_string_lossy())
         }
         Part::Tool(call) => {
             let input = input_of(call);

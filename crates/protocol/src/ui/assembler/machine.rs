@@ -227,6 +227,12 @@ impl Assembler {
         self.message.parts.len()
     }
 
+    /// How many steps have begun, those included that do not show yet.
+    pub(crate) fn step_count(&self) -> usize {
+        let is_step = |part: &&Part| matches!(part, Part::StepStart(_));
+        self.message.parts.iter().filter(is_step).count() + self.pending_steps
+    }
+
     /// Takes the message.
     #[must_use]
     pub fn into_message(mut self) -> UiMessage {
