@@ -104,6 +104,7 @@ impl Delivered {
             parts: &self.assembler.message().parts,
             open: self.open.iter().map(|((_, id), at)| (*at, id)).collect(),
             gaps: &self.gaps,
+            torn: &self.torn,
         }
     }
 
@@ -186,7 +187,8 @@ impl Delivered {
     /// From here on something may be missing: what was being written is closed, since nobody knows how it went on.
     pub(super) fn gap(&mut self) {
         let first = self.gaps.is_empty();
-        if !first && !self.since_gap {
+        // Behind the end of the answer there is nothing to be missing.
+        if self.finished || self.failure.is_some() || (!first && !self.since_gap) {
             return;
         }
         if first {

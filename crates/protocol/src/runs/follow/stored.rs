@@ -78,6 +78,8 @@ pub(super) struct Gapped<'a> {
     pub(super) parts: &'a [Part],
     /// How many steps have begun.
     pub(super) steps: usize,
+    /// The calls whose input was being written at a gap.
+    pub(super) torn: &'a HashSet<Text<'static>>,
     /// The parts that have not ended, with their ids.
     pub(super) open: HashMap<usize, &'a Text<'static>>,
     /// The parts before which something may be missing.
@@ -127,7 +129,7 @@ impl Gapped<'_> {
         match (begun, part) {
             (Part::Text(begun), Part::Text(part)) => written(&begun.text, &part.text),
             (Part::Reasoning(begun), Part::Reasoning(part)) => written(&begun.text, &part.text),
-            (Part::Tool(begun), Part::Tool(part)) => rest_of_call(begun, part),
+            (Part::Tool(begun), Part::Tool(part)) => rest_of_call(begun, part, false),
             (Part::Data(begun), Part::Data(part)) => {
                 let is_same = begun.name == part.name && begun.id == part.id;
                 let changed = !same(begun.data.as_ref(), part.data.as_ref());
@@ -164,7 +166,8 @@ impl Gapped<'_> {
         has_all
             && delivered.all(|begun| {
                 let call = calls.get(&begun.tool_call_id.to_string_lossy().into_owned());
-                call.is_some_and(|call| rest_of_call(begun, call).is_some())
+                let is_torn = self.torn.contains(&begun.tool_call_id);
+                call.is_some_and(|call| rest_of_call(begun, call, is_torn).is_some())
             })
     }
 
@@ -235,7 +238,7 @@ impl Gapped<'_> {
             if let Part::Tool(call) = part
                 && let Some(begun) = calls.get(&*call.tool_call_id.to_string_lossy())
             {
-                chunks.extend(rest_of_call(begun, call).unwrap_or_default());
+                chunks.extend(rest_of_call(begun, call, false).unwrap_or_default());
                 continue;
             }
             if to <= common || from == to {
@@ -404,9 +407,9 @@ fn same_value(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// What is missing of a tool call. `None` if it is another, or has come less far.
-fn rest_of_call(begun: &ToolPart, call: &ToolPart) -> Option<Vec<Chunk<'static>>> {
-    let has_input = begun.state != ToolState::InputStreaming;
+/// What is missing of a tool call. `None` if it is another, or has come less far. The input of a torn one is what could be read of it.
+fn rest_of_call(begun: &ToolPart, call: &ToolPart, is_torn: bool) -> Option<Vec<Chunk<'static>>> {
+    let has_input = begun.state != ToolState::InputStreaming && !is_torn;
     let has_result = is_result(&begun.state) && begun.preliminary != Some(true);
     let is_same = begun.tool_call_id == call.tool_call_id
         && (begun.tool_name == call.tool_name || begun.tool_name == "")

@@ -1,0 +1,13 @@
+//! Runs survive over real connections: what goes wrong is done by the local relay, what is shown is what a user of the client sees.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod cancelling;
+mod cuts;
+mod ends;
+mod random;
+mod refusals;
+mod resuming;
+mod sessions;
+mod silence;
+mod support;

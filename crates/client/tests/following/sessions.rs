@@ -1,0 +1,216 @@
+//! Runs in the background, after a restart, and what is refused or cleaned up.
+
+use twentyfirst_client::protocol::http::StatusCode;
+use twentyfirst_client::protocol::runs::SendMessages;
+use twentyfirst_client::protocol::threads::{CreateThread, ThreadStatus};
+use twentyfirst_client::{Follow, Session, StartRun};
+use twentyfirst_local_relay::Fault;
+
+use crate::support::{
+    STORY, Scene, client, each, last_answer, ms, narrator, pause, read, read_some,
+};
+
+fn story() -> StartRun {
+    StartRun::new("narrator", "Tell me a story")
+}
+
+#[tokio::test]
+async fn a_run_in_the_background_is_waited_for() {
+    let scene = Scene::new(Follow::wait());
+    let threads = scene.client.threads();
+    let started = threads.run_in_background(story()).await.unwrap();
+    let sent = scene.sent.len();
+    let mut run = threads.follow(started.follow()).unwrap();
+    pause(50).await;
+    assert_eq!(scene.sent.len(), sent, "nothing is sent until it is read");
+    let told = read(&mut run).await;
+    assert_eq!(told.outline(), "start, chunks, finish");
+    assert_eq!(told.text(), STORY);
+    assert_eq!(scene.sent.count("GET stream"), 0);
+    scene.assert_whole(&mut run).await;
+}
+
+#[tokio::test]
+async fn a_run_in_the_background_is_joined() {
+    let scene = Scene::with(narrator().start_up(ms(100)), Follow::live());
+    let threads = scene.client.threads();
+    let started = threads.run_in_background(story()).await.unwrap();
+    let mut run = threads.follow(started.follow()).unwrap();
+    let told = read(&mut run).await;
+    assert!(told.outline().starts_with("resumed"), "{told:#?}");
+    told.assert_of(STORY);
+    assert!(told.text().ends_with("that answer."));
+    assert!(scene.sent.count("GET stream") >= 1);
+    scene.assert_whole(&mut run).await;
+    assert_eq!(run.message_so_far().text(), STORY);
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_goes_on_and_nothing_is_sent() {
+    let scene = Scene::new(Follow::live());
+    let mut run = scene.run().await;
+    let begun = read_some(&mut run, 10).await;
+    assert!(begun.text().len() < STORY.len());
+    let started = run.started().clone();
+    let sent = scene.sent.len();
+    drop(run);
+    let thread = scene.over(&started.sandbox_id, &started.thread_id).await;
+    assert_eq!(thread.status, ThreadStatus::Completed);
+    assert_eq!(last_answer(thread).text(), STORY);
+    assert_eq!(scene.sent.len(), sent);
+}
+
+#[tokio::test]
+async fn after_a_restart_a_run_is_followed_with_what_its_row_tells() {
+    each([Follow::wait(), Follow::live()], |follow| async move {
+        let scene = Scene::new(follow);
+        // An earlier turn, whose answer is not to be taken for the one that streams.
+        let mut first = scene.run().await;
+        scene.assert_whole(&mut first).await;
+        let first = first.message().await.unwrap();
+        let mut session = Session::new("narrator");
+        let thread = {
+            let run = scene.run().await;
+            session = session
+                .sandbox_id(run.sandbox_id())
+                .thread_id(run.thread_id());
+            run.thread_id().clone()
+        };
+        let row = serde_json::to_string(&session).unwrap();
+
+        // The process is another one. It shows what was said, and goes on.
+        let (client, sent) = client(&scene.relay, follow);
+        let session: Session = serde_json::from_str(&row).unwrap();
+        let hydrated = client.execute(&session.hydrate().unwrap()).await.unwrap();
+        assert!(hydrated.is_streaming());
+        assert_eq!(hydrated.ui_messages().count(), 0);
+        let mut run = client.threads().follow(session.follow().unwrap()).unwrap();
+        assert_eq!(run.thread_id(), &thread);
+        let told = read(&mut run).await;
+        told.assert_of(STORY);
+        assert!(run.outcome().await.is_success());
+        let stored = last_answer(scene.thread(&run).await);
+        assert_eq!(run.message_so_far(), &stored);
+        assert_ne!(run.message_so_far().id, first.id);
+        assert_eq!(sent.count("POST chat"), 0);
+
+        // A moment later there is nothing to follow but the answer.
+        let hydrated = client.execute(&session.hydrate().unwrap()).await.unwrap();
+        assert!(!hydrated.is_streaming());
+        let roles = hydrated.ui_messages().count();
+        assert_eq!(roles, 2);
+        let mut again = client.threads().follow(session.follow().unwrap()).unwrap();
+        assert_eq!(again.message().await.unwrap(), run.message().await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_second_turn_of_a_session_is_followed_without_its_first() {
+    each([Follow::wait(), Follow::live()], |follow| async move {
+        let scene = Scene::new(follow);
+        let mut first = scene.run().await;
+        let answer = first.message().await.unwrap();
+        first.outcome().await;
+        let session = first.started().session();
+        let second = session.run("And then?");
+        scene
+            .client
+            .threads()
+            .run_in_background(second)
+            .await
+            .unwrap();
+        let mut run = scene
+            .client
+            .threads()
+            .follow(session.follow().unwrap())
+            .unwrap();
+        let told = read(&mut run).await;
+        told.assert_of(STORY);
+        let message = run.message().await.unwrap();
+        assert_eq!(message.text(), STORY);
+        assert_ne!(message.id, answer.id);
+        assert_eq!(message, scene.stored(&run).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_does_not_run_twice_at_once() {
+    let scene = Scene::new(Follow::wait());
+    let mut run = scene.run().await;
+    let session = run.started().session();
+    let error = scene
+        .client
+        .threads()
+        .run(session.run("Now!"))
+        .await
+        .unwrap_err();
+    assert!(error.is_thread_streaming(), "{error}");
+    assert!(!error.was_sent() && error.created().is_empty());
+    scene.sent.assert_once();
+
+    // Beside it in the same sandbox, and behind it.
+    let beside = session.new_thread().run("Meanwhile?");
+    let mut beside = scene.client.threads().run(beside).await.unwrap();
+    assert_eq!(beside.sandbox_id(), run.sandbox_id());
+    assert_ne!(beside.thread_id(), run.thread_id());
+    assert_eq!(beside.text().await.unwrap(), STORY);
+    assert!(run.outcome().await.is_success());
+    let behind = scene.client.threads().run(session.run("Now?")).await;
+    assert_eq!(behind.unwrap().text().await.unwrap(), STORY);
+    let thread = scene.thread(&run).await;
+    assert_eq!(
+        thread.ui_messages().count(),
+        4,
+        "the history is not spoiled"
+    );
+}
+
+#[tokio::test]
+async fn a_sandbox_that_was_made_for_a_run_that_cannot_start_is_deleted() {
+    // The chat is surely refused, or not reached.
+    let chat = Fault::refuse(StatusCode::PAYMENT_REQUIRED).on::<SendMessages>();
+    let thread = Fault::refuse(StatusCode::FORBIDDEN).on::<CreateThread>();
+    each([chat.clone(), thread], |refusal| async move {
+        let scene = Scene::new(Follow::wait());
+        let refusal = scene.inject(refusal);
+        let start = story().delete_sandbox_on_failure(true);
+        let error = scene.client.threads().run(start).await.unwrap_err();
+        assert_eq!(refusal.struck(), 1);
+        assert!(
+            error
+                .status()
+                .is_some_and(|status| status.is_client_error())
+        );
+        assert!(error.created().is_empty(), "{error}");
+        assert_eq!(scene.sent.count("POST sandbox"), 1);
+        assert_eq!(scene.sent.count("DELETE sandbox"), 1);
+    })
+    .await;
+
+    // Whether this one runs is not known, so it stays; and so does one that nobody wants deleted.
+    let unknown = Fault::refuse(StatusCode::INTERNAL_SERVER_ERROR).on::<SendMessages>();
+    let refused = Fault::refuse(StatusCode::PAYMENT_REQUIRED).on::<SendMessages>();
+    each(
+        [(unknown, true), (refused, false)],
+        |(refusal, delete)| async move {
+            let scene = Scene::new(Follow::wait());
+            let refusal = scene.inject(refusal);
+            let start = story().delete_sandbox_on_failure(delete);
+            let error = scene.client.threads().run(start).await.unwrap_err();
+            assert_eq!(refusal.struck(), 1);
+            assert_eq!(scene.sent.count("DELETE sandbox"), 0);
+            scene.sent.assert_once();
+            let created = error.created();
+            let (Some(sandbox), Some(thread)) = (&created.sandbox_id, &created.thread_id) else {
+                panic!("it does not say what it made: {error}");
+            };
+            assert_eq!(
+                scene.thread_at(sandbox, thread).await.status,
+                ThreadStatus::Idle
+            );
+        },
+    )
+    .await;
+}
