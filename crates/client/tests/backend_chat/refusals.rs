@@ -154,7 +154,7 @@ async fn the_server_learns_what_was_created_all_the_same() {
     .on_error(move |error| {
         seen.lock()
             .unwrap()
-            .push(format!("{error}: {:?}", error.created()))
+            .push(format!("{error}: {:?}", error.created()));
     });
     let (status, _, body) = read(chats.handle(post("Hi")).await).await;
     assert_eq!(

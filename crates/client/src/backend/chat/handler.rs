@@ -19,7 +19,7 @@ use twentyfirst_transport::Body;
 use super::chat_request::ChatRequest;
 use super::chat_run::{ChatRun, Observer};
 use super::following::Following;
-use super::handover::handover;
+use super::handover::{Giver, handover};
 use super::observing::{Feed, Observing, Rest};
 use super::passing::{Passing, Watch};
 use crate::backend::Refusal;
@@ -316,7 +316,7 @@ impl ChatHandler {
         answer(&HeaderMap::new(), Body::wrap(body))
     }
 
-    fn reader(&self) -> super::handover::Giver<Rest> {
+    fn reader(&self) -> Giver<Rest> {
         Rest::reader(&self.client.shared().runtime, self.read_on)
     }
 
@@ -364,7 +364,7 @@ fn answer(headers: &HeaderMap, body: Body) -> Response<Body> {
     // What says that nothing on the way may collect the events is said in any case.
     *response.headers_mut() = ui::response_headers();
     for (name, value) in response.headers_mut() {
-        if let Some(passed) = headers.get(&*name) {
+        if let Some(passed) = headers.get(name) {
             value.clone_from(passed);
         }
     }
