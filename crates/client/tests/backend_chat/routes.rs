@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use twentyfirst_client::CreateSandbox;
-use twentyfirst_client::backend::{Refusal, SandboxHandler, ThreadsHandler, ThreadsRequest};
+use twentyfirst_client::backend::{Refusal, SandboxHandler, ThreadHandler, ThreadRequest};
 use twentyfirst_client::transport::http::request::Parts;
 use twentyfirst_local_relay::LocalRelay;
 
@@ -15,7 +15,7 @@ async fn a_page_gets_a_sandbox_and_threads_in_it() {
     let sandboxes = SandboxHandler::new(client.clone(), async |_: Parts| {
         Ok(CreateSandbox::new("echo"))
     });
-    let threads = ThreadsHandler::new(client.clone(), async |request: ThreadsRequest| {
+    let threads = ThreadHandler::new(client.clone(), async |request: ThreadRequest| {
         let refusal = || Refusal::bad_request("which sandbox?");
         request.sandbox_id.ok_or_else(refusal)
     });
@@ -56,8 +56,8 @@ async fn the_server_decides() {
         let who = format!("{:?}", head.headers.get("content-type"));
         Err(Refusal::unauthorized(who))
     });
-    let threads = ThreadsHandler::new(client, async |request: ThreadsRequest| {
-        let ThreadsRequest {
+    let threads = ThreadHandler::new(client, async |request: ThreadRequest| {
+        let ThreadRequest {
             sandbox_id, name, ..
         } = request;
         Err(Refusal::forbidden(format!("{sandbox_id:?} {name:?}")))

@@ -112,3 +112,32 @@ open_enum! {
         Cancelled = "cancelled",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_that_streams_is_meant_also_if_the_list_is_not_in_order() {
+        let thread = |id: &str, status: &str, created: &str| -> ThreadSummary {
+            let thread = serde_json::json!({ "id": id, "status": status, "createdAt": created });
+            serde_json::from_value(thread).unwrap()
+        };
+        let newest = |threads: &[ThreadSummary]| {
+            ThreadSummary::newest_streaming(threads).map(|thread| thread.id.to_string())
+        };
+        let old = thread("old", "streaming", "2026-01-01T00:00:00Z");
+        let new = thread("new", "streaming", "2026-01-02T00:00:00Z");
+        let over = thread("over", "completed", "2026-01-03T00:00:00Z");
+        let undated = thread("undated", "streaming", "");
+        assert_eq!(
+            newest(&[over.clone(), new.clone(), old.clone()]).unwrap(),
+            "new"
+        );
+        assert_eq!(newest(&[old, new, over.clone()]).unwrap(), "new");
+        // Without dates the order counts.
+        let other = thread("other", "streaming", "");
+        assert_eq!(newest(&[undated, other]).unwrap(), "undated");
+        assert_eq!(newest(&[over]), None);
+    }
+}

@@ -51,7 +51,8 @@ impl ChatRun {
     ///
     /// No byte waits for it: it sees what was passed on already. It is called where the answer is passed on, so it should
     /// return soon; what takes time belongs into a task of its own. To show the end, the answer is assembled, which takes
-    /// memory: as much as it is long, up to 256 MiB.
+    /// memory: as much as it is long, up to 256 MiB. Where the answer is silent for long, or ends without telling how, the
+    /// relay is asked, as for a [`Run`](crate::Run).
     ///
     /// It sees the answer on the connection that has started the run, and not what is resumed later; see
     /// [`ChatHandler::read_on`](super::ChatHandler::read_on) for how it sees all of it.

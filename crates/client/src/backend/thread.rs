@@ -27,11 +27,11 @@ use crate::client::AgentClient;
 ///
 /// ```
 /// use twentyfirst_client::AgentClient;
-/// use twentyfirst_client::backend::{Refusal, ThreadsHandler, ThreadsRequest};
+/// use twentyfirst_client::backend::{Refusal, ThreadHandler, ThreadRequest};
 /// # fn sandbox_of(head: &twentyfirst_client::transport::http::request::Parts) -> Option<twentyfirst_client::SandboxId> { None }
 ///
-/// fn threads(client: AgentClient) -> ThreadsHandler {
-///     ThreadsHandler::new(client, async |request: ThreadsRequest| {
+/// fn threads(client: AgentClient) -> ThreadHandler {
+///     ThreadHandler::new(client, async |request: ThreadRequest| {
 ///         // From the session, not from the request.
 ///         match sandbox_of(&request.head) {
 ///             Some(sandbox_id) if request.sandbox_id.is_none_or(|id| id == sandbox_id) => Ok(sandbox_id),
@@ -41,18 +41,18 @@ use crate::client::AgentClient;
 /// }
 /// ```
 #[derive(Clone)]
-pub struct ThreadsHandler {
+pub struct ThreadHandler {
     client: AgentClient,
     decide: Arc<Decide>,
 }
 
-type Decide = dyn Fn(ThreadsRequest) -> Decision + Send + Sync;
+type Decide = dyn Fn(ThreadRequest) -> Decision + Send + Sync;
 type Decision = Pin<Box<dyn Future<Output = Result<SandboxId, Refusal>> + Send>>;
 
 /// What a browser asks of the threads of a sandbox: to list them, `GET`, or to create one, `POST`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct ThreadsRequest {
+pub struct ThreadRequest {
     /// The request's method, headers and extensions: where your session is.
     pub head: Parts,
     /// The sandbox that it names. Anybody can name any.
@@ -70,11 +70,11 @@ struct Asked {
     name: Option<String>,
 }
 
-impl ThreadsHandler {
+impl ThreadHandler {
     /// Lists the threads of the sandbox that `decide` gives, or creates one in it.
     pub fn new<F, Fut>(client: AgentClient, decide: F) -> Self
     where
-        F: Fn(ThreadsRequest) -> Fut + Send + Sync + 'static,
+        F: Fn(ThreadRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<SandboxId, Refusal>> + Send + 'static,
     {
         Self {
@@ -103,7 +103,7 @@ impl ThreadsHandler {
     async fn list(&self, head: Parts) -> Result<Response<Body>, Refusal> {
         let sandbox_id = query_value(head.uri.query().unwrap_or_default(), "sandboxId");
         let sandbox_id = sandbox_id.map(SandboxId::new).transpose();
-        let request = ThreadsRequest {
+        let request = ThreadRequest {
             head,
             sandbox_id: sandbox_id.map_err(|error| Refusal::bad_request(error.to_string()))?,
             name: None,
@@ -117,7 +117,7 @@ impl ThreadsHandler {
     async fn create(&self, head: Parts, body: Body) -> Result<Response<Body>, Refusal> {
         let body = read_body(body, BODY_LIMIT).await?;
         let Asked { sandbox_id, name } = read_json(&body)?;
-        let request = ThreadsRequest {
+        let request = ThreadRequest {
             head,
             sandbox_id,
             name: name.clone(),
@@ -137,10 +137,10 @@ fn query_value(query: &str, name: &str) -> Option<String> {
     Some(percent_decode_str(&value).decode_utf8_lossy().into_owned())
 }
 
-service!(ThreadsHandler);
+service!(ThreadHandler);
 
-impl fmt::Debug for ThreadsHandler {
+impl fmt::Debug for ThreadHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThreadsHandler").finish_non_exhaustive()
+        f.debug_struct("ThreadHandler").finish_non_exhaustive()
     }
 }
