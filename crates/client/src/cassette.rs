@@ -41,13 +41,27 @@ pub fn player(cassette: &str) -> Result<Player, InvalidCassette> {
     Ok(Player::new(cassette)?.secrets(secrets))
 }
 
-/// The values in an exchange that must not be written: those of its operation, and a token in its answer.
+/// The values in an exchange that are not written: those of its operation, a token in its answer, and the id of a turn, which differs each
+/// time.
 fn secrets(content: &Content<'_>) -> Vec<String> {
     #[derive(Deserialize)]
     struct Token {
         token: Secret,
     }
 
+    #[derive(Deserialize)]
+    struct Turn {
+        messages: Vec<Message>,
+    }
+
+    #[derive(Deserialize)]
+    struct Message {
+        id: Option<String>,
+    }
+
+    let turn = serde_json::from_slice::<Turn>(content.request_body);
+    let ids = turn.into_iter().flat_map(|turn| turn.messages);
+    let ids = ids.filter_map(|message| message.id.filter(|id| is_made_here(id)));
     let of_request = content.request.extensions.get::<Secrets>();
     let of_answer = content
         .answer_body
@@ -58,5 +72,12 @@ fn secrets(content: &Content<'_>) -> Vec<String> {
         .flat_map(Secrets::iter)
         .chain(of_answer)
         .map(|secret| secret.expose().to_owned())
+        .chain(ids)
         .collect()
+}
+
+/// Whether [`StartRun::flow`](twentyfirst_protocol::runs::StartRun::flow) may have given this id.
+fn is_made_here(id: &str) -> bool {
+    let number = id.strip_prefix("msg_").unwrap_or_default();
+    number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

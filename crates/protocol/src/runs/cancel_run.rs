@@ -17,6 +17,9 @@ use crate::{Operation, ResponseError, SandboxId, ThreadId};
 /// How long a run may take to start while it is being cancelled, unless the deadline of the call says otherwise.
 const LONGEST_START: Duration = Duration::from_secs(5 * 60);
 
+/// What starts meanwhile goes on, and costs, until the next try.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// How often the request itself may fail.
 const FAILURES: u32 = 5;
 
@@ -75,7 +78,7 @@ impl CancelRun {
             options: *options,
             seed,
             deadline: Deadline::or(options, LONGEST_START),
-            backoff: Backoff::new(seed),
+            backoff: Backoff::new(seed).up_to(LONGEST_PAUSE),
             failures: 0,
             state: State::Pause(None),
             result: None,

@@ -49,7 +49,8 @@ pub enum MessageState {
     /// It is the whole answer.
     Whole,
     /// The run has completed, but the stored answer does not hold everything that was delivered, or there is none: the message
-    /// is what was delivered, with what the stored answer has more at its end.
+    /// is what was delivered, with what the stored answer has more at its end. Or it is the answer of a reader who has joined in the
+    /// middle, so that its beginning may be missing.
     StoredIncompletely,
     /// It is what was delivered of an answer that has no whole.
     Partial,

@@ -70,6 +70,8 @@ pub struct FollowFlow {
     before: Option<Vec<Text<'static>>>,
     /// Whether any stream but the first was read.
     resumed: bool,
+    /// The ids that other streams than the first gave the answer. Who has joined in the middle stores what it saw under its own.
+    joined_ids: Vec<Text<'static>>,
     failed_resumes: u32,
     /// Whether another stream would not help: there is none, or it repeats what cannot be told apart.
     no_stream: bool,
@@ -179,6 +181,7 @@ impl FollowFlow {
             joined: !is_open,
             before: None,
             resumed: false,
+            joined_ids: Vec::new(),
             failed_resumes: 0,
             no_stream: false,
             to_close: Vec::new(),
@@ -264,13 +267,15 @@ impl FollowFlow {
         {
             // Delivered, it would begin the message anew.
             self.delivered.note_id(start);
+            self.joined_ids.extend(start.message_id.clone());
             return;
         }
         let Some(replay) = &mut stream.replay else {
             self.delivered.deliver(chunk);
             return;
         };
-        if matches!(chunk, Chunk::Start(_)) {
+        if let Chunk::Start(start) = &chunk {
+            self.joined_ids.extend(start.message_id.clone());
             self.delivered.deliver(chunk);
             return;
         }
@@ -678,11 +683,17 @@ impl FollowFlow {
                         self.delivered.deliver(metadata);
                     }
                 }
+                let is_tail = self.delivered.has_gap()
+                    && stored
+                        .id
+                        .as_ref()
+                        .is_some_and(|id| self.joined_ids.contains(id));
                 if is_whole {
                     self.settled = Some(stored);
-                    MessageState::Whole
-                } else {
-                    MessageState::StoredIncompletely
+                }
+                match is_whole && !is_tail {
+                    true => MessageState::Whole,
+                    false => MessageState::StoredIncompletely,
                 }
             }
         };
@@ -721,9 +732,9 @@ impl Flow for FollowFlow {
 
     fn poll(&mut self, now: Now) -> Step<Moment, Outcome> {
         self.times.begin.get_or_insert(now.mono);
-        if std::mem::take(&mut self.times.heard)
-            || (self.stream.is_some() && self.times.ask.is_none())
-        {
+        let is_new =
+            self.stream.is_some() && self.times.ask.is_none() && self.times.grace.is_none();
+        if std::mem::take(&mut self.times.heard) || is_new {
             self.times.news = Some(now.mono);
             self.times.grace = None;
             self.times.ask = Some((now.mono + self.follow.ask_after, self.follow.ask_after));

@@ -123,6 +123,7 @@ impl Streaming {
 #[derive(Debug)]
 pub(in crate::runs) struct Backoff {
     delay: Duration,
+    longest: Duration,
     jitter: Jitter,
 }
 
@@ -133,13 +134,20 @@ impl Backoff {
     pub(in crate::runs) fn new(seed: u64) -> Self {
         Self {
             delay: Self::FIRST,
+            longest: Self::LONGEST,
             jitter: Jitter(seed),
         }
     }
 
+    /// No longer than this.
+    pub(in crate::runs) fn up_to(mut self, longest: Duration) -> Self {
+        self.longest = longest;
+        self
+    }
+
     pub(in crate::runs) fn next(&mut self) -> Duration {
         let delay = self.delay;
-        self.delay = (delay * 2).min(Self::LONGEST);
+        self.delay = (delay * 2).min(self.longest);
         delay.mul_f64(0.5 + 0.5 * self.jitter.next())
     }
 

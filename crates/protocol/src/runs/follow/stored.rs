@@ -205,8 +205,8 @@ impl Gapped<'_> {
         segments
     }
 
-    /// What a stored answer that does not hold everything has behind what was delivered, where that can be told from what they have in
-    /// common.
+    /// What a stored answer that does not hold everything has behind what was delivered, as far as that can be told from what they have in
+    /// common. Where it cannot, nothing: better is missing what comes than coming twice.
     pub(super) fn tail(&self, stored: &UiMessage) -> Vec<Chunk<'static>> {
         let delivered = Flat::of(self.parts);
         let mut delivered = &delivered.bytes[..];
@@ -246,11 +246,18 @@ impl Gapped<'_> {
             }
             let known = common.saturating_sub(from + 1);
             match part {
-                Part::Text(TextPart { text, .. }) | Part::Reasoning(ReasoningPart { text, .. })
-                    if from < common =>
-                {
+                Part::Text(TextPart { text, .. }) | Part::Reasoning(ReasoningPart { text, .. }) => {
                     let text = text.to_string_lossy();
                     let rest = text.get(known..).unwrap_or_default();
+                    // What is written in parallel comes in many orders, and may have come in another.
+                    let beginning = rest.trim_start_matches(char::REPLACEMENT_CHARACTER);
+                    let beginning = &beginning[..beginning.floor_char_boundary(RECOGNIZABLE)];
+                    if beginning.is_empty() {
+                        continue;
+                    }
+                    if memmem::find(delivered, beginning.as_bytes()).is_some() {
+                        return Vec::new();
+                    }
                     chunks.extend(text_from(part, number, rest));
                 }
                 part => chunks.extend(chunks_of(part, number)),
@@ -271,6 +278,9 @@ const TEXT: u8 = 0xf8;
 const REASONING: u8 = 0xf9;
 const OTHER: u8 = 0xfa;
 const END: u8 = 0xfb;
+
+/// So many bytes of a text that were delivered before are no coincidence.
+const RECOGNIZABLE: usize = 16;
 
 /// What half a character is shown as.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
@@ -364,9 +374,9 @@ fn signature(part: &Part) -> String {
             let id = part.id.as_ref().map(text).unwrap_or_default();
             ("data", format!("{} {id}", text(&part.name)))
         }
-        Part::Text(_) | Part::Reasoning(_) | Part::StepStart(_) | Part::Unknown(_) => {
-            ("", String::new())
-        }
+        Part::Text(_) => ("text", String::new()),
+        Part::Reasoning(_) => ("reasoning", String::new()),
+        Part::StepStart(_) | Part::Unknown(_) => ("", String::new()),
     };
     format!("{kind} {name}")
 }

@@ -1,0 +1,139 @@
+//! Runs that survive, on random schedules against a simulated relay: what a user may rely on, whatever the network does.
+//!
+//! Each schedule is a number. From it follow the script of what an agent says ([`truth`]), who else is in the sandbox, how
+//! the run is begun and followed ([`schedule`]), what the network does to it ([`world`]), and which of its habits the relay
+//! shows ([`relay`]). The real flows are played against it in virtual time ([`driver`]), and what they hand out is held against
+//! the truth at every step ([`judge`], where the rules stand in words).
+//!
+//! A schedule that breaks a rule prints its seed and what happened. `SIMULATION_SEED=n` plays that one and prints what happens;
+//! `SIMULATION_RUNS=n` plays another number than 20,000.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod alignment;
+mod driver;
+mod faults;
+mod judge;
+mod planted;
+mod relay;
+mod rng;
+mod schedule;
+mod truth;
+mod world;
+
+use std::env;
+
+use crate::driver::play;
+use crate::faults::Tally;
+use crate::judge::{Rule, Violation};
+use crate::planted::Plant;
+
+/// How many schedules are played by default, by both halves together.
+const RUNS: u64 = 20_000;
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
+
+/// Plays every second schedule, so that two of these use two cores.
+fn every_second_schedule(first: u64) {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        if seed % 2 == first {
+            replay(seed);
+        }
+        return;
+    }
+    let runs = number("SIMULATION_RUNS").unwrap_or(RUNS);
+    let mut tally = Tally::new();
+    let mut broken: Vec<(u64, Violation)> = Vec::new();
+    for seed in (first..runs).step_by(2) {
+        let report = play(seed, None, false);
+        tally.add(&report.tally);
+        broken.extend(report.verdict.err().map(|violation| (seed, violation)));
+    }
+    println!("{tally}");
+    if let Some((seed, _)) = broken.first() {
+        for (seed, violation) in &broken {
+            println!(
+                "schedule {seed}: {}",
+                violation.to_string().lines().next().unwrap_or_default()
+            );
+        }
+        println!(
+            "{} schedules break a rule; this is the first:",
+            broken.len()
+        );
+        replay(*seed);
+    }
+    if runs >= RUNS {
+        assert_eq!(
+            tally.missing(),
+            Vec::<&str>::new(),
+            "these were never played"
+        );
+    }
+}
+
+/// Plays one schedule, and prints what happens.
+fn replay(seed: u64) {
+    let report = play(seed, None, true);
+    println!("{}", report.trace.join("\n"));
+    if let Err(violation) = report.verdict {
+        panic!("schedule {seed} (SIMULATION_SEED={seed} plays it again): {violation}");
+    }
+}
+
+#[test]
+fn a_run_survives_the_even_schedules() {
+    every_second_schedule(0);
+}
+
+#[test]
+fn a_run_survives_the_odd_schedules() {
+    every_second_schedule(1);
+}
+
+/// Plays schedules with a planted fault until the judge finds this rule broken, in one that breaks none without it.
+fn is_found(plant: Plant, rule: Rule) {
+    for seed in 0..3_000 {
+        let Err(violation) = play(seed, Some(plant), false).verdict else {
+            continue;
+        };
+        assert_eq!(
+            violation.rule, rule,
+            "{plant:?} in schedule {seed}: {violation}"
+        );
+        assert!(
+            play(seed, None, false).verdict.is_ok(),
+            "schedule {seed} by itself"
+        );
+        println!("{plant:?} is found in schedule {seed}: {violation}");
+        return;
+    }
+    panic!("{plant:?} is not found");
+}
+
+#[test]
+fn a_character_lost_after_a_replay_is_found() {
+    is_found(Plant::OffByOne { twice: false }, Rule::Content);
+}
+
+#[test]
+fn a_character_repeated_after_a_replay_is_found() {
+    is_found(Plant::OffByOne { twice: true }, Rule::Content);
+}
+
+#[test]
+fn resuming_the_wrong_thread_is_found() {
+    is_found(Plant::ResumeWrongThread, Rule::AnotherRun);
+}
+
+#[test]
+fn cancelling_the_wrong_thread_is_found() {
+    is_found(Plant::CancelWrongThread, Rule::AnotherRun);
+}
+
+#[test]
+fn messages_sent_twice_are_found() {
+    is_found(Plant::SecondPost, Rule::SecondCost);
+}

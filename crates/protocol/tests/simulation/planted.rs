@@ -1,0 +1,221 @@
+//! Faults planted around the real flows, which the judge has to find.
+
+use bytes::Bytes;
+use http::response::Parts;
+use serde_json::{Value, json};
+use twentyfirst_protocol::flow::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
+use twentyfirst_protocol::runs::{Moment, Outcome, StartFlow};
+use twentyfirst_protocol::ui::chunk::TextDelta;
+use twentyfirst_protocol::ui::{Assembler, Chunk, UiMessage};
+
+use crate::driver::Follows;
+
+/// What is planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plant {
+    /// After a replay one character is lost, or comes twice.
+    OffByOne { twice: bool },
+    /// A run is resumed as if no other streamed.
+    ResumeWrongThread,
+    /// A run is cancelled as if no other streamed.
+    CancelWrongThread,
+    /// Messages whose answer is lost are sent again.
+    SecondPost,
+}
+
+/// Skips one character too many, or too few, where a stream goes on after it was resumed.
+pub(crate) struct OffByOne<F> {
+    inner: F,
+    twice: bool,
+    /// The run's stream was resumed, and nothing has come of it yet.
+    resumed: bool,
+    last: Option<char>,
+    assembler: Assembler,
+}
+
+impl<F> OffByOne<F> {
+    pub(crate) fn new(inner: F, twice: bool) -> Self {
+        Self {
+            inner,
+            twice,
+            resumed: false,
+            last: None,
+            assembler: Assembler::new().lenient(true),
+        }
+    }
+
+    fn shift(&mut self, chunk: &mut TextDelta<'static>) {
+        let text = chunk.delta.to_string_lossy().into_owned();
+        if std::mem::take(&mut self.resumed) {
+            chunk.delta = match self.last {
+                Some(last) if self.twice => format!("{last}{text}").into(),
+                _ => text.chars().skip(1).collect::<String>().into(),
+            };
+        }
+        self.last = text.chars().last().or(self.last);
+    }
+}
+
+impl<F: Flow<Item = Moment, Output = Outcome>> Flow for OffByOne<F> {
+    type Item = Moment;
+    type Output = Outcome;
+
+    fn poll(&mut self, now: Now) -> Step<Moment, Outcome> {
+        let mut step = self.inner.poll(now);
+        match &mut step {
+            Step::Item(Moment::Resumed) => self.resumed = true,
+            Step::Item(Moment::Gap) => self.resumed = false,
+            Step::Item(Moment::Chunk(chunk)) => {
+                if let Chunk::TextDelta(delta) = chunk {
+                    self.shift(delta);
+                }
+                let _ = self.assembler.apply(chunk);
+            }
+            _ => {}
+        }
+        step
+    }
+
+    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
+        self.inner.handle_answer(slot, head, body);
+    }
+
+    fn handle_data(&mut self, data: Bytes) {
+        self.inner.handle_data(data);
+    }
+
+    fn handle_end(&mut self) {
+        self.inner.handle_end();
+    }
+
+    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
+        self.inner.handle_failure(slot, failure);
+    }
+}
+
+/// Its message is what it delivers, so that only the content betrays it.
+impl<F: Follows> Follows for OffByOne<F> {
+    fn message(&mut self) -> &UiMessage {
+        if self.inner.has_message() {
+            self.inner.message()
+        } else {
+            self.assembler.message()
+        }
+    }
+
+    fn has_message(&self) -> bool {
+        self.inner.has_message()
+    }
+}
+
+/// Reads every list of threads as if no other than ours streamed.
+pub(crate) struct WrongThread<F> {
+    inner: F,
+    thread_id: String,
+}
+
+impl<F> WrongThread<F> {
+    pub(crate) fn new(inner: F, thread_id: String) -> Self {
+        Self { inner, thread_id }
+    }
+}
+
+impl<F: Flow> Flow for WrongThread<F> {
+    type Item = F::Item;
+    type Output = F::Output;
+
+    fn poll(&mut self, now: Now) -> Step<F::Item, F::Output> {
+        self.inner.poll(now)
+    }
+
+    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
+        let mut body = body;
+        if let Ok(Value::Array(mut threads)) = serde_json::from_slice(&body) {
+            for thread in &mut threads {
+                if thread["id"] != *self.thread_id {
+                    thread["status"] = json!("completed");
+                }
+            }
+            body = Bytes::from(Value::from(threads).to_string());
+        }
+        self.inner.handle_answer(slot, head, body);
+    }
+
+    fn handle_data(&mut self, data: Bytes) {
+        self.inner.handle_data(data);
+    }
+
+    fn handle_end(&mut self) {
+        self.inner.handle_end();
+    }
+
+    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
+        self.inner.handle_failure(slot, failure);
+    }
+}
+
+impl<F: Follows> Follows for WrongThread<F> {
+    fn message(&mut self) -> &UiMessage {
+        self.inner.message()
+    }
+
+    fn has_message(&self) -> bool {
+        self.inner.has_message()
+    }
+}
+
+/// Sends the messages a second time when there is no answer.
+pub(crate) struct SecondPost {
+    inner: StartFlow,
+    sent: Option<SendRequest>,
+    again: bool,
+}
+
+impl SecondPost {
+    pub(crate) fn new(inner: StartFlow) -> Self {
+        Self {
+            inner,
+            sent: None,
+            again: false,
+        }
+    }
+}
+
+impl Flow for SecondPost {
+    type Item = <StartFlow as Flow>::Item;
+    type Output = <StartFlow as Flow>::Output;
+
+    fn poll(&mut self, now: Now) -> Step<Self::Item, Self::Output> {
+        if std::mem::take(&mut self.again)
+            && let Some(send) = self.sent.take()
+        {
+            return Step::Send(send);
+        }
+        let step = self.inner.poll(now);
+        if let Step::Send(send) = &step
+            && send.slot == Slot::Stream
+        {
+            self.sent = Some(send.clone());
+        }
+        step
+    }
+
+    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
+        self.inner.handle_answer(slot, head, body);
+    }
+
+    fn handle_data(&mut self, data: Bytes) {
+        self.inner.handle_data(data);
+    }
+
+    fn handle_end(&mut self) {
+        self.inner.handle_end();
+    }
+
+    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
+        self.again = slot == Slot::Stream && failure.sent() == Sent::Maybe && self.sent.is_some();
+        if !self.again {
+            self.inner.handle_failure(slot, failure);
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! What is played: everything about a schedule that its seed decides.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use twentyfirst_protocol::CallOptions;
+use twentyfirst_protocol::runs::Follow;
+
+use crate::faults::{Fault, Tally};
+use crate::relay::{Alarm, At, Habits, Relay, Script};
+use crate::rng::Rng;
+use crate::truth::{End, Truth};
+use crate::world::{Weather, World};
+
+/// One schedule.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    pub(crate) seed: u64,
+    pub(crate) beginning: Beginning,
+    pub(crate) following: Following,
+    pub(crate) script: Script,
+    /// Whether a thread that streams is left alone, and a new sandbox deleted if nothing came of it.
+    pub(crate) careful: bool,
+    /// The id of the user's message, where it is given.
+    pub(crate) user_message_id: Option<String>,
+    /// After a start whose answer was lost, and after one in the background: when the run is joined.
+    pub(crate) joins_after: Duration,
+    /// Whether a run that somebody else starts is joined before it begins.
+    pub(crate) joins_early: bool,
+    /// When cancelling begins, counted from the beginning.
+    pub(crate) cancels_at: Option<At>,
+    pub(crate) history: Vec<Value>,
+    others: Vec<Other>,
+    surprises: Vec<(At, Alarm)>,
+    habits: Habits,
+    weather: Weather,
+}
+
+/// How the run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// Our flow starts it, in what is there or in what it makes.
+    Start { sandbox: bool, thread: bool },
+    /// The same, in the background, and then it is joined.
+    Background { sandbox: bool, thread: bool },
+    /// Somebody else starts it at this moment, and our flow joins it.
+    Elsewhere(At),
+}
+
+/// How the run is followed.
+#[derive(Debug, Clone)]
+pub(crate) struct Following {
+    pub(crate) way: Way,
+    pub(crate) ask_after: Option<Duration>,
+    pub(crate) lost_after: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
+    /// Whether it was begun by joining, with no stream open.
+    pub(crate) joins: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Wait,
+    Live,
+    Off,
+}
+
+/// Another thread of the sandbox.
+#[derive(Debug)]
+struct Other {
+    /// Whether it is made before ours; else when its run begins.
+    is_older: bool,
+    begins: At,
+    script: Script,
+}
+
+impl Schedule {
+    pub(crate) fn random(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let truth = Truth::random(&mut rng, "k");
+        let length = truth.length();
+        let dies = truth.end == End::Dies;
+        let script = Script {
+            truth: Rc::new(truth),
+            starting: starting(&mut rng),
+            fails_to_start: rng.percent(2),
+        };
+
+        let sandbox = rng.percent(70);
+        let thread = sandbox && rng.percent(70);
+        let beginning = match rng.below(10) {
+            0..=5 => Beginning::Start { sandbox, thread },
+            6 | 7 => Beginning::Background { sandbox, thread },
+            _ => Beginning::Elsewhere(rng.millis(0, 60_000)),
+        };
+        // Anywhere in the run: while it starts, while it streams, after its end.
+        let whole = script.starting + length;
+        let some_time = |rng: &mut Rng| match rng.below(4) {
+            0 => rng.millis(0, 3_000),
+            1 => script.starting.mul_f64(rng.below(100) as f64 / 100.0),
+            _ => whole.mul_f64(rng.below(115) as f64 / 100.0),
+        };
+        let cancels_at = rng.percent(25).then(|| some_time(&mut rng));
+
+        let way = match rng.below(20) {
+            0..=8 => Way::Wait,
+            9..=16 => Way::Live,
+            _ => Way::Off,
+        };
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let mut following = Following {
+            way,
+            ask_after: rng
+                .percent(30)
+                .then(|| *rng.pick(&[minutes(1), minutes(10)])),
+            lost_after: match rng.below(10) {
+                0 => Some(minutes(5)),
+                1 => Some(minutes(60)),
+                2 => None,
+                _ => Some(minutes(30)),
+            },
+            deadline: rng.percent(10).then(|| some_time(&mut rng)),
+            joins: false,
+        };
+        // Whoever sets no limit waits for a dead runtime for ever, as asked; and where nothing was ever read, silence has no limit.
+        let may_wait_for_ever =
+            following.lost_after.is_none() || !matches!(beginning, Beginning::Start { .. });
+        if dies || may_wait_for_ever {
+            following.deadline = following.deadline.or_else(|| Some(minutes(90)));
+        }
+
+        let mut others = Vec::new();
+        for index in 0..*rng.pick(&[0, 0, 1, 1, 2, 3]) {
+            let tag = ["p", "q", "s"][index];
+            others.push(Other {
+                is_older: rng.percent(50),
+                begins: some_time(&mut rng),
+                script: Script {
+                    truth: Rc::new(Truth::short(&mut rng, tag)),
+                    starting: starting(&mut rng),
+                    fails_to_start: false,
+                },
+            });
+        }
+        let mut surprises = Vec::new();
+        if rng.percent(4) {
+            surprises.push((some_time(&mut rng), Alarm::DeleteThread));
+        } else if rng.percent(4) {
+            surprises.push((some_time(&mut rng), Alarm::DeleteSandbox));
+        }
+        if rng.percent(8) {
+            surprises.push((some_time(&mut rng), Alarm::ForeignReader));
+        }
+        let weather = Weather {
+            exchanges: *rng.pick(&[0, 0, 5, 30]),
+            streams: *rng.pick(&[0, 50, 80, 95, 95]),
+            latency: *rng.pick(&[20, 200, 1_500]),
+            revoked: rng.percent(3).then(|| some_time(&mut rng)),
+        };
+        let habits = Habits {
+            replays: *rng.pick(&[0, 50, 100, 100]),
+            denies: *rng.pick(&[0, 0, 30]),
+            resumed_stores: *rng.pick(&[0, 30, 100]),
+            tells_cancelled: 40,
+        };
+        let joins_early = rng.percent(5);
+        Self {
+            seed,
+            joins_early,
+            beginning,
+            following,
+            careful: rng.percent(30),
+            user_message_id: rng.percent(70).then(|| "turn-k".to_owned()),
+            joins_after: *rng.pick(&[Duration::ZERO, Duration::ZERO, minutes(1), minutes(60)]),
+            cancels_at,
+            // In a thread with a history, whoever comes too early takes its last answer for the one that is meant.
+            history: if joins_early {
+                Vec::new()
+            } else {
+                history(&mut rng, &script.truth)
+            },
+            script,
+            others,
+            surprises,
+            habits,
+            weather,
+        }
+    }
+
+    pub(crate) fn world(&self, tracing: bool) -> World {
+        // Its own generator, so that a change of the schedule's drawing order leaves the network as it is.
+        let mut rng = Rng::new(self.seed ^ 0x5157_u64);
+        let relay = Relay::new(self.habits.clone(), rng.fork());
+        World::new(relay, self.weather.clone(), rng, tracing)
+    }
+
+    /// Puts into the world what is there from the beginning, or comes by itself. The sandbox and the thread, where they are there.
+    pub(crate) fn prepare(&self, world: &mut World) -> (Option<String>, Option<String>) {
+        let (sandbox, thread) = match self.beginning {
+            Beginning::Start { sandbox, thread } | Beginning::Background { sandbox, thread } => {
+                (sandbox, thread)
+            }
+            Beginning::Elsewhere(_) => (true, true),
+        };
+        if !sandbox {
+            // In a sandbox that our flow makes there is nobody else at first.
+            for other in self.others.iter().filter(|other| !other.is_older) {
+                world.alarm(other.begins + Duration::from_secs(5), other.begin(None));
+            }
+            self.surprise(world);
+            return (None, None);
+        }
+        let home = world.relay.create_sandbox();
+        let older: Vec<_> = self.others.iter().filter(|other| other.is_older).collect();
+        for other in older {
+            let thread = world.relay.create_thread(At::ZERO, home, Vec::new());
+            world.alarm(other.begins, other.begin(Some(thread)));
+        }
+        let ours = thread.then(|| {
+            world
+                .relay
+                .create_thread(Duration::from_millis(1), home, self.history.clone())
+        });
+        for other in self.others.iter().filter(|other| !other.is_older) {
+            world.alarm(other.begins + Duration::from_millis(2), other.begin(None));
+        }
+        if let (Beginning::Elsewhere(at), Some(thread)) = (self.beginning, &ours) {
+            let id = self
+                .user_message_id
+                .clone()
+                .unwrap_or_else(|| "u1".to_owned());
+            let user =
+                json!({"id": id, "role": "user", "parts": [{"type": "text", "text": "Hello"}]});
+            let begin = Alarm::Begin {
+                thread: Some(thread.clone()),
+                script: self.script.clone(),
+                user: Some(user),
+                ours: true,
+            };
+            world.alarm(at, begin);
+        }
+        self.surprise(world);
+        (Some(world.relay.sandbox_id(home)), ours)
+    }
+
+    fn surprise(&self, world: &mut World) {
+        for (at, surprise) in &self.surprises {
+            world.alarm(*at, surprise.clone());
+        }
+    }
+
+    pub(crate) fn options(&self) -> CallOptions {
+        let following = &self.following;
+        let mut follow = match following.way {
+            Way::Wait => Follow::wait(),
+            Way::Live => Follow::live(),
+            Way::Off => Follow::off(),
+        };
+        if let Some(ask_after) = following.ask_after {
+            follow = follow.ask_after(ask_after);
+        }
+        let follow = follow
+            .lost_after(following.lost_after)
+            .deadline(following.deadline);
+        CallOptions::new().follow(follow)
+    }
+
+    /// What the script itself is about.
+    pub(crate) fn count(&self, tally: &mut Tally) {
+        if self.script.fails_to_start {
+            tally.struck(Fault::FailsToStart);
+            return;
+        }
+        match self.script.truth.end {
+            End::Fails { .. } => tally.struck(Fault::RunFails),
+            End::FailsInStorage { .. } => tally.struck(Fault::FailsInStorage),
+            End::Completes | End::Dies => {}
+        }
+    }
+}
+
+impl Other {
+    fn begin(&self, thread: Option<String>) -> Alarm {
+        Alarm::Begin {
+            thread,
+            script: self.script.clone(),
+            user: None,
+            ours: false,
+        }
+    }
+}
+
+fn starting(rng: &mut Rng) -> Duration {
+    match rng.below(10) {
+        0..=5 => rng.millis(5, 500),
+        6..=8 => rng.millis(500, 10_000),
+        _ => rng.millis(10_000, 600_000),
+    }
+}
+
+/// Earlier turns, among them one that begins as the truth does, and one of the old form.
+fn history(rng: &mut Rng, truth: &Truth) -> Vec<Value> {
+    let mut history = Vec::new();
+    for turn in 0..*rng.pick(&[0, 0, 1, 3]) {
+        if rng.percent(20) {
+            history.push(json!({"role": "user", "content": "An old question"}));
+            history.push(json!({"role": "assistant", "content": "An old answer"}));
+            continue;
+        }
+        history.push(json!({"id": format!("u{turn}"), "role": "user", "parts": [{"type": "text", "text": "Hello"}]}));
+        let parts = if rng.percent(50) {
+            serde_json::to_value(&truth.message.parts[..truth.message.parts.len().min(1)]).unwrap()
+        } else {
+            json!([{"type": "text", "text": "An earlier answer", "state": "done"}])
+        };
+        history.push(json!({"id": format!("msg_old_{turn}"), "role": "assistant", "parts": parts}));
+    }
+    history
+}
