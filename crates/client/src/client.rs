@@ -171,7 +171,8 @@ impl AgentClient {
         operation: &O,
     ) -> Result<(O::Output, Body), Error> {
         let flow = Open::new(operation, &self.options, seed())?;
-        self.drive(&O::ROUTE, flow).await
+        let (output, stream) = self.drive(&O::ROUTE, flow).await?;
+        Ok((output, stream.into_body()))
     }
 
     /// Makes an operation whose request's body is not held in memory, such as writing a large file. It is sent once: a
@@ -225,8 +226,12 @@ impl AgentClient {
         Ok(self.shared.transport.send(request).await?)
     }
 
-    /// Plays a flow to its end: its output, and the body that is open then.
-    pub(crate) async fn drive<F, T, E>(&self, route: &Route, flow: F) -> Result<(T, Body), Error>
+    /// Plays a flow to its end: its output, and the stream that is open then.
+    pub(crate) async fn drive<F, T, E>(
+        &self,
+        route: &Route,
+        flow: F,
+    ) -> Result<(T, Response<Body>), Error>
     where
         F: Flow<Item = Infallible, Output = Result<T, E>>,
         Error: From<E>,
@@ -237,7 +242,7 @@ impl AgentClient {
             Event::Item(never) => match never {},
         };
         match result {
-            Ok(output) => Ok((output, driver.into_body())),
+            Ok(output) => Ok((output, driver.into_stream())),
             Err(error) => Err(Error::from(error).redacted(self)),
         }
     }

@@ -28,7 +28,8 @@
 //! span.
 //!
 //! Where a key must not be, a client holds tokens instead, which it gets and renews:
-//! [`AgentClientBuilder::token_url`]. The routes by which a web server gives tokens to browsers are in [`backend`].
+//! [`AgentClientBuilder::token_url`]. The routes of a web server, for browsers that chat through it or get their
+//! tokens from it, are in [`backend`].
 //!
 //! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing. It needs a
 //! tokio runtime unless it is given another [`transport`].
