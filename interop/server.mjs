@@ -1,0 +1,83 @@
+// Servers of this project that the runs talk to, and what they answer.
+
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/// Starts the local relay on a port that is free: `{ baseUrl, apiKey, stop }`. It ends with this process at the latest.
+export async function startRelay() {
+  const { lines, stop } = await start("twentyfirst-local-relay", "serve", 2);
+  const [baseUrl, apiKey] = lines;
+  return { baseUrl, apiKey, stop };
+}
+
+/// Starts an example that ends with its standard input, and waits for the first lines that it prints.
+export async function start(crate, example, count, args = []) {
+  const command = ["run", "--quiet", "--locked", "-p", crate, "--example", example, "--", ...args];
+  const child = spawn("cargo", command, { cwd: root, stdio: ["pipe", "pipe", "inherit"] });
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const lines = await new Promise((resolve, reject) => {
+    let printed = "";
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`${example} has ended with ${code}`)));
+    child.stdout.setEncoding("utf8").on("data", (text) => {
+      printed += text;
+      const complete = printed.split("\n").slice(0, -1);
+      if (complete.length >= count) resolve(complete);
+    });
+  });
+  return { lines, stop: () => (child.stdin.end(), ended) };
+}
+
+/// What each event of an answer says, as it arrives: the chunks, parsed, and `[DONE]` as it is.
+export async function* events(response) {
+  let text = "";
+  for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
+    const complete = (text + piece).split("\n\n");
+    text = complete.pop();
+    for (const event of complete) {
+      const data = event.replace(/^data: /, "");
+      yield data === "[DONE]" ? data : JSON.parse(data);
+    }
+  }
+}
+
+/// What an answer says up to the first chunk of a type. The rest can be read afterwards.
+export async function readTo(stream, type) {
+  const read = [];
+  do {
+    const { value, done } = await stream.next();
+    if (done) throw new Error(`there is no ${type}`);
+    read.push(value);
+  } while (read.at(-1).type !== type);
+  return read;
+}
+
+/// All that is left of an answer.
+export async function collect(stream) {
+  const all = [];
+  for await (const event of stream) all.push(event);
+  return all;
+}
+
+/// The text that chunks bring.
+export const textOf = (chunks) => chunks.filter(({ type }) => type === "text-delta").map(({ delta }) => delta).join("");
+
+/// The text of a stored message.
+export const storedText = ({ parts }) => parts.filter(({ type }) => type === "text").map(({ text }) => text).join("");
+
+/// A message of the user.
+export const user = (text) => ({ role: "user", parts: [{ type: "text", text }] });
+
+/// As many words, each of which the agent `echo` says 10 ms after the other.
+export const words = (count) => Array.from({ length: count }, (_, at) => `word${at}`).join(" ");
+
+/// Asks again and again until the answer is one; for at most five seconds.
+export async function until(ask) {
+  for (const end = Date.now() + 5_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+    const answer = await ask();
+    if (answer) return answer;
+    if (Date.now() > end) throw new Error("it did not come to that within five seconds");
+  }
+}
