@@ -82,7 +82,7 @@ test("a tool call becomes a part with its input and its output", async () => {
 });
 
 test("a run that a page has left is joined by another, and goes on either way", async () => {
-  const said = words(100);
+  const said = words(200);
   const page = new AbortController();
   const stream = await send("echo", "left", said, page.signal);
   await stream.getReader().read();

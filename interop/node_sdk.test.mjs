@@ -218,7 +218,7 @@ test("a run takes options, vaults and a user", async () => {
 });
 
 test("a run in the background is resumed at its URL", async () => {
-  const said = words(100);
+  const said = words(200);
   const run = await threads.run({ agent: "echo", messages: [user(said)], mode: "background" });
   const ids = { sandboxId: run.sandboxId, threadId: run.threadId };
   assert.deepEqual(run, { ...ids, status: "running" });

@@ -7,15 +7,24 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 
 /// Starts the local relay on a port that is free: `{ baseUrl, apiKey, stop }`. It ends with this process at the latest.
 export async function startRelay() {
-  const { lines, stop } = await start("twentyfirst-local-relay", "serve", 2);
+  const { lines, child, ended } = await start("twentyfirst-local-relay", "serve");
   const [baseUrl, apiKey] = lines;
-  return { baseUrl, apiKey, stop };
+  return { baseUrl, apiKey, stop: () => (child.stdin.end(), ended) };
 }
 
-/// Starts an example that ends with its standard input, and waits for the first lines that it prints.
-export async function start(crate, example, count, args = []) {
-  const command = ["run", "--quiet", "--locked", "-p", crate, "--example", example, "--", ...args];
-  const child = spawn("cargo", command, { cwd: root, stdio: ["pipe", "pipe", "inherit"] });
+/// Starts the example `web_chat` with a local relay: `{ baseUrl, stop }`. One that `WEB_CHAT_URL` names is taken instead.
+export async function startWebChat() {
+  if (process.env.WEB_CHAT_URL) return { baseUrl: process.env.WEB_CHAT_URL, stop: () => {} };
+  const { lines, child, ended } = await start("twentyfirst-client", "web_chat");
+  process.once("exit", () => child.kill());
+  return { baseUrl: lines[1], stop: () => (child.kill("SIGINT"), ended) };
+}
+
+/// Starts an example, and waits for the two lines that it prints.
+async function start(crate, example) {
+  const { API_KEY_21ST, AGENT_SLUG, PORT, DATABASE, ...env } = process.env;
+  const command = ["run", "--quiet", "--locked", "-p", crate, "--example", example];
+  const child = spawn("cargo", command, { cwd: root, env, stdio: ["pipe", "pipe", "inherit"] });
   const ended = new Promise((resolve) => child.once("exit", resolve));
   const lines = await new Promise((resolve, reject) => {
     let printed = "";
@@ -24,10 +33,10 @@ export async function start(crate, example, count, args = []) {
     child.stdout.setEncoding("utf8").on("data", (text) => {
       printed += text;
       const complete = printed.split("\n").slice(0, -1);
-      if (complete.length >= count) resolve(complete);
+      if (complete.length >= 2) resolve(complete);
     });
   });
-  return { lines, stop: () => (child.stdin.end(), ended) };
+  return { lines, child, ended };
 }
 
 /// What each event of an answer says, as it arrives: the chunks, parsed, and `[DONE]` as it is.
@@ -73,11 +82,11 @@ export const user = (text) => ({ role: "user", parts: [{ type: "text", text }] }
 /// As many words, each of which the agent `echo` says 10 ms after the other.
 export const words = (count) => Array.from({ length: count }, (_, at) => `word${at}`).join(" ");
 
-/// Asks again and again until the answer is one; for at most five seconds.
+/// Asks again and again until the answer is one; for at most fifteen seconds.
 export async function until(ask) {
-  for (const end = Date.now() + 5_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+  for (const end = Date.now() + 15_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
     const answer = await ask();
     if (answer) return answer;
-    if (Date.now() > end) throw new Error("it did not come to that within five seconds");
+    if (Date.now() > end) throw new Error("it did not come to that within fifteen seconds");
   }
 }
