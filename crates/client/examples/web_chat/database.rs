@@ -70,13 +70,15 @@ impl Database {
         let newest = newest.filter(|session| session.agent == agent);
         let session = newest.map_or_else(|| Session::new(agent), |session| session.new_thread());
         let title: String = turn.text().trim().chars().take(60).collect();
-        let insert = "INSERT INTO chats (id, user, title, session) VALUES (?1, ?2, ?3, ?4)";
+        let insert = "INSERT INTO chats (id, user, title, session) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING";
         let inserted = self.with(|connection| {
             connection.execute(insert, params![id, user.0, title, json!(session)])
         });
-        // It is there already, and not this user's.
-        inserted.map_err(|_| no_such_chat())?;
-        Ok(session)
+        match inserted? {
+            // It is there already, and not this user's.
+            0 => Err(no_such_chat()),
+            _ => Ok(session),
+        }
     }
 
     /// The session of a chat that there is.
