@@ -1,14 +1,17 @@
 use std::env;
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderValue;
+use twentyfirst_protocol::tokens::Token;
 use twentyfirst_protocol::{ApiKey, BaseUrl, CallOptions, InvalidRequest, Problem};
 use twentyfirst_transport::{
     Body, HttpTransport, Runtime, SharedTransport, TokioRuntime, Transport, WithTimeouts,
 };
 
 use crate::client::{AgentClient, Shared};
+use crate::credentials::{Credential, Fetch, TokenCache, TokenError, TokenUrl, WithTokens};
 use crate::error::Error;
 
 /// Settings for an [`AgentClient`].
@@ -25,7 +28,7 @@ use crate::error::Error;
 /// ```
 #[must_use = "a builder does nothing until it is built"]
 pub struct AgentClientBuilder {
-    key: Result<String, InvalidRequest>,
+    identity: Identity,
     base_url: Option<String>,
     plain_http: bool,
     transport: Option<SharedTransport>,
@@ -35,10 +38,17 @@ pub struct AgentClientBuilder {
     options: CallOptions,
 }
 
+/// Who the client is to be.
+enum Identity {
+    Key(Result<ApiKey, InvalidRequest>),
+    Url(TokenUrl),
+    Source(Fetch),
+}
+
 impl AgentClientBuilder {
     pub(crate) fn new() -> Self {
         Self {
-            key: Err(InvalidRequest::new("apiKey", Problem::Empty)),
+            identity: Identity::Key(Err(InvalidRequest::new("apiKey", Problem::Empty))),
             base_url: None,
             plain_http: false,
             transport: None,
@@ -49,9 +59,69 @@ impl AgentClientBuilder {
         }
     }
 
-    /// The key, `21st_sk_…` or `an_sk_…`. There is no default.
+    /// The key, `21st_sk_…` or `an_sk_…`, or a token that is never renewed. There is no default.
+    ///
+    /// Of this, [`env`](Self::env), [`token_url`](Self::token_url) and [`token_source`](Self::token_source), what is set last
+    /// counts.
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.key = Ok(key.into());
+        self.identity = Identity::Key(ApiKey::new(key));
+        self
+    }
+
+    /// Tokens from a URL in place of a key, as a browser has them: for programs that run where a key must not be. It is
+    /// asked over the client's transport; see [`TokenUrl`] for headers.
+    ///
+    /// ```
+    /// use twentyfirst_client::AgentClient;
+    ///
+    /// let client = AgentClient::builder().token_url("https://app.example/api/agent/token").build()?;
+    /// # let _ = client;
+    /// # Ok::<(), twentyfirst_client::Error>(())
+    /// ```
+    ///
+    /// A token is fetched when the first call needs it, and renewed 60 s before its end (one that is valid for less than two
+    /// minutes, when half of that is over). However many calls need it, one fetches it and all wait, for at most 30 s;
+    /// dropping one of them does not disturb the others. While a token that is due is still valid, a failure to renew it
+    /// is not seen.
+    ///
+    /// A call that the relay answers with 401 had no effect: a new token is fetched, and the call made once more, unless it is
+    /// an upload, whose body is gone.
+    ///
+    /// Where there is no token, nothing was sent: the call is tried again as its [`RetryPolicy`](crate::RetryPolicy) says, and
+    /// then fails with [`Error::token_error`].
+    pub fn token_url(mut self, url: impl Into<TokenUrl>) -> Self {
+        self.identity = Identity::Url(url.into());
+        self
+    }
+
+    /// Tokens from an async closure in place of a key, fetched and renewed as those of a [`token_url`](Self::token_url).
+    ///
+    /// ```
+    /// use twentyfirst_client::{AgentClient, CreateToken};
+    ///
+    /// // A client for one user, made from the one that holds the key.
+    /// fn for_user(server: &AgentClient, user_id: &str) -> Result<AgentClient, twentyfirst_client::Error> {
+    ///     let (server, create) = (server.clone(), CreateToken::new().agent("my-agent").user_id(user_id));
+    ///     AgentClient::builder()
+    ///         .token_source(move || {
+    ///             let (server, create) = (server.clone(), create.clone());
+    ///             async move { server.tokens().create(&create).await }
+    ///         })
+    ///         .build()
+    /// }
+    /// ```
+    ///
+    /// Its future is dropped when all calls that wait for it are.
+    pub fn token_source<F, Fut, E>(mut self, source: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Token, E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.identity = Identity::Source(Box::new(move || {
+            let token = source();
+            Box::pin(async move { token.await.map_err(TokenError::source_failed) })
+        }));
         self
     }
 
@@ -72,10 +142,9 @@ impl AgentClientBuilder {
     /// Takes the key from `API_KEY_21ST`, and the relay's URL from `RELAY_BASE_URL` where that is set and not empty.
     pub fn env(mut self) -> Self {
         let key = env::var_os("API_KEY_21ST").unwrap_or_default();
-        self.key = match ApiKey::new(key.to_string_lossy()) {
-            Ok(key) => Ok(key.expose().to_owned()),
-            Err(error) => Err(InvalidRequest::new("API_KEY_21ST", error.problem().clone())),
-        };
+        let key = ApiKey::new(key.to_string_lossy())
+            .map_err(|error| InvalidRequest::new("API_KEY_21ST", error.problem().clone()));
+        self.identity = Identity::Key(key);
         if let Some(url) = env::var_os("RELAY_BASE_URL").filter(|url| !url.is_empty()) {
             self.base_url = Some(url.to_string_lossy().into_owned());
         }
@@ -116,13 +185,16 @@ impl AgentClientBuilder {
     /// Makes the client. Opens and reads nothing yet.
     ///
     /// # Errors
-    /// Where the key is missing or cannot be one, the base URL is not an absolute `http` or `https` URL, it is `http` for
+    /// Where the key is missing or cannot be one, the base URL or the token URL is not an absolute `http` or `https` URL, it is `http` for
     /// another host than this machine, or the user agent cannot stand in a header.
     pub fn build(self) -> Result<AgentClient, Error> {
         let user_agent = match &self.user_agent {
             Some(name) => format!("{name} {USER_AGENT}"),
             None => USER_AGENT.to_owned(),
         };
+        let user_agent = HeaderValue::from_str(&user_agent).map_err(|_| {
+            InvalidRequest::new("userAgent", Problem::MustBe("visible characters only"))
+        })?;
         let base_url = self
             .base_url
             .as_deref()
@@ -139,18 +211,36 @@ impl AgentClientBuilder {
             let runtime = Arc::clone(&self.runtime);
             SharedTransport::new(HttpTransport::builder().runtime(runtime).build())
         });
+        let transport = observed(WithTimeouts::new(transport, Arc::clone(&self.runtime)));
+        let (credential, transport) = match self.identity {
+            Identity::Key(key) => (Credential::Key(key?), transport),
+            Identity::Url(url) => {
+                let fetch = url.fetch(self.plain_http, transport.clone(), user_agent.clone())?;
+                with_tokens(fetch, transport, &self.runtime)
+            }
+            Identity::Source(fetch) => with_tokens(fetch, transport, &self.runtime),
+        };
         let shared = Shared {
-            key: ApiKey::new(self.key?)?,
+            credential,
             base_url,
-            transport: observed(WithTimeouts::new(transport, Arc::clone(&self.runtime))),
+            transport,
             runtime: self.runtime,
-            user_agent: HeaderValue::from_str(&user_agent).map_err(|_| {
-                InvalidRequest::new("userAgent", Problem::MustBe("visible characters only"))
-            })?,
+            user_agent,
             answer_limit: self.answer_limit,
         };
         Ok(AgentClient::from_shared(shared, self.options))
     }
+}
+
+/// Tokens go around the time limits, which are those of one exchange.
+fn with_tokens(
+    fetch: Fetch,
+    transport: SharedTransport,
+    runtime: &Arc<dyn Runtime>,
+) -> (Credential, SharedTransport) {
+    let tokens = TokenCache::new(fetch, Arc::clone(runtime));
+    let transport = SharedTransport::new(WithTokens::new(transport, tokens.clone()));
+    (Credential::Tokens(tokens), transport)
 }
 
 /// Spans go around the time limits, so that they see them strike.

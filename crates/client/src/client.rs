@@ -9,7 +9,7 @@ use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, CallOptions, InvalidRequest, Operation, Route, StreamingOperation, Timeouts,
+    BaseUrl, CallOptions, InvalidRequest, Operation, Route, StreamingOperation, Timeouts,
     UploadOperation,
 };
 use twentyfirst_transport::{
@@ -17,6 +17,7 @@ use twentyfirst_transport::{
 };
 
 use crate::builder::AgentClientBuilder;
+use crate::credentials::Credential;
 use crate::driver::{Driver, Event};
 use crate::error::Error;
 use crate::exact_length::ExactLength;
@@ -50,7 +51,7 @@ pub struct AgentClient {
 }
 
 pub(crate) struct Shared {
-    pub(crate) key: ApiKey,
+    pub(crate) credential: Credential,
     pub(crate) base_url: BaseUrl,
     pub(crate) transport: SharedTransport,
     pub(crate) runtime: Arc<dyn Runtime>,
@@ -170,7 +171,8 @@ impl AgentClient {
         operation: &O,
     ) -> Result<(O::Output, Body), Error> {
         let flow = Open::new(operation, &self.options, seed())?;
-        self.drive(&O::ROUTE, flow).await
+        let (output, stream) = self.drive(&O::ROUTE, flow).await?;
+        Ok((output, stream.into_body()))
     }
 
     /// Makes an operation whose request's body is not held in memory, such as writing a large file. It is sent once: a
@@ -224,8 +226,12 @@ impl AgentClient {
         Ok(self.shared.transport.send(request).await?)
     }
 
-    /// Plays a flow to its end: its output, and the body that is open then.
-    pub(crate) async fn drive<F, T, E>(&self, route: &Route, flow: F) -> Result<(T, Body), Error>
+    /// Plays a flow to its end: its output, and the stream that is open then.
+    pub(crate) async fn drive<F, T, E>(
+        &self,
+        route: &Route,
+        flow: F,
+    ) -> Result<(T, Response<Body>), Error>
     where
         F: Flow<Item = Infallible, Output = Result<T, E>>,
         Error: From<E>,
@@ -236,14 +242,17 @@ impl AgentClient {
             Event::Item(never) => match never {},
         };
         match result {
-            Ok(output) => Ok((output, driver.into_body())),
+            Ok(output) => Ok((output, driver.into_stream())),
             Err(error) => Err(Error::from(error).redacted(self)),
         }
     }
 
-    /// Text of the relay with the key masked.
+    /// Text of the relay with the key or the token masked.
     pub(crate) fn mask(&self, text: &str) -> String {
-        text.replace(self.shared.key.expose(), "***")
+        let secrets = self.shared.credential.secrets();
+        secrets.iter().fold(text.to_owned(), |text, secret| {
+            text.replace(secret.expose(), "***")
+        })
     }
 
     /// The timeouts and retries of its calls.
@@ -286,7 +295,7 @@ impl AgentClient {
         headers
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
-        self.shared.key.authorize(&mut request);
+        self.shared.credential.authorize(&mut request);
         let mut limits = twentyfirst_transport::Timeouts::default();
         // Without a limit here the transport's own would count.
         limits.connect = Some(timeouts.connect.unwrap_or(Duration::MAX));

@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
+use http::Response;
 use http::response::Parts;
 use http_body::Body as _;
 use twentyfirst_protocol::flow::{Failure, Flow, Now, Sent, Slot, Step};
@@ -32,7 +33,7 @@ pub(crate) enum Event<I, O> {
 enum Stream {
     None,
     Sent(ResponseFuture),
-    Open(Body),
+    Open(Response<Body>),
 }
 
 enum Exchange {
@@ -61,7 +62,7 @@ impl<F: Flow> Driver<F> {
     /// A flow whose stream is open.
     pub(crate) fn with_stream(client: AgentClient, flow: F, body: Body) -> Self {
         Self {
-            stream: Stream::Open(body),
+            stream: Stream::Open(Response::new(body)),
             ..Self::new(client, flow)
         }
     }
@@ -110,11 +111,11 @@ impl<F: Flow> Driver<F> {
         }
     }
 
-    /// The body that is open when the flow has ended.
-    pub(crate) fn into_body(self) -> Body {
+    /// The stream that is open when the flow has ended, with its head.
+    pub(crate) fn into_stream(self) -> Response<Body> {
         match self.stream {
-            Stream::Open(body) => body,
-            Stream::None | Stream::Sent(_) => Body::empty(),
+            Stream::Open(response) => response,
+            Stream::None | Stream::Sent(_) => Response::default(),
         }
     }
 
@@ -182,7 +183,7 @@ impl<F: Flow> Driver<F> {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(response)) => {
                     let (head, body) = response.into_parts();
-                    self.stream = Stream::Open(body);
+                    self.stream = Stream::Open(Response::from_parts(head.clone(), body));
                     self.flow.handle_answer(Slot::Stream, head, Bytes::new());
                 }
                 Poll::Ready(Err(error)) => {
@@ -190,7 +191,7 @@ impl<F: Flow> Driver<F> {
                     self.flow.handle_failure(Slot::Stream, failure(error));
                 }
             },
-            Stream::Open(body) => match Pin::new(body).poll_frame(cx) {
+            Stream::Open(response) => match Pin::new(response.body_mut()).poll_frame(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {

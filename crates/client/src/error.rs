@@ -8,11 +8,12 @@ use twentyfirst_protocol::retry::GiveUp;
 use twentyfirst_protocol::runs::{CancelError, Created, Lost, LostReason, StartError};
 use twentyfirst_protocol::ui::{AssembleError, DecodeError};
 use twentyfirst_protocol::{
-    ApiError, ErrorCode, InvalidRequest, NotUnderstood, ResponseError, ThreadId,
+    ApiError, ApiKey, ErrorCode, InvalidRequest, NotUnderstood, ResponseError, ThreadId,
 };
 use twentyfirst_transport::Timeout;
 
 use crate::client::AgentClient;
+use crate::credentials::TokenError;
 
 /// Why a call or a run failed.
 ///
@@ -122,12 +123,19 @@ impl Error {
             .is_some_and(twentyfirst_transport::Error::is_connect)
     }
 
+    /// Why there was no token to send the request with, where the client gets tokens from somewhere: see
+    /// [`token_url`](crate::AgentClientBuilder::token_url).
+    pub fn token_error(&self) -> Option<&TokenError> {
+        self.transport_error()?.source()?.downcast_ref()
+    }
+
     /// Whether a time limit struck: a timeout of an exchange, the deadline of the call, or one of the limits of following a run.
     pub fn is_timeout(&self) -> bool {
         let deadline =
             |lost: &Lost| matches!(lost.reason(), LostReason::Deadline | LostReason::Silence);
         matches!(self.inner.kind, Kind::Deadline(_) | Kind::RunStarting)
             || self.lost().is_some_and(deadline)
+            || self.token_error().is_some_and(TokenError::is_timeout)
             || self
                 .transport_error()
                 .is_some_and(twentyfirst_transport::Error::is_timeout)
@@ -236,12 +244,14 @@ impl Error {
         Kind::RunLost(lost).into()
     }
 
-    /// The same with the client's key masked, should the relay repeat it.
+    /// The same with the client's key or token masked, should the relay repeat it.
     pub(crate) fn redacted(self, client: &AgentClient) -> Self {
         let inner = *self.inner;
         let kind = match inner.kind {
             Kind::Response(error) => {
-                Kind::Response(error.redacted(&[client.shared().key.expose()]))
+                let secrets = client.shared().credential.secrets();
+                let secrets: Vec<&str> = secrets.iter().map(ApiKey::expose).collect();
+                Kind::Response(error.redacted(&secrets))
             }
             kind => kind,
         };
@@ -413,7 +423,7 @@ impl StdError for Error {
 }
 
 /// The relay's text can be long (SQL with a conversation in it) and have lines; this is one, and short.
-fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     let text = text[..text.floor_char_boundary(300)].trim_end();
     text.chars()
         .map(|char| if char.is_control() { ' ' } else { char })

@@ -27,15 +27,21 @@
 //! client or for one call: [`AgentClient::with_options`]. With the feature `tracing` each operation and each attempt has a
 //! span.
 //!
+//! Where a key must not be, a client holds tokens instead, which it gets and renews:
+//! [`AgentClientBuilder::token_url`]. The routes of a web server, for browsers that chat through it or get their
+//! tokens from it, are in [`backend`].
+//!
 //! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing. It needs a
 //! tokio runtime unless it is given another [`transport`].
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+pub mod backend;
 mod builder;
 #[cfg(feature = "cassette")]
 pub mod cassette;
 mod client;
+mod credentials;
 mod driver;
 mod error;
 mod exact_length;
@@ -50,6 +56,7 @@ mod vaults;
 
 pub use builder::AgentClientBuilder;
 pub use client::AgentClient;
+pub use credentials::{TokenError, TokenUrl};
 pub use error::Error;
 pub use files::Files;
 pub use git::Git;
@@ -65,7 +72,7 @@ pub use twentyfirst_protocol::runs::{
 };
 pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec};
 pub use twentyfirst_protocol::threads::Thread;
-pub use twentyfirst_protocol::tokens::CreateToken;
+pub use twentyfirst_protocol::tokens::{CreateToken, Token, TokenLifetime};
 pub use twentyfirst_protocol::ui::{Chunk, Image, UiMessage};
 pub use twentyfirst_protocol::{CallOptions, SandboxId, Session, ThreadId};
 pub use twentyfirst_stream as stream;

@@ -212,6 +212,11 @@ impl Run {
         .await
     }
 
+    /// What the run came to, if that is known.
+    pub(crate) fn known_outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
     /// The events of this connection, undecoded. Take them before anything is read: what has been read is not among them,
     /// and the rest may begin within an event. Of a run that was joined there are none.
     pub fn into_events(self) -> SseEvents<Body> {
@@ -221,7 +226,7 @@ impl Run {
     /// The body of this connection, to be passed on as it is. Take it before anything is read: what has been read is not in
     /// it, and the rest may begin within an event. Of a run that was joined it is empty.
     pub fn into_body(self) -> Body {
-        self.driver.into_body()
+        self.driver.into_stream().into_body()
     }
 
     /// Ends this run, and no other. Who reads it then sees that it was cancelled. It can be awaited while the run is read.
@@ -243,7 +248,7 @@ impl Run {
         Error::run_failed(self.driver.client().mask(text))
     }
 
-    fn poll_moment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Moment>> {
+    pub(crate) fn poll_moment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Moment>> {
         if self.outcome.is_some() {
             return Poll::Ready(None);
         }

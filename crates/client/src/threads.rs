@@ -1,3 +1,4 @@
+use http::Response;
 use twentyfirst_protocol::runs::{
     CancelRun, CancelStream, Cancelled, FollowRun, Mode, SendMessages, StartRun, Started,
 };
@@ -84,8 +85,8 @@ impl Threads {
     /// # Errors
     /// All of [`Error`]. Where a later step fails, [`Error::created`] names what the earlier ones have made.
     pub async fn run(&self, run: StartRun) -> Result<Run, Error> {
-        let (started, body) = self.start(run, None).await?;
-        Run::reading(self.client.clone(), started, body, seed())
+        let (started, stream) = self.start(run, None).await?;
+        Run::reading(self.client.clone(), started, stream.into_body(), seed())
     }
 
     /// Follows a run that was started elsewhere: in the background, or by another process. Nothing is sent until the run is read.
@@ -137,7 +138,12 @@ impl Threads {
         Ok(started)
     }
 
-    async fn start(&self, run: StartRun, mode: Option<Mode>) -> Result<(Started, Body), Error> {
+    /// A run, and the answer with its stream.
+    pub(crate) async fn start(
+        &self,
+        run: StartRun,
+        mode: Option<Mode>,
+    ) -> Result<(Started, Response<Body>), Error> {
         let flow = run.flow(mode, self.client.options(), seed())?;
         self.client.drive(&SendMessages::ROUTE, flow).await
     }

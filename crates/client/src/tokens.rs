@@ -14,14 +14,18 @@ impl Tokens {
         Self { client }
     }
 
-    /// Creates a token: for which agents, for whom and for how long, [`CreateToken`] says.
+    /// Creates a token: for which agents, for whom and for how long, [`CreateToken`] says; for one hour unless it does.
+    ///
+    /// This is the exchange of a key for a token, `exchangeToken` of `@21st-sdk/nextjs/server`. The route that browsers call
+    /// for it is a [`TokenHandler`](crate::backend::TokenHandler).
     ///
     /// ```no_run
     /// use twentyfirst_client::{AgentClient, CreateToken};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
-    /// let token = client.tokens().create(&CreateToken::new().agent("my-agent").user_id("user_123")).await?;
-    /// # let _ = token;
+    /// let create = CreateToken::new().agent("my-agent").user_id("user_123").expires_in("15m".parse()?);
+    /// let token = client.tokens().create(&create).await?;
+    /// println!("until {}: {}", token.expires_at, token.token.expose());
     /// # Ok(())
     /// # }
     /// ```

@@ -40,7 +40,8 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
         None => None,
         Some(raw) => serde_json::from_str(raw.get()).map_err(|_| Refusal::crash())?,
     };
-    let now = unix(SystemTime::now());
+    let now = SystemTime::now();
+    let issued = unix(now);
     let claims = Claims {
         team_id: call.caller.team,
         agents,
@@ -48,10 +49,11 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
         end_user_id: member(&members, "endUserId"),
         max_messages: member(&members, "maxMessages"),
         metadata: member(&members, "metadata"),
-        iat: now,
-        exp: now + lifetime,
+        iat: issued,
+        exp: issued + lifetime,
     };
-    let expires = SystemTime::UNIX_EPOCH + Duration::from_secs(claims.exp);
+    // As at the relay: the token says whole seconds, the answer does not.
+    let expires = now + Duration::from_secs(lifetime);
     let token = format!("an_t_{}", call.relay.signer.sign(&claims));
     Ok(json(
         StatusCode::CREATED,

@@ -93,6 +93,11 @@ impl FromStr for TokenLifetime {
                     "d" => 24 * 3600,
                     _ => return None,
                 };
+                // The parser of numbers takes a sign, which the relay does not.
+                let digits = digits
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit())
+                    .then_some(digits)?;
                 digits.parse::<u64>().ok()?.checked_mul(unit)
             });
         let rule = Problem::MustBe("a number and one of `s`, `m`, `h` and `d`, such as `15m`");
@@ -105,5 +110,40 @@ impl<'de> Deserialize<'de> for TokenLifetime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_lifetime_is_read_as_it_is_written(seconds in 1..=LONGEST) {
+            let lifetime = TokenLifetime::new(Duration::from_secs(seconds)).unwrap();
+            prop_assert_eq!(lifetime.as_duration().as_secs(), seconds);
+            prop_assert_eq!(lifetime.to_string().parse(), Ok(lifetime));
+        }
+
+        #[test]
+        fn what_the_relay_would_take_for_something_else_is_refused(
+            text in prop_oneof!["[+-]?[0-9]{0,6}[smhdSMw]?", "[0-9]{1,25}[smhd]", ".{0,6}"],
+        ) {
+            let read_by_relay = text
+                .strip_suffix(['s', 'm', 'h', 'd'])
+                .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|digits| digits.parse::<u64>().ok())
+                .and_then(|count| count.checked_mul(match text.as_bytes().last() {
+                    Some(b's') => 1,
+                    Some(b'm') => 60,
+                    Some(b'h') => 3600,
+                    _ => 86400,
+                }))
+                .filter(|seconds| (1..=86400).contains(seconds));
+            let lifetime = text.parse::<TokenLifetime>().ok();
+            prop_assert_eq!(lifetime.map(|it| it.as_duration().as_secs()), read_by_relay);
+        }
     }
 }

@@ -1,0 +1,90 @@
+use bytes::Bytes;
+use http::request::Parts;
+use serde::Deserialize;
+use twentyfirst_protocol::runs::Messages;
+use twentyfirst_protocol::ui::{RawJson, Role};
+
+use crate::backend::Refusal;
+use crate::backend::request::read_json;
+
+/// What a browser asks of a chat: to send a message, and to resume or to end the run that is under way.
+///
+/// Which of them it is, `head.method` tells: `POST`, `GET` or `DELETE`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ChatRequest {
+    /// The request's method, headers and extensions: where your session is.
+    pub head: Parts,
+    /// The id of the chat, which the browser has chosen. Anybody can ask for any.
+    pub id: String,
+    /// The conversation as the page shows it, with the next turn at its end. Empty where a run is resumed or ended.
+    pub messages: Messages,
+    /// The message that the browser has changed, where it says so. The relay cannot change one: it appends the new text as
+    /// another turn.
+    pub message_id: Option<String>,
+    /// All that was sent, with the members that the page has added. `{}` where a run is resumed or ended.
+    ///
+    /// `request.body.deserialize::<MyMembers>()` reads them.
+    pub body: RawJson<'static>,
+}
+
+/// What `DefaultChatTransport` of the AI SDK sends.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent {
+    #[serde(default)]
+    id: Option<String>,
+    messages: Messages,
+    #[serde(default)]
+    trigger: Option<String>,
+    #[serde(default)]
+    message_id: Option<String>,
+}
+
+impl ChatRequest {
+    /// A message to send.
+    pub(super) fn send(head: Parts, body: &Bytes) -> Result<Self, Refusal> {
+        let sent: Sent = read_json(body)?;
+        match sent.trigger.as_deref() {
+            None | Some("submit-message") => {}
+            Some("regenerate-message") => {
+                return Err(Refusal::bad_request(
+                    "an answer cannot be made again: the relay can only append to a conversation",
+                ));
+            }
+            Some(_) => return Err(Refusal::bad_request("the trigger is not known here")),
+        }
+        // The relay takes the last user message, wherever it stands: it would answer an earlier turn again.
+        let last = sent.messages.as_slice().last();
+        if last.is_none_or(|message| message.role != Role::User) {
+            return Err(Refusal::bad_request(
+                "the last message must be one of the user's",
+            ));
+        }
+        let Some(id) = sent.id.filter(|id| !id.is_empty()) else {
+            return Err(Refusal::bad_request("the chat has no `id`"));
+        };
+        let body = String::from_utf8(body.to_vec())
+            .ok()
+            .and_then(|body| RawJson::parse(body).ok())
+            .ok_or_else(|| Refusal::bad_request("the body is not UTF-8"))?;
+        Ok(Self {
+            head,
+            id,
+            messages: sent.messages,
+            message_id: sent.message_id,
+            body,
+        })
+    }
+
+    /// The run that is under way.
+    pub(super) fn of_run(head: Parts, id: String) -> Self {
+        Self {
+            head,
+            id,
+            messages: Messages::new(),
+            message_id: None,
+            body: RawJson::from(serde_json::json!({})),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+use std::fmt;
+use std::pin::Pin;
+
+use twentyfirst_protocol::runs::{Outcome, StartRun, Started};
+use twentyfirst_protocol::ui::{Chunk, UiMessage};
+
+use crate::backend::Refusal;
+
+/// The run that a [`ChatRequest`](super::ChatRequest) is about, and who is told of it.
+///
+/// A [`StartRun`] is one, too: take this where you want to [keep what was created](Self::on_started) or [see the
+/// answer](Self::observe).
+#[must_use]
+pub struct ChatRun {
+    pub(super) start: StartRun,
+    pub(super) on_started: Option<OnStarted>,
+    pub(super) observer: Option<Observer>,
+}
+
+pub(super) type OnStarted = Box<dyn FnOnce(Started) -> Stored + Send>;
+type Stored = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
+pub(super) type Observer = Box<dyn FnMut(Observed<'_>) + Send>;
+
+impl ChatRun {
+    /// The run of a session: `session.run(request.messages)`.
+    pub fn new(start: StartRun) -> Self {
+        Self {
+            start,
+            on_started: None,
+            observer: None,
+        }
+    }
+
+    /// Does this when the run has started, before the first byte is passed on. It is the moment to store
+    /// [`Started::session`]: a first message makes a sandbox and a thread, which are known from here on.
+    ///
+    /// With it, starting the run does not end when the browser leaves meanwhile; so what was created, and costs, is never
+    /// lost. Where it refuses, the browser gets the refusal, and the run goes on without a reader.
+    ///
+    /// It is not called where a run is resumed or ended.
+    pub fn on_started<F, Fut>(mut self, on_started: F) -> Self
+    where
+        F: FnOnce(Started) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), Refusal>> + Send + 'static,
+    {
+        self.on_started = Some(Box::new(move |started| Box::pin(on_started(started))));
+        self
+    }
+
+    /// Shows the answer to this closure: its chunks, and in the end the message and what the run came to.
+    ///
+    /// No byte waits for it: it sees what was passed on already. It is called where the answer is passed on, so it should
+    /// return soon; what takes time belongs into a task of its own. To show the end, the answer is assembled, which takes
+    /// memory: as much as it is long, up to 256 MiB. Where the answer is silent for long, or ends without telling how, the
+    /// relay is asked, as for a [`Run`](crate::Run).
+    ///
+    /// It sees the answer on the connection that has started the run, and not what is resumed later; see
+    /// [`ChatHandler::read_on`](super::ChatHandler::read_on) for how it sees all of it.
+    pub fn observe(mut self, observer: impl FnMut(Observed<'_>) + Send + 'static) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
+    }
+}
+
+impl From<StartRun> for ChatRun {
+    fn from(start: StartRun) -> Self {
+        Self::new(start)
+    }
+}
+
+impl fmt::Debug for ChatRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatRun")
+            .field("start", &self.start)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an [observer](ChatRun::observe) sees.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Observed<'a> {
+    /// The next chunk. Surrogate halves that were cut apart are joined.
+    Chunk(&'a Chunk<'static>),
+    /// The run is over. This is the last.
+    End {
+        /// The message that counts.
+        message: &'a UiMessage,
+        /// What the run came to: how it ended, what it used and cost.
+        outcome: &'a Outcome,
+    },
+    /// The browser has left, or its stream broke off, and nobody reads on. The run itself goes on, costs, and is stored. This is the last.
+    Left {
+        /// The message as far as it was seen.
+        message: &'a UiMessage,
+    },
+}

@@ -1,0 +1,389 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use twentyfirst_protocol::flow::Open;
+use twentyfirst_protocol::runs::{
+    CancelStatus, Cancelled, Follow, FollowRun, ResumeStream, Resumed, StartRun,
+};
+use twentyfirst_protocol::threads::{ThreadStatus, ThreadSummary};
+use twentyfirst_protocol::{Endpoint as _, SandboxId, ThreadId, ui};
+use twentyfirst_transport::Body;
+
+use super::chat_request::ChatRequest;
+use super::chat_run::{ChatRun, Observer};
+use super::following::Following;
+use super::handover::{Giver, handover};
+use super::observing::{Feed, Observing, Rest};
+use super::passing::{Passing, Watch};
+use crate::backend::Refusal;
+use crate::backend::request::{BODY_LIMIT, json, other_method, read_body};
+use crate::backend::service::service;
+use crate::client::{AgentClient, seed};
+use crate::error::Error;
+use crate::run::Run;
+
+/// Lets browsers chat with agents: the routes that `useChat` of the AI SDK, with its `DefaultChatTransport`, calls its `api`.
+///
+/// | request | answer |
+/// |---|---|
+/// | `POST /api/chat` `{id, messages, trigger, messageId}` | the relay's stream |
+/// | `GET /api/chat/{id}/stream` | the stream of the run that is under way, 204 if there is none |
+/// | `DELETE /api/chat/{id}/stream` | ends that run: `{"ok": true, "status": "cancelled"}`, or `"idle"` if there is none |
+///
+/// The routes may have any other name before `/{id}/stream`. Your function decides who may use which chat, and where it takes
+/// place: it makes a [`StartRun`] of a [`Session`](crate::Session) that you have stored, or of a new one.
+///
+/// ```
+/// use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
+/// use twentyfirst_client::{AgentClient, Session};
+/// # #[derive(Clone)]
+/// # struct Database;
+/// # impl Database {
+/// #     async fn session(&self, user: &str, chat: &str) -> Option<Session> { None }
+/// #     async fn store(&self, user: &str, chat: &str, session: Session) -> Result<(), Refusal> { Ok(()) }
+/// # }
+///
+/// #[derive(Clone)]
+/// struct User {
+///     id: String,
+/// }
+///
+/// fn chats(client: AgentClient, database: Database) -> ChatHandler {
+///     ChatHandler::new(client, move |request: ChatRequest| {
+///         let database = database.clone();
+///         async move {
+///             // Put there by the layer that reads the session.
+///             let Some(User { id: user }) = request.head.extensions.get().cloned() else {
+///                 return Err(Refusal::unauthorized("please sign in"));
+///             };
+///             let session = database.session(&user, &request.id).await;
+///             let session = session.unwrap_or_else(|| Session::new("my-agent"));
+///             let run = ChatRun::new(session.run(request.messages));
+///             Ok(run.on_started(move |started| async move {
+///                 database.store(&user, &request.id, started.session()).await
+///             }))
+///         }
+///     })
+/// }
+/// ```
+///
+/// # What is passed on
+/// The answer comes as the relay sends it: byte for byte, unbuffered, on one connection, and as fast as the browser takes it.
+/// Of the headers only `content-type`, `cache-control`, `x-vercel-ai-ui-message-stream` and `x-accel-buffering` are passed on. A
+/// browser that loses the connection resumes; the relay does not replay, so it reads the stored messages again when the run is
+/// over. With [`follow_cuts`](Self::follow_cuts) runs are followed here instead.
+///
+/// # When it fails
+/// Before the stream, `{"error": message}` with the status that [`Refusal`] tells; [`on_error`](Self::on_error) sees the reason. Where the
+/// relay's connection breaks off, the browser gets an `error` chunk and `[DONE]`; within an event, where nothing can be said any
+/// more, its own connection breaks off, too.
+///
+/// Refused with 400: `trigger: "regenerate-message"` and a history that does not end with a message of the user's, since the
+/// relay can only append a turn to a conversation. A thread that is streaming is refused with 409; see
+/// [`Session::run`](crate::Session::run).
+///
+/// # When the browser leaves
+/// The relay's connection is closed at once. The run goes on, costs, and is stored; `DELETE` ends it. What was created for a
+/// run that was still starting then is known only to [`ChatRun::on_started`]. With [`read_on`](Self::read_on) the rest is read for the
+/// [observer](ChatRun::observe).
+///
+/// # Resuming
+/// The relay's `GET` and `DELETE` name a sandbox and mean its newest run. This handler asks first, and never passes on, or ends,
+/// the run of another thread. Where the run cannot be joined because of a newer one, or is still starting, its end is waited
+/// for, and its stored answer sent. Ending goes on when the browser leaves.
+#[derive(Clone)]
+pub struct ChatHandler {
+    client: AgentClient,
+    decide: Arc<Decide>,
+    on_error: Option<Arc<OnError>>,
+    follows_cuts: bool,
+    read_on: Option<Duration>,
+}
+
+// Erased, so that a handler has a type that can be written down, in a struct or a function's signature.
+type Decide = dyn Fn(ChatRequest) -> Decision + Send + Sync;
+type Decision = Pin<Box<dyn Future<Output = Result<ChatRun, Refusal>> + Send>>;
+type OnError = dyn Fn(&Error) + Send + Sync;
+
+impl ChatHandler {
+    /// Lets those chat for whom `decide` gives a run: a [`StartRun`] or a [`ChatRun`].
+    ///
+    /// It is asked for every request, also for the run that is to be resumed or ended: then only its sandbox and its thread count.
+    ///
+    /// The closure may run many times at once. Its futures outlive the call, so what they need of what it holds is cloned
+    /// into them. They are dropped when the browser leaves meanwhile.
+    pub fn new<F, Fut, R>(client: AgentClient, decide: F) -> Self
+    where
+        F: Fn(ChatRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, Refusal>> + Send + 'static,
+        R: Into<ChatRun>,
+    {
+        Self {
+            client,
+            decide: Arc::new(move |request| {
+                let decision = decide(request);
+                Box::pin(async move { Ok(decision.await?.into()) })
+            }),
+            on_error: None,
+            follows_cuts: false,
+            read_on: None,
+        }
+    }
+
+    /// Follows each run across cuts of the relay's connection, as the client's [`Follow`] says, and encodes its chunks again.
+    ///
+    /// The browser then sees one stream that ends with `[DONE]` when the run is over. What the AI SDK does not know of a
+    /// chunk is left out. Where something may be missing, which only [`Follow::live`] lets happen and events that cannot be read, a
+    /// chunk `data-gap` says so; it is transient, which the AI SDK hands to `onData`. The page does well to read the
+    /// stored messages again when the answer is over. There is one `start`, the first: another would begin the message
+    /// anew. A run that was cancelled ends with `abort` where the relay says nothing.
+    #[must_use]
+    pub fn follow_cuts(mut self) -> Self {
+        self.follows_cuts = true;
+        self
+    }
+
+    /// Reads on for the [observer](ChatRun::observe) when the browser has left, or its stream broke off: for so long at most. Not by
+    /// default.
+    ///
+    /// Then the run is followed as the client's [`Follow`] says, by a task of the client's
+    /// [`Runtime`](crate::transport::Runtime). It takes a connection, and memory for the answer.
+    #[must_use]
+    pub fn read_on(mut self, limit: Duration) -> Self {
+        self.read_on = Some(limit);
+        self
+    }
+
+    /// Sees why a call failed, before it becomes a [`Refusal`]: for your log, and for [what was created](Error::created) all the
+    /// same.
+    #[must_use]
+    pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.on_error = Some(Arc::new(on_error));
+        self
+    }
+
+    /// Answers one request. It never fails: what goes wrong is an answer, too.
+    ///
+    /// Dropping the future, or the body of its answer, is how the browser leaves.
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.answer(request.map(Body::wrap)).await
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let result = match (&head.method, chat_id(head.uri.path())) {
+            (&Method::POST, None) => self.send(head, body).await,
+            (&Method::GET, Some(id)) => self.resume(head, id).await,
+            (&Method::DELETE, Some(id)) => self.cancel(head, id).await,
+            (method, None) => return other_method(method, "OPTIONS, POST"),
+            (method, Some(_)) => return other_method(method, "DELETE, GET, OPTIONS"),
+        };
+        result.unwrap_or_else(Response::from)
+    }
+
+    async fn send(&self, head: Parts, body: Body) -> Result<Response<Body>, Refusal> {
+        let body = read_body(body, BODY_LIMIT).await?;
+        let run = (self.decide)(ChatRequest::send(head, &body)?).await?;
+        if run.on_started.is_none() {
+            return self.start(run).await;
+        }
+        let handler = self.clone();
+        self.to_its_end(async move { handler.start(run).await })
+            .await
+    }
+
+    async fn start(&self, run: ChatRun) -> Result<Response<Body>, Refusal> {
+        let ChatRun {
+            start,
+            on_started,
+            observer,
+        } = run;
+        let started = self.client.threads().start(start, None).await;
+        let (started, stream) = started.map_err(|error| self.refuse(&error))?;
+        if let Some(on_started) = on_started {
+            on_started(started.clone()).await?;
+        }
+        if self.follows_cuts {
+            let (client, body) = (self.client.clone(), stream.into_body());
+            let run = Run::reading(client, started, body, seed());
+            let run = run.map_err(|error| self.refuse(&error))?;
+            return Ok(self.follow(run, observer));
+        }
+        let watch = match observer {
+            None => None,
+            Some(observer) => {
+                let feed = Feed::default();
+                let (client, body) = (self.client.clone(), Body::wrap(feed.clone()));
+                let run = Run::reading(client, started, body, seed());
+                let run = run.map_err(|error| self.refuse(&error))?;
+                Some(Watch {
+                    observing: Observing::new(run, Some(observer)),
+                    feed,
+                    reader: self.reader(),
+                    reads_on: self.read_on.is_some(),
+                    is_written: true,
+                })
+            }
+        };
+        Ok(pass(stream, watch))
+    }
+
+    async fn resume(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
+        let run = self.run_of(head, id).await?;
+        let Some((sandbox_id, thread_id)) = place(&run) else {
+            return Ok(nothing());
+        };
+        let threads = self.client.threads().list(&sandbox_id).await;
+        let threads = threads.map_err(|error| self.refuse(&error))?;
+        let is_ours = |thread: &&ThreadSummary| thread.id == thread_id;
+        let ours = threads.iter().find(is_ours);
+        if ours.is_none_or(|thread| thread.status != ThreadStatus::Streaming) {
+            return Ok(nothing());
+        }
+        let mut client = self.client.clone();
+        if !self.follows_cuts {
+            let is_meant =
+                ThreadSummary::newest_streaming(&threads).is_some_and(|thread| is_ours(&thread));
+            if is_meant {
+                let resume = ResumeStream::new(run.agent.clone(), &sandbox_id);
+                let joined = self.join(&resume).await;
+                if let (Resumed::Streaming, stream) = joined.map_err(|error| self.refuse(&error))? {
+                    return Ok(pass(stream, None));
+                }
+            }
+            client = client.with_options(client.options().follow(Follow::wait()));
+        }
+        let run = FollowRun::new(run.agent, sandbox_id, thread_id);
+        let run = client.threads().follow(run);
+        Ok(self.follow(run.map_err(|error| self.refuse(&error))?, None))
+    }
+
+    async fn cancel(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
+        #[derive(Serialize)]
+        struct Answer {
+            ok: bool,
+            #[serde(flatten)]
+            cancelled: Cancelled,
+        }
+
+        let run = self.run_of(head, id).await?;
+        let cancelled = match place(&run) {
+            None => Cancelled::new(CancelStatus::Idle, None),
+            Some((sandbox_id, thread_id)) => {
+                let run = FollowRun::new(run.agent, sandbox_id, thread_id);
+                let cancel = crate::Started::from(run).cancel();
+                let handler = self.clone();
+                self.to_its_end(async move {
+                    let cancelled = handler.client.threads().cancel(cancel).await;
+                    cancelled.map_err(|error| handler.refuse(&error))
+                })
+                .await?
+            }
+        };
+        let answer = Answer {
+            ok: true,
+            cancelled,
+        };
+        Ok(json(StatusCode::OK, &answer))
+    }
+
+    /// The run that is under way.
+    async fn run_of(&self, head: Parts, id: String) -> Result<StartRun, Refusal> {
+        let run = (self.decide)(ChatRequest::of_run(head, id)).await?;
+        Ok(run.start)
+    }
+
+    async fn join(&self, resume: &ResumeStream) -> Result<(Resumed, Response<Body>), Error> {
+        let flow = Open::new(resume, self.client.options(), seed())?;
+        self.client.drive(&ResumeStream::ROUTE, flow).await
+    }
+
+    /// An answer with the chunks of a run.
+    fn follow(&self, run: Run, observer: Option<Observer>) -> Response<Body> {
+        let reader = (observer.is_some() && self.read_on.is_some()).then(|| self.reader());
+        let body = Following::new(Observing::new(run, observer), reader);
+        answer(&HeaderMap::new(), Body::wrap(body))
+    }
+
+    fn reader(&self) -> Giver<Rest> {
+        Rest::reader(&self.client.shared().runtime, self.read_on)
+    }
+
+    /// Does something to its end, also when the browser leaves.
+    async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (giver, taker) = handover();
+        let work = async move { giver.give(work.await) };
+        self.client.shared().runtime.spawn(Box::pin(work));
+        taker
+            .await
+            .unwrap_or_else(|| Err(Refusal::internal("this server failed")))
+    }
+
+    fn refuse(&self, error: &Error) -> Refusal {
+        if let Some(on_error) = &self.on_error {
+            on_error(error);
+        }
+        Refusal::from(error)
+    }
+}
+
+/// The id in `/…/{id}/stream`.
+fn chat_id(path: &str) -> Option<String> {
+    let mut segments = path.strip_suffix("/stream")?.rsplit('/');
+    let id = segments.next().filter(|id| !id.is_empty())?;
+    Some(percent_decode_str(id).decode_utf8_lossy().into_owned())
+}
+
+fn place(run: &StartRun) -> Option<(SandboxId, ThreadId)> {
+    run.sandbox_id.clone().zip(run.thread_id.clone())
+}
+
+/// A stream of the relay as it is.
+fn pass(stream: Response<Body>, watch: Option<Watch>) -> Response<Body> {
+    let (head, body) = stream.into_parts();
+    answer(&head.headers, Body::wrap(Passing::new(body, watch)))
+}
+
+/// A UI message stream, with those of these headers that are a browser's business.
+fn answer(headers: &HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    // What says that nothing on the way may collect the events is said in any case.
+    *response.headers_mut() = ui::response_headers();
+    for (name, value) in response.headers_mut() {
+        if let Some(passed) = headers.get(name) {
+            value.clone_from(passed);
+        }
+    }
+    response
+}
+
+fn nothing() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+service!(ChatHandler);
+
+impl fmt::Debug for ChatHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatHandler")
+            .field("follows_cuts", &self.follows_cuts)
+            .field("read_on", &self.read_on)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,46 @@
+//! Routes of a web server through which browsers reach agents, without ever seeing the key.
+//!
+//! | handler | its routes |
+//! |---|---|
+//! | [`ChatHandler`] | the chat of `useChat`: send a message, resume and end the run |
+//! | [`TokenHandler`] | tokens, for pages that talk to the relay themselves |
+//! | [`SandboxHandler`] | create a sandbox |
+//! | [`ThreadHandler`] | list and create threads |
+//!
+//! Every handler is plain HTTP: `handle` takes an [`http::Request`] and gives an [`http::Response`], and each is a
+//! [`tower_service::Service`] that never fails, which is what axum's `route_service` and anything else of tower or hyper
+//! takes. They are cheap to clone.
+//!
+//! ```
+//! use axum::Router;
+//! use twentyfirst_client::backend::{ChatHandler, TokenHandler};
+//!
+//! fn routes(chats: ChatHandler, tokens: TokenHandler) -> Router {
+//!     Router::new()
+//!         .route_service("/api/chat", chats.clone())
+//!         .route_service("/api/chat/{id}/stream", chats)
+//!         .route_service("/api/token", tokens)
+//! }
+//! ```
+//!
+//! Each takes a function of yours, which decides what a request may do, and answers with a [`Refusal`] where it may not.
+//!
+//! Where a handler refuses, or the relay does, it answers `{"error": message}` with a fitting status. Neither the
+//! key nor what the relay says of its own troubles is in it. `OPTIONS` is answered with 204 and other methods than the
+//! handler's own with 405, both with `Allow`; a body that is too long with 413.
+//!
+//! The example `web_chat` is a whole server.
+
+mod chat;
+mod refusal;
+mod request;
+mod sandbox;
+mod service;
+mod thread;
+mod token;
+
+pub use chat::{ChatHandler, ChatRequest, ChatRun, Observed};
+pub use refusal::Refusal;
+pub use sandbox::SandboxHandler;
+pub use thread::{ThreadHandler, ThreadRequest};
+pub use token::{TokenHandler, TokenRequest};

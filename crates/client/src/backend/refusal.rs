@@ -1,0 +1,162 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use http::header::{HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use twentyfirst_transport::Body;
+
+use super::request::json;
+use crate::error::{Error, line};
+
+/// An answer that says no: a status, and `{"error": message}`.
+///
+/// The browser sees the message.
+///
+/// ```
+/// use twentyfirst_client::backend::Refusal;
+///
+/// let refusal = Refusal::unauthorized("please sign in");
+/// assert_eq!(refusal.status(), 401);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    status: StatusCode,
+    message: String,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal with any status.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+
+    /// 400: the request makes no sense.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 401: nobody is signed in.
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, message)
+    }
+
+    /// 403: who is signed in may not do this.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    /// 404: there is no such thing, or not for who asks.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 500: something of this server's own has failed. The message is for the browser: leave the reasons to your log.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What the browser is told.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+/// What a browser may know of a call that failed.
+///
+/// | the call | the browser |
+/// |---|---|
+/// | the request is invalid | 400 and the rule |
+/// | the relay answered 400, 402, 404, 409, 410, 413, 422 or 429 | the same, with the relay's message and `retry-after` |
+/// | the relay answered 503 | 503 with `retry-after` |
+/// | the thread is streaming already, or another run would have been ended | 409 |
+/// | there was no answer in time, the relay's 408 and 504 among it | 504 |
+/// | anything else; the relay's 401 and 403 among it, as they mean this server's key | 502 |
+///
+/// Of the last kind nothing is told but that it is so: log the error to see what was the matter.
+impl From<&Error> for Refusal {
+    fn from(error: &Error) -> Self {
+        let refusal = if error.invalid_request().is_some() {
+            Self::bad_request(error.to_string())
+        } else if let Some(api_error) = error.api_error() {
+            let message = line(api_error.message());
+            match api_error.status().as_u16() {
+                400 | 402 | 404 | 409 | 410 | 413 | 422 | 429 => {
+                    Self::new(api_error.status(), message)
+                }
+                401 | 403 => Self::bad_gateway("the relay does not accept this server"),
+                408 | 504 => Self::timeout(),
+                503 => Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the relay is not available",
+                ),
+                _ => Self::bad_gateway("the relay failed"),
+            }
+        } else if error.is_thread_streaming() {
+            Self::new(StatusCode::CONFLICT, "the thread is already streaming")
+        } else if error.other_run().is_some() {
+            Self::new(StatusCode::CONFLICT, "another run is going on")
+        } else if error.is_timeout() {
+            Self::timeout()
+        } else if error.is_connect() {
+            Self::bad_gateway("the relay cannot be reached")
+        } else {
+            Self::bad_gateway("the relay failed")
+        };
+        Self {
+            retry_after: error.retry_after(),
+            ..refusal
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl Refusal {
+    fn bad_gateway(message: &str) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, message)
+    }
+
+    fn timeout() -> Self {
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "the relay did not answer in time",
+        )
+    }
+}
+
+impl From<Refusal> for Response<Body> {
+    fn from(refusal: Refusal) -> Self {
+        let content = serde_json::json!({ "error": refusal.message });
+        let mut response = json(refusal.status, &content);
+        if let Some(delay) = refusal.retry_after {
+            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused with {}: {}", self.status.as_u16(), self.message)
+    }
+}
+
+impl StdError for Refusal {}

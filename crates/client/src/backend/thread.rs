@@ -1,0 +1,146 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use twentyfirst_protocol::SandboxId;
+use twentyfirst_protocol::threads::CreateThread;
+use twentyfirst_transport::Body;
+
+use super::Refusal;
+use super::request::{BODY_LIMIT, json, other_method, read_body, read_json};
+use super::service::service;
+use crate::client::AgentClient;
+
+/// Lists and creates threads for browsers.
+///
+/// | request | answer |
+/// |---|---|
+/// | `GET ?sandboxId=` | `{"threads": [{id, name, status, createdAt}]}`, the newest first |
+/// | `POST {"sandboxId", "name"?}` | the new thread: `{id, name, status, createdAt}` |
+///
+/// Your function decides whose sandbox it is: anybody can name any.
+///
+/// ```
+/// use twentyfirst_client::AgentClient;
+/// use twentyfirst_client::backend::{Refusal, ThreadHandler, ThreadRequest};
+/// # fn sandbox_of(head: &twentyfirst_client::transport::http::request::Parts) -> Option<twentyfirst_client::SandboxId> { None }
+///
+/// fn threads(client: AgentClient) -> ThreadHandler {
+///     ThreadHandler::new(client, async |request: ThreadRequest| {
+///         // From the session, not from the request.
+///         match sandbox_of(&request.head) {
+///             Some(sandbox_id) if request.sandbox_id.is_none_or(|id| id == sandbox_id) => Ok(sandbox_id),
+///             _ => Err(Refusal::not_found("there is no such sandbox")),
+///         }
+///     })
+/// }
+/// ```
+#[derive(Clone)]
+pub struct ThreadHandler {
+    client: AgentClient,
+    decide: Arc<Decide>,
+}
+
+type Decide = dyn Fn(ThreadRequest) -> Decision + Send + Sync;
+type Decision = Pin<Box<dyn Future<Output = Result<SandboxId, Refusal>> + Send>>;
+
+/// What a browser asks of the threads of a sandbox: to list them, `GET`, or to create one, `POST`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ThreadRequest {
+    /// The request's method, headers and extensions: where your session is.
+    pub head: Parts,
+    /// The sandbox that it names. Anybody can name any.
+    pub sandbox_id: Option<SandboxId>,
+    /// The name of the thread to create.
+    pub name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    #[serde(default)]
+    sandbox_id: Option<SandboxId>,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+impl ThreadHandler {
+    /// Lists the threads of the sandbox that `decide` gives, or creates one in it.
+    pub fn new<F, Fut>(client: AgentClient, decide: F) -> Self
+    where
+        F: Fn(ThreadRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<SandboxId, Refusal>> + Send + 'static,
+    {
+        Self {
+            client,
+            decide: Arc::new(move |request| Box::pin(decide(request))),
+        }
+    }
+
+    /// Answers one request. It never fails: what goes wrong is an answer, too.
+    ///
+    /// Dropping the future closes the exchange with the relay at once and sends nothing.
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.map(Body::wrap).into_parts();
+        let result = match head.method {
+            Method::GET => self.list(head).await,
+            Method::POST => self.create(head, body).await,
+            _ => Ok(other_method(&head.method, "GET, OPTIONS, POST")),
+        };
+        result.unwrap_or_else(Response::from)
+    }
+
+    async fn list(&self, head: Parts) -> Result<Response<Body>, Refusal> {
+        let sandbox_id = query_value(head.uri.query().unwrap_or_default(), "sandboxId");
+        let sandbox_id = sandbox_id.map(SandboxId::new).transpose();
+        let request = ThreadRequest {
+            head,
+            sandbox_id: sandbox_id.map_err(|error| Refusal::bad_request(error.to_string()))?,
+            name: None,
+        };
+        let sandbox_id = (self.decide)(request).await?;
+        let threads = self.client.threads().list(&sandbox_id).await?;
+        let answer = serde_json::json!({ "threads": threads });
+        Ok(json(StatusCode::OK, &answer))
+    }
+
+    async fn create(&self, head: Parts, body: Body) -> Result<Response<Body>, Refusal> {
+        let body = read_body(body, BODY_LIMIT).await?;
+        let Asked { sandbox_id, name } = read_json(&body)?;
+        let request = ThreadRequest {
+            head,
+            sandbox_id,
+            name: name.clone(),
+        };
+        let mut create = CreateThread::new((self.decide)(request).await?);
+        create.name = name;
+        let thread = self.client.execute(&create).await?;
+        Ok(json(StatusCode::OK, &thread))
+    }
+}
+
+/// The first value of this name in a query.
+fn query_value(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(key, _)| *key == name)?;
+    let value = value.replace('+', " ");
+    Some(percent_decode_str(&value).decode_utf8_lossy().into_owned())
+}
+
+service!(ThreadHandler);
+
+impl fmt::Debug for ThreadHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadHandler").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,105 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::error::line;
+
+/// Why there is no token to send requests with: from [`Error::token_error`](crate::Error::token_error).
+///
+/// `Display` is one clause; the causes beneath are in [`source`](StdError::source).
+// Shared, because all calls that waited for the same token get it.
+#[derive(Debug, Clone)]
+pub struct TokenError {
+    kind: Arc<Kind>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Source(Box<dyn StdError + Send + Sync>),
+    Exchange(twentyfirst_transport::Error),
+    Refused(StatusCode, String),
+    NotAToken,
+    Unusable,
+    TimedOut(Duration),
+}
+
+impl TokenError {
+    /// The status with which the token URL refused, such as 401 when its own session is over.
+    pub fn status(&self) -> Option<StatusCode> {
+        match *self.kind {
+            Kind::Refused(status, _) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Whether it took too long.
+    pub fn is_timeout(&self) -> bool {
+        match &*self.kind {
+            Kind::TimedOut(_) => true,
+            Kind::Exchange(error) => error.is_timeout(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn source_failed(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Kind::Source(error.into()).into()
+    }
+
+    pub(super) fn exchange(error: twentyfirst_transport::Error) -> Self {
+        Kind::Exchange(error).into()
+    }
+
+    pub(super) fn refused(status: StatusCode, message: &str) -> Self {
+        Kind::Refused(status, line(message)).into()
+    }
+
+    pub(super) fn not_a_token() -> Self {
+        Kind::NotAToken.into()
+    }
+
+    pub(super) fn unusable() -> Self {
+        Kind::Unusable.into()
+    }
+
+    pub(super) fn timed_out(limit: Duration) -> Self {
+        Kind::TimedOut(limit).into()
+    }
+}
+
+impl From<Kind> for TokenError {
+    fn from(kind: Kind) -> Self {
+        Self {
+            kind: Arc::new(kind),
+        }
+    }
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.kind {
+            Kind::Source(_) => f.write_str("the token source failed"),
+            Kind::Exchange(_) => f.write_str("the token URL gave no answer"),
+            Kind::Refused(status, message) => {
+                write!(f, "the token URL answered {}: {message}", status.as_u16())
+            }
+            Kind::NotAToken => f.write_str("the answer of the token URL is not a token"),
+            Kind::Unusable => {
+                f.write_str("the token is empty or holds what cannot stand in a header")
+            }
+            Kind::TimedOut(limit) => write!(f, "no token came within {limit:?}"),
+        }
+    }
+}
+
+impl StdError for TokenError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &*self.kind {
+            Kind::Source(error) => Some(&**error),
+            Kind::Exchange(error) => Some(error),
+            Kind::Refused(..) | Kind::NotAToken | Kind::Unusable | Kind::TimedOut(_) => None,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Runs that are followed on the server, for the browser.
+
+use std::time::Duration;
+
+use serde_json::json;
+use twentyfirst_client::backend::{ChatHandler, ChatRequest};
+use twentyfirst_client::protocol::runs::SendMessages;
+use twentyfirst_client::{AgentClient, CallOptions, Follow, Session};
+use twentyfirst_local_relay::{Agent, Fault, LocalRelay, Run};
+
+use crate::support::{
+    answer, chats, connect, events, post, read, relay, request, stream, text, threads,
+};
+
+const STORY: &str =
+    "Once upon a time an agent worked in a sandbox far away and was not heard of for a while";
+
+/// A handler that follows runs of the agent `slow`.
+fn followed(client: AgentClient) -> ChatHandler {
+    ChatHandler::new(client, async |request: ChatRequest| {
+        Ok(Session::new("slow").run(request.messages))
+    })
+    .follow_cuts()
+}
+
+fn slow(fault: Fault) -> LocalRelay {
+    let agent = Agent::echo().pace(Duration::from_millis(20));
+    let relay = LocalRelay::builder().agent("slow", agent).fault(fault);
+    relay.hold_back(Duration::ZERO).start().unwrap()
+}
+
+#[tokio::test]
+async fn the_browser_does_not_notice_a_cut() {
+    let cut = Fault::cut_after(Duration::from_millis(150)).on::<SendMessages>();
+    let relay = slow(cut.clone());
+    let (_, _, body) = read(followed(connect(&relay)).handle(post(STORY)).await).await;
+    let events = events(&body);
+    assert_eq!((text(&events).as_str(), cut.struck()), (STORY, 1));
+    let count = |kind: &str| events.iter().filter(|event| event["type"] == kind).count();
+    assert_eq!(
+        (count("start"), count("finish"), count("data-gap")),
+        (1, 1, 0)
+    );
+    assert_eq!(events.last().unwrap(), "[DONE]");
+}
+
+#[tokio::test]
+async fn a_page_is_told_where_something_is_missing() {
+    let cut = Fault::cut_after(Duration::from_millis(150)).on::<SendMessages>();
+    let relay = slow(cut);
+    let client = connect(&relay).with_options(CallOptions::new().follow(Follow::live()));
+    let (_, _, body) = read(followed(client).handle(post(STORY)).await).await;
+    let events = events(&body);
+    let gaps = events.iter().filter(|event| event["type"] == "data-gap");
+    let gaps: Vec<_> = gaps.collect();
+    assert_eq!(
+        gaps,
+        [&json!({ "type": "data-gap", "data": null, "transient": true })]
+    );
+    assert_eq!(
+        events
+            .iter()
+            .filter(|event| event["type"] == "start")
+            .count(),
+        1
+    );
+    assert_eq!(events.last().unwrap(), "[DONE]");
+}
+
+#[tokio::test]
+async fn a_run_that_fails_behind_a_cut_is_an_error_in_the_stream() {
+    let (client, _) = relay(|target| match target {
+        "POST /v1/chat/my-agent" => stream("data: {\"type\":\"start\"}\n\n"),
+        "GET /v1/sandboxes/sb_1/threads" => threads(&[("th_1", "error")]),
+        _ => answer(
+            200,
+            &json!({ "id": "th_1", "status": "error", "error": "out of\nmemory" }),
+        ),
+    });
+    let (_, _, body) = read(chats(&client).follow_cuts().handle(post("Hi")).await).await;
+    insta::assert_debug_snapshot!(events(&body));
+}
+
+#[tokio::test]
+async fn a_run_that_is_lost_is_an_error_in_the_stream() {
+    let (client, _) = relay(|target| match target {
+        "POST /v1/chat/my-agent" => stream("data: {\"type\":\"start\"}\n\n"),
+        _ => answer(404, &json!({ "error": "no such sandbox" })),
+    });
+    let (_, _, body) = read(chats(&client).follow_cuts().handle(post("Hi")).await).await;
+    insta::assert_debug_snapshot!(events(&body));
+}
+
+#[tokio::test]
+async fn an_error_is_said_once() {
+    let (client, _) = relay(|_| {
+        stream(concat!(
+            "data: {\"type\":\"start\"}\n\ndata: {\"type\":\"error\",\"errorText\":\"no model\"}\n\n",
+            "data: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n",
+        ))
+    });
+    let (_, _, body) = read(chats(&client).follow_cuts().handle(post("Hi")).await).await;
+    insta::assert_debug_snapshot!(events(&body));
+}
+
+#[tokio::test]
+async fn a_run_that_was_cancelled_ends_with_abort() {
+    let (client, _) = relay(|_| stream("data: {\"type\":\"start\"}\n\ndata: [DONE]\n\n"));
+    let (_, _, body) = read(chats(&client).follow_cuts().handle(post("Hi")).await).await;
+    insta::assert_debug_snapshot!(events(&body));
+}
+
+#[tokio::test]
+async fn a_browser_that_comes_back_gets_what_the_clients_options_say() {
+    let agent = Agent::new(async |run: Run| {
+        run.say(STORY).await;
+        Ok(())
+    });
+    let agent = agent.pace(Duration::from_millis(20));
+    let relay = LocalRelay::builder().agent("slow", agent).start().unwrap();
+    let client = connect(&relay);
+    let start = Session::new("slow").run("Hi");
+    let run = client.threads().run(start).await.unwrap();
+    let session = run.started().session();
+    let chats = ChatHandler::new(client, move |request: ChatRequest| {
+        std::future::ready(Ok(session.run(request.messages)))
+    })
+    .follow_cuts();
+    let resume = request("GET", "/api/chat/chat-1/stream", "");
+    let (_, _, body) = read(chats.handle(resume).await).await;
+    let events = events(&body);
+    assert_eq!(
+        text(&events),
+        STORY,
+        "waited for, so that nothing stored is endangered"
+    );
+    assert_eq!(events.last().unwrap(), "[DONE]");
+}

@@ -1,0 +1,154 @@
+//! Over sockets: a browser that leaves, and what the relay notices of it.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use twentyfirst_client::AgentClient;
+use twentyfirst_client::backend::ChatHandler;
+
+use crate::observing::observed;
+use crate::support::chats;
+
+/// How long the relay's connection may stay open when the browser has left.
+const AT_ONCE: Duration = Duration::from_millis(200);
+
+/// A relay of which the test holds the connections.
+async fn relay() -> (TcpListener, AgentClient) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = AgentClient::builder()
+        .api_key("an_sk_secret")
+        .base_url(format!("http://{}", listener.local_addr().unwrap()))
+        .build();
+    (listener, client.unwrap())
+}
+
+/// A web server of axum's.
+async fn serve(chats: ChatHandler) -> std::net::SocketAddr {
+    let app = axum::Router::new()
+        .route_service("/api/chat", chats.clone())
+        .route_service("/api/chat/{id}/stream", chats);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+/// A browser that sends a message.
+async fn browser(server: std::net::SocketAddr) -> TcpStream {
+    let body = r#"{"id":"chat-1","messages":[{"role":"user","parts":[{"type":"text","text":"Hi"}]}],"trigger":"submit-message"}"#;
+    let mut socket = TcpStream::connect(server).await.unwrap();
+    let request = format!(
+        "POST /api/chat HTTP/1.1\r\nhost: server\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    socket
+}
+
+/// Reads until this has come.
+async fn read_until(socket: &mut TcpStream, end: &str) -> String {
+    let mut read = Vec::new();
+    while !read.ends_with(end.as_bytes()) {
+        read.push(socket.read_u8().await.unwrap());
+    }
+    String::from_utf8(read).unwrap()
+}
+
+/// Takes the request for a run.
+async fn accept(relay: &TcpListener) -> TcpStream {
+    let (mut socket, _) = relay.accept().await.unwrap();
+    read_until(&mut socket, "\r\n\r\n").await;
+    socket
+}
+
+/// Begins to answer with a stream.
+async fn begin(socket: &mut TcpStream) {
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    send(socket, "data: {\"type\":\"start\"}\n\n").await;
+}
+
+async fn send(socket: &mut TcpStream, event: &str) {
+    let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+    socket.write_all(chunk.as_bytes()).await.unwrap();
+}
+
+/// Whether the other side closes within the time.
+async fn is_closed(socket: &mut TcpStream) -> bool {
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(AT_ONCE, socket.read_to_end(&mut rest)).await;
+    closed.is_ok()
+}
+
+#[tokio::test]
+async fn the_relays_connection_is_closed_at_once() {
+    let (relay, client) = relay().await;
+    for chats in [
+        chats(&client),
+        chats(&client).follow_cuts(),
+        observed(&client).0,
+    ] {
+        let server = serve(chats).await;
+        let mut browser = browser(server).await;
+        let mut relays = accept(&relay).await;
+        begin(&mut relays).await;
+        read_until(&mut browser, "\"start\"}\n\n").await;
+        drop(browser);
+        let begin = Instant::now();
+        assert!(is_closed(&mut relays).await, "after {:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn also_when_the_run_is_still_starting() {
+    let (relay, client) = relay().await;
+    let server = serve(chats(&client)).await;
+    let browser = browser(server).await;
+    let mut relays = accept(&relay).await;
+    drop(browser);
+    assert!(is_closed(&mut relays).await);
+}
+
+#[tokio::test]
+async fn it_stays_open_for_an_observer_that_reads_on() {
+    let (relay, client) = relay().await;
+    let (chats, seen) = observed(&client);
+    let server = serve(chats.read_on(Duration::from_secs(60))).await;
+    let mut browser = browser(server).await;
+    let mut relays = accept(&relay).await;
+    begin(&mut relays).await;
+    read_until(&mut browser, "\"start\"}\n\n").await;
+    drop(browser);
+    tokio::time::sleep(AT_ONCE).await;
+    send(&mut relays, "data: {\"type\":\"finish\"}\n\n").await;
+    send(&mut relays, "data: [DONE]\n\n").await;
+    relays.write_all(b"0\r\n\r\n").await.unwrap();
+    assert_eq!(seen.last().await, "Completed None \"\"");
+}
+
+#[tokio::test]
+async fn what_the_browser_reads_is_what_the_relay_writes_at_that_moment() {
+    let (relay, client) = relay().await;
+    let server = serve(observed(&client).0).await;
+    let mut browser = browser(server).await;
+    let mut relays = accept(&relay).await;
+    begin(&mut relays).await;
+    let head = read_until(&mut browser, "\"start\"}\n\n").await;
+    assert!(
+        head.starts_with("HTTP/1.1 200 OK\r\n") && !head.contains("content-length"),
+        "{head}"
+    );
+    for number in 0..20 {
+        let event = format!("data: {{\"type\":\"data-n\",\"data\":{number}}}\n\n");
+        let begin = Instant::now();
+        send(&mut relays, &event).await;
+        read_until(&mut browser, &event).await;
+        assert!(
+            begin.elapsed() < Duration::from_millis(100),
+            "{:?}",
+            begin.elapsed()
+        );
+    }
+}

@@ -1,0 +1,13 @@
+//! Browsers that chat through a web server: what they get, and what the relay sees.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod following;
+mod leaving;
+mod observing;
+mod passing;
+mod refusals;
+mod resuming;
+mod routes;
+mod sessions;
+mod support;

@@ -1,0 +1,177 @@
+//! What goes wrong before there is a stream.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
+use twentyfirst_client::{AgentClient, Session};
+
+use crate::support::{answer, chats, post, read, relay, request, stream, threads};
+
+/// A relay that must not be asked.
+fn nobody() -> AgentClient {
+    relay(|target| panic!("{target} was sent")).0
+}
+
+fn body(trigger: Value, messages: Value) -> String {
+    json!({ "id": "chat-1", "messages": messages, "trigger": trigger }).to_string()
+}
+
+/// Status and body of the answer.
+async fn ask(chats: &ChatHandler, method: &str, path: &str, body: String) -> String {
+    let (status, headers, text) = read(chats.handle(request(method, path, body)).await).await;
+    let mut line = format!("{} {text}", status.as_u16());
+    for name in ["allow", "retry-after"] {
+        if let Some(value) = headers.get(name) {
+            line += &format!(" {name}: {}", value.to_str().unwrap());
+        }
+    }
+    line
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_done() {
+    let chats = chats(&nobody());
+    let user = json!({ "role": "user", "parts": [{ "type": "text", "text": "Hi" }] });
+    let assistant = json!({ "role": "assistant", "parts": [{ "type": "text", "text": "Hello" }] });
+    let silent = json!({ "role": "user", "parts": [] });
+    let mut answers = Vec::new();
+    for body in [
+        body("regenerate-message".into(), json!([user])),
+        body("resume-stream".into(), json!([user])),
+        body(Value::Null, json!([user, assistant])),
+        body(Value::Null, json!([])),
+        body(Value::Null, json!([silent])),
+        json!({ "messages": [user] }).to_string(),
+        "Hi".to_owned(),
+        "x".repeat(10 * 1024 * 1024 + 1),
+    ] {
+        answers.push(ask(&chats, "POST", "/api/chat", body).await);
+    }
+    insta::assert_debug_snapshot!(answers);
+}
+
+#[tokio::test]
+async fn other_methods() {
+    let chats = chats(&nobody());
+    let mut answers = Vec::new();
+    for (method, path) in [
+        ("GET", "/api/chat"),
+        ("DELETE", "/api/chat"),
+        ("OPTIONS", "/api/chat"),
+        ("POST", "/api/chat/chat-1/stream"),
+        ("HEAD", "/api/chat/chat-1/stream"),
+        ("OPTIONS", "/api/chat/chat-1/stream"),
+        ("GET", "/stream"),
+    ] {
+        answers.push(ask(&chats, method, path, String::new()).await);
+    }
+    insta::assert_debug_snapshot!(answers);
+}
+
+#[tokio::test]
+async fn the_server_decides() {
+    let chats = ChatHandler::new(nobody(), async |request: ChatRequest| {
+        #[derive(serde::Deserialize)]
+        struct Plan {
+            plan: Option<String>,
+        }
+
+        let plan = request.body.deserialize::<Plan>().unwrap().plan;
+        let cookie = request.head.headers.get("cookie");
+        let message = format!("{} {} {plan:?} {cookie:?}", request.head.method, request.id);
+        Err::<ChatRun, _>(Refusal::forbidden(message))
+    });
+    let mut body: Value = serde_json::from_str(&body(
+        "submit-message".into(),
+        json!([{ "role": "user", "parts": [{ "type": "text", "text": "Hi" }] }]),
+    ))
+    .unwrap();
+    body["plan"] = "free".into();
+    let mut send = request("POST", "/api/chat", body.to_string());
+    send.headers_mut()
+        .insert("cookie", "user=1".parse().unwrap());
+    let mut answers = vec![read(chats.handle(send).await).await.2];
+    for method in ["GET", "DELETE"] {
+        answers.push(ask(&chats, method, "/chats/a%2Fb/stream", String::new()).await);
+    }
+    insta::assert_debug_snapshot!(answers);
+}
+
+#[tokio::test]
+async fn what_the_relay_refuses() {
+    let mut answers = Vec::new();
+    for (status, message) in [
+        (400, "bad turn"),
+        (401, "unknown key an_sk_secret"),
+        (402, "budget exceeded"),
+        (404, "no such agent"),
+        (500, "a stack trace"),
+        (503, "no machine"),
+    ] {
+        let body = json!({ "error": { "code": "a_code", "message": message } });
+        let (client, _) = relay(move |_| {
+            let mut response = answer(status, &body);
+            let headers = response.headers_mut();
+            headers.insert("retry-after", "7".parse().unwrap());
+            response
+        });
+        let answer = chats(&client).handle(post("Hi")).await;
+        let (status, headers, text) = read(answer).await;
+        answers.push(format!(
+            "{} {:?} {text}",
+            status.as_u16(),
+            headers.get("retry-after")
+        ));
+    }
+    insta::assert_debug_snapshot!(answers);
+}
+
+#[tokio::test]
+async fn a_thread_that_is_streaming_is_left_alone() {
+    let (client, log) = relay(|_| threads(&[("th_1", "streaming")]));
+    let chats = ChatHandler::new(client, async |request: ChatRequest| {
+        Ok(crate::support::session().run(request.messages))
+    });
+    let (status, _, body) = read(chats.handle(post("Hi")).await).await;
+    assert_eq!(status.as_u16(), 409);
+    assert_eq!(body, r#"{"error":"the thread is already streaming"}"#);
+    assert_eq!(log.take(), ["GET /v1/sandboxes/sb_1/threads"]);
+}
+
+#[tokio::test]
+async fn the_server_learns_what_was_created_all_the_same() {
+    let (client, _) = relay(|target| match target {
+        "POST /v1/sandboxes" => answer(201, &json!({ "id": "sb_9" })),
+        "POST /v1/sandboxes/sb_9/threads" => answer(201, &json!({ "id": "th_9" })),
+        _ => answer(402, &json!({ "error": "no money" })),
+    });
+    let errors = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&errors);
+    let chats = ChatHandler::new(client, async |request: ChatRequest| {
+        Ok(Session::new("my-agent").run(request.messages))
+    })
+    .on_error(move |error| {
+        seen.lock()
+            .unwrap()
+            .push(format!("{error}: {:?}", error.created()));
+    });
+    let (status, _, body) = read(chats.handle(post("Hi")).await).await;
+    assert_eq!(
+        (status.as_u16(), body.as_str()),
+        (402, r#"{"error":"no money"}"#)
+    );
+    insta::assert_debug_snapshot!(errors.lock().unwrap());
+}
+
+#[tokio::test]
+async fn a_function_that_panics_is_the_servers_fault() {
+    let (client, _) = relay(|_| stream("data: [DONE]\n\n"));
+    let chats = ChatHandler::new(client, async |request: ChatRequest| {
+        let run = ChatRun::new(crate::support::run(request));
+        Ok(run.on_started(async |_| panic!("the database is on fire")))
+    });
+    let (status, _, body) = read(chats.handle(post("Hi")).await).await;
+    assert_eq!(status.as_u16(), 500);
+    assert_eq!(body, r#"{"error":"this server failed"}"#);
+}

@@ -1,0 +1,90 @@
+//! The documents' other routes.
+
+use serde_json::{Value, json};
+use twentyfirst_client::CreateSandbox;
+use twentyfirst_client::backend::{Refusal, SandboxHandler, ThreadHandler, ThreadRequest};
+use twentyfirst_client::transport::http::request::Parts;
+use twentyfirst_local_relay::LocalRelay;
+
+use crate::support::{connect, read, relay, request};
+
+#[tokio::test]
+async fn a_page_gets_a_sandbox_and_threads_in_it() {
+    let relay = LocalRelay::start().unwrap();
+    let client = connect(&relay);
+    let sandboxes = SandboxHandler::new(client.clone(), async |_: Parts| {
+        Ok(CreateSandbox::new("echo"))
+    });
+    let threads = ThreadHandler::new(client.clone(), async |request: ThreadRequest| {
+        let refusal = || Refusal::bad_request("which sandbox?");
+        request.sandbox_id.ok_or_else(refusal)
+    });
+
+    let (status, headers, body) =
+        read(sandboxes.handle(request("POST", "/api/sandbox", "")).await).await;
+    assert_eq!(status.as_u16(), 200);
+    assert_eq!(headers["content-type"], "application/json");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let sandbox_id = body["sandboxId"].as_str().unwrap();
+    assert_eq!(body, json!({ "sandboxId": sandbox_id }));
+
+    let create = json!({ "sandboxId": sandbox_id, "name": "Review & more" }).to_string();
+    let (status, _, body) = read(
+        threads
+            .handle(request("POST", "/api/threads", create))
+            .await,
+    )
+    .await;
+    assert_eq!(status.as_u16(), 200);
+    let thread: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (&thread["name"], &thread["status"]),
+        (&json!("Review & more"), &json!("idle"))
+    );
+
+    let list = format!("/api/threads?other=1&sandboxId={sandbox_id}");
+    let (_, _, body) = read(threads.handle(request("GET", &list, "")).await).await;
+    let listed: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(listed["threads"][0]["id"], thread["id"]);
+    assert_eq!(listed["threads"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_server_decides() {
+    let (client, log) = relay(|target| panic!("{target} was sent"));
+    let sandboxes = SandboxHandler::new(client.clone(), async |head: Parts| {
+        let who = format!("{:?}", head.headers.get("content-type"));
+        Err(Refusal::unauthorized(who))
+    });
+    let threads = ThreadHandler::new(client, async |request: ThreadRequest| {
+        let ThreadRequest {
+            sandbox_id, name, ..
+        } = request;
+        Err(Refusal::forbidden(format!("{sandbox_id:?} {name:?}")))
+    });
+    let mut answers = Vec::new();
+    for method in ["POST", "GET"] {
+        let answer = sandboxes.handle(request(method, "/api/sandbox", "")).await;
+        let (status, _, body) = read(answer).await;
+        answers.push(format!("{} {body}", status.as_u16()));
+    }
+    for (method, path, body) in [
+        ("GET", "/api/threads", ""),
+        ("GET", "/api/threads?sandboxId=a%20b+c", ""),
+        ("GET", "/api/threads?sandboxId=..", ""),
+        ("POST", "/api/threads", "{}"),
+        (
+            "POST",
+            "/api/threads",
+            r#"{"sandboxId":"sb_1","name":"x","userId":"root"}"#,
+        ),
+        ("POST", "/api/threads", r#"{"sandboxId":""}"#),
+        ("POST", "/api/threads", "threads"),
+        ("PUT", "/api/threads", "{}"),
+    ] {
+        let (status, _, body) = read(threads.handle(request(method, path, body)).await).await;
+        answers.push(format!("{} {body}", status.as_u16()));
+    }
+    insta::assert_debug_snapshot!(answers);
+    assert!(log.take().is_empty());
+}

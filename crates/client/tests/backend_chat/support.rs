@@ -1,0 +1,186 @@
+//! A relay that does as it is told, and a browser.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use twentyfirst_client::backend::{ChatHandler, ChatRequest, Refusal};
+use twentyfirst_client::protocol::retry::RetryPolicy;
+use twentyfirst_client::transport::{Body, from_fn};
+use twentyfirst_client::{AgentClient, CallOptions, SandboxId, Session, StartRun, ThreadId};
+use twentyfirst_local_relay::LocalRelay;
+
+/// `METHOD /path body`, in the order in which they were sent.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A client whose requests, by method and path, are answered so.
+pub(crate) fn relay(
+    answer: impl Fn(&str) -> Response<Body> + Send + Sync + 'static,
+) -> (AgentClient, Log) {
+    let log = Log::default();
+    let (seen, answer) = (log.clone(), Arc::new(answer));
+    let transport = from_fn(move |request: Request<Body>| {
+        let (seen, answer) = (seen.clone(), Arc::clone(&answer));
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect_up_to(usize::MAX).await?;
+            let target = format!("{} {}", head.method, head.uri.path());
+            let response = answer(&target);
+            let body = String::from_utf8_lossy(&body);
+            let line = format!("{target} {body}").trim_end().to_owned();
+            seen.0.lock().unwrap().push(line);
+            Ok(response)
+        }
+    });
+    let client = AgentClient::builder()
+        .api_key("an_sk_secret")
+        .base_url("https://relay.test")
+        .transport(transport)
+        .options(CallOptions::new().retry(RetryPolicy::never()))
+        .build();
+    (client.unwrap(), log)
+}
+
+/// A client of the local relay.
+pub(crate) fn connect(relay: &LocalRelay) -> AgentClient {
+    AgentClient::builder()
+        .api_key(relay.api_key())
+        .base_url(relay.url())
+        .build()
+        .unwrap()
+}
+
+/// The relay's answer with a stream.
+pub(crate) fn stream(body: impl Into<Body>) -> Response<Body> {
+    Response::builder()
+        .header("content-type", "text/event-stream")
+        .header("x-vercel-ai-ui-message-stream", "v1")
+        .header("cache-control", "no-cache")
+        .header("x-accel-buffering", "no")
+        .header("content-encoding", "none")
+        .body(body.into())
+        .unwrap()
+}
+
+pub(crate) fn answer(status: u16, body: &Value) -> Response<Body> {
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_string()))
+        .unwrap()
+}
+
+/// The threads of a sandbox, the newest first.
+pub(crate) fn threads(list: &[(&str, &str)]) -> Response<Body> {
+    let threads = list.iter();
+    let threads = threads.map(|(id, status)| json!({ "id": id, "name": null, "status": status }));
+    answer(200, &threads.collect())
+}
+
+/// A session that the server has stored.
+pub(crate) fn session() -> Session {
+    Session::new("my-agent")
+        .sandbox_id(SandboxId::new("sb_1").unwrap())
+        .thread_id(ThreadId::new("th_1").unwrap())
+}
+
+/// A run in that session, in which nobody asks first.
+pub(crate) fn run(request: ChatRequest) -> StartRun {
+    session()
+        .run(request.messages)
+        .refuse_while_streaming(false)
+}
+
+/// A handler for everybody.
+pub(crate) fn chats(client: &AgentClient) -> ChatHandler {
+    ChatHandler::new(client.clone(), async |request: ChatRequest| {
+        Ok::<_, Refusal>(run(request))
+    })
+}
+
+/// What `useChat` sends.
+pub(crate) fn post(text: &str) -> Request<Body> {
+    let body = json!({
+        "id": "chat-1",
+        "messages": [{ "id": "u1", "role": "user", "parts": [{ "type": "text", "text": text }] }],
+        "trigger": "submit-message",
+    });
+    request("POST", "/api/chat", body.to_string())
+}
+
+pub(crate) fn request(method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "application/json")
+        .body(body.into())
+        .unwrap()
+}
+
+/// A whole answer.
+pub(crate) async fn read(response: Response<Body>) -> (StatusCode, HeaderMap, String) {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    (head.status, head.headers, text)
+}
+
+/// The chunks of a stream, as JSON, and `[DONE]`.
+pub(crate) fn events(text: &str) -> Vec<Value> {
+    let events = text.split_terminator("\n\n");
+    let data = events.map(|event| event.strip_prefix("data: ").unwrap());
+    data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| data.into()))
+        .collect()
+}
+
+/// All text of a stream.
+pub(crate) fn text(events: &[Value]) -> String {
+    let deltas = events.iter().filter(|event| event["type"] == "text-delta");
+    deltas.filter_map(|event| event["delta"].as_str()).collect()
+}
+
+/// A body that is written while it is read.
+pub(crate) fn channel() -> (mpsc::UnboundedSender<Result<&'static str, Broken>>, Body) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (sender, Body::wrap(Pieces(receiver)))
+}
+
+/// How a body breaks off.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Broken;
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the cable was pulled")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+struct Pieces(mpsc::UnboundedReceiver<Result<&'static str, Broken>>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let piece = self.0.poll_recv(cx);
+        piece.map(|piece| Some(piece?.map(|piece| Frame::data(piece.into()))))
+    }
+}

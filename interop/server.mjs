@@ -1,0 +1,92 @@
+// Servers of this project that the runs talk to, and what they answer.
+
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/// Starts the local relay on a port that is free: `{ baseUrl, apiKey, stop }`. It ends with this process at the latest.
+export async function startRelay() {
+  const { lines, child, ended } = await start("twentyfirst-local-relay", "serve");
+  const [baseUrl, apiKey] = lines;
+  return { baseUrl, apiKey, stop: () => (child.stdin.end(), ended) };
+}
+
+/// Starts the example `web_chat` with a local relay: `{ baseUrl, stop }`. One that `WEB_CHAT_URL` names is taken instead.
+export async function startWebChat() {
+  if (process.env.WEB_CHAT_URL) return { baseUrl: process.env.WEB_CHAT_URL, stop: () => {} };
+  const { lines, child, ended } = await start("twentyfirst-client", "web_chat");
+  process.once("exit", () => child.kill());
+  return { baseUrl: lines[1], stop: () => (child.kill("SIGINT"), ended) };
+}
+
+/// Starts an example, and waits for the two lines that it prints.
+async function start(crate, example) {
+  const { API_KEY_21ST, AGENT_SLUG, PORT, DATABASE, ...env } = process.env;
+  const command = ["run", "--quiet", "--locked", "-p", crate, "--example", example];
+  const child = spawn("cargo", command, { cwd: root, env, stdio: ["pipe", "pipe", "inherit"] });
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const lines = await new Promise((resolve, reject) => {
+    let printed = "";
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`${example} has ended with ${code}`)));
+    child.stdout.setEncoding("utf8").on("data", (text) => {
+      printed += text;
+      const complete = printed.split("\n").slice(0, -1);
+      if (complete.length >= 2) resolve(complete);
+    });
+  });
+  return { lines, child, ended };
+}
+
+/// What each event of an answer says, as it arrives: the chunks, parsed, and `[DONE]` as it is.
+export async function* events(response) {
+  let text = "";
+  for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
+    const complete = (text + piece).split("\n\n");
+    text = complete.pop();
+    for (const event of complete) {
+      const data = event.replace(/^data: /, "");
+      yield data === "[DONE]" ? data : JSON.parse(data);
+    }
+  }
+}
+
+/// What an answer says up to the first chunk of a type. The rest can be read afterwards.
+export async function readTo(stream, type) {
+  const read = [];
+  do {
+    const { value, done } = await stream.next();
+    if (done) throw new Error(`there is no ${type}`);
+    read.push(value);
+  } while (read.at(-1).type !== type);
+  return read;
+}
+
+/// All that is left of an answer.
+export async function collect(stream) {
+  const all = [];
+  for await (const event of stream) all.push(event);
+  return all;
+}
+
+/// The text that chunks bring.
+export const textOf = (chunks) => chunks.filter(({ type }) => type === "text-delta").map(({ delta }) => delta).join("");
+
+/// The text of a stored message.
+export const storedText = ({ parts }) => parts.filter(({ type }) => type === "text").map(({ text }) => text).join("");
+
+/// A message of the user.
+export const user = (text) => ({ role: "user", parts: [{ type: "text", text }] });
+
+/// As many words, each of which the agent `echo` says 10 ms after the other.
+export const words = (count) => Array.from({ length: count }, (_, at) => `word${at}`).join(" ");
+
+/// Asks again and again until the answer is one; for at most fifteen seconds.
+export async function until(ask) {
+  for (const end = Date.now() + 15_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+    const answer = await ask();
+    if (answer) return answer;
+    if (Date.now() > end) throw new Error("it did not come to that within fifteen seconds");
+  }
+}

@@ -1,0 +1,167 @@
+// The AI SDK against the example `web_chat`: its transport, and `useChat` mounted in a page without a screen.
+
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { useChat } from "@ai-sdk/react";
+import { DefaultChatTransport, readUIMessageStream } from "ai";
+import { createElement } from "react";
+import { create } from "react-test-renderer";
+
+import { startWebChat, storedText, until, user } from "./server.mjs";
+
+const server = await startWebChat();
+after(server.stop);
+const api = `${server.baseUrl}/api/chat`;
+
+/// A browser that has opened the page: whose cookie it sends.
+async function openBrowser() {
+  const page = await fetch(server.baseUrl);
+  assert.match(page.headers.get("content-type"), /^text\/html/);
+  const [cookie] = page.headers.getSetCookie()[0].split(";");
+  const headers = { cookie };
+  return {
+    headers,
+    transport: new DefaultChatTransport({ api, headers }),
+    load: async (chatId) => (await fetch(`${server.baseUrl}/api/chats/${chatId}`, { headers })).json(),
+    stop: async (chatId) => (await fetch(`${api}/${chatId}/stream`, { method: "DELETE", headers })).json(),
+  };
+}
+
+const messagesOf = (chatId, text) => ({
+  trigger: "submit-message",
+  chatId,
+  messageId: undefined,
+  messages: [{ id: `${chatId}-1`, ...user(text) }],
+  abortSignal: undefined,
+});
+
+/// Every state of the message that a stream brings, as JSON keeps it.
+async function* states(stream) {
+  for await (const message of readUIMessageStream({ stream, terminateOnError: true })) {
+    yield JSON.parse(JSON.stringify(message));
+  }
+}
+
+async function lastOf(stream) {
+  let last;
+  for await (const message of states(stream)) last = message;
+  return last;
+}
+
+/// Mounts a component that uses the chat: `chat()` is what it has rendered last, `seen` every status and text.
+async function mount(options) {
+  let chat;
+  const seen = [];
+  const root = create(
+    createElement(() => {
+      chat = useChat({ ...options, onError: () => {} });
+      seen.push({ status: chat.status, text: chat.messages.map(storedText).join("") });
+      return null;
+    }),
+  );
+  await until(() => chat);
+  return { chat: () => chat, seen, unmount: () => root.unmount() };
+}
+
+test("the transport sends, and a reload joins the answer in the middle", async () => {
+  const id = crypto.randomUUID();
+  const { transport, load } = await openBrowser();
+  const page = states(await transport.sendMessages(messagesOf(id, "$ echo hello")));
+  while (!storedText((await page.next()).value));
+  const reloaded = await until(() => transport.reconnectToStream({ chatId: id }));
+  const [answer, joined] = await Promise.all([
+    (async () => {
+      let last;
+      for await (const message of page) last = message;
+      return last;
+    })(),
+    lastOf(reloaded),
+  ]);
+  const [tool] = answer.parts;
+  assert.deepEqual([tool.type, tool.state, tool.output.stdout], ["tool-Bash", "output-available", "hello\n"]);
+  assert.ok(storedText(joined).length > 0 && storedText(answer).endsWith(storedText(joined)), storedText(joined));
+
+  const { messages, streaming, usage } = await until(async () => {
+    const stored = await load(id);
+    return !stored.streaming && stored;
+  });
+  assert.deepEqual([streaming, messages.length, messages[0].id], [false, 2, `${id}-1`]);
+  assert.deepEqual(messages[1], answer);
+  assert.equal(usage.totalTokens, answer.metadata.totalTokens);
+  assert.equal(await transport.reconnectToStream({ chatId: id }), null);
+});
+
+test("stopping ends the run and its stream", async () => {
+  const id = crypto.randomUUID();
+  const { transport, load, stop } = await openBrowser();
+  const page = states(await transport.sendMessages(messagesOf(id, "Hello")));
+  await page.next();
+  assert.equal((await stop(id)).status, "cancelled");
+  let last;
+  for await (const message of page) last = message;
+  assert.ok(!last?.metadata, "it has not come to its end");
+  await until(async () => !(await load(id)).streaming);
+  assert.deepEqual((await load(id)).messages, []);
+  assert.equal((await stop(id)).status, "idle");
+});
+
+test("a chat is its owner's, and only a new message can be sent", async () => {
+  const id = crypto.randomUUID();
+  const [owner, stranger] = [await openBrowser(), await openBrowser()];
+  await owner.transport.sendMessages(messagesOf(id, "Hello"));
+  await assert.rejects(stranger.transport.reconnectToStream({ chatId: id }), { message: /there is no such chat/ });
+  assert.deepEqual(await stranger.stop(id), { error: "there is no such chat" });
+  await assert.rejects(stranger.transport.sendMessages(messagesOf(id, "Hello")), { message: /there is no such chat/ });
+  const again = { ...messagesOf(id, "Hello"), trigger: "regenerate-message" };
+  await assert.rejects(owner.transport.sendMessages(again), { message: /cannot be made again/ });
+  assert.equal((await owner.stop(id)).status, "cancelled");
+});
+
+test("useChat sends, shows the text as it grows, and a page that is loaded again resumes", async () => {
+  const id = crypto.randomUUID();
+  const { transport, load } = await openBrowser();
+  const page = await mount({ id, transport });
+  page.chat().sendMessage({ text: "Hello" });
+  await until(() => page.chat().messages[1]?.parts.some(({ text }) => text?.length > 30));
+
+  const stored = await load(id);
+  assert.deepEqual([stored.streaming, stored.messages.length, storedText(stored.turn)], [true, 0, "Hello"]);
+  const reloaded = await mount({ id, transport, messages: [stored.turn], resume: true });
+  await until(() => page.chat().status === "ready" && reloaded.chat().status === "ready" && reloaded.seen.length > 10);
+
+  const statuses = page.seen.map(({ status }) => status).filter((status, at, all) => status !== all[at - 1]);
+  assert.deepEqual(statuses, ["ready", "submitted", "streaming", "ready"]);
+  const texts = new Set(page.seen.map(({ text }) => text));
+  assert.ok(texts.size > 20, `${texts.size} texts`);
+  const whole = storedText(page.chat().messages[1]);
+  const joined = storedText(reloaded.chat().messages[1]);
+  assert.ok(joined.length > 0 && joined.length < whole.length && whole.endsWith(joined), joined);
+  assert.ok(reloaded.seen.some(({ status }) => status === "streaming"));
+  const after = await until(async () => {
+    const stored = await load(id);
+    return !stored.streaming && stored;
+  });
+  assert.deepEqual(after.messages.map(storedText), ["Hello", whole]);
+  page.unmount();
+  reloaded.unmount();
+});
+
+test("useChat's stop leaves the run, and the server ends it", async () => {
+  const id = crypto.randomUUID();
+  const { transport, load, stop } = await openBrowser();
+  const page = await mount({ id, transport });
+  page.chat().sendMessage({ text: "Hello" });
+  await until(() => page.chat().messages[1]?.parts.some(({ text }) => text?.length > 30));
+  await page.chat().stop();
+  await until(() => page.chat().status === "ready");
+  assert.equal((await load(id)).streaming, true);
+  assert.equal((await stop(id)).status, "cancelled");
+  await until(async () => !(await load(id)).streaming);
+  assert.deepEqual((await load(id)).messages, []);
+
+  // The relay has nothing of it, so a refusal is what the page gets for making the answer again.
+  page.chat().regenerate();
+  await until(() => page.chat().status === "error");
+  assert.match(page.chat().error.message, /cannot be made again/);
+  page.unmount();
+});
