@@ -573,15 +573,12 @@ impl Judge {
         let tail = stored.filter(|stored| !stored.whole);
         let has_gap = self.delivered.gaps > 0;
         // With a gap before it, the answer of a reader who resumed cannot be told from one who has joined in the middle. Nor can
-        // it be known without its question, where the stream that names it was dropped because it might be another run's.
+        // one that was stored without its question.
         let may_be_tail = stored.is_some_and(|stored| {
             let id = stored.message.id.as_ref().map(|id| id.to_string_lossy());
-            (has_gap || !stored.with_user_message)
-                && self
-                    .told
-                    .resumed_ids
-                    .iter()
-                    .any(|told| Some(told.as_str()) == id.as_deref())
+            let mut resumed = self.told.resumed_ids.iter();
+            let is_resumed = resumed.any(|told| Some(told.as_str()) == id.as_deref());
+            !stored.with_user_message || (has_gap && is_resumed)
         });
         let is_known = !deleted && tail.is_none() && self.can_know_stored(relay);
         let problem = match outcome.message {

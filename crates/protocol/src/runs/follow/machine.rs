@@ -84,7 +84,7 @@ pub struct FollowFlow {
     /// The id that the first stream gave it.
     first_id: Option<Text<'static>>,
     failed_resumes: u32,
-    /// Whether nothing names the stored answer.
+    /// Whether nothing vouches for the stored answer: it has no name, or no question.
     is_unnamed: bool,
     /// The threads newer than ours, as they were before the stream was opened again.
     newer: Vec<ThreadSummary>,
@@ -717,7 +717,10 @@ impl FollowFlow {
         let found = known.find(thread);
         let is_named = found.is_some_and(|answer| known.names(answer));
         let unnamed = known.unnamed(thread);
+        let is_orphan = found.is_some_and(|answer| !stored::has_question(thread, answer));
         let answer = found.cloned();
+        // Only who has joined stores an answer without its question.
+        self.is_unnamed = is_orphan;
         // What the thread has used is of its last run.
         let is_last = thread.ui_messages().last().map(|last| &last.id)
             == answer.as_ref().map(|answer| &answer.id);

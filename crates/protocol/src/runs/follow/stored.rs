@@ -284,6 +284,18 @@ impl Gapped<'_> {
     }
 }
 
+/// Whether an answer stands behind a message of the user's.
+pub(super) fn has_question(thread: &Thread, answer: &UiMessage) -> bool {
+    let mut before = None;
+    for message in thread.ui_messages() {
+        if std::ptr::eq(message, answer) {
+            return before == Some(&Role::User);
+        }
+        before = Some(&message.role);
+    }
+    false
+}
+
 /// The metadata of the stored answer as a chunk.
 pub(super) fn metadata(stored: &UiMessage) -> Option<Chunk<'static>> {
     let metadata = stored.metadata.clone()?;
