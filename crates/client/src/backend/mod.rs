@@ -29,6 +29,9 @@
 //! key nor what the relay says of its own troubles is in it. `OPTIONS` is answered with 204 and other methods than the
 //! handler's own with 405, both with `Allow`; a body that is too long with 413.
 //!
+//! They look at no `Origin`: where a cookie is your session, give it `SameSite=Lax` or `Strict`, or refuse requests of other sites
+//! before they come here.
+//!
 //! The example `web_chat` is a whole server.
 
 mod chat;

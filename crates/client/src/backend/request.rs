@@ -9,7 +9,7 @@ use twentyfirst_transport::Body;
 
 use super::Refusal;
 
-/// The longest body of a request that is taken unless a handler is told otherwise, in bytes: what the relay takes.
+/// The longest body of a request that is taken, in bytes: what the relay takes.
 pub(super) const BODY_LIMIT: usize = 10 * 1024 * 1024;
 
 /// The body, unless it is too long (413) or breaks off (400).

@@ -50,7 +50,9 @@ type Decide = dyn Fn(ThreadRequest) -> Decision + Send + Sync;
 type Decision = Pin<Box<dyn Future<Output = Result<SandboxId, Refusal>> + Send>>;
 
 /// What a browser asks of the threads of a sandbox: to list them, `GET`, or to create one, `POST`.
-#[derive(Debug, Clone)]
+///
+/// `Debug` shows neither headers nor extensions, as a session may be in them.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct ThreadRequest {
     /// The request's method, headers and extensions: where your session is.
@@ -59,6 +61,16 @@ pub struct ThreadRequest {
     pub sandbox_id: Option<SandboxId>,
     /// The name of the thread to create.
     pub name: Option<String>,
+}
+
+impl fmt::Debug for ThreadRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadRequest")
+            .field("method", &self.head.method)
+            .field("sandbox_id", &self.sandbox_id)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod following;
+mod guards;
 mod leaving;
 mod observing;
 mod passing;

@@ -85,7 +85,8 @@ async fn a_run_is_resumed_byte_for_byte() {
         log.take(),
         [
             "GET /v1/sandboxes/sb_1/threads",
-            "GET /v1/chat/my-agent/sb_1/stream"
+            "GET /v1/chat/my-agent/sb_1/stream",
+            "GET /v1/sandboxes/sb_1/threads"
         ]
     );
 }

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use bytes::Bytes;
 use http::request::Parts;
 use serde::Deserialize;
@@ -10,7 +12,7 @@ use crate::backend::request::read_json;
 /// What a browser asks of a chat: to send a message, and to resume or to end the run that is under way.
 ///
 /// Which of them it is, `head.method` tells: `POST`, `GET` or `DELETE`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct ChatRequest {
     /// The request's method, headers and extensions: where your session is.
@@ -86,5 +88,14 @@ impl ChatRequest {
             message_id: None,
             body: RawJson::from(serde_json::json!({})),
         }
+    }
+}
+
+impl fmt::Debug for ChatRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatRequest")
+            .field("method", &self.head.method)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }

@@ -80,6 +80,10 @@ impl http_body::Body for Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
+        // An observer that panics again while it is dropped would abort the process.
+        if std::thread::panicking() {
+            return;
+        }
         let Some(observing) = self.observing.take() else {
             return;
         };

@@ -29,6 +29,9 @@ use crate::client::{AgentClient, seed};
 use crate::error::Error;
 use crate::run::Run;
 
+/// How long it is tried to end a run that is still starting. Later, the thread could have begun another.
+const LONGEST_CANCEL: Duration = Duration::from_secs(30);
+
 /// Lets browsers chat with agents: the routes that `useChat` of the AI SDK, with its `DefaultChatTransport`, calls its `api`.
 ///
 /// | request | answer |
@@ -95,8 +98,9 @@ use crate::run::Run;
 /// [observer](ChatRun::observe).
 ///
 /// # Resuming
-/// The relay's `GET` and `DELETE` name a sandbox and mean its newest run. This handler asks first, and never passes on, or ends,
-/// the run of another thread. Where the run cannot be joined because of a newer one, or is still starting, its end is waited
+/// The relay's `GET` and `DELETE` name a sandbox and mean its newest run. This handler asks first, and once more before it passes
+/// anything on, so that it is never the run of another thread; only a run that begins in the moment between asking and ending can be
+/// ended in its place. Where the run cannot be joined because of a newer one, or is still starting, its end is waited
 /// for, and its stored answer sent. Ending goes on when the browser leaves.
 #[derive(Clone)]
 pub struct ChatHandler {
@@ -259,7 +263,20 @@ impl ChatHandler {
                 let resume = ResumeStream::new(run.agent.clone(), &sandbox_id);
                 let joined = self.join(&resume).await;
                 if let (Resumed::Streaming, stream) = joined.map_err(|error| self.refuse(&error))? {
-                    return Ok(pass(stream, None));
+                    // A newer run that has begun meanwhile may be the one that was joined.
+                    let now = self.client.threads().list(&sandbox_id).await;
+                    let newer = |threads: &[ThreadSummary]| -> Vec<ThreadId> {
+                        let newer = threads.iter().take_while(|thread| thread.id != thread_id);
+                        newer.map(|thread| thread.id.clone()).collect()
+                    };
+                    let is_joined = now.is_ok_and(|now| {
+                        newer(&now) == newer(&threads)
+                            && ThreadSummary::newest_streaming(&now)
+                                .is_none_or(|thread| is_ours(&thread))
+                    });
+                    if is_joined {
+                        return Ok(pass(stream, None));
+                    }
                 }
             }
             client = client.with_options(client.options().follow(Follow::wait()));
@@ -285,7 +302,9 @@ impl ChatHandler {
                 let cancel = crate::Started::from(run).cancel();
                 let handler = self.clone();
                 self.to_its_end(async move {
-                    let cancelled = handler.client.threads().cancel(cancel).await;
+                    let options = handler.client.options().deadline(LONGEST_CANCEL);
+                    let client = handler.client.with_options(options);
+                    let cancelled = client.threads().cancel(cancel).await;
                     cancelled.map_err(|error| handler.refuse(&error))
                 })
                 .await?

@@ -104,6 +104,10 @@ impl Rest {
             let Some((body, feed)) = &mut self.source else {
                 return Poll::Pending;
             };
+            if feed.is_unread() {
+                self.source = None;
+                return Poll::Pending;
+            }
             match ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
@@ -134,6 +138,9 @@ struct Fed {
 
 impl Feed {
     pub(super) fn push(&self, piece: Bytes) {
+        if self.is_unread() {
+            return;
+        }
         let mut fed = self.fed();
         fed.length += piece.len();
         fed.pieces.push_back(piece);
@@ -141,6 +148,11 @@ impl Feed {
 
     pub(super) fn end(&self) {
         self.fed().is_over = true;
+    }
+
+    /// Whether its reader is gone: a run lets go of a stream that it cannot read, such as one with too long an event.
+    fn is_unread(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 
     /// How many bytes were not read yet.

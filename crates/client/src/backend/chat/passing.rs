@@ -149,6 +149,10 @@ impl http_body::Body for Passing {
 
 impl Drop for Passing {
     fn drop(&mut self) {
+        // An observer that panics again while it is dropped would abort the process.
+        if std::thread::panicking() {
+            return;
+        }
         // The browser has left.
         let Some(body) = self.body.take() else {
             return;
