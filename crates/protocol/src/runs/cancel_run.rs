@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::response::Parts;
 
-use super::follow::{Backoff, Streaming, asks_to_wait};
+use super::follow::{Backoff, asks_to_wait};
 use super::{CancelStatus, CancelStream, Cancelled};
 use crate::error::InvalidRequest;
 use crate::flow::{
@@ -12,7 +12,7 @@ use crate::flow::{
     Step,
 };
 use crate::options::CallOptions;
-use crate::threads::{ListThreads, ThreadStatus};
+use crate::threads::{ListThreads, Streams, ThreadStatus};
 use crate::{Operation, ResponseError, SandboxId, ThreadId};
 
 /// How long a run may take to start while it is being cancelled, unless the deadline of the call says otherwise.
@@ -141,9 +141,9 @@ impl CancelFlow {
     }
 
     /// The threads are listed: whether it is ours that the relay would cancel.
-    fn look(&mut self, streaming: &Streaming) {
-        let result = match &streaming.ours {
-            Some(ThreadStatus::Streaming) => match &streaming.newest {
+    fn look(&mut self, streams: &Streams) {
+        let result = match streams.status() {
+            Some(ThreadStatus::Streaming) => match streams.newest() {
                 Some(newest) if *newest != self.thread_id => Err(CancelError::AnotherRun {
                     thread_id: newest.clone(),
                     sent: match self.failures {
@@ -244,8 +244,8 @@ impl Flow for CancelFlow {
         match &mut self.state {
             State::Listing(exchange) => match self.list.decode(&head, &body) {
                 Ok(threads) => {
-                    let streaming = Streaming::of(&threads, &self.thread_id);
-                    self.look(&streaming);
+                    let streams = Streams::of(&threads, &self.thread_id);
+                    self.look(&streams);
                 }
                 Err(error) => exchange.handle(error),
             },

@@ -77,20 +77,6 @@ impl ThreadSummary {
             updated_at: None,
         }
     }
-
-    /// The thread that resuming and cancelling a run of this sandbox mean: the newest created that streams.
-    pub fn newest_streaming(threads: &[Self]) -> Option<&Self> {
-        let created = |thread: &Self| thread.created_at.as_ref()?.to_system_time();
-        let streaming = |thread: &&Self| thread.status == ThreadStatus::Streaming;
-        threads.iter().filter(streaming).reduce(|newest, thread| {
-            // The list has the newest first; the dates say so even if it had not.
-            let dates = created(thread).zip(created(newest));
-            match dates.is_some_and(|(this, that)| this > that) {
-                true => thread,
-                false => newest,
-            }
-        })
-    }
 }
 
 open_enum! {
@@ -110,34 +96,5 @@ open_enum! {
         Failed = "failed",
         /// The last run was cancelled; nothing of it is stored.
         Cancelled = "cancelled",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_newest_that_streams_is_meant_also_if_the_list_is_not_in_order() {
-        let thread = |id: &str, status: &str, created: &str| -> ThreadSummary {
-            let thread = serde_json::json!({ "id": id, "status": status, "createdAt": created });
-            serde_json::from_value(thread).unwrap()
-        };
-        let newest = |threads: &[ThreadSummary]| {
-            ThreadSummary::newest_streaming(threads).map(|thread| thread.id.to_string())
-        };
-        let old = thread("old", "streaming", "2026-01-01T00:00:00Z");
-        let new = thread("new", "streaming", "2026-01-02T00:00:00Z");
-        let over = thread("over", "completed", "2026-01-03T00:00:00Z");
-        let undated = thread("undated", "streaming", "");
-        assert_eq!(
-            newest(&[over.clone(), new.clone(), old.clone()]).unwrap(),
-            "new"
-        );
-        assert_eq!(newest(&[old, new, over.clone()]).unwrap(), "new");
-        // Without dates the order counts.
-        let other = thread("other", "streaming", "");
-        assert_eq!(newest(&[undated, other]).unwrap(), "undated");
-        assert_eq!(newest(&[over]), None);
     }
 }

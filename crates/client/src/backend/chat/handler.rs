@@ -12,7 +12,7 @@ use twentyfirst_protocol::flow::Open;
 use twentyfirst_protocol::runs::{
     CancelStatus, Cancelled, Follow, FollowRun, ResumeStream, Resumed, StartRun,
 };
-use twentyfirst_protocol::threads::{ThreadStatus, ThreadSummary};
+use twentyfirst_protocol::threads::{Streams, ThreadStatus};
 use twentyfirst_protocol::{Endpoint as _, SandboxId, ThreadId, ui};
 use twentyfirst_transport::Body;
 
@@ -250,31 +250,20 @@ impl ChatHandler {
         };
         let threads = self.client.threads().list(&sandbox_id).await;
         let threads = threads.map_err(|error| self.refuse(&error))?;
-        let is_ours = |thread: &&ThreadSummary| thread.id == thread_id;
-        let ours = threads.iter().find(is_ours);
-        if ours.is_none_or(|thread| thread.status != ThreadStatus::Streaming) {
+        let streams = Streams::of(&threads, &thread_id);
+        if streams.status() != Some(&ThreadStatus::Streaming) {
             return Ok(nothing());
         }
         let mut client = self.client.clone();
         if !self.follows_cuts {
-            let is_meant =
-                ThreadSummary::newest_streaming(&threads).is_some_and(|thread| is_ours(&thread));
-            if is_meant {
+            if streams.are_ours() {
                 let resume = ResumeStream::new(run.agent.clone(), &sandbox_id);
                 let joined = self.join(&resume).await;
                 if let (Resumed::Streaming, stream) = joined.map_err(|error| self.refuse(&error))? {
-                    // A newer run that has begun meanwhile may be the one that was joined.
                     let now = self.client.threads().list(&sandbox_id).await;
-                    let newer = |threads: &[ThreadSummary]| -> Vec<ThreadId> {
-                        let newer = threads.iter().take_while(|thread| thread.id != thread_id);
-                        newer.map(|thread| thread.id.clone()).collect()
-                    };
-                    let is_joined = now.is_ok_and(|now| {
-                        newer(&now) == newer(&threads)
-                            && ThreadSummary::newest_streaming(&now)
-                                .is_none_or(|thread| is_ours(&thread))
-                    });
-                    if is_joined {
+                    let is_ours =
+                        |now: Vec<_>| Streams::of(&now, &thread_id).are_still_ours(&streams);
+                    if now.is_ok_and(is_ours) {
                         return Ok(pass(stream, None));
                     }
                 }

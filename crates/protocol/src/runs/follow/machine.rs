@@ -9,7 +9,7 @@ use http::response::Parts;
 use super::FollowRun;
 use super::delivered::Delivered;
 use super::options::{Follow, Mode};
-use super::question::{Answer, Backoff, Question, Streaming};
+use super::question::{Answer, Backoff, Question};
 use super::replay::{Replay, Sight};
 use super::stored::{self, Known, Place};
 use crate::error::{InvalidRequest, ResponseError};
@@ -19,7 +19,7 @@ use crate::flow::{
 use crate::operation::{Head, StreamingOperation};
 use crate::options::CallOptions;
 use crate::runs::{Lost, LostReason, MessageState, Outcome, ResumeStream, Resumed, RunEnd};
-use crate::threads::{Thread, ThreadStatus, ThreadSummary};
+use crate::threads::{Streams, Thread, ThreadStatus};
 use crate::ui::chunk::{Finish, Start};
 use crate::ui::{AssembleError, Chunk, DecodeError, Decoder, Joiner, Text, UiMessage};
 
@@ -86,8 +86,8 @@ pub struct FollowFlow {
     failed_resumes: u32,
     /// Whether nothing vouches for the stored answer: it has no name, or no question.
     is_unnamed: bool,
-    /// The threads newer than ours, as they were before the stream was opened again.
-    newer: Vec<ThreadSummary>,
+    /// The streams of the sandbox before one was opened again.
+    before_opening: Option<Streams>,
     /// Whether another stream would not help: there is none, or it repeats what cannot be told apart.
     no_stream: bool,
     /// What to drop.
@@ -208,7 +208,7 @@ impl FollowFlow {
             first_id: None,
             failed_resumes: 0,
             is_unnamed: false,
-            newer: Vec::new(),
+            before_opening: None,
             no_stream: false,
             to_close: Vec::new(),
             cause: None,
@@ -477,7 +477,7 @@ impl FollowFlow {
             }
             match answer {
                 Answer::Threads(threads) => {
-                    self.listed(&Streaming::of(&threads, &self.run.thread_id), now);
+                    self.listed(Streams::of(&threads, &self.run.thread_id), now);
                 }
                 Answer::Thread(thread) => self.looked(&thread, now),
             }
@@ -532,13 +532,13 @@ impl FollowFlow {
     }
 
     /// The threads of the sandbox are known.
-    fn listed(&mut self, streaming: &Streaming, now: Now) {
-        if let Some(status) = &streaming.ours {
+    fn listed(&mut self, streams: Streams, now: Now) {
+        if let Some(status) = streams.status() {
             self.delivered.say(Moment::Asked(status.clone()));
         }
-        let is_streaming = streaming.ours == Some(ThreadStatus::Streaming);
+        let is_streaming = streams.status() == Some(&ThreadStatus::Streaming);
         if matches!(self.phase, Phase::Listening) {
-            match is_streaming || streaming.ours.is_none() {
+            match is_streaming || streams.status().is_none() {
                 true => self.ask_later(now),
                 // What is on its way may come yet.
                 false => {
@@ -550,11 +550,10 @@ impl FollowFlow {
         }
         if matches!(self.phase, Phase::Checking) {
             // A newer run that has begun since may be the one that was joined.
-            let is_ours = streaming.newer == self.newer
-                && streaming
-                    .newest
-                    .as_ref()
-                    .is_none_or(|newest| *newest == self.run.thread_id);
+            let is_ours = self
+                .before_opening
+                .as_ref()
+                .is_some_and(|before| streams.are_still_ours(before));
             let is_short = self
                 .stream
                 .as_ref()
@@ -573,12 +572,12 @@ impl FollowFlow {
             }
             return;
         }
-        if streaming.ours.is_none() {
+        if streams.status().is_none() {
             self.lose(LostReason::Deleted);
         } else if !is_streaming {
             self.phase = Phase::Settling(None);
-        } else if self.may_resume() && streaming.newest.as_ref() == Some(&self.run.thread_id) {
-            self.newer.clone_from(&streaming.newer);
+        } else if self.may_resume() && streams.are_ours() {
+            self.before_opening = Some(streams);
             self.resume();
         } else {
             self.phase = Phase::Asking(now.mono.checked_add(self.backoff.next()));

@@ -1,16 +1,15 @@
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::response::Parts;
 
 use super::FollowRun;
+use crate::Operation;
 use crate::error::InvalidRequest;
 use crate::flow::{Exchange, Failure, Slot};
 use crate::options::CallOptions;
 use crate::retry::Jitter;
-use crate::threads::{GetThread, ListThreads, Thread, ThreadStatus, ThreadSummary};
-use crate::{Operation, ThreadId};
+use crate::threads::{GetThread, ListThreads, Thread, ThreadSummary};
 
 /// What is asked of the relay beside the stream.
 #[derive(Debug)]
@@ -79,42 +78,6 @@ impl Question {
 
     pub(super) fn take_answer(&mut self) -> Option<Answer> {
         self.answer.take()
-    }
-}
-
-/// What a list of threads says of the streams of a sandbox.
-#[derive(Debug)]
-pub(in crate::runs) struct Streaming {
-    /// The state of our thread, if it is there.
-    pub(in crate::runs) ours: Option<ThreadStatus>,
-    /// The newest created thread that streams: the one that resuming and cancelling mean.
-    pub(in crate::runs) newest: Option<ThreadId>,
-    /// The threads that were created after ours.
-    pub(in crate::runs) newer: Vec<ThreadSummary>,
-}
-
-impl Streaming {
-    pub(in crate::runs) fn of(threads: &[ThreadSummary], thread_id: &ThreadId) -> Self {
-        // The list has the newest first; where there are dates, they count. Stable, it leaves the rest as it is.
-        let mut threads: Vec<&ThreadSummary> = threads.iter().collect();
-        let created = |thread: &ThreadSummary| thread.created_at.as_ref()?.to_system_time();
-        if threads.iter().all(|thread| created(thread).is_some()) {
-            threads.sort_by_key(|thread| Reverse(created(thread)));
-        }
-        let ours = threads.iter().position(|thread| thread.id == *thread_id);
-        let is_streaming = |thread: &&&ThreadSummary| thread.status == ThreadStatus::Streaming;
-        let newest = threads.iter().find(is_streaming);
-        Self {
-            newest: newest.map(|thread| thread.id.clone()),
-            newer: threads
-                .iter()
-                .take(ours.unwrap_or_default())
-                .map(|thread| (*thread).clone())
-                .collect(),
-            ours: ours
-                .and_then(|ours| threads.get(ours))
-                .map(|thread| thread.status.clone()),
-        }
     }
 }
 

@@ -1,0 +1,122 @@
+use std::cmp::Reverse;
+
+use super::{ThreadStatus, ThreadSummary};
+use crate::ThreadId;
+
+/// What a list of threads says of the streams of its sandbox, to whoever means one of the threads.
+///
+/// Resuming and cancelling name a sandbox, and mean its newest created thread that streams
+/// ([`ResumeStream`](crate::runs::ResumeStream), [`CancelStream`](crate::runs::CancelStream)). So list the threads first; and where a stream was
+/// opened, once more before anything of it is taken, since a newer run may have begun in between.
+///
+/// ```
+/// use twentyfirst_protocol::ThreadId;
+/// use twentyfirst_protocol::threads::{Streams, ThreadStatus, ThreadSummary};
+///
+/// let ours = ThreadId::new("thr_1")?;
+/// let newer = ThreadSummary::new(ThreadId::new("thr_2")?, ThreadStatus::Streaming);
+/// let threads = [newer, ThreadSummary::new(ours.clone(), ThreadStatus::Streaming)];
+/// let streams = Streams::of(&threads, &ours);
+/// assert_eq!(streams.status(), Some(&ThreadStatus::Streaming));
+/// assert!(!streams.are_ours(), "the newer one is meant");
+/// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Streams {
+    thread_id: ThreadId,
+    status: Option<ThreadStatus>,
+    newest: Option<ThreadId>,
+    /// The threads that were created after ours.
+    newer: Vec<ThreadSummary>,
+}
+
+impl Streams {
+    /// What this list says to whoever means this thread.
+    pub fn of(threads: &[ThreadSummary], thread_id: &ThreadId) -> Self {
+        // The list has the newest first; where there are dates, they count. Stable, it leaves the rest as it is.
+        let mut threads: Vec<&ThreadSummary> = threads.iter().collect();
+        let created = |thread: &ThreadSummary| thread.created_at.as_ref()?.to_system_time();
+        if threads.iter().all(|thread| created(thread).is_some()) {
+            threads.sort_by_key(|thread| Reverse(created(thread)));
+        }
+        let ours = threads.iter().position(|thread| thread.id == *thread_id);
+        let is_streaming = |thread: &&&ThreadSummary| thread.status == ThreadStatus::Streaming;
+        let newest = threads.iter().find(is_streaming);
+        let newer = threads.iter().take(ours.unwrap_or_default());
+        Self {
+            thread_id: thread_id.clone(),
+            newest: newest.map(|thread| thread.id.clone()),
+            newer: newer.map(|thread| (*thread).clone()).collect(),
+            status: ours
+                .and_then(|ours| threads.get(ours))
+                .map(|thread| thread.status.clone()),
+        }
+    }
+
+    /// The state of our thread; `None` if it is not in the list.
+    pub fn status(&self) -> Option<&ThreadStatus> {
+        self.status.as_ref()
+    }
+
+    /// The thread that resuming and cancelling mean, if any streams.
+    pub fn newest(&self) -> Option<&ThreadId> {
+        self.newest.as_ref()
+    }
+
+    /// Whether resuming and cancelling mean our thread.
+    pub fn are_ours(&self) -> bool {
+        self.newest.as_ref() == Some(&self.thread_id)
+    }
+
+    /// Whether a stream that was opened between the list `before`, by which it would be ours, and this one is ours: no thread newer than
+    /// ours streams, and none has changed.
+    pub fn are_still_ours(&self, before: &Self) -> bool {
+        self.newer == before.newer && (self.newest.is_none() || self.are_ours())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn thread(id: &str, status: &str, created: &str) -> ThreadSummary {
+        let thread = serde_json::json!({ "id": id, "status": status, "createdAt": created });
+        serde_json::from_value(thread).unwrap()
+    }
+
+    fn streams(threads: &[ThreadSummary]) -> Streams {
+        Streams::of(threads, &ThreadId::new("ours").unwrap())
+    }
+
+    #[test]
+    fn the_newest_that_streams_is_meant_also_if_the_list_is_not_in_order() {
+        let newest = |threads: &[ThreadSummary]| streams(threads).newest().map(ToString::to_string);
+        let old = thread("old", "streaming", "2026-01-01T00:00:00Z");
+        let new = thread("new", "streaming", "2026-01-02T00:00:00Z");
+        let over = thread("over", "completed", "2026-01-03T00:00:00Z");
+        let undated = thread("undated", "streaming", "");
+        assert_eq!(
+            newest(&[over.clone(), new.clone(), old.clone()]).unwrap(),
+            "new"
+        );
+        assert_eq!(newest(&[old, new, over.clone()]).unwrap(), "new");
+        // Without dates the order counts.
+        let other = thread("other", "streaming", "");
+        assert_eq!(newest(&[undated, other]).unwrap(), "undated");
+        assert_eq!(newest(&[over]), None);
+    }
+
+    #[test]
+    fn a_newer_run_in_between_makes_a_stream_doubtful_also_if_it_is_over() {
+        let ours = thread("ours", "streaming", "2026-01-01T00:00:00Z");
+        let idle = thread("newer", "idle", "2026-01-02T00:00:00Z");
+        let before = streams(&[idle.clone(), ours.clone()]);
+        assert!(before.are_ours() && before.are_still_ours(&before));
+        let over = thread("ours", "completed", "2026-01-01T00:00:00Z");
+        assert!(streams(&[idle, over]).are_still_ours(&before));
+        for status in ["streaming", "completed"] {
+            let newer = thread("newer", status, "2026-01-02T00:00:00Z");
+            assert!(!streams(&[newer, ours.clone()]).are_still_ours(&before));
+        }
+    }
+}
