@@ -97,7 +97,7 @@ pub use self::error::Error;
 pub use self::http_transport::{
     ClientCertificate, HttpTransport, HttpTransportBuilder, InvalidSetting, Proxy, RootCertificates,
 };
-pub use self::runtime::{Runtime, TokioRuntime};
+pub use self::runtime::{Runtime, TokioRuntime, Wait};
 pub use self::timeouts::{Timeout, TimeoutKind, Timeouts, WithTimeouts};
 #[cfg(feature = "tracing")]
 pub use self::trace::WithTracing;

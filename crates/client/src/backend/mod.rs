@@ -25,9 +25,9 @@
 //!
 //! Each takes a function of yours, which decides what a request may do, and answers with a [`Refusal`] where it may not.
 //!
-//! Where a handler refuses, or the relay does, it answers `{"error": message}` with a fitting status. Neither the
-//! key nor what the relay says of its own troubles is in it. `OPTIONS` is answered with 204 and other methods than the
-//! handler's own with 405, both with `Allow`; a body that is too long with 413.
+//! Where a handler refuses, or the relay does, it answers `{"error": message}` with a fitting status. The key is never in it, and
+//! neither is what the relay says of failures of its own (5xx); `on_error`, which each of them has, sees the reason. `OPTIONS` is answered
+//! with 204 and other methods than the handler's own with 405, both with `Allow`; a body that is too long with 413.
 //!
 //! They look at no `Origin`: where a cookie is your session, give it `SameSite=Lax` or `Strict`, or refuse requests of other sites
 //! before they come here.
@@ -35,6 +35,7 @@
 //! The example `web_chat` is a whole server.
 
 mod chat;
+mod on_error;
 mod refusal;
 mod request;
 mod sandbox;

@@ -9,9 +9,11 @@ use twentyfirst_protocol::sandboxes::CreateSandbox;
 use twentyfirst_transport::Body;
 
 use super::Refusal;
+use super::on_error::OnError;
 use super::request::{json, other_method};
 use super::service::service;
 use crate::client::AgentClient;
+use crate::error::Error;
 
 /// Creates sandboxes for browsers: `POST` is answered with `{"sandboxId"}`.
 ///
@@ -37,6 +39,7 @@ use crate::client::AgentClient;
 pub struct SandboxHandler {
     client: AgentClient,
     decide: Arc<Decide>,
+    on_error: OnError,
 }
 
 type Decide = dyn Fn(Parts) -> Decision + Send + Sync;
@@ -52,7 +55,15 @@ impl SandboxHandler {
         Self {
             client,
             decide: Arc::new(move |head| Box::pin(decide(head))),
+            on_error: OnError::default(),
         }
+    }
+
+    /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log.
+    #[must_use]
+    pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.on_error = OnError::new(on_error);
+        self
     }
 
     /// Answers one request. It never fails: what goes wrong is an answer, too.
@@ -71,7 +82,8 @@ impl SandboxHandler {
             return Ok(other_method(&head.method, "OPTIONS, POST"));
         }
         let create = (self.decide)(head).await?;
-        let sandbox = self.client.execute(&create).await?;
+        let sandbox = self.client.execute(&create).await;
+        let sandbox = sandbox.map_err(|error| self.on_error.refuse(&error))?;
         let answer = serde_json::json!({ "sandboxId": sandbox.id });
         Ok(json(StatusCode::OK, &answer))
     }

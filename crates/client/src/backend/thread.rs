@@ -12,9 +12,11 @@ use twentyfirst_protocol::threads::CreateThread;
 use twentyfirst_transport::Body;
 
 use super::Refusal;
+use super::on_error::OnError;
 use super::request::{BODY_LIMIT, json, other_method, read_body, read_json};
 use super::service::service;
 use crate::client::AgentClient;
+use crate::error::Error;
 
 /// Lists and creates threads for browsers.
 ///
@@ -44,6 +46,7 @@ use crate::client::AgentClient;
 pub struct ThreadHandler {
     client: AgentClient,
     decide: Arc<Decide>,
+    on_error: OnError,
 }
 
 type Decide = dyn Fn(ThreadRequest) -> Decision + Send + Sync;
@@ -92,7 +95,15 @@ impl ThreadHandler {
         Self {
             client,
             decide: Arc::new(move |request| Box::pin(decide(request))),
+            on_error: OnError::default(),
         }
+    }
+
+    /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log.
+    #[must_use]
+    pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.on_error = OnError::new(on_error);
+        self
     }
 
     /// Answers one request. It never fails: what goes wrong is an answer, too.
@@ -121,7 +132,8 @@ impl ThreadHandler {
             name: None,
         };
         let sandbox_id = (self.decide)(request).await?;
-        let threads = self.client.threads().list(&sandbox_id).await?;
+        let threads = self.client.threads().list(&sandbox_id).await;
+        let threads = threads.map_err(|error| self.on_error.refuse(&error))?;
         let answer = serde_json::json!({ "threads": threads });
         Ok(json(StatusCode::OK, &answer))
     }
@@ -136,7 +148,8 @@ impl ThreadHandler {
         };
         let mut create = CreateThread::new((self.decide)(request).await?);
         create.name = name;
-        let thread = self.client.execute(&create).await?;
+        let thread = self.client.execute(&create).await;
+        let thread = thread.map_err(|error| self.on_error.refuse(&error))?;
         Ok(json(StatusCode::OK, &thread))
     }
 }

@@ -11,6 +11,7 @@ use twentyfirst_protocol::tokens::{CreateToken, TokenLifetime};
 use twentyfirst_transport::Body;
 
 use super::Refusal;
+use super::on_error::OnError;
 use super::request::{BODY_LIMIT, json, other_method, read_body};
 use super::service::service;
 use crate::client::AgentClient;
@@ -18,7 +19,8 @@ use crate::error::{Error, line};
 
 /// Gives browsers tokens: the route that `createAgentChat` of `@21st-sdk/react` calls its `tokenUrl`.
 ///
-/// It answers `POST {"agent"?, "userId"?}` with `{"token", "expiresAt"}`. A body that is not JSON counts as `{}`.
+/// It answers `POST {"agent"?, "userId"?}` with `{"token", "expiresAt"}`. A body that is not JSON counts as `{}`; an `agent` or a `userId`
+/// that is there and no text is refused with 400.
 ///
 /// Your function decides who may have a token: from the session that the request carries, as a cookie or as what a layer
 /// before this one has put into its extensions. It answers with the token to create, or with a [`Refusal`].
@@ -59,6 +61,7 @@ use crate::error::{Error, line};
 pub struct TokenHandler {
     client: AgentClient,
     decide: Arc<Decide>,
+    on_error: OnError,
 }
 
 // Erased, so that a handler has a type that can be written down, in a struct or a function's signature.
@@ -92,6 +95,7 @@ impl TokenHandler {
         Self {
             client,
             decide: Arc::new(move |request| Box::pin(decide(request))),
+            on_error: OnError::default(),
         }
     }
 
@@ -111,6 +115,13 @@ impl TokenHandler {
             create.user_id = request.user_id.filter(|user_id| !user_id.is_empty());
             std::future::ready(Ok(create))
         })
+    }
+
+    /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log.
+    #[must_use]
+    pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.on_error = OnError::new(on_error);
+        self
     }
 
     /// Answers one request. It never fails: what goes wrong is an answer, too.
@@ -135,18 +146,23 @@ impl TokenHandler {
         let (head, body) = request.into_parts();
         let body = read_body(body, BODY_LIMIT).await?;
         let mut asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+        // What is there and no text does not count as absent: without an agent a token may be good for all of them.
         let mut text = |name| match asked.get_mut(name).map(Value::take) {
-            Some(Value::String(text)) => Some(text),
-            _ => None,
+            Some(Value::String(text)) => Ok(Some(text)),
+            None | Some(Value::Null) => Ok(None),
+            Some(_) => Err(Refusal::bad_request(format!("`{name}` is not a text"))),
         };
         let request = TokenRequest {
+            agent: text("agent")?,
+            user_id: text("userId")?,
             head,
-            agent: text("agent"),
-            user_id: text("userId"),
         };
         let create = (self.decide)(request).await?;
         let token = self.client.tokens().create(&create).await;
-        let token = token.map_err(|error| refusal(&error))?;
+        let token = token.map_err(|error| {
+            self.on_error.show(&error);
+            refusal(&error)
+        })?;
         let mut response = json(StatusCode::OK, &token);
         let no_store = HeaderValue::from_static("no-store");
         response.headers_mut().insert(CACHE_CONTROL, no_store);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::Instant;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest};
 use twentyfirst_client::protocol::runs::SendMessages;
 use twentyfirst_client::{AgentClient, CallOptions, Follow, Session};
@@ -42,6 +43,25 @@ async fn the_browser_does_not_notice_a_cut() {
         (1, 1, 0)
     );
     assert_eq!(events.last().unwrap(), "[DONE]");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_on_which_nothing_comes_is_kept_alive() {
+    let start = Instant::now();
+    let status = move || match start.elapsed() > Duration::from_secs(40) {
+        true => "completed",
+        false => "streaming",
+    };
+    let (client, _) = relay(move |target| match target {
+        "GET /v1/sandboxes/sb_1/threads" => threads(&[("th_1", status())]),
+        _ => answer(200, &json!({ "id": "th_1", "status": status() })),
+    });
+    let resume = request("GET", "/api/chat/chat-1/stream", "");
+    let (_, _, body) = read(chats(&client).follow_cuts().handle(resume).await).await;
+    let comments = body
+        .split_terminator("\n\n")
+        .take_while(|event| *event == ": keep-alive");
+    assert_eq!(comments.count(), 2, "{body}");
 }
 
 #[tokio::test]

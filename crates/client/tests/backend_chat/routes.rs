@@ -1,12 +1,16 @@
 //! The documents' other routes.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
-use twentyfirst_client::CreateSandbox;
-use twentyfirst_client::backend::{Refusal, SandboxHandler, ThreadHandler, ThreadRequest};
+use twentyfirst_client::backend::{
+    Refusal, SandboxHandler, ThreadHandler, ThreadRequest, TokenHandler,
+};
 use twentyfirst_client::transport::http::request::Parts;
+use twentyfirst_client::{CreateSandbox, Error, SandboxId};
 use twentyfirst_local_relay::LocalRelay;
 
-use crate::support::{connect, read, relay, request};
+use crate::support::{answer, connect, read, relay, request};
 
 #[tokio::test]
 async fn a_page_gets_a_sandbox_and_threads_in_it() {
@@ -47,6 +51,37 @@ async fn a_page_gets_a_sandbox_and_threads_in_it() {
     let listed: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(listed["threads"][0]["id"], thread["id"]);
     assert_eq!(listed["threads"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_server_sees_why_the_relay_refused() {
+    let (client, _) = relay(|target| answer(500, &json!({ "error": target })));
+    let errors = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&errors);
+    let see = move |error: &Error| seen.lock().unwrap().push(error.to_string());
+    let sandboxes = SandboxHandler::new(client.clone(), async |_: Parts| {
+        Ok(CreateSandbox::new("echo"))
+    });
+    let threads = ThreadHandler::new(client.clone(), async |_: ThreadRequest| {
+        Ok(SandboxId::new("sb_1").unwrap())
+    });
+    let tokens = TokenHandler::for_anyone(client, "1h".parse().unwrap());
+    let (sandboxes, threads) = (
+        sandboxes.on_error(see.clone()),
+        threads.on_error(see.clone()),
+    );
+    let tokens = tokens.on_error(see);
+    let post = || request("POST", "/api", "{}");
+    for response in [
+        sandboxes.handle(post()).await,
+        threads.handle(post()).await,
+        threads.handle(request("GET", "/api", "")).await,
+        tokens.handle(post()).await,
+    ] {
+        let (_, _, body) = read(response).await;
+        assert_eq!(body, r#"{"error":"the relay failed"}"#);
+    }
+    insta::assert_debug_snapshot!(errors.lock().unwrap());
 }
 
 #[tokio::test]

@@ -57,14 +57,15 @@ async fn what_is_not_json_counts_as_no_wishes() {
     let (client, relay) = giving_tokens();
     let lifetime = "15m".parse().unwrap();
     let handler = TokenHandler::for_anyone(client, lifetime);
-    let bodies: [&[u8]; 8] = [
+    let bodies: [&[u8]; 9] = [
         b"",
         b"{}",
         b"agent=my-agent",
         b"{\"agent\":",
         b"[1]",
         b"null",
-        b"{\"agent\":7,\"userId\":\"\"}",
+        b"{\"agent\":\"\",\"userId\":\"\"}",
+        b"{\"agent\":null,\"userId\":null}",
         b"\xff\xfe",
     ];
     for body in bodies {
@@ -76,6 +77,22 @@ async fn what_is_not_json_counts_as_no_wishes() {
             [r#"POST https://relay.an.dev/v1/tokens {"expiresIn":"15m"}"#]
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_no_text_does_not_become_a_token_for_all() {
+    let (client, relay) = giving_tokens();
+    let handler = for_anyone(client);
+    for (body, name) in [
+        (r#"{"agent":7}"#, "agent"),
+        (r#"{"agent":["my-agent"]}"#, "agent"),
+        (r#"{"agent":"my-agent","userId":{"id":1}}"#, "userId"),
+    ] {
+        let message = format!(r#"{{"error":"`{name}` is not a text"}}"#);
+        let answer = text(handler.handle(post(body)).await).await;
+        assert_eq!(answer, (400, message), "{body}");
+    }
+    assert!(relay.lines().is_empty());
 }
 
 #[derive(Clone)]

@@ -1,10 +1,13 @@
 //! Time and tasks, from whichever async runtime there is.
 
 pub(crate) mod hyper;
+mod wait;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub use self::wait::Wait;
 
 /// What [`HttpTransport`](crate::HttpTransport) and [`WithTimeouts`](crate::WithTimeouts) need from an async runtime:
 /// time for their limits, and a task for each connection.

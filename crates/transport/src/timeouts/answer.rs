@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use super::wait::Wait;
 use super::{Timeout, TimeoutKind};
 use crate::body::Body;
 use crate::error::Error;
+use crate::runtime::Wait;
 
 /// A body that breaks off when its time is over.
 pub(super) struct Limited {

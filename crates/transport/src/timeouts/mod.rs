@@ -3,7 +3,6 @@
 mod answer;
 mod handover;
 mod upload;
-mod wait;
 mod with_timeouts;
 
 use std::time::Duration;

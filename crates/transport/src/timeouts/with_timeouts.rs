@@ -13,11 +13,11 @@ use tower_service::Service;
 
 use super::answer::{Limited, Silence, Total};
 use super::upload::Upload;
-use super::wait::Wait;
 use super::{Handover, Timeout, TimeoutKind, Timeouts};
 use crate::body::Body;
 use crate::error::Error;
 use crate::runtime::Runtime;
+use crate::runtime::Wait;
 use crate::transport::{ResponseFuture, Transport};
 
 /// Enforces the [`Timeouts`] of each request around any transport: [`HttpTransport`](crate::HttpTransport), a

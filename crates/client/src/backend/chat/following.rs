@@ -1,17 +1,25 @@
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::Frame;
 use twentyfirst_protocol::runs::{Moment, RunEnd};
 use twentyfirst_protocol::ui::chunk::{Abort, Data};
 use twentyfirst_protocol::ui::{Chunk, encode_done};
-use twentyfirst_transport::Error;
+use twentyfirst_transport::{Error, Runtime, Wait};
 
 use super::handover::Giver;
 use super::observing::{Observing, Rest};
 use super::passing::{BROKE_OFF, apology};
 use crate::error::line;
+
+/// How long nothing is said to a browser. What lies between gives up connections on which nothing comes, many after a minute.
+const LONGEST_SILENCE: Duration = Duration::from_secs(15);
+
+/// A comment, which readers of event streams pass over.
+const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 /// A run that is followed, on its way to a browser, encoded again.
 pub(super) struct Following {
@@ -21,14 +29,24 @@ pub(super) struct Following {
     reader: Option<Giver<Rest>>,
     /// Whether the browser was told how it ended.
     has_said_end: bool,
+    /// When something was said last.
+    said_at: Instant,
+    wait: Wait,
 }
 
 impl Following {
-    pub(super) fn new(observing: Observing, reader: Option<Giver<Rest>>) -> Self {
+    pub(super) fn new(
+        observing: Observing,
+        reader: Option<Giver<Rest>>,
+        runtime: &Arc<dyn Runtime>,
+    ) -> Self {
+        let wait = Wait::new(runtime);
         Self {
             observing: Some(observing),
             reader,
             has_said_end: false,
+            said_at: wait.now(),
+            wait,
         }
     }
 
@@ -60,7 +78,12 @@ impl http_body::Body for Following {
             let Some(observing) = &mut this.observing else {
                 return Poll::Ready(None);
             };
-            let event = match ready!(observing.poll_moment(cx)) {
+            let Poll::Ready(moment) = observing.poll_moment(cx) else {
+                ready!(this.wait.poll(this.said_at, LONGEST_SILENCE, cx));
+                this.said_at = this.wait.now();
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(KEEP_ALIVE)))));
+            };
+            let event = match moment {
                 Some(Moment::Chunk(chunk)) => {
                     this.has_said_end |= matches!(chunk, Chunk::Error(_) | Chunk::Abort(_));
                     chunk.encode_event()
@@ -73,6 +96,7 @@ impl http_body::Body for Following {
                     this.last_words(end)
                 }
             };
+            this.said_at = this.wait.now();
             return Poll::Ready(Some(Ok(Frame::data(event))));
         }
     }

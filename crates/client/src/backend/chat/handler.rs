@@ -23,6 +23,7 @@ use super::handover::{Giver, handover};
 use super::observing::{Feed, Observing, Rest};
 use super::passing::{Passing, Watch};
 use crate::backend::Refusal;
+use crate::backend::on_error::OnError;
 use crate::backend::request::{BODY_LIMIT, json, other_method, read_body};
 use crate::backend::service::service;
 use crate::client::{AgentClient, seed};
@@ -101,12 +102,12 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 /// The relay's `GET` and `DELETE` name a sandbox and mean its newest run. This handler asks first, and once more before it passes
 /// anything on, so that it is never the run of another thread; only a run that begins in the moment between asking and ending can be
 /// ended in its place. Where the run cannot be joined because of a newer one, or is still starting, its end is waited
-/// for, and its stored answer sent. Ending goes on when the browser leaves.
+/// for, with a comment each 15 s, and its stored answer sent. Ending goes on when the browser leaves.
 #[derive(Clone)]
 pub struct ChatHandler {
     client: AgentClient,
     decide: Arc<Decide>,
-    on_error: Option<Arc<OnError>>,
+    on_error: OnError,
     follows_cuts: bool,
     read_on: Option<Duration>,
 }
@@ -114,7 +115,6 @@ pub struct ChatHandler {
 // Erased, so that a handler has a type that can be written down, in a struct or a function's signature.
 type Decide = dyn Fn(ChatRequest) -> Decision + Send + Sync;
 type Decision = Pin<Box<dyn Future<Output = Result<ChatRun, Refusal>> + Send>>;
-type OnError = dyn Fn(&Error) + Send + Sync;
 
 impl ChatHandler {
     /// Lets those chat for whom `decide` gives a run: a [`StartRun`] or a [`ChatRun`].
@@ -135,7 +135,7 @@ impl ChatHandler {
                 let decision = decide(request);
                 Box::pin(async move { Ok(decision.await?.into()) })
             }),
-            on_error: None,
+            on_error: OnError::default(),
             follows_cuts: false,
             read_on: None,
         }
@@ -147,7 +147,8 @@ impl ChatHandler {
     /// chunk is left out. Where something may be missing, which only [`Follow::live`] lets happen and events that cannot be read, a
     /// chunk `data-gap` says so; it is transient, which the AI SDK hands to `onData`. The page does well to read the
     /// stored messages again when the answer is over. There is one `start`, the first: another would begin the message
-    /// anew. A run that was cancelled ends with `abort` where the relay says nothing.
+    /// anew. A run that was cancelled ends with `abort` where the relay says nothing. While nothing comes, a comment each 15 s keeps the
+    /// browser's connection alive.
     #[must_use]
     pub fn follow_cuts(mut self) -> Self {
         self.follows_cuts = true;
@@ -165,11 +166,11 @@ impl ChatHandler {
         self
     }
 
-    /// Sees why a call failed, before it becomes a [`Refusal`]: for your log, and for [what was created](Error::created) all the
+    /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log, and for [what was created](Error::created) all the
     /// same.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
-        self.on_error = Some(Arc::new(on_error));
+        self.on_error = OnError::new(on_error);
         self
     }
 
@@ -214,14 +215,14 @@ impl ChatHandler {
             observer,
         } = run;
         let started = self.client.threads().start(start, None).await;
-        let (started, stream) = started.map_err(|error| self.refuse(&error))?;
+        let (started, stream) = started.map_err(|error| self.on_error.refuse(&error))?;
         if let Some(on_started) = on_started {
             on_started(started.clone()).await?;
         }
         if self.follows_cuts {
             let (client, body) = (self.client.clone(), stream.into_body());
             let run = Run::reading(client, started, body, seed());
-            let run = run.map_err(|error| self.refuse(&error))?;
+            let run = run.map_err(|error| self.on_error.refuse(&error))?;
             return Ok(self.follow(run, observer));
         }
         let watch = match observer {
@@ -230,7 +231,7 @@ impl ChatHandler {
                 let feed = Feed::default();
                 let (client, body) = (self.client.clone(), Body::wrap(feed.clone()));
                 let run = Run::reading(client, started, body, seed());
-                let run = run.map_err(|error| self.refuse(&error))?;
+                let run = run.map_err(|error| self.on_error.refuse(&error))?;
                 Some(Watch {
                     observing: Observing::new(run, Some(observer)),
                     feed,
@@ -249,7 +250,7 @@ impl ChatHandler {
             return Ok(nothing());
         };
         let threads = self.client.threads().list(&sandbox_id).await;
-        let threads = threads.map_err(|error| self.refuse(&error))?;
+        let threads = threads.map_err(|error| self.on_error.refuse(&error))?;
         let streams = Streams::of(&threads, &thread_id);
         if streams.status() != Some(&ThreadStatus::Streaming) {
             return Ok(nothing());
@@ -259,7 +260,9 @@ impl ChatHandler {
             if streams.are_ours() {
                 let resume = ResumeStream::new(run.agent.clone(), &sandbox_id);
                 let joined = self.join(&resume).await;
-                if let (Resumed::Streaming, stream) = joined.map_err(|error| self.refuse(&error))? {
+                if let (Resumed::Streaming, stream) =
+                    joined.map_err(|error| self.on_error.refuse(&error))?
+                {
                     let now = self.client.threads().list(&sandbox_id).await;
                     let is_ours =
                         |now: Vec<_>| Streams::of(&now, &thread_id).are_still_ours(&streams);
@@ -272,7 +275,7 @@ impl ChatHandler {
         }
         let run = FollowRun::new(run.agent, sandbox_id, thread_id);
         let run = client.threads().follow(run);
-        Ok(self.follow(run.map_err(|error| self.refuse(&error))?, None))
+        Ok(self.follow(run.map_err(|error| self.on_error.refuse(&error))?, None))
     }
 
     async fn cancel(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
@@ -294,7 +297,7 @@ impl ChatHandler {
                     let options = handler.client.options().deadline(LONGEST_CANCEL);
                     let client = handler.client.with_options(options);
                     let cancelled = client.threads().cancel(cancel).await;
-                    cancelled.map_err(|error| handler.refuse(&error))
+                    cancelled.map_err(|error| handler.on_error.refuse(&error))
                 })
                 .await?
             }
@@ -320,7 +323,8 @@ impl ChatHandler {
     /// An answer with the chunks of a run.
     fn follow(&self, run: Run, observer: Option<Observer>) -> Response<Body> {
         let reader = (observer.is_some() && self.read_on.is_some()).then(|| self.reader());
-        let body = Following::new(Observing::new(run, observer), reader);
+        let observing = Observing::new(run, observer);
+        let body = Following::new(observing, reader, &self.client.shared().runtime);
         answer(&HeaderMap::new(), Body::wrap(body))
     }
 
@@ -339,13 +343,6 @@ impl ChatHandler {
         taker
             .await
             .unwrap_or_else(|| Err(Refusal::internal("this server failed")))
-    }
-
-    fn refuse(&self, error: &Error) -> Refusal {
-        if let Some(on_error) = &self.on_error {
-            on_error(error);
-        }
-        Refusal::from(error)
     }
 }
 
