@@ -1,8 +1,10 @@
 //! The relay does not answer when it is asked for the thread.
 
+use std::time::Instant;
+
 use twentyfirst_client::protocol::ErrorCode;
 use twentyfirst_client::protocol::http::StatusCode;
-use twentyfirst_client::protocol::runs::LostReason;
+use twentyfirst_client::protocol::runs::{LostReason, ResumeStream};
 use twentyfirst_client::protocol::threads::{GetThread, ListThreads};
 use twentyfirst_client::{CallOptions, Error, Follow, RetryPolicy, StartRun};
 use twentyfirst_local_relay::Fault;
@@ -58,6 +60,27 @@ async fn questions_are_asked_also_when_calls_are_not_repeated() {
         scene.assert_whole(&mut run).await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_relay_that_asks_to_wait_is_asked_no_sooner() {
+    let scene = Scene::new(Follow::live());
+    let cut = scene.inject(Fault::cut_after(350));
+    let busy = Fault::refuse(StatusCode::TOO_MANY_REQUESTS).retry_after(ms(1_500));
+    let busy = scene.inject(busy.on::<ResumeStream>().times(1));
+    let once = CallOptions::new()
+        .follow(Follow::live())
+        .retry(RetryPolicy::never());
+    let client = scene.client.with_options(once);
+    let start = StartRun::new("narrator", "Tell me a story");
+    let mut run = client.threads().run(start).await.unwrap();
+    let started = Instant::now();
+    let told = read(&mut run).await;
+    assert_eq!((cut.struck(), busy.struck()), (1, 1));
+    // The story takes 0.5 s.
+    assert!(started.elapsed() >= ms(1_500), "{:?}", started.elapsed());
+    told.assert_of(STORY);
+    scene.assert_whole(&mut run).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::response::Parts;
 
-use super::follow::{Backoff, asks_to_wait};
+use super::backoff::Backoff;
 use super::{CancelStatus, CancelStream, Cancelled};
 use crate::error::InvalidRequest;
 use crate::flow::{
@@ -198,7 +198,7 @@ impl Flow for CancelFlow {
                 }
                 State::Failed(error) => {
                     self.failures += 1;
-                    let delay = self.backoff.next().max(asks_to_wait(&error, now));
+                    let delay = self.backoff.after(&error, now);
                     match now.mono.checked_add(delay) {
                         Some(at)
                             if self.failures < FAILURES

@@ -4,6 +4,7 @@
 //! exchange: [`StartRun`] starts a run, with the sandbox and the thread made where there are none; [`FollowRun`] follows it to its
 //! [`Outcome`], whatever the network does; [`CancelRun`] ends it, and no other.
 
+mod backoff;
 mod cancel;
 mod cancel_run;
 mod follow;

@@ -9,7 +9,7 @@ use http::response::Parts;
 use super::FollowRun;
 use super::delivered::Delivered;
 use super::options::{Follow, Mode};
-use super::question::{Answer, Backoff, Question};
+use super::question::{Answer, Question};
 use super::replay::{Replay, Sight};
 use super::stored::{self, Known, Place};
 use crate::error::{InvalidRequest, ResponseError};
@@ -18,6 +18,7 @@ use crate::flow::{
 };
 use crate::operation::{Head, StreamingOperation};
 use crate::options::CallOptions;
+use crate::runs::backoff::Backoff;
 use crate::runs::{Lost, LostReason, MessageState, Outcome, ResumeStream, Resumed, RunEnd};
 use crate::threads::{Streams, Thread, ThreadStatus};
 use crate::ui::chunk::{Finish, Start};
@@ -359,8 +360,9 @@ impl FollowFlow {
                 Next::Failed(error) => {
                     self.failed_resumes += 1;
                     self.no_stream |= refusal(&error).is_some();
+                    let again = now.mono.checked_add(self.backoff.after(&error, now));
                     self.cause = Some(Arc::new(error));
-                    self.phase = Phase::Asking(now.mono.checked_add(self.backoff.next()));
+                    self.phase = Phase::Asking(again);
                     None
                 }
                 // Nothing is deleted here.
@@ -502,9 +504,7 @@ impl FollowFlow {
     }
 
     fn not_answered(&mut self, error: ExchangeError, now: Now) {
-        let again = now
-            .mono
-            .checked_add(self.backoff.next().max(asks_to_wait(&error, now)));
+        let again = now.mono.checked_add(self.backoff.after(&error, now));
         match (&mut self.phase, refusal(&error)) {
             // Whatever the relay says of the thread, the stream is open.
             (Phase::Listening, _) => self.ask_later(now),
@@ -924,16 +924,6 @@ impl Flow for FollowFlow {
             (Slot::Stream, _, _, Some(stream)) => stream.end = Some(Some(failure)),
             _ => {}
         }
-    }
-}
-
-/// How long the relay asks to wait before another try.
-pub(in crate::runs) fn asks_to_wait(error: &ExchangeError, now: Now) -> Duration {
-    match error.kind() {
-        ExchangeErrorKind::Response(ResponseError::Api(error)) => error
-            .retry_after()
-            .map_or(Duration::ZERO, |after| after.delay(now.wall)),
-        _ => Duration::ZERO,
     }
 }
 

@@ -7,10 +7,8 @@ mod question;
 mod replay;
 mod stored;
 
-pub(super) use machine::asks_to_wait;
 pub use machine::{FollowFlow, Moment};
 pub use options::Follow;
-pub(super) use question::Backoff;
 
 use crate::error::InvalidRequest;
 use crate::options::CallOptions;

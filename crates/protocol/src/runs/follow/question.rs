@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::response::Parts;
 
@@ -8,7 +6,6 @@ use crate::Operation;
 use crate::error::InvalidRequest;
 use crate::flow::{Exchange, Failure, Slot};
 use crate::options::CallOptions;
-use crate::retry::Jitter;
 use crate::threads::{GetThread, ListThreads, Thread, ThreadSummary};
 
 /// What is asked of the relay beside the stream.
@@ -78,44 +75,5 @@ impl Question {
 
     pub(super) fn take_answer(&mut self) -> Option<Answer> {
         self.answer.take()
-    }
-}
-
-/// How long to wait before asking again: from 0.25 s, doubling to 5 s, each between a half and the whole of it, so that clients that were
-/// cut together do not ask together.
-#[derive(Debug)]
-pub(in crate::runs) struct Backoff {
-    delay: Duration,
-    longest: Duration,
-    jitter: Jitter,
-}
-
-impl Backoff {
-    const FIRST: Duration = Duration::from_millis(250);
-    const LONGEST: Duration = Duration::from_secs(5);
-
-    pub(in crate::runs) fn new(seed: u64) -> Self {
-        Self {
-            delay: Self::FIRST,
-            longest: Self::LONGEST,
-            jitter: Jitter(seed),
-        }
-    }
-
-    /// No longer than this.
-    pub(in crate::runs) fn up_to(mut self, longest: Duration) -> Self {
-        self.longest = longest;
-        self
-    }
-
-    pub(in crate::runs) fn next(&mut self) -> Duration {
-        let delay = self.delay;
-        self.delay = (delay * 2).min(self.longest);
-        delay.mul_f64(0.5 + 0.5 * self.jitter.next())
-    }
-
-    /// Begins anew.
-    pub(in crate::runs) fn reset(&mut self) {
-        self.delay = Self::FIRST;
     }
 }

@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use crate::ResponseError;
+use crate::flow::{ExchangeError, ExchangeErrorKind, Now};
+use crate::retry::Jitter;
+
+/// How long to wait before asking again: from 0.25 s, doubling to 5 s, each between a half and the whole of it, so that clients that were
+/// cut together do not ask together.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    delay: Duration,
+    longest: Duration,
+    jitter: Jitter,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(250);
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            delay: Self::FIRST,
+            longest: Self::LONGEST,
+            jitter: Jitter(seed),
+        }
+    }
+
+    /// No longer than this.
+    pub(super) fn up_to(mut self, longest: Duration) -> Self {
+        self.longest = longest;
+        self
+    }
+
+    pub(super) fn next(&mut self) -> Duration {
+        let delay = self.delay;
+        self.delay = (delay * 2).min(self.longest);
+        delay.mul_f64(0.5 + 0.5 * self.jitter.next())
+    }
+
+    /// As [`next`](Self::next), or longer where the relay asks for it.
+    pub(super) fn after(&mut self, error: &ExchangeError, now: Now) -> Duration {
+        let asked = match error.kind() {
+            ExchangeErrorKind::Response(ResponseError::Api(error)) => error.retry_after(),
+            _ => None,
+        };
+        let asked = asked.map_or(Duration::ZERO, |after| after.delay(now.wall));
+        self.next().max(asked)
+    }
+
+    /// Begins anew.
+    pub(super) fn reset(&mut self) {
+        self.delay = Self::FIRST;
+    }
+}
