@@ -35,6 +35,7 @@
 //! The example `web_chat` is a whole server.
 
 mod chat;
+mod decide;
 mod on_error;
 mod refusal;
 mod request;

@@ -1,6 +1,4 @@
 use std::fmt;
-use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -9,6 +7,7 @@ use twentyfirst_protocol::sandboxes::CreateSandbox;
 use twentyfirst_transport::Body;
 
 use super::Refusal;
+use super::decide::Decide;
 use super::on_error::OnError;
 use super::request::{json, other_method};
 use super::service::service;
@@ -38,12 +37,9 @@ use crate::error::Error;
 #[derive(Clone)]
 pub struct SandboxHandler {
     client: AgentClient,
-    decide: Arc<Decide>,
+    decide: Decide<Parts, CreateSandbox>,
     on_error: OnError,
 }
-
-type Decide = dyn Fn(Parts) -> Decision + Send + Sync;
-type Decision = Pin<Box<dyn Future<Output = Result<CreateSandbox, Refusal>> + Send>>;
 
 impl SandboxHandler {
     /// Creates what `decide` gives, from the request's method, headers and extensions.
@@ -54,7 +50,7 @@ impl SandboxHandler {
     {
         Self {
             client,
-            decide: Arc::new(move |head| Box::pin(decide(head))),
+            decide: Decide::new(decide),
             on_error: OnError::default(),
         }
     }
@@ -81,7 +77,7 @@ impl SandboxHandler {
         if head.method != Method::POST {
             return Ok(other_method(&head.method, "OPTIONS, POST"));
         }
-        let create = (self.decide)(head).await?;
+        let create = self.decide.ask(head).await?;
         let sandbox = self.client.execute(&create).await;
         let sandbox = sandbox.map_err(|error| self.on_error.refuse(&error))?;
         let answer = serde_json::json!({ "sandboxId": sandbox.id });

@@ -1,6 +1,4 @@
 use std::fmt;
-use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -12,6 +10,7 @@ use twentyfirst_protocol::threads::CreateThread;
 use twentyfirst_transport::Body;
 
 use super::Refusal;
+use super::decide::Decide;
 use super::on_error::OnError;
 use super::request::{BODY_LIMIT, json, other_method, read_body, read_json};
 use super::service::service;
@@ -45,12 +44,9 @@ use crate::error::Error;
 #[derive(Clone)]
 pub struct ThreadHandler {
     client: AgentClient,
-    decide: Arc<Decide>,
+    decide: Decide<ThreadRequest, SandboxId>,
     on_error: OnError,
 }
-
-type Decide = dyn Fn(ThreadRequest) -> Decision + Send + Sync;
-type Decision = Pin<Box<dyn Future<Output = Result<SandboxId, Refusal>> + Send>>;
 
 /// What a browser asks of the threads of a sandbox: to list them, `GET`, or to create one, `POST`.
 ///
@@ -94,7 +90,7 @@ impl ThreadHandler {
     {
         Self {
             client,
-            decide: Arc::new(move |request| Box::pin(decide(request))),
+            decide: Decide::new(decide),
             on_error: OnError::default(),
         }
     }
@@ -131,7 +127,7 @@ impl ThreadHandler {
             sandbox_id: sandbox_id.map_err(|error| Refusal::bad_request(error.to_string()))?,
             name: None,
         };
-        let sandbox_id = (self.decide)(request).await?;
+        let sandbox_id = self.decide.ask(request).await?;
         let threads = self.client.threads().list(&sandbox_id).await;
         let threads = threads.map_err(|error| self.on_error.refuse(&error))?;
         let answer = serde_json::json!({ "threads": threads });
@@ -146,7 +142,7 @@ impl ThreadHandler {
             sandbox_id,
             name: name.clone(),
         };
-        let mut create = CreateThread::new((self.decide)(request).await?);
+        let mut create = CreateThread::new(self.decide.ask(request).await?);
         create.name = name;
         let thread = self.client.execute(&create).await;
         let thread = thread.map_err(|error| self.on_error.refuse(&error))?;

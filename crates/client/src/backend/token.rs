@@ -1,6 +1,4 @@
 use std::fmt;
-use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderValue};
@@ -11,6 +9,7 @@ use twentyfirst_protocol::tokens::{CreateToken, TokenLifetime};
 use twentyfirst_transport::Body;
 
 use super::Refusal;
+use super::decide::Decide;
 use super::on_error::OnError;
 use super::request::{BODY_LIMIT, json, other_method, read_body};
 use super::service::service;
@@ -60,13 +59,9 @@ use crate::error::{Error, line};
 #[derive(Clone)]
 pub struct TokenHandler {
     client: AgentClient,
-    decide: Arc<Decide>,
+    decide: Decide<TokenRequest, CreateToken>,
     on_error: OnError,
 }
-
-// Erased, so that a handler has a type that can be written down, in a struct or a function's signature.
-type Decide = dyn Fn(TokenRequest) -> Decision + Send + Sync;
-type Decision = Pin<Box<dyn Future<Output = Result<CreateToken, Refusal>> + Send>>;
 
 /// What a browser asks for.
 ///
@@ -94,7 +89,7 @@ impl TokenHandler {
     {
         Self {
             client,
-            decide: Arc::new(move |request| Box::pin(decide(request))),
+            decide: Decide::new(decide),
             on_error: OnError::default(),
         }
     }
@@ -157,7 +152,7 @@ impl TokenHandler {
             user_id: text("userId")?,
             head,
         };
-        let create = (self.decide)(request).await?;
+        let create = self.decide.ask(request).await?;
         let token = self.client.tokens().create(&create).await;
         let token = token.map_err(|error| {
             self.on_error.show(&error);

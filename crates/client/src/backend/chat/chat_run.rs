@@ -35,7 +35,7 @@ impl ChatRun {
     /// [`Started::session`]: a first message makes a sandbox and a thread, which are known from here on.
     ///
     /// With it, starting the run does not end when the browser leaves meanwhile; so what was created, and costs, is never
-    /// lost. Where it refuses, the browser gets the refusal, and the run goes on without a reader.
+    /// lost. Where it refuses, the browser gets the refusal, and the run goes on without a reader and without an observer.
     ///
     /// It is not called where a run is resumed or ended.
     pub fn on_started<F, Fut>(mut self, on_started: F) -> Self

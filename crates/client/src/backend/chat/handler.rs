@@ -1,6 +1,4 @@
 use std::fmt;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +21,7 @@ use super::handover::{Giver, handover};
 use super::observing::{Feed, Observing, Rest};
 use super::passing::{Passing, Watch};
 use crate::backend::Refusal;
+use crate::backend::decide::Decide;
 use crate::backend::on_error::OnError;
 use crate::backend::request::{BODY_LIMIT, json, other_method, read_body};
 use crate::backend::service::service;
@@ -106,15 +105,11 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct ChatHandler {
     client: AgentClient,
-    decide: Arc<Decide>,
+    decide: Decide<ChatRequest, ChatRun>,
     on_error: OnError,
     follows_cuts: bool,
     read_on: Option<Duration>,
 }
-
-// Erased, so that a handler has a type that can be written down, in a struct or a function's signature.
-type Decide = dyn Fn(ChatRequest) -> Decision + Send + Sync;
-type Decision = Pin<Box<dyn Future<Output = Result<ChatRun, Refusal>> + Send>>;
 
 impl ChatHandler {
     /// Lets those chat for whom `decide` gives a run: a [`StartRun`] or a [`ChatRun`].
@@ -131,10 +126,7 @@ impl ChatHandler {
     {
         Self {
             client,
-            decide: Arc::new(move |request| {
-                let decision = decide(request);
-                Box::pin(async move { Ok(decision.await?.into()) })
-            }),
+            decide: Decide::new(decide),
             on_error: OnError::default(),
             follows_cuts: false,
             read_on: None,
@@ -199,7 +191,7 @@ impl ChatHandler {
 
     async fn send(&self, head: Parts, body: Body) -> Result<Response<Body>, Refusal> {
         let body = read_body(body, BODY_LIMIT).await?;
-        let run = (self.decide)(ChatRequest::send(head, &body)?).await?;
+        let run = self.decide.ask(ChatRequest::send(head, &body)?).await?;
         if run.on_started.is_none() {
             return self.start(run).await;
         }
@@ -311,7 +303,7 @@ impl ChatHandler {
 
     /// The run that is under way.
     async fn run_of(&self, head: Parts, id: String) -> Result<StartRun, Refusal> {
-        let run = (self.decide)(ChatRequest::of_run(head, id)).await?;
+        let run = self.decide.ask(ChatRequest::of_run(head, id)).await?;
         Ok(run.start)
     }
 
