@@ -79,6 +79,8 @@ pub enum LostReason {
     Refused,
     /// Its thread or its sandbox is deleted.
     Deleted,
+    /// What its thread has stored is longer than is read of an answer; see the client's limit of answers.
+    TooLarge,
     /// Nothing streams in its thread, and nothing there tells how it ended.
     NotStored,
 }
@@ -122,6 +124,7 @@ impl fmt::Display for Lost {
             LostReason::Deadline => "the deadline is over",
             LostReason::Refused => "the relay refuses to tell",
             LostReason::Deleted => "its thread is deleted",
+            LostReason::TooLarge => "its thread is longer than is read of an answer",
             LostReason::NotStored => "nothing tells how it ended",
         };
         write!(
