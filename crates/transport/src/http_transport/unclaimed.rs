@@ -54,8 +54,9 @@ impl Unclaimed {
 
     /// Ready when the request will have no answer. Not one byte of it has left then, or ever will.
     ///
-    /// To be called after each poll of the exchange, with whether hyper began to make a connection in it: then the
-    /// request waits for that one, and not for an earlier one that handed it back.
+    /// To be called after each poll of the exchange, with whether hyper began to make a connection in it. Then the
+    /// request waits for that one, and not for an earlier one that handed it back. A connection that is made and given
+    /// the request within the same poll is not noticed; one that takes any time is.
     pub(super) fn poll(&mut self, connects: bool, cx: &mut Context<'_>) -> Poll<()> {
         let given_to = self.connection();
         if connects {
