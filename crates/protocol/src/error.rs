@@ -327,6 +327,12 @@ impl ApiError {
         &self.body
     }
 
+    /// Whether it is the relay that speaks, by one of its three shapes, and not something before it.
+    pub(crate) fn is_of_relay(&self) -> bool {
+        let members = tolerant::object(self.body.as_bytes());
+        self.code.is_some() || members.is_some_and(|members| members.contains_key("error"))
+    }
+
     fn redacted(mut self, redactor: &Redactor) -> Self {
         self.message = redactor.redact(&self.message);
         self.body = redactor.redact(&self.body);

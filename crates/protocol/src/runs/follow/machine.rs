@@ -1036,8 +1036,8 @@ fn refusal(error: &ExchangeError) -> Option<LostReason> {
         _ => return None,
     };
     match error.status() {
-        // The relay says what it is that is not there; without that, something before it knows the route no more.
-        StatusCode::NOT_FOUND | StatusCode::GONE if error.code().is_some() => {
+        // Else something before the relay knows the route no more, as while it is deployed anew.
+        StatusCode::NOT_FOUND | StatusCode::GONE if error.is_of_relay() => {
             Some(LostReason::Deleted)
         }
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
