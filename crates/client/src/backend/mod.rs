@@ -36,6 +36,8 @@
 
 mod chat;
 mod decide;
+mod handover;
+mod new_sandbox;
 mod on_error;
 mod refusal;
 mod request;
@@ -45,7 +47,8 @@ mod thread;
 mod token;
 
 pub use chat::{ChatHandler, ChatRequest, ChatRun, Observed};
+pub use new_sandbox::NewSandbox;
 pub use refusal::Refusal;
-pub use sandbox::SandboxHandler;
+pub use sandbox::{SandboxHandler, SandboxRequest};
 pub use thread::{ThreadHandler, ThreadRequest};
 pub use token::{TokenHandler, TokenRequest};

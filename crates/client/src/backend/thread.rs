@@ -83,6 +83,9 @@ struct Asked {
 
 impl ThreadHandler {
     /// Lists the threads of the sandbox that `decide` gives, or creates one in it.
+    ///
+    /// The closure may run many times at once. Its futures outlive the call, so what they need of what it holds is cloned
+    /// into them. They are dropped when the browser leaves meanwhile.
     pub fn new<F, Fut>(client: AgentClient, decide: F) -> Self
     where
         F: Fn(ThreadRequest) -> Fut + Send + Sync + 'static,

@@ -17,11 +17,11 @@ use twentyfirst_transport::Body;
 use super::chat_request::ChatRequest;
 use super::chat_run::{ChatRun, Observer};
 use super::following::Following;
-use super::handover::{Giver, handover};
 use super::observing::{Feed, Observing, Rest};
 use super::passing::{Passing, Watch};
 use crate::backend::Refusal;
 use crate::backend::decide::Decide;
+use crate::backend::handover::{Giver, to_its_end};
 use crate::backend::on_error::OnError;
 use crate::backend::request::{BODY_LIMIT, json, other_method, read_body};
 use crate::backend::service::service;
@@ -196,8 +196,8 @@ impl ChatHandler {
             return self.start(run).await;
         }
         let handler = self.clone();
-        self.to_its_end(async move { handler.start(run).await })
-            .await
+        let runtime = &self.client.shared().runtime;
+        to_its_end(runtime, async move { handler.start(run).await }).await
     }
 
     async fn start(&self, run: ChatRun) -> Result<Response<Body>, Refusal> {
@@ -285,7 +285,7 @@ impl ChatHandler {
                 let run = FollowRun::new(run.agent, sandbox_id, thread_id);
                 let cancel = crate::Started::from(run).cancel();
                 let handler = self.clone();
-                self.to_its_end(async move {
+                to_its_end(&self.client.shared().runtime, async move {
                     let options = handler.client.options().deadline(LONGEST_CANCEL);
                     let client = handler.client.with_options(options);
                     let cancelled = client.threads().cancel(cancel).await;
@@ -322,19 +322,6 @@ impl ChatHandler {
 
     fn reader(&self) -> Giver<Rest> {
         Rest::reader(&self.client.shared().runtime, self.read_on)
-    }
-
-    /// Does something to its end, also when the browser leaves.
-    async fn to_its_end<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let (giver, taker) = handover();
-        let work = async move { giver.give(work.await) };
-        self.client.shared().runtime.spawn(Box::pin(work));
-        taker
-            .await
-            .unwrap_or_else(|| Err(Refusal::internal("this server failed")))
     }
 }
 

@@ -12,7 +12,7 @@ use twentyfirst_protocol::runs::{Moment, Outcome};
 use twentyfirst_transport::{Body, Runtime};
 
 use super::chat_run::{Observed, Observer};
-use super::handover::{Giver, handover};
+use crate::backend::handover::{Giver, handover};
 use crate::run::Run;
 
 /// How long the end of a run is asked for when its stream has ended without telling.

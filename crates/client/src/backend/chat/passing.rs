@@ -6,8 +6,8 @@ use http_body::Frame;
 use twentyfirst_protocol::ui::{Chunk, chunk, encode_done};
 use twentyfirst_transport::{Body, Error};
 
-use super::handover::Giver;
 use super::observing::{Feed, Observing, Rest};
+use crate::backend::handover::Giver;
 
 /// How many bytes the observer may be behind.
 const LONGEST_LAG: usize = 256 * 1024;
