@@ -154,7 +154,8 @@ fn run_in_chat(
 
 /// The chats of this browser.
 async fn list(State(server): State<Server>, Extension(user): Extension<User>) -> Answer {
-    let chats = server.database.chats(&user)?;
+    let chats = server.database.chats(&user);
+    let chats = chats.map_err(Refusal::into_response)?;
     Ok(Json(json!({ "chats": chats })))
 }
 
@@ -164,16 +165,23 @@ async fn show(
     Extension(user): Extension<User>,
     Path(id): Path<String>,
 ) -> Answer {
-    let session = server.database.session(&user, &id)?;
-    let kept = server.database.kept(&id)?;
+    let chat = chat(&server, &user, &id).await;
+    Ok(Json(chat.map_err(Refusal::into_response)?))
+}
+
+type Answer = axum::response::Result<Json<Value>>;
+
+async fn chat(server: &Server, user: &User, id: &str) -> Result<Value, Refusal> {
+    let session = server.database.session(user, id)?;
+    let kept = server.database.kept(id)?;
     let (messages, is_streaming) = stored(&server.client, &session).await?;
-    Ok(Json(json!({
+    Ok(json!({
         "messages": messages,
         "streaming": is_streaming || !kept.turn.is_null(),
         // The turn that is being answered: it is stored with its answer.
         "turn": kept.turn,
         "usage": kept.usage,
-    })))
+    }))
 }
 
 async fn stored(client: &AgentClient, session: &Session) -> Result<(Value, bool), Refusal> {
@@ -184,26 +192,4 @@ async fn stored(client: &AgentClient, session: &Session) -> Result<(Value, bool)
     let thread = client.execute(&hydrate).await?;
     let is_streaming = thread.is_streaming();
     Ok((json!(thread.into_ui_messages()), is_streaming))
-}
-
-type Answer = Result<Json<Value>, Refused>;
-
-/// A refusal as axum answers with it.
-struct Refused(Refusal);
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self(refusal)
-    }
-}
-
-impl axum::response::IntoResponse for Refused {
-    fn into_response(self) -> axum::response::Response {
-        let Self(refusal) = self;
-        (
-            refusal.status(),
-            Json(json!({ "error": refusal.message() })),
-        )
-            .into_response()
-    }
 }
