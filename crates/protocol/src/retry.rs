@@ -94,6 +94,7 @@ impl Default for RetryPolicy {
 /// |---|---|---|
 /// | surely not sent | again | again |
 /// | maybe sent, no answer | again | |
+/// | either, and [another attempt would fail the same way](crate::flow::Failure::permanent) | | |
 /// | 429 | again | again |
 /// | 408, 425, 502, 503, 504 | again | |
 /// | 500 | again, unless its code is `internal_error`: so the relay answers to missing files and malformed ids | |
@@ -117,6 +118,8 @@ pub struct Attempts {
 pub enum Attempt<'a> {
     /// There is no answer.
     Failed(Sent),
+    /// There is none, and will be none.
+    Permanent(Sent),
     /// There is one, which is no result.
     Answered(&'a ResponseError),
 }
@@ -178,7 +181,10 @@ impl Attempts {
     pub fn decide(&mut self, attempt: Attempt<'_>, now: Now) -> Decision {
         self.made += 1;
         let decision = self.rule(attempt, now);
-        self.may_have_arrived |= !matches!(attempt, Attempt::Failed(Sent::No));
+        self.may_have_arrived |= !matches!(
+            attempt,
+            Attempt::Failed(Sent::No) | Attempt::Permanent(Sent::No)
+        );
         decision
     }
 
@@ -188,7 +194,7 @@ impl Attempts {
         let again = match attempt {
             Attempt::Failed(sent) => repeatable || sent == Sent::No,
             // Half an answer, or one of something else than the relay: it would be the same again.
-            Attempt::Answered(ResponseError::NotUnderstood(_)) => {
+            Attempt::Permanent(_) | Attempt::Answered(ResponseError::NotUnderstood(_)) => {
                 return Decision::GiveUp(GiveUp::Permanent);
             }
             Attempt::Answered(ResponseError::Api(error)) => {

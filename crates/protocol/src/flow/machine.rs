@@ -112,6 +112,7 @@ pub enum Slot {
 #[derive(Debug)]
 pub struct Failure {
     sent: Sent,
+    is_permanent: bool,
     source: Box<dyn Error + Send + Sync>,
 }
 
@@ -129,8 +130,23 @@ impl Failure {
     pub fn new(sent: Sent, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             sent,
+            is_permanent: false,
             source: source.into(),
         }
+    }
+
+    /// The same, where it is known that another attempt would fail the same way: so there is none.
+    #[must_use]
+    pub fn permanent(self) -> Self {
+        Self {
+            is_permanent: true,
+            ..self
+        }
+    }
+
+    /// Whether another attempt would fail the same way.
+    pub fn is_permanent(&self) -> bool {
+        self.is_permanent
     }
 
     /// Whether the request may have reached the relay.
