@@ -12,17 +12,20 @@ export async function startRelay() {
   return { baseUrl, apiKey, stop: () => (child.stdin.end(), ended) };
 }
 
-/// Starts the example `web_chat` with a local relay: `{ baseUrl, stop }`. One that `WEB_CHAT_URL` names is taken instead.
-export async function startWebChat() {
-  if (process.env.WEB_CHAT_URL) return { baseUrl: process.env.WEB_CHAT_URL, stop: () => {} };
-  const { lines, child, ended } = await start("twentyfirst-client", "web_chat");
+/// Starts the example `web_chat` with a local relay: `{ baseUrl, stop }`. One that `WEB_CHAT_URL` names is taken instead,
+/// unless it is to keep its chats in a file.
+export async function startWebChat(database) {
+  const { WEB_CHAT_URL } = process.env;
+  if (WEB_CHAT_URL && !database) return { baseUrl: WEB_CHAT_URL, stop: () => {} };
+  const { lines, child, ended } = await start("twentyfirst-client", "web_chat", database && { DATABASE: database });
   process.once("exit", () => child.kill());
   return { baseUrl: lines[1], stop: () => (child.kill("SIGINT"), ended) };
 }
 
 /// Starts an example, and waits for the two lines that it prints.
-async function start(crate, example) {
-  const { API_KEY_21ST, AGENT_SLUG, PORT, DATABASE, ...env } = process.env;
+async function start(crate, example, settings) {
+  const { API_KEY_21ST, AGENT_SLUG, PORT, DATABASE, ...others } = process.env;
+  const env = { ...others, ...settings };
   const command = ["run", "--quiet", "--locked", "-p", crate, "--example", example];
   const child = spawn("cargo", command, { cwd: root, env, stdio: ["pipe", "pipe", "inherit"] });
   const ended = new Promise((resolve) => child.once("exit", resolve));

@@ -1,6 +1,9 @@
 // The AI SDK against the example `web_chat`: its transport, and `useChat` mounted in a page without a screen.
 
 import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { useChat } from "@ai-sdk/react";
 import { DefaultChatTransport, readUIMessageStream } from "ai";
@@ -11,18 +14,17 @@ import { startWebChat, storedText, until, user } from "./server.mjs";
 
 const server = await startWebChat();
 after(server.stop);
-const api = `${server.baseUrl}/api/chat`;
 
-/// A browser that has opened the page: whose cookie it sends.
-async function openBrowser() {
-  const page = await fetch(server.baseUrl);
+/// A browser that has opened the page, whose cookie it sends; it may have one from another day.
+async function openBrowser({ baseUrl } = server, cookies) {
+  const api = `${baseUrl}/api/chat`;
+  const page = await fetch(baseUrl, { headers: cookies });
   assert.match(page.headers.get("content-type"), /^text\/html/);
-  const [cookie] = page.headers.getSetCookie()[0].split(";");
-  const headers = { cookie };
+  const headers = cookies ?? { cookie: page.headers.getSetCookie()[0].split(";")[0] };
   return {
     headers,
     transport: new DefaultChatTransport({ api, headers }),
-    load: async (chatId) => (await fetch(`${server.baseUrl}/api/chats/${chatId}`, { headers })).json(),
+    load: async (chatId) => (await fetch(`${baseUrl}/api/chats/${chatId}`, { headers })).json(),
     stop: async (chatId) => (await fetch(`${api}/${chatId}/stream`, { method: "DELETE", headers })).json(),
   };
 }
@@ -115,6 +117,28 @@ test("a chat is its owner's, and only a new message can be sent", async () => {
   const again = { ...messagesOf(id, "Hello"), trigger: "regenerate-message" };
   await assert.rejects(owner.transport.sendMessages(again), { message: /cannot be made again/ });
   assert.equal((await owner.stop(id)).status, "cancelled");
+});
+
+test("a chat goes on when its sandbox is gone", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "web_chat-"));
+  const database = join(folder, "chats.db");
+  const [id, other] = [crypto.randomUUID(), crypto.randomUUID()];
+  const yesterday = await startWebChat(database);
+  const { headers, transport, load } = await openBrowser(yesterday);
+  await lastOf(await transport.sendMessages(messagesOf(id, "Hello")));
+  await until(async () => (await load(id)).messages.length === 2);
+  await yesterday.stop();
+
+  // Its relay, with all sandboxes, has ended with it.
+  const today = await startWebChat(database);
+  const browser = await openBrowser(today, headers);
+  assert.deepEqual((await browser.load(id)).messages, []);
+  for (const chatId of [other, id]) {
+    const answer = await lastOf(await browser.transport.sendMessages(messagesOf(chatId, "$ echo again")));
+    assert.equal(answer.parts[0].output.stdout, "again\n");
+  }
+  await today.stop();
+  await rm(folder, { recursive: true });
 });
 
 test("useChat sends, shows the text as it grows, and a page that is loaded again resumes", async () => {

@@ -1,3 +1,4 @@
+use std::error::Error as _;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,6 +12,7 @@ use twentyfirst_protocol::flow::{Failure, Flow, Now, Sent, Slot, Step};
 use twentyfirst_transport::{Body, Collect, ReadBeginning, ResponseFuture};
 
 use crate::client::{AgentClient, ERROR_BODY};
+use crate::credentials::TokenError;
 
 /// Drives a [`Flow`] over the client's transport.
 ///
@@ -230,15 +232,19 @@ impl<F: Flow> Driver<F> {
 }
 
 fn failure(error: twentyfirst_transport::Error) -> Failure {
-    let is_too_long = error.is_body_limit();
     let sent = if error.maybe_sent() {
         Sent::Maybe
     } else {
         Sent::No
     };
-    match is_too_long {
-        true => Failure::new(sent, error).permanent(),
-        false => Failure::new(sent, error),
+    let token_error: Option<&TokenError> = error.source().and_then(|source| source.downcast_ref());
+    let is_refused = token_error.is_some_and(TokenError::is_permanent);
+    let is_permanent = is_refused || error.is_body_limit();
+    let failure = Failure::new(sent, error);
+    if is_permanent {
+        failure.permanent()
+    } else {
+        failure
     }
 }
 

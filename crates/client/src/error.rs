@@ -104,7 +104,9 @@ impl Error {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
 
-    /// Whether the key or token is not accepted: 401 or 403.
+    /// Whether the relay does not accept the key or token: it answered 401 or 403.
+    ///
+    /// A token URL that refuses to give a token is something else: [`TokenError::status`] tells its status.
     pub fn is_unauthorized(&self) -> bool {
         matches!(
             self.status(),
@@ -362,6 +364,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.inner.kind {
             Kind::InvalidRequest(error) => write!(f, "the request is invalid: {error}")?,
+            Kind::Transport(_) if self.token_error().is_some() => {
+                f.write_str("there is no token to send the request with")?;
+            }
             Kind::Transport(error) => error.fmt(f)?,
             Kind::Other { sent: Sent::No, .. } => f.write_str("the request could not be sent")?,
             Kind::Other {

@@ -94,6 +94,7 @@ impl Default for RetryPolicy {
 /// |---|---|---|
 /// | surely not sent | again | again |
 /// | maybe sent, no answer | again | |
+/// | either, and [another attempt would fail the same way](crate::flow::Failure::permanent) | | |
 /// | 429 | again | again |
 /// | 408, 425, 502, 503, 504 | again | |
 /// | 500 | again, unless its code is `internal_error`: so the relay answers to missing files and malformed ids | |
@@ -117,8 +118,8 @@ pub struct Attempts {
 pub enum Attempt<'a> {
     /// There is no answer.
     Failed(Sent),
-    /// There is one that is longer than is read.
-    TooLong,
+    /// There is none, or none that can be read, and another attempt would bring no other.
+    Permanent(Sent),
     /// There is one, which is no result.
     Answered(&'a ResponseError),
 }
@@ -180,7 +181,10 @@ impl Attempts {
     pub fn decide(&mut self, attempt: Attempt<'_>, now: Now) -> Decision {
         self.made += 1;
         let decision = self.rule(attempt, now);
-        self.may_have_arrived |= !matches!(attempt, Attempt::Failed(Sent::No));
+        self.may_have_arrived |= !matches!(
+            attempt,
+            Attempt::Failed(Sent::No) | Attempt::Permanent(Sent::No)
+        );
         decision
     }
 
@@ -189,8 +193,8 @@ impl Attempts {
         let mut asked = None;
         let again = match attempt {
             Attempt::Failed(sent) => repeatable || sent == Sent::No,
-            // Half an answer, or one of something else than the relay, or too long a one: it would be the same again.
-            Attempt::TooLong | Attempt::Answered(ResponseError::NotUnderstood(_)) => {
+            // Half an answer, one of something else than the relay, or too long a one: it would be the same again.
+            Attempt::Permanent(_) | Attempt::Answered(ResponseError::NotUnderstood(_)) => {
                 return Decision::GiveUp(GiveUp::Permanent);
             }
             Attempt::Answered(ResponseError::Api(error)) => {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 use twentyfirst_client::backend::Refusal;
 use twentyfirst_client::protocol::threads::Usage;
-use twentyfirst_client::{Session, UiMessage};
+use twentyfirst_client::{SandboxId, Session, UiMessage};
 
 use crate::common::print_error;
 use crate::users::User;
@@ -97,6 +97,14 @@ impl Database {
     pub(crate) fn store_session(&self, id: &str, session: &Session) -> Result<(), Refusal> {
         let update = "UPDATE chats SET session = ?2 WHERE id = ?1";
         self.with(|connection| connection.execute(update, params![id, json!(session)]))?;
+        Ok(())
+    }
+
+    /// What took place in this sandbox goes on elsewhere.
+    pub(crate) fn forget_sandbox(&self, sandbox_id: &SandboxId) -> Result<(), Refusal> {
+        let update = "UPDATE chats SET session = json_remove(session, '$.sandboxId', '$.threadId')
+            WHERE session ->> 'sandboxId' = ?1";
+        self.with(|connection| connection.execute(update, [sandbox_id.as_str()]))?;
         Ok(())
     }
 

@@ -89,12 +89,17 @@ fn connect() -> Result<(AgentClient, String, Option<LocalRelay>), Box<dyn Error>
 #[derive(Clone)]
 struct Server {
     client: AgentClient,
+    agent: String,
     database: Arc<Database>,
 }
 
 fn app(client: AgentClient, agent: String, database: Arc<Database>) -> Router {
-    let chats = chats(client.clone(), agent, Arc::clone(&database));
-    let server = Server { client, database };
+    let server = Server {
+        client,
+        agent,
+        database,
+    };
+    let chats = chats(server.clone());
     Router::new()
         .route_service("/api/chat", chats.clone())
         .route_service("/api/chat/{id}/stream", chats)
@@ -109,26 +114,25 @@ fn app(client: AgentClient, agent: String, database: Arc<Database>) -> Router {
 }
 
 /// What `useChat` of the AI SDK calls its `api`.
-fn chats(client: AgentClient, agent: String, database: Arc<Database>) -> ChatHandler {
-    ChatHandler::new(client, move |request: ChatRequest| {
-        let run = run_in_chat(&database, &agent, request);
-        std::future::ready(run)
+fn chats(server: Server) -> ChatHandler {
+    ChatHandler::new(server.client.clone(), move |request: ChatRequest| {
+        run_in_chat(server.clone(), request)
     })
     .read_on(READ_ON)
     .on_error(|error| common::print_error(error))
 }
 
 /// Which run a request is about, and what the database keeps of it.
-fn run_in_chat(
-    database: &Arc<Database>,
-    agent: &str,
-    request: ChatRequest,
-) -> Result<ChatRun, Refusal> {
+async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Refusal> {
+    let database = &server.database;
     let user = request.head.extensions.get::<User>();
     let user = user.ok_or_else(|| Refusal::unauthorized("open the page first"))?;
     let turn = request.messages.as_slice().last().cloned();
     let session = match &turn {
-        Some(turn) => database.open_chat(user, &request.id, agent, turn)?,
+        Some(turn) => {
+            let session = database.open_chat(user, &request.id, &server.agent, turn)?;
+            in_a_sandbox_that_lives(&server, session).await?
+        }
         None => database.session(user, &request.id)?,
     };
     let run = ChatRun::new(session.run(request.messages));
@@ -152,9 +156,25 @@ fn run_in_chat(
     }))
 }
 
+/// The session as it is, or what is left of it when its sandbox is gone: the first run then makes another.
+async fn in_a_sandbox_that_lives(server: &Server, session: Session) -> Result<Session, Refusal> {
+    let Some(sandbox_id) = &session.sandbox_id else {
+        return Ok(session);
+    };
+    match server.client.sandboxes().get(sandbox_id).await {
+        Ok(_) => Ok(session),
+        Err(error) if error.is_not_found() => {
+            server.database.forget_sandbox(sandbox_id)?;
+            Ok(Session::new(session.agent))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The chats of this browser.
 async fn list(State(server): State<Server>, Extension(user): Extension<User>) -> Answer {
-    let chats = server.database.chats(&user)?;
+    let chats = server.database.chats(&user);
+    let chats = chats.map_err(Refusal::into_response)?;
     Ok(Json(json!({ "chats": chats })))
 }
 
@@ -164,16 +184,23 @@ async fn show(
     Extension(user): Extension<User>,
     Path(id): Path<String>,
 ) -> Answer {
-    let session = server.database.session(&user, &id)?;
-    let kept = server.database.kept(&id)?;
+    let chat = chat(&server, &user, &id).await;
+    Ok(Json(chat.map_err(Refusal::into_response)?))
+}
+
+type Answer = axum::response::Result<Json<Value>>;
+
+async fn chat(server: &Server, user: &User, id: &str) -> Result<Value, Refusal> {
+    let session = server.database.session(user, id)?;
+    let kept = server.database.kept(id)?;
     let (messages, is_streaming) = stored(&server.client, &session).await?;
-    Ok(Json(json!({
+    Ok(json!({
         "messages": messages,
         "streaming": is_streaming || !kept.turn.is_null(),
         // The turn that is being answered: it is stored with its answer.
         "turn": kept.turn,
         "usage": kept.usage,
-    })))
+    }))
 }
 
 async fn stored(client: &AgentClient, session: &Session) -> Result<(Value, bool), Refusal> {
@@ -181,29 +208,13 @@ async fn stored(client: &AgentClient, session: &Session) -> Result<(Value, bool)
     let Ok(hydrate) = session.hydrate() else {
         return Ok((json!([]), false));
     };
-    let thread = client.execute(&hydrate).await?;
-    let is_streaming = thread.is_streaming();
-    Ok((json!(thread.into_ui_messages()), is_streaming))
-}
-
-type Answer = Result<Json<Value>, Refused>;
-
-/// A refusal as axum answers with it.
-struct Refused(Refusal);
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self(refusal)
-    }
-}
-
-impl axum::response::IntoResponse for Refused {
-    fn into_response(self) -> axum::response::Response {
-        let Self(refusal) = self;
-        (
-            refusal.status(),
-            Json(json!({ "error": refusal.message() })),
-        )
-            .into_response()
+    match client.execute(&hydrate).await {
+        Ok(thread) => {
+            let is_streaming = thread.is_streaming();
+            Ok((json!(thread.into_ui_messages()), is_streaming))
+        }
+        // What was said is gone with its sandbox.
+        Err(error) if error.is_not_found() => Ok((json!([]), false)),
+        Err(error) => Err(error.into()),
     }
 }

@@ -25,6 +25,26 @@
 //!
 //! Each takes a function of yours, which decides what a request may do, and answers with a [`Refusal`] where it may not.
 //!
+//! The futures of that function outlive its call, so what it holds, such as a database, is cloned into each of them. An
+//! `async |request|` closure lends it instead, and the compiler says that it does not implement `Fn`.
+//!
+//! ```
+//! use twentyfirst_client::backend::{Refusal, ThreadHandler, ThreadRequest};
+//! use twentyfirst_client::{AgentClient, SandboxId};
+//! # #[derive(Clone)]
+//! # struct Database;
+//! # impl Database {
+//! #     async fn sandbox_of(&self, request: &ThreadRequest) -> Result<SandboxId, Refusal> { unimplemented!() }
+//! # }
+//!
+//! fn threads(client: AgentClient, database: Database) -> ThreadHandler {
+//!     ThreadHandler::new(client, move |request: ThreadRequest| {
+//!         let database = database.clone();
+//!         async move { database.sandbox_of(&request).await }
+//!     })
+//! }
+//! ```
+//!
 //! Where a handler refuses, or the relay does, it answers `{"error": message}` with a fitting status. The key is never in it, and
 //! neither is what the relay says of failures of its own (5xx); `on_error`, which each of them has, sees the reason. `OPTIONS` is answered
 //! with 204 and other methods than the handler's own with 405, both with `Allow`; a body that is too long with 413.
@@ -36,6 +56,8 @@
 
 mod chat;
 mod decide;
+mod handover;
+mod new_sandbox;
 mod on_error;
 mod refusal;
 mod request;
@@ -45,7 +67,8 @@ mod thread;
 mod token;
 
 pub use chat::{ChatHandler, ChatRequest, ChatRun, Observed};
+pub use new_sandbox::NewSandbox;
 pub use refusal::Refusal;
-pub use sandbox::SandboxHandler;
+pub use sandbox::{SandboxHandler, SandboxRequest};
 pub use thread::{ThreadHandler, ThreadRequest};
 pub use token::{TokenHandler, TokenRequest};

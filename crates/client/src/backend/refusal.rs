@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
+use twentyfirst_protocol::InvalidRequest;
 use twentyfirst_transport::Body;
 
 use super::request::json;
@@ -18,6 +19,28 @@ use crate::error::{Error, line};
 ///
 /// let refusal = Refusal::unauthorized("please sign in");
 /// assert_eq!(refusal.status(), 401);
+/// ```
+///
+/// A route of your own can answer with it, too. In axum:
+///
+/// ```
+/// use axum::Json;
+/// use axum::extract::State;
+/// use twentyfirst_client::backend::Refusal;
+/// use twentyfirst_client::{AgentClient, Session, UiMessage};
+/// # async fn stored_session() -> Result<Session, Refusal> { Ok(Session::new("my-agent")) }
+///
+/// async fn messages(State(client): State<AgentClient>) -> axum::response::Result<Json<Vec<UiMessage>>> {
+///     let messages = stored_messages(&client).await;
+///     Ok(Json(messages.map_err(Refusal::into_response)?))
+/// }
+///
+/// async fn stored_messages(client: &AgentClient) -> Result<Vec<UiMessage>, Refusal> {
+///     let session = stored_session().await?;
+///     let thread = client.execute(&session.hydrate()?).await?;
+///     Ok(thread.into_ui_messages())
+/// }
+/// # let _: axum::Router<AgentClient> = axum::Router::new().route("/", axum::routing::get(messages));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -69,6 +92,19 @@ impl Refusal {
     /// What the browser is told.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The answer: the status, the message in JSON, and `retry-after` where the relay asks for it.
+    pub fn into_response(self) -> Response<Body> {
+        let content = serde_json::json!({ "error": self.message });
+        let mut response = json(self.status, &content);
+        if let Some(delay) = self.retry_after {
+            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 
@@ -126,6 +162,13 @@ impl From<Error> for Refusal {
     }
 }
 
+/// 400 and the rule.
+impl From<InvalidRequest> for Refusal {
+    fn from(error: InvalidRequest) -> Self {
+        Self::from(Error::from(error))
+    }
+}
+
 impl Refusal {
     fn bad_gateway(message: &str) -> Self {
         Self::new(StatusCode::BAD_GATEWAY, message)
@@ -141,15 +184,7 @@ impl Refusal {
 
 impl From<Refusal> for Response<Body> {
     fn from(refusal: Refusal) -> Self {
-        let content = serde_json::json!({ "error": refusal.message });
-        let mut response = json(refusal.status, &content);
-        if let Some(delay) = refusal.retry_after {
-            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        refusal.into_response()
     }
 }
 

@@ -29,12 +29,22 @@ pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Refusal
 /// The body as JSON. What is not, or not of this shape, is refused (400) with the place and without its content.
 pub(super) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
-        Refusal::bad_request(format!(
-            "the body is not the JSON that belongs here (line {}, column {})",
-            error.line(),
-            error.column()
-        ))
+        let place = format!("(line {}, column {})", error.line(), error.column());
+        Refusal::bad_request(if !error.is_data() {
+            format!("the body is not JSON {place}")
+        } else if let Some(member) = missing_member(&error) {
+            format!("`{member}` is missing {place}")
+        } else {
+            format!("the body is not the JSON that belongs here {place}")
+        })
     })
+}
+
+/// Other messages of serde's repeat what was sent.
+fn missing_member(error: &serde_json::Error) -> Option<String> {
+    let message = error.to_string();
+    let (member, _) = message.strip_prefix("missing field `")?.split_once('`')?;
+    Some(member.to_owned())
 }
 
 /// An answer in JSON.

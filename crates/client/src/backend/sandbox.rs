@@ -3,11 +3,12 @@ use std::fmt;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use twentyfirst_protocol::sandboxes::CreateSandbox;
 use twentyfirst_transport::Body;
 
 use super::Refusal;
 use super::decide::Decide;
+use super::handover::to_its_end;
+use super::new_sandbox::NewSandbox;
 use super::on_error::OnError;
 use super::request::{json, other_method};
 use super::service::service;
@@ -19,34 +20,65 @@ use crate::error::Error;
 /// Your function decides who may have one, and for which agent: a sandbox costs. Nothing of the request's body is read.
 ///
 /// ```
-/// use twentyfirst_client::backend::{Refusal, SandboxHandler};
+/// use twentyfirst_client::backend::{NewSandbox, Refusal, SandboxHandler, SandboxRequest};
 /// use twentyfirst_client::{AgentClient, CreateSandbox};
-/// use twentyfirst_client::transport::http::request::Parts;
+/// # #[derive(Clone)]
+/// # struct Database;
+/// # impl Database {
+/// #     async fn store(&self, user: &str, sandbox: &twentyfirst_client::SandboxId) -> Result<(), Refusal> { Ok(()) }
+/// # }
 ///
-/// fn sandboxes(client: AgentClient) -> SandboxHandler {
-///     SandboxHandler::new(client, async |head: Parts| {
-///         if !head.headers.contains_key("cookie") {
-///             return Err(Refusal::unauthorized("please sign in"));
+/// #[derive(Clone)]
+/// struct User {
+///     id: String,
+/// }
+///
+/// fn sandboxes(client: AgentClient, database: Database) -> SandboxHandler {
+///     SandboxHandler::new(client, move |request: SandboxRequest| {
+///         let database = database.clone();
+///         async move {
+///             // Put there by the layer that reads the session.
+///             let Some(User { id: user }) = request.head.extensions.get().cloned() else {
+///                 return Err(Refusal::unauthorized("please sign in"));
+///             };
+///             let sandbox = NewSandbox::new(CreateSandbox::new("my-agent"));
+///             Ok(sandbox.on_created(move |sandbox_id| async move {
+///                 database.store(&user, &sandbox_id).await
+///             }))
 ///         }
-///         Ok(CreateSandbox::new("my-agent"))
 ///     })
 /// }
 /// ```
 ///
-/// A browser that leaves while it waits may leave a sandbox behind, which costs until its time to live is over.
+/// A browser that leaves while it waits may leave a sandbox behind, which costs until its time to live is over: not so with
+/// [`NewSandbox::on_created`].
 #[derive(Clone)]
 pub struct SandboxHandler {
     client: AgentClient,
-    decide: Decide<Parts, CreateSandbox>,
+    decide: Decide<SandboxRequest, NewSandbox>,
     on_error: OnError,
 }
 
+/// A browser asks for a sandbox.
+///
+/// `Debug` shows neither headers nor extensions, as a session may be in them.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct SandboxRequest {
+    /// The request's method, headers and extensions: where your session is.
+    pub head: Parts,
+}
+
 impl SandboxHandler {
-    /// Creates what `decide` gives, from the request's method, headers and extensions.
-    pub fn new<F, Fut>(client: AgentClient, decide: F) -> Self
+    /// Creates what `decide` gives: a [`CreateSandbox`](crate::CreateSandbox) or a [`NewSandbox`].
+    ///
+    /// The closure may run many times at once. Its futures outlive the call, so what they need of what it holds is cloned
+    /// into them. They are dropped when the browser leaves meanwhile.
+    pub fn new<F, Fut, S>(client: AgentClient, decide: F) -> Self
     where
-        F: Fn(Parts) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<CreateSandbox, Refusal>> + Send + 'static,
+        F: Fn(SandboxRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<S, Refusal>> + Send + 'static,
+        S: Into<NewSandbox>,
     {
         Self {
             client,
@@ -77,10 +109,22 @@ impl SandboxHandler {
         if head.method != Method::POST {
             return Ok(other_method(&head.method, "OPTIONS, POST"));
         }
-        let create = self.decide.ask(head).await?;
+        let sandbox = self.decide.ask(SandboxRequest { head }).await?;
+        if sandbox.on_created.is_none() {
+            return self.create(sandbox).await;
+        }
+        let (runtime, handler) = (&self.client.shared().runtime, self.clone());
+        to_its_end(runtime, async move { handler.create(sandbox).await }).await
+    }
+
+    async fn create(&self, sandbox: NewSandbox) -> Result<Response<Body>, Refusal> {
+        let NewSandbox { create, on_created } = sandbox;
         let sandbox = self.client.execute(&create).await;
         let sandbox = sandbox.map_err(|error| self.on_error.refuse(&error))?;
         let answer = serde_json::json!({ "sandboxId": sandbox.id });
+        if let Some(on_created) = on_created {
+            on_created(sandbox.id).await?;
+        }
         Ok(json(StatusCode::OK, &answer))
     }
 }
@@ -90,5 +134,13 @@ service!(SandboxHandler);
 impl fmt::Debug for SandboxHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SandboxHandler").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SandboxRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SandboxRequest")
+            .field("method", &self.head.method)
+            .finish_non_exhaustive()
     }
 }

@@ -76,13 +76,16 @@ impl fmt::Debug for ThreadRequest {
 #[serde(rename_all = "camelCase")]
 struct Asked {
     #[serde(default)]
-    sandbox_id: Option<SandboxId>,
+    sandbox_id: Option<String>,
     #[serde(default)]
     name: Option<String>,
 }
 
 impl ThreadHandler {
     /// Lists the threads of the sandbox that `decide` gives, or creates one in it.
+    ///
+    /// The closure may run many times at once. Its futures outlive the call, so what they need of what it holds is cloned
+    /// into them. They are dropped when the browser leaves meanwhile.
     pub fn new<F, Fut>(client: AgentClient, decide: F) -> Self
     where
         F: Fn(ThreadRequest) -> Fut + Send + Sync + 'static,
@@ -121,10 +124,10 @@ impl ThreadHandler {
 
     async fn list(&self, head: Parts) -> Result<Response<Body>, Refusal> {
         let sandbox_id = query_value(head.uri.query().unwrap_or_default(), "sandboxId");
-        let sandbox_id = sandbox_id.map(SandboxId::new).transpose();
+        let sandbox_id = sandbox_id.map(SandboxId::new).transpose()?;
         let request = ThreadRequest {
             head,
-            sandbox_id: sandbox_id.map_err(|error| Refusal::bad_request(error.to_string()))?,
+            sandbox_id,
             name: None,
         };
         let sandbox_id = self.decide.ask(request).await?;
@@ -139,7 +142,7 @@ impl ThreadHandler {
         let Asked { sandbox_id, name } = read_json(&body)?;
         let request = ThreadRequest {
             head,
-            sandbox_id,
+            sandbox_id: sandbox_id.map(SandboxId::new).transpose()?,
             name: name.clone(),
         };
         let mut create = CreateThread::new(self.decide.ask(request).await?);

@@ -44,6 +44,13 @@ impl TokenError {
         }
     }
 
+    /// Whether the token URL would refuse again: it answered 4xx, and not because of the moment.
+    pub(crate) fn is_permanent(&self) -> bool {
+        self.status().is_some_and(|status| {
+            status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429)
+        })
+    }
+
     pub(crate) fn source_failed(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Kind::Source(error.into()).into()
     }

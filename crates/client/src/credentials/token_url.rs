@@ -23,6 +23,9 @@ use super::TokenError;
 /// # Ok(client)
 /// # }
 /// ```
+///
+/// A call for which it gives no token is tried again as its [`RetryPolicy`](crate::RetryPolicy) says, and fails at once where
+/// the route refuses: with 4xx, other than 408, 425 and 429.
 #[derive(Clone)]
 #[must_use]
 pub struct TokenUrl {

@@ -10,7 +10,7 @@ use twentyfirst_client::{AgentClient, CallOptions, Follow, Session};
 use twentyfirst_local_relay::{Agent, Fault, LocalRelay, Run};
 
 use crate::support::{
-    answer, chats, connect, events, post, read, relay, request, stream, text, threads,
+    answer, chats, connect, events, logged, post, read, relay, request, stream, text, threads,
 };
 
 const STORY: &str =
@@ -107,8 +107,10 @@ async fn a_run_that_is_lost_is_an_error_in_the_stream() {
         "POST /v1/chat/my-agent" => stream("data: {\"type\":\"start\"}\n\n"),
         _ => answer(404, &json!({ "error": "no such sandbox" })),
     });
-    let (_, _, body) = read(chats(&client).follow_cuts().handle(post("Hi")).await).await;
+    let (chats, errors) = logged(chats(&client).follow_cuts());
+    let (_, _, body) = read(chats.handle(post("Hi")).await).await;
     insta::assert_debug_snapshot!(events(&body));
+    insta::assert_debug_snapshot!(errors.lock().unwrap());
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use http_body::Frame;
 use http_body_util::BodyExt;
 use twentyfirst_client::transport::Body;
 
-use crate::support::{Broken, channel, chats, events, post, read, relay, stream};
+use crate::support::{Broken, channel, chats, events, logged, post, read, relay, stream};
 
 /// Nothing in it is as our encoder writes it.
 const ANSWER: &str = concat!(
@@ -110,6 +110,45 @@ async fn a_connection_that_breaks_off_is_an_error_in_the_stream() {
     pieces.send(Err(Broken)).unwrap();
     let (_, _, body) = read(answer).await;
     insta::assert_debug_snapshot!(events(&body));
+}
+
+#[tokio::test]
+async fn the_server_sees_why_a_stream_broke_off() {
+    for (piece, failures) in [
+        (
+            "data: {\"type\":\"start\"}\n\n",
+            &["the body broke off <- the cable was pulled"][..],
+        ),
+        (
+            "data: {\"type\"",
+            &["the body broke off <- the cable was pulled"],
+        ),
+        // The answer was whole.
+        ("data: [DONE]\n\n", &[]),
+    ] {
+        let (pieces, body) = channel();
+        let body = std::sync::Mutex::new(Some(body));
+        let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
+        let (chats, errors) = logged(chats(&client));
+        let answer = chats.handle(post("Hi")).await;
+        pieces.send(Ok(piece)).unwrap();
+        pieces.send(Err(Broken)).unwrap();
+        let _ = answer.into_body().collect().await;
+        assert_eq!(*errors.lock().unwrap(), failures, "after {piece:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_browser_that_leaves_is_no_error() {
+    let (pieces, body) = channel();
+    let body = std::sync::Mutex::new(Some(body));
+    let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
+    let (chats, errors) = logged(chats(&client));
+    let mut answer = chats.handle(post("Hi")).await.into_body();
+    pieces.send(Ok("data: {\"type\":\"start\"}\n\n")).unwrap();
+    answer.frame().await.unwrap().unwrap();
+    drop(answer);
+    assert_eq!(*errors.lock().unwrap(), [""; 0]);
 }
 
 #[tokio::test]

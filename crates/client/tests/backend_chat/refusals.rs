@@ -52,6 +52,27 @@ async fn requests_that_cannot_be_done() {
 }
 
 #[tokio::test]
+async fn what_is_missing_is_named_and_what_was_sent_is_not_repeated() {
+    let chats = chats(&nobody());
+    let mut answers = Vec::new();
+    for body in [
+        r#"{"id":"c1"}"#,
+        r#"{"id":"c1","messages":[{"id":"s3cr3t","parts":[]}]}"#,
+        r#"{"id":"c1","messages":"s3cr3t"}"#,
+        r#"{"id":["missing field `s3cr3t`"],"messages":[]}"#,
+        r#"{"id":"c1","id":"s3cr3t","messages":[]}"#,
+        r#"["s3cr3t"]"#,
+        r#"{"id":"s3cr3t"#,
+        "",
+    ] {
+        let answer = ask(&chats, "POST", "/api/chat", body.to_owned()).await;
+        assert!(!answer.contains("s3cr3t"), "{answer}");
+        answers.push(answer);
+    }
+    insta::assert_debug_snapshot!(answers);
+}
+
+#[tokio::test]
 async fn other_methods() {
     let chats = chats(&nobody());
     let mut answers = Vec::new();

@@ -1,13 +1,14 @@
 //! The documents' other routes.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use twentyfirst_client::backend::{
-    Refusal, SandboxHandler, ThreadHandler, ThreadRequest, TokenHandler,
+    NewSandbox, Refusal, SandboxHandler, SandboxRequest, ThreadHandler, ThreadRequest, TokenHandler,
 };
-use twentyfirst_client::transport::http::request::Parts;
-use twentyfirst_client::{CreateSandbox, Error, SandboxId};
+use twentyfirst_client::transport::from_fn;
+use twentyfirst_client::{AgentClient, CreateSandbox, Error, SandboxId};
 use twentyfirst_local_relay::LocalRelay;
 
 use crate::support::{answer, connect, read, relay, request};
@@ -16,7 +17,7 @@ use crate::support::{answer, connect, read, relay, request};
 async fn a_page_gets_a_sandbox_and_threads_in_it() {
     let relay = LocalRelay::start().unwrap();
     let client = connect(&relay);
-    let sandboxes = SandboxHandler::new(client.clone(), async |_: Parts| {
+    let sandboxes = SandboxHandler::new(client.clone(), async |_: SandboxRequest| {
         Ok(CreateSandbox::new("echo"))
     });
     let threads = ThreadHandler::new(client.clone(), async |request: ThreadRequest| {
@@ -53,13 +54,76 @@ async fn a_page_gets_a_sandbox_and_threads_in_it() {
     assert_eq!(listed["threads"].as_array().unwrap().len(), 1);
 }
 
+/// A handler that remembers what was created.
+fn remembering(client: AgentClient) -> (SandboxHandler, Arc<Mutex<Vec<SandboxId>>>) {
+    let created = Arc::new(Mutex::new(Vec::new()));
+    let table = Arc::clone(&created);
+    let sandboxes = SandboxHandler::new(client, move |_: SandboxRequest| {
+        let table = Arc::clone(&table);
+        async move {
+            let sandbox = NewSandbox::new(CreateSandbox::new("echo"));
+            Ok(sandbox.on_created(async move |sandbox_id| {
+                table.lock().unwrap().push(sandbox_id);
+                Ok(())
+            }))
+        }
+    });
+    (sandboxes, created)
+}
+
+#[tokio::test]
+async fn the_server_knows_a_sandbox_before_the_page_does() {
+    let relay = LocalRelay::start().unwrap();
+    let (sandboxes, created) = remembering(connect(&relay));
+    let (status, _, body) = read(sandboxes.handle(request("POST", "/api/sandbox", "")).await).await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let created = created.lock().unwrap();
+    assert_eq!(status.as_u16(), 200);
+    assert_eq!(body, json!({ "sandboxId": created[0] }));
+    assert_eq!(created.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_knows_a_sandbox_also_when_the_browser_has_left() {
+    let transport = from_fn(async |_| {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Ok(answer(201, &json!({ "id": "sb_9" })))
+    });
+    let client = AgentClient::builder()
+        .api_key("an_sk_secret")
+        .transport(transport)
+        .build();
+    let (sandboxes, created) = remembering(client.unwrap());
+    let waiting = sandboxes.handle(request("POST", "/api/sandbox", ""));
+    let waited = tokio::time::timeout(Duration::from_secs(1), waiting).await;
+    assert!(waited.is_err(), "it is still being created");
+    assert!(created.lock().unwrap().is_empty());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let sandbox = SandboxId::new("sb_9").unwrap();
+    assert_eq!(*created.lock().unwrap(), [sandbox]);
+}
+
+#[tokio::test]
+async fn a_sandbox_that_cannot_be_stored_is_not_named() {
+    let (client, _) = relay(|_| answer(201, &json!({ "id": "sb_9" })));
+    let sandboxes = SandboxHandler::new(client, async |_: SandboxRequest| {
+        let sandbox = NewSandbox::new(CreateSandbox::new("echo"));
+        Ok(sandbox.on_created(async |_| Err(Refusal::internal("the database is full"))))
+    });
+    let (status, _, body) = read(sandboxes.handle(request("POST", "/api/sandbox", "")).await).await;
+    assert_eq!(
+        (status.as_u16(), body.as_str()),
+        (500, r#"{"error":"the database is full"}"#)
+    );
+}
+
 #[tokio::test]
 async fn the_server_sees_why_the_relay_refused() {
     let (client, _) = relay(|target| answer(500, &json!({ "error": target })));
     let errors = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&errors);
     let see = move |error: &Error| seen.lock().unwrap().push(error.to_string());
-    let sandboxes = SandboxHandler::new(client.clone(), async |_: Parts| {
+    let sandboxes = SandboxHandler::new(client.clone(), async |_: SandboxRequest| {
         Ok(CreateSandbox::new("echo"))
     });
     let threads = ThreadHandler::new(client.clone(), async |_: ThreadRequest| {
@@ -87,9 +151,9 @@ async fn the_server_sees_why_the_relay_refused() {
 #[tokio::test]
 async fn the_server_decides() {
     let (client, log) = relay(|target| panic!("{target} was sent"));
-    let sandboxes = SandboxHandler::new(client.clone(), async |head: Parts| {
-        let who = format!("{:?}", head.headers.get("content-type"));
-        Err(Refusal::unauthorized(who))
+    let sandboxes = SandboxHandler::new(client.clone(), async |request: SandboxRequest| {
+        let who = format!("{:?}", request.head.headers.get("content-type"));
+        Err::<NewSandbox, _>(Refusal::unauthorized(who))
     });
     let threads = ThreadHandler::new(client, async |request: ThreadRequest| {
         let ThreadRequest {

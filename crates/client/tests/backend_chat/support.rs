@@ -111,6 +111,20 @@ pub(crate) fn chats(client: &AgentClient) -> ChatHandler {
     })
 }
 
+/// What `on_error` of a handler sees: each error with its causes.
+pub(crate) fn logged(chats: ChatHandler) -> (ChatHandler, Arc<Mutex<Vec<String>>>) {
+    let errors = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&errors);
+    let chats = chats.on_error(move |error| {
+        let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
+            error.source()
+        });
+        let causes: Vec<_> = causes.map(ToString::to_string).collect();
+        seen.lock().unwrap().push(causes.join(" <- "));
+    });
+    (chats, errors)
+}
+
 /// What `useChat` sends.
 pub(crate) fn post(text: &str) -> Request<Body> {
     let body = json!({

@@ -292,7 +292,7 @@ async fn where_there_is_no_token_nothing_is_sent() {
         .unwrap_err();
     assert_eq!(
         chain(&error),
-        "the request was not sent <- the token source failed <- the keychain is locked"
+        "there is no token to send the request with <- the token source failed <- the keychain is locked"
     );
     assert!(!error.was_sent());
     assert!(
@@ -323,7 +323,7 @@ async fn a_source_that_hangs_is_given_up_after_30_s() {
     assert!(error.is_timeout());
     assert_eq!(
         chain(&error),
-        "the request was not sent <- no token came within 30s"
+        "there is no token to send the request with <- no token came within 30s"
     );
 
     let quick = CallOptions::new().deadline(Duration::from_secs(2));
@@ -356,7 +356,7 @@ async fn a_token_that_cannot_be_a_header_is_refused_and_not_shown() {
     let error = get(&client).await.unwrap_err();
     assert_eq!(
         chain(&error),
-        "the request was not sent <- the token is empty or holds what cannot stand in a header"
+        "there is no token to send the request with <- the token is empty or holds what cannot stand in a header"
     );
     assert!(relay.lines().is_empty());
 }

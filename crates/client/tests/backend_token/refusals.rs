@@ -125,6 +125,13 @@ async fn what_never_arrived_is_told_without_its_reasons() {
         refusal.message(),
         "the request is invalid: `agent` must not be empty"
     );
+
+    let error = SandboxId::new("").unwrap_err();
+    let refusal = Refusal::from(error);
+    assert_eq!(
+        refusal.to_string(),
+        "refused with 400: the request is invalid: `sandboxId` must not be empty"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,6 +144,6 @@ async fn the_key_is_masked_and_a_wait_is_handed_on() {
     .await;
     assert!(!refusal.to_string().contains(KEY));
     assert_eq!(refusal.to_string(), "refused with 429: *** is busy");
-    let answer: Response<Body> = refusal.into();
+    let answer = refusal.into_response();
     assert_eq!(answer.headers()["retry-after"], "7");
 }

@@ -3,6 +3,7 @@
 use http::HeaderValue;
 use http::Response;
 use http::header::{AUTHORIZATION, COOKIE, USER_AGENT};
+use twentyfirst_client::protocol::retry::GiveUp;
 use twentyfirst_client::transport::Body;
 use twentyfirst_client::transport::Error as TransportError;
 use twentyfirst_client::{
@@ -110,7 +111,7 @@ async fn a_session_that_is_over_can_be_told_from_the_rest() {
     assert_eq!(error.token_error().unwrap().status().unwrap(), 401);
     assert_eq!(
         chain(&error),
-        "the request was not sent <- the token URL answered 401: *** is over"
+        "there is no token to send the request with <- the token URL answered 401: *** is over"
     );
     assert!(!error.was_sent());
     assert!(!format!("{error:?}").contains("s3cr3t"));
@@ -118,13 +119,45 @@ async fn a_session_that_is_over_can_be_told_from_the_rest() {
     let error = failure(|_| Ok(json(404, "<html>not here</html>"))).await;
     assert_eq!(
         chain(&error),
-        "the request was not sent <- the token URL answered 404: Not Found"
+        "there is no token to send the request with <- the token URL answered 404: Not Found"
     );
     let error = failure(|_| Ok(json(302, ""))).await;
     assert_eq!(error.token_error().unwrap().status().unwrap(), 302);
     let error = failure(|_| Err(TransportError::new("reset"))).await;
-    assert!(chain(&error).starts_with("the request was not sent <- the token URL gave no answer"));
+    assert!(
+        chain(&error).starts_with(
+            "there is no token to send the request with <- the token URL gave no answer"
+        )
+    );
     assert!(!error.was_sent());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_url_that_refuses_is_not_asked_again() {
+    for (status, times) in [
+        (400, 1),
+        (401, 1),
+        (403, 1),
+        (404, 1),
+        (408, 3),
+        (425, 3),
+        (429, 3),
+        (500, 3),
+        (503, 3),
+    ] {
+        let (builder, log) = builder(move |_| Ok(json(status, r#"{"error":"no"}"#)));
+        let client = builder.token_url(URL).options(CallOptions::new()).build();
+        let error = get(&client.unwrap()).await.unwrap_err();
+        assert_eq!(error.token_error().unwrap().status().unwrap(), status);
+        assert_eq!(
+            (log.take().len(), error.attempts()),
+            (times, times as u32),
+            "{status}"
+        );
+        assert_eq!(error.give_up() == Some(GiveUp::Permanent), times == 1);
+        // It is not the relay that refuses.
+        assert!(!error.is_unauthorized() && !error.was_sent());
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,7 +171,7 @@ async fn what_is_not_a_token_is_not_shown() {
         let error = failure(move |_| Ok(json(200, &answer))).await;
         assert_eq!(
             chain(&error),
-            "the request was not sent <- the answer of the token URL is not a token"
+            "there is no token to send the request with <- the answer of the token URL is not a token"
         );
         assert!(!format!("{error:?}").contains("s3cr3t"));
     }

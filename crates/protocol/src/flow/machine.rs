@@ -135,11 +135,13 @@ impl Failure {
         }
     }
 
-    /// Says that another attempt would fail the same way: the answer is longer than is read.
+    /// The same, where it is known that another attempt would fail the same way: so there is none.
     #[must_use]
-    pub fn permanent(mut self) -> Self {
-        self.is_permanent = true;
-        self
+    pub fn permanent(self) -> Self {
+        Self {
+            is_permanent: true,
+            ..self
+        }
     }
 
     /// Whether another attempt would fail the same way.

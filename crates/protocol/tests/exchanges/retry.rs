@@ -98,6 +98,8 @@ fn every_row_of_the_table() {
         all(Attempt::Failed(Sent::Maybe)),
         ["again", "again", never, never, never, never]
     );
+    assert_eq!(all(Attempt::Permanent(Sent::No)), ["permanent"; 6]);
+    assert_eq!(all(Attempt::Permanent(Sent::Maybe)), ["permanent"; 6]);
     assert_eq!(
         all(Attempt::Answered(&answer(429, ""))),
         ["again", "again", "again", "again", never, never]

@@ -474,8 +474,12 @@ impl Judge {
             let has_finished = matches!(outcome.end, RunEnd::Lost(_))
                 && (self.delivered.finishes, self.delivered.gaps) == (1, 0)
                 && alike(message, &self.truth.message);
-            let is_partial = outcome.message == MessageState::Partial;
-            if !is_partial && !(has_finished && outcome.message == MessageState::Whole) {
+            let is_true = match outcome.message {
+                MessageState::Partial => true,
+                MessageState::Whole => has_finished,
+                MessageState::StoredIncompletely => false,
+            };
+            if !is_true {
                 return violation(
                     Rule::FinalMessage,
                     "a message without a whole is not called partial",

@@ -89,7 +89,8 @@ pub enum Observed<'a> {
         /// What the run came to: how it ended, what it used and cost.
         outcome: &'a Outcome,
     },
-    /// The browser has left, or its stream broke off, and nobody reads on. The run itself goes on, costs, and is stored. This is the last.
+    /// The browser has left, or its stream broke off, which [`on_error`](super::ChatHandler::on_error) sees, and nobody reads on. The
+    /// run itself goes on, costs, and is stored. This is the last.
     Left {
         /// The message as far as it was seen.
         message: &'a UiMessage,

@@ -10,9 +10,9 @@ use twentyfirst_protocol::ui::chunk::{Abort, Data};
 use twentyfirst_protocol::ui::{Chunk, encode_done};
 use twentyfirst_transport::{Error, Runtime, Wait};
 
-use super::handover::Giver;
 use super::observing::{Observing, Rest};
 use super::passing::{BROKE_OFF, apology};
+use crate::backend::handover::Giver;
 use crate::error::line;
 
 /// How long nothing is said to a browser. What lies between gives up connections on which nothing comes, many after a minute.

@@ -17,11 +17,11 @@ use twentyfirst_transport::Body;
 use super::chat_request::ChatRequest;
 use super::chat_run::{ChatRun, Observer};
 use super::following::Following;
-use super::handover::{Giver, handover};
 use super::observing::{Feed, Observing, Rest};
 use super::passing::{Passing, Watch};
 use crate::backend::Refusal;
 use crate::backend::decide::Decide;
+use crate::backend::handover::{Giver, to_its_end};
 use crate::backend::on_error::OnError;
 use crate::backend::request::{BODY_LIMIT, json, other_method, read_body};
 use crate::backend::service::service;
@@ -160,6 +160,9 @@ impl ChatHandler {
 
     /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log, and for [what was created](Error::created) all the
     /// same.
+    ///
+    /// It also sees why a stream that has begun broke off, and a run that is followed here, or read to its end for its
+    /// [observer](ChatRun::observe), and [is lost](Error::is_run_lost). A browser that leaves is no error.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.on_error = OnError::new(on_error);
@@ -196,8 +199,8 @@ impl ChatHandler {
             return self.start(run).await;
         }
         let handler = self.clone();
-        self.to_its_end(async move { handler.start(run).await })
-            .await
+        let runtime = &self.client.shared().runtime;
+        to_its_end(runtime, async move { handler.start(run).await }).await
     }
 
     async fn start(&self, run: ChatRun) -> Result<Response<Body>, Refusal> {
@@ -225,7 +228,7 @@ impl ChatHandler {
                 let run = Run::reading(client, started, body, seed());
                 let run = run.map_err(|error| self.on_error.refuse(&error))?;
                 Some(Watch {
-                    observing: Observing::new(run, Some(observer)),
+                    observing: Observing::new(run, Some(observer), self.on_error.clone()),
                     feed,
                     reader: self.reader(),
                     reads_on: self.read_on.is_some(),
@@ -233,7 +236,7 @@ impl ChatHandler {
                 })
             }
         };
-        Ok(pass(stream, watch))
+        Ok(self.pass(stream, watch))
     }
 
     async fn resume(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
@@ -259,7 +262,7 @@ impl ChatHandler {
                     let is_ours =
                         |now: Vec<_>| Streams::of(&now, &thread_id).are_still_ours(&streams);
                     if now.is_ok_and(is_ours) {
-                        return Ok(pass(stream, None));
+                        return Ok(self.pass(stream, None));
                     }
                 }
             }
@@ -285,7 +288,7 @@ impl ChatHandler {
                 let run = FollowRun::new(run.agent, sandbox_id, thread_id);
                 let cancel = crate::Started::from(run).cancel();
                 let handler = self.clone();
-                self.to_its_end(async move {
+                to_its_end(&self.client.shared().runtime, async move {
                     let options = handler.client.options().deadline(LONGEST_CANCEL);
                     let client = handler.client.with_options(options);
                     let cancelled = client.threads().cancel(cancel).await;
@@ -312,29 +315,23 @@ impl ChatHandler {
         self.client.drive(&ResumeStream::ROUTE, flow).await
     }
 
+    /// A stream of the relay as it is.
+    fn pass(&self, stream: Response<Body>, watch: Option<Watch>) -> Response<Body> {
+        let (head, body) = stream.into_parts();
+        let body = Passing::new(body, watch, self.on_error.clone());
+        answer(&head.headers, Body::wrap(body))
+    }
+
     /// An answer with the chunks of a run.
     fn follow(&self, run: Run, observer: Option<Observer>) -> Response<Body> {
         let reader = (observer.is_some() && self.read_on.is_some()).then(|| self.reader());
-        let observing = Observing::new(run, observer);
+        let observing = Observing::new(run, observer, self.on_error.clone());
         let body = Following::new(observing, reader, &self.client.shared().runtime);
         answer(&HeaderMap::new(), Body::wrap(body))
     }
 
     fn reader(&self) -> Giver<Rest> {
         Rest::reader(&self.client.shared().runtime, self.read_on)
-    }
-
-    /// Does something to its end, also when the browser leaves.
-    async fn to_its_end<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let (giver, taker) = handover();
-        let work = async move { giver.give(work.await) };
-        self.client.shared().runtime.spawn(Box::pin(work));
-        taker
-            .await
-            .unwrap_or_else(|| Err(Refusal::internal("this server failed")))
     }
 }
 
@@ -347,12 +344,6 @@ fn chat_id(path: &str) -> Option<String> {
 
 fn place(run: &StartRun) -> Option<(SandboxId, ThreadId)> {
     run.sandbox_id.clone().zip(run.thread_id.clone())
-}
-
-/// A stream of the relay as it is.
-fn pass(stream: Response<Body>, watch: Option<Watch>) -> Response<Body> {
-    let (head, body) = stream.into_parts();
-    answer(&head.headers, Body::wrap(Passing::new(body, watch)))
 }
 
 /// A UI message stream, with those of these headers that are a browser's business.

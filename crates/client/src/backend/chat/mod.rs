@@ -4,7 +4,6 @@ mod chat_request;
 mod chat_run;
 mod following;
 mod handler;
-mod handover;
 mod observing;
 mod passing;
 

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
-use twentyfirst_protocol::runs::{Moment, Outcome};
+use twentyfirst_protocol::runs::{Moment, Outcome, RunEnd};
 use twentyfirst_transport::{Body, Runtime};
 
 use super::chat_run::{Observed, Observer};
-use super::handover::{Giver, handover};
+use crate::backend::handover::{Giver, handover};
+use crate::backend::on_error::OnError;
+use crate::error::Error;
 use crate::run::Run;
 
 /// How long the end of a run is asked for when its stream has ended without telling.
@@ -22,11 +24,16 @@ const SETTLING: Duration = Duration::from_secs(10);
 pub(super) struct Observing {
     pub(super) run: Run,
     observer: Option<Observer>,
+    on_error: OnError,
 }
 
 impl Observing {
-    pub(super) fn new(run: Run, observer: Option<Observer>) -> Self {
-        Self { run, observer }
+    pub(super) fn new(run: Run, observer: Option<Observer>, on_error: OnError) -> Self {
+        Self {
+            run,
+            observer,
+            on_error,
+        }
     }
 
     /// What happens next. The observer has seen it.
@@ -35,17 +42,24 @@ impl Observing {
         match (&moment, &mut self.observer) {
             (Some(Moment::Chunk(chunk)), Some(observer)) => observer(Observed::Chunk(chunk)),
             (None, observer) => {
-                if let (Some(mut observer), Some(outcome)) = (observer.take(), self.outcome()) {
-                    let message = self.run.message_so_far();
-                    observer(Observed::End {
-                        message,
-                        outcome: &outcome,
-                    });
+                let observer = observer.take();
+                if let Some(outcome) = self.outcome() {
+                    self.end(observer, &outcome);
                 }
             }
             _ => {}
         }
         Poll::Ready(moment)
+    }
+
+    fn end(&mut self, observer: Option<Observer>, outcome: &Outcome) {
+        if let RunEnd::Lost(lost) = &outcome.end {
+            self.on_error.show(&Error::run_lost(lost.clone()));
+        }
+        if let Some(mut observer) = observer {
+            let message = self.run.message_so_far();
+            observer(Observed::End { message, outcome });
+        }
     }
 
     /// Shows all that there is; ready when the run is over.

@@ -4,10 +4,12 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http_body::Frame;
 use twentyfirst_protocol::ui::{Chunk, chunk, encode_done};
-use twentyfirst_transport::{Body, Error};
+use twentyfirst_transport::Body;
 
-use super::handover::Giver;
 use super::observing::{Feed, Observing, Rest};
+use crate::backend::handover::Giver;
+use crate::backend::on_error::OnError;
+use crate::error::Error;
 
 /// How many bytes the observer may be behind.
 const LONGEST_LAG: usize = 256 * 1024;
@@ -23,6 +25,7 @@ pub(super) struct Passing {
     body: Option<Body>,
     tail: Tail,
     watch: Option<Watch>,
+    on_error: OnError,
 }
 
 /// Who watches.
@@ -37,11 +40,12 @@ pub(super) struct Watch {
 }
 
 impl Passing {
-    pub(super) fn new(body: Body, watch: Option<Watch>) -> Self {
+    pub(super) fn new(body: Body, watch: Option<Watch>, on_error: OnError) -> Self {
         Self {
             body: Some(body),
             tail: Tail::default(),
             watch,
+            on_error,
         }
     }
 
@@ -121,6 +125,8 @@ impl http_body::Body for Passing {
                 if is_said {
                     return Poll::Ready(None);
                 }
+                let error = Error::from(error);
+                this.on_error.show(&error);
                 if this.tail.is_within_event() {
                     // What would be said now would be read as the rest of that event.
                     return Poll::Ready(Some(Err(error)));

@@ -14,7 +14,8 @@ use super::replay::{Replay, Sight};
 use super::stored::{self, Known, Place};
 use crate::error::{InvalidRequest, ResponseError};
 use crate::flow::{
-    Deadline, Exchange, ExchangeError, ExchangeErrorKind, Failure, Flow, Next, Now, Slot, Step,
+    Deadline, Exchange, ExchangeError, ExchangeErrorKind, Failure, Flow, Next, Now, Sent, Slot,
+    Step,
 };
 use crate::operation::{Head, StreamingOperation};
 use crate::options::CallOptions;
@@ -1030,7 +1031,10 @@ impl Flow for FollowFlow {
 fn refusal(error: &ExchangeError) -> Option<LostReason> {
     let error = match error.kind() {
         ExchangeErrorKind::Response(ResponseError::Api(error)) => error,
-        ExchangeErrorKind::Failure(failure) if failure.is_permanent() => {
+        // What was not sent, for want of a token, may be sent yet.
+        ExchangeErrorKind::Failure(failure)
+            if failure.is_permanent() && failure.sent() == Sent::Maybe =>
+        {
             return Some(LostReason::TooLarge);
         }
         _ => return None,

@@ -2,6 +2,22 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use twentyfirst_transport::Runtime;
+
+use super::Refusal;
+
+/// Does something to its end, also when the browser leaves.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    runtime: &Arc<dyn Runtime>,
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let (giver, taker) = handover();
+    runtime.spawn(Box::pin(async move { giver.give(work.await) }));
+    taker
+        .await
+        .unwrap_or_else(|| Err(Refusal::internal("this server failed")))
+}
+
 /// Something that is given from one task to another, once.
 pub(super) fn handover<T>() -> (Giver<T>, Taker<T>) {
     let shared = Arc::new(Mutex::new(Shared {
