@@ -477,9 +477,11 @@ impl Player {
                     let sandbox = SandboxId::new(self.sandbox.clone().unwrap_or_default()).unwrap();
                     let thread = ThreadId::new(self.thread.clone().unwrap_or_default()).unwrap();
                     let options = twentyfirst_protocol::CallOptions::new();
-                    let flow = CancelRun::new(AGENT, sandbox, thread)
-                        .flow(&options, self.rng.next())
-                        .unwrap();
+                    let mut run = CancelRun::new(AGENT, sandbox, thread);
+                    if let Some(id) = &self.schedule.user_message_id {
+                        run = run.user_message_id(id.clone());
+                    }
+                    let flow = run.flow(&options, self.rng.next()).unwrap();
                     let flow: Cancel = match self.plant {
                         Some(Plant::CancelWrongThread) => Box::new(WrongThread::new(
                             flow,

@@ -44,6 +44,7 @@ kinds! {
         UserMessageLost = "the resumed reader stores all but the user's message",
         ForeignReader = "somebody else resumes our run",
         AnotherRun = "another run begins in the sandbox",
+        NextTurn = "the next turn begins in our thread",
         RunFails = "the run fails",
         FailsToStart = "the run fails while it is starting",
         FailsInStorage = "the run fails while it is stored",

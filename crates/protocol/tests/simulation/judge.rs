@@ -35,7 +35,7 @@ use twentyfirst_protocol::ui::{Assembler, Chunk, Part, ToolState, UiMessage};
 use crate::alignment::Alignment;
 use crate::faults::{Ending, Tally};
 use crate::relay::{At, Mark, Phase, Relay};
-use crate::schedule::{Following, Way};
+use crate::schedule::{Following, OUR_TURN, Way};
 use crate::truth::{End, Truth};
 use crate::world::{Asks, Handed};
 
@@ -226,7 +226,10 @@ impl Judge {
                     } else {
                         told.over.get_or_insert(now);
                     }
-                    told.settled |= asks == Asks::Get && status != "streaming";
+                    // Stored, it is over, though the next turn may stream in its thread.
+                    let mut messages = value["messages"].as_array().into_iter().flatten();
+                    let is_stored = messages.any(|message| message["id"] == OUR_TURN);
+                    told.settled |= asks == Asks::Get && (status != "streaming" || is_stored);
                 }
             }
         }

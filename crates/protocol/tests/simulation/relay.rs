@@ -72,6 +72,8 @@ pub(crate) struct Relay {
     readers: Vec<Reader>,
     /// What a chat POST starts.
     script: Option<Script>,
+    /// The turn that somebody else begins in our thread when our run has completed, and how long after.
+    next_turn: Option<(Duration, Script)>,
     ours: Option<RunId>,
     said: Vec<(Conn, Said)>,
     alarms: Vec<(At, Alarm)>,
@@ -250,11 +252,17 @@ impl Relay {
             runs: Vec::new(),
             readers: Vec::new(),
             script: None,
+            next_turn: None,
             ours: None,
             said: Vec::new(),
             alarms: Vec::new(),
             facts: Facts::default(),
         }
+    }
+
+    /// What somebody else begins in our thread so long after our run has completed.
+    pub(crate) fn set_next_turn(&mut self, after: Duration, script: Script) {
+        self.next_turn = Some((after, script));
     }
 
     /// What the next chat POST starts.
@@ -726,10 +734,13 @@ impl Relay {
                 let idle = |thread: &usize| self.threads[*thread].status != "streaming";
                 if let Some(thread) = found.filter(idle) {
                     let run = self.begin(now, thread, script, user);
-                    if ours {
-                        self.ours = Some(run);
-                    } else {
-                        tally.struck(Fault::AnotherRun);
+                    let is_next = self
+                        .ours
+                        .is_some_and(|ours| self.runs[ours].thread == thread);
+                    match (ours, is_next) {
+                        (true, _) => self.ours = Some(run),
+                        (false, true) => tally.struck(Fault::NextTurn),
+                        (false, false) => tally.struck(Fault::AnotherRun),
                     }
                 }
             }
@@ -810,6 +821,7 @@ impl Relay {
         let is_last = matches!(beat.chunk, Chunk::Finish(_));
         if is_last && truth.end == End::Completes {
             self.store(run, tally);
+            self.schedule_next_turn(now, run);
         }
         for reader in 0..self.readers.len() {
             if self.readers[reader].run == run {
@@ -823,6 +835,25 @@ impl Relay {
             if self.runs[run].said == truth.beats.len() {
                 tally.struck(Fault::DeadRuntime);
             }
+        }
+    }
+
+    /// A run that was stored with its question is known by it, whatever comes behind it in its thread. Of others nobody can tell.
+    fn schedule_next_turn(&mut self, now: At, run: RunId) {
+        let stored = self.runs[run].stored.as_ref();
+        if Some(run) != self.ours || !stored.is_some_and(|stored| stored.with_user_message) {
+            return;
+        }
+        if let Some((after, script)) = self.next_turn.take() {
+            let thread = self.threads[self.runs[run].thread].id.clone();
+            let user = json!({"id": "next", "role": "user", "parts": [{"type": "text", "text": "And now?"}]});
+            let begin = Alarm::Begin {
+                thread: Some(thread),
+                script,
+                user: Some(user),
+                ours: false,
+            };
+            self.alarms.push((now + after, begin));
         }
     }
 
@@ -879,11 +910,19 @@ impl Relay {
         self.runs[run].phase = Phase::Completed;
         let thread = self.runs[run].thread;
         self.threads[thread].status = "completed";
+        let truth = Rc::clone(&self.runs[run].truth);
         if Some(run) != self.ours {
             // Nobody reads it.
+            let message_id = self.runs[run].message_id.clone();
+            let user = self.runs[run].user.clone();
+            let answer =
+                json!({"id": message_id, "role": "assistant", "parts": truth.message.parts});
+            let thread = &mut self.threads[thread];
+            thread.usage = truth.usage;
+            thread.messages.extend(user);
+            thread.messages.push(answer);
             return;
         }
-        let truth = Rc::clone(&self.runs[run].truth);
         let resumed = self.readers.iter().rposition(|reader| {
             reader.run == run && !reader.left && !matches!(reader.view, View::First)
         });

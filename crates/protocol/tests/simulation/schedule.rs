@@ -13,6 +13,9 @@ use crate::rng::Rng;
 use crate::truth::{End, Truth};
 use crate::world::{Weather, World};
 
+/// The id of the user's message, where it has one from the beginning.
+pub(crate) const OUR_TURN: &str = "turn-k";
+
 /// One schedule.
 #[derive(Debug)]
 pub(crate) struct Schedule {
@@ -34,6 +37,8 @@ pub(crate) struct Schedule {
     pub(crate) cancels_at: Option<At>,
     pub(crate) history: Vec<Value>,
     others: Vec<Other>,
+    /// The next turn of our thread, and how long after the end of our run it begins.
+    next_turn: Option<(Duration, Script)>,
     surprises: Vec<(At, Alarm)>,
     habits: Habits,
     weather: Weather,
@@ -167,6 +172,17 @@ impl Schedule {
             tells_cancelled: 40,
         };
         let joins_early = rng.percent(5);
+        let user_message_id = rng.percent(70).then(|| OUR_TURN.to_owned());
+        let mut next_turn = None;
+        // Without an id of its own a turn is known by its place only.
+        if user_message_id.is_some() && rng.percent(30) {
+            let script = Script {
+                truth: Rc::new(Truth::short(&mut rng, "n")),
+                starting: starting(&mut rng),
+                fails_to_start: rng.percent(5),
+            };
+            next_turn = Some((rng.millis(0, 5_000), script));
+        }
         Self {
             seed,
             joins_early,
@@ -174,7 +190,7 @@ impl Schedule {
             following,
             silence: rng.percent(10).then(|| minutes(7)),
             careful: rng.percent(30),
-            user_message_id: rng.percent(70).then(|| "turn-k".to_owned()),
+            user_message_id,
             joins_after: *rng.pick(&[Duration::ZERO, Duration::ZERO, minutes(1), minutes(60)]),
             cancels_at,
             // In a thread with a history, whoever comes too early takes its last answer for the one that is meant.
@@ -185,6 +201,7 @@ impl Schedule {
             },
             script,
             others,
+            next_turn,
             surprises,
             habits,
             weather,
@@ -194,7 +211,10 @@ impl Schedule {
     pub(crate) fn world(&self, tracing: bool) -> World {
         // Its own generator, so that a change of the schedule's drawing order leaves the network as it is.
         let mut rng = Rng::new(self.seed ^ 0x5157_u64);
-        let relay = Relay::new(self.habits.clone(), rng.fork());
+        let mut relay = Relay::new(self.habits.clone(), rng.fork());
+        if let Some((after, script)) = &self.next_turn {
+            relay.set_next_turn(*after, script.clone());
+        }
         World::new(relay, self.weather.clone(), rng, tracing)
     }
 

@@ -275,7 +275,10 @@ impl World {
             );
             arrives
                 && line.heard.is_none()
-                && matches!(line.asks, Asks::List | Asks::Resume | Asks::Cancel)
+                && matches!(
+                    line.asks,
+                    Asks::List | Asks::Get | Asks::Resume | Asks::Cancel
+                )
         });
         self.deciding[actor as usize] &= deciding;
     }
@@ -485,6 +488,10 @@ impl World {
                         self.deciding[actor as usize] = true;
                         self.listed[actor as usize] =
                             self.relay.our_thread().map(|thread| thread.status);
+                    }
+                    // Whoever cancels begins by looking whether the run is over.
+                    Asks::Get if actor == Actor::Canceller => {
+                        self.deciding[actor as usize] = true;
                     }
                     Asks::Resume | Asks::Cancel => self.deciding[actor as usize] = false,
                     _ => {}

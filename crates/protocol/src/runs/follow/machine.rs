@@ -126,7 +126,8 @@ enum Phase {
     Resuming(ResumeStream, Exchange),
     /// To make sure that the stream which was opened is of our thread, before anything of it is taken.
     Checking,
-    /// To look whether our answer is stored already: then the stream that was opened, or is waited for, is of a later run.
+    /// To look whether our answer is stored already: then what streams in our thread is a later run. Before a stream is opened or waited
+    /// for, and before anything of one is taken.
     Peeking,
     /// To settle with what is stored.
     Settling(Option<Instant>),
@@ -542,7 +543,7 @@ impl FollowFlow {
                 self.is_too_large = true;
                 match self.stream.is_some() {
                     true => self.listen_again(true, now),
-                    false => self.phase = Phase::Asking(again),
+                    false => self.resume_or_wait(now),
                 }
             }
             (_, Some(reason)) => self.refused(reason, error),
@@ -600,18 +601,23 @@ impl FollowFlow {
         };
         if !self.is_going_on(status) {
             self.phase = Phase::Settling(None);
-        } else if self.may_resume() && streams.are_ours() {
-            self.before_opening = Some(streams);
-            self.resume();
-        } else if self.can_peek() && self.peek.0.is_none_or(|at| at <= now.mono) {
-            self.phase = Phase::Peeking;
         } else {
-            self.wait(now);
+            let resumes = self.may_resume() && streams.are_ours();
+            self.before_opening = resumes.then_some(streams);
+            let is_due = resumes || self.peek.0.is_none_or(|at| at <= now.mono);
+            match self.can_peek() && is_due {
+                true => self.phase = Phase::Peeking,
+                false => self.resume_or_wait(now),
+            }
         }
     }
 
-    fn wait(&mut self, now: Now) {
-        self.phase = Phase::Asking(now.mono.checked_add(self.backoff.next()));
+    /// Our run goes on, as far as is known.
+    fn resume_or_wait(&mut self, now: Now) {
+        match self.before_opening.is_some() {
+            true => self.resume(),
+            false => self.phase = Phase::Asking(now.mono.checked_add(self.backoff.next())),
+        }
     }
 
     /// Whether this is the state of a thread whose run goes on. States are an open set: of a run that was read only those end it that say
@@ -828,7 +834,7 @@ impl FollowFlow {
             _ if is_going_on => match self.phase {
                 Phase::Looking(_) => self.phase = Phase::Asking(None),
                 Phase::Peeking if self.stream.is_some() => self.listen_again(true, now),
-                Phase::Peeking => self.wait(now),
+                Phase::Peeking => self.resume_or_wait(now),
                 _ => self.phase = Phase::Settling(now.mono.checked_add(self.backoff.next())),
             },
             ThreadStatus::Completed if answer.is_none() && unnamed.is_some() => {
