@@ -204,6 +204,11 @@ impl Exchange {
         }
     }
 
+    /// Whether there were attempts before this one.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.attempts.made() > 0
+    }
+
     pub(crate) fn handle(&mut self, outcome: impl Into<ExchangeErrorKind>) {
         self.outcome = Some(outcome.into());
     }

@@ -93,6 +93,7 @@ impl CancelRun {
             thread: GetThread::new(&self.sandbox_id, &self.thread_id),
             cancel,
             user_message_id: self.user_message_id.filter(|id| *id != ""),
+            has_looked: false,
             thread_id: self.thread_id,
             options: *options,
             seed,
@@ -131,8 +132,9 @@ pub struct CancelFlow {
     list: ListThreads,
     thread: GetThread,
     cancel: CancelStream,
-    /// The turn, until it was looked whether it has its answer.
     user_message_id: Option<Text<'static>>,
+    /// Whether it was looked, for the next list, whether the turn has its answer.
+    has_looked: bool,
     thread_id: ThreadId,
     options: CallOptions,
     seed: u64,
@@ -148,7 +150,7 @@ enum State {
     /// To list the threads, at this moment.
     Pause(Option<Instant>),
     /// To look whether the turn has its answer.
-    Looking(Exchange, Text<'static>),
+    Looking(Exchange),
     Listing(Exchange),
     Cancelling(Exchange),
     /// To wait, since the run is starting.
@@ -210,23 +212,24 @@ impl Flow for CancelFlow {
                         self.state = State::Pause(at);
                         return Step::Read { until: at };
                     }
-                    let exchange = match &self.user_message_id {
-                        Some(_) => self.exchange(&self.thread),
-                        None => self.exchange(&self.list),
+                    let looks = self.user_message_id.is_some() && !self.has_looked;
+                    let state = match looks {
+                        true => self.exchange(&self.thread).map(State::Looking),
+                        false => self.exchange(&self.list).map(State::Listing),
                     };
-                    self.state = match (exchange, self.user_message_id.take()) {
-                        (Ok(exchange), Some(id)) => State::Looking(exchange, id),
-                        (Ok(exchange), None) => State::Listing(exchange),
-                        (Err(error), _) => return Step::Done(Err(error)),
-                    };
+                    self.has_looked = looks;
+                    match state {
+                        Ok(state) => self.state = state,
+                        Err(error) => return Step::Done(Err(error)),
+                    }
                 }
-                State::Looking(mut exchange, id) => match exchange.poll(now, deadline) {
+                State::Looking(mut exchange) => match exchange.poll(now, deadline) {
                     Next::Send(send) => {
-                        self.state = State::Looking(exchange, id);
+                        self.state = State::Looking(exchange);
                         return Step::Send(send);
                     }
                     Next::Read { until } => {
-                        self.state = State::Looking(exchange, id);
+                        self.state = State::Looking(exchange);
                         return Step::Read { until };
                     }
                     // A thread that cannot be read, or is not there: the list tells the rest.
@@ -288,14 +291,23 @@ impl Flow for CancelFlow {
 
     fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
         match &mut self.state {
-            State::Looking(exchange, id) => match self.thread.decode(&head, &body) {
-                Ok(thread) if answer_to(&thread, id).is_some() => {
-                    self.result = Some(Ok(Cancelled::new(CancelStatus::Idle, None)));
+            State::Looking(exchange) => match self.thread.decode(&head, &body) {
+                Ok(thread) => {
+                    let id = self.user_message_id.as_ref();
+                    match id.and_then(|id| answer_to(&thread, id)) {
+                        Some(_) => {
+                            self.result = Some(Ok(Cancelled::new(CancelStatus::Idle, None)));
+                        }
+                        None => self.state = State::Pause(None),
+                    }
                 }
-                Ok(_) => self.state = State::Pause(None),
                 Err(error) => exchange.handle(error),
             },
             State::Listing(exchange) => match self.list.decode(&head, &body) {
+                // Meanwhile the run may have ended, and another begun.
+                Ok(_) if self.user_message_id.is_some() && exchange.has_failed() => {
+                    self.state = State::Pause(None);
+                }
                 Ok(threads) => {
                     let streams = Streams::of(&threads, &self.thread_id);
                     self.look(&streams);
@@ -318,9 +330,8 @@ impl Flow for CancelFlow {
     fn handle_end(&mut self) {}
 
     fn handle_failure(&mut self, _: Slot, failure: Failure) {
-        if let State::Looking(exchange, _)
-        | State::Listing(exchange)
-        | State::Cancelling(exchange) = &mut self.state
+        if let State::Looking(exchange) | State::Listing(exchange) | State::Cancelling(exchange) =
+            &mut self.state
         {
             exchange.handle(failure);
         }

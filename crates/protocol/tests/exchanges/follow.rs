@@ -310,7 +310,7 @@ fn a_recorded_run_that_is_joined_again_is_whole_in_the_end() {
         let mut scene = Scene::new(Follow::live(), thread.clone());
         scene.resumed = Some(stream(second).bytes());
         let (moments, message, outcome, scene) = scene.play(&stream(first).bytes(), true);
-        let sent = ["list", "get", "resume", "list", "get", "get"];
+        let sent = ["get", "list", "resume", "list", "get", "get"];
         assert_eq!(scene.sent, sent, "{first}");
         assert!(outcome.is_success(), "{first}: {outcome:?}");
         assert_eq!(outcome.message, MessageState::Whole, "{first}");

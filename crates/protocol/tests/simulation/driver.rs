@@ -551,10 +551,12 @@ impl Player {
             return violation(Rule::SecondCost, format!("nobody needs {request}"));
         }
         let other = |runs: &[usize]| runs.iter().any(|run| Some(*run) != relay.our_id());
+        // The next turn of our thread may be opened, as it can begin at any moment; of what it says nothing is taken.
+        let foreign = |runs: &[usize]| runs.iter().any(|run| !relay.is_of_our_thread(*run));
         if other(&relay.facts.cancelled) {
             return violation(Rule::AnotherRun, "another run was cancelled");
         }
-        if other(&relay.facts.resumed) {
+        if foreign(&relay.facts.resumed) {
             return violation(Rule::AnotherRun, "another run was resumed");
         }
         if self.world.posts > 1 || relay.facts.posts > 1 {

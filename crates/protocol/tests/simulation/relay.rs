@@ -308,6 +308,11 @@ impl Relay {
         self.ours
     }
 
+    pub(crate) fn is_of_our_thread(&self, run: RunId) -> bool {
+        self.ours()
+            .is_some_and(|ours| ours.thread == self.runs[run].thread)
+    }
+
     pub(crate) fn our_phase(&self) -> Option<Phase> {
         self.ours().map(|run| run.phase)
     }

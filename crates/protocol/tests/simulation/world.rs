@@ -13,7 +13,7 @@ use twentyfirst_protocol::flow::{Now, SendRequest, Sent, Slot};
 use twentyfirst_protocol::{Body, Timeouts};
 
 use crate::faults::{Fault, Tally};
-use crate::relay::{Alarm, At, Conn, Mark, Relay, Said, wall};
+use crate::relay::{Alarm, At, Conn, Mark, Phase, Relay, Said, wall};
 use crate::rng::Rng;
 
 /// Who sends requests: the flow that follows the run, and the one that cancels it beside.
@@ -492,6 +492,9 @@ impl World {
                     // Whoever cancels begins by looking whether the run is over.
                     Asks::Get if actor == Actor::Canceller => {
                         self.deciding[actor as usize] = true;
+                        if self.relay.our_phase() == Some(Phase::Completed) {
+                            self.listed[actor as usize] = Some("completed");
+                        }
                     }
                     Asks::Resume | Asks::Cancel => self.deciding[actor as usize] = false,
                     _ => {}

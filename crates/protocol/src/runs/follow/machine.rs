@@ -126,8 +126,8 @@ enum Phase {
     Resuming(ResumeStream, Exchange),
     /// To make sure that the stream which was opened is of our thread, before anything of it is taken.
     Checking,
-    /// To look whether our answer is stored already: then what streams in our thread is a later run. Before a stream is opened or waited
-    /// for, and before anything of one is taken.
+    /// To look whether our answer is stored already: then what streams in our thread is a later run. Now and then while it is waited for,
+    /// and each time before anything of a stream is taken that was opened.
     Peeking,
     /// To settle with what is stored.
     Settling(Option<Instant>),
@@ -364,6 +364,8 @@ impl FollowFlow {
             self.lose(reason);
             return None;
         }
+        let is_due = self.peek.0.is_none_or(|at| at <= now.mono);
+        let peeks = is_due && self.question.is_none() && self.can_peek();
         match &mut self.phase {
             Phase::Listening => self.listen(now),
             Phase::Again => {
@@ -375,6 +377,10 @@ impl FollowFlow {
             {
                 let at = *at;
                 Some(self.read([at], now))
+            }
+            Phase::Asking(_) if peeks => {
+                self.phase = Phase::Peeking;
+                None
             }
             Phase::Asking(_) | Phase::Checking => self.ask(now, Question::threads),
             Phase::Looking(_) | Phase::Peeking | Phase::Settling(_) => {
@@ -601,23 +607,20 @@ impl FollowFlow {
         };
         if !self.is_going_on(status) {
             self.phase = Phase::Settling(None);
+        } else if self.may_resume() && streams.are_ours() {
+            self.before_opening = Some(streams);
+            self.resume();
         } else {
-            let resumes = self.may_resume() && streams.are_ours();
-            self.before_opening = resumes.then_some(streams);
-            let is_due = resumes || self.peek.0.is_none_or(|at| at <= now.mono);
-            match self.can_peek() && is_due {
-                true => self.phase = Phase::Peeking,
-                false => self.resume_or_wait(now),
-            }
+            self.phase = Phase::Asking(now.mono.checked_add(self.backoff.next()));
         }
     }
 
-    /// Our run goes on, as far as is known.
+    /// Nothing is stored of our run, and no stream of it is open.
     fn resume_or_wait(&mut self, now: Now) {
-        match self.before_opening.is_some() {
-            true => self.resume(),
-            false => self.phase = Phase::Asking(now.mono.checked_add(self.backoff.next())),
-        }
+        self.phase = match self.may_resume() {
+            true => Phase::Asking(None),
+            false => Phase::Asking(now.mono.checked_add(self.backoff.next())),
+        };
     }
 
     /// Whether this is the state of a thread whose run goes on. States are an open set: of a run that was read only those end it that say
@@ -832,9 +835,8 @@ impl FollowFlow {
                 self.complete(answer);
             }
             _ if is_going_on => match self.phase {
-                Phase::Looking(_) => self.phase = Phase::Asking(None),
                 Phase::Peeking if self.stream.is_some() => self.listen_again(true, now),
-                Phase::Peeking => self.resume_or_wait(now),
+                Phase::Looking(_) | Phase::Peeking => self.resume_or_wait(now),
                 _ => self.phase = Phase::Settling(now.mono.checked_add(self.backoff.next())),
             },
             ThreadStatus::Completed if answer.is_none() && unnamed.is_some() => {
