@@ -76,7 +76,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         RunEnd::Lost(lost) => lost.to_string(),
         end => format!("{end:?}"),
     };
-    println!("\n{end}; the message is {:?}:", outcome.message);
+    println!("\n{end}; the message is {:?}:", outcome.message_state);
     println!("{}", run.message_so_far().text());
     if outcome.is_success() && run.message_so_far().text() != STORY {
         return Err("the message is not the story".into());

@@ -149,7 +149,7 @@ impl Run {
     ///
     /// A run that was stopped by one of its limits, such as `maxTurns`, has a message all the same: see
     /// [`Outcome::is_success`]. And where the relay has stored an answer incompletely, as it can after
-    /// [`Follow::live`](crate::Follow::live), the message is what there is: see [`Outcome::message`].
+    /// [`Follow::live`](crate::Follow::live), the message is what there is: see [`Outcome::message_state`].
     ///
     /// This operation is cancel-safe: what has been read stays in the run, see [`message_so_far`](Self::message_so_far).
     ///

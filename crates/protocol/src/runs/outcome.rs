@@ -16,7 +16,7 @@ pub struct Outcome {
     /// What it used and cost, as far as it is known.
     pub usage: Usage,
     /// What its message is worth.
-    pub message: MessageState,
+    pub message_state: MessageState,
 }
 
 impl Outcome {

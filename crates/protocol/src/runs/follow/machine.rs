@@ -830,14 +830,14 @@ impl FollowFlow {
         self.end(RunEnd::Lost(lost), MessageState::Partial);
     }
 
-    fn end(&mut self, end: RunEnd, message: MessageState) {
+    fn end(&mut self, end: RunEnd, message_state: MessageState) {
         self.drop_stream();
         self.phase = Phase::Ended;
         self.outcome = Some(Outcome {
             end,
             result_subtype: self.delivered.result_subtype.clone(),
             usage: self.delivered.usage,
-            message,
+            message_state,
         });
     }
 }
