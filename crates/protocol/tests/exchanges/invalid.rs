@@ -7,7 +7,7 @@ use twentyfirst_protocol::git::CloneRepository;
 use twentyfirst_protocol::runs::*;
 use twentyfirst_protocol::sandboxes::*;
 use twentyfirst_protocol::tokens::{CreateToken, TokenLifetime};
-use twentyfirst_protocol::ui::{Part, UiMessage};
+use twentyfirst_protocol::ui::UiMessage;
 use twentyfirst_protocol::vaults::*;
 use twentyfirst_protocol::{
     ApiKey, BaseUrl, CallOptions, Endpoint, InvalidRequest, SandboxId, ThreadId, VaultId,
@@ -202,7 +202,7 @@ fn messages_without_a_turn() {
         text(StartRun::new("my-agent", messages).flow(None, &CallOptions::new(), 0))
     };
     assert_eq!(run(Vec::new().into()), "`messages` must not be empty");
-    let assistant = UiMessage::assistant(vec![Part::text("Hello")]);
+    let assistant = UiMessage::assistant("Hello");
     assert_eq!(run(assistant.into()), "`messages` must hold a user message");
     let blank = "`messages` must hold text in the last user message";
     assert_eq!(run(" \n ".into()), blank);
