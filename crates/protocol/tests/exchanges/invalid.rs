@@ -283,7 +283,7 @@ fn token_lifetimes_that_the_relay_would_change() {
         Duration::from_millis(1500),
         Duration::from_secs(24 * 3600 + 1),
     ] {
-        let rule = "`expiresIn` must be a number of whole seconds, from 1 second to 24 hours";
+        let rule = "`expiresIn` must be from 1 second to 24 hours, in whole seconds";
         assert_eq!(text(TokenLifetime::new(lifetime)), rule);
     }
     for lifetime in ["90min", "1w", "", "-1s", "0s", "25h", "ü"] {
@@ -291,6 +291,12 @@ fn token_lifetimes_that_the_relay_would_change() {
         assert!(
             serde_json::from_value::<TokenLifetime>(lifetime.into()).is_err(),
             "{lifetime}"
+        );
+    }
+    for lifetime in ["0m", "25h", "2d"] {
+        assert_eq!(
+            text(lifetime.parse::<TokenLifetime>()),
+            "`expiresIn` must be from 1 second to 24 hours, in whole seconds"
         );
     }
     assert_eq!(
