@@ -36,7 +36,8 @@ use crate::error::Error;
 ///
 /// # Dropping and cancelling
 /// Dropping a run only stops listening, and sends nothing: the run goes on in its sandbox, costs, and is stored in its thread.
-/// [`cancel`](Self::cancel) ends it; what it cost until then is spent, and nothing of it is stored.
+/// [`cancel`](Self::cancel) ends it; what it cost until then is spent, and nothing of it is stored. A run is `Send` and not `Sync`:
+/// move it into the task that reads it, and take the future of `cancel`, or a clone of [`started`](Self::started), before.
 ///
 /// ```no_run
 /// use twentyfirst_client::{AgentClient, Chunk, StartRun};
@@ -49,7 +50,7 @@ use crate::error::Error;
 ///     }
 /// }
 /// let outcome = run.outcome().await;
-/// println!("{:?}: {:?} US dollars", outcome.end, outcome.usage.total_cost_usd);
+/// println!("{}: {:?} US dollars", outcome.end, outcome.usage.total_cost_usd);
 /// # Ok(())
 /// # }
 /// ```
@@ -114,7 +115,8 @@ impl Run {
         &self.started.created
     }
 
-    /// What it is and where. [`Started::session`] is what to store, to follow or cancel the run from elsewhere.
+    /// What it is and where. Store it to follow or to cancel this run from elsewhere, and its [`session`](Started::session) to
+    /// continue the conversation.
     pub fn started(&self) -> &Started {
         &self.started
     }
