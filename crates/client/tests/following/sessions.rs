@@ -112,25 +112,24 @@ async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
     let row = serde_json::to_string(first.started()).unwrap();
     let told = first.text().await.unwrap();
     first.outcome().await;
-    // A later turn of the same thread, with an id of its own, known before it is sent.
+    let (client, sent) = client(&scene.relay, Follow::wait());
+    let stored: Started = serde_json::from_str(&row).unwrap();
+    let mut run = client.threads().follow(stored.follow()).unwrap();
+    assert_eq!(run.text().await.unwrap(), told);
+
+    // The next turn, with an id that is known before it is sent.
     let turn = UiMessage::user("And then?").with_id("turn-2");
     let second = first.started().session().run(turn);
     let threads = scene.client.threads();
     let later = threads.run_in_background(second).await.unwrap();
     assert_eq!(later.user_message_id.as_ref().unwrap(), "turn-2");
-    let later_row = serde_json::to_string(&later).unwrap();
-
-    let (client, sent) = client(&scene.relay, Follow::wait());
-    let later: Started = serde_json::from_str(&later_row).unwrap();
+    let row = serde_json::to_string(&later).unwrap();
+    let later: Started = serde_json::from_str(&row).unwrap();
     let cancelled = client.threads().cancel(later.cancel()).await.unwrap();
     assert_eq!(cancelled.status, CancelStatus::Cancelled);
     let mut run = client.threads().follow(later.follow()).unwrap();
     assert!(run.text().await.unwrap_err().is_run_cancelled());
 
-    // The first is known by its turn, though the thread has gone on.
-    let first: Started = serde_json::from_str(&row).unwrap();
-    let mut run = client.threads().follow(first.follow()).unwrap();
-    assert_eq!(run.text().await.unwrap(), told);
     assert_eq!(sent.count("POST chat"), 0);
 }
 

@@ -45,11 +45,13 @@ const RESUMES: u32 = 5;
 pub enum Moment {
     /// A chunk of the answer. Each comes once. Halves of surrogate pairs are joined.
     Chunk(Chunk<'static>),
-    /// An event that is not a chunk was passed over. [`Gap`](Self::Gap) follows, unless it was in what is a repetition, perhaps.
+    /// An event that is not a chunk was passed over. [`Gap`](Self::Gap) follows, except while it is not clear yet whether a stream
+    /// that was opened again repeats what was delivered: such a stream is given up.
     NotAChunk(DecodeError),
     /// The stream broke off, with this failure, or its body has ended before the run did.
     Cut(Option<Arc<Failure>>),
-    /// The relay was asked, and says this of the thread.
+    /// The relay was asked, and says this of the thread. At the end it can come twice in a row: the list of the threads was read,
+    /// and then the thread.
     Asked(ThreadStatus),
     /// The stream of the run is open again.
     Resumed,
