@@ -139,7 +139,7 @@ impl Threads {
     /// let message = UiMessage::user("Find bugs in /src").with_id(turn);
     /// client.threads().run_in_background(session.run(message)).await?;
     ///
-    /// // After a restart, whatever has become of the call:
+    /// // After a restart. A run that never began is lost: `LostReason::NotStored`.
     /// let mut run = client.threads().follow(session.follow()?.user_message_id(turn))?;
     /// println!("{}", run.text().await?);
     /// # Ok(())

@@ -1,7 +1,7 @@
 //! Runs in the background, after a restart, and what is refused or cleaned up.
 
 use twentyfirst_client::protocol::http::StatusCode;
-use twentyfirst_client::protocol::runs::{CancelStatus, SendMessages};
+use twentyfirst_client::protocol::runs::{CancelStatus, LostReason, SendMessages};
 use twentyfirst_client::protocol::threads::{CreateThread, ThreadStatus};
 use twentyfirst_client::{Follow, Session, StartRun, Started, UiMessage};
 use twentyfirst_local_relay::Fault;
@@ -117,7 +117,11 @@ async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
     let mut run = client.threads().follow(stored.follow()).unwrap();
     assert_eq!(run.text().await.unwrap(), told);
 
-    // The next turn, with an id that is known before it is sent.
+    // The next turn, with an id that is known before it is sent. Until then there is nothing to follow.
+    let early = stored.follow().user_message_id("turn-2");
+    let mut run = client.threads().follow(early).unwrap();
+    let error = run.text().await.unwrap_err();
+    assert_eq!(error.lost().unwrap().reason(), LostReason::NotStored);
     let turn = UiMessage::user("And then?").with_id("turn-2");
     let second = first.started().session().run(turn);
     let threads = scene.client.threads();
