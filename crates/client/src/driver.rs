@@ -234,14 +234,16 @@ impl<F: Flow> Driver<F> {
 }
 
 fn failure(error: twentyfirst_transport::Error) -> Failure {
-    Failure::new(
-        if error.maybe_sent() {
-            Sent::Maybe
-        } else {
-            Sent::No
-        },
-        error,
-    )
+    let is_too_long = error.is_body_limit();
+    let sent = if error.maybe_sent() {
+        Sent::Maybe
+    } else {
+        Sent::No
+    };
+    match is_too_long {
+        true => Failure::new(sent, error).permanent(),
+        false => Failure::new(sent, error),
+    }
 }
 
 impl<F> fmt::Debug for Driver<F> {

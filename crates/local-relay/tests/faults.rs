@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use twentyfirst_local_relay::{After, Agent, Fault, LocalRelay, Run, Script};
 use twentyfirst_protocol::http::{Response, StatusCode};
 use twentyfirst_protocol::runs::{ResumeStream, SendMessages};
+use twentyfirst_protocol::sandboxes::DeleteSandbox;
 use twentyfirst_protocol::threads::{CreateThread, GetThread, ListThreads};
 use twentyfirst_protocol::ui::chunk::{
     TextDelta, TextEnd, TextStart, ToolInputAvailable, ToolInputDelta, ToolInputStart,
@@ -294,13 +295,13 @@ async fn an_event_of_ones_own_comes_between_two_others() {
 }
 
 #[tokio::test]
-async fn data_of_more_than_one_line_is_one_event() {
+async fn data_with_any_line_breaks_is_one_event() {
     let scene = Scene::with(speaker()).await;
-    scene
-        .relay
-        .inject(Fault::event_after(After::Events(1), "{\n}"));
-    let answer = raw_chat(&scene, LONG).await;
-    assert!(answer.text().contains("\n\ndata: {\ndata: }\n\ndata: "));
+    for data in ["{\n}", "{\r\n}", "{\r}"] {
+        scene.relay.inject(Fault::event_after(0, data));
+        let answer = raw_chat(&scene, LONG).await;
+        assert!(answer.text().starts_with("data: {\ndata: }\n\ndata: "));
+    }
 }
 
 #[tokio::test]
@@ -596,6 +597,21 @@ async fn refusals_strike_their_endpoint_and_nothing_is_done() {
 }
 
 #[tokio::test]
+async fn a_refusal_can_ask_for_any_wait() {
+    let scene = Scene::with(speaker()).await;
+    for (wait, seconds) in [
+        (Duration::ZERO, "0"),
+        (Duration::from_nanos(1), "1"),
+        (Duration::MAX, "18446744073709551615"),
+    ] {
+        let refusal = Fault::refuse(StatusCode::TOO_MANY_REQUESTS).retry_after(wait);
+        scene.relay.inject(refusal);
+        let reply = scene.client.get("/v1/sandboxes/any").await;
+        assert_eq!(reply.headers["retry-after"], seconds);
+    }
+}
+
+#[tokio::test]
 async fn refusals_of_no_endpoint_strike_what_comes_first() {
     let scene = Scene::with(speaker()).await;
     let first = Fault::refuse(StatusCode::INTERNAL_SERVER_ERROR);
@@ -663,6 +679,54 @@ async fn answers_of_any_endpoint_can_be_cut() {
     let answer = raw(&scene, "GET", &thread, "", SHORT).await;
     assert_eq!((answer.body.len(), &answer.end), (10, &End::Silent));
     assert_eq!(cut.struck(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_ends_before_its_length_is_cut() {
+    let scene = Scene::with(speaker()).await;
+    let thread = format!("/v1/sandboxes/{}/threads/{}", scene.sandbox, scene.thread);
+    for bytes in [0, 10] {
+        let end = Fault::end_after(bytes).on::<GetThread>();
+        scene.relay.inject(end.clone());
+        let answer = raw(&scene, "GET", &thread, "", LONG).await;
+        assert!(answer.head.starts_with("HTTP/1.1 200 OK"));
+        assert_eq!((answer.body.len() as u64, &answer.end), (bytes, &End::Cut));
+        assert_eq!(end.struck(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_has_nothing_to_strike() {
+    let scene = Scene::with(speaker()).await;
+    let cut = Fault::cut_after(0).on::<DeleteSandbox>();
+    scene.relay.inject(cut.clone());
+    let target = format!("/v1/sandboxes/{}", scene.sandbox);
+    scene.client.delete(&target).await.expect(204);
+    assert_eq!(cut.struck(), 0);
+}
+
+#[tokio::test]
+async fn faults_of_one_stream_strike_one_after_the_other() {
+    let scene = Scene::with(speaker()).await;
+    let (event, early) = (Fault::event_after(10, "[]"), Fault::cut_after(100));
+    let (late, silence) = (Fault::cut_after(200), Fault::silence_after(200));
+    let faults = [&late, &silence, &event, &early];
+    for fault in faults {
+        scene.relay.inject(fault.clone());
+    }
+    let mut lengths = Vec::new();
+    for _ in 0..4 {
+        let answer = raw_chat(&scene, SHORT).await;
+        lengths.push((answer.body.len(), answer.end));
+        scene.wait_for("completed").await;
+    }
+    // Where two are due at the same place, the first that was added strikes; the other is there for the next stream.
+    assert_eq!(
+        lengths[..3],
+        [(100, End::Cut), (200, End::Cut), (200, End::Silent)]
+    );
+    assert_eq!(lengths[3].1, End::Whole);
+    assert!(faults.iter().all(|fault| fault.struck() == 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

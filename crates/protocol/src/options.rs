@@ -195,7 +195,10 @@ impl CallOptions {
     /// The same for a stream that is followed: its silence is judged by whoever follows it, and the timeout comes later.
     pub(crate) fn listening(&self) -> Self {
         let silence = match (self.silence, self.follow.longest_silence()) {
-            (Change::Keep, longest) => Change::Set(longest.map(|longest| longest + MINUTE)),
+            // What is longer than a `Duration` is no limit.
+            (Change::Keep, longest) => {
+                Change::Set(longest.and_then(|longest| longest.checked_add(MINUTE)))
+            }
             (set, _) => set,
         };
         Self { silence, ..*self }

@@ -117,6 +117,8 @@ pub struct Attempts {
 pub enum Attempt<'a> {
     /// There is no answer.
     Failed(Sent),
+    /// There is one that is longer than is read.
+    TooLong,
     /// There is one, which is no result.
     Answered(&'a ResponseError),
 }
@@ -187,8 +189,8 @@ impl Attempts {
         let mut asked = None;
         let again = match attempt {
             Attempt::Failed(sent) => repeatable || sent == Sent::No,
-            // Half an answer, or one of something else than the relay: it would be the same again.
-            Attempt::Answered(ResponseError::NotUnderstood(_)) => {
+            // Half an answer, or one of something else than the relay, or too long a one: it would be the same again.
+            Attempt::TooLong | Attempt::Answered(ResponseError::NotUnderstood(_)) => {
                 return Decision::GiveUp(GiveUp::Permanent);
             }
             Attempt::Answered(ResponseError::Api(error)) => {

@@ -15,6 +15,8 @@ use crate::answers::AnswerBody;
 /// The body of an answer, with all that goes wrong with it.
 pub(crate) struct FaultyBody {
     state: State,
+    /// Whether the head tells the length, so that the body cannot end before.
+    has_length: bool,
     /// What was taken out of the body and is not sent yet.
     rest: Bytes,
     sent: Progress,
@@ -32,6 +34,7 @@ enum State {
 impl FaultyBody {
     pub(crate) fn new(body: AnswerBody, due: Vec<Due<Effect>>, breaker: Breaker) -> Self {
         Self {
+            has_length: body.size_hint().exact().is_some(),
             state: State::Open(body),
             rest: Bytes::new(),
             sent: Progress::new(),
@@ -109,14 +112,14 @@ impl Body for FaultyBody {
         loop {
             if let State::Open(_) = self.state {
                 match self.next_effect() {
-                    Some(Effect::Cut) => {
+                    Some(Effect::End) if !self.has_length => self.state = State::Ended,
+                    Some(Effect::Cut | Effect::End) => {
                         self.state = State::Silent;
                         self.breaker.break_off();
                         // The connection has to be flushed once more.
                         context.waker().wake_by_ref();
                     }
                     Some(Effect::Silence) => self.state = State::Silent,
-                    Some(Effect::End) => self.state = State::Ended,
                     Some(Effect::Event(event)) => {
                         self.sent.add_event(event.len());
                         return Poll::Ready(Some(Ok(Frame::data(event))));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use twentyfirst_protocol::sse::Event;
 use twentyfirst_protocol::{Endpoint, ErrorCode, Route};
 
 /// Something that goes wrong on purpose, so that a program can be tested with it.
@@ -90,6 +91,10 @@ pub(crate) enum Effect {
 /// # Streams
 /// These strike an answer that streams a run, to whoever has started it or has joined it, and with
 /// [`on`](Self::on) the answers of any other endpoint. The run itself goes on.
+///
+/// Each strikes an answer at most once, when the answer has come so far; of two that are due at the same place, the one
+/// that was added first strikes first. After a cut, a silence or an end nothing strikes that answer any more, and what
+/// was to come later is there for the next. An answer without a body, such as 204, has nothing to strike.
 impl Fault {
     /// Breaks the connection off. What was sent before arrives to the last byte; then the connection is closed in the
     /// middle of the body.
@@ -102,18 +107,20 @@ impl Fault {
         Self::new(Kind::Stream(after.into(), Effect::Silence))
     }
 
-    /// Ends the body as if all was said, without `[DONE]`. A body whose length was told in its head is cut.
+    /// Ends the body as if all was said, without `[DONE]`. A body whose length was told in its head is cut, as by
+    /// [`cut_after`](Self::cut_after).
     pub fn end_after(after: impl Into<After>) -> Self {
         Self::new(Kind::Stream(after.into(), Effect::End))
     }
 
     /// Puts an event of one's own between two others: the first that comes when so much was sent has it before it.
     ///
-    /// `{` is no JSON, and `{}` is no chunk; other data tests what is no error of the stream.
+    /// `{` is no JSON, and `{}` is no chunk; other data tests what is no error of the stream. Every line break in the
+    /// data begins a new line of the event. A body whose length was told in its head keeps it: what no longer fits is
+    /// left out.
     pub fn event_after(after: impl Into<After>, data: impl AsRef<str>) -> Self {
-        let lines = data.as_ref().split('\n');
-        let event: String = lines.map(|line| format!("data: {line}\n")).collect();
-        let event = Bytes::from(event + "\n");
+        // Only a name or an id can be refused.
+        let event = Event::new(data.as_ref()).encode().unwrap_or_default();
         Self::new(Kind::Stream(after.into(), Effect::Event(event)))
     }
 }
@@ -160,8 +167,8 @@ impl Fault {
 }
 
 /// # Refusals
-/// These strike any request but `/health`, and with [`on`](Self::on) those to an endpoint. What was asked for is not
-/// done, and nobody looks at the key.
+/// These strike any request but `/health` and the preflights of browsers, and with [`on`](Self::on) those to an
+/// endpoint. What was asked for is not done, and nobody looks at the key; the request's body is read before.
 impl Fault {
     /// Refuses a request with an error as the relay's are, and a code that fits the status.
     pub fn refuse(status: StatusCode) -> Self {
@@ -183,7 +190,8 @@ impl Fault {
     /// Adds `Retry-After` to a refusal, in whole seconds, rounded up. Other faults stay as they are.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         if let Kind::Answer(answer) = &mut self.kind {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            let begun = u64::from(wait.subsec_nanos() > 0);
+            let seconds = wait.as_secs().saturating_add(begun);
             let headers = Arc::make_mut(answer).headers_mut();
             headers.insert(header::RETRY_AFTER, seconds.into());
         }

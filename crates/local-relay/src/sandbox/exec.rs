@@ -5,7 +5,6 @@ use std::process::Stdio;
 use std::time::Duration;
 use std::{fmt, io};
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command as Process;
 use tokio::sync::Mutex;
@@ -13,7 +12,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use twentyfirst_protocol::sandboxes::ExecOutput;
 
-use super::isolation::{Holder, Tools};
+use super::group::Group;
+use super::isolation::{Holder, LONGEST_END, Tools};
 use super::stragglers;
 
 /// Without a time limit, and for a limit of 0.
@@ -155,13 +155,15 @@ impl Shell {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
+            .process_group(0);
         let mut child = process.spawn().map_err(|error| match error.kind() {
             io::ErrorKind::ArgumentListTooLong => ExecError::TooLong,
             _ => ExecError::NotStarted(error),
         })?;
-        let group = Group::of(&child);
+        let group = match &self.tools {
+            Some(_) => Group::entered_by(&child),
+            None => Group::of(&child),
+        };
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let ended = {
             let (out, err) = (child.stdout.take(), child.stderr.take());
@@ -194,7 +196,9 @@ impl Shell {
             }
             Err(_) => {
                 drop(group);
-                child.wait().await.ok();
+                if timeout(LONGEST_END, child.wait()).await.is_err() {
+                    child.kill().await.ok();
+                }
                 Err(ExecError::TimedOut)
             }
         }
@@ -323,28 +327,6 @@ impl Shell {
 /// Relative paths are under `/root`.
 fn absolute(path: &str) -> PathBuf {
     Path::new("/root").join(path)
-}
-
-/// A process group, killed when this is dropped.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(leader: &tokio::process::Child) -> Self {
-        let id = leader.id().and_then(|id| i32::try_from(id).ok());
-        Self(id.and_then(Pid::from_raw))
-    }
-
-    fn spare(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(leader) = self.0 {
-            kill_process_group(leader, Signal::KILL).ok();
-        }
-    }
 }
 
 async fn keep(pipe: Option<impl AsyncRead + Unpin>, output: &mut Vec<u8>) {

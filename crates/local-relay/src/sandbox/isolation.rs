@@ -63,6 +63,9 @@ read -r rest || :
 /// How long the namespaces of a sandbox may take to be there.
 const LONGEST_START: Duration = Duration::from_secs(10);
 
+/// How long what was killed may take to be gone: a process that nobody collects takes for ever.
+pub(super) const LONGEST_END: Duration = Duration::from_secs(2);
+
 /// The programs that make namespaces and enter them, where the system has them.
 #[derive(Debug, Clone)]
 pub(crate) struct Tools {
@@ -154,14 +157,15 @@ impl Holder {
         matches!(self.unshare.try_wait(), Ok(None))
     }
 
-    /// Ends every process in the namespaces, and returns when they are gone.
+    /// Ends every process in the namespaces, and returns when they are gone. What somebody else has to collect is waited
+    /// for only so long.
     pub(crate) async fn end(mut self) {
         if self.is_alive() {
             // Its parent has not collected it yet, so the number is still its own. The kernel lets the first process of
             // a namespace go only after all others.
             kill_process(self.pid, Signal::KILL).ok();
         }
-        self.unshare.wait().await.ok();
+        timeout(LONGEST_END, self.unshare.wait()).await.ok();
     }
 }
 

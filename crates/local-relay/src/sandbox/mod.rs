@@ -2,9 +2,11 @@
 
 mod exec;
 mod files;
+mod group;
 mod handle;
 mod isolation;
 mod leftovers;
+mod processes;
 mod removal;
 mod stragglers;
 

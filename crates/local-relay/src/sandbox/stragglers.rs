@@ -4,6 +4,8 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::processes;
+
 /// More rounds than a process can fork away from.
 const MOST_ROUNDS: usize = 20;
 
@@ -13,7 +15,7 @@ const MOST_ROUNDS: usize = 20;
 /// it comes from. Where there is no `/proc`, such processes stay.
 pub(super) fn kill(dir: &Path) {
     for _ in 0..MOST_ROUNDS {
-        let found: Vec<Pid> = processes().filter(|pid| is_from(*pid, dir)).collect();
+        let found: Vec<Pid> = processes::all().filter(|pid| is_from(*pid, dir)).collect();
         if found.is_empty() {
             return;
         }
@@ -21,14 +23,6 @@ pub(super) fn kill(dir: &Path) {
             kill_process(pid, Signal::KILL).ok();
         }
     }
-}
-
-fn processes() -> impl Iterator<Item = Pid> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten();
-    entries.filter_map(|entry| {
-        let name = entry.ok()?.file_name();
-        name.to_str()?.parse().ok().and_then(Pid::from_raw)
-    })
 }
 
 fn is_from(pid: Pid, dir: &Path) -> bool {

@@ -229,7 +229,10 @@ impl Scene {
     }
 
     pub async fn of(relay: LocalRelayBuilder) -> Self {
-        let relay = relay.start().unwrap();
+        Self::on(relay.start().unwrap()).await
+    }
+
+    pub async fn on(relay: LocalRelay) -> Self {
         let client = Client::new(&relay);
         let sandbox = client.create_sandbox("agent").await;
         let thread = client.create_thread(&sandbox).await;

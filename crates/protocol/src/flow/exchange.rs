@@ -155,6 +155,7 @@ impl Exchange {
         if let Some(kind) = self.outcome.take() {
             let attempt = match &kind {
                 ExchangeErrorKind::Response(error) => Attempt::Answered(error),
+                ExchangeErrorKind::Failure(failure) if failure.is_permanent() => Attempt::TooLong,
                 ExchangeErrorKind::Failure(failure) => Attempt::Failed(failure.sent()),
                 ExchangeErrorKind::InvalidRequest(_) | ExchangeErrorKind::Deadline { .. } => {
                     Attempt::Failed(Sent::No)

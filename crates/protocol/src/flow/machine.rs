@@ -112,6 +112,7 @@ pub enum Slot {
 #[derive(Debug)]
 pub struct Failure {
     sent: Sent,
+    is_permanent: bool,
     source: Box<dyn Error + Send + Sync>,
 }
 
@@ -129,8 +130,21 @@ impl Failure {
     pub fn new(sent: Sent, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             sent,
+            is_permanent: false,
             source: source.into(),
         }
+    }
+
+    /// Says that another attempt would fail the same way: the answer is longer than is read.
+    #[must_use]
+    pub fn permanent(mut self) -> Self {
+        self.is_permanent = true;
+        self
+    }
+
+    /// Whether another attempt would fail the same way.
+    pub fn is_permanent(&self) -> bool {
+        self.is_permanent
     }
 
     /// Whether the request may have reached the relay.

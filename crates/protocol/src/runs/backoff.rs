@@ -27,13 +27,13 @@ impl Backoff {
 
     /// No longer than this.
     pub(super) fn up_to(mut self, longest: Duration) -> Self {
-        self.longest = longest;
+        self.longest = self.longest.min(longest);
         self
     }
 
     pub(super) fn next(&mut self) -> Duration {
-        let delay = self.delay;
-        self.delay = (delay * 2).min(self.longest);
+        let delay = self.delay.min(self.longest);
+        self.delay = delay * 2;
         delay.mul_f64(0.5 + 0.5 * self.jitter.next())
     }
 

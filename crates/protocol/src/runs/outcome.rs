@@ -117,6 +117,8 @@ pub enum LostReason {
     Refused,
     /// Its thread or its sandbox is deleted.
     Deleted,
+    /// What its thread has stored is longer than is read of an answer; see the client's limit of answers.
+    TooLarge,
     /// Nothing streams in its thread, and nothing there tells how it ended.
     NotStored,
 }
@@ -129,6 +131,7 @@ impl LostReason {
             Self::Deadline => "the deadline is over",
             Self::Refused => "the relay refuses to tell",
             Self::Deleted => "its thread or its sandbox is deleted",
+            Self::TooLarge => "its thread is longer than is read of an answer",
             Self::NotStored => "nothing tells how it ended",
         }
     }

@@ -98,3 +98,13 @@ open_enum! {
         Cancelled = "cancelled",
     }
 }
+
+impl ThreadStatus {
+    /// Whether the last run has ended, for certain.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(
+            self,
+            Self::Completed | Self::Error | Self::Failed | Self::Cancelled
+        )
+    }
+}

@@ -118,20 +118,20 @@ impl Scene {
                         let head = head.body(()).unwrap().into_parts().0;
                         (head, Bytes::from(serde_json::to_vec(body).unwrap()))
                     };
+                    let is_over = self.sent.contains(&"resume") && pieces.is_empty();
+                    let mut thread = self.thread.clone();
+                    if self.resumed.is_some() && !is_over {
+                        thread["status"] = "streaming".into();
+                        thread["messages"] = Value::Null;
+                    }
                     if ListThreads::ROUTE.matches(&send.request) {
                         self.sent.push("list");
-                        let streams = !self.sent.contains(&"get");
-                        let status = match self.resumed.is_some() && streams {
-                            true => "streaming".into(),
-                            false => self.thread["status"].clone(),
-                        };
-                        let list =
-                            serde_json::json!([{ "id": self.thread["id"], "status": status }]);
-                        let (head, body) = answer(&list);
+                        thread["messages"].take();
+                        let (head, body) = answer(&serde_json::json!([thread]));
                         self.flow.handle_answer(Slot::Exchange, head, body);
                     } else if GetThread::ROUTE.matches(&send.request) {
                         self.sent.push("get");
-                        let (head, body) = answer(&self.thread);
+                        let (head, body) = answer(&thread);
                         self.flow.handle_answer(Slot::Exchange, head, body);
                     } else {
                         self.sent.push("resume");
@@ -310,7 +310,8 @@ fn a_recorded_run_that_is_joined_again_is_whole_in_the_end() {
         let mut scene = Scene::new(Follow::live(), thread.clone());
         scene.resumed = Some(stream(second).bytes());
         let (moments, message, outcome, scene) = scene.play(&stream(first).bytes(), true);
-        assert_eq!(scene.sent, ["list", "resume", "list", "get"], "{first}");
+        let sent = ["list", "resume", "list", "get", "get"];
+        assert_eq!(scene.sent, sent, "{first}");
         assert!(outcome.is_success(), "{first}: {outcome:?}");
         assert_eq!(outcome.message_state, MessageState::Whole, "{first}");
         assert_eq!(

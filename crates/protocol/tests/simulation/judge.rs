@@ -470,7 +470,12 @@ impl Judge {
         if matches!(outcome.end, RunEnd::Completed) {
             self.completed(outcome, message, relay)?;
         } else {
-            if outcome.message_state != MessageState::Partial {
+            // Lost behind its `finish`, all of it was delivered all the same.
+            let has_finished = matches!(outcome.end, RunEnd::Lost(_))
+                && (self.delivered.finishes, self.delivered.gaps) == (1, 0)
+                && alike(message, &self.truth.message);
+            let is_partial = outcome.message_state == MessageState::Partial;
+            if !is_partial && !(has_finished && outcome.message_state == MessageState::Whole) {
                 return violation(
                     Rule::FinalMessage,
                     "a message without a whole is not called partial",

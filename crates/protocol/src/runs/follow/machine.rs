@@ -36,6 +36,11 @@ const SHORTEST_SILENCE: Duration = Duration::from_millis(100);
 /// The most that is read of another stream until it is clear that it is one of our run.
 const LONGEST_UNCLEAR: usize = 16 * 1024 * 1024;
 
+/// How long after the first look it is looked again whether our answer is stored, though the thread streams, and the longest time
+/// between two looks, which doubles: each look reads the whole thread.
+const FIRST_PEEK: Duration = Duration::from_secs(15);
+const LONGEST_PEEK: Duration = Duration::from_secs(5 * 60);
+
 /// How often opening the stream again may bring nothing in a row.
 const RESUMES: u32 = 5;
 
@@ -50,8 +55,8 @@ pub enum Moment {
     NotAChunk(DecodeError),
     /// The stream broke off, with this failure, or its body has ended before the run did.
     Cut(Option<Arc<Failure>>),
-    /// The relay was asked, and says this of the thread. At the end it can come twice in a row: the list of the threads was read,
-    /// and then the thread.
+    /// The relay was asked, and says this of the thread. It can come twice in a row, as at the end: the list of the threads was
+    /// read, and then the thread.
     Asked(ThreadStatus),
     /// The stream of the run is open again.
     Resumed,
@@ -87,6 +92,10 @@ pub struct FollowFlow {
     /// The id that the first stream gave it.
     first_id: Option<Text<'static>>,
     failed_resumes: u32,
+    /// When it is looked again whether our answer is stored though the thread streams, and how long to wait then.
+    peek: (Option<Instant>, Duration),
+    /// Whether what is stored is longer than is read.
+    is_too_large: bool,
     /// Whether nothing vouches for the stored answer: it has no name, or no question.
     is_unnamed: bool,
     /// The streams of the sandbox before one was opened again.
@@ -107,7 +116,7 @@ pub struct FollowFlow {
     reason = "there is one, and it changes a few times"
 )]
 enum Phase {
-    /// To look at what is stored, before a run is joined of which nothing is known.
+    /// To look at what is stored, before a run is joined.
     Looking(Option<Instant>),
     /// To ask again, after a while.
     Again,
@@ -116,8 +125,10 @@ enum Phase {
     /// To ask for the threads at this moment, and then to resume, to wait on, or to settle.
     Asking(Option<Instant>),
     Resuming(ResumeStream, Exchange),
-    /// To make sure that the stream which was opened is of our run, before anything of it is taken.
+    /// To make sure that the stream which was opened is of our thread, before anything of it is taken.
     Checking,
+    /// To look whether our answer is stored already: then the stream that was opened, or is waited for, is of a later run.
+    Peeking,
     /// To settle with what is stored.
     Settling(Option<Instant>),
     Ended,
@@ -191,16 +202,20 @@ impl FollowFlow {
         let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id);
         Exchange::new(&resume, Slot::Stream, options, seed)?;
         Question::thread(&run, options, seed)?;
-        let phase = match (is_open, &run.user_message_id) {
-            (true, _) => Phase::Listening,
-            (false, Some(_)) => Phase::Asking(None),
-            (false, None) => Phase::Looking(None),
+        let phase = match is_open {
+            true => Phase::Listening,
+            false => Phase::Looking(None),
+        };
+        let backoff = match follow.longest_silence() {
+            // Asked less often than this, a run that is only waited for would count as silent.
+            Some(longest) => Backoff::new(seed).up_to(longest / 2),
+            None => Backoff::new(seed),
         };
         Ok(Self {
             phase,
             stream: is_open.then(Stream::first),
             question: None,
-            backoff: Backoff::new(seed),
+            backoff,
             delivered: Delivered::new(follow.mode == Mode::Live),
             times: Times::default(),
             joined: !is_open,
@@ -210,6 +225,8 @@ impl FollowFlow {
             joined_ids: HashSet::new(),
             first_id: None,
             failed_resumes: 0,
+            peek: (None, FIRST_PEEK),
+            is_too_large: false,
             is_unnamed: false,
             before_opening: None,
             no_stream: false,
@@ -234,8 +251,13 @@ impl FollowFlow {
 
     /// Whether the message is the one that counts: at `finish`, if nothing is missing, or else at the end.
     pub fn has_message(&self) -> bool {
-        let is_whole = self.delivered.finished && !self.resumed && !self.delivered.has_gap();
-        is_whole || matches!(self.phase, Phase::Ended)
+        self.is_whole() || matches!(self.phase, Phase::Ended)
+    }
+
+    /// Whether all of the answer came on one stream.
+    fn is_whole(&self) -> bool {
+        let is_finished = self.delivered.finished && !self.delivered.aborted;
+        is_finished && !self.resumed && !self.delivered.has_gap()
     }
 
     /// Why the message does not hold everything that was delivered, if it was too much.
@@ -255,7 +277,7 @@ impl FollowFlow {
 
     /// Takes out what the decoder has, until there is something to hand out.
     fn decode(&mut self) {
-        if matches!(self.phase, Phase::Checking) {
+        if self.is_checking() {
             return;
         }
         while let Some(stream) = &mut self.stream {
@@ -355,7 +377,9 @@ impl FollowFlow {
                 Some(self.read([at], now))
             }
             Phase::Asking(_) | Phase::Checking => self.ask(now, Question::threads),
-            Phase::Looking(_) | Phase::Settling(_) => self.ask(now, Question::thread),
+            Phase::Looking(_) | Phase::Peeking | Phase::Settling(_) => {
+                self.ask(now, Question::thread)
+            }
             Phase::Resuming(_, exchange) => match exchange.poll(now, Deadline::none()) {
                 Next::Send(send) => Some(Step::Send(send)),
                 Next::Read { until } => Some(self.read([until], now)),
@@ -510,9 +534,17 @@ impl FollowFlow {
         match (&mut self.phase, refusal(&error)) {
             // Whatever the relay says of the thread, the stream is open.
             (Phase::Listening, _) => self.ask_later(now),
-            (Phase::Checking, None) => {
+            (Phase::Checking | Phase::Peeking, None) => {
                 self.drop_stream();
                 self.phase = Phase::Asking(again);
+            }
+            // What is stored cannot be read, and is not needed yet.
+            (Phase::Peeking, Some(LostReason::TooLarge)) => {
+                self.is_too_large = true;
+                match self.stream.is_some() {
+                    true => self.listen_again(true, now),
+                    false => self.phase = Phase::Asking(again),
+                }
             }
             (_, Some(reason)) => self.refused(reason, error),
             (phase, None) => {
@@ -538,15 +570,11 @@ impl FollowFlow {
         if let Some(status) = streams.status() {
             self.delivered.say(Moment::Asked(status.clone()));
         }
-        let is_streaming = streams.status() == Some(&ThreadStatus::Streaming);
         if matches!(self.phase, Phase::Listening) {
-            match is_streaming || streams.status().is_none() {
-                true => self.ask_later(now),
+            match streams.status().is_some_and(ThreadStatus::is_end) {
                 // What is on its way may come yet.
-                false => {
-                    self.times.ask = None;
-                    self.times.grace = Some(now.mono + LONGEST_CLOSING);
-                }
+                true => self.expect_end(now),
+                false => self.ask_later(now),
             }
             return;
         }
@@ -556,34 +584,83 @@ impl FollowFlow {
                 .before_opening
                 .as_ref()
                 .is_some_and(|before| streams.are_still_ours(before));
-            let is_short = self
-                .stream
-                .as_ref()
-                .is_some_and(|stream| stream.length <= LONGEST_UNCLEAR);
-            if is_ours && is_short {
-                self.resumed = true;
-                self.phase = Phase::Listening;
-                self.delivered.say(Moment::Resumed);
-                if !is_streaming {
-                    self.times.ask = None;
-                    self.times.grace = now.mono.checked_add(LONGEST_CLOSING);
-                }
-            } else {
+            let is_over = streams.status().is_none_or(ThreadStatus::is_end);
+            if !is_ours {
                 self.drop_stream();
                 self.phase = Phase::Again;
+            } else if self.can_peek() {
+                self.phase = Phase::Peeking;
+            } else {
+                self.listen_again(!is_over, now);
             }
             return;
         }
-        if streams.status().is_none() {
+        let Some(status) = streams.status() else {
             self.lose(LostReason::Deleted);
-        } else if !is_streaming {
+            return;
+        };
+        if !self.is_going_on(status) {
             self.phase = Phase::Settling(None);
         } else if self.may_resume() && streams.are_ours() {
             self.before_opening = Some(streams);
             self.resume();
+        } else if self.can_peek() && self.peek.0.is_none_or(|at| at <= now.mono) {
+            self.phase = Phase::Peeking;
         } else {
-            self.phase = Phase::Asking(now.mono.checked_add(self.backoff.next()));
+            self.wait(now);
         }
+    }
+
+    fn wait(&mut self, now: Now) {
+        self.phase = Phase::Asking(now.mono.checked_add(self.backoff.next()));
+    }
+
+    /// Whether this is the state of a thread whose run goes on. States are an open set: of a run that was read only those end it that say
+    /// so.
+    fn is_going_on(&self, status: &ThreadStatus) -> bool {
+        match status {
+            ThreadStatus::Streaming => true,
+            ThreadStatus::Idle => false,
+            status => self.has_read() && !status.is_end(),
+        }
+    }
+
+    /// Whether our answer can be found among what is stored.
+    fn can_peek(&self) -> bool {
+        let is_known = self.first_id.is_some() || self.question_id().is_some();
+        (is_known || self.before.is_some()) && !self.is_too_large
+    }
+
+    fn question_id(&self) -> Option<&Text<'static>> {
+        self.run.user_message_id.as_ref().filter(|id| **id != "")
+    }
+
+    /// Whether a stream was opened of which nothing is taken yet.
+    fn is_checking(&self) -> bool {
+        matches!(self.phase, Phase::Checking | Phase::Peeking)
+    }
+
+    /// The stream that was opened is of our run.
+    fn listen_again(&mut self, is_streaming: bool, now: Now) {
+        let is_short = |stream: &Stream| stream.length <= LONGEST_UNCLEAR;
+        if !self.stream.as_ref().is_some_and(is_short) {
+            self.failed_resumes += 1;
+            self.drop_stream();
+            self.phase = Phase::Again;
+            return;
+        }
+        self.resumed = true;
+        self.phase = Phase::Listening;
+        self.delivered.say(Moment::Resumed);
+        if !is_streaming {
+            self.expect_end(now);
+        }
+    }
+
+    /// The run is over, so its stream ends soon.
+    fn expect_end(&mut self, now: Now) {
+        self.times.ask = None;
+        self.times.grace = now.mono.checked_add(LONGEST_CLOSING);
     }
 
     fn may_resume(&self) -> bool {
@@ -697,8 +774,16 @@ impl FollowFlow {
     /// The thread is known with what is stored.
     fn looked(&mut self, thread: &Thread, now: Now) {
         self.delivered.say(Moment::Asked(thread.status.clone()));
-        let is_streaming = thread.status == ThreadStatus::Streaming;
-        if matches!(self.phase, Phase::Looking(_)) && is_streaming {
+        let is_going_on = self.is_going_on(&thread.status);
+        let is_settling = matches!(self.phase, Phase::Settling(_));
+        let (at, pause) = self.peek;
+        let pause = if at.is_some() {
+            pause.saturating_mul(2).min(LONGEST_PEEK)
+        } else {
+            pause
+        };
+        self.peek = (now.mono.checked_add(pause), pause);
+        if matches!(self.phase, Phase::Looking(_)) && is_going_on && self.question_id().is_none() {
             let ids = thread
                 .ui_messages()
                 .filter_map(|message| message.id.clone());
@@ -711,8 +796,9 @@ impl FollowFlow {
             None => self.joined.then_some(Place::Last),
         };
         let known = Known {
+            first_id: self.first_id.as_ref(),
             message_ids: &self.delivered.message_ids,
-            user_message_id: self.run.user_message_id.as_ref().filter(|id| **id != ""),
+            user_message_id: self.question_id(),
             place,
         };
         let found = known.find(thread);
@@ -737,10 +823,15 @@ impl FollowFlow {
             }
             ThreadStatus::Cancelled => self.end(RunEnd::Cancelled, MessageState::Partial),
             // Of another run, which was started since.
-            ThreadStatus::Streaming if answer.is_some() => self.complete(answer),
-            ThreadStatus::Streaming => {
-                self.phase = Phase::Settling(now.mono.checked_add(self.backoff.next()));
+            _ if is_going_on && answer.is_some() && (is_settling || self.first_id.is_none()) => {
+                self.complete(answer);
             }
+            _ if is_going_on => match self.phase {
+                Phase::Looking(_) => self.phase = Phase::Asking(None),
+                Phase::Peeking if self.stream.is_some() => self.listen_again(true, now),
+                Phase::Peeking => self.wait(now),
+                _ => self.phase = Phase::Settling(now.mono.checked_add(self.backoff.next())),
+            },
             ThreadStatus::Completed if answer.is_none() && unnamed.is_some() => {
                 self.delivered.note_usage(thread.usage);
                 // Nothing says that it is ours but that nobody else's is there, and that it holds what was delivered.
@@ -823,13 +914,17 @@ impl FollowFlow {
 
     fn lose(&mut self, reason: LostReason) {
         self.flush();
+        let message = match self.is_whole() {
+            true => MessageState::Whole,
+            false => MessageState::Partial,
+        };
         let lost = Lost::new(
             self.run.sandbox_id.clone(),
             self.run.thread_id.clone(),
             reason,
             self.cause.take(),
         );
-        self.end(RunEnd::Lost(lost), MessageState::Partial);
+        self.end(RunEnd::Lost(lost), message);
     }
 
     fn end(&mut self, end: RunEnd, message_state: MessageState) {
@@ -906,10 +1001,14 @@ impl Flow for FollowFlow {
     }
 
     fn handle_data(&mut self, data: Bytes) {
+        let is_checking = self.is_checking();
         if let Some(stream) = &mut self.stream {
             self.times.heard = true;
             stream.length = stream.length.saturating_add(data.len());
-            stream.decoder.push(data);
+            // More than this is not kept of what may be of another run; then the stream is not read.
+            if stream.length <= LONGEST_UNCLEAR || !is_checking {
+                stream.decoder.push(data);
+            }
         }
     }
 
@@ -931,11 +1030,18 @@ impl Flow for FollowFlow {
 
 /// Why it would be answered the same again, if so.
 fn refusal(error: &ExchangeError) -> Option<LostReason> {
-    let ExchangeErrorKind::Response(ResponseError::Api(error)) = error.kind() else {
-        return None;
+    let error = match error.kind() {
+        ExchangeErrorKind::Response(ResponseError::Api(error)) => error,
+        ExchangeErrorKind::Failure(failure) if failure.is_permanent() => {
+            return Some(LostReason::TooLarge);
+        }
+        _ => return None,
     };
     match error.status() {
-        StatusCode::NOT_FOUND | StatusCode::GONE => Some(LostReason::Deleted),
+        // The relay says what it is that is not there; without that, something before it knows the route no more.
+        StatusCode::NOT_FOUND | StatusCode::GONE if error.code().is_some() => {
+            Some(LostReason::Deleted)
+        }
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Some(LostReason::Refused)
         }

@@ -20,7 +20,9 @@ use crate::ui::{
 /// By what the answer of a run is known among the messages of its thread.
 #[derive(Debug)]
 pub(super) struct Known<'a> {
-    /// The ids that `start` gave it.
+    /// The id that `start` of its first stream gave it.
+    pub(super) first_id: Option<&'a Text<'static>>,
+    /// All ids that `start` gave it. A stream that has joined has one of its own.
     pub(super) message_ids: &'a HashSet<Text<'static>>,
     /// The id of the message that it answers.
     pub(super) user_message_id: Option<&'a Text<'static>>,
@@ -47,20 +49,29 @@ impl Known<'_> {
         let has_id_of = |ids: &HashSet<Text<'static>>, message: &UiMessage| {
             message.id.as_ref().is_some_and(|id| ids.contains(id))
         };
-        if let Some(answer) = answers().rfind(|answer| has_id_of(self.message_ids, answer)) {
+        let first =
+            |answer: &&UiMessage| self.first_id.is_some() && answer.id.as_ref() == self.first_id;
+        if let Some(answer) = answers().rfind(first) {
             return Some(answer);
         }
+        let of_question = |id: &Text<'static>| {
+            let question = messages.iter().rposition(|message| {
+                message.role == Role::User && message.id.as_ref() == Some(id)
+            })?;
+            let answer = *messages.get(question + 1)?;
+            // Another answer behind it would be ours without its question, and this one that of an earlier turn with the same id.
+            let next = messages.get(question + 2);
+            let is_ours = next.is_none_or(|next| next.role == Role::User);
+            (answer.role == Role::Assistant && is_ours).then_some(answer)
+        };
+        let answer = self.user_message_id.and_then(of_question);
+        let answer =
+            answer.or_else(|| answers().rfind(|answer| has_id_of(self.message_ids, answer)));
+        if answer.is_some() {
+            return answer;
+        }
         match (self.user_message_id, self.place) {
-            (Some(id), _) => {
-                let question = messages.iter().rposition(|message| {
-                    message.role == Role::User && message.id.as_ref() == Some(id)
-                })?;
-                let answer = *messages.get(question + 1)?;
-                // Another answer behind it would be ours without its question, and this one that of an earlier turn with the same id.
-                let next = messages.get(question + 2);
-                let is_ours = next.is_none_or(|next| next.role == Role::User);
-                (answer.role == Role::Assistant && is_ours).then_some(answer)
-            }
+            (Some(_), _) => None,
             (None, Some(Place::After(ids))) => {
                 answers().find(|answer| answer.id.is_some() && !has_id_of(ids, answer))
             }
@@ -74,10 +85,12 @@ impl Known<'_> {
 }
 
 impl Known<'_> {
-    /// Whether an answer is ours for certain: by an id that its own stream gave it.
+    /// Whether the answer that was found is ours for certain: by an id that its own stream gave it, or, where no first stream gave it one,
+    /// by its question.
     pub(super) fn names(&self, answer: &UiMessage) -> bool {
         let id = answer.id.as_ref();
-        id.is_some_and(|id| self.message_ids.contains(id))
+        let is_asked = self.first_id.is_none() && self.user_message_id.is_some();
+        is_asked || id.is_some_and(|id| self.message_ids.contains(id))
     }
 
     /// The last answer, if it may be ours though nothing says so: it was stored without its question, as by a reader who has joined.

@@ -1,0 +1,113 @@
+//! Commands that are killed leave nothing for others to collect. The first process of a container may do so late or
+//! never, and the end of a sandbox would wait for it.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::path::Path;
+use std::time::Duration;
+
+use common::Scene;
+use rustix::process::{Pid, Signal, getpid, kill_process, set_child_subreaper};
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+use twentyfirst_local_relay::{Agent, Isolation, LocalRelay, Run};
+
+/// A scene where commands are isolated, if this system can do so. Its agent runs the command that it is sent.
+///
+/// What its processes leave behind is this process's from now on, and is not collected.
+async fn scene() -> Option<Scene> {
+    set_child_subreaper(Some(getpid())).unwrap();
+    let agent = Agent::new(async |run: Run| {
+        run.sandbox().exec(run.text()).await?;
+        Ok(())
+    });
+    let builder = LocalRelay::builder().agent("agent", agent);
+    let relay = builder.isolation(Isolation::Namespaces).start().ok()?;
+    Some(Scene::on(relay).await)
+}
+
+/// A command whose process has this name, and its name, which no other process has.
+fn command(name: &str, script: &str) -> (String, String) {
+    let name = format!("{name}{}", std::process::id());
+    let command = format!("cp $(command -v bash) {name} && exec ./{name} -c '{script}; true'");
+    (command, name)
+}
+
+/// The processes with this name, dead ones too, and their parents.
+fn processes(name: &str) -> Vec<(Pid, Pid)> {
+    let place = Path::new("/proc");
+    let found = std::fs::read_dir(place).unwrap().filter_map(|entry| {
+        let number = entry.ok()?.file_name().into_string().ok()?;
+        let status = std::fs::read_to_string(place.join(&number).join("stat")).ok()?;
+        let (start, rest) = status.rsplit_once(") ")?;
+        let parent = Pid::from_raw(rest.split(' ').nth(1)?.parse().ok()?)?;
+        let is_meant = start.ends_with(&format!("({name}"));
+        is_meant.then_some((Pid::from_raw(number.parse().ok()?)?, parent))
+    });
+    found.collect()
+}
+
+/// Waits for a process with this name, and returns its parent.
+async fn parent_of(name: &str) -> Pid {
+    let parent = async {
+        loop {
+            if let [(_, parent), ..] = processes(name)[..] {
+                return parent;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let found = timeout(Duration::from_secs(30), parent).await;
+    found.expect("there is such a process")
+}
+
+async fn delete(scene: &Scene) {
+    let target = format!("/v1/sandboxes/{}", scene.sandbox);
+    scene.client.delete(&target).await.expect(204);
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_command_that_took_too_long() {
+    let Some(scene) = scene().await else { return };
+    for script in ["sleep 60", "sleep 60 & sleep 60", "kill -STOP $$"] {
+        let (command, name) = command("late", script);
+        let body = json!({ "command": command, "timeoutMs": 1000 });
+        let reply = scene.client.exec(&scene.sandbox, body).await;
+        assert_eq!(reply.error().1, "command_timeout", "{script}");
+        assert_eq!(processes(&name), [], "{script}");
+    }
+    delete(&scene).await;
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_command_whose_run_was_cancelled() {
+    let Some(scene) = scene().await else { return };
+    let (command, name) = command("run", "sleep 60");
+    let _stream = scene.chat(&command).await;
+    parent_of(&name).await;
+    scene.cancel().await;
+    delete(&scene).await;
+    assert_eq!(processes(&name), []);
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_command_that_was_there_at_the_end() {
+    let Some(scene) = scene().await else { return };
+    let (command, name) = command("end", "sleep 60");
+    let _stream = scene.chat(&command).await;
+    parent_of(&name).await;
+    scene.relay.shutdown();
+    assert_eq!(processes(&name), []);
+}
+
+#[tokio::test]
+async fn a_sandbox_ends_also_where_others_have_left_something_that_nobody_collects() {
+    let Some(scene) = scene().await else { return };
+    let (command, name) = command("left", "sleep 60");
+    let _stream = scene.chat(&command).await;
+    kill_process(parent_of(&name).await, Signal::KILL).unwrap();
+    delete(&scene).await;
+    assert_eq!(parent_of(&name).await, getpid());
+}
