@@ -134,6 +134,9 @@ async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
     let mut run = client.threads().follow(later.follow()).unwrap();
     assert!(run.text().await.unwrap_err().is_run_cancelled());
 
+    // The first is known by its turn still.
+    let mut run = client.threads().follow(stored.follow()).unwrap();
+    assert_eq!(run.text().await.unwrap(), told);
     assert_eq!(sent.count("POST chat"), 0);
 }
 

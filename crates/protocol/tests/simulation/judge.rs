@@ -475,7 +475,8 @@ impl Judge {
                 && (self.delivered.finishes, self.delivered.gaps) == (1, 0)
                 && alike(message, &self.truth.message);
             let is_partial = outcome.message_state == MessageState::Partial;
-            if !is_partial && !(has_finished && outcome.message_state == MessageState::Whole) {
+            let is_whole = has_finished && outcome.message_state == MessageState::Whole;
+            if !is_partial && !is_whole {
                 return violation(
                     Rule::FinalMessage,
                     "a message without a whole is not called partial",
