@@ -9,7 +9,7 @@ use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
 use twentyfirst_protocol::{
-    BaseUrl, CallOptions, InvalidRequest, Operation, Route, StreamingOperation, Timeouts,
+    ApiKey, BaseUrl, CallOptions, InvalidRequest, Operation, Route, StreamingOperation, Timeouts,
     UploadOperation,
 };
 use twentyfirst_transport::{
@@ -250,10 +250,15 @@ impl AgentClient {
 
     /// Text of the relay with the key or the token masked.
     pub(crate) fn mask(&self, text: &str) -> String {
-        let secrets = self.shared.credential.secrets();
+        let secrets = self.secrets();
         secrets.iter().fold(text.to_owned(), |text, secret| {
             text.replace(secret.expose(), "***")
         })
+    }
+
+    /// What is never shown: the key, or the tokens with which calls may be under way.
+    pub(crate) fn secrets(&self) -> Vec<ApiKey> {
+        self.shared.credential.secrets()
     }
 
     /// The timeouts and retries of its calls, and how it follows runs. They can be copied and changed: see

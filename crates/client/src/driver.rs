@@ -159,11 +159,7 @@ impl<F: Flow> Driver<F> {
             },
             Exchange::ReadingError(head, body) => match Pin::new(body).poll(cx) {
                 Poll::Pending => return false,
-                // Some answers repeat the key, and a flow keeps them as the cause of what comes later.
-                Poll::Ready(beginning) => {
-                    let text = String::from_utf8_lossy(&beginning.bytes);
-                    (Some(head.clone()), Ok(self.client.mask(&text).into()))
-                }
+                Poll::Ready(beginning) => (Some(head.clone()), Ok(beginning.bytes)),
             },
         };
         self.exchange = Exchange::None;

@@ -249,7 +249,7 @@ impl Error {
         let inner = *self.inner;
         let kind = match inner.kind {
             Kind::Response(error) => {
-                let secrets = client.shared().credential.secrets();
+                let secrets = client.secrets();
                 let secrets: Vec<&str> = secrets.iter().map(ApiKey::expose).collect();
                 Kind::Response(error.redacted(&secrets))
             }

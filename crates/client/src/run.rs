@@ -5,10 +5,11 @@ use std::task::{Context, Poll, ready};
 use futures_core::{FusedStream, Stream};
 use http::Uri;
 use twentyfirst_protocol::runs::{
-    Cancelled, Created, FollowFlow, FollowRun, Moment, Outcome, ResumeStream, RunEnd, Started,
+    CancelStatus, Cancelled, Created, FollowFlow, FollowRun, MessageState, Moment, Outcome,
+    ResumeStream, RunEnd, Started,
 };
 use twentyfirst_protocol::ui::{Chunk, UiMessage};
-use twentyfirst_protocol::{Endpoint, SandboxId, ThreadId};
+use twentyfirst_protocol::{ApiKey, Endpoint, SandboxId, ThreadId};
 use twentyfirst_stream::{BodyStreamExt, SseEvents};
 use twentyfirst_transport::Body;
 
@@ -165,15 +166,22 @@ impl Run {
             }
         }
         let flow = self.driver.flow();
-        match flow.outcome().map(|outcome| &outcome.end) {
+        let is_partial = |outcome: &Outcome| outcome.message_state == MessageState::Partial;
+        let outcome = flow.outcome().map(|outcome| self.redacted(outcome.clone()));
+        match outcome.as_ref().map(|outcome| &outcome.end) {
             Some(RunEnd::Cancelled) => return Err(Error::run_cancelled()),
-            Some(RunEnd::Failed(text)) => return Err(self.failed(text)),
-            Some(RunEnd::Lost(lost)) => return Err(Error::run_lost(lost.clone())),
-            Some(RunEnd::Completed) => {}
+            Some(RunEnd::Failed(text)) => return Err(Error::run_failed(text.clone())),
+            Some(RunEnd::Lost(lost)) if outcome.as_ref().is_some_and(is_partial) => {
+                return Err(Error::run_lost(lost.clone()));
+            }
+            // Lost behind its `finish`, it has its message all the same.
+            Some(RunEnd::Lost(_) | RunEnd::Completed) => {}
             // At `finish` this is known already, though the end has not come.
             None => match flow.failure() {
                 Some("cancelled") => return Err(Error::run_cancelled()),
-                Some(text) => return Err(self.failed(text)),
+                Some(text) => {
+                    return Err(Error::run_failed(self.driver.client().mask(text)));
+                }
                 None => {}
             },
         }
@@ -236,18 +244,27 @@ impl Run {
     /// The relay knows no runs, only sandboxes, and ends the newest created thread that streams: where that is another one, an
     /// error names it and nothing is sent. A run that is still starting cannot be ended yet: it is tried until the
     /// [deadline](crate::CallOptions::deadline) of the call, or for 5 min. The answer is
-    /// [`Idle`](twentyfirst_protocol::runs::CancelStatus::Idle) for a run that is over.
+    /// [`Idle`](twentyfirst_protocol::runs::CancelStatus::Idle) for a run that is over; one whose end this run has told sends nothing.
     ///
     /// # Errors
     /// [`Error::other_run`] where another run would be ended, and all of [`Error`].
     pub fn cancel(&self) -> impl Future<Output = Result<Cancelled, Error>> + Send + use<> {
         let client = self.driver.client().clone();
         let cancel = self.started.cancel();
-        async move { client.threads().cancel(cancel).await }
+        let end = self.outcome.as_ref().map(|outcome| &outcome.end);
+        let is_over = end.is_some_and(|end| !matches!(end, RunEnd::Lost(_)));
+        async move {
+            match is_over {
+                true => Ok(Cancelled::new(CancelStatus::Idle, None)),
+                false => client.threads().cancel(cancel).await,
+            }
+        }
     }
 
-    fn failed(&self, text: &str) -> Error {
-        Error::run_failed(self.driver.client().mask(text))
+    fn redacted(&self, outcome: Outcome) -> Outcome {
+        let secrets = self.driver.client().secrets();
+        let secrets: Vec<&str> = secrets.iter().map(ApiKey::expose).collect();
+        outcome.redacted(&secrets)
     }
 
     pub(crate) fn poll_moment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Moment>> {
@@ -256,11 +273,8 @@ impl Run {
         }
         match ready!(self.driver.poll_event(cx)) {
             Event::Item(moment) => Poll::Ready(Some(moment)),
-            Event::Done(mut outcome) => {
-                if let RunEnd::Failed(text) = &mut outcome.end {
-                    *text = self.driver.client().mask(text);
-                }
-                self.outcome = Some(outcome);
+            Event::Done(outcome) => {
+                self.outcome = Some(self.redacted(outcome));
                 Poll::Ready(None)
             }
         }

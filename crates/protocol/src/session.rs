@@ -134,7 +134,7 @@ impl Session {
         Ok(FollowRun::new(self.agent.clone(), sandbox_id, thread_id))
     }
 
-    /// Ends the run that is under way.
+    /// Ends the run that is under way, whichever it is by then.
     ///
     /// # Errors
     /// Without a sandbox or a thread: then there is no run.

@@ -1,12 +1,16 @@
 //! A run's answer at its four levels, and how it ends.
 
+use std::error::Error;
+use std::time::Duration;
+
 use bytes::Bytes;
+use http::Request;
 use http_body_util::BodyExt;
-use twentyfirst_client::protocol::runs::{MessageState, StartRun};
+use twentyfirst_client::protocol::runs::{CancelStatus, MessageState, StartRun, Started};
 use twentyfirst_client::protocol::ui::Chunk;
 use twentyfirst_client::protocol::{SandboxId, ThreadId};
-use twentyfirst_client::transport::{self, Body};
-use twentyfirst_client::{CallOptions, Follow, FollowRun, LostReason, Run};
+use twentyfirst_client::transport::{self, Body, from_fn};
+use twentyfirst_client::{AgentClient, CallOptions, Follow, FollowRun, LostReason, Run};
 
 use crate::support::{client, event_stream, json};
 
@@ -173,6 +177,105 @@ async fn no_key_is_shown_by_a_run_that_is_lost() {
     let shown = format!("{error} {error:?} {:?}", run.outcome().await);
     assert!(!shown.contains("an_sk_test"), "{shown}");
     assert!(shown.contains("no such key: ***"), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_key_is_shown_of_an_answer_that_is_not_understood() {
+    let (client, _) = client("https://relay.test/", |request| {
+        let key = request.headers["authorization"].to_str().unwrap();
+        json(200, format!("\"you sent {key}\""))
+    });
+    let follow = FollowRun::new(
+        "my-agent",
+        SandboxId::new("sb_1").unwrap(),
+        ThreadId::new("th_1").unwrap(),
+    );
+    let minute = Follow::wait().deadline(Duration::from_secs(60));
+    let client = client.with_options(client.options().follow(minute));
+    let mut run = client.threads().follow(follow).unwrap();
+    let error = run.text().await.unwrap_err();
+    let cause = error.source().unwrap();
+    let shown = format!("{error} {error:?} {cause} {:?}", run.outcome().await);
+    assert!(!shown.contains("an_sk_test"), "{shown}");
+    assert!(shown.contains("you sent Bearer ***"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_run_that_has_told_its_end_does_not_end_the_next_one() {
+    let (client, log) = client("https://relay.test/", |request| {
+        match request.method.as_str() {
+            "POST" => event_stream(ANSWER),
+            // The next run of the thread.
+            "GET" => json(200, r#"[{"id":"th_1","status":"streaming"}]"#),
+            _ => json(200, r#"{"ok":true,"status":"cancelled"}"#),
+        }
+    });
+    let start = StartRun::new("my-agent", "Hi")
+        .sandbox_id(SandboxId::new("sb_1").unwrap())
+        .thread_id(ThreadId::new("th_1").unwrap());
+    let mut run = client.threads().run(start).await.unwrap();
+    run.outcome().await;
+    log.take();
+    assert_eq!(run.cancel().await.unwrap().status, CancelStatus::Idle);
+    assert!(log.take().is_empty());
+}
+
+#[tokio::test]
+async fn a_turn_that_has_its_answer_does_not_end_the_next_one() {
+    let (client, log) = client("https://relay.test/", |request| {
+        match request.method.as_str() {
+            "GET" if request.target.ends_with("/th_1") => {
+                json(200, STORED.replace("completed", "streaming"))
+            }
+            "GET" => json(200, r#"[{"id":"th_1","status":"streaming"}]"#),
+            _ => json(200, r#"{"ok":true,"status":"cancelled"}"#),
+        }
+    });
+    let sandbox_id = SandboxId::new("sb_1").unwrap();
+    let thread_id = ThreadId::new("th_1").unwrap();
+    let run = FollowRun::new("my-agent", &sandbox_id, &thread_id);
+    for (turn, status, sent) in [
+        ("u1", CancelStatus::Idle, "GET"),
+        ("u2", CancelStatus::Cancelled, "GET GET DELETE"),
+    ] {
+        let started = Started::from(run.clone().user_message_id(turn));
+        let cancelled = client.threads().cancel(started.cancel()).await.unwrap();
+        let methods = log.take().into_iter().map(|request| request.method);
+        let methods: Vec<String> = methods.collect();
+        assert_eq!(
+            (cancelled.status, methods.join(" ")),
+            (status, sent.to_owned())
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thread_longer_than_is_read_is_asked_for_once() {
+    let long = STORED.replace("Hello", &"Hello ".repeat(1_000));
+    let transport = from_fn(move |request: Request<Body>| {
+        let answer = match request.method().as_str() {
+            "POST" => event_stream(before("text-end")),
+            _ if request.uri().path().ends_with("/th_1") => json(200, &long),
+            _ => json(200, r#"[{"id":"th_1","status":"completed"}]"#),
+        };
+        std::future::ready(Ok::<_, transport::Error>(answer))
+    });
+    let client = AgentClient::builder()
+        .api_key("an_sk_test")
+        .base_url("https://relay.test/")
+        .transport(transport)
+        .answer_limit(1_000)
+        .build()
+        .unwrap();
+    let start = StartRun::new("my-agent", "Hi")
+        .sandbox_id(SandboxId::new("sb_1").unwrap())
+        .thread_id(ThreadId::new("th_1").unwrap());
+    let began = tokio::time::Instant::now();
+    let mut run = client.threads().run(start).await.unwrap();
+    let error = run.text().await.unwrap_err();
+    assert_eq!(error.lost().unwrap().reason(), LostReason::TooLarge);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(run.message_so_far().text(), "Hello 😀");
 }
 
 #[tokio::test]

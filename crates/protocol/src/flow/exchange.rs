@@ -74,6 +74,19 @@ impl ExchangeError {
     pub fn give_up(&self) -> Option<GiveUp> {
         self.give_up
     }
+
+    /// The same with every occurrence of `secrets` in an answer shown as `***`; `None` if there was no answer.
+    pub(crate) fn redacted(&self, secrets: &[&str]) -> Option<Self> {
+        let ExchangeErrorKind::Response(error) = &self.kind else {
+            return None;
+        };
+        Some(Self {
+            kind: error.clone().redacted(secrets).into(),
+            attempts: self.attempts,
+            sent: self.sent,
+            give_up: self.give_up,
+        })
+    }
 }
 
 impl From<InvalidRequest> for ExchangeError {

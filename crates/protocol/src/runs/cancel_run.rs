@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::response::Parts;
 
 use super::backoff::Backoff;
+use super::follow::answer_to;
 use super::{CancelStatus, CancelStream, Cancelled};
 use crate::error::InvalidRequest;
 use crate::flow::{
@@ -12,7 +13,8 @@ use crate::flow::{
     Step,
 };
 use crate::options::CallOptions;
-use crate::threads::{ListThreads, Streams, ThreadStatus};
+use crate::threads::{GetThread, ListThreads, Streams, ThreadStatus};
+use crate::ui::Text;
 use crate::{Operation, ResponseError, SandboxId, ThreadId};
 
 /// How long a run may take to start while it is being cancelled, unless the deadline of the call says otherwise.
@@ -29,6 +31,10 @@ const FAILURES: u32 = 5;
 /// The relay knows no runs, only sandboxes: it ends the newest thread that streams, and while a run is still starting it ends
 /// nothing. So each try lists the threads first: where ours is not the one, nothing is sent. Between the two requests another
 /// run may begin in a newer thread; the relay has no way to exclude that.
+///
+/// With the id of the turn that it answers, nothing is sent either where that turn is stored with its answer: then the run is over, and
+/// what streams in its thread is a later one. Without the id it is whatever runs in the thread, and a run that has failed or was cancelled
+/// can never be told from the next: the relay stores nothing of it.
 ///
 /// ```
 /// use twentyfirst_protocol::runs::CancelRun;
@@ -48,6 +54,8 @@ pub struct CancelRun {
     pub sandbox_id: SandboxId,
     /// The thread.
     pub thread_id: ThreadId,
+    /// The id of the user's message that it answers.
+    pub user_message_id: Option<Text<'static>>,
 }
 
 impl CancelRun {
@@ -61,7 +69,15 @@ impl CancelRun {
             agent: agent.into(),
             sandbox_id: sandbox_id.into(),
             thread_id: thread_id.into(),
+            user_message_id: None,
         }
+    }
+
+    /// The id of the user's message that it answers.
+    #[must_use]
+    pub fn user_message_id(mut self, id: impl Into<Text<'static>>) -> Self {
+        self.user_message_id = Some(id.into());
+        self
     }
 
     /// The exchanges that end it. They go on until it is ended, or was not under way; while it is starting, for as long as the
@@ -74,7 +90,9 @@ impl CancelRun {
         Exchange::new(&cancel, Slot::Exchange, options, seed)?;
         Ok(CancelFlow {
             list: ListThreads::new(&self.sandbox_id),
+            thread: GetThread::new(&self.sandbox_id, &self.thread_id),
             cancel,
+            user_message_id: self.user_message_id.filter(|id| *id != ""),
             thread_id: self.thread_id,
             options: *options,
             seed,
@@ -111,7 +129,10 @@ pub enum CancelError {
 #[derive(Debug)]
 pub struct CancelFlow {
     list: ListThreads,
+    thread: GetThread,
     cancel: CancelStream,
+    /// The turn, until it was looked whether it has its answer.
+    user_message_id: Option<Text<'static>>,
     thread_id: ThreadId,
     options: CallOptions,
     seed: u64,
@@ -126,6 +147,8 @@ pub struct CancelFlow {
 enum State {
     /// To list the threads, at this moment.
     Pause(Option<Instant>),
+    /// To look whether the turn has its answer.
+    Looking(Exchange, Text<'static>),
     Listing(Exchange),
     Cancelling(Exchange),
     /// To wait, since the run is starting.
@@ -143,22 +166,25 @@ impl CancelFlow {
     /// The threads are listed: whether it is ours that the relay would cancel.
     fn look(&mut self, streams: &Streams) {
         let result = match streams.status() {
-            Some(ThreadStatus::Streaming) => match streams.newest() {
-                Some(newest) if *newest != self.thread_id => Err(CancelError::AnotherRun {
-                    thread_id: newest.clone(),
-                    sent: match self.failures {
-                        0 => Sent::No,
-                        _ => Sent::Maybe,
-                    },
-                }),
-                _ => {
-                    match self.exchange(&self.cancel) {
-                        Ok(exchange) => self.state = State::Cancelling(exchange),
-                        Err(error) => self.result = Some(Err(error)),
+            // In a state that is not known here, a run may be under way, too.
+            Some(status) if !status.is_end() && *status != ThreadStatus::Idle => {
+                match streams.newest() {
+                    Some(newest) if *newest != self.thread_id => Err(CancelError::AnotherRun {
+                        thread_id: newest.clone(),
+                        sent: match self.failures {
+                            0 => Sent::No,
+                            _ => Sent::Maybe,
+                        },
+                    }),
+                    _ => {
+                        match self.exchange(&self.cancel) {
+                            Ok(exchange) => self.state = State::Cancelling(exchange),
+                            Err(error) => self.result = Some(Err(error)),
+                        }
+                        return;
                     }
-                    return;
                 }
-            },
+            }
             // By a request of ours whose answer was lost.
             Some(ThreadStatus::Cancelled) if self.failures > 0 => Ok(CancelStatus::Cancelled),
             _ => Ok(CancelStatus::Idle),
@@ -184,11 +210,31 @@ impl Flow for CancelFlow {
                         self.state = State::Pause(at);
                         return Step::Read { until: at };
                     }
-                    match self.exchange(&self.list) {
-                        Ok(exchange) => self.state = State::Listing(exchange),
-                        Err(error) => return Step::Done(Err(error)),
-                    }
+                    let exchange = match &self.user_message_id {
+                        Some(_) => self.exchange(&self.thread),
+                        None => self.exchange(&self.list),
+                    };
+                    self.state = match (exchange, self.user_message_id.take()) {
+                        (Ok(exchange), Some(id)) => State::Looking(exchange, id),
+                        (Ok(exchange), None) => State::Listing(exchange),
+                        (Err(error), _) => return Step::Done(Err(error)),
+                    };
                 }
+                State::Looking(mut exchange, id) => match exchange.poll(now, deadline) {
+                    Next::Send(send) => {
+                        self.state = State::Looking(exchange, id);
+                        return Step::Send(send);
+                    }
+                    Next::Read { until } => {
+                        self.state = State::Looking(exchange, id);
+                        return Step::Read { until };
+                    }
+                    // A thread that cannot be read, or is not there: the list tells the rest.
+                    Next::Failed(error) if is_final(&error) => {}
+                    Next::Failed(error) => return Step::Done(Err(error.into())),
+                    // Nothing is deleted here.
+                    Next::Gone => {}
+                },
                 State::Starting => {
                     let at = now.mono + self.backoff.next();
                     if !deadline.allows(at) {
@@ -242,6 +288,13 @@ impl Flow for CancelFlow {
 
     fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
         match &mut self.state {
+            State::Looking(exchange, id) => match self.thread.decode(&head, &body) {
+                Ok(thread) if answer_to(&thread, id).is_some() => {
+                    self.result = Some(Ok(Cancelled::new(CancelStatus::Idle, None)));
+                }
+                Ok(_) => self.state = State::Pause(None),
+                Err(error) => exchange.handle(error),
+            },
             State::Listing(exchange) => match self.list.decode(&head, &body) {
                 Ok(threads) => {
                     let streams = Streams::of(&threads, &self.thread_id);
@@ -265,7 +318,10 @@ impl Flow for CancelFlow {
     fn handle_end(&mut self) {}
 
     fn handle_failure(&mut self, _: Slot, failure: Failure) {
-        if let State::Listing(exchange) | State::Cancelling(exchange) = &mut self.state {
+        if let State::Looking(exchange, _)
+        | State::Listing(exchange)
+        | State::Cancelling(exchange) = &mut self.state
+        {
             exchange.handle(failure);
         }
     }
@@ -278,6 +334,7 @@ fn is_final(error: &ExchangeError) -> bool {
             error.status().is_client_error() && !matches!(error.status().as_u16(), 408 | 425 | 429)
         }
         ExchangeErrorKind::InvalidRequest(_) | ExchangeErrorKind::Deadline { .. } => true,
-        _ => false,
+        ExchangeErrorKind::Response(ResponseError::NotUnderstood(_)) => false,
+        ExchangeErrorKind::Failure(failure) => failure.is_permanent(),
     }
 }

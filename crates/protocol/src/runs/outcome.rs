@@ -3,6 +3,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::line;
+use crate::flow::ExchangeError;
+use crate::secret::Redactor;
 use crate::threads::Usage;
 use crate::{SandboxId, ThreadId};
 
@@ -28,6 +30,23 @@ impl Outcome {
     pub fn is_success(&self) -> bool {
         let error = |subtype: &String| subtype.starts_with("error");
         matches!(self.end, RunEnd::Completed) && !self.result_subtype.as_ref().is_some_and(error)
+    }
+
+    /// The same with every occurrence of `secrets` in what the relay has said shown as `***`.
+    #[must_use]
+    pub fn redacted(mut self, secrets: &[&str]) -> Self {
+        match &mut self.end {
+            RunEnd::Failed(text) => *text = Redactor::new(secrets).redact(text),
+            RunEnd::Lost(lost) => {
+                let source = lost.source.as_ref();
+                let source = source.and_then(|source| source.downcast_ref::<ExchangeError>());
+                if let Some(redacted) = source.and_then(|source| source.redacted(secrets)) {
+                    lost.source = Some(Arc::new(redacted));
+                }
+            }
+            RunEnd::Completed | RunEnd::Cancelled => {}
+        }
+        self
     }
 }
 

@@ -251,7 +251,10 @@ impl Started {
 
     /// What it takes to end it.
     pub fn cancel(&self) -> CancelRun {
-        CancelRun::new(self.agent.clone(), &self.sandbox_id, &self.thread_id)
+        CancelRun {
+            user_message_id: self.user_message_id.clone(),
+            ..CancelRun::new(self.agent.clone(), &self.sandbox_id, &self.thread_id)
+        }
     }
 }
 

@@ -150,7 +150,7 @@ impl HttpTransportBuilder {
             tls: Arc::new(Tls::new(self.root_certificates, self.client_certificate)),
             proxies: Arc::clone(&proxies),
             timeout: self.connect_timeout,
-            runtime: self.runtime,
+            runtime: Arc::clone(&self.runtime),
         };
         let mut client = Client::builder(runtime.clone());
         client
@@ -165,6 +165,7 @@ impl HttpTransportBuilder {
         HttpTransport {
             client: client.build(connector),
             proxies,
+            runtime: self.runtime,
         }
     }
 }

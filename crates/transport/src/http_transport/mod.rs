@@ -6,6 +6,7 @@ mod connector;
 mod failure;
 mod invalid_setting;
 mod proxy;
+mod unclaimed;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -25,8 +26,10 @@ use self::connector::Connector;
 pub use self::invalid_setting::InvalidSetting;
 use self::proxy::Proxies;
 pub use self::proxy::Proxy;
+use self::unclaimed::Unclaimed;
 use crate::body::Body;
 use crate::error::Error;
+use crate::runtime::Runtime;
 use crate::timeouts::{Handover, Timeouts};
 use crate::transport::ResponseFuture;
 
@@ -45,7 +48,7 @@ use crate::transport::ResponseFuture;
 ///
 /// # Errors
 /// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect, and where hyper hands the request back
-/// untouched. From the moment it is given to a connection that took it, it is `true`.
+/// untouched, or has not done so one second after its connection ended. From the moment it is given to a connection that took it, it is `true`.
 ///
 /// # Panics
 /// Connections are made with tokio, so a request must be sent within a tokio runtime, unless
@@ -54,6 +57,7 @@ use crate::transport::ResponseFuture;
 pub struct HttpTransport {
     client: Client<Connector, Body>,
     proxies: Arc<Proxies>,
+    runtime: Arc<dyn Runtime>,
 }
 
 impl HttpTransport {
@@ -83,7 +87,8 @@ impl Service<Request<Body>> for HttpTransport {
             .get::<Timeouts>()
             .and_then(|timeouts| timeouts.connect);
         let handover = extensions.get::<Handover>().cloned();
-        let handover = handover.map(|handover| (handover, capture_connection(&mut request)));
+        let connection = capture_connection(&mut request);
+        let mut unclaimed = Unclaimed::watch(&mut request, connection.clone(), &self.runtime);
         if let Some(authorization) = self.proxies.authorization(request.uri()) {
             request
                 .headers_mut()
@@ -91,24 +96,31 @@ impl Service<Request<Body>> for HttpTransport {
         }
         let mut exchange = self.client.request(request);
         ResponseFuture::new(async move {
-            if let Some((handover, _)) = &handover {
+            if let Some(handover) = &handover {
                 handover.set_waiting();
             }
             let result = poll_fn(|cx| {
-                let result =
-                    connector::with_timeout(connect_timeout, || Pin::new(&mut exchange).poll(cx));
+                let (result, connects) = connector::poll_with_timeout(connect_timeout, || {
+                    Pin::new(&mut exchange).poll(cx)
+                });
                 // hyper tells of a connection before it gives the request to it, and does both within a poll.
-                if let Some((handover, connection)) = &handover
+                if let Some(handover) = &handover
                     && connection.connection_metadata().is_some()
                 {
                     handover.set_given();
                 }
-                result
+                match result {
+                    Poll::Pending => unclaimed.poll(connects, cx).map(|()| None),
+                    Poll::Ready(result) => Poll::Ready(Some(result)),
+                }
             })
             .await;
             match result {
-                Ok(response) => Ok(response.map(Body::wrap)),
-                Err(error) => Err(failure::classify(error)),
+                Some(Ok(response)) => Ok(response.map(Body::wrap)),
+                Some(Err(error)) => Err(failure::classify(error)),
+                None => Err(Error::not_sent(
+                    "the connection ended, and the request was not handed back",
+                )),
             }
         })
     }

@@ -322,20 +322,6 @@ mod maybe_sent {
 /// Whatever a server that closes early does to a request, "not sent" is true, and no request arrives twice.
 mod a_server_that_closes_at_the_same_moment {
     use super::*;
-    use twentyfirst_transport::{Timeouts, TokioRuntime, WithTimeouts};
-
-    /// As it is used: with a limit, since a close seen at a bad moment can leave hyper waiting on a half-closed connection.
-    async fn send(
-        transport: HttpTransport,
-        mut request: Request<Body>,
-    ) -> Result<Response<Body>, Error> {
-        let mut timeouts = Timeouts::default();
-        timeouts.total = Some(Duration::from_secs(2));
-        request.extensions_mut().insert(timeouts);
-        WithTimeouts::new(transport, TokioRuntime)
-            .send(request)
-            .await
-    }
 
     async fn new_connections() {
         let (arrived, mut arrivals) = mpsc::unbounded_channel();
@@ -350,9 +336,8 @@ mod a_server_that_closes_at_the_same_moment {
 
         let mut not_sent = 0;
         for _ in 0..200 {
-            let error = send(HttpTransport::new(), post(&server.url("/")))
-                .await
-                .unwrap_err();
+            let call = HttpTransport::new().send(post(&server.url("/")));
+            let error = soon(call).await.unwrap_err();
             let arrived = soon(arrivals.recv()).await.unwrap();
             if !error.maybe_sent() {
                 not_sent += 1;
@@ -394,7 +379,7 @@ mod a_server_that_closes_at_the_same_moment {
             let transport = HttpTransport::new();
             let first = transport.send(post(&server.url("/"))).await.unwrap();
             assert_eq!(text(first).await, "kept");
-            let second = send(transport.clone(), post(&server.url("/"))).await;
+            let second = soon(transport.send(post(&server.url("/")))).await;
             drop(transport);
             let arrived = soon(arrivals.recv()).await.unwrap();
             match second {

@@ -7,6 +7,7 @@ mod cassette;
 mod clock;
 mod connectors;
 mod cuts;
+mod endings;
 mod http;
 mod pieces;
 mod process;

@@ -9,6 +9,7 @@ mod stored;
 
 pub use machine::{FollowFlow, Moment};
 pub use options::Follow;
+pub(super) use stored::answer_to;
 
 use crate::error::InvalidRequest;
 use crate::options::CallOptions;

@@ -54,17 +54,7 @@ impl Known<'_> {
         if let Some(answer) = answers().rfind(first) {
             return Some(answer);
         }
-        let of_question = |id: &Text<'static>| {
-            let question = messages.iter().rposition(|message| {
-                message.role == Role::User && message.id.as_ref() == Some(id)
-            })?;
-            let answer = *messages.get(question + 1)?;
-            // Another answer behind it would be ours without its question, and this one that of an earlier turn with the same id.
-            let next = messages.get(question + 2);
-            let is_ours = next.is_none_or(|next| next.role == Role::User);
-            (answer.role == Role::Assistant && is_ours).then_some(answer)
-        };
-        let answer = self.user_message_id.and_then(of_question);
+        let answer = self.user_message_id.and_then(|id| answer_to(thread, id));
         let answer =
             answer.or_else(|| answers().rfind(|answer| has_id_of(self.message_ids, answer)));
         if answer.is_some() {
@@ -82,6 +72,19 @@ impl Known<'_> {
             (None, None) => None,
         }
     }
+}
+
+/// The stored answer to the turn whose question has this id.
+pub(in crate::runs) fn answer_to<'t>(thread: &'t Thread, id: &Text<'_>) -> Option<&'t UiMessage> {
+    let messages: Vec<&UiMessage> = thread.ui_messages().collect();
+    let is_question =
+        |message: &&UiMessage| message.role == Role::User && message.id.as_ref() == Some(id);
+    let question = messages.iter().rposition(is_question)?;
+    let answer = *messages.get(question + 1)?;
+    // Another answer behind it would be ours without its question, and this one that of an earlier turn with the same id.
+    let next = messages.get(question + 2);
+    let is_ours = next.is_none_or(|next| next.role == Role::User);
+    (answer.role == Role::Assistant && is_ours).then_some(answer)
 }
 
 impl Known<'_> {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use hyper::rt;
 use hyper_util::client::legacy::connect;
+use tokio::sync::watch;
 
 /// A stream of bytes in both directions, as hyper reads and writes it.
 pub(super) trait Io: rt::Read + rt::Write + Send + Unpin {}
@@ -16,6 +17,8 @@ impl<T: rt::Read + rt::Write + Send + Unpin> Io for T {}
 // The type of the stream is erased: through a proxy, TLS goes within TLS, and a connector may bring a stream of its
 // own. A virtual call is little beside the system call, or the encryption, that it makes.
 pub(in crate::http_transport) struct Connection {
+    // Dropped first, because dropping a stream may take a while.
+    open: watch::Sender<()>,
     io: Box<dyn Io>,
     http2: bool,
     proxied: bool,
@@ -24,6 +27,7 @@ pub(in crate::http_transport) struct Connection {
 impl Connection {
     pub(super) fn new(io: impl Io + 'static) -> Self {
         Self {
+            open: watch::Sender::new(()),
             io: Box::new(io),
             http2: false,
             proxied: false,
@@ -43,9 +47,25 @@ impl Connection {
     }
 }
 
+/// Tells when hyper has dropped a connection, on which nothing can be written from then on.
+#[derive(Clone)]
+pub(in crate::http_transport) struct Open(watch::Receiver<()>);
+
+impl Open {
+    pub(in crate::http_transport) fn is_same(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
+    }
+
+    pub(in crate::http_transport) async fn ended(mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
 impl connect::Connection for Connection {
     fn connected(&self) -> connect::Connected {
-        let connected = connect::Connected::new().proxy(self.proxied);
+        let connected = connect::Connected::new()
+            .proxy(self.proxied)
+            .extra(Open(self.open.subscribe()));
         if self.http2 {
             connected.negotiated_h2()
         } else {

@@ -18,7 +18,7 @@ use http::uri::Scheme;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use tower_service::Service;
 
-pub(super) use self::connection::Connection;
+pub(super) use self::connection::{Connection, Open};
 pub(super) use self::dialer::Dialer;
 pub(super) use self::tls::Tls;
 use super::proxy::{Proxies, Route};
@@ -94,26 +94,43 @@ impl Service<Uri> for ToProxy {
 }
 
 thread_local! {
-    /// The limit that the request which is being polled brought along.
+    /// The request that is being polled.
     ///
     /// hyper gives a connector nothing but a URI. But it calls one within the poll of the request that needs a
     /// connection, and never elsewhere.
-    static TIMEOUT: Cell<Option<Duration>> = const { Cell::new(None) };
+    static POLLED: Cell<Polled> = const {
+        Cell::new(Polled {
+            timeout: None,
+            connects: false,
+        })
+    };
 }
 
-/// Polls a request whose connection, if it needs one, has a limit of its own.
-pub(super) fn with_timeout<R>(timeout: Option<Duration>, poll: impl FnOnce() -> R) -> R {
+#[derive(Clone, Copy)]
+struct Polled {
+    timeout: Option<Duration>,
+    connects: bool,
+}
+
+/// Polls a request whose connection, if it needs one, has a limit of its own. Says, too, whether it began to make one.
+pub(super) fn poll_with_timeout<R>(
+    timeout: Option<Duration>,
+    poll: impl FnOnce() -> R,
+) -> (R, bool) {
     /// However the poll ends, and whatever it was called within.
-    struct Restore(Option<Duration>);
+    struct Restore(Polled);
 
     impl Drop for Restore {
         fn drop(&mut self) {
-            TIMEOUT.set(self.0);
+            POLLED.set(self.0);
         }
     }
 
-    let _restore = Restore(TIMEOUT.replace(timeout));
-    poll()
+    let _restore = Restore(POLLED.replace(Polled {
+        timeout,
+        connects: false,
+    }));
+    (poll(), POLLED.get().connects)
 }
 
 impl Service<Uri> for Connector {
@@ -127,7 +144,12 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, target: Uri) -> Connecting {
         let connector = self.clone();
-        let timeout = TIMEOUT.get().or(self.timeout);
+        let polled = POLLED.get();
+        POLLED.set(Polled {
+            connects: true,
+            ..polled
+        });
+        let timeout = polled.timeout.or(self.timeout);
         Box::pin(async move {
             let Some(limit) = timeout else {
                 return connector.connect(target).await;
