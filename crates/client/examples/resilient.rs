@@ -12,7 +12,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use twentyfirst_client::{AgentClient, CallOptions, Chunk, Follow, Moment, RunEnd, StartRun};
+use twentyfirst_client::{AgentClient, CallOptions, Chunk, Follow, Moment, StartRun};
 use twentyfirst_local_relay::{Agent, Fault, LocalRelay, Run};
 
 const STORY: &str = "Once upon a time an agent worked in a sandbox far away. Every second the connection to it broke off, \
@@ -72,11 +72,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let outcome = run.outcome().await;
-    let end = match &outcome.end {
-        RunEnd::Lost(lost) => lost.to_string(),
-        end => format!("{end:?}"),
-    };
-    println!("\n{end}; the message is {:?}:", outcome.message);
+    println!(
+        "\n{}; the message is {:?}:",
+        outcome.end, outcome.message_state
+    );
     println!("{}", run.message_so_far().text());
     if outcome.is_success() && run.message_so_far().text() != STORY {
         return Err("the message is not the story".into());

@@ -20,7 +20,7 @@ use crate::error::Error;
 /// use twentyfirst_client::AgentClient;
 ///
 /// let client = AgentClient::builder()
-///     .api_key("21st_sk_…".replace('…', "x"))
+///     .api_key("21st_sk_example")
 ///     .base_url("http://127.0.0.1:8080")
 ///     .build()?;
 /// # let _ = client;
@@ -48,7 +48,7 @@ enum Identity {
 impl AgentClientBuilder {
     pub(crate) fn new() -> Self {
         Self {
-            identity: Identity::Key(Err(InvalidRequest::new("apiKey", Problem::Empty))),
+            identity: Identity::Key(Err(InvalidRequest::new("apiKey", NO_KEY))),
             base_url: None,
             plain_http: false,
             transport: None,
@@ -141,10 +141,16 @@ impl AgentClientBuilder {
 
     /// Takes the key from `API_KEY_21ST`, and the relay's URL from `RELAY_BASE_URL` where that is set and not empty.
     pub fn env(mut self) -> Self {
-        let key = env::var_os("API_KEY_21ST").unwrap_or_default();
-        let key = ApiKey::new(key.to_string_lossy())
-            .map_err(|error| InvalidRequest::new("API_KEY_21ST", error.problem().clone()));
-        self.identity = Identity::Key(key);
+        let key = match env::var_os(KEY_VARIABLE) {
+            Some(key) => {
+                ApiKey::new(key.to_string_lossy()).map_err(|error| error.problem().clone())
+            }
+            None => Err(Problem::NotSet(
+                "the key is taken from this variable of the environment",
+            )),
+        };
+        self.identity =
+            Identity::Key(key.map_err(|problem| InvalidRequest::new(KEY_VARIABLE, problem)));
         if let Some(url) = env::var_os("RELAY_BASE_URL").filter(|url| !url.is_empty()) {
             self.base_url = Some(url.to_string_lossy().into_owned());
         }
@@ -176,7 +182,7 @@ impl AgentClientBuilder {
         self
     }
 
-    /// Timeouts and retries of all calls; [`AgentClient::with_options`] changes them for some.
+    /// Timeouts and retries of all calls, and how runs are followed; [`AgentClient::with_options`] changes them for some.
     pub fn options(mut self, options: CallOptions) -> Self {
         self.options = options;
         self
@@ -249,6 +255,11 @@ fn observed(transport: impl Transport + Clone) -> SharedTransport {
     let transport = twentyfirst_transport::WithTracing::new(transport);
     SharedTransport::new(transport)
 }
+
+const KEY_VARIABLE: &str = "API_KEY_21ST";
+
+const NO_KEY: Problem =
+    Problem::NotSet("call `api_key`, `env`, `token_url` or `token_source` of the builder");
 
 const USER_AGENT: &str = concat!("twentyfirst-client/", env!("CARGO_PKG_VERSION"));
 

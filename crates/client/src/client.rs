@@ -91,14 +91,15 @@ impl AgentClient {
         }
     }
 
-    /// The same client with other timeouts and retries, for some calls or for one.
+    /// The same client with other options, for some calls or for one: they take the place of all that it had. To change some of
+    /// them, begin with its own [`options`](Self::options).
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use twentyfirst_client::{AgentClient, CallOptions, RetryPolicy};
+    /// use twentyfirst_client::{AgentClient, RetryPolicy};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
-    /// let quick = CallOptions::new().deadline(Duration::from_secs(2)).retry(RetryPolicy::never());
+    /// let quick = client.options().deadline(Duration::from_secs(2)).retry(RetryPolicy::never());
     /// let vaults = client.with_options(quick).vaults().list().await?;
     /// # let _ = vaults;
     /// # Ok(())
@@ -260,7 +261,8 @@ impl AgentClient {
         self.shared.credential.secrets()
     }
 
-    /// The timeouts and retries of its calls.
+    /// The timeouts and retries of its calls, and how it follows runs. They can be copied and changed: see
+    /// [`with_options`](Self::with_options).
     pub fn options(&self) -> &CallOptions {
         &self.options
     }

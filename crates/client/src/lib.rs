@@ -20,8 +20,8 @@
 //! - any request: [`AgentClient::send`].
 //!
 //! A run survives its connection: see [`Run`], and [`Follow`] for the ways. [`Run::outcome`] tells what it came to, and
-//! [`Run::cancel`] ends it. A [`Session`] is what an application stores to continue a conversation, or to follow a run that was
-//! started by another process; [`Threads::run_in_background`] starts one that nobody reads.
+//! [`Run::cancel`] ends it. A [`Session`] is what an application stores to continue a conversation, and [`Started`] to follow or
+//! cancel a run from another process: see [`Threads::follow`]. [`Threads::run_in_background`] starts one that nobody reads.
 //!
 //! Exchanges that fail are tried again where that is safe, every part of them has a time limit, and both can be set for a
 //! client or for one call: [`AgentClient::with_options`]. With the feature `tracing` each operation and each attempt has a

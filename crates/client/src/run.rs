@@ -37,7 +37,8 @@ use crate::error::Error;
 ///
 /// # Dropping and cancelling
 /// Dropping a run only stops listening, and sends nothing: the run goes on in its sandbox, costs, and is stored in its thread.
-/// [`cancel`](Self::cancel) ends it; what it cost until then is spent, and nothing of it is stored.
+/// [`cancel`](Self::cancel) ends it; what it cost until then is spent, and nothing of it is stored. A run is `Send` and not `Sync`:
+/// move it into the task that reads it, and take the future of `cancel`, or a clone of [`started`](Self::started), before.
 ///
 /// ```no_run
 /// use twentyfirst_client::{AgentClient, Chunk, StartRun};
@@ -50,7 +51,7 @@ use crate::error::Error;
 ///     }
 /// }
 /// let outcome = run.outcome().await;
-/// println!("{:?}: {:?} US dollars", outcome.end, outcome.usage.total_cost_usd);
+/// println!("{}: {:?} US dollars", outcome.end, outcome.usage.total_cost_usd);
 /// # Ok(())
 /// # }
 /// ```
@@ -115,7 +116,8 @@ impl Run {
         &self.started.created
     }
 
-    /// What it is and where. [`Started::session`] is what to store, to follow or cancel the run from elsewhere.
+    /// What it is and where. Store it to follow or to cancel this run from elsewhere, and its [`session`](Started::session) to
+    /// continue the conversation.
     pub fn started(&self) -> &Started {
         &self.started
     }
@@ -150,7 +152,7 @@ impl Run {
     ///
     /// A run that was stopped by one of its limits, such as `maxTurns`, has a message all the same: see
     /// [`Outcome::is_success`]. And where the relay has stored an answer incompletely, as it can after
-    /// [`Follow::live`](crate::Follow::live), the message is what there is: see [`Outcome::message`].
+    /// [`Follow::live`](crate::Follow::live), the message is what there is: see [`Outcome::message_state`].
     ///
     /// This operation is cancel-safe: what has been read stays in the run, see [`message_so_far`](Self::message_so_far).
     ///
@@ -164,7 +166,7 @@ impl Run {
             }
         }
         let flow = self.driver.flow();
-        let is_partial = |outcome: &Outcome| outcome.message == MessageState::Partial;
+        let is_partial = |outcome: &Outcome| outcome.message_state == MessageState::Partial;
         let outcome = flow.outcome().map(|outcome| self.redacted(outcome.clone()));
         match outcome.as_ref().map(|outcome| &outcome.end) {
             Some(RunEnd::Cancelled) => return Err(Error::run_cancelled()),

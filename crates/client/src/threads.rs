@@ -91,19 +91,57 @@ impl Threads {
 
     /// Follows a run that was started elsewhere: in the background, or by another process. Nothing is sent until the run is read.
     ///
-    /// With [`Follow::wait`](crate::Follow::wait), the default, its end is waited for, and its stored answer delivered; without a
-    /// [`deadline`](crate::Follow::deadline), for as long as the run takes. With [`Follow::live`](crate::Follow::live) its
-    /// stream is joined.
+    /// With [`Follow::wait`](crate::Follow::wait), the default, its end is waited for, and its stored answer delivered. With
+    /// [`Follow::live`](crate::Follow::live) and [`Follow::off`](crate::Follow::off) its stream is joined, which can cost stored
+    /// history.
+    ///
+    /// A run whose runtime has died streams for ever. So without a [`deadline`](crate::Follow::deadline) waiting may never end; and
+    /// only cancelling such a run frees its thread.
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use twentyfirst_client::{AgentClient, CallOptions, Follow, StartRun};
+    /// use twentyfirst_client::{AgentClient, Follow, StartRun, Started};
+    ///
+    /// # async fn example(client: AgentClient) -> Result<(), Box<dyn std::error::Error>> {
+    /// // Start it, and store what it takes to find it again.
+    /// let started = client.threads().run_in_background(StartRun::new("my-agent", "Find bugs in /src")).await?;
+    /// let row = serde_json::to_string(&started)?;
+    ///
+    /// // After a restart, or in another process: follow it, and cancel it if it takes too long.
+    /// let started: Started = serde_json::from_str(&row)?;
+    /// let hour = Follow::wait().deadline(Duration::from_secs(3600));
+    /// let client = client.with_options(client.options().follow(hour));
+    /// let mut run = client.threads().follow(started.follow())?;
+    /// match run.text().await {
+    ///     Ok(text) => println!("{text}"),
+    ///     Err(error) if error.is_run_lost() => {
+    ///         eprintln!("{error}");
+    ///         client.threads().cancel(started.cancel()).await?;
+    ///     }
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// What is stored behind the call is not there if the process dies during it. To find the run all the same, make its sandbox and
+    /// its thread first, give its turn an id, and store the three before the call. The id has to be unique among the user messages
+    /// of the thread, since a run is known by it.
+    ///
+    /// ```no_run
+    /// use twentyfirst_client::{AgentClient, FollowRun, Session, UiMessage};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
-    /// let started = client.threads().run_in_background(StartRun::new("my-agent", "Find bugs in /src")).await?;
-    /// let hour = Follow::wait().deadline(Duration::from_secs(3600));
-    /// let client = client.with_options(CallOptions::new().follow(hour));
-    /// println!("{}", client.threads().follow(started.follow())?.text().await?);
+    /// let sandbox = client.sandboxes().create("my-agent").await?;
+    /// let thread = client.threads().create(&sandbox.id).await?;
+    /// let (session, turn) = (Session::new("my-agent").sandbox_id(&sandbox.id).thread_id(&thread.id), "turn-1");
+    /// // Store both here.
+    /// let message = UiMessage::user("Find bugs in /src").with_id(turn);
+    /// client.threads().run_in_background(session.run(message)).await?;
+    ///
+    /// // After a restart. A run that never began is lost: `LostReason::NotStored`.
+    /// let mut run = client.threads().follow(session.follow()?.user_message_id(turn))?;
+    /// println!("{}", run.text().await?);
     /// # Ok(())
     /// # }
     /// ```

@@ -47,6 +47,9 @@ pub enum Problem {
     /// It has to be there and to hold something.
     #[error("must not be empty")]
     Empty,
+    /// It has to be there; the text says more.
+    #[error("is not set: {0}")]
+    NotSet(&'static str),
     /// It would be resolved away as a path segment.
     #[error("must not be `.` or `..`")]
     DotSegment,
@@ -443,7 +446,7 @@ fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
 }
 
 /// `text` as it may stand in a line of a log: its beginning, without anything that a terminal obeys.
-fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     let breaks = |next: char| next.is_control() || matches!(next, '\u{2028}' | '\u{2029}');
     beginning(text, SHOWN).replace(breaks, " ")
 }

@@ -32,7 +32,9 @@
 //! # More than one
 //!
 //! A [`flow`] is a state machine for what takes several exchanges, a wait, or a choice after a failure. It says what to do
-//! next and is told what came of it. There is one that tries an exchange again where that is safe, and one that starts a run.
+//! next and is told what came of it. There is one each to try an exchange again where that is safe, to start a run
+//! ([`StartRun`](runs::StartRun)), to follow it until its end ([`FollowRun`](runs::FollowRun)), and to cancel it
+//! ([`CancelRun`](runs::CancelRun)).
 //!
 //! A [`Session`] is what an application stores of a conversation to continue it.
 //!

@@ -148,15 +148,16 @@ impl CallOptions {
         self
     }
 
-    /// The time of one exchange from its beginning to its last byte; `None` for no limit. A stream has none of its own,
-    /// and one set here ends it.
+    /// The time of one exchange from its beginning to its last byte; `None` for no limit. A stream has none of its own; one set
+    /// here cuts its connection, and [`Follow`] says what becomes of the run then.
     #[must_use]
     pub fn total_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.total = Change::Set(timeout.into());
         self
     }
 
-    /// The time of a call with all its exchanges, retries and waits, until it returns; none by default.
+    /// The time of a call with all its exchanges, retries and waits, until it returns; none by default. It does not bound reading a
+    /// run, which begins when the call that starts it has returned: [`Follow::deadline`] does.
     #[must_use]
     pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
         self.deadline = deadline.into();

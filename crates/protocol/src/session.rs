@@ -18,6 +18,9 @@ use crate::{SandboxId, ThreadId};
 /// | show what has been said | [`hydrate`](Self::hydrate) |
 /// | go on with an answer that streams | [`follow`](Self::follow); end it: [`cancel`](Self::cancel) |
 ///
+/// It names the conversation, not one of its runs. To follow or to cancel one run and no later one, store its
+/// [`Started`](crate::runs::Started) beside it.
+///
 /// ```
 /// use twentyfirst_protocol::Session;
 ///
@@ -120,9 +123,9 @@ impl Session {
         Ok(GetThread::new(sandbox_id, thread_id))
     }
 
-    /// Follows the run that is under way, as after a restart. Where it is over, the last answer of the thread is delivered. Whoever has stored
-    /// the id of the turn, [`Started::user_message_id`](crate::runs::Started::user_message_id), gives it to the
-    /// [`FollowRun`], and then it is the answer to that turn and no other.
+    /// Follows the run that is under way, as after a restart. Where it is over, the last answer of the thread is delivered. For the
+    /// answer to one turn and no other, take [`Started::follow`](crate::runs::Started::follow), or give the id of the turn to
+    /// [`FollowRun::user_message_id`].
     ///
     /// # Errors
     /// Without a sandbox or a thread: then there is no run.
@@ -142,12 +145,15 @@ impl Session {
 
     /// The sandbox and the thread, where both are there.
     fn place(&self) -> Result<(&SandboxId, &ThreadId), InvalidRequest> {
-        let missing = |field| InvalidRequest::new(field, Problem::Empty);
+        let missing = |field, why| InvalidRequest::new(field, Problem::NotSet(why));
         let sandbox_id = self
             .sandbox_id
             .as_ref()
-            .ok_or_else(|| missing("sandboxId"))?;
-        let thread_id = self.thread_id.as_ref().ok_or_else(|| missing("threadId"))?;
+            .ok_or_else(|| missing("sandboxId", "the session has no sandbox yet"))?;
+        let thread_id = self
+            .thread_id
+            .as_ref()
+            .ok_or_else(|| missing("threadId", "the session has no thread yet"))?;
         Ok((sandbox_id, thread_id))
     }
 }

@@ -203,7 +203,7 @@ fn messages_are_made_in_a_line() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&message).unwrap());
     assert_eq!(UiMessage::system("Be brief.").role, Role::System);
     assert_eq!(
-        UiMessage::assistant(vec![Part::text("a"), Part::text("b")]).text(),
+        UiMessage::assistant("a").with_part(Part::text("b")).text(),
         "ab"
     );
 }

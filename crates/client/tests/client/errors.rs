@@ -1,6 +1,7 @@
 //! What a user is told when it does not work.
 
 use std::error::Error as _;
+use std::process::Command;
 
 use http::Response;
 use twentyfirst_client::protocol::runs::StartRun;
@@ -86,12 +87,49 @@ fn settings_that_cannot_work_are_refused_at_once() {
             "{other}"
         );
     }
-    assert!(message(AgentClient::builder().build()).contains("`apiKey` must not be empty"));
+    assert_eq!(
+        message(AgentClient::builder().build()),
+        "the request is invalid: `apiKey` is not set: call `api_key`, `env`, `token_url` or `token_source` of the builder"
+    );
     let agent = AgentClient::builder()
         .api_key("k")
         .user_agent("a\nb")
         .build();
     assert!(message(agent).contains("`userAgent`"));
+}
+
+/// Runs once more, in processes of its own: a test cannot change its environment.
+#[test]
+fn a_key_that_is_not_in_the_environment_is_named() {
+    let test = "errors::a_key_that_is_not_in_the_environment_is_named";
+    let stands_for = "TEST_EXPECTS";
+    if let Ok(expected) = std::env::var(stands_for) {
+        assert_eq!(AgentClient::from_env().unwrap_err().to_string(), expected);
+        return;
+    }
+    for (key, expected) in [
+        (
+            None,
+            "the request is invalid: `API_KEY_21ST` is not set: the key is taken from this variable of the environment",
+        ),
+        (
+            Some(""),
+            "the request is invalid: `API_KEY_21ST` must not be empty",
+        ),
+    ] {
+        let mut process = Command::new(std::env::current_exe().unwrap());
+        process
+            .args(["--exact", test])
+            .env(stands_for, expected)
+            .env_remove("API_KEY_21ST")
+            .envs(key.map(|key| ("API_KEY_21ST", key)));
+        let output = process.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && told.contains("1 passed"),
+            "{told}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -95,7 +95,7 @@ async fn chunks_and_then_the_message() {
     assert_eq!(run.message().await.unwrap().text(), text);
     assert!(run.next_chunk().await.is_none());
     let outcome = run.outcome().await;
-    assert!(outcome.is_success() && outcome.message == MessageState::Whole);
+    assert!(outcome.is_success() && outcome.message_state == MessageState::Whole);
     assert_eq!(outcome.usage.total_cost_usd, Some(0.5));
 }
 

@@ -11,7 +11,7 @@ use crate::support::{STORY, Scene, client, each, ms, narrator, pause, read, read
 async fn assert_cancelled(scene: &Scene, run: &mut Run) {
     let outcome = run.outcome().await;
     assert!(matches!(outcome.end, RunEnd::Cancelled), "{outcome:?}");
-    assert_eq!(outcome.message, MessageState::Partial);
+    assert_eq!(outcome.message_state, MessageState::Partial);
     assert!(!outcome.is_success());
     assert!(run.message().await.unwrap_err().is_run_cancelled());
     // Who has joined late has not seen its beginning.

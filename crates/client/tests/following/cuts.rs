@@ -72,7 +72,7 @@ async fn without_following_a_cut_is_the_end() {
     let outcome = run.outcome().await;
     let lost = lost(&outcome);
     assert_eq!(lost.reason(), LostReason::Cut);
-    assert_eq!(outcome.message, MessageState::Partial);
+    assert_eq!(outcome.message_state, MessageState::Partial);
     assert_eq!(
         (lost.sandbox_id(), lost.thread_id()),
         (run.sandbox_id(), run.thread_id())

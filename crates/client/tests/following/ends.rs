@@ -51,7 +51,7 @@ async fn a_run_that_fails_is_failed_and_has_not_the_answer_of_an_earlier_turn() 
             let outcome = run.outcome().await;
             let text = failure(&outcome.end);
             assert!(text.contains("the model is overloaded"), "{text}");
-            assert_eq!(outcome.message, MessageState::Partial);
+            assert_eq!(outcome.message_state, MessageState::Partial);
             assert!(!outcome.is_success());
             let error = run.message().await.unwrap_err();
             assert!(error.is_run_failed(), "{error}");
@@ -129,7 +129,7 @@ async fn a_limit_is_an_end_that_is_no_success_and_what_it_cost_is_known() {
             assert_eq!(outcome.result_subtype.as_deref(), Some("error_max_turns"));
             assert_eq!(outcome.usage.total_cost_usd, Some(0.25));
             assert_eq!(outcome.usage.output_tokens, Some(31));
-            assert_eq!(outcome.message, MessageState::Whole);
+            assert_eq!(outcome.message_state, MessageState::Whole);
             assert_eq!(run.message().await.unwrap(), scene.stored(&run).await);
             scene.sent.assert_once();
         },

@@ -435,7 +435,7 @@ impl Schedule {
 
         let mut counted = vec![
             format!("{:?}", self.way),
-            format!("{:?} message", outcome.message),
+            format!("{:?} message", outcome.message_state),
         ];
         counted.push(match self.start {
             Start::Here => "started here".to_owned(),
@@ -636,7 +636,7 @@ impl Schedule {
         }
         let is_completed = matches!(outcome.end, RunEnd::Completed);
         let has_gap = told.pieces().len() > 1;
-        match outcome.message {
+        match outcome.message_state {
             MessageState::Whole => {
                 if !is_completed || stored.as_ref() != Some(&message) {
                     return Err(format!("{message:#?}\nis not what is stored: {stored:#?}"));

@@ -147,7 +147,7 @@ async fn what_was_delivered_stays_though_the_reader_who_joined_has_stored_its_ta
 
     let outcome = run.outcome().await;
     assert!(matches!(outcome.end, RunEnd::Completed), "{outcome:?}");
-    assert_eq!(outcome.message, MessageState::StoredIncompletely);
+    assert_eq!(outcome.message_state, MessageState::StoredIncompletely);
     let message = run.message().await.unwrap();
     assert_eq!(message.text(), told.text());
     assert!(message.text().starts_with("Once upon a time"));
@@ -178,7 +178,7 @@ async fn a_stored_tail_is_not_called_whole_though_it_holds_all_that_came() {
     assert!(!told.text().contains("Once") && told.pieces().len() == 2);
     let outcome = run.outcome().await;
     assert!(matches!(outcome.end, RunEnd::Completed), "{outcome:?}");
-    assert_eq!(outcome.message, MessageState::StoredIncompletely);
+    assert_eq!(outcome.message_state, MessageState::StoredIncompletely);
     assert_eq!(run.message().await.unwrap().text(), told.text());
 }
 

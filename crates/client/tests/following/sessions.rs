@@ -1,9 +1,9 @@
 //! Runs in the background, after a restart, and what is refused or cleaned up.
 
 use twentyfirst_client::protocol::http::StatusCode;
-use twentyfirst_client::protocol::runs::SendMessages;
+use twentyfirst_client::protocol::runs::{CancelStatus, LostReason, SendMessages};
 use twentyfirst_client::protocol::threads::{CreateThread, ThreadStatus};
-use twentyfirst_client::{Follow, Session, StartRun};
+use twentyfirst_client::{Follow, Session, StartRun, Started, UiMessage};
 use twentyfirst_local_relay::Fault;
 
 use crate::support::{
@@ -103,6 +103,41 @@ async fn after_a_restart_a_run_is_followed_with_what_its_row_tells() {
         assert_eq!(again.message().await.unwrap(), run.message().await.unwrap());
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
+    let scene = Scene::new(Follow::wait());
+    let mut first = scene.run().await;
+    let row = serde_json::to_string(first.started()).unwrap();
+    let told = first.text().await.unwrap();
+    first.outcome().await;
+    let (client, sent) = client(&scene.relay, Follow::wait());
+    let stored: Started = serde_json::from_str(&row).unwrap();
+    let mut run = client.threads().follow(stored.follow()).unwrap();
+    assert_eq!(run.text().await.unwrap(), told);
+
+    // The next turn, with an id that is known before it is sent. Until then there is nothing to follow.
+    let early = stored.follow().user_message_id("turn-2");
+    let mut run = client.threads().follow(early).unwrap();
+    let error = run.text().await.unwrap_err();
+    assert_eq!(error.lost().unwrap().reason(), LostReason::NotStored);
+    let turn = UiMessage::user("And then?").with_id("turn-2");
+    let second = first.started().session().run(turn);
+    let threads = scene.client.threads();
+    let later = threads.run_in_background(second).await.unwrap();
+    assert_eq!(later.user_message_id.as_ref().unwrap(), "turn-2");
+    let row = serde_json::to_string(&later).unwrap();
+    let later: Started = serde_json::from_str(&row).unwrap();
+    let cancelled = client.threads().cancel(later.cancel()).await.unwrap();
+    assert_eq!(cancelled.status, CancelStatus::Cancelled);
+    let mut run = client.threads().follow(later.follow()).unwrap();
+    assert!(run.text().await.unwrap_err().is_run_cancelled());
+
+    // The first is known by its turn still.
+    let mut run = client.threads().follow(stored.follow()).unwrap();
+    assert_eq!(run.text().await.unwrap(), told);
+    assert_eq!(sent.count("POST chat"), 0);
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ impl Scene {
     pub(crate) async fn assert_whole(&self, run: &mut Run) {
         let outcome = run.outcome().await;
         assert!(matches!(outcome.end, RunEnd::Completed), "{outcome:?}");
-        assert_eq!(outcome.message, MessageState::Whole);
+        assert_eq!(outcome.message_state, MessageState::Whole);
         assert!(outcome.is_success());
         assert_eq!(outcome.result_subtype.as_deref(), Some("success"));
         let stored = self.stored(run).await;

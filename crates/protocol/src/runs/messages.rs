@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem};
-use crate::ui::{Part, Role, Text, UiMessage};
+use crate::ui::{Role, Text, UiMessage};
 
 /// The messages of a conversation, as a UI shows them. The relay takes the last user message as the next turn.
 ///
@@ -40,7 +40,7 @@ impl Messages {
 
     /// And then the assistant says this.
     pub fn assistant(self, text: impl Into<Text<'static>>) -> Self {
-        self.message(UiMessage::assistant(vec![Part::text(text)]))
+        self.message(UiMessage::assistant(text))
     }
 
     /// And then this message.

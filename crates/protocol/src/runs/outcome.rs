@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::error::line;
 use crate::flow::ExchangeError;
 use crate::secret::Redactor;
 use crate::threads::Usage;
@@ -18,7 +19,7 @@ pub struct Outcome {
     /// What it used and cost, as far as it is known.
     pub usage: Usage,
     /// What its message is worth.
-    pub message: MessageState,
+    pub message_state: MessageState,
 }
 
 impl Outcome {
@@ -50,6 +51,16 @@ impl Outcome {
 }
 
 /// How a run ended. There are no other ways.
+///
+/// [`as_str`](Self::as_str) is the word to store. `Display` is a line to show: the word, and why the run failed or is lost.
+///
+/// ```
+/// use twentyfirst_protocol::runs::RunEnd;
+///
+/// let end = RunEnd::Failed("the model is overloaded".to_owned());
+/// assert_eq!(end.as_str(), "failed");
+/// assert_eq!(end.to_string(), "failed: the model is overloaded");
+/// ```
 #[derive(Debug, Clone)]
 pub enum RunEnd {
     /// It came to its end, perhaps to one of its limits: see [`Outcome::is_success`].
@@ -60,6 +71,30 @@ pub enum RunEnd {
     Failed(String),
     /// What became of it is not known. It may go on, and cost.
     Lost(Lost),
+}
+
+impl RunEnd {
+    /// The end in one lower-case word: `completed`, `cancelled`, `failed` or `lost`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
+            Self::Failed(_) => "failed",
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
+/// The word, and behind a colon the beginning of the relay's reason, or why it is [`Lost`].
+impl fmt::Display for RunEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
+        match self {
+            Self::Completed | Self::Cancelled => Ok(()),
+            Self::Failed(reason) => write!(f, ": {}", line(reason.trim_end())),
+            Self::Lost(lost) => write!(f, ": {}", lost.reason.clause()),
+        }
+    }
 }
 
 /// What the message of a run is worth when the run is over.
@@ -76,6 +111,8 @@ pub enum MessageState {
 }
 
 /// Why it is not known what became of a run.
+///
+/// It may go on, and cost. A run whose runtime has died streams for ever: only cancelling it frees its thread.
 #[derive(Debug, Clone)]
 pub struct Lost {
     sandbox_id: SandboxId,
@@ -88,7 +125,8 @@ pub struct Lost {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LostReason {
-    /// Nothing came for too long: see [`Follow::lost_after`](super::Follow::lost_after). A dead runtime is silent for ever.
+    /// Nothing came for too long: see [`Follow::lost_after`](super::Follow::lost_after). A dead runtime is silent for ever, and
+    /// only cancelling its run frees the thread.
     Silence,
     /// Its stream broke off, and it is not followed further: see [`Follow::off`](super::Follow::off).
     Cut,
@@ -102,6 +140,20 @@ pub enum LostReason {
     TooLarge,
     /// Nothing streams in its thread, and nothing there tells how it ended.
     NotStored,
+}
+
+impl LostReason {
+    fn clause(self) -> &'static str {
+        match self {
+            Self::Silence => "nothing came from it for too long",
+            Self::Cut => "its stream ended before the run did",
+            Self::Deadline => "the deadline is over",
+            Self::Refused => "the relay refuses to tell",
+            Self::Deleted => "its thread or its sandbox is deleted",
+            Self::TooLarge => "its thread is longer than is read of an answer",
+            Self::NotStored => "nothing tells how it ended",
+        }
+    }
 }
 
 impl Lost {
@@ -137,19 +189,12 @@ impl Lost {
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = match self.reason {
-            LostReason::Silence => "nothing came from it for too long",
-            LostReason::Cut => "its stream ended before the run did",
-            LostReason::Deadline => "the deadline is over",
-            LostReason::Refused => "the relay refuses to tell",
-            LostReason::Deleted => "its thread is deleted",
-            LostReason::TooLarge => "its thread is longer than is read of an answer",
-            LostReason::NotStored => "nothing tells how it ended",
-        };
         write!(
             f,
-            "the run in sandbox {}, thread {} is lost: {reason}",
-            self.sandbox_id, self.thread_id
+            "the run in sandbox {}, thread {} is lost: {}",
+            self.sandbox_id,
+            self.thread_id,
+            self.reason.clause()
         )?;
         match self.reason {
             LostReason::Silence => f.write_str("; only cancelling it frees the thread"),
@@ -164,5 +209,60 @@ impl Error for Lost {
             Some(source) => Some(&**source),
             None => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(reason: LostReason) -> Lost {
+        let ids = (
+            SandboxId::new("sb_1").unwrap(),
+            ThreadId::new("th_1").unwrap(),
+        );
+        Lost::new(ids.0, ids.1, reason, None)
+    }
+
+    #[test]
+    fn an_end_has_a_word_to_store_and_a_line_to_show() {
+        let failed = "provider_error:\n overloaded\u{1b}[2J\n".to_owned();
+        let ends = [
+            RunEnd::Completed,
+            RunEnd::Cancelled,
+            RunEnd::Failed(failed),
+            RunEnd::Lost(lost(LostReason::Deadline)),
+        ];
+        assert_eq!(
+            ends.each_ref().map(RunEnd::as_str),
+            ["completed", "cancelled", "failed", "lost"]
+        );
+        assert_eq!(
+            ends.map(|end| end.to_string()),
+            [
+                "completed",
+                "cancelled",
+                "failed: provider_error:  overloaded [2J",
+                "lost: the deadline is over",
+            ]
+        );
+        let long = RunEnd::Failed("e".repeat(100_000)).to_string();
+        assert!(
+            long.starts_with("failed: eee") && long.len() < 1000,
+            "{}",
+            long.len()
+        );
+    }
+
+    #[test]
+    fn what_is_lost_says_where_it_was_and_what_helps() {
+        assert_eq!(
+            lost(LostReason::Deleted).to_string(),
+            "the run in sandbox sb_1, thread th_1 is lost: its thread or its sandbox is deleted"
+        );
+        assert_eq!(
+            lost(LostReason::Silence).to_string(),
+            "the run in sandbox sb_1, thread th_1 is lost: nothing came from it for too long; only cancelling it frees the thread"
+        );
     }
 }

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{CancelRun, FollowRun, Messages, Mode, RunOptions, SendMessages, StartFlow};
 use crate::error::{InvalidRequest, Problem};
 use crate::flow::ExchangeError;
@@ -9,8 +11,13 @@ use crate::{Endpoint, SandboxId, Session, ThreadId, VaultId};
 
 /// Runs an agent: in the sandbox and the thread that are named, or in new ones.
 ///
+/// With `AgentClient`, give it to `Threads::run` or `Threads::run_in_background`; [`flow`](Self::flow) is for other HTTP stacks.
+///
 /// Without a sandbox one is created for the agent; without a thread one is created in the sandbox; then the messages
-/// are sent. That is up to three exchanges, which [`flow`](Self::flow) plays.
+/// are sent. That is up to three exchanges.
+///
+/// A run is known by the id of its turn, the last user message: one of your own ([`UiMessage::with_id`](crate::ui::UiMessage::with_id)),
+/// or one that is made for it. The ids of the user messages have to be unique within a thread.
 ///
 /// To continue a conversation, start it from its [`Session`].
 ///
@@ -191,8 +198,24 @@ impl StartRun {
     }
 }
 
-/// A run that has started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A run that has started: what an application stores to follow it or to end it from elsewhere. To continue the conversation,
+/// it stores the [`session`](Self::session).
+///
+/// ```
+/// use twentyfirst_protocol::runs::Started;
+///
+/// // The row of a run that is under way.
+/// let row = r#"{"agent":"my-agent","sandboxId":"sbx_abc123","threadId":"thr_xyz","userMessageId":"turn-7"}"#;
+/// let started: Started = serde_json::from_str(row)?;
+///
+/// let (follow, cancel) = (started.follow(), started.cancel());
+/// assert_eq!(follow.user_message_id, started.user_message_id);
+/// assert_eq!(cancel.thread_id, started.thread_id);
+/// assert_eq!(serde_json::to_string(&started)?, row);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Started {
     /// The slug of the agent.
@@ -202,13 +225,16 @@ pub struct Started {
     /// The thread in which it is.
     pub thread_id: ThreadId,
     /// The id of the user message that is its turn: the caller's own, or the one that [`StartRun::flow`] gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_message_id: Option<Text<'static>>,
     /// What was created for it.
+    #[serde(default, skip_serializing_if = "Created::is_empty")]
     pub created: Created,
 }
 
 impl Started {
-    /// What to store to continue the conversation.
+    /// What to store to continue the conversation. It does not name this run: to follow or to cancel that one from elsewhere,
+    /// store the [`Started`] itself.
     pub fn session(&self) -> Session {
         Session::new(self.agent.clone())
             .sandbox_id(&self.sandbox_id)
@@ -246,12 +272,15 @@ impl From<FollowRun> for Started {
 }
 
 /// What exists because of a call. It costs money until it is deleted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Created {
     /// A new sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_id: Option<SandboxId>,
     /// A new thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<ThreadId>,
 }
 

@@ -37,7 +37,7 @@ impl TokenLifetime {
     pub fn new(lifetime: Duration) -> Result<Self, InvalidRequest> {
         let rule = InvalidRequest::new(
             "expiresIn",
-            Problem::MustBe("a number of whole seconds, from 1 second to 24 hours"),
+            Problem::MustBe("from 1 second to 24 hours, in whole seconds"),
         );
         match u32::try_from(lifetime.as_secs()) {
             Ok(seconds @ 1..) if u64::from(seconds) <= LONGEST && lifetime.subsec_nanos() == 0 => {

@@ -260,7 +260,7 @@ fn a_recorded_run_that_is_cut_anywhere_is_whole_in_the_end() {
                 continue;
             }
             assert!(matches!(outcome.end, RunEnd::Completed), "{case}");
-            assert_eq!(outcome.message, MessageState::Whole, "{case}");
+            assert_eq!(outcome.message_state, MessageState::Whole, "{case}");
             let thread: Thread = serde_json::from_value(thread.clone()).unwrap();
             assert_eq!(outcome.usage, thread.usage, "{case}");
             let answer = message.id.clone();
@@ -313,7 +313,7 @@ fn a_recorded_run_that_is_joined_again_is_whole_in_the_end() {
         let sent = ["get", "list", "resume", "list", "get", "get"];
         assert_eq!(scene.sent, sent, "{first}");
         assert!(outcome.is_success(), "{first}: {outcome:?}");
-        assert_eq!(outcome.message, MessageState::Whole, "{first}");
+        assert_eq!(outcome.message_state, MessageState::Whole, "{first}");
         assert_eq!(
             serde_json::to_value(&message).unwrap(),
             thread["messages"][1],

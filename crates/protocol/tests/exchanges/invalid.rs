@@ -7,7 +7,7 @@ use twentyfirst_protocol::git::CloneRepository;
 use twentyfirst_protocol::runs::*;
 use twentyfirst_protocol::sandboxes::*;
 use twentyfirst_protocol::tokens::{CreateToken, TokenLifetime};
-use twentyfirst_protocol::ui::{Part, UiMessage};
+use twentyfirst_protocol::ui::UiMessage;
 use twentyfirst_protocol::vaults::*;
 use twentyfirst_protocol::{
     ApiKey, BaseUrl, CallOptions, Endpoint, InvalidRequest, SandboxId, ThreadId, VaultId,
@@ -202,7 +202,7 @@ fn messages_without_a_turn() {
         text(StartRun::new("my-agent", messages).flow(None, &CallOptions::new(), 0))
     };
     assert_eq!(run(Vec::new().into()), "`messages` must not be empty");
-    let assistant = UiMessage::assistant(vec![Part::text("Hello")]);
+    let assistant = UiMessage::assistant("Hello");
     assert_eq!(run(assistant.into()), "`messages` must hold a user message");
     let blank = "`messages` must hold text in the last user message";
     assert_eq!(run(" \n ".into()), blank);
@@ -283,7 +283,7 @@ fn token_lifetimes_that_the_relay_would_change() {
         Duration::from_millis(1500),
         Duration::from_secs(24 * 3600 + 1),
     ] {
-        let rule = "`expiresIn` must be a number of whole seconds, from 1 second to 24 hours";
+        let rule = "`expiresIn` must be from 1 second to 24 hours, in whole seconds";
         assert_eq!(text(TokenLifetime::new(lifetime)), rule);
     }
     for lifetime in ["90min", "1w", "", "-1s", "0s", "25h", "ü"] {
@@ -291,6 +291,12 @@ fn token_lifetimes_that_the_relay_would_change() {
         assert!(
             serde_json::from_value::<TokenLifetime>(lifetime.into()).is_err(),
             "{lifetime}"
+        );
+    }
+    for lifetime in ["0m", "25h", "2d"] {
+        assert_eq!(
+            text(lifetime.parse::<TokenLifetime>()),
+            "`expiresIn` must be from 1 second to 24 hours, in whole seconds"
         );
     }
     assert_eq!(

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use twentyfirst_protocol::flow::{Flow, Now, Step};
 use twentyfirst_protocol::runs::{Messages, SendMessages, StartRun};
 use twentyfirst_protocol::threads::GetThread;
-use twentyfirst_protocol::ui::{Image, Part, UiMessage};
+use twentyfirst_protocol::ui::{Image, Part, Role, UiMessage};
 use twentyfirst_protocol::{
     CallOptions, Endpoint, Operation, Problem, SandboxId, Session, ThreadId,
 };
@@ -170,7 +170,7 @@ proptest! {
         let mut messages: Vec<_> = history
             .into_iter()
             .map(|(user, id)| {
-                let mut message = if user { UiMessage::user("a") } else { UiMessage::assistant(vec![]) };
+                let mut message = if user { UiMessage::user("a") } else { UiMessage::new(Role::Assistant, vec![]) };
                 message.id = id.and_then(given);
                 message
             })

@@ -4,11 +4,13 @@ use std::collections::HashSet;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
+use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
 use twentyfirst_protocol::flow::{Flow, Now, Slot, Step};
-use twentyfirst_protocol::runs::{Messages, Started};
-use twentyfirst_protocol::ui::UiMessage;
+use twentyfirst_protocol::runs::{FollowRun, Messages, Started};
+use twentyfirst_protocol::ui::{Text, UiMessage};
 use twentyfirst_protocol::{CallOptions, Operation, SandboxId, Session, ThreadId};
 
 use crate::support::recording;
@@ -104,9 +106,14 @@ fn a_session_hydrates_what_is_stored() {
     let missing = |session: &Session| session.hydrate().unwrap_err().to_string();
     assert_eq!(
         missing(&Session::new("my-agent")),
-        "`sandboxId` must not be empty"
+        "`sandboxId` is not set: the session has no sandbox yet"
     );
-    assert_eq!(missing(&session), "`threadId` must not be empty");
+    assert_eq!(
+        missing(&session),
+        "`threadId` is not set: the session has no thread yet"
+    );
+    assert_eq!(session.follow().unwrap_err().field(), "threadId");
+    assert_eq!(session.cancel().unwrap_err().field(), "threadId");
 
     let hydrate = session
         .thread_id(ThreadId::new("th_1").unwrap())
@@ -132,7 +139,78 @@ fn a_session_hydrates_what_is_stored() {
     assert!(thread.is_streaming() && thread.into_ui_messages().is_empty());
 }
 
+#[test]
+fn a_run_is_stored_to_be_followed_and_cancelled_from_elsewhere() {
+    let turn = UiMessage::user("Hello").with_id("turn-1");
+    let (_, started) = run(&Session::new("my-agent"), turn);
+    let row = serde_json::to_string(&started).unwrap();
+    assert_eq!(
+        row,
+        r#"{"agent":"my-agent","sandboxId":"sb_new","threadId":"th_new","userMessageId":"turn-1","created":{"sandboxId":"sb_new","threadId":"th_new"}}"#
+    );
+
+    let stored: Started = serde_json::from_str(&row).unwrap();
+    assert_eq!(stored, started);
+    assert_eq!(stored.follow(), started.follow());
+    assert_eq!(stored.cancel(), started.cancel());
+
+    // In a sandbox and a thread that were there, with the id that the turn was given.
+    let (_, started) = run(&started.session(), "And then?");
+    let id = started.user_message_id.as_ref().unwrap();
+    assert_eq!(
+        serde_json::to_string(&started).unwrap(),
+        format!(
+            r#"{{"agent":"my-agent","sandboxId":"sb_new","threadId":"th_new","userMessageId":"{id}"}}"#
+        )
+    );
+
+    let refused = |row| {
+        serde_json::from_str::<Started>(row)
+            .unwrap_err()
+            .to_string()
+    };
+    let incomplete = refused(r#"{"agent":"my-agent","sandboxId":"sb_1"}"#);
+    assert!(incomplete.contains("`threadId`"), "{incomplete}");
+    let other = refused(
+        r#"{"agent":"my-agent","sandboxId":"sb_1","threadId":"th_1","userMessageId":[104,105]}"#,
+    );
+    assert!(other.contains("expected a string"), "{other}");
+}
+
+/// A table of an application, in which a run is some columns among others.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Job {
+    job: u32,
+    #[serde(flatten)]
+    started: Started,
+}
+
 proptest! {
+    #[test]
+    fn a_run_is_read_as_it_was_stored(
+        agent in ".*",
+        turn in option::of(prop_oneof![
+            any::<String>().prop_map(Text::from),
+            vec(prop_oneof![0xd7f0u16..0xe010, 0u16..0x80], 0..8).prop_map(|units| Text::from_code_units(&units)),
+        ]),
+        new_sandbox in any::<bool>(),
+        new_thread in any::<bool>(),
+    ) {
+        let (sandbox_id, thread_id) = (SandboxId::new("sb_1").unwrap(), ThreadId::new("th_1").unwrap());
+        let mut started = Started::from(FollowRun::new(agent, &sandbox_id, &thread_id));
+        started.user_message_id = turn;
+        started.created.sandbox_id = new_sandbox.then_some(sandbox_id);
+        started.created.thread_id = new_thread.then_some(thread_id);
+        let json = serde_json::to_string(&started).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Started>(&json).unwrap(), &started);
+        prop_assert_eq!(&serde_json::from_slice::<Started>(json.as_bytes()).unwrap(), &started);
+
+        if started.user_message_id.as_ref().is_none_or(Text::is_well_formed) {
+            let row = serde_json::to_value(Job { job: 7, started: started.clone() }).unwrap();
+            prop_assert_eq!(serde_json::from_value::<Job>(row).unwrap(), Job { job: 7, started });
+        }
+    }
+
     #[test]
     fn a_session_is_read_as_it_was_stored(
         agent in ".*",

@@ -14,7 +14,7 @@ use twentyfirst_protocol::retry::RetryPolicy;
 use twentyfirst_protocol::runs::{
     Messages, Mode, RunOptions, SendMessages, StartError, StartFlow, StartRun, Started,
 };
-use twentyfirst_protocol::ui::{Part, UiMessage};
+use twentyfirst_protocol::ui::UiMessage;
 use twentyfirst_protocol::{
     CallOptions, Endpoint, ErrorCode, ResponseError, SandboxId, ThreadId, VaultId,
 };
@@ -167,9 +167,9 @@ fn the_turn_has_an_id_and_the_caller_learns_which() {
     let history = || {
         vec![
             UiMessage::user("one"),
-            UiMessage::assistant(vec![Part::text("two")]),
+            UiMessage::assistant("two"),
             UiMessage::user("three"),
-            UiMessage::assistant(vec![Part::text("four")]),
+            UiMessage::assistant("four"),
         ]
     };
 

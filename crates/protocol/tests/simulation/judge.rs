@@ -477,7 +477,7 @@ impl Judge {
             let has_finished = matches!(outcome.end, RunEnd::Lost(_))
                 && (self.delivered.finishes, self.delivered.gaps) == (1, 0)
                 && alike(message, &self.truth.message);
-            let is_true = match outcome.message {
+            let is_true = match outcome.message_state {
                 MessageState::Partial => true,
                 MessageState::Whole => has_finished,
                 MessageState::StoredIncompletely => false,
@@ -593,7 +593,7 @@ impl Judge {
             !stored.with_user_message || (has_gap && is_resumed)
         });
         let is_known = !deleted && tail.is_none() && self.can_know_stored(relay);
-        let problem = match outcome.message {
+        let problem = match outcome.message_state {
             MessageState::Whole if is_whole => None,
             // All that is left of it, and not under an id that was seen to join in the middle: nobody can know that there was more.
             MessageState::Whole
@@ -638,7 +638,7 @@ impl Judge {
             );
             return violation(Rule::Disappeared, why);
         }
-        if no_gap && outcome.message == MessageState::Whole && !alike(delivered, message) {
+        if no_gap && outcome.message_state == MessageState::Whole && !alike(delivered, message) {
             let why = format!(
                 "without a gap not everything was delivered:\n  final     {}\n  delivered {}",
                 serde_json::to_string(message).unwrap(),
@@ -701,7 +701,7 @@ impl Judge {
             if self.delivered.gaps > 0 {
                 tally.ended(Ending::CompletedAfterGap);
             }
-            if outcome.message == MessageState::StoredIncompletely {
+            if outcome.message_state == MessageState::StoredIncompletely {
                 tally.ended(Ending::StoredIncompletely);
             }
         }

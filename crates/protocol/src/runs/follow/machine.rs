@@ -51,11 +51,13 @@ const RESUMES: u32 = 5;
 pub enum Moment {
     /// A chunk of the answer. Each comes once. Halves of surrogate pairs are joined.
     Chunk(Chunk<'static>),
-    /// An event that is not a chunk was passed over. [`Gap`](Self::Gap) follows, unless it was in what is a repetition, perhaps.
+    /// An event that is not a chunk was passed over. [`Gap`](Self::Gap) follows, except while it is not clear yet whether a stream
+    /// that was opened again repeats what was delivered: such a stream is given up.
     NotAChunk(DecodeError),
     /// The stream broke off, with this failure, or its body has ended before the run did.
     Cut(Option<Arc<Failure>>),
-    /// The relay was asked, and says this of the thread.
+    /// The relay was asked, and says this of the thread. It can come twice in a row, as at the end: the list of the threads was
+    /// read, and then the thread.
     Asked(ThreadStatus),
     /// The stream of the run is open again.
     Resumed,
@@ -934,14 +936,14 @@ impl FollowFlow {
         self.end(RunEnd::Lost(lost), message);
     }
 
-    fn end(&mut self, end: RunEnd, message: MessageState) {
+    fn end(&mut self, end: RunEnd, message_state: MessageState) {
         self.drop_stream();
         self.phase = Phase::Ended;
         self.outcome = Some(Outcome {
             end,
             result_subtype: self.delivered.result_subtype.clone(),
             usage: self.delivered.usage,
-            message,
+            message_state,
         });
     }
 }

@@ -16,7 +16,12 @@ use crate::options::CallOptions;
 use crate::ui::Text;
 use crate::{SandboxId, ThreadId};
 
-/// Follows a run until its end: the run whose stream [`StartFlow`](super::StartFlow) has opened, or one that was started elsewhere.
+/// Follows a run until its end: one that was started elsewhere, or one whose stream is open.
+///
+/// With `AgentClient`, give it to `Threads::follow`; [`join`](Self::join) and [`read`](Self::read) are for other HTTP stacks.
+///
+/// [`Started::follow`](super::Started::follow) makes it of what was stored of the run, and
+/// [`Session::follow`](crate::Session::follow) of its conversation.
 ///
 /// ```
 /// use twentyfirst_protocol::runs::FollowRun;
@@ -55,8 +60,8 @@ impl FollowRun {
         }
     }
 
-    /// The id of the user's message that it answers. Without it the stored answer of a run that was started elsewhere is known only by
-    /// its place in the thread.
+    /// The id of the user's message that it answers, which no other message of the thread may have. Without it the stored answer of
+    /// a run that was started elsewhere is known only by its place in the thread.
     #[must_use]
     pub fn user_message_id(mut self, id: impl Into<Text<'static>>) -> Self {
         self.user_message_id = Some(id.into());
@@ -73,7 +78,8 @@ impl FollowRun {
         FollowFlow::new(self, false, options, seed)
     }
 
-    /// The flow of a run whose stream is open in [`Slot::Stream`](crate::flow::Slot::Stream), and of which nothing was read.
+    /// The flow of a run whose stream is open in [`Slot::Stream`](crate::flow::Slot::Stream), as [`StartFlow`](super::StartFlow) leaves
+    /// it, and of which nothing was read.
     /// `seed` spreads the delays of many clients: take any random number.
     ///
     /// # Errors

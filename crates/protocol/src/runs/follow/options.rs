@@ -36,8 +36,8 @@ impl Follow {
 
     /// After a cut, opens the run's stream again and goes on with what comes.
     ///
-    /// This can cost stored history: the relay lets two readers of one run race to store it, the one that has gone unnoticed
-    /// and the new one. If the new one is faster, only what it saw is stored, without the user's message. And the relay does
+    /// This can cost stored history: the relay lets two readers of one run race to store it, the first, which the relay may not yet
+    /// know to be gone, and the new one. If the new one is faster, only what it saw is stored, without the user's message. And the relay does
     /// not replay: what was missed comes at the end, with the stored answer; often it holds everything back until then.
     pub const fn live() -> Self {
         Self::new(Mode::Live)
@@ -45,6 +45,8 @@ impl Follow {
 
     /// Does not follow: a cut is the end, and the run is lost. Of a stream that ended between `finish` and `[DONE]` the outcome
     /// is asked for all the same.
+    ///
+    /// The stream of a run that was started elsewhere is joined, once. That can cost stored history, as [`live`](Self::live) says.
     pub const fn off() -> Self {
         Self::new(Mode::Off)
     }
@@ -80,6 +82,9 @@ impl Follow {
     }
 
     /// How long a run is followed, from the first look until its end; no limit by default. Then it is lost, but goes on.
+    ///
+    /// It bounds reading the run. [`CallOptions::deadline`](crate::CallOptions::deadline) bounds each call, such as the one that
+    /// starts it.
     #[must_use]
     pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
         self.deadline = deadline.into();

@@ -76,7 +76,7 @@ impl Assembler {
     /// Begins with an empty assistant message, whose id is empty until the stream gives it one.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_message(UiMessage::assistant(Vec::new()).with_id(""))
+        Self::with_message(UiMessage::new(Role::Assistant, Vec::new()).with_id(""))
     }
 
     /// Continues a message of the assistant's, as when a run is resumed.
@@ -86,7 +86,7 @@ impl Assembler {
     pub fn continuing(mut message: UiMessage) -> Self {
         if message.role != Role::Assistant {
             let id = message.id.take().unwrap_or_default();
-            message = UiMessage::assistant(Vec::new()).with_id(id);
+            message = UiMessage::new(Role::Assistant, Vec::new()).with_id(id);
         }
         Self::with_message(message)
     }
@@ -402,7 +402,7 @@ impl Assembler {
         if self.message.id.as_ref() == Some(id) {
             self.merge_metadata(metadata)?;
         } else {
-            let message = UiMessage::assistant(Vec::new()).with_id(own(id));
+            let message = UiMessage::new(Role::Assistant, Vec::new()).with_id(own(id));
             let mut fresh = Self::with_message(message)
                 .with_limit(self.limit)
                 .lenient(self.lenient);

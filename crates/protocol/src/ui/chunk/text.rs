@@ -4,7 +4,8 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use serde::{Serialize, Serializer};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{RawJson, json};
 
@@ -245,6 +246,59 @@ impl Serialize for Text<'_> {
     }
 }
 
+/// From a string. One with a lone surrogate is read by `serde_json` alone, from text.
+impl<'de> Deserialize<'de> for Text<'static> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Asked for bytes, `serde_json` gives strings that Rust's cannot hold as WTF-8, and all others as any format does.
+        deserializer.deserialize_bytes(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl Visitor<'_> for TextVisitor {
+    type Value = Text<'static>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Text::from(text).into_owned())
+    }
+
+    fn visit_string<E: serde::de::Error>(self, text: String) -> Result<Self::Value, E> {
+        Ok(Text::from(text))
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        let units = wtf_8(bytes).ok_or_else(|| E::custom("a string is not WTF-8"))?;
+        Ok(Text::from_code_units(&units))
+    }
+}
+
+/// The code units of WTF-8: UTF-8 that has also half surrogate pairs.
+fn wtf_8(bytes: &[u8]) -> Option<Vec<u16>> {
+    let mut units = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    loop {
+        let valid = match str::from_utf8(rest) {
+            Ok(text) => {
+                units.extend(text.encode_utf16());
+                return Some(units);
+            }
+            Err(error) => error.valid_up_to(),
+        };
+        let (text, after) = rest.split_at_checked(valid)?;
+        units.extend(str::from_utf8(text).ok()?.encode_utf16());
+        let [0xed, second @ 0xa0..=0xbf, third @ 0x80..=0xbf, after @ ..] = after else {
+            return None;
+        };
+        units.push(0xd000 | u16::from(second & 0x3f) << 6 | u16::from(third & 0x3f));
+        rest = after;
+    }
+}
+
 /// Appends what `raw`, the contents of a valid JSON string, stands for; `false` if a surrogate in it stands alone.
 pub(crate) fn unescape(raw: &str, out: &mut String) -> bool {
     let mut rest = raw;
@@ -379,7 +433,9 @@ mod tests {
             let mut json = String::new();
             text.write_json(&mut json);
             prop_assert_eq!(json::validate(&json), Ok(()));
-            prop_assert_eq!(read(&json[1..json.len() - 1]), text);
+            prop_assert_eq!(&read(&json[1..json.len() - 1]), &text);
+            prop_assert_eq!(&serde_json::from_str::<Text<'static>>(&json).unwrap(), &text);
+            prop_assert_eq!(serde_json::from_reader::<_, Text<'static>>(json.as_bytes()).unwrap(), text);
         }
 
         #[test]

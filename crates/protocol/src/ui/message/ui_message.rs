@@ -72,10 +72,10 @@ impl UiMessage {
         Self::new(Role::System, vec![Part::text(text)])
     }
 
-    /// An assistant's message.
+    /// An assistant's message of one text part.
     #[must_use]
-    pub fn assistant(parts: Vec<Part>) -> Self {
-        Self::new(Role::Assistant, parts)
+    pub fn assistant(text: impl Into<Text<'static>>) -> Self {
+        Self::new(Role::Assistant, vec![Part::text(text)])
     }
 
     /// Sets the id.
