@@ -1,6 +1,8 @@
 //! What the stored answer has to do with what was delivered.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use memchr::memmem;
 use serde_json::Value;
@@ -14,7 +16,8 @@ use crate::ui::chunk::{
     ToolInputAvailable, ToolOutputAvailable, ToolOutputDenied, ToolOutputError,
 };
 use crate::ui::{
-    Chunk, Part, RawJson, ReasoningPart, Role, Text, TextPart, ToolPart, ToolState, UiMessage,
+    Chunk, DataPart, Part, RawJson, ReasoningPart, Role, Text, TextPart, ToolPart, ToolState,
+    UiMessage,
 };
 
 /// By what the answer of a run is known among the messages of its thread.
@@ -112,7 +115,7 @@ impl Gapped<'_> {
         }
         let mut chunks = Vec::new();
         let delivered = self.parts.iter().enumerate();
-        let mut delivered = delivered.filter(|(_, part)| is_content(part));
+        let mut delivered = delivered.filter(|(_, part)| is_compared(part)).peekable();
         let is_step = |part: &&Part| matches!(part, Part::StepStart(_));
         let mut steps = self.steps;
         for (number, part) in stored.parts.iter().enumerate() {
@@ -122,16 +125,34 @@ impl Gapped<'_> {
                     None => chunks.push(Chunk::StartStep),
                 }
             }
-            if !is_content(part) {
+            if !is_compared(part) {
                 continue;
             }
-            let Some((at, begun)) = delivered.next() else {
-                chunks.extend(chunks_of(part, number));
-                continue;
-            };
-            chunks.extend(self.rest_of(at, begun, part)?);
+            // A text without a word need not be stored, nor one that is have been delivered.
+            while let Some((at, begun)) = delivered.next_if(|(at, begun)| {
+                let may_be = is_empty(part) || self.open.contains_key(at);
+                is_empty(begun) && !(may_be && signature(begun) == signature(part))
+            }) {
+                chunks.extend(self.end_of(at, begun));
+            }
+            match delivered.next_if(|(_, begun)| !is_empty(part) || is_empty(begun)) {
+                Some((at, begun)) => chunks.extend(self.rest_of(at, begun, part)?),
+                None if delivered.peek().is_some() => {}
+                None => chunks.extend(chunks_of(part, number)),
+            }
+        }
+        while let Some((at, begun)) = delivered.next_if(|(_, begun)| is_empty(begun)) {
+            chunks.extend(self.end_of(at, begun));
         }
         delivered.next().is_none().then_some(chunks)
+    }
+
+    /// The end of a part of which nothing more comes, if it has not ended.
+    fn end_of(&self, at: usize, begun: &Part) -> Vec<Chunk<'static>> {
+        match self.open.get(&at) {
+            Some(id) => rest_of_text(begun, id, ""),
+            None => Vec::new(),
+        }
     }
 
     fn rest_of(&self, at: usize, begun: &Part, part: &Part) -> Option<Vec<Chunk<'static>>> {
@@ -163,10 +184,15 @@ impl Gapped<'_> {
     /// Whether the stored answer holds everything that was delivered. Where each part behind the first gap is, does not matter: what
     /// was being written in parallel goes on in an order of its own.
     pub(super) fn is_within(&self, stored: &UiMessage) -> bool {
-        let whole = Flat::of(&stored.parts).bytes;
+        let mut whole = flat(&stored.parts);
+        // What is so short may be anywhere, also in what another is.
+        let is_short = |(segment, is_beginning): &(Vec<u8>, bool)| {
+            !is_beginning && segment.len() < RECOGNIZABLE
+        };
+        let (short, long): (Vec<_>, Vec<_>) = self.segments().into_iter().partition(is_short);
         // Most come in order, so that the search begins behind the last.
         let mut at = 0;
-        let mut segments = self.segments().into_iter();
+        let mut segments = long.into_iter().chain(short);
         let has_all = segments.all(|(segment, is_beginning)| {
             let ahead = whole.get(at..).unwrap_or_default();
             let found = match is_beginning {
@@ -175,7 +201,12 @@ impl Gapped<'_> {
                     .map(|found| at + found)
                     .or_else(|| memmem::find(&whole, &segment)),
             };
-            at = found.unwrap_or_default() + segment.len();
+            let from = found.unwrap_or_default();
+            at = from + segment.len();
+            // No other part is the same.
+            let text = whole.get_mut(from..at).unwrap_or_default().iter_mut();
+            text.filter(|byte| **byte != END)
+                .for_each(|byte| *byte = TAKEN);
             found.is_some()
         });
         let calls = calls(&stored.parts);
@@ -200,15 +231,18 @@ impl Gapped<'_> {
         let rest = rest.map(|(at, part)| (std::slice::from_ref(part), first + at + 1));
         let mut segments = Vec::new();
         for (parts, end) in [(beginning, first)].into_iter().chain(rest) {
-            let flat = Flat::of(parts);
-            let mut bytes = &flat.bytes[..];
+            let flat = flat(parts);
+            let mut bytes = &flat[..];
             let is_beginning = segments.is_empty();
             // Who has joined in the middle of a part does not know that it is the middle, nor the first half of a character.
             if !is_beginning && bytes.first().is_some_and(|byte| is_text_marker(*byte)) {
                 bytes = bytes.get(1..).unwrap_or_default();
                 bytes = bytes.strip_prefix(REPLACEMENT).unwrap_or(bytes);
             }
-            let ends_in_text = matches!(parts.last(), Some(Part::Text(_) | Part::Reasoning(_)));
+            let is_text = |part: &Part| matches!(part, Part::Text(_) | Part::Reasoning(_));
+            let ends_in_text = parts
+                .last()
+                .is_some_and(|part| is_text(part) && is_content(part));
             let is_open = |end: usize| {
                 end.checked_sub(1)
                     .is_some_and(|at| self.open.contains_key(&at))
@@ -225,63 +259,222 @@ impl Gapped<'_> {
     /// What a stored answer that does not hold everything has behind what was delivered, as far as that can be told from what they have in
     /// common. Where it cannot, nothing: better is missing what comes than coming twice.
     pub(super) fn tail(&self, stored: &UiMessage) -> Vec<Chunk<'static>> {
-        let delivered = Flat::of(self.parts);
-        let mut delivered = &delivered.bytes[..];
-        let last = self.parts.len().checked_sub(1);
-        if last.is_some_and(|last| self.open.contains_key(&last))
-            || self.gaps.contains(&self.parts.len())
-        {
-            delivered = delivered.strip_suffix(&[END]).unwrap_or(delivered);
-        }
-        let whole = Flat::of(&stored.parts);
-        let skipped = usize::from(
-            whole
-                .bytes
-                .first()
-                .is_some_and(|byte| is_text_marker(*byte)),
-        );
-        let whole_bytes = whole.bytes.get(skipped..).unwrap_or_default();
-        let whole_but_end = whole_bytes.strip_suffix(&[END]).unwrap_or(whole_bytes);
-        if memmem::find(delivered, whole_but_end).is_some() {
-            return Vec::new();
-        }
-        let common = skipped + common(delivered, whole_bytes);
+        let reached = self.reached(stored);
         let calls = calls(self.parts);
+        let mut named: HashMap<String, Vec<&Part>> = HashMap::new();
+        for part in self.parts {
+            named.entry(signature(part)).or_default().push(part);
+        }
         let mut chunks = Vec::new();
         for (number, part) in stored.parts.iter().enumerate() {
-            let Some((from, to)) = whole.places.get(number).copied() else {
-                continue;
-            };
             if let Part::Tool(call) = part
                 && let Some(begun) = calls.get(&*call.tool_call_id.to_string_lossy())
             {
                 chunks.extend(rest_of_call(begun, call, false).unwrap_or_default());
                 continue;
             }
-            if to <= common || from == to {
+            let delivered = named.get(&signature(part)).map_or(&[][..], Vec::as_slice);
+            let is_known = || delivered.iter().any(|begun| is_same(begun, part));
+            if let Part::Data(DataPart { id: Some(_), .. }) = part
+                && !delivered.is_empty()
+            {
+                // Its newest value stands where its first did.
+                if !is_known() {
+                    chunks.extend(chunks_of(part, number));
+                }
                 continue;
             }
-            let known = common.saturating_sub(from + 1);
+            let Some(reached) = reached.filter(|reached| reached.part <= number) else {
+                continue;
+            };
             match part {
+                part if !is_content(part) => {}
                 Part::Text(TextPart { text, .. }) | Part::Reasoning(ReasoningPart { text, .. }) => {
                     let text = text.to_string_lossy();
-                    let rest = text.get(known..).unwrap_or_default();
-                    // What is written in parallel comes in many orders, and may have come in another.
-                    let beginning = rest.trim_start_matches(char::REPLACEMENT_CHARACTER);
-                    let beginning = &beginning[..beginning.floor_char_boundary(RECOGNIZABLE)];
-                    if beginning.is_empty() {
-                        continue;
+                    let rest = match reached.part == number {
+                        true => self.behind(&text, reached.bytes),
+                        false => &text,
+                    };
+                    if rest.contains(is_telling) {
+                        chunks.extend(text_from(part, number, rest));
                     }
-                    if memmem::find(delivered, beginning.as_bytes()).is_some() {
-                        return Vec::new();
-                    }
-                    chunks.extend(text_from(part, number, rest));
                 }
+                _ if is_known() => {}
                 part => chunks.extend(chunks_of(part, number)),
             }
         }
         chunks
     }
+
+    /// How far a stored answer that does not hold everything was delivered. `None` if that is doubtful.
+    fn reached(&self, stored: &UiMessage) -> Option<Reached> {
+        let kinds = [Kind::Text, Kind::Reasoning].map(|kind| {
+            let (delivered, stored) = (Words::of(self.parts, kind), Words::of(&stored.parts, kind));
+            let common = Common::of(&delivered.bytes, &stored.bytes);
+            (delivered, stored, common)
+        });
+        let texts = kinds
+            .iter()
+            .map(|(_, stored, common)| stored.reached(common.end));
+        let calls = calls(self.parts);
+        let begun = stored.parts.iter().enumerate().filter(|(_, part)| {
+            let call = part.as_tool();
+            call.is_some_and(|call| calls.contains_key(&*call.tool_call_id.to_string_lossy()))
+        });
+        let begun = begun.map(|(part, _)| Reached { part, bytes: 0 });
+        let reached = texts.chain(begun).max().unwrap_or_default();
+        let is_new = |(delivered, stored, common): &(Words, Words, Common)| {
+            common.is_all || !stored.is_known_behind(reached, delivered, common.is_recognized)
+        };
+        kinds.iter().all(is_new).then_some(reached)
+    }
+
+    /// What a text has behind so many of its telling bytes, without the spaces with which what was delivered ends.
+    fn behind<'t>(&self, text: &'t str, mut telling: usize) -> &'t str {
+        let mut rest = text;
+        while telling > 0
+            && let Some(next) = rest.chars().next()
+        {
+            if is_telling(next) {
+                telling = telling.saturating_sub(next.len_utf8());
+            }
+            rest = rest.strip_prefix(next).unwrap_or_default();
+        }
+        let delivered = self.parts.iter().rev().find_map(|part| match part {
+            Part::Text(part) => Some(part.text.to_string_lossy()),
+            Part::Reasoning(part) => Some(part.text.to_string_lossy()),
+            _ => None,
+        });
+        let delivered = delivered.unwrap_or_default();
+        let words = delivered.trim_end_matches(|char| !is_telling(char));
+        let spaces = delivered.strip_prefix(words).unwrap_or_default();
+        spaces
+            .chars()
+            .fold(rest, |rest, space| rest.strip_prefix(space).unwrap_or(rest))
+    }
+}
+
+/// How far a message was delivered: up to a part, and of a text so many telling bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Reached {
+    part: usize,
+    bytes: usize,
+}
+
+/// The telling characters of all texts of one kind, one after the other. What is stored may be trimmed, and cut otherwise into parts.
+struct Words {
+    bytes: Vec<u8>,
+    /// Which part each is, and where it begins and ends.
+    texts: Vec<(usize, Range<usize>)>,
+}
+
+impl Words {
+    fn of(parts: &[Part], kind: Kind) -> Self {
+        let mut bytes = Vec::new();
+        let mut texts = Vec::new();
+        for (number, part) in parts.iter().enumerate() {
+            let text = match (part, kind) {
+                (Part::Text(part), Kind::Text) => part.text.to_string_lossy(),
+                (Part::Reasoning(part), Kind::Reasoning) => part.text.to_string_lossy(),
+                _ => continue,
+            };
+            let from = bytes.len();
+            for telling in text.split(|char| !is_telling(char)) {
+                bytes.extend_from_slice(telling.as_bytes());
+            }
+            texts.push((number, from..bytes.len()));
+        }
+        Self { bytes, texts }
+    }
+
+    /// Where in the message it is that so many bytes end.
+    fn reached(&self, end: usize) -> Reached {
+        let mut texts = self.texts.iter();
+        let text = texts.find(|(_, text)| text.start < end && end <= text.end);
+        text.map_or(Reached::default(), |(part, text)| Reached {
+            part: *part,
+            bytes: end - text.start,
+        })
+    }
+
+    /// Whether anything from a place on looks like what was delivered. What is written in parallel comes in many orders, and may have
+    /// come in another.
+    fn is_known_behind(&self, reached: Reached, delivered: &Self, is_recognized: bool) -> bool {
+        let is_delivered =
+            |bytes: &[u8]| !bytes.is_empty() && memmem::find(&delivered.bytes, bytes).is_some();
+        let pieces: HashSet<&[u8]> = delivered.bytes.chunks_exact(2 * RECOGNIZABLE).collect();
+        self.texts.iter().any(|(part, text)| {
+            let from = match part.cmp(&reached.part) {
+                Ordering::Less => return false,
+                Ordering::Equal => text.end.min(text.start + reached.bytes),
+                Ordering::Greater => text.start,
+            };
+            let context = match from == text.start {
+                true => from,
+                false => from.saturating_sub(RECOGNIZABLE),
+            };
+            let to = text.end.min(from + RECOGNIZABLE);
+            let rest = self.bytes.get(from..text.end).unwrap_or_default();
+            let beginning = self.bytes.get(context..to).unwrap_or_default();
+            let has_piece = || match pieces.is_empty() {
+                true => {
+                    !delivered.bytes.is_empty() && memmem::find(rest, &delivered.bytes).is_some()
+                }
+                false => rest
+                    .windows(2 * RECOGNIZABLE)
+                    .any(|piece| pieces.contains(piece)),
+            };
+            !rest.is_empty() && (is_delivered(beginning) || (!is_recognized && has_piece()))
+        })
+    }
+}
+
+/// What the end of what was delivered has in common with what is stored.
+struct Common {
+    /// Where in the latter it ends.
+    end: usize,
+    /// Whether it is all that was delivered.
+    is_all: bool,
+    /// Whether it is more than a coincidence.
+    is_recognized: bool,
+}
+
+impl Common {
+    fn of(delivered: &[u8], stored: &[u8]) -> Self {
+        let last = |length: usize| {
+            let from = delivered.len().saturating_sub(length);
+            delivered.get(from..).unwrap_or_default()
+        };
+        // If so much of it is there, so is less of it.
+        let (mut length, mut too_long) = (0, delivered.len() + 1);
+        while length + 1 < too_long {
+            let middle = length.midpoint(too_long);
+            match memmem::find(stored, last(middle)) {
+                Some(_) => length = middle,
+                None => too_long = middle,
+            }
+        }
+        let is_recognized = length >= RECOGNIZABLE;
+        let end = if is_recognized {
+            memmem::rfind(stored, last(length)).map(|at| at + length)
+        } else {
+            // What is so short may be anywhere. It counts if what is stored begins with it, as that of a reader who came later.
+            (1..=length)
+                .rev()
+                .find(|length| stored.starts_with(last(*length)))
+        };
+        let end = end.unwrap_or_default();
+        Self {
+            end,
+            is_all: length == delivered.len() && (is_recognized || end == length),
+            is_recognized,
+        }
+    }
+}
+
+/// Whether it tells a text from another. Spaces are trimmed, and who has joined in the middle of a character has not seen it.
+fn is_telling(char: char) -> bool {
+    !char.is_whitespace() && char != char::REPLACEMENT_CHARACTER
 }
 
 /// Whether an answer stands behind a message of the user's.
@@ -296,10 +489,26 @@ pub(super) fn has_question(thread: &Thread, answer: &UiMessage) -> bool {
     false
 }
 
-/// The metadata of the stored answer as a chunk.
-pub(super) fn metadata(stored: &UiMessage) -> Option<Chunk<'static>> {
-    let metadata = stored.metadata.clone()?;
-    Some(MessageMetadata::new().message_metadata(metadata).into())
+/// The metadata of the stored answer as a chunk, without the members that were delivered. `None` if all were.
+pub(super) fn metadata(
+    stored: &UiMessage,
+    delivered: Option<&RawJson<'static>>,
+) -> Option<Chunk<'static>> {
+    let stored = stored.metadata.as_ref()?;
+    let members = |metadata: &'_ RawJson<'static>| -> Option<BTreeMap<String, RawJson<'static>>> {
+        metadata.deserialize().ok()
+    };
+    let new = match (members(stored), delivered.and_then(members)) {
+        (Some(mut new), Some(delivered)) => {
+            new.retain(|name, value| !same(Some(value), delivered.get(name)));
+            if new.is_empty() {
+                return None;
+            }
+            RawJson::from_value(&new).ok()?
+        }
+        _ => stored.clone(),
+    };
+    Some(MessageMetadata::new().message_metadata(new).into())
 }
 
 /// The metadata of the stored answer with what it lacks of the delivered. `None` if it lacks nothing.
@@ -330,6 +539,7 @@ const TEXT: u8 = 0xf8;
 const REASONING: u8 = 0xf9;
 const OTHER: u8 = 0xfa;
 const END: u8 = 0xfb;
+const TAKEN: u8 = 0xfc;
 
 /// So many bytes of a text that were delivered before are no coincidence.
 const RECOGNIZABLE: usize = 16;
@@ -342,73 +552,53 @@ fn is_text_marker(byte: u8) -> bool {
 }
 
 /// Contents one after the other, so that they can be searched: texts as they are, of everything else what names it.
-struct Flat {
-    bytes: Vec<u8>,
-    /// Where each part is.
-    places: Vec<(usize, usize)>,
-}
-
-impl Flat {
-    fn of(parts: &[Part]) -> Self {
-        let mut bytes = Vec::new();
-        let mut places = Vec::new();
-        for part in parts {
-            let from = bytes.len();
-            match part {
-                Part::Text(part) => {
-                    bytes.push(TEXT);
-                    bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
-                    bytes.push(END);
-                }
-                Part::Reasoning(part) => {
-                    bytes.push(REASONING);
-                    bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
-                    bytes.push(END);
-                }
-                part if is_content(part) => {
-                    bytes.push(OTHER);
-                    bytes.extend_from_slice(signature(part).as_bytes());
-                    bytes.push(END);
-                }
-                _ => {}
+fn flat(parts: &[Part]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in parts.iter().filter(|part| is_content(part)) {
+        match part {
+            Part::Text(part) => {
+                bytes.push(TEXT);
+                bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
             }
-            places.push((from, bytes.len()));
+            Part::Reasoning(part) => {
+                bytes.push(REASONING);
+                bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
+            }
+            part => {
+                bytes.push(OTHER);
+                bytes.extend_from_slice(signature(part).as_bytes());
+            }
         }
-        Self { bytes, places }
+        bytes.push(END);
     }
-}
-
-/// How long the beginning of `whole` is with which `delivered` ends: the search of Knuth, Morris and Pratt, in linear time.
-fn common(delivered: &[u8], whole: &[u8]) -> usize {
-    let mut borders = vec![0_usize; whole.len()];
-    let mut length = 0;
-    for at in 1..whole.len() {
-        while length > 0 && whole.get(at) != whole.get(length) {
-            length = borders.get(length - 1).copied().unwrap_or_default();
-        }
-        if whole.get(at) == whole.get(length) {
-            length += 1;
-        }
-        if let Some(border) = borders.get_mut(at) {
-            *border = length;
-        }
-    }
-    let mut length = 0;
-    let from = delivered.len().saturating_sub(whole.len());
-    for byte in delivered.get(from..).unwrap_or_default() {
-        while length > 0 && whole.get(length) != Some(byte) {
-            length = borders.get(length - 1).copied().unwrap_or_default();
-        }
-        if whole.get(length) == Some(byte) {
-            length += 1;
-        }
-    }
-    length
+    bytes
 }
 
 /// Whether a part is compared. Where steps begin is not stored everywhere, and what is not known cannot be compared.
-fn is_content(part: &Part) -> bool {
+fn is_compared(part: &Part) -> bool {
     !matches!(part, Part::StepStart(_) | Part::Unknown(_))
+}
+
+/// Whether it is a text without a word.
+fn is_empty(part: &Part) -> bool {
+    match part {
+        Part::Text(part) => part.text == "",
+        Part::Reasoning(part) => part.text == "",
+        _ => false,
+    }
+}
+
+/// Whether a part has anything that must not be missing.
+fn is_content(part: &Part) -> bool {
+    is_compared(part) && !is_empty(part)
+}
+
+/// Whether two parts are the same, texts and tool calls aside.
+fn is_same(begun: &Part, part: &Part) -> bool {
+    match (begun, part) {
+        (Part::Data(begun), Part::Data(part)) => same(begun.data.as_ref(), part.data.as_ref()),
+        _ => signature(begun) == signature(part),
+    }
 }
 
 /// What names a part that is not text.

@@ -1,0 +1,336 @@
+//! Runs whose stored answer differs from what was streamed: cut into other parts, trimmed, or with parts left out.
+
+use serde_json::{Value, json};
+use twentyfirst_protocol::runs::{Follow, MessageState, Moment};
+use twentyfirst_protocol::ui::{Part, UiMessage};
+
+use crate::follow::{Scene, assembled};
+
+/// What came of a run.
+struct Told {
+    moments: Vec<Moment>,
+    message: UiMessage,
+    state: MessageState,
+}
+
+impl Told {
+    /// Each text that was delivered, as whoever reads the chunks has it.
+    fn texts(&self) -> Vec<String> {
+        texts(&assembled(&self.moments))
+    }
+
+    fn kinds(&self) -> Vec<String> {
+        let chunks = self.moments.iter().filter_map(|moment| match moment {
+            Moment::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
+            _ => None,
+        });
+        chunks.collect()
+    }
+}
+
+fn texts(message: &UiMessage) -> Vec<String> {
+    let texts = message.parts.iter().filter_map(|part| match part {
+        Part::Text(part) => Some(part.text.to_string_lossy().into_owned()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+fn text(id: &str, text: &str) -> Vec<Value> {
+    let mut chunks = open_text(id, text);
+    chunks.push(json!({"type": "text-end", "id": id}));
+    chunks
+}
+
+/// A text that has not ended.
+fn open_text(id: &str, text: &str) -> Vec<Value> {
+    vec![
+        json!({"type": "text-start", "id": id}),
+        json!({"type": "text-delta", "id": id, "delta": text}),
+    ]
+}
+
+fn events(chunks: impl IntoIterator<Item = Value>) -> String {
+    let chunks = chunks.into_iter();
+    chunks.map(|chunk| format!("data: {chunk}\n\n")).collect()
+}
+
+fn stream(chunks: Vec<Value>) -> String {
+    let start = json!({"type": "start", "messageId": "m1"});
+    events([start].into_iter().chain(chunks))
+}
+
+/// Reads this until it breaks off, and then the answer as it was stored.
+fn follow(read: &str, stored: Value) -> Told {
+    let thread = json!({"id": "th_1", "status": "completed", "messages": [
+        {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]},
+        stored,
+    ]});
+    let scene = Scene::new(Follow::wait(), thread);
+    let (moments, message, outcome, _) = scene.play(read.as_bytes(), true);
+    Told {
+        moments,
+        message,
+        state: outcome.message,
+    }
+}
+
+fn answer(parts: Value) -> Value {
+    json!({"id": "m1", "role": "assistant", "parts": parts})
+}
+
+#[test]
+fn behind_a_part_that_is_not_stored_the_answer_goes_on() {
+    let mut read = text("1", "Let me look.");
+    read.push(json!({"type": "reasoning-start", "id": "2"}));
+    read.push(json!({"type": "reasoning-delta", "id": "2", "delta": "Hm."}));
+    read.push(json!({"type": "reasoning-end", "id": "2"}));
+    read.extend(open_text("3", "The an"));
+    let told = follow(
+        &stream(read),
+        answer(json!([
+            {"type": "text", "text": "Let me look."},
+            {"type": "text", "text": "The answer is 42."},
+            {"type": "tool-x", "toolCallId": "t", "state": "output-available", "input": {}, "output": 1},
+            {"type": "text", "text": "Done."},
+        ])),
+    );
+    assert_eq!(
+        told.texts(),
+        ["Let me look.", "The an", "swer is 42.", "Done."]
+    );
+    assert!(told.kinds().contains(&"tool-output-available".to_owned()));
+    assert_eq!(texts(&told.message), told.texts());
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+}
+
+#[test]
+fn behind_a_text_that_was_trimmed_the_answer_goes_on() {
+    let mut read = text("1", "\n\nHello. ");
+    read.extend(open_text("2", "I am working on your long "));
+    let told = follow(
+        &stream(read),
+        answer(json!([
+            {"type": "text", "text": "Hello."},
+            {"type": "text", "text": "I am working on your long question now."},
+        ])),
+    );
+    assert_eq!(
+        told.texts(),
+        ["\n\nHello. ", "I am working on your long ", "question now."]
+    );
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+}
+
+#[test]
+fn texts_that_are_stored_as_one_do_not_come_twice() {
+    let mut read = text("1", "Hello. ");
+    read.extend(open_text("2", "I am working"));
+    let told = follow(
+        &stream(read),
+        answer(json!([{"type": "text", "text": "Hello. I am working on it. Done."}])),
+    );
+    assert_eq!(told.texts(), ["Hello. ", "I am working", " on it. Done."]);
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+}
+
+#[test]
+fn a_text_that_is_stored_as_two_does_not_come_twice() {
+    let told = follow(
+        &stream(open_text("1", "Hello. I am working on")),
+        answer(json!([
+            {"type": "text", "text": "Hello."},
+            {"type": "text", "text": "I am working on it."},
+            {"type": "text", "text": "Done."},
+        ])),
+    );
+    assert_eq!(told.texts(), ["Hello. I am working on", " it.", "Done."]);
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+}
+
+#[test]
+fn texts_without_a_word_need_not_be_stored() {
+    let mut read = vec![
+        json!({"type": "text-start", "id": "0"}),
+        json!({"type": "text-end", "id": "0"}),
+    ];
+    read.extend(open_text("1", "I am working on"));
+    let stored = || {
+        answer(json!([
+            {"type": "text", "text": "I am working on it."},
+            {"type": "text", "text": ""},
+            {"type": "text", "text": "Done."},
+        ]))
+    };
+    let told = follow(&stream(read.clone()), stored());
+    assert_eq!(told.texts(), ["", "I am working on it.", "", "Done."]);
+    assert_eq!(told.state, MessageState::Whole);
+    assert!(
+        !told
+            .moments
+            .iter()
+            .any(|moment| matches!(moment, Moment::Gap))
+    );
+
+    // One that has begun, and of which nothing was said.
+    read.truncate(1);
+    let told = follow(&stream(read), stored());
+    assert_eq!(told.texts(), ["I am working on it.", "", "Done."]);
+    assert_eq!(told.state, MessageState::Whole);
+}
+
+#[test]
+fn a_text_that_never_said_anything_ends_all_the_same() {
+    let mut read = text("1", "Wait.");
+    read.push(json!({"type": "text-start", "id": "2"}));
+    let stored = answer(json!([
+        {"type": "text", "text": "Wait."},
+        {"type": "file", "url": "https://example.com/a.png", "mediaType": "image/png"},
+    ]));
+    let told = follow(&stream(read), stored);
+    assert_eq!(
+        told.kinds(),
+        [
+            "start",
+            "text-start",
+            "text-delta",
+            "text-end",
+            "text-start",
+            "text-end",
+            "file",
+            "finish"
+        ]
+    );
+    assert_eq!(told.state, MessageState::Whole);
+}
+
+#[test]
+fn what_may_have_come_already_is_left_out() {
+    // The stored answer has not all of it, and in another order, so that where it goes on cannot be told.
+    let mut read = text("0", "Two things.");
+    read.extend(text("1", "One of two things that are written."));
+    read.extend(text("2", "The other of the two things."));
+    let told = follow(
+        &stream(read),
+        answer(json!([
+            {"type": "text", "text": "The other of the two things."},
+            {"type": "text", "text": "One of two things that are written."},
+            {"type": "text", "text": "Done."},
+        ])),
+    );
+    assert_eq!(
+        told.texts(),
+        [
+            "Two things.",
+            "One of two things that are written.",
+            "The other of the two things."
+        ]
+    );
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+
+    // It has other words at its beginning.
+    let read = open_text("1", "Höllo. I am working on your long question");
+    let told = follow(
+        &stream(read),
+        answer(json!([
+            {"type": "text", "text": "Hi! Hello. I am working on your long question. Done."},
+        ])),
+    );
+    assert_eq!(
+        told.texts(),
+        ["Höllo. I am working on your long question", ". Done."]
+    );
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+}
+
+#[test]
+fn of_what_came_later_only_the_rest_is_delivered() {
+    // Of a reader who has joined in the middle, and of what it saw we have read a piece.
+    let mut read = events([json!({"type": "start", "messageId": "m1"})]);
+    read += &events(text("1", "This is how it begins."));
+    read += "data: {nonsense\n\n";
+    read += &events(open_text("2", "and this is from its middle"));
+    let told = follow(
+        &read,
+        answer(json!([
+            {"type": "text", "text": "was missed, and this is from its middle, and here it ends."},
+        ])),
+    );
+    assert_eq!(
+        told.texts(),
+        [
+            "This is how it begins.",
+            "and this is from its middle",
+            ", and here it ends."
+        ]
+    );
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+}
+
+#[test]
+fn two_texts_behind_a_gap_are_not_one_in_the_stored_answer() {
+    let mut read = stream(text("1", "One."));
+    read += "data: {nonsense\n\n";
+    read += &events(text("2", "ok, next"));
+    read += &events(text("3", "ok, next"));
+    let stored = |count: usize| {
+        let mut parts = vec![json!({"type": "text", "text": "One."})];
+        parts.extend(vec![json!({"type": "text", "text": "ok, next"}); count]);
+        answer(parts.into())
+    };
+    let told = follow(&read, stored(1));
+    assert_eq!(texts(&told.message), ["One.", "ok, next", "ok, next"]);
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+
+    let told = follow(&read, stored(3));
+    assert_eq!(
+        texts(&told.message),
+        ["One.", "ok, next", "ok, next", "ok, next"]
+    );
+    assert_eq!(told.state, MessageState::Whole);
+}
+
+#[test]
+fn a_call_that_begins_anew_behind_a_gap_is_read_again() {
+    let begin = || json!({"type": "tool-input-start", "toolCallId": "t", "toolName": "x"});
+    let delta = |delta: &str| json!({"type": "tool-input-delta", "toolCallId": "t", "inputTextDelta": delta});
+    let mut read = stream(vec![begin(), delta("{\"a\":")]);
+    read += "data: {nonsense\n\n";
+    read += &events([delta("1,"), begin(), delta("{\"a\":1}")]);
+    let stored = answer(json!([
+        {"type": "tool-x", "toolCallId": "t", "state": "input-available", "input": {"a": 1}},
+    ]));
+    let told = follow(&read, stored.clone());
+    let begun = "tool-input-start";
+    let delta = "tool-input-delta";
+    // What is the middle of an input is of no use; what begins anew is whole.
+    assert_eq!(told.kinds()[..5], ["start", begun, delta, begun, delta]);
+    assert_eq!(told.state, MessageState::Whole);
+}
+
+#[test]
+fn metadata_that_was_delivered_does_not_come_again() {
+    let mut read = open_text("1", "I am");
+    read.push(json!({"type": "message-metadata", "messageMetadata": {"a": 1, "b": {"c": [2]}}}));
+    let metadata = |stored: Value| {
+        let mut answer = answer(json!([{"type": "text", "text": "I am", "state": "done"}]));
+        answer["metadata"] = stored;
+        let told = follow(&stream(read.clone()), answer);
+        let metadata = told.moments.iter().filter_map(|moment| match moment {
+            Moment::Chunk(chunk) => Some(serde_json::to_value(chunk).unwrap()),
+            _ => None,
+        });
+        let mut metadata: Vec<Value> = metadata
+            .filter(|chunk| chunk["type"] == "message-metadata")
+            .map(|mut chunk| chunk["messageMetadata"].take())
+            .collect();
+        metadata.remove(0);
+        metadata
+    };
+    assert_eq!(
+        metadata(json!({"b": {"c": [2.0]}, "a": 1})),
+        [] as [Value; 0]
+    );
+    assert_eq!(metadata(json!({"a": 1, "d": 3})), [json!({"d": 3})]);
+    assert_eq!(metadata(json!({"a": 2})), [json!({"a": 2})]);
+}
