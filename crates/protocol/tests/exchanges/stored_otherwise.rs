@@ -1,8 +1,11 @@
 //! Runs whose stored answer differs from what was streamed: cut into other parts, trimmed, or with parts left out.
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use twentyfirst_protocol::runs::{Follow, MessageState, Moment};
-use twentyfirst_protocol::ui::{Part, UiMessage};
+use twentyfirst_protocol::ui::{Assembler, Chunk, Part, UiMessage};
 
 use crate::follow::{Scene, assembled};
 
@@ -333,4 +336,212 @@ fn metadata_that_was_delivered_does_not_come_again() {
     );
     assert_eq!(metadata(json!({"a": 1, "d": 3})), [json!({"d": 3})]);
     assert_eq!(metadata(json!({"a": 2})), [json!({"a": 2})]);
+}
+
+#[test]
+fn an_answer_to_an_approval_comes_without_the_question() {
+    let read = vec![
+        json!({"type": "tool-input-available", "toolCallId": "t", "toolName": "x", "input": {}}),
+        json!({"type": "tool-approval-request", "approvalId": "a", "toolCallId": "t"}),
+    ];
+    let told = follow(
+        &stream(read),
+        answer(json!([{
+            "type": "tool-x", "toolCallId": "t", "state": "output-denied", "input": {},
+            "approval": {"id": "a", "approved": false, "reason": "No."},
+        }])),
+    );
+    assert_eq!(
+        told.kinds()[3..],
+        ["tool-approval-response", "tool-output-denied", "finish"]
+    );
+    assert_eq!(assembled(&told.moments), told.message);
+    assert_eq!(told.state, MessageState::Whole);
+}
+
+#[test]
+fn an_input_that_is_none_is_said_to_be_wrong() {
+    let call = |raw_input: Value| {
+        answer(json!([{
+            "type": "tool-x", "toolCallId": "t", "state": "output-error", "rawInput": raw_input,
+            "errorText": "Not an input.",
+        }]))
+    };
+    for raw_input in [json!("{bad"), json!({"not": "fit"})] {
+        let told = follow(&stream(Vec::new()), call(raw_input.clone()));
+        assert_eq!(told.kinds(), ["start", "tool-input-error", "finish"]);
+        let message = assembled(&told.moments);
+        let call = message.parts[0].as_tool().unwrap();
+        assert_eq!(
+            call.input.as_ref().unwrap().deserialize::<Value>().unwrap(),
+            raw_input
+        );
+        assert_eq!(
+            call.error_text,
+            told.message.parts[0].as_tool().unwrap().error_text
+        );
+    }
+}
+
+#[test]
+fn an_input_that_was_being_written_goes_on() {
+    let begin = json!({"type": "tool-input-start", "toolCallId": "t", "toolName": "x"});
+    let delta = json!({"type": "tool-input-delta", "toolCallId": "t", "inputTextDelta": "{\"a"});
+    let told = follow(
+        &stream(vec![begin, delta]),
+        answer(json!([{
+            "type": "tool-x", "toolCallId": "t", "state": "input-streaming",
+            "input": {"a": 1}, "rawInput": "{\"a\": 1",
+        }])),
+    );
+    assert_eq!(told.kinds()[3..], ["tool-input-delta", "finish"]);
+    assert_eq!(tellable(&assembled(&told.moments)), tellable(&told.message));
+}
+
+/// Chunks about a few parts of each kind. A call is of one kind, and its approval its own.
+fn any_chunk() -> impl Strategy<Value = Value> {
+    let id = || prop::sample::select(vec!["a", "b", "c"]);
+    let is_dynamic = |id: &str| id == "c";
+    let word = || prop::sample::select(vec!["", "One ", "two", "{\"a\":", "1}", "\"x"]);
+    let value = || prop::sample::select(vec![json!(null), json!(1), json!({"a": {"b": [1]}})]);
+    let metadata = || prop::option::of(Just(json!({"p": {"k": 1}})));
+    let text = (
+        id(),
+        word(),
+        metadata(),
+        prop::sample::select(vec!["text", "reasoning"]),
+    );
+    let texts = (text, 0..3).prop_map(|((id, delta, metadata, kind), step)| {
+        let mut chunk = match step {
+            0 => json!({"type": format!("{kind}-start"), "id": id}),
+            1 => json!({"type": format!("{kind}-delta"), "id": id, "delta": delta}),
+            _ => json!({"type": format!("{kind}-end"), "id": id}),
+        };
+        chunk["providerMetadata"] = metadata.into();
+        without_null(chunk)
+    });
+    let encoding = prop::option::of(prop::sample::select(vec!["json", "text"]));
+    let input = (id(), word(), value(), metadata(), encoding);
+    let inputs = (input, 0..6).prop_map(move |((id, delta, input, metadata, encoding), step)| {
+        let dynamic = is_dynamic(id);
+        without_null(match step {
+            0 => json!({"type": "tool-input-start", "toolCallId": id, "toolName": "x", "dynamic": dynamic,
+                "inputEncoding": encoding, "providerMetadata": metadata, "title": "An x"}),
+            1..4 => json!({"type": "tool-input-delta", "toolCallId": id, "inputTextDelta": delta}),
+            4 => json!({"type": "tool-input-available", "toolCallId": id, "toolName": "x", "dynamic": dynamic,
+                "input": input, "providerMetadata": metadata, "toolMetadata": {"m": 1}}),
+            _ => json!({"type": "tool-input-error", "toolCallId": id, "toolName": "x", "dynamic": dynamic,
+                "input": input, "providerMetadata": metadata, "errorText": "Not an input."}),
+        })
+    });
+    let output = (id(), value(), metadata(), any::<bool>());
+    let outputs = (output, 0..5).prop_map(|((id, output, metadata, flag), step)| {
+        without_null(match step {
+            0 => json!({"type": "tool-output-available", "toolCallId": id, "output": output,
+                "preliminary": flag, "providerMetadata": metadata}),
+            1 => json!({"type": "tool-output-error", "toolCallId": id, "errorText": "It failed.",
+                "providerMetadata": metadata}),
+            2 => json!({"type": "tool-output-denied", "toolCallId": id}),
+            3 => json!({"type": "tool-approval-request", "toolCallId": id, "approvalId": format!("of {id}"),
+                "approvalDescriptor": output, "reason": "May it?", "isAutomatic": flag, "signature": "s"}),
+            _ => json!({"type": "tool-approval-response", "approvalId": format!("of {id}"),
+                "approved": flag, "reason": "Because."}),
+        })
+    });
+    let others = (id(), value(), metadata(), 0..9).prop_map(|(id, data, metadata, kind)| {
+        without_null(match kind {
+            0 => json!({"type": "start-step"}),
+            1 => json!({"type": "data-x", "id": id, "data": data}),
+            2 => json!({"type": "data-x", "data": data}),
+            3 => json!({"type": "source-url", "sourceId": id, "url": "https://example.com", "title": "T",
+                "providerMetadata": metadata}),
+            4 => json!({"type": "source-document", "sourceId": id, "mediaType": "text/plain", "title": "T",
+                "filename": "a.txt", "providerMetadata": metadata}),
+            5 => json!({"type": "file", "url": "https://example.com/a.png", "mediaType": "image/png",
+                "providerMetadata": metadata}),
+            6 => json!({"type": "reasoning-file", "url": "https://example.com/a.png", "mediaType": "image/png",
+                "providerMetadata": metadata}),
+            7 => json!({"type": "custom", "kind": "x.y", "providerMetadata": metadata}),
+            _ => json!({"type": "steering-message", "id": id, "parts": [{"type": "text", "text": "Stop"}]}),
+        })
+    });
+    prop_oneof![3 => texts, 6 => inputs, 4 => outputs, 3 => others]
+}
+
+/// Whether a call that has come so far goes on with this, and not back: what comes anew may leave traces of what was before. Its
+/// input is of one step.
+fn goes_on(chunk: &Value, calls: &mut BTreeMap<String, usize>) -> bool {
+    let step = match chunk["type"].as_str().unwrap() {
+        "tool-input-start" => 1,
+        "tool-input-delta" => 2,
+        "tool-input-available" => 3,
+        "tool-approval-request" => 4,
+        "tool-approval-response" => 5,
+        "tool-input-error"
+        | "tool-output-available"
+        | "tool-output-error"
+        | "tool-output-denied" => 6,
+        "start-step" => {
+            calls.values_mut().for_each(|step| *step = 3.max(*step));
+            return true;
+        }
+        _ => return true,
+    };
+    let id = chunk["toolCallId"].as_str().map(str::to_owned);
+    let id = id.unwrap_or_else(|| chunk["approvalId"].as_str().unwrap().replace("of ", ""));
+    let before = calls.entry(id).or_default();
+    let goes_on = step > *before || (step, *before) == (2, 2);
+    *before = step.max(*before);
+    goes_on
+}
+
+/// What is not there is not in a chunk; a value may be null all the same.
+fn without_null(mut chunk: Value) -> Value {
+    let members = chunk.as_object_mut().unwrap();
+    members.retain(|name, value| {
+        !value.is_null() || matches!(name.as_str(), "input" | "output" | "data")
+    });
+    chunk
+}
+
+/// What the chunks of a stored answer can tell of it: texts have ended, ids of reasoning are each reader's own, and a step shows with
+/// what comes in it.
+fn tellable(message: &UiMessage) -> Value {
+    let mut message = message.clone();
+    while let Some(Part::StepStart(_)) = message.parts.last() {
+        message.parts.pop();
+    }
+    let mut message = serde_json::to_value(message).unwrap();
+    for part in message["parts"].as_array_mut().unwrap() {
+        let part = part.as_object_mut().unwrap();
+        let kind = part["type"].as_str().unwrap();
+        if kind == "text" || kind == "reasoning" {
+            part.remove("state");
+            part.remove("id");
+        }
+    }
+    message
+}
+
+proptest! {
+    #[test]
+    fn the_chunks_of_a_stored_answer_make_it_again(
+        chunks in prop::collection::vec(any_chunk(), 0..40),
+    ) {
+        let mut assembler = Assembler::new();
+        let start = json!({"type": "start", "messageId": "m1"}).to_string();
+        let _ = assembler.apply(&Chunk::decode(&start).unwrap()).unwrap();
+        let mut calls = BTreeMap::new();
+        for chunk in chunks {
+            if !goes_on(&chunk, &mut calls) {
+                continue;
+            }
+            let chunk = chunk.to_string();
+            // Many do not fit those before.
+            let _ = assembler.apply(&Chunk::decode(&chunk).unwrap());
+        }
+        let stored = assembler.into_message();
+        let told = follow("", serde_json::to_value(&stored).unwrap());
+        prop_assert_eq!(tellable(&assembled(&told.moments)), tellable(&stored));
+    }
 }

@@ -9,6 +9,9 @@ const ENOUGH: usize = 16;
 /// So much may be new, in chunks, before all that was delivered has come again: what was written in parallel.
 const MOST_NEW: usize = 256;
 
+/// So many deltas without a letter are held until it is clear what they are part of. More say nothing.
+const MOST_EMPTY: usize = 256;
+
 /// What was delivered, one track for each thing that comes in an order of its own: two readers of a run are sent the same
 /// contents, but deltas are cut elsewhere, texts have other ids, and what is written in parallel may be woven otherwise.
 #[derive(Debug, Clone, Default)]
@@ -149,6 +152,8 @@ pub(super) struct Replay {
     come: Come,
     /// What has come, until it is clear what it is.
     held: Vec<Chunk<'static>>,
+    /// How many of these are deltas without a letter.
+    held_empty: usize,
     /// What of it is new if it is a replay.
     new: Vec<Chunk<'static>>,
     is_replay: bool,
@@ -200,6 +205,7 @@ impl Replay {
             delivered,
             come: Come::default(),
             held: Vec::new(),
+            held_empty: 0,
             new: Vec::new(),
             is_replay: false,
         }
@@ -219,6 +225,13 @@ impl Replay {
                 Match::New(new) => new.into_iter().collect(),
                 Match::Contradiction => vec![chunk],
             });
+        }
+        // All else that is known has come before, and is no more than that.
+        if matches!(found, Match::Known) && is_empty(&chunk) {
+            self.held_empty += 1;
+            if self.held_empty > MOST_EMPTY {
+                return Sight::Unclear;
+            }
         }
         self.held.push(chunk);
         let is_new = matches!(found, Match::New(_));
@@ -390,6 +403,14 @@ fn all_come(delivered: &[Written], come: &[Progress], whole: &mut usize) -> bool
     true
 }
 
+/// Whether it is a delta without a letter.
+fn is_empty(chunk: &Chunk<'static>) -> bool {
+    match Track::of(chunk) {
+        Track::Delta(_, _, delta) | Track::ToolInput(_, delta) => *delta == "",
+        _ => false,
+    }
+}
+
 /// The same chunk of another part, and perhaps with another text.
 fn with(chunk: &Chunk<'static>, id: &Text<'static>, delta: Option<String>) -> Chunk<'static> {
     let mut chunk = chunk.clone();
@@ -428,5 +449,28 @@ impl Kind {
             Self::Text => TextEnd::new(id).into(),
             Self::Reasoning => ReasoningEnd::new(id).into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::chunk::TextStart;
+
+    #[test]
+    fn deltas_that_say_nothing_are_not_held_without_end() {
+        let mut delivered = Tracks::default();
+        delivered.record(&TextStart::new("1").into());
+        delivered.record(&TextDelta::new("1", "This is how it begins.").into());
+        let mut replay = Replay::of(delivered);
+        assert_eq!(replay.push(TextStart::new("9").into()), Sight::Unclear);
+        for _ in 0..10 * MOST_EMPTY {
+            let empty = TextDelta::new("9", "");
+            assert_eq!(replay.push(empty.into()), Sight::Unclear);
+        }
+        assert!(replay.held.len() <= MOST_EMPTY + 1);
+        let rest = TextDelta::new("9", "This is how it begins. And goes on.");
+        let new = TextDelta::new("1", " And goes on.");
+        assert_eq!(replay.push(rest.into()), Sight::New(vec![new.into()]));
     }
 }
