@@ -303,7 +303,7 @@ fn a_call_that_begins_anew_behind_a_gap_is_read_again() {
     let stored = answer(json!([
         {"type": "tool-x", "toolCallId": "t", "state": "input-available", "input": {"a": 1}},
     ]));
-    let told = follow(&read, stored.clone());
+    let told = follow(&read, stored);
     let begun = "tool-input-start";
     let delta = "tool-input-delta";
     // What is the middle of an input is of no use; what begins anew is whole.

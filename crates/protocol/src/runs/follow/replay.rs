@@ -21,10 +21,14 @@ pub(super) struct Tracks {
     /// Which of them have not ended.
     open: HashMap<(Kind, Text<'static>), usize>,
     tools: HashMap<Text<'static>, Tool>,
+    /// The values of each data part that is known by its name and id, as JSON. The last counts; another stream may leave out the others.
+    data: HashMap<DataId, Vec<String>>,
     /// All other chunks of content, as JSON.
     others: Vec<String>,
     metadata: usize,
 }
+
+type DataId = (Text<'static>, Text<'static>);
 
 #[derive(Debug, Clone)]
 struct Written {
@@ -38,6 +42,8 @@ struct Tool {
     input: String,
     /// How many chunks of each type, deltas aside.
     chunks: BTreeMap<String, usize>,
+    /// How many outputs that another replaces. Another stream may leave them out.
+    preliminary: usize,
 }
 
 /// Where a chunk belongs.
@@ -47,6 +53,8 @@ enum Track<'c> {
     End(Kind, &'c Text<'static>),
     ToolInput(&'c Text<'static>, &'c Text<'static>),
     Tool(&'c Text<'static>),
+    Preliminary(&'c Text<'static>),
+    Data(DataId),
     Metadata,
     Other,
     /// About the run and not of its content.
@@ -74,10 +82,17 @@ impl<'c> Track<'c> {
             Chunk::ToolInputStart(chunk) => Self::Tool(&chunk.tool_call_id),
             Chunk::ToolInputAvailable(chunk) => Self::Tool(&chunk.tool_call_id),
             Chunk::ToolInputError(chunk) => Self::Tool(&chunk.tool_call_id),
-            Chunk::ToolOutputAvailable(chunk) => Self::Tool(&chunk.tool_call_id),
+            Chunk::ToolOutputAvailable(chunk) => match chunk.preliminary {
+                Some(true) => Self::Preliminary(&chunk.tool_call_id),
+                _ => Self::Tool(&chunk.tool_call_id),
+            },
             Chunk::ToolOutputError(chunk) => Self::Tool(&chunk.tool_call_id),
             Chunk::ToolOutputDenied(chunk) => Self::Tool(&chunk.tool_call_id),
             Chunk::ToolApprovalRequest(chunk) => Self::Tool(&chunk.tool_call_id),
+            Chunk::Data(chunk) => match &chunk.id {
+                Some(id) => Self::Data((chunk.name.clone(), id.clone())),
+                None => Self::Other,
+            },
             Chunk::MessageMetadata(_) => Self::Metadata,
             Chunk::Start(_) | Chunk::Finish(_) | Chunk::Error(_) | Chunk::Abort(_) => Self::Run,
             _ => Self::Other,
@@ -117,6 +132,8 @@ impl Tracks {
                 let kind = chunk.kind().into_string_lossy();
                 *self.tool(id).chunks.entry(kind).or_default() += 1;
             }
+            Track::Preliminary(id) => self.tool(id).preliminary += 1,
+            Track::Data(id) => self.data.entry(id).or_default().push(chunk.encode()),
             Track::Metadata => self.metadata += 1,
             Track::Other => self.others.push(chunk.encode()),
             Track::Run => {}
@@ -169,6 +186,9 @@ struct Come {
     open: HashMap<(Kind, Text<'static>), usize>,
     /// The input and the chunks of each tool call.
     tools: HashMap<Text<'static>, (usize, BTreeMap<String, usize>)>,
+    preliminary: HashMap<Text<'static>, usize>,
+    /// How many values of each data part, those included that were left out.
+    data: HashMap<DataId, usize>,
     others: usize,
     metadata: usize,
 }
@@ -333,6 +353,41 @@ impl Replay {
                     false => Match::New(Some(chunk.clone())),
                 }
             }
+            Track::Preliminary(id) => {
+                let Some(tool) = self.delivered.tools.get(id) else {
+                    return Match::New(Some(chunk.clone()));
+                };
+                self.come.tools.entry(id.clone()).or_default();
+                let come = self.come.preliminary.entry(id.clone()).or_default();
+                *come += 1;
+                let has_final = tool
+                    .chunks
+                    .keys()
+                    .any(|kind| kind.starts_with("tool-output"));
+                match has_final || *come <= tool.preliminary {
+                    true => Match::Known,
+                    false => Match::New(Some(chunk.clone())),
+                }
+            }
+            Track::Data(id) => {
+                let Some(values) = self.delivered.data.get(&id) else {
+                    return Match::New(Some(chunk.clone()));
+                };
+                let value = chunk.encode();
+                let come = self.come.data.entry(id).or_default();
+                let mut left = values.iter().skip(*come);
+                match left.position(|known| *known == value) {
+                    Some(left_out) => {
+                        *come += left_out + 1;
+                        Match::Known
+                    }
+                    // A later one, which takes the place of all of them.
+                    None => {
+                        *come = values.len();
+                        Match::New(Some(chunk.clone()))
+                    }
+                }
+            }
             Track::Metadata => {
                 self.come.metadata += 1;
                 match self.come.metadata <= self.delivered.metadata {
@@ -365,7 +420,10 @@ impl Replay {
     /// Whether anything has come again that is content.
     fn is_known(&self) -> bool {
         let mut written = self.come.texts.iter().chain(&self.come.reasonings);
-        written.any(|part| part.bytes > 0) || !self.come.tools.is_empty() || self.come.others > 0
+        written.any(|part| part.bytes > 0)
+            || !self.come.tools.is_empty()
+            || !self.come.data.is_empty()
+            || self.come.others > 0
     }
 
     /// Whether all that was delivered has come again.
@@ -380,14 +438,21 @@ impl Replay {
         {
             return false;
         }
+        let mut data = self.delivered.data.iter();
+        let has_data = data.all(|(id, values)| {
+            let come = come.data.get(id);
+            come.is_some_and(|come| *come >= values.len())
+        });
         let mut tools = self.delivered.tools.iter();
-        tools.all(|(id, tool)| {
-            come.tools.get(id).is_some_and(|(bytes, chunks)| {
-                let come = |kind: &String| chunks.get(kind).copied().unwrap_or_default();
-                let mut kinds = tool.chunks.iter();
-                *bytes >= tool.input.len() && kinds.all(|(kind, count)| come(kind) >= *count)
+        has_data
+            && tools.all(|(id, tool)| {
+                come.tools.get(id).is_some_and(|(bytes, chunks)| {
+                    let come = |kind: &String| chunks.get(kind).copied().unwrap_or_default();
+                    let mut kinds = tool.chunks.iter();
+                    *bytes >= tool.input.len() && kinds.all(|(kind, count)| come(kind) >= *count)
+                })
             })
-        }) && come.others >= self.delivered.others.len()
+            && come.others >= self.delivered.others.len()
             && come.metadata >= self.delivered.metadata
     }
 }
@@ -455,14 +520,25 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::chunk::TextStart;
+    use crate::ui::RawJson;
+    use crate::ui::chunk::{Data, TextStart, ToolInputAvailable, ToolOutputAvailable};
+
+    fn replay(delivered: &[Chunk<'static>]) -> Replay {
+        let mut tracks = Tracks::default();
+        delivered.iter().for_each(|chunk| tracks.record(chunk));
+        Replay::of(tracks)
+    }
+
+    fn value(value: i32) -> RawJson<'static> {
+        RawJson::from_value(&value).unwrap()
+    }
 
     #[test]
     fn deltas_that_say_nothing_are_not_held_without_end() {
-        let mut delivered = Tracks::default();
-        delivered.record(&TextStart::new("1").into());
-        delivered.record(&TextDelta::new("1", "This is how it begins.").into());
-        let mut replay = Replay::of(delivered);
+        let mut replay = replay(&[
+            TextStart::new("1").into(),
+            TextDelta::new("1", "This is how it begins.").into(),
+        ]);
         assert_eq!(replay.push(TextStart::new("9").into()), Sight::Unclear);
         for _ in 0..10 * MOST_EMPTY {
             let empty = TextDelta::new("9", "");
@@ -472,5 +548,46 @@ mod tests {
         let rest = TextDelta::new("9", "This is how it begins. And goes on.");
         let new = TextDelta::new("1", " And goes on.");
         assert_eq!(replay.push(rest.into()), Sight::New(vec![new.into()]));
+    }
+
+    #[test]
+    fn a_replay_may_leave_out_what_was_replaced() {
+        let input: Chunk<'static> = ToolInputAvailable::new("t", "x").input(value(0)).into();
+        let output = |output| ToolOutputAvailable::new("t").output(value(output));
+        let data = |data| -> Chunk<'static> { Data::new("x").id("p").data(value(data)).into() };
+        let mut replay = replay(&[
+            input.clone(),
+            output(1).preliminary(true).into(),
+            output(2).preliminary(true).into(),
+            data(1),
+            data(2),
+        ]);
+        assert_eq!(replay.push(input), Sight::Unclear);
+        assert_eq!(replay.push(output(3).into()), Sight::Unclear);
+        let new = vec![output(3).into(), data(3)];
+        assert_eq!(replay.push(data(3)), Sight::New(new));
+        assert_eq!(replay.push(data(4)), Sight::New(vec![data(4)]));
+    }
+
+    #[test]
+    fn a_replay_may_repeat_what_was_replaced() {
+        let input: Chunk<'static> = ToolInputAvailable::new("t", "x").input(value(0)).into();
+        let output = |output| ToolOutputAvailable::new("t").output(value(output));
+        let data = |data| -> Chunk<'static> { Data::new("x").id("p").data(value(data)).into() };
+        let delivered = [
+            input,
+            output(1).preliminary(true).into(),
+            data(1),
+            output(2).into(),
+            data(2),
+        ];
+        let mut replay = replay(&delivered);
+        let (last, before) = delivered.split_last().unwrap();
+        for chunk in before {
+            assert_eq!(replay.push(chunk.clone()), Sight::Unclear);
+        }
+        assert_eq!(replay.push(last.clone()), Sight::New(Vec::new()));
+        let late = output(2).preliminary(true);
+        assert_eq!(replay.push(late.into()), Sight::New(Vec::new()));
     }
 }

@@ -392,7 +392,7 @@ impl Words {
     fn reached(&self, end: usize) -> Reached {
         let mut texts = self.texts.iter();
         let text = texts.find(|(_, text)| text.start < end && end <= text.end);
-        text.map_or(Reached::default(), |(part, text)| Reached {
+        text.map_or_else(Reached::default, |(part, text)| Reached {
             part: *part,
             bytes: end - text.start,
         })
