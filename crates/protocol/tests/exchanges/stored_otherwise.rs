@@ -545,3 +545,84 @@ proptest! {
         prop_assert_eq!(tellable(&assembled(&told.moments)), tellable(&stored));
     }
 }
+
+/// How a relay may store what was streamed.
+#[derive(Debug, Clone, Copy)]
+struct Storing {
+    trims: bool,
+    joins_texts: bool,
+    drops_reasoning: bool,
+    drops_empty: bool,
+}
+
+impl Storing {
+    fn parts(self, streamed: &[(&str, String)]) -> Value {
+        let mut parts: Vec<(&str, String)> = Vec::new();
+        for (kind, text) in streamed {
+            let text = match self.trims {
+                true => text.trim(),
+                false => text,
+            };
+            let is_dropped = (self.drops_reasoning && *kind == "reasoning")
+                || (self.drops_empty && text.is_empty());
+            match parts.last_mut() {
+                _ if is_dropped => {}
+                Some((last, before)) if self.joins_texts && last == kind => *before += text,
+                _ => parts.push((kind, text.to_owned())),
+            }
+        }
+        let parts = parts.into_iter();
+        parts
+            .map(|(kind, text)| json!({"type": kind, "text": text}))
+            .collect()
+    }
+}
+
+/// All that a message says, spaces aside.
+fn said(message: &UiMessage, reasoning: bool) -> String {
+    let texts = message.parts.iter().filter_map(|part| match part {
+        Part::Text(part) if !reasoning => Some(part.text.to_string_lossy()),
+        Part::Reasoning(part) if reasoning => Some(part.text.to_string_lossy()),
+        _ => None,
+    });
+    let texts = texts.collect::<String>();
+    texts.split_whitespace().collect()
+}
+
+proptest! {
+    #[test]
+    fn everything_comes_once_however_it_is_stored(
+        parts in prop::collection::vec((any::<bool>(), prop::collection::vec("[a-dé]{0,9}", 0..6)), 1..6),
+        cut in 0.0..1.0,
+        (trims, joins_texts, drops_reasoning, drops_empty) in any::<(bool, bool, bool, bool)>(),
+    ) {
+        let storing = Storing { trims, joins_texts, drops_reasoning, drops_empty };
+        let mut streamed = Vec::new();
+        let mut chunks = Vec::new();
+        for (number, (reasoning, words)) in parts.into_iter().enumerate() {
+            let kind = if reasoning { "reasoning" } else { "text" };
+            let words = words.into_iter().enumerate();
+            let words: Vec<String> = words.map(|(at, word)| format!("{word}{number}.{at} ")).collect();
+            chunks.push(json!({"type": format!("{kind}-start"), "id": number.to_string()}));
+            for word in &words {
+                chunks.push(json!({"type": format!("{kind}-delta"), "id": number.to_string(), "delta": word}));
+            }
+            chunks.push(json!({"type": format!("{kind}-end"), "id": number.to_string()}));
+            streamed.push((kind, words.concat()));
+        }
+        let whole: Vec<String> = ["text", "reasoning"].map(|kind| {
+            let of_kind = streamed.iter().filter(|(other, _)| *other == kind);
+            of_kind.flat_map(|(_, text)| text.split_whitespace()).collect()
+        }).into();
+        chunks.truncate((chunks.len() as f64 * cut) as usize);
+        let told = follow(&stream(chunks), answer(storing.parts(&streamed)));
+        for message in [&assembled(&told.moments), &told.message] {
+            prop_assert_eq!(said(message, false), whole[0].clone());
+            let reasoning = said(message, true);
+            match drops_reasoning {
+                true => prop_assert!(whole[1].starts_with(&reasoning)),
+                false => prop_assert_eq!(reasoning, whole[1].clone()),
+            }
+        }
+    }
+}
