@@ -65,7 +65,7 @@ fn written_out(text: &str) -> String {
 }
 
 /// A run that is followed, and what was made of it.
-struct Scene {
+pub(crate) struct Scene {
     flow: FollowFlow,
     thread: Value,
     now: Now,
@@ -73,11 +73,11 @@ struct Scene {
     /// What each request was.
     sent: Vec<&'static str>,
     /// What resuming gives, if it gives anything.
-    resumed: Option<Vec<u8>>,
+    pub(crate) resumed: Option<Vec<u8>>,
 }
 
 impl Scene {
-    fn new(follow: Follow, thread: Value) -> Self {
+    pub(crate) fn new(follow: Follow, thread: Value) -> Self {
         let sandbox_id = SandboxId::new("sb_1").unwrap();
         let thread_id = ThreadId::new(thread["id"].as_str().unwrap()).unwrap();
         let options = CallOptions::new().follow(follow);
@@ -96,7 +96,11 @@ impl Scene {
     }
 
     /// Plays until the end, with the relay's answers; while bytes are read that is what the first stream says, and then its end.
-    fn play(mut self, bytes: &[u8], breaks_off: bool) -> (Vec<Moment>, UiMessage, Outcome, Self) {
+    pub(crate) fn play(
+        mut self,
+        bytes: &[u8],
+        breaks_off: bool,
+    ) -> (Vec<Moment>, UiMessage, Outcome, Self) {
         let mut pieces = bytes
             .chunks(bytes.len() / 20 + 61)
             .map(Bytes::copy_from_slice)
@@ -166,7 +170,7 @@ impl Scene {
 }
 
 /// What comes of the chunks alone, as in a browser to which they are passed on.
-fn assembled(moments: &[Moment]) -> UiMessage {
+pub(crate) fn assembled(moments: &[Moment]) -> UiMessage {
     let mut assembler = Assembler::new();
     for moment in moments {
         if let Moment::Chunk(chunk) = moment {

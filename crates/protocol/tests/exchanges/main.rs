@@ -13,5 +13,6 @@ mod retry;
 mod session;
 mod start;
 mod stored_messages;
+mod stored_otherwise;
 mod support;
 mod tolerant;

@@ -349,7 +349,7 @@ impl Judge {
         let stored = relay.ours().and_then(|run| run.stored.as_ref());
         let tail = stored.filter(|stored| !stored.whole);
         let begins = begins(delivered, &self.truth.message)
-            || tail.is_some_and(|tail| begins(delivered, &tail.message));
+            || tail.is_some_and(|tail| begins(&content(delivered), &content(&tail.message)));
         if begins {
             return Ok(());
         }
@@ -625,8 +625,10 @@ impl Judge {
         }
         let no_gap = self.delivered.gaps == 0;
         let delivered = self.assembler.message();
+        // Who came later has missed steps, and texts that say nothing.
         let contained = if no_gap {
             begins(delivered, message)
+                || (tail.is_some() && begins(&content(delivered), &content(message)))
         } else {
             fragments(delivered, message)
         };
@@ -638,7 +640,9 @@ impl Judge {
             );
             return violation(Rule::Disappeared, why);
         }
-        if no_gap && outcome.message_state == MessageState::Whole && !alike(delivered, message) {
+        let is_all = alike(delivered, message)
+            || (tail.is_some() && alike(&content(delivered), &content(message)));
+        if no_gap && outcome.message_state == MessageState::Whole && !is_all {
             let why = format!(
                 "without a gap not everything was delivered:\n  final     {}\n  delivered {}",
                 serde_json::to_string(message).unwrap(),
@@ -722,6 +726,18 @@ fn asks_for_stream(asks: Asks) -> bool {
 /// Whether two messages say the same. Ids that are each reader's own do not count.
 fn alike(one: &UiMessage, other: &UiMessage) -> bool {
     canonical(one) == canonical(other)
+}
+
+/// A message without what says nothing: where steps begin, and empty texts.
+fn content(message: &UiMessage) -> UiMessage {
+    let mut message = message.clone();
+    message.parts.retain(|part| match part {
+        Part::StepStart(_) => false,
+        Part::Text(part) => part.text != "",
+        Part::Reasoning(part) => part.text != "",
+        _ => true,
+    });
+    message
 }
 
 /// The members of an object have no order.

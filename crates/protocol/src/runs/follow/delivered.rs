@@ -186,6 +186,7 @@ impl Delivered {
                 self.open.remove(&(Kind::Reasoning, end.id.clone()));
             }
             Chunk::ToolInputStart(start) => {
+                self.torn.remove(&start.tool_call_id);
                 self.writing.insert(start.tool_call_id.clone());
             }
             Chunk::ToolInputAvailable(input) => {

@@ -887,7 +887,8 @@ impl FollowFlow {
                     for chunk in chunks {
                         self.delivered.deliver(chunk);
                     }
-                    if let Some(metadata) = stored::metadata(&stored) {
+                    let metadata = self.delivered.message().metadata.as_ref();
+                    if let Some(metadata) = stored::metadata(&stored, metadata) {
                         self.delivered.deliver(metadata);
                     }
                 }

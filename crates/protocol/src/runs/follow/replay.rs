@@ -9,6 +9,9 @@ const ENOUGH: usize = 16;
 /// So much may be new, in chunks, before all that was delivered has come again: what was written in parallel.
 const MOST_NEW: usize = 256;
 
+/// So many deltas without a letter are held until it is clear what they are part of. More say nothing.
+const MOST_EMPTY: usize = 256;
+
 /// What was delivered, one track for each thing that comes in an order of its own: two readers of a run are sent the same
 /// contents, but deltas are cut elsewhere, texts have other ids, and what is written in parallel may be woven otherwise.
 #[derive(Debug, Clone, Default)]
@@ -18,10 +21,14 @@ pub(super) struct Tracks {
     /// Which of them have not ended.
     open: HashMap<(Kind, Text<'static>), usize>,
     tools: HashMap<Text<'static>, Tool>,
+    /// The values of each data part that is known by its name and id, as JSON. The last counts; another stream may leave out the others.
+    data: HashMap<DataId, Vec<String>>,
     /// All other chunks of content, as JSON.
     others: Vec<String>,
     metadata: usize,
 }
+
+type DataId = (Text<'static>, Text<'static>);
 
 #[derive(Debug, Clone)]
 struct Written {
@@ -35,6 +42,8 @@ struct Tool {
     input: String,
     /// How many chunks of each type, deltas aside.
     chunks: BTreeMap<String, usize>,
+    /// How many outputs that another replaces. Another stream may leave them out.
+    preliminary: usize,
 }
 
 /// Where a chunk belongs.
@@ -44,6 +53,8 @@ enum Track<'c> {
     End(Kind, &'c Text<'static>),
     ToolInput(&'c Text<'static>, &'c Text<'static>),
     Tool(&'c Text<'static>),
+    Preliminary(&'c Text<'static>),
+    Data(DataId),
     Metadata,
     Other,
     /// About the run and not of its content.
@@ -71,10 +82,17 @@ impl<'c> Track<'c> {
             Chunk::ToolInputStart(chunk) => Self::Tool(&chunk.tool_call_id),
             Chunk::ToolInputAvailable(chunk) => Self::Tool(&chunk.tool_call_id),
             Chunk::ToolInputError(chunk) => Self::Tool(&chunk.tool_call_id),
-            Chunk::ToolOutputAvailable(chunk) => Self::Tool(&chunk.tool_call_id),
+            Chunk::ToolOutputAvailable(chunk) => match chunk.preliminary {
+                Some(true) => Self::Preliminary(&chunk.tool_call_id),
+                _ => Self::Tool(&chunk.tool_call_id),
+            },
             Chunk::ToolOutputError(chunk) => Self::Tool(&chunk.tool_call_id),
             Chunk::ToolOutputDenied(chunk) => Self::Tool(&chunk.tool_call_id),
             Chunk::ToolApprovalRequest(chunk) => Self::Tool(&chunk.tool_call_id),
+            Chunk::Data(chunk) => match &chunk.id {
+                Some(id) => Self::Data((chunk.name.clone(), id.clone())),
+                None => Self::Other,
+            },
             Chunk::MessageMetadata(_) => Self::Metadata,
             Chunk::Start(_) | Chunk::Finish(_) | Chunk::Error(_) | Chunk::Abort(_) => Self::Run,
             _ => Self::Other,
@@ -114,6 +132,8 @@ impl Tracks {
                 let kind = chunk.kind().into_string_lossy();
                 *self.tool(id).chunks.entry(kind).or_default() += 1;
             }
+            Track::Preliminary(id) => self.tool(id).preliminary += 1,
+            Track::Data(id) => self.data.entry(id).or_default().push(chunk.encode()),
             Track::Metadata => self.metadata += 1,
             Track::Other => self.others.push(chunk.encode()),
             Track::Run => {}
@@ -149,6 +169,8 @@ pub(super) struct Replay {
     come: Come,
     /// What has come, until it is clear what it is.
     held: Vec<Chunk<'static>>,
+    /// How many of these are deltas without a letter.
+    held_empty: usize,
     /// What of it is new if it is a replay.
     new: Vec<Chunk<'static>>,
     is_replay: bool,
@@ -164,6 +186,9 @@ struct Come {
     open: HashMap<(Kind, Text<'static>), usize>,
     /// The input and the chunks of each tool call.
     tools: HashMap<Text<'static>, (usize, BTreeMap<String, usize>)>,
+    preliminary: HashMap<Text<'static>, usize>,
+    /// How many values of each data part, those included that were left out.
+    data: HashMap<DataId, usize>,
     others: usize,
     metadata: usize,
 }
@@ -200,6 +225,7 @@ impl Replay {
             delivered,
             come: Come::default(),
             held: Vec::new(),
+            held_empty: 0,
             new: Vec::new(),
             is_replay: false,
         }
@@ -219,6 +245,13 @@ impl Replay {
                 Match::New(new) => new.into_iter().collect(),
                 Match::Contradiction => vec![chunk],
             });
+        }
+        // All else that is known has come before, and is no more than that.
+        if matches!(found, Match::Known) && is_empty(&chunk) {
+            self.held_empty += 1;
+            if self.held_empty > MOST_EMPTY {
+                return Sight::Unclear;
+            }
         }
         self.held.push(chunk);
         let is_new = matches!(found, Match::New(_));
@@ -320,6 +353,41 @@ impl Replay {
                     false => Match::New(Some(chunk.clone())),
                 }
             }
+            Track::Preliminary(id) => {
+                let Some(tool) = self.delivered.tools.get(id) else {
+                    return Match::New(Some(chunk.clone()));
+                };
+                self.come.tools.entry(id.clone()).or_default();
+                let come = self.come.preliminary.entry(id.clone()).or_default();
+                *come += 1;
+                let has_final = tool
+                    .chunks
+                    .keys()
+                    .any(|kind| kind.starts_with("tool-output"));
+                match has_final || *come <= tool.preliminary {
+                    true => Match::Known,
+                    false => Match::New(Some(chunk.clone())),
+                }
+            }
+            Track::Data(id) => {
+                let Some(values) = self.delivered.data.get(&id) else {
+                    return Match::New(Some(chunk.clone()));
+                };
+                let value = chunk.encode();
+                let come = self.come.data.entry(id).or_default();
+                let mut left = values.iter().skip(*come);
+                match left.position(|known| *known == value) {
+                    Some(left_out) => {
+                        *come += left_out + 1;
+                        Match::Known
+                    }
+                    // A later one, which takes the place of all of them.
+                    None => {
+                        *come = values.len();
+                        Match::New(Some(chunk.clone()))
+                    }
+                }
+            }
             Track::Metadata => {
                 self.come.metadata += 1;
                 match self.come.metadata <= self.delivered.metadata {
@@ -352,7 +420,10 @@ impl Replay {
     /// Whether anything has come again that is content.
     fn is_known(&self) -> bool {
         let mut written = self.come.texts.iter().chain(&self.come.reasonings);
-        written.any(|part| part.bytes > 0) || !self.come.tools.is_empty() || self.come.others > 0
+        written.any(|part| part.bytes > 0)
+            || !self.come.tools.is_empty()
+            || !self.come.data.is_empty()
+            || self.come.others > 0
     }
 
     /// Whether all that was delivered has come again.
@@ -367,14 +438,21 @@ impl Replay {
         {
             return false;
         }
+        let mut data = self.delivered.data.iter();
+        let has_data = data.all(|(id, values)| {
+            let come = come.data.get(id);
+            come.is_some_and(|come| *come >= values.len())
+        });
         let mut tools = self.delivered.tools.iter();
-        tools.all(|(id, tool)| {
-            come.tools.get(id).is_some_and(|(bytes, chunks)| {
-                let come = |kind: &String| chunks.get(kind).copied().unwrap_or_default();
-                let mut kinds = tool.chunks.iter();
-                *bytes >= tool.input.len() && kinds.all(|(kind, count)| come(kind) >= *count)
+        has_data
+            && tools.all(|(id, tool)| {
+                come.tools.get(id).is_some_and(|(bytes, chunks)| {
+                    let come = |kind: &String| chunks.get(kind).copied().unwrap_or_default();
+                    let mut kinds = tool.chunks.iter();
+                    *bytes >= tool.input.len() && kinds.all(|(kind, count)| come(kind) >= *count)
+                })
             })
-        }) && come.others >= self.delivered.others.len()
+            && come.others >= self.delivered.others.len()
             && come.metadata >= self.delivered.metadata
     }
 }
@@ -388,6 +466,14 @@ fn all_come(delivered: &[Written], come: &[Progress], whole: &mut usize) -> bool
         }
     }
     true
+}
+
+/// Whether it is a delta without a letter.
+fn is_empty(chunk: &Chunk<'static>) -> bool {
+    match Track::of(chunk) {
+        Track::Delta(_, _, delta) | Track::ToolInput(_, delta) => *delta == "",
+        _ => false,
+    }
 }
 
 /// The same chunk of another part, and perhaps with another text.
@@ -428,5 +514,80 @@ impl Kind {
             Self::Text => TextEnd::new(id).into(),
             Self::Reasoning => ReasoningEnd::new(id).into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::RawJson;
+    use crate::ui::chunk::{Data, TextStart, ToolInputAvailable, ToolOutputAvailable};
+
+    fn replay(delivered: &[Chunk<'static>]) -> Replay {
+        let mut tracks = Tracks::default();
+        delivered.iter().for_each(|chunk| tracks.record(chunk));
+        Replay::of(tracks)
+    }
+
+    fn value(value: i32) -> RawJson<'static> {
+        RawJson::from_value(&value).unwrap()
+    }
+
+    #[test]
+    fn deltas_that_say_nothing_are_not_held_without_end() {
+        let mut replay = replay(&[
+            TextStart::new("1").into(),
+            TextDelta::new("1", "This is how it begins.").into(),
+        ]);
+        assert_eq!(replay.push(TextStart::new("9").into()), Sight::Unclear);
+        for _ in 0..10 * MOST_EMPTY {
+            let empty = TextDelta::new("9", "");
+            assert_eq!(replay.push(empty.into()), Sight::Unclear);
+        }
+        assert!(replay.held.len() <= MOST_EMPTY + 1);
+        let rest = TextDelta::new("9", "This is how it begins. And goes on.");
+        let new = TextDelta::new("1", " And goes on.");
+        assert_eq!(replay.push(rest.into()), Sight::New(vec![new.into()]));
+    }
+
+    #[test]
+    fn a_replay_may_leave_out_what_was_replaced() {
+        let input: Chunk<'static> = ToolInputAvailable::new("t", "x").input(value(0)).into();
+        let output = |output| ToolOutputAvailable::new("t").output(value(output));
+        let data = |data| -> Chunk<'static> { Data::new("x").id("p").data(value(data)).into() };
+        let mut replay = replay(&[
+            input.clone(),
+            output(1).preliminary(true).into(),
+            output(2).preliminary(true).into(),
+            data(1),
+            data(2),
+        ]);
+        assert_eq!(replay.push(input), Sight::Unclear);
+        assert_eq!(replay.push(output(3).into()), Sight::Unclear);
+        let new = vec![output(3).into(), data(3)];
+        assert_eq!(replay.push(data(3)), Sight::New(new));
+        assert_eq!(replay.push(data(4)), Sight::New(vec![data(4)]));
+    }
+
+    #[test]
+    fn a_replay_may_repeat_what_was_replaced() {
+        let input: Chunk<'static> = ToolInputAvailable::new("t", "x").input(value(0)).into();
+        let output = |output| ToolOutputAvailable::new("t").output(value(output));
+        let data = |data| -> Chunk<'static> { Data::new("x").id("p").data(value(data)).into() };
+        let delivered = [
+            input,
+            output(1).preliminary(true).into(),
+            data(1),
+            output(2).into(),
+            data(2),
+        ];
+        let mut replay = replay(&delivered);
+        let (last, before) = delivered.split_last().unwrap();
+        for chunk in before {
+            assert_eq!(replay.push(chunk.clone()), Sight::Unclear);
+        }
+        assert_eq!(replay.push(last.clone()), Sight::New(Vec::new()));
+        let late = output(2).preliminary(true);
+        assert_eq!(replay.push(late.into()), Sight::New(Vec::new()));
     }
 }

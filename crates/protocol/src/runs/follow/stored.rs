@@ -1,6 +1,8 @@
 //! What the stored answer has to do with what was delivered.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use memchr::memmem;
 use serde_json::Value;
@@ -9,12 +11,14 @@ use serde_json::value::RawValue;
 use super::replay::Kind;
 use crate::threads::Thread;
 use crate::ui::chunk::{
-    Custom, Data, File, MessageMetadata, ReasoningEnd, ReasoningFile, ReasoningStart,
-    SourceDocument, SourceUrl, SteeringMessage, TextEnd, TextStart, ToolApprovalRequest,
-    ToolInputAvailable, ToolOutputAvailable, ToolOutputDenied, ToolOutputError,
+    Custom, Data, File, InputEncoding, MessageMetadata, ReasoningEnd, ReasoningFile,
+    ReasoningStart, SourceDocument, SourceUrl, SteeringMessage, TextEnd, TextStart,
+    ToolApprovalRequest, ToolApprovalResponse, ToolInputAvailable, ToolInputDelta, ToolInputError,
+    ToolInputStart, ToolOutputAvailable, ToolOutputDenied, ToolOutputError,
 };
 use crate::ui::{
-    Chunk, Part, RawJson, ReasoningPart, Role, Text, TextPart, ToolPart, ToolState, UiMessage,
+    Approval, Chunk, DataPart, Part, PartialJson, RawJson, ReasoningPart, Role, Text, TextPart,
+    ToolPart, ToolState, UiMessage,
 };
 
 /// By what the answer of a run is known among the messages of its thread.
@@ -128,7 +132,7 @@ impl Gapped<'_> {
         }
         let mut chunks = Vec::new();
         let delivered = self.parts.iter().enumerate();
-        let mut delivered = delivered.filter(|(_, part)| is_content(part));
+        let mut delivered = delivered.filter(|(_, part)| is_compared(part)).peekable();
         let is_step = |part: &&Part| matches!(part, Part::StepStart(_));
         let mut steps = self.steps;
         for (number, part) in stored.parts.iter().enumerate() {
@@ -138,16 +142,34 @@ impl Gapped<'_> {
                     None => chunks.push(Chunk::StartStep),
                 }
             }
-            if !is_content(part) {
+            if !is_compared(part) {
                 continue;
             }
-            let Some((at, begun)) = delivered.next() else {
-                chunks.extend(chunks_of(part, number));
-                continue;
-            };
-            chunks.extend(self.rest_of(at, begun, part)?);
+            // A text without a word need not be stored, nor one that is have been delivered.
+            while let Some((at, begun)) = delivered.next_if(|(at, begun)| {
+                let may_be = is_empty(part) || self.open.contains_key(at);
+                is_empty(begun) && !(may_be && signature(begun) == signature(part))
+            }) {
+                chunks.extend(self.end_of(at, begun));
+            }
+            match delivered.next_if(|(_, begun)| !is_empty(part) || is_empty(begun)) {
+                Some((at, begun)) => chunks.extend(self.rest_of(at, begun, part)?),
+                None if delivered.peek().is_some() => {}
+                None => chunks.extend(chunks_of(part, number)),
+            }
+        }
+        while let Some((at, begun)) = delivered.next_if(|(_, begun)| is_empty(begun)) {
+            chunks.extend(self.end_of(at, begun));
         }
         delivered.next().is_none().then_some(chunks)
+    }
+
+    /// The end of a part of which nothing more comes, if it has not ended.
+    fn end_of(&self, at: usize, begun: &Part) -> Vec<Chunk<'static>> {
+        match self.open.get(&at) {
+            Some(id) => rest_of_text(begun, id, ""),
+            None => Vec::new(),
+        }
     }
 
     fn rest_of(&self, at: usize, begun: &Part, part: &Part) -> Option<Vec<Chunk<'static>>> {
@@ -179,10 +201,15 @@ impl Gapped<'_> {
     /// Whether the stored answer holds everything that was delivered. Where each part behind the first gap is, does not matter: what
     /// was being written in parallel goes on in an order of its own.
     pub(super) fn is_within(&self, stored: &UiMessage) -> bool {
-        let whole = Flat::of(&stored.parts).bytes;
+        let mut whole = flat(&stored.parts);
+        // What is so short may be anywhere, also in what another is.
+        let is_short = |(segment, is_beginning): &(Vec<u8>, bool)| {
+            !is_beginning && segment.len() < RECOGNIZABLE
+        };
+        let (short, long): (Vec<_>, Vec<_>) = self.segments().into_iter().partition(is_short);
         // Most come in order, so that the search begins behind the last.
         let mut at = 0;
-        let mut segments = self.segments().into_iter();
+        let mut segments = long.into_iter().chain(short);
         let has_all = segments.all(|(segment, is_beginning)| {
             let ahead = whole.get(at..).unwrap_or_default();
             let found = match is_beginning {
@@ -191,7 +218,12 @@ impl Gapped<'_> {
                     .map(|found| at + found)
                     .or_else(|| memmem::find(&whole, &segment)),
             };
-            at = found.unwrap_or_default() + segment.len();
+            let from = found.unwrap_or_default();
+            at = from + segment.len();
+            // No other part is the same.
+            let text = whole.get_mut(from..at).unwrap_or_default().iter_mut();
+            text.filter(|byte| **byte != END)
+                .for_each(|byte| *byte = TAKEN);
             found.is_some()
         });
         let calls = calls(&stored.parts);
@@ -216,15 +248,18 @@ impl Gapped<'_> {
         let rest = rest.map(|(at, part)| (std::slice::from_ref(part), first + at + 1));
         let mut segments = Vec::new();
         for (parts, end) in [(beginning, first)].into_iter().chain(rest) {
-            let flat = Flat::of(parts);
-            let mut bytes = &flat.bytes[..];
+            let flat = flat(parts);
+            let mut bytes = &flat[..];
             let is_beginning = segments.is_empty();
             // Who has joined in the middle of a part does not know that it is the middle, nor the first half of a character.
             if !is_beginning && bytes.first().is_some_and(|byte| is_text_marker(*byte)) {
                 bytes = bytes.get(1..).unwrap_or_default();
                 bytes = bytes.strip_prefix(REPLACEMENT).unwrap_or(bytes);
             }
-            let ends_in_text = matches!(parts.last(), Some(Part::Text(_) | Part::Reasoning(_)));
+            let is_text = |part: &Part| matches!(part, Part::Text(_) | Part::Reasoning(_));
+            let ends_in_text = parts
+                .last()
+                .is_some_and(|part| is_text(part) && is_content(part));
             let is_open = |end: usize| {
                 end.checked_sub(1)
                     .is_some_and(|at| self.open.contains_key(&at))
@@ -241,63 +276,222 @@ impl Gapped<'_> {
     /// What a stored answer that does not hold everything has behind what was delivered, as far as that can be told from what they have in
     /// common. Where it cannot, nothing: better is missing what comes than coming twice.
     pub(super) fn tail(&self, stored: &UiMessage) -> Vec<Chunk<'static>> {
-        let delivered = Flat::of(self.parts);
-        let mut delivered = &delivered.bytes[..];
-        let last = self.parts.len().checked_sub(1);
-        if last.is_some_and(|last| self.open.contains_key(&last))
-            || self.gaps.contains(&self.parts.len())
-        {
-            delivered = delivered.strip_suffix(&[END]).unwrap_or(delivered);
-        }
-        let whole = Flat::of(&stored.parts);
-        let skipped = usize::from(
-            whole
-                .bytes
-                .first()
-                .is_some_and(|byte| is_text_marker(*byte)),
-        );
-        let whole_bytes = whole.bytes.get(skipped..).unwrap_or_default();
-        let whole_but_end = whole_bytes.strip_suffix(&[END]).unwrap_or(whole_bytes);
-        if memmem::find(delivered, whole_but_end).is_some() {
-            return Vec::new();
-        }
-        let common = skipped + common(delivered, whole_bytes);
+        let reached = self.reached(stored);
         let calls = calls(self.parts);
+        let mut named: HashMap<String, Vec<&Part>> = HashMap::new();
+        for part in self.parts {
+            named.entry(signature(part)).or_default().push(part);
+        }
         let mut chunks = Vec::new();
         for (number, part) in stored.parts.iter().enumerate() {
-            let Some((from, to)) = whole.places.get(number).copied() else {
-                continue;
-            };
             if let Part::Tool(call) = part
                 && let Some(begun) = calls.get(&*call.tool_call_id.to_string_lossy())
             {
                 chunks.extend(rest_of_call(begun, call, false).unwrap_or_default());
                 continue;
             }
-            if to <= common || from == to {
+            let delivered = named.get(&signature(part)).map_or(&[][..], Vec::as_slice);
+            let is_known = || delivered.iter().any(|begun| is_same(begun, part));
+            if let Part::Data(DataPart { id: Some(_), .. }) = part
+                && !delivered.is_empty()
+            {
+                // Its newest value stands where its first did.
+                if !is_known() {
+                    chunks.extend(chunks_of(part, number));
+                }
                 continue;
             }
-            let known = common.saturating_sub(from + 1);
+            let Some(reached) = reached.filter(|reached| reached.part <= number) else {
+                continue;
+            };
             match part {
+                part if !is_content(part) => {}
                 Part::Text(TextPart { text, .. }) | Part::Reasoning(ReasoningPart { text, .. }) => {
                     let text = text.to_string_lossy();
-                    let rest = text.get(known..).unwrap_or_default();
-                    // What is written in parallel comes in many orders, and may have come in another.
-                    let beginning = rest.trim_start_matches(char::REPLACEMENT_CHARACTER);
-                    let beginning = &beginning[..beginning.floor_char_boundary(RECOGNIZABLE)];
-                    if beginning.is_empty() {
-                        continue;
+                    let rest = match reached.part == number {
+                        true => self.behind(&text, reached.bytes),
+                        false => &text,
+                    };
+                    if rest.contains(is_telling) {
+                        chunks.extend(text_from(part, number, rest));
                     }
-                    if memmem::find(delivered, beginning.as_bytes()).is_some() {
-                        return Vec::new();
-                    }
-                    chunks.extend(text_from(part, number, rest));
                 }
+                _ if is_known() => {}
                 part => chunks.extend(chunks_of(part, number)),
             }
         }
         chunks
     }
+
+    /// How far a stored answer that does not hold everything was delivered. `None` if that is doubtful.
+    fn reached(&self, stored: &UiMessage) -> Option<Reached> {
+        let kinds = [Kind::Text, Kind::Reasoning].map(|kind| {
+            let (delivered, stored) = (Words::of(self.parts, kind), Words::of(&stored.parts, kind));
+            let common = Common::of(&delivered.bytes, &stored.bytes);
+            (delivered, stored, common)
+        });
+        let texts = kinds
+            .iter()
+            .map(|(_, stored, common)| stored.reached(common.end));
+        let calls = calls(self.parts);
+        let begun = stored.parts.iter().enumerate().filter(|(_, part)| {
+            let call = part.as_tool();
+            call.is_some_and(|call| calls.contains_key(&*call.tool_call_id.to_string_lossy()))
+        });
+        let begun = begun.map(|(part, _)| Reached { part, bytes: 0 });
+        let reached = texts.chain(begun).max().unwrap_or_default();
+        let is_new = |(delivered, stored, common): &(Words, Words, Common)| {
+            common.is_all || !stored.is_known_behind(reached, delivered, common.is_recognized)
+        };
+        kinds.iter().all(is_new).then_some(reached)
+    }
+
+    /// What a text has behind so many of its telling bytes, without the spaces with which what was delivered ends.
+    fn behind<'t>(&self, text: &'t str, mut telling: usize) -> &'t str {
+        let mut rest = text;
+        while telling > 0
+            && let Some(next) = rest.chars().next()
+        {
+            if is_telling(next) {
+                telling = telling.saturating_sub(next.len_utf8());
+            }
+            rest = rest.strip_prefix(next).unwrap_or_default();
+        }
+        let delivered = self.parts.iter().rev().find_map(|part| match part {
+            Part::Text(part) => Some(part.text.to_string_lossy()),
+            Part::Reasoning(part) => Some(part.text.to_string_lossy()),
+            _ => None,
+        });
+        let delivered = delivered.unwrap_or_default();
+        let words = delivered.trim_end_matches(|char| !is_telling(char));
+        let spaces = delivered.strip_prefix(words).unwrap_or_default();
+        spaces
+            .chars()
+            .fold(rest, |rest, space| rest.strip_prefix(space).unwrap_or(rest))
+    }
+}
+
+/// How far a message was delivered: up to a part, and of a text so many telling bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Reached {
+    part: usize,
+    bytes: usize,
+}
+
+/// The telling characters of all texts of one kind, one after the other. What is stored may be trimmed, and cut otherwise into parts.
+struct Words {
+    bytes: Vec<u8>,
+    /// Which part each is, and where it begins and ends.
+    texts: Vec<(usize, Range<usize>)>,
+}
+
+impl Words {
+    fn of(parts: &[Part], kind: Kind) -> Self {
+        let mut bytes = Vec::new();
+        let mut texts = Vec::new();
+        for (number, part) in parts.iter().enumerate() {
+            let text = match (part, kind) {
+                (Part::Text(part), Kind::Text) => part.text.to_string_lossy(),
+                (Part::Reasoning(part), Kind::Reasoning) => part.text.to_string_lossy(),
+                _ => continue,
+            };
+            let from = bytes.len();
+            for telling in text.split(|char| !is_telling(char)) {
+                bytes.extend_from_slice(telling.as_bytes());
+            }
+            texts.push((number, from..bytes.len()));
+        }
+        Self { bytes, texts }
+    }
+
+    /// Where in the message it is that so many bytes end.
+    fn reached(&self, end: usize) -> Reached {
+        let mut texts = self.texts.iter();
+        let text = texts.find(|(_, text)| text.start < end && end <= text.end);
+        text.map_or_else(Reached::default, |(part, text)| Reached {
+            part: *part,
+            bytes: end - text.start,
+        })
+    }
+
+    /// Whether anything from a place on looks like what was delivered. What is written in parallel comes in many orders, and may have
+    /// come in another.
+    fn is_known_behind(&self, reached: Reached, delivered: &Self, is_recognized: bool) -> bool {
+        let is_delivered =
+            |bytes: &[u8]| !bytes.is_empty() && memmem::find(&delivered.bytes, bytes).is_some();
+        let pieces: HashSet<&[u8]> = delivered.bytes.chunks_exact(2 * RECOGNIZABLE).collect();
+        self.texts.iter().any(|(part, text)| {
+            let from = match part.cmp(&reached.part) {
+                Ordering::Less => return false,
+                Ordering::Equal => text.end.min(text.start + reached.bytes),
+                Ordering::Greater => text.start,
+            };
+            let context = match from == text.start {
+                true => from,
+                false => from.saturating_sub(RECOGNIZABLE),
+            };
+            let to = text.end.min(from + RECOGNIZABLE);
+            let rest = self.bytes.get(from..text.end).unwrap_or_default();
+            let beginning = self.bytes.get(context..to).unwrap_or_default();
+            let has_piece = || match pieces.is_empty() {
+                true => {
+                    !delivered.bytes.is_empty() && memmem::find(rest, &delivered.bytes).is_some()
+                }
+                false => rest
+                    .windows(2 * RECOGNIZABLE)
+                    .any(|piece| pieces.contains(piece)),
+            };
+            !rest.is_empty() && (is_delivered(beginning) || (!is_recognized && has_piece()))
+        })
+    }
+}
+
+/// What the end of what was delivered has in common with what is stored.
+struct Common {
+    /// Where in the latter it ends.
+    end: usize,
+    /// Whether it is all that was delivered.
+    is_all: bool,
+    /// Whether it is more than a coincidence.
+    is_recognized: bool,
+}
+
+impl Common {
+    fn of(delivered: &[u8], stored: &[u8]) -> Self {
+        let last = |length: usize| {
+            let from = delivered.len().saturating_sub(length);
+            delivered.get(from..).unwrap_or_default()
+        };
+        // If so much of it is there, so is less of it.
+        let (mut length, mut too_long) = (0, delivered.len() + 1);
+        while length + 1 < too_long {
+            let middle = length.midpoint(too_long);
+            match memmem::find(stored, last(middle)) {
+                Some(_) => length = middle,
+                None => too_long = middle,
+            }
+        }
+        let is_recognized = length >= RECOGNIZABLE;
+        let end = if is_recognized {
+            memmem::rfind(stored, last(length)).map(|at| at + length)
+        } else {
+            // What is so short may be anywhere. It counts if what is stored begins with it, as that of a reader who came later.
+            (1..=length)
+                .rev()
+                .find(|length| stored.starts_with(last(*length)))
+        };
+        let end = end.unwrap_or_default();
+        Self {
+            end,
+            is_all: length == delivered.len() && (is_recognized || end == length),
+            is_recognized,
+        }
+    }
+}
+
+/// Whether it tells a text from another. Spaces are trimmed, and who has joined in the middle of a character has not seen it.
+fn is_telling(char: char) -> bool {
+    !char.is_whitespace() && char != char::REPLACEMENT_CHARACTER
 }
 
 /// Whether an answer stands behind a message of the user's.
@@ -312,10 +506,26 @@ pub(super) fn has_question(thread: &Thread, answer: &UiMessage) -> bool {
     false
 }
 
-/// The metadata of the stored answer as a chunk.
-pub(super) fn metadata(stored: &UiMessage) -> Option<Chunk<'static>> {
-    let metadata = stored.metadata.clone()?;
-    Some(MessageMetadata::new().message_metadata(metadata).into())
+/// The metadata of the stored answer as a chunk, without the members that were delivered. `None` if all were.
+pub(super) fn metadata(
+    stored: &UiMessage,
+    delivered: Option<&RawJson<'static>>,
+) -> Option<Chunk<'static>> {
+    let stored = stored.metadata.as_ref()?;
+    let members = |metadata: &'_ RawJson<'static>| -> Option<BTreeMap<String, RawJson<'static>>> {
+        metadata.deserialize().ok()
+    };
+    let new = match (members(stored), delivered.and_then(members)) {
+        (Some(mut new), Some(delivered)) => {
+            new.retain(|name, value| !same(Some(value), delivered.get(name)));
+            if new.is_empty() {
+                return None;
+            }
+            RawJson::from_value(&new).ok()?
+        }
+        _ => stored.clone(),
+    };
+    Some(MessageMetadata::new().message_metadata(new).into())
 }
 
 /// The metadata of the stored answer with what it lacks of the delivered. `None` if it lacks nothing.
@@ -346,6 +556,7 @@ const TEXT: u8 = 0xf8;
 const REASONING: u8 = 0xf9;
 const OTHER: u8 = 0xfa;
 const END: u8 = 0xfb;
+const TAKEN: u8 = 0xfc;
 
 /// So many bytes of a text that were delivered before are no coincidence.
 const RECOGNIZABLE: usize = 16;
@@ -358,73 +569,53 @@ fn is_text_marker(byte: u8) -> bool {
 }
 
 /// Contents one after the other, so that they can be searched: texts as they are, of everything else what names it.
-struct Flat {
-    bytes: Vec<u8>,
-    /// Where each part is.
-    places: Vec<(usize, usize)>,
-}
-
-impl Flat {
-    fn of(parts: &[Part]) -> Self {
-        let mut bytes = Vec::new();
-        let mut places = Vec::new();
-        for part in parts {
-            let from = bytes.len();
-            match part {
-                Part::Text(part) => {
-                    bytes.push(TEXT);
-                    bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
-                    bytes.push(END);
-                }
-                Part::Reasoning(part) => {
-                    bytes.push(REASONING);
-                    bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
-                    bytes.push(END);
-                }
-                part if is_content(part) => {
-                    bytes.push(OTHER);
-                    bytes.extend_from_slice(signature(part).as_bytes());
-                    bytes.push(END);
-                }
-                _ => {}
+fn flat(parts: &[Part]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in parts.iter().filter(|part| is_content(part)) {
+        match part {
+            Part::Text(part) => {
+                bytes.push(TEXT);
+                bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
             }
-            places.push((from, bytes.len()));
+            Part::Reasoning(part) => {
+                bytes.push(REASONING);
+                bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
+            }
+            part => {
+                bytes.push(OTHER);
+                bytes.extend_from_slice(signature(part).as_bytes());
+            }
         }
-        Self { bytes, places }
+        bytes.push(END);
     }
-}
-
-/// How long the beginning of `whole` is with which `delivered` ends: the search of Knuth, Morris and Pratt, in linear time.
-fn common(delivered: &[u8], whole: &[u8]) -> usize {
-    let mut borders = vec![0_usize; whole.len()];
-    let mut length = 0;
-    for at in 1..whole.len() {
-        while length > 0 && whole.get(at) != whole.get(length) {
-            length = borders.get(length - 1).copied().unwrap_or_default();
-        }
-        if whole.get(at) == whole.get(length) {
-            length += 1;
-        }
-        if let Some(border) = borders.get_mut(at) {
-            *border = length;
-        }
-    }
-    let mut length = 0;
-    let from = delivered.len().saturating_sub(whole.len());
-    for byte in delivered.get(from..).unwrap_or_default() {
-        while length > 0 && whole.get(length) != Some(byte) {
-            length = borders.get(length - 1).copied().unwrap_or_default();
-        }
-        if whole.get(length) == Some(byte) {
-            length += 1;
-        }
-    }
-    length
+    bytes
 }
 
 /// Whether a part is compared. Where steps begin is not stored everywhere, and what is not known cannot be compared.
-fn is_content(part: &Part) -> bool {
+fn is_compared(part: &Part) -> bool {
     !matches!(part, Part::StepStart(_) | Part::Unknown(_))
+}
+
+/// Whether it is a text without a word.
+fn is_empty(part: &Part) -> bool {
+    match part {
+        Part::Text(part) => part.text == "",
+        Part::Reasoning(part) => part.text == "",
+        _ => false,
+    }
+}
+
+/// Whether a part has anything that must not be missing.
+fn is_content(part: &Part) -> bool {
+    is_compared(part) && !is_empty(part)
+}
+
+/// Whether two parts are the same, texts and tool calls aside.
+fn is_same(begun: &Part, part: &Part) -> bool {
+    match (begun, part) {
+        (Part::Data(begun), Part::Data(part)) => same(begun.data.as_ref(), part.data.as_ref()),
+        _ => signature(begun) == signature(part),
+    }
 }
 
 /// What names a part that is not text.
@@ -500,9 +691,11 @@ fn rest_of_call(begun: &ToolPart, call: &ToolPart, is_torn: bool) -> Option<Vec<
         return None;
     }
     let mut chunks = Vec::new();
-    if !has_input && call.state != ToolState::InputStreaming {
-        chunks.push(input_of(call));
+    if !has_input {
+        let is_written = !is_torn && begun.tool_name == call.tool_name;
+        chunks.extend(input_of(call, is_written.then_some(begun)));
     }
+    chunks.extend(approval_of(call, begun.approval.as_ref()));
     if !has_result {
         chunks.extend(result_of(call));
     }
@@ -516,9 +709,71 @@ fn is_result(state: &ToolState) -> bool {
     )
 }
 
-fn input_of(call: &ToolPart) -> Chunk<'static> {
-    let mut chunk = ToolInputAvailable::new(call.tool_call_id.clone(), call.tool_name.clone());
+/// The input of a call, of which this part has come already.
+fn input_of(call: &ToolPart, begun: Option<&ToolPart>) -> Vec<Chunk<'static>> {
+    let id = call.tool_call_id.clone();
+    if let Some(encoding) = encoding_of_written(call) {
+        let written = call.raw_input.as_ref().map(Text::to_string_lossy);
+        let written = written.unwrap_or_default();
+        let before = begun.and_then(|begun| begun.raw_input.as_ref());
+        let before = before.map(Text::to_string_lossy).unwrap_or_default();
+        let (start, rest) = match (begun, written.strip_prefix(&*before)) {
+            (Some(_), Some(rest)) => (None, rest),
+            _ => (Some(start_of(call, encoding)), &*written),
+        };
+        let is_first = start.is_some() && call.raw_input.is_some();
+        let has_delta = is_first || !rest.is_empty();
+        let delta = has_delta.then(|| ToolInputDelta::new(id, rest.to_owned()).into());
+        return start.into_iter().chain(delta).collect();
+    }
+    if call.state == ToolState::InputStreaming {
+        return match begun {
+            Some(_) => Vec::new(),
+            None => vec![start_of(call, call.input_encoding)],
+        };
+    }
+    if is_input_error(call) {
+        return Vec::new();
+    }
+    let mut chunk = ToolInputAvailable::new(id, call.tool_name.clone());
     chunk.input = call.input.clone();
+    chunk.dynamic = call.dynamic.then_some(true);
+    chunk.provider_executed = call.provider_executed;
+    chunk.title = call.title.clone();
+    chunk.tool_metadata = call.tool_metadata.clone();
+    chunk.provider_metadata = call.call_provider_metadata.clone();
+    vec![chunk.into()]
+}
+
+/// How the text of an input is encoded that was never said to be whole: a call that was does not keep the text. `None` if that is not
+/// how the call has come to its input.
+fn encoding_of_written(call: &ToolPart) -> Option<Option<InputEncoding>> {
+    let keeps_text = match call.state {
+        ToolState::InputAvailable | ToolState::OutputAvailable | ToolState::Unknown(_) => false,
+        ToolState::OutputError => !call.dynamic,
+        _ => true,
+    };
+    if !keeps_text {
+        return None;
+    }
+    let Some(text) = &call.raw_input else {
+        let has_begun = call.input_encoding.is_some() && call.input.is_none();
+        return has_begun.then_some(call.input_encoding);
+    };
+    let mut json = PartialJson::new();
+    json.push(&text.to_string_lossy());
+    if call.input_encoding != Some(InputEncoding::Text)
+        && same(json.value().as_ref(), call.input.as_ref())
+    {
+        return Some(call.input_encoding);
+    }
+    let as_text = RawJson::from_value(&*text.to_string_lossy()).ok();
+    same(as_text.as_ref(), call.input.as_ref()).then_some(Some(InputEncoding::Text))
+}
+
+fn start_of(call: &ToolPart, encoding: Option<InputEncoding>) -> Chunk<'static> {
+    let mut chunk = ToolInputStart::new(call.tool_call_id.clone(), call.tool_name.clone());
+    chunk.input_encoding = encoding;
     chunk.dynamic = call.dynamic.then_some(true);
     chunk.provider_executed = call.provider_executed;
     chunk.title = call.title.clone();
@@ -527,28 +782,74 @@ fn input_of(call: &ToolPart) -> Chunk<'static> {
     chunk.into()
 }
 
+/// Whether a call has no input but what could not be read as one.
+fn is_input_error(call: &ToolPart) -> bool {
+    let has_text = call.raw_input.is_some() || call.other.get("rawInput").is_some();
+    call.state == ToolState::OutputError
+        && call.input.is_none()
+        && has_text
+        && encoding_of_written(call).is_none()
+}
+
+/// The question whether a call may run, and its answer, as far as they have not come already.
+fn approval_of(call: &ToolPart, begun: Option<&Approval>) -> Vec<Chunk<'static>> {
+    let Some(approval) = &call.approval else {
+        return Vec::new();
+    };
+    let begun = begun.filter(|begun| begun.id == approval.id);
+    let mut chunks = Vec::new();
+    if begun.is_none() {
+        let mut chunk = ToolApprovalRequest::new(approval.id.clone(), call.tool_call_id.clone());
+        chunk.approval_descriptor = approval.descriptor.clone();
+        chunk.input_schema_input = approval.input_schema_input.clone();
+        chunk.reason = approval.request_reason.clone();
+        chunk.is_automatic = approval.is_automatic;
+        chunk.signature = approval.signature.clone();
+        chunks.push(chunk.into());
+    }
+    if let Some(approved) = approval.approved
+        && begun.is_none_or(|begun| begun.approved.is_none())
+    {
+        let mut chunk = ToolApprovalResponse::new(approval.id.clone(), approved);
+        chunk.reason = approval.reason.clone();
+        chunks.push(chunk.into());
+    }
+    chunks
+}
+
 fn result_of(call: &ToolPart) -> Option<Chunk<'static>> {
     let id = call.tool_call_id.clone();
     let dynamic = call.dynamic.then_some(true);
+    let error_text = || call.error_text.clone().unwrap_or_default();
     Some(match &call.state {
         ToolState::OutputAvailable => {
             let mut chunk = ToolOutputAvailable::new(id);
             chunk.output = call.output.clone();
             chunk.dynamic = dynamic;
             chunk.preliminary = call.preliminary;
+            chunk.provider_metadata = call.result_provider_metadata.clone();
+            chunk.into()
+        }
+        ToolState::OutputError if is_input_error(call) => {
+            let mut chunk = ToolInputError::new(id, call.tool_name.clone(), error_text());
+            let text = call.raw_input.as_ref();
+            let text = text.and_then(|text| RawJson::from_value(&*text.to_string_lossy()).ok());
+            chunk.input = text.or_else(|| call.other.get("rawInput").cloned());
+            chunk.dynamic = dynamic;
+            chunk.provider_executed = call.provider_executed;
+            chunk.title = call.title.clone();
+            chunk.tool_metadata = call.tool_metadata.clone();
+            let result = call.result_provider_metadata.clone();
+            chunk.provider_metadata = result.or_else(|| call.call_provider_metadata.clone());
             chunk.into()
         }
         ToolState::OutputError => {
-            let text = call.error_text.clone().unwrap_or_default();
-            let mut chunk = ToolOutputError::new(id, text);
+            let mut chunk = ToolOutputError::new(id, error_text());
             chunk.dynamic = dynamic;
+            chunk.provider_metadata = call.result_provider_metadata.clone();
             chunk.into()
         }
         ToolState::OutputDenied => ToolOutputDenied::new(id).into(),
-        ToolState::ApprovalRequested => {
-            let approval = call.approval.as_ref()?;
-            ToolApprovalRequest::new(approval.id.clone(), id).into()
-        }
         _ => return None,
     })
 }
@@ -592,11 +893,10 @@ fn chunks_of(part: &Part, number: usize) -> Vec<Chunk<'static>> {
             text_from(part, number, &text.to_string_lossy())
         }
         Part::Tool(call) => {
-            let input = input_of(call);
-            [Some(input), result_of(call)]
-                .into_iter()
-                .flatten()
-                .collect()
+            let mut chunks = input_of(call, None);
+            chunks.extend(approval_of(call, None));
+            chunks.extend(result_of(call));
+            chunks
         }
         Part::SourceUrl(part) => {
             let mut chunk = SourceUrl::new(part.source_id.clone(), part.url.clone());

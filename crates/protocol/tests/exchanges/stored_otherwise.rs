@@ -1,0 +1,628 @@
+//! Runs whose stored answer differs from what was streamed: cut into other parts, trimmed, or with parts left out.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use twentyfirst_protocol::runs::{Follow, MessageState, Moment};
+use twentyfirst_protocol::ui::{Assembler, Chunk, Part, UiMessage};
+
+use crate::follow::{Scene, assembled};
+
+/// What came of a run.
+struct Told {
+    moments: Vec<Moment>,
+    message: UiMessage,
+    state: MessageState,
+}
+
+impl Told {
+    /// Each text that was delivered, as whoever reads the chunks has it.
+    fn texts(&self) -> Vec<String> {
+        texts(&assembled(&self.moments))
+    }
+
+    fn kinds(&self) -> Vec<String> {
+        let chunks = self.moments.iter().filter_map(|moment| match moment {
+            Moment::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
+            _ => None,
+        });
+        chunks.collect()
+    }
+}
+
+fn texts(message: &UiMessage) -> Vec<String> {
+    let texts = message.parts.iter().filter_map(|part| match part {
+        Part::Text(part) => Some(part.text.to_string_lossy().into_owned()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+fn text(id: &str, text: &str) -> Vec<Value> {
+    let mut chunks = open_text(id, text);
+    chunks.push(json!({"type": "text-end", "id": id}));
+    chunks
+}
+
+/// A text that has not ended.
+fn open_text(id: &str, text: &str) -> Vec<Value> {
+    vec![
+        json!({"type": "text-start", "id": id}),
+        json!({"type": "text-delta", "id": id, "delta": text}),
+    ]
+}
+
+fn events(chunks: impl IntoIterator<Item = Value>) -> String {
+    let chunks = chunks.into_iter();
+    chunks.map(|chunk| format!("data: {chunk}\n\n")).collect()
+}
+
+fn stream(chunks: Vec<Value>) -> String {
+    let start = json!({"type": "start", "messageId": "m1"});
+    events([start].into_iter().chain(chunks))
+}
+
+/// Reads this until it breaks off, and then the answer as it was stored.
+fn follow(read: &str, stored: Value) -> Told {
+    let thread = json!({"id": "th_1", "status": "completed", "messages": [
+        {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]},
+        stored,
+    ]});
+    let scene = Scene::new(Follow::wait(), thread);
+    let (moments, message, outcome, _) = scene.play(read.as_bytes(), true);
+    Told {
+        moments,
+        message,
+        state: outcome.message_state,
+    }
+}
+
+fn answer(parts: Value) -> Value {
+    json!({"id": "m1", "role": "assistant", "parts": parts})
+}
+
+#[test]
+fn behind_a_part_that_is_not_stored_the_answer_goes_on() {
+    let mut read = text("1", "Let me look.");
+    read.push(json!({"type": "reasoning-start", "id": "2"}));
+    read.push(json!({"type": "reasoning-delta", "id": "2", "delta": "Hm."}));
+    read.push(json!({"type": "reasoning-end", "id": "2"}));
+    read.extend(open_text("3", "The an"));
+    let told = follow(
+        &stream(read),
+        answer(json!([
+            {"type": "text", "text": "Let me look."},
+            {"type": "text", "text": "The answer is 42."},
+            {"type": "tool-x", "toolCallId": "t", "state": "output-available", "input": {}, "output": 1},
+            {"type": "text", "text": "Done."},
+        ])),
+    );
+    assert_eq!(
+        told.texts(),
+        ["Let me look.", "The an", "swer is 42.", "Done."]
+    );
+    assert!(told.kinds().contains(&"tool-output-available".to_owned()));
+    assert_eq!(texts(&told.message), told.texts());
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+}
+
+#[test]
+fn behind_a_text_that_was_trimmed_the_answer_goes_on() {
+    let mut read = text("1", "\n\nHello. ");
+    read.extend(open_text("2", "I am working on your long "));
+    let told = follow(
+        &stream(read),
+        answer(json!([
+            {"type": "text", "text": "Hello."},
+            {"type": "text", "text": "I am working on your long question now."},
+        ])),
+    );
+    assert_eq!(
+        told.texts(),
+        ["\n\nHello. ", "I am working on your long ", "question now."]
+    );
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+}
+
+#[test]
+fn texts_that_are_stored_as_one_do_not_come_twice() {
+    let mut read = text("1", "Hello. ");
+    read.extend(open_text("2", "I am working"));
+    let told = follow(
+        &stream(read),
+        answer(json!([{"type": "text", "text": "Hello. I am working on it. Done."}])),
+    );
+    assert_eq!(told.texts(), ["Hello. ", "I am working", " on it. Done."]);
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+}
+
+#[test]
+fn a_text_that_is_stored_as_two_does_not_come_twice() {
+    let told = follow(
+        &stream(open_text("1", "Hello. I am working on")),
+        answer(json!([
+            {"type": "text", "text": "Hello."},
+            {"type": "text", "text": "I am working on it."},
+            {"type": "text", "text": "Done."},
+        ])),
+    );
+    assert_eq!(told.texts(), ["Hello. I am working on", " it.", "Done."]);
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+}
+
+#[test]
+fn texts_without_a_word_need_not_be_stored() {
+    let mut read = vec![
+        json!({"type": "text-start", "id": "0"}),
+        json!({"type": "text-end", "id": "0"}),
+    ];
+    read.extend(open_text("1", "I am working on"));
+    let stored = || {
+        answer(json!([
+            {"type": "text", "text": "I am working on it."},
+            {"type": "text", "text": ""},
+            {"type": "text", "text": "Done."},
+        ]))
+    };
+    let told = follow(&stream(read.clone()), stored());
+    assert_eq!(told.texts(), ["", "I am working on it.", "", "Done."]);
+    assert_eq!(told.state, MessageState::Whole);
+    assert!(
+        !told
+            .moments
+            .iter()
+            .any(|moment| matches!(moment, Moment::Gap))
+    );
+
+    // One that has begun, and of which nothing was said.
+    read.truncate(1);
+    let told = follow(&stream(read), stored());
+    assert_eq!(told.texts(), ["I am working on it.", "", "Done."]);
+    assert_eq!(told.state, MessageState::Whole);
+}
+
+#[test]
+fn a_text_that_never_said_anything_ends_all_the_same() {
+    let mut read = text("1", "Wait.");
+    read.push(json!({"type": "text-start", "id": "2"}));
+    let stored = answer(json!([
+        {"type": "text", "text": "Wait."},
+        {"type": "file", "url": "https://example.com/a.png", "mediaType": "image/png"},
+    ]));
+    let told = follow(&stream(read), stored);
+    assert_eq!(
+        told.kinds(),
+        [
+            "start",
+            "text-start",
+            "text-delta",
+            "text-end",
+            "text-start",
+            "text-end",
+            "file",
+            "finish"
+        ]
+    );
+    assert_eq!(told.state, MessageState::Whole);
+}
+
+#[test]
+fn what_may_have_come_already_is_left_out() {
+    // The stored answer has not all of it, and in another order, so that where it goes on cannot be told.
+    let mut read = text("0", "Two things.");
+    read.extend(text("1", "One of two things that are written."));
+    read.extend(text("2", "The other of the two things."));
+    let told = follow(
+        &stream(read),
+        answer(json!([
+            {"type": "text", "text": "The other of the two things."},
+            {"type": "text", "text": "One of two things that are written."},
+            {"type": "text", "text": "Done."},
+        ])),
+    );
+    assert_eq!(
+        told.texts(),
+        [
+            "Two things.",
+            "One of two things that are written.",
+            "The other of the two things."
+        ]
+    );
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+
+    // It has other words at its beginning.
+    let read = open_text("1", "Höllo. I am working on your long question");
+    let told = follow(
+        &stream(read),
+        answer(json!([
+            {"type": "text", "text": "Hi! Hello. I am working on your long question. Done."},
+        ])),
+    );
+    assert_eq!(
+        told.texts(),
+        ["Höllo. I am working on your long question", ". Done."]
+    );
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+}
+
+#[test]
+fn of_what_came_later_only_the_rest_is_delivered() {
+    // Of a reader who has joined in the middle, and of what it saw we have read a piece.
+    let mut read = events([json!({"type": "start", "messageId": "m1"})]);
+    read += &events(text("1", "This is how it begins."));
+    read += "data: {nonsense\n\n";
+    read += &events(open_text("2", "and this is from its middle"));
+    let told = follow(
+        &read,
+        answer(json!([
+            {"type": "text", "text": "was missed, and this is from its middle, and here it ends."},
+        ])),
+    );
+    assert_eq!(
+        told.texts(),
+        [
+            "This is how it begins.",
+            "and this is from its middle",
+            ", and here it ends."
+        ]
+    );
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+}
+
+#[test]
+fn two_texts_behind_a_gap_are_not_one_in_the_stored_answer() {
+    let mut read = stream(text("1", "One."));
+    read += "data: {nonsense\n\n";
+    read += &events(text("2", "ok, next"));
+    read += &events(text("3", "ok, next"));
+    let stored = |count: usize| {
+        let mut parts = vec![json!({"type": "text", "text": "One."})];
+        parts.extend(vec![json!({"type": "text", "text": "ok, next"}); count]);
+        answer(parts.into())
+    };
+    let told = follow(&read, stored(1));
+    assert_eq!(texts(&told.message), ["One.", "ok, next", "ok, next"]);
+    assert_eq!(told.state, MessageState::StoredIncompletely);
+
+    let told = follow(&read, stored(3));
+    assert_eq!(
+        texts(&told.message),
+        ["One.", "ok, next", "ok, next", "ok, next"]
+    );
+    assert_eq!(told.state, MessageState::Whole);
+}
+
+#[test]
+fn a_call_that_begins_anew_behind_a_gap_is_read_again() {
+    let begin = || json!({"type": "tool-input-start", "toolCallId": "t", "toolName": "x"});
+    let delta = |delta: &str| json!({"type": "tool-input-delta", "toolCallId": "t", "inputTextDelta": delta});
+    let mut read = stream(vec![begin(), delta("{\"a\":")]);
+    read += "data: {nonsense\n\n";
+    read += &events([delta("1,"), begin(), delta("{\"a\":1}")]);
+    let stored = answer(json!([
+        {"type": "tool-x", "toolCallId": "t", "state": "input-available", "input": {"a": 1}},
+    ]));
+    let told = follow(&read, stored);
+    let begun = "tool-input-start";
+    let delta = "tool-input-delta";
+    // What is the middle of an input is of no use; what begins anew is whole.
+    assert_eq!(told.kinds()[..5], ["start", begun, delta, begun, delta]);
+    assert_eq!(told.state, MessageState::Whole);
+}
+
+#[test]
+fn metadata_that_was_delivered_does_not_come_again() {
+    let mut read = open_text("1", "I am");
+    read.push(json!({"type": "message-metadata", "messageMetadata": {"a": 1, "b": {"c": [2]}}}));
+    let metadata = |stored: Value| {
+        let mut answer = answer(json!([{"type": "text", "text": "I am", "state": "done"}]));
+        answer["metadata"] = stored;
+        let told = follow(&stream(read.clone()), answer);
+        let metadata = told.moments.iter().filter_map(|moment| match moment {
+            Moment::Chunk(chunk) => Some(serde_json::to_value(chunk).unwrap()),
+            _ => None,
+        });
+        let mut metadata: Vec<Value> = metadata
+            .filter(|chunk| chunk["type"] == "message-metadata")
+            .map(|mut chunk| chunk["messageMetadata"].take())
+            .collect();
+        metadata.remove(0);
+        metadata
+    };
+    assert_eq!(
+        metadata(json!({"b": {"c": [2.0]}, "a": 1})),
+        [] as [Value; 0]
+    );
+    assert_eq!(metadata(json!({"a": 1, "d": 3})), [json!({"d": 3})]);
+    assert_eq!(metadata(json!({"a": 2})), [json!({"a": 2})]);
+}
+
+#[test]
+fn an_answer_to_an_approval_comes_without_the_question() {
+    let read = vec![
+        json!({"type": "tool-input-available", "toolCallId": "t", "toolName": "x", "input": {}}),
+        json!({"type": "tool-approval-request", "approvalId": "a", "toolCallId": "t"}),
+    ];
+    let told = follow(
+        &stream(read),
+        answer(json!([{
+            "type": "tool-x", "toolCallId": "t", "state": "output-denied", "input": {},
+            "approval": {"id": "a", "approved": false, "reason": "No."},
+        }])),
+    );
+    assert_eq!(
+        told.kinds()[3..],
+        ["tool-approval-response", "tool-output-denied", "finish"]
+    );
+    assert_eq!(assembled(&told.moments), told.message);
+    assert_eq!(told.state, MessageState::Whole);
+}
+
+#[test]
+fn an_input_that_is_none_is_said_to_be_wrong() {
+    let call = |raw_input: Value| {
+        answer(json!([{
+            "type": "tool-x", "toolCallId": "t", "state": "output-error", "rawInput": raw_input,
+            "errorText": "Not an input.",
+        }]))
+    };
+    for raw_input in [json!("{bad"), json!({"not": "fit"})] {
+        let told = follow(&stream(Vec::new()), call(raw_input.clone()));
+        assert_eq!(told.kinds(), ["start", "tool-input-error", "finish"]);
+        let message = assembled(&told.moments);
+        let call = message.parts[0].as_tool().unwrap();
+        assert_eq!(
+            call.input.as_ref().unwrap().deserialize::<Value>().unwrap(),
+            raw_input
+        );
+        assert_eq!(
+            call.error_text,
+            told.message.parts[0].as_tool().unwrap().error_text
+        );
+    }
+}
+
+#[test]
+fn an_input_that_was_being_written_goes_on() {
+    let begin = json!({"type": "tool-input-start", "toolCallId": "t", "toolName": "x"});
+    let delta = json!({"type": "tool-input-delta", "toolCallId": "t", "inputTextDelta": "{\"a"});
+    let told = follow(
+        &stream(vec![begin, delta]),
+        answer(json!([{
+            "type": "tool-x", "toolCallId": "t", "state": "input-streaming",
+            "input": {"a": 1}, "rawInput": "{\"a\": 1",
+        }])),
+    );
+    assert_eq!(told.kinds()[3..], ["tool-input-delta", "finish"]);
+    assert_eq!(tellable(&assembled(&told.moments)), tellable(&told.message));
+}
+
+/// Chunks about a few parts of each kind. A call is of one kind, and its approval its own.
+fn any_chunk() -> impl Strategy<Value = Value> {
+    let id = || prop::sample::select(vec!["a", "b", "c"]);
+    let is_dynamic = |id: &str| id == "c";
+    let word = || prop::sample::select(vec!["", "One ", "two", "{\"a\":", "1}", "\"x"]);
+    let value = || prop::sample::select(vec![json!(null), json!(1), json!({"a": {"b": [1]}})]);
+    let metadata = || prop::option::of(Just(json!({"p": {"k": 1}})));
+    let text = (
+        id(),
+        word(),
+        metadata(),
+        prop::sample::select(vec!["text", "reasoning"]),
+    );
+    let texts = (text, 0..3).prop_map(|((id, delta, metadata, kind), step)| {
+        let mut chunk = match step {
+            0 => json!({"type": format!("{kind}-start"), "id": id}),
+            1 => json!({"type": format!("{kind}-delta"), "id": id, "delta": delta}),
+            _ => json!({"type": format!("{kind}-end"), "id": id}),
+        };
+        chunk["providerMetadata"] = metadata.into();
+        without_null(chunk)
+    });
+    let encoding = prop::option::of(prop::sample::select(vec!["json", "text"]));
+    let input = (id(), word(), value(), metadata(), encoding);
+    let inputs = (input, 0..6).prop_map(move |((id, delta, input, metadata, encoding), step)| {
+        let dynamic = is_dynamic(id);
+        without_null(match step {
+            0 => json!({"type": "tool-input-start", "toolCallId": id, "toolName": "x", "dynamic": dynamic,
+                "inputEncoding": encoding, "providerMetadata": metadata, "title": "An x"}),
+            1..4 => json!({"type": "tool-input-delta", "toolCallId": id, "inputTextDelta": delta}),
+            4 => json!({"type": "tool-input-available", "toolCallId": id, "toolName": "x", "dynamic": dynamic,
+                "input": input, "providerMetadata": metadata, "toolMetadata": {"m": 1}}),
+            _ => json!({"type": "tool-input-error", "toolCallId": id, "toolName": "x", "dynamic": dynamic,
+                "input": input, "providerMetadata": metadata, "errorText": "Not an input."}),
+        })
+    });
+    let output = (id(), value(), metadata(), any::<bool>());
+    let outputs = (output, 0..5).prop_map(|((id, output, metadata, flag), step)| {
+        without_null(match step {
+            0 => json!({"type": "tool-output-available", "toolCallId": id, "output": output,
+                "preliminary": flag, "providerMetadata": metadata}),
+            1 => json!({"type": "tool-output-error", "toolCallId": id, "errorText": "It failed.",
+                "providerMetadata": metadata}),
+            2 => json!({"type": "tool-output-denied", "toolCallId": id}),
+            3 => json!({"type": "tool-approval-request", "toolCallId": id, "approvalId": format!("of {id}"),
+                "approvalDescriptor": output, "reason": "May it?", "isAutomatic": flag, "signature": "s"}),
+            _ => json!({"type": "tool-approval-response", "approvalId": format!("of {id}"),
+                "approved": flag, "reason": "Because."}),
+        })
+    });
+    let others = (id(), value(), metadata(), 0..9).prop_map(|(id, data, metadata, kind)| {
+        without_null(match kind {
+            0 => json!({"type": "start-step"}),
+            1 => json!({"type": "data-x", "id": id, "data": data}),
+            2 => json!({"type": "data-x", "data": data}),
+            3 => json!({"type": "source-url", "sourceId": id, "url": "https://example.com", "title": "T",
+                "providerMetadata": metadata}),
+            4 => json!({"type": "source-document", "sourceId": id, "mediaType": "text/plain", "title": "T",
+                "filename": "a.txt", "providerMetadata": metadata}),
+            5 => json!({"type": "file", "url": "https://example.com/a.png", "mediaType": "image/png",
+                "providerMetadata": metadata}),
+            6 => json!({"type": "reasoning-file", "url": "https://example.com/a.png", "mediaType": "image/png",
+                "providerMetadata": metadata}),
+            7 => json!({"type": "custom", "kind": "x.y", "providerMetadata": metadata}),
+            _ => json!({"type": "steering-message", "id": id, "parts": [{"type": "text", "text": "Stop"}]}),
+        })
+    });
+    prop_oneof![3 => texts, 6 => inputs, 4 => outputs, 3 => others]
+}
+
+/// Whether a call that has come so far goes on with this, and not back: what comes anew may leave traces of what was before. Its
+/// input is of one step.
+fn goes_on(chunk: &Value, calls: &mut BTreeMap<String, usize>) -> bool {
+    let step = match chunk["type"].as_str().unwrap() {
+        "tool-input-start" => 1,
+        "tool-input-delta" => 2,
+        "tool-input-available" => 3,
+        "tool-approval-request" => 4,
+        "tool-approval-response" => 5,
+        "tool-input-error"
+        | "tool-output-available"
+        | "tool-output-error"
+        | "tool-output-denied" => 6,
+        "start-step" => {
+            calls.values_mut().for_each(|step| *step = 3.max(*step));
+            return true;
+        }
+        _ => return true,
+    };
+    let id = chunk["toolCallId"].as_str().map(str::to_owned);
+    let id = id.unwrap_or_else(|| chunk["approvalId"].as_str().unwrap().replace("of ", ""));
+    let before = calls.entry(id).or_default();
+    let goes_on = step > *before || (step, *before) == (2, 2);
+    *before = step.max(*before);
+    goes_on
+}
+
+/// What is not there is not in a chunk; a value may be null all the same.
+fn without_null(mut chunk: Value) -> Value {
+    let members = chunk.as_object_mut().unwrap();
+    members.retain(|name, value| {
+        !value.is_null() || matches!(name.as_str(), "input" | "output" | "data")
+    });
+    chunk
+}
+
+/// What the chunks of a stored answer can tell of it: texts have ended, ids of reasoning are each reader's own, and a step shows with
+/// what comes in it.
+fn tellable(message: &UiMessage) -> Value {
+    let mut message = message.clone();
+    while let Some(Part::StepStart(_)) = message.parts.last() {
+        message.parts.pop();
+    }
+    let mut message = serde_json::to_value(message).unwrap();
+    for part in message["parts"].as_array_mut().unwrap() {
+        let part = part.as_object_mut().unwrap();
+        let kind = part["type"].as_str().unwrap();
+        if kind == "text" || kind == "reasoning" {
+            part.remove("state");
+            part.remove("id");
+        }
+    }
+    message
+}
+
+proptest! {
+    #[test]
+    fn the_chunks_of_a_stored_answer_make_it_again(
+        chunks in prop::collection::vec(any_chunk(), 0..40),
+    ) {
+        let mut assembler = Assembler::new();
+        let start = json!({"type": "start", "messageId": "m1"}).to_string();
+        let _ = assembler.apply(&Chunk::decode(&start).unwrap()).unwrap();
+        let mut calls = BTreeMap::new();
+        for chunk in chunks {
+            if !goes_on(&chunk, &mut calls) {
+                continue;
+            }
+            let chunk = chunk.to_string();
+            // Many do not fit those before.
+            let _ = assembler.apply(&Chunk::decode(&chunk).unwrap());
+        }
+        let stored = assembler.into_message();
+        let told = follow("", serde_json::to_value(&stored).unwrap());
+        prop_assert_eq!(tellable(&assembled(&told.moments)), tellable(&stored));
+    }
+}
+
+/// How a relay may store what was streamed.
+#[derive(Debug, Clone, Copy)]
+struct Storing {
+    trims: bool,
+    joins_texts: bool,
+    drops_reasoning: bool,
+    drops_empty: bool,
+}
+
+impl Storing {
+    fn parts(self, streamed: &[(&str, String)]) -> Value {
+        let mut parts: Vec<(&str, String)> = Vec::new();
+        for (kind, text) in streamed {
+            let text = match self.trims {
+                true => text.trim(),
+                false => text,
+            };
+            let is_dropped = (self.drops_reasoning && *kind == "reasoning")
+                || (self.drops_empty && text.is_empty());
+            match parts.last_mut() {
+                _ if is_dropped => {}
+                Some((last, before)) if self.joins_texts && last == kind => *before += text,
+                _ => parts.push((kind, text.to_owned())),
+            }
+        }
+        let parts = parts.into_iter();
+        parts
+            .map(|(kind, text)| json!({"type": kind, "text": text}))
+            .collect()
+    }
+}
+
+/// All that a message says, spaces aside.
+fn said(message: &UiMessage, reasoning: bool) -> String {
+    let texts = message.parts.iter().filter_map(|part| match part {
+        Part::Text(part) if !reasoning => Some(part.text.to_string_lossy()),
+        Part::Reasoning(part) if reasoning => Some(part.text.to_string_lossy()),
+        _ => None,
+    });
+    let texts = texts.collect::<String>();
+    texts.split_whitespace().collect()
+}
+
+proptest! {
+    #[test]
+    fn everything_comes_once_however_it_is_stored(
+        parts in prop::collection::vec((any::<bool>(), prop::collection::vec("[a-dé]{0,9}", 0..6)), 1..6),
+        cut in 0.0..1.0,
+        (trims, joins_texts, drops_reasoning, drops_empty) in any::<(bool, bool, bool, bool)>(),
+    ) {
+        let storing = Storing { trims, joins_texts, drops_reasoning, drops_empty };
+        let mut streamed = Vec::new();
+        let mut chunks = Vec::new();
+        for (number, (reasoning, words)) in parts.into_iter().enumerate() {
+            let kind = if reasoning { "reasoning" } else { "text" };
+            let words = words.into_iter().enumerate();
+            let words: Vec<String> = words.map(|(at, word)| format!("{word}{number}.{at} ")).collect();
+            chunks.push(json!({"type": format!("{kind}-start"), "id": number.to_string()}));
+            for word in &words {
+                chunks.push(json!({"type": format!("{kind}-delta"), "id": number.to_string(), "delta": word}));
+            }
+            chunks.push(json!({"type": format!("{kind}-end"), "id": number.to_string()}));
+            streamed.push((kind, words.concat()));
+        }
+        let whole: Vec<String> = ["text", "reasoning"].map(|kind| {
+            let of_kind = streamed.iter().filter(|(other, _)| *other == kind);
+            of_kind.flat_map(|(_, text)| text.split_whitespace()).collect()
+        }).into();
+        chunks.truncate((chunks.len() as f64 * cut) as usize);
+        let told = follow(&stream(chunks), answer(storing.parts(&streamed)));
+        for message in [&assembled(&told.moments), &told.message] {
+            prop_assert_eq!(said(message, false), whole[0].clone());
+            let reasoning = said(message, true);
+            match drops_reasoning {
+                true => prop_assert!(whole[1].starts_with(&reasoning)),
+                false => prop_assert_eq!(reasoning, whole[1].clone()),
+            }
+        }
+    }
+}
