@@ -4,6 +4,7 @@
 
 mod errors;
 mod node_sdk;
+mod odd_relays;
 mod retries;
 mod runs;
 mod support;

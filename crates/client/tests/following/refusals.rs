@@ -9,12 +9,13 @@ use twentyfirst_client::protocol::threads::{GetThread, ListThreads};
 use twentyfirst_client::{CallOptions, Error, Follow, RetryPolicy, StartRun};
 use twentyfirst_local_relay::Fault;
 
-use crate::support::{STORY, Scene, each, lost, ms, read};
+use crate::support::{STORY, Scene, each, lost, ms, narrator, read};
 
 #[tokio::test]
 async fn questions_that_are_refused_are_asked_again() {
     let refused = |status: u16, retry_after: Option<u64>| async move {
-        let scene = Scene::new(Follow::wait());
+        // So slowly that it goes on when the thread is looked at for the second time, and the threads are listed.
+        let scene = Scene::with(narrator().pace(ms(100)), Follow::wait());
         let refuse = |fault: Fault| match retry_after {
             Some(milliseconds) => fault.retry_after(ms(milliseconds)),
             None => fault,

@@ -1,0 +1,205 @@
+//! What a run comes to where the relay, or something before it, behaves in an odd way.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Frame;
+use tokio::time::Instant;
+use twentyfirst_client::protocol::runs::MessageState;
+use twentyfirst_client::transport::Body;
+use twentyfirst_client::{
+    AgentClient, Follow, FollowRun, LostReason, Run, RunEnd, SandboxId, StartRun, ThreadId,
+};
+
+use crate::support::{client, event_stream, json};
+
+const BEGINNING: &str = concat!(
+    "data: {\"type\":\"start\",\"messageId\":\"msg_1\"}\n\n",
+    "data: {\"type\":\"text-start\",\"id\":\"t\"}\n\n",
+    "data: {\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"Hello\"}\n\n",
+);
+
+const FINISH: &str = concat!(
+    "data: {\"type\":\"text-end\",\"id\":\"t\"}\n\n",
+    "data: {\"type\":\"finish\"}\n\n",
+);
+
+/// The thread, in this state.
+fn thread(status: &str) -> Response<Body> {
+    let messages = match status {
+        "completed" => {
+            r#"[{"id":"u1","role":"user","parts":[{"type":"text","text":"Hi"}]},
+                {"id":"msg_1","role":"assistant","parts":[{"type":"text","text":"Hello there"}]}]"#
+        }
+        _ => "null",
+    };
+    let thread = format!(r#"{{"id":"th_1","status":"{status}","messages":{messages}}}"#);
+    json(200, thread)
+}
+
+/// The list of the threads, in which ours is in this state.
+fn threads(status: &str) -> Response<Body> {
+    json(200, format!(r#"[{{"id":"th_1","status":"{status}"}}]"#))
+}
+
+/// A client whose chat is answered with this stream, and its nth question, from 0, so.
+fn relay(
+    chat: impl Fn() -> Body + Send + Sync + 'static,
+    answer: impl Fn(usize, bool) -> Response<Body> + Send + Sync + 'static,
+) -> AgentClient {
+    let questions = AtomicUsize::new(0);
+    let (client, _) = client("https://relay.test/", move |request| {
+        match request.method.as_str() {
+            "POST" => event_stream(chat()),
+            _ => {
+                let is_list = request.target.ends_with("/threads");
+                answer(questions.fetch_add(1, Ordering::Relaxed), is_list)
+            }
+        }
+    });
+    client
+}
+
+fn ids() -> (SandboxId, ThreadId) {
+    (
+        SandboxId::new("sb_1").unwrap(),
+        ThreadId::new("th_1").unwrap(),
+    )
+}
+
+async fn run(client: &AgentClient, follow: Follow) -> Run {
+    let (sandbox_id, thread_id) = ids();
+    let start = StartRun::new("my-agent", "Hi");
+    let start = start.sandbox_id(sandbox_id).thread_id(thread_id);
+    let client = client.with_options(client.options().follow(follow));
+    client.threads().run(start).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_a_proxy_does_not_end_a_run() {
+    let client = relay(
+        || BEGINNING.into(),
+        |question, is_list| match (question, is_list) {
+            (0..3, _) => Response::builder()
+                .status(404)
+                .header("content-type", "text/html")
+                .body(Body::from("<html>no such app</html>"))
+                .unwrap(),
+            (_, true) => threads("completed"),
+            _ => thread("completed"),
+        },
+    );
+    let mut run = run(&client, Follow::wait()).await;
+    assert_eq!(run.text().await.unwrap(), "Hello there");
+    assert!(run.outcome().await.is_success());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_that_nobody_knows_does_not_end_a_run() {
+    let client = relay(
+        || BEGINNING.into(),
+        |question, is_list| {
+            let status = if question < 6 { "pausing" } else { "completed" };
+            match is_list {
+                true => threads(status),
+                false => thread(status),
+            }
+        },
+    );
+    let mut run = run(&client, Follow::wait()).await;
+    assert_eq!(run.text().await.unwrap(), "Hello there");
+    assert!(run.outcome().await.is_success());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_behind_finish_takes_no_message_away() {
+    let client = relay(
+        || Body::wrap(Open::saying(&[BEGINNING, FINISH].concat())),
+        |_, _| threads("streaming"),
+    );
+    let follow = Follow::wait().deadline(Duration::from_secs(5));
+    let mut run = run(&client, follow).await;
+    assert_eq!(run.text().await.unwrap(), "Hello");
+    let outcome = run.outcome().await;
+    let RunEnd::Lost(lost) = &outcome.end else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(lost.reason(), LostReason::Deadline);
+    assert_eq!(outcome.message_state, MessageState::Whole);
+    assert_eq!(run.text().await.unwrap(), "Hello");
+}
+
+#[tokio::test]
+async fn a_finish_behind_abort_makes_no_message() {
+    let abort = "data: {\"type\":\"abort\"}\n\n";
+    let client = relay(
+        move || {
+            [BEGINNING, abort, FINISH, "data: [DONE]\n\n"]
+                .concat()
+                .into()
+        },
+        |_, _| threads("cancelled"),
+    );
+    let mut run = run(&client, Follow::wait()).await;
+    assert!(run.message().await.unwrap_err().is_run_cancelled());
+    assert!(matches!(run.outcome().await.end, RunEnd::Cancelled));
+}
+
+#[tokio::test]
+async fn a_limit_may_be_as_long_as_there_are_durations() {
+    let client = relay(
+        || [BEGINNING, FINISH, "data: [DONE]\n\n"].concat().into(),
+        |_, _| threads("completed"),
+    );
+    let longest = Duration::MAX;
+    let follow = Follow::live().lost_after(longest).deadline(longest);
+    let mut run = run(&client, follow.ask_after(longest)).await;
+    assert_eq!(run.text().await.unwrap(), "Hello");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_in_the_background_is_not_silent_while_the_relay_answers() {
+    let began = Instant::now();
+    let client = relay(Body::empty, move |_, is_list| {
+        let is_over = began.elapsed() > Duration::from_secs(20);
+        let status = if is_over { "completed" } else { "streaming" };
+        match is_list {
+            true => threads(status),
+            false => thread(status),
+        }
+    });
+    let follow = Follow::wait().lost_after(Duration::from_secs(2));
+    let client = client.with_options(client.options().follow(follow));
+    let (sandbox_id, thread_id) = ids();
+    let run = FollowRun::new("my-agent", sandbox_id, thread_id).user_message_id("u1");
+    let mut run = client.threads().follow(run).unwrap();
+    assert_eq!(run.text().await.unwrap(), "Hello there");
+}
+
+/// A body that says something, and then nothing more.
+struct Open(Option<Bytes>);
+
+impl Open {
+    fn saying(text: &str) -> Self {
+        Self(Some(Bytes::copy_from_slice(text.as_bytes())))
+    }
+}
+
+impl http_body::Body for Open {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.0.take() {
+            Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            None => Poll::Pending,
+        }
+    }
+}
