@@ -87,8 +87,8 @@ impl AgentClientBuilder {
     /// A call that the relay answers with 401 had no effect: a new token is fetched, and the call made once more, unless it is
     /// an upload, whose body is gone.
     ///
-    /// Where there is no token, nothing was sent: the call is tried again as its [`RetryPolicy`](crate::RetryPolicy) says, and
-    /// then fails with [`Error::token_error`].
+    /// Where there is no token, nothing was sent: the call is tried again as its [`RetryPolicy`](crate::RetryPolicy) says, unless the
+    /// route refuses, and then fails with [`Error::token_error`].
     pub fn token_url(mut self, url: impl Into<TokenUrl>) -> Self {
         self.identity = Identity::Url(url.into());
         self

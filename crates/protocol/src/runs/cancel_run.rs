@@ -13,6 +13,7 @@ use crate::flow::{
     Step,
 };
 use crate::options::CallOptions;
+use crate::retry::GiveUp;
 use crate::threads::{GetThread, ListThreads, Streams, ThreadStatus};
 use crate::ui::Text;
 use crate::{Operation, ResponseError, SandboxId, ThreadId};
@@ -26,7 +27,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often the request itself may fail.
 const FAILURES: u32 = 5;
 
-/// Ends the run that is under way in a thread, and no other.
+/// Ends the run that is under way in a thread, and no other. With the client's `AgentClient`, give it to `Threads::cancel`, or call
+/// `Run::cancel`; [`flow`](Self::flow) is for other HTTP stacks.
 ///
 /// The relay knows no runs, only sandboxes: it ends the newest thread that streams, and while a run is still starting it ends
 /// nothing. So each try lists the threads first: where ours is not the one, nothing is sent. Between the two requests another
@@ -232,8 +234,8 @@ impl Flow for CancelFlow {
                         self.state = State::Looking(exchange);
                         return Step::Read { until };
                     }
-                    // A thread that cannot be read, or is not there: the list tells the rest.
-                    Next::Failed(error) if is_final(&error) => {}
+                    // A thread that cannot be read, or is not there: the list tells the rest. What runs in it can be ended all the same.
+                    Next::Failed(error) if error.give_up() == Some(GiveUp::Permanent) => {}
                     Next::Failed(error) => return Step::Done(Err(error.into())),
                     // Nothing is deleted here.
                     Next::Gone => {}
@@ -345,7 +347,6 @@ fn is_final(error: &ExchangeError) -> bool {
             error.status().is_client_error() && !matches!(error.status().as_u16(), 408 | 425 | 429)
         }
         ExchangeErrorKind::InvalidRequest(_) | ExchangeErrorKind::Deadline { .. } => true,
-        ExchangeErrorKind::Response(ResponseError::NotUnderstood(_)) => false,
-        ExchangeErrorKind::Failure(failure) => failure.is_permanent(),
+        _ => false,
     }
 }

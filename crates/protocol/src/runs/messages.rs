@@ -80,7 +80,7 @@ impl Messages {
             .0
             .iter()
             .rposition(|message| message.role == Role::User)?;
-        let given = self.0.get(turn)?.id.clone();
+        let given = self.0.get(turn)?.id.clone().filter(|id| *id != "");
         let id = given.or_else(|| {
             let candidates = (0..).map(|nth| Text::from(message_id(seed.wrapping_add(nth))));
             let taken =

@@ -349,3 +349,54 @@ fn assembled_text(stream: &Stream) -> String {
     }
     assembler.into_message().text()
 }
+
+#[test]
+fn a_stream_that_is_too_long_before_it_is_known_to_be_ours_is_given_up() {
+    let thread = serde_json::json!({ "id": "th_1", "status": "streaming", "messages": null });
+    let mut scene = Scene::new(Follow::live(), thread.clone());
+    let json = |body: &Value| {
+        let head = Response::builder().header("content-type", "application/json");
+        let head = head.body(()).unwrap().into_parts().0;
+        (head, Bytes::from(body.to_string()))
+    };
+    let start = b"data: {\"type\":\"start\",\"messageId\":\"m1\"}\n\n";
+    scene.flow.handle_data(Bytes::from_static(start));
+    scene.flow.handle_end();
+    // What is asked behind the stream that was opened again is answered late.
+    let mut late = None;
+    loop {
+        match scene.flow.poll(scene.now) {
+            Step::Item(Moment::Resumed) => panic!("it was taken for our stream"),
+            Step::Item(_) | Step::Close(Slot::Exchange) => {}
+            // Behind its limit it is not read.
+            Step::Close(Slot::Stream) if scene.sent.contains(&"resume") => break,
+            Step::Close(Slot::Stream) => {}
+            Step::Done(outcome) => panic!("{outcome:?}"),
+            Step::Send(send) => {
+                let is_list = ListThreads::ROUTE.matches(&send.request);
+                let (head, body) = match is_list {
+                    true => json(&serde_json::json!([thread])),
+                    false => json(&thread),
+                };
+                if !is_list && !GetThread::ROUTE.matches(&send.request) {
+                    scene.sent.push("resume");
+                    scene.flow.handle_answer(Slot::Stream, head, Bytes::new());
+                } else if is_list && scene.sent.contains(&"resume") {
+                    late = Some((head, body));
+                } else {
+                    scene.flow.handle_answer(Slot::Exchange, head, body);
+                }
+            }
+            Step::Read { until } => match late.take() {
+                Some((head, body)) => {
+                    let piece = Bytes::from(vec![b'x'; 1024 * 1024]);
+                    for _ in 0..17 {
+                        scene.flow.handle_data(piece.clone());
+                    }
+                    scene.flow.handle_answer(Slot::Exchange, head, body);
+                }
+                None => scene.now.mono = until.expect("nothing is under way"),
+            },
+        }
+    }
+}

@@ -872,8 +872,7 @@ impl FollowFlow {
                 let delivered = self.delivered.gapped();
                 let (chunks, is_gap, is_whole) = match delivered.missing(&stored) {
                     Some(chunks) => (chunks, false, true),
-                    None if delivered.is_within(&stored) => (Vec::new(), true, true),
-                    None => (delivered.tail(&stored), true, false),
+                    None => (delivered.tail(&stored), true, delivered.is_within(&stored)),
                 };
                 if !is_done {
                     if !self.delivered.started {
