@@ -503,6 +503,7 @@ impl Player {
                     Step::Done(result) => {
                         self.world.note(|| format!("⇒ cancelling: {result:?}"));
                         self.canceller = Canceller::Over;
+                        self.world.close(Actor::Canceller, Slot::Exchange);
                         self.world.has_decided(Actor::Canceller);
                         self.cancelled(&result)?;
                     }

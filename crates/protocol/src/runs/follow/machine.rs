@@ -872,7 +872,10 @@ impl FollowFlow {
                 let delivered = self.delivered.gapped();
                 let (chunks, is_gap, is_whole) = match delivered.missing(&stored) {
                     Some(chunks) => (chunks, false, true),
-                    None => (delivered.tail(&stored), true, delivered.is_within(&stored)),
+                    None => {
+                        let is_within = delivered.is_within(&stored);
+                        (delivered.tail(&stored, is_within), true, is_within)
+                    }
                 };
                 if !is_done {
                     if !self.delivered.started {

@@ -273,10 +273,11 @@ impl Gapped<'_> {
         segments
     }
 
-    /// What a stored answer that does not hold everything has behind what was delivered, as far as that can be told from what they have in
-    /// common. Where it cannot, nothing: better is missing what comes than coming twice.
-    pub(super) fn tail(&self, stored: &UiMessage) -> Vec<Chunk<'static>> {
-        let reached = self.reached(stored);
+    /// What a stored answer has behind what was delivered, as far as that can be told from what they have in common. Where it cannot,
+    /// nothing: better is missing what comes than coming twice. `is_within`: whether it holds all that was delivered, pieces with gaps
+    /// between them.
+    pub(super) fn tail(&self, stored: &UiMessage, is_within: bool) -> Vec<Chunk<'static>> {
+        let reached = self.reached(stored, is_within);
         let calls = calls(self.parts);
         let mut named: HashMap<String, Vec<&Part>> = HashMap::new();
         for part in self.parts {
@@ -323,8 +324,8 @@ impl Gapped<'_> {
         chunks
     }
 
-    /// How far a stored answer that does not hold everything was delivered. `None` if that is doubtful.
-    fn reached(&self, stored: &UiMessage) -> Option<Reached> {
+    /// How far a stored answer was delivered. `None` if that is doubtful.
+    fn reached(&self, stored: &UiMessage, is_within: bool) -> Option<Reached> {
         let kinds = [Kind::Text, Kind::Reasoning].map(|kind| {
             let (delivered, stored) = (Words::of(self.parts, kind), Words::of(&stored.parts, kind));
             let common = Common::of(&delivered.bytes, &stored.bytes);
@@ -341,7 +342,9 @@ impl Gapped<'_> {
         let begun = begun.map(|(part, _)| Reached { part, bytes: 0 });
         let reached = texts.chain(begun).max().unwrap_or_default();
         let is_new = |(delivered, stored, common): &(Words, Words, Common)| {
-            common.is_all || !stored.is_known_behind(reached, delivered, common.is_recognized)
+            // The pieces of an answer that holds them all are known only in one.
+            let is_known = || stored.is_known_behind(reached, delivered, common.is_recognized);
+            common.is_all || (!is_within && !is_known())
         };
         kinds.iter().all(is_new).then_some(reached)
     }
