@@ -34,7 +34,7 @@
 //! # #[derive(Clone)]
 //! # struct Database;
 //! # impl Database {
-//! #     async fn sandbox_of(&self, request: &ThreadRequest) -> Result<SandboxId, Refusal> { unimplemented!() }
+//! #     async fn sandbox_of(&self, request: &ThreadRequest) -> Result<SandboxId, Refusal> { Err(Refusal::not_found("there is no such sandbox")) }
 //! # }
 //!
 //! fn threads(client: AgentClient, database: Database) -> ThreadHandler {
