@@ -34,7 +34,7 @@
 //! A [`flow`] is a state machine for what takes several exchanges, a wait, or a choice after a failure. It says what to do
 //! next and is told what came of it. There is one each to try an exchange again where that is safe, to start a run
 //! ([`StartRun`](runs::StartRun)), to follow it until its end ([`FollowRun`](runs::FollowRun)), and to cancel it
-//! ([`CancelRun`](runs::CancelRun)).
+//! ([`CancelFlow`](runs::CancelFlow)). A [`RunRef`](runs::RunRef) names a run.
 //!
 //! A [`Session`] is what an application stores of a conversation to continue it.
 //!
@@ -70,6 +70,7 @@ mod ids;
 mod open;
 mod operation;
 mod options;
+mod prospect;
 mod relay;
 mod route;
 mod secret;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use crate::error::{ApiError, ErrorCode, ResponseError};
+use crate::error::ResponseError;
 use crate::flow::{Now, Sent};
 use crate::operation::{Endpoint, Safety};
+pub use crate::prospect::Prospect;
 
 /// How often an exchange is tried, and how long is waited in between.
 ///
@@ -202,7 +203,7 @@ impl Attempts {
                 if gone && repeatable && self.may_have_arrived {
                     return Decision::Done;
                 }
-                if !can_get_better(error) {
+                if Prospect::of_response(error) != Prospect::Improves {
                     return Decision::GiveUp(GiveUp::Permanent);
                 }
                 asked = error.retry_after().map(|after| after.delay(now.wall));
@@ -234,45 +235,6 @@ impl Attempts {
             .min(self.policy.longest_delay);
         longest.mul_f64(self.jitter.next())
     }
-}
-
-fn can_get_better(error: &ApiError) -> bool {
-    use ErrorCode as Code;
-
-    let permanent = matches!(
-        error.code(),
-        Some(
-            Code::InvalidRequest
-                | Code::InvalidJson
-                | Code::ValidationError
-                | Code::Unauthorized
-                | Code::Forbidden
-                | Code::ApiKeyRequired
-                | Code::NotFound
-                | Code::AgentNotFound
-                | Code::SandboxNotFound
-                | Code::ThreadNotFound
-                | Code::FileNotFound
-                | Code::StreamNotFound
-                | Code::Conflict
-                | Code::SessionExpired
-                | Code::CommandTimeout
-                | Code::GitCloneFailed
-                | Code::CreatePrFailed
-                | Code::BillingNotReady
-                | Code::BudgetExceeded
-                | Code::VaultResolutionFailed
-                | Code::VaultUnsupportedForProvider
-                | Code::VaultCoverageMissing
-                | Code::CredentialCapExceeded
-                | Code::InternalError
-        )
-    );
-    let passing = matches!(
-        error.status().as_u16(),
-        408 | 425 | 429 | 500 | 502 | 503 | 504
-    );
-    passing && !permanent
 }
 
 /// Numbers from 0 up to 1, from a seed: `SplitMix64`, by Steele, Lea and Flood.

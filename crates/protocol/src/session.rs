@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem};
-use crate::runs::{CancelRun, FollowRun, Messages, StartRun};
+use crate::runs::{Messages, RunRef, StartRun};
 use crate::threads::GetThread;
 use crate::{SandboxId, ThreadId};
 
@@ -12,14 +12,14 @@ use crate::{SandboxId, ThreadId};
 ///
 /// | pattern | |
 /// |---|---|
-/// | a new session | `Session::new("my-agent")`, then [`run`](Self::run); store [`Started::session`](crate::runs::Started::session) |
+/// | a new session | `Session::new("my-agent")`, then [`run`](Self::run); store [`RunRef::session`] |
 /// | continue it | load it, then [`run`](Self::run) with the whole history |
 /// | a new conversation with the same files | [`new_thread`](Self::new_thread), then [`run`](Self::run) |
 /// | show what has been said | [`hydrate`](Self::hydrate) |
-/// | go on with an answer that streams | [`follow`](Self::follow); end it: [`cancel`](Self::cancel) |
+/// | go on with an answer that streams, or end it | [`current_run`](Self::current_run) |
 ///
 /// It names the conversation, not one of its runs. To follow or to cancel one run and no later one, store its
-/// [`Started`](crate::runs::Started) beside it.
+/// [`RunRef`] beside it.
 ///
 /// ```
 /// use twentyfirst_protocol::Session;
@@ -123,24 +123,15 @@ impl Session {
         Ok(GetThread::new(sandbox_id, thread_id))
     }
 
-    /// Follows the run that is under way, as after a restart. Where it is over, the last answer of the thread is delivered. For the
-    /// answer to one turn and no other, take [`Started::follow`](crate::runs::Started::follow), or give the id of the turn to
-    /// [`FollowRun::user_message_id`].
+    /// Names the run that is under way, whichever it is by then: to follow it, as after a restart, or to cancel it. Where it is over,
+    /// following delivers the last answer of the thread. For the run of one turn and no other, store its [`RunRef`], or give the id of
+    /// the turn to [`RunRef::user_message_id`].
     ///
     /// # Errors
     /// Without a sandbox or a thread: then there is no run.
-    pub fn follow(&self) -> Result<FollowRun, InvalidRequest> {
+    pub fn current_run(&self) -> Result<RunRef, InvalidRequest> {
         let (sandbox_id, thread_id) = self.place()?;
-        Ok(FollowRun::new(self.agent.clone(), sandbox_id, thread_id))
-    }
-
-    /// Ends the run that is under way, whichever it is by then.
-    ///
-    /// # Errors
-    /// Without a sandbox or a thread: then there is no run.
-    pub fn cancel(&self) -> Result<CancelRun, InvalidRequest> {
-        let (sandbox_id, thread_id) = self.place()?;
-        Ok(CancelRun::new(self.agent.clone(), sandbox_id, thread_id))
+        Ok(RunRef::new(self.agent.clone(), sandbox_id, thread_id))
     }
 
     /// The sandbox and the thread, where both are there.

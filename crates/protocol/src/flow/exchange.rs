@@ -3,9 +3,10 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::Request;
 use http::response::Parts;
-use http::{Request, StatusCode};
 
+use super::call::{Call, Progress, UnderWay, no_content};
 use super::machine::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
 use crate::Body;
 use crate::error::{InvalidRequest, ResponseError};
@@ -213,7 +214,7 @@ impl Exchange {
         self.outcome = Some(outcome.into());
     }
 
-    fn error(&self, kind: ExchangeErrorKind, give_up: Option<GiveUp>) -> ExchangeError {
+    pub(super) fn error(&self, kind: ExchangeErrorKind, give_up: Option<GiveUp>) -> ExchangeError {
         let waiting = matches!(kind, ExchangeErrorKind::Deadline { .. })
             && matches!(self.state, State::Waiting);
         let arrived = waiting || self.attempts.may_have_arrived();
@@ -278,10 +279,8 @@ impl Deadline {
 /// See [`Attempts`] for what is tried again.
 #[derive(Debug)]
 pub struct Execute<'a, O: Operation> {
-    operation: &'a O,
-    exchange: Exchange,
+    call: Call<O, &'a O>,
     deadline: Deadline,
-    result: Option<O::Output>,
 }
 
 impl<'a, O: Operation> Execute<'a, O> {
@@ -291,10 +290,8 @@ impl<'a, O: Operation> Execute<'a, O> {
     /// Everything that can be checked is checked here, before the first request.
     pub fn new(operation: &'a O, options: &CallOptions, seed: u64) -> Result<Self, InvalidRequest> {
         Ok(Self {
-            operation,
-            exchange: Exchange::new(operation, Slot::Exchange, options, seed)?,
+            call: Call::new(operation, options, seed)?,
             deadline: Deadline::new(options),
-            result: None,
         })
     }
 }
@@ -304,25 +301,15 @@ impl<O: Operation> Flow for Execute<'_, O> {
     type Output = Result<O::Output, ExchangeError>;
 
     fn poll(&mut self, now: Now) -> Step<Infallible, Self::Output> {
-        if let Some(output) = self.result.take() {
-            return Step::Done(Ok(output));
-        }
-        match self.exchange.poll(now, self.deadline.begin(now)) {
-            Next::Send(send) => Step::Send(send),
-            Next::Read { until } => Step::Read { until },
-            Next::Failed(error) => Step::Done(Err(error)),
-            Next::Gone => {
-                let result = self.operation.decode(&no_content(), b"");
-                Step::Done(result.map_err(|error| self.exchange.error(error.into(), None)))
-            }
+        match self.call.poll(now, self.deadline.begin(now)) {
+            Progress::Send(send) => Step::Send(send),
+            Progress::Wait { until } => Step::Read { until },
+            Progress::Done(result) => Step::Done(result),
         }
     }
 
     fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
-        match self.operation.decode(&head, &body) {
-            Ok(output) => self.result = Some(output),
-            Err(error) => self.exchange.handle(error),
-        }
+        self.call.handle_answer(&head, &body);
     }
 
     fn handle_data(&mut self, _: Bytes) {}
@@ -330,15 +317,8 @@ impl<O: Operation> Flow for Execute<'_, O> {
     fn handle_end(&mut self) {}
 
     fn handle_failure(&mut self, _: Slot, failure: Failure) {
-        self.exchange.handle(failure);
+        self.call.handle_failure(failure);
     }
-}
-
-/// The answer that a deletion has when it succeeds.
-fn no_content() -> Parts {
-    let (mut head, ()) = http::Response::new(()).into_parts();
-    head.status = StatusCode::NO_CONTENT;
-    head
 }
 
 /// The [`Flow`] of one [`StreamingOperation`]. At its end [`Slot::Stream`] holds the body that belongs to the output.

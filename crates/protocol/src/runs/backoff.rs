@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use crate::ResponseError;
 use crate::flow::{ExchangeError, ExchangeErrorKind, Now};
+use crate::options::CallOptions;
 use crate::retry::Jitter;
 
 /// How long to wait before asking again: from 0.25 s, doubling to 5 s, each between a half and the whole of it, so that clients that were
@@ -10,6 +11,7 @@ use crate::retry::Jitter;
 pub(super) struct Backoff {
     delay: Duration,
     longest: Duration,
+    longest_retry_after: Duration,
     jitter: Jitter,
 }
 
@@ -17,10 +19,11 @@ impl Backoff {
     const FIRST: Duration = Duration::from_millis(250);
     const LONGEST: Duration = Duration::from_secs(5);
 
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, options: &CallOptions) -> Self {
         Self {
             delay: Self::FIRST,
             longest: Self::LONGEST,
+            longest_retry_after: options.policy().longest_retry_after,
             jitter: Jitter(seed),
         }
     }
@@ -37,14 +40,14 @@ impl Backoff {
         delay.mul_f64(0.5 + 0.5 * self.jitter.next())
     }
 
-    /// As [`next`](Self::next), or longer where the relay asks for it.
+    /// As [`next`](Self::next), or longer where the relay asks for it: up to the longest that the options allow.
     pub(super) fn after(&mut self, error: &ExchangeError, now: Now) -> Duration {
         let asked = match error.kind() {
             ExchangeErrorKind::Response(ResponseError::Api(error)) => error.retry_after(),
             _ => None,
         };
         let asked = asked.map_or(Duration::ZERO, |after| after.delay(now.wall));
-        self.next().max(asked)
+        self.next().max(asked.min(self.longest_retry_after))
     }
 
     /// Begins anew.

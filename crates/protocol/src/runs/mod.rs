@@ -1,28 +1,31 @@
 //! Runs: an agent at work in a thread, and the stream of its answer.
 //!
 //! [`SendMessages`], [`ResumeStream`] and [`CancelStream`] are the relay's three routes. What a user wants takes more than one
-//! exchange: [`StartRun`] starts a run, with the sandbox and the thread made where there are none; [`FollowRun`] follows it to its
-//! [`Outcome`], whatever the network does; [`CancelRun`] ends it, and no other.
+//! exchange: [`StartRun`] starts a run, with the sandbox and the thread made where there are none. A [`RunRef`] names one:
+//! [`FollowRun`] follows it to its [`Outcome`], whatever the network does, and [`CancelFlow`] ends it, and no other.
 
 mod backoff;
 mod cancel;
-mod cancel_run;
+mod cancel_flow;
 mod follow;
 mod messages;
 mod options;
 mod outcome;
 mod resume;
+mod run_ref;
 mod send;
 mod start;
 mod start_flow;
+mod transcript;
 
 pub use cancel::{CancelStatus, CancelStream, Cancelled};
-pub use cancel_run::{CancelError, CancelFlow, CancelRun};
+pub use cancel_flow::{CancelError, CancelFlow};
 pub use follow::{Follow, FollowFlow, FollowRun, Moment};
 pub use messages::Messages;
 pub use options::{PermissionMode, Preset, RunOptions, SystemPrompt};
 pub use outcome::{Lost, LostReason, MessageState, Outcome, RunEnd};
 pub use resume::{ResumeStream, Resumed};
+pub use run_ref::RunRef;
 pub use send::{BackgroundRun, Mode, RunStatus, SendAnswer, SendMessages};
 pub use start::{Created, StartError, StartRun, Started};
 pub use start_flow::StartFlow;

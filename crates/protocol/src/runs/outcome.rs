@@ -143,7 +143,7 @@ pub enum LostReason {
 }
 
 impl LostReason {
-    fn clause(self) -> &'static str {
+    pub(super) fn clause(self) -> &'static str {
         match self {
             Self::Silence => "nothing came from it for too long",
             Self::Cut => "its stream ended before the run did",

@@ -2,12 +2,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CancelRun, FollowRun, Messages, Mode, RunOptions, SendMessages, StartFlow};
+use super::{Messages, Mode, RunOptions, RunRef, SendMessages, StartFlow};
 use crate::error::{InvalidRequest, Problem};
 use crate::flow::ExchangeError;
 use crate::options::CallOptions;
-use crate::ui::Text;
-use crate::{Endpoint, SandboxId, Session, ThreadId, VaultId};
+use crate::{Endpoint, SandboxId, ThreadId, VaultId};
 
 /// Runs an agent: in the sandbox and the thread that are named, or in new ones.
 ///
@@ -19,7 +18,7 @@ use crate::{Endpoint, SandboxId, Session, ThreadId, VaultId};
 /// A run is known by the id of its turn, the last user message: one of your own ([`UiMessage::with_id`](crate::ui::UiMessage::with_id)),
 /// or one that is made for it. The ids of the user messages have to be unique within a thread.
 ///
-/// To continue a conversation, start it from its [`Session`].
+/// To continue a conversation, start it from its [`Session`](crate::Session).
 ///
 /// ```
 /// use twentyfirst_protocol::SandboxId;
@@ -149,7 +148,7 @@ impl StartRun {
     ///
     /// The next turn, which is the last user message, gets an id if it has none: `msg_` and 16 hexadecimal digits, made from
     /// `seed`. By it the turn, and then the answer, is found among the messages that the thread has stored. An id that you gave
-    /// stays as it is; give no turn the id of another. [`Started::user_message_id`] tells which it is.
+    /// stays as it is; give no turn the id of another. [`RunRef::user_message_id`] tells which it is.
     ///
     /// `seed` also spreads the delays of many clients: take a random number, a new one for every run.
     ///
@@ -198,77 +197,14 @@ impl StartRun {
     }
 }
 
-/// A run that has started: what an application stores to follow it or to end it from elsewhere. To continue the conversation,
-/// it stores the [`session`](Self::session).
-///
-/// ```
-/// use twentyfirst_protocol::runs::Started;
-///
-/// // The row of a run that is under way.
-/// let row = r#"{"agent":"my-agent","sandboxId":"sbx_abc123","threadId":"thr_xyz","userMessageId":"turn-7"}"#;
-/// let started: Started = serde_json::from_str(row)?;
-///
-/// let (follow, cancel) = (started.follow(), started.cancel());
-/// assert_eq!(follow.user_message_id, started.user_message_id);
-/// assert_eq!(cancel.thread_id, started.thread_id);
-/// assert_eq!(serde_json::to_string(&started)?, row);
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// A run that has started. Its [`run`](Self::run) is what an application stores to follow it or to end it from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Started {
-    /// The slug of the agent.
-    pub agent: String,
-    /// The sandbox in which it is.
-    pub sandbox_id: SandboxId,
-    /// The thread in which it is.
-    pub thread_id: ThreadId,
-    /// The id of the user message that is its turn: the caller's own, or the one that [`StartRun::flow`] gave it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_message_id: Option<Text<'static>>,
+    /// The run. Its turn has the caller's own id, or the one that [`StartRun::flow`] gave it.
+    pub run: RunRef,
     /// What was created for it.
-    #[serde(default, skip_serializing_if = "Created::is_empty")]
     pub created: Created,
-}
-
-impl Started {
-    /// What to store to continue the conversation. It does not name this run: to follow or to cancel that one from elsewhere,
-    /// store the [`Started`] itself.
-    pub fn session(&self) -> Session {
-        Session::new(self.agent.clone())
-            .sandbox_id(&self.sandbox_id)
-            .thread_id(&self.thread_id)
-    }
-
-    /// What it takes to follow it.
-    pub fn follow(&self) -> FollowRun {
-        FollowRun {
-            user_message_id: self.user_message_id.clone(),
-            ..FollowRun::new(self.agent.clone(), &self.sandbox_id, &self.thread_id)
-        }
-    }
-
-    /// What it takes to end it.
-    pub fn cancel(&self) -> CancelRun {
-        CancelRun {
-            user_message_id: self.user_message_id.clone(),
-            ..CancelRun::new(self.agent.clone(), &self.sandbox_id, &self.thread_id)
-        }
-    }
-}
-
-/// A run that was started elsewhere: nothing was created for it here.
-impl From<FollowRun> for Started {
-    fn from(run: FollowRun) -> Self {
-        Self {
-            agent: run.agent,
-            sandbox_id: run.sandbox_id,
-            thread_id: run.thread_id,
-            user_message_id: run.user_message_id,
-            created: Created::default(),
-        }
-    }
 }
 
 /// What exists because of a call. It costs money until it is deleted.

@@ -6,7 +6,7 @@ use http::response::Parts;
 
 use super::start::StartErrorCause;
 use super::{
-    BackgroundRun, Created, Mode, SendAnswer, SendMessages, StartError, StartRun, Started,
+    BackgroundRun, Created, Mode, RunRef, SendAnswer, SendMessages, StartError, StartRun, Started,
 };
 use crate::error::{ErrorCode, InvalidRequest, ResponseError};
 use crate::flow::{
@@ -206,10 +206,10 @@ impl StartFlow {
         };
         // Messages are sent only with a thread.
         Some(Started {
-            agent: send.agent.clone(),
-            sandbox_id: send.sandbox_id.clone(),
-            thread_id: thread_id?,
-            user_message_id: self.user_message_id.clone(),
+            run: RunRef {
+                user_message_id: self.user_message_id.clone(),
+                ..RunRef::new(send.agent.clone(), &send.sandbox_id, thread_id?)
+            },
             created: self.created.clone(),
         })
     }

@@ -5,11 +5,11 @@ mod delete;
 mod get;
 mod list;
 mod stored_message;
-mod streams;
+mod stream_target;
 
 pub use create::CreateThread;
 pub use delete::DeleteThread;
 pub use get::{GetThread, Thread, Usage};
 pub use list::{ListThreads, ThreadStatus, ThreadSummary};
 pub use stored_message::StoredMessage;
-pub use streams::Streams;
+pub use stream_target::StreamTarget;

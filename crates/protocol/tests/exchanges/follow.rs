@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use twentyfirst_protocol::flow::{Failure, Flow, Now, Sent, Slot, Step};
 use twentyfirst_protocol::runs::{
-    Follow, FollowFlow, FollowRun, MessageState, Moment, Outcome, RunEnd,
+    Follow, FollowFlow, MessageState, Moment, Outcome, RunEnd, RunRef,
 };
 use twentyfirst_protocol::threads::{GetThread, ListThreads, Thread};
 use twentyfirst_protocol::ui::{Assembler, Decoder, UiMessage};
@@ -81,9 +81,9 @@ impl Scene {
         let sandbox_id = SandboxId::new("sb_1").unwrap();
         let thread_id = ThreadId::new(thread["id"].as_str().unwrap()).unwrap();
         let options = CallOptions::new().follow(follow);
-        let run = FollowRun::new("my-agent", sandbox_id, thread_id).user_message_id("u1");
+        let run = RunRef::new("my-agent", sandbox_id, thread_id).user_message_id("u1");
         Self {
-            flow: run.read(&options, 7).unwrap(),
+            flow: run.follow().read(&options, 7).unwrap(),
             thread,
             now: Now {
                 mono: Instant::now(),

@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use twentyfirst_protocol::flow::{Failure, Flow, Sent, Slot, Step};
+use twentyfirst_protocol::flow::drive::{Advanced, Event, Io, advance};
+use twentyfirst_protocol::flow::{Failure, Flow, SendRequest, Sent, Slot};
 use twentyfirst_protocol::runs::{
-    CancelError, CancelRun, CancelStatus, Cancelled, FollowFlow, FollowRun, Mode, Moment, Outcome,
-    StartError, StartRun, Started,
+    CancelError, CancelStatus, Cancelled, FollowFlow, Mode, Moment, Outcome, RunRef, StartError,
+    StartRun, Started,
 };
 use twentyfirst_protocol::ui::UiMessage;
 use twentyfirst_protocol::{SandboxId, ThreadId};
@@ -31,6 +32,8 @@ const HOURS: Duration = Duration::from_secs(48 * 3600);
 pub(crate) trait Follows: Flow<Item = Moment, Output = Outcome> {
     fn message(&mut self) -> &UiMessage;
     fn has_message(&self) -> bool;
+    /// The transition that decided last.
+    fn transition(&self) -> &'static str;
 }
 
 impl Follows for FollowFlow {
@@ -40,6 +43,10 @@ impl Follows for FollowFlow {
 
     fn has_message(&self) -> bool {
         Self::has_message(self)
+    }
+
+    fn transition(&self) -> &'static str {
+        Self::transition(self)
     }
 }
 
@@ -76,6 +83,7 @@ pub(crate) fn play(seed: u64, plant: Option<Plant>, tracing: bool) -> Report {
         sandbox,
         thread,
         judge: None,
+        decided: None,
         schedule,
         world,
         last: (At::ZERO, 0),
@@ -83,7 +91,12 @@ pub(crate) fn play(seed: u64, plant: Option<Plant>, tracing: bool) -> Report {
     if tracing {
         player.describe();
     }
-    let verdict = player.play();
+    let mut verdict = player.play();
+    if let (Err(violation), Some(transition)) = (&mut verdict, player.transition()) {
+        violation
+            .why
+            .push_str(&format!("\n  decided by «{transition}»"));
+    }
     if let Err(violation) = &verdict {
         player
             .world
@@ -107,6 +120,8 @@ struct Player {
     sandbox: Option<String>,
     thread: Option<String>,
     judge: Option<Judge>,
+    /// The transition with which the run has ended.
+    decided: Option<&'static str>,
     /// How many steps were taken in which moment.
     last: (At, usize),
 }
@@ -115,7 +130,7 @@ enum Follower {
     Before(At),
     Starting(Start, Option<Instant>),
     /// It has started, or may have, and is joined at this moment.
-    Joining(At, FollowRun),
+    Joining(At, RunRef),
     Following(Box<dyn Follows>, Option<Instant>),
     Over,
 }
@@ -128,6 +143,15 @@ enum Canceller {
 }
 
 impl Player {
+    /// The transition of the flow that decided last.
+    fn transition(&self) -> Option<&'static str> {
+        match &self.follower {
+            Follower::Following(flow, _) => Some(flow.transition()),
+            Follower::Over => self.decided,
+            _ => None,
+        }
+    }
+
     fn describe(&mut self) {
         let schedule = &self.schedule;
         let lines = [
@@ -234,29 +258,31 @@ impl Player {
                     let run = run.clone();
                     self.read(run, false);
                 }
-                Follower::Starting(flow, until) => match flow.poll(now) {
-                    Step::Send(send) => self.world.send(Actor::Follower, send),
-                    Step::Close(slot) => self.world.close(Actor::Follower, slot),
-                    Step::Item(never) => match never {},
-                    Step::Read { until: moment } => {
-                        *until = moment;
-                        self.world.has_decided(Actor::Follower);
-                        return Ok(());
-                    }
-                    Step::Done(result) => self.started(result)?,
-                },
-                Follower::Following(flow, until) => match flow.poll(now) {
-                    Step::Send(send) => {
-                        self.world.send(Actor::Follower, send);
-                        if let Some(judge) = &mut self.judge
-                            && judge.asks_too_often(self.world.now)
-                        {
-                            return violation(Rule::Endless, "it asks again and again");
+                Follower::Starting(flow, until) => {
+                    match advance(
+                        &mut **flow,
+                        now,
+                        &mut Line(&mut self.world, Actor::Follower),
+                    ) {
+                        Advanced::Item(never) => match never {},
+                        Advanced::Waits { until: moment } => {
+                            *until = moment;
+                            self.world.has_decided(Actor::Follower);
+                            return Ok(());
                         }
+                        Advanced::Done(result) => self.started(result)?,
                     }
-                    Step::Close(slot) => self.world.close(Actor::Follower, slot),
-                    Step::Item(moment) => {
+                }
+                Follower::Following(flow, until) => match advance(
+                    &mut **flow,
+                    now,
+                    &mut Line(&mut self.world, Actor::Follower),
+                ) {
+                    Advanced::Item(moment) => {
                         self.world.note(|| format!("⇒ {}", describe(&moment)));
+                        if matches!(moment, Moment::Resumed) && !self.world.reads_ours() {
+                            return violation(Rule::AnotherRun, "another run is read");
+                        }
                         if let Some(judge) = &mut self.judge {
                             let has_message = flow.has_message();
                             judge.moment(
@@ -267,9 +293,14 @@ impl Player {
                             )?;
                         }
                     }
-                    Step::Read { until: moment } => {
+                    Advanced::Waits { until: moment } => {
                         *until = moment;
                         self.world.has_decided(Actor::Follower);
+                        let transition = flow.transition();
+                        self.world.note(|| format!("({transition})"));
+                        if self.world.take_too_many(Actor::Follower) {
+                            return violation(Rule::Endless, "it asks again and again");
+                        }
                         if let Some(judge) = &mut self.judge {
                             let has_message = flow.has_message();
                             judge.waits(flow.message(), has_message)?;
@@ -283,9 +314,10 @@ impl Player {
                         }
                         return Ok(());
                     }
-                    Step::Done(outcome) => {
+                    Advanced::Done(outcome) => {
                         self.world.note(|| format!("⇒ done: {outcome:?}"));
                         let message = flow.message().clone();
+                        self.decided = Some(flow.transition());
                         self.follower = Follower::Over;
                         let Some(judge) = self.judge.take() else {
                             return Ok(());
@@ -347,9 +379,9 @@ impl Player {
         self.follower = Follower::Starting(flow, None);
     }
 
-    fn run(&self, sandbox: Option<&str>, thread: Option<&str>) -> FollowRun {
+    fn run(&self, sandbox: Option<&str>, thread: Option<&str>) -> RunRef {
         let sandbox = SandboxId::new(sandbox.unwrap_or_default()).unwrap();
-        FollowRun::new(
+        RunRef::new(
             AGENT,
             sandbox,
             ThreadId::new(thread.unwrap_or_default()).unwrap(),
@@ -361,13 +393,13 @@ impl Player {
         match result {
             Ok(started) => {
                 self.world
-                    .note(|| format!("⇒ started in {}", started.thread_id));
+                    .note(|| format!("⇒ started in {}", started.run.thread_id));
                 if self.world.relay.ours().is_none() {
                     return violation(Rule::End, "a run is said to have started that has not");
                 }
-                self.sandbox = Some(started.sandbox_id.to_string());
-                self.thread = Some(started.thread_id.to_string());
-                let run = started.follow();
+                self.sandbox = Some(started.run.sandbox_id.to_string());
+                self.thread = Some(started.run.thread_id.to_string());
+                let run = started.run;
                 if background {
                     let at = self.world.now + self.schedule.joins_after;
                     self.follower = Follower::Joining(at, run);
@@ -435,16 +467,16 @@ impl Player {
         Ok(())
     }
 
-    fn read(&mut self, run: FollowRun, is_open: bool) {
+    fn read(&mut self, run: RunRef, is_open: bool) {
         self.thread = Some(run.thread_id.to_string());
         let options = self.schedule.options();
         let knows_user_message = run.user_message_id.is_some();
         let thread_id = run.thread_id.clone();
         let seed = self.rng.next();
         let flow = if is_open {
-            run.read(&options, seed).unwrap()
+            run.follow().read(&options, seed).unwrap()
         } else {
-            run.join(&options, seed).unwrap()
+            run.follow().join(&options, seed).unwrap()
         };
         let mut following = self.schedule.following.clone();
         following.joins = !is_open;
@@ -477,11 +509,11 @@ impl Player {
                     let sandbox = SandboxId::new(self.sandbox.clone().unwrap_or_default()).unwrap();
                     let thread = ThreadId::new(self.thread.clone().unwrap_or_default()).unwrap();
                     let options = twentyfirst_protocol::CallOptions::new();
-                    let mut run = CancelRun::new(AGENT, sandbox, thread);
+                    let mut run = RunRef::new(AGENT, sandbox, thread);
                     if let Some(id) = &self.schedule.user_message_id {
                         run = run.user_message_id(id.clone());
                     }
-                    let flow = run.flow(&options, self.rng.next()).unwrap();
+                    let flow = run.cancel(&options, self.rng.next()).unwrap();
                     let flow: Cancel = match self.plant {
                         Some(Plant::CancelWrongThread) => Box::new(WrongThread::new(
                             flow,
@@ -491,16 +523,18 @@ impl Player {
                     };
                     self.canceller = Canceller::Cancelling(flow, None);
                 }
-                Canceller::Cancelling(flow, until) => match flow.poll(now) {
-                    Step::Send(send) => self.world.send(Actor::Canceller, send),
-                    Step::Close(slot) => self.world.close(Actor::Canceller, slot),
-                    Step::Item(never) => match never {},
-                    Step::Read { until: moment } => {
+                Canceller::Cancelling(flow, until) => match advance(
+                    &mut **flow,
+                    now,
+                    &mut Line(&mut self.world, Actor::Canceller),
+                ) {
+                    Advanced::Item(never) => match never {},
+                    Advanced::Waits { until: moment } => {
                         *until = moment;
                         self.world.has_decided(Actor::Canceller);
                         return Ok(());
                     }
-                    Step::Done(result) => {
+                    Advanced::Done(result) => {
                         self.world.note(|| format!("⇒ cancelling: {result:?}"));
                         self.canceller = Canceller::Over;
                         self.world.close(Actor::Canceller, Slot::Exchange);
@@ -552,13 +586,8 @@ impl Player {
             return violation(Rule::SecondCost, format!("nobody needs {request}"));
         }
         let other = |runs: &[usize]| runs.iter().any(|run| Some(*run) != relay.our_id());
-        // The next turn of our thread may be opened, as it can begin at any moment; of what it says nothing is taken.
-        let foreign = |runs: &[usize]| runs.iter().any(|run| !relay.is_of_our_thread(*run));
         if other(&relay.facts.cancelled) {
             return violation(Rule::AnotherRun, "another run was cancelled");
-        }
-        if foreign(&relay.facts.resumed) {
-            return violation(Rule::AnotherRun, "another run was resumed");
         }
         if self.world.posts > 1 || relay.facts.posts > 1 {
             return violation(Rule::SecondCost, "the messages were sent twice");
@@ -584,21 +613,39 @@ impl Player {
     }
 }
 
+/// What an actor has of the network.
+struct Line<'w>(&'w mut World, Actor);
+
+impl Io for Line<'_> {
+    fn send(&mut self, send: SendRequest) {
+        self.0.send(self.1, send);
+    }
+
+    fn close(&mut self, slot: Slot) {
+        self.0.close(self.1, slot);
+    }
+}
+
 /// Hands over what has come.
 fn tell<F: Flow + ?Sized>(flow: &mut F, slot: Slot, handed: Handed) {
-    match handed {
-        Handed::Answer { head, body, .. } => flow.handle_answer(slot, head, body),
-        Handed::Opened(head) => flow.handle_answer(slot, head, Bytes::new()),
-        Handed::Data(data, _) => flow.handle_data(data),
-        Handed::End => flow.handle_end(),
+    let event = match handed {
+        Handed::Answer { head, body, .. } => Event::Response { slot, head, body },
+        Handed::Opened(head) => Event::Response {
+            slot,
+            head,
+            body: Bytes::new(),
+        },
+        Handed::Data(data, _) => Event::Data(data),
+        Handed::End => Event::End,
         Handed::Failure(sent) => {
             let source = match sent {
                 Sent::No => "no connection",
                 Sent::Maybe => "connection reset",
             };
-            flow.handle_failure(slot, Failure::new(sent, source));
+            Event::Failure(slot, Failure::new(sent, source))
         }
-    }
+    };
+    event.tell(flow);
 }
 
 fn describe(moment: &Moment) -> String {

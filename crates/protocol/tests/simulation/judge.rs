@@ -6,7 +6,8 @@
 //! 2. **Nothing twice.** The alignment never goes back; words that the truth has once are delivered once, gaps or not.
 //! 3. **Nothing disappears.** `message()` always has what was delivered, and whenever the flow waits it is exactly what the delivered
 //!    chunks make, until it is final. Then it does not change any more, and contains all that was delivered.
-//! 4. **Nobody else's run.** No other run is resumed or cancelled, nor anything of it delivered.
+//! 4. **Nobody else's run.** No other run is cancelled. Another may be opened, as one that begins between the list and the request; it
+//!    is never read: nothing of it is delivered, and nobody is told that the run is resumed.
 //! 5. **No second cost.** At most one chat POST takes effect, or may have; at most one sandbox is made. One is deleted only if no run
 //!    can be in it.
 //! 6. **One true end.** Completed if and only if the run has; failed with the text of its `error` chunk or of its thread; cancelled if it
@@ -24,7 +25,7 @@
 //! 9. **Moments are true.** A cut, a resumed stream and a status are told only where there was one; what cannot be decoded in the first
 //!    stream is followed by a gap.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -69,9 +70,6 @@ pub(crate) fn violation<T>(rule: Rule, why: impl Into<String>) -> Result<T, Viol
     })
 }
 
-/// The most requests within ten seconds. Backoff begins with a quarter of a second, and each may be tried three times.
-const MOST_REQUESTS: usize = 30;
-
 /// Watches one run being followed.
 pub(crate) struct Judge {
     truth: Rc<Truth>,
@@ -84,7 +82,6 @@ pub(crate) struct Judge {
     told: Told,
     delivered: Delivered,
     final_message: Option<UiMessage>,
-    asked: VecDeque<At>,
 }
 
 /// What the flow was told.
@@ -155,7 +152,6 @@ impl Judge {
             },
             delivered: Delivered::default(),
             final_message: None,
-            asked: VecDeque::new(),
         }
     }
 
@@ -377,19 +373,6 @@ impl Judge {
             return violation(Rule::Disappeared, why);
         }
         Ok(())
-    }
-
-    /// How many requests it has sent in the last ten seconds.
-    pub(crate) fn asks_too_often(&mut self, now: At) -> bool {
-        self.asked.push_back(now);
-        while self
-            .asked
-            .front()
-            .is_some_and(|at| *at + Duration::from_secs(10) < now)
-        {
-            self.asked.pop_front();
-        }
-        self.asked.len() > MOST_REQUESTS
     }
 
     /// The flow waits: there is nothing more to hand out.

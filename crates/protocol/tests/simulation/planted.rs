@@ -106,6 +106,10 @@ impl<F: Follows> Follows for OffByOne<F> {
     fn has_message(&self) -> bool {
         self.inner.has_message()
     }
+
+    fn transition(&self) -> &'static str {
+        self.inner.transition()
+    }
 }
 
 /// Reads every list of threads as if no other than ours streamed.
@@ -161,6 +165,10 @@ impl<F: Follows> Follows for WrongThread<F> {
 
     fn has_message(&self) -> bool {
         self.inner.has_message()
+    }
+
+    fn transition(&self) -> &'static str {
+        self.inner.transition()
     }
 }
 

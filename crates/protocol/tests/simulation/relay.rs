@@ -236,8 +236,6 @@ pub(crate) struct Facts {
     pub(crate) threads_created: Vec<String>,
     /// Runs that a request ended, in order.
     pub(crate) cancelled: Vec<RunId>,
-    /// Runs that a request resumed, in order.
-    pub(crate) resumed: Vec<RunId>,
     /// Requests that no flow has to make.
     pub(crate) unexpected: Vec<String>,
 }
@@ -308,9 +306,10 @@ impl Relay {
         self.ours
     }
 
-    pub(crate) fn is_of_our_thread(&self, run: RunId) -> bool {
-        self.ours()
-            .is_some_and(|ours| ours.thread == self.runs[run].thread)
+    /// The run that is read on this connection.
+    pub(crate) fn run_on(&self, conn: Conn) -> Option<RunId> {
+        let reader = self.readers.iter().find(|reader| reader.conn == Some(conn));
+        reader.map(|reader| reader.run)
     }
 
     pub(crate) fn our_phase(&self) -> Option<Phase> {
@@ -576,7 +575,6 @@ impl Relay {
             tally.struck(Fault::Denied);
             return self.answer(conn, 204, Value::Null);
         }
-        self.facts.resumed.push(run);
         self.said.push((conn, Said::Opened));
         let replays = self.rng.percent(self.habits.replays);
         if self.runs[run].said > 0 {

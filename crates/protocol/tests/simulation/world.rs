@@ -2,7 +2,7 @@
 //!
 //! Everything that happens is an event in one queue, so that a schedule is played in milliseconds however long it takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -15,6 +15,9 @@ use twentyfirst_protocol::{Body, Timeouts};
 use crate::faults::{Fault, Tally};
 use crate::relay::{Alarm, At, Conn, Mark, Phase, Relay, Said, wall};
 use crate::rng::Rng;
+
+/// The most requests of one flow within ten seconds. Backoff begins with a quarter of a second, and each may be tried three times.
+const MOST_REQUESTS: usize = 30;
 
 /// Who sends requests: the flow that follows the run, and the one that cancels it beside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,12 @@ pub(crate) struct World {
     pub(crate) creations: usize,
     /// How many streams of the follower have been cut.
     cuts: usize,
+    /// The stream that the follower was last opened.
+    opened: Option<Conn>,
+    /// When the follower has sent its requests, as far as that was in the last ten seconds.
+    asked: VecDeque<At>,
+    /// Whether these were more than anybody needs.
+    too_many: bool,
     pub(crate) tally: Tally,
     pub(crate) trace: Option<Vec<String>>,
 }
@@ -162,6 +171,9 @@ impl World {
             posts: 0,
             creations: 0,
             cuts: 0,
+            opened: None,
+            asked: VecDeque::new(),
+            too_many: false,
             tally: Tally::new(),
             trace: tracing.then(Vec::new),
         }
@@ -198,6 +210,9 @@ impl World {
 
     pub(crate) fn send(&mut self, actor: Actor, send: SendRequest) {
         self.close(actor, send.slot);
+        if actor == Actor::Follower {
+            self.count_request();
+        }
         let conn = self.lines.len();
         let asks = asks(&send.request);
         let request_fault = self.request_fault(asks, &send.timeouts);
@@ -253,6 +268,26 @@ impl World {
             RequestFault::Unanswered => self.tally.struck(Fault::Unanswered),
             _ => self.push(self.now + latency, Event::Arrives(conn)),
         }
+    }
+
+    /// Whether the stream that the follower was last opened is one of our run.
+    pub(crate) fn reads_ours(&self) -> bool {
+        let run = self.opened.and_then(|conn| self.relay.run_on(conn));
+        run.is_some() && run == self.relay.our_id()
+    }
+
+    /// Whether the follower has sent more requests within ten seconds than anybody needs.
+    pub(crate) fn take_too_many(&mut self, actor: Actor) -> bool {
+        actor == Actor::Follower && std::mem::take(&mut self.too_many)
+    }
+
+    fn count_request(&mut self) {
+        let since = self.now.saturating_sub(Duration::from_secs(10));
+        self.asked.push_back(self.now);
+        while self.asked.front().is_some_and(|at| *at < since) {
+            self.asked.pop_front();
+        }
+        self.too_many |= self.asked.len() > MOST_REQUESTS;
     }
 
     /// Drops what is under way in a slot. A request that has been sent arrives all the same.
@@ -451,6 +486,10 @@ impl World {
         if self.under_way[actor as usize][slot as usize] != Some(conn) {
             return None;
         }
+        if actor == Actor::Follower && asks == Asks::Resume && matches!(handed, Handed::Opened(_)) {
+            self.opened = Some(conn);
+        }
+        let line = &mut self.lines[conn];
         let first = line.heard.replace(self.now).is_none();
         if !matches!(handed, Handed::Opened(_) | Handed::Data(..)) {
             self.under_way[actor as usize][slot as usize] = None;

@@ -47,6 +47,13 @@ impl<T> ByText<T> {
         }
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Text<'static>, &T)> {
+        let well_formed = self.well_formed.iter();
+        let well_formed = well_formed.map(|(key, value)| (Text::from(key.clone()), value));
+        let ill_formed = self.ill_formed.iter();
+        well_formed.chain(ill_formed.map(|(key, value)| (Text::from_code_units(key), value)))
+    }
+
     pub(super) fn into_values(self) -> impl Iterator<Item = T> {
         self.well_formed
             .into_values()

@@ -11,26 +11,27 @@ use crate::ui::{Part, RawJson, ReasoningPart, Text, TextPart, TextState};
 /// A text or reasoning part that has not ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Active {
-    part: usize,
+    pub(super) part: usize,
     /// If one waits, the text shows U+FFFD in its place.
     half: Half,
 }
 
-#[derive(Clone, Copy)]
-pub(super) enum Kind {
+/// The kinds of parts that are written piece by piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
     Text,
     Reasoning,
 }
 
 impl Kind {
-    fn delta(self) -> &'static str {
+    fn delta_type(self) -> &'static str {
         match self {
             Self::Text => "text-delta",
             Self::Reasoning => "reasoning-delta",
         }
     }
 
-    fn end(self) -> &'static str {
+    fn end_type(self) -> &'static str {
         match self {
             Self::Text => "text-end",
             Self::Reasoning => "reasoning-end",
@@ -93,7 +94,7 @@ impl Assembler {
         let more = 2 * length(delta) + provider_metadata.map_or(0, raw_length);
         if self.active(kind).get(id).is_none() {
             if !self.lenient {
-                return Err(not_started(kind.delta(), id));
+                return Err(not_started(kind.delta_type(), id));
             }
             self.fits(more + size_of::<Part>() + 2 * length(id))?;
             let opened = self.start_part(kind, id, None)?;
@@ -147,7 +148,7 @@ impl Assembler {
         provider_metadata: Option<&RawJson<'_>>,
     ) -> Result<Change<'c>, AssembleError> {
         let Some(&active) = self.active(kind).get(id) else {
-            return Err(not_started(kind.end(), id));
+            return Err(not_started(kind.end_type(), id));
         };
         let values = [citations, provider_metadata];
         let more = values.into_iter().flatten().map(raw_length).sum();

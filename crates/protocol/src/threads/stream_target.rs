@@ -11,18 +11,18 @@ use crate::ThreadId;
 ///
 /// ```
 /// use twentyfirst_protocol::ThreadId;
-/// use twentyfirst_protocol::threads::{Streams, ThreadStatus, ThreadSummary};
+/// use twentyfirst_protocol::threads::{StreamTarget, ThreadStatus, ThreadSummary};
 ///
 /// let ours = ThreadId::new("thr_1")?;
 /// let newer = ThreadSummary::new(ThreadId::new("thr_2")?, ThreadStatus::Streaming);
 /// let threads = [newer, ThreadSummary::new(ours.clone(), ThreadStatus::Streaming)];
-/// let streams = Streams::of(&threads, &ours);
-/// assert_eq!(streams.status(), Some(&ThreadStatus::Streaming));
-/// assert!(!streams.are_ours(), "the newer one is meant");
+/// let target = StreamTarget::of(&threads, &ours);
+/// assert_eq!(target.status(), Some(&ThreadStatus::Streaming));
+/// assert!(!target.is_ours(), "the newer one is meant");
 /// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Streams {
+pub struct StreamTarget {
     thread_id: ThreadId,
     status: Option<ThreadStatus>,
     newest: Option<ThreadId>,
@@ -30,7 +30,7 @@ pub struct Streams {
     newer: Vec<ThreadSummary>,
 }
 
-impl Streams {
+impl StreamTarget {
     /// What this list says to whoever means this thread.
     pub fn of(threads: &[ThreadSummary], thread_id: &ThreadId) -> Self {
         // The list has the newest first; where there are dates, they count. Stable, it leaves the rest as it is.
@@ -64,14 +64,14 @@ impl Streams {
     }
 
     /// Whether resuming and cancelling mean our thread.
-    pub fn are_ours(&self) -> bool {
+    pub fn is_ours(&self) -> bool {
         self.newest.as_ref() == Some(&self.thread_id)
     }
 
     /// Whether a stream that was opened between the list `before`, by which it would be ours, and this one is ours: no thread newer than
     /// ours streams, and none has changed.
-    pub fn are_still_ours(&self, before: &Self) -> bool {
-        self.newer == before.newer && (self.newest.is_none() || self.are_ours())
+    pub fn is_still_ours(&self, before: &Self) -> bool {
+        self.newer == before.newer && (self.newest.is_none() || self.is_ours())
     }
 }
 
@@ -84,8 +84,8 @@ mod tests {
         serde_json::from_value(thread).unwrap()
     }
 
-    fn streams(threads: &[ThreadSummary]) -> Streams {
-        Streams::of(threads, &ThreadId::new("ours").unwrap())
+    fn streams(threads: &[ThreadSummary]) -> StreamTarget {
+        StreamTarget::of(threads, &ThreadId::new("ours").unwrap())
     }
 
     #[test]
@@ -111,12 +111,12 @@ mod tests {
         let ours = thread("ours", "streaming", "2026-01-01T00:00:00Z");
         let idle = thread("newer", "idle", "2026-01-02T00:00:00Z");
         let before = streams(&[idle.clone(), ours.clone()]);
-        assert!(before.are_ours() && before.are_still_ours(&before));
+        assert!(before.is_ours() && before.is_still_ours(&before));
         let over = thread("ours", "completed", "2026-01-01T00:00:00Z");
-        assert!(streams(&[idle, over]).are_still_ours(&before));
+        assert!(streams(&[idle, over]).is_still_ours(&before));
         for status in ["streaming", "completed"] {
             let newer = thread("newer", status, "2026-01-02T00:00:00Z");
-            assert!(!streams(&[newer, ours.clone()]).are_still_ours(&before));
+            assert!(!streams(&[newer, ours.clone()]).is_still_ours(&before));
         }
     }
 }

@@ -1,0 +1,257 @@
+//! A stream of the run is open, and ours.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::policy::Mode;
+use super::reconnecting::Reconnecting;
+use super::settling::Settling;
+use super::stream::{Decoded, Stream};
+use super::{Following, Turn};
+use crate::flow::{Call, Failure, Now, Step, UnderWay};
+use crate::runs::{LostReason, MessageState, Moment, Outcome, RunEnd};
+use crate::threads::{ListThreads, StreamTarget, ThreadStatus};
+
+/// `[DONE]` follows `finish` after at most 1.5 s, and an error after 0.5 s. Whoever has waited for so long asks.
+const LONGEST_CLOSING: Duration = Duration::from_secs(10);
+
+/// How long a body may stay open behind its `[DONE]`. Read to its end, its connection can be used again.
+const LONGEST_GOODBYE: Duration = Duration::from_secs(1);
+
+/// The relay is not asked more often than after so long a silence.
+const SHORTEST_SILENCE: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) stream: Stream,
+    /// When the relay is asked because of silence, and how long the silence is then. `None` once it has said that the run is over.
+    silence: Option<Silence>,
+    list: Option<Call<ListThreads>>,
+    /// The run is over, and its stream should have ended by then.
+    grace: Option<Instant>,
+    /// When `[DONE]` came.
+    done: Option<Instant>,
+    is_new: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    ask_at: Option<Instant>,
+    length: Duration,
+}
+
+impl Reading {
+    /// Reads a stream whose run goes on.
+    pub(super) fn of(stream: Stream) -> Self {
+        Self {
+            stream,
+            silence: None,
+            list: None,
+            grace: None,
+            done: None,
+            is_new: true,
+        }
+    }
+
+    /// Reads a stream whose run is over already, so that it ends soon.
+    pub(super) fn ending(stream: Stream, now: Now) -> Self {
+        let mut reading = Self {
+            is_new: false,
+            ..Self::of(stream)
+        };
+        reading.expect_end(now);
+        reading
+    }
+
+    pub(super) fn call(&mut self) -> Option<&mut dyn UnderWay> {
+        self.list.as_mut().map(|list| list as _)
+    }
+
+    /// Delivers what has been kept back for want of what follows.
+    fn finish(&mut self, cx: &mut Following) {
+        self.stream.finish(cx);
+    }
+
+    /// `has_heard`: whether anything has come since it was last polled.
+    pub(super) fn poll(mut self: Box<Self>, has_heard: bool, cx: &mut Following, now: Now) -> Turn {
+        if std::mem::take(&mut self.is_new) || has_heard {
+            cx.clock.news(now);
+            self.grace = None;
+            let length = cx.options.following().ask_after.max(SHORTEST_SILENCE);
+            self.silence = Some(Silence {
+                ask_at: now.mono.checked_add(length),
+                length,
+            });
+        }
+        if self.stream.decode(cx) == Decoded::Useless {
+            cx.resumes.is_useless = true;
+            cx.drop_all();
+            return cx.go("reading: it cannot be told apart", Reconnecting::at_once());
+        }
+        if cx.transcript.has_news() {
+            return Turn::Go(self.into());
+        }
+        if let Some(reason) = cx.clock.is_over(now) {
+            self.finish(cx);
+            return cx.lose(reason);
+        }
+        if self.stream.is_done() {
+            let done = *self.done.get_or_insert(now.mono);
+            let goodbye = done.checked_add(LONGEST_GOODBYE);
+            if self.stream.end.is_some() || cx.clock.has_come(goodbye, now) {
+                return self.said_done(cx);
+            }
+            let wait = cx.clock.wait([goodbye], now);
+            return Turn::Stay(self.into(), wait);
+        }
+        if let Some(failure) = self.stream.end.take() {
+            return self.broke_off(failure, cx, now);
+        }
+        let is_closing = cx.transcript.has_finished() || cx.transcript.failure().is_some();
+        let news = cx.clock.last_news().filter(|_| is_closing);
+        let closing = news.and_then(|news| news.checked_add(LONGEST_CLOSING));
+        let end = [closing, self.grace].into_iter().flatten().min();
+        if cx.clock.has_come(end, now) {
+            return self.broke_off(None, cx, now);
+        }
+        match self.ask(end, cx, now) {
+            Ok(step) => Turn::Stay(self.into(), step),
+            Err(turn) => turn.unwrap_or_else(|| Turn::Go(self.into())),
+        }
+    }
+
+    /// Asks because of silence whether the run still streams.
+    fn ask(
+        &mut self,
+        end: Option<Instant>,
+        cx: &mut Following,
+        now: Now,
+    ) -> Result<Step<Moment, Outcome>, Option<Turn>> {
+        let ask_at = self.silence.and_then(|silence| silence.ask_at);
+        if self.list.is_none() && !cx.clock.has_come(ask_at, now) {
+            return Ok(cx.clock.wait([ask_at, end], now));
+        }
+        let mut list = match self.list.take().map_or_else(|| cx.list(), Ok) {
+            Ok(list) => list,
+            Err(error) => return Err(Some(cx.refused(LostReason::Refused, error))),
+        };
+        match cx.go_on(&mut list, [end], now) {
+            Err(step) => {
+                self.list = Some(list);
+                Ok(step)
+            }
+            Ok(Ok(threads)) => {
+                let target = StreamTarget::of(&threads, &cx.run.thread_id);
+                cx.listed(&target);
+                match target.status().is_some_and(ThreadStatus::is_end) {
+                    true => self.expect_end(now),
+                    false => self.ask_later(now),
+                }
+                Err(None)
+            }
+            // Whatever the relay says of the thread, the stream is open.
+            Ok(Err(_)) => {
+                self.ask_later(now);
+                Err(None)
+            }
+        }
+    }
+
+    fn ask_later(&mut self, now: Now) {
+        if let Some(silence) = &mut self.silence {
+            silence.length = silence.length.saturating_mul(2);
+            silence.ask_at = now.mono.checked_add(silence.length);
+        }
+    }
+
+    /// The run is over: what is on its way may come yet.
+    fn expect_end(&mut self, now: Now) {
+        self.silence = None;
+        self.grace = now.mono.checked_add(LONGEST_CLOSING);
+    }
+
+    /// `[DONE]` has come.
+    fn said_done(mut self: Box<Self>, cx: &mut Following) -> Turn {
+        self.finish(cx);
+        if let Some(turn) = said_end(cx) {
+            return turn;
+        }
+        let is_whole = cx.is_whole();
+        if !self.stream.is_first || cx.transcript.has_gap() {
+            cx.drop_all();
+            cx.go(
+                "reading: done, and something may be missing",
+                Settling::now(),
+            )
+        } else if is_whole {
+            cx.end("reading: done", RunEnd::Completed, MessageState::Whole)
+        } else if cx.transcript.has_finished() {
+            // More than is held: nothing that is stored would be either.
+            cx.end(
+                "reading: done, and too large",
+                RunEnd::Completed,
+                MessageState::Partial,
+            )
+        } else {
+            cx.end(
+                "reading: done without finish",
+                RunEnd::Cancelled,
+                MessageState::Partial,
+            )
+        }
+    }
+
+    /// The stream has ended or broken off, or nothing more is expected of it.
+    fn broke_off(
+        mut self: Box<Self>,
+        failure: Option<Failure>,
+        cx: &mut Following,
+        now: Now,
+    ) -> Turn {
+        if let Some(turn) = self.said_end(cx) {
+            return turn;
+        }
+        cx.drop_all();
+        let failure = failure.map(Arc::new);
+        if let Some(failure) = &failure {
+            cx.cause = Some(Arc::clone(failure) as _);
+        }
+        // Of a run that is over, nothing was cut.
+        if cx.transcript.has_finished() || self.grace.is_some() {
+            return cx.go("reading: ended without done", Settling::now());
+        }
+        cx.transcript.say(Moment::Cut(failure));
+        if cx.resumes.mode == Mode::Off {
+            self.finish(cx);
+            return cx.lose(LostReason::Cut);
+        }
+        if cx.transcript.take_progress() {
+            cx.resumes.failed = 0;
+            cx.backoff.reset();
+            return cx.go("reading: cut", Reconnecting::at_once());
+        }
+        cx.resumes.failed += 1;
+        let at = cx.later(now);
+        cx.go("reading: cut before anything came", Reconnecting::at(at))
+    }
+
+    /// Whether the stream itself has said that the run has failed or was cancelled.
+    fn said_end(&mut self, cx: &mut Following) -> Option<Turn> {
+        let has_ended = cx.transcript.failure().is_some() || cx.transcript.is_aborted();
+        if has_ended {
+            self.finish(cx);
+        }
+        said_end(cx)
+    }
+}
+
+fn said_end(cx: &mut Following) -> Option<Turn> {
+    let (why, end) = match cx.transcript.failure() {
+        // So a run ends that was cancelled through another instance of the relay.
+        Some("cancelled") => ("reading: cancelled in words", RunEnd::Cancelled),
+        Some(text) => ("reading: failed", RunEnd::Failed(text.to_owned())),
+        None if cx.transcript.is_aborted() => ("reading: aborted", RunEnd::Cancelled),
+        None => return None,
+    };
+    Some(cx.end(why, end, MessageState::Partial))
+}

@@ -1,0 +1,93 @@
+use super::identity::Identity;
+use super::reading::Reading;
+use super::stream::Stream;
+use super::{FollowFlow, Following, Joining, Reconnecting};
+use crate::error::InvalidRequest;
+use crate::options::CallOptions;
+use crate::runs::RunRef;
+use crate::ui::Chunk;
+
+/// Follows a run until its end: one that was started elsewhere, or one whose stream is open.
+///
+/// With `AgentClient`, give it to `Threads::follow`; [`join`](Self::join) and [`read`](Self::read) are for other HTTP stacks.
+///
+/// ```
+/// use twentyfirst_protocol::runs::{FollowRun, RunRef};
+/// use twentyfirst_protocol::{CallOptions, SandboxId, ThreadId};
+///
+/// let run = RunRef::new("my-agent", SandboxId::new("sbx_1")?, ThreadId::new("thr_1")?);
+/// let flow = FollowRun::new(run).join(&CallOptions::new(), 7)?;
+/// # let _ = flow;
+/// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct FollowRun {
+    /// The run.
+    pub run: RunRef,
+    /// What was delivered of its answer elsewhere, from its beginning and without a gap.
+    pub after: Vec<Chunk<'static>>,
+}
+
+impl FollowRun {
+    /// Follows this run from its beginning.
+    pub fn new(run: RunRef) -> Self {
+        Self {
+            run,
+            after: Vec::new(),
+        }
+    }
+
+    /// Goes on behind these chunks, which were delivered elsewhere, as by a process that has ended: from the beginning of the answer,
+    /// with its `start`, and without a gap. They are not handed out again, and the message has them.
+    ///
+    /// It is as if the stream had been cut behind them: [`join`](Self::join) goes on from there.
+    #[must_use]
+    pub fn after(mut self, chunks: impl IntoIterator<Item = Chunk<'static>>) -> Self {
+        self.after = chunks.into_iter().collect();
+        self
+    }
+
+    /// Returns the flow of a run of which nothing is open: one in the background, or of another process. With
+    /// [`Follow::live`](super::Follow::live) or [`Follow::off`](super::Follow::off) its stream is joined, else its end is waited for
+    /// and its stored answer delivered. `seed` spreads the delays of many clients: take any random number.
+    ///
+    /// # Errors
+    /// Everything that can be checked is checked here, before the first request.
+    pub fn join(self, options: &CallOptions, seed: u64) -> Result<FollowFlow, InvalidRequest> {
+        if self.after.is_empty() {
+            let cx = Following::new(self.run, true, options, seed)?;
+            return Ok(FollowFlow::new(cx, Joining::new()));
+        }
+        // What was delivered elsewhere was read there: the run is known to have begun.
+        let mut cx = Following::new(self.run, false, options, seed)?;
+        note_ids(&mut cx.identity, &self.after);
+        cx.transcript.delivered_before(self.after);
+        Ok(FollowFlow::new(cx, Reconnecting::at_once()))
+    }
+
+    /// Returns the flow of a run whose stream is open in [`Slot::Stream`](crate::flow::Slot::Stream), as
+    /// [`StartFlow`](crate::runs::StartFlow) leaves it, and of which nothing was read. What was [delivered before](Self::after) does
+    /// not count. `seed` spreads the delays of many clients: take any random number.
+    ///
+    /// # Errors
+    /// Everything that can be checked is checked here, before the first request.
+    pub fn read(self, options: &CallOptions, seed: u64) -> Result<FollowFlow, InvalidRequest> {
+        let cx = Following::new(self.run, false, options, seed)?;
+        Ok(FollowFlow::new(cx, Reading::of(Stream::first())))
+    }
+}
+
+impl From<RunRef> for FollowRun {
+    fn from(run: RunRef) -> Self {
+        Self::new(run)
+    }
+}
+
+fn note_ids(identity: &mut Identity, chunks: &[Chunk<'static>]) {
+    for chunk in chunks {
+        if let Chunk::Start(start) = chunk {
+            identity.named_elsewhere(start.message_id.as_ref());
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The run is over, or its thread was read: the verdict, and what follows of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::identity::{Answer, Stored};
+use super::verdict::{AnswerIs, Facts, ThreadIs, Verdict};
+use super::{Following, Turn, refusal};
+use crate::flow::{Call, Now, UnderWay};
+use crate::runs::{LostReason, MessageState, Moment, RunEnd};
+use crate::threads::{GetThread, StreamTarget, Thread, ThreadStatus};
+
+/// Waits until the thread tells what became of the run.
+#[derive(Debug)]
+pub(super) struct Settling {
+    at: Option<Instant>,
+    look: Option<Call<GetThread>>,
+}
+
+impl Settling {
+    pub(super) fn now() -> Self {
+        Self {
+            at: None,
+            look: None,
+        }
+    }
+
+    pub(super) fn call(&mut self) -> Option<&mut dyn UnderWay> {
+        self.look.as_mut().map(|look| look as _)
+    }
+
+    pub(super) fn poll(mut self: Box<Self>, cx: &mut Following, now: Now) -> Turn {
+        if let Some(at) = self.at.filter(|at| now.mono < *at) {
+            let wait = cx.clock.wait([Some(at)], now);
+            return Turn::Stay(self.into(), wait);
+        }
+        let mut look = match self.look.take().map_or_else(|| cx.look(), Ok) {
+            Ok(look) => look,
+            Err(error) => return cx.refused(LostReason::Refused, error),
+        };
+        match cx.go_on(&mut look, [], now) {
+            Err(step) => {
+                self.look = Some(look);
+                return Turn::Stay(self.into(), step);
+            }
+            Ok(Ok(thread)) => match cx.settle(&thread, false, now) {
+                Some(turn) => return turn,
+                None => self.at = cx.later(now),
+            },
+            Ok(Err(error)) => match refusal(&error) {
+                Some(reason) => return cx.refused(reason, error),
+                None => {
+                    self.at = cx.after(&error, now);
+                    cx.cause = Some(Arc::new(error));
+                }
+            },
+        }
+        Turn::Go(self.into())
+    }
+}
+
+impl Following {
+    /// The threads of the sandbox were listed.
+    pub(super) fn listed(&mut self, target: &StreamTarget) {
+        if let Some(status) = target.status() {
+            self.transcript.say(Moment::Asked(status.clone()));
+        }
+    }
+
+    /// The thread was read.
+    pub(super) fn looked(&mut self, status: &ThreadStatus, now: Now) {
+        self.transcript.say(Moment::Asked(status.clone()));
+        self.looks.looked(now);
+    }
+
+    /// What follows of what the thread says; `None` if the run goes on. `may_read`: whether more of it may come by a stream.
+    pub(super) fn settle(&mut self, thread: &Thread, may_read: bool, now: Now) -> Option<Turn> {
+        self.looked(&thread.status, now);
+        let answer = self.identity.find(thread);
+        let facts = Facts {
+            thread: ThreadIs::of(&thread.status, self.has_read()),
+            answer: match &answer {
+                Answer::None => AnswerIs::None,
+                Answer::Unclaimed(_) => AnswerIs::Unclaimed,
+                Answer::Found(_) => AnswerIs::Found,
+                Answer::Named(_) => AnswerIs::Named,
+            },
+            expects_more: may_read && self.identity.has_first(),
+            has_finished: self.transcript.has_finished(),
+        };
+        let verdict = facts.verdict();
+        let why = verdict.name();
+        let is_completed = thread.status == ThreadStatus::Completed;
+        Some(match (verdict, answer) {
+            (Verdict::GoesOn, _) => return None,
+            (Verdict::Failed, _) => {
+                let text = thread.error.clone().unwrap_or_default();
+                self.end(why, RunEnd::Failed(text), MessageState::Partial)
+            }
+            (Verdict::Cancelled, _) => self.end(why, RunEnd::Cancelled, MessageState::Partial),
+            (
+                Verdict::Named | Verdict::LaterTurn | Verdict::Found,
+                Answer::Named(stored) | Answer::Found(stored),
+            ) => {
+                if is_completed && stored.is_last {
+                    self.transcript.note_usage(thread.usage);
+                }
+                self.complete(why, stored)
+            }
+            (Verdict::Unclaimed, Answer::Unclaimed(message)) => {
+                self.transcript.note_usage(thread.usage);
+                // Nothing says that it is ours but that nobody else's is there, and that it holds what was delivered.
+                if self.transcript.is_within(&message) {
+                    let unclaimed = Stored {
+                        message,
+                        has_question: false,
+                        is_last: true,
+                        is_first_readers: false,
+                        may_be_tail: true,
+                    };
+                    self.complete(why, unclaimed)
+                } else {
+                    self.complete_unstored(why)
+                }
+            }
+            (Verdict::NotStored, _) => {
+                self.transition = why;
+                self.lose(LostReason::NotStored)
+            }
+            _ => self.complete_unstored(why),
+        })
+    }
+
+    /// The run has completed, and nothing of it is stored.
+    fn complete_unstored(&mut self, why: &'static str) -> Turn {
+        let state = match self.is_whole() {
+            true => MessageState::Whole,
+            false => MessageState::StoredIncompletely,
+        };
+        if !self.transcript.has_finished() {
+            self.transcript.gap();
+            self.transcript.finish();
+        }
+        self.end(why, RunEnd::Completed, state)
+    }
+
+    /// The run has completed, and this is its stored answer.
+    fn complete(&mut self, why: &'static str, stored: Stored) -> Turn {
+        self.transcript
+            .note_metadata(stored.message.metadata.as_ref());
+        // Nothing replaces a message that is whole.
+        if self.is_whole() {
+            return self.end(why, RunEnd::Completed, MessageState::Whole);
+        }
+        // Whoever has joined in the middle stores what it saw. Where nothing was delivered before, or something is missing, only the
+        // first reader vouches for what came before.
+        let is_unsure = self.identity.is_joined() || self.transcript.has_gap();
+        let may_be_tail = !stored.has_question || (stored.may_be_tail && is_unsure);
+        let holds_all = self
+            .transcript
+            .settle(stored.message, stored.is_first_readers);
+        let state = match stored.is_first_readers || (holds_all && !may_be_tail) {
+            true => MessageState::Whole,
+            false => MessageState::StoredIncompletely,
+        };
+        self.end(why, RunEnd::Completed, state)
+    }
+}

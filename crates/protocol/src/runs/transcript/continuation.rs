@@ -1,0 +1,268 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::value::RawValue;
+
+use super::Transcript;
+use crate::ui::chunk::{Finish, Start};
+use crate::ui::{
+    Chunk, Part, RawJson, Text, ToolPart, UiMessage, chunks_of, rest_of_call, rest_of_metadata,
+    rest_of_text, same,
+};
+
+/// What was delivered, with the places where something may be missing.
+#[derive(Debug)]
+pub(super) struct Delivered<'a> {
+    pub(super) parts: &'a [Part],
+    /// How many steps have begun.
+    pub(super) steps: usize,
+    /// The calls whose input was being written at a gap.
+    pub(super) torn: &'a HashSet<Text<'static>>,
+    /// The parts that have not ended, with their ids.
+    pub(super) open: HashMap<usize, Text<'static>>,
+    /// The parts before which something may be missing.
+    pub(super) gaps: &'a [usize],
+}
+
+/// What a stored answer has to do with what was delivered.
+struct Continuation {
+    /// What is to be delivered of it.
+    chunks: Vec<Chunk<'static>>,
+    /// Whether something may be missing before that.
+    is_gap: bool,
+    /// Whether it holds all that was delivered.
+    holds_all: bool,
+}
+
+impl Transcript {
+    /// Delivers what is missing of the stored answer, and makes it the message if it holds everything that was delivered, or if it
+    /// `is_vouched` for. Whether it holds everything.
+    pub(in crate::runs) fn settle(&mut self, stored: UiMessage, is_vouched: bool) -> bool {
+        let continuation = self.continuation(&stored);
+        if !self.is_finished {
+            if !self.is_started {
+                let mut start = Start::new();
+                start.message_id = stored.id.clone();
+                self.deliver(start.into());
+            }
+            if continuation.is_gap {
+                self.gap();
+            }
+            self.deliver_all(continuation.chunks);
+            let metadata = self.assembler.message().metadata.as_ref();
+            if let Some(metadata) = rest_of_metadata(&stored, metadata) {
+                self.deliver(metadata);
+            }
+            self.finish();
+        }
+        if continuation.holds_all || is_vouched {
+            let delivered = self.assembler.message().metadata.as_ref();
+            let mut stored = stored;
+            if let Some(metadata) = with_metadata(stored.metadata.as_ref(), delivered) {
+                stored.metadata = Some(metadata);
+            }
+            self.settled = Some(stored);
+        }
+        continuation.holds_all
+    }
+
+    /// Delivers the end of a run that has completed.
+    pub(in crate::runs) fn finish(&mut self) {
+        self.deliver(Finish::new().into());
+    }
+
+    /// Whether a stored answer holds everything that was delivered.
+    pub(in crate::runs) fn is_within(&mut self, stored: &UiMessage) -> bool {
+        self.continuation(stored).holds_all
+    }
+
+    fn continuation(&mut self, stored: &UiMessage) -> Continuation {
+        // Of a message that does not hold what was delivered nobody can tell how it goes on.
+        if self.too_large.is_some() {
+            return Continuation {
+                chunks: Vec::new(),
+                is_gap: true,
+                holds_all: false,
+            };
+        }
+        let delivered = self.delivered();
+        if let Some(chunks) = delivered.missing(stored) {
+            return Continuation {
+                chunks,
+                is_gap: false,
+                holds_all: true,
+            };
+        }
+        let holds_all = delivered.is_within(stored);
+        Continuation {
+            chunks: delivered.tail(stored, holds_all),
+            is_gap: true,
+            holds_all,
+        }
+    }
+
+    fn delivered(&mut self) -> Delivered<'_> {
+        let open = self.assembler.open_texts().into_iter();
+        Delivered {
+            steps: self.assembler.step_count(),
+            open: open.map(|(at, _, id)| (at, id)).collect(),
+            parts: &self.assembler.message().parts,
+            gaps: &self.gaps,
+            torn: &self.torn,
+        }
+    }
+}
+
+impl Delivered<'_> {
+    /// What is missing of the stored answer, to go on with where delivering has stopped. `None` if it does not begin with what was
+    /// delivered.
+    pub(super) fn missing(&self, stored: &UiMessage) -> Option<Vec<Chunk<'static>>> {
+        if !self.gaps.is_empty() {
+            return None;
+        }
+        let mut chunks = Vec::new();
+        let delivered = self.parts.iter().enumerate();
+        let mut delivered = delivered.filter(|(_, part)| is_compared(part)).peekable();
+        let is_step = |part: &&Part| matches!(part, Part::StepStart(_));
+        let mut steps = self.steps;
+        for (number, part) in stored.parts.iter().enumerate() {
+            if is_step(&part) {
+                match steps.checked_sub(1) {
+                    Some(left) => steps = left,
+                    None => chunks.push(Chunk::StartStep),
+                }
+            }
+            if !is_compared(part) {
+                continue;
+            }
+            // A text without a word need not be stored, nor one that is have been delivered.
+            while let Some((at, begun)) = delivered.next_if(|(at, begun)| {
+                let may_be = is_empty(part) || self.open.contains_key(at);
+                is_empty(begun) && !(may_be && signature(begun) == signature(part))
+            }) {
+                chunks.extend(self.end_of(at, begun));
+            }
+            match delivered.next_if(|(_, begun)| !is_empty(part) || is_empty(begun)) {
+                Some((at, begun)) => chunks.extend(self.rest_of(at, begun, part)?),
+                None if delivered.peek().is_some() => {}
+                None => chunks.extend(chunks_of(part, number)),
+            }
+        }
+        while let Some((at, begun)) = delivered.next_if(|(_, begun)| is_empty(begun)) {
+            chunks.extend(self.end_of(at, begun));
+        }
+        delivered.next().is_none().then_some(chunks)
+    }
+
+    /// The end of a part of which nothing more comes, if it has not ended.
+    fn end_of(&self, at: usize, begun: &Part) -> Vec<Chunk<'static>> {
+        match self.open.get(&at) {
+            Some(id) => rest_of_text(begun, id, ""),
+            None => Vec::new(),
+        }
+    }
+
+    fn rest_of(&self, at: usize, begun: &Part, part: &Part) -> Option<Vec<Chunk<'static>>> {
+        let written = |begun: &Text<'static>, whole: &Text<'static>| {
+            let (begun, whole) = (begun.to_string_lossy(), whole.to_string_lossy());
+            let rest = whole.strip_prefix(&*begun)?;
+            match self.open.get(&at) {
+                Some(id) => Some(rest_of_text(part, id, rest)),
+                None => rest.is_empty().then(Vec::new),
+            }
+        };
+        match (begun, part) {
+            (Part::Text(begun), Part::Text(part)) => written(&begun.text, &part.text),
+            (Part::Reasoning(begun), Part::Reasoning(part)) => written(&begun.text, &part.text),
+            (Part::Tool(begun), Part::Tool(part)) => rest_of_call(begun, part, false),
+            (Part::Data(begun), Part::Data(part)) => {
+                let is_same = begun.name == part.name && begun.id == part.id;
+                let changed = !same(begun.data.as_ref(), part.data.as_ref());
+                match (is_same, changed, &part.id) {
+                    (true, false, _) => Some(Vec::new()),
+                    (true, true, Some(_)) => Some(chunks_of(&Part::Data(part.clone()), at)),
+                    _ => None,
+                }
+            }
+            _ => (signature(begun) == signature(part)).then(Vec::new),
+        }
+    }
+}
+
+/// The metadata of the stored answer with what it lacks of the delivered. `None` if it lacks nothing.
+pub(super) fn with_metadata(
+    stored: Option<&RawJson<'static>>,
+    delivered: Option<&RawJson<'static>>,
+) -> Option<RawJson<'static>> {
+    let delivered = delivered?;
+    let Some(stored) = stored else {
+        return Some(delivered.clone());
+    };
+    let mut members: BTreeMap<String, &RawValue> = stored.deserialize().ok()?;
+    let before = members.len();
+    for (name, value) in delivered
+        .deserialize::<BTreeMap<String, &RawValue>>()
+        .ok()?
+    {
+        members.entry(name).or_insert(value);
+    }
+    if members.len() == before {
+        return None;
+    }
+    RawJson::from_value(&members).ok()
+}
+
+/// Whether a part is compared. Where steps begin is not stored everywhere, and what is not known cannot be compared.
+fn is_compared(part: &Part) -> bool {
+    !matches!(part, Part::StepStart(_) | Part::Unknown(_))
+}
+
+/// Whether it is a text without a word.
+fn is_empty(part: &Part) -> bool {
+    match part {
+        Part::Text(part) => part.text == "",
+        Part::Reasoning(part) => part.text == "",
+        _ => false,
+    }
+}
+
+/// Whether a part has anything that must not be missing.
+pub(super) fn is_content(part: &Part) -> bool {
+    is_compared(part) && !is_empty(part)
+}
+
+/// Whether two parts are the same, texts and tool calls aside.
+pub(super) fn is_same(begun: &Part, part: &Part) -> bool {
+    match (begun, part) {
+        (Part::Data(begun), Part::Data(part)) => same(begun.data.as_ref(), part.data.as_ref()),
+        _ => signature(begun) == signature(part),
+    }
+}
+
+/// What names a part that is not text.
+pub(super) fn signature(part: &Part) -> String {
+    let text = |text: &Text<'static>| text.to_string_lossy().into_owned();
+    let (kind, name) = match part {
+        Part::Tool(part) => ("tool", text(&part.tool_call_id)),
+        Part::SourceUrl(part) => ("source-url", text(&part.source_id)),
+        Part::SourceDocument(part) => ("source-document", text(&part.source_id)),
+        Part::File(part) => ("file", text(&part.url)),
+        Part::ReasoningFile(part) => ("reasoning-file", text(&part.url)),
+        Part::Custom(part) => ("custom", text(&part.kind)),
+        Part::SteeringMessage(part) => ("steering-message", text(&part.id)),
+        Part::Data(part) => {
+            let id = part.id.as_ref().map(text).unwrap_or_default();
+            ("data", format!("{} {id}", text(&part.name)))
+        }
+        Part::Text(_) => ("text", String::new()),
+        Part::Reasoning(_) => ("reasoning", String::new()),
+        Part::StepStart(_) | Part::Unknown(_) => ("", String::new()),
+    };
+    format!("{kind} {name}")
+}
+
+pub(super) fn calls(parts: &[Part]) -> HashMap<String, &ToolPart> {
+    let calls = parts.iter().filter_map(Part::as_tool);
+    calls
+        .map(|call| (call.tool_call_id.to_string_lossy().into_owned(), call))
+        .collect()
+}

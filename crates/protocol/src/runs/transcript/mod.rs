@@ -1,0 +1,300 @@
+//! What was delivered of a run, and how whatever comes later goes on behind it.
+//!
+//! ```text
+//!  first stream ─────────────────────────────► Transcript ──► moments, message
+//!  later stream ──► Replay: repeats, or joins ──►  ▲
+//!  stored answer ─► continuation: what is missing ─┤   without a gap, exactly
+//!               └─► realign: what comes behind ────┘   behind a gap, as far as it can be told
+//! ```
+//!
+//! Nothing is delivered twice. Where something may be missing, a [`Moment::Gap`] says so.
+
+mod continuation;
+mod realign;
+mod replay;
+mod tracks;
+
+use std::collections::{HashSet, VecDeque};
+
+use serde::Deserialize;
+
+pub(super) use replay::{Replay, Sight};
+use tracks::Tracks;
+
+use super::Moment;
+use crate::threads::Usage;
+use crate::tolerant;
+use crate::ui::chunk::{ReasoningStart, TextStart};
+use crate::ui::{AssembleError, Assembler, Chunk, RawJson, Text, TextKind, UiMessage};
+
+/// How much a transcript holds, in bytes: the message, and what later streams are compared with.
+const LIMIT: usize = Assembler::DEFAULT_LIMIT;
+
+/// What was delivered of a run: what is handed out, and what is known from it.
+#[derive(Debug)]
+pub(super) struct Transcript {
+    moments: VecDeque<Moment>,
+    assembler: Assembler,
+    too_large: Option<AssembleError>,
+    /// What later streams are compared with: all that came before the first gap.
+    tracks: Tracks,
+    /// Whether `tracks` is kept.
+    is_tracked: bool,
+    /// The parts before which something may be missing.
+    gaps: Vec<usize>,
+    /// Whether anything has come since the last gap.
+    since_gap: bool,
+    /// Whether anything has come since it was last asked.
+    has_progress: bool,
+    /// The calls whose input was being written at a gap.
+    torn: HashSet<Text<'static>>,
+    is_started: bool,
+    is_finished: bool,
+    is_aborted: bool,
+    /// The text of the first `error`.
+    failure: Option<String>,
+    usage: Usage,
+    result_subtype: Option<String>,
+    /// The stored answer, if it takes the place of what was delivered.
+    settled: Option<UiMessage>,
+}
+
+/// What `message-metadata` says of a run.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunMetadata {
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    result_subtype: Option<String>,
+    #[serde(flatten)]
+    usage: Usage,
+}
+
+impl Transcript {
+    /// Begins with nothing. What is delivered is kept for comparing only if another stream may be opened.
+    pub(super) fn new(is_tracked: bool) -> Self {
+        Self {
+            moments: VecDeque::new(),
+            assembler: Assembler::new().lenient(true).with_limit(LIMIT),
+            too_large: None,
+            tracks: Tracks::default(),
+            is_tracked,
+            gaps: Vec::new(),
+            since_gap: false,
+            has_progress: false,
+            torn: HashSet::new(),
+            is_started: false,
+            is_finished: false,
+            is_aborted: false,
+            failure: None,
+            usage: Usage::default(),
+            result_subtype: None,
+            settled: None,
+        }
+    }
+
+    /// Takes what was delivered elsewhere: it is not handed out again.
+    pub(super) fn delivered_before(&mut self, chunks: impl IntoIterator<Item = Chunk<'static>>) {
+        for chunk in chunks {
+            self.deliver(chunk);
+            self.moments.clear();
+        }
+    }
+
+    // ---- What is known
+
+    pub(super) fn next(&mut self) -> Option<Moment> {
+        self.moments.pop_front()
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        !self.moments.is_empty()
+    }
+
+    /// Whether anything was delivered since this was last asked.
+    pub(super) fn take_progress(&mut self) -> bool {
+        std::mem::take(&mut self.has_progress)
+    }
+
+    /// The message that was delivered, or the stored one that holds all of it.
+    pub(super) fn message(&mut self) -> &UiMessage {
+        match &self.settled {
+            Some(settled) => settled,
+            None => self.assembler.message(),
+        }
+    }
+
+    /// Why the message does not hold everything that was delivered.
+    pub(super) fn too_large(&self) -> Option<&AssembleError> {
+        self.too_large.as_ref()
+    }
+
+    pub(super) fn has_gap(&self) -> bool {
+        !self.gaps.is_empty()
+    }
+
+    pub(super) fn has_started(&self) -> bool {
+        self.is_started
+    }
+
+    pub(super) fn has_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    pub(super) fn is_aborted(&self) -> bool {
+        self.is_aborted
+    }
+
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    pub(super) fn result_subtype(&self) -> Option<&str> {
+        self.result_subtype.as_deref()
+    }
+
+    /// Whether the message is all of an answer that has come to its end: nothing is missing, nothing failed, and it was held whole.
+    pub(super) fn is_whole(&self) -> bool {
+        let has_failed = self.is_aborted || self.failure.is_some();
+        self.is_finished && !has_failed && !self.has_gap() && self.too_large.is_none()
+    }
+
+    /// Whether a later stream can be compared with what was delivered.
+    pub(super) fn is_comparable(&self) -> bool {
+        self.is_tracked || !self.is_started
+    }
+
+    /// What a later stream is compared with.
+    pub(super) fn tracks(&self) -> &Tracks {
+        &self.tracks
+    }
+
+    // ---- Delivering
+
+    pub(super) fn say(&mut self, moment: Moment) {
+        self.moments.push_back(moment);
+    }
+
+    pub(super) fn deliver_all(&mut self, chunks: impl IntoIterator<Item = Chunk<'static>>) {
+        for chunk in chunks {
+            self.deliver(chunk);
+        }
+    }
+
+    /// Delivers a chunk that is new.
+    pub(super) fn deliver(&mut self, chunk: Chunk<'static>) {
+        match &chunk {
+            Chunk::Start(start) => {
+                self.note_metadata(start.message_metadata.as_ref());
+                self.is_started = true;
+            }
+            Chunk::TextDelta(delta) if self.is_lost(TextKind::Text, &delta.id) => {
+                self.begin_again(TextStart::new(delta.id.clone()).into());
+            }
+            Chunk::ReasoningDelta(delta) if self.is_lost(TextKind::Reasoning, &delta.id) => {
+                self.begin_again(ReasoningStart::new(delta.id.clone()).into());
+            }
+            Chunk::TextEnd(end) if self.is_lost(TextKind::Text, &end.id) => return,
+            Chunk::ReasoningEnd(end) if self.is_lost(TextKind::Reasoning, &end.id) => return,
+            // What it would be appended to is not whole; the whole input comes at its end.
+            Chunk::ToolInputDelta(delta) if self.torn.contains(&delta.tool_call_id) => return,
+            Chunk::ToolInputStart(start) => {
+                self.torn.remove(&start.tool_call_id);
+            }
+            Chunk::MessageMetadata(metadata) => {
+                self.note_metadata(metadata.message_metadata.as_ref());
+            }
+            Chunk::Finish(finish) => {
+                self.note_metadata(finish.message_metadata.as_ref());
+                self.is_finished = true;
+            }
+            Chunk::Error(error) => {
+                let text = || error.error_text.to_string_lossy().into_owned();
+                self.failure.get_or_insert_with(text);
+            }
+            Chunk::Abort(_) => self.is_aborted = true,
+            _ => {}
+        }
+        self.hand_out(chunk);
+    }
+
+    /// A part goes on whose beginning was lost in a gap.
+    fn begin_again(&mut self, start: Chunk<'static>) {
+        self.note_gap(self.assembler.part_count());
+        self.deliver(start);
+    }
+
+    fn hand_out(&mut self, chunk: Chunk<'static>) {
+        if self.is_tracked && !self.has_gap() {
+            self.tracks.record(&chunk);
+        }
+        // A chunk that does not fit is handed out all the same; the message stays as it was.
+        if let Err(error @ AssembleError::TooLarge { .. }) = self.assembler.apply(&chunk) {
+            self.too_large.get_or_insert(error);
+        }
+        if self.too_large.is_some() || self.assembler.size() + self.tracks.size() > LIMIT {
+            self.is_tracked = false;
+            self.tracks = Tracks::default();
+        }
+        self.since_gap = true;
+        self.has_progress = true;
+        self.moments.push_back(Moment::Chunk(chunk));
+    }
+
+    /// From here on something may be missing: what was being written is closed, since nobody knows how it went on.
+    pub(super) fn gap(&mut self) {
+        let is_first = self.gaps.is_empty();
+        // Behind the end of the answer there is nothing to be missing.
+        if self.is_finished || self.failure.is_some() || (!is_first && !self.since_gap) {
+            return;
+        }
+        self.moments.push_back(Moment::Gap);
+        self.torn.extend(self.assembler.calls_being_written());
+        let place = self.assembler.part_count();
+        let open = self.assembler.open_texts();
+        // Noted first: what is compared with later streams ends before the ends that are made up here.
+        self.note_gap(place);
+        for (at, kind, id) in open {
+            self.note_gap(at + 1);
+            self.hand_out(kind.end(id));
+        }
+        self.since_gap = false;
+    }
+
+    fn note_gap(&mut self, place: usize) {
+        // A message that takes no more parts has no more places.
+        if self.gaps.is_empty() || (self.gaps.last() != Some(&place) && self.too_large.is_none()) {
+            self.gaps.push(place);
+        }
+    }
+
+    /// Whether a part goes on whose beginning was lost in a gap.
+    fn is_lost(&self, kind: TextKind, id: &Text<'static>) -> bool {
+        self.has_gap() && !self.assembler.is_open(kind, id)
+    }
+
+    // ---- What it cost
+
+    pub(super) fn note_metadata(&mut self, metadata: Option<&RawJson<'static>>) {
+        let Some(Ok(metadata)) = metadata.map(RawJson::deserialize::<RunMetadata>) else {
+            return;
+        };
+        if metadata.result_subtype.is_some() {
+            self.result_subtype = metadata.result_subtype;
+        }
+        self.note_usage(metadata.usage);
+    }
+
+    /// Takes what was used. What was known before stays where this does not say.
+    pub(super) fn note_usage(&mut self, usage: Usage) {
+        let known = &mut self.usage;
+        known.input_tokens = usage.input_tokens.or(known.input_tokens);
+        known.output_tokens = usage.output_tokens.or(known.output_tokens);
+        known.total_tokens = usage.total_tokens.or(known.total_tokens);
+        known.total_cost_usd = usage.total_cost_usd.or(known.total_cost_usd);
+        known.duration_ms = usage.duration_ms.or(known.duration_ms);
+    }
+}

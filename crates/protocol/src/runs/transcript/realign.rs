@@ -1,0 +1,358 @@
+//! What comes behind a gap, as far as it can be told.
+//!
+//! Behind a gap nobody knows where what is delivered stands in the answer: a reader who joins in the middle is told other beginnings of
+//! the parts that were open, no outputs of the tools that were announced before, and what is written in parallel in an order of its own.
+//! So texts are found again by what they have in common with the stored ones. All of this is a heuristic, and it stands alone in
+//! this file. Where it cannot tell, nothing is delivered: better is missing what comes than coming twice.
+
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use memchr::memmem;
+
+use super::continuation::{Delivered, calls, is_content, is_same, signature};
+use crate::ui::{
+    Chunk, DataPart, Part, ReasoningPart, TextKind, TextPart, UiMessage, chunks_of, rest_of_call,
+    text_from,
+};
+
+impl Delivered<'_> {
+    /// Whether the stored answer holds everything that was delivered. Where each part behind the first gap is, does not matter: what
+    /// was being written in parallel goes on in an order of its own.
+    pub(super) fn is_within(&self, stored: &UiMessage) -> bool {
+        let mut whole = flat(&stored.parts);
+        // What is so short may be anywhere, also in what another is.
+        let is_short = |(segment, is_beginning): &(Vec<u8>, bool)| {
+            !is_beginning && segment.len() < RECOGNIZABLE
+        };
+        let (short, long): (Vec<_>, Vec<_>) = self.segments().into_iter().partition(is_short);
+        // Most come in order, so that the search begins behind the last.
+        let mut at = 0;
+        let mut segments = long.into_iter().chain(short);
+        let has_all = segments.all(|(segment, is_beginning)| {
+            let ahead = whole.get(at..).unwrap_or_default();
+            let found = match is_beginning {
+                true => whole.starts_with(&segment).then_some(0),
+                false => memmem::find(ahead, &segment)
+                    .map(|found| at + found)
+                    .or_else(|| memmem::find(&whole, &segment)),
+            };
+            let from = found.unwrap_or_default();
+            at = from + segment.len();
+            // No other part is the same.
+            let text = whole.get_mut(from..at).unwrap_or_default().iter_mut();
+            text.filter(|byte| **byte != END)
+                .for_each(|byte| *byte = TAKEN);
+            found.is_some()
+        });
+        let calls = calls(&stored.parts);
+        let mut delivered = self.parts.iter().filter_map(Part::as_tool);
+        has_all
+            && delivered.all(|begun| {
+                let call = calls.get(&begun.tool_call_id.to_string_lossy().into_owned());
+                let is_torn = self.torn.contains(&begun.tool_call_id);
+                call.is_some_and(|call| rest_of_call(begun, call, is_torn).is_some())
+            })
+    }
+
+    /// The contents up to the first gap, and then of each part, and whether it is the beginning. Behind a gap nobody knows which
+    /// parts go on that had begun before, and in which order.
+    fn segments(&self) -> Vec<(Vec<u8>, bool)> {
+        let gaps: HashSet<usize> = self.gaps.iter().copied().collect();
+        let ends = self.open.keys().map(|at| at + 1);
+        let first = ends.chain(gaps.iter().copied()).min();
+        let first = first.unwrap_or_default().min(self.parts.len());
+        let (beginning, rest) = self.parts.split_at(first);
+        let rest = rest.iter().enumerate();
+        let rest = rest.map(|(at, part)| (std::slice::from_ref(part), first + at + 1));
+        let mut segments = Vec::new();
+        for (parts, end) in [(beginning, first)].into_iter().chain(rest) {
+            let flat = flat(parts);
+            let mut bytes = &flat[..];
+            let is_beginning = segments.is_empty();
+            // Who has joined in the middle of a part does not know that it is the middle, nor the first half of a character.
+            if !is_beginning && bytes.first().is_some_and(|byte| is_text_marker(*byte)) {
+                bytes = bytes.get(1..).unwrap_or_default();
+                bytes = bytes.strip_prefix(REPLACEMENT).unwrap_or(bytes);
+            }
+            let is_text = |part: &Part| matches!(part, Part::Text(_) | Part::Reasoning(_));
+            let ends_in_text = parts
+                .last()
+                .is_some_and(|part| is_text(part) && is_content(part));
+            let is_open = |end: usize| {
+                end.checked_sub(1)
+                    .is_some_and(|at| self.open.contains_key(&at))
+            };
+            if ends_in_text && (gaps.contains(&end) || is_open(end)) {
+                bytes = bytes.strip_suffix(&[END]).unwrap_or(bytes);
+                bytes = bytes.strip_suffix(REPLACEMENT).unwrap_or(bytes);
+            }
+            segments.push((bytes.to_vec(), is_beginning));
+        }
+        segments
+    }
+
+    /// What a stored answer has behind what was delivered, as far as that can be told from what they have in common. Where it cannot,
+    /// nothing: better is missing what comes than coming twice. `is_within`: whether it holds all that was delivered, pieces with gaps
+    /// between them.
+    pub(super) fn tail(&self, stored: &UiMessage, is_within: bool) -> Vec<Chunk<'static>> {
+        let reached = self.reached(stored, is_within);
+        let calls = calls(self.parts);
+        let mut named: HashMap<String, Vec<&Part>> = HashMap::new();
+        for part in self.parts {
+            named.entry(signature(part)).or_default().push(part);
+        }
+        let mut chunks = Vec::new();
+        for (number, part) in stored.parts.iter().enumerate() {
+            if let Part::Tool(call) = part
+                && let Some(begun) = calls.get(&*call.tool_call_id.to_string_lossy())
+            {
+                chunks.extend(rest_of_call(begun, call, false).unwrap_or_default());
+                continue;
+            }
+            let delivered = named.get(&signature(part)).map_or(&[][..], Vec::as_slice);
+            let is_known = || delivered.iter().any(|begun| is_same(begun, part));
+            if let Part::Data(DataPart { id: Some(_), .. }) = part
+                && !delivered.is_empty()
+            {
+                // Its newest value stands where its first did.
+                if !is_known() {
+                    chunks.extend(chunks_of(part, number));
+                }
+                continue;
+            }
+            let Some(reached) = reached.filter(|reached| reached.part <= number) else {
+                continue;
+            };
+            match part {
+                part if !is_content(part) => {}
+                Part::Text(TextPart { text, .. }) | Part::Reasoning(ReasoningPart { text, .. }) => {
+                    let text = text.to_string_lossy();
+                    let rest = match reached.part == number {
+                        true => self.behind(&text, reached.bytes),
+                        false => &text,
+                    };
+                    if rest.contains(is_telling) {
+                        chunks.extend(text_from(part, number, rest));
+                    }
+                }
+                _ if is_known() => {}
+                part => chunks.extend(chunks_of(part, number)),
+            }
+        }
+        chunks
+    }
+
+    /// How far a stored answer was delivered. `None` if that is doubtful.
+    fn reached(&self, stored: &UiMessage, is_within: bool) -> Option<Reached> {
+        let kinds = [TextKind::Text, TextKind::Reasoning].map(|kind| {
+            let (delivered, stored) = (Words::of(self.parts, kind), Words::of(&stored.parts, kind));
+            let common = Common::of(&delivered.bytes, &stored.bytes);
+            (delivered, stored, common)
+        });
+        let texts = kinds
+            .iter()
+            .map(|(_, stored, common)| stored.reached(common.end));
+        let calls = calls(self.parts);
+        let begun = stored.parts.iter().enumerate().filter(|(_, part)| {
+            let call = part.as_tool();
+            call.is_some_and(|call| calls.contains_key(&*call.tool_call_id.to_string_lossy()))
+        });
+        let begun = begun.map(|(part, _)| Reached { part, bytes: 0 });
+        let reached = texts.chain(begun).max().unwrap_or_default();
+        let is_new = |(delivered, stored, common): &(Words, Words, Common)| {
+            // The pieces of an answer that holds them all are known only in one.
+            let is_known = || stored.is_known_behind(reached, delivered, common.is_recognized);
+            common.is_all || (!is_within && !is_known())
+        };
+        kinds.iter().all(is_new).then_some(reached)
+    }
+
+    /// What a text has behind so many of its telling bytes, without the spaces with which what was delivered ends.
+    fn behind<'t>(&self, text: &'t str, mut telling: usize) -> &'t str {
+        let mut rest = text;
+        while telling > 0
+            && let Some(next) = rest.chars().next()
+        {
+            if is_telling(next) {
+                telling = telling.saturating_sub(next.len_utf8());
+            }
+            rest = rest.strip_prefix(next).unwrap_or_default();
+        }
+        let delivered = self.parts.iter().rev().find_map(|part| match part {
+            Part::Text(part) => Some(part.text.to_string_lossy()),
+            Part::Reasoning(part) => Some(part.text.to_string_lossy()),
+            _ => None,
+        });
+        let delivered = delivered.unwrap_or_default();
+        let words = delivered.trim_end_matches(|char| !is_telling(char));
+        let spaces = delivered.strip_prefix(words).unwrap_or_default();
+        spaces
+            .chars()
+            .fold(rest, |rest, space| rest.strip_prefix(space).unwrap_or(rest))
+    }
+}
+
+/// How far a message was delivered: up to a part, and of a text so many telling bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Reached {
+    part: usize,
+    bytes: usize,
+}
+
+/// The telling characters of all texts of one kind, one after the other. What is stored may be trimmed, and cut otherwise into parts.
+struct Words {
+    bytes: Vec<u8>,
+    /// Which part each is, and where it begins and ends.
+    texts: Vec<(usize, Range<usize>)>,
+}
+
+impl Words {
+    fn of(parts: &[Part], kind: TextKind) -> Self {
+        let mut bytes = Vec::new();
+        let mut texts = Vec::new();
+        for (number, part) in parts.iter().enumerate() {
+            let text = match (part, kind) {
+                (Part::Text(part), TextKind::Text) => part.text.to_string_lossy(),
+                (Part::Reasoning(part), TextKind::Reasoning) => part.text.to_string_lossy(),
+                _ => continue,
+            };
+            let from = bytes.len();
+            for telling in text.split(|char| !is_telling(char)) {
+                bytes.extend_from_slice(telling.as_bytes());
+            }
+            texts.push((number, from..bytes.len()));
+        }
+        Self { bytes, texts }
+    }
+
+    /// Where in the message it is that so many bytes end.
+    fn reached(&self, end: usize) -> Reached {
+        let mut texts = self.texts.iter();
+        let text = texts.find(|(_, text)| text.start < end && end <= text.end);
+        text.map_or_else(Reached::default, |(part, text)| Reached {
+            part: *part,
+            bytes: end - text.start,
+        })
+    }
+
+    /// Whether anything from a place on looks like what was delivered. What is written in parallel comes in many orders, and may have
+    /// come in another.
+    fn is_known_behind(&self, reached: Reached, delivered: &Self, is_recognized: bool) -> bool {
+        let is_delivered =
+            |bytes: &[u8]| !bytes.is_empty() && memmem::find(&delivered.bytes, bytes).is_some();
+        let pieces: HashSet<&[u8]> = delivered.bytes.chunks_exact(2 * RECOGNIZABLE).collect();
+        self.texts.iter().any(|(part, text)| {
+            let from = match part.cmp(&reached.part) {
+                Ordering::Less => return false,
+                Ordering::Equal => text.end.min(text.start + reached.bytes),
+                Ordering::Greater => text.start,
+            };
+            let context = match from == text.start {
+                true => from,
+                false => from.saturating_sub(RECOGNIZABLE),
+            };
+            let to = text.end.min(from + RECOGNIZABLE);
+            let rest = self.bytes.get(from..text.end).unwrap_or_default();
+            let beginning = self.bytes.get(context..to).unwrap_or_default();
+            let has_piece = || match pieces.is_empty() {
+                true => {
+                    !delivered.bytes.is_empty() && memmem::find(rest, &delivered.bytes).is_some()
+                }
+                false => rest
+                    .windows(2 * RECOGNIZABLE)
+                    .any(|piece| pieces.contains(piece)),
+            };
+            !rest.is_empty() && (is_delivered(beginning) || (!is_recognized && has_piece()))
+        })
+    }
+}
+
+/// What the end of what was delivered has in common with what is stored.
+struct Common {
+    /// Where in the latter it ends.
+    end: usize,
+    /// Whether it is all that was delivered.
+    is_all: bool,
+    /// Whether it is more than a coincidence.
+    is_recognized: bool,
+}
+
+impl Common {
+    fn of(delivered: &[u8], stored: &[u8]) -> Self {
+        let last = |length: usize| {
+            let from = delivered.len().saturating_sub(length);
+            delivered.get(from..).unwrap_or_default()
+        };
+        // If so much of it is there, so is less of it.
+        let (mut length, mut too_long) = (0, delivered.len() + 1);
+        while length + 1 < too_long {
+            let middle = length.midpoint(too_long);
+            match memmem::find(stored, last(middle)) {
+                Some(_) => length = middle,
+                None => too_long = middle,
+            }
+        }
+        let is_recognized = length >= RECOGNIZABLE;
+        let end = if is_recognized {
+            memmem::rfind(stored, last(length)).map(|at| at + length)
+        } else {
+            // What is so short may be anywhere. It counts if what is stored begins with it, as that of a reader who came later.
+            (1..=length)
+                .rev()
+                .find(|length| stored.starts_with(last(*length)))
+        };
+        let end = end.unwrap_or_default();
+        Self {
+            end,
+            is_all: length == delivered.len() && (is_recognized || end == length),
+            is_recognized,
+        }
+    }
+}
+
+/// Whether it tells a text from another. Spaces are trimmed, and who has joined in the middle of a character has not seen it.
+fn is_telling(char: char) -> bool {
+    !char.is_whitespace() && char != char::REPLACEMENT_CHARACTER
+}
+
+// Bytes that no UTF-8 has.
+const TEXT: u8 = 0xf8;
+const REASONING: u8 = 0xf9;
+const OTHER: u8 = 0xfa;
+const END: u8 = 0xfb;
+const TAKEN: u8 = 0xfc;
+
+/// So many bytes of a text that were delivered before are no coincidence.
+const RECOGNIZABLE: usize = 16;
+
+/// What half a character is shown as.
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+fn is_text_marker(byte: u8) -> bool {
+    matches!(byte, TEXT | REASONING)
+}
+
+/// Contents one after the other, so that they can be searched: texts as they are, of everything else what names it.
+fn flat(parts: &[Part]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in parts.iter().filter(|part| is_content(part)) {
+        match part {
+            Part::Text(part) => {
+                bytes.push(TEXT);
+                bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
+            }
+            Part::Reasoning(part) => {
+                bytes.push(REASONING);
+                bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
+            }
+            part => {
+                bytes.push(OTHER);
+                bytes.extend_from_slice(signature(part).as_bytes());
+            }
+        }
+        bytes.push(END);
+    }
+    bytes
+}

@@ -1,0 +1,401 @@
+use std::collections::{BTreeMap, HashMap};
+
+use super::tracks::{DataId, Track, Tracks, Written};
+use crate::ui::chunk::ToolInputDelta;
+use crate::ui::{Chunk, Text, TextKind};
+
+/// From so many bytes of text on, the beginning of another stream that is the same is a replay and no coincidence.
+const ENOUGH: usize = 16;
+
+/// So much may be new, in chunks, before all that was delivered has come again: what was written in parallel.
+const MOST_NEW: usize = 256;
+
+/// So much is held in bytes until it is clear what it is. A stream that has repeated so much is no coincidence.
+const MOST_HELD: usize = 1024 * 1024;
+
+/// Finds out whether another stream of a run replays what was delivered, by comparing what comes with it, and goes on
+/// behind it.
+///
+/// ```text
+///            ┌── known, or woven into what is known ──┐
+///            ▼                                        │
+///  push ─► unclear ─── all has come again ──► a replay: what is new comes through
+///            │
+///            └── a contradiction, or news before anything known ──► joined in the middle
+/// ```
+#[derive(Debug)]
+pub(in crate::runs) struct Replay {
+    /// How much of what was delivered has come again.
+    come: Come,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Unclear(Held),
+    /// More has come again than is held: should it contradict now, nothing of it can be told apart.
+    Long {
+        new: Vec<Chunk<'static>>,
+    },
+    Clear,
+}
+
+/// What has come, until it is clear what it is.
+#[derive(Debug, Default)]
+struct Held {
+    chunks: Vec<Chunk<'static>>,
+    /// What of it is new if it is a replay.
+    new: Vec<Chunk<'static>>,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Come {
+    texts: Vec<Progress>,
+    reasonings: Vec<Progress>,
+    whole_texts: usize,
+    whole_reasonings: usize,
+    /// Which of them have not ended, by their ids in this stream.
+    open: HashMap<(TextKind, Text<'static>), usize>,
+    /// The input and the chunks of each tool call.
+    tools: HashMap<Text<'static>, (usize, BTreeMap<&'static str, usize>)>,
+    preliminary: HashMap<Text<'static>, usize>,
+    /// How many values of each data part, those included that were left out.
+    data: HashMap<DataId, usize>,
+    others: usize,
+    metadata: usize,
+    /// Whether any content was there before.
+    is_known: bool,
+}
+
+/// How many bytes of a part have come again; the n-th that starts is the n-th that was delivered.
+type Progress = usize;
+
+/// What a chunk has shown.
+#[derive(Debug, PartialEq)]
+pub(in crate::runs) enum Sight {
+    /// Nothing yet; it is held.
+    Unclear,
+    /// It is a replay; this of it is new.
+    New(Vec<Chunk<'static>>),
+    /// It is a replay, from here on, and this is new. But so little was delivered that the likeness may be by chance.
+    NewPerhaps(Vec<Chunk<'static>>),
+    /// It has joined in the middle; this is all that has come.
+    Joined(Vec<Chunk<'static>>),
+    /// It has repeated a lot, and then said something else.
+    Useless,
+}
+
+/// What one chunk is to a replay.
+enum Match {
+    Known,
+    New(Option<Chunk<'static>>),
+    Contradiction,
+}
+
+impl Replay {
+    pub(in crate::runs) fn new() -> Self {
+        Self {
+            come: Come::default(),
+            state: State::Unclear(Held::default()),
+        }
+    }
+
+    /// Whether it is clear that it is one.
+    pub(in crate::runs) fn is_one(&self) -> bool {
+        matches!(self.state, State::Clear)
+    }
+
+    /// Takes the next chunk of the stream, without its `start`, and compares it with what was `delivered`: what was there when the
+    /// stream began, and what has come of the stream since.
+    pub(in crate::runs) fn push(&mut self, chunk: Chunk<'static>, delivered: &Tracks) -> Sight {
+        let found = self.come.compare(&chunk, delivered);
+        let is_complete = !matches!(self.state, State::Clear) && self.come.is_all(delivered);
+        match &mut self.state {
+            State::Clear => Sight::New(match found {
+                Match::Known => Vec::new(),
+                Match::New(new) => new.into_iter().collect(),
+                Match::Contradiction => vec![chunk],
+            }),
+            State::Long { new } => {
+                match found {
+                    Match::Contradiction => return Sight::Useless,
+                    Match::New(more) => new.extend(more),
+                    Match::Known => {}
+                }
+                if is_complete {
+                    let new = std::mem::take(new);
+                    self.state = State::Clear;
+                    return Sight::New(new);
+                }
+                match new.len() > MOST_NEW {
+                    true => Sight::Useless,
+                    false => Sight::Unclear,
+                }
+            }
+            State::Unclear(held) => {
+                let is_new = matches!(found, Match::New(_));
+                match found {
+                    // Of deltas without a letter all else that is known has come before, and they say nothing.
+                    Match::Known if is_empty(&chunk) => {}
+                    Match::Known => held.keep(chunk),
+                    Match::New(new) => {
+                        held.keep(chunk);
+                        held.new.extend(new);
+                    }
+                    Match::Contradiction => {
+                        held.chunks.push(chunk);
+                        return Sight::Joined(std::mem::take(&mut held.chunks));
+                    }
+                }
+                if is_complete {
+                    let new = std::mem::take(&mut held.new);
+                    self.state = State::Clear;
+                    let (length, has_tools) = delivered.telling();
+                    return match length >= ENOUGH || has_tools {
+                        true => Sight::New(new),
+                        false => Sight::NewPerhaps(new),
+                    };
+                }
+                // Other content before any that is known: that is no beginning.
+                if is_new && (!self.come.is_known || held.new.len() > MOST_NEW) {
+                    return Sight::Joined(std::mem::take(&mut held.chunks));
+                }
+                if held.bytes > MOST_HELD {
+                    let new = std::mem::take(&mut held.new);
+                    self.state = State::Long { new };
+                }
+                Sight::Unclear
+            }
+        }
+    }
+}
+
+impl Held {
+    fn keep(&mut self, chunk: Chunk<'static>) {
+        self.bytes += size_of::<Chunk<'static>>()
+            + match Track::of(&chunk) {
+                Track::Delta(_, _, delta) | Track::ToolInput(_, delta) => {
+                    delta.to_string_lossy().len()
+                }
+                _ => chunk.encode().len(),
+            };
+        self.chunks.push(chunk);
+    }
+}
+
+impl Come {
+    fn compare(&mut self, chunk: &Chunk<'static>, delivered: &Tracks) -> Match {
+        match Track::of(chunk) {
+            Track::Start(kind, id) => {
+                let come = self.written(kind);
+                let at = come.len();
+                come.push(0);
+                self.open.insert((kind, id.clone()), at);
+                match delivered.written(kind).len() <= at {
+                    true => Match::New(Some(chunk.clone())),
+                    false => Match::Known,
+                }
+            }
+            Track::Delta(kind, id, delta) => {
+                let Some(at) = self.open.get(&(kind, id.clone())).copied() else {
+                    return Match::Contradiction;
+                };
+                let Some(come) = self.written(kind).get_mut(at) else {
+                    return Match::Contradiction;
+                };
+                let delta = delta.to_string_lossy();
+                let Some(part) = delivered.written(kind).get(at) else {
+                    *come += delta.len();
+                    return Match::New(Some(chunk.clone()));
+                };
+                let known = known_prefix(&part.text, come, &delta);
+                self.is_known |= !delta.is_empty();
+                match known {
+                    None => Match::Contradiction,
+                    Some(known) if known == delta.len() => Match::Known,
+                    Some(_) if part.ended => Match::Contradiction,
+                    Some(known) => {
+                        let new = delta.get(known..).unwrap_or_default().to_owned();
+                        Match::New(Some(with(chunk, &part.id, Some(new))))
+                    }
+                }
+            }
+            Track::End(kind, id) => {
+                let Some(at) = self.open.remove(&(kind, id.clone())) else {
+                    return Match::Contradiction;
+                };
+                match (delivered.written(kind).get(at), self.written(kind).get(at)) {
+                    (Some(part), Some(come)) if *come < part.text.len() => Match::Contradiction,
+                    (Some(part), _) if part.ended => Match::Known,
+                    (Some(part), _) => Match::New(Some(with(chunk, &part.id, None))),
+                    (None, _) => Match::New(Some(chunk.clone())),
+                }
+            }
+            Track::ToolInput(id, delta) => {
+                let (come, _) = self.tools.entry(id.clone()).or_default();
+                let delta = delta.to_string_lossy();
+                let Some(tool) = delivered.tools.get(id) else {
+                    *come += delta.len();
+                    return Match::New(Some(chunk.clone()));
+                };
+                self.is_known = true;
+                match known_prefix(&tool.input, come, &delta) {
+                    None => Match::Contradiction,
+                    Some(known) if known == delta.len() => Match::Known,
+                    Some(known) => {
+                        let new = delta.get(known..).unwrap_or_default().to_owned();
+                        Match::New(Some(ToolInputDelta::new(id.clone(), new).into()))
+                    }
+                }
+            }
+            Track::Tool(id, what) => {
+                let (_, chunks) = self.tools.entry(id.clone()).or_default();
+                let come = chunks.entry(what).or_default();
+                *come += 1;
+                let Some(tool) = delivered.tools.get(id) else {
+                    return Match::New(Some(chunk.clone()));
+                };
+                self.is_known = true;
+                match *come <= tool.chunks.get(what).copied().unwrap_or_default() {
+                    true => Match::Known,
+                    false => Match::New(Some(chunk.clone())),
+                }
+            }
+            Track::Preliminary(id) => {
+                self.tools.entry(id.clone()).or_default();
+                let come = self.preliminary.entry(id.clone()).or_default();
+                *come += 1;
+                let Some(tool) = delivered.tools.get(id) else {
+                    return Match::New(Some(chunk.clone()));
+                };
+                self.is_known = true;
+                match tool.has_result() || *come <= tool.preliminary {
+                    true => Match::Known,
+                    false => Match::New(Some(chunk.clone())),
+                }
+            }
+            Track::Data(id) => {
+                let values = delivered.data.get(&id);
+                self.is_known |= values.is_some();
+                let values = values.map_or(&[][..], Vec::as_slice);
+                let value = chunk.encode();
+                let come = self.data.entry(id).or_default();
+                let mut left = values.iter().skip(*come);
+                match left.position(|known| *known == value) {
+                    Some(left_out) => {
+                        *come += left_out + 1;
+                        Match::Known
+                    }
+                    // A later one, which takes the place of all of them, and is about to be delivered itself.
+                    None => {
+                        *come = values.len().max(*come) + 1;
+                        Match::New(Some(chunk.clone()))
+                    }
+                }
+            }
+            Track::Metadata => {
+                self.metadata += 1;
+                match self.metadata <= delivered.metadata {
+                    true => Match::Known,
+                    false => Match::New(Some(chunk.clone())),
+                }
+            }
+            Track::Other => {
+                let known = delivered.others.get(self.others);
+                self.others += 1;
+                match known {
+                    None => Match::New(Some(chunk.clone())),
+                    Some(known) if *known == chunk.encode() => {
+                        self.is_known = true;
+                        Match::Known
+                    }
+                    Some(_) => Match::Contradiction,
+                }
+            }
+            // The end of the run, and not all that was delivered has come again.
+            Track::Run if !self.is_all(delivered) => Match::Contradiction,
+            Track::Run => Match::New(Some(chunk.clone())),
+        }
+    }
+
+    fn written(&mut self, kind: TextKind) -> &mut Vec<Progress> {
+        match kind {
+            TextKind::Text => &mut self.texts,
+            TextKind::Reasoning => &mut self.reasonings,
+        }
+    }
+
+    /// Whether all that was delivered has come again.
+    fn is_all(&mut self, delivered: &Tracks) -> bool {
+        if !all_come(&delivered.texts, &self.texts, &mut self.whole_texts)
+            || !all_come(
+                &delivered.reasonings,
+                &self.reasonings,
+                &mut self.whole_reasonings,
+            )
+        {
+            return false;
+        }
+        let mut data = delivered.data.iter();
+        let has_data = data.all(|(id, values)| {
+            let come = self.data.get(id);
+            come.is_some_and(|come| *come >= values.len())
+        });
+        let mut tools = delivered.tools.iter();
+        has_data
+            && tools.all(|(id, tool)| {
+                self.tools.get(id).is_some_and(|(come, chunks)| {
+                    let come_of = |what| chunks.get(what).copied().unwrap_or_default();
+                    let mut kinds = tool.chunks.iter();
+                    *come >= tool.input.len() && kinds.all(|(what, count)| come_of(what) >= *count)
+                })
+            })
+            && self.others >= delivered.others.len()
+            && self.metadata >= delivered.metadata
+    }
+}
+
+/// Whether all parts have come again. How many are known to have is kept, so that none is looked at twice.
+fn all_come(delivered: &[Written], come: &[Progress], whole: &mut usize) -> bool {
+    while let Some(part) = delivered.get(*whole) {
+        match come.get(*whole) {
+            Some(come) if *come >= part.text.len() => *whole += 1,
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Whether it is a delta without a letter.
+fn is_empty(chunk: &Chunk<'static>) -> bool {
+    match Track::of(chunk) {
+        Track::Delta(_, _, delta) | Track::ToolInput(_, delta) => *delta == "",
+        _ => false,
+    }
+}
+
+/// The same chunk of another part, and perhaps with another text.
+fn with(chunk: &Chunk<'static>, id: &Text<'static>, delta: Option<String>) -> Chunk<'static> {
+    let mut chunk = chunk.clone();
+    let (old_id, old_delta) = match &mut chunk {
+        Chunk::TextDelta(chunk) => (&mut chunk.id, Some(&mut chunk.delta)),
+        Chunk::ReasoningDelta(chunk) => (&mut chunk.id, Some(&mut chunk.delta)),
+        Chunk::TextEnd(chunk) => (&mut chunk.id, None),
+        Chunk::ReasoningEnd(chunk) => (&mut chunk.id, None),
+        _ => return chunk,
+    };
+    *old_id = id.clone();
+    if let (Some(old), Some(delta)) = (old_delta, delta) {
+        *old = delta.into();
+    }
+    chunk
+}
+
+/// How much of a delta is known already. `None` if it says something else.
+fn known_prefix(known: &str, come: &mut Progress, delta: &str) -> Option<usize> {
+    let rest = known.get(*come..).unwrap_or_default();
+    let length = rest.len().min(delta.len());
+    *come += delta.len();
+    (rest.as_bytes().get(..length) == delta.as_bytes().get(..length)).then_some(length)
+}

@@ -1,0 +1,57 @@
+use super::machine::{Assembler, own};
+use super::texts::Kind;
+use crate::ui::chunk::{ReasoningDelta, ReasoningEnd, TextDelta, TextEnd};
+use crate::ui::{Chunk, Part, Text, ToolState};
+
+/// What is still being written.
+impl Assembler {
+    /// Returns the text and reasoning parts that have not ended, in their order: the place of each, its kind and its id.
+    pub(crate) fn open_texts(&self) -> Vec<(usize, Kind, Text<'static>)> {
+        let texts = self
+            .texts
+            .iter()
+            .map(|(id, text)| (text.part, Kind::Text, id));
+        let reasonings = self.reasonings.iter();
+        let reasonings = reasonings.map(|(id, text)| (text.part, Kind::Reasoning, id));
+        let mut open: Vec<_> = texts.chain(reasonings).collect();
+        open.sort_unstable_by_key(|(at, ..)| *at);
+        open
+    }
+
+    /// Whether a text or reasoning part with this id has not ended.
+    pub(crate) fn is_open(&self, kind: Kind, id: &Text<'_>) -> bool {
+        match kind {
+            Kind::Text => self.texts.get(id).is_some(),
+            Kind::Reasoning => self.reasonings.get(id).is_some(),
+        }
+    }
+
+    /// Returns the ids of the calls whose input has not come whole.
+    pub(crate) fn calls_being_written(&self) -> impl Iterator<Item = Text<'static>> {
+        let calls = self.message.parts.iter().filter_map(Part::as_tool);
+        let calls = calls.filter(|call| call.state == ToolState::InputStreaming);
+        calls.map(|call| own(&call.tool_call_id))
+    }
+}
+
+impl Kind {
+    /// A piece of such a part.
+    pub(crate) fn delta(
+        self,
+        id: Text<'static>,
+        delta: impl Into<Text<'static>>,
+    ) -> Chunk<'static> {
+        match self {
+            Self::Text => TextDelta::new(id, delta).into(),
+            Self::Reasoning => ReasoningDelta::new(id, delta).into(),
+        }
+    }
+
+    /// The end of such a part.
+    pub(crate) fn end(self, id: Text<'static>) -> Chunk<'static> {
+        match self {
+            Self::Text => TextEnd::new(id).into(),
+            Self::Reasoning => ReasoningEnd::new(id).into(),
+        }
+    }
+}
