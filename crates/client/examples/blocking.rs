@@ -98,7 +98,7 @@ fn main() -> Result<()> {
     let sandbox = relay.execute(&create)?;
     let start = StartRun::new("shell", "cat notes.txt").sandbox_id(&sandbox.id);
     let (started, body) = relay.drive(start.flow(None, &CallOptions::new(), 0)?);
-    println!("Thread {}:", started?.thread_id);
+    println!("Thread {}:", started?.run.thread_id);
 
     let (mut body, mut decoder) = (body.ok_or("no stream")?, Decoder::new());
     let mut piece = [0; 4096];

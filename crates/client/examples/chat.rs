@@ -102,7 +102,7 @@ impl Conversation {
         }
 
         let mut run = self.client.threads().run(start).await?;
-        self.session = run.started().session();
+        self.session = run.run_ref().session();
         loop {
             tokio::select! {
                 chunk = run.next_chunk() => match chunk {

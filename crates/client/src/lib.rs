@@ -20,7 +20,7 @@
 //! - any request: [`AgentClient::send`].
 //!
 //! A run survives its connection: see [`Run`], and [`Follow`] for the ways. [`Run::outcome`] tells what it came to, and
-//! [`Run::cancel`] ends it. A [`Session`] is what an application stores to continue a conversation, and [`Started`] to follow or
+//! [`Run::cancel`] ends it. A [`Session`] is what an application stores to continue a conversation, and [`RunRef`] to follow or
 //! cancel a run from another process: see [`Threads::follow`]. [`Threads::run_in_background`] starts one that nobody reads.
 //!
 //! Exchanges that fail are tried again where that is safe, every part of them has a time limit, and both can be set for a
@@ -67,8 +67,8 @@ pub use tokens::Tokens;
 pub use twentyfirst_protocol as protocol;
 pub use twentyfirst_protocol::retry::RetryPolicy;
 pub use twentyfirst_protocol::runs::{
-    CancelRun, CancelStatus, Cancelled, Created, Follow, FollowRun, Lost, LostReason, MessageState,
-    Messages, Moment, Outcome, RunEnd, RunOptions, StartRun, Started,
+    CancelStatus, Cancelled, Created, Follow, FollowRun, Lost, LostReason, MessageState, Messages,
+    Moment, Outcome, RunEnd, RunOptions, RunRef, StartRun, Started,
 };
 pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec};
 pub use twentyfirst_protocol::threads::Thread;

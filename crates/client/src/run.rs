@@ -6,7 +6,7 @@ use futures_core::{FusedStream, Stream};
 use http::Uri;
 use twentyfirst_protocol::runs::{
     CancelStatus, Cancelled, Created, FollowFlow, FollowRun, MessageState, Moment, Outcome,
-    ResumeStream, RunEnd, Started,
+    ResumeStream, RunEnd, RunRef, Started,
 };
 use twentyfirst_protocol::ui::{Chunk, UiMessage};
 use twentyfirst_protocol::{ApiKey, Endpoint, SandboxId, ThreadId};
@@ -38,7 +38,7 @@ use crate::error::Error;
 /// # Dropping and cancelling
 /// Dropping a run only stops listening, and sends nothing: the run goes on in its sandbox, costs, and is stored in its thread.
 /// [`cancel`](Self::cancel) ends it; what it cost until then is spent, and nothing of it is stored. A run is `Send` and not `Sync`:
-/// move it into the task that reads it, and take the future of `cancel`, or a clone of [`started`](Self::started), before.
+/// move it into the task that reads it, and take the future of `cancel`, or a clone of [`run_ref`](Self::run_ref), before.
 ///
 /// ```no_run
 /// use twentyfirst_client::{AgentClient, Chunk, StartRun};
@@ -58,7 +58,8 @@ use crate::error::Error;
 #[derive(Debug)]
 #[must_use = "a run that nobody reads goes on and costs"]
 pub struct Run {
-    started: Started,
+    run: RunRef,
+    created: Created,
     resume_url: Uri,
     driver: Driver<FollowFlow>,
     outcome: Option<Outcome>,
@@ -74,22 +75,27 @@ impl Run {
         body: Body,
         seed: u64,
     ) -> Result<Self, Error> {
-        let flow = started.follow().read(client.options(), seed)?;
-        Self::new(Driver::with_stream(client, flow, body), started)
+        let flow = started.run.clone().follow().read(client.options(), seed)?;
+        Self::new(
+            Driver::with_stream(client, flow, body),
+            started.run,
+            started.created,
+        )
     }
 
     /// A run that was started elsewhere.
     pub(crate) fn joining(client: AgentClient, run: FollowRun, seed: u64) -> Result<Self, Error> {
-        let started = Started::from(run.clone());
+        let started = run.run.clone();
         let flow = run.join(client.options(), seed)?;
-        Self::new(Driver::new(client, flow), started)
+        Self::new(Driver::new(client, flow), started, Created::default())
     }
 
-    fn new(driver: Driver<FollowFlow>, started: Started) -> Result<Self, Error> {
-        let resume = ResumeStream::new(started.agent.clone(), &started.sandbox_id).to_request()?;
+    fn new(driver: Driver<FollowFlow>, run: RunRef, created: Created) -> Result<Self, Error> {
+        let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id).to_request()?;
         Ok(Self {
             resume_url: driver.client().base_url().join(resume.uri())?,
-            started,
+            run,
+            created,
             driver,
             outcome: None,
             told: false,
@@ -98,28 +104,28 @@ impl Run {
 
     /// The slug of the agent.
     pub fn agent(&self) -> &str {
-        &self.started.agent
+        &self.run.agent
     }
 
     /// The sandbox in which it runs.
     pub fn sandbox_id(&self) -> &SandboxId {
-        &self.started.sandbox_id
+        &self.run.sandbox_id
     }
 
     /// The thread in which it runs.
     pub fn thread_id(&self) -> &ThreadId {
-        &self.started.thread_id
+        &self.run.thread_id
     }
 
     /// What was created for it.
     pub fn created(&self) -> &Created {
-        &self.started.created
+        &self.created
     }
 
-    /// What it is and where. Store it to follow or to cancel this run from elsewhere, and its [`session`](Started::session) to
-    /// continue the conversation.
-    pub fn started(&self) -> &Started {
-        &self.started
+    /// Names this run. Store it to follow or to cancel the run from elsewhere, and its [`session`](RunRef::session) to continue the
+    /// conversation.
+    pub fn run_ref(&self) -> &RunRef {
+        &self.run
     }
 
     /// Where the stream of this sandbox can be joined (GET) and its run be ended (DELETE), both with the key.
@@ -250,13 +256,13 @@ impl Run {
     /// [`Error::other_run`] where another run would be ended, and all of [`Error`].
     pub fn cancel(&self) -> impl Future<Output = Result<Cancelled, Error>> + Send + use<> {
         let client = self.driver.client().clone();
-        let cancel = self.started.cancel();
+        let run = self.run.clone();
         let end = self.outcome.as_ref().map(|outcome| &outcome.end);
         let is_over = end.is_some_and(|end| !matches!(end, RunEnd::Lost(_)));
         async move {
             match is_over {
                 true => Ok(Cancelled::new(CancelStatus::Idle, None)),
-                false => client.threads().cancel(cancel).await,
+                false => client.threads().cancel(run).await,
             }
         }
     }

@@ -1,6 +1,6 @@
 use http::Response;
 use twentyfirst_protocol::runs::{
-    CancelRun, CancelStream, Cancelled, FollowRun, Mode, SendMessages, StartRun, Started,
+    CancelStream, Cancelled, FollowRun, Mode, RunRef, SendMessages, StartRun, Started,
 };
 use twentyfirst_protocol::threads::{
     CreateThread, DeleteThread, GetThread, ListThreads, Thread, ThreadSummary,
@@ -100,23 +100,23 @@ impl Threads {
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use twentyfirst_client::{AgentClient, Follow, StartRun, Started};
+    /// use twentyfirst_client::{AgentClient, Follow, RunRef, StartRun};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), Box<dyn std::error::Error>> {
     /// // Start it, and store what it takes to find it again.
     /// let started = client.threads().run_in_background(StartRun::new("my-agent", "Find bugs in /src")).await?;
-    /// let row = serde_json::to_string(&started)?;
+    /// let row = serde_json::to_string(&started.run)?;
     ///
     /// // After a restart, or in another process: follow it, and cancel it if it takes too long.
-    /// let started: Started = serde_json::from_str(&row)?;
+    /// let run: RunRef = serde_json::from_str(&row)?;
     /// let hour = Follow::wait().deadline(Duration::from_secs(3600));
     /// let client = client.with_options(client.options().follow(hour));
-    /// let mut run = client.threads().follow(started.follow())?;
-    /// match run.text().await {
+    /// let mut following = client.threads().follow(run.clone())?;
+    /// match following.text().await {
     ///     Ok(text) => println!("{text}"),
     ///     Err(error) if error.is_run_lost() => {
     ///         eprintln!("{error}");
-    ///         client.threads().cancel(started.cancel()).await?;
+    ///         client.threads().cancel(run).await?;
     ///     }
     ///     Err(error) => return Err(error.into()),
     /// }
@@ -129,7 +129,7 @@ impl Threads {
     /// of the thread, since a run is known by it.
     ///
     /// ```no_run
-    /// use twentyfirst_client::{AgentClient, FollowRun, Session, UiMessage};
+    /// use twentyfirst_client::{AgentClient, Session, UiMessage};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
     /// let sandbox = client.sandboxes().create("my-agent").await?;
@@ -140,16 +140,16 @@ impl Threads {
     /// client.threads().run_in_background(session.run(message)).await?;
     ///
     /// // After a restart. A run that never began is lost: `LostReason::NotStored`.
-    /// let mut run = client.threads().follow(session.follow()?.user_message_id(turn))?;
+    /// let mut run = client.threads().follow(session.current_run()?.user_message_id(turn))?;
     /// println!("{}", run.text().await?);
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// If the request would be refused. What happens later, the run tells.
-    pub fn follow(&self, run: FollowRun) -> Result<Run, Error> {
-        Run::joining(self.client.clone(), run, seed())
+    /// If the request would be refused. Later failures are reported by the run.
+    pub fn follow(&self, run: impl Into<FollowRun>) -> Result<Run, Error> {
+        Run::joining(self.client.clone(), run.into(), seed())
     }
 
     /// Ends a run, and no other: see [`Run::cancel`].
@@ -158,8 +158,8 @@ impl Threads {
     ///
     /// # Errors
     /// [`Error::other_run`] where another run would be ended, and all of [`Error`].
-    pub async fn cancel(&self, run: CancelRun) -> Result<Cancelled, Error> {
-        let flow = run.flow(self.client.options(), seed())?;
+    pub async fn cancel(&self, run: RunRef) -> Result<Cancelled, Error> {
+        let flow = run.cancel(self.client.options(), seed())?;
         let (cancelled, _) = self.client.drive(&CancelStream::ROUTE, flow).await?;
         Ok(cancelled)
     }

@@ -326,7 +326,7 @@ async fn a_run_in_the_background() {
     let thread = loop {
         let thread = client
             .threads()
-            .get(&started.sandbox_id, &started.thread_id)
+            .get(&started.run.sandbox_id, &started.run.thread_id)
             .await
             .unwrap();
         if thread.status != ThreadStatus::Streaming {

@@ -145,7 +145,7 @@ async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Re
     let sessions = (id.clone(), Arc::clone(&database));
     let run = run.on_started(async move |started| {
         let (id, database) = sessions;
-        database.store_session(&id, &started.session())
+        database.store_session(&id, &started.run.session())
     });
     Ok(run.observe(move |observed| {
         let _until_the_end = &answering;

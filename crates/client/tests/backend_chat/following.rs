@@ -143,7 +143,7 @@ async fn a_browser_that_comes_back_gets_what_the_clients_options_say() {
     let client = connect(&relay);
     let start = Session::new("slow").run("Hi");
     let run = client.threads().run(start).await.unwrap();
-    let session = run.started().session();
+    let session = run.run_ref().session();
     let chats = ChatHandler::new(client, move |request: ChatRequest| {
         std::future::ready(Ok(session.run(request.messages)))
     })

@@ -112,7 +112,7 @@ async fn a_reload_goes_on_in_the_middle() {
     for _ in 0..5 {
         run.next_chunk().await.unwrap().unwrap();
     }
-    let session = run.started().session();
+    let session = run.run_ref().session();
     let answer = chats_in(&client, &session).handle(resume()).await;
     assert_eq!(answer.status().as_u16(), 200);
     let (_, _, body) = read(answer).await;
@@ -133,7 +133,7 @@ async fn the_run_of_another_thread_is_neither_shown_nor_ended() {
     let other = StartRun::new("slow", "A secret that is told very slowly indeed, one word after the other, on and on, at length, till the very end")
         .sandbox_id(ours.sandbox_id());
     let mut other = client.threads().run(other).await.unwrap();
-    let chats = chats_in(&client, &ours.started().session());
+    let chats = chats_in(&client, &ours.run_ref().session());
 
     let (status, _, body) = read(chats.handle(stop()).await).await;
     assert_eq!(status.as_u16(), 409);
@@ -158,7 +158,7 @@ async fn a_run_that_is_still_starting_is_waited_for() {
         .run(StartRun::new("echo", STORY))
         .await
         .unwrap();
-    let session = run.started().session();
+    let session = run.run_ref().session();
     let (_, _, body) = read(chats_in(&client, &session).handle(resume()).await).await;
     assert_eq!(text(&events(&body)), STORY);
 }
@@ -171,7 +171,7 @@ async fn stop_ends_the_run() {
         .run(StartRun::new("slow", STORY))
         .await
         .unwrap();
-    let session = run.started().session();
+    let session = run.run_ref().session();
     let chats = chats_in(&client, &session);
     let (status, _, body) = read(chats.handle(stop()).await).await;
     assert_eq!(status.as_u16(), 200);

@@ -25,7 +25,7 @@ fn chats(client: AgentClient, sessions: &Sessions) -> ChatHandler {
             let run = ChatRun::new(session.run(request.messages));
             Ok(run.on_started(async move |started| {
                 let mut sessions = sessions.lock().unwrap();
-                sessions.insert(request.id, started.session());
+                sessions.insert(request.id, started.run.session());
                 Ok(())
             }))
         }
@@ -83,7 +83,10 @@ async fn what_was_created_is_known_also_when_the_browser_leaves_meanwhile() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
-    let mut run = client.threads().follow(session.follow().unwrap()).unwrap();
+    let mut run = client
+        .threads()
+        .follow(session.current_run().unwrap())
+        .unwrap();
     assert_eq!(run.text().await.unwrap(), "Good morning");
 }
 

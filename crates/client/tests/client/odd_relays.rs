@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use twentyfirst_client::protocol::runs::MessageState;
 use twentyfirst_client::transport::Body;
 use twentyfirst_client::{
-    AgentClient, Follow, FollowRun, LostReason, Run, RunEnd, SandboxId, StartRun, ThreadId,
+    AgentClient, Follow, LostReason, Run, RunEnd, RunRef, SandboxId, StartRun, ThreadId,
 };
 
 use crate::support::{client, event_stream, json};
@@ -175,7 +175,7 @@ async fn a_run_in_the_background_is_not_silent_while_the_relay_answers() {
     let follow = Follow::wait().lost_after(Duration::from_secs(2));
     let client = client.with_options(client.options().follow(follow));
     let (sandbox_id, thread_id) = ids();
-    let run = FollowRun::new("my-agent", sandbox_id, thread_id).user_message_id("u1");
+    let run = RunRef::new("my-agent", sandbox_id, thread_id).user_message_id("u1");
     let mut run = client.threads().follow(run).unwrap();
     assert_eq!(run.text().await.unwrap(), "Hello there");
 }

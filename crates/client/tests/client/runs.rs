@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::BodyExt;
-use twentyfirst_client::protocol::runs::{CancelStatus, MessageState, StartRun, Started};
+use twentyfirst_client::protocol::runs::{CancelStatus, MessageState, StartRun};
 use twentyfirst_client::protocol::ui::Chunk;
 use twentyfirst_client::protocol::{SandboxId, ThreadId};
 use twentyfirst_client::transport::{self, Body, from_fn};
-use twentyfirst_client::{AgentClient, CallOptions, Follow, FollowRun, LostReason, Run};
+use twentyfirst_client::{AgentClient, CallOptions, Follow, LostReason, Run, RunRef};
 
 use crate::support::{client, event_stream, json};
 
@@ -166,7 +166,7 @@ async fn no_key_is_shown_by_a_run_that_is_lost() {
     let (client, _) = client("https://relay.test/", |_| {
         json(401, r#"{"error":"no such key: an_sk_test"}"#)
     });
-    let follow = FollowRun::new(
+    let follow = RunRef::new(
         "my-agent",
         SandboxId::new("sb_1").unwrap(),
         ThreadId::new("th_1").unwrap(),
@@ -185,7 +185,7 @@ async fn no_key_is_shown_of_an_answer_that_is_not_understood() {
         let key = request.headers["authorization"].to_str().unwrap();
         json(200, format!("\"you sent {key}\""))
     });
-    let follow = FollowRun::new(
+    let follow = RunRef::new(
         "my-agent",
         SandboxId::new("sb_1").unwrap(),
         ThreadId::new("th_1").unwrap(),
@@ -233,13 +233,13 @@ async fn a_turn_that_has_its_answer_does_not_end_the_next_one() {
     });
     let sandbox_id = SandboxId::new("sb_1").unwrap();
     let thread_id = ThreadId::new("th_1").unwrap();
-    let run = FollowRun::new("my-agent", &sandbox_id, &thread_id);
+    let run = RunRef::new("my-agent", &sandbox_id, &thread_id);
     for (turn, status, sent) in [
         ("u1", CancelStatus::Idle, "GET"),
         ("u2", CancelStatus::Cancelled, "GET GET DELETE"),
     ] {
-        let started = Started::from(run.clone().user_message_id(turn));
-        let cancelled = client.threads().cancel(started.cancel()).await.unwrap();
+        let run = run.clone().user_message_id(turn);
+        let cancelled = client.threads().cancel(run).await.unwrap();
         let methods = log.take().into_iter().map(|request| request.method);
         let methods: Vec<String> = methods.collect();
         assert_eq!(

@@ -114,7 +114,7 @@ async fn while_it_is_starting() {
         scene
             .client
             .threads()
-            .cancel(session.cancel().unwrap())
+            .cancel(session.current_run().unwrap())
             .await
     };
     let threads = scene.client.threads();
@@ -133,7 +133,7 @@ async fn while_it_is_starting_in_the_background() {
         let threads = scene.client.threads();
         let start = StartRun::new("narrator", "A story");
         let started = threads.run_in_background(start).await.unwrap();
-        let mut run = threads.follow(started.follow()).unwrap();
+        let mut run = threads.follow(started.run).unwrap();
         let (cancelled, told) = tokio::join!(run.cancel(), read(&mut run));
         assert_eq!(cancelled.unwrap().status, CancelStatus::Cancelled);
         assert!(scene.sent.count("DELETE stream") > 1);
@@ -148,12 +148,15 @@ async fn from_another_process() {
     let scene = Scene::new(Follow::wait());
     let mut run = scene.run().await;
     read_some(&mut run, 10).await;
-    let row = serde_json::to_string(&run.started().session()).unwrap();
+    let row = serde_json::to_string(&run.run_ref().session()).unwrap();
 
     let (other, sent) = client(&scene.relay, Follow::wait());
     let session: Session = serde_json::from_str(&row).unwrap();
     let threads = other.threads();
-    let cancelled = threads.cancel(session.cancel().unwrap()).await.unwrap();
+    let cancelled = threads
+        .cancel(session.current_run().unwrap())
+        .await
+        .unwrap();
     assert_eq!(cancelled.status, CancelStatus::Cancelled);
     assert_eq!(
         (sent.count("GET threads"), sent.count("DELETE stream")),
@@ -168,7 +171,7 @@ async fn but_not_instead_of_a_newer_one() {
     let scene = Scene::new(Follow::wait());
     let mut run = scene.run().await;
     read_some(&mut run, 5).await;
-    let newer = run.started().session().new_thread().run("Another story");
+    let newer = run.run_ref().session().new_thread().run("Another story");
     let mut newer = scene.client.threads().run(newer).await.unwrap();
 
     let error = run.cancel().await.unwrap_err();

@@ -363,7 +363,7 @@ impl Schedule {
                 return None;
             }
             let run = session.run("Neighbour");
-            Some(threads.run_in_background(run).await.unwrap().thread_id)
+            Some(threads.run_in_background(run).await.unwrap().run.thread_id)
         };
         let older = neighbour(Neighbour::Older).await;
         let ours = threads.create(&sandbox.id).await.unwrap();
@@ -384,12 +384,12 @@ impl Schedule {
             Start::Here => threads.run(start).await.unwrap(),
             Start::Background => {
                 let started = threads.run_in_background(start).await.unwrap();
-                threads.follow(started.follow()).unwrap()
+                threads.follow(started.run).unwrap()
             }
             Start::Elsewhere(after) => {
                 threads.run_in_background(start).await.unwrap();
                 pause(after).await;
-                threads.follow(session.follow().unwrap()).unwrap()
+                threads.follow(session.current_run().unwrap()).unwrap()
             }
         };
         let cancel = run.cancel();

@@ -208,7 +208,7 @@ async fn a_stream_that_another_run_has_is_not_joined() {
     let cut = scene.inject(Fault::cut_after(350));
     let mut run = scene.run().await;
     // A newer thread of the same sandbox.
-    let other = run.started().session().new_thread().run("Another story");
+    let other = run.run_ref().session().new_thread().run("Another story");
     let other = scene
         .client
         .threads()
@@ -224,7 +224,9 @@ async fn a_stream_that_another_run_has_is_not_joined() {
     let stored = scene.stored(&run).await;
     assert_eq!(run.message_so_far(), &stored);
 
-    let other = scene.over(&other.sandbox_id, &other.thread_id).await;
+    let other = scene
+        .over(&other.run.sandbox_id, &other.run.thread_id)
+        .await;
     assert_eq!(other.status, ThreadStatus::Completed);
 }
 

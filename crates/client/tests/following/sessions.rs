@@ -3,7 +3,7 @@
 use twentyfirst_client::protocol::http::StatusCode;
 use twentyfirst_client::protocol::runs::{CancelStatus, LostReason, SendMessages};
 use twentyfirst_client::protocol::threads::{CreateThread, ThreadStatus};
-use twentyfirst_client::{Follow, Session, StartRun, Started, UiMessage};
+use twentyfirst_client::{Follow, RunRef, Session, StartRun, UiMessage};
 use twentyfirst_local_relay::Fault;
 
 use crate::support::{
@@ -20,7 +20,7 @@ async fn a_run_in_the_background_is_waited_for() {
     let threads = scene.client.threads();
     let started = threads.run_in_background(story()).await.unwrap();
     let sent = scene.sent.len();
-    let mut run = threads.follow(started.follow()).unwrap();
+    let mut run = threads.follow(started.run).unwrap();
     pause(50).await;
     assert_eq!(scene.sent.len(), sent, "nothing is sent until it is read");
     let told = read(&mut run).await;
@@ -35,7 +35,7 @@ async fn a_run_in_the_background_is_joined() {
     let scene = Scene::with(narrator().start_up(ms(100)), Follow::live());
     let threads = scene.client.threads();
     let started = threads.run_in_background(story()).await.unwrap();
-    let mut run = threads.follow(started.follow()).unwrap();
+    let mut run = threads.follow(started.run).unwrap();
     let told = read(&mut run).await;
     assert!(told.outline().starts_with("resumed"), "{told:#?}");
     told.assert_of(STORY);
@@ -51,10 +51,10 @@ async fn a_run_that_is_dropped_goes_on_and_nothing_is_sent() {
     let mut run = scene.run().await;
     let begun = read_some(&mut run, 10).await;
     assert!(begun.text().len() < STORY.len());
-    let started = run.started().clone();
+    let run_ref = run.run_ref().clone();
     let sent = scene.sent.len();
     drop(run);
-    let thread = scene.over(&started.sandbox_id, &started.thread_id).await;
+    let thread = scene.over(&run_ref.sandbox_id, &run_ref.thread_id).await;
     assert_eq!(thread.status, ThreadStatus::Completed);
     assert_eq!(last_answer(thread).text(), STORY);
     assert_eq!(scene.sent.len(), sent);
@@ -84,7 +84,10 @@ async fn after_a_restart_a_run_is_followed_with_what_its_row_tells() {
         let hydrated = client.execute(&session.hydrate().unwrap()).await.unwrap();
         assert!(hydrated.is_streaming());
         assert_eq!(hydrated.ui_messages().count(), 0);
-        let mut run = client.threads().follow(session.follow().unwrap()).unwrap();
+        let mut run = client
+            .threads()
+            .follow(session.current_run().unwrap())
+            .unwrap();
         assert_eq!(run.thread_id(), &thread);
         let told = read(&mut run).await;
         told.assert_of(STORY);
@@ -99,7 +102,10 @@ async fn after_a_restart_a_run_is_followed_with_what_its_row_tells() {
         assert!(!hydrated.is_streaming());
         let roles = hydrated.ui_messages().count();
         assert_eq!(roles, 2);
-        let mut again = client.threads().follow(session.follow().unwrap()).unwrap();
+        let mut again = client
+            .threads()
+            .follow(session.current_run().unwrap())
+            .unwrap();
         assert_eq!(again.message().await.unwrap(), run.message().await.unwrap());
     })
     .await;
@@ -109,33 +115,33 @@ async fn after_a_restart_a_run_is_followed_with_what_its_row_tells() {
 async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
     let scene = Scene::new(Follow::wait());
     let mut first = scene.run().await;
-    let row = serde_json::to_string(first.started()).unwrap();
+    let row = serde_json::to_string(first.run_ref()).unwrap();
     let told = first.text().await.unwrap();
     first.outcome().await;
     let (client, sent) = client(&scene.relay, Follow::wait());
-    let stored: Started = serde_json::from_str(&row).unwrap();
-    let mut run = client.threads().follow(stored.follow()).unwrap();
+    let stored: RunRef = serde_json::from_str(&row).unwrap();
+    let mut run = client.threads().follow(stored.clone()).unwrap();
     assert_eq!(run.text().await.unwrap(), told);
 
     // The next turn, with an id that is known before it is sent. Until then there is nothing to follow.
-    let early = stored.follow().user_message_id("turn-2");
+    let early = stored.clone().user_message_id("turn-2");
     let mut run = client.threads().follow(early).unwrap();
     let error = run.text().await.unwrap_err();
     assert_eq!(error.lost().unwrap().reason(), LostReason::NotStored);
     let turn = UiMessage::user("And then?").with_id("turn-2");
-    let second = first.started().session().run(turn);
+    let second = first.run_ref().session().run(turn);
     let threads = scene.client.threads();
     let later = threads.run_in_background(second).await.unwrap();
-    assert_eq!(later.user_message_id.as_ref().unwrap(), "turn-2");
-    let row = serde_json::to_string(&later).unwrap();
-    let later: Started = serde_json::from_str(&row).unwrap();
-    let cancelled = client.threads().cancel(later.cancel()).await.unwrap();
+    assert_eq!(later.run.user_message_id.as_ref().unwrap(), "turn-2");
+    let row = serde_json::to_string(&later.run).unwrap();
+    let later: RunRef = serde_json::from_str(&row).unwrap();
+    let cancelled = client.threads().cancel(later.clone()).await.unwrap();
     assert_eq!(cancelled.status, CancelStatus::Cancelled);
-    let mut run = client.threads().follow(later.follow()).unwrap();
+    let mut run = client.threads().follow(later).unwrap();
     assert!(run.text().await.unwrap_err().is_run_cancelled());
 
     // The first is known by its turn still.
-    let mut run = client.threads().follow(stored.follow()).unwrap();
+    let mut run = client.threads().follow(stored.clone()).unwrap();
     assert_eq!(run.text().await.unwrap(), told);
     assert_eq!(sent.count("POST chat"), 0);
 }
@@ -147,7 +153,7 @@ async fn the_second_turn_of_a_session_is_followed_without_its_first() {
         let mut first = scene.run().await;
         let answer = first.message().await.unwrap();
         first.outcome().await;
-        let session = first.started().session();
+        let session = first.run_ref().session();
         let second = session.run("And then?");
         scene
             .client
@@ -158,7 +164,7 @@ async fn the_second_turn_of_a_session_is_followed_without_its_first() {
         let mut run = scene
             .client
             .threads()
-            .follow(session.follow().unwrap())
+            .follow(session.current_run().unwrap())
             .unwrap();
         let told = read(&mut run).await;
         told.assert_of(STORY);
@@ -174,7 +180,7 @@ async fn the_second_turn_of_a_session_is_followed_without_its_first() {
 async fn a_session_does_not_run_twice_at_once() {
     let scene = Scene::new(Follow::wait());
     let mut run = scene.run().await;
-    let session = run.started().session();
+    let session = run.run_ref().session();
     let error = scene
         .client
         .threads()

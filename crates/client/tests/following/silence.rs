@@ -100,7 +100,7 @@ async fn a_dead_runtime_is_lost_in_time_and_cancelling_frees_its_thread() {
         let cancelled = run.cancel().await.unwrap();
         assert_eq!(cancelled.status, CancelStatus::Cancelled);
         assert_eq!(scene.thread(&run).await.status, ThreadStatus::Cancelled);
-        let again = run.started().session().run("Once more");
+        let again = run.run_ref().session().run("Once more");
         let text = scene
             .client
             .threads()

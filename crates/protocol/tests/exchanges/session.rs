@@ -9,7 +9,7 @@ use proptest::option;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use twentyfirst_protocol::flow::{Flow, Now, Slot, Step};
-use twentyfirst_protocol::runs::{FollowRun, Messages, Started};
+use twentyfirst_protocol::runs::{Messages, RunRef, Started};
 use twentyfirst_protocol::ui::{Text, UiMessage};
 use twentyfirst_protocol::{CallOptions, Operation, SandboxId, Session, ThreadId};
 
@@ -69,7 +69,7 @@ fn a_session_begins_goes_on_and_begins_anew_with_the_same_files() {
         ]
     );
 
-    let row = serde_json::to_string(&started.session()).unwrap();
+    let row = serde_json::to_string(&started.run.session()).unwrap();
     assert_eq!(
         row,
         r#"{"agent":"my-agent","sandboxId":"sb_new","threadId":"th_new"}"#
@@ -84,7 +84,7 @@ fn a_session_begins_goes_on_and_begins_anew_with_the_same_files() {
         ["GET /v1/sandboxes/sb_new/threads", "POST /v1/chat/my-agent"],
         "it asks first"
     );
-    assert_eq!(started.session(), stored);
+    assert_eq!(started.run.session(), stored);
 
     let (sent, started) = run(&stored.new_thread(), "From the beginning");
     assert_eq!(
@@ -94,9 +94,9 @@ fn a_session_begins_goes_on_and_begins_anew_with_the_same_files() {
             "POST /v1/chat/my-agent"
         ]
     );
-    assert_eq!(started.session().sandbox_id, stored.sandbox_id);
+    assert_eq!(started.run.session().sandbox_id, stored.sandbox_id);
 
-    let distinct = HashSet::from([session, stored.new_thread(), stored, started.session()]);
+    let distinct = HashSet::from([session, stored.new_thread(), stored, started.run.session()]);
     assert_eq!(distinct.len(), 3);
 }
 
@@ -112,8 +112,7 @@ fn a_session_hydrates_what_is_stored() {
         missing(&session),
         "`threadId` is not set: the session has no thread yet"
     );
-    assert_eq!(session.follow().unwrap_err().field(), "threadId");
-    assert_eq!(session.cancel().unwrap_err().field(), "threadId");
+    assert_eq!(session.current_run().unwrap_err().field(), "threadId");
 
     let hydrate = session
         .thread_id(ThreadId::new("th_1").unwrap())
@@ -143,32 +142,33 @@ fn a_session_hydrates_what_is_stored() {
 fn a_run_is_stored_to_be_followed_and_cancelled_from_elsewhere() {
     let turn = UiMessage::user("Hello").with_id("turn-1");
     let (_, started) = run(&Session::new("my-agent"), turn);
-    let row = serde_json::to_string(&started).unwrap();
+    let row = serde_json::to_string(&started.run).unwrap();
     assert_eq!(
         row,
-        r#"{"agent":"my-agent","sandboxId":"sb_new","threadId":"th_new","userMessageId":"turn-1","created":{"sandboxId":"sb_new","threadId":"th_new"}}"#
+        r#"{"agent":"my-agent","sandboxId":"sb_new","threadId":"th_new","userMessageId":"turn-1"}"#
+    );
+    assert_eq!(serde_json::from_str::<RunRef>(&row).unwrap(), started.run);
+    assert_eq!(
+        started.created.sandbox_id,
+        Some(started.run.sandbox_id.clone())
+    );
+    assert_eq!(
+        started.created.thread_id,
+        Some(started.run.thread_id.clone())
     );
 
-    let stored: Started = serde_json::from_str(&row).unwrap();
-    assert_eq!(stored, started);
-    assert_eq!(stored.follow(), started.follow());
-    assert_eq!(stored.cancel(), started.cancel());
-
     // In a sandbox and a thread that were there, with the id that the turn was given.
-    let (_, started) = run(&started.session(), "And then?");
-    let id = started.user_message_id.as_ref().unwrap();
+    let (_, started) = run(&started.run.session(), "And then?");
+    let id = started.run.user_message_id.as_ref().unwrap();
+    assert!(started.created.is_empty());
     assert_eq!(
-        serde_json::to_string(&started).unwrap(),
+        serde_json::to_string(&started.run).unwrap(),
         format!(
             r#"{{"agent":"my-agent","sandboxId":"sb_new","threadId":"th_new","userMessageId":"{id}"}}"#
         )
     );
 
-    let refused = |row| {
-        serde_json::from_str::<Started>(row)
-            .unwrap_err()
-            .to_string()
-    };
+    let refused = |row| serde_json::from_str::<RunRef>(row).unwrap_err().to_string();
     let incomplete = refused(r#"{"agent":"my-agent","sandboxId":"sb_1"}"#);
     assert!(incomplete.contains("`threadId`"), "{incomplete}");
     let other = refused(
@@ -182,7 +182,7 @@ fn a_run_is_stored_to_be_followed_and_cancelled_from_elsewhere() {
 struct Job {
     job: u32,
     #[serde(flatten)]
-    started: Started,
+    run: RunRef,
 }
 
 proptest! {
@@ -193,21 +193,17 @@ proptest! {
             any::<String>().prop_map(Text::from),
             vec(prop_oneof![0xd7f0u16..0xe010, 0u16..0x80], 0..8).prop_map(|units| Text::from_code_units(&units)),
         ]),
-        new_sandbox in any::<bool>(),
-        new_thread in any::<bool>(),
     ) {
         let (sandbox_id, thread_id) = (SandboxId::new("sb_1").unwrap(), ThreadId::new("th_1").unwrap());
-        let mut started = Started::from(FollowRun::new(agent, &sandbox_id, &thread_id));
-        started.user_message_id = turn;
-        started.created.sandbox_id = new_sandbox.then_some(sandbox_id);
-        started.created.thread_id = new_thread.then_some(thread_id);
-        let json = serde_json::to_string(&started).unwrap();
-        prop_assert_eq!(&serde_json::from_str::<Started>(&json).unwrap(), &started);
-        prop_assert_eq!(&serde_json::from_slice::<Started>(json.as_bytes()).unwrap(), &started);
+        let mut run = RunRef::new(agent, &sandbox_id, &thread_id);
+        run.user_message_id = turn;
+        let json = serde_json::to_string(&run).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<RunRef>(&json).unwrap(), &run);
+        prop_assert_eq!(&serde_json::from_slice::<RunRef>(json.as_bytes()).unwrap(), &run);
 
-        if started.user_message_id.as_ref().is_none_or(Text::is_well_formed) {
-            let row = serde_json::to_value(Job { job: 7, started: started.clone() }).unwrap();
-            prop_assert_eq!(serde_json::from_value::<Job>(row).unwrap(), Job { job: 7, started });
+        if run.user_message_id.as_ref().is_none_or(Text::is_well_formed) {
+            let row = serde_json::to_value(Job { job: 7, run: run.clone() }).unwrap();
+            prop_assert_eq!(serde_json::from_value::<Job>(row).unwrap(), Job { job: 7, run });
         }
     }
 

@@ -141,11 +141,14 @@ fn what_is_missing_is_made_first() {
     scene.streams();
     let started = scene.done().unwrap();
     assert_eq!(
-        (started.sandbox_id.as_str(), started.thread_id.as_str()),
+        (
+            started.run.sandbox_id.as_str(),
+            started.run.thread_id.as_str()
+        ),
         ("sb_1", "th_1")
     );
-    assert_eq!(started.created.sandbox_id, Some(started.sandbox_id));
-    assert_eq!(started.created.thread_id, Some(started.thread_id));
+    assert_eq!(started.created.sandbox_id, Some(started.run.sandbox_id));
+    assert_eq!(started.created.thread_id, Some(started.run.thread_id));
     insta::assert_snapshot!(scene.sent.join("\n"));
 }
 
@@ -158,10 +161,10 @@ fn the_turn_has_an_id_and_the_caller_learns_which() {
         let mut scene = Scene::with(run, None, CallOptions::new(), seed);
         scene.streams();
         let started = scene.done().unwrap();
-        assert_eq!(started.agent, "my-agent");
+        assert_eq!(started.run.agent, "my-agent");
         let body = scene.sent[0].split_once(" /v1/chat/my-agent ").unwrap().1;
         let sent: serde_json::Value = serde_json::from_str(body).unwrap();
-        let id = started.user_message_id.unwrap();
+        let id = started.run.user_message_id.unwrap();
         (sent["messages"].clone(), id.as_str().unwrap().to_owned())
     };
     let history = || {
@@ -432,7 +435,7 @@ fn a_thread_that_is_streaming_is_left_alone() {
         scene.sends(Slot::Exchange);
         scene.answers(Slot::Exchange, 200, threads);
         scene.streams();
-        assert_eq!(scene.done().unwrap().thread_id.as_str(), "th_1");
+        assert_eq!(scene.done().unwrap().run.thread_id.as_str(), "th_1");
         assert_eq!((scene.sent.len(), &*scene.sent[0]), (2, asked));
     }
 
@@ -677,7 +680,7 @@ fn a_run_in_the_background_has_no_stream() {
     ));
     scene.flow.handle_end();
     assert_eq!(
-        scene.closes_and_is_done().unwrap().thread_id.as_str(),
+        scene.closes_and_is_done().unwrap().run.thread_id.as_str(),
         "th_1"
     );
 
@@ -687,7 +690,7 @@ fn a_run_in_the_background_has_no_stream() {
     scene.makes_thread();
     scene.streams();
     assert_eq!(
-        scene.closes_and_is_done().unwrap().thread_id.as_str(),
+        scene.closes_and_is_done().unwrap().run.thread_id.as_str(),
         "th_1"
     );
 }

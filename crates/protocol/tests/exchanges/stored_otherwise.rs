@@ -253,12 +253,11 @@ fn of_what_came_later_only_the_rest_is_delivered() {
     read += &events(text("1", "This is how it begins."));
     read += "data: {nonsense\n\n";
     read += &events(open_text("2", "and this is from its middle"));
-    let told = follow(
-        &read,
-        answer(json!([
-            {"type": "text", "text": "was missed, and this is from its middle, and here it ends."},
-        ])),
-    );
+    let mut stored = answer(json!([
+        {"type": "text", "text": "was missed, and this is from its middle, and here it ends."},
+    ]));
+    stored["id"] = json!("m2");
+    let told = follow(&read, stored);
     assert_eq!(
         told.texts(),
         [
@@ -281,9 +280,18 @@ fn two_texts_behind_a_gap_are_not_one_in_the_stored_answer() {
         parts.extend(vec![json!({"type": "text", "text": "ok, next"}); count]);
         answer(parts.into())
     };
-    let told = follow(&read, stored(1));
+    let under = |id: &str, mut stored: Value| {
+        stored["id"] = json!(id);
+        stored
+    };
+    let told = follow(&read, under("m2", stored(1)));
     assert_eq!(texts(&told.message), ["One.", "ok, next", "ok, next"]);
     assert_eq!(told.state, MessageState::StoredIncompletely);
+
+    // What the first reader has stored is the answer, whatever came in pieces.
+    let told = follow(&read, stored(1));
+    assert_eq!(texts(&told.message), ["One.", "ok, next"]);
+    assert_eq!(told.state, MessageState::Whole);
 
     let told = follow(&read, stored(3));
     assert_eq!(

@@ -7,11 +7,9 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use twentyfirst_protocol::flow::Open;
-use twentyfirst_protocol::runs::{
-    CancelStatus, Cancelled, Follow, FollowRun, ResumeStream, Resumed, StartRun,
-};
-use twentyfirst_protocol::threads::{Streams, ThreadStatus};
-use twentyfirst_protocol::{Endpoint as _, SandboxId, ThreadId, ui};
+use twentyfirst_protocol::runs::{CancelStatus, Cancelled, Follow, ResumeStream, Resumed, RunRef};
+use twentyfirst_protocol::threads::{StreamTarget, ThreadStatus};
+use twentyfirst_protocol::{Endpoint as _, ui};
 use twentyfirst_transport::Body;
 
 use super::chat_request::ChatRequest;
@@ -240,35 +238,22 @@ impl ChatHandler {
     }
 
     async fn resume(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
-        let run = self.run_of(head, id).await?;
-        let Some((sandbox_id, thread_id)) = place(&run) else {
+        let Some(run) = self.run_of(head, id).await? else {
             return Ok(nothing());
         };
-        let threads = self.client.threads().list(&sandbox_id).await;
-        let threads = threads.map_err(|error| self.on_error.refuse(&error))?;
-        let streams = Streams::of(&threads, &thread_id);
-        if streams.status() != Some(&ThreadStatus::Streaming) {
+        let target = self.target(&run).await;
+        let target = target.map_err(|error| self.on_error.refuse(&error))?;
+        if target.status() != Some(&ThreadStatus::Streaming) {
             return Ok(nothing());
         }
         let mut client = self.client.clone();
         if !self.follows_cuts {
-            if streams.are_ours() {
-                let resume = ResumeStream::new(run.agent.clone(), &sandbox_id);
-                let joined = self.join(&resume).await;
-                if let (Resumed::Streaming, stream) =
-                    joined.map_err(|error| self.on_error.refuse(&error))?
-                {
-                    let now = self.client.threads().list(&sandbox_id).await;
-                    let is_ours =
-                        |now: Vec<_>| Streams::of(&now, &thread_id).are_still_ours(&streams);
-                    if now.is_ok_and(is_ours) {
-                        return Ok(self.pass(stream, None));
-                    }
-                }
+            let ours = self.join(&run, &target).await;
+            if let Some(stream) = ours.map_err(|error| self.on_error.refuse(&error))? {
+                return Ok(self.pass(stream, None));
             }
             client = client.with_options(client.options().follow(Follow::wait()));
         }
-        let run = FollowRun::new(run.agent, sandbox_id, thread_id);
         let run = client.threads().follow(run);
         Ok(self.follow(run.map_err(|error| self.on_error.refuse(&error))?, None))
     }
@@ -281,17 +266,14 @@ impl ChatHandler {
             cancelled: Cancelled,
         }
 
-        let run = self.run_of(head, id).await?;
-        let cancelled = match place(&run) {
+        let cancelled = match self.run_of(head, id).await? {
             None => Cancelled::new(CancelStatus::Idle, None),
-            Some((sandbox_id, thread_id)) => {
-                let run = FollowRun::new(run.agent, sandbox_id, thread_id);
-                let cancel = crate::Started::from(run).cancel();
+            Some(run) => {
                 let handler = self.clone();
                 to_its_end(&self.client.shared().runtime, async move {
                     let options = handler.client.options().deadline(LONGEST_CANCEL);
                     let client = handler.client.with_options(options);
-                    let cancelled = client.threads().cancel(cancel).await;
+                    let cancelled = client.threads().cancel(run).await;
                     cancelled.map_err(|error| handler.on_error.refuse(&error))
                 })
                 .await?
@@ -304,15 +286,37 @@ impl ChatHandler {
         Ok(json(StatusCode::OK, &answer))
     }
 
-    /// The run that is under way.
-    async fn run_of(&self, head: Parts, id: String) -> Result<StartRun, Refusal> {
-        let run = self.decide.ask(ChatRequest::of_run(head, id)).await?;
-        Ok(run.start)
+    /// The run that is under way, if there is a thread for one.
+    async fn run_of(&self, head: Parts, id: String) -> Result<Option<RunRef>, Refusal> {
+        let run = self.decide.ask(ChatRequest::of_run(head, id)).await?.start;
+        let place = run.sandbox_id.zip(run.thread_id);
+        Ok(place.map(|(sandbox, thread)| RunRef::new(run.agent, sandbox, thread)))
     }
 
-    async fn join(&self, resume: &ResumeStream) -> Result<(Resumed, Response<Body>), Error> {
-        let flow = Open::new(resume, self.client.options(), seed())?;
-        self.client.drive(&ResumeStream::ROUTE, flow).await
+    /// Which stream of its sandbox would be opened.
+    async fn target(&self, run: &RunRef) -> Result<StreamTarget, Error> {
+        let threads = self.client.threads().list(&run.sandbox_id).await?;
+        Ok(StreamTarget::of(&threads, &run.thread_id))
+    }
+
+    /// Opens the stream of a run, if it is the one that would be opened, and still was when it had been.
+    async fn join(
+        &self,
+        run: &RunRef,
+        before: &StreamTarget,
+    ) -> Result<Option<Response<Body>>, Error> {
+        if !before.is_ours() {
+            return Ok(None);
+        }
+        let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id);
+        let flow = Open::new(&resume, self.client.options(), seed())?;
+        let (Resumed::Streaming, stream) = self.client.drive(&ResumeStream::ROUTE, flow).await?
+        else {
+            return Ok(None);
+        };
+        let target = self.target(run).await;
+        let is_ours = target.is_ok_and(|target| target.is_still_ours(before));
+        Ok(is_ours.then_some(stream))
     }
 
     /// A stream of the relay as it is.
@@ -340,10 +344,6 @@ fn chat_id(path: &str) -> Option<String> {
     let mut segments = path.strip_suffix("/stream")?.rsplit('/');
     let id = segments.next().filter(|id| !id.is_empty())?;
     Some(percent_decode_str(id).decode_utf8_lossy().into_owned())
-}
-
-fn place(run: &StartRun) -> Option<(SandboxId, ThreadId)> {
-    run.sandbox_id.clone().zip(run.thread_id.clone())
 }
 
 /// A UI message stream, with those of these headers that are a browser's business.

@@ -156,10 +156,11 @@ impl Following {
         // first reader vouches for what came before.
         let is_unsure = self.identity.is_joined() || self.transcript.has_gap();
         let may_be_tail = !stored.has_question || (stored.may_be_tail && is_unsure);
-        let holds_all = self
-            .transcript
-            .settle(stored.message, stored.is_first_readers);
-        let state = match stored.is_first_readers || (holds_all && !may_be_tail) {
+        // Behind a gap the pieces cannot be compared for certain, and the first reader's answer takes their place whatever its parts look
+        // like. Without one they can: where they are not all there, they stay.
+        let is_vouched = stored.is_first_readers && self.transcript.has_gap();
+        let holds_all = self.transcript.settle(stored.message, is_vouched);
+        let state = match is_vouched || (holds_all && !may_be_tail) {
             true => MessageState::Whole,
             false => MessageState::StoredIncompletely,
         };

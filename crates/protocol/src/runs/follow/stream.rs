@@ -6,7 +6,7 @@ use super::Following;
 use crate::flow::Failure;
 use crate::runs::Moment;
 use crate::runs::transcript::{Replay, Sight};
-use crate::ui::{Chunk, Decoder, Joiner};
+use crate::ui::{Chunk, Decoder, Joiner, Text};
 
 /// How much of a stream is kept in bytes until it is clear that it is one of our run.
 const LONGEST_UNVERIFIED: usize = 16 * 1024 * 1024;
@@ -20,6 +20,8 @@ pub(super) struct Stream {
     pub(super) is_first: bool,
     /// Of any other: what it has to do with what was delivered, until it is known to have joined in the middle.
     replay: Option<Replay>,
+    /// The id that it gave the answer.
+    id: Option<Text<'static>>,
     /// Whether something was missing already when it was opened.
     is_behind_gap: bool,
     /// How many bytes have come before it was known to be ours.
@@ -47,6 +49,7 @@ impl Stream {
             joiner: Joiner::new(),
             is_first: true,
             replay: None,
+            id: None,
             is_behind_gap: false,
             unverified: 0,
             heard: false,
@@ -138,6 +141,7 @@ impl Stream {
 
     fn take(&mut self, chunk: Chunk<'static>, cx: &mut Following) -> Decoded {
         if let Chunk::Start(start) = &chunk {
+            self.id.clone_from(&start.message_id);
             cx.identity.named(start.message_id.as_ref(), self.is_first);
             // Delivered a second time, `start` would begin the message anew.
             if self.is_first || !cx.transcript.has_started() {
@@ -161,7 +165,7 @@ impl Stream {
             }
             Sight::Joined(chunks) => {
                 self.replay = None;
-                cx.transcript.gap();
+                cx.transcript.joins(self.id.as_ref());
                 cx.transcript.deliver_all(chunks);
             }
         }

@@ -84,8 +84,13 @@ impl Transcript {
                 holds_all: false,
             };
         }
+        let joined = self.joined.as_ref();
+        let joined = joined.filter(|(id, _)| stored.id.as_ref() == Some(id));
+        let joined = joined.map(|(_, from)| *from);
         let delivered = self.delivered();
-        if let Some(chunks) = delivered.missing(stored) {
+        if delivered.gaps.is_empty()
+            && let Some(chunks) = delivered.missing(stored, 0)
+        {
             return Continuation {
                 chunks,
                 is_gap: false,
@@ -93,6 +98,14 @@ impl Transcript {
             };
         }
         let holds_all = delivered.is_within(stored);
+        // Stored by the reader whose stream this was: it begins where the stream began.
+        if let Some(chunks) = joined.and_then(|from| delivered.missing(stored, from)) {
+            return Continuation {
+                chunks,
+                is_gap: false,
+                holds_all,
+            };
+        }
         Continuation {
             chunks: delivered.tail(stored, holds_all),
             is_gap: true,
@@ -113,17 +126,18 @@ impl Transcript {
 }
 
 impl Delivered<'_> {
-    /// What is missing of the stored answer, to go on with where delivering has stopped. `None` if it does not begin with what was
-    /// delivered.
-    pub(super) fn missing(&self, stored: &UiMessage) -> Option<Vec<Chunk<'static>>> {
-        if !self.gaps.is_empty() {
-            return None;
-        }
+    /// What is missing of an answer that begins with the parts that were delivered from this one on, to go on with where delivering has
+    /// stopped. `None` if it does not begin with them.
+    fn missing(&self, stored: &UiMessage, from: usize) -> Option<Vec<Chunk<'static>>> {
+        let (earlier, _) = self.parts.split_at_checked(from)?;
+        let (calls, data) = (calls(earlier), data(earlier));
         let mut chunks = Vec::new();
-        let delivered = self.parts.iter().enumerate();
+        let delivered = self.parts.iter().enumerate().skip(from);
         let mut delivered = delivered.filter(|(_, part)| is_compared(part)).peekable();
         let is_step = |part: &&Part| matches!(part, Part::StepStart(_));
-        let mut steps = self.steps;
+        let mut steps = self
+            .steps
+            .saturating_sub(earlier.iter().filter(is_step).count());
         for (number, part) in stored.parts.iter().enumerate() {
             if is_step(&part) {
                 match steps.checked_sub(1) {
@@ -132,6 +146,23 @@ impl Delivered<'_> {
                 }
             }
             if !is_compared(part) {
+                continue;
+            }
+            // What had begun before goes on in its own place.
+            if let Part::Tool(call) = part
+                && let Some(begun) = calls.get(&*call.tool_call_id.to_string_lossy())
+            {
+                let is_torn = self.torn.contains(&call.tool_call_id);
+                chunks.extend(rest_of_call(begun, call, is_torn)?);
+                continue;
+            }
+            if let Some(begun) = data.get(&signature(part)) {
+                chunks.extend(
+                    (!is_same(begun, part))
+                        .then(|| chunks_of(part, number))
+                        .into_iter()
+                        .flatten(),
+                );
                 continue;
             }
             // A text without a word need not be stored, nor one that is have been delivered.
@@ -209,6 +240,13 @@ pub(super) fn with_metadata(
         return None;
     }
     RawJson::from_value(&members).ok()
+}
+
+/// The data parts that a later chunk replaces, by what names them.
+fn data(parts: &[Part]) -> HashMap<String, &Part> {
+    let is_named = |part: &&Part| matches!(part, Part::Data(part) if part.id.is_some());
+    let named = parts.iter().filter(is_named);
+    named.map(|part| (signature(part), part)).collect()
 }
 
 /// Whether a part is compared. Where steps begin is not stored everywhere, and what is not known cannot be compared.

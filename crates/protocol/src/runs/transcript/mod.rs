@@ -44,6 +44,9 @@ pub(super) struct Transcript {
     gaps: Vec<usize>,
     /// Whether anything has come since the last gap.
     since_gap: bool,
+    /// The stream that has joined in the middle and is read: the id that it gave the answer, and its first part. `None` once something
+    /// may be missing behind that.
+    joined: Option<(Text<'static>, usize)>,
     /// Whether anything has come since it was last asked.
     has_progress: bool,
     /// The calls whose input was being written at a gap.
@@ -80,6 +83,7 @@ impl Transcript {
             is_tracked,
             gaps: Vec::new(),
             since_gap: false,
+            joined: None,
             has_progress: false,
             torn: HashSet::new(),
             is_started: false,
@@ -251,6 +255,7 @@ impl Transcript {
         if self.is_finished || self.failure.is_some() || (!is_first && !self.since_gap) {
             return;
         }
+        self.joined = None;
         self.moments.push_back(Moment::Gap);
         self.torn.extend(self.assembler.calls_being_written());
         let place = self.assembler.part_count();
@@ -262,6 +267,13 @@ impl Transcript {
             self.hand_out(kind.end(id));
         }
         self.since_gap = false;
+    }
+
+    /// A stream has joined in the middle, under this id: what comes now is all of it.
+    pub(super) fn joins(&mut self, id: Option<&Text<'static>>) {
+        self.gap();
+        let from = self.assembler.part_count();
+        self.joined = id.map(|id| (id.clone(), from));
     }
 
     fn note_gap(&mut self, place: usize) {

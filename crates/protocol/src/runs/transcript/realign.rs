@@ -18,34 +18,11 @@ use crate::ui::{
 };
 
 impl Delivered<'_> {
-    /// Whether the stored answer holds everything that was delivered. Where each part behind the first gap is, does not matter: what
-    /// was being written in parallel goes on in an order of its own.
+    /// Whether the stored answer holds everything that was delivered.
     pub(super) fn is_within(&self, stored: &UiMessage) -> bool {
-        let mut whole = flat(&stored.parts);
-        // What is so short may be anywhere, also in what another is.
-        let is_short = |(segment, is_beginning): &(Vec<u8>, bool)| {
-            !is_beginning && segment.len() < RECOGNIZABLE
-        };
-        let (short, long): (Vec<_>, Vec<_>) = self.segments().into_iter().partition(is_short);
-        // Most come in order, so that the search begins behind the last.
-        let mut at = 0;
-        let mut segments = long.into_iter().chain(short);
-        let has_all = segments.all(|(segment, is_beginning)| {
-            let ahead = whole.get(at..).unwrap_or_default();
-            let found = match is_beginning {
-                true => whole.starts_with(&segment).then_some(0),
-                false => memmem::find(ahead, &segment)
-                    .map(|found| at + found)
-                    .or_else(|| memmem::find(&whole, &segment)),
-            };
-            let from = found.unwrap_or_default();
-            at = from + segment.len();
-            // No other part is the same.
-            let text = whole.get_mut(from..at).unwrap_or_default().iter_mut();
-            text.filter(|byte| **byte != END)
-                .for_each(|byte| *byte = TAKEN);
-            found.is_some()
-        });
+        let whole = flat(&stored.parts);
+        let segments = self.segments();
+        let has_all = are_in_order(&whole, &segments) || are_anywhere(whole, segments);
         let calls = calls(&stored.parts);
         let mut delivered = self.parts.iter().filter_map(Part::as_tool);
         has_all
@@ -58,7 +35,7 @@ impl Delivered<'_> {
 
     /// The contents up to the first gap, and then of each part, and whether it is the beginning. Behind a gap nobody knows which
     /// parts go on that had begun before, and in which order.
-    fn segments(&self) -> Vec<(Vec<u8>, bool)> {
+    fn segments(&self) -> Vec<Segment> {
         let gaps: HashSet<usize> = self.gaps.iter().copied().collect();
         let ends = self.open.keys().map(|at| at + 1);
         let first = ends.chain(gaps.iter().copied()).min();
@@ -192,6 +169,50 @@ impl Delivered<'_> {
             .chars()
             .fold(rest, |rest, space| rest.strip_prefix(space).unwrap_or(rest))
     }
+}
+
+/// Contents without a gap in them, and whether they are the beginning of the answer.
+type Segment = (Vec<u8>, bool);
+
+/// Whether all segments stand in the answer one behind the other.
+fn are_in_order(whole: &[u8], segments: &[Segment]) -> bool {
+    let mut ahead = whole;
+    segments.iter().all(|(segment, is_beginning)| {
+        let found = match is_beginning {
+            true => ahead.starts_with(segment).then_some(0),
+            false => memmem::find(ahead, segment),
+        };
+        let behind = found.and_then(|found| ahead.get(found + segment.len()..));
+        ahead = behind.unwrap_or_default();
+        found.is_some()
+    })
+}
+
+/// Whether all segments stand in the answer, wherever: what was being written in parallel goes on in an order of its own.
+fn are_anywhere(mut whole: Vec<u8>, segments: Vec<Segment>) -> bool {
+    // What is so short may be anywhere, also in what another is: the others go first.
+    let is_short =
+        |(segment, is_beginning): &Segment| !is_beginning && segment.len() < RECOGNIZABLE;
+    let (short, long): (Vec<_>, Vec<_>) = segments.into_iter().partition(is_short);
+    let mut at = 0;
+    long.into_iter()
+        .chain(short)
+        .all(|(segment, is_beginning)| {
+            let ahead = whole.get(at..).unwrap_or_default();
+            let found = match is_beginning {
+                true => whole.starts_with(&segment).then_some(0),
+                false => memmem::find(ahead, &segment)
+                    .map(|found| at + found)
+                    .or_else(|| memmem::find(&whole, &segment)),
+            };
+            let from = found.unwrap_or_default();
+            at = from + segment.len();
+            // No other part is the same.
+            let text = whole.get_mut(from..at).unwrap_or_default().iter_mut();
+            text.filter(|byte| **byte != END)
+                .for_each(|byte| *byte = TAKEN);
+            found.is_some()
+        })
 }
 
 /// How far a message was delivered: up to a part, and of a text so many telling bytes.
