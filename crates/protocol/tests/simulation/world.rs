@@ -124,6 +124,8 @@ struct Line {
     last_arrival: At,
     /// Nothing more comes over it.
     over: bool,
+    /// The request has reached the relay.
+    has_arrived: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,6 +256,7 @@ impl World {
             saw_finish: false,
             last_arrival: self.now,
             over: false,
+            has_arrived: false,
         });
         self.under_way[actor as usize][send.slot as usize] = Some(conn);
         let latency = self.latency();
@@ -302,6 +305,16 @@ impl World {
     /// A flow has been told something and has done what it wanted: if it does not resume or cancel now, its list of the threads
     /// is of no account any more.
     pub(crate) fn has_decided(&mut self, actor: Actor) {
+        // What was dropped arrives all the same: a DELETE that is on its way ends a run, though nobody reads its response.
+        let is_on_its_way = self.lines.iter().rev().take(8).any(|line| {
+            line.actor == actor
+                && line.asks == Asks::Cancel
+                && !line.has_arrived
+                && matches!(
+                    line.request_fault,
+                    RequestFault::None | RequestFault::AnswerLost
+                )
+        });
         let deciding = self.under_way[actor as usize].iter().flatten().any(|conn| {
             let line = &self.lines[*conn];
             let arrives = matches!(
@@ -315,7 +328,7 @@ impl World {
                     Asks::List | Asks::Get | Asks::Resume | Asks::Cancel
                 )
         });
-        self.deciding[actor as usize] &= deciding;
+        self.deciding[actor as usize] &= deciding || is_on_its_way;
     }
 
     fn latency(&mut self) -> Duration {
@@ -522,7 +535,10 @@ impl World {
                 let request = std::mem::take(&mut self.lines[conn].request);
                 self.relay
                     .handle(self.now, conn, asks, &request, &mut self.tally);
+                self.lines[conn].has_arrived = true;
                 match asks {
+                    // Nobody decides on what nobody reads.
+                    Asks::List | Asks::Get if self.lines[conn].over => {}
                     Asks::List => {
                         self.deciding[actor as usize] = true;
                         self.listed[actor as usize] =

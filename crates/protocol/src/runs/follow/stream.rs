@@ -160,6 +160,7 @@ impl Stream {
             Sight::Useless => return Decoded::Useless,
             Sight::New(chunks) => cx.transcript.deliver_all(chunks),
             Sight::NewPerhaps(chunks) => {
+                self.replay = None;
                 cx.transcript.gap();
                 cx.transcript.deliver_all(chunks);
             }

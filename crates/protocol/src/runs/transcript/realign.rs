@@ -5,11 +5,11 @@
 //! So texts are found again by what they have in common with the stored ones. All of this is a heuristic, and it stands alone in
 //! this file. Where it cannot tell, nothing is delivered: better is missing what comes than coming twice.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use memchr::memmem;
+use memchr::{memmem, memrchr3};
 
 use super::continuation::{Delivered, calls, is_content, is_same, signature};
 use crate::ui::{
@@ -22,7 +22,7 @@ impl Delivered<'_> {
     pub(super) fn is_within(&self, stored: &UiMessage) -> bool {
         let whole = flat(&stored.parts);
         let segments = self.segments();
-        let has_all = are_in_order(&whole, &segments) || are_anywhere(whole, segments);
+        let has_all = are_in_order(&whole, &segments) || are_anywhere(&whole, &segments);
         let calls = calls(&stored.parts);
         let mut delivered = self.parts.iter().filter_map(Part::as_tool);
         has_all
@@ -49,7 +49,9 @@ impl Delivered<'_> {
             let mut bytes = &flat[..];
             let is_beginning = segments.is_empty();
             // Who has joined in the middle of a part does not know that it is the middle, nor the first half of a character.
-            if !is_beginning && bytes.first().is_some_and(|byte| is_text_marker(*byte)) {
+            let kind = bytes.first().copied();
+            let kind = kind.filter(|byte| !is_beginning && is_text_marker(*byte));
+            if kind.is_some() {
                 bytes = bytes.get(1..).unwrap_or_default();
                 bytes = bytes.strip_prefix(REPLACEMENT).unwrap_or(bytes);
             }
@@ -65,7 +67,11 @@ impl Delivered<'_> {
                 bytes = bytes.strip_suffix(&[END]).unwrap_or(bytes);
                 bytes = bytes.strip_suffix(REPLACEMENT).unwrap_or(bytes);
             }
-            segments.push((bytes.to_vec(), is_beginning));
+            segments.push(Segment {
+                bytes: bytes.to_vec(),
+                kind,
+                is_beginning,
+            });
         }
         segments
     }
@@ -171,48 +177,64 @@ impl Delivered<'_> {
     }
 }
 
-/// Contents without a gap in them, and whether they are the beginning of the answer.
-type Segment = (Vec<u8>, bool);
+/// Contents without a gap in them.
+struct Segment {
+    bytes: Vec<u8>,
+    /// Of a piece of a text: whether that is a text or a reasoning.
+    kind: Option<u8>,
+    /// Whether they are the beginning of the answer.
+    is_beginning: bool,
+}
+
+impl Segment {
+    /// Where it stands in `ahead`, which is the end of the answer, in a part of its kind. Of what was found before, `ahead` has nothing
+    /// left, but `whole` has everything.
+    fn find(&self, whole: &[u8], ahead: &[u8]) -> Option<usize> {
+        let from = whole.len().checked_sub(ahead.len())?;
+        if self.is_beginning {
+            return (from == 0 && ahead.starts_with(&self.bytes)).then_some(0);
+        }
+        let is_of_kind = |at: &usize| {
+            let before = whole.get(..from + at).unwrap_or_default();
+            let marker = memrchr3(TEXT, REASONING, OTHER, before);
+            let marker = marker.and_then(|marker| before.get(marker));
+            self.kind.is_none_or(|kind| marker == Some(&kind))
+        };
+        memmem::find_iter(ahead, &self.bytes).find(is_of_kind)
+    }
+}
 
 /// Whether all segments stand in the answer one behind the other.
 fn are_in_order(whole: &[u8], segments: &[Segment]) -> bool {
     let mut ahead = whole;
-    segments.iter().all(|(segment, is_beginning)| {
-        let found = match is_beginning {
-            true => ahead.starts_with(segment).then_some(0),
-            false => memmem::find(ahead, segment),
-        };
-        let behind = found.and_then(|found| ahead.get(found + segment.len()..));
+    segments.iter().all(|segment| {
+        let found = segment.find(whole, ahead);
+        let behind = found.and_then(|found| ahead.get(found + segment.bytes.len()..));
         ahead = behind.unwrap_or_default();
         found.is_some()
     })
 }
 
 /// Whether all segments stand in the answer, wherever: what was being written in parallel goes on in an order of its own.
-fn are_anywhere(mut whole: Vec<u8>, segments: Vec<Segment>) -> bool {
-    // What is so short may be anywhere, also in what another is: the others go first.
-    let is_short =
-        |(segment, is_beginning): &Segment| !is_beginning && segment.len() < RECOGNIZABLE;
-    let (short, long): (Vec<_>, Vec<_>) = segments.into_iter().partition(is_short);
-    let mut at = 0;
-    long.into_iter()
-        .chain(short)
-        .all(|(segment, is_beginning)| {
-            let ahead = whole.get(at..).unwrap_or_default();
-            let found = match is_beginning {
-                true => whole.starts_with(&segment).then_some(0),
-                false => memmem::find(ahead, &segment)
-                    .map(|found| at + found)
-                    .or_else(|| memmem::find(&whole, &segment)),
-            };
-            let from = found.unwrap_or_default();
-            at = from + segment.len();
-            // No other part is the same.
-            let text = whole.get_mut(from..at).unwrap_or_default().iter_mut();
-            text.filter(|byte| **byte != END)
-                .for_each(|byte| *byte = TAKEN);
-            found.is_some()
-        })
+fn are_anywhere(whole: &[u8], segments: &[Segment]) -> bool {
+    if segments.len() > MOST_SEGMENTS {
+        return false;
+    }
+    let mut left = whole.to_vec();
+    // What is long can be mistaken least, and what is short may stand within what is long.
+    let mut segments: Vec<&Segment> = segments.iter().collect();
+    segments.sort_by_key(|segment| Reverse((segment.is_beginning, segment.bytes.len())));
+    segments.into_iter().all(|segment| {
+        let Some(from) = segment.find(whole, &left) else {
+            return false;
+        };
+        // No other part is the same.
+        let text = left.get_mut(from..from + segment.bytes.len());
+        let text = text.unwrap_or_default().iter_mut();
+        text.filter(|byte| **byte != END)
+            .for_each(|byte| *byte = TAKEN);
+        true
+    })
 }
 
 /// How far a message was delivered: up to a part, and of a text so many telling bytes.
@@ -347,6 +369,9 @@ const TAKEN: u8 = 0xfc;
 
 /// So many bytes of a text that were delivered before are no coincidence.
 const RECOGNIZABLE: usize = 16;
+
+/// The most pieces that are looked for one by one.
+const MOST_SEGMENTS: usize = 1024;
 
 /// What half a character is shown as.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 
-use super::tracks::{DataId, Track, Tracks, Written};
+use super::tracks::{DataId, Track, Tracks, Written, metadata_of};
 use crate::ui::chunk::ToolInputDelta;
 use crate::ui::{Chunk, Text, TextKind};
 
@@ -45,7 +45,7 @@ enum State {
 struct Held {
     chunks: Vec<Chunk<'static>>,
     /// What of it is new if it is a replay.
-    new: Vec<Chunk<'static>>,
+    new: Vec<New>,
     bytes: usize,
 }
 
@@ -78,7 +78,8 @@ pub(in crate::runs) enum Sight {
     Unclear,
     /// It is a replay; this of it is new.
     New(Vec<Chunk<'static>>),
-    /// It is a replay, from here on, and this is new. But so little was delivered that the likeness may be by chance.
+    /// It is a replay, and this is new, with the ids of its own. But so little was delivered that the likeness may be by chance, and
+    /// nothing that comes later can be compared with it.
     NewPerhaps(Vec<Chunk<'static>>),
     /// It has joined in the middle; this is all that has come.
     Joined(Vec<Chunk<'static>>),
@@ -89,8 +90,17 @@ pub(in crate::runs) enum Sight {
 /// What one chunk is to a replay.
 enum Match {
     Known,
-    New(Option<Chunk<'static>>),
+    New(New),
     Contradiction,
+}
+
+/// What is new of a chunk.
+#[derive(Debug)]
+struct New {
+    /// As it goes on behind what was delivered: in a part with the id that this was delivered under.
+    continued: Chunk<'static>,
+    /// With the id of its own stream.
+    own: Chunk<'static>,
 }
 
 impl Replay {
@@ -114,13 +124,13 @@ impl Replay {
         match &mut self.state {
             State::Clear => Sight::New(match found {
                 Match::Known => Vec::new(),
-                Match::New(new) => new.into_iter().collect(),
+                Match::New(new) => vec![new.continued],
                 Match::Contradiction => vec![chunk],
             }),
             State::Long { new } => {
                 match found {
                     Match::Contradiction => return Sight::Useless,
-                    Match::New(more) => new.extend(more),
+                    Match::New(more) => new.push(more.continued),
                     Match::Known => {}
                 }
                 if is_complete {
@@ -141,7 +151,7 @@ impl Replay {
                     Match::Known => held.keep(chunk),
                     Match::New(new) => {
                         held.keep(chunk);
-                        held.new.extend(new);
+                        held.new.push(new);
                     }
                     Match::Contradiction => {
                         held.chunks.push(chunk);
@@ -149,24 +159,34 @@ impl Replay {
                     }
                 }
                 if is_complete {
-                    let new = std::mem::take(&mut held.new);
-                    self.state = State::Clear;
+                    let new = std::mem::take(&mut held.new).into_iter();
                     let (length, has_tools) = delivered.telling();
-                    return match length >= ENOUGH || has_tools {
-                        true => Sight::New(new),
-                        false => Sight::NewPerhaps(new),
-                    };
+                    if length < ENOUGH && !has_tools {
+                        return Sight::NewPerhaps(new.map(|new| new.own).collect());
+                    }
+                    self.state = State::Clear;
+                    return Sight::New(new.map(|new| new.continued).collect());
                 }
                 // Other content before any that is known: that is no beginning.
                 if is_new && (!self.come.is_known || held.new.len() > MOST_NEW) {
                     return Sight::Joined(std::mem::take(&mut held.chunks));
                 }
                 if held.bytes > MOST_HELD {
-                    let new = std::mem::take(&mut held.new);
+                    let new = std::mem::take(&mut held.new).into_iter();
+                    let new = new.map(|new| new.continued).collect();
                     self.state = State::Long { new };
                 }
                 Sight::Unclear
             }
+        }
+    }
+}
+
+impl New {
+    fn of(chunk: &Chunk<'static>) -> Self {
+        Self {
+            continued: chunk.clone(),
+            own: chunk.clone(),
         }
     }
 }
@@ -193,7 +213,7 @@ impl Come {
                 come.push(0);
                 self.open.insert((kind, id.clone()), at);
                 match delivered.written(kind).len() <= at {
-                    true => Match::New(Some(chunk.clone())),
+                    true => Match::New(New::of(chunk)),
                     false => Match::Known,
                 }
             }
@@ -207,7 +227,7 @@ impl Come {
                 let delta = delta.to_string_lossy();
                 let Some(part) = delivered.written(kind).get(at) else {
                     *come += delta.len();
-                    return Match::New(Some(chunk.clone()));
+                    return Match::New(New::of(chunk));
                 };
                 let known = known_prefix(&part.text, come, &delta);
                 self.is_known |= !delta.is_empty();
@@ -216,8 +236,11 @@ impl Come {
                     Some(known) if known == delta.len() => Match::Known,
                     Some(_) if part.ended => Match::Contradiction,
                     Some(known) => {
-                        let new = delta.get(known..).unwrap_or_default().to_owned();
-                        Match::New(Some(with(chunk, &part.id, Some(new))))
+                        let new = delta.get(known..).unwrap_or_default();
+                        Match::New(New {
+                            continued: with(chunk, &part.id, Some(new)),
+                            own: with(chunk, id, Some(new)),
+                        })
                     }
                 }
             }
@@ -228,8 +251,11 @@ impl Come {
                 match (delivered.written(kind).get(at), self.written(kind).get(at)) {
                     (Some(part), Some(come)) if *come < part.text.len() => Match::Contradiction,
                     (Some(part), _) if part.ended => Match::Known,
-                    (Some(part), _) => Match::New(Some(with(chunk, &part.id, None))),
-                    (None, _) => Match::New(Some(chunk.clone())),
+                    (Some(part), _) => Match::New(New {
+                        continued: with(chunk, &part.id, None),
+                        own: chunk.clone(),
+                    }),
+                    (None, _) => Match::New(New::of(chunk)),
                 }
             }
             Track::ToolInput(id, delta) => {
@@ -237,7 +263,7 @@ impl Come {
                 let delta = delta.to_string_lossy();
                 let Some(tool) = delivered.tools.get(id) else {
                     *come += delta.len();
-                    return Match::New(Some(chunk.clone()));
+                    return Match::New(New::of(chunk));
                 };
                 self.is_known = true;
                 match known_prefix(&tool.input, come, &delta) {
@@ -245,7 +271,7 @@ impl Come {
                     Some(known) if known == delta.len() => Match::Known,
                     Some(known) => {
                         let new = delta.get(known..).unwrap_or_default().to_owned();
-                        Match::New(Some(ToolInputDelta::new(id.clone(), new).into()))
+                        Match::New(New::of(&ToolInputDelta::new(id.clone(), new).into()))
                     }
                 }
             }
@@ -254,12 +280,12 @@ impl Come {
                 let come = chunks.entry(what).or_default();
                 *come += 1;
                 let Some(tool) = delivered.tools.get(id) else {
-                    return Match::New(Some(chunk.clone()));
+                    return Match::New(New::of(chunk));
                 };
                 self.is_known = true;
                 match *come <= tool.chunks.get(what).copied().unwrap_or_default() {
                     true => Match::Known,
-                    false => Match::New(Some(chunk.clone())),
+                    false => Match::New(New::of(chunk)),
                 }
             }
             Track::Preliminary(id) => {
@@ -267,12 +293,12 @@ impl Come {
                 let come = self.preliminary.entry(id.clone()).or_default();
                 *come += 1;
                 let Some(tool) = delivered.tools.get(id) else {
-                    return Match::New(Some(chunk.clone()));
+                    return Match::New(New::of(chunk));
                 };
                 self.is_known = true;
                 match tool.has_result() || *come <= tool.preliminary {
                     true => Match::Known,
-                    false => Match::New(Some(chunk.clone())),
+                    false => Match::New(New::of(chunk)),
                 }
             }
             Track::Data(id) => {
@@ -290,22 +316,23 @@ impl Come {
                     // A later one, which takes the place of all of them, and is about to be delivered itself.
                     None => {
                         *come = values.len().max(*come) + 1;
-                        Match::New(Some(chunk.clone()))
+                        Match::New(New::of(chunk))
                     }
                 }
             }
             Track::Metadata => {
+                let known = delivered.metadata.get(self.metadata);
                 self.metadata += 1;
-                match self.metadata <= delivered.metadata {
+                match known.is_some_and(|known| *known == metadata_of(chunk)) {
                     true => Match::Known,
-                    false => Match::New(Some(chunk.clone())),
+                    false => Match::New(New::of(chunk)),
                 }
             }
             Track::Other => {
                 let known = delivered.others.get(self.others);
                 self.others += 1;
                 match known {
-                    None => Match::New(Some(chunk.clone())),
+                    None => Match::New(New::of(chunk)),
                     Some(known) if *known == chunk.encode() => {
                         self.is_known = true;
                         Match::Known
@@ -315,7 +342,7 @@ impl Come {
             }
             // The end of the run, and not all that was delivered has come again.
             Track::Run if !self.is_all(delivered) => Match::Contradiction,
-            Track::Run => Match::New(Some(chunk.clone())),
+            Track::Run => Match::New(New::of(chunk)),
         }
     }
 
@@ -352,7 +379,7 @@ impl Come {
                 })
             })
             && self.others >= delivered.others.len()
-            && self.metadata >= delivered.metadata
+            && self.metadata >= delivered.metadata.len()
     }
 }
 
@@ -376,7 +403,7 @@ fn is_empty(chunk: &Chunk<'static>) -> bool {
 }
 
 /// The same chunk of another part, and perhaps with another text.
-fn with(chunk: &Chunk<'static>, id: &Text<'static>, delta: Option<String>) -> Chunk<'static> {
+fn with(chunk: &Chunk<'static>, id: &Text<'static>, delta: Option<&str>) -> Chunk<'static> {
     let mut chunk = chunk.clone();
     let (old_id, old_delta) = match &mut chunk {
         Chunk::TextDelta(chunk) => (&mut chunk.id, Some(&mut chunk.delta)),
@@ -387,7 +414,7 @@ fn with(chunk: &Chunk<'static>, id: &Text<'static>, delta: Option<String>) -> Ch
     };
     *old_id = id.clone();
     if let (Some(old), Some(delta)) = (old_delta, delta) {
-        *old = delta.into();
+        *old = delta.to_owned().into();
     }
     chunk
 }

@@ -1,5 +1,8 @@
 use std::collections::{BTreeMap, HashMap};
 
+use serde_json::value::RawValue;
+
+use crate::ui::chunk::MessageMetadata;
 use crate::ui::{Chunk, Text, TextKind};
 
 /// What was delivered, one track for each thing that comes in an order of its own: two readers of a run are sent the same
@@ -16,7 +19,8 @@ pub(in crate::runs) struct Tracks {
     pub(super) data: HashMap<DataId, Vec<String>>,
     /// All other chunks of content, as JSON.
     pub(super) others: Vec<String>,
-    pub(super) metadata: usize,
+    /// All metadata, without what each reader is told otherwise.
+    pub(super) metadata: Vec<String>,
     /// What all of it holds in bytes, about.
     size: usize,
 }
@@ -163,7 +167,11 @@ impl Tracks {
                 self.size += held(&id.0) + held(&id.1) + value.capacity() + ENTRY;
                 self.data.entry(id).or_default().push(value);
             }
-            Track::Metadata => self.metadata += 1,
+            Track::Metadata => {
+                let metadata = metadata_of(chunk);
+                self.size += metadata.capacity() + ENTRY;
+                self.metadata.push(metadata);
+            }
             Track::Other => {
                 let other = chunk.encode();
                 self.size += other.capacity() + ENTRY;
@@ -206,6 +214,23 @@ impl Tracks {
         }
         self.tools.entry(id.clone()).or_default()
     }
+}
+
+/// The metadata of a chunk as JSON, without `finalTextId`: the ids of texts are each reader's own.
+pub(super) fn metadata_of(chunk: &Chunk<'static>) -> String {
+    let Chunk::MessageMetadata(MessageMetadata {
+        message_metadata: Some(metadata),
+        ..
+    }) = chunk
+    else {
+        return String::new();
+    };
+    let members = metadata.deserialize::<BTreeMap<String, &RawValue>>();
+    let without_id = members.ok().and_then(|mut members| {
+        members.remove("finalTextId");
+        serde_json::to_string(&members).ok()
+    });
+    without_id.unwrap_or_else(|| metadata.get().to_owned())
 }
 
 /// What an entry of a table takes beside its contents.
