@@ -4,17 +4,97 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
-use twentyfirst_protocol::flow::{Failure, Flow, Now, Sent, Slot, Step};
+use twentyfirst_protocol::flow::drive::{BlockingIo, Event, Io, finish};
+use twentyfirst_protocol::flow::{Failure, Now, SendRequest, Sent, Slot};
 use twentyfirst_protocol::http::Response;
-use twentyfirst_protocol::runs::{Follow, FollowRun};
+use twentyfirst_protocol::runs::{Follow, RunRef};
+use twentyfirst_protocol::ui::Decoder;
 use twentyfirst_protocol::{CallOptions, SandboxId, ThreadId};
+
+/// A line is what the relay does next: `data: …` and empty lines are of the stream, `=200 …` responds to a request, `!` cuts the
+/// stream, `.` ends it, and `>` lets time go on.
+struct Relay<'a, L> {
+    lines: L,
+    now: Now,
+    is_open: bool,
+    asked: Option<Slot>,
+    waits: u32,
+    last: &'a [u8],
+}
+
+impl<L> Io for Relay<'_, L> {
+    fn send(&mut self, send: SendRequest) {
+        self.asked = Some(send.slot);
+    }
+
+    fn close(&mut self, slot: Slot) {
+        match slot {
+            Slot::Stream => self.is_open = false,
+            Slot::Exchange => self.asked = None,
+        }
+    }
+}
+
+impl<'a, L: Iterator<Item = &'a [u8]>> BlockingIo for Relay<'a, L> {
+    fn now(&mut self) -> Now {
+        self.now
+    }
+
+    fn wait(&mut self, until: Option<Instant>) -> Option<Event> {
+        self.waits += 1;
+        assert!(self.waits < 1_000_000, "it does not end");
+        self.last = self.lines.next().unwrap_or_default();
+        let response = self.last.strip_prefix(b"=").zip(self.asked);
+        match (response, self.last.first()) {
+            (Some((response, slot)), _) => {
+                self.asked = None;
+                let (status, body) = response.split_at(response.len().min(3));
+                let status = std::str::from_utf8(status).ok();
+                let status: u16 = status.and_then(|status| status.parse().ok()).unwrap_or(200);
+                let head = Response::builder()
+                    .status(status)
+                    .header("content-type", "text/event-stream")
+                    .body(())
+                    .unwrap_or_default();
+                self.is_open |= slot == Slot::Stream;
+                let body = match slot {
+                    Slot::Stream => Vec::new(),
+                    Slot::Exchange => body.to_vec(),
+                };
+                let (head, body) = (head.into_parts().0, body.into());
+                Some(Event::Response { slot, head, body })
+            }
+            (None, Some(b'!')) if self.is_open => {
+                self.is_open = false;
+                Some(Event::Failure(Slot::Stream, Failure::new(Sent::Maybe, "cut")))
+            }
+            (None, Some(b'.')) if self.is_open => {
+                self.is_open = false;
+                Some(Event::End)
+            }
+            (None, Some(b'>') | None) => {
+                match until {
+                    Some(until) => {
+                        self.now.mono = until.max(self.now.mono + Duration::from_millis(1));
+                    }
+                    None if self.is_open => {
+                        self.is_open = false;
+                        return Some(Event::End);
+                    }
+                    None => self.now.mono += Duration::from_secs(60),
+                }
+                None
+            }
+            (None, Some(_)) if self.is_open => Some(Event::Data(self.last.to_vec().into())),
+            (None, Some(_)) => None,
+        }
+    }
+}
 
 fuzz_target!(|data: &[u8]| {
     let Some((&first, data)) = data.split_first() else {
         return;
     };
-    // A line is what the relay does next: `data: …` and empty lines are of the stream, `=200 …` answers a question.
-    let mut lines = data.split_inclusive(|byte| *byte == b'\n');
     let follow = match first % 3 {
         0 => Follow::wait(),
         1 => Follow::live(),
@@ -24,75 +104,36 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let options = CallOptions::new().follow(follow);
-    let run = FollowRun::new("agent", sandbox_id, thread_id);
-    let flow = match first & 4 {
-        0 => run.read(&options, 7),
-        _ => run.user_message_id("u").join(&options, 7),
+    let run = RunRef::new("agent", sandbox_id, thread_id);
+    let is_open = first & 4 == 0;
+    // The first lines may have been delivered elsewhere.
+    let (before, data) = match first & 8 {
+        0 => (&data[..0], data),
+        _ => data.split_at(data.len() / 2),
+    };
+    let mut decoder = Decoder::new();
+    decoder.push(before.to_vec());
+    let before = std::iter::from_fn(|| decoder.next_chunk().map(|chunk| chunk.map(|chunk| chunk.into_owned())));
+    let before: Vec<_> = before.take(1000).flatten().collect();
+    let flow = match is_open {
+        true => run.follow().read(&options, 7),
+        false => run.user_message_id("u").follow().after(before).join(&options, 7),
     };
     let Ok(mut flow) = flow else {
         return;
     };
-    let mut now = Now {
-        mono: Instant::now(),
-        wall: SystemTime::UNIX_EPOCH,
+    let mut relay = Relay {
+        lines: data.split_inclusive(|byte| *byte == b'\n'),
+        now: Now {
+            mono: Instant::now(),
+            wall: SystemTime::UNIX_EPOCH,
+        },
+        is_open,
+        asked: None,
+        waits: 0,
+        last: &[],
     };
-    let mut open = first & 4 == 0;
-    let mut asked = None;
-    let mut steps = 0_u32;
-    loop {
-        steps += 1;
-        assert!(steps < 1_000_000, "it does not end");
-        match flow.poll(now) {
-            Step::Item(_) => {}
-            Step::Done(_) => break,
-            Step::Close(Slot::Stream) => open = false,
-            Step::Close(Slot::Exchange) => asked = None,
-            Step::Send(send) => asked = Some(send.slot),
-            Step::Read { until } => {
-                let line = lines.next().unwrap_or_default();
-                let answer = line.strip_prefix(b"=").zip(asked);
-                match (answer, line.first()) {
-                    (Some((answer, slot)), _) => {
-                        asked = None;
-                        let (status, body) = answer.split_at(answer.len().min(3));
-                        let status = std::str::from_utf8(status).ok();
-                        let status: u16 = status.and_then(|status| status.parse().ok()).unwrap_or(200);
-                        let Ok(head) = Response::builder()
-                            .status(status)
-                            .header("content-type", "text/event-stream")
-                            .body(())
-                        else {
-                            return;
-                        };
-                        open |= slot == Slot::Stream;
-                        let body = match slot {
-                            Slot::Stream => Vec::new(),
-                            Slot::Exchange => body.to_vec(),
-                        };
-                        flow.handle_answer(slot, head.into_parts().0, body.into());
-                    }
-                    (None, Some(b'!')) if open => {
-                        open = false;
-                        flow.handle_failure(Slot::Stream, Failure::new(Sent::Maybe, "cut"));
-                    }
-                    (None, Some(b'.')) if open => {
-                        open = false;
-                        flow.handle_end();
-                    }
-                    (None, Some(b'>')) | (None, None) => match until {
-                        Some(until) => now.mono = until.max(now.mono + Duration::from_millis(1)),
-                        None if open => {
-                            open = false;
-                            flow.handle_end();
-                        }
-                        None => now.mono += Duration::from_secs(60),
-                    },
-                    (None, Some(_)) if open => flow.handle_data(line.to_vec().into()),
-                    (None, Some(_)) => {}
-                }
-            }
-        }
-    }
+    finish(&mut flow, &mut relay);
     assert!(flow.has_message() && flow.outcome().is_some());
     let _ = flow.message();
 });

@@ -1,32 +1,49 @@
-//! The protocol's flows over `ureq`, with no async at all: `cargo run --example blocking`.
+//! The protocol's flows over `ureq`, with no async at all: a run that is followed through a cut.
+//!
+//! ```text
+//! cargo run --example blocking
+//! cargo run --example blocking -- 'wc -l notes.txt' 'cat notes.txt'   # each argument is a line
+//! ```
+//!
+//! `Relay` is all that another HTTP library takes: it sends what a flow asks for, and says what came of it.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::io::Read;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::{Instant, SystemTime};
 
-use twentyfirst_client::protocol::flow::{
-    Execute, Failure, Flow, Now, SendRequest, Sent, Slot, Step,
-};
+use twentyfirst_client::protocol::flow::drive::{self, BlockingIo, Event, Io};
+use twentyfirst_client::protocol::flow::{Execute, Failure, Now, SendRequest, Sent, Slot};
 use twentyfirst_client::protocol::sandboxes::{CreateSandbox, DeleteSandbox};
-use twentyfirst_client::protocol::ui::{Chunk, Decoder};
-use twentyfirst_client::protocol::{self};
-use twentyfirst_client::{CallOptions, StartRun};
-use twentyfirst_local_relay::LocalRelay;
+use twentyfirst_client::protocol::{ApiKey, BaseUrl, Operation};
+use twentyfirst_client::{CallOptions, Chunk, Moment, StartRun};
+use twentyfirst_local_relay::{After, Fault, LocalRelay};
 
-type Body = Box<dyn Read>;
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
+/// Every request has a thread of its own, which reads the response and sends on what came. Threads of requests that were dropped find
+/// that nobody listens, and end.
 struct Relay {
     agent: ureq::Agent,
-    base_url: protocol::BaseUrl,
-    key: protocol::ApiKey,
+    base_url: BaseUrl,
+    key: ApiKey,
+    events: Receiver<(u64, Event)>,
+    sender: Sender<(u64, Event)>,
+    /// Which request is under way in each slot.
+    under_way: [u64; 2],
+    sent: u64,
 }
 
-impl Relay {
-    fn send(&self, send: SendRequest) -> Result<ureq::http::Response<Body>> {
+impl Io for Relay {
+    fn send(&mut self, send: SendRequest) {
+        self.sent += 1;
+        self.under_way[send.slot as usize] = self.sent;
+        let (number, slot) = (self.sent, send.slot);
         let mut request = send.request.map(|body| body.as_bytes().to_vec());
-        *request.uri_mut() = self.base_url.join(request.uri())?;
+        if let Ok(uri) = self.base_url.join(request.uri()) {
+            *request.uri_mut() = uri;
+        }
         self.key.authorize(&mut request);
         let config = self.agent.configure_request(request);
         let request = config
@@ -34,84 +51,116 @@ impl Relay {
             .timeout_recv_response(send.timeouts.head)
             .timeout_global(send.timeouts.total)
             .build();
-        let response = self.agent.run(request)?;
-        Ok(response.map(|body| Box::new(body.into_reader()) as Body))
+        let (agent, sender) = (self.agent.clone(), self.sender.clone());
+        thread::spawn(move || {
+            let tell = |event| sender.send((number, event)).is_ok();
+            if let Err(error) = exchange(&agent, request, slot, tell) {
+                tell(Event::Failure(slot, Failure::new(Sent::Maybe, error)));
+            }
+        });
     }
 
-    /// Does what a flow asks for until it is done: its output, and the body that is open then.
-    fn drive<F: Flow<Item = Infallible>>(&self, mut flow: F) -> (F::Output, Option<Body>) {
-        let failure = |error| Failure::new(Sent::Maybe, error);
-        let mut open: Option<Body> = None;
+    fn close(&mut self, slot: Slot) {
+        self.under_way[slot as usize] = 0;
+    }
+}
+
+impl BlockingIo for Relay {
+    fn now(&mut self) -> Now {
+        let (mono, wall) = (Instant::now(), SystemTime::now());
+        Now { mono, wall }
+    }
+
+    fn wait(&mut self, until: Option<Instant>) -> Option<Event> {
         loop {
-            let (mono, wall) = (Instant::now(), SystemTime::now());
-            match flow.poll(Now { mono, wall }) {
-                Step::Send(send) => {
-                    let slot = send.slot;
-                    let answer = self.send(send).and_then(|response| {
-                        let (head, mut body) = response.into_parts();
-                        let mut content = Vec::new();
-                        match slot {
-                            Slot::Stream => open = Some(body),
-                            Slot::Exchange => drop(body.read_to_end(&mut content)?),
-                        }
-                        Ok((head, content.into()))
-                    });
-                    match answer {
-                        Ok((head, content)) => flow.handle_answer(slot, head, content),
-                        Err(error) => flow.handle_failure(slot, failure(error)),
-                    }
-                }
-                Step::Read { until } => match (&mut open, until) {
-                    (Some(body), _) => {
-                        let mut piece = vec![0; 16 * 1024];
-                        match body.read(&mut piece) {
-                            Ok(0) => flow.handle_end(),
-                            Ok(length) => flow.handle_data(piece[..length].to_vec().into()),
-                            Err(error) => flow.handle_failure(Slot::Stream, failure(error.into())),
-                        }
-                    }
-                    (None, Some(until)) => std::thread::sleep(until - mono),
-                    (None, None) => {}
-                },
-                Step::Close(_) => open = None,
-                Step::Done(output) => return (output, open),
+            let event = match until {
+                Some(until) => self.events.recv_timeout(until - Instant::now()).ok()?,
+                None => self.events.recv().ok()?,
+            };
+            if self.under_way.contains(&event.0) {
+                return Some(event.1);
             }
         }
     }
+}
 
-    fn execute<O: protocol::Operation>(&self, operation: &O) -> Result<O::Output> {
-        let flow = Execute::new(operation, &CallOptions::new(), 0)?;
-        Ok(self.drive(flow).0?)
+/// One request and its response, told piece by piece. Ends early when nobody listens.
+fn exchange(
+    agent: &ureq::Agent,
+    request: ureq::http::Request<Vec<u8>>,
+    slot: Slot,
+    tell: impl Fn(Event) -> bool,
+) -> Result<()> {
+    let (head, body) = agent.run(request)?.into_parts();
+    let mut reader = body.into_reader();
+    let mut body = Vec::new();
+    if slot == Slot::Exchange {
+        reader.read_to_end(&mut body)?;
+    }
+    let body = body.into();
+    let mut is_heard = tell(Event::Response { slot, head, body });
+    let mut piece = vec![0; 16 * 1024];
+    while slot == Slot::Stream && is_heard {
+        let length = reader.read(&mut piece)?;
+        if length == 0 {
+            tell(Event::End);
+            break;
+        }
+        is_heard = tell(Event::Data(piece[..length].to_vec().into()));
+    }
+    Ok(())
+}
+
+impl Relay {
+    fn new(local: &LocalRelay) -> Result<Self> {
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let (sender, events) = channel();
+        Ok(Self {
+            agent: config.build().into(),
+            base_url: local.url().parse()?,
+            key: ApiKey::new(local.api_key())?,
+            events,
+            sender,
+            under_way: [0; 2],
+            sent: 0,
+        })
+    }
+
+    fn execute<O: Operation>(&mut self, operation: &O) -> Result<O::Output> {
+        let mut flow = Execute::new(operation, &CallOptions::new(), 0)?;
+        Ok(drive::finish(&mut flow, self)?)
     }
 }
 
 fn main() -> Result<()> {
-    let local = LocalRelay::start()?;
-    let config = ureq::Agent::config_builder().http_status_as_error(false);
-    let relay = Relay {
-        agent: config.build().into(),
-        base_url: local.url().parse()?,
-        key: protocol::ApiKey::new(local.api_key())?,
+    let prompt: Vec<String> = std::env::args().skip(1).collect();
+    let prompt = match prompt.join("\n") {
+        prompt if prompt.is_empty() => "cat notes.txt\nwc -w notes.txt".to_owned(),
+        prompt => prompt,
     };
+    // Its first stream breaks off after three events.
+    let cut = Fault::cut_after(After::Events(3));
+    let local = LocalRelay::builder().fault(cut).start()?;
+    let mut relay = Relay::new(&local)?;
 
     let create = CreateSandbox::new("shell").file("/home/user/notes.txt", "No async here.\n");
     let sandbox = relay.execute(&create)?;
-    let start = StartRun::new("shell", "cat notes.txt").sandbox_id(&sandbox.id);
-    let (started, body) = relay.drive(start.flow(None, &CallOptions::new(), 0)?);
-    println!("Thread {}:", started?.run.thread_id);
+    let options = CallOptions::new();
+    let start = StartRun::new("shell", prompt).sandbox_id(&sandbox.id);
+    let started = drive::finish(&mut start.flow(None, &options, 0)?, &mut relay)?;
+    println!("Thread {}:", started.run.thread_id);
 
-    let (mut body, mut decoder) = (body.ok_or("no stream")?, Decoder::new());
-    let mut piece = [0; 4096];
-    while let length @ 1.. = body.read(&mut piece)? {
-        decoder.push(piece[..length].to_vec());
-        while let Some(chunk) = decoder.next_chunk() {
-            match chunk? {
-                Chunk::TextDelta(text) => print!("{}", text.delta.to_string_lossy()),
-                Chunk::ToolOutputAvailable(tool) => println!("{:?}", tool.output),
-                _ => {}
-            }
+    // The stream is open, and is read by the flow that follows the run.
+    let mut run = started.run.follow().read(&options, 0)?;
+    let outcome = loop {
+        match drive::next(&mut run, &mut relay) {
+            Ok(Moment::Chunk(Chunk::TextDelta(text))) => print!("{}", text.delta.to_string_lossy()),
+            Ok(Moment::Chunk(Chunk::ToolOutputAvailable(tool))) => println!("{:?}", tool.output),
+            Ok(Moment::Cut(_)) => println!("(the stream broke off)"),
+            Ok(_) => {}
+            Err(outcome) => break outcome,
         }
-    }
-    println!();
+    };
+    println!("\n{}", outcome.end);
     relay.execute(&DeleteSandbox::new(&sandbox.id))
 }
