@@ -6,6 +6,7 @@ mod assembler;
 pub mod chunk;
 mod decoder;
 mod delta;
+mod disassemble;
 mod encode;
 mod end;
 mod joiner;
@@ -15,6 +16,9 @@ mod partial_json;
 pub use assembler::{AssembleError, Assembler, Change};
 pub use chunk::{error::ChunkError, kinds::Chunk, raw_json::RawJson, text::Text};
 pub use decoder::{DecodeError, Decoder};
+pub(crate) use disassemble::{
+    chunks_of, rest_of_call, rest_of_metadata, rest_of_text, same, text_from,
+};
 pub use encode::{encode_done, response_headers};
 pub use end::End;
 pub use joiner::{Joined, Joiner};

@@ -1,0 +1,82 @@
+use crate::ui::chunk::{
+    ReasoningDelta, ReasoningEnd, ReasoningStart, TextDelta, TextEnd, TextStart,
+};
+use crate::ui::{Chunk, Part, ReasoningPart, Text, TextPart};
+
+/// The end of a text or reasoning part that is open under an id, and of which this text is still to come.
+pub(crate) fn rest_of_text(part: &Part, id: &Text<'static>, rest: &str) -> Vec<Chunk<'static>> {
+    Written::of(part).map_or_else(Vec::new, |part| part.rest(id, rest))
+}
+
+/// A text or reasoning part, the `number`-th of its message, from this text on.
+pub(crate) fn text_from(part: &Part, number: usize, rest: &str) -> Vec<Chunk<'static>> {
+    let id = Text::from(format!("stored-{number}"));
+    let Some(part) = Written::of(part) else {
+        return Vec::new();
+    };
+    let mut chunks = vec![part.start(id.clone())];
+    chunks.extend(part.rest(&id, rest));
+    chunks
+}
+
+/// A part that is written bit by bit.
+#[derive(Clone, Copy)]
+pub(super) enum Written<'p> {
+    Text(&'p TextPart),
+    Reasoning(&'p ReasoningPart),
+}
+
+impl<'p> Written<'p> {
+    fn of(part: &'p Part) -> Option<Self> {
+        match part {
+            Part::Text(part) => Some(Self::Text(part)),
+            Part::Reasoning(part) => Some(Self::Reasoning(part)),
+            Part::Tool(_)
+            | Part::SourceUrl(_)
+            | Part::SourceDocument(_)
+            | Part::File(_)
+            | Part::ReasoningFile(_)
+            | Part::Custom(_)
+            | Part::StepStart(_)
+            | Part::SteeringMessage(_)
+            | Part::Data(_)
+            | Part::Unknown(_) => None,
+        }
+    }
+
+    fn start(self, id: Text<'static>) -> Chunk<'static> {
+        match self {
+            Self::Text(_) => TextStart::new(id).into(),
+            Self::Reasoning(_) => ReasoningStart::new(id).into(),
+        }
+    }
+
+    fn delta(self, id: Text<'static>, delta: String) -> Chunk<'static> {
+        match self {
+            Self::Text(_) => TextDelta::new(id, delta).into(),
+            Self::Reasoning(_) => ReasoningDelta::new(id, delta).into(),
+        }
+    }
+
+    fn end(self, id: Text<'static>) -> Chunk<'static> {
+        match self {
+            Self::Text(part) => {
+                let mut end = TextEnd::new(id);
+                end.provider_metadata = part.provider_metadata.clone();
+                end.citations = part.citations.clone();
+                end.into()
+            }
+            Self::Reasoning(part) => {
+                let mut end = ReasoningEnd::new(id);
+                end.provider_metadata = part.provider_metadata.clone();
+                end.into()
+            }
+        }
+    }
+
+    fn rest(self, id: &Text<'static>, rest: &str) -> Vec<Chunk<'static>> {
+        let delta = (!rest.is_empty()).then(|| self.delta(id.clone(), rest.to_owned()));
+        let end = self.end(id.clone());
+        delta.into_iter().chain([end]).collect()
+    }
+}

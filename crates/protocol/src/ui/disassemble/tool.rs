@@ -1,0 +1,199 @@
+use super::same::same;
+use crate::ui::chunk::{
+    InputEncoding, ToolApprovalRequest, ToolApprovalResponse, ToolInputAvailable, ToolInputDelta,
+    ToolInputError, ToolInputStart, ToolOutputAvailable, ToolOutputDenied, ToolOutputError,
+};
+use crate::ui::{Approval, Chunk, PartialJson, RawJson, Text, ToolPart, ToolState};
+
+/// What is missing of a tool call. `None` if it is another, or has come less far. The input of a torn one is what could be read of it.
+pub(crate) fn rest_of_call(
+    begun: &ToolPart,
+    call: &ToolPart,
+    is_torn: bool,
+) -> Option<Vec<Chunk<'static>>> {
+    let has_input = begun.state != ToolState::InputStreaming && !is_torn;
+    let has_result = is_result(&begun.state) && begun.preliminary != Some(true);
+    let is_same = begun.tool_call_id == call.tool_call_id
+        && (begun.tool_name == call.tool_name || begun.tool_name == "")
+        && (!has_input || same(begun.input.as_ref(), call.input.as_ref()))
+        && (!has_result
+            || (begun.state == call.state
+                && same(begun.output.as_ref(), call.output.as_ref())
+                && begun.error_text == call.error_text));
+    if !is_same {
+        return None;
+    }
+    let mut chunks = Vec::new();
+    if !has_input {
+        let is_written = !is_torn && begun.tool_name == call.tool_name;
+        chunks.extend(input_of(call, is_written.then_some(begun)));
+    }
+    chunks.extend(approval_of(call, begun.approval.as_ref()));
+    if !has_result {
+        chunks.extend(result_of(call));
+    }
+    Some(chunks)
+}
+
+fn is_result(state: &ToolState) -> bool {
+    match state {
+        ToolState::OutputAvailable | ToolState::OutputError | ToolState::OutputDenied => true,
+        ToolState::InputStreaming
+        | ToolState::InputAvailable
+        | ToolState::ApprovalRequested
+        | ToolState::ApprovalResponded
+        | ToolState::Unknown(_) => false,
+    }
+}
+
+/// The input of a call, of which this part has come already.
+pub(super) fn input_of(call: &ToolPart, begun: Option<&ToolPart>) -> Vec<Chunk<'static>> {
+    let id = call.tool_call_id.clone();
+    if let Some(encoding) = encoding_of_written(call) {
+        let written = call.raw_input.as_ref().map(Text::to_string_lossy);
+        let written = written.unwrap_or_default();
+        let before = begun.and_then(|begun| begun.raw_input.as_ref());
+        let before = before.map(Text::to_string_lossy).unwrap_or_default();
+        let (start, rest) = match (begun, written.strip_prefix(&*before)) {
+            (Some(_), Some(rest)) => (None, rest),
+            _ => (Some(start_of(call, encoding)), &*written),
+        };
+        let is_first = start.is_some() && call.raw_input.is_some();
+        let has_delta = is_first || !rest.is_empty();
+        let delta = has_delta.then(|| ToolInputDelta::new(id, rest.to_owned()).into());
+        return start.into_iter().chain(delta).collect();
+    }
+    if call.state == ToolState::InputStreaming {
+        return match begun {
+            Some(_) => Vec::new(),
+            None => vec![start_of(call, call.input_encoding)],
+        };
+    }
+    if is_input_error(call) {
+        return Vec::new();
+    }
+    let mut chunk = ToolInputAvailable::new(id, call.tool_name.clone());
+    chunk.input = call.input.clone();
+    chunk.dynamic = call.dynamic.then_some(true);
+    chunk.provider_executed = call.provider_executed;
+    chunk.title = call.title.clone();
+    chunk.tool_metadata = call.tool_metadata.clone();
+    chunk.provider_metadata = call.call_provider_metadata.clone();
+    vec![chunk.into()]
+}
+
+/// How the text of an input is encoded that was never said to be whole: a call that was does not keep the text. `None` if that is not
+/// how the call has come to its input.
+fn encoding_of_written(call: &ToolPart) -> Option<Option<InputEncoding>> {
+    let keeps_text = match call.state {
+        ToolState::InputAvailable | ToolState::OutputAvailable | ToolState::Unknown(_) => false,
+        ToolState::OutputError => !call.dynamic,
+        ToolState::InputStreaming
+        | ToolState::ApprovalRequested
+        | ToolState::ApprovalResponded
+        | ToolState::OutputDenied => true,
+    };
+    if !keeps_text {
+        return None;
+    }
+    let Some(text) = &call.raw_input else {
+        let has_begun = call.input_encoding.is_some() && call.input.is_none();
+        return has_begun.then_some(call.input_encoding);
+    };
+    let mut json = PartialJson::new();
+    json.push(&text.to_string_lossy());
+    if call.input_encoding != Some(InputEncoding::Text)
+        && same(json.value().as_ref(), call.input.as_ref())
+    {
+        return Some(call.input_encoding);
+    }
+    let as_text = RawJson::from_value(&*text.to_string_lossy()).ok();
+    same(as_text.as_ref(), call.input.as_ref()).then_some(Some(InputEncoding::Text))
+}
+
+fn start_of(call: &ToolPart, encoding: Option<InputEncoding>) -> Chunk<'static> {
+    let mut chunk = ToolInputStart::new(call.tool_call_id.clone(), call.tool_name.clone());
+    chunk.input_encoding = encoding;
+    chunk.dynamic = call.dynamic.then_some(true);
+    chunk.provider_executed = call.provider_executed;
+    chunk.title = call.title.clone();
+    chunk.tool_metadata = call.tool_metadata.clone();
+    chunk.provider_metadata = call.call_provider_metadata.clone();
+    chunk.into()
+}
+
+/// Whether a call has no input but what could not be read as one.
+fn is_input_error(call: &ToolPart) -> bool {
+    let has_text = call.raw_input.is_some() || call.other.get("rawInput").is_some();
+    call.state == ToolState::OutputError
+        && call.input.is_none()
+        && has_text
+        && encoding_of_written(call).is_none()
+}
+
+/// The question whether a call may run, and its answer, as far as they have not come already.
+pub(super) fn approval_of(call: &ToolPart, begun: Option<&Approval>) -> Vec<Chunk<'static>> {
+    let Some(approval) = &call.approval else {
+        return Vec::new();
+    };
+    let begun = begun.filter(|begun| begun.id == approval.id);
+    let mut chunks = Vec::new();
+    if begun.is_none() {
+        let mut chunk = ToolApprovalRequest::new(approval.id.clone(), call.tool_call_id.clone());
+        chunk.approval_descriptor = approval.descriptor.clone();
+        chunk.input_schema_input = approval.input_schema_input.clone();
+        chunk.reason = approval.request_reason.clone();
+        chunk.is_automatic = approval.is_automatic;
+        chunk.signature = approval.signature.clone();
+        chunks.push(chunk.into());
+    }
+    if let Some(approved) = approval.approved
+        && begun.is_none_or(|begun| begun.approved.is_none())
+    {
+        let mut chunk = ToolApprovalResponse::new(approval.id.clone(), approved);
+        chunk.reason = approval.reason.clone();
+        chunks.push(chunk.into());
+    }
+    chunks
+}
+
+pub(super) fn result_of(call: &ToolPart) -> Option<Chunk<'static>> {
+    let id = call.tool_call_id.clone();
+    let dynamic = call.dynamic.then_some(true);
+    let error_text = || call.error_text.clone().unwrap_or_default();
+    Some(match &call.state {
+        ToolState::OutputAvailable => {
+            let mut chunk = ToolOutputAvailable::new(id);
+            chunk.output = call.output.clone();
+            chunk.dynamic = dynamic;
+            chunk.preliminary = call.preliminary;
+            chunk.provider_metadata = call.result_provider_metadata.clone();
+            chunk.into()
+        }
+        ToolState::OutputError if is_input_error(call) => {
+            let mut chunk = ToolInputError::new(id, call.tool_name.clone(), error_text());
+            let text = call.raw_input.as_ref();
+            let text = text.and_then(|text| RawJson::from_value(&*text.to_string_lossy()).ok());
+            chunk.input = text.or_else(|| call.other.get("rawInput").cloned());
+            chunk.dynamic = dynamic;
+            chunk.provider_executed = call.provider_executed;
+            chunk.title = call.title.clone();
+            chunk.tool_metadata = call.tool_metadata.clone();
+            let result = call.result_provider_metadata.clone();
+            chunk.provider_metadata = result.or_else(|| call.call_provider_metadata.clone());
+            chunk.into()
+        }
+        ToolState::OutputError => {
+            let mut chunk = ToolOutputError::new(id, error_text());
+            chunk.dynamic = dynamic;
+            chunk.provider_metadata = call.result_provider_metadata.clone();
+            chunk.into()
+        }
+        ToolState::OutputDenied => ToolOutputDenied::new(id).into(),
+        ToolState::InputStreaming
+        | ToolState::InputAvailable
+        | ToolState::ApprovalRequested
+        | ToolState::ApprovalResponded
+        | ToolState::Unknown(_) => return None,
+    })
+}
