@@ -17,6 +17,7 @@ pub(crate) use assembler::TextKind;
 pub use assembler::{AssembleError, Assembler, Change};
 pub use chunk::{error::ChunkError, kinds::Chunk, raw_json::RawJson, text::Text};
 pub use decoder::{DecodeError, Decoder};
+pub use disassemble::{DisassembleError, disassemble};
 pub(crate) use disassemble::{
     chunks_of, rest_of_call, rest_of_metadata, rest_of_text, same, text_from,
 };

@@ -1,6 +1,6 @@
 use super::machine::{Assembler, own};
 use super::texts::Kind;
-use crate::ui::chunk::{ReasoningDelta, ReasoningEnd, TextDelta, TextEnd};
+use crate::ui::chunk::{ReasoningEnd, TextEnd};
 use crate::ui::{Chunk, Part, Text, ToolState};
 
 /// What is still being written.
@@ -35,18 +35,6 @@ impl Assembler {
 }
 
 impl Kind {
-    /// A piece of such a part.
-    pub(crate) fn delta(
-        self,
-        id: Text<'static>,
-        delta: impl Into<Text<'static>>,
-    ) -> Chunk<'static> {
-        match self {
-            Self::Text => TextDelta::new(id, delta).into(),
-            Self::Reasoning => ReasoningDelta::new(id, delta).into(),
-        }
-    }
-
     /// The end of such a part.
     pub(crate) fn end(self, id: Text<'static>) -> Chunk<'static> {
         match self {

@@ -8,7 +8,8 @@ use crate::ui::chunk::{
 };
 use crate::ui::{Chunk, Part, RawJson, ReasoningPart, TextPart, UiMessage};
 
-/// The chunks that make a part, the `number`-th of its message. None for a step, and for what is not known.
+/// The chunks that make a part, the `number`-th of its message, as it is in the end: texts have ended. None for a step, and for what is
+/// not known.
 pub(crate) fn chunks_of(part: &Part, number: usize) -> Vec<Chunk<'static>> {
     match part {
         Part::Text(TextPart { text, .. }) | Part::Reasoning(ReasoningPart { text, .. }) => {
@@ -20,11 +21,26 @@ pub(crate) fn chunks_of(part: &Part, number: usize) -> Vec<Chunk<'static>> {
             chunks.extend(result_of(call));
             chunks
         }
+        Part::SourceUrl(_)
+        | Part::SourceDocument(_)
+        | Part::File(_)
+        | Part::ReasoningFile(_)
+        | Part::Custom(_)
+        | Part::StepStart(_)
+        | Part::SteeringMessage(_)
+        | Part::Data(_)
+        | Part::Unknown(_) => Vec::from_iter(chunk_of(part)),
+    }
+}
+
+/// The one chunk that makes a part, if it is one, and the part no step.
+pub(super) fn chunk_of(part: &Part) -> Option<Chunk<'static>> {
+    Some(match part {
         Part::SourceUrl(part) => {
             let mut chunk = SourceUrl::new(part.source_id.clone(), part.url.clone());
             chunk.title = part.title.clone();
             chunk.provider_metadata = part.provider_metadata.clone();
-            vec![chunk.into()]
+            chunk.into()
         }
         Part::SourceDocument(part) => {
             let mut chunk = SourceDocument::new(
@@ -34,35 +50,49 @@ pub(crate) fn chunks_of(part: &Part, number: usize) -> Vec<Chunk<'static>> {
             );
             chunk.filename = part.filename.clone();
             chunk.provider_metadata = part.provider_metadata.clone();
-            vec![chunk.into()]
+            chunk.into()
         }
         Part::File(part) => {
             let mut chunk = File::new(part.url.clone(), part.media_type.clone());
             chunk.provider_metadata = part.provider_metadata.clone();
-            vec![chunk.into()]
+            chunk.into()
         }
         Part::ReasoningFile(part) => {
             let mut chunk = ReasoningFile::new(part.url.clone(), part.media_type.clone());
             chunk.provider_metadata = part.provider_metadata.clone();
-            vec![chunk.into()]
+            chunk.into()
         }
         Part::Custom(part) => {
             let mut chunk = Custom::new(part.kind.clone());
             chunk.provider_metadata = part.provider_metadata.clone();
-            vec![chunk.into()]
+            chunk.into()
         }
         Part::SteeringMessage(part) => match RawJson::from_value(&part.parts) {
-            Ok(parts) => vec![SteeringMessage::new(part.id.clone(), parts).into()],
-            Err(_) => Vec::new(),
+            Ok(parts) => SteeringMessage::new(part.id.clone(), parts).into(),
+            Err(_) => return None,
         },
         Part::Data(part) => {
             let mut chunk = Data::new(part.name.clone());
             chunk.id = part.id.clone();
             chunk.data = part.data.clone();
-            vec![chunk.into()]
+            for (at, (name, value)) in part.other.iter().enumerate() {
+                match name.as_str() {
+                    Some("transient") if at == 0 && value.get() == "false" => {
+                        chunk.transient = Some(false);
+                    }
+                    // Nothing of these is a member that a chunk just passes on.
+                    Some("type" | "id" | "data" | "transient") => {}
+                    _ => chunk.other.push((name.clone(), value.clone())),
+                }
+            }
+            chunk.into()
         }
-        Part::StepStart(_) | Part::Unknown(_) => Vec::new(),
-    }
+        Part::Text(_)
+        | Part::Reasoning(_)
+        | Part::Tool(_)
+        | Part::StepStart(_)
+        | Part::Unknown(_) => return None,
+    })
 }
 
 /// The metadata of a message as a chunk, without the members that were delivered. `None` if all were.

@@ -1,7 +1,7 @@
 use crate::ui::chunk::{
     ReasoningDelta, ReasoningEnd, ReasoningStart, TextDelta, TextEnd, TextStart,
 };
-use crate::ui::{Chunk, Part, ReasoningPart, Text, TextPart};
+use crate::ui::{Chunk, Part, RawJson, ReasoningPart, Text, TextPart, TextState};
 
 /// The end of a text or reasoning part that is open under an id, and of which this text is still to come.
 pub(crate) fn rest_of_text(part: &Part, id: &Text<'static>, rest: &str) -> Vec<Chunk<'static>> {
@@ -14,7 +14,7 @@ pub(crate) fn text_from(part: &Part, number: usize, rest: &str) -> Vec<Chunk<'st
     let Some(part) = Written::of(part) else {
         return Vec::new();
     };
-    let mut chunks = vec![part.start(id.clone())];
+    let mut chunks = vec![part.start(id.clone(), None)];
     chunks.extend(part.rest(&id, rest));
     chunks
 }
@@ -27,7 +27,7 @@ pub(super) enum Written<'p> {
 }
 
 impl<'p> Written<'p> {
-    fn of(part: &'p Part) -> Option<Self> {
+    pub(super) fn of(part: &'p Part) -> Option<Self> {
         match part {
             Part::Text(part) => Some(Self::Text(part)),
             Part::Reasoning(part) => Some(Self::Reasoning(part)),
@@ -44,10 +44,22 @@ impl<'p> Written<'p> {
         }
     }
 
-    fn start(self, id: Text<'static>) -> Chunk<'static> {
+    fn start(
+        self,
+        id: Text<'static>,
+        provider_metadata: Option<RawJson<'static>>,
+    ) -> Chunk<'static> {
         match self {
-            Self::Text(_) => TextStart::new(id).into(),
-            Self::Reasoning(_) => ReasoningStart::new(id).into(),
+            Self::Text(_) => {
+                let mut start = TextStart::new(id);
+                start.provider_metadata = provider_metadata;
+                start.into()
+            }
+            Self::Reasoning(_) => {
+                let mut start = ReasoningStart::new(id);
+                start.provider_metadata = provider_metadata;
+                start.into()
+            }
         }
     }
 
@@ -72,6 +84,28 @@ impl<'p> Written<'p> {
                 end.into()
             }
         }
+    }
+
+    /// The chunks that make the `number`-th part of a message: without an end if it still grows.
+    pub(super) fn chunks(self, number: usize) -> Vec<Chunk<'static>> {
+        let (id, text, state, metadata) = match self {
+            Self::Text(part) => (None, &part.text, part.state, &part.provider_metadata),
+            Self::Reasoning(part) => {
+                let id = part.id.clone();
+                (id, &part.text, part.state, &part.provider_metadata)
+            }
+        };
+        let id = id.unwrap_or_else(|| format!("text-{number}").into());
+        let text = text.to_string_lossy();
+        if state != Some(TextState::Streaming) {
+            return [self.start(id.clone(), None)]
+                .into_iter()
+                .chain(self.rest(&id, &text))
+                .collect();
+        }
+        let start = self.start(id.clone(), metadata.clone());
+        let delta = (!text.is_empty()).then(|| self.delta(id, text.into_owned()));
+        [start].into_iter().chain(delta).collect()
     }
 
     fn rest(self, id: &Text<'static>, rest: &str) -> Vec<Chunk<'static>> {

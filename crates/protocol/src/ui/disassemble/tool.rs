@@ -48,7 +48,6 @@ fn is_result(state: &ToolState) -> bool {
 
 /// The input of a call, of which this part has come already.
 pub(super) fn input_of(call: &ToolPart, begun: Option<&ToolPart>) -> Vec<Chunk<'static>> {
-    let id = call.tool_call_id.clone();
     if let Some(encoding) = encoding_of_written(call) {
         let written = call.raw_input.as_ref().map(Text::to_string_lossy);
         let written = written.unwrap_or_default();
@@ -60,7 +59,7 @@ pub(super) fn input_of(call: &ToolPart, begun: Option<&ToolPart>) -> Vec<Chunk<'
         };
         let is_first = start.is_some() && call.raw_input.is_some();
         let has_delta = is_first || !rest.is_empty();
-        let delta = has_delta.then(|| ToolInputDelta::new(id, rest.to_owned()).into());
+        let delta = has_delta.then(|| input_delta_of(call, rest));
         return start.into_iter().chain(delta).collect();
     }
     if call.state == ToolState::InputStreaming {
@@ -72,14 +71,7 @@ pub(super) fn input_of(call: &ToolPart, begun: Option<&ToolPart>) -> Vec<Chunk<'
     if is_input_error(call) {
         return Vec::new();
     }
-    let mut chunk = ToolInputAvailable::new(id, call.tool_name.clone());
-    chunk.input = call.input.clone();
-    chunk.dynamic = call.dynamic.then_some(true);
-    chunk.provider_executed = call.provider_executed;
-    chunk.title = call.title.clone();
-    chunk.tool_metadata = call.tool_metadata.clone();
-    chunk.provider_metadata = call.call_provider_metadata.clone();
-    vec![chunk.into()]
+    vec![available_of(call, call.input.clone())]
 }
 
 /// How the text of an input is encoded that was never said to be whole: a call that was does not keep the text. `None` if that is not
@@ -111,9 +103,27 @@ fn encoding_of_written(call: &ToolPart) -> Option<Option<InputEncoding>> {
     same(as_text.as_ref(), call.input.as_ref()).then_some(Some(InputEncoding::Text))
 }
 
-fn start_of(call: &ToolPart, encoding: Option<InputEncoding>) -> Chunk<'static> {
+/// The input of a call begins.
+pub(super) fn start_of(call: &ToolPart, encoding: Option<InputEncoding>) -> Chunk<'static> {
     let mut chunk = ToolInputStart::new(call.tool_call_id.clone(), call.tool_name.clone());
     chunk.input_encoding = encoding;
+    chunk.dynamic = call.dynamic.then_some(true);
+    chunk.provider_executed = call.provider_executed;
+    chunk.title = call.title.clone();
+    chunk.tool_metadata = call.tool_metadata.clone();
+    chunk.provider_metadata = call.call_provider_metadata.clone();
+    chunk.into()
+}
+
+/// The input of a call grows.
+pub(super) fn input_delta_of(call: &ToolPart, delta: &str) -> Chunk<'static> {
+    ToolInputDelta::new(call.tool_call_id.clone(), delta.to_owned()).into()
+}
+
+/// The input of a call is this.
+pub(super) fn available_of(call: &ToolPart, input: Option<RawJson<'static>>) -> Chunk<'static> {
+    let mut chunk = ToolInputAvailable::new(call.tool_call_id.clone(), call.tool_name.clone());
+    chunk.input = input;
     chunk.dynamic = call.dynamic.then_some(true);
     chunk.provider_executed = call.provider_executed;
     chunk.title = call.title.clone();
@@ -157,43 +167,60 @@ pub(super) fn approval_of(call: &ToolPart, begun: Option<&Approval>) -> Vec<Chun
     chunks
 }
 
+/// What came of a call.
 pub(super) fn result_of(call: &ToolPart) -> Option<Chunk<'static>> {
-    let id = call.tool_call_id.clone();
-    let dynamic = call.dynamic.then_some(true);
-    let error_text = || call.error_text.clone().unwrap_or_default();
     Some(match &call.state {
-        ToolState::OutputAvailable => {
-            let mut chunk = ToolOutputAvailable::new(id);
-            chunk.output = call.output.clone();
-            chunk.dynamic = dynamic;
-            chunk.preliminary = call.preliminary;
-            chunk.provider_metadata = call.result_provider_metadata.clone();
-            chunk.into()
-        }
-        ToolState::OutputError if is_input_error(call) => {
-            let mut chunk = ToolInputError::new(id, call.tool_name.clone(), error_text());
-            let text = call.raw_input.as_ref();
-            let text = text.and_then(|text| RawJson::from_value(&*text.to_string_lossy()).ok());
-            chunk.input = text.or_else(|| call.other.get("rawInput").cloned());
-            chunk.dynamic = dynamic;
-            chunk.provider_executed = call.provider_executed;
-            chunk.title = call.title.clone();
-            chunk.tool_metadata = call.tool_metadata.clone();
-            let result = call.result_provider_metadata.clone();
-            chunk.provider_metadata = result.or_else(|| call.call_provider_metadata.clone());
-            chunk.into()
-        }
-        ToolState::OutputError => {
-            let mut chunk = ToolOutputError::new(id, error_text());
-            chunk.dynamic = dynamic;
-            chunk.provider_metadata = call.result_provider_metadata.clone();
-            chunk.into()
-        }
-        ToolState::OutputDenied => ToolOutputDenied::new(id).into(),
+        ToolState::OutputAvailable => output_of(call),
+        ToolState::OutputError if is_input_error(call) => input_error_of(call),
+        ToolState::OutputError => error_of(call),
+        ToolState::OutputDenied => denied_of(call),
         ToolState::InputStreaming
         | ToolState::InputAvailable
         | ToolState::ApprovalRequested
         | ToolState::ApprovalResponded
         | ToolState::Unknown(_) => return None,
     })
+}
+
+/// The output of a call.
+pub(super) fn output_of(call: &ToolPart) -> Chunk<'static> {
+    let mut chunk = ToolOutputAvailable::new(call.tool_call_id.clone());
+    chunk.output = call.output.clone();
+    chunk.dynamic = call.dynamic.then_some(true);
+    chunk.preliminary = call.preliminary;
+    chunk.provider_metadata = call.result_provider_metadata.clone();
+    chunk.into()
+}
+
+/// Why a call has no output.
+pub(super) fn error_of(call: &ToolPart) -> Chunk<'static> {
+    let text = call.error_text.clone().unwrap_or_default();
+    let mut chunk = ToolOutputError::new(call.tool_call_id.clone(), text);
+    chunk.dynamic = call.dynamic.then_some(true);
+    chunk.provider_metadata = call.result_provider_metadata.clone();
+    chunk.into()
+}
+
+/// A call was not allowed.
+pub(super) fn denied_of(call: &ToolPart) -> Chunk<'static> {
+    ToolOutputDenied::new(call.tool_call_id.clone()).into()
+}
+
+fn input_error_of(call: &ToolPart) -> Chunk<'static> {
+    let error_text = call.error_text.clone().unwrap_or_default();
+    let mut chunk = ToolInputError::new(
+        call.tool_call_id.clone(),
+        call.tool_name.clone(),
+        error_text,
+    );
+    let text = call.raw_input.as_ref();
+    let text = text.and_then(|text| RawJson::from_value(&*text.to_string_lossy()).ok());
+    chunk.input = text.or_else(|| call.other.get("rawInput").cloned());
+    chunk.dynamic = call.dynamic.then_some(true);
+    chunk.provider_executed = call.provider_executed;
+    chunk.title = call.title.clone();
+    chunk.tool_metadata = call.tool_metadata.clone();
+    let result = call.result_provider_metadata.clone();
+    chunk.provider_metadata = result.or_else(|| call.call_provider_metadata.clone());
+    chunk.into()
 }
