@@ -16,7 +16,7 @@ use twentyfirst_protocol::{SandboxId, ThreadId};
 
 use crate::faults::{Ending, Tally};
 use crate::judge::{Judge, Rule, Verdict, Violation, violation};
-use crate::planted::{OffByOne, Plant, SecondPost, WrongThread};
+use crate::planted::{AnotherTurn, Flush, OffByOne, Plant, SecondPost, WrongThread};
 use crate::relay::{AGENT, At, Phase};
 use crate::rng::Rng;
 use crate::schedule::{Beginning, Schedule};
@@ -57,12 +57,40 @@ type Cancel = Box<dyn Flow<Item = Infallible, Output = Result<Cancelled, CancelE
 pub(crate) struct Report {
     pub(crate) verdict: Verdict,
     pub(crate) tally: Tally,
+    /// How many faults of the network were drawn.
+    pub(crate) drawn: usize,
     pub(crate) trace: Vec<String>,
 }
 
 /// Plays the schedule of this seed, with a planted fault or without.
 pub(crate) fn play(seed: u64, plant: Option<Plant>, tracing: bool) -> Report {
-    let schedule = Schedule::random(seed);
+    play_schedule(Schedule::random(seed), plant, tracing)
+}
+
+/// Leaves out of a schedule that breaks a rule what it breaks the same rule without.
+pub(crate) fn shrunk(seed: u64, plant: Option<Plant>) -> Schedule {
+    let mut schedule = Schedule::random(seed);
+    let report = play_schedule(schedule.clone(), plant, false);
+    let Err(Violation { rule, .. }) = report.verdict else {
+        return schedule;
+    };
+    let mut drawn = report.drawn;
+    loop {
+        let simpler = schedule.simpler(drawn).into_iter().find_map(|simpler| {
+            let report = play_schedule(simpler.clone(), plant, false);
+            let is_same = report.verdict.is_err_and(|broken| broken.rule == rule);
+            is_same.then_some((simpler, report.drawn))
+        });
+        match simpler {
+            Some(simpler) => (schedule, drawn) = simpler,
+            None => return schedule,
+        }
+    }
+}
+
+/// Plays a schedule, with a planted fault or without.
+pub(crate) fn play_schedule(schedule: Schedule, plant: Option<Plant>, tracing: bool) -> Report {
+    let seed = schedule.seed;
     let mut world = schedule.world(tracing);
     let (sandbox, thread) = schedule.prepare(&mut world);
     schedule.count(&mut world.tally);
@@ -104,6 +132,7 @@ pub(crate) fn play(seed: u64, plant: Option<Plant>, tracing: bool) -> Report {
     }
     Report {
         verdict,
+        drawn: player.world.drawn,
         tally: player.world.tally,
         trace: player.world.trace.unwrap_or_default(),
     }
@@ -490,6 +519,8 @@ impl Player {
         ));
         let flow: Box<dyn Follows> = match self.plant {
             Some(Plant::OffByOne { twice }) => Box::new(OffByOne::new(flow, twice)),
+            Some(Plant::Flush) => Box::new(Flush::new(flow)),
+            Some(Plant::AnotherTurn) => Box::new(AnotherTurn::new(flow)),
             Some(Plant::ResumeWrongThread) => {
                 Box::new(WrongThread::new(flow, thread_id.to_string()))
             }

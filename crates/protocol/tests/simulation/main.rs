@@ -24,7 +24,7 @@ mod world;
 
 use std::env;
 
-use crate::driver::play;
+use crate::driver::{play, play_schedule, shrunk};
 use crate::faults::Tally;
 use crate::judge::{Rule, Violation};
 use crate::planted::Plant;
@@ -80,9 +80,11 @@ fn every_second_schedule(first: u64) {
     }
 }
 
-/// Plays one schedule, and prints what happens.
+/// Plays one schedule, and prints what happens: with as few faults as break the same rule, if one is broken.
 fn replay(seed: u64) {
-    let report = play(seed, None, true);
+    let schedule = shrunk(seed, None);
+    println!("{schedule:#?}");
+    let report = play_schedule(schedule, None, true);
     println!("{}", report.trace.join("\n"));
     if let Err(violation) = report.verdict {
         panic!("schedule {seed} (SIMULATION_SEED={seed} plays it again): {violation}");
@@ -101,7 +103,7 @@ fn a_run_survives_the_odd_schedules() {
 
 /// Plays schedules with a planted fault until the judge finds this rule broken, in one that breaks none without it.
 fn is_found(plant: Plant, rule: Rule) {
-    for seed in 0..3_000 {
+    for seed in 0..20_000 {
         let Err(violation) = play(seed, Some(plant), false).verdict else {
             continue;
         };
@@ -114,6 +116,9 @@ fn is_found(plant: Plant, rule: Rule) {
             "schedule {seed} by itself"
         );
         println!("{plant:?} is found in schedule {seed}: {violation}");
+        let simplest = play_schedule(shrunk(seed, Some(plant)), Some(plant), false);
+        let found = simplest.verdict.map_err(|violation| violation.rule);
+        assert_eq!(found, Err(rule), "the shrunk schedule breaks the same rule");
         return;
     }
     panic!("{plant:?} is not found");
@@ -142,4 +147,14 @@ fn cancelling_the_wrong_thread_is_found() {
 #[test]
 fn messages_sent_twice_are_found() {
     is_found(Plant::SecondPost, Rule::SecondCost);
+}
+
+#[test]
+fn unclear_content_that_is_delivered_at_the_end_is_found() {
+    is_found(Plant::Flush, Rule::Content);
+}
+
+#[test]
+fn an_answer_to_another_turn_is_found() {
+    is_found(Plant::AnotherTurn, Rule::FinalMessage);
 }

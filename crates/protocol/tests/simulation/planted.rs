@@ -1,12 +1,14 @@
 //! Faults planted around the real flows, which the judge has to find.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use http::response::Parts;
 use serde_json::{Value, json};
 use twentyfirst_protocol::flow::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
-use twentyfirst_protocol::runs::{Moment, Outcome, StartFlow};
+use twentyfirst_protocol::runs::{Moment, Outcome, RunEnd, StartFlow};
 use twentyfirst_protocol::ui::chunk::TextDelta;
-use twentyfirst_protocol::ui::{Assembler, Chunk, UiMessage};
+use twentyfirst_protocol::ui::{Assembler, Chunk, Decoder, UiMessage};
 
 use crate::driver::Follows;
 
@@ -21,6 +23,10 @@ pub(crate) enum Plant {
     CancelWrongThread,
     /// Messages whose answer is lost are sent again.
     SecondPost,
+    /// What is held back of a stream, since it may repeat what was delivered, is delivered when the run is lost.
+    Flush,
+    /// The stored answer to another turn is taken for ours.
+    AnotherTurn,
 }
 
 /// Skips one character too many, or too few, where a stream goes on after it was resumed.
@@ -101,6 +107,176 @@ impl<F: Follows> Follows for OffByOne<F> {
         } else {
             self.assembler.message()
         }
+    }
+
+    fn has_message(&self) -> bool {
+        self.inner.has_message()
+    }
+
+    fn transition(&self) -> &'static str {
+        self.inner.transition()
+    }
+}
+
+/// Delivers at the end what came of the last stream, if nothing of it was delivered.
+pub(crate) struct Flush<F> {
+    inner: F,
+    decoder: Decoder,
+    is_unclear: bool,
+    /// What is delivered before the end.
+    held: VecDeque<Chunk<'static>>,
+    outcome: Option<Outcome>,
+    assembler: Assembler,
+}
+
+impl<F> Flush<F> {
+    pub(crate) fn new(inner: F) -> Self {
+        Self {
+            inner,
+            decoder: Decoder::new(),
+            is_unclear: false,
+            held: VecDeque::new(),
+            outcome: None,
+            assembler: Assembler::new().lenient(true),
+        }
+    }
+}
+
+impl<F: Flow<Item = Moment, Output = Outcome>> Flow for Flush<F> {
+    type Item = Moment;
+    type Output = Outcome;
+
+    fn poll(&mut self, now: Now) -> Step<Moment, Outcome> {
+        if self.outcome.is_none() {
+            match self.inner.poll(now) {
+                Step::Item(moment) => {
+                    match &moment {
+                        Moment::Resumed => self.is_unclear = true,
+                        Moment::Chunk(chunk) => {
+                            self.is_unclear = false;
+                            let _ = self.assembler.apply(chunk);
+                        }
+                        _ => {}
+                    }
+                    return Step::Item(moment);
+                }
+                Step::Done(outcome) => {
+                    let is_lost = matches!(outcome.end, RunEnd::Lost(_));
+                    if !(is_lost && self.is_unclear) {
+                        self.held.clear();
+                    }
+                    self.outcome = Some(outcome);
+                }
+                step => return step,
+            }
+        }
+        match (self.held.pop_front(), &self.outcome) {
+            (Some(chunk), _) => {
+                let _ = self.assembler.apply(&chunk);
+                Step::Item(Moment::Chunk(chunk))
+            }
+            (None, Some(outcome)) => Step::Done(outcome.clone()),
+            (None, None) => Step::Read { until: None },
+        }
+    }
+
+    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
+        if slot == Slot::Stream {
+            self.decoder = Decoder::new();
+            self.held.clear();
+        }
+        self.inner.handle_answer(slot, head, body);
+    }
+
+    fn handle_data(&mut self, data: Bytes) {
+        self.decoder.push(data.clone());
+        while let Some(chunk) = self.decoder.next_chunk() {
+            let chunk = chunk.ok().map(Chunk::into_owned);
+            self.held
+                .extend(chunk.filter(|chunk| !matches!(chunk, Chunk::Start(_))));
+        }
+        self.inner.handle_data(data);
+    }
+
+    fn handle_end(&mut self) {
+        self.inner.handle_end();
+    }
+
+    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
+        self.inner.handle_failure(slot, failure);
+    }
+}
+
+/// Its message is what it delivers, so that only the content betrays it.
+impl<F: Follows> Follows for Flush<F> {
+    fn message(&mut self) -> &UiMessage {
+        match self.outcome {
+            Some(_) if self.is_unclear => self.assembler.message(),
+            _ => self.inner.message(),
+        }
+    }
+
+    fn has_message(&self) -> bool {
+        self.inner.has_message() && self.held.is_empty()
+    }
+
+    fn transition(&self) -> &'static str {
+        self.inner.transition()
+    }
+}
+
+/// Reads every thread as if our turn had the answer of another.
+pub(crate) struct AnotherTurn<F> {
+    inner: F,
+}
+
+impl<F> AnotherTurn<F> {
+    pub(crate) fn new(inner: F) -> Self {
+        Self { inner }
+    }
+}
+
+impl<F: Flow> Flow for AnotherTurn<F> {
+    type Item = F::Item;
+    type Output = F::Output;
+
+    fn poll(&mut self, now: Now) -> Step<F::Item, F::Output> {
+        self.inner.poll(now)
+    }
+
+    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
+        let mut body = body;
+        if let Ok(mut thread) = serde_json::from_slice::<Value>(&body)
+            && let Some(messages) = thread.get_mut("messages").and_then(Value::as_array_mut)
+        {
+            let mut answers: Vec<&mut Value> = messages
+                .iter_mut()
+                .filter(|message| message["role"] == "assistant" && message["parts"].is_array())
+                .collect();
+            if let [other, .., ours] = &mut answers[..] {
+                ours["parts"] = other["parts"].clone();
+                body = Bytes::from(thread.to_string());
+            }
+        }
+        self.inner.handle_answer(slot, head, body);
+    }
+
+    fn handle_data(&mut self, data: Bytes) {
+        self.inner.handle_data(data);
+    }
+
+    fn handle_end(&mut self) {
+        self.inner.handle_end();
+    }
+
+    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
+        self.inner.handle_failure(slot, failure);
+    }
+}
+
+impl<F: Follows> Follows for AnotherTurn<F> {
+    fn message(&mut self) -> &UiMessage {
+        self.inner.message()
     }
 
     fn has_message(&self) -> bool {

@@ -1,5 +1,6 @@
 //! What is played: everything about a schedule that its seed decides.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::world::{Weather, World};
 pub(crate) const OUR_TURN: &str = "turn-k";
 
 /// One schedule.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     pub(crate) seed: u64,
     pub(crate) beginning: Beginning,
@@ -74,7 +75,7 @@ pub(crate) enum Way {
 }
 
 /// Another thread of the sandbox.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Other {
     /// Whether it is made before ours; else when its run begins.
     is_older: bool,
@@ -164,6 +165,7 @@ impl Schedule {
             streams: *rng.pick(&[0, 50, 80, 95, 95]),
             latency: *rng.pick(&[20, 200, 1_500]),
             revoked: rng.percent(3).then(|| some_time(&mut rng)),
+            spared: BTreeSet::new(),
         };
         let habits = Habits {
             replays: *rng.pick(&[0, 50, 100, 100]),
@@ -206,6 +208,44 @@ impl Schedule {
             habits,
             weather,
         }
+    }
+
+    /// The same with less going on, each time without one thing that is there. `drawn` is how many faults of the network were drawn
+    /// when it was played.
+    pub(crate) fn simpler(&self, drawn: usize) -> Vec<Self> {
+        let without = |change: &dyn Fn(&mut Self)| {
+            let mut simpler = self.clone();
+            change(&mut simpler);
+            simpler
+        };
+        let mut all = Vec::new();
+        if self.cancels_at.is_some() {
+            all.push(without(&|simpler| simpler.cancels_at = None));
+        }
+        if self.next_turn.is_some() {
+            all.push(without(&|simpler| simpler.next_turn = None));
+        }
+        if self.weather.revoked.is_some() {
+            all.push(without(&|simpler| simpler.weather.revoked = None));
+        }
+        if !self.history.is_empty() {
+            all.push(without(&|simpler| simpler.history.clear()));
+        }
+        if self.following.deadline.is_some() {
+            all.push(without(&|simpler| simpler.following.deadline = None));
+        }
+        for other in 0..self.others.len() {
+            all.push(without(&|simpler| drop(simpler.others.remove(other))));
+        }
+        for surprise in 0..self.surprises.len() {
+            all.push(without(&|simpler| drop(simpler.surprises.remove(surprise))));
+        }
+        for fault in (0..drawn.min(200)).filter(|fault| !self.weather.spared.contains(fault)) {
+            all.push(without(&|simpler| {
+                simpler.weather.spared.insert(fault);
+            }));
+        }
+        all
     }
 
     pub(crate) fn world(&self, tracing: bool) -> World {

@@ -2,7 +2,7 @@
 //!
 //! Everything that happens is an event in one queue, so that a schedule is played in milliseconds however long it takes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -50,6 +50,8 @@ pub(crate) struct Weather {
     pub(crate) latency: usize,
     /// When the key is revoked.
     pub(crate) revoked: Option<At>,
+    /// Which of the faults that are drawn do not strike, by their number: see [`Schedule::simpler`](crate::schedule::Schedule).
+    pub(crate) spared: BTreeSet<usize>,
 }
 
 pub(crate) struct World {
@@ -72,6 +74,8 @@ pub(crate) struct World {
     pub(crate) creations: usize,
     /// How many streams of the follower have been cut.
     cuts: usize,
+    /// How many faults were drawn.
+    pub(crate) drawn: usize,
     /// The stream that the follower was last opened.
     opened: Option<Conn>,
     /// When the follower has sent its requests, as far as that was in the last ten seconds.
@@ -173,6 +177,7 @@ impl World {
             posts: 0,
             creations: 0,
             cuts: 0,
+            drawn: 0,
             opened: None,
             asked: VecDeque::new(),
             too_many: false,
@@ -338,7 +343,29 @@ impl World {
         }
     }
 
+    /// Whether a fault that was drawn strikes.
+    fn strikes(&mut self) -> bool {
+        self.drawn += 1;
+        !self.weather.spared.contains(&(self.drawn - 1))
+    }
+
     fn request_fault(&mut self, asks: Asks, timeouts: &Timeouts) -> RequestFault {
+        match self.draw_request_fault(asks, timeouts) {
+            RequestFault::None => RequestFault::None,
+            fault if self.strikes() => fault,
+            _ => RequestFault::None,
+        }
+    }
+
+    fn stream_fault(&mut self, length: usize) -> StreamFault {
+        match self.draw_stream_fault(length) {
+            StreamFault::None => StreamFault::None,
+            fault if self.strikes() => fault,
+            _ => StreamFault::None,
+        }
+    }
+
+    fn draw_request_fault(&mut self, asks: Asks, timeouts: &Timeouts) -> RequestFault {
         if self.weather.revoked.is_some_and(|at| at <= self.now) {
             return RequestFault::Status(*self.rng.pick(&[401, 403]));
         }
@@ -364,7 +391,7 @@ impl World {
         }
     }
 
-    fn stream_fault(&mut self, length: usize) -> StreamFault {
+    fn draw_stream_fault(&mut self, length: usize) -> StreamFault {
         if !self.rng.percent(self.weather.streams) {
             return StreamFault::None;
         }
