@@ -29,6 +29,7 @@
 //! through all of them is in [`Following`].
 
 mod clock;
+mod following;
 mod identity;
 mod joining;
 mod policy;
@@ -41,7 +42,6 @@ mod verdict;
 mod verifying;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::response::Parts;
@@ -50,26 +50,16 @@ pub(in crate::runs) use identity::position_of_answer;
 pub use policy::Follow;
 pub use run::FollowRun;
 
-use self::clock::Clock;
-use self::identity::Identity;
+use self::following::{Following, refusal};
 use self::joining::Joining;
-use self::policy::Mode;
 use self::reading::Reading;
 use self::reconnecting::Reconnecting;
 use self::settling::Settling;
 use self::stream::Stream;
 use self::verifying::Verifying;
-use super::backoff::Backoff;
-use super::transcript::Transcript;
-use super::{Lost, LostReason, MessageState, Outcome, ResumeStream, RunEnd, RunRef};
-use crate::error::InvalidRequest;
-use crate::flow::{
-    Call, Deadline, Exchange, ExchangeError, Failure, Flow, Now, Progress, Slot, Step, UnderWay,
-};
-use crate::operation::Operation;
-use crate::options::CallOptions;
-use crate::retry::Prospect;
-use crate::threads::{GetThread, ListThreads, ThreadStatus};
+use super::Outcome;
+use crate::flow::{Failure, Flow, Now, Slot, Step, UnderWay};
+use crate::threads::ThreadStatus;
 use crate::ui::{AssembleError, Chunk, DecodeError, UiMessage};
 
 /// What happens while a run is followed.
@@ -101,26 +91,6 @@ pub struct FollowFlow {
     cx: Following,
 }
 
-/// What lives through all phases.
-#[derive(Debug)]
-struct Following {
-    run: RunRef,
-    options: CallOptions,
-    seed: u64,
-    clock: Clock,
-    backoff: Backoff,
-    looks: Looks,
-    resumes: Resumes,
-    identity: Identity,
-    transcript: Transcript,
-    /// What to drop.
-    to_close: Vec<Slot>,
-    /// The last failure, which is the cause should the run be lost.
-    cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
-    /// The transition that was made last, by name.
-    transition: &'static str,
-}
-
 #[derive(Debug)]
 enum Phase {
     Joining(Box<Joining>),
@@ -137,236 +107,6 @@ enum Turn {
     Stay(Phase, Step<Moment, Outcome>),
     /// Something has changed: what is to be handed out comes first, then this phase.
     Go(Phase),
-}
-
-/// When it is looked whether our answer is stored, though its thread streams: what streams then is a later turn. Each look reads
-/// the whole thread, so the time between two of them grows.
-#[derive(Debug)]
-struct Looks {
-    at: Option<Instant>,
-    pause: Duration,
-    /// Whether what is stored is longer than is read.
-    is_too_large: bool,
-}
-
-/// What may be opened again, and what came of it.
-#[derive(Debug)]
-struct Resumes {
-    mode: Mode,
-    /// How often opening the stream has brought nothing in a row.
-    failed: u32,
-    /// Whether another stream would not help: there is none, or it repeats what cannot be told apart.
-    is_useless: bool,
-    /// Whether any stream but the first was opened.
-    has_opened: bool,
-    /// Whether any stream but the first was read.
-    has_read: bool,
-}
-
-impl Looks {
-    const FIRST: Duration = Duration::from_secs(15);
-    const LONGEST: Duration = Duration::from_secs(5 * 60);
-
-    fn new() -> Self {
-        Self {
-            at: None,
-            pause: Self::FIRST,
-            is_too_large: false,
-        }
-    }
-
-    fn is_due(&self, now: Now) -> bool {
-        self.at.is_none_or(|at| at <= now.mono)
-    }
-
-    /// A thread was read.
-    fn looked(&mut self, now: Now) {
-        if self.at.is_some() {
-            self.pause = self.pause.saturating_mul(2).min(Self::LONGEST);
-        }
-        self.at = now.mono.checked_add(self.pause);
-    }
-}
-
-impl Resumes {
-    /// How often opening the stream may bring nothing in a row.
-    const MOST_FAILED: u32 = 5;
-
-    fn are_allowed(&self) -> bool {
-        let is_wanted = match self.mode {
-            Mode::Live => true,
-            Mode::Off => !self.has_read,
-            Mode::Wait => false,
-        };
-        is_wanted && !self.is_useless && self.failed < Self::MOST_FAILED
-    }
-}
-
-impl Following {
-    fn new(
-        run: RunRef,
-        is_joined: bool,
-        options: &CallOptions,
-        seed: u64,
-    ) -> Result<Self, InvalidRequest> {
-        let policy = options.following();
-        // What cannot be asked is found out now.
-        let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id);
-        Exchange::new(&resume, Slot::Stream, options, seed)?;
-        Call::new(
-            GetThread::new(&run.sandbox_id, &run.thread_id),
-            options,
-            seed,
-        )?;
-        let mut backoff = Backoff::new(seed, options);
-        if let Some(longest) = policy.lost_after {
-            // Asked less often than this, a run that is only waited for would count as silent.
-            backoff = backoff.up_to(longest / 2);
-        }
-        Ok(Self {
-            clock: Clock::new(&policy),
-            backoff,
-            looks: Looks::new(),
-            resumes: Resumes {
-                mode: policy.mode,
-                failed: 0,
-                is_useless: false,
-                has_opened: false,
-                has_read: false,
-            },
-            identity: Identity::new(&run, is_joined),
-            transcript: Transcript::new(policy.mode == Mode::Live),
-            to_close: Vec::new(),
-            cause: None,
-            transition: "began",
-            run,
-            options: *options,
-            seed,
-        })
-    }
-
-    // ---- Asking the relay
-
-    /// A call of this operation, with a seed of its own.
-    fn call<O: Operation>(&mut self, operation: O) -> Result<Call<O>, InvalidRequest> {
-        self.seed = self.seed.wrapping_add(1);
-        Call::new(operation, &self.options, self.seed)
-    }
-
-    /// Reads the thread, with what is stored in it.
-    fn look(&mut self) -> Result<Call<GetThread>, InvalidRequest> {
-        let look = GetThread::new(&self.run.sandbox_id, &self.run.thread_id);
-        self.call(look)
-    }
-
-    /// Lists the threads of the sandbox: short, whatever was said in them.
-    fn list(&mut self) -> Result<Call<ListThreads>, InvalidRequest> {
-        let list = ListThreads::new(&self.run.sandbox_id);
-        self.call(list)
-    }
-
-    /// Goes on with a call: its result, or what to ask of the driver, which also waits no longer than until these moments.
-    fn go_on<O: Operation, const N: usize>(
-        &mut self,
-        call: &mut Call<O>,
-        moments: [Option<Instant>; N],
-        now: Now,
-    ) -> Result<Result<O::Output, ExchangeError>, Step<Moment, Outcome>> {
-        match call.poll(now, Deadline::none()) {
-            Progress::Send(send) => Err(Step::Send(send)),
-            Progress::Wait { until } => {
-                let earliest = moments.into_iter().flatten().chain(until).min();
-                Err(self.clock.wait([earliest], now))
-            }
-            Progress::Done(Ok(output)) => {
-                self.cause = None;
-                if !self.has_read() {
-                    self.clock.news(now);
-                }
-                Ok(Ok(output))
-            }
-            Progress::Done(Err(error)) => Ok(Err(error)),
-        }
-    }
-
-    /// When to ask again after this failure.
-    fn after(&mut self, error: &ExchangeError, now: Now) -> Option<Instant> {
-        now.mono.checked_add(self.backoff.after(error, now))
-    }
-
-    /// When to ask again.
-    fn later(&mut self, now: Now) -> Option<Instant> {
-        now.mono.checked_add(self.backoff.next())
-    }
-
-    /// Whether anything of a stream was read, or could have been.
-    fn has_read(&self) -> bool {
-        !self.identity.is_joined() || self.resumes.has_opened
-    }
-
-    /// Whether a stream may be opened again, of which it could be told what it repeats.
-    fn may_resume(&self) -> bool {
-        self.resumes.are_allowed() && self.transcript.is_comparable()
-    }
-
-    /// Whether our answer can be found among what is stored.
-    fn can_look(&self) -> bool {
-        self.identity.is_known() && !self.looks.is_too_large
-    }
-
-    /// Drops everything that is under way.
-    fn drop_all(&mut self) {
-        self.to_close.extend([Slot::Stream, Slot::Exchange]);
-    }
-
-    // ---- Going on
-
-    /// Goes to another phase, for this reason.
-    fn go(&mut self, why: &'static str, phase: impl Into<Phase>) -> Turn {
-        self.transition = why;
-        Turn::Go(phase.into())
-    }
-
-    /// The run has ended.
-    fn end(&mut self, why: &'static str, end: RunEnd, message_state: MessageState) -> Turn {
-        self.drop_all();
-        let outcome = Outcome {
-            end,
-            result_subtype: self.transcript.result_subtype().map(str::to_owned),
-            usage: self.transcript.usage(),
-            message_state,
-        };
-        self.go(why, Phase::Done(outcome))
-    }
-
-    /// Nobody knows what becomes of the run. A message that was whole stays so.
-    fn lose(&mut self, reason: LostReason) -> Turn {
-        let message = match self.is_whole() {
-            true => MessageState::Whole,
-            false => MessageState::Partial,
-        };
-        let lost = Lost::new(
-            self.run.sandbox_id.clone(),
-            self.run.thread_id.clone(),
-            reason,
-            self.cause.take(),
-        );
-        self.end(reason.clause(), RunEnd::Lost(lost), message)
-    }
-
-    fn refused(
-        &mut self,
-        reason: LostReason,
-        error: impl std::error::Error + Send + Sync + 'static,
-    ) -> Turn {
-        self.cause = Some(Arc::new(error));
-        self.lose(reason)
-    }
-
-    /// Whether all of the answer came on one stream. Nothing replaces it then.
-    fn is_whole(&self) -> bool {
-        self.transcript.is_whole() && !self.resumes.has_read
-    }
 }
 
 impl FollowFlow {
@@ -559,13 +299,3 @@ macro_rules! phases {
 }
 
 phases!(Joining Reading Reconnecting Verifying Settling);
-
-/// Why the relay would say the same again, if so.
-fn refusal(error: &ExchangeError) -> Option<LostReason> {
-    match Prospect::of(error) {
-        Prospect::Improves | Prospect::Stays => None,
-        Prospect::TooLarge => Some(LostReason::TooLarge),
-        Prospect::Gone => Some(LostReason::Deleted),
-        Prospect::Refused => Some(LostReason::Refused),
-    }
-}

@@ -1,11 +1,14 @@
 use std::time::Duration;
 
+use crate::ui::Assembler;
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// How far a run is followed when its stream breaks off or falls silent: a part of [`CallOptions`](crate::CallOptions).
 ///
 /// ```
 /// use std::time::Duration;
+use crate::ui::Assembler;
 /// use twentyfirst_protocol::CallOptions;
 /// use twentyfirst_protocol::runs::Follow;
 ///
@@ -18,6 +21,7 @@ pub struct Follow {
     pub(super) ask_after: Duration,
     pub(super) lost_after: Option<Duration>,
     pub(super) deadline: Option<Duration>,
+    pub(super) memory_limit: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,7 @@ impl Follow {
             ask_after: MINUTE.saturating_mul(2),
             lost_after: Some(MINUTE.saturating_mul(30)),
             deadline: None,
+            memory_limit: Assembler::DEFAULT_LIMIT,
         }
     }
 
@@ -88,6 +93,17 @@ impl Follow {
     #[must_use]
     pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
         self.deadline = deadline.into();
+        self
+    }
+
+    /// Sets how much a run holds of its answer, in bytes of memory: the message, and with [`live`](Self::live) what later streams are
+    /// compared with. 256 MiB by default.
+    ///
+    /// What comes beyond it is handed out and no longer in the message, which is then never called whole. The stream of such a run is
+    /// not opened again.
+    #[must_use]
+    pub const fn memory_limit(mut self, bytes: usize) -> Self {
+        self.memory_limit = bytes;
         self
     }
 }

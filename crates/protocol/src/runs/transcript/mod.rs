@@ -27,15 +27,14 @@ use crate::tolerant;
 use crate::ui::chunk::{ReasoningStart, TextStart};
 use crate::ui::{AssembleError, Assembler, Chunk, RawJson, Text, TextKind, UiMessage};
 
-/// How much a transcript holds, in bytes: the message, and what later streams are compared with.
-const LIMIT: usize = Assembler::DEFAULT_LIMIT;
-
 /// What was delivered of a run: what is handed out, and what is known from it.
 #[derive(Debug)]
 pub(super) struct Transcript {
     moments: VecDeque<Moment>,
     assembler: Assembler,
     too_large: Option<AssembleError>,
+    /// How much all of it may hold, in bytes.
+    limit: usize,
     /// What later streams are compared with: all that came before the first gap.
     tracks: Tracks,
     /// Whether `tracks` is kept.
@@ -73,12 +72,14 @@ struct RunMetadata {
 }
 
 impl Transcript {
-    /// Begins with nothing. What is delivered is kept for comparing only if another stream may be opened.
-    pub(super) fn new(is_tracked: bool) -> Self {
+    /// Begins with nothing. What is delivered is kept for comparing only if another stream may be opened. All of it holds no more than
+    /// `limit`, in bytes.
+    pub(super) fn new(is_tracked: bool, limit: usize) -> Self {
         Self {
             moments: VecDeque::new(),
-            assembler: Assembler::new().lenient(true).with_limit(LIMIT),
+            assembler: Assembler::new().lenient(true).with_limit(limit),
             too_large: None,
+            limit,
             tracks: Tracks::default(),
             is_tracked,
             gaps: Vec::new(),
@@ -239,7 +240,7 @@ impl Transcript {
         if let Err(error @ AssembleError::TooLarge { .. }) = self.assembler.apply(&chunk) {
             self.too_large.get_or_insert(error);
         }
-        if self.too_large.is_some() || self.assembler.size() + self.tracks.size() > LIMIT {
+        if self.too_large.is_some() || self.assembler.size() + self.tracks.size() > self.limit {
             self.is_tracked = false;
             self.tracks = Tracks::default();
         }

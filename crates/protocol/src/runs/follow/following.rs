@@ -1,0 +1,281 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::clock::Clock;
+use super::identity::Identity;
+use super::policy::Mode;
+use super::{Moment, Phase, Turn};
+use crate::error::InvalidRequest;
+use crate::flow::{Call, Deadline, Exchange, ExchangeError, Now, Progress, Slot, Step};
+use crate::operation::Operation;
+use crate::options::CallOptions;
+use crate::retry::Prospect;
+use crate::runs::backoff::Backoff;
+use crate::runs::transcript::Transcript;
+use crate::runs::{Lost, LostReason, MessageState, Outcome, ResumeStream, RunEnd, RunRef};
+use crate::threads::{GetThread, ListThreads};
+
+/// What lives through all phases.
+#[derive(Debug)]
+pub(super) struct Following {
+    pub(super) run: RunRef,
+    pub(super) options: CallOptions,
+    pub(super) seed: u64,
+    pub(super) clock: Clock,
+    pub(super) backoff: Backoff,
+    pub(super) looks: Looks,
+    pub(super) resumes: Resumes,
+    pub(super) identity: Identity,
+    pub(super) transcript: Transcript,
+    /// What to drop.
+    pub(super) to_close: Vec<Slot>,
+    /// The last failure, which is the cause should the run be lost.
+    pub(super) cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    /// The transition that was made last, by name.
+    pub(super) transition: &'static str,
+}
+
+/// When it is looked whether our answer is stored, though its thread streams: what streams then is a later turn. Each look reads
+/// the whole thread, so the time between two of them grows.
+#[derive(Debug)]
+pub(super) struct Looks {
+    pub(super) at: Option<Instant>,
+    pub(super) pause: Duration,
+    /// Whether what is stored is longer than is read.
+    pub(super) is_too_large: bool,
+}
+
+/// What may be opened again, and what came of it.
+#[derive(Debug)]
+pub(super) struct Resumes {
+    pub(super) mode: Mode,
+    /// How often opening the stream has brought nothing in a row.
+    pub(super) failed: u32,
+    /// Whether another stream would not help: there is none, or it repeats what cannot be told apart.
+    pub(super) is_useless: bool,
+    /// Whether any stream but the first was opened.
+    pub(super) has_opened: bool,
+    /// Whether any stream but the first was read.
+    pub(super) has_read: bool,
+}
+
+impl Looks {
+    const FIRST: Duration = Duration::from_secs(15);
+    const LONGEST: Duration = Duration::from_secs(5 * 60);
+
+    pub(super) fn new() -> Self {
+        Self {
+            at: None,
+            pause: Self::FIRST,
+            is_too_large: false,
+        }
+    }
+
+    pub(super) fn is_due(&self, now: Now) -> bool {
+        self.at.is_none_or(|at| at <= now.mono)
+    }
+
+    /// A thread was read.
+    pub(super) fn looked(&mut self, now: Now) {
+        if self.at.is_some() {
+            self.pause = self.pause.saturating_mul(2).min(Self::LONGEST);
+        }
+        self.at = now.mono.checked_add(self.pause);
+    }
+}
+
+impl Resumes {
+    /// How often opening the stream may bring nothing in a row.
+    const MOST_FAILED: u32 = 5;
+
+    pub(super) fn are_allowed(&self) -> bool {
+        let is_wanted = match self.mode {
+            Mode::Live => true,
+            Mode::Off => !self.has_read,
+            Mode::Wait => false,
+        };
+        is_wanted && !self.is_useless && self.failed < Self::MOST_FAILED
+    }
+}
+
+impl Following {
+    pub(super) fn new(
+        run: RunRef,
+        is_joined: bool,
+        options: &CallOptions,
+        seed: u64,
+    ) -> Result<Self, InvalidRequest> {
+        let policy = options.following();
+        // What cannot be asked is found out now.
+        let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id);
+        Exchange::new(&resume, Slot::Stream, options, seed)?;
+        Call::new(
+            GetThread::new(&run.sandbox_id, &run.thread_id),
+            options,
+            seed,
+        )?;
+        let mut backoff = Backoff::new(seed, options);
+        if let Some(longest) = policy.lost_after {
+            // Asked less often than this, a run that is only waited for would count as silent.
+            backoff = backoff.up_to(longest / 2);
+        }
+        Ok(Self {
+            clock: Clock::new(&policy),
+            backoff,
+            looks: Looks::new(),
+            resumes: Resumes {
+                mode: policy.mode,
+                failed: 0,
+                is_useless: false,
+                has_opened: false,
+                has_read: false,
+            },
+            identity: Identity::new(&run, is_joined),
+            transcript: Transcript::new(policy.mode == Mode::Live, policy.memory_limit),
+            to_close: Vec::new(),
+            cause: None,
+            transition: "began",
+            run,
+            options: *options,
+            seed,
+        })
+    }
+
+    // ---- Asking the relay
+
+    /// A call of this operation, with a seed of its own.
+    pub(super) fn call<O: Operation>(&mut self, operation: O) -> Result<Call<O>, InvalidRequest> {
+        self.seed = self.seed.wrapping_add(1);
+        Call::new(operation, &self.options, self.seed)
+    }
+
+    /// Reads the thread, with what is stored in it.
+    pub(super) fn look(&mut self) -> Result<Call<GetThread>, InvalidRequest> {
+        let look = GetThread::new(&self.run.sandbox_id, &self.run.thread_id);
+        self.call(look)
+    }
+
+    /// Lists the threads of the sandbox: short, whatever was said in them.
+    pub(super) fn list(&mut self) -> Result<Call<ListThreads>, InvalidRequest> {
+        let list = ListThreads::new(&self.run.sandbox_id);
+        self.call(list)
+    }
+
+    /// Goes on with a call: its result, or what to ask of the driver, which also waits no longer than until these moments.
+    pub(super) fn go_on<O: Operation, const N: usize>(
+        &mut self,
+        call: &mut Call<O>,
+        moments: [Option<Instant>; N],
+        now: Now,
+    ) -> Result<Result<O::Output, ExchangeError>, Step<Moment, Outcome>> {
+        match call.poll(now, Deadline::none()) {
+            Progress::Send(send) => Err(Step::Send(send)),
+            Progress::Wait { until } => {
+                let earliest = moments.into_iter().flatten().chain(until).min();
+                Err(self.clock.wait([earliest], now))
+            }
+            Progress::Done(Ok(output)) => {
+                self.cause = None;
+                if !self.has_read() {
+                    self.clock.news(now);
+                }
+                Ok(Ok(output))
+            }
+            Progress::Done(Err(error)) => Ok(Err(error)),
+        }
+    }
+
+    /// When to ask again after this failure.
+    pub(super) fn after(&mut self, error: &ExchangeError, now: Now) -> Option<Instant> {
+        now.mono.checked_add(self.backoff.after(error, now))
+    }
+
+    /// When to ask again.
+    pub(super) fn later(&mut self, now: Now) -> Option<Instant> {
+        now.mono.checked_add(self.backoff.next())
+    }
+
+    /// Whether anything of a stream was read, or could have been.
+    pub(super) fn has_read(&self) -> bool {
+        !self.identity.is_joined() || self.resumes.has_opened
+    }
+
+    /// Whether a stream may be opened again, of which it could be told what it repeats.
+    pub(super) fn may_resume(&self) -> bool {
+        self.resumes.are_allowed() && self.transcript.is_comparable()
+    }
+
+    /// Whether our answer can be found among what is stored.
+    pub(super) fn can_look(&self) -> bool {
+        self.identity.is_known() && !self.looks.is_too_large
+    }
+
+    /// Drops everything that is under way.
+    pub(super) fn drop_all(&mut self) {
+        self.to_close.extend([Slot::Stream, Slot::Exchange]);
+    }
+
+    // ---- Going on
+
+    /// Goes to another phase, for this reason.
+    pub(super) fn go(&mut self, why: &'static str, phase: impl Into<Phase>) -> Turn {
+        self.transition = why;
+        Turn::Go(phase.into())
+    }
+
+    /// The run has ended.
+    pub(super) fn end(
+        &mut self,
+        why: &'static str,
+        end: RunEnd,
+        message_state: MessageState,
+    ) -> Turn {
+        self.drop_all();
+        let outcome = Outcome {
+            end,
+            result_subtype: self.transcript.result_subtype().map(str::to_owned),
+            usage: self.transcript.usage(),
+            message_state,
+        };
+        self.go(why, Phase::Done(outcome))
+    }
+
+    /// Nobody knows what becomes of the run. A message that was whole stays so.
+    pub(super) fn lose(&mut self, reason: LostReason) -> Turn {
+        let message = match self.is_whole() {
+            true => MessageState::Whole,
+            false => MessageState::Partial,
+        };
+        let lost = Lost::new(
+            self.run.sandbox_id.clone(),
+            self.run.thread_id.clone(),
+            reason,
+            self.cause.take(),
+        );
+        self.end(reason.clause(), RunEnd::Lost(lost), message)
+    }
+
+    pub(super) fn refused(
+        &mut self,
+        reason: LostReason,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> Turn {
+        self.cause = Some(Arc::new(error));
+        self.lose(reason)
+    }
+
+    /// Whether all of the answer came on one stream. Nothing replaces it then.
+    pub(super) fn is_whole(&self) -> bool {
+        self.transcript.is_whole() && !self.resumes.has_read
+    }
+}
+
+/// Why the relay would say the same again, if so.
+pub(super) fn refusal(error: &ExchangeError) -> Option<LostReason> {
+    match Prospect::of(error) {
+        Prospect::Improves | Prospect::Stays => None,
+        Prospect::TooLarge => Some(LostReason::TooLarge),
+        Prospect::Gone => Some(LostReason::Deleted),
+        Prospect::Refused => Some(LostReason::Refused),
+    }
+}
