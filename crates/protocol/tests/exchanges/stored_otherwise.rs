@@ -634,3 +634,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn pieces_of_texts_written_in_parallel_are_known_in_the_stored_answer() {
+    let mut read = events([json!({"type": "start", "messageId": "m1"})]);
+    read += "data: {nonsense\n\n";
+    read += &events([json!({"type":"start-step"})]);
+    let mut one = t("1", &["the Grüße, \nk6f k94 kb9 kde k103 😀👍 k128 k14d "]);
+    one.push(json!({"type":"text-end","id":"1"}));
+    one.extend(t("10", &["k197 ha"]));
+    one.extend(t("12", &["k1e1 th"]));
+    read += &events(one);
+    read += "data: {nonsense\n\n";
+    let mut two = vec![json!({"type":"text-delta","id":"10","delta":" ha ha ha "})];
+    two.push(json!({"type":"text-delta","id":"12","delta":"e k206 "}));
+    two.push(json!({"type":"text-end","id":"10"}));
+    two.push(json!({"type":"text-end","id":"12"}));
+    two.extend(text("15", "k250 ha ha k275 Grüße, \nk29a the "));
+    two.push(json!({"type":"finish"}));
+    read += &events(two);
+    let mut stored = answer(json!([
+        {"type":"step-start"},
+        {"type": "text", "text": "the Grüße, \nk6f k94 kb9 kde k103 😀👍 k128 k14d "},
+        {"type": "text", "text": "k197 ha ha ha ha "},
+        {"type": "text", "text": "k1e1 the k206 "},
+        {"type": "text", "text": "k250 ha ha k275 Grüße, \nk29a the "},
+    ]));
+    stored["id"] = json!("m2");
+    let told = follow(&read, stored);
+    assert_eq!(texts(&told.message).len(), 4);
+}

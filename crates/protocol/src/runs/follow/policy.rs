@@ -8,7 +8,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 ///
 /// ```
 /// use std::time::Duration;
-use crate::ui::Assembler;
 /// use twentyfirst_protocol::CallOptions;
 /// use twentyfirst_protocol::runs::Follow;
 ///

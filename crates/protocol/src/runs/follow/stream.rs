@@ -26,7 +26,7 @@ pub(super) struct Stream {
     is_behind_gap: bool,
     /// How many bytes have come before it was known to be ours.
     unverified: usize,
-    /// Whether bytes have come since this was last taken.
+    /// Whether it was opened, or bytes have come, since this was last taken.
     heard: bool,
     /// The body has ended, or broke off.
     pub(super) end: Option<Option<Failure>>,
@@ -52,7 +52,7 @@ impl Stream {
             id: None,
             is_behind_gap: false,
             unverified: 0,
-            heard: false,
+            heard: true,
             end: None,
         }
     }

@@ -19,8 +19,10 @@ pub(super) struct Delivered<'a> {
     pub(super) torn: &'a HashSet<Text<'static>>,
     /// The parts that have not ended, with their ids.
     pub(super) open: HashMap<usize, Text<'static>>,
-    /// The parts before which something may be missing.
-    pub(super) gaps: &'a [usize],
+    /// How many parts came before the first gap.
+    pub(super) first_gap: Option<usize>,
+    /// The parts that were being written at a gap.
+    pub(super) cut: &'a HashSet<usize>,
 }
 
 /// What a stored answer has to do with what was delivered.
@@ -88,7 +90,7 @@ impl Transcript {
         let joined = joined.filter(|(id, _)| stored.id.as_ref() == Some(id));
         let joined = joined.map(|(_, from)| *from);
         let delivered = self.delivered();
-        if delivered.gaps.is_empty()
+        if delivered.first_gap.is_none()
             && let Some(chunks) = delivered.missing(stored, 0)
         {
             return Continuation {
@@ -119,7 +121,8 @@ impl Transcript {
             steps: self.assembler.step_count(),
             open: open.map(|(at, _, id)| (at, id)).collect(),
             parts: &self.assembler.message().parts,
-            gaps: &self.gaps,
+            first_gap: self.first_gap,
+            cut: &self.cut,
             torn: &self.torn,
         }
     }

@@ -39,8 +39,10 @@ pub(super) struct Transcript {
     tracks: Tracks,
     /// Whether `tracks` is kept.
     is_tracked: bool,
-    /// The parts before which something may be missing.
-    gaps: Vec<usize>,
+    /// How many parts came before the first gap, the one that was being written then included.
+    first_gap: Option<usize>,
+    /// The parts that were being written at a gap.
+    cut: HashSet<usize>,
     /// Whether anything has come since the last gap.
     since_gap: bool,
     /// The stream that has joined in the middle and is read: the id that it gave the answer, and its first part. `None` once something
@@ -82,7 +84,8 @@ impl Transcript {
             limit,
             tracks: Tracks::default(),
             is_tracked,
-            gaps: Vec::new(),
+            first_gap: None,
+            cut: HashSet::new(),
             since_gap: false,
             joined: None,
             has_progress: false,
@@ -134,7 +137,7 @@ impl Transcript {
     }
 
     pub(super) fn has_gap(&self) -> bool {
-        !self.gaps.is_empty()
+        self.first_gap.is_some()
     }
 
     pub(super) fn has_started(&self) -> bool {
@@ -197,10 +200,10 @@ impl Transcript {
                 self.is_started = true;
             }
             Chunk::TextDelta(delta) if self.is_lost(TextKind::Text, &delta.id) => {
-                self.begin_again(TextStart::new(delta.id.clone()).into());
+                self.deliver(TextStart::new(delta.id.clone()).into());
             }
             Chunk::ReasoningDelta(delta) if self.is_lost(TextKind::Reasoning, &delta.id) => {
-                self.begin_again(ReasoningStart::new(delta.id.clone()).into());
+                self.deliver(ReasoningStart::new(delta.id.clone()).into());
             }
             Chunk::TextEnd(end) if self.is_lost(TextKind::Text, &end.id) => return,
             Chunk::ReasoningEnd(end) if self.is_lost(TextKind::Reasoning, &end.id) => return,
@@ -226,12 +229,6 @@ impl Transcript {
         self.hand_out(chunk);
     }
 
-    /// A part goes on whose beginning was lost in a gap.
-    fn begin_again(&mut self, start: Chunk<'static>) {
-        self.note_gap(self.assembler.part_count());
-        self.deliver(start);
-    }
-
     fn hand_out(&mut self, chunk: Chunk<'static>) {
         if self.is_tracked && !self.has_gap() {
             self.tracks.record(&chunk);
@@ -251,20 +248,21 @@ impl Transcript {
 
     /// From here on something may be missing: what was being written is closed, since nobody knows how it went on.
     pub(super) fn gap(&mut self) {
-        let is_first = self.gaps.is_empty();
         // Behind the end of the answer there is nothing to be missing.
-        if self.is_finished || self.failure.is_some() || (!is_first && !self.since_gap) {
+        let is_over = self.is_finished || self.failure.is_some();
+        if is_over || (self.has_gap() && !self.since_gap) {
             return;
         }
         self.joined = None;
         self.moments.push_back(Moment::Gap);
         self.torn.extend(self.assembler.calls_being_written());
-        let place = self.assembler.part_count();
         let open = self.assembler.open_texts();
+        let first = open.first().map_or(usize::MAX, |(at, ..)| at + 1);
         // Noted first: what is compared with later streams ends before the ends that are made up here.
-        self.note_gap(place);
+        self.first_gap
+            .get_or_insert(first.min(self.assembler.part_count()));
         for (at, kind, id) in open {
-            self.note_gap(at + 1);
+            self.cut.insert(at);
             self.hand_out(kind.end(id));
         }
         self.since_gap = false;
@@ -275,13 +273,6 @@ impl Transcript {
         self.gap();
         let from = self.assembler.part_count();
         self.joined = id.map(|id| (id.clone(), from));
-    }
-
-    fn note_gap(&mut self, place: usize) {
-        // A message that takes no more parts has no more places.
-        if self.gaps.is_empty() || (self.gaps.last() != Some(&place) && self.too_large.is_none()) {
-            self.gaps.push(place);
-        }
     }
 
     /// Whether a part goes on whose beginning was lost in a gap.

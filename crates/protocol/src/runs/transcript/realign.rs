@@ -36,9 +36,8 @@ impl Delivered<'_> {
     /// The contents up to the first gap, and then of each part, and whether it is the beginning. Behind a gap nobody knows which
     /// parts go on that had begun before, and in which order.
     fn segments(&self) -> Vec<Segment> {
-        let gaps: HashSet<usize> = self.gaps.iter().copied().collect();
         let ends = self.open.keys().map(|at| at + 1);
-        let first = ends.chain(gaps.iter().copied()).min();
+        let first = ends.chain(self.first_gap).min();
         let first = first.unwrap_or_default().min(self.parts.len());
         let (beginning, rest) = self.parts.split_at(first);
         let rest = rest.iter().enumerate();
@@ -59,11 +58,8 @@ impl Delivered<'_> {
             let ends_in_text = parts
                 .last()
                 .is_some_and(|part| is_text(part) && is_content(part));
-            let is_open = |end: usize| {
-                end.checked_sub(1)
-                    .is_some_and(|at| self.open.contains_key(&at))
-            };
-            if ends_in_text && (gaps.contains(&end) || is_open(end)) {
+            let is_cut = |at: usize| self.cut.contains(&at) || self.open.contains_key(&at);
+            if ends_in_text && end.checked_sub(1).is_some_and(is_cut) {
                 bytes = bytes.strip_suffix(&[END]).unwrap_or(bytes);
                 bytes = bytes.strip_suffix(REPLACEMENT).unwrap_or(bytes);
             }
