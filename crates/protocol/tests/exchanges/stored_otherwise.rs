@@ -640,10 +640,9 @@ fn pieces_of_texts_written_in_parallel_are_known_in_the_stored_answer() {
     let mut read = events([json!({"type": "start", "messageId": "m1"})]);
     read += "data: {nonsense\n\n";
     read += &events([json!({"type":"start-step"})]);
-    let mut one = t("1", &["the Grüße, \nk6f k94 kb9 kde k103 😀👍 k128 k14d "]);
-    one.push(json!({"type":"text-end","id":"1"}));
-    one.extend(t("10", &["k197 ha"]));
-    one.extend(t("12", &["k1e1 th"]));
+    let mut one = text("1", "the Grüße, \nk6f k94 kb9 kde k103 😀👍 k128 k14d ");
+    one.extend(open_text("10", "k197 ha"));
+    one.extend(open_text("12", "k1e1 th"));
     read += &events(one);
     read += "data: {nonsense\n\n";
     let mut two = vec![json!({"type":"text-delta","id":"10","delta":" ha ha ha "})];
