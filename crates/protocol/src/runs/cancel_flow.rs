@@ -9,8 +9,7 @@ use super::follow::position_of_answer;
 use super::{CancelStatus, CancelStream, Cancelled, RunRef};
 use crate::error::InvalidRequest;
 use crate::flow::{
-    Call, Deadline, ExchangeError, ExchangeErrorKind, Failure, Flow, Now, Progress, Sent, Slot,
-    Step, UnderWay,
+    Call, Deadline, ExchangeError, Failure, Flow, Now, Progress, Sent, Slot, Step, UnderWay,
 };
 use crate::options::CallOptions;
 use crate::retry::{GiveUp, Prospect};
@@ -247,9 +246,8 @@ impl CancelFlow {
     }
 
     fn may_try_again(&self, error: &ExchangeError) -> bool {
-        let is_over = matches!(error.kind(), ExchangeErrorKind::Deadline { .. });
         let is_refused = matches!(Prospect::of(error), Prospect::Refused | Prospect::Gone);
-        self.failures < MOST_FAILED && !is_over && !is_refused
+        self.failures < MOST_FAILED && !is_refused
     }
 }
 
