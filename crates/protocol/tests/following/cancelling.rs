@@ -1,0 +1,249 @@
+//! A run is ended, and no other.
+
+use serde_json::json;
+use twentyfirst_protocol::CallOptions;
+use twentyfirst_protocol::flow::Sent;
+use twentyfirst_protocol::retry::RetryPolicy;
+use twentyfirst_protocol::runs::{CancelError, CancelStatus, Follow};
+
+use crate::lines::{STORY, line};
+use crate::relay::{Relay, Resumes, ms, secs};
+
+/// The requests in their order.
+fn sent(relay: &Relay) -> Vec<&'static str> {
+    relay.sent.iter().map(|(_, what)| *what).collect()
+}
+
+/// A run that is under way.
+fn under_way() -> Relay {
+    let mut relay = Relay::new().pace(ms(1500));
+    relay.now = ms(300);
+    relay
+}
+
+// ---- While it is followed
+
+#[test]
+fn while_it_is_read() {
+    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+        let mut reader = Relay::new().reader(follow);
+        reader.read_until(ms(150));
+        let cancelled = reader.relay.cancel().unwrap();
+        assert_eq!(cancelled.status, CancelStatus::Cancelled);
+        let told = reader.read();
+        assert_eq!(told.outline(), "start, chunks");
+        assert!(STORY.starts_with(&told.text()) && told.text().len() > 10);
+        told.assert_cancelled();
+
+        // It is over, and is so a second time.
+        let mut relay = told.relay;
+        assert_eq!(relay.cancel().unwrap().status, CancelStatus::Idle);
+        assert_eq!(relay.count("cancel"), 1);
+    }
+}
+
+#[test]
+fn while_it_is_waited_for() {
+    let told = Relay::new()
+        .pace(ms(150))
+        .cut(400)
+        .at(secs(2), Relay::is_cancelled)
+        .read(Follow::wait());
+    assert_eq!(told.outline(), "start, chunks, cut");
+    told.assert_of(STORY);
+    told.assert_cancelled();
+}
+
+#[test]
+fn while_it_is_resumed() {
+    // Replayed, joined in the middle, and while everything is held back.
+    for resumes in [Resumes::Replay, Resumes::Middle, Resumes::HeldBack] {
+        let told = Relay::new()
+            .pace(ms(150))
+            .cut(600)
+            .resumes(resumes)
+            .at(secs(3), Relay::is_cancelled)
+            .read(Follow::live());
+        assert!(told.outline().starts_with("start, chunks, cut, resumed"));
+        told.assert_of(STORY);
+        told.assert_cancelled();
+    }
+}
+
+#[test]
+fn while_it_is_starting_it_is_tried_again_until_it_has_started() {
+    let mut relay = Relay::new().pace(ms(80)).starts_up(ms(700));
+    assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
+    assert!(relay.count("cancel") > 1, "the first ones cancel nothing");
+    assert!(relay.now >= ms(700) && relay.now < ms(1800));
+    assert_eq!(relay.thread_status(), "cancelled");
+}
+
+#[test]
+fn a_run_that_never_starts_is_given_up_after_5_min_or_the_deadline_of_the_call() {
+    for (options, time) in [
+        (CallOptions::new(), secs(300)),
+        (CallOptions::new().deadline(secs(20)), secs(20)),
+    ] {
+        let mut relay = Relay::new().starts_up(secs(3600)).options(options);
+        let error = relay.cancel().unwrap_err();
+        assert!(matches!(error, CancelError::Starting), "{error}");
+        // At least each second: what starts meanwhile goes on, and costs.
+        let tries = relay.count("cancel");
+        assert!(u64::try_from(tries).unwrap() >= time.as_secs(), "{tries}");
+        assert!(
+            relay.now > time - ms(1100) && relay.now <= time,
+            "{:?}",
+            relay.now
+        );
+    }
+}
+
+#[test]
+fn a_run_that_is_started_in_the_background_is_cancelled_whoever_follows_it() {
+    for follow in [Follow::wait(), Follow::live()] {
+        let told = Relay::new()
+            .starts_up(ms(500))
+            .at(ms(800), Relay::is_cancelled)
+            .join(follow);
+        told.assert_of(STORY);
+        told.assert_cancelled();
+    }
+}
+
+// ---- What is sent
+
+#[test]
+fn the_turn_is_looked_for_and_the_threads_listed_before_anything_is_cancelled() {
+    let mut relay = under_way();
+    assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
+    assert_eq!(sent(&relay), ["look", "list", "cancel"]);
+
+    let mut relay = under_way().without_turn();
+    assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
+    assert_eq!(sent(&relay), ["list", "cancel"]);
+}
+
+#[test]
+fn a_newer_run_is_not_cancelled_instead() {
+    let mut relay = under_way();
+    relay.newer = vec![("th_2", "streaming")];
+    match relay.cancel().unwrap_err() {
+        CancelError::AnotherRun { thread_id, sent } => {
+            assert_eq!((thread_id.as_str(), sent), ("th_2", Sent::No));
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(sent(&relay), ["look", "list"]);
+    assert_eq!(relay.thread_status(), "streaming");
+    // When that one is over, ours is the newest.
+    relay.newer = vec![("th_2", "completed")];
+    assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
+}
+
+#[test]
+fn a_newer_run_that_begins_behind_a_request_that_failed_is_named_with_what_was_sent() {
+    let mut relay = under_way()
+        .loses("cancel", 1)
+        .when("list", 2, |relay| relay.newer.push(("th_2", "streaming")));
+    match relay.cancel().unwrap_err() {
+        CancelError::AnotherRun { sent, .. } => assert_eq!(sent, Sent::Maybe),
+        other => panic!("{other}"),
+    }
+    assert_eq!(relay.count("cancel"), 1);
+}
+
+#[test]
+fn a_turn_that_has_its_answer_is_over_and_the_later_one_goes_on() {
+    let mut relay = under_way();
+    relay.messages = Some(json!([line::question("u1"), line::answer("m1", &[STORY])]));
+    assert_eq!(relay.cancel().unwrap().status, CancelStatus::Idle);
+    assert_eq!(sent(&relay), ["look"]);
+    assert_eq!(relay.thread_status(), "streaming");
+}
+
+#[test]
+fn a_turn_that_gets_its_answer_while_the_threads_cannot_be_listed_is_over_too() {
+    // By the time the list comes, a later turn streams in the thread.
+    for refused in [true, false] {
+        let relay = under_way().when("list", 1, |relay| {
+            relay.messages = Some(json!([line::question("u1"), line::answer("m1", &[STORY])]));
+        });
+        let mut relay = match refused {
+            true => relay.refuses("list", 503, 1),
+            false => relay.loses("list", 1),
+        };
+        assert_eq!(relay.cancel().unwrap().status, CancelStatus::Idle);
+        assert_eq!(sent(&relay), ["look", "list", "list", "look"]);
+        assert_eq!(relay.thread_status(), "streaming");
+    }
+}
+
+#[test]
+fn a_thread_that_cannot_be_read_is_cancelled_all_the_same() {
+    let mut relay = under_way().refuses("look", 400, 1);
+    assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
+    assert_eq!(sent(&relay), ["look", "list", "cancel"]);
+}
+
+#[test]
+fn a_run_that_is_over_is_not_cancelled() {
+    for status in ["completed", "error", "failed", "cancelled", "idle"] {
+        let mut relay = Relay::streams([]);
+        relay.status = Some(status);
+        assert_eq!(relay.cancel().unwrap().status, CancelStatus::Idle);
+        assert_eq!(sent(&relay), ["look", "list"], "{status}");
+    }
+}
+
+// ---- What fails
+
+#[test]
+fn a_run_was_cancelled_though_the_response_was_lost() {
+    let mut relay = under_way().does_and_loses("cancel");
+    assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
+    assert_eq!(relay.count("cancel"), 1, "it is not sent again");
+    assert_eq!(relay.thread_status(), "cancelled");
+}
+
+#[test]
+fn a_request_that_was_lost_before_it_came_is_sent_again() {
+    let mut relay = under_way().loses("cancel", 1);
+    assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
+    assert_eq!(relay.count("cancel"), 2);
+}
+
+#[test]
+fn cancelling_that_is_refused_for_good_is_not_tried_again() {
+    for status in [400, 401, 403, 404, 410] {
+        let mut relay = under_way().refuses("cancel", status, 99);
+        let error = relay.cancel().unwrap_err();
+        assert!(matches!(error, CancelError::Exchange(_)), "{error}");
+        assert_eq!(relay.count("cancel"), 1, "{status}");
+    }
+}
+
+#[test]
+fn cancelling_that_fails_is_tried_5_times() {
+    let mut relay = under_way().refuses("cancel", 500, 99);
+    let error = relay.cancel().unwrap_err();
+    assert!(matches!(error, CancelError::Exchange(_)), "{error}");
+    assert_eq!(relay.count("cancel"), 5);
+    let mut relay = under_way().refuses("cancel", 500, 4);
+    assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
+    assert_eq!(relay.count("cancel"), 5);
+}
+
+#[test]
+fn a_relay_that_asks_to_wait_for_a_day_is_asked_after_the_longest_wait_of_the_options() {
+    let retry = RetryPolicy::standard().longest_retry_after(secs(10));
+    let mut relay = under_way()
+        .asks_to_wait("cancel", 503, 24 * 3600)
+        .options(CallOptions::new().retry(retry));
+    assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
+    assert!(
+        relay.now > secs(10) && relay.now < secs(12),
+        "{:?}",
+        relay.now
+    );
+}

@@ -1,0 +1,233 @@
+//! A run that was started elsewhere: in the background, by another process, or before a restart.
+
+use twentyfirst_protocol::runs::{Follow, LostReason, MessageState};
+use twentyfirst_protocol::threads::ThreadStatus;
+use twentyfirst_protocol::ui::Chunk;
+
+use crate::lines::{Line, STORY, line};
+use crate::relay::{Relay, Resumes, ms, secs};
+
+#[test]
+fn a_run_in_the_background_is_waited_for() {
+    for relay in [Relay::new(), Relay::new().without_turn()] {
+        let told = relay.pace(ms(150)).join(Follow::wait());
+        assert_eq!(told.outline(), "start, chunks, finish");
+        assert_eq!(told.text(), STORY);
+        assert_eq!(told.relay.count("resume"), 0);
+        told.assert_whole();
+    }
+}
+
+#[test]
+fn a_run_in_the_background_is_joined() {
+    for follow in [Follow::live(), Follow::off()] {
+        for resumes in [Resumes::Middle, Resumes::HeldBack, Resumes::Replay] {
+            let told = Relay::new()
+                .pace(ms(150))
+                .starts_up(ms(700))
+                .resumes(resumes)
+                .join(follow);
+            assert!(
+                told.outline().starts_with("resumed, start"),
+                "{}",
+                told.outline()
+            );
+            told.assert_of(STORY);
+            assert!(told.text().ends_with("that answer."));
+            assert!(told.relay.count("resume") > 1, "it had not begun at first");
+            told.assert_whole();
+            assert_eq!(told.message.text(), STORY);
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_waited_for_is_not_silent_as_long_as_the_relay_responds() {
+    // Less often than each 2 s it is not asked.
+    let told = Relay::new()
+        .pace(ms(3000))
+        .join(Follow::wait().lost_after(secs(4)));
+    assert!(told.relay.now > secs(60));
+    assert_eq!(told.text(), STORY);
+    told.assert_whole();
+}
+
+#[test]
+fn a_later_turn_that_streams_behind_our_answer_is_waited_for_by_nobody() {
+    // Known by its place alone: it was not there when we came.
+    let told = Relay::new()
+        .without_turn()
+        .with_history([line::question("u0"), line::answer("m0", &["Earlier."])])
+        .at(secs(1), |relay| {
+            let ours = [line::question("u1"), relay.answer()];
+            let messages = [relay.history.clone(), ours.to_vec()].concat();
+            relay.messages = Some(messages.into());
+            relay.status = Some("streaming");
+        })
+        .join(Follow::wait());
+    assert!(told.relay.now < secs(30), "{:?}", told.relay.now);
+    assert_eq!(told.text(), STORY);
+    told.assert_completed(MessageState::Whole);
+    assert_eq!(told.message, told.relay.stored_answer());
+}
+
+#[test]
+fn a_run_that_is_over_is_its_stored_answer() {
+    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+        for relay in [Relay::new(), Relay::new().without_turn()] {
+            let mut relay = relay;
+            relay.now = secs(60);
+            let told = relay.join(follow);
+            assert_eq!(told.outline(), "start, chunks, finish");
+            assert_eq!(told.text(), STORY);
+            let sent: Vec<_> = told.relay.sent.iter().map(|(_, what)| *what).collect();
+            assert_eq!(sent, ["look"]);
+            told.assert_whole();
+        }
+    }
+}
+
+#[test]
+fn a_later_turn_is_followed_without_the_answers_before_it() {
+    for follow in [Follow::wait(), Follow::live()] {
+        for relay in [Relay::new(), Relay::new().without_turn()] {
+            let told = relay
+                .with_history([line::question("u0"), line::answer("m0", &[STORY])])
+                .pace(ms(150))
+                .join(follow);
+            told.assert_of(STORY);
+            assert_eq!(told.message, told.relay.stored_answer());
+            assert_eq!(told.message.id.as_ref().unwrap(), "m1");
+            told.assert_whole();
+        }
+    }
+}
+
+#[test]
+fn a_turn_that_has_not_begun_has_nothing_to_follow() {
+    let mut relay = Relay::streams([]);
+    relay.status = Some("completed");
+    let told = relay
+        .with_history([line::question("u0"), line::answer("m0", &[STORY])])
+        .join(Follow::wait());
+    assert_eq!(told.text(), "");
+    told.assert_lost(LostReason::NotStored);
+}
+
+#[test]
+fn a_turn_is_known_by_its_question_however_many_come_behind_it() {
+    let mut relay = Relay::new();
+    relay.now = secs(60);
+    relay.messages = Some(serde_json::json!([
+        line::question("u1"),
+        relay.answer(),
+        line::question("u2"),
+        line::answer("m5", &["Another story."]),
+    ]));
+    for status in ["completed", "streaming", "cancelled"] {
+        let mut again = Relay::new();
+        again.now = secs(60);
+        again.messages.clone_from(&relay.messages);
+        again.status = Some(status);
+        let told = again.join(Follow::wait());
+        assert_eq!(told.text(), STORY);
+        told.assert_completed(MessageState::Whole);
+    }
+}
+
+#[test]
+fn a_run_that_fails_or_is_cancelled_in_the_background_says_so() {
+    let told = Relay::new().fails("overloaded").join(Follow::wait());
+    assert_eq!(told.failure(), "overloaded");
+    let told = Relay::new()
+        .at(ms(100), Relay::is_cancelled)
+        .join(Follow::wait());
+    told.assert_cancelled();
+}
+
+// ---- Behind what was delivered elsewhere
+
+/// What a process had delivered of the story before it ended.
+fn delivered(words: usize) -> Vec<Chunk<'static>> {
+    let lines = [line::start("m1"), line::text("t1", STORY)].concat();
+    let chunks = lines
+        .into_iter()
+        .take(words.saturating_add(2))
+        .map(|line| match line {
+            Line::Says(chunk) => Chunk::decode(&chunk).unwrap().into_owned(),
+            other => panic!("{other:?}"),
+        });
+    chunks.collect()
+}
+
+fn words(words: usize) -> String {
+    STORY.split_inclusive(' ').take(words).collect()
+}
+
+#[test]
+fn what_was_delivered_elsewhere_is_gone_on_behind_from_the_stored_answer() {
+    for (count, has_turn) in (0..=25).zip([true, false].into_iter().cycle()) {
+        let mut relay = Relay::new().pace(ms(150));
+        if !has_turn {
+            relay = relay.without_turn();
+        }
+        relay.now = ms(300);
+        let told = relay.join_behind(delivered(count), Follow::wait());
+        assert_eq!(told.outline(), "chunks, finish");
+        assert_eq!(
+            words(count) + &told.text(),
+            STORY,
+            "nothing twice, nothing missing"
+        );
+        assert_eq!(told.relay.count("resume"), 0);
+        told.assert_whole();
+    }
+}
+
+#[test]
+fn what_was_delivered_elsewhere_to_its_finish_is_whole_and_stays() {
+    let mut chunks = delivered(usize::MAX);
+    chunks.push(Chunk::decode(r#"{"type":"finish"}"#).unwrap());
+    let mut relay = Relay::new().stores(line::answer("m1", &["Otherwise."]));
+    relay.now = secs(1);
+    let told = relay.join_behind(chunks, Follow::wait());
+    assert_eq!(told.moments.len(), told.asked(&ThreadStatus::Completed));
+    assert_eq!(told.message.text(), STORY);
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn what_was_delivered_elsewhere_is_gone_on_behind_by_a_replay() {
+    for count in 4..=25 {
+        let mut relay = Relay::new().pace(ms(150)).resumes(Resumes::Replay);
+        relay.now = ms(300);
+        // The first stream was somebody else's.
+        relay.open_first();
+        relay.is_read_elsewhere();
+        let told = relay.join_behind(delivered(count), Follow::live());
+        assert_eq!(told.outline(), "resumed, chunks, finish");
+        assert_eq!(
+            words(count) + &told.text(),
+            STORY,
+            "nothing twice, nothing missing"
+        );
+        assert!(told.text_ids().iter().all(|id| id == "t1"));
+        told.assert_whole();
+    }
+}
+
+#[test]
+fn what_was_delivered_elsewhere_is_gone_on_behind_a_gap_where_nothing_is_replayed() {
+    let mut relay = Relay::new().pace(ms(150));
+    relay.now = ms(1000);
+    relay.open_first();
+    relay.is_read_elsewhere();
+    let told = relay.join_behind(delivered(4), Follow::live());
+    assert!(
+        told.outline().starts_with("resumed, gap, chunks"),
+        "{}",
+        told.outline()
+    );
+    assert!(STORY.ends_with(&told.text()));
+    told.assert_whole();
+}

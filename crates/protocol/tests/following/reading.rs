@@ -1,0 +1,368 @@
+//! A stream is open: what it says, how it ends, and what silence means.
+
+use serde_json::json;
+use twentyfirst_protocol::runs::{CancelStatus, Follow, LostReason, MessageState, RunEnd};
+use twentyfirst_protocol::threads::ThreadStatus;
+
+use crate::lines::{STORY, line};
+use crate::relay::{Fault, PACE, Relay, Resumes, ms, secs};
+
+#[test]
+fn a_run_that_is_read_to_its_end_asks_nothing() {
+    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+        let told = Relay::new().read(follow);
+        assert_eq!(told.outline(), "start, chunks, finish");
+        assert_eq!(told.text(), STORY);
+        assert_eq!(told.relay.sent, []);
+        told.assert_whole();
+        assert_eq!(told.outcome.usage.total_cost_usd, Some(0.01));
+    }
+}
+
+#[test]
+fn a_message_is_whole_at_finish_and_not_before() {
+    let relay = Relay::new().done_after(secs(1));
+    let finish = relay.end_at().unwrap();
+    let mut reader = relay.reader(Follow::wait());
+    reader.read_until(finish - PACE);
+    assert!(!reader.has_message());
+    reader.read_until(finish);
+    assert!(reader.has_message());
+    reader.read().assert_whole();
+}
+
+#[test]
+fn without_following_a_cut_is_the_end() {
+    let told = Relay::new().cut(350).read(Follow::off());
+    assert_eq!(told.outline(), "start, chunks, cut");
+    told.assert_of(STORY);
+    told.assert_lost(LostReason::Cut);
+    assert_eq!(told.outcome.message_state, MessageState::Partial);
+    let RunEnd::Lost(lost) = &told.outcome.end else {
+        panic!("{:?}", told.outcome);
+    };
+    let place = (lost.sandbox_id().as_str(), lost.thread_id().as_str());
+    assert_eq!(place, ("sb_1", "th_1"));
+    assert_eq!(told.relay.sent, [], "nothing is asked");
+}
+
+#[test]
+fn silence_is_not_a_cut_and_is_asked_about_less_and_less_often() {
+    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+        let told = Relay::says([
+            line::text("t1", "Let me think."),
+            line::pause(ms(1500)),
+            line::text("t2", " Yes."),
+            line::metadata(json!({"resultSubtype": "success"})),
+            line::finish(),
+        ])
+        .read(follow.ask_after(ms(200)));
+        assert_eq!(told.outline(), "start, chunks, finish");
+        assert_eq!(told.text(), "Let me think. Yes.");
+        // Behind the last word at 75 ms after 0.2 s, after another 0.4 s, and after another 0.8 s, a response each.
+        let asked = told
+            .relay
+            .sent
+            .iter()
+            .map(|(at, what)| (at.as_millis(), *what));
+        let asked: Vec<_> = asked.collect();
+        assert_eq!(asked, [(275, "list"), (676, "list"), (1477, "list")]);
+        assert_eq!(told.asked(&ThreadStatus::Streaming), 3);
+        told.assert_whole();
+    }
+}
+
+#[test]
+fn the_relay_is_asked_no_sooner_than_after_a_silence_of_100_ms() {
+    let told = Relay::new()
+        .pace(ms(50))
+        .dies(ms(500))
+        .read(Follow::wait().ask_after(ms(0)).deadline(ms(1100)));
+    let asked: Vec<_> = told
+        .relay
+        .sent
+        .iter()
+        .map(|(at, _)| at.as_millis())
+        .collect();
+    assert_eq!(asked, [600, 801]);
+}
+
+#[test]
+fn a_stream_that_fell_silent_is_left_10_s_after_its_run_is_known_to_be_over() {
+    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+        let told = Relay::new()
+            .fault(Fault::FallsSilent(350))
+            .read(follow.ask_after(ms(500)));
+        assert_eq!(told.text(), STORY);
+        assert_eq!(told.outline(), "start, chunks, finish");
+        assert!(told.asked(&ThreadStatus::Completed) > 0);
+        assert_eq!(
+            told.relay.count("list"),
+            1,
+            "it is over, and not asked again"
+        );
+        assert_eq!(told.relay.count("look"), 1);
+        assert!(told.relay.now > secs(10) && told.relay.now < secs(12));
+        told.assert_whole();
+    }
+}
+
+#[test]
+fn where_done_does_not_come_it_is_waited_for_10_s() {
+    for follow in [Follow::wait(), Follow::off()] {
+        let relay = Relay::new().done_after(secs(60));
+        let finish = relay.end_at().unwrap();
+        let told = relay.read(follow);
+        assert_eq!(told.outline(), "start, chunks, finish");
+        let asked: Vec<_> = told
+            .relay
+            .sent
+            .iter()
+            .map(|(at, what)| (*at, *what))
+            .collect();
+        assert_eq!(asked, [(finish + secs(10), "look")]);
+        told.assert_whole();
+    }
+}
+
+#[test]
+fn a_body_that_stays_open_behind_done_is_left_after_1_s() {
+    let relay = Relay::streams([
+        line::start("m1"),
+        line::text("t1", "Hello."),
+        line::finish(),
+        line::chunks([]),
+    ])
+    .at(ms(5), |relay| relay.says_done_and_stays_open());
+    let told = relay.read(Follow::wait());
+    told.assert_completed(MessageState::Whole);
+    assert_eq!(told.relay.now, ms(1005));
+    assert_eq!(told.relay.sent, []);
+}
+
+#[test]
+fn a_dead_runtime_is_lost_in_time_and_cancelling_frees_its_thread() {
+    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+        let told = Relay::new()
+            .dies(ms(150))
+            .read(follow.ask_after(ms(150)).lost_after(ms(900)));
+        told.assert_of(STORY);
+        assert_eq!(told.outline(), "start, chunks");
+        assert_eq!(told.asked(&ThreadStatus::Streaming), 2);
+        told.assert_lost(LostReason::Silence);
+        assert_eq!(told.outcome.message_state, MessageState::Partial);
+        assert_eq!(told.relay.now, ms(1050), "900 ms behind its last word");
+        let RunEnd::Lost(lost) = &told.outcome.end else {
+            panic!("{:?}", told.outcome);
+        };
+        let advice = lost.to_string();
+        assert!(advice.contains("th_1"), "{advice}");
+        assert!(advice.contains("only cancelling it frees"), "{advice}");
+
+        let mut relay = told.relay;
+        assert_eq!(relay.thread_status(), "streaming");
+        assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
+        assert_eq!(relay.thread_status(), "cancelled");
+    }
+}
+
+#[test]
+fn following_ends_at_its_deadline() {
+    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+        let told = Relay::says([
+            line::text("t1", "Let me think."),
+            line::pause(ms(1500)),
+            line::text("t2", " Yes."),
+            line::finish(),
+        ])
+        .read(follow.deadline(ms(400)));
+        assert_eq!(told.relay.now, ms(400));
+        assert_eq!(told.text(), "Let me think.");
+        told.assert_lost(LostReason::Deadline);
+        assert_eq!(told.outcome.message_state, MessageState::Partial);
+        assert_eq!(told.relay.thread_status(), "streaming", "the run goes on");
+    }
+}
+
+#[test]
+fn a_message_that_was_whole_is_whole_at_the_deadline_and_no_other_is() {
+    let abort = line::chunks([json!({"type": "abort"})]);
+    for (says, state) in [
+        (vec![line::finish()], MessageState::Whole),
+        (vec![abort.clone(), line::finish()], MessageState::Partial),
+        (vec![line::finish(), abort], MessageState::Partial),
+        (
+            vec![line::error("overloaded"), line::finish()],
+            MessageState::Partial,
+        ),
+        (
+            vec![line::finish(), line::error("overloaded")],
+            MessageState::Partial,
+        ),
+        (vec![], MessageState::Partial),
+    ] {
+        let begun = [line::start("m1"), line::text("t1", "Hello there.")];
+        let told = Relay::streams(begun.into_iter().chain(says.clone()))
+            .read(Follow::wait().deadline(secs(2)));
+        told.assert_lost(LostReason::Deadline);
+        assert_eq!(told.outcome.message_state, state, "{says:?}");
+    }
+}
+
+#[test]
+fn a_run_that_says_that_it_was_aborted_is_cancelled() {
+    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+        let told = Relay::streams([
+            line::start("m1"),
+            line::open_text("t1", "Hello there."),
+            line::chunks([json!({"type": "abort"})]),
+            line::says_done(),
+        ])
+        .read(follow);
+        told.assert_cancelled();
+        assert_eq!(told.relay.sent, []);
+    }
+}
+
+#[test]
+fn done_without_finish_is_a_run_that_was_cancelled() {
+    let lines = [
+        line::start("m1"),
+        line::open_text("t1", "Hello there."),
+        line::says_done(),
+    ];
+    let told = Relay::streams(lines).read(Follow::wait());
+    told.assert_cancelled();
+    assert_eq!(told.relay.sent, []);
+}
+
+#[test]
+fn a_run_that_was_cancelled_through_another_instance_says_so_as_an_error() {
+    let told = Relay::new().fails("cancelled").read(Follow::wait());
+    assert_eq!(told.outline(), "start, chunks, error");
+    told.assert_cancelled();
+}
+
+#[test]
+fn a_run_that_fails_has_failed_and_what_came_stays() {
+    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+        let told = Relay::new().fails("the model is overloaded").read(follow);
+        assert_eq!(told.outline(), "start, chunks, error");
+        assert_eq!(told.failure(), "the model is overloaded");
+        assert_eq!(told.message.text(), STORY, "what came stays");
+        assert_eq!(told.relay.sent, []);
+    }
+}
+
+#[test]
+fn a_run_that_says_its_end_and_cannot_be_stored_has_a_message_and_has_failed() {
+    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+        let relay = Relay::new().is_not_stored("sandbox_error: Failed query");
+        let finish = relay.end_at().unwrap();
+        let mut reader = relay.reader(follow);
+        reader.read_until(finish);
+        assert!(reader.has_message());
+        let told = reader.read();
+        assert_eq!(told.failure(), "sandbox_error: Failed query");
+        assert_eq!(told.message.text(), STORY);
+        assert_eq!(told.relay.count("look"), 1);
+    }
+}
+
+#[test]
+fn an_event_that_is_not_a_chunk_leaves_a_gap_and_no_more() {
+    for data in ["{", "{}", "[1,2]", "\"start\""] {
+        for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+            let told = Relay::new().fault(Fault::Says(400, data)).read(follow);
+            assert_eq!(
+                told.outline(),
+                "start, chunks, not a chunk, gap, chunks, finish"
+            );
+            assert_eq!(told.text(), STORY);
+            assert_eq!(told.relay.count("look"), 1, "what is missing is looked up");
+            told.assert_whole();
+        }
+    }
+}
+
+#[test]
+fn what_comes_beyond_the_limit_of_memory_is_handed_out_and_the_message_is_never_whole() {
+    for follow in [Follow::wait(), Follow::live()] {
+        for cut in [None, Some(1234)] {
+            let mut relay = Relay::new().resumes(Resumes::Replay);
+            if let Some(cut) = cut {
+                relay = relay.cut(cut);
+            }
+            let told = relay.read(follow.memory_limit(100));
+            match cut {
+                None => assert_eq!(told.text(), STORY),
+                Some(_) => told.assert_of(STORY),
+            }
+            assert!(told.message.text().len() < STORY.len());
+            assert!(told.too_large);
+            assert_eq!(told.relay.count("resume"), 0);
+            assert!(matches!(told.outcome.end, RunEnd::Completed));
+            assert_ne!(told.outcome.message_state, MessageState::Whole);
+        }
+    }
+}
+
+#[test]
+fn a_cut_behind_finish_is_none_and_the_thread_tells() {
+    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+        let told = Relay::new()
+            .done_after(ms(300))
+            .fault(Fault::CutBehind("finish"))
+            .read(follow);
+        assert_eq!(told.outline(), "start, chunks, finish");
+        assert_eq!(told.asked(&ThreadStatus::Completed), 1);
+        assert_eq!(told.text(), STORY);
+        assert_eq!(told.relay.sent.len(), 1);
+        told.assert_whole();
+    }
+}
+
+#[test]
+fn a_message_that_was_called_whole_stays_whatever_a_late_reader_has_stored() {
+    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+        // By the first reader otherwise than it was said, and by one who has joined.
+        for id in ["m1", "m7"] {
+            let stored = line::answer(id, &["and somebody asked 🔭", "what had become of it."]);
+            let told = Relay::new()
+                .stores(stored)
+                .fault(Fault::CutBehind("finish"))
+                .read(follow);
+            // That it changes no more is checked at each moment.
+            told.assert_completed(MessageState::Whole);
+            assert_eq!(told.message.text(), STORY);
+            assert_eq!(told.message.id.as_ref().unwrap(), "m1");
+            assert_eq!(told.kinds().last().unwrap(), "finish");
+        }
+    }
+}
+
+#[test]
+fn a_limit_is_an_end_that_is_no_success_and_what_it_cost_is_known() {
+    for follow in [Follow::wait(), Follow::live()] {
+        for cut in [None, Some(400)] {
+            let mut relay = Relay::says([
+                line::text("t1", STORY),
+                line::metadata(json!({
+                    "resultSubtype": "error_max_turns", "totalCostUsd": 0.25, "outputTokens": 31,
+                })),
+                line::finish(),
+            ]);
+            if let Some(cut) = cut {
+                relay = relay.cut(cut);
+            }
+            let told = relay.read(follow);
+            told.assert_completed(MessageState::Whole);
+            assert!(!told.outcome.is_success());
+            let subtype = told.outcome.result_subtype.as_deref();
+            assert_eq!(subtype, Some("error_max_turns"));
+            assert_eq!(told.outcome.usage.total_cost_usd, Some(0.25));
+            assert_eq!(told.outcome.usage.output_tokens, Some(31));
+            assert_eq!(told.message, told.relay.stored_answer());
+        }
+    }
+}

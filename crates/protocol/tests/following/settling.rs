@@ -1,0 +1,317 @@
+//! The run is over: what its thread tells of it, and what is taken of the stored answer.
+
+use serde_json::json;
+use twentyfirst_protocol::runs::{Follow, LostReason, MessageState, RunEnd};
+
+use crate::lines::{STORY, line};
+use crate::relay::{Relay, Resumes, ms, secs};
+
+/// A story of which this was read when its stream was cut.
+fn begun(text: &str) -> Relay {
+    Relay::streams([line::start("m1"), line::open_text("t1", text), line::cut()])
+}
+
+// ---- What the thread says
+
+#[test]
+fn an_answer_with_our_name_has_completed_also_while_a_later_turn_streams_fails_or_is_cancelled() {
+    for status in [
+        "completed",
+        "streaming",
+        "error",
+        "failed",
+        "cancelled",
+        "idle",
+    ] {
+        let told = begun("Once upon ")
+            .at(secs(1), move |relay| {
+                relay.has_completed(line::answer("m1", &["Once upon a time."]));
+                relay.status = Some(status);
+            })
+            .read(Follow::wait());
+        assert_eq!(told.text(), "Once upon a time.", "{status}");
+        told.assert_completed(MessageState::Whole);
+    }
+}
+
+#[test]
+fn a_thread_that_has_failed_has_failed_our_run_with_its_reason() {
+    for status in ["error", "failed"] {
+        let told = begun("Once upon ")
+            .at(secs(1), move |relay| relay.status = Some(status))
+            .read(Follow::wait());
+        assert_eq!(told.failure(), "");
+        assert_eq!(told.text(), "Once upon ");
+    }
+}
+
+#[test]
+fn a_thread_that_was_cancelled_is_our_run_cancelled() {
+    let told = begun("Once upon ")
+        .at(secs(1), |relay| relay.status = Some("cancelled"))
+        .read(Follow::wait());
+    told.assert_cancelled();
+}
+
+#[test]
+fn a_run_of_which_nothing_is_stored_and_nothing_told_is_lost() {
+    // What is stored is the answer to an earlier turn.
+    let earlier = [
+        line::question("u0"),
+        line::answer("m0", &["Once upon a time."]),
+    ];
+    for history in [Vec::new(), earlier.to_vec()] {
+        for status in ["idle", "completed"] {
+            let told = begun("Once upon ")
+                .with_history(history.clone())
+                .at(secs(1), move |relay| relay.status = Some(status))
+                .read(Follow::wait());
+            assert_eq!(told.text(), "Once upon ");
+            told.assert_lost(LostReason::NotStored);
+        }
+    }
+}
+
+#[test]
+fn a_run_that_has_said_its_end_has_completed_also_where_nothing_is_stored() {
+    let told = Relay::streams([
+        line::start("m1"),
+        line::text("t1", "Once upon a time."),
+        line::finish(),
+        line::cut(),
+    ])
+    .at(secs(1), |relay| relay.status = Some("idle"))
+    .read(Follow::wait());
+    assert_eq!(told.text(), "Once upon a time.");
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn a_state_that_nobody_knows_ends_no_run_that_was_read() {
+    let told = begun("Once upon ")
+        .at(secs(1), |relay| relay.status = Some("paused"))
+        .at(secs(20), |relay| {
+            relay.has_completed(line::answer("m1", &["Once upon a time."]));
+        })
+        .read(Follow::wait());
+    assert!(told.relay.now > secs(20));
+    assert_eq!(told.text(), "Once upon a time.");
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn an_answer_without_a_question_is_taken_only_where_it_holds_what_was_delivered() {
+    for (stored, text, message) in [
+        (
+            "Once upon a time.",
+            "Once upon a time.",
+            "Once upon a time.",
+        ),
+        ("Another story.", "Once upon ", "Once upon "),
+    ] {
+        let told = begun("Once upon ")
+            .at(secs(1), move |relay| {
+                relay.status = Some("completed");
+                relay.messages = Some(json!([line::answer("m9", &[stored])]));
+            })
+            .read(Follow::wait());
+        assert_eq!(told.text(), text);
+        assert_eq!(told.message.text(), message);
+        told.assert_completed(MessageState::StoredIncompletely);
+    }
+}
+
+#[test]
+fn an_answer_of_another_turn_is_never_taken() {
+    // It stands behind another question, also where it says what was delivered of ours.
+    for follow in [Follow::wait(), Follow::live()] {
+        for question in ["u0", "u2"] {
+            let told = begun("Once upon ")
+                .at(secs(1), move |relay| {
+                    relay.status = Some("completed");
+                    let answer = line::answer("m9", &["Once upon a time."]);
+                    relay.messages = Some(json!([line::question(question), answer]));
+                })
+                .read(follow);
+            assert_eq!(told.text(), "Once upon ");
+            assert_eq!(told.message.id.as_ref().unwrap(), "m1");
+            assert!(!matches!(told.outcome.end, RunEnd::Completed));
+        }
+    }
+}
+
+#[test]
+fn a_thread_that_has_not_stored_the_answer_yet_is_asked_again() {
+    let told = Relay::new()
+        .cut(350)
+        .refuses("look", 502, 0)
+        .at(ms(1), |relay| relay.status = Some("completed"))
+        .at(secs(9), |relay| relay.status = None)
+        .read(Follow::wait());
+    // It is not: a thread that has completed has stored all that it stores.
+    told.assert_lost(LostReason::NotStored);
+}
+
+#[test]
+fn a_thread_that_is_longer_than_is_read_loses_the_run_only_at_its_end() {
+    for follow in [Follow::wait(), Follow::live()] {
+        let told = Relay::new()
+            .cut(800)
+            .pace(ms(150))
+            .resumes(Resumes::Replay)
+            .has_too_much("look")
+            .read(follow);
+        told.assert_of(STORY);
+        match follow == Follow::live() {
+            true => {
+                // Nothing is missing, but what became of it cannot be read.
+                assert_eq!(told.text(), STORY);
+                assert_eq!(told.relay.count("resume"), 1);
+            }
+            false => assert_eq!(told.outline(), "start, chunks, cut"),
+        }
+        told.assert_lost(LostReason::TooLarge);
+        assert_eq!(told.relay.count("look"), 2);
+        assert_eq!(told.relay.thread_status(), "completed");
+    }
+}
+
+// ---- What is taken of the stored answer
+
+#[test]
+fn behind_a_gap_the_first_readers_answer_is_taken_whole_whatever_its_parts_look_like() {
+    // Trimmed, cut into other parts, or told in other words.
+    for texts in [
+        &["Once upon a time there was a sandbox. It was far away. Bye."][..],
+        &[
+            "Once upon a time",
+            "there was a sandbox.",
+            "It was far away.",
+            "Bye.",
+        ],
+        &["Something else altogether."],
+    ] {
+        let told = begun("\n\nOnce upon a time ")
+            .then_streams([
+                line::start("m2"),
+                line::text("x1", "sandbox. "),
+                line::text("x2", "It was far away. "),
+                line::cut(),
+            ])
+            .at(secs(5), |relay| {
+                relay.has_completed(line::answer("m1", texts));
+            })
+            .read(Follow::live());
+        assert!(told.outline().contains("gap"), "{}", told.outline());
+        assert_eq!(told.message.text(), texts.concat());
+        assert_eq!(told.message.id.as_ref().unwrap(), "m1");
+        told.assert_completed(MessageState::Whole);
+    }
+}
+
+#[test]
+fn behind_our_question_a_stored_answer_is_taken_whole_also_if_its_start_was_never_seen() {
+    let texts = ["Once upon a time", "there was a sandbox.", "Bye."];
+    let told = Relay::streams([line::cut()])
+        .then_streams([
+            line::start("m2"),
+            line::text("x1", "a sandbox. "),
+            line::cut(),
+        ])
+        .at(secs(5), move |relay| {
+            relay.has_completed(line::answer("m9", &texts));
+        })
+        .read(Follow::live());
+    assert!(told.text().starts_with("a sandbox. "), "{}", told.text());
+    assert_eq!(told.message.text(), texts.concat());
+    assert_eq!(told.message.id.as_ref().unwrap(), "m9");
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn behind_a_gap_short_texts_do_not_come_twice_when_our_own_reader_has_stored_them() {
+    for has_question in [false, true] {
+        let told = begun("Let me see.")
+            .then_streams([
+                line::start("m2"),
+                line::text("x1", "Yes."),
+                line::text("x2", "No."),
+                line::text("x3", "Yes."),
+                line::open_text("x4", "Well, "),
+                line::cut(),
+            ])
+            .at(secs(5), move |relay| {
+                let answer = line::answer("m2", &["Yes.", "No.", "Yes.", "Well, maybe.", "Bye."]);
+                relay.has_completed(answer.clone());
+                if !has_question {
+                    relay.messages = Some(json!([answer]));
+                }
+            })
+            .read(Follow::live());
+        assert_eq!(
+            told.pieces(),
+            ["Let me see.", "Yes.No.Yes.Well, maybe.Bye."]
+        );
+        assert_eq!(told.message.text(), told.text(), "what came before stays");
+        told.assert_completed(MessageState::StoredIncompletely);
+    }
+}
+
+#[test]
+fn what_was_delivered_stays_though_the_reader_who_joined_has_stored_its_tail() {
+    let relay = Relay::new().cut(700).resumes(Resumes::Middle);
+    let end = relay.end_at().unwrap();
+    let told = relay
+        .at(end, |relay| {
+            // What the second stream saw, without the user's message.
+            let tail = "somebody asked 🔭 what had become of that answer.";
+            relay.messages = Some(json!([line::answer("m2", &[tail])]));
+        })
+        .read(Follow::live());
+    told.assert_of(STORY);
+    told.assert_completed(MessageState::StoredIncompletely);
+    let message = told.message.text();
+    assert_eq!(message, told.text());
+    assert!(message.starts_with("Once upon a time"));
+    assert!(message.ends_with("that answer."));
+}
+
+#[test]
+fn a_stored_tail_is_not_called_whole_though_it_holds_all_that_came() {
+    // Not a word has come before the cut.
+    let tail = "there was a sandbox, far away.";
+    let told = Relay::streams([line::start("m1"), line::open_text("t1", ""), line::cut()])
+        .then_streams([
+            line::start("m2"),
+            line::text("x1", tail),
+            line::finish(),
+            line::says_done(),
+        ])
+        .when("look", 3, move |relay| {
+            relay.status = Some("completed");
+            relay.messages = Some(json!([line::answer("m2", &[tail])]));
+        })
+        .read(Follow::live());
+    assert_eq!(told.text(), tail);
+    assert_eq!(told.pieces().len(), 2);
+    told.assert_completed(MessageState::StoredIncompletely);
+    assert_eq!(told.message.text(), tail);
+}
+
+#[test]
+fn the_usage_is_that_of_the_thread_only_where_our_answer_is_its_last() {
+    for (is_last, cost) in [(true, Some(0.75)), (false, None)] {
+        let told = begun("Once upon ")
+            .at(secs(1), move |relay| {
+                relay.has_completed(line::answer("m1", &["Once upon a time."]));
+                relay.usage = json!({"totalCostUsd": 0.75});
+                if !is_last {
+                    let messages = relay.messages.as_mut().unwrap().as_array_mut().unwrap();
+                    messages.extend([line::question("u2"), line::answer("m5", &["And so on."])]);
+                }
+            })
+            .read(Follow::wait());
+        assert_eq!(told.outcome.usage.total_cost_usd, cost);
+        assert_eq!(told.message.text(), "Once upon a time.");
+    }
+}

@@ -1,0 +1,257 @@
+//! What is told of a run that is followed.
+
+use std::time::Duration;
+
+use twentyfirst_protocol::CallOptions;
+use twentyfirst_protocol::flow::drive::next;
+use twentyfirst_protocol::runs::{
+    Follow, FollowFlow, FollowRun, LostReason, MessageState, Moment, Outcome, RunEnd,
+};
+use twentyfirst_protocol::threads::ThreadStatus;
+use twentyfirst_protocol::ui::{Chunk, UiMessage};
+
+use crate::relay::Relay;
+
+/// A run that is followed, at the relay at which it runs.
+pub(crate) struct Reader {
+    pub(crate) relay: Relay,
+    flow: FollowFlow,
+    told: Vec<(Duration, Moment)>,
+    /// The message when it was called whole.
+    whole: Option<UiMessage>,
+}
+
+/// The story of a run, and how it ended.
+pub(crate) struct Told {
+    pub(crate) relay: Relay,
+    pub(crate) moments: Vec<(Duration, Moment)>,
+    pub(crate) outcome: Outcome,
+    pub(crate) message: UiMessage,
+    pub(crate) transition: &'static str,
+    /// Whether more came than the message may hold.
+    pub(crate) too_large: bool,
+}
+
+impl Relay {
+    fn following(&self, follow: Follow) -> CallOptions {
+        self.options.follow(follow)
+    }
+
+    /// Reads the run from its beginning.
+    pub(crate) fn reader(mut self, follow: Follow) -> Reader {
+        self.open_first();
+        let run = self.run_ref().follow();
+        let flow = run.read(&self.following(follow), 7).unwrap();
+        Reader::new(self, flow)
+    }
+
+    /// Reads the run from its beginning to its end.
+    pub(crate) fn read(self, follow: Follow) -> Told {
+        self.reader(follow).read()
+    }
+
+    /// Follows a run that somebody else has started, behind what was delivered of it.
+    pub(crate) fn join_behind(self, chunks: Vec<Chunk<'static>>, follow: Follow) -> Told {
+        let run = FollowRun::new(self.run_ref()).after(chunks);
+        let flow = run.join(&self.following(follow), 7).unwrap();
+        Reader::new(self, flow).read()
+    }
+
+    /// Follows a run that somebody else has started and reads.
+    pub(crate) fn join(mut self, follow: Follow) -> Told {
+        // Somebody else's stream is the first one.
+        self.open_first();
+        self.is_read_elsewhere();
+        self.join_behind(Vec::new(), follow)
+    }
+}
+
+impl Reader {
+    fn new(relay: Relay, flow: FollowFlow) -> Self {
+        Self {
+            relay,
+            flow,
+            told: Vec::new(),
+            whole: None,
+        }
+    }
+
+    fn next(&mut self) -> Result<(), Outcome> {
+        let ended = match next(&mut self.flow, &mut self.relay) {
+            Ok(moment) => {
+                self.told.push((self.relay.now, moment));
+                Ok(())
+            }
+            Err(outcome) => Err(outcome),
+        };
+        // What was called whole changes no more.
+        if self.flow.has_message() {
+            let message = self.flow.message();
+            match &self.whole {
+                Some(whole) => assert_eq!(message, whole, "it was whole, and changes"),
+                None => self.whole = Some(message.clone()),
+            }
+        }
+        ended
+    }
+
+    /// Reads on until this moment.
+    pub(crate) fn read_until(&mut self, at: Duration) {
+        while self.relay.now < at {
+            self.next().unwrap();
+        }
+    }
+
+    pub(crate) fn has_message(&self) -> bool {
+        self.flow.has_message()
+    }
+
+    /// Reads to the end.
+    pub(crate) fn read(mut self) -> Told {
+        let outcome = loop {
+            assert!(self.told.len() < 10_000, "it has no end");
+            if let Err(outcome) = self.next() {
+                break outcome;
+            }
+        };
+        Told {
+            message: self.flow.message().clone(),
+            transition: self.flow.transition(),
+            too_large: self.flow.too_large().is_some(),
+            relay: self.relay,
+            moments: self.told,
+            outcome,
+        }
+    }
+}
+
+impl Told {
+    /// The deltas of all texts, one after the other.
+    pub(crate) fn text(&self) -> String {
+        self.pieces().concat()
+    }
+
+    /// The text between the places where something may be missing.
+    pub(crate) fn pieces(&self) -> Vec<String> {
+        let mut pieces = vec![String::new()];
+        for (_, moment) in &self.moments {
+            match moment {
+                Moment::Chunk(Chunk::TextDelta(delta)) => {
+                    let piece = pieces.last_mut().unwrap();
+                    piece.push_str(&delta.delta.to_string_lossy());
+                }
+                Moment::Gap => pieces.push(String::new()),
+                _ => {}
+            }
+        }
+        pieces
+    }
+
+    /// The ids of its texts: one that went on in the middle has one.
+    pub(crate) fn text_ids(&self) -> Vec<String> {
+        let deltas = self.moments.iter().filter_map(|(_, moment)| match moment {
+            Moment::Chunk(Chunk::TextDelta(delta)) => Some(delta.id.to_string_lossy().into_owned()),
+            _ => None,
+        });
+        let mut ids: Vec<_> = deltas.collect();
+        ids.dedup();
+        ids
+    }
+
+    /// The types of the chunks.
+    pub(crate) fn kinds(&self) -> Vec<String> {
+        let kinds = self.moments.iter().filter_map(|(_, moment)| match moment {
+            Moment::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
+            _ => None,
+        });
+        kinds.collect()
+    }
+
+    /// What happened, without what was asked; what came several times in a row is there once.
+    pub(crate) fn outline(&self) -> String {
+        let moments = self.moments.iter().map(|(_, moment)| name(moment));
+        let mut moments: Vec<&str> = moments.filter(|name| *name != "asked").collect();
+        moments.dedup();
+        moments.join(", ")
+    }
+
+    pub(crate) fn asked(&self, status: &ThreadStatus) -> usize {
+        let asked = |moment: &&(Duration, Moment)| matches!(&moment.1, Moment::Asked(asked) if asked == status);
+        self.moments.iter().filter(asked).count()
+    }
+
+    /// Everything that was delivered is of the story, in its order, nothing twice, and what is missing is at a gap.
+    pub(crate) fn assert_of(&self, story: &str) {
+        let pieces = self.pieces();
+        let mut rest = story;
+        for (number, piece) in pieces.iter().enumerate() {
+            let at = rest.find(piece.as_str());
+            let is_there = match number {
+                0 => at == Some(0),
+                _ => at.is_some(),
+            };
+            assert!(is_there, "{piece:?} is not where it should be: {pieces:#?}");
+            rest = &rest[at.unwrap() + piece.len()..];
+        }
+        let kinds = self.kinds();
+        let starts = kinds.iter().filter(|kind| *kind == "start").count();
+        assert!(starts <= 1, "the message began anew: {kinds:#?}");
+    }
+
+    /// The run has completed, and its message is the whole stored one.
+    pub(crate) fn assert_whole(&self) {
+        self.assert_completed(MessageState::Whole);
+        assert!(self.outcome.is_success());
+        assert_eq!(self.outcome.result_subtype.as_deref(), Some("success"));
+        assert_eq!(self.message, self.relay.stored_answer());
+    }
+
+    pub(crate) fn assert_completed(&self, state: MessageState) {
+        let outcome = &self.outcome;
+        assert!(matches!(outcome.end, RunEnd::Completed), "{outcome:?}");
+        assert_eq!(outcome.message_state, state, "{}", self.transition);
+    }
+
+    /// The run is lost for this reason, and what came stays.
+    pub(crate) fn assert_lost(&self, reason: LostReason) {
+        match &self.outcome.end {
+            RunEnd::Lost(lost) => assert_eq!(lost.reason(), reason),
+            other => panic!("it is not lost: {other:?}"),
+        }
+        assert_eq!(self.message.text(), self.text());
+    }
+
+    pub(crate) fn assert_cancelled(&self) {
+        let outcome = &self.outcome;
+        assert!(matches!(outcome.end, RunEnd::Cancelled), "{outcome:?}");
+        assert_eq!(outcome.message_state, MessageState::Partial);
+        assert!(!outcome.is_success());
+        assert_eq!(self.message.text(), self.text(), "what came stays");
+    }
+
+    /// Why it has failed.
+    pub(crate) fn failure(&self) -> &str {
+        assert_eq!(self.outcome.message_state, MessageState::Partial);
+        assert!(!self.outcome.is_success());
+        match &self.outcome.end {
+            RunEnd::Failed(text) => text,
+            other => panic!("it has not failed: {other:?}"),
+        }
+    }
+}
+
+fn name(moment: &Moment) -> &'static str {
+    match moment {
+        Moment::Chunk(Chunk::Start(_)) => "start",
+        Moment::Chunk(Chunk::Finish(_)) => "finish",
+        Moment::Chunk(Chunk::Error(_)) => "error",
+        Moment::Chunk(_) => "chunks",
+        Moment::NotAChunk(_) => "not a chunk",
+        Moment::Cut(Some(_)) => "cut",
+        Moment::Cut(None) => "ended",
+        Moment::Asked(_) => "asked",
+        Moment::Resumed => "resumed",
+        Moment::Gap => "gap",
+        other => panic!("{other:?}"),
+    }
+}

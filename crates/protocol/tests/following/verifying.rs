@@ -1,0 +1,105 @@
+//! A stream was opened: nothing of it is taken until it is known to be ours.
+
+use twentyfirst_protocol::runs::{Follow, MessageState};
+
+use crate::lines::{Line, STORY, line};
+use crate::relay::{Relay, Resumes, ms};
+
+/// Another run tells the beginning of our story, and goes on otherwise.
+fn other_story() -> Vec<Line> {
+    [
+        line::start("o1"),
+        line::text("o1", &format!("{STORY} But that is another story.")),
+        line::finish(),
+        line::says_done(),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_stream_that_a_newer_run_has_is_not_opened() {
+    let mut relay = Relay::new().cut(350);
+    relay.newer = vec![("th_2", "streaming")];
+    let told = relay.read(Follow::live());
+    assert_eq!(told.outline(), "start, chunks, cut, chunks, finish");
+    assert_eq!(told.text(), STORY);
+    assert_eq!(told.relay.count("resume"), 0, "it waited");
+    told.assert_whole();
+}
+
+#[test]
+fn a_stream_of_another_run_that_is_opened_between_list_and_resume_is_never_read() {
+    // It streams still when the threads are listed again, or is over by then.
+    for status in ["streaming", "completed"] {
+        let told = Relay::new()
+            .cut(350)
+            .pace(ms(150))
+            .resumes(Resumes::Replay)
+            .when("resume", 1, |relay| relay.newer.push(("th_2", "streaming")))
+            .when("list", 2, move |relay| relay.newer = vec![("th_2", status)])
+            .at(ms(3500), |relay| relay.newer = vec![("th_2", "completed")])
+            .then_first_resume(other_story())
+            .read(Follow::live());
+        assert_eq!(told.text(), STORY);
+        let resumed = told.outline().matches("resumed").count();
+        assert_eq!(
+            resumed,
+            told.relay.count("resume") - 1,
+            "{}",
+            told.outline()
+        );
+        told.assert_whole();
+    }
+}
+
+#[test]
+fn a_stream_that_cannot_be_verified_is_not_read() {
+    for what in ["list", "look"] {
+        // The first of each comes before the stream is opened.
+        let told = Relay::new()
+            .cut(350)
+            .resumes(Resumes::Replay)
+            .pace(ms(150))
+            .when(what, 2, move |relay| relay.refuses_now(what, 400))
+            .read(Follow::live());
+        assert_eq!(told.outline(), "start, chunks, cut", "{what}");
+        told.assert_lost(twentyfirst_protocol::runs::LostReason::Refused);
+    }
+}
+
+#[test]
+fn a_later_turn_that_streams_in_our_thread_is_never_read() {
+    // Between list and resume ours has completed, and the next has begun.
+    for is_joined in [false, true] {
+        let told = Relay::new()
+            .cut(350)
+            .pace(ms(1500))
+            .then_first_resume(other_story())
+            .when("resume", 1, |relay| {
+                let answer = relay.answer();
+                relay.has_completed(answer);
+                relay.status = Some("streaming");
+            });
+        let told = match is_joined {
+            true => told.join(Follow::live()),
+            false => told.read(Follow::live()),
+        };
+        assert!(!told.outline().contains("resumed"), "{}", told.outline());
+        assert_eq!(told.text(), STORY);
+        assert_eq!(told.relay.count("resume"), 1);
+        told.assert_completed(MessageState::Whole);
+        assert_eq!(told.message, told.relay.stored_answer());
+    }
+}
+
+#[test]
+fn a_stream_of_a_run_that_is_over_by_the_second_list_is_read_to_its_end() {
+    // Who follows does not know the turn, and has no id to look for.
+    let told = Relay::new()
+        .without_turn()
+        .cut(0)
+        .resumes(Resumes::HeldBack)
+        .read(Follow::live());
+    assert_eq!(told.outline(), "cut, resumed, start, gap, chunks, finish");
+    told.assert_of(STORY);
+}
