@@ -6,9 +6,7 @@ use twentyfirst_client::protocol::threads::{CreateThread, ThreadStatus};
 use twentyfirst_client::{Follow, RunRef, Session, StartRun, UiMessage};
 use twentyfirst_local_relay::Fault;
 
-use crate::support::{
-    STORY, Scene, client, each, last_answer, ms, narrator, pause, read, read_some,
-};
+use crate::support::{STORY, Scene, client, each, last_answer, pause, read, read_some};
 
 fn story() -> StartRun {
     StartRun::new("narrator", "Tell me a story")
@@ -28,21 +26,6 @@ async fn a_run_in_the_background_is_waited_for() {
     assert_eq!(told.text(), STORY);
     assert_eq!(scene.sent.count("GET stream"), 0);
     scene.assert_whole(&mut run).await;
-}
-
-#[tokio::test]
-async fn a_run_in_the_background_is_joined() {
-    let scene = Scene::with(narrator().start_up(ms(100)), Follow::live());
-    let threads = scene.client.threads();
-    let started = threads.run_in_background(story()).await.unwrap();
-    let mut run = threads.follow(started.run).unwrap();
-    let told = read(&mut run).await;
-    assert!(told.outline().starts_with("resumed"), "{told:#?}");
-    told.assert_of(STORY);
-    assert!(told.text().ends_with("that answer."));
-    assert!(scene.sent.count("GET stream") >= 1);
-    scene.assert_whole(&mut run).await;
-    assert_eq!(run.message_so_far().text(), STORY);
 }
 
 #[tokio::test]
@@ -144,36 +127,6 @@ async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
     let mut run = client.threads().follow(stored.clone()).unwrap();
     assert_eq!(run.text().await.unwrap(), told);
     assert_eq!(sent.count("POST chat"), 0);
-}
-
-#[tokio::test]
-async fn the_second_turn_of_a_session_is_followed_without_its_first() {
-    each([Follow::wait(), Follow::live()], |follow| async move {
-        let scene = Scene::new(follow);
-        let mut first = scene.run().await;
-        let answer = first.message().await.unwrap();
-        first.outcome().await;
-        let session = first.run_ref().session();
-        let second = session.run("And then?");
-        scene
-            .client
-            .threads()
-            .run_in_background(second)
-            .await
-            .unwrap();
-        let mut run = scene
-            .client
-            .threads()
-            .follow(session.current_run().unwrap())
-            .unwrap();
-        let told = read(&mut run).await;
-        told.assert_of(STORY);
-        let message = run.message().await.unwrap();
-        assert_eq!(message.text(), STORY);
-        assert_ne!(message.id, answer.id);
-        assert_eq!(message, scene.stored(&run).await);
-    })
-    .await;
 }
 
 #[tokio::test]
