@@ -8,6 +8,7 @@ mod decoder;
 mod delta;
 mod encode;
 mod end;
+mod held;
 mod joiner;
 mod message;
 mod partial_json;
