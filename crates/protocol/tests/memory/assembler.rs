@@ -298,8 +298,9 @@ fn data_and_metadata() -> Vec<Attack> {
             name: "data that grow",
             next: |n| {
                 format!(
-                    r#"{{"type":"data-a","id":"a","data":"{}"}}"#,
-                    "x".repeat(n.min(40) * 500_000)
+                    r#"{{"type":"data-a","id":"{}","data":"{}"}}"#,
+                    n / 10,
+                    "x".repeat((n % 10 + 1) * 80_000)
                 )
             },
             look: 20,
@@ -329,7 +330,13 @@ fn data_and_metadata() -> Vec<Attack> {
         },
         Attack {
             name: "metadata that grow",
-            next: |n| metadata(&format!(r#"{{"a":"{}"}}"#, "x".repeat(n.min(40) * 500_000))),
+            next: |n| {
+                metadata(&format!(
+                    r#"{{"{}":"{}"}}"#,
+                    n / 10,
+                    "x".repeat((n % 10 + 1) * 80_000)
+                ))
+            },
             look: 20,
             ..ATTACK
         },
@@ -523,11 +530,12 @@ fn texts() -> Vec<Attack> {
         },
         Attack {
             name: "a provider's metadata that grow",
+            most: 100,
             first: &[TEXT],
             next: |n| {
                 format!(
                     r#"{{"type":"text-delta","id":"t","delta":"","providerMetadata":{{"a":{{"a":"{}"}}}}}}"#,
-                    "x".repeat(n.min(40) * 500_000)
+                    "x".repeat((n % 10 + 1) * 80_000)
                 )
             },
             ..ATTACK
@@ -617,7 +625,7 @@ fn large_chunks() -> Vec<Attack> {
             next: |n| {
                 format!(
                     r#"{{"type":"start","messageId":"{n}","messageMetadata":"{}"}}"#,
-                    "x".repeat(5_000_000 * (n % 4))
+                    "x".repeat(500_000 * (n % 4))
                 )
             },
             look: 1,
@@ -626,7 +634,7 @@ fn large_chunks() -> Vec<Attack> {
         Attack {
             name: "a large steering message of small parts",
             next: |_| {
-                let part = r#"{"type":"text","text":"","a":1,"b":1,"c":1},"#.repeat(50_000);
+                let part = r#"{"type":"text","text":"","a":1,"b":1,"c":1},"#.repeat(20_000);
                 format!(
                     r#"{{"type":"steering-message","id":"s","parts":[{}]}}"#,
                     part.trim_end_matches(',')
@@ -646,7 +654,7 @@ fn large_chunks() -> Vec<Attack> {
             next: |_| {
                 format!(
                     r#"{{"type":"file","url":"{}","mediaType":"b"}}"#,
-                    "x".repeat(3_000_000)
+                    "x".repeat(1_000_000)
                 )
             },
             look: 1,
@@ -654,11 +662,12 @@ fn large_chunks() -> Vec<Attack> {
         },
         Attack {
             name: "large outputs",
+            most: 100,
             next: |n| match n {
                 0 => CALL.into(),
                 n => format!(
                     r#"{{"type":"tool-output-available","toolCallId":"c","output":"{}"}}"#,
-                    "x".repeat(500_000 * n.min(40))
+                    "x".repeat(200_000 * n.min(5))
                 ),
             },
             look: 1,
@@ -666,12 +675,13 @@ fn large_chunks() -> Vec<Attack> {
         },
         Attack {
             name: "large approvals",
+            most: 100,
             next: |n| match n {
                 0 => CALL.into(),
                 1 => r#"{"type":"tool-approval-request","approvalId":"a","toolCallId":"c"}"#.into(),
                 n => format!(
                     r#"{{"type":"tool-approval-response","approvalId":"a","approved":true,"reason":"{}"}}"#,
-                    "x".repeat(500_000 * n.min(40))
+                    "x".repeat(200_000 * n.min(5))
                 ),
             },
             look: 1,
