@@ -7,7 +7,7 @@ use twentyfirst_protocol::ui::{AssembleError, Assembler, Chunk};
 use crate::measure::{Growth, MIB, check};
 use crate::run_each;
 
-const LIMIT: usize = 32 * MIB;
+const LIMIT: usize = 16 * MIB;
 
 /// How many chunks come of an attack that may never reach the limit.
 const MOST: usize = 150_000;
@@ -300,7 +300,7 @@ fn data_and_metadata() -> Vec<Attack> {
                 format!(
                     r#"{{"type":"data-a","id":"{}","data":"{}"}}"#,
                     n / 10,
-                    "x".repeat((n % 10 + 1) * 80_000)
+                    "x".repeat((n % 10 + 1) * 40_000)
                 )
             },
             look: 20,
@@ -334,7 +334,7 @@ fn data_and_metadata() -> Vec<Attack> {
                 metadata(&format!(
                     r#"{{"{}":"{}"}}"#,
                     n / 10,
-                    "x".repeat((n % 10 + 1) * 80_000)
+                    "x".repeat((n % 10 + 1) * 40_000)
                 ))
             },
             look: 20,
@@ -535,7 +535,7 @@ fn texts() -> Vec<Attack> {
             next: |n| {
                 format!(
                     r#"{{"type":"text-delta","id":"t","delta":"","providerMetadata":{{"a":{{"a":"{}"}}}}}}"#,
-                    "x".repeat((n % 10 + 1) * 80_000)
+                    "x".repeat((n % 10 + 1) * 40_000)
                 )
             },
             ..ATTACK
@@ -574,7 +574,7 @@ fn texts() -> Vec<Attack> {
                     n % 100
                 )
             },
-            look: 500,
+            look: 5_000,
             ..ATTACK
         },
     ]
@@ -601,7 +601,7 @@ fn large_chunks() -> Vec<Attack> {
             next: |n| {
                 metadata(&match n % 2 {
                     0 => r#"{"a":1}"#.into(),
-                    _ => format!("[{}1]", "1,".repeat(1_000_000)),
+                    _ => format!("[{}1]", "1,".repeat(300_000)),
                 })
             },
             look: 1,
@@ -613,7 +613,7 @@ fn large_chunks() -> Vec<Attack> {
             next: |n| {
                 metadata(&match n % 2 {
                     0 => r#"{"a":1}"#.into(),
-                    _ => format!("\"{}\"", "x".repeat(2_000_000)),
+                    _ => format!("\"{}\"", "x".repeat(1_000_000)),
                 })
             },
             look: 1,
@@ -645,7 +645,7 @@ fn large_chunks() -> Vec<Attack> {
         },
         Attack {
             name: "large data of small members",
-            next: |n| format!(r#"{{"type":"data-a",{}}}"#, members(n, 20_000)),
+            next: |n| format!(r#"{{"type":"data-a",{}}}"#, members(n, 5_000)),
             look: 1,
             ..ATTACK
         },
@@ -654,7 +654,7 @@ fn large_chunks() -> Vec<Attack> {
             next: |_| {
                 format!(
                     r#"{{"type":"file","url":"{}","mediaType":"b"}}"#,
-                    "x".repeat(1_000_000)
+                    "x".repeat(300_000)
                 )
             },
             look: 1,
@@ -667,7 +667,7 @@ fn large_chunks() -> Vec<Attack> {
                 0 => CALL.into(),
                 n => format!(
                     r#"{{"type":"tool-output-available","toolCallId":"c","output":"{}"}}"#,
-                    "x".repeat(200_000 * n.min(5))
+                    "x".repeat(100_000 * n.min(5))
                 ),
             },
             look: 1,
@@ -681,7 +681,7 @@ fn large_chunks() -> Vec<Attack> {
                 1 => r#"{"type":"tool-approval-request","approvalId":"a","toolCallId":"c"}"#.into(),
                 n => format!(
                     r#"{{"type":"tool-approval-response","approvalId":"a","approved":true,"reason":"{}"}}"#,
-                    "x".repeat(200_000 * n.min(5))
+                    "x".repeat(100_000 * n.min(5))
                 ),
             },
             look: 1,
@@ -690,13 +690,13 @@ fn large_chunks() -> Vec<Attack> {
         Attack {
             name: "large deltas",
             first: &[TEXT],
-            next: |_| text_delta(&"x".repeat(1_000_000)),
+            next: |_| text_delta(&"x".repeat(300_000)),
             ..ATTACK
         },
         Attack {
             name: "large deltas behind half a character",
             first: &[TEXT],
-            next: |_| text_delta(&format!(r"{}\ud83d", "x".repeat(1_000_000))),
+            next: |_| text_delta(&format!(r"{}\ud83d", "x".repeat(300_000))),
             ..ATTACK
         },
     ]
@@ -734,12 +734,12 @@ fn attack() {
     assembler.message();
     let filled = growth.peak();
     let size = assembler.size();
-    // Ten times as many come, or ten times as many bytes as the limit.
+    // Ten times as many come, or twice as many bytes as the limit.
     let mut bytes = 0;
     for further in applied..11 * applied.min(MOST) {
         let data = (attack.next)(further);
         bytes += data.len();
-        if bytes > 10 * LIMIT {
+        if bytes > 2 * LIMIT {
             break;
         }
         fits(&mut assembler, &data);

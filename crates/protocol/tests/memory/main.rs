@@ -12,6 +12,7 @@
 
 mod assembler;
 mod measure;
+mod streams;
 
 use std::process::Command;
 

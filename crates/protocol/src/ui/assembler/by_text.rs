@@ -1,8 +1,7 @@
 use std::collections::BTreeMap;
 
-use super::size::{entry, first_node};
 use crate::ui::Text;
-use crate::ui::held::allocation;
+use crate::ui::held::{allocation, entry, first_node};
 
 /// A map whose keys are strings of chunks, well-formed or not.
 ///

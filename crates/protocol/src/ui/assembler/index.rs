@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::by_text::ByText;
-use super::size::{entry, first_node};
+use crate::ui::held::{entry, first_node};
 use crate::ui::{DataPart, Part, Text, ToolPart};
 
 /// Where the parts of a message are found again, without a walk through the message for each chunk.

@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
 
 use super::error::AssembleError;
-use super::size::{entry, first_node};
 use crate::ui::chunk::elements;
-use crate::ui::held::{allocation, owned_raw};
+use crate::ui::held::{allocation, entry, first_node, owned_raw};
 use crate::ui::{RawJson, Text};
 
 /// A message's metadata, into which more can be merged without writing all of it again each time.

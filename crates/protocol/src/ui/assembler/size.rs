@@ -14,15 +14,3 @@ pub(super) fn grown(capacity: usize, needed: usize, size: usize, room: usize) ->
         .into_iter()
         .find(fits)
 }
-
-/// What an entry of a `BTreeMap` with entries of this size takes at most, in bytes, wherever it stands.
-///
-/// A node has room for 11 entries and at least 5, and above the lowest nodes there are others with 12 pointers each.
-pub(super) const fn entry(size: usize) -> usize {
-    size * 11 / 4 + 16
-}
-
-/// What a `BTreeMap` takes beside its entries as soon as it has one: the first node.
-pub(super) const fn first_node(size: usize) -> usize {
-    allocation(size * 11 + 16)
-}
