@@ -759,9 +759,8 @@ fn attack() {
     );
     assert!(assembler.size() <= LIMIT);
     if applied < most {
-        assert!(
-            peak <= filled.max(LIMIT) + LIMIT / 16,
-            "{name} grows when full"
-        );
+        // Smaller chunks may still fit, and where parts are taken back others come in their place.
+        let full = filled.max(LIMIT) + LIMIT / 8;
+        assert!(peak <= full, "{name} grows when full");
     }
 }
