@@ -130,13 +130,19 @@ fn the_provider_metadata_of_a_delta_stays_with_it() {
 #[test]
 fn no_more_halves_wait_than_there_is_room_for() {
     let mut joiner = Joiner::new();
-    let id = "x".repeat(Joiner::MAX_WAITING_UNITS);
     let half = |id: &str| TextDelta::new(id.to_owned(), Text::from_code_units(HIGH)).into();
-    let first: Vec<Chunk<'_>> = joiner.push(half(&id)).collect();
-    assert_eq!(first, [TextDelta::new(&*id, "").into()]);
-    let second: Vec<Chunk<'_>> = joiner.push(half("y")).collect();
-    assert_eq!(second, [TextDelta::new("y", "\u{fffd}").into()]);
-    assert_eq!(joiner.finish().len(), 1);
-    let third: Vec<Chunk<'_>> = joiner.push(half("y")).collect();
-    assert_eq!(third, [TextDelta::new("y", "").into()]);
+    let long = "x".repeat(Joiner::MAX_WAITING);
+    let too_long: Vec<Chunk<'_>> = joiner.push(half(&long)).collect();
+    assert_eq!(too_long, [TextDelta::new(&*long, "\u{fffd}").into()]);
+
+    let ids = || (0..).map(|n| format!("{n}"));
+    let waiting = ids().take_while(|id| {
+        let joined: Vec<Chunk<'_>> = joiner.push(half(id)).collect();
+        joined == [TextDelta::new(&**id, "").into()]
+    });
+    let waiting = waiting.count();
+    assert!((1_000..20_000).contains(&waiting), "{waiting}");
+    assert_eq!(joiner.finish().len(), waiting);
+    let again: Vec<Chunk<'_>> = joiner.push(half("y")).collect();
+    assert_eq!(again, [TextDelta::new("y", "").into()]);
 }

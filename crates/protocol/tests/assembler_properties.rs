@@ -150,6 +150,20 @@ proptest! {
     }
 
     #[test]
+    fn all_that_is_allocated_counts(chunks in prop::collection::vec(any_chunk(), 0..24), lenient: bool, look: bool) {
+        let mut assembler = Assembler::new().lenient(lenient);
+        let allocated = allocation_counter::measure(|| {
+            for chunk in &chunks {
+                let _ = assembler.apply(chunk);
+            }
+            if look {
+                assembler.message();
+            }
+        });
+        prop_assert!(allocated.bytes_current <= assembler.size() as i64);
+    }
+
+    #[test]
     fn looking_at_the_message_changes_nothing(chunks in prop::collection::vec(any_chunk(), 0..24)) {
         let mut looked_at = Assembler::new();
         let mut other = Assembler::new();

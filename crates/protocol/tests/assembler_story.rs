@@ -271,7 +271,7 @@ fn the_limit_holds_for_everything_that_can_grow() {
         (
             "deep input",
             json!({"type": "tool-input-start", "toolCallId": "c", "toolName": "n"}),
-            json!({"type": "tool-input-delta", "toolCallId": "c", "inputTextDelta": "[".repeat(1_000)}),
+            json!({"type": "tool-input-delta", "toolCallId": "c", "inputTextDelta": "[".repeat(200)}),
         ),
         (
             "data",

@@ -274,7 +274,8 @@ impl Decoder {
             }
             let start = self.at;
             if end.is_none() || !self.line.is_empty() {
-                self.line.append(rest.get(..length).unwrap_or_default());
+                let line = rest.get(..length).unwrap_or_default();
+                self.line.append(line, self.limits.line);
             }
             if end.is_none() {
                 self.at += length;
@@ -375,8 +376,9 @@ impl Decoder {
                     Line::InPiece(line) => self.piece.get(line.end - length..line.end),
                     Line::InBuffer => self.line.get(self.line.len() - length..),
                 };
-                self.data_buffer.append(b"\n");
-                self.data_buffer.append(value.unwrap_or_default());
+                let event = self.limits.event;
+                self.data_buffer.append(b"\n", event);
+                self.data_buffer.append(value.unwrap_or_default(), event);
             }
         }
         Ok(())
@@ -385,8 +387,8 @@ impl Decoder {
     fn move_data_to_buffer(&mut self) {
         if let Data::InPiece(range) = &self.data {
             self.data_buffer.clear();
-            self.data_buffer
-                .append(self.piece.get(range.clone()).unwrap_or_default());
+            let data = self.piece.get(range.clone()).unwrap_or_default();
+            self.data_buffer.append(data, self.limits.event);
             self.data = Data::InBuffer(0);
         }
     }
@@ -465,10 +467,17 @@ struct Buffer {
 }
 
 impl Buffer {
-    fn append(&mut self, bytes: &[u8]) {
+    /// Appends bytes. The buffer doubles when it has to grow, but gets no larger than `most` without need.
+    fn append(&mut self, bytes: &[u8], most: usize) {
+        let needed = self.bytes.len() + bytes.len();
+        #[cfg(test)]
+        let grows = needed > self.bytes.capacity();
+        if needed > self.bytes.capacity() {
+            let capacity = (2 * self.bytes.capacity()).min(most).max(needed);
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
         #[cfg(test)]
         {
-            let grows = self.bytes.len() + bytes.len() > self.bytes.capacity();
             self.copied += bytes.len() + if grows { self.bytes.len() } else { 0 };
         }
         self.bytes.extend_from_slice(bytes);

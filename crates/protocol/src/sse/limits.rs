@@ -1,6 +1,9 @@
 /// How much a [`Decoder`](super::Decoder) takes before it gives up. Each limit is the largest number of bytes that is still taken.
 ///
-/// The defaults are far above what an honest stream needs; they keep a broken or hostile server from filling the memory.
+/// The defaults are far above what an honest stream needs; they keep a broken or hostile server from filling the memory. Beside the
+/// pieces that were pushed and not read yet, a decoder takes at most four times `line` and twice `event`: for the line and the data that
+/// have not ended, one of them moving to a larger buffer, and for the event's name, its id and the last id, which are lines each. Names
+/// and ids that are not UTF-8 may take three times as much.
 ///
 /// ```
 /// use twentyfirst_protocol::sse::{Decoder, Limits, SseError};

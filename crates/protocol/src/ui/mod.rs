@@ -9,6 +9,7 @@ mod delta;
 mod disassemble;
 mod encode;
 mod end;
+mod held;
 mod joiner;
 mod message;
 mod partial_json;

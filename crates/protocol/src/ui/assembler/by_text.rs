@@ -1,50 +1,65 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::ui::Text;
+use crate::ui::held::{allocation, entry, first_node};
 
 /// A map whose keys are strings of chunks, well-formed or not.
+///
+/// Trees grow node by node: a hash map that doubles would have to be there twice for a moment, and half empty afterwards.
 #[derive(Clone, Debug)]
 pub(super) struct ByText<T> {
-    well_formed: HashMap<String, T>,
-    ill_formed: HashMap<Vec<u16>, T>,
+    well_formed: BTreeMap<Box<str>, T>,
+    ill_formed: BTreeMap<Box<[u16]>, T>,
+    /// What the keys take, in bytes.
+    keys: usize,
 }
 
 impl<T> Default for ByText<T> {
     fn default() -> Self {
         Self {
-            well_formed: HashMap::new(),
-            ill_formed: HashMap::new(),
+            well_formed: BTreeMap::new(),
+            ill_formed: BTreeMap::new(),
+            keys: 0,
         }
     }
 }
 
 impl<T> ByText<T> {
+    const ENTRY_SIZE: usize = size_of::<Box<str>>() + size_of::<T>();
+
     pub(super) fn get(&self, key: &Text<'_>) -> Option<&T> {
         match key.as_str() {
             Some(key) => self.well_formed.get(key),
-            None => self.ill_formed.get(&key.to_code_units()),
+            None => self.ill_formed.get(&*key.to_code_units()),
         }
     }
 
     pub(super) fn get_mut(&mut self, key: &Text<'_>) -> Option<&mut T> {
         match key.as_str() {
             Some(key) => self.well_formed.get_mut(key),
-            None => self.ill_formed.get_mut(&key.to_code_units()),
+            None => self.ill_formed.get_mut(&*key.to_code_units()),
         }
     }
 
     pub(super) fn insert(&mut self, key: &Text<'_>, value: T) -> Option<T> {
-        match key.as_str() {
-            Some(key) => self.well_formed.insert(key.to_owned(), value),
-            None => self.ill_formed.insert(key.to_code_units(), value),
+        let size = key_size(key);
+        let old = match key.as_str() {
+            Some(key) => self.well_formed.insert(key.into(), value),
+            None => self.ill_formed.insert(key.to_code_units().into(), value),
+        };
+        if old.is_none() {
+            self.keys += size;
         }
+        old
     }
 
     pub(super) fn remove(&mut self, key: &Text<'_>) -> Option<T> {
-        match key.as_str() {
+        let old = match key.as_str() {
             Some(key) => self.well_formed.remove(key),
-            None => self.ill_formed.remove(&key.to_code_units()),
-        }
+            None => self.ill_formed.remove(&*key.to_code_units()),
+        }?;
+        self.keys -= key_size(key);
+        Some(old)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Text<'static>, &T)> {
@@ -59,13 +74,55 @@ impl<T> ByText<T> {
             .into_values()
             .chain(self.ill_formed.into_values())
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.well_formed.len() + self.ill_formed.len()
+    }
+
+    /// What the map takes, in bytes, without what its values hold.
+    pub(super) fn held(&self) -> usize {
+        let first = |is_empty: bool| match is_empty {
+            true => 0,
+            false => first_node(Self::ENTRY_SIZE),
+        };
+        let entries = self.len() * entry(Self::ENTRY_SIZE);
+        entries + self.keys + first(self.well_formed.is_empty()) + first(self.ill_formed.is_empty())
+    }
+
+    /// What it takes more with another key, at most.
+    pub(super) fn growth(&self, key: &Text<'_>) -> usize {
+        let is_empty = match key.is_well_formed() {
+            true => self.well_formed.is_empty(),
+            false => self.ill_formed.is_empty(),
+        };
+        let first = if is_empty {
+            first_node(Self::ENTRY_SIZE)
+        } else {
+            0
+        };
+        // Code units are there twice while the key is made.
+        first + entry(Self::ENTRY_SIZE) + allocation(4 * key.stored_len())
+    }
 }
 
 impl<T: Default> ByText<T> {
     pub(super) fn entry(&mut self, key: &Text<'_>) -> &mut T {
+        if self.get(key).is_none() {
+            self.keys += key_size(key);
+        }
         match key.as_str() {
-            Some(key) => self.well_formed.entry(key.to_owned()).or_default(),
-            None => self.ill_formed.entry(key.to_code_units()).or_default(),
+            Some(key) => self.well_formed.entry(key.into()).or_default(),
+            None => self
+                .ill_formed
+                .entry(key.to_code_units().into())
+                .or_default(),
         }
     }
+}
+
+fn key_size(key: &Text<'_>) -> usize {
+    allocation(match key.as_str() {
+        Some(key) => key.len(),
+        None => 2 * key.to_code_units().len(),
+    })
 }

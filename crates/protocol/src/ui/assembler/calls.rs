@@ -1,11 +1,11 @@
-use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 
 use super::by_text::ByText;
-use super::size::{input_growth, json_size, length};
+use super::size::grown;
 use super::tool_update::set;
 use crate::ui::chunk::InputEncoding;
+use crate::ui::held::{Held, allocation};
 use crate::ui::joiner::Half;
 use crate::ui::{Part, PartialJson, RawJson, Text, ToolPart, ToolState};
 
@@ -15,12 +15,12 @@ use crate::ui::{Part, PartialJson, RawJson, Text, ToolPart, ToolState};
 /// would take time that grows with the square of the input.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Calls {
-    calls: ByText<Call>,
-    /// The ids of calls whose parts may not show everything yet.
-    stale: Vec<Text<'static>>,
+    calls: ByText<Box<Call>>,
+    /// A part of each call whose part may not show all of its input yet.
+    stale: Vec<usize>,
     /// Parts that no longer show the input of their call, and have what they showed last.
     released: Vec<usize>,
-    /// What all calls hold in memory, in bytes, about.
+    /// What all calls hold in memory, in bytes.
     size: usize,
 }
 
@@ -38,6 +38,8 @@ pub(super) struct Call {
     shown: Option<Shown>,
     /// Whether that part does not show everything yet.
     stale: bool,
+    /// Whether it is in the list of those that may be stale.
+    listed: bool,
 }
 
 /// What a call's start says about it, and what each delta says again.
@@ -67,11 +69,19 @@ struct Shown {
     fresh: bool,
 }
 
+/// How a call grows for a delta.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Growth {
+    /// The capacity that its text needs.
+    capacity: usize,
+    /// How many bytes more that takes, with all that follows, at most.
+    pub(super) more: usize,
+}
+
 impl Names {
     fn size(&self) -> usize {
-        let title = self.title.as_ref().map_or(0, length);
-        let metadata = self.tool_metadata.as_ref().map_or(0, |raw| raw.get().len());
-        length(&self.tool_name) + title + metadata
+        let own = allocation(size_of::<Self>() + 2 * size_of::<usize>());
+        own + self.tool_name.held() + self.title.held() + self.tool_metadata.held()
     }
 }
 
@@ -92,6 +102,7 @@ impl Call {
             half: Half::default(),
             shown: None,
             stale: false,
+            listed: false,
         }
     }
 
@@ -109,41 +120,63 @@ impl Call {
         self.encoding
     }
 
-    fn append(&mut self, delta: &Text<'_>) {
+    /// How it has to grow for a delta, if there is `room` for that and for all that follows from it.
+    pub(super) fn growth(&self, delta: &Text<'_>, room: usize) -> Option<Growth> {
+        // What was half a character becomes whole, and what is, is shown as one.
+        let added = delta.stored_len() + 2 * "\u{fffd}".len();
+        let text = self.input.text().len() + added;
+        let scratch = self.half.scratch(delta);
+        let mut more = scratch + self.input.growth(added, added);
+        if more > room {
+            // Few deltas are nothing but brackets.
+            more = scratch + self.input.growth(added, brackets(delta));
+        }
+        let mut capacity = self.input.capacity();
+        if text > capacity {
+            capacity = grown(capacity, text, 1, room.checked_sub(more)?)?;
+            more += allocation(capacity);
+        }
+        (more <= room).then_some(Growth { capacity, more })
+    }
+
+    fn append(&mut self, delta: &Text<'_>, capacity: usize) {
         let piece = self.half.join(delta);
-        self.input.push(&piece);
+        self.input.push(&piece, capacity);
     }
 
     /// The whole text, and what can be read of it.
     fn read(&self) -> (String, Option<RawJson<'static>>) {
-        let mut input = Cow::Borrowed(&self.input);
         if self.half.is_waiting() {
-            input.to_mut().push("\u{fffd}");
+            return self.input.with("\u{fffd}").into_shown();
         }
-        (input.text().to_owned(), input.value())
+        let value = self.input.value();
+        (self.input.text().to_owned(), value)
     }
 
-    /// What it and the part that shows it hold of the input, in bytes, about.
+    /// What it and the part that shows it hold of the input, in bytes.
     fn size(&self) -> usize {
         let shown = if self.shown.is_some() {
             self.shown_size()
         } else {
             0
         };
-        size_of::<Self>()
-            + self.names.size()
-            + self.input.text().len()
-            + 2 * self.input.depth()
-            + shown
+        Self::EMPTY_SIZE + self.names.size() + self.input.held() + shown
     }
 
-    /// What a part that shows the input holds of it, in bytes, about: the text, and what can be read of it.
+    /// What every call takes, with its places in lists of calls.
+    const EMPTY_SIZE: usize = allocation(size_of::<Self>()) + 6 * size_of::<usize>();
+
+    /// What a part that shows the input takes for it, in bytes: the text, what can be read of it, and what reading it takes.
     pub(super) fn shown_size(&self) -> usize {
         let text = self.input.text().len();
-        text + match &self.input {
-            Input::Json(json) => text + json.depth(),
-            Input::Text { json_size, .. } => *json_size,
-        }
+        allocation(text + "\u{fffd}".len())
+            + match &self.input {
+                Input::Json(json) => {
+                    allocation(text + json.depth() + "\u{fffd}false\"".len())
+                        + Input::SCRATCH * json.depth()
+                }
+                Input::Text { json_size, .. } => allocation(*json_size + "\u{fffd}".len()),
+            }
     }
 
     /// Writes the input into the part that shows it.
@@ -157,6 +190,11 @@ impl Call {
         let Some(Part::Tool(part)) = parts.get_mut(shown.part) else {
             return;
         };
+        // What was shown goes before anything new is made.
+        part.input = None;
+        if shown.raw {
+            part.raw_input = None;
+        }
         let (text, value) = self.read();
         set(&mut part.input, value, "input", &mut part.other);
         if shown.raw {
@@ -184,10 +222,10 @@ impl Calls {
             };
             let mut call = Call::new(names, part.dynamic, part.input_encoding);
             if let Some(text) = &part.raw_input {
-                call.append(text);
+                call.append(text, text.stored_len());
             }
             calls.size += call.size();
-            if let Some(old) = calls.calls.insert(&part.tool_call_id, call) {
+            if let Some(old) = calls.calls.insert(&part.tool_call_id, Box::new(call)) {
                 calls.size -= old.size();
             }
         }
@@ -195,12 +233,28 @@ impl Calls {
     }
 
     pub(super) fn get(&self, tool_call_id: &Text<'_>) -> Option<&Call> {
-        self.calls.get(tool_call_id)
+        self.calls.get(tool_call_id).map(|call| &**call)
     }
 
-    /// What all calls hold in memory, in bytes, about.
-    pub(super) fn size(&self) -> usize {
-        self.size
+    /// What all calls and the inputs that their parts show take, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.size + self.calls.held()
+    }
+
+    /// What they take more with another call of these names, at most.
+    pub(super) fn call_growth(&self, tool_call_id: &Text<'_>, names: usize) -> usize {
+        let names_size = allocation(size_of::<Names>() + 2 * size_of::<usize>()) + names;
+        self.calls.growth(tool_call_id) + Call::EMPTY_SIZE + names_size + Input::EMPTY_SIZE
+    }
+
+    /// How a call has to grow for a delta, if there is `room` for that and for all that follows from it.
+    pub(super) fn growth(
+        &self,
+        tool_call_id: &Text<'_>,
+        delta: &Text<'_>,
+        room: usize,
+    ) -> Option<Growth> {
+        self.calls.get(tool_call_id)?.growth(delta, room)
     }
 
     /// Whether the call had no name, which it now gets.
@@ -213,9 +267,10 @@ impl Calls {
     }
 
     /// Begins the input of a call, from nothing.
-    pub(super) fn start(&mut self, tool_call_id: &Text<'_>, call: Call, parts: &mut [Part]) {
+    pub(super) fn start(&mut self, tool_call_id: &Text<'_>, mut call: Call, parts: &mut [Part]) {
+        call.listed = self.get(tool_call_id).is_some_and(|old| old.listed);
         self.size += call.size();
-        if let Some(mut old) = self.calls.insert(tool_call_id, call) {
+        if let Some(mut old) = self.calls.insert(tool_call_id, Box::new(call)) {
             self.size -= old.size();
             old.settle(parts);
             self.released.extend(old.shown.map(|shown| shown.part));
@@ -233,23 +288,26 @@ impl Calls {
     ) -> Option<usize> {
         let call = self.calls.get_mut(tool_call_id)?;
         let shown = call.shown.filter(|shown| shown.raw && shown.fresh)?;
-        if shown.part < step_start || input_growth(delta) > room {
+        if shown.part < step_start {
             return None;
         }
+        let growth = call.growth(delta, room)?;
         self.size -= call.size();
-        call.append(delta);
+        call.append(delta, growth.capacity);
         self.size += call.size();
-        if !mem::replace(&mut call.stale, true) {
-            self.stale.push(tool_call_id.clone().into_owned());
+        call.stale = true;
+        if !mem::replace(&mut call.listed, true) {
+            self.stale.push(shown.part);
         }
         Some(shown.part)
     }
 
-    /// Appends to the input of a call. If another part than this shows it, that part shows it as it was.
+    /// Appends to the input of a call, which grows as was found before. If another part than this shows it, that part shows it as it was.
     pub(super) fn append(
         &mut self,
         tool_call_id: &Text<'_>,
         delta: &Text<'_>,
+        growth: Growth,
         part: Option<usize>,
         parts: &mut [Part],
     ) {
@@ -263,22 +321,26 @@ impl Calls {
                 call.settle(parts);
                 call.shown = None;
             }
-            call.append(delta);
-            !mem::replace(&mut call.stale, true)
+            call.append(delta, growth.capacity);
         });
         self.released.extend(released);
     }
 
     /// From now on, and until it is told otherwise, this part shows the input of the call.
     pub(super) fn show(&mut self, tool_call_id: &Text<'_>, part: usize, raw: bool) {
+        let mut listed = true;
         self.change(tool_call_id, |call| {
+            listed = mem::replace(&mut call.listed, true);
             call.shown = Some(Shown {
                 part,
                 raw,
                 fresh: true,
             });
-            !mem::replace(&mut call.stale, true)
+            call.stale = true;
         });
+        if !listed {
+            self.stale.push(part);
+        }
     }
 
     /// Something but a delta has changed the part, which keeps the input, and its text or not.
@@ -288,7 +350,6 @@ impl Calls {
                 shown.raw &= raw;
                 shown.fresh = false;
             }
-            false
         });
     }
 
@@ -296,7 +357,6 @@ impl Calls {
     pub(super) fn hide(&mut self, tool_call_id: &Text<'_>, part: usize) {
         self.change(tool_call_id, |call| {
             call.shown = call.shown.filter(|shown| shown.part != part);
-            false
         });
     }
 
@@ -306,15 +366,13 @@ impl Calls {
         call.is_some_and(|call| call.shown.is_some_and(|shown| shown.part == at))
     }
 
-    /// Changes a call, and keeps the size. `change` says whether the call has become stale.
-    fn change(&mut self, tool_call_id: &Text<'_>, change: impl FnOnce(&mut Call) -> bool) {
+    /// Changes a call, and keeps the size.
+    fn change(&mut self, tool_call_id: &Text<'_>, change: impl FnOnce(&mut Call)) {
         let Some(call) = self.calls.get_mut(tool_call_id) else {
             return;
         };
         self.size -= call.size();
-        if change(call) {
-            self.stale.push(tool_call_id.clone().into_owned());
-        }
+        change(call);
         self.size += call.size();
     }
 
@@ -333,8 +391,11 @@ impl Calls {
 
     /// Writes every input into the part that shows it.
     pub(super) fn settle(&mut self, parts: &mut [Part]) {
-        for tool_call_id in mem::take(&mut self.stale) {
-            if let Some(call) = self.calls.get_mut(&tool_call_id) {
+        for at in mem::take(&mut self.stale) {
+            if let Some(Part::Tool(part)) = parts.get(at)
+                && let Some(call) = self.calls.get_mut(&part.tool_call_id)
+            {
+                call.listed = false;
                 call.settle(parts);
             }
         }
@@ -342,16 +403,80 @@ impl Calls {
 }
 
 impl Input {
-    fn push(&mut self, piece: &str) {
+    /// What an input takes of which nothing has come: the first containers that are open.
+    const EMPTY_SIZE: usize = 256;
+
+    /// How many bytes it takes at most to read a value, for each open container.
+    const SCRATCH: usize = 16;
+
+    /// Appends a piece, for which the text has this capacity.
+    fn push(&mut self, piece: &str, capacity: usize) {
         match self {
-            Self::Json(json) => json.push(piece),
-            Self::Text {
-                text,
-                json_size: size,
-            } => {
-                text.push_str(piece);
-                *size += json_size(&piece) - "\"\"".len();
+            Self::Json(json) => {
+                json.reserve(capacity);
+                json.push(piece);
             }
+            Self::Text { text, json_size } => {
+                text.reserve_exact(capacity.saturating_sub(text.len()));
+                text.push_str(piece);
+                *json_size += escaped_size(piece);
+            }
+        }
+    }
+
+    /// The same with a piece that has not come yet.
+    fn with(&self, piece: &str) -> Self {
+        let capacity = self.text().len() + piece.len();
+        match self {
+            Self::Json(json) => Self::Json(json.with(piece)),
+            Self::Text { text, json_size } => {
+                let mut longer = Self::Text {
+                    text: String::with_capacity(capacity),
+                    json_size: *json_size,
+                };
+                if let Self::Text { text: longer, .. } = &mut longer {
+                    longer.push_str(text);
+                }
+                longer.push(piece, capacity);
+                longer
+            }
+        }
+    }
+
+    /// The text, and what can be read of it.
+    fn into_shown(self) -> (String, Option<RawJson<'static>>) {
+        let value = self.value();
+        let text = match self {
+            Self::Json(json) => json.into_text(),
+            Self::Text { text, .. } => text,
+        };
+        (text, value)
+    }
+
+    fn capacity(&self) -> usize {
+        match self {
+            Self::Json(json) => json.capacity(),
+            Self::Text { text, .. } => text.capacity(),
+        }
+    }
+
+    /// What it takes, in bytes.
+    fn held(&self) -> usize {
+        match self {
+            Self::Json(json) => allocation(json.capacity()) + json.depth_held(),
+            Self::Text { text, .. } => allocation(text.capacity()),
+        }
+    }
+
+    /// What follows from so many bytes more, at most, with so many brackets among them, beside the buffer of the text: the part that
+    /// shows it, and all that is kept for open containers.
+    fn growth(&self, added: usize, brackets: usize) -> usize {
+        match self {
+            Self::Json(json) => {
+                // The first byte that is not JSON has all that is open counted anew.
+                2 * added + 2 * Self::SCRATCH * brackets + 4 * json.depth() + Self::EMPTY_SIZE
+            }
+            Self::Text { .. } => 7 * added,
         }
     }
 
@@ -365,14 +490,29 @@ impl Input {
     fn value(&self) -> Option<RawJson<'static>> {
         match self {
             Self::Json(json) => json.value(),
-            Self::Text { text, .. } => RawJson::from_value(text).ok(),
+            Self::Text { text, json_size } => {
+                let mut json = String::with_capacity(*json_size);
+                Text::from(text).write_json(&mut json);
+                Some(RawJson::from_valid(json))
+            }
         }
     }
+}
 
-    fn depth(&self) -> usize {
-        match self {
-            Self::Json(json) => json.depth(),
-            Self::Text { .. } => 0,
-        }
+/// How many containers a piece of JSON may open.
+fn brackets(piece: &Text<'_>) -> usize {
+    match piece.as_str() {
+        Some(piece) => memchr::memchr2_iter(b'[', b'{', piece.as_bytes()).count(),
+        None => piece.stored_len(),
     }
+}
+
+/// How long a text is within a JSON string.
+fn escaped_size(text: &str) -> usize {
+    let sizes = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        ..0x20 => 6,
+        _ => 1,
+    });
+    sizes.sum()
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::by_text::ByText;
+use crate::ui::held::{entry, first_node};
 use crate::ui::{DataPart, Part, Text, ToolPart};
 
 /// Where the parts of a message are found again, without a walk through the message for each chunk.
@@ -8,20 +9,34 @@ use crate::ui::{DataPart, Part, Text, ToolPart};
 pub(super) struct Index {
     /// The first part of the current step; what is before it belongs to earlier steps.
     step_start: usize,
-    step_tools: ByText<StepTools>,
-    /// All parts of a call, in order.
-    tools: ByText<Vec<usize>>,
+    tools: ByText<CallParts>,
     approvals: ByText<BTreeSet<usize>>,
+    /// How many parts have an approval.
+    approval_parts: usize,
     /// By name and id.
-    data: ByText<ByText<usize>>,
+    data: ByText<usize>,
 }
 
-/// The first parts of a call in the current step.
+/// The parts of a call that can still be asked for.
+///
+/// Steps begin without a word here: which parts are of the current step is told by their places.
 #[derive(Clone, Copy, Debug, Default)]
-struct StepTools {
-    any: Option<usize>,
+struct CallParts {
+    /// The last one of all.
+    last: usize,
+    /// The first one that is not dynamic, in the step of the last one.
     fixed: Option<usize>,
+    /// The first one that is, in the step of the last one.
     dynamic: Option<usize>,
+    /// The last one before the step of the last one.
+    before: Option<usize>,
+}
+
+impl CallParts {
+    fn first_in_step(&self) -> Option<usize> {
+        let firsts = [self.fixed, self.dynamic];
+        firsts.into_iter().flatten().min()
+    }
 }
 
 impl Index {
@@ -33,6 +48,33 @@ impl Index {
         index
     }
 
+    /// What it takes, in bytes.
+    pub(super) fn held(&self) -> usize {
+        let sets = self.approvals.len() * first_node(size_of::<usize>());
+        self.tools.held()
+            + self.approvals.held()
+            + sets
+            + self.approval_parts * entry(size_of::<usize>())
+            + self.data.held()
+    }
+
+    /// What it takes more with another call, at most.
+    pub(super) fn call_growth(&self, tool_call_id: &Text<'_>) -> usize {
+        self.tools.growth(tool_call_id)
+    }
+
+    /// What it takes more with another approval, at most.
+    pub(super) fn approval_growth(&self, approval_id: &Text<'_>) -> usize {
+        let set = first_node(size_of::<usize>()) + entry(size_of::<usize>());
+        self.approvals.growth(approval_id) + set
+    }
+
+    /// What it takes more with other data, at most.
+    pub(super) fn data_growth(&self, name: &Text<'_>, id: &Text<'_>) -> usize {
+        // The key, and what it is made of.
+        5 * self.data.growth(name) + 5 * self.data.growth(id)
+    }
+
     /// The first part of the current step.
     pub(super) fn step_start(&self) -> usize {
         self.step_start
@@ -41,45 +83,58 @@ impl Index {
     /// A step begins, before any part of it is there.
     pub(super) fn begin_step(&mut self, step_start: usize) {
         self.step_start = step_start;
-        self.step_tools = ByText::default();
     }
 
     pub(super) fn added(&mut self, at: usize, part: &Part) {
         match part {
             Part::StepStart(_) => self.begin_step(at + 1),
             Part::Tool(part) => {
-                self.tools.entry(&part.tool_call_id).push(at);
-                let step = self.step_tools.entry(&part.tool_call_id);
+                let step_start = self.step_start;
+                let is_new = self.tools.get(&part.tool_call_id).is_none();
+                let parts = self.tools.entry(&part.tool_call_id);
+                if is_new || parts.last < step_start {
+                    *parts = CallParts {
+                        before: (!is_new).then_some(parts.last),
+                        ..CallParts::default()
+                    };
+                }
+                parts.last = at;
                 let of_kind = if part.dynamic {
-                    &mut step.dynamic
+                    &mut parts.dynamic
                 } else {
-                    &mut step.fixed
+                    &mut parts.fixed
                 };
                 of_kind.get_or_insert(at);
-                step.any.get_or_insert(at);
                 self.approval_added(at, part);
             }
             Part::Data(DataPart {
                 name, id: Some(id), ..
             }) => {
-                let by_id = self.data.entry(name);
-                if by_id.get(id).is_none() {
-                    by_id.insert(id, at);
+                let key = data_key(name, id);
+                if self.data.get(&key).is_none() {
+                    self.data.insert(&key, at);
                 }
             }
             _ => {}
         }
     }
 
-    /// The parts of the current step are taken away.
+    /// A part of the current step is taken away, with all others of the step.
     pub(super) fn removed(&mut self, at: usize, part: &Part) {
-        self.step_tools = ByText::default();
         match part {
             Part::Tool(part) => {
-                if let Some(all) = self.tools.get_mut(&part.tool_call_id) {
-                    all.truncate(all.partition_point(|&other| other < at));
-                    if all.is_empty() {
-                        self.tools.remove(&part.tool_call_id);
+                let id = &part.tool_call_id;
+                if let Some(parts) = self.tools.get_mut(id).filter(|parts| parts.last >= at) {
+                    match parts.before {
+                        Some(last) => {
+                            *parts = CallParts {
+                                last,
+                                ..CallParts::default()
+                            };
+                        }
+                        None => {
+                            self.tools.remove(id);
+                        }
                     }
                 }
                 self.approval_removed(at, part);
@@ -87,10 +142,9 @@ impl Index {
             Part::Data(DataPart {
                 name, id: Some(id), ..
             }) => {
-                if let Some(by_id) = self.data.get_mut(name)
-                    && by_id.get(id) == Some(&at)
-                {
-                    by_id.remove(id);
+                let key = data_key(name, id);
+                if self.data.get(&key) == Some(&at) {
+                    self.data.remove(&key);
                 }
             }
             _ => {}
@@ -98,8 +152,10 @@ impl Index {
     }
 
     pub(super) fn approval_added(&mut self, at: usize, part: &ToolPart) {
-        if let Some(approval) = &part.approval {
-            self.approvals.entry(&approval.id).insert(at);
+        if let Some(approval) = &part.approval
+            && self.approvals.entry(&approval.id).insert(at)
+        {
+            self.approval_parts += 1;
         }
     }
 
@@ -108,7 +164,7 @@ impl Index {
             return;
         };
         if let Some(parts) = self.approvals.get_mut(&approval.id) {
-            parts.remove(&at);
+            self.approval_parts -= usize::from(parts.remove(&at));
             if parts.is_empty() {
                 self.approvals.remove(&approval.id);
             }
@@ -117,28 +173,30 @@ impl Index {
 
     /// The part of a call in the current step that is dynamic, or is not.
     pub(super) fn tool_in_step(&self, tool_call_id: &Text<'_>, dynamic: bool) -> Option<usize> {
-        let step = self.step_tools.get(tool_call_id)?;
-        if dynamic { step.dynamic } else { step.fixed }
+        let parts = self.in_step(tool_call_id)?;
+        if dynamic { parts.dynamic } else { parts.fixed }
     }
 
     /// The first part of a call in the current step.
     pub(super) fn any_tool_in_step(&self, tool_call_id: &Text<'_>) -> Option<usize> {
-        self.step_tools.get(tool_call_id)?.any
+        self.in_step(tool_call_id)?.first_in_step()
     }
 
     /// The part of a call: the first in the current step, else the last before it.
     pub(super) fn tool(&self, tool_call_id: &Text<'_>) -> Option<usize> {
         self.any_tool_in_step(tool_call_id)
-            .or_else(|| self.tools.get(tool_call_id)?.last().copied())
+            .or_else(|| Some(self.tools.get(tool_call_id)?.last))
     }
 
     /// A part of the current step changes between dynamic and not.
     pub(super) fn kind_changed(&mut self, at: usize, part: &ToolPart) {
-        let step = self.step_tools.entry(&part.tool_call_id);
+        let Some(parts) = self.tools.get_mut(&part.tool_call_id) else {
+            return;
+        };
         let (to, from) = if part.dynamic {
-            (&mut step.dynamic, &mut step.fixed)
+            (&mut parts.dynamic, &mut parts.fixed)
         } else {
-            (&mut step.fixed, &mut step.dynamic)
+            (&mut parts.fixed, &mut parts.dynamic)
         };
         *to = Some(at);
         if *from == Some(at) {
@@ -153,6 +211,24 @@ impl Index {
 
     /// The first data part of this name and id.
     pub(super) fn data(&self, name: &Text<'_>, id: &Text<'_>) -> Option<usize> {
-        self.data.get(name)?.get(id).copied()
+        self.data.get(&data_key(name, id)).copied()
     }
+
+    /// The parts of a call, if there are any in the current step.
+    fn in_step(&self, tool_call_id: &Text<'_>) -> Option<&CallParts> {
+        let parts = self.tools.get(tool_call_id)?;
+        (parts.last >= self.step_start).then_some(parts)
+    }
+}
+
+/// A name and an id as one string, which no other two give.
+fn data_key(name: &Text<'_>, id: &Text<'_>) -> Text<'static> {
+    if let (Some(name), Some(id)) = (name.as_str(), id.as_str()) {
+        return format!("{} {name}{id}", name.encode_utf16().count()).into();
+    }
+    let name = name.to_code_units();
+    let mut key: Vec<u16> = format!("{} ", name.len()).encode_utf16().collect();
+    key.extend(name);
+    key.extend(id.to_code_units());
+    Text::from_code_units(&key)
 }

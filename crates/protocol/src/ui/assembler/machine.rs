@@ -6,9 +6,10 @@ use super::change::Change;
 use super::error::AssembleError;
 use super::index::Index;
 use super::metadata::{Metadata, Room};
-use super::size::{json_size, length};
+use super::size::grown;
 use super::texts::{Active, Kind};
 use crate::ui::chunk::{Data, Start};
+use crate::ui::held::{Held, OwnedSize, allocation, owned, owned_raw};
 use crate::ui::{
     Chunk, CustomPart, DataPart, FilePart, Members, Part, RawJson, ReasoningFilePart, Role,
     SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart, Text, UiMessage,
@@ -60,14 +61,16 @@ pub struct Assembler {
     pub(super) shown: bool,
     pub(super) lenient: bool,
     pub(super) limit: usize,
-    /// What each part holds in memory, in bytes, about.
+    /// What each part holds beside its place in the message, in bytes, but for inputs that stream, which their calls count.
     pub(super) sizes: Vec<usize>,
     /// The sum of `sizes`.
     pub(super) parts_size: usize,
+    /// What the message's other members take.
+    pub(super) other_size: usize,
 }
 
 impl Assembler {
-    /// How much an assembler holds, in bytes, unless [`with_limit`](Self::with_limit) says otherwise: 256 MiB.
+    /// How much memory an assembler takes at most, in bytes, unless [`with_limit`](Self::with_limit) says otherwise: 256 MiB.
     pub const DEFAULT_LIMIT: usize = 256 * 1024 * 1024;
 
     /// How deep objects may be nested in metadata.
@@ -91,12 +94,26 @@ impl Assembler {
         Self::with_message(message)
     }
 
-    /// Sets how much the assembler may hold: about the memory, in bytes, of the message and of what is needed to continue it. A chunk
-    /// that would exceed it is [`AssembleError::TooLarge`]. Default: [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT).
+    /// Sets how much memory the assembler may take, in bytes. A chunk that would need more is [`AssembleError::TooLarge`], and nothing of
+    /// it is kept. Default: [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT).
+    ///
+    /// All that is allocated counts: the message with its parts, what finds parts again by their ids, texts that have not ended with the
+    /// room that they have to grow, the inputs of tools both as they come and as the message shows them, metadata both as they are merged
+    /// and as they are shown. What is needed only for a moment counts too, above all a buffer that moves to a larger one and is there
+    /// twice: the largest text is about half as long as the limit, the largest input of a tool about a fifth. Allocators differ in what
+    /// they add; up to a quarter of the limit may come on top.
+    ///
+    /// What the caller holds is the caller's: chunks, clones of the assembler or of the message. So is a message to
+    /// [continue](Self::continuing), which counts, but is never refused.
     #[must_use]
     pub fn with_limit(mut self, bytes: usize) -> Self {
-        self.limit = bytes;
+        self.set_limit(bytes);
         self
+    }
+
+    /// Sets how much memory the assembler may take from now on, as [`with_limit`](Self::with_limit) does. What it holds already stays.
+    pub fn set_limit(&mut self, bytes: usize) {
+        self.limit = bytes;
     }
 
     /// Sets whether a delta for a part that was never started opens that part, instead of being an error. The tool of a call opened
@@ -159,12 +176,14 @@ impl Assembler {
             Chunk::ToolApprovalRequest(chunk) => self.tool_approval_request(chunk),
             Chunk::ToolApprovalResponse(chunk) => self.tool_approval_response(chunk),
             Chunk::SourceUrl(chunk) => {
+                self.fits_parts(1, chunk.owned_size())?;
                 let mut part = SourceUrlPart::new(own(&chunk.source_id), own(&chunk.url));
                 part.title = chunk.title.as_ref().map(own);
                 part.provider_metadata = chunk.provider_metadata.as_ref().map(own_raw);
-                self.add(Part::SourceUrl(part))
+                Ok(self.add(Part::SourceUrl(part)))
             }
             Chunk::SourceDocument(chunk) => {
+                self.fits_parts(1, chunk.owned_size())?;
                 let mut part = SourceDocumentPart::new(
                     own(&chunk.source_id),
                     own(&chunk.media_type),
@@ -172,31 +191,37 @@ impl Assembler {
                 );
                 part.filename = chunk.filename.as_ref().map(own);
                 part.provider_metadata = chunk.provider_metadata.as_ref().map(own_raw);
-                self.add(Part::SourceDocument(part))
+                Ok(self.add(Part::SourceDocument(part)))
             }
             Chunk::File(chunk) => {
+                self.fits_parts(1, chunk.owned_size())?;
                 let mut part = FilePart::new(own(&chunk.url), own(&chunk.media_type));
                 part.provider_metadata = chunk.provider_metadata.as_ref().map(own_raw);
-                self.add(Part::File(part))
+                Ok(self.add(Part::File(part)))
             }
             Chunk::ReasoningFile(chunk) => {
+                self.fits_parts(1, chunk.owned_size())?;
                 let mut part = ReasoningFilePart::new(own(&chunk.url), own(&chunk.media_type));
                 part.provider_metadata = chunk.provider_metadata.as_ref().map(own_raw);
-                self.add(Part::ReasoningFile(part))
+                Ok(self.add(Part::ReasoningFile(part)))
             }
             Chunk::Custom(chunk) => {
+                self.fits_parts(1, chunk.owned_size())?;
                 let mut part = CustomPart::new(own(&chunk.kind));
                 part.provider_metadata = chunk.provider_metadata.as_ref().map(own_raw);
-                self.add(Part::Custom(part))
+                Ok(self.add(Part::Custom(part)))
             }
             Chunk::SteeringMessage(chunk) => {
+                let parts = SteeringMessagePart::size_of_parts(&chunk.parts);
+                self.fits_parts(1, owned(&chunk.id) + parts)?;
                 let parts = SteeringMessagePart::read_parts(&chunk.parts).unwrap_or_default();
                 let part = SteeringMessagePart::new(own(&chunk.id), parts);
-                self.add(Part::SteeringMessage(part))
+                Ok(self.add(Part::SteeringMessage(part)))
             }
             Chunk::Data(chunk) => self.data(chunk),
             Chunk::StartStep => {
-                self.fits(size_of::<Part>())?;
+                // The place is there when it shows.
+                self.fits_parts(1, 0)?;
                 self.pending_steps += 1;
                 self.index.begin_step(self.message.parts.len());
                 Ok(Change::Nothing)
@@ -217,6 +242,8 @@ impl Assembler {
     pub fn message(&mut self) -> &UiMessage {
         self.calls.settle(&mut self.message.parts);
         if mem::take(&mut self.metadata_is_stale) {
+            // What was shown goes before it is made anew.
+            self.message.metadata = None;
             self.message.metadata = self.metadata.to_json();
         }
         &self.message
@@ -246,29 +273,34 @@ impl Assembler {
         self.shown
     }
 
-    /// What the assembler holds in memory, in bytes, about: what its limit limits.
+    /// How much memory the assembler takes now, in bytes, with what the next look at the message takes: what its
+    /// [limit](Self::with_limit) limits. It takes no time to say.
     #[must_use]
     pub fn size(&self) -> usize {
-        let steps = self.pending_steps * size_of::<Part>();
-        let id = self.message.id.as_ref().map_or(0, length);
-        // Metadata is held twice: as it can be merged, and as it is shown.
-        self.parts_size + self.calls.size() + 2 * self.metadata.size() + id + steps
+        let places = allocation(self.message.parts.capacity() * size_of::<Part>())
+            + allocation(self.sizes.capacity() * size_of::<usize>());
+        places
+            + self.parts_size
+            + self.index.held()
+            + self.texts.held()
+            + self.reasonings.held()
+            + self.calls.held()
+            + self.metadata.size()
+            + self.message.id.held()
+            + self.other_size
     }
 
     fn with_message(message: UiMessage) -> Self {
         let index = Index::of(&message.parts);
         let step = message.parts.get(index.step_start()..).unwrap_or_default();
         let calls = Calls::of(step);
-        let sizes: Vec<usize> = message
-            .parts
-            .iter()
-            .map(|part| size_of::<Part>() + json_size(part))
-            .collect();
+        let sizes: Vec<usize> = message.parts.iter().map(Part::held).collect();
         Self {
             index,
             calls,
             parts_size: sizes.iter().sum(),
             sizes,
+            other_size: message.other.held(),
             metadata: Metadata::of(message.metadata.as_ref()),
             message,
             metadata_is_stale: false,
@@ -281,9 +313,37 @@ impl Assembler {
         }
     }
 
+    /// How many bytes more it may take.
+    pub(super) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.size())
+    }
+
+    pub(super) fn too_large(&self) -> AssembleError {
+        AssembleError::TooLarge { limit: self.limit }
+    }
+
+    /// Whether so many bytes more fit.
     pub(super) fn fits(&self, more: usize) -> Result<(), AssembleError> {
         if self.size().saturating_add(more) > self.limit {
-            return Err(AssembleError::TooLarge { limit: self.limit });
+            return Err(self.too_large());
+        }
+        Ok(())
+    }
+
+    /// Whether so many parts more fit, after the steps that do not show yet, and so many bytes more. Then there are places for them.
+    pub(super) fn fits_parts(&mut self, parts: usize, more: usize) -> Result<(), AssembleError> {
+        const PLACE: usize = size_of::<Part>() + size_of::<usize>();
+
+        self.fits(more)?;
+        let length = self.message.parts.len();
+        let needed = length + self.pending_steps + parts;
+        let capacity = self.message.parts.capacity().min(self.sizes.capacity());
+        if needed > capacity {
+            let room = self.room() - more;
+            let needed = needed.max(4);
+            let capacity = grown(capacity, needed, PLACE, room).ok_or(self.too_large())?;
+            self.message.parts.reserve_exact(capacity - length);
+            self.sizes.reserve_exact(capacity - length);
         }
         Ok(())
     }
@@ -296,14 +356,15 @@ impl Assembler {
         }
         let first = self.message.parts.len();
         for _ in 0..mem::take(&mut self.pending_steps) {
-            self.push(Part::StepStart(StepStartPart::new()), size_of::<Part>());
+            self.push(Part::StepStart(StepStartPart::new()));
         }
         Some(first)
     }
 
-    /// Appends a part. What it shows must fit.
-    pub(super) fn push(&mut self, part: Part, size: usize) -> usize {
+    /// Appends a part. It must fit.
+    pub(super) fn push(&mut self, part: Part) -> usize {
         let at = self.message.parts.len();
+        let size = part.held();
         self.index.added(at, &part);
         self.message.parts.push(part);
         self.sizes.push(size);
@@ -311,15 +372,13 @@ impl Assembler {
         at
     }
 
-    /// Adds a part that does not change any more.
-    pub(super) fn add<'c>(&mut self, part: Part) -> Result<Change<'c>, AssembleError> {
-        let size = size_of::<Part>() + json_size(&part);
-        self.fits(size)?;
+    /// Adds a part. It must fit.
+    pub(super) fn add<'c>(&mut self, part: Part) -> Change<'c> {
         let steps = self.show();
-        let at = self.push(part, size);
-        Ok(Change::Added {
+        let at = self.push(part);
+        Change::Added {
             first: steps.unwrap_or(at),
-        })
+        }
     }
 
     pub(super) fn changed<'c>(&mut self, part: usize) -> Change<'c> {
@@ -337,6 +396,13 @@ impl Assembler {
         }
     }
 
+    /// Weighs a part that is not a tool call's.
+    pub(super) fn weigh(&mut self, at: usize) {
+        if let Some(part) = self.message.parts.get(at) {
+            self.resize(at, part.held());
+        }
+    }
+
     fn data<'c>(&mut self, chunk: &'c Data<'_>) -> Result<Change<'c>, AssembleError> {
         if chunk.transient == Some(true) {
             return Ok(Change::Transient(chunk));
@@ -345,25 +411,25 @@ impl Assembler {
             .id
             .as_ref()
             .and_then(|id| self.index.data(&chunk.name, id));
-        if let Some(at) = existing
-            && let Some(Part::Data(part)) = self.message.parts.get(at)
-        {
-            let old = part.data.as_ref().map_or(0, raw_length);
-            let new = chunk.data.as_ref().map_or(0, raw_length);
-            self.fits(new)?;
+        if let Some(at) = existing {
+            self.fits(chunk.data.as_ref().map_or(0, owned_raw))?;
             if let Some(Part::Data(part)) = self.message.parts.get_mut(at) {
                 part.data = chunk.data.as_ref().map(own_raw);
             }
-            let size = self.sizes.get(at).copied().unwrap_or_default();
-            self.resize(at, (size + new).saturating_sub(old));
+            self.weigh(at);
             return Ok(self.changed(at));
         }
+        let id = chunk.id.as_ref();
+        let index = id.map_or(0, |id| self.index.data_growth(&chunk.name, id));
+        self.fits_parts(1, chunk.owned_size() + index)?;
         let mut part = DataPart {
             name: own(&chunk.name),
             id: chunk.id.as_ref().map(own),
             data: chunk.data.as_ref().map(own_raw),
             other: Members::new(),
         };
+        let members = chunk.other.len() + usize::from(chunk.transient.is_some());
+        part.other.reserve(members);
         if let Some(transient) = chunk.transient {
             part.other
                 .insert("transient", serde_json::Value::from(transient).into());
@@ -371,7 +437,7 @@ impl Assembler {
         for (name, value) in &chunk.other {
             part.other.push(own(name), own_raw(value));
         }
-        self.add(Part::Data(part))
+        Ok(self.add(Part::Data(part)))
     }
 
     fn reset_step<'c>(&mut self) -> Change<'c> {
@@ -402,13 +468,15 @@ impl Assembler {
         if self.message.id.as_ref() == Some(id) {
             self.merge_metadata(metadata)?;
         } else {
-            let message = UiMessage::new(Role::Assistant, Vec::new()).with_id(own(id));
-            let mut fresh = Self::with_message(message)
-                .with_limit(self.limit)
-                .lenient(self.lenient);
-            fresh.fits(0)?;
-            fresh.merge_metadata(metadata)?;
-            *self = fresh;
+            // All that there was goes before anything new is made.
+            let metadata_size = metadata.map_or(0, |metadata| 2 * owned_raw(metadata));
+            if owned(id) + metadata_size > self.limit {
+                return Err(self.too_large());
+            }
+            let (limit, lenient) = (self.limit, self.lenient);
+            *self = Self::new().with_limit(limit).lenient(lenient);
+            self.message.id = Some(own(id));
+            self.merge_metadata(metadata)?;
         }
         self.show();
         Ok(Change::Message)
@@ -422,8 +490,7 @@ impl Assembler {
             return Ok(Change::Nothing);
         };
         let room = Room {
-            // It is shown, too.
-            bytes: self.limit.saturating_sub(self.size()) / 2,
+            bytes: self.room(),
             limit: self.limit,
         };
         self.metadata.merge(metadata, room)?;
@@ -449,8 +516,4 @@ pub(super) fn own(text: &Text<'_>) -> Text<'static> {
 
 pub(super) fn own_raw(raw: &RawJson<'_>) -> RawJson<'static> {
     raw.clone().into_owned()
-}
-
-pub(super) fn raw_length(raw: &RawJson<'_>) -> usize {
-    raw.get().len()
 }

@@ -1,13 +1,15 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::error::AssembleError;
+use crate::ui::chunk::elements;
+use crate::ui::held::{allocation, entry, first_node, owned_raw};
 use crate::ui::{RawJson, Text};
 
 /// A message's metadata, into which more can be merged without writing all of it again each time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Metadata {
     state: State,
-    size: usize,
+    size: Size,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -29,8 +31,35 @@ enum Value {
 /// The members of an object, by their names as JSON strings.
 #[derive(Clone, Debug, Default)]
 struct Object {
-    members: Vec<(Box<str>, Value)>,
-    places: HashMap<Box<str>, usize>,
+    members: BTreeMap<Box<str>, Member>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    /// How many members were there before it.
+    place: usize,
+    value: Value,
+}
+
+/// What metadata take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    /// The bytes that are allocated.
+    held: usize,
+    /// How long they are as JSON.
+    json: usize,
+}
+
+impl Size {
+    fn add(&mut self, other: Self) {
+        self.held += other.held;
+        self.json += other.json;
+    }
+
+    fn subtract(&mut self, other: Self) {
+        self.held -= other.held;
+        self.json -= other.json;
+    }
 }
 
 impl Metadata {
@@ -40,44 +69,47 @@ impl Metadata {
         let metadata = metadata.filter(|metadata| !metadata.is_null());
         metadata.map_or_else(Self::default, |metadata| Self {
             state: State::Raw(metadata.get().into()),
-            size: metadata.get().len(),
+            size: Size {
+                held: owned_raw(metadata),
+                json: metadata.get().len(),
+            },
         })
     }
 
     /// Merges as the AI SDK does: objects member by member, everything else is replaced. May take `room` bytes more.
     pub(super) fn merge(&mut self, from: &RawJson<'_>, room: Room) -> Result<(), AssembleError> {
+        let from = from.get();
         let opened = match &self.state {
             State::Absent => {
-                room.take(from.get().len())?;
-                *self = Self::of(Some(from));
+                // It is shown, too.
+                room.take(2 * allocation(from.len()))?;
+                *self = Self::of(Some(&RawJson::from_valid(from)));
                 return Ok(());
             }
-            State::Raw(text) => Some(spread(text)?),
+            State::Raw(text) => Some(text),
             State::Merged(_) => None,
         };
-        let from = spread(from.get())?;
-        let merges = from.members.iter().any(|(name, _)| !is_skipped(name));
+        let read = opened.map_or(0, |text| size_read(text));
+        room.take(read + size_read(from) + allocation(from.len()))?;
+        let opened = opened.map(|text| spread(text)).transpose()?;
+        let from = spread(from)?;
+        let merges = from.members.keys().any(|name| !is_skipped(name));
         if merges && matches!(&self.state, State::Raw(text) if !text.starts_with(['{', '['])) {
             return Err(AssembleError::MetadataNotAnObject);
         }
-        let size = opened.as_ref().map_or(self.size, Object::size) + from.size();
-        room.take(size - self.size.min(size))?;
         if let Some(opened) = opened {
+            self.size = opened.size();
             self.state = State::Merged(opened);
         }
-        let mut dropped = 0;
         if let State::Merged(into) = &mut self.state {
-            for (name, value) in from.members {
-                dropped += into.merge(name, value);
-            }
+            into.merge(from, &mut self.size);
         }
-        self.size = size.saturating_sub(dropped);
         Ok(())
     }
 
-    /// The bytes that are held, about.
+    /// The bytes that they take, as they can be merged and as they are shown.
     pub(super) fn size(&self) -> usize {
-        self.size
+        self.size.held + allocation(self.size.json)
     }
 
     pub(super) fn to_json(&self) -> Option<RawJson<'static>> {
@@ -85,7 +117,7 @@ impl Metadata {
             State::Absent => None,
             State::Raw(text) => Some(RawJson::from_valid(text.to_string())),
             State::Merged(object) => {
-                let mut out = String::new();
+                let mut out = String::with_capacity(self.size.json);
                 object.write(&mut out);
                 Some(RawJson::from_valid(out))
             }
@@ -110,73 +142,105 @@ impl Room {
 }
 
 impl Value {
-    fn size(&self) -> usize {
+    fn size(&self) -> Size {
         match self {
-            Self::Other(text) => text.len(),
+            Self::Other(text) => Size {
+                held: allocation(text.len()),
+                json: text.len(),
+            },
             Self::Object(object) => object.size(),
         }
     }
 }
 
 impl Object {
-    fn size(&self) -> usize {
-        let sizes = self.members.iter();
-        sizes
-            .map(|(name, value)| Self::member_size(name) + value.size())
-            .sum()
+    const MEMBER_SIZE: usize = size_of::<Box<str>>() + size_of::<Member>();
+
+    /// What an object takes as soon as it has members.
+    const FIRST_NODE: usize = first_node(Self::MEMBER_SIZE);
+
+    /// What each member takes beside its name and value: also its place in a list, when the members are written in order.
+    const MEMBER: usize = entry(Self::MEMBER_SIZE) + size_of::<(usize, usize)>();
+
+    fn size(&self) -> Size {
+        let mut size = Size {
+            held: 0,
+            json: "{}".len(),
+        };
+        if !self.members.is_empty() {
+            size.held += Self::FIRST_NODE;
+        }
+        for (name, member) in &self.members {
+            size.add(Self::name_size(name));
+            size.add(member.value.size());
+        }
+        size
     }
 
-    /// What a member takes beside its value: its name twice, and its places.
-    fn member_size(name: &str) -> usize {
-        2 * name.len() + 2 * size_of::<(Box<str>, Value)>()
+    /// What a member takes beside its value.
+    fn name_size(name: &str) -> Size {
+        Size {
+            held: Self::MEMBER + allocation(name.len()),
+            json: name.len() + ":,".len(),
+        }
     }
 
     fn set(&mut self, name: Box<str>, value: Value) {
-        let place = self.places.get(&name).copied();
-        match place.and_then(|place| self.members.get_mut(place)) {
-            Some((_, old)) => *old = value,
+        let place = self.members.len();
+        match self.members.get_mut(&name) {
+            Some(member) => member.value = value,
             None => {
-                self.places.insert(name.clone(), self.members.len());
-                self.members.push((name, value));
+                self.members.insert(name, Member { place, value });
             }
         }
     }
 
-    /// Merges a member. Gives the size of what was dropped, of the new value and of the old.
-    fn merge(&mut self, name: Box<str>, value: Value) -> usize {
-        let mut dropped = Self::member_size(&name);
-        if is_skipped(&name) {
-            return dropped + value.size();
-        }
-        let place = self.places.get(&name).copied();
-        match (place.and_then(|place| self.members.get_mut(place)), value) {
-            (Some((_, Value::Object(old))), Value::Object(value)) => {
-                for (name, value) in value.members {
-                    dropped += old.merge(name, value);
+    /// Merges the members of another, and keeps the size of all.
+    fn merge(&mut self, from: Self, size: &mut Size) {
+        for (name, value) in from.into_members() {
+            if is_skipped(&name) {
+                continue;
+            }
+            match (self.members.get_mut(&name), value) {
+                (Some(member), value) => match (&mut member.value, value) {
+                    (Value::Object(old), Value::Object(value)) => old.merge(value, size),
+                    (old, value) => {
+                        size.add(value.size());
+                        size.subtract(old.size());
+                        *old = value;
+                    }
+                },
+                (None, value) => {
+                    if self.members.is_empty() {
+                        size.held += Self::FIRST_NODE;
+                    }
+                    size.add(Self::name_size(&name));
+                    size.add(value.size());
+                    self.set(name, value);
                 }
-                dropped
-            }
-            (Some((_, old)), value) => {
-                dropped += old.size();
-                *old = value;
-                dropped
-            }
-            (None, value) => {
-                self.set(name, value);
-                0
             }
         }
+    }
+
+    /// The members in their order.
+    fn into_members(self) -> impl Iterator<Item = (Box<str>, Value)> {
+        let mut members: Vec<_> = self.members.into_iter().collect();
+        members.sort_unstable_by_key(|(_, member)| member.place);
+        let members = members.into_iter();
+        members.map(|(name, member)| (name, member.value))
     }
 
     fn write(&self, out: &mut String) {
+        let mut members: Vec<_> = self.members.iter().collect();
+        members.sort_unstable_by_key(|(_, member)| member.place);
         out.push('{');
-        for (index, (name, value)) in self.members.iter().enumerate() {
+        for (index, (name, member)) in members.into_iter().enumerate() {
             if index > 0 {
                 out.push(',');
             }
             out.push_str(name);
             out.push(':');
-            match value {
+            match &member.value {
                 Value::Other(text) => out.push_str(text),
                 Value::Object(object) => object.write(out),
             }
@@ -185,38 +249,61 @@ impl Object {
     }
 }
 
+/// What an object takes at most that is read from this, in bytes, and while it is merged.
+fn size_read(json: &str) -> usize {
+    let count = |byte| memchr::memchr_iter(byte, json.as_bytes()).count();
+    let (members, objects) = match json.trim_ascii_start().as_bytes().first() {
+        Some(b'{') => (count(b':'), count(b'{')),
+        Some(b'[') => {
+            let elements = (count(b',') + 1).min(MOST_ELEMENTS + 1);
+            (elements + count(b':'), 1 + count(b'{'))
+        }
+        Some(b'"') => (json.len().min(MOST_ELEMENTS + 1), 1),
+        _ => return 0,
+    };
+    // The name and the value are allocated each, and all members of an object are listed once.
+    let member = Object::MEMBER + Object::MEMBER_SIZE + 2 * allocation(1);
+    members * member + objects * Object::FIRST_NODE + json.len()
+}
+
+/// How many elements an array may have that is spread to an object, and code units a string.
+const MOST_ELEMENTS: usize = 65_536;
+
 /// A value as an object, as `{...value}` makes one in JavaScript: of an array its elements by their places, of a string its UTF-16
 /// code units.
 fn spread(json: &str) -> Result<Object, AssembleError> {
-    const MOST_ELEMENTS: usize = 65_536;
-
-    let mut elements: Vec<Box<str>> = Vec::new();
+    let mut object = Object::default();
+    let mut add = |element: &str| {
+        let place = object.members.len();
+        if place == MOST_ELEMENTS {
+            return Err(AssembleError::MetadataNotAnObject);
+        }
+        object.set(format!("\"{place}\"").into(), read(element)?);
+        Ok(())
+    };
     let mut reader = Reader { text: json, at: 0 };
     reader.skip_whitespace();
     match reader.peek() {
         Some(b'{') => return reader.object(0),
         Some(b'[') => {
-            let array = RawJson::from_valid(json);
-            let array: Vec<RawJson<'static>> = array.deserialize().unwrap_or_default();
-            elements.extend(array.iter().map(|element| Box::from(element.get())));
+            for element in elements(json).into_iter().flatten() {
+                add(element)?;
+            }
         }
         Some(b'"') => {
             let string = json.trim_ascii();
             let string = string.get(1..string.len() - 1).unwrap_or_default();
+            // A code unit has at most six bytes.
+            if string.len() > 6 * MOST_ELEMENTS {
+                return Err(AssembleError::MetadataNotAnObject);
+            }
             for unit in Text::from_json_string(string).to_code_units() {
                 let mut element = String::new();
                 Text::from_code_units(&[unit]).write_json(&mut element);
-                elements.push(element.into());
+                add(&element)?;
             }
         }
         _ => {}
-    }
-    if elements.len() > MOST_ELEMENTS {
-        return Err(AssembleError::MetadataNotAnObject);
-    }
-    let mut object = Object::default();
-    for (place, element) in elements.into_iter().enumerate() {
-        object.set(format!("\"{place}\"").into(), read(&element)?);
     }
     Ok(object)
 }

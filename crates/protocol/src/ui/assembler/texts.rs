@@ -3,8 +3,9 @@ use std::mem;
 use super::by_text::ByText;
 use super::change::Change;
 use super::error::AssembleError;
-use super::machine::{Assembler, not_started, own, own_raw, raw_length};
-use super::size::length;
+use super::machine::{Assembler, not_started, own, own_raw};
+use super::size::grown;
+use crate::ui::held::{allocation, owned, owned_raw};
 use crate::ui::joiner::Half;
 use crate::ui::{Part, RawJson, ReasoningPart, Text, TextPart, TextState};
 
@@ -54,8 +55,9 @@ impl Assembler {
         provider_metadata: Option<&RawJson<'_>>,
     ) -> Result<Change<'c>, AssembleError> {
         // The id is kept twice: in the part and to find it.
-        let size = size_of::<Part>() + 2 * length(id) + provider_metadata.map_or(0, raw_length);
-        self.fits(size)?;
+        let index = self.active(kind).growth(id);
+        let metadata = provider_metadata.map_or(0, owned_raw);
+        self.fits_parts(1, index + owned(id) + metadata)?;
         let provider_metadata = provider_metadata.map(own_raw);
         let part = match kind {
             Kind::Text => {
@@ -73,7 +75,7 @@ impl Assembler {
             }
         };
         let steps = self.show();
-        let at = self.push(part, size);
+        let at = self.push(part);
         let active = Active {
             part: at,
             half: Half::default(),
@@ -91,17 +93,34 @@ impl Assembler {
         delta: &'c Text<'_>,
         provider_metadata: Option<&RawJson<'_>>,
     ) -> Result<Change<'c>, AssembleError> {
-        let more = 2 * length(delta) + provider_metadata.map_or(0, raw_length);
-        if self.active(kind).get(id).is_none() {
+        let metadata_size = provider_metadata.map_or(0, owned_raw);
+        let Some(&active) = self.active(kind).get(id) else {
             if !self.lenient {
                 return Err(not_started(kind.delta_type(), id));
             }
-            self.fits(more + size_of::<Part>() + 2 * length(id))?;
+            let text = allocation(delta.stored_len() + 2 * REPLACEMENT_LENGTH);
+            let more = Half::default().scratch(delta) + text + metadata_size;
+            let index = self.active(kind).growth(id);
+            self.fits_parts(1, index + owned(id) + more)?;
             let opened = self.start_part(kind, id, None)?;
             self.delta(kind, id, delta, provider_metadata)?;
             return Ok(opened);
+        };
+        let text = self.message.parts.get_mut(active.part).and_then(text_of);
+        let (length, capacity) =
+            text.map_or((0, 0), |(text, ..)| (text.stored_len(), text.capacity()));
+        // What was half a character becomes whole, and what is, is shown as one.
+        let needed = length + delta.stored_len() + 2 * REPLACEMENT_LENGTH;
+        let grows = needed > capacity;
+        let mut new_capacity = capacity;
+        if grows || provider_metadata.is_some() || !delta.is_well_formed() {
+            let more = active.half.scratch(delta) + metadata_size;
+            self.fits(more)?;
+            if grows {
+                let room = self.room() - more;
+                new_capacity = grown(capacity, needed, 1, room).ok_or(self.too_large())?;
+            }
         }
-        self.fits(more)?;
         let Some(active) = self.active(kind).get_mut(id) else {
             return Ok(Change::Nothing);
         };
@@ -111,28 +130,24 @@ impl Assembler {
         let Some((text, _, metadata)) = self.message.parts.get_mut(at).and_then(text_of) else {
             return Ok(Change::Nothing);
         };
-        let mut grown = mem::take(text).into_string_lossy();
+        let mut longer = mem::take(text).into_string_lossy();
+        if grows {
+            longer.reserve_exact(new_capacity - length);
+        }
         if had_half {
-            grown.pop();
+            longer.pop();
         }
-        grown.push_str(&piece);
+        longer.push_str(&piece);
         if has_half {
-            grown.push(char::REPLACEMENT_CHARACTER);
+            longer.push(char::REPLACEMENT_CHARACTER);
         }
-        *text = grown.into();
-        let dropped = if provider_metadata.is_some() {
-            metadata.as_ref().map_or(0, raw_length)
-        } else {
-            0
-        };
+        *text = longer.into();
         if let Some(provider_metadata) = provider_metadata {
             *metadata = Some(own_raw(provider_metadata));
         }
-        let size = self.sizes.get(at).copied().unwrap_or_default();
-        self.resize(
-            at,
-            size + piece.len() + provider_metadata.map_or(0, raw_length) - dropped,
-        );
+        if grows || provider_metadata.is_some() {
+            self.weigh(at);
+        }
         let appended = !had_half && !has_half && provider_metadata.is_none();
         match self.changed(at) {
             Change::Changed { part } if appended => Ok(Change::Appended { part, text: piece }),
@@ -151,11 +166,9 @@ impl Assembler {
             return Err(not_started(kind.end_type(), id));
         };
         let values = [citations, provider_metadata];
-        let more = values.into_iter().flatten().map(raw_length).sum();
+        let more = values.into_iter().flatten().map(owned_raw).sum();
         self.fits(more)?;
         let at = active.part;
-        let size = self.sizes.get(at).copied().unwrap_or_default();
-        self.resize(at, size + more);
         if let Some((_, state, metadata)) = self.message.parts.get_mut(at).and_then(text_of) {
             *state = Some(TextState::Done);
             if let Some(provider_metadata) = provider_metadata {
@@ -168,9 +181,12 @@ impl Assembler {
             part.citations = Some(own_raw(citations));
         }
         self.active(kind).remove(id);
+        self.weigh(at);
         Ok(self.changed(at))
     }
 }
+
+const REPLACEMENT_LENGTH: usize = char::REPLACEMENT_CHARACTER.len_utf8();
 
 type TextFields<'p> = (
     &'p mut Text<'static>,

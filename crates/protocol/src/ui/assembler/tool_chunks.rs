@@ -1,13 +1,13 @@
 use super::calls::{Call, Names};
 use super::change::Change;
 use super::error::AssembleError;
-use super::machine::{Assembler, not_started, own, own_raw, raw_length};
-use super::size::{input_growth, input_size, json_size, length, size_without_input};
+use super::machine::{Assembler, not_started, own, own_raw};
 use super::tool_update::{NewInput, ToolUpdate, set};
 use crate::ui::chunk::{
     ToolApprovalRequest, ToolApprovalResponse, ToolInputAvailable, ToolInputDelta, ToolInputError,
     ToolInputStart, ToolOutputAvailable, ToolOutputError,
 };
+use crate::ui::held::{Held, OwnedSize};
 use crate::ui::{Approval, Part, Text, ToolPart, ToolState};
 
 impl Assembler {
@@ -27,7 +27,8 @@ impl Assembler {
             ..ToolUpdate::new(ToolState::InputStreaming)
         };
         // Names are kept twice: in the part and for deltas that come after.
-        self.fits(2 * update.size(id))?;
+        let call = self.calls.call_growth(id, update.names_size());
+        self.fits_part(id, update.size(id) + call)?;
         let names = Names {
             tool_name: own(&chunk.tool_name),
             title: chunk.title.as_ref().map(own),
@@ -46,7 +47,7 @@ impl Assembler {
     ) -> Result<Change<'c>, AssembleError> {
         let id = &chunk.tool_call_id;
         let delta = &chunk.input_text_delta;
-        let room = self.limit.saturating_sub(self.size());
+        let room = self.room();
         let step_start = self.index.step_start();
         if let Some(at) = self.calls.append_fresh(id, delta, step_start, room) {
             // The rule: one delta after the other. Nothing of the part changes but its input, and perhaps its state.
@@ -75,9 +76,14 @@ impl Assembler {
             ..ToolUpdate::new(ToolState::InputStreaming)
         };
         // The part may not have shown any of it before.
-        let more = input_growth(delta) + update.size(id) + call.shown_size();
-        self.fits(more)?;
-        self.calls.append(id, delta, at, &mut self.message.parts);
+        let more = update.size(id) + call.shown_size();
+        let growth = self
+            .calls
+            .growth(id, delta, room.saturating_sub(more))
+            .ok_or(self.too_large())?;
+        self.fits_part(id, more + growth.more)?;
+        let parts = &mut self.message.parts;
+        self.calls.append(id, delta, growth, at, parts);
         self.resize_released();
         Ok(self.update_tool(id, dynamic, at, &update))
     }
@@ -96,8 +102,13 @@ impl Assembler {
             return Err(not_started("tool-input-delta", id));
         }
         let update = ToolUpdate::new(ToolState::InputStreaming);
-        self.fits(2 * update.size(id) + input_growth(&chunk.input_text_delta))?;
         let call = Call::new(Names::default(), false, None).nameless();
+        let growth = call
+            .growth(&chunk.input_text_delta, self.room())
+            .ok_or(self.too_large())?;
+        // As much as the delta will ask for that follows.
+        let more = update.size(id) + call.shown_size() + growth.more;
+        self.fits_part(id, self.calls.call_growth(id, 0) + more)?;
         self.calls.start(id, call, &mut self.message.parts);
         self.tool_input_delta(chunk)
     }
@@ -131,7 +142,7 @@ impl Assembler {
             tool_metadata: chunk.tool_metadata.as_ref(),
             ..ToolUpdate::new(ToolState::InputAvailable)
         };
-        self.fits(update.size(id))?;
+        self.fits_part(id, update.size(id))?;
         self.name_tool(id, dynamic);
         Ok(self.update_tool(id, dynamic, self.index.tool_in_step(id, dynamic), &update))
     }
@@ -151,7 +162,7 @@ impl Assembler {
             tool_metadata: chunk.tool_metadata.as_ref(),
             ..ToolUpdate::new(ToolState::OutputError)
         };
-        self.fits(update.size(id))?;
+        self.fits_part(id, update.size(id))?;
         self.name_tool(id, chunk.dynamic == Some(true));
         let existing = self.index.any_tool_in_step(id);
         let existing = existing.and_then(|at| self.message.parts.get(at)?.as_tool());
@@ -214,6 +225,8 @@ impl Assembler {
         chunk: &ToolApprovalRequest<'_>,
     ) -> Result<Change<'c>, AssembleError> {
         let (at, _) = self.existing_tool(&chunk.tool_call_id)?;
+        let index = self.index.approval_growth(&chunk.approval_id);
+        self.fits(chunk.owned_size() + index)?;
         let mut approval = Approval::new(own(&chunk.approval_id));
         approval.descriptor = chunk
             .approval_descriptor
@@ -224,7 +237,6 @@ impl Assembler {
         approval.request_reason = chunk.reason.as_ref().map(own);
         approval.is_automatic = chunk.is_automatic.filter(|&automatic| automatic);
         approval.signature = chunk.signature.as_ref().map(own);
-        self.fits(json_size(&approval) + length(&chunk.approval_id))?;
         self.set_approval(at, approval, ToolState::ApprovalRequested);
         Ok(self.changed(at))
     }
@@ -241,9 +253,11 @@ impl Assembler {
             .approval(&chunk.approval_id)
             .ok_or_else(missing)?;
         let part = self.message.parts.get(at).and_then(Part::as_tool);
-        let mut approval = part
-            .and_then(|part| part.approval.clone())
-            .ok_or_else(missing)?;
+        let approval = part.and_then(|part| part.approval.as_ref());
+        let approval = approval.ok_or_else(missing)?;
+        // It is there twice while it changes.
+        self.fits(2 * approval.held() + chunk.owned_size())?;
+        let mut approval = approval.clone();
         set(
             &mut approval.approved,
             Some(chunk.approved),
@@ -258,8 +272,6 @@ impl Assembler {
                 &mut approval.other,
             );
         }
-        let more = chunk.provider_metadata.as_ref().map_or(0, raw_length);
-        self.fits(json_size(&approval) + more)?;
         if let Some(Part::Tool(part)) = self.message.parts.get_mut(at) {
             if let Some(provider_executed) = chunk.provider_executed {
                 let (field, other) = (&mut part.provider_executed, &mut part.other);
@@ -316,7 +328,7 @@ impl Assembler {
                 let steps = self.show();
                 let mut part = ToolPart::new("", own(id), update.state.clone());
                 part.dynamic = dynamic;
-                let at = self.push(Part::Tool(Box::new(part)), 0);
+                let at = self.push(Part::Tool(Box::new(part)));
                 let first = steps.unwrap_or(at);
                 (at, Change::Added { first })
             }
@@ -340,14 +352,22 @@ impl Assembler {
 
     /// Weighs the part of a call, but for an input that streams, which the call weighs.
     pub(super) fn resize_tool(&mut self, at: usize) {
-        if let Some(Part::Tool(part)) = self.message.parts.get(at) {
-            let input = if self.calls.shows(part, at) {
-                0
+        if let Some(part) = self.message.parts.get(at)
+            && let Some(tool) = part.as_tool()
+        {
+            let input = if self.calls.shows(tool, at) {
+                tool.input.held() + tool.raw_input.held()
             } else {
-                input_size(part)
+                0
             };
-            self.resize(at, size_of::<Part>() + size_without_input(part) + input);
+            self.resize(at, part.held() - input);
         }
+    }
+
+    /// Whether another part of a call fits, if there is to be one, with so many bytes beside its place.
+    fn fits_part(&mut self, tool_call_id: &Text<'_>, more: usize) -> Result<(), AssembleError> {
+        let index = self.index.call_growth(tool_call_id);
+        self.fits_parts(1, more + index)
     }
 
     pub(super) fn resize_released(&mut self) {

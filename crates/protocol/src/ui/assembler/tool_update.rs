@@ -1,7 +1,7 @@
-use super::machine::{own, own_raw, raw_length};
-use super::size::length;
+use super::machine::{own, own_raw};
 use crate::ui::chunk::InputEncoding;
-use crate::ui::{Members, Part, RawJson, Text, ToolPart, ToolState};
+use crate::ui::held::{allocation, owned, owned_raw};
+use crate::ui::{Members, RawJson, Text, ToolPart, ToolState};
 
 /// What a chunk says about the part of a tool call. Members that it does not set are gone afterwards, but for those that stay once
 /// they are set: title, metadata, and whether the provider executes the tool.
@@ -55,21 +55,26 @@ impl ToolUpdate<'_> {
         }
     }
 
-    /// What a part that shows this may hold, in bytes, about.
+    /// What a new part that shows this takes at most, in bytes, beside its place in the message.
     pub(super) fn size(&self, tool_call_id: &Text<'_>) -> usize {
         let input = match self.input {
-            NewInput::Value(input) => raw_length(input),
+            NewInput::Value(input) => owned_raw(input),
             _ => 0,
         };
-        let values = [self.output, self.provider_metadata, self.tool_metadata];
-        let texts = [self.tool_name, self.error_text, self.title];
-        // The id is kept in the part, to find it in the step, and to find it in the message.
-        size_of::<Part>()
-            + size_of::<ToolPart>()
-            + 3 * length(tool_call_id)
+        let values = [self.output, self.provider_metadata];
+        allocation(size_of::<ToolPart>())
+            + owned(tool_call_id)
             + input
-            + values.into_iter().flatten().map(raw_length).sum::<usize>()
-            + texts.into_iter().flatten().map(length).sum::<usize>()
+            + values.into_iter().flatten().map(owned_raw).sum::<usize>()
+            + self.error_text.map_or(0, owned)
+            + self.names_size()
+    }
+
+    /// What its names take.
+    pub(super) fn names_size(&self) -> usize {
+        let texts = [self.tool_name, self.title];
+        texts.into_iter().flatten().map(owned).sum::<usize>()
+            + self.tool_metadata.map_or(0, owned_raw)
     }
 
     pub(super) fn apply(&self, part: &mut ToolPart) {

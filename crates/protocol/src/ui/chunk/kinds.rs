@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::ui::delta::Delta;
+use crate::ui::held::{OwnedSize, allocation, owned, owned_raw};
 
 use super::{
     ChunkError, RawJson, Text,
@@ -182,6 +183,13 @@ macro_rules! chunks {
                         }
                     )*
                     out.push('}');
+                }
+            }
+
+            impl OwnedSize for $name<'_> {
+                fn owned_size(&self) -> usize {
+                    0 $( + self.$required.owned_size() )*
+                        $( + self.$optional.as_ref().map_or(0, Member::owned_size) )*
                 }
             }
 
@@ -702,6 +710,21 @@ impl<'a> Data<'a> {
             value.write_json(out);
         }
         out.push('}');
+    }
+}
+
+impl OwnedSize for Data<'_> {
+    fn owned_size(&self) -> usize {
+        let members = self.other.iter();
+        let members = members.map(|(name, value)| owned(name) + owned_raw(value));
+        // One more may say whether the data is transient.
+        let list = (self.other.len() + 1) * size_of::<(Text<'_>, RawJson<'_>)>();
+        owned(&self.name)
+            + self.id.as_ref().map_or(0, owned)
+            + self.data.as_ref().map_or(0, owned_raw)
+            + members.sum::<usize>()
+            + allocation(list)
+            + 2 * allocation("transient".len())
     }
 }
 

@@ -1,5 +1,7 @@
 //! The values that members of a chunk can have: how each is read, written and made to borrow nothing.
 
+use crate::ui::held::{owned, owned_raw};
+
 use super::{
     FinishReason, InputEncoding, RawJson, Text,
     json::{self, JsonError, Members},
@@ -9,6 +11,10 @@ use super::{
 pub(crate) trait Member {
     type Owned;
     fn into_owned(self) -> Self::Owned;
+    /// What it takes once it is owned, beside its own bytes.
+    fn owned_size(&self) -> usize {
+        0
+    }
     fn write_json(&self, out: &mut String);
 }
 
@@ -17,6 +23,10 @@ impl Member for Text<'_> {
 
     fn into_owned(self) -> Text<'static> {
         Text::into_owned(self)
+    }
+
+    fn owned_size(&self) -> usize {
+        owned(self)
     }
 
     fn write_json(&self, out: &mut String) {
@@ -29,6 +39,10 @@ impl Member for RawJson<'_> {
 
     fn into_owned(self) -> RawJson<'static> {
         RawJson::into_owned(self)
+    }
+
+    fn owned_size(&self) -> usize {
+        owned_raw(self)
     }
 
     fn write_json(&self, out: &mut String) {

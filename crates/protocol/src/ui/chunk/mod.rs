@@ -23,7 +23,7 @@ mod member;
 pub(super) mod raw_json;
 pub(super) mod text;
 
-pub(super) use json::{Stops, plain_prefix};
+pub(super) use json::{Stops, elements, plain_prefix};
 
 use error::ChunkError;
 use raw_json::RawJson;

@@ -64,6 +64,14 @@ impl<'a> RawJson<'a> {
         RawJson(Cow::Owned(self.0.into_owned()))
     }
 
+    /// How many bytes are allocated for it.
+    pub(crate) fn capacity(&self) -> usize {
+        match &self.0 {
+            Cow::Borrowed(_) => 0,
+            Cow::Owned(text) => text.capacity(),
+        }
+    }
+
     /// Takes a text that is known to be one JSON value.
     pub(crate) fn from_valid(text: impl Into<Cow<'a, str>>) -> Self {
         Self(text.into())

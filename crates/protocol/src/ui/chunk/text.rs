@@ -102,6 +102,24 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// How many bytes it has where it is owned.
+    pub(crate) fn stored_len(&self) -> usize {
+        match &self.0 {
+            Repr::Borrowed(text) => text.len(),
+            Repr::Owned(text) => text.len(),
+            Repr::IllFormed(raw) => raw.len(),
+        }
+    }
+
+    /// How many bytes are allocated for it.
+    pub(crate) fn capacity(&self) -> usize {
+        match &self.0 {
+            Repr::Borrowed(_) => 0,
+            Repr::Owned(text) => text.capacity(),
+            Repr::IllFormed(raw) => raw.len(),
+        }
+    }
+
     /// The rest of a string that begins with `prefix`.
     pub(crate) fn strip_prefix(&self, prefix: &str) -> Option<Self> {
         match &self.0 {

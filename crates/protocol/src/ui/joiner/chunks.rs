@@ -5,6 +5,7 @@ use std::vec;
 
 use super::half::Half;
 use crate::ui::chunk::{ReasoningDelta, TextDelta, ToolInputDelta};
+use crate::ui::held::{allocation, entry};
 use crate::ui::{Chunk, Text};
 
 /// Joins halves of surrogate pairs that were cut apart between two deltas of one part.
@@ -38,8 +39,8 @@ use crate::ui::{Chunk, Text};
 #[derive(Clone, Debug, Default)]
 pub struct Joiner {
     halves: BTreeMap<(Kind, Id), Half>,
-    /// The code units of all ids for which a half waits.
-    waiting_units: usize,
+    /// What the parts take for which a half waits, in bytes.
+    waiting: usize,
     message_id: Option<Text<'static>>,
 }
 
@@ -55,9 +56,11 @@ enum Kind {
 type Id = Vec<u16>;
 
 impl Joiner {
-    /// How long the ids may be, in UTF-16 code units and all together, of the parts for which a half waits: 1 Mi. A half beyond that
-    /// is not waited for and becomes U+FFFD at once.
-    pub const MAX_WAITING_UNITS: usize = 1024 * 1024;
+    /// How much memory the halves may take that wait, in bytes, with the ids of their parts: 2 MiB. A half beyond that is not waited for
+    /// and becomes U+FFFD at once.
+    ///
+    /// Beside them, a joiner keeps the id of the message, if it is no longer than this; a longer one is taken for another each time.
+    pub const MAX_WAITING: usize = 2 * 1024 * 1024;
 
     /// A joiner in which nothing waits.
     #[must_use]
@@ -126,12 +129,12 @@ impl Joiner {
         if !half.is_waiting() {
             return;
         }
-        if self.waiting_units + key.1.len() > Self::MAX_WAITING_UNITS {
+        if self.waiting + size(&key) > Self::MAX_WAITING {
             let joined = std::mem::take(delta).into_string_lossy();
             *delta = (joined + REPLACEMENT).into();
             return;
         }
-        self.waiting_units += key.1.len();
+        self.waiting += size(&key);
         self.halves.insert(key, half);
     }
 
@@ -143,7 +146,8 @@ impl Joiner {
         if self.message_id.as_ref() == Some(message_id) {
             return Vec::new();
         }
-        self.message_id = Some(message_id.clone().into_owned());
+        let is_short = message_id.stored_len() <= Self::MAX_WAITING;
+        self.message_id = is_short.then(|| message_id.clone().into_owned());
         self.all_end()
     }
 
@@ -154,14 +158,14 @@ impl Joiner {
     }
 
     fn all_end(&mut self) -> Vec<Chunk<'static>> {
-        self.waiting_units = 0;
+        self.waiting = 0;
         let halves = std::mem::take(&mut self.halves);
         halves.keys().map(replacement).collect()
     }
 
     fn take(&mut self, key: &(Kind, Id)) -> Option<Half> {
         let half = self.halves.remove(key)?;
-        self.waiting_units -= key.1.len();
+        self.waiting -= size(key);
         Some(half)
     }
 }
@@ -190,6 +194,13 @@ impl<'a> Iterator for Joined<'a> {
 impl ExactSizeIterator for Joined<'_> {}
 
 impl FusedIterator for Joined<'_> {}
+
+/// What a half takes that waits: its place, the id of its part, and the chunk that it becomes when it stays alone.
+fn size((_, id): &(Kind, Id)) -> usize {
+    let place = entry(size_of::<((Kind, Id), Half)>()) + size_of::<Chunk<'_>>();
+    // In UTF-8, a code unit has at most three bytes; as an escape six.
+    place + allocation(size_of_val(&**id)) + allocation(6 * id.len())
+}
 
 const REPLACEMENT: &str = "\u{fffd}";
 

@@ -12,6 +12,16 @@ impl Half {
         self.0.is_some()
     }
 
+    /// How many bytes [`join`](Self::join) allocates at most, for what it gives and to make it.
+    pub(in crate::ui) fn scratch(self, piece: &Text<'_>) -> usize {
+        match piece.is_well_formed() {
+            true if self.0.is_none() => 0,
+            true => piece.stored_len() + REPLACEMENT.len(),
+            // The code units take two bytes for each of the string.
+            false => 3 * piece.stored_len() + REPLACEMENT.len(),
+        }
+    }
+
     /// What can be said for certain once this piece has come. Halves that stay alone become U+FFFD; one at the end is kept back.
     pub(in crate::ui) fn join<'a>(&mut self, piece: &'a Text<'_>) -> Cow<'a, str> {
         match piece.as_str() {
@@ -19,9 +29,21 @@ impl Half {
             Some(piece) if self.0.is_none() => return Cow::Borrowed(piece),
             _ => {}
         }
-        let mut units: Vec<u16> = self.0.take().into_iter().collect();
-        units.extend(piece.to_code_units());
-        self.0 = units.pop_if(|unit| matches!(*unit, 0xd800..0xdc00));
-        Cow::Owned(String::from_utf16_lossy(&units))
+        let mut joined = String::with_capacity(piece.stored_len() + REPLACEMENT.len());
+        if let Some(piece) = piece.as_str() {
+            self.0 = None;
+            joined.push_str(REPLACEMENT);
+            joined.push_str(piece);
+            return Cow::Owned(joined);
+        }
+        let mut units = piece.to_code_units();
+        let last = units.pop_if(|unit| matches!(*unit, 0xd800..0xdc00));
+        let units = self.0.take().into_iter().chain(units);
+        let chars = char::decode_utf16(units);
+        joined.extend(chars.map(|char| char.unwrap_or(char::REPLACEMENT_CHARACTER)));
+        self.0 = last;
+        Cow::Owned(joined)
     }
 }
+
+const REPLACEMENT: &str = "\u{fffd}";

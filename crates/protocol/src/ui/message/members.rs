@@ -4,6 +4,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::{Error as _, SerializeMap};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::ui::held::{Held, allocation};
 use crate::ui::{RawJson, Text};
 
 /// Members of a JSON object that its type does not name, or whose values do not fit their type (`"title": null`).
@@ -41,6 +42,11 @@ impl Members {
     /// Appends a member, also if there is one of its name.
     pub(crate) fn push(&mut self, name: Text<'static>, value: RawJson<'static>) {
         self.list.push((name, value));
+    }
+
+    /// Makes room for so many members and no more.
+    pub(crate) fn reserve(&mut self, members: usize) {
+        self.list.reserve_exact(members);
     }
 
     /// Takes a member out.
@@ -89,6 +95,16 @@ impl Members {
         self.list
             .retain(|(key, _)| !names.iter().any(|name| key == name));
         Some(texts.map(Option::unwrap_or_default))
+    }
+}
+
+impl Held for Members {
+    fn held(&self) -> usize {
+        let members = self.list.iter();
+        let values: usize = members
+            .map(|(name, value)| name.held() + value.held())
+            .sum();
+        allocation(self.list.capacity() * size_of::<(Text<'_>, RawJson<'_>)>()) + values
     }
 }
 

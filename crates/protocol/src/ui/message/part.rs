@@ -3,6 +3,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::members::{Fields, Member, Members, Object, prefixed, write_object};
 use super::tool::ToolPart;
+use crate::ui::chunk::elements;
+use crate::ui::held::allocation;
 use crate::ui::{RawJson, Text};
 
 /// A part of a message.
@@ -656,9 +658,22 @@ impl SteeringMessagePart {
 
     /// Reads the parts of a steering message; `None` if the value is not an array.
     pub(crate) fn read_parts(raw: &RawJson<'_>) -> Option<Vec<Part>> {
-        let parts: Vec<RawJson<'static>> = raw.deserialize().ok()?;
-        let parts = parts.into_iter().map(|raw| Part::from_raw(raw, true));
-        Some(parts.collect())
+        let mut parts = Vec::with_capacity(elements(raw.get())?.count());
+        for element in elements(raw.get())? {
+            let element = RawJson::from_valid(element.to_owned());
+            parts.push(Part::from_raw(element, true));
+        }
+        Some(parts)
+    }
+
+    /// What the parts take at most, in bytes, that are read from this.
+    pub(crate) fn size_of_parts(raw: &RawJson<'_>) -> usize {
+        let json = raw.get();
+        let count = |byte| memchr::memchr_iter(byte, json.as_bytes()).count();
+        let parts = elements(json).map_or(0, Iterator::count);
+        // A list of members may be twice as long as it needs to be.
+        let member = 3 * size_of::<(Text<'_>, RawJson<'_>)>() + 2 * allocation(1);
+        parts * (size_of::<Part>() + 4 * member) + count(b':') * member + 3 * json.len()
     }
 
     fn read(mut members: Members) -> Option<Self> {

@@ -1,3 +1,5 @@
+use crate::ui::held::allocation;
+
 /// Finds out where a document that breaks off has to be cut, and what closes it there.
 ///
 /// It knows little of JSON: what it gives back need not be valid. It makes the same mistakes that the AI SDK makes, which takes
@@ -96,6 +98,11 @@ impl Closer {
     /// How many bytes close the text, about.
     pub(super) fn depth(&self) -> usize {
         self.stack.len() + 4
+    }
+
+    /// What is allocated for what is open, in bytes.
+    pub(super) fn held(&self) -> usize {
+        allocation(self.stack.capacity() * size_of::<State>())
     }
 
     /// Appends what closes the kept bytes of `text`.

@@ -117,6 +117,35 @@ impl PartialJson {
         grammar.is_complete().then_some(grammar)
     }
 
+    /// The same with a piece that has not come yet.
+    pub(crate) fn with(&self, piece: &str) -> Self {
+        let mut text = String::with_capacity(self.text.len() + piece.len());
+        text.push_str(&self.text);
+        let mut longer = Self {
+            text,
+            grammar: self.grammar.clone(),
+            closer: self.closer.clone(),
+        };
+        longer.push(piece);
+        longer
+    }
+
+    /// How many bytes the text may have until it has to move.
+    pub(crate) fn capacity(&self) -> usize {
+        self.text.capacity()
+    }
+
+    /// Makes room for a text of so many bytes, and no more.
+    pub(crate) fn reserve(&mut self, capacity: usize) {
+        let more = capacity.saturating_sub(self.text.len());
+        self.text.reserve_exact(more);
+    }
+
+    /// What is kept for the open objects and arrays, in bytes.
+    pub(crate) fn depth_held(&self) -> usize {
+        self.grammar.held() + self.closer.as_ref().map_or(0, Closer::held)
+    }
+
     /// How many objects and arrays are open, about.
     pub(crate) fn depth(&self) -> usize {
         self.closer

@@ -1,4 +1,5 @@
 use crate::ui::chunk::plain_prefix;
+use crate::ui::held::allocation;
 
 /// The grammar of JSON, byte by byte: whether a text can still become a document, whether it is one, and what closes it.
 #[derive(Clone, Debug, Default)]
@@ -159,6 +160,11 @@ impl Grammar {
     /// How many containers are open.
     pub(super) fn depth(&self) -> usize {
         self.containers.len()
+    }
+
+    /// What is allocated for the open containers, in bytes.
+    pub(super) fn held(&self) -> usize {
+        allocation(self.containers.capacity() * size_of::<Container>())
     }
 
     /// Appends what closes the kept bytes.

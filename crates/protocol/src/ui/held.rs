@@ -1,0 +1,163 @@
+//! What values take in memory.
+
+use crate::ui::{Approval, Part, RawJson, Text, ToolPart, ToolState};
+
+/// A value that owns memory.
+pub(super) trait Held {
+    /// The bytes that are allocated for it, beside its own.
+    fn held(&self) -> usize;
+}
+
+/// A chunk of whose members copies are kept.
+pub(super) trait OwnedSize {
+    /// What all of them take once they are owned, in bytes.
+    fn owned_size(&self) -> usize;
+}
+
+/// What an allocation of so many bytes takes: an allocator keeps a length beside each and gives them in steps.
+pub(super) const fn allocation(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        ..=24 => 32,
+        _ => (bytes + 8).next_multiple_of(16),
+    }
+}
+
+/// What an entry of a `BTreeMap` with entries of this size takes at most, in bytes, wherever it stands.
+///
+/// A node has room for 11 entries and holds at least 5, and above the lowest nodes there are others with 12 pointers each.
+pub(super) const fn entry(size: usize) -> usize {
+    size * 11 / 4 + 16
+}
+
+/// What a `BTreeMap` takes beside its entries as soon as it has one: the first node.
+pub(super) const fn first_node(size: usize) -> usize {
+    allocation(size * 11 + 16)
+}
+
+/// What a string takes once it is owned.
+pub(super) fn owned(text: &Text<'_>) -> usize {
+    allocation(text.stored_len())
+}
+
+/// What a value takes once it is owned.
+pub(super) fn owned_raw(raw: &RawJson<'_>) -> usize {
+    allocation(raw.get().len())
+}
+
+impl<T: Held> Held for Option<T> {
+    fn held(&self) -> usize {
+        self.as_ref().map_or(0, T::held)
+    }
+}
+
+impl<T: Held> Held for Vec<T> {
+    fn held(&self) -> usize {
+        let own = allocation(self.capacity() * size_of::<T>());
+        own + self.iter().map(T::held).sum::<usize>()
+    }
+}
+
+impl Held for Text<'_> {
+    fn held(&self) -> usize {
+        allocation(self.capacity())
+    }
+}
+
+impl Held for RawJson<'_> {
+    fn held(&self) -> usize {
+        allocation(self.capacity())
+    }
+}
+
+impl Held for Part {
+    fn held(&self) -> usize {
+        match self {
+            Self::Text(part) => {
+                part.text.held()
+                    + part.citations.held()
+                    + part.provider_metadata.held()
+                    + part.other.held()
+            }
+            Self::Reasoning(part) => {
+                part.id.held()
+                    + part.text.held()
+                    + part.provider_metadata.held()
+                    + part.other.held()
+            }
+            Self::Tool(part) => allocation(size_of::<ToolPart>()) + part.held(),
+            Self::SourceUrl(part) => {
+                part.source_id.held()
+                    + part.url.held()
+                    + part.title.held()
+                    + part.provider_metadata.held()
+                    + part.other.held()
+            }
+            Self::SourceDocument(part) => {
+                part.source_id.held()
+                    + part.media_type.held()
+                    + part.title.held()
+                    + part.filename.held()
+                    + part.provider_metadata.held()
+                    + part.other.held()
+            }
+            Self::File(part) => {
+                part.media_type.held()
+                    + part.url.held()
+                    + part.filename.held()
+                    + part.provider_reference.held()
+                    + part.provider_metadata.held()
+                    + part.other.held()
+            }
+            Self::ReasoningFile(part) => {
+                part.media_type.held()
+                    + part.url.held()
+                    + part.provider_metadata.held()
+                    + part.other.held()
+            }
+            Self::Custom(part) => {
+                part.kind.held() + part.provider_metadata.held() + part.other.held()
+            }
+            Self::StepStart(part) => part.other.held(),
+            Self::SteeringMessage(part) => part.id.held() + part.parts.held() + part.other.held(),
+            Self::Data(part) => {
+                part.name.held() + part.id.held() + part.data.held() + part.other.held()
+            }
+            Self::Unknown(raw) => raw.held(),
+        }
+    }
+}
+
+impl Held for ToolPart {
+    fn held(&self) -> usize {
+        let state = match &self.state {
+            ToolState::Unknown(state) => state.held(),
+            _ => 0,
+        };
+        state
+            + self.tool_call_id.held()
+            + self.tool_name.held()
+            + self.input.held()
+            + self.raw_input.held()
+            + self.output.held()
+            + self.error_text.held()
+            + self.title.held()
+            + self.tool_metadata.held()
+            + self.call_provider_metadata.held()
+            + self.result_provider_metadata.held()
+            + self.approval.held()
+            + self.other.held()
+    }
+}
+
+impl Held for Approval {
+    fn held(&self) -> usize {
+        self.id.held()
+            + self.descriptor.held()
+            + self.input_schema_input.held()
+            + self.request_reason.held()
+            + self.reason.held()
+            + self.signature.held()
+            + self.other.held()
+    }
+}

@@ -1,0 +1,51 @@
+//! Limits of memory are real: whatever comes, a process grows by little more than they say.
+//!
+//! Each attack runs in a process of its own, which measures its resident memory. Its allocator (that of `allocation-counter`) copies
+//! every buffer that grows, as the worst of allocators do, so that the old and the new one are both there for a moment.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod assembler;
+mod measure;
+mod streams;
+
+use std::collections::VecDeque;
+use std::process::Command;
+use std::sync::Mutex;
+
+/// Runs attacks, each in a process of its own and two at a time, and gives what those say that do not hold.
+fn run_each(test: &str, names: impl IntoIterator<Item = &'static str>) {
+    let names = Mutex::new(names.into_iter().collect::<VecDeque<_>>());
+    let failed = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let next = names.lock().unwrap().pop_front();
+            let Some(name) = next else {
+                return;
+            };
+            let output = Command::new(std::env::current_exe().unwrap())
+                .args([test, "--exact", "--ignored", "--nocapture"])
+                .env("ATTACK", name)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            for line in said.lines().filter(|line| line.contains("MiB")) {
+                println!("{line}");
+            }
+            if !output.status.success() {
+                let errors = String::from_utf8_lossy(&output.stderr);
+                failed
+                    .lock()
+                    .unwrap()
+                    .push(format!("{name}:\n{said}{errors}"));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        scope.spawn(work);
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
