@@ -56,7 +56,8 @@ fuzz_target!(|data: &[u8]| {
                         asked = None;
                         let (status, body) = answer.split_at(answer.len().min(3));
                         let status = std::str::from_utf8(status).ok();
-                        let status: u16 = status.and_then(|status| status.parse().ok()).unwrap_or(200);
+                        let status: u16 =
+                            status.and_then(|status| status.parse().ok()).unwrap_or(200);
                         let Ok(head) = Response::builder()
                             .status(status)
                             .header("content-type", "text/event-stream")
