@@ -91,7 +91,7 @@ fn the_messages_of_every_sequence_come_together_again() {
         }
         let chunks = sequence.chunks.iter().map(|chunk| {
             let name = serde_json::from_str::<String>(chunk.get());
-            let data = name.map_or(chunk.get(), |name| names.chunks[&name].get());
+            let data = name.map_or_else(|_| chunk.get(), |name| names.chunks[&name].get());
             Chunk::decode(data).unwrap()
         });
         assert_comes_together(&message_of(&chunks.collect::<Vec<_>>(), false));
