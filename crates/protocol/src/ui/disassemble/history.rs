@@ -15,6 +15,8 @@ pub(super) struct History {
     pub(super) again: Vec<Chunk<'static>>,
     /// What came of it.
     pub(super) then: Vec<Chunk<'static>>,
+    /// Whether the call may run, and what came of it after that.
+    pub(super) decided: Vec<Chunk<'static>>,
 }
 
 /// The part of a later step in which the input of a call goes on, and how much was written before.
@@ -82,59 +84,49 @@ impl History {
     pub(super) fn of(call: &ToolPart, next: Option<&Next<'_>>) -> Self {
         let basis = Basis::of(call);
         let mut history = Self::default();
-        let then = &mut history.then;
         if matches!(basis, Basis::Writing | Basis::Input) && call.result_provider_metadata.is_some()
         {
             // Only a result has such metadata, and it stays when the input comes anew.
-            then.push(output_of(call));
+            history.then.push(output_of(call));
         }
+        let input = input_of(call, next);
         match call.state {
             ToolState::InputStreaming | ToolState::InputAvailable => {
-                then.extend(approval_of(call, None));
-                history.set_input(call, next);
+                history.decided.extend(approval_of(call, None));
+                if history.then.is_empty() && history.decided.is_empty() {
+                    history.made = input;
+                } else {
+                    history.made = vec![available_of(call, None)];
+                    history.decided.extend(input);
+                }
             }
             ToolState::OutputAvailable | ToolState::OutputError => {
-                history.set_input(call, next);
-                history.then.extend(approval_of(call, None));
-                history.then.extend(result_on(call, basis));
+                history.made = input;
+                history.decided.extend(approval_of(call, None));
+                history.decided.extend(result_on(call, basis));
             }
             ToolState::ApprovalRequested
             | ToolState::ApprovalResponded
             | ToolState::OutputDenied
             | ToolState::Unknown(_) => {
-                history.set_input(call, next);
+                if basis == Basis::Writing && !history.then.is_empty() {
+                    history.made = vec![available_of(call, None)];
+                    history.then.extend(input);
+                } else {
+                    history.made = input;
+                }
                 history.then.extend(result_on(call, basis));
-                history.then.extend(decision_of(call));
+                history.decided = decision_of(call);
             }
         }
-        history
-    }
-
-    /// The input of a call, which makes the part, or comes anew after what came of it before.
-    fn set_input(&mut self, call: &ToolPart, next: Option<&Next<'_>>) {
-        let basis = Basis::of(call);
-        let is_set = match call.state {
-            ToolState::InputStreaming | ToolState::InputAvailable => false,
-            ToolState::ApprovalRequested
-            | ToolState::ApprovalResponded
-            | ToolState::OutputAvailable
-            | ToolState::OutputError
-            | ToolState::OutputDenied
-            | ToolState::Unknown(_) => basis != Basis::Writing,
-        };
-        if is_set || self.then.is_empty() {
-            self.made = input_of(call, next);
-        } else {
-            self.made = vec![available_of(call, None)];
-            self.then.extend(input_of(call, next));
-        }
         if let Some(next) = next.filter(|_| basis != Basis::Writing) {
-            self.again = vec![
+            history.again = vec![
                 start_of(call, next.part, next.part.input_encoding),
                 input_delta_of(call, next.text.clone()),
                 available_of(call, call.input.clone()),
             ];
         }
+        history
     }
 
     /// If an input that is being written makes the part, that comes later, and something else makes the part.
@@ -158,11 +150,11 @@ impl History {
             let request = ToolApprovalRequest::new(before, call.tool_call_id.clone());
             then.extend([request.into(), response.into()]);
         }
-        then.extend(decision_of(call));
         Self {
             made: vec![input_delta_of(call, more.clone())],
             again: Vec::new(),
             then,
+            decided: decision_of(call),
         }
     }
 }

@@ -105,6 +105,7 @@ impl Calls {
             if tool.is_second && tool.step_end < parts.len() {
                 moment = Moment::after(tool.step_end);
             }
+            calls.change(moment, history.then);
             if let Some(approval) = &tool.part.approval {
                 if let Some(last) = responded.get(&approval.id) {
                     moment = moment.max(*last);
@@ -113,7 +114,7 @@ impl Calls {
                     responded.insert(&approval.id, moment);
                 }
             }
-            calls.change(moment, history.then);
+            calls.change(moment, history.decided);
             calls.made.insert(tool.at, history.made);
         }
         calls
