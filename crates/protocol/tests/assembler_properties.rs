@@ -1,100 +1,16 @@
 //! What holds for every sequence of chunks.
 
+#[path = "assembler_support/any_chunk.rs"]
+mod any_chunk;
+
+use any_chunk::{any_chunk, units};
 use proptest::prelude::*;
 use twentyfirst_protocol::ui::chunk::{
-    Data, InputEncoding, MessageMetadata, ReasoningDelta, ReasoningEnd, ReasoningStart, Start,
-    TextDelta, TextEnd, TextStart, ToolApprovalRequest, ToolApprovalResponse, ToolInputAvailable,
-    ToolInputDelta, ToolInputError, ToolInputStart, ToolOutputAvailable, ToolOutputDenied,
-    ToolOutputError,
+    ReasoningDelta, ReasoningStart, TextDelta, TextStart, ToolInputDelta, ToolInputStart,
 };
 use twentyfirst_protocol::ui::{
-    Assembler, Change, Chunk, Joiner, Part, PartialJson, RawJson, Text, UiMessage,
+    Assembler, Change, Chunk, Joiner, Part, PartialJson, Text, UiMessage,
 };
-
-/// Strings that JavaScript can make: code units, with many halves of surrogate pairs.
-fn units() -> impl Strategy<Value = Vec<u16>> {
-    let unit = prop_oneof![
-        4 => prop::sample::select("{}[]\":,\\u0 1tn-.".encode_utf16().collect::<Vec<u16>>()),
-        2 => Just(0xd83d_u16),
-        2 => Just(0xde00_u16),
-        1 => any::<u16>(),
-    ];
-    prop::collection::vec(unit, 0..8)
-}
-
-fn text() -> impl Strategy<Value = Text<'static>> {
-    units().prop_map(|units| Text::from_code_units(&units))
-}
-
-fn id() -> impl Strategy<Value = Text<'static>> {
-    prop_oneof![
-        4 => Just(Text::from("a")),
-        2 => Just(Text::from("b")),
-        1 => Just(Text::from_code_units(&[0xd83d])),
-    ]
-}
-
-fn raw() -> impl Strategy<Value = RawJson<'static>> {
-    prop::sample::select(vec![
-        "null",
-        "1",
-        r#""\ud83d""#,
-        "[1]",
-        r#"{"a":{"b":1}}"#,
-        r#"{"a":{"c":[2]},"d":null}"#,
-    ])
-    .prop_map(|json| RawJson::parse(json).unwrap())
-}
-
-/// Any chunk that says something about a message, about few parts.
-fn any_chunk() -> impl Strategy<Value = Chunk<'static>> {
-    let texts = prop_oneof![
-        id().prop_map(|id| TextStart::new(id).into()),
-        (id(), text()).prop_map(|(id, delta)| TextDelta::new(id, delta).into()),
-        id().prop_map(|id| TextEnd::new(id).into()),
-        id().prop_map(|id| ReasoningStart::new(id).into()),
-        (id(), text()).prop_map(|(id, delta)| ReasoningDelta::new(id, delta).into()),
-        id().prop_map(|id| ReasoningEnd::new(id).into()),
-    ];
-    let inputs = prop_oneof![
-        (id(), any::<bool>())
-            .prop_map(|(id, dynamic)| ToolInputStart::new(id, "n").dynamic(dynamic).into()),
-        id().prop_map(|id| {
-            let start = ToolInputStart::new(id, "n").title("t");
-            start.input_encoding(InputEncoding::Text).into()
-        }),
-        (id(), text()).prop_map(|(id, delta)| ToolInputDelta::new(id, delta).into()),
-        (id(), text()).prop_map(|(id, delta)| ToolInputDelta::new(id, delta).into()),
-        (id(), raw(), any::<bool>()).prop_map(|(id, input, dynamic)| ToolInputAvailable::new(
-            id, "n"
-        )
-        .input(input)
-        .dynamic(dynamic)
-        .into()),
-        (id(), text()).prop_map(|(id, error)| ToolInputError::new(id, "n", error).into()),
-    ];
-    let outputs = prop_oneof![
-        (id(), raw()).prop_map(|(id, output)| ToolOutputAvailable::new(id).output(output).into()),
-        (id(), text()).prop_map(|(id, error)| ToolOutputError::new(id, error).into()),
-        id().prop_map(|id| ToolOutputDenied::new(id).into()),
-        (id(), id()).prop_map(|(approval, call)| ToolApprovalRequest::new(approval, call).into()),
-        (id(), any::<bool>())
-            .prop_map(|(approval, approved)| ToolApprovalResponse::new(approval, approved).into()),
-    ];
-    let others = prop_oneof![
-        Just(Chunk::StartStep),
-        Just(Chunk::FinishStep),
-        Just(Chunk::ResetStep),
-        id().prop_map(|id| Start::new().message_id(id).into()),
-        raw().prop_map(|metadata| MessageMetadata::new().message_metadata(metadata).into()),
-        (id(), raw(), any::<bool>()).prop_map(|(id, data, transient)| Data::new("x")
-            .id(id)
-            .data(data)
-            .transient(transient)
-            .into()),
-    ];
-    prop_oneof![4 => texts, 6 => inputs, 3 => outputs, 2 => others]
-}
 
 fn text_of(part: &Part) -> &Text<'static> {
     match part {

@@ -1,6 +1,7 @@
 //! The UI message stream of the AI SDK: chunks, and the messages that they build.
 //!
-//! `data:` events of a response body become [`Chunk`]s in a [`Decoder`]; [`Chunk::encode_event`] is the way back.
+//! `data:` events of a response body become [`Chunk`]s in a [`Decoder`]; [`Chunk::encode_event`] is the way back. An
+//! [`Assembler`] makes a message of chunks; [`disassemble`] is the way back.
 
 mod assembler;
 pub mod chunk;

@@ -3,7 +3,7 @@ use std::mem;
 use super::tool::{
     approval_of, available_of, denied_of, error_of, input_delta_of, output_of, start_of,
 };
-use crate::ui::chunk::InputEncoding;
+use crate::ui::chunk::{InputEncoding, ToolApprovalRequest, ToolApprovalResponse};
 use crate::ui::{Chunk, PartialJson, RawJson, Text, ToolPart, ToolState};
 
 /// How a call has come to what its part shows.
@@ -15,6 +15,14 @@ pub(super) struct History {
     pub(super) again: Vec<Chunk<'static>>,
     /// What came of it.
     pub(super) then: Vec<Chunk<'static>>,
+    /// Whether the call may run, and what came of it after that.
+    pub(super) decided: Vec<Chunk<'static>>,
+}
+
+/// The part of a later step in which the input of a call goes on, and how much was written before.
+pub(super) struct Next<'p> {
+    pub(super) part: &'p ToolPart,
+    pub(super) text: &'p Text<'static>,
 }
 
 /// The last chunk that has set the whole part. What may come after it changes the state, and leaves the rest.
@@ -55,96 +63,108 @@ impl Basis {
 }
 
 /// Whether the input of a call was written on in this part and had begun in that of an earlier step. Only the part of a dynamic tool
-/// tells: as in the AI SDK, it shows no text after its first delta.
+/// tells: as in the AI SDK, it shows no text when a delta has made it.
 pub(super) fn goes_on(call: &ToolPart) -> bool {
-    let fresh = value_of("", call.input_encoding);
     call.dynamic
         && Basis::of(call) == Basis::Writing
         && call.raw_input.is_none()
-        && fresh != call.input
+        && call.input.is_some()
+}
+
+/// Whether the input of a call that goes on in a part, `next`, can have begun in this one, which has another input now.
+pub(super) fn may_begin(call: &ToolPart, next: &ToolPart) -> bool {
+    // What a start says of these stays.
+    let keeps_title = next.title.is_none() || call.title.is_some();
+    let keeps_metadata = next.tool_metadata.is_none() || call.tool_metadata.is_some();
+    Basis::of(call) == Basis::Writing || (keeps_title && keeps_metadata)
 }
 
 impl History {
-    /// Of a call that begins in its own step.
-    pub(super) fn of(call: &ToolPart) -> Self {
+    /// Of a call that begins in its own step, and whose input may go on elsewhere.
+    pub(super) fn of(call: &ToolPart, next: Option<&Next<'_>>) -> Self {
         let basis = Basis::of(call);
-        let has_input = matches!(basis, Basis::Writing | Basis::Input);
-        let metadata = call.result_provider_metadata.is_some();
-        let (is_input, is_over) = match call.state {
-            ToolState::InputStreaming | ToolState::InputAvailable => (true, false),
-            ToolState::OutputAvailable | ToolState::OutputError => (false, true),
+        let mut history = Self::default();
+        if matches!(basis, Basis::Writing | Basis::Input) && call.result_provider_metadata.is_some()
+        {
+            // Only a result has such metadata, and it stays when the input comes anew.
+            history.then.push(output_of(call));
+        }
+        let input = input_of(call, next);
+        match call.state {
+            ToolState::InputStreaming | ToolState::InputAvailable => {
+                history.decided.extend(approval_of(call, None));
+                if history.then.is_empty() && history.decided.is_empty() {
+                    history.made = input;
+                } else {
+                    history.made = vec![available_of(call, None)];
+                    history.decided.extend(input);
+                }
+            }
+            ToolState::OutputAvailable | ToolState::OutputError => {
+                history.made = input;
+                history.decided.extend(approval_of(call, None));
+                history.decided.extend(result_on(call, basis));
+            }
             ToolState::ApprovalRequested
             | ToolState::ApprovalResponded
             | ToolState::OutputDenied
-            | ToolState::Unknown(_) => (false, false),
-        };
-        let mut history = Self::default();
-        let then = &mut history.then;
-        if has_input && metadata {
-            // Only a result has such metadata, and it stays when the input comes anew.
-            then.push(output_of(call));
+            | ToolState::Unknown(_) => {
+                if basis == Basis::Writing && !history.then.is_empty() {
+                    history.made = vec![available_of(call, None)];
+                    history.then.extend(input);
+                } else {
+                    history.made = input;
+                }
+                history.then.extend(result_on(call, basis));
+                history.decided = decision_of(call);
+            }
         }
-        if is_input {
-            then.extend(approval_of(call, None));
-        }
-        if !then.is_empty() {
-            history.made = vec![available_of(call, None)];
-            then.extend(input_of(call));
-        } else {
-            history.made = input_of(call);
-        }
-        if is_over {
-            then.extend(approval_of(call, None));
-        }
-        match basis {
-            Basis::Writing | Basis::Input => {}
-            Basis::Output => then.push(output_of(call)),
-            Basis::Error => then.push(error_of(call)),
-        }
-        if !is_input && !is_over {
-            then.extend(decision_of(call));
+        if let Some(next) = next.filter(|_| basis != Basis::Writing) {
+            history.again = vec![
+                start_of(call, next.part, next.part.input_encoding),
+                input_delta_of(call, next.text.clone()),
+                available_of(call, call.input.clone()),
+            ];
         }
         history
     }
 
-    /// Of a call that goes on in its part with this much of its input.
-    pub(super) fn of_continued(call: &ToolPart, more: &str) -> Self {
-        let mut then = decision_of(call);
-        for chunk in &mut then {
-            // Nothing else can have set them.
-            if let Chunk::ToolApprovalResponse(chunk) = chunk {
-                chunk.provider_executed = call.provider_executed;
-                chunk.provider_metadata = call.call_provider_metadata.clone();
-            }
-        }
-        Self {
-            made: vec![input_delta_of(call, more)],
-            again: Vec::new(),
-            then,
+    /// If an input that is being written makes the part, that comes later, and something else makes the part.
+    pub(super) fn write_later(&mut self, call: &ToolPart) {
+        if let Some(Chunk::ToolInputStart(_)) = self.made.first() {
+            self.again = mem::replace(&mut self.made, vec![available_of(call, None)]);
         }
     }
 
-    /// Of a call whose input goes on in a part of a later step, `next`. If it has another input now, so much was written here before.
-    pub(super) fn begin(&mut self, call: &ToolPart, next: &ToolPart, text: &str) {
-        if Basis::of(call) != Basis::Writing {
-            let start = start_of(next, next.input_encoding);
-            let whole = available_of(call, call.input.clone());
-            self.again = vec![start, input_delta_of(call, text), whole];
-            return;
+    /// Of a call that goes on in its part with this much of its input.
+    pub(super) fn of_continued(call: &ToolPart, more: &Text<'static>) -> Self {
+        let mut then = Vec::new();
+        if let Some(approval) = &call.approval
+            && (call.provider_executed.is_some() || call.call_provider_metadata.is_some())
+        {
+            // Only the response to an approval can have set them: to one before, as any.
+            let before = Text::from(format!("{} before", approval.id));
+            let mut response = ToolApprovalResponse::new(before.clone(), false);
+            response.provider_executed = call.provider_executed;
+            response.provider_metadata = call.call_provider_metadata.clone();
+            let request = ToolApprovalRequest::new(before, call.tool_call_id.clone());
+            then.extend([request.into(), response.into()]);
         }
-        let mut is_made = true;
-        for chunk in self.made.iter_mut().chain(&mut self.then) {
-            if let Chunk::ToolInputStart(start) = chunk {
-                start.tool_name = next.tool_name.clone();
-                start.title = next.title.clone();
-                start.tool_metadata = next.tool_metadata.clone();
-            } else if let Chunk::ToolInputAvailable(_) = chunk {
-                is_made = false;
-            }
+        Self {
+            made: vec![input_delta_of(call, more.clone())],
+            again: Vec::new(),
+            then,
+            decided: decision_of(call),
         }
-        if is_made && call.raw_input.is_some() {
-            self.again = mem::replace(&mut self.made, vec![available_of(call, None)]);
-        }
+    }
+}
+
+/// What came of a call, if that has set the whole part.
+fn result_on(call: &ToolPart, basis: Basis) -> Option<Chunk<'static>> {
+    match basis {
+        Basis::Writing | Basis::Input => None,
+        Basis::Output => Some(output_of(call)),
+        Basis::Error => Some(error_of(call)),
     }
 }
 
@@ -158,22 +178,22 @@ fn decision_of(call: &ToolPart) -> Vec<Chunk<'static>> {
 }
 
 /// The input of a call, written or whole.
-fn input_of(call: &ToolPart) -> Vec<Chunk<'static>> {
+fn input_of(call: &ToolPart, next: Option<&Next<'_>>) -> Vec<Chunk<'static>> {
     let encoding = match Basis::of(call) {
         Basis::Writing => call.input_encoding,
-        Basis::Error => encoding_of(call),
-        Basis::Input | Basis::Output => None,
+        Basis::Error if call.raw_input.is_some() => encoding_of(call),
+        Basis::Error | Basis::Input | Basis::Output => {
+            return vec![available_of(call, call.input.clone())];
+        }
     };
-    let text = call.raw_input.as_ref().map(Text::to_string_lossy);
-    match (Basis::of(call), text) {
-        (Basis::Writing | Basis::Error, Some(text)) => {
-            vec![start_of(call, encoding), input_delta_of(call, &text)]
-        }
-        (Basis::Writing, None) => vec![start_of(call, encoding)],
-        (Basis::Error, None) | (Basis::Input | Basis::Output, _) => {
-            vec![available_of(call, call.input.clone())]
-        }
-    }
+    let names = next.map_or(call, |next| next.part);
+    let start = start_of(call, names, encoding);
+    let text = call.raw_input.as_ref().map(|text| match next {
+        Some(next) => next.text.clone(),
+        None => text.to_string_lossy().into_owned().into(),
+    });
+    let delta = text.map(|text: Text<'static>| input_delta_of(call, text));
+    [start].into_iter().chain(delta).collect()
 }
 
 /// What the text of a failed call's input was, which its part does not tell.

@@ -2,11 +2,13 @@
 
 mod error;
 mod history;
+mod inputs;
 mod order;
 mod parts;
 mod same;
 mod texts;
 mod tool;
+mod tools;
 
 pub use error::DisassembleError;
 pub(crate) use parts::{chunks_of, rest_of_metadata};

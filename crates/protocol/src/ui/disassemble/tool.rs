@@ -55,17 +55,17 @@ pub(super) fn input_of(call: &ToolPart, begun: Option<&ToolPart>) -> Vec<Chunk<'
         let before = before.map(Text::to_string_lossy).unwrap_or_default();
         let (start, rest) = match (begun, written.strip_prefix(&*before)) {
             (Some(_), Some(rest)) => (None, rest),
-            _ => (Some(start_of(call, encoding)), &*written),
+            _ => (Some(start_of(call, call, encoding)), &*written),
         };
         let is_first = start.is_some() && call.raw_input.is_some();
         let has_delta = is_first || !rest.is_empty();
-        let delta = has_delta.then(|| input_delta_of(call, rest));
+        let delta = has_delta.then(|| input_delta_of(call, rest.to_owned()));
         return start.into_iter().chain(delta).collect();
     }
     if call.state == ToolState::InputStreaming {
         return match begun {
             Some(_) => Vec::new(),
-            None => vec![start_of(call, call.input_encoding)],
+            None => vec![start_of(call, call, call.input_encoding)],
         };
     }
     if is_input_error(call) {
@@ -103,21 +103,25 @@ fn encoding_of_written(call: &ToolPart) -> Option<Option<InputEncoding>> {
     same(as_text.as_ref(), call.input.as_ref()).then_some(Some(InputEncoding::Text))
 }
 
-/// The input of a call begins.
-pub(super) fn start_of(call: &ToolPart, encoding: Option<InputEncoding>) -> Chunk<'static> {
-    let mut chunk = ToolInputStart::new(call.tool_call_id.clone(), call.tool_name.clone());
+/// The input of a call begins, which has its names from this part.
+pub(super) fn start_of(
+    call: &ToolPart,
+    names: &ToolPart,
+    encoding: Option<InputEncoding>,
+) -> Chunk<'static> {
+    let mut chunk = ToolInputStart::new(call.tool_call_id.clone(), names.tool_name.clone());
     chunk.input_encoding = encoding;
     chunk.dynamic = call.dynamic.then_some(true);
     chunk.provider_executed = call.provider_executed;
-    chunk.title = call.title.clone();
-    chunk.tool_metadata = call.tool_metadata.clone();
+    chunk.title = names.title.clone();
+    chunk.tool_metadata = names.tool_metadata.clone();
     chunk.provider_metadata = call.call_provider_metadata.clone();
     chunk.into()
 }
 
 /// The input of a call grows.
-pub(super) fn input_delta_of(call: &ToolPart, delta: &str) -> Chunk<'static> {
-    ToolInputDelta::new(call.tool_call_id.clone(), delta.to_owned()).into()
+pub(super) fn input_delta_of(call: &ToolPart, delta: impl Into<Text<'static>>) -> Chunk<'static> {
+    ToolInputDelta::new(call.tool_call_id.clone(), delta).into()
 }
 
 /// The input of a call is this.

@@ -1,0 +1,124 @@
+use std::collections::HashMap;
+
+use super::history::{Next, goes_on, may_begin, text_of, written_in};
+use super::tools::Tool;
+use crate::ui::Text;
+
+/// The inputs of dynamic tools that were written on in parts of later steps, and the texts that were written of them.
+pub(super) struct Inputs {
+    /// By the number of a tool: that of the one in which its input goes on.
+    next: HashMap<usize, usize>,
+    /// By the number of a tool whose input goes on from another part: how much was written in this one.
+    more: HashMap<usize, Text<'static>>,
+    /// By the number of a tool whose input goes on in another part: how much was written there.
+    begun: HashMap<usize, Text<'static>>,
+}
+
+impl Inputs {
+    pub(super) fn of(tools: &[Tool<'_>]) -> Self {
+        let mut inputs = Self {
+            next: HashMap::new(),
+            more: HashMap::new(),
+            begun: HashMap::new(),
+        };
+        for (number, tool) in tools.iter().enumerate() {
+            if let Some(before) = begun_before(tool, tools) {
+                inputs.next.insert(before, number);
+                inputs.more.insert(number, Text::default());
+            }
+        }
+        // From the last: the text up to the end of a part is what the text of a later one begins with.
+        let mut texts: HashMap<usize, Vec<u16>> = HashMap::new();
+        for (number, tool) in tools.iter().enumerate().rev() {
+            let is_continued = inputs.more.contains_key(&number);
+            let Some(next) = inputs.next.get(&number) else {
+                if is_continued {
+                    texts.insert(number, units(&text_of(tool.part)));
+                }
+                continue;
+            };
+            let later = texts.remove(next).unwrap_or_default();
+            let (text, more) = if is_continued {
+                let text = common(&units(&text_of(tool.part)), &later);
+                let more = later.get(text.len()..).unwrap_or_default();
+                (text, more.to_vec())
+            } else if let Some(written) = written_in(tool.part) {
+                go_on(units(&written), &later)
+            } else {
+                (later, Vec::new())
+            };
+            inputs.more.insert(*next, Text::from_code_units(&more));
+            if is_continued {
+                texts.insert(number, text);
+            } else {
+                inputs.begun.insert(number, Text::from_code_units(&text));
+            }
+        }
+        inputs
+    }
+
+    /// How much was written in the part of a tool, if its input goes on from another.
+    pub(super) fn more(&self, number: usize) -> Option<&Text<'static>> {
+        self.more.get(&number)
+    }
+
+    /// Where the input goes on that begins in the part of a tool.
+    pub(super) fn next<'t>(&'t self, number: usize, tools: &'t [Tool<'_>]) -> Option<Next<'t>> {
+        let text = self.begun.get(&number)?;
+        let next = tools.get(*self.next.get(&number)?)?;
+        Some(Next {
+            part: next.part,
+            text,
+        })
+    }
+}
+
+/// The last part before in which an input may have begun that goes on in this.
+fn begun_before(tool: &Tool<'_>, tools: &[Tool<'_>]) -> Option<usize> {
+    if !goes_on(tool.part) {
+        return None;
+    }
+    let mut before = tool.before;
+    while let Some(number) = before {
+        let tool_before = tools.get(number)?;
+        if may_begin(tool_before.part, tool.part) {
+            return before;
+        }
+        before = tool_before.before;
+    }
+    None
+}
+
+fn units(text: &str) -> Vec<u16> {
+    text.encode_utf16().collect()
+}
+
+/// What two texts begin with. The first may show U+FFFD for half a surrogate pair at its end, whose other half the second has.
+fn common(one: &[u16], two: &[u16]) -> Vec<u16> {
+    let pairs = one.iter().zip(two);
+    let mut common: Vec<u16> = pairs
+        .take_while(|(one, two)| one == two)
+        .map(|(unit, _)| *unit)
+        .collect();
+    let (one, two) = (one.get(common.len()), two.get(common.len()));
+    if let (Some(0xfffd), Some(half @ 0xd800..0xdc00)) = (one, two) {
+        common.push(*half);
+    }
+    common
+}
+
+/// What was written of a text, and what has to come to make it one that is read as this value.
+fn go_on(written: Vec<u16>, value: &[u16]) -> (Vec<u16>, Vec<u16>) {
+    let is_space = |unit: &u16| matches!(*unit, 0x09 | 0x0a | 0x0d | 0x20);
+    let space = written.iter().take_while(|unit| is_space(unit)).count();
+    for skipped in [0, space] {
+        let (before, rest) = written.split_at(skipped);
+        let common = common(rest, value);
+        if common.len() == rest.len() {
+            let more = value.get(common.len()..).unwrap_or_default();
+            return ([before, &common].concat(), more.to_vec());
+        }
+    }
+    // Nothing more can be read of it than could before.
+    (written, Vec::new())
+}

@@ -1,0 +1,195 @@
+//! What was taken apart comes together again.
+
+#[path = "assembler_support/any_chunk.rs"]
+mod any_chunk;
+
+use std::collections::HashMap;
+
+use any_chunk::any_chunk;
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use twentyfirst_protocol::ui::{Assembler, Chunk, Decoder, UiMessage, disassemble};
+
+const SEQUENCES: &str = include_str!("data/ui/assemble.jsonl");
+const VECTORS: &str = include_str!("data/ui/vectors_assemble.jsonl");
+const RELAY_STREAMS: &str = include_str!("data/ui/relay_streams.jsonl");
+const RECORDINGS: &str = include_str!("data/recordings/relay-streams.jsonl");
+
+fn assembled<'c>(chunks: impl IntoIterator<Item = &'c Chunk<'c>>) -> UiMessage {
+    let mut assembler = Assembler::new();
+    for chunk in chunks {
+        assembler.apply(chunk).unwrap();
+    }
+    assembler.into_message()
+}
+
+/// Takes a message apart, and puts it together again of the chunks, and of their encoding.
+fn assert_comes_together(message: &UiMessage) {
+    let chunks = disassemble(message)
+        .unwrap_or_else(|error| panic!("{error}: {:#?}\n{message:#?}", error.chunks()));
+    assert_eq!(&assembled(&chunks), message);
+    let encoded: Vec<String> = chunks.iter().map(Chunk::encode).collect();
+    let decoded = encoded.iter().map(|json| Chunk::decode(json).unwrap());
+    assert_eq!(&assembled(&decoded.collect::<Vec<_>>()), message);
+}
+
+fn message_of(chunks: &[Chunk<'_>], lenient: bool) -> UiMessage {
+    let mut assembler = Assembler::new().lenient(lenient);
+    for chunk in chunks {
+        let _ = assembler.apply(chunk);
+    }
+    assembler.into_message()
+}
+
+/// Whether a chunk is about a tool call, or begins a step.
+fn is_of_call(chunk: &Chunk<'_>) -> bool {
+    let kind = chunk.kind();
+    kind == "start-step" || kind.as_str().is_some_and(|kind| kind.starts_with("tool-"))
+}
+
+proptest! {
+    #[test]
+    fn every_message_of_an_assembler_is_made_again_of_its_chunks(
+        chunks in prop::collection::vec(any_chunk(), 0..24),
+        lenient: bool,
+    ) {
+        assert_comes_together(&message_of(&chunks, lenient));
+    }
+
+    #[test]
+    fn so_are_calls_that_go_on_in_every_way(
+        chunks in prop::collection::vec(any_chunk(), 0..60),
+        lenient: bool,
+    ) {
+        let chunks: Vec<Chunk<'static>> = chunks.into_iter().filter(is_of_call).collect();
+        assert_comes_together(&message_of(&chunks, lenient));
+    }
+}
+
+/// The first line of the sequences: what the names in the others mean.
+#[derive(Deserialize)]
+struct Names {
+    chunks: HashMap<String, Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Sequence {
+    initial: Option<String>,
+    chunks: Vec<Box<RawValue>>,
+}
+
+#[test]
+fn the_messages_of_every_sequence_come_together_again() {
+    let mut lines = SEQUENCES.lines();
+    let names: Names = serde_json::from_str(lines.next().unwrap()).unwrap();
+    let mut count = 0;
+    for line in lines {
+        let sequence: Sequence = serde_json::from_str(line).unwrap();
+        if sequence.initial.is_some() {
+            continue;
+        }
+        let chunks = sequence.chunks.iter().map(|chunk| {
+            let name = serde_json::from_str::<String>(chunk.get());
+            let data = name.map_or_else(|_| chunk.get(), |name| names.chunks[&name].get());
+            Chunk::decode(data).unwrap()
+        });
+        assert_comes_together(&message_of(&chunks.collect::<Vec<_>>(), false));
+        count += 1;
+    }
+    assert!(count > 1_500, "{count}");
+}
+
+fn message_of_stream(sse: String) -> UiMessage {
+    let mut assembler = Assembler::new();
+    let mut decoder = Decoder::new();
+    decoder.push(sse);
+    while let Some(chunk) = decoder.next_chunk() {
+        if let Ok(chunk) = chunk {
+            let _ = assembler.apply(&chunk);
+        }
+    }
+    assembler.into_message()
+}
+
+#[test]
+fn the_messages_of_the_vectors_and_of_recorded_streams_come_together_again() {
+    let mut count = 0;
+    for line in [VECTORS, RELAY_STREAMS].into_iter().flat_map(str::lines) {
+        let vector: Value = serde_json::from_str(line).unwrap();
+        let sse = vector["sse"].as_str().unwrap();
+        assert_comes_together(&message_of_stream(sse.to_owned()));
+        count += 1;
+    }
+    for line in RECORDINGS.lines() {
+        let recording: Value = serde_json::from_str(line).unwrap();
+        let pieces = recording["chunks"].as_array().unwrap().iter();
+        let pieces = pieces.map(|piece| piece["text"].as_str().unwrap_or_default());
+        assert_comes_together(&message_of_stream(pieces.collect()));
+        count += 1;
+    }
+    assert!(count > 150, "{count}");
+}
+
+/// The part that cannot be said, of a message with this part before one more.
+fn part_of(part: &str) -> Option<usize> {
+    let json = format!(
+        r#"{{"id":"m","role":"assistant","parts":[{{"type":"step-start"}},{part},{{"type":"step-start"}}]}}"#
+    );
+    let message: UiMessage = serde_json::from_str(&json).unwrap();
+    match disassemble(&message) {
+        Ok(_) => None,
+        Err(error) => Some(error.part().unwrap()),
+    }
+}
+
+#[test]
+fn what_chunks_cannot_say_is_told_by_its_part() {
+    for part in [
+        r#"{"type":"text","text":"a"}"#,
+        r#"{"type":"text","text":"\ud83d","state":"done"}"#,
+        r#"{"type":"text","text":"a","state":"streaming","citations":[]}"#,
+        r#"{"type":"text","text":"a","state":"done","citations":[{}]}"#,
+        r#"{"type":"text","text":"a","state":"done","providerMetadata":1}"#,
+        r#"{"type":"text","text":"a","state":"done","new":1}"#,
+        r#"{"type":"reasoning","text":"a","state":"done"}"#,
+        r#"{"type":"file","mediaType":"a/b","url":"u","filename":"f"}"#,
+        r#"{"type":"file","mediaType":"a/b","url":"u","providerReference":{}}"#,
+        r#"{"type":"step-start","new":1}"#,
+        r#"{"type":"new"}"#,
+        r#"{"type":"steering-message","id":"s","parts":[{"type":"new"}]}"#,
+        r#"{"type":"data-a","id":5,"data":1}"#,
+        r#"{"type":"data-a","data":1,"transient":true}"#,
+        r#"{"type":"tool-n","toolCallId":"c","state":"new"}"#,
+        r#"{"type":"tool-n","toolCallId":"c","state":"output-error","errorText":"e","rawInput":{}}"#,
+        r#"{"type":"tool-n","toolCallId":"c","state":"input-available","output":1}"#,
+        r#"{"type":"tool-n","toolCallId":"c","state":"approval-requested","input":1}"#,
+    ] {
+        assert_eq!(part_of(part), Some(1), "{part}");
+    }
+    assert_eq!(
+        part_of(r#"{"type":"data-a","id":"d","data":1,"new":1}"#),
+        None
+    );
+
+    let twice = r#"{"type":"data-a","id":"d","data":1},{"type":"data-a","id":"d","data":2}"#;
+    assert_eq!(part_of(twice), Some(1));
+    let twice = r#"{"type":"data-a","id":"d","data":1},{"type":"data-a","id":"d","data":1}"#;
+    assert_eq!(part_of(twice), Some(2));
+}
+
+#[test]
+fn what_chunks_cannot_say_of_the_message_is_told_without_a_part() {
+    for json in [
+        r#"{"role":"assistant","parts":[]}"#,
+        r#"{"id":"m","role":"user","parts":[]}"#,
+        r#"{"id":"m","role":"assistant","metadata":null,"parts":[]}"#,
+        r#"{"id":"m","role":"assistant","metadata":{"__proto__":1},"parts":[]}"#,
+        r#"{"id":"m","role":"assistant","parts":[],"new":1}"#,
+    ] {
+        let message: UiMessage = serde_json::from_str(json).unwrap();
+        let error = disassemble(&message).unwrap_err();
+        assert_eq!(error.part(), None, "{json}");
+    }
+}
