@@ -43,14 +43,18 @@ impl Timestamp {
         let (hours, minutes) = offset.split_once(':')?;
         let two_digits = |text: &str, limit| {
             let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-            text.parse::<u64>().ok().filter(|number| digits && *number < limit)
+            text.parse::<u64>()
+                .ok()
+                .filter(|number| digits && *number < limit)
         };
         let seconds = (two_digits(hours, 24)? * 60 + two_digits(minutes, 60)?) * 60;
         let offset = Duration::from_secs(seconds);
         if sign == "-" {
             local.checked_add(offset)
         } else {
-            local.checked_sub(offset).filter(|moment| *moment >= SystemTime::UNIX_EPOCH)
+            local
+                .checked_sub(offset)
+                .filter(|moment| *moment >= SystemTime::UNIX_EPOCH)
         }
     }
 }
