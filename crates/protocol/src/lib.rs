@@ -103,6 +103,6 @@ pub use operation::{
 pub use options::{CallOptions, Timeouts};
 pub use relay::{ApiKey, BaseUrl};
 pub use route::{Query, Route};
-pub use secret::{Secret, Secrets};
+pub use secret::{Redactor, Secret, Secrets};
 pub use session::Session;
 pub use time::Timestamp;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{ApiError, InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::options::Timeouts;
 use crate::route::Route;
-use crate::{Body, Secret, tolerant};
+use crate::{Body, Secret, Secrets, tolerant};
 
 /// The request side of an operation: a plain struct whose members are the members of the request.
 ///
@@ -40,8 +40,8 @@ pub trait Endpoint: Serialize + DeserializeOwned {
     }
 
     /// The values in this request that no error may show.
-    fn secrets(&self) -> Vec<&str> {
-        Vec::new()
+    fn secrets(&self) -> Secrets {
+        Secrets::default()
     }
 
     /// The request: path and query only. The client adds the base URL and the authorization.
@@ -165,7 +165,13 @@ pub fn decode_with<E: Endpoint, T>(
     } else {
         Err(ResponseError::from(Box::new(ApiError::new(head, body))))
     };
-    result.map_err(|error| error.redacted(&endpoint.secrets()))
+    result.map_err(|error| {
+        let mut secrets = endpoint.secrets();
+        // Also a token that the response brings.
+        secrets.add_json(body);
+        let secrets: Vec<&str> = secrets.iter().map(Secret::expose).collect();
+        error.redacted(&secrets)
+    })
 }
 
 /// Reads an answer whose body is the JSON of `T`.
@@ -205,9 +211,9 @@ pub(crate) fn check_envs(envs: Option<&BTreeMap<String, Secret>>) -> Result<(), 
 }
 
 /// The values of environment variables, which are secrets one and all.
-pub(crate) fn values_of(envs: Option<&BTreeMap<String, Secret>>) -> Vec<&str> {
+pub(crate) fn values_of(envs: Option<&BTreeMap<String, Secret>>) -> Secrets {
     envs.into_iter()
         .flat_map(|envs| envs.values())
-        .map(Secret::expose)
+        .cloned()
         .collect()
 }

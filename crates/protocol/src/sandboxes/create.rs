@@ -9,7 +9,7 @@ use super::Sandbox;
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::files::Lengths;
 use crate::operation::{check_envs, decode_json, values_of};
-use crate::{Endpoint, Operation, Route, Secret, Timeouts, time};
+use crate::{Endpoint, Operation, Route, Secret, Secrets, Timeouts, time};
 
 /// Creates a sandbox for a deployed agent.
 ///
@@ -163,7 +163,7 @@ impl Endpoint for CreateSandbox {
         check_envs(self.envs.as_ref())
     }
 
-    fn secrets(&self) -> Vec<&str> {
+    fn secrets(&self) -> Secrets {
         values_of(self.envs.as_ref())
     }
 }
