@@ -9,8 +9,8 @@ use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, CallOptions, InvalidRequest, Operation, Route, StreamingOperation, Timeouts,
-    UploadOperation,
+    ApiKey, BaseUrl, CallOptions, InvalidRequest, Operation, Redactor, Route, StreamingOperation,
+    Timeouts, UploadOperation,
 };
 use twentyfirst_transport::{
     Attempt, Body, ResponseFuture, RouteTemplate, Runtime, SharedTransport, Transport,
@@ -251,9 +251,7 @@ impl AgentClient {
     /// Text of the relay with the key or the token masked.
     pub(crate) fn mask(&self, text: &str) -> String {
         let secrets = self.secrets();
-        secrets.iter().fold(text.to_owned(), |text, secret| {
-            text.replace(secret.expose(), "***")
-        })
+        Redactor::new(secrets.iter().map(ApiKey::expose)).redact(text)
     }
 
     /// What is never shown: the key, or the tokens with which calls may be under way.

@@ -72,18 +72,20 @@ impl Secrets {
     /// Adds what the value of a header holds that says who somebody is, such as `authorization`, `cookie` or `set-cookie`: all of
     /// it, the credential behind a scheme, user and password of `Basic`, the value of each cookie.
     pub fn add_header(&mut self, value: &str) {
-        self.add(value);
-        // Of `set-cookie` only the first pair says who somebody is; what follows is none that is long enough.
-        for pair in value.split(';') {
-            if let Some((_, value)) = pair.split_once('=') {
-                self.add_if_telling(value.trim().trim_matches('"'));
+        self.add_if_telling(value);
+        let pairs = value
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='));
+        for (name, value) in pairs {
+            if !COOKIE_ATTRIBUTES.contains(&name.to_ascii_lowercase().as_str()) {
+                self.add_if_telling(value.trim_matches('"'));
             }
         }
         let Some((scheme, credential)) = value.trim().split_once(' ') else {
             return;
         };
         let credential = credential.trim();
-        self.add_if_telling(credential);
+        self.add(credential);
         if scheme.eq_ignore_ascii_case("basic")
             && let Ok(decoded) = BASE64_STANDARD.decode(credential)
             && let Ok(user_info) = String::from_utf8(decoded)
@@ -172,6 +174,9 @@ impl<T: Into<Secret>> FromIterator<T> for Secrets {
         Self(values.into_iter().map(Into::into).collect())
     }
 }
+
+/// What `set-cookie` says beside the cookie: RFC 6265, section 5.2.
+const COOKIE_ATTRIBUTES: [&str; 5] = ["domain", "expires", "max-age", "path", "samesite"];
 
 /// The members that hold tokens and passwords.
 const NAMES: [&str; 12] = [
