@@ -215,12 +215,15 @@ fn query_values(url: &str) -> impl Iterator<Item = &str> {
 /// `url` as it may be shown: without user, password and query.
 pub(crate) fn mask_url(url: &str) -> Cow<'_, str> {
     let (shown, query) = match url.find(['?', '#']) {
-        Some(at) => (&url[..at], MASK),
+        Some(at) => (&url[..at], "?***"),
         None => (url, ""),
     };
-    match user_info(shown) {
-        Some(user_info) => Cow::Owned(shown.replacen(user_info, MASK, 1) + query),
+    match user_info(url).and_then(|user_info| shown.split_once("://").zip(Some(user_info))) {
+        Some(((scheme, rest), user_info)) => Cow::Owned(format!(
+            "{scheme}://{MASK}{}{query}",
+            &rest[user_info.len()..]
+        )),
         None if query.is_empty() => Cow::Borrowed(url),
-        None => Cow::Owned(format!("{shown}?{query}")),
+        None => Cow::Owned(format!("{shown}{query}")),
     }
 }

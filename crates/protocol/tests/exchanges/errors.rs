@@ -398,6 +398,45 @@ fn no_error_repeats_a_secret() {
 }
 
 #[test]
+fn no_error_repeats_a_secret_in_another_spelling() {
+    let exec = Exec::new(sandbox(), "true").env("TOKEN", "s3c&ret/of+mine");
+    for body in [
+        r#"{"error":{"code":"sandbox_error","message":"no s3c\u0026ret\/of\u002bmine"}}"#,
+        r#"{"error":"no s3c%26ret%2fof%2Bmine","details":{"url":"x?q=s3c%26ret/of%2bmine"}}"#,
+        r#"{"error":"bad page","page":"<b>s3c&amp;ret&#x2f;of+mine</b>"}"#,
+        "<html>s3c&#38;ret&#47;of+mine</html>",
+        "s3c&amp;ret/of+mine",
+        "data: {\"errorText\":\"s3c\\u0026ret/of+mine\"}\n\n",
+        "\u{feff}{\"error\":\"s3c\\u0026ret/of+mine",
+    ] {
+        for status in [200, 500] {
+            let error = exec.decode(&head(status), body.as_bytes()).unwrap_err();
+            let shown = shown(&error);
+            assert!(!shown.contains("s3c") && !shown.contains("mine"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn no_error_repeats_a_token_that_its_response_brings() {
+    let body = br#"{"error":"an_t_brought is not stored","data":{"token":"an_t_brought"}}"#;
+    let error = GetSandbox::new(sandbox())
+        .decode(&head(500), body)
+        .unwrap_err();
+    assert!(!shown(&error).contains("an_t_brought"), "{error}");
+}
+
+#[test]
+fn a_token_behind_a_byte_order_mark_is_a_token() {
+    let body = "\u{feff}{\"token\":\"an_t_x\",\"expiresAt\":\"2026-02-26t12:00:00+01:00\"}";
+    let token = CreateToken::new()
+        .decode(&head(201), body.as_bytes())
+        .unwrap();
+    assert_eq!(token.token.expose(), "an_t_x");
+    assert!(token.expires_at.to_system_time().is_some());
+}
+
+#[test]
 fn a_password_in_a_repository_url_is_a_secret() {
     let clone = CloneRepository::new(sandbox(), "https://me:hunter2@git.example.com/x.git");
     assert!(!format!("{clone:?}").contains("hunter2"));
@@ -411,6 +450,15 @@ fn a_password_in_a_repository_url_is_a_secret() {
         CredentialSettings::new("https://me:hunter2@x", CredentialAuth::bearer("t")),
     );
     assert!(!format!("{credential:?}").contains("hunter2"));
+    // Escaped in the URL, and not in what git says; and a token in its query.
+    let clone = CloneRepository::new(
+        sandbox(),
+        "https://me:hunt%2Ber2@x/y.git?private_token=hunter3",
+    );
+    assert!(format!("{clone:?}").contains("https://***@x/y.git?***"));
+    let body = br#"{"error":{"code":"git_clone_failed","message":"'hunt+er2', 'hunt%2ber2' and 'hunter3' are wrong"}}"#;
+    let error = clone.decode(&head(400), body).unwrap_err();
+    assert!(!shown(&error).contains("hunt"), "{error}");
     let plain = CloneRepository::new(sandbox(), "git@github.com:org/repo.git");
     assert!(format!("{plain:?}").contains("git@github.com:org/repo.git"));
 }
