@@ -41,7 +41,7 @@ const TELLING_AT_END: usize = 6;
 /// ```
 pub struct Redactor {
     secrets: Vec<String>,
-    /// Whether a secret can begin with this byte, or with an escape that begins with it.
+    /// Whether a secret begins with this byte.
     firsts: [bool; 256],
 }
 
@@ -61,11 +61,6 @@ impl Redactor {
             }
         }
         let mut firsts = [false; 256];
-        if !forms.is_empty() {
-            for opener in b"\\%&+" {
-                firsts[usize::from(*opener)] = true;
-            }
-        }
         for first in forms.iter().filter_map(|form| form.bytes().next()) {
             firsts[usize::from(first)] = true;
         }
@@ -134,7 +129,10 @@ impl Redactor {
         let mut from = vec![0; self.secrets.len()];
         let mut at = 0;
         while at < text.len() {
-            if self.firsts[usize::from(text[at])] {
+            if spelling
+                .firsts(at)
+                .any(|first| self.firsts[usize::from(first)])
+            {
                 let found = self
                     .secrets
                     .iter()

@@ -1,7 +1,13 @@
 //! The spellings of one text: as it is, and escaped as JSON, URLs, HTML and what programs print escape it.
 
+use std::collections::BTreeSet;
+
 /// How many escapes can lie in one another: a URL in HTML within JSON.
 const DEPTH: u8 = 3;
+
+/// So many meanings of a text are followed, and so many more with each byte that is found: runs of backslashes have thousands.
+const MEANINGS: usize = 64;
+const MEANINGS_A_BYTE: usize = 8;
 
 /// A stretch of bytes, read as text that may be escaped.
 #[derive(Clone, Copy)]
@@ -57,6 +63,19 @@ impl<'a> Spelling<'a> {
         self.read(at, 0).map_or(at + 1, |unit| unit.end)
     }
 
+    /// With which bytes a secret could begin that stands at `at`.
+    pub(super) fn firsts(&self, at: usize) -> impl Iterator<Item = u8> {
+        let byte = self.text.get(at).copied();
+        let deepest = if byte.is_some_and(is_special) {
+            DEPTH
+        } else {
+            0
+        };
+        let blank = (byte == Some(b'+')).then_some(b' ');
+        let units = (0..=deepest).filter_map(move |depth| self.read(at, depth));
+        units.map(|unit| unit.bytes[0]).chain(blank)
+    }
+
     /// How much of `secret` stands at `at`, each of its characters spelled in any way.
     pub(super) fn find(&self, at: usize, secret: &str) -> Found {
         let bytes = secret.as_bytes();
@@ -65,7 +84,7 @@ impl<'a> Spelling<'a> {
             ..Found::default()
         };
         let mut open = vec![(0, at)];
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         while let Some((mut matched, mut at)) = open.pop() {
             loop {
                 if secret.is_char_boundary(matched) && (matched, at) > (found.matched, found.end) {
@@ -78,7 +97,7 @@ impl<'a> Spelling<'a> {
                     found.at_end = found.at_end.max(Some(matched));
                     break;
                 };
-                if !matches!(byte, b'\\' | b'%' | b'&' | b'+') {
+                if !is_special(byte) {
                     if byte != wanted {
                         break;
                     }
@@ -86,10 +105,11 @@ impl<'a> Spelling<'a> {
                     continue;
                 }
                 // It can mean different things: all of them are followed.
-                if seen.contains(&(matched, at)) {
+                if seen.len() > MEANINGS + MEANINGS_A_BYTE * found.matched
+                    || !seen.insert((matched, at))
+                {
                     break;
                 }
-                seen.push((matched, at));
                 for depth in 0..=DEPTH {
                     match self.read(at, depth) {
                         None => found.at_end = found.at_end.max(Some(matched)),
@@ -283,6 +303,11 @@ impl<'a> Spelling<'a> {
             }
         }
     }
+}
+
+/// Whether this byte can stand for another, or begin what does.
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'\\' | b'%' | b'&' | b'+')
 }
 
 impl Unit {
