@@ -225,7 +225,7 @@ mod tests {
             "line: ***"
         );
         assert_eq!(
-            Redactor::new(&["8675309"]).redact_value(8_675_309.into()),
+            Redactor::new(["8675309"]).redact_value(8_675_309.into()),
             "***"
         );
     }

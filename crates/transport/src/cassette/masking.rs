@@ -41,9 +41,9 @@ impl fmt::Debug for Content<'_> {
 }
 
 /// Finds the places of a text that must not be written: see [`Recorder::new`](super::Recorder::new).
-pub struct Masking(Box<dyn Fn(&[u8]) -> Places + Send + Sync>);
+pub struct Masking(Box<Find>);
 
-type Places = Vec<(Range<usize>, &'static str)>;
+type Find = dyn Fn(&[u8]) -> Vec<(Range<usize>, &'static str)> + Send + Sync;
 
 impl Masking {
     /// Masks the places that `find` returns for a path, the value of a header, or a body: in order, with what is written in place of

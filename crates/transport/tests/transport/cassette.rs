@@ -204,8 +204,8 @@ async fn secret_values_are_hidden_wherever_they_stand() {
         let secret = content.request.extensions.get::<Secret>().unwrap().0;
         let json = serde_json::to_string(secret).unwrap();
         let mut values = vec![secret, json.trim_matches('"')];
-        let headers: Vec<_> = content.secret_headers().collect();
-        assert!(headers.contains(&&HeaderValue::from_static("Bearer key-secret")));
+        let key = HeaderValue::from_static("Bearer key-secret");
+        assert!(content.secret_headers().any(|value| *value == key));
         if let Some((headers, body)) = content.response {
             assert!(headers.contains_key("location"));
             assert!(body.starts_with(br#"{"token":"minted""#));
