@@ -100,10 +100,11 @@ async fn a_recording_is_played_without_the_relay_and_holds_no_secret() {
 
 const KEY: &str = "21st_sk_ü/key+of&mine\"";
 
+/// A request and its response.
+type Exchange = (Request<Vec<u8>>, Response<Vec<u8>>);
+
 /// The text of a recording of these requests, each with what it was answered.
-async fn record(
-    exchanges: Vec<(Request<Vec<u8>>, Response<Vec<u8>>)>,
-) -> (String, Vec<Request<Body>>) {
+async fn record(exchanges: Vec<Exchange>) -> (String, Vec<Request<Body>>) {
     let file = File::default();
     let (mut requests, mut responses, mut asked) = (Vec::new(), Vec::new(), Vec::new());
     for (request, response) in exchanges {
