@@ -14,7 +14,7 @@ use crate::tolerant;
 ///
 /// Nothing has been sent when this is returned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{field}` {problem}")]
+#[error("`{}` {problem}", shown(field))]
 pub struct InvalidRequest {
     field: Cow<'static, str>,
     problem: Problem,
@@ -78,7 +78,7 @@ pub enum Problem {
     #[error("belongs to another route")]
     OtherRoute,
     /// It cannot be written or read as JSON; the text says where.
-    #[error("is not readable: {0}")]
+    #[error("is not readable: {}", shown(.0))]
     Unreadable(String),
 }
 
