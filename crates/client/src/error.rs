@@ -8,7 +8,7 @@ use twentyfirst_protocol::retry::GiveUp;
 use twentyfirst_protocol::runs::{CancelError, Created, Lost, LostReason, StartError};
 use twentyfirst_protocol::ui::{AssembleError, DecodeError};
 use twentyfirst_protocol::{
-    ApiError, ApiKey, ErrorCode, InvalidRequest, NotUnderstood, ResponseError, ThreadId,
+    ApiError, ApiKey, ErrorCode, InvalidRequest, NotUnderstood, ResponseError, ThreadId, shown,
 };
 use twentyfirst_transport::Timeout;
 
@@ -54,6 +54,7 @@ enum Kind {
     RunFailed(String),
     RunCancelled,
     RunLost(Lost),
+    StreamUnfinished,
     /// Of this thread.
     OtherRun(ThreadId, Sent),
     RunStarting,
@@ -213,6 +214,7 @@ impl Error {
                 | Kind::RunFailed(_)
                 | Kind::RunCancelled
                 | Kind::RunLost(_)
+                | Kind::StreamUnfinished
                 | Kind::RunStarting
                 | Kind::MessageTooLong(_) => true,
             }
@@ -244,6 +246,11 @@ impl Error {
 
     pub(crate) fn run_lost(lost: Lost) -> Self {
         Kind::RunLost(lost).into()
+    }
+
+    /// A stream that ended without a word of how its message ends.
+    pub(crate) fn stream_unfinished() -> Self {
+        Kind::StreamUnfinished.into()
     }
 
     /// The same with the client's key or token masked, should the relay repeat it.
@@ -376,11 +383,20 @@ impl fmt::Display for Error {
             Kind::ThreadStreaming => f.write_str("the thread is already streaming")?,
             Kind::Response(error) => error.fmt(f)?,
             Kind::NotAChunk(_) => f.write_str("an event of the stream is not a chunk")?,
-            Kind::RunFailed(text) => write!(f, "the run failed: {}", line(text))?,
+            Kind::RunFailed(text) => write!(f, "the run failed: {}", shown(text.trim_end()))?,
             Kind::RunCancelled => f.write_str("the run was cancelled")?,
             Kind::RunLost(lost) => lost.fmt(f)?,
+            Kind::StreamUnfinished => {
+                f.write_str(
+                    "the stream ended before its message: neither `finish` nor `[DONE]` came",
+                )?;
+            }
             Kind::OtherRun(thread_id, _) => {
-                write!(f, "cancelling would end the run of thread {thread_id}")?;
+                write!(
+                    f,
+                    "cancelling would end the run of thread {}",
+                    shown(thread_id.as_str())
+                )?;
             }
             Kind::RunStarting => {
                 f.write_str("the run was still starting when the time for cancelling it was over")?;
@@ -396,11 +412,16 @@ impl fmt::Display for Error {
             &self.inner.created.sandbox_id,
             &self.inner.created.thread_id,
         ) {
-            (Some(sandbox), None) => write!(f, " (sandbox {sandbox} was created)"),
-            (Some(sandbox), Some(thread)) => {
-                write!(f, " (sandbox {sandbox} with thread {thread} was created)")
+            (Some(sandbox), None) => {
+                write!(f, " (sandbox {} was created)", shown(sandbox.as_str()))
             }
-            (None, Some(thread)) => write!(f, " (thread {thread} was created)"),
+            (Some(sandbox), Some(thread)) => write!(
+                f,
+                " (sandbox {} with thread {} was created)",
+                shown(sandbox.as_str()),
+                shown(thread.as_str())
+            ),
+            (None, Some(thread)) => write!(f, " (thread {} was created)", shown(thread.as_str())),
             (None, None) => Ok(()),
         }
     }
@@ -421,16 +442,9 @@ impl StdError for Error {
             | Kind::Response(_)
             | Kind::RunFailed(_)
             | Kind::RunCancelled
+            | Kind::StreamUnfinished
             | Kind::OtherRun(..)
             | Kind::RunStarting => None,
         }
     }
-}
-
-/// The relay's text can be long (SQL with a conversation in it) and have lines; this is one, and short.
-pub(crate) fn line(text: &str) -> String {
-    let text = text[..text.floor_char_boundary(300)].trim_end();
-    text.chars()
-        .map(|char| if char.is_control() { ' ' } else { char })
-        .collect()
 }

@@ -14,7 +14,7 @@ use crate::tolerant;
 ///
 /// Nothing has been sent when this is returned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{field}` {problem}")]
+#[error("`{}` {problem}", shown(field))]
 pub struct InvalidRequest {
     field: Cow<'static, str>,
     problem: Problem,
@@ -78,7 +78,7 @@ pub enum Problem {
     #[error("belongs to another route")]
     OtherRoute,
     /// It cannot be written or read as JSON; the text says where.
-    #[error("is not readable: {0}")]
+    #[error("is not readable: {}", shown(.0))]
     Unreadable(String),
 }
 
@@ -355,14 +355,14 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the relay answered {}", self.status.as_u16())?;
         if let Some(code) = &self.code {
-            write!(f, " {}", line(code.as_str()))?;
+            write!(f, " {}", shown(code.as_str()))?;
         }
-        write!(f, ": {}", line(self.message.trim_end()))?;
+        write!(f, ": {}", shown(self.message.trim_end()))?;
         match &self.location {
             Some(location) => write!(
                 f,
                 " (it points to {}, which is not followed)",
-                line(location)
+                shown(location)
             ),
             None => Ok(()),
         }
@@ -385,7 +385,7 @@ impl fmt::Debug for ApiError {
 
 /// An answer with a status of success that is not what the documents promise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the relay answered {}, which is not understood: {}", status.as_u16(), line(problem))]
+#[error("the relay answered {}, which is not understood: {}", status.as_u16(), shown(problem))]
 pub struct NotUnderstood {
     status: StatusCode,
     problem: String,
@@ -445,10 +445,31 @@ fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}{CUT}", &text[..end]))
 }
 
-/// `text` as it may stand in a line of a log: its beginning, without anything that a terminal obeys.
-pub(crate) fn line(text: &str) -> String {
-    let breaks = |next: char| next.is_control() || matches!(next, '\u{2028}' | '\u{2029}');
-    beginning(text, SHOWN).replace(breaks, " ")
+/// Returns a foreign text as it may stand in an error: on one line, at most about 300 bytes of it, and with nothing in it that is obeyed but not seen.
+///
+/// Line breaks and other control characters become blanks. Characters that have no shape of their own, such as those that turn the direction of
+/// writing around (U+202E), are written out as `\u{202e}`.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for char in beginning(text, SHOWN).chars() {
+        match char {
+            '\u{2028}' | '\u{2029}' => shown.push(' '),
+            _ if char.is_control() => shown.push(' '),
+            _ if is_invisible(char) => shown.extend(char.escape_unicode()),
+            _ => shown.push(char),
+        }
+    }
+    shown
+}
+
+/// Whether a character is one of Unicode's format characters (Cf), fillers, or supplementary variation selectors.
+fn is_invisible(char: char) -> bool {
+    matches!(char,
+        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}'
+        | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn text_of(members: &mut Map<String, Value>, name: &str) -> Option<String> {

@@ -92,7 +92,7 @@ pub mod vaults;
 
 pub use body::Body;
 pub use error::{
-    ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError, RetryAfter,
+    ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError, RetryAfter, shown,
 };
 pub use http;
 pub use ids::{CredentialId, MachineId, SandboxId, ThreadId, VaultId};

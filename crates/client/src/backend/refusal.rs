@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use twentyfirst_protocol::InvalidRequest;
+use twentyfirst_protocol::{InvalidRequest, shown};
 use twentyfirst_transport::Body;
 
 use super::request::json;
-use crate::error::{Error, line};
+use crate::error::Error;
 
 /// An answer that says no: a status, and `{"error": message}`.
 ///
@@ -125,7 +125,7 @@ impl From<&Error> for Refusal {
         let refusal = if error.invalid_request().is_some() {
             Self::bad_request(error.to_string())
         } else if let Some(api_error) = error.api_error() {
-            let message = line(api_error.message());
+            let message = shown(api_error.message().trim_end());
             match api_error.status().as_u16() {
                 400 | 402 | 404 | 409 | 410 | 413 | 422 | 429 => {
                     Self::new(api_error.status(), message)

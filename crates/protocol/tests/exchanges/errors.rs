@@ -477,3 +477,21 @@ fn a_token_that_is_not_understood_is_not_shown() {
         assert_eq!(error.status(), StatusCode::CREATED);
     }
 }
+
+#[test]
+fn a_text_that_turns_around_what_stands_beside_it_is_made_visible() {
+    let body = "{\"error\":{\"code\":\"a\u{202e}b\",\"message\":\"x\u{2066}y\u{2069} \u{200f}\u{61c}\u{200b}\u{feff}\u{ad}\u{e0041}\u{2028}z\\nü 😀 e\u{301}\"}}";
+    let error = api(400, body.as_bytes());
+    assert_eq!(
+        error.to_string(),
+        concat!(
+            r"the relay answered 400 a\u{202e}b: x\u{2066}y\u{2069} \u{200f}\u{61c}\u{200b}\u{feff}\u{ad}\u{e0041} z ü 😀",
+            " e\u{301}"
+        )
+    );
+    let debug = format!("{error:?}");
+    assert!(
+        !debug.contains(['\u{202e}', '\u{2066}', '\u{200f}', '\u{2028}', '\u{200b}']),
+        "{debug}"
+    );
+}
