@@ -10,7 +10,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let transport = if std::env::var_os("RECORD").is_some() {
-//!     let recorder = Recorder::new(HttpTransport::new(), File::create("tests/data/quickstart.jsonl")?)
+//!     let recorder = Recorder::new(HttpTransport::new()?, File::create("tests/data/quickstart.jsonl")?)
 //!         .secrets(|_| vec![String::from("the password in my test")]);
 //!     SharedTransport::new(recorder)
 //! } else {

@@ -61,8 +61,11 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// A transport with the defaults of [`HttpTransportBuilder`]. Opens and reads nothing yet.
-    pub fn new() -> Self {
+    /// Makes a transport with the defaults of [`HttpTransportBuilder`]. Opens nothing yet.
+    ///
+    /// # Errors
+    /// As [`HttpTransportBuilder::build`].
+    pub fn new() -> Result<Self, InvalidSetting> {
         Self::builder().build()
     }
 
@@ -123,12 +126,6 @@ impl Service<Request<Body>> for HttpTransport {
                 )),
             }
         })
-    }
-}
-
-impl Default for HttpTransport {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -73,7 +73,8 @@ async fn a_secure_server_is_reached_through_a_tunnel() {
         let transport = HttpTransport::builder()
             .root_certificates(authority.roots())
             .proxy(Proxy::all(&proxy_url).unwrap())
-            .build();
+            .build()
+            .unwrap();
 
         for url in ["https://relay.example/v1", "https://other.example:8443/"] {
             let answer = post(&transport, url).await.unwrap();
@@ -111,7 +112,8 @@ async fn a_tunnel_that_is_not_made_has_sent_nothing() {
         let transport = HttpTransport::builder()
             .proxy(Proxy::all(&proxy_url).unwrap())
             .root_certificates(Authority::new().roots())
-            .build();
+            .build()
+            .unwrap();
 
         let error = post(&transport, "https://relay.example/")
             .await
@@ -142,7 +144,8 @@ async fn a_request_to_a_plain_server_is_given_to_the_proxy_as_it_is() {
         let proxy_url = proxy.url("").replace("//", &format!("//{user}"));
         let transport = HttpTransport::builder()
             .proxy(Proxy::all(&proxy_url).unwrap())
-            .build();
+            .build()
+            .unwrap();
 
         let answer = post(&transport, "http://relay.example/v1/chat?limit=2")
             .await
@@ -183,7 +186,8 @@ async fn the_way_to_the_proxy_may_be_secure_too() {
     let transport = HttpTransport::builder()
         .root_certificates(authority.roots())
         .proxy(Proxy::all(&secure_proxy.url).unwrap())
-        .build();
+        .build()
+        .unwrap();
 
     let answer = post(&transport, "https://relay.example/").await.unwrap();
 
@@ -204,7 +208,8 @@ fn nowhere(proxy: Proxy) -> (HttpTransport, Arc<Mutex<Vec<String>>>) {
         .root_certificates(Authority::new().roots())
         .connector(connector)
         .proxy(proxy)
-        .build();
+        .build()
+        .unwrap();
     (transport, asked)
 }
 
