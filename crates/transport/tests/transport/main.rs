@@ -12,6 +12,7 @@ mod http;
 mod pieces;
 mod process;
 mod proxies;
+mod proxy_settings;
 mod secrets;
 mod secure;
 mod server;
