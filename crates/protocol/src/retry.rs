@@ -92,7 +92,7 @@ impl Default for RetryPolicy {
 ///
 /// | what happened | GET, DELETE | POST, PATCH |
 /// |---|---|---|
-/// | surely not sent | again | again |
+/// | surely [not sent](Sent::No), or refused before it was processed | again | again |
 /// | maybe sent, no answer | again | |
 /// | either, and [another attempt would fail the same way](crate::flow::Failure::permanent) | | |
 /// | 429 | again | again |

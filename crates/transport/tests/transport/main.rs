@@ -9,6 +9,7 @@ mod connectors;
 mod cuts;
 mod endings;
 mod http;
+mod http2;
 mod pieces;
 mod process;
 mod proxies;
