@@ -203,7 +203,8 @@ impl Error {
         }
     }
 
-    /// How long the relay asks to wait before another try, counted from now.
+    /// How long the relay asks to wait before another try, counted from its response; where it names a moment, and not what
+    /// time it has itself, from now.
     pub fn retry_after(&self) -> Option<Duration> {
         Some(self.api_error()?.retry_after()?.delay(SystemTime::now()))
     }
@@ -407,7 +408,7 @@ impl fmt::Display for Error {
             }
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
-            write!(f, " (it asks to wait for {} s)", delay.as_secs())?;
+            write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;
         }
         match (
             &self.inner.created.sandbox_id,

@@ -71,6 +71,7 @@ mod open;
 mod operation;
 mod options;
 mod relay;
+mod retry_after;
 mod route;
 mod secret;
 mod session;
@@ -91,9 +92,7 @@ pub mod ui;
 pub mod vaults;
 
 pub use body::Body;
-pub use error::{
-    ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError, RetryAfter,
-};
+pub use error::{ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError};
 pub use http;
 pub use ids::{CredentialId, MachineId, SandboxId, ThreadId, VaultId};
 pub use operation::{
@@ -102,6 +101,7 @@ pub use operation::{
 };
 pub use options::{CallOptions, Timeouts};
 pub use relay::{ApiKey, BaseUrl};
+pub use retry_after::RetryAfter;
 pub use route::{Query, Route};
 pub use secret::{Secret, Secrets};
 pub use session::Session;

@@ -150,7 +150,7 @@ pub enum GiveUp {
     #[error("another attempt would fail the same way")]
     Permanent,
     /// The relay asks to wait for longer than allowed.
-    #[error("the relay asks to wait for {} s", .0.as_secs())]
+    #[error("the relay asks to wait for {} s", .0.as_secs_f64())]
     RetryAfterTooLong(Duration),
 }
 

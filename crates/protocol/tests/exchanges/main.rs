@@ -10,6 +10,7 @@ mod operations;
 mod properties;
 mod recordings;
 mod retry;
+mod retry_after;
 mod session;
 mod start;
 mod stored_messages;
