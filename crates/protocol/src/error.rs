@@ -5,6 +5,7 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::{Map, Value};
 
+use crate::content_coding;
 use crate::open::open_enum;
 use crate::retry_after::RetryAfter;
 use crate::secret::{CUT, Redactor};
@@ -200,7 +201,11 @@ const SHOWN: usize = 300;
 
 impl ApiError {
     /// Reads the answer. `body` may be only the beginning of a long one: the status is known all the same.
+    ///
+    /// A body with a content coding is not read.
     pub fn new(head: &Parts, body: &[u8]) -> Self {
+        let unreadable = content_coding::unreadable(&head.headers);
+        let body = if unreadable.is_some() { b"" } else { body };
         let mut error = Self {
             status: head.status,
             code: None,
@@ -226,6 +231,9 @@ impl ApiError {
             }
         }
         error.retry_after = RetryAfter::of_error(&head.headers, error.extra.get("retryAfter"));
+        if let Some(problem) = unreadable {
+            error.message = problem;
+        }
         if error.message.is_empty() {
             error.message = head
                 .status

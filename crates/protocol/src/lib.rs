@@ -65,6 +65,7 @@
 )]
 
 mod body;
+mod content_coding;
 mod error;
 mod ids;
 mod open;

@@ -1,6 +1,5 @@
 //! Answers that say no, in every shape, and answers that make no sense.
 
-
 use http::StatusCode;
 use http::response::Parts;
 use twentyfirst_protocol::files::WriteFiles;
