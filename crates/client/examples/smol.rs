@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use twentyfirst_client::transport::http::Uri;
-use twentyfirst_client::transport::{HttpTransport, Runtime};
+use twentyfirst_client::transport::{HttpTransport, InvalidSetting, Runtime};
 use twentyfirst_client::{AgentClient, CreateSandbox};
 
 fn main() -> ExitCode {
@@ -24,7 +24,8 @@ fn main() -> ExitCode {
 }
 
 async fn job() -> Result<(), Box<dyn Error>> {
-    let setup = common::connect(client_on_smol)?;
+    let builder = client_on_smol()?;
+    let setup = common::connect(|| builder)?;
     let create = CreateSandbox::new(&setup.agent)
         .file("/home/user/notes.txt", "Agents work in sandboxes.\n");
     let sandbox = setup.client.execute(&create).await?;
@@ -39,7 +40,7 @@ async fn job() -> Result<(), Box<dyn Error>> {
     result
 }
 
-fn client_on_smol() -> twentyfirst_client::AgentClientBuilder {
+fn client_on_smol() -> Result<twentyfirst_client::AgentClientBuilder, InvalidSetting> {
     let connector = tower::service_fn(async |server: Uri| {
         let default = if server.scheme_str() == Some("https") {
             443
@@ -53,8 +54,8 @@ fn client_on_smol() -> twentyfirst_client::AgentClientBuilder {
         .connector(connector)
         .runtime(Smol)
         .connect_timeout(None)
-        .build();
-    AgentClient::builder().transport(transport).runtime(Smol)
+        .build()?;
+    Ok(AgentClient::builder().transport(transport).runtime(Smol))
 }
 
 struct Smol;

@@ -8,7 +8,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = if std::env::var_os("RECORD").is_some() {
 //!     let file = File::create("tests/data/review.jsonl")?;
-//!     AgentClient::builder().env().transport(cassette::recorder(HttpTransport::new(), file)).build()?
+//!     AgentClient::builder().env().transport(cassette::recorder(HttpTransport::new()?, file)).build()?
 //! } else {
 //!     let recording = fs::read_to_string("tests/data/review.jsonl")?;
 //!     AgentClient::builder().api_key("none").transport(cassette::player(&recording)?).build()?

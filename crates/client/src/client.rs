@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
 use twentyfirst_protocol::{
@@ -300,6 +300,9 @@ impl AgentClient {
         headers
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
+        headers
+            .entry(ACCEPT_ENCODING)
+            .or_insert(HeaderValue::from_static("identity"));
         self.shared.credential.authorize(&mut request);
         let mut limits = twentyfirst_transport::Timeouts::default();
         // Without a limit here the transport's own would count.

@@ -10,7 +10,7 @@ use twentyfirst_protocol::ui::{AssembleError, DecodeError};
 use twentyfirst_protocol::{
     ApiError, ApiKey, ErrorCode, InvalidRequest, NotUnderstood, ResponseError, ThreadId, shown,
 };
-use twentyfirst_transport::Timeout;
+use twentyfirst_transport::{InvalidSetting, Timeout};
 
 use crate::client::AgentClient;
 use crate::credentials::TokenError;
@@ -41,6 +41,7 @@ struct Inner {
 #[derive(Debug)]
 enum Kind {
     InvalidRequest(InvalidRequest),
+    InvalidSetting(InvalidSetting),
     Transport(twentyfirst_transport::Error),
     /// A failure that another transport or flow reports.
     Other {
@@ -96,6 +97,15 @@ impl Error {
     pub fn invalid_request(&self) -> Option<&InvalidRequest> {
         match &self.inner.kind {
             Kind::InvalidRequest(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The setting of the transport that cannot be used, if the client was not made because of it: a proxy that the
+    /// environment names.
+    pub fn invalid_setting(&self) -> Option<&InvalidSetting> {
+        match &self.inner.kind {
+            Kind::InvalidSetting(error) => Some(error),
             _ => None,
         }
     }
@@ -194,7 +204,8 @@ impl Error {
         }
     }
 
-    /// How long the relay asks to wait before another try, counted from now.
+    /// How long the relay asks to wait before another try, counted from its response; where it names a moment, and not what
+    /// time it has itself, from now.
     pub fn retry_after(&self) -> Option<Duration> {
         Some(self.api_error()?.retry_after()?.delay(SystemTime::now()))
     }
@@ -203,7 +214,7 @@ impl Error {
     pub fn was_sent(&self) -> bool {
         self.inner.sent
             || match &self.inner.kind {
-                Kind::InvalidRequest(_) | Kind::ThreadStreaming => false,
+                Kind::InvalidRequest(_) | Kind::InvalidSetting(_) | Kind::ThreadStreaming => false,
                 Kind::Transport(error) => error.maybe_sent(),
                 Kind::Other { sent, .. } => *sent == Sent::Maybe,
                 Kind::Deadline(_) => false,
@@ -302,6 +313,12 @@ impl From<InvalidRequest> for Error {
     }
 }
 
+impl From<InvalidSetting> for Error {
+    fn from(error: InvalidSetting) -> Self {
+        Kind::InvalidSetting(error).into()
+    }
+}
+
 impl From<twentyfirst_transport::Error> for Error {
     fn from(error: twentyfirst_transport::Error) -> Self {
         Kind::Transport(error).into()
@@ -371,6 +388,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.inner.kind {
             Kind::InvalidRequest(error) => write!(f, "the request is invalid: {error}")?,
+            Kind::InvalidSetting(error) => write!(f, "the client cannot be made: {error}")?,
             Kind::Transport(_) if self.token_error().is_some() => {
                 f.write_str("there is no token to send the request with")?;
             }
@@ -406,7 +424,7 @@ impl fmt::Display for Error {
             }
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
-            write!(f, " (it asks to wait for {} s)", delay.as_secs())?;
+            write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;
         }
         match (
             &self.inner.created.sandbox_id,
@@ -431,6 +449,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.inner.kind {
             // These are shown by `Display` as they are; their own sources come next.
+            Kind::InvalidSetting(error) => error.source(),
             Kind::Transport(error) => error.source(),
             Kind::RunLost(lost) => lost.source(),
             Kind::NotAChunk(error) => Some(error),

@@ -66,7 +66,7 @@ async fn a_recording_is_played_without_the_relay_and_holds_no_secret() {
     let file = File::default();
     let recorded = {
         let relay = LocalRelay::start().unwrap();
-        let recorder = cassette::recorder(HttpTransport::new(), file.clone());
+        let recorder = cassette::recorder(HttpTransport::new().unwrap(), file.clone());
         story(&client(relay.url(), recorder)).await.unwrap()
     };
     let recording = String::from_utf8(file.0.lock().unwrap().clone()).unwrap();

@@ -1,12 +1,13 @@
 use std::borrow::Cow;
 use std::fmt;
-use std::time::{Duration, SystemTime};
 
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::{Map, Value};
 
+use crate::content_coding;
 use crate::open::open_enum;
+use crate::retry_after::RetryAfter;
 use crate::secret::{CUT, Redactor};
 use crate::tolerant;
 
@@ -176,25 +177,6 @@ open_enum! {
     }
 }
 
-/// How long the relay asks to wait before the next try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryAfter {
-    /// So long after the answer.
-    Delay(Duration),
-    /// Until this moment.
-    At(SystemTime),
-}
-
-impl RetryAfter {
-    /// The time to wait, when the answer came at `now`.
-    pub fn delay(self, now: SystemTime) -> Duration {
-        match self {
-            Self::Delay(delay) => delay,
-            Self::At(moment) => moment.duration_since(now).unwrap_or_default(),
-        }
-    }
-}
-
 /// An answer of the relay, or of something in front of it, that says no.
 ///
 /// All four shapes that occur are read: `{"error": {"code", "message", …}}`, `{"error": "text"}`,
@@ -219,13 +201,17 @@ const SHOWN: usize = 300;
 
 impl ApiError {
     /// Reads the answer. `body` may be only the beginning of a long one: the status is known all the same.
+    ///
+    /// A body with a content coding is not read.
     pub fn new(head: &Parts, body: &[u8]) -> Self {
+        let unreadable = content_coding::unreadable(&head.headers);
+        let body = if unreadable.is_some() { b"" } else { body };
         let mut error = Self {
             status: head.status,
             code: None,
             message: String::new(),
             extra: Map::new(),
-            retry_after: retry_after(&head.headers),
+            retry_after: None,
             location: header_text(&head.headers, &[header::LOCATION]),
             request_id: header_text(&head.headers, &REQUEST_IDS),
             body: beginning(
@@ -243,6 +229,10 @@ impl ApiError {
             if !text.starts_with(['<', '{', '[']) {
                 error.message = text.to_owned();
             }
+        }
+        error.retry_after = RetryAfter::of_error(&head.headers, error.extra.get("retryAfter"));
+        if let Some(problem) = unreadable {
+            error.message = problem;
         }
         if error.message.is_empty() {
             error.message = head
@@ -280,12 +270,6 @@ impl ApiError {
         }
         if members.get("status").and_then(Value::as_u64) == Some(self.status.as_u16().into()) {
             members.remove("status");
-        }
-        if let Some(seconds) = members.get("retryAfter").and_then(Value::as_f64) {
-            let delay = Duration::try_from_secs_f64(seconds)
-                .ok()
-                .map(RetryAfter::Delay);
-            self.retry_after = self.retry_after.or(delay);
         }
         self.extra = members;
     }
@@ -496,13 +480,4 @@ const REQUEST_IDS: [HeaderName; 5] = [
 fn header_text(headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
     let value = names.iter().find_map(|name| headers.get(name))?;
     Some(beginning(&String::from_utf8_lossy(value.as_bytes()), KEPT_BODY).into_owned())
-}
-
-/// Seconds or an HTTP date: RFC 9110, section 10.2.3.
-fn retry_after(headers: &HeaderMap) -> Option<RetryAfter> {
-    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    match value.parse() {
-        Ok(seconds) => Some(RetryAfter::Delay(Duration::from_secs(seconds))),
-        Err(_) => httpdate::parse_http_date(value).ok().map(RetryAfter::At),
-    }
 }

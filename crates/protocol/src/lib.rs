@@ -65,12 +65,14 @@
 )]
 
 mod body;
+mod content_coding;
 mod error;
 mod ids;
 mod open;
 mod operation;
 mod options;
 mod relay;
+mod retry_after;
 mod route;
 mod secret;
 mod session;
@@ -92,7 +94,7 @@ pub mod vaults;
 
 pub use body::Body;
 pub use error::{
-    ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError, RetryAfter, shown,
+    ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError, shown,
 };
 pub use http;
 pub use ids::{CredentialId, MachineId, SandboxId, ThreadId, VaultId};
@@ -102,6 +104,7 @@ pub use operation::{
 };
 pub use options::{CallOptions, Timeouts};
 pub use relay::{ApiKey, BaseUrl};
+pub use retry_after::RetryAfter;
 pub use route::{Query, Route};
 pub use secret::{Redactor, Secret, Secrets};
 pub use session::Session;

@@ -197,6 +197,11 @@ impl Route {
         request.extensions_mut().insert(operation.secrets());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
+        // Nothing here decodes. Without this header a server may choose any coding (RFC 9110, section 12.5.3).
+        request.headers_mut().insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
         if let Some(content_type) = content_type {
             request
                 .headers_mut()

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Uri};
 use twentyfirst_protocol::tokens::{CreateToken, Token};
 use twentyfirst_protocol::{
@@ -82,6 +82,9 @@ impl TokenUrl {
         headers
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
+        headers
+            .entry(ACCEPT_ENCODING)
+            .or_insert(HeaderValue::from_static("identity"));
         headers.entry(USER_AGENT).or_insert(user_agent);
         Ok(Box::new(move || {
             let mut request = Request::new(Body::from(content.clone()));

@@ -121,7 +121,7 @@ pub(crate) fn narrator() -> Agent {
 pub(crate) fn client(relay: &LocalRelay, follow: Follow) -> (AgentClient, Sent) {
     let sent = Sent::default();
     let log = sent.clone();
-    let http = HttpTransport::new();
+    let http = HttpTransport::new().unwrap();
     let counting = from_fn(move |request| {
         log.push(request.method().as_str(), request.uri().path());
         let http = http.clone();

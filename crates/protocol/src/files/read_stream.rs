@@ -3,9 +3,9 @@ use serde::{Deserialize, Serialize};
 
 use super::check_path;
 use crate::error::{InvalidRequest, ResponseError};
-use crate::operation::{Head, StreamingOperation, decode_empty};
+use crate::operation::{Head, StreamingOperation, decode_with};
 use crate::route::Query;
-use crate::{Endpoint, Route, SandboxId, Timeouts};
+use crate::{Endpoint, Route, SandboxId, Timeouts, content_coding};
 
 /// Reads a file of any length: the answer's body is the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ impl StreamingOperation for ReadStream {
     type Output = ();
 
     fn decode_head(&self, head: &Parts) -> Head<()> {
-        if head.status.is_success() {
+        if head.status.is_success() && content_coding::unreadable(&head.headers).is_none() {
             Head::Open(())
         } else {
             Head::Read
@@ -53,6 +53,6 @@ impl StreamingOperation for ReadStream {
     }
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<(), ResponseError> {
-        decode_empty(self, head, body)
+        decode_with(self, head, body, |_| Ok(()))
     }
 }

@@ -2,9 +2,9 @@ use http::StatusCode;
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
-use super::send::is_event_stream;
-use crate::error::{NotUnderstood, ResponseError};
-use crate::operation::{Head, Safety, StreamingOperation, decode_with};
+use super::send::{NOT_AN_EVENT_STREAM, is_readable_event_stream};
+use crate::error::ResponseError;
+use crate::operation::{Head, Safety, StreamingOperation, decode_no_stream};
 use crate::{Endpoint, Route, SandboxId, Timeouts};
 
 /// Joins the stream of the run that is under way in a sandbox.
@@ -50,19 +50,15 @@ impl StreamingOperation for ResumeStream {
     fn decode_head(&self, head: &Parts) -> Head<Resumed> {
         match head.status {
             StatusCode::NO_CONTENT => Head::Open(Resumed::Nothing),
-            StatusCode::OK if is_event_stream(&head.headers) => Head::Open(Resumed::Streaming),
+            StatusCode::OK if is_readable_event_stream(&head.headers) => {
+                Head::Open(Resumed::Streaming)
+            }
             _ => Head::Read,
         }
     }
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Resumed, ResponseError> {
-        decode_with(self, head, body, |body| {
-            Err(NotUnderstood::new(
-                head,
-                "the content is not an event stream",
-                body,
-            ))
-        })
+        Err(decode_no_stream(self, head, body, NOT_AN_EVENT_STREAM))
     }
 }
 

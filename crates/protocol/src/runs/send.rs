@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::{Messages, RunOptions};
 use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::open::open_enum;
-use crate::operation::{Head, StreamingOperation, decode_with};
-use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, tolerant};
+use crate::operation::{Head, StreamingOperation, decode_no_stream, decode_with};
+use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, content_coding, tolerant};
 
 /// Sends messages to an agent in an existing sandbox, and starts a run.
 ///
@@ -153,7 +153,7 @@ impl StreamingOperation for SendMessages {
                     status: RunStatus::Running,
                 }))
             }
-            (StatusCode::OK, None) if is_event_stream(&head.headers) => {
+            (StatusCode::OK, None) if is_readable_event_stream(&head.headers) => {
                 Head::Open(SendAnswer::Streaming)
             }
             _ => Head::Read,
@@ -172,14 +172,10 @@ impl StreamingOperation for SendMessages {
             status: RunStatus,
         }
 
+        if head.status == StatusCode::OK {
+            return Err(decode_no_stream(self, head, body, NOT_AN_EVENT_STREAM));
+        }
         decode_with(self, head, body, |body| {
-            if head.status == StatusCode::OK {
-                return Err(NotUnderstood::new(
-                    head,
-                    "the content is not an event stream",
-                    body,
-                ));
-            }
             // The run has started: what the answer leaves out is as it was asked for.
             let Answer {
                 thread_id,
@@ -207,7 +203,14 @@ fn may_be_cut(body: &[u8]) -> bool {
     matches!(body.trim_ascii_start(), [] | [b'{', ..])
 }
 
-pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+pub(super) const NOT_AN_EVENT_STREAM: &str = "the content is not an event stream";
+
+/// Whether the body is an event stream, and its bytes are those of the events.
+pub(super) fn is_readable_event_stream(headers: &HeaderMap) -> bool {
+    is_event_stream(headers) && content_coding::unreadable(headers).is_none()
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());

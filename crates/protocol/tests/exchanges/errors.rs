@@ -1,7 +1,5 @@
 //! Answers that say no, in every shape, and answers that make no sense.
 
-use std::time::{Duration, SystemTime};
-
 use http::StatusCode;
 use http::response::Parts;
 use twentyfirst_protocol::files::WriteFiles;
@@ -12,8 +10,7 @@ use twentyfirst_protocol::tokens::CreateToken;
 use twentyfirst_protocol::ui::UiMessage;
 use twentyfirst_protocol::vaults::{CreateCredential, CredentialAuth, CredentialSettings};
 use twentyfirst_protocol::{
-    ApiError, ErrorCode, NotUnderstood, Operation, ResponseError, RetryAfter, SandboxId, ThreadId,
-    VaultId,
+    ApiError, ErrorCode, NotUnderstood, Operation, ResponseError, SandboxId, ThreadId, VaultId,
 };
 
 fn head(status: u16) -> Parts {
@@ -186,36 +183,6 @@ fn a_long_body_is_not_kept() {
         "the message itself is whole"
     );
     assert!(error.to_string().len() < 400, "{error}");
-}
-
-#[test]
-fn the_relay_can_ask_to_wait() {
-    let mut head = head(429);
-    let delay = |head: &Parts, body: &[u8]| ApiError::new(head, body).retry_after();
-    assert_eq!(delay(&head, b"{}"), None);
-    let body = br#"{"error":{"code":"rate_limit_exceeded","message":"slow","retryAfter":1.5}}"#;
-    assert_eq!(
-        delay(&head, body),
-        Some(RetryAfter::Delay(Duration::from_millis(1500)))
-    );
-    assert_eq!(delay(&head, br#"{"error":"x","retryAfter":-1}"#), None);
-    assert_eq!(delay(&head, br#"{"error":"x","retryAfter":1e300}"#), None);
-
-    head.headers.insert("retry-after", "7".parse().unwrap());
-    assert_eq!(
-        delay(&head, body),
-        Some(RetryAfter::Delay(Duration::from_secs(7))),
-        "the header comes first"
-    );
-    head.headers.insert(
-        "retry-after",
-        "Thu, 01 Jan 1970 00:01:40 GMT".parse().unwrap(),
-    );
-    let at = delay(&head, b"").unwrap();
-    assert_eq!(at.delay(SystemTime::UNIX_EPOCH), Duration::from_secs(100));
-    assert_eq!(at.delay(SystemTime::now()), Duration::ZERO);
-    head.headers.insert("retry-after", "soon".parse().unwrap());
-    assert_eq!(delay(&head, b""), None);
 }
 
 #[test]

@@ -12,7 +12,7 @@
 //! let transport = if std::env::var_os("RECORD").is_some() {
 //!     let file = File::create("tests/data/quickstart.jsonl")?;
 //!     // Nothing in this test is secret but what is in headers.
-//!     SharedTransport::new(Recorder::new(HttpTransport::new(), file, |_| Masking::none()))
+//!     SharedTransport::new(Recorder::new(HttpTransport::new()?, file, |_| Masking::none()))
 //! } else {
 //!     let recording = fs::read_to_string("tests/data/quickstart.jsonl")?;
 //!     SharedTransport::new(Player::new(&recording)?)

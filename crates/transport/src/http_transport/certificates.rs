@@ -18,7 +18,7 @@ use super::InvalidSetting;
 /// use twentyfirst_transport::{HttpTransport, RootCertificates};
 ///
 /// let roots = RootCertificates::from_pem(&std::fs::read("company-ca.pem")?)?;
-/// let transport = HttpTransport::builder().root_certificates(roots).build();
+/// let transport = HttpTransport::builder().root_certificates(roots).build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default)]
@@ -65,7 +65,7 @@ impl RootCertificates {
 ///
 /// let certificate =
 ///     ClientCertificate::from_pem(&std::fs::read("client.pem")?, &std::fs::read("client.key")?)?;
-/// let transport = HttpTransport::builder().client_certificate(certificate).build();
+/// let transport = HttpTransport::builder().client_certificate(certificate).build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]

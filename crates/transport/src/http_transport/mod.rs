@@ -47,8 +47,10 @@ use crate::transport::ResponseFuture;
 /// before the first byte is written, another one is taken.
 ///
 /// # Errors
-/// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect, and where hyper hands the request back
-/// untouched, or has not done so one second after its connection ended. From the moment it is given to a connection that took it, it is `true`.
+/// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect, where hyper hands the request back
+/// untouched, or has not done so one second after its connection ended, and where a server of HTTP/2 says that it has
+/// not processed the request: it refuses the stream, or goes away and names an earlier stream as its last (RFC 9113,
+/// section 8.7). Otherwise it is `true` from the moment that a connection has taken the request.
 ///
 /// # Panics
 /// Connections are made with tokio, so a request must be sent within a tokio runtime, unless
@@ -61,8 +63,11 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// A transport with the defaults of [`HttpTransportBuilder`]. Opens and reads nothing yet.
-    pub fn new() -> Self {
+    /// Makes a transport with the defaults of [`HttpTransportBuilder`]. Opens nothing yet.
+    ///
+    /// # Errors
+    /// As [`HttpTransportBuilder::build`].
+    pub fn new() -> Result<Self, InvalidSetting> {
         Self::builder().build()
     }
 
@@ -123,12 +128,6 @@ impl Service<Request<Body>> for HttpTransport {
                 )),
             }
         })
-    }
-}
-
-impl Default for HttpTransport {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -45,6 +45,7 @@ async fn a_request_arrives_and_its_answer_comes_back() {
     .await;
 
     let answer = HttpTransport::new()
+        .unwrap()
         .send(post(&server.url("/v1/threads?limit=2")))
         .await
         .unwrap();
@@ -68,6 +69,7 @@ async fn a_streamed_request_body_leaves_as_it_is_made() {
     pieces.send(Ok("one")).unwrap();
 
     let answer = HttpTransport::new()
+        .unwrap()
         .send(request(Method::PUT, &server.url("/"), Body::wrap(body)))
         .await
         .unwrap();
@@ -86,7 +88,7 @@ async fn redirects_are_not_followed() {
         connection.closed().await;
     })
     .await;
-    let transport = HttpTransport::new();
+    let transport = HttpTransport::new().unwrap();
 
     let answer = transport
         .send(request(Method::GET, &server.url("/"), Body::empty()))
@@ -125,6 +127,7 @@ async fn where_a_redirect_points_to_receives_nothing() {
         .await;
 
         let answer = HttpTransport::new()
+            .unwrap()
             .send(post(&server.url("/")))
             .await
             .unwrap();
@@ -145,6 +148,7 @@ mod not_sent {
             closed_again.local_addr().unwrap().port()
         };
         let error = HttpTransport::new()
+            .unwrap()
             .send(post(&format!("http://127.0.0.1:{port}/")))
             .await
             .unwrap_err();
@@ -161,7 +165,11 @@ mod not_sent {
         // A label of 64 characters is too long for any name server to be asked.
         let url = format!("http://{}.example/", "a".repeat(64));
 
-        let error = HttpTransport::new().send(post(&url)).await.unwrap_err();
+        let error = HttpTransport::new()
+            .unwrap()
+            .send(post(&url))
+            .await
+            .unwrap_err();
 
         assert!(!error.maybe_sent());
         assert!(error.is_connect());
@@ -182,7 +190,10 @@ mod not_sent {
             queue.push(connection.unwrap());
         }
         let clock = Clock::new();
-        let transport = HttpTransport::builder().runtime(clock.clone()).build();
+        let transport = HttpTransport::builder()
+            .runtime(clock.clone())
+            .build()
+            .unwrap();
 
         let call = tokio::spawn(transport.send(post(&format!("http://{address}/"))));
         clock.pass_for_a_sleeper(Duration::from_millis(9_999)).await;
@@ -206,7 +217,11 @@ mod not_sent {
             ("/v1/sandboxes", "client error (UserAbsoluteUriRequired)"),
             ("ftp://127.0.0.1/", "the URI is neither http nor https"),
         ] {
-            let error = HttpTransport::new().send(post(url)).await.unwrap_err();
+            let error = HttpTransport::new()
+                .unwrap()
+                .send(post(url))
+                .await
+                .unwrap_err();
             assert!(!error.maybe_sent(), "{url}");
             assert!(chain(&error).ends_with(problem), "{}", chain(&error));
         }
@@ -225,6 +240,7 @@ mod maybe_sent {
         .await;
 
         let error = HttpTransport::new()
+            .unwrap()
             .send(post(&server.url("/")))
             .await
             .unwrap_err();
@@ -248,7 +264,7 @@ mod maybe_sent {
             connection.read_head().await;
         })
         .await;
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
         let first = transport.send(post(&server.url("/"))).await.unwrap();
         assert_eq!(text(first).await, "first");
 
@@ -269,6 +285,7 @@ mod maybe_sent {
             .await;
 
             let error = HttpTransport::new()
+                .unwrap()
                 .send(post(&server.url("/")))
                 .await
                 .unwrap_err();
@@ -289,6 +306,7 @@ mod maybe_sent {
         pieces.send(Err("the disk is gone")).unwrap();
 
         let error = HttpTransport::new()
+            .unwrap()
             .send(request(Method::PUT, &server.url("/"), Body::wrap(body)))
             .await
             .unwrap_err();
@@ -307,6 +325,7 @@ mod maybe_sent {
         })
         .await;
         let answer = HttpTransport::new()
+            .unwrap()
             .send(request(Method::GET, &server.url("/"), Body::empty()))
             .await
             .unwrap();
@@ -336,7 +355,7 @@ mod a_server_that_closes_at_the_same_moment {
 
         let mut not_sent = 0;
         for _ in 0..200 {
-            let call = HttpTransport::new().send(post(&server.url("/")));
+            let call = HttpTransport::new().unwrap().send(post(&server.url("/")));
             let error = soon(call).await.unwrap_err();
             let arrived = soon(arrivals.recv()).await.unwrap();
             if !error.maybe_sent() {
@@ -376,7 +395,7 @@ mod a_server_that_closes_at_the_same_moment {
         .await;
 
         for _ in 0..200 {
-            let transport = HttpTransport::new();
+            let transport = HttpTransport::new().unwrap();
             let first = transport.send(post(&server.url("/"))).await.unwrap();
             assert_eq!(text(first).await, "kept");
             let second = soon(transport.send(post(&server.url("/")))).await;
@@ -400,7 +419,7 @@ mod connections {
     #[tokio::test]
     async fn are_used_again() {
         let server = Server::start(|connection| connection.answer_all("again")).await;
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
 
         for _ in 0..3 {
             let get = request(Method::GET, &server.url("/"), Body::empty());
@@ -431,7 +450,7 @@ mod connections {
             }
         })
         .await;
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
 
         for _ in 0..3 {
             let answer = transport.send(post(&server.url("/"))).await.unwrap();
@@ -458,7 +477,10 @@ mod connections {
         })
         .await;
         let clock = Clock::new();
-        let transport = HttpTransport::builder().runtime(clock.clone()).build();
+        let transport = HttpTransport::builder()
+            .runtime(clock.clone())
+            .build()
+            .unwrap();
         let send = || transport.send(request(Method::GET, &server.url("/"), Body::empty()));
 
         text(send().await.unwrap()).await;
@@ -498,7 +520,8 @@ mod connections {
             lanes.spawn(async move {
                 let transport = HttpTransport::builder()
                     .idle_timeout(Duration::from_millis(400))
-                    .build();
+                    .build()
+                    .unwrap();
                 for _ in 0..5 {
                     let answer = transport.send(post(&url)).await.unwrap();
                     assert_eq!(text(answer).await, "once");
@@ -524,7 +547,7 @@ mod connections {
             }
         })
         .await;
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
         let get = request(Method::GET, &server.url("/"), Body::empty());
         text(transport.send(get).await.unwrap()).await;
 
@@ -548,7 +571,7 @@ mod connections {
             }
         })
         .await;
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
         let get = request(Method::GET, &server.url("/"), Body::empty());
         let answer = transport.send(get).await.unwrap();
 
@@ -571,7 +594,7 @@ mod connections {
             }
         })
         .await;
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
         let mut call = transport.send(post(&server.url("/")));
 
         tokio::select! {
@@ -600,7 +623,10 @@ mod bodies_without_end {
         })
         .await;
         let get = request(Method::GET, &server.url("/"), Body::empty());
-        (HttpTransport::new().send(get).await.unwrap(), closings)
+        (
+            HttpTransport::new().unwrap().send(get).await.unwrap(),
+            closings,
+        )
     }
 
     #[tokio::test]

@@ -121,7 +121,7 @@ async fn show_everything() {
             .client_certificate(client.clone())
             .proxy(proxy);
         shown.debug(&builder);
-        layered(builder.build(), &shown)
+        layered(builder.build().unwrap(), &shown)
     };
     shown.debug(&client);
     let direct = builder(Proxy::none());

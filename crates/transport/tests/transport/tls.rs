@@ -36,7 +36,7 @@ fn trusting(authority: &Authority) -> HttpTransportBuilder {
 fn a_machine_without_root_certificates_gets_an_error_for_https_only() {
     let test = "tls::a_machine_without_root_certificates_gets_an_error_for_https_only";
     in_a_process_with_roots(test, async |_no_roots| {
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
         let get = |url: &str| transport.send(Request::get(url).body(Body::empty()).unwrap());
 
         let error = get("https://127.0.0.1:9/").await.unwrap_err();
@@ -55,7 +55,7 @@ fn a_machine_without_root_certificates_gets_an_error_for_https_only() {
 fn certificates_appear_while_the_program_runs() {
     let test = "tls::certificates_appear_while_the_program_runs";
     in_a_process_with_roots(test, async |roots| {
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
         let authority = Authority::new();
         let server = SecureServer::start(authority.server_config(&[]), echo).await;
         assert!(server.post(&transport).await.is_err());
@@ -69,7 +69,7 @@ fn certificates_appear_while_the_program_runs() {
 #[tokio::test]
 async fn the_version_is_agreed_in_the_handshake() {
     let authority = Authority::new();
-    let transport = trusting(&authority).build();
+    let transport = trusting(&authority).build().unwrap();
     for (offered, version) in [
         (&["h2", "http/1.1"][..], Version::HTTP_2),
         (&["http/1.1"], Version::HTTP_11),
@@ -90,7 +90,7 @@ async fn a_stream_outlives_the_idle_time_of_its_connection_and_its_transport() {
     let authority = Authority::new();
     for offered in ["h2", "http/1.1"] {
         let clock = Clock::new();
-        let transport = trusting(&authority).runtime(clock.clone()).build();
+        let transport = trusting(&authority).runtime(clock.clone()).build().unwrap();
         let server = SecureServer::start(authority.server_config(&[offered]), echo).await;
         let (pieces, body) = Pieces::new();
         let request = Request::post(&server.url).body(Body::wrap(body)).unwrap();
@@ -120,7 +120,7 @@ async fn a_server_that_is_not_trusted_receives_nothing() {
         unreachable!("the handshake cannot succeed")
     })
     .await;
-    let transport = trusting(&Authority::new()).build();
+    let transport = trusting(&Authority::new()).build().unwrap();
 
     let error = server.post(&transport).await.unwrap_err();
 
@@ -144,7 +144,7 @@ async fn a_secure_connection_closed_before_the_answer_may_have_sent_the_request(
         .await;
 
         let error = server
-            .post(&trusting(&authority).build())
+            .post(&trusting(&authority).build().unwrap())
             .await
             .unwrap_err();
 
@@ -162,11 +162,13 @@ async fn several_authorities_are_trusted_in_pem_or_der() {
     for transport in [
         HttpTransport::builder()
             .root_certificates(in_one_file)
-            .build(),
+            .build()
+            .unwrap(),
         HttpTransport::builder()
             .root_certificates(der)
             .root_certificates(second.roots())
-            .build(),
+            .build()
+            .unwrap(),
     ] {
         for authority in [&first, &second] {
             let server = SecureServer::start(authority.server_config(&[]), echo).await;
@@ -188,12 +190,13 @@ async fn a_server_may_ask_who_is_there() {
     ] {
         let known = trusting(&authority)
             .client_certificate(client.unwrap())
-            .build();
+            .build()
+            .unwrap();
         assert!(server.post(&known).await.is_ok());
     }
 
     // In TLS 1.3 the server says so after the client's handshake is over, when the request may be on its way.
-    let unknown = trusting(&authority).build();
+    let unknown = trusting(&authority).build().unwrap();
     let error = server.post(&unknown).await.unwrap_err();
     assert!(
         chain(&error).contains("CertificateRequired"),
@@ -305,7 +308,8 @@ mod pings {
         let transport = trusting(&authority)
             .http2_keep_alive(Duration::from_secs(20))
             .runtime(clock.clone())
-            .build();
+            .build()
+            .unwrap();
         let request = Request::post(&server.url)
             .body(Body::from("question"))
             .unwrap();
@@ -336,7 +340,8 @@ mod pings {
         let transport = trusting(&authority)
             .http2_keep_alive(Duration::from_secs(20))
             .runtime(clock.clone())
-            .build();
+            .build()
+            .unwrap();
         let request = Request::post(&server.url)
             .body(Body::from("question"))
             .unwrap();
