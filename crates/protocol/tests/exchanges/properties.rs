@@ -13,7 +13,9 @@ use twentyfirst_protocol::sandboxes::*;
 use twentyfirst_protocol::threads::*;
 use twentyfirst_protocol::tokens::{CreateToken, TokenLifetime};
 use twentyfirst_protocol::vaults::*;
-use twentyfirst_protocol::{ApiError, BaseUrl, Endpoint, SandboxId, Secret, ThreadId, VaultId};
+use twentyfirst_protocol::{
+    ApiError, BaseUrl, Endpoint, Query, SandboxId, Secret, ThreadId, VaultId,
+};
 
 fn sandbox() -> impl Strategy<Value = SandboxId> {
     any::<String>().prop_filter_map("an id", |id| SandboxId::new(id).ok())
@@ -50,6 +52,13 @@ fn envs() -> impl Strategy<Value = Vec<(String, String)>> {
 fn undone<E: Endpoint + PartialEq + std::fmt::Debug>(operation: &E) -> Result<(), TestCaseError> {
     let request = operation.to_request().unwrap();
     prop_assert!(E::ROUTE.matches(&request));
+    let takes_body = !matches!(request.method().as_str(), "GET" | "DELETE");
+    let length = request.headers().get("content-length");
+    let length = length.map(|length| length.to_str().unwrap().parse::<usize>().unwrap());
+    // The content of a streamed upload is put in later.
+    if !E::ROUTE.query.contains(&Query::Fixed("format", "stream")) {
+        prop_assert_eq!(length, takes_body.then_some(request.body().len()));
+    }
     prop_assert_eq!(&E::from_request(&request).unwrap(), operation);
     Ok(())
 }
@@ -104,6 +113,9 @@ proptest! {
         let mut write = WriteStream::new(&sandbox, &path);
         write.length = length;
         undone(&write)?;
+        let said = write.to_request().unwrap();
+        let said = said.headers().get("content-length").map(|said| said.to_str().unwrap().to_owned());
+        prop_assert_eq!(said, length.map(|length| length.to_string()));
         undone(&ReadStream::new(&sandbox, &path))?;
         let mut list = ListFiles::new(&sandbox, &path);
         list.depth = depth;
