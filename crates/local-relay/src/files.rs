@@ -1,17 +1,17 @@
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use serde::Deserialize;
 use serde_json::json;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use twentyfirst_protocol::ErrorCode;
-use twentyfirst_protocol::files::{FileText, WrittenFile};
+use twentyfirst_protocol::files::{FileText, WriteFiles, WrittenFile};
 
 use crate::answers::{Answer, Refusal, empty, json as answer, stream};
 use crate::request::{
@@ -86,9 +86,9 @@ fn content_of(mut file: File) -> Answer {
 pub(crate) async fn write(call: Call) -> Result<Answer, Refusal> {
     let members = call.needed_members("path")?;
     let sandbox = call.sandbox()?;
-    let (files, single) = files_in(&members)?;
+    let (files, single) = files_in(&call, &members)?;
     let mut written: Vec<WrittenFile> = Vec::with_capacity(files.len());
-    for (path, content) in files {
+    for FileText { path, content, .. } in files {
         if written.iter().any(|file| file.path == path) {
             return Err(Refusal::internal(format!(
                 "you cannot upload multiple files to the same path '{path}' in one upload request, only the first \
@@ -274,32 +274,43 @@ impl Call {
     }
 }
 
-/// The three forms in which text files can be sent, and whether it was the one for a single file.
-fn files_in(members: &Members) -> Result<(Vec<(String, String)>, bool), Refusal> {
-    #[derive(Deserialize)]
-    struct File {
-        path: String,
-        content: String,
-    }
-
+/// The three forms in which text files can be sent, in their order, and whether it was the one for a single file.
+fn files_in(call: &Call, members: &Members) -> Result<(Vec<FileText>, bool), Refusal> {
     if let (Some(path), Some(content)) = (text(members, "path"), member(members, "content")) {
-        return Ok((vec![(path, content)], true));
+        let content: String = content;
+        return Ok((vec![FileText::new(path, content)], true));
     }
-    let list: Option<Vec<File>> = member(members, "files");
-    let map: Option<BTreeMap<String, String>> = member(members, "files");
-    let files: Vec<_> = match list {
-        Some(list) => list
-            .into_iter()
-            .map(|file| (file.path, file.content))
-            .collect(),
-        None => map.unwrap_or_default().into_iter().collect(),
-    };
+    // What is neither an object nor an array has no files.
+    let write = call.operation::<WriteFiles>();
+    let mut files = write.map(|write| write.files).unwrap_or_default();
+    let is_object = members
+        .get("files")
+        .is_some_and(|files| files.get().starts_with('{'));
+    if is_object {
+        files = each_once(files);
+    }
     if files.is_empty() {
         return Err(Refusal::invalid_request(
             "Provide either {path, content} or {files}",
         ));
     }
     Ok((files, false))
+}
+
+/// The members of an object as JavaScript reads them: of a path that is there twice, the last text stands at the first place.
+fn each_once(files: Vec<FileText>) -> Vec<FileText> {
+    let mut places = HashMap::new();
+    let mut unique: Vec<FileText> = Vec::with_capacity(files.len());
+    for file in files {
+        match places.entry(file.path.clone()) {
+            Entry::Occupied(place) => unique[*place.get()] = file,
+            Entry::Vacant(place) => {
+                place.insert(unique.len());
+                unique.push(file);
+            }
+        }
+    }
+    unique
 }
 
 async fn open_to_read(sandbox: &Sandbox, path: String) -> Result<(File, u64), Refusal> {
