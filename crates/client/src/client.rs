@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
+use http_body::Body as _;
 use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
 use twentyfirst_protocol::{
     ApiKey, BaseUrl, CallOptions, InvalidRequest, Operation, Redactor, Route, StreamingOperation,
@@ -192,6 +193,8 @@ impl AgentClient {
         if let Some(length) = operation.length() {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
             request = request.map(|body| Body::wrap(ExactLength::new(body, length)));
+        } else if let Some(length) = request.body().size_hint().exact() {
+            request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         let timeouts = self.options.timeouts(operation.timeouts());
         let response = trace::operation(&O::ROUTE, self.exchange(request, timeouts)).await?;

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
 use twentyfirst_protocol::retry::GiveUp;
-use twentyfirst_protocol::runs::{CancelError, Created, Lost, LostReason, StartError};
+use twentyfirst_protocol::runs::{
+    CancelError, Created, Lost, LostReason, OtherAgent, StartError, StartErrorKind,
+};
 use twentyfirst_protocol::ui::{AssembleError, DecodeError};
 use twentyfirst_protocol::{
     ApiError, ApiKey, ErrorCode, InvalidRequest, NotUnderstood, ResponseError, ThreadId, shown,
@@ -50,6 +52,7 @@ enum Kind {
     },
     Deadline(Duration),
     ThreadStreaming,
+    OtherAgent(OtherAgent),
     Response(ResponseError),
     NotAChunk(DecodeError),
     RunFailed(String),
@@ -168,9 +171,18 @@ impl Error {
     }
 
     /// Whether a run was not started because its thread is streaming: see
-    /// [`StartRun::refuse_while_streaming`](crate::StartRun::refuse_while_streaming).
+    /// [`StartRun::look_first`](crate::StartRun::look_first).
     pub fn is_thread_streaming(&self) -> bool {
         matches!(self.inner.kind, Kind::ThreadStreaming)
+    }
+
+    /// The sandbox and both agents, if a run was not started because the sandbox belongs to another agent: see
+    /// [`StartRun::look_first`](crate::StartRun::look_first).
+    pub fn other_agent(&self) -> Option<&OtherAgent> {
+        match &self.inner.kind {
+            Kind::OtherAgent(other) => Some(other),
+            _ => None,
+        }
     }
 
     /// Whether a run ended by an error that the relay reported within its stream.
@@ -214,7 +226,10 @@ impl Error {
     pub fn was_sent(&self) -> bool {
         self.inner.sent
             || match &self.inner.kind {
-                Kind::InvalidRequest(_) | Kind::InvalidSetting(_) | Kind::ThreadStreaming => false,
+                Kind::InvalidRequest(_)
+                | Kind::InvalidSetting(_)
+                | Kind::ThreadStreaming
+                | Kind::OtherAgent(_) => false,
                 Kind::Transport(error) => error.maybe_sent(),
                 Kind::Other { sent, .. } => *sent == Sent::Maybe,
                 Kind::Deadline(_) => false,
@@ -349,8 +364,12 @@ impl From<CancelError> for Error {
 
 impl From<StartError> for Error {
     fn from(error: StartError) -> Self {
-        let (created, source) = error.into_parts();
-        let mut error = source.map_or_else(|| Self::from(Kind::ThreadStreaming), Self::from);
+        let (created, kind) = error.into_parts();
+        let mut error = match kind {
+            StartErrorKind::Exchange { source, .. } => Self::from(*source),
+            StartErrorKind::ThreadStreaming => Kind::ThreadStreaming.into(),
+            StartErrorKind::OtherAgent(other) => Kind::OtherAgent(other).into(),
+        };
         error.inner.created = created;
         error
     }
@@ -399,6 +418,7 @@ impl fmt::Display for Error {
             } => f.write_str("there is no answer")?,
             Kind::Deadline(deadline) => write!(f, "the deadline of {deadline:?} is over")?,
             Kind::ThreadStreaming => f.write_str("the thread is already streaming")?,
+            Kind::OtherAgent(other) => other.fmt(f)?,
             Kind::Response(error) => error.fmt(f)?,
             Kind::NotAChunk(_) => f.write_str("an event of the stream is not a chunk")?,
             Kind::RunFailed(text) => write!(f, "the run failed: {}", shown(text.trim_end()))?,
@@ -458,6 +478,7 @@ impl StdError for Error {
             Kind::InvalidRequest(_)
             | Kind::Deadline(_)
             | Kind::ThreadStreaming
+            | Kind::OtherAgent(_)
             | Kind::Response(_)
             | Kind::RunFailed(_)
             | Kind::RunCancelled

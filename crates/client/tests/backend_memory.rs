@@ -67,7 +67,7 @@ fn serve(relay: SocketAddr) -> SocketAddr {
         let session = Session::new("my-agent")
             .sandbox_id(SandboxId::new("sb_1").unwrap())
             .thread_id(ThreadId::new("th_1").unwrap());
-        Ok(session.run(request.messages).refuse_while_streaming(false))
+        Ok(session.run(request.messages).look_first(false))
     });
     let app = axum::Router::new().route_service("/api/chat", chats);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

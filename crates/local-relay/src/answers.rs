@@ -63,10 +63,6 @@ pub(crate) fn empty(status: StatusCode) -> Answer {
     answer
 }
 
-pub(crate) fn bytes(content: Bytes) -> Answer {
-    with_type(StatusCode::OK, "application/octet-stream", content)
-}
-
 pub(crate) fn stream(stream: mpsc::Receiver<io::Result<Bytes>>) -> Answer {
     let mut answer = Response::new(AnswerBody::Stream(stream));
     answer.headers_mut().insert(

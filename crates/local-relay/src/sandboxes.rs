@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use twentyfirst_protocol::files::FileText;
 use twentyfirst_protocol::sandboxes::{
     CreateSandbox, DeleteSandbox, Exec, GetSandbox, Sandbox, SandboxAgent, SandboxStatus,
 };
@@ -25,7 +26,7 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
         .relay
         .create_sandbox(new_id()?, &call.caller.team, &slug, envs)
         .await?;
-    for (path, content) in create.files.unwrap_or_default() {
+    for FileText { path, content, .. } in create.files.unwrap_or_default() {
         record
             .sandbox
             .write(path, content)

@@ -203,9 +203,11 @@ impl Route {
             HeaderValue::from_static("identity"),
         );
         if let Some(content_type) = content_type {
-            request
-                .headers_mut()
-                .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            let length = request.body().len();
+            let headers = request.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            // HTTP libraries leave out the length of an empty body, and the relay refuses an upload without one.
+            headers.insert(header::CONTENT_LENGTH, length.into());
         }
         request
     }

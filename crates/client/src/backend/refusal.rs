@@ -115,7 +115,7 @@ impl Refusal {
 /// | the request is invalid | 400 and the rule |
 /// | the relay answered 400, 402, 404, 409, 410, 413, 422 or 429 | the same, with the relay's message and `retry-after` |
 /// | the relay answered 503 | 503 with `retry-after` |
-/// | the thread is streaming already, or another run would have been ended | 409 |
+/// | the thread is streaming already, the sandbox belongs to another agent, or another run would have been ended | 409 |
 /// | there was no answer in time, the relay's 408 and 504 among it | 504 |
 /// | anything else; the relay's 401 and 403 among it, as they mean this server's key | 502 |
 ///
@@ -140,6 +140,11 @@ impl From<&Error> for Refusal {
             }
         } else if error.is_thread_streaming() {
             Self::new(StatusCode::CONFLICT, "the thread is already streaming")
+        } else if error.other_agent().is_some() {
+            Self::new(
+                StatusCode::CONFLICT,
+                "the conversation belongs to another agent",
+            )
         } else if error.other_run().is_some() {
             Self::new(StatusCode::CONFLICT, "another run is going on")
         } else if error.is_timeout() {

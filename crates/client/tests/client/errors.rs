@@ -307,7 +307,7 @@ async fn a_thread_that_is_streaming_is_told_from_everything_else() {
     let run = StartRun::new("my-agent", "Hi")
         .sandbox_id(sandbox())
         .thread_id(ThreadId::new("th_1").unwrap())
-        .refuse_while_streaming(true);
+        .look_first(true);
     let error = client.threads().run(run).await.unwrap_err();
     assert!(error.is_thread_streaming());
     assert!(!error.was_sent() && error.created().is_empty() && error.source().is_none());

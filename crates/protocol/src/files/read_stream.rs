@@ -7,7 +7,9 @@ use crate::operation::{Head, StreamingOperation, decode_with};
 use crate::route::Query;
 use crate::{Endpoint, Route, SandboxId, Timeouts, content_coding};
 
-/// Reads a file of any length: the answer's body is the file.
+/// Reads a file of any length: the response's body is the file.
+///
+/// This one exchange fails for an empty file, with a 500: [`flow`](Self::flow) reads that, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

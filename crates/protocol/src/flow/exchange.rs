@@ -267,6 +267,14 @@ impl Deadline {
         self.at.is_none_or(|at| moment < at)
     }
 
+    /// The moment, or the deadline if that is before it.
+    pub(crate) fn soonest(self, moment: Option<Instant>) -> Option<Instant> {
+        match (moment, self.at) {
+            (Some(moment), Some(at)) => Some(moment.min(at)),
+            (moment, at) => moment.or(at),
+        }
+    }
+
     fn over(self, now: Now) -> Option<Duration> {
         self.length
             .filter(|_| self.at.is_some_and(|at| at <= now.mono))

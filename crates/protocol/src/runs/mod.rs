@@ -14,6 +14,7 @@ mod outcome;
 mod resume;
 mod send;
 mod start;
+mod start_error;
 mod start_flow;
 
 pub use cancel::{CancelStatus, CancelStream, Cancelled};
@@ -24,5 +25,6 @@ pub use options::{PermissionMode, Preset, RunOptions, SystemPrompt};
 pub use outcome::{Lost, LostReason, MessageState, Outcome, RunEnd};
 pub use resume::{ResumeStream, Resumed};
 pub use send::{BackgroundRun, Mode, RunStatus, SendAnswer, SendMessages};
-pub use start::{Created, StartError, StartRun, Started};
+pub use start::{Created, StartRun, Started};
+pub use start_error::{OtherAgent, StartError, StartErrorKind};
 pub use start_flow::StartFlow;

@@ -10,13 +10,14 @@ use crate::{Endpoint, Route, SandboxId, Timeouts};
 /// Joins the stream of the run that is under way in a sandbox.
 ///
 /// It names a sandbox, not a run: where several threads stream, it means the newest created. The relay does not replay
-/// what was streamed before, and a second reader can cost stored history; it answers 204 when nothing streams, also
-/// while a run is still starting.
+/// what was streamed before, and a second reader can cost stored history; it responds with 204 when nothing streams, also
+/// while a run is still starting. Where the sandbox belongs to another agent, it is a 404 with the code `sandbox_not_found`, and
+/// nothing is created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ResumeStream {
-    /// The slug of the agent.
+    /// The slug of the agent that the sandbox belongs to.
     pub agent: String,
     /// The sandbox.
     pub sandbox_id: SandboxId,

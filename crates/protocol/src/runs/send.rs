@@ -10,9 +10,12 @@ use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, content_cod
 
 /// Sends messages to an agent in an existing sandbox, and starts a run.
 ///
-/// Most users want [`StartRun`](super::StartRun), which makes what is missing. Three traits of the relay to know: a
-/// sandbox id that it does not know **creates** a sandbox of that name; without a thread it takes the sandbox's newest;
-/// and a second call on a thread that is streaming is accepted and spoils its history.
+/// Most users want [`StartRun`](super::StartRun), which makes what is missing. Three traits of the relay to know:
+///
+/// - a sandbox id that this agent does not have **creates** a sandbox of that name, also where another agent has it: then there are
+///   two paid machines under one id. [`StartRun::look_first`](super::StartRun::look_first) checks it before;
+/// - without a thread it takes the sandbox's newest;
+/// - a second call on a thread that is streaming is accepted and spoils its history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -22,12 +25,13 @@ pub struct SendMessages {
     /// The conversation, with the next turn at its end. The whole request may have 10 MiB, images included; what is longer is
     /// refused before it is sent.
     pub messages: Messages,
-    /// The sandbox.
+    /// The sandbox, which has to belong to this agent.
     pub sandbox_id: SandboxId,
     /// The thread; by default the sandbox's newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<ThreadId>,
-    /// The name of the thread that the relay makes, where the sandbox has none.
+    /// The name of the thread that the relay makes, where the sandbox has none; by default it is [named after the
+    /// turn](crate::threads::name_after).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Whether the answer is streamed (by default) or only stored.

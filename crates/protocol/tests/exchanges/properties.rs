@@ -12,8 +12,11 @@ use twentyfirst_protocol::runs::*;
 use twentyfirst_protocol::sandboxes::*;
 use twentyfirst_protocol::threads::*;
 use twentyfirst_protocol::tokens::{CreateToken, TokenLifetime};
+use twentyfirst_protocol::ui::{Part, UiMessage};
 use twentyfirst_protocol::vaults::*;
-use twentyfirst_protocol::{ApiError, BaseUrl, Endpoint, SandboxId, Secret, ThreadId, VaultId};
+use twentyfirst_protocol::{
+    ApiError, BaseUrl, Endpoint, Query, SandboxId, Secret, ThreadId, VaultId,
+};
 
 fn sandbox() -> impl Strategy<Value = SandboxId> {
     any::<String>().prop_filter_map("an id", |id| SandboxId::new(id).ok())
@@ -50,6 +53,13 @@ fn envs() -> impl Strategy<Value = Vec<(String, String)>> {
 fn undone<E: Endpoint + PartialEq + std::fmt::Debug>(operation: &E) -> Result<(), TestCaseError> {
     let request = operation.to_request().unwrap();
     prop_assert!(E::ROUTE.matches(&request));
+    let takes_body = !matches!(request.method().as_str(), "GET" | "DELETE");
+    let length = request.headers().get("content-length");
+    let length = length.map(|length| length.to_str().unwrap().parse::<usize>().unwrap());
+    // The content of a streamed upload is put in later.
+    if !E::ROUTE.query.contains(&Query::Fixed("format", "stream")) {
+        prop_assert_eq!(length, takes_body.then_some(request.body().len()));
+    }
     prop_assert_eq!(&E::from_request(&request).unwrap(), operation);
     Ok(())
 }
@@ -104,6 +114,9 @@ proptest! {
         let mut write = WriteStream::new(&sandbox, &path);
         write.length = length;
         undone(&write)?;
+        let said = write.to_request().unwrap();
+        let said = said.headers().get("content-length").map(|said| said.to_str().unwrap().to_owned());
+        prop_assert_eq!(said, length.map(|length| length.to_string()));
         undone(&ReadStream::new(&sandbox, &path))?;
         let mut list = ListFiles::new(&sandbox, &path);
         list.depth = depth;
@@ -214,5 +227,31 @@ proptest! {
         };
         let error = ApiError::new(&head, body.to_string().as_bytes());
         prop_assert!(error.body().contains("400") || error.status() == 400);
+    }
+
+    #[test]
+    fn a_thread_is_named_as_by_the_relay(
+        texts in vec(prop_oneof!["[a-z😀 \t\u{a0}\u{feff}\u{85}…]{0,90}", "( |😀){70,90}", "[a-z😀]{37,42}"], 1..4),
+    ) {
+        let mut turn = UiMessage::user("");
+        turn.parts = texts.iter().map(|text| Part::text(text.clone())).collect();
+        // The relay's own words, in UTF-16: `text.trim().replace(/\s+/g, ' ')`, then `slice(0, 79)` and `…` beyond 80.
+        let is_space = |unit: char| unit == '\u{feff}' || (unit.is_whitespace() && unit != '\u{85}');
+        let joined = texts.join("\n");
+        let words: Vec<_> = joined.split(is_space).filter(|word| !word.is_empty()).collect();
+        let whole = words.join(" ");
+        let units: Vec<u16> = whole.encode_utf16().collect();
+        let expected = if units.len() <= 80 {
+            whole
+        } else {
+            let whole_units = match units[78] {
+                0xd800..=0xdbff => &units[..78],
+                _ => &units[..79],
+            };
+            String::from_utf16(whole_units).unwrap() + "…"
+        };
+        let name = name_after(&turn);
+        prop_assert!(name.encode_utf16().count() <= 80);
+        prop_assert_eq!(name, expected);
     }
 }

@@ -30,6 +30,7 @@ pub(crate) enum Asks {
     DeleteSandbox,
     CreateThread,
     SendMessages,
+    Look,
     List,
     Get,
     Resume,
@@ -277,7 +278,7 @@ impl World {
                 && line.heard.is_none()
                 && matches!(
                     line.asks,
-                    Asks::List | Asks::Get | Asks::Resume | Asks::Cancel
+                    Asks::Look | Asks::List | Asks::Get | Asks::Resume | Asks::Cancel
                 )
         });
         self.deciding[actor as usize] &= deciding;
@@ -484,7 +485,7 @@ impl World {
                 self.relay
                     .handle(self.now, conn, asks, &request, &mut self.tally);
                 match asks {
-                    Asks::List => {
+                    Asks::Look | Asks::List => {
                         self.deciding[actor as usize] = true;
                         self.listed[actor as usize] =
                             self.relay.our_thread().map(|thread| thread.status);
@@ -763,7 +764,8 @@ fn asks(request: &Request<Body>) -> Asks {
                 Asks::CreateThread
             }
         }
-        None if get => Asks::Get,
+        None if get && path.contains("/threads/") => Asks::Get,
+        None if get => Asks::Look,
         None if request.method() == http::Method::DELETE => Asks::DeleteSandbox,
         None => Asks::CreateSandbox,
     }

@@ -14,8 +14,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::PROXY_AUTHORIZATION;
-use http::{Request, Response};
+use http::header::{CONTENT_LENGTH, PROXY_AUTHORIZATION, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, Request, Response};
+use http_body::Body as _;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
 use tower_service::Service;
@@ -99,6 +100,7 @@ impl Service<Request<Body>> for HttpTransport {
                 .headers_mut()
                 .insert(PROXY_AUTHORIZATION, authorization);
         }
+        say_empty(&mut request);
         let mut exchange = self.client.request(request);
         ResponseFuture::new(async move {
             if let Some(handover) = &handover {
@@ -128,6 +130,23 @@ impl Service<Request<Body>> for HttpTransport {
                 )),
             }
         })
+    }
+}
+
+/// Adds `content-length: 0` to a request whose method gives a body a meaning and whose body is empty (RFC 9110, section 8.6): over
+/// HTTP/1.1 hyper leaves it out, and servers take such a request for one without a body.
+fn say_empty(request: &mut Request<Body>) {
+    let takes_body = matches!(
+        *request.method(),
+        Method::POST | Method::PUT | Method::PATCH
+    );
+    if takes_body && request.body().size_hint().exact() == Some(0) {
+        let headers = request.headers_mut();
+        if !headers.contains_key(TRANSFER_ENCODING) {
+            headers
+                .entry(CONTENT_LENGTH)
+                .or_insert(HeaderValue::from_static("0"));
+        }
     }
 }
 

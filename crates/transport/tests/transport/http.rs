@@ -1,11 +1,16 @@
 //! HTTP over loopback sockets: what arrives, what is kept open, and what a failure says about the request.
 
+use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -13,6 +18,7 @@ use twentyfirst_transport::{Body, Error, HttpTransport, Transport as _};
 
 use crate::clock::Clock;
 use crate::pieces::Pieces;
+use crate::secure::{Authority, SecureServer};
 use crate::server::Server;
 use crate::{chain, soon};
 
@@ -76,6 +82,63 @@ async fn a_streamed_request_body_leaves_as_it_is_made() {
     pieces.send(Ok("two")).unwrap();
 
     assert_eq!(text(answer).await, "both");
+}
+
+#[tokio::test]
+async fn an_empty_body_says_its_length_where_the_method_takes_a_body() {
+    let server = Server::start(|mut connection| async move {
+        while let Some(head) = connection.read_head().await {
+            connection.answer("200 OK", &head).await;
+        }
+    })
+    .await;
+    let transport = HttpTransport::new();
+    let (_, never_ending) = Pieces::new();
+    let bodies = [
+        (Method::POST, Body::empty(), Some("0")),
+        (Method::PUT, Body::from(""), Some("0")),
+        (Method::PATCH, Body::wrap(String::new()), Some("0")),
+        (Method::GET, Body::empty(), None),
+        (Method::DELETE, Body::empty(), None),
+        (Method::POST, Body::wrap(never_ending), None),
+    ];
+    for (method, body, length) in bodies {
+        let sent = request(method.clone(), &server.url("/"), body);
+        let head = text(transport.send(sent).await.unwrap()).await;
+        let said = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        assert_eq!(said, length, "{method}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_body_says_its_length_over_http2_too() {
+    let authority = Authority::new();
+    let server = SecureServer::start(authority.server_config(&["h2"]), |stream| async move {
+        let service = service_fn(async |request: Request<Incoming>| {
+            let said = request.headers().get("content-length");
+            let said = said.map(|said| said.to_str().unwrap().to_owned());
+            Ok::<_, Infallible>(Response::new(format!("{said:?}")))
+        });
+        // It ends with an error when the client leaves.
+        let _ = http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+    })
+    .await;
+    let transport = HttpTransport::builder()
+        .root_certificates(authority.roots())
+        .build();
+    for (method, said) in [
+        (Method::POST, r#"Some("0")"#),
+        (Method::PATCH, r#"Some("0")"#),
+        (Method::GET, "None"),
+    ] {
+        let sent = request(method.clone(), &server.url, Body::empty());
+        let answer = transport.send(sent).await.unwrap();
+        assert_eq!(text(answer).await, said, "{method}");
+    }
 }
 
 #[tokio::test]
