@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::Created;
 use crate::SandboxId;
-use crate::error::line;
+use crate::error::shown;
 use crate::flow::ExchangeError;
 
 /// Why a run did not start, and what exists all the same.
@@ -32,7 +32,7 @@ pub enum StartErrorKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "sandbox {sandbox_id} belongs to agent `{}`, not to `{agent}`",
-    line(owner)
+    shown(owner)
 )]
 #[non_exhaustive]
 pub struct OtherAgent {
