@@ -5,6 +5,7 @@ mod certificates;
 mod connector;
 mod failure;
 mod invalid_setting;
+mod pem;
 mod proxy;
 mod unclaimed;
 

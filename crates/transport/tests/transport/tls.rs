@@ -214,20 +214,13 @@ fn certificates_that_cannot_be_used_are_refused_and_not_shown() {
     let secret = key.serialize_pem();
     let broken = secret.replace("-----END", "-----FIN");
 
-    let roots = |pem: &str| RootCertificates::from_pem(pem.as_bytes()).unwrap_err();
     let client = |certificate: &str, key: &str| {
         ClientCertificate::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap_err()
     };
     for (error, problem) in [
-        (roots(""), "there is no root certificate"),
-        (roots(&secret), "there is no root certificate"),
-        (
-            roots(&certificate.replace("-----END", "-----FIN")),
-            "the root certificates are not PEM",
-        ),
         (
             RootCertificates::from_der(b"not a certificate").unwrap_err(),
-            "a root certificate cannot be read",
+            "the root certificate cannot be read",
         ),
         (client("", &secret), "there is no client certificate"),
         (
@@ -236,7 +229,7 @@ fn certificates_that_cannot_be_used_are_refused_and_not_shown() {
         ),
         (
             client(&certificate, &broken),
-            "there is no private key in PEM",
+            "the private key cannot be read: line 5: this is not base64",
         ),
         (
             client(&certificate, &another_key.serialize_pem()),
