@@ -77,7 +77,7 @@ pub(super) fn read_roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unr
         .collect()
 }
 
-fn check_root(certificate: &CertificateDer<'static>) -> Result<(), rustls::Error> {
+pub(super) fn check_root(certificate: &CertificateDer<'static>) -> Result<(), rustls::Error> {
     RootCertStore::empty().add(certificate.clone())
 }
 
