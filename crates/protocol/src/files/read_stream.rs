@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check_path;
 use crate::error::{InvalidRequest, ResponseError};
-use crate::operation::{Head, StreamingOperation, decode_with};
+use crate::operation::{Head, StreamingOperation, decode_no_stream};
 use crate::route::Query;
 use crate::{Endpoint, Route, SandboxId, Timeouts, content_coding};
 
@@ -55,6 +55,14 @@ impl StreamingOperation for ReadStream {
     }
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<(), ResponseError> {
-        decode_with(self, head, body, |_| Ok(()))
+        if self.decode_head(head) == Head::Open(()) {
+            return Ok(());
+        }
+        Err(decode_no_stream(
+            self,
+            head,
+            body,
+            "the content is not a file",
+        ))
     }
 }

@@ -3,8 +3,10 @@
 mod builder;
 mod certificates;
 mod connector;
+mod environment_roots;
 mod failure;
 mod invalid_setting;
+mod pem;
 mod proxy;
 mod unclaimed;
 
@@ -38,7 +40,9 @@ use crate::transport::ResponseFuture;
 ///
 /// Requests need an absolute URI, `https` or `http`. Over TLS the version is agreed by ALPN, and certificates are
 /// checked with the operating system's roots; these are read at the first connection that needs them, so that a
-/// machine without any can still speak plain HTTP. [Proxies](Proxy) are taken from the environment. Connections are
+/// machine without any can still speak plain HTTP. On Unix, except on Apple's and Android, `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` take their place; a line of the file that cannot be read makes connecting fail, as in
+/// [`RootCertificates::from_pem`], while in the directories what is no certificate is passed over. [Proxies](Proxy) are taken from the environment. Connections are
 /// kept and used again. Cloning is cheap and shares them; dropping the last clone closes the idle ones.
 ///
 /// Redirects are never followed: a 3xx is an answer like any other. There are no cookies, and bodies arrive as they

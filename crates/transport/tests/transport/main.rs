@@ -10,6 +10,7 @@ mod cuts;
 mod endings;
 mod http;
 mod http2;
+mod pem;
 mod pieces;
 mod process;
 mod proxies;

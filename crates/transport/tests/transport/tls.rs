@@ -43,7 +43,10 @@ fn a_machine_without_root_certificates_gets_an_error_for_https_only() {
         assert!(!error.maybe_sent());
         assert!(error.is_connect());
         let chain = chain(&error);
-        assert!(chain.contains("No CA certificates"), "{chain}");
+        assert!(
+            chain.ends_with("SSL_CERT_FILE names a file that does not exist"),
+            "{chain}"
+        );
 
         let plain = Server::start(|connection| connection.answer_all("plain")).await;
         assert!(get(&plain.url("/")).await.is_ok());
@@ -63,6 +66,59 @@ fn certificates_appear_while_the_program_runs() {
         std::fs::write(roots, authority.pem()).unwrap();
 
         assert!(server.post(&transport).await.is_ok());
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_of_roots_is_read_whole_or_refused_by_its_line() {
+    let test = "tls::a_file_of_roots_is_read_whole_or_refused_by_its_line";
+    in_a_process_with_roots(test, async |roots| {
+        let authority = Authority::new();
+        let server = SecureServer::start(authority.server_config(&[]), echo).await;
+        let post = async |pem: String| {
+            std::fs::write(roots, pem).unwrap();
+            let result = server.post(&HttpTransport::new().unwrap()).await;
+            result.map(drop).map_err(|error| chain(&error))
+        };
+        let pem = authority.pem();
+        // The verifier itself passes over both.
+        assert_eq!(post(format!("\u{feff}{pem}")).await, Ok(()));
+        let older = pem.replace("CERTIFICATE", "X509 CERTIFICATE");
+        assert_eq!(post(older).await, Ok(()));
+        let trusted = pem.replace("CERTIFICATE", "TRUSTED CERTIFICATE");
+        let other = Authority::new().pem();
+        let line = other.lines().count() + 1;
+        let problem = format!("SSL_CERT_FILE names a file that cannot be read: line {line}: ");
+        let error = post(format!("{other}{trusted}")).await.unwrap_err();
+        assert!(error.contains(&problem), "{error}");
+        let error = post(String::new()).await.unwrap_err();
+        assert!(
+            error.ends_with("SSL_CERT_FILE names a file without certificates in PEM"),
+            "{error}"
+        );
+        // With roots of the program's own it need not be there.
+        std::fs::remove_file(roots).unwrap();
+        assert!(
+            server
+                .post(&trusting(&authority).build().unwrap())
+                .await
+                .is_ok()
+        );
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_empty_name_of_a_file_of_roots_is_told() {
+    let test = "tls::an_empty_name_of_a_file_of_roots_is_told";
+    let set = [("SSL_CERT_FILE", "")];
+    in_a_process_of_its_own(test, &set, &["SSL_CERT_DIR"], async || {
+        let get = Request::get("https://127.0.0.1:9/").body(Body::empty());
+        let transport = HttpTransport::new().unwrap();
+        let error = transport.send(get.unwrap()).await.unwrap_err();
+        let chain = chain(&error);
+        assert!(chain.contains("SSL_CERT_FILE is empty"), "{chain}");
     });
 }
 
@@ -214,20 +270,13 @@ fn certificates_that_cannot_be_used_are_refused_and_not_shown() {
     let secret = key.serialize_pem();
     let broken = secret.replace("-----END", "-----FIN");
 
-    let roots = |pem: &str| RootCertificates::from_pem(pem.as_bytes()).unwrap_err();
     let client = |certificate: &str, key: &str| {
         ClientCertificate::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap_err()
     };
     for (error, problem) in [
-        (roots(""), "there is no root certificate"),
-        (roots(&secret), "there is no root certificate"),
-        (
-            roots(&certificate.replace("-----END", "-----FIN")),
-            "the root certificates are not PEM",
-        ),
         (
             RootCertificates::from_der(b"not a certificate").unwrap_err(),
-            "a root certificate cannot be read",
+            "the root certificate cannot be read",
         ),
         (client("", &secret), "there is no client certificate"),
         (
@@ -236,7 +285,7 @@ fn certificates_that_cannot_be_used_are_refused_and_not_shown() {
         ),
         (
             client(&certificate, &broken),
-            "there is no private key in PEM",
+            "the private key cannot be read: line 5: this is not base64",
         ),
         (
             client(&certificate, &another_key.serialize_pem()),
