@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod content_coding;
+mod empty_files;
 mod errors;
 mod follow;
 mod invalid;

@@ -50,6 +50,12 @@ fn envs() -> impl Strategy<Value = Vec<(String, String)>> {
     vec(("[^=\0]{1,9}", text()), 0..3)
 }
 
+/// Files in any order; text that does not look like a path.
+fn files() -> impl Strategy<Value = Vec<(String, String)>> {
+    let files = btree_map("[a-z0-9/ü]{1,5}", "[A-Z\n]{0,9}", 1..6);
+    files.prop_map(Vec::from_iter).prop_shuffle()
+}
+
 fn undone<E: Endpoint + PartialEq + std::fmt::Debug>(operation: &E) -> Result<(), TestCaseError> {
     let request = operation.to_request().unwrap();
     prop_assert!(E::ROUTE.matches(&request));
@@ -83,12 +89,12 @@ proptest! {
 
     #[test]
     fn requests_about_sandboxes_are_undone(
-        agent in not_empty(), files in option::of(btree_map(text(), text(), 0..3)), envs in envs(),
+        agent in not_empty(), files in option::of(files()), envs in envs(),
         setup in option::of(vec(text(), 0..3)), timeout in option::of(milliseconds()),
         sandbox in sandbox(), command in not_empty(), cwd in option::of(text()),
     ) {
         let mut create = CreateSandbox::new(agent);
-        create.files = files;
+        create.files = files.map(|files| files.into_iter().map(|(path, text)| FileText::new(path, text)).collect());
         create.setup = setup;
         create.timeout = timeout;
         for (name, value) in &envs {
@@ -104,10 +110,17 @@ proptest! {
 
     #[test]
     fn requests_about_files_are_undone(
-        sandbox in sandbox(), path in not_empty(), other in not_empty(), text in text(),
+        sandbox in sandbox(), path in not_empty(), other in not_empty(), files in files(),
         content in vec(any::<u8>(), 0..64), depth in option::of(1_u32..), length in option::of(any::<u64>()),
     ) {
-        undone(&WriteFiles::new(&sandbox, [(path.clone(), text.clone()), (other.clone(), text)]))?;
+        undone(&WriteFiles::new(&sandbox, files.clone()))?;
+        let sent = WriteFiles::new(&sandbox, files.clone()).to_request().unwrap();
+        let at = |path: &String| {
+            let key = serde_json::to_string(path).unwrap() + ":";
+            String::from_utf8_lossy(sent.body().as_bytes()).find(&key)
+        };
+        let places: Vec<_> = files.iter().map(|(path, _)| at(path)).collect();
+        prop_assert!(places.is_sorted() && places[0].is_some(), "{:?}", places);
         undone(&ReadFile::new(&sandbox, &path))?;
         undone(&WriteBytes::new(&sandbox, &path, content))?;
         undone(&ReadBytes::new(&sandbox, &path))?;
