@@ -123,7 +123,7 @@ impl Relay {
         let mut all = agent.envs.clone();
         all.extend(envs);
         let failed = |error: std::io::Error| Refusal::internal(error.to_string());
-        let sandbox = Sandbox::create(id.clone(), self.tools.clone(), all)
+        let sandbox = Sandbox::create(id.clone(), self.confinement.clone(), all)
             .await
             .map_err(failed)?;
         let machine_id = MachineId::new(format!("local-{}", Uuid::new_v4().simple()))

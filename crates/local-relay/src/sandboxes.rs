@@ -38,8 +38,10 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
             .cwd("/home/user")
             .env("HOME", record.sandbox.path("/home/user"))
             .timeout(Duration::from_secs(600));
-        // Neither a failing command nor one that cannot run fails the call.
-        record.sandbox.exec(command).await.ok();
+        // Neither a failing command nor one that cannot run fails the call; only that this relay runs none at all.
+        if let Err(error @ ExecError::Refused(_)) = record.sandbox.exec(command).await {
+            return Err(Refusal::internal(error.to_string()));
+        }
     }
     let sandbox = json!({
         "id": record.id,

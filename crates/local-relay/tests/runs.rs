@@ -238,7 +238,7 @@ async fn cancelling_ends_the_command_that_the_agent_runs() {
         run.sandbox().exec("echo $$ > ~/pid; sleep 60").await?;
         Ok(())
     });
-    let scene = Scene::with(agent).await;
+    let scene = Scene::with_commands(agent).await;
     let mut stream = scene.chat("Go").await;
     stream.until("text-end").await;
     let running = "until test -s ~/pid; do sleep 0.02; done; kill -0 $(cat ~/pid)";
@@ -467,7 +467,7 @@ async fn a_run_survives_its_thread_and_its_sandbox() {
 
 #[tokio::test]
 async fn the_shell_agent_runs_the_lines_of_the_user() {
-    let scene = Scene::with(Agent::shell().env("GREETING", "hello")).await;
+    let scene = Scene::with_commands(Agent::shell().env("GREETING", "hello")).await;
     let events = scene
         .chat("echo $GREETING > a.txt\n\n$ cat a.txt; exit 3")
         .await;
@@ -538,7 +538,7 @@ async fn the_head_of_a_stream_is_the_relays() {
 
 #[tokio::test]
 async fn what_was_asked_for_is_done_though_the_client_has_left() {
-    let scene = Scene::with(Agent::echo()).await;
+    let scene = Scene::with_commands(Agent::echo()).await;
     let target = format!("/v1/sandboxes/{}/exec", scene.sandbox);
     let body = json!({ "command": "touch ~/began; sleep 0.3; touch ~/done" });
     let request = scene.client.json("POST", &target, body);

@@ -241,7 +241,9 @@ async fn who_has_keys_of_their_own_takes_no_other() {
 
 #[tokio::test]
 async fn a_content_type_is_read_in_any_case() {
-    let relay = LocalRelay::start().unwrap();
+    let relay = common::with_commands(LocalRelay::builder())
+        .start()
+        .unwrap();
     let client = Client::new(&relay);
     let sandbox = client.create_sandbox("echo").await;
     let body = json!({ "command": "echo ok" }).to_string();

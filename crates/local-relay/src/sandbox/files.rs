@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use twentyfirst_protocol::Timestamp;
 use twentyfirst_protocol::files::{FileEntry, FileType as EntryType};
 
+use super::owner::Owner;
 use super::removal::remove_tree;
 
 /// The directories of a sandbox that can be written to; everything else of its file system belongs to the host.
@@ -28,6 +29,8 @@ pub(crate) struct Files {
     dir: Dir,
     /// Where the directory is on the host: links of commands that are not isolated point there.
     host: PathBuf,
+    /// To whom everything in it belongs, where that is not the relay's own user.
+    owner: Option<Owner>,
     /// Says that the directory is in use.
     _lock: File,
 }
@@ -62,18 +65,23 @@ type Result<T> = std::result::Result<T, FileError>;
 
 impl Files {
     /// Opens a sandbox's directory, and makes what is in every sandbox.
-    pub(crate) fn open(host: &Path) -> io::Result<Self> {
+    pub(crate) fn open(host: &Path, owner: Option<Owner>) -> io::Result<Self> {
         let dir = Dir::open_ambient_dir(host, ambient_authority())?;
         let lock = dir.open(".")?;
         flock(&lock, FlockOperation::LockShared)?;
-        for root in ROOTS {
-            dir.create_dir_all(root)?;
+        if let Some(owner) = owner {
+            owner.take(&lock)?;
         }
-        Ok(Self {
+        let files = Self {
             dir,
             host: host.to_owned(),
+            owner,
             _lock: lock,
-        })
+        };
+        for root in ROOTS {
+            files.make_dirs(Path::new(root))?;
+        }
+        Ok(files)
     }
 
     pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>> {
@@ -115,6 +123,9 @@ impl Files {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         let (file, _) = self.open_file(path, &place, &mut options)?;
+        if let Some(owner) = self.owner {
+            owner.take(&file).map_err(|error| failed(path, error))?;
+        }
         Ok(file)
     }
 
@@ -202,8 +213,7 @@ impl Files {
             Ok(metadata) if metadata.is_dir() => Ok(false),
             Ok(_) => Err(FileError::NotADirectory(path.to_owned())),
             Err(_) => {
-                self.dir
-                    .create_dir_all(&place)
+                self.make_dirs(&place)
                     .map_err(|error| failed(path, error))?;
                 Ok(true)
             }
@@ -311,12 +321,27 @@ impl Files {
 
     fn make_parents(&self, path: &str, place: &Path) -> Result<()> {
         match place.parent() {
-            Some(parent) => self
-                .dir
-                .create_dir_all(here(parent))
-                .map_err(|error| failed(path, error)),
+            Some(parent) => self.make_dirs(parent).map_err(|error| failed(path, error)),
             None => Ok(()),
         }
+    }
+
+    /// Makes a directory with those that it needs, unless it is there.
+    fn make_dirs(&self, place: &Path) -> io::Result<()> {
+        let Some(owner) = self.owner else {
+            return self.dir.create_dir_all(here(place));
+        };
+        let mut made = PathBuf::new();
+        for segment in place {
+            made.push(segment);
+            match self.dir.create_dir(&made) {
+                Ok(()) => owner.take(self.dir.open(&made)?)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // What was there already may be something else.
+        self.dir.create_dir_all(here(place))
     }
 
     fn entry(&self, path: &str, place: &Path) -> Result<FileEntry> {
@@ -463,7 +488,7 @@ mod tests {
             std::fs::create_dir_all(host.join("a")).unwrap();
             std::fs::write(host.join("secret"), SECRET).unwrap();
             std::fs::create_dir(&sandbox).unwrap();
-            let files = Files::open(&sandbox).unwrap();
+            let files = Files::open(&sandbox, None).unwrap();
             files.make_dir("/root/a/b").unwrap();
             files.write("/home/user/c", b"c").unwrap();
             let real = |path: &str| path.replace("HOST", host.to_str().unwrap());

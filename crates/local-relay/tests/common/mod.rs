@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use twentyfirst_local_relay::{Agent, LocalRelay, LocalRelayBuilder};
+use twentyfirst_local_relay::{Agent, Isolation, LocalRelay, LocalRelayBuilder};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -215,6 +215,17 @@ impl Client {
     }
 }
 
+/// For tests of commands: where the system allows no namespaces, a relay of root has none, unless it is asked by name.
+pub fn with_commands(builder: LocalRelayBuilder) -> LocalRelayBuilder {
+    let default = LocalRelay::start().unwrap().isolation();
+    if default == Isolation::NoCommands {
+        eprintln!("this system does not allow namespaces: commands run unconfined");
+        builder.isolation(Isolation::Unconfined)
+    } else {
+        builder
+    }
+}
+
 /// A relay with an agent `agent`, and a thread in a sandbox of it.
 pub struct Scene {
     pub client: Client,
@@ -226,6 +237,11 @@ pub struct Scene {
 impl Scene {
     pub async fn with(agent: impl Into<Agent>) -> Self {
         Self::of(LocalRelay::builder().agent("agent", agent)).await
+    }
+
+    /// The same, where the agent or the test runs commands.
+    pub async fn with_commands(agent: impl Into<Agent>) -> Self {
+        Self::of(with_commands(LocalRelay::builder().agent("agent", agent))).await
     }
 
     pub async fn of(relay: LocalRelayBuilder) -> Self {
