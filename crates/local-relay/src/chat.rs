@@ -78,6 +78,7 @@ pub(crate) async fn resume(call: Call) -> Result<Answer, Refusal> {
         newest.stream.clone()
     });
     Ok(match stream {
+        Some(stream) if stream.journal.feed.is_closed() => empty(StatusCode::NO_CONTENT),
         Some(stream) if !call.relay.faults.strikes_with_nothing() => {
             runs::joined(&call.relay, &stream.journal)
         }

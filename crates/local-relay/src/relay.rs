@@ -7,7 +7,8 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use twentyfirst_protocol::SandboxId;
 
@@ -293,6 +294,7 @@ impl LocalRelayBuilder {
             vaults: Vaults::default(),
             records: Mutex::default(),
             tasks: Mutex::default(),
+            restarts: Notify::new(),
         };
         Ok((listener, Arc::new(relay)))
     }
@@ -312,6 +314,7 @@ pub(crate) struct Relay {
     pub(crate) vaults: Vaults,
     records: Mutex<HashMap<SandboxId, Arc<Record>>>,
     tasks: Mutex<JoinSet<()>>,
+    restarts: Notify,
 }
 
 impl Relay {
@@ -331,6 +334,26 @@ impl Relay {
         // Those that have ended are forgotten here, so that they do not add up.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
+    }
+
+    /// Does to clients and runs what a restart of the relay's process does.
+    pub(crate) fn restart(&self) {
+        self.restarts.notify_waiters();
+        let records: Vec<_> = self.records().values().cloned().collect();
+        for record in records {
+            record.change(|state| {
+                let streams = state
+                    .threads
+                    .iter()
+                    .filter_map(|thread| thread.stream.as_ref());
+                streams.for_each(|stream| stream.journal.forsake());
+            });
+        }
+    }
+
+    /// Completes when the relay restarts after this was called.
+    pub(crate) fn restarted(&self) -> Notified<'_> {
+        self.restarts.notified()
     }
 
     /// Ends all runs, then all processes, and removes all files.

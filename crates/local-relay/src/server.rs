@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -45,15 +46,22 @@ pub(crate) async fn serve(
         socket.set_nodelay(true).ok();
         let (socket, breaker) = Connection::new(socket);
         let relay = Arc::clone(relay);
-        let service =
-            service_fn(move |request| respond(Arc::clone(&relay), breaker.clone(), request));
+        let service = {
+            let relay = Arc::clone(&relay);
+            service_fn(move |request| respond(Arc::clone(&relay), breaker.clone(), request))
+        };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE)
             .serve_connection(TokioIo::new(socket), service);
         while connections.try_join_next().is_some() {}
         connections.spawn(async move {
+            let mut connection = pin!(connection);
             // How a connection ends is the client's business.
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                () = relay.restarted() => connection.as_mut().graceful_shutdown(),
+            }
             connection.await.ok();
         });
     }

@@ -334,6 +334,11 @@ impl Stream {
 
     /// The data of the next event, or `None` at the end.
     pub async fn next(&mut self) -> Option<String> {
+        let next = self.try_next().await;
+        next.unwrap_or_else(|error| panic!("the stream breaks: {error}"))
+    }
+
+    async fn try_next(&mut self) -> Result<Option<String>, hyper::Error> {
         timeout(PATIENCE, async {
             loop {
                 let end = self.buffer.windows(2).position(|pair| pair == b"\n\n");
@@ -341,12 +346,12 @@ impl Stream {
                     let event: Vec<u8> = self.buffer.drain(..end + 2).collect();
                     let event = String::from_utf8(event).unwrap();
                     let data = event.strip_prefix("data: ").unwrap().trim_end();
-                    return Some(data.to_owned());
+                    return Ok(Some(data.to_owned()));
                 }
-                match self.body.frame().await? {
-                    Ok(frame) => self.buffer.extend(frame.into_data().unwrap_or_default()),
-                    Err(error) => panic!("the stream breaks: {error}"),
-                }
+                let Some(frame) = self.body.frame().await else {
+                    return Ok(None);
+                };
+                self.buffer.extend(frame?.into_data().unwrap_or_default());
             }
         })
         .await
@@ -366,6 +371,18 @@ impl Stream {
             events.push(event);
         }
         events
+    }
+
+    /// All events that are still to come of a stream that breaks off.
+    pub async fn until_broken(&mut self) -> Vec<String> {
+        let mut events = Vec::new();
+        loop {
+            match self.try_next().await {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => panic!("the stream ends as if all was said: {events:?}"),
+                Err(_) => return events,
+            }
+        }
     }
 
     /// The texts of all events that are still to come, joined.
