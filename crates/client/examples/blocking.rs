@@ -1,4 +1,4 @@
-//! The protocol's flows over `ureq`, with no async at all: `cargo run --example blocking`.
+//! The protocol's flows over `ureq`, with no async at all: `cargo run --example blocking`. Arguments are the prompt.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -13,6 +13,11 @@ use twentyfirst_client::protocol::ui::{Chunk, Decoder};
 use twentyfirst_client::protocol::{self};
 use twentyfirst_client::{CallOptions, StartRun};
 use twentyfirst_local_relay::LocalRelay;
+
+#[path = "common/prompt.rs"]
+mod prompt;
+
+use prompt::prompt;
 
 type Body = Box<dyn Read>;
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
@@ -96,7 +101,7 @@ fn main() -> Result<()> {
 
     let create = CreateSandbox::new("shell").file("/home/user/notes.txt", "No async here.\n");
     let sandbox = relay.execute(&create)?;
-    let start = StartRun::new("shell", "cat notes.txt").sandbox_id(&sandbox.id);
+    let start = StartRun::new("shell", prompt("cat notes.txt")).sandbox_id(&sandbox.id);
     let (started, body) = relay.drive(start.flow(None, &CallOptions::new(), 0)?);
     println!("Thread {}:", started?.thread_id);
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --example smol
+//! cargo run --example smol -- "wc -w *.txt"
 //! ```
 //!
 //! Connections, timers and tasks are smol's; TLS and HTTP are made on top of them.
@@ -9,11 +10,15 @@
 mod common;
 #[path = "common/job.rs"]
 mod job;
+#[path = "common/prompt.rs"]
+mod prompt;
 
 use std::error::Error;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
+
+use prompt::prompt;
 
 use twentyfirst_client::transport::http::Uri;
 use twentyfirst_client::transport::{HttpTransport, InvalidSetting, Runtime};
@@ -29,13 +34,8 @@ async fn job() -> Result<(), Box<dyn Error>> {
     let create = CreateSandbox::new(&setup.agent)
         .file("/home/user/notes.txt", "Agents work in sandboxes.\n");
     let sandbox = setup.client.execute(&create).await?;
-    let result = job::work(
-        &setup.client,
-        &setup.agent,
-        &sandbox.id,
-        "cat notes.txt".to_owned(),
-    )
-    .await;
+    let prompt = prompt("cat notes.txt");
+    let result = job::work(&setup.client, &setup.agent, &sandbox.id, prompt).await;
     setup.client.sandboxes().delete(&sandbox.id).await?;
     result
 }
