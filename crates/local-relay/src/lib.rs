@@ -62,8 +62,6 @@
 //! # What is not as at the relay
 //! - There is no billing, no provider and no model. A sandbox says `local` where the relay names its provider, and the
 //!   relay's own files (`.env` and others) are not in it.
-//! - Answers have no `ETag`, and runs with any text can be stored: the relay's database refuses NUL and half surrogate
-//!   pairs, and the run fails.
 //! - The reader who has started a run stores it, also after leaving. At the relay a reader who has joined can be faster,
 //!   and then only the end is stored: see [`Fault::joined_reader_stores`].
 //! - Nothing goes wrong by itself: see [`Fault`].

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,6 @@ use tokio::net::TcpListener;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
-use twentyfirst_protocol::SandboxId;
 
 use crate::agents::Agent;
 use crate::answers::Refusal;
@@ -312,7 +311,8 @@ pub(crate) struct Relay {
     pub(crate) hold_back: Duration,
     pub(crate) faults: Arc<Faults>,
     pub(crate) vaults: Vaults,
-    records: Mutex<HashMap<SandboxId, Arc<Record>>>,
+    /// In the order in which they were made. Ids are unique for each agent only.
+    records: Mutex<Vec<Arc<Record>>>,
     tasks: Mutex<JoinSet<()>>,
     restarts: Notify,
 }
@@ -324,7 +324,7 @@ impl Relay {
             .ok_or_else(|| Refusal::agent_not_found(slug))
     }
 
-    pub(crate) fn records(&self) -> MutexGuard<'_, HashMap<SandboxId, Arc<Record>>> {
+    pub(crate) fn records(&self) -> MutexGuard<'_, Vec<Arc<Record>>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -339,7 +339,7 @@ impl Relay {
     /// Does to clients and runs what a restart of the relay's process does.
     pub(crate) fn restart(&self) {
         self.restarts.notify_waiters();
-        let records: Vec<_> = self.records().values().cloned().collect();
+        let records: Vec<_> = self.records().clone();
         for record in records {
             record.change(|state| {
                 let streams = state
@@ -362,7 +362,7 @@ impl Relay {
             std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.shutdown().await;
         let records = std::mem::take(&mut *self.records());
-        for record in records.into_values() {
+        for record in records {
             record.sandbox.close().await;
         }
     }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -90,7 +91,9 @@ pub(crate) async fn get(call: Call) -> Result<Answer, Refusal> {
 pub(crate) async fn delete(call: Call) -> Result<Answer, Refusal> {
     let DeleteSandbox { sandbox_id, .. } = call.operation()?;
     let record = call.relay.record(&sandbox_id, &call.caller.team)?;
-    call.relay.records().remove(&sandbox_id);
+    call.relay
+        .records()
+        .retain(|other| !Arc::ptr_eq(other, &record));
     record.change(|state| state.threads.clear());
     record.sandbox.close().await;
     Ok(empty(StatusCode::NO_CONTENT))

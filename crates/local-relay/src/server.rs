@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use twentyfirst_protocol::{Route, Timestamp};
 
-use crate::answers::{Answer, AnswerBody, Refusal, empty, json as answer};
+use crate::answers::{Answer, AnswerBody, Refusal, empty, json as answer, unless_known};
 use crate::auth::Caller;
 use crate::faults::{Breaker, Connection, FaultyBody};
 use crate::relay::Relay;
@@ -74,7 +74,8 @@ async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<FaultyBody>, Infallible> {
     let cors = cors(request.method(), request.headers(), &relay.origins);
-    let is_preflight = request.method() == Method::OPTIONS;
+    let (method, asked) = (request.method().clone(), request.headers().clone());
+    let is_preflight = method == Method::OPTIONS;
     let route = router::route(&request);
     let mut answer = if is_preflight {
         empty(StatusCode::NO_CONTENT)
@@ -88,7 +89,8 @@ async fn respond(
                 answer.send(handled.unwrap_or_else(Answer::from)).ok();
             }
         });
-        answered.await.unwrap_or_else(|_| Refusal::crash().into())
+        let answer = answered.await.unwrap_or_else(|_| Refusal::crash().into());
+        unless_known(answer, &method, &asked)
     };
     let headers = answer.headers_mut();
     headers.extend(cors);

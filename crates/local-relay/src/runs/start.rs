@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::feed::{Event, RunMetadata, Subscription};
 use super::journal::{Journal, Report};
+use super::storage;
 use crate::agents::{Agent, Run, RunRequest};
 use crate::records::Record;
 use crate::relay::Relay;
@@ -177,15 +178,15 @@ impl NewRun {
             if let Some(own) = &ending.metadata {
                 usage = own.deserialize().unwrap_or_default();
             }
-            if self.relay.faults.strikes_storing() {
-                journal.tell_end(metadata).await;
-                self.fail("sandbox_error: Failed query: update \"an_threads\"");
-                return;
-            }
             let turn = match journal.rival_message(&metadata).await {
                 Some(answer) => vec![answer],
                 None => vec![self.message.clone(), journal.message(&metadata).await],
             };
+            if let Err(error) = storage::check(&turn, self.relay.faults.strikes_storing()) {
+                journal.tell_end(metadata).await;
+                self.fail(&format!("sandbox_error: {error}"));
+                return;
+            }
             self.store(turn, usage, session);
         }
         journal.tell_end(metadata).await;
