@@ -4,11 +4,11 @@ use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, FileType, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
 use rustix::fs::{FlockOperation, OFlags, flock};
-use twentyfirst_protocol::Timestamp;
 use twentyfirst_protocol::files::{FileEntry, FileType as EntryType};
 
+use super::entry::{entry, here};
 use super::owner::Owner;
 use super::removal::remove_tree;
 
@@ -345,37 +345,7 @@ impl Files {
     }
 
     fn entry(&self, path: &str, place: &Path) -> Result<FileEntry> {
-        let metadata = self
-            .dir
-            .symlink_metadata(here(place))
-            .map_err(|error| failed(path, error))?;
-        let full = format!("/{}", place.display());
-        let name = place.file_name().map_or_else(
-            || "/".to_owned(),
-            |name| name.to_string_lossy().into_owned(),
-        );
-        let kind = metadata.file_type();
-        let mode = metadata.mode() & 0o777;
-        let mut entry = FileEntry::new(name, full);
-        entry.file_type = entry_type(&kind);
-        entry.size = Some(metadata.len());
-        entry.mode = Some(mode);
-        entry.permissions = Some(permissions(&kind, mode));
-        // Whoever runs the relay owns everything here; commands are root.
-        entry.owner = Some("root".to_owned());
-        entry.group = Some("root".to_owned());
-        entry.modified_time = metadata
-            .modified()
-            .ok()
-            .map(|time| Timestamp::from(time.into_std()));
-        if kind.is_symlink() {
-            entry.symlink_target = self
-                .dir
-                .read_link_contents(place)
-                .ok()
-                .map(|target| target.to_string_lossy().into_owned());
-        }
-        Ok(entry)
+        entry(&self.dir, place).map_err(|error| failed(path, error))
     }
 }
 
@@ -396,15 +366,6 @@ fn segments(path: &Path) -> VecDeque<OsString> {
         .collect()
 }
 
-/// The root itself is an empty path here, which no system call takes.
-fn here(place: &Path) -> &Path {
-    if place.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        place
-    }
-}
-
 fn failed(path: &str, source: io::Error) -> FileError {
     let path = path.to_owned();
     if is_missing(&source) {
@@ -420,33 +381,6 @@ fn is_missing(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
-}
-
-fn entry_type(kind: &FileType) -> Option<EntryType> {
-    if kind.is_dir() {
-        Some(EntryType::Dir)
-    } else if kind.is_symlink() {
-        None
-    } else {
-        Some(EntryType::File)
-    }
-}
-
-/// As Go's `FileMode` prints it, in which the provider's daemon is written.
-fn permissions(kind: &FileType, mode: u32) -> String {
-    let mut text = String::with_capacity(10);
-    text.push(if kind.is_dir() {
-        'd'
-    } else if kind.is_symlink() {
-        'L'
-    } else {
-        '-'
-    });
-    for (at, letter) in "rwxrwxrwx".chars().enumerate() {
-        let bit = 0o400 >> at;
-        text.push(if mode & bit == 0 { '-' } else { letter });
-    }
-    text
 }
 
 #[cfg(test)]

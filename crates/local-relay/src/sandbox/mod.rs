@@ -1,5 +1,6 @@
 //! A sandbox: a temporary directory with files, and processes in it.
 
+mod entry;
 mod exec;
 mod files;
 mod group;
