@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod codings;
+mod environment;
 mod errors;
 mod node_sdk;
 mod odd_relays;
