@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
 use twentyfirst_client::{AgentClient, Session};
 
-use crate::support::{answer, chats, post, read, relay, request, stream, threads};
+use crate::support::{answer, chats, post, read, relay, request, stream};
 
 /// A relay that must not be asked.
 fn nobody() -> AgentClient {

@@ -60,7 +60,7 @@ pub(super) fn blocks(pem: &[u8]) -> Result<Vec<Block<'_>>, Unreadable> {
                 return fail("a block begins before the one before it has ended");
             }
             (Boundary::End(label), Some(block)) if block.label == label => {
-                blocks.extend(open.take())
+                blocks.extend(open.take());
             }
             (Boundary::End(_), Some(_)) => return fail("another block ends here than has begun"),
             (Boundary::End(_), None) => return fail("a block ends here and none has begun"),
