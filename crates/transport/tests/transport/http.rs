@@ -92,7 +92,7 @@ async fn an_empty_body_says_its_length_where_the_method_takes_a_body() {
         }
     })
     .await;
-    let transport = HttpTransport::new();
+    let transport = HttpTransport::new().unwrap();
     let (_, never_ending) = Pieces::new();
     let bodies = [
         (Method::POST, Body::empty(), Some("0")),
@@ -129,7 +129,8 @@ async fn an_empty_body_says_its_length_over_http2_too() {
     .await;
     let transport = HttpTransport::builder()
         .root_certificates(authority.roots())
-        .build();
+        .build()
+        .unwrap();
     for (method, said) in [
         (Method::POST, r#"Some("0")"#),
         (Method::PATCH, r#"Some("0")"#),
