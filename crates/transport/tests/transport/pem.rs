@@ -257,7 +257,7 @@ fn a_client_s_certificate_and_its_key_may_be_in_one_file() {
             "the private key cannot be read: line 1: this is neither",
         ),
         (
-            certificate.clone(),
+            certificate,
             String::new(),
             "there is no private key in PEM",
         ),
