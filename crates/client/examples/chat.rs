@@ -103,16 +103,22 @@ impl Conversation {
 
         let mut run = self.client.threads().run(start).await?;
         self.session = run.run_ref().session();
+        let mut is_cancelled = false;
         loop {
             tokio::select! {
-                chunk = run.next_chunk() => match chunk {
-                    Some(chunk) => common::print_chunk(&chunk?)?,
+                chunk = run.next_chunk() => match chunk.transpose()? {
+                    // Those that were on the way when the run was cancelled are no part of the conversation.
+                    Some(chunk) if !is_cancelled => common::print_chunk(&chunk)?,
+                    Some(_) => {}
                     None => break,
                 },
                 _ = interrupts.recv() => {
                     match run.cancel().await?.status {
                         CancelStatus::Idle => println!("\n[it is over already]"),
-                        status => println!("\n[{status}]"),
+                        status => {
+                            is_cancelled = true;
+                            println!("\n[{status}]");
+                        }
                     }
                 }
             }

@@ -9,10 +9,13 @@
 mod common;
 #[path = "common/job.rs"]
 mod job;
+#[path = "common/prompt.rs"]
+mod prompt;
 
 use std::error::Error;
 use std::process::ExitCode;
 
+use prompt::prompt;
 use twentyfirst_client::{AgentClient, CreateSandbox};
 
 #[tokio::main]
@@ -33,11 +36,7 @@ async fn quickstart() -> Result<(), Box<dyn Error>> {
     });
 
     let setup = common::connect(AgentClient::builder)?;
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let prompt = match arguments.join("\n") {
-        prompt if prompt.is_empty() => "cat notes.txt\nwc -w *.txt *.csv".to_owned(),
-        prompt => prompt,
-    };
+    let prompt = prompt("cat notes.txt\nwc -w *.txt *.csv");
 
     let create = CreateSandbox::new(&setup.agent)
         .file(

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --example smol
+//! cargo run --example smol -- "wc -w *.txt"
 //! ```
 //!
 //! Connections, timers and tasks are smol's; TLS and HTTP are made on top of them.
@@ -9,14 +10,18 @@
 mod common;
 #[path = "common/job.rs"]
 mod job;
+#[path = "common/prompt.rs"]
+mod prompt;
 
 use std::error::Error;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use prompt::prompt;
+
 use twentyfirst_client::transport::http::Uri;
-use twentyfirst_client::transport::{HttpTransport, Runtime};
+use twentyfirst_client::transport::{HttpTransport, InvalidSetting, Runtime};
 use twentyfirst_client::{AgentClient, CreateSandbox};
 
 fn main() -> ExitCode {
@@ -24,22 +29,18 @@ fn main() -> ExitCode {
 }
 
 async fn job() -> Result<(), Box<dyn Error>> {
-    let setup = common::connect(client_on_smol)?;
+    let builder = client_on_smol()?;
+    let setup = common::connect(|| builder)?;
     let create = CreateSandbox::new(&setup.agent)
         .file("/home/user/notes.txt", "Agents work in sandboxes.\n");
     let sandbox = setup.client.execute(&create).await?;
-    let result = job::work(
-        &setup.client,
-        &setup.agent,
-        &sandbox.id,
-        "cat notes.txt".to_owned(),
-    )
-    .await;
+    let prompt = prompt("cat notes.txt");
+    let result = job::work(&setup.client, &setup.agent, &sandbox.id, prompt).await;
     setup.client.sandboxes().delete(&sandbox.id).await?;
     result
 }
 
-fn client_on_smol() -> twentyfirst_client::AgentClientBuilder {
+fn client_on_smol() -> Result<twentyfirst_client::AgentClientBuilder, InvalidSetting> {
     let connector = tower::service_fn(async |server: Uri| {
         let default = if server.scheme_str() == Some("https") {
             443
@@ -53,8 +54,8 @@ fn client_on_smol() -> twentyfirst_client::AgentClientBuilder {
         .connector(connector)
         .runtime(Smol)
         .connect_timeout(None)
-        .build();
-    AgentClient::builder().transport(transport).runtime(Smol)
+        .build()?;
+    Ok(AgentClient::builder().transport(transport).runtime(Smol))
 }
 
 struct Smol;

@@ -188,11 +188,12 @@ impl AgentClientBuilder {
         self
     }
 
-    /// Makes the client. Opens and reads nothing yet.
+    /// Makes the client. Opens nothing yet, and reads nothing but the environment's proxies.
     ///
     /// # Errors
     /// Where the key is missing or cannot be one, the base URL or the token URL is not an absolute `http` or `https` URL, it is `http` for
-    /// another host than this machine, or the user agent cannot stand in a header.
+    /// another host than this machine, the user agent cannot stand in a header, or, unless a [transport](Self::transport) is
+    /// set, the environment names a [proxy](twentyfirst_transport::Proxy::from_env) that cannot be read.
     pub fn build(self) -> Result<AgentClient, Error> {
         let user_agent = match &self.user_agent {
             Some(name) => format!("{name} {USER_AGENT}"),
@@ -213,10 +214,13 @@ impl AgentClientBuilder {
             );
             return Err(InvalidRequest::new("baseUrl", rule).into());
         }
-        let transport = self.transport.unwrap_or_else(|| {
-            let runtime = Arc::clone(&self.runtime);
-            SharedTransport::new(HttpTransport::builder().runtime(runtime).build())
-        });
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => {
+                let runtime = Arc::clone(&self.runtime);
+                SharedTransport::new(HttpTransport::builder().runtime(runtime).build()?)
+            }
+        };
         let transport = observed(WithTimeouts::new(transport, Arc::clone(&self.runtime)));
         let (credential, transport) = match self.identity {
             Identity::Key(key) => (Credential::Key(key?), transport),

@@ -5,12 +5,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
+use http_body::Body as _;
 use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, CallOptions, InvalidRequest, Operation, Route, StreamingOperation, Timeouts,
-    UploadOperation,
+    ApiKey, BaseUrl, CallOptions, InvalidRequest, Operation, Redactor, Route, StreamingOperation,
+    Timeouts, UploadOperation,
 };
 use twentyfirst_transport::{
     Attempt, Body, ResponseFuture, RouteTemplate, Runtime, SharedTransport, Transport,
@@ -192,6 +193,8 @@ impl AgentClient {
         if let Some(length) = operation.length() {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
             request = request.map(|body| Body::wrap(ExactLength::new(body, length)));
+        } else if let Some(length) = request.body().size_hint().exact() {
+            request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         let timeouts = self.options.timeouts(operation.timeouts());
         let response = trace::operation(&O::ROUTE, self.exchange(request, timeouts)).await?;
@@ -251,9 +254,7 @@ impl AgentClient {
     /// Text of the relay with the key or the token masked.
     pub(crate) fn mask(&self, text: &str) -> String {
         let secrets = self.secrets();
-        secrets.iter().fold(text.to_owned(), |text, secret| {
-            text.replace(secret.expose(), "***")
-        })
+        Redactor::new(secrets.iter().map(ApiKey::expose)).redact(text)
     }
 
     /// What is never shown: the key, or the tokens with which calls may be under way.
@@ -302,6 +303,9 @@ impl AgentClient {
         headers
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
+        headers
+            .entry(ACCEPT_ENCODING)
+            .or_insert(HeaderValue::from_static("identity"));
         self.shared.credential.authorize(&mut request);
         let mut limits = twentyfirst_transport::Timeouts::default();
         // Without a limit here the transport's own would count.

@@ -5,12 +5,14 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
 use twentyfirst_protocol::retry::GiveUp;
-use twentyfirst_protocol::runs::{CancelError, Created, Lost, LostReason, StartError};
+use twentyfirst_protocol::runs::{
+    CancelError, Created, Lost, LostReason, OtherAgent, StartError, StartErrorKind,
+};
 use twentyfirst_protocol::ui::{AssembleError, DecodeError};
 use twentyfirst_protocol::{
-    ApiError, ApiKey, ErrorCode, InvalidRequest, NotUnderstood, ResponseError, ThreadId,
+    ApiError, ApiKey, ErrorCode, InvalidRequest, NotUnderstood, ResponseError, ThreadId, shown,
 };
-use twentyfirst_transport::Timeout;
+use twentyfirst_transport::{InvalidSetting, Timeout};
 
 use crate::client::AgentClient;
 use crate::credentials::TokenError;
@@ -41,6 +43,7 @@ struct Inner {
 #[derive(Debug)]
 enum Kind {
     InvalidRequest(InvalidRequest),
+    InvalidSetting(InvalidSetting),
     Transport(twentyfirst_transport::Error),
     /// A failure that another transport or flow reports.
     Other {
@@ -49,11 +52,13 @@ enum Kind {
     },
     Deadline(Duration),
     ThreadStreaming,
+    OtherAgent(OtherAgent),
     Response(ResponseError),
     NotAChunk(DecodeError),
     RunFailed(String),
     RunCancelled,
     RunLost(Lost),
+    StreamUnfinished,
     /// Of this thread.
     OtherRun(ThreadId, Sent),
     RunStarting,
@@ -95,6 +100,15 @@ impl Error {
     pub fn invalid_request(&self) -> Option<&InvalidRequest> {
         match &self.inner.kind {
             Kind::InvalidRequest(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The setting of the transport that cannot be used, if the client was not made because of it: a proxy that the
+    /// environment names.
+    pub fn invalid_setting(&self) -> Option<&InvalidSetting> {
+        match &self.inner.kind {
+            Kind::InvalidSetting(error) => Some(error),
             _ => None,
         }
     }
@@ -157,9 +171,18 @@ impl Error {
     }
 
     /// Whether a run was not started because its thread is streaming: see
-    /// [`StartRun::refuse_while_streaming`](crate::StartRun::refuse_while_streaming).
+    /// [`StartRun::look_first`](crate::StartRun::look_first).
     pub fn is_thread_streaming(&self) -> bool {
         matches!(self.inner.kind, Kind::ThreadStreaming)
+    }
+
+    /// The sandbox and both agents, if a run was not started because the sandbox belongs to another agent: see
+    /// [`StartRun::look_first`](crate::StartRun::look_first).
+    pub fn other_agent(&self) -> Option<&OtherAgent> {
+        match &self.inner.kind {
+            Kind::OtherAgent(other) => Some(other),
+            _ => None,
+        }
     }
 
     /// Whether a run ended by an error that the relay reported within its stream.
@@ -193,7 +216,8 @@ impl Error {
         }
     }
 
-    /// How long the relay asks to wait before another try, counted from now.
+    /// How long the relay asks to wait before another try, counted from its response; where it names a moment, and not what
+    /// time it has itself, from now.
     pub fn retry_after(&self) -> Option<Duration> {
         Some(self.api_error()?.retry_after()?.delay(SystemTime::now()))
     }
@@ -202,7 +226,10 @@ impl Error {
     pub fn was_sent(&self) -> bool {
         self.inner.sent
             || match &self.inner.kind {
-                Kind::InvalidRequest(_) | Kind::ThreadStreaming => false,
+                Kind::InvalidRequest(_)
+                | Kind::InvalidSetting(_)
+                | Kind::ThreadStreaming
+                | Kind::OtherAgent(_) => false,
                 Kind::Transport(error) => error.maybe_sent(),
                 Kind::Other { sent, .. } => *sent == Sent::Maybe,
                 Kind::Deadline(_) => false,
@@ -213,6 +240,7 @@ impl Error {
                 | Kind::RunFailed(_)
                 | Kind::RunCancelled
                 | Kind::RunLost(_)
+                | Kind::StreamUnfinished
                 | Kind::RunStarting
                 | Kind::MessageTooLong(_) => true,
             }
@@ -244,6 +272,11 @@ impl Error {
 
     pub(crate) fn run_lost(lost: Lost) -> Self {
         Kind::RunLost(lost).into()
+    }
+
+    /// A stream that ended without a word of how its message ends.
+    pub(crate) fn stream_unfinished() -> Self {
+        Kind::StreamUnfinished.into()
     }
 
     /// The same with the client's key or token masked, should the relay repeat it.
@@ -295,6 +328,12 @@ impl From<InvalidRequest> for Error {
     }
 }
 
+impl From<InvalidSetting> for Error {
+    fn from(error: InvalidSetting) -> Self {
+        Kind::InvalidSetting(error).into()
+    }
+}
+
 impl From<twentyfirst_transport::Error> for Error {
     fn from(error: twentyfirst_transport::Error) -> Self {
         Kind::Transport(error).into()
@@ -325,8 +364,12 @@ impl From<CancelError> for Error {
 
 impl From<StartError> for Error {
     fn from(error: StartError) -> Self {
-        let (created, source) = error.into_parts();
-        let mut error = source.map_or_else(|| Self::from(Kind::ThreadStreaming), Self::from);
+        let (created, kind) = error.into_parts();
+        let mut error = match kind {
+            StartErrorKind::Exchange { source, .. } => Self::from(*source),
+            StartErrorKind::ThreadStreaming => Kind::ThreadStreaming.into(),
+            StartErrorKind::OtherAgent(other) => Kind::OtherAgent(other).into(),
+        };
         error.inner.created = created;
         error
     }
@@ -364,6 +407,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.inner.kind {
             Kind::InvalidRequest(error) => write!(f, "the request is invalid: {error}")?,
+            Kind::InvalidSetting(error) => write!(f, "the client cannot be made: {error}")?,
             Kind::Transport(_) if self.token_error().is_some() => {
                 f.write_str("there is no token to send the request with")?;
             }
@@ -374,13 +418,23 @@ impl fmt::Display for Error {
             } => f.write_str("there is no answer")?,
             Kind::Deadline(deadline) => write!(f, "the deadline of {deadline:?} is over")?,
             Kind::ThreadStreaming => f.write_str("the thread is already streaming")?,
+            Kind::OtherAgent(other) => other.fmt(f)?,
             Kind::Response(error) => error.fmt(f)?,
             Kind::NotAChunk(_) => f.write_str("an event of the stream is not a chunk")?,
-            Kind::RunFailed(text) => write!(f, "the run failed: {}", line(text))?,
+            Kind::RunFailed(text) => write!(f, "the run failed: {}", shown(text.trim_end()))?,
             Kind::RunCancelled => f.write_str("the run was cancelled")?,
             Kind::RunLost(lost) => lost.fmt(f)?,
+            Kind::StreamUnfinished => {
+                f.write_str(
+                    "the stream ended before its message: neither `finish` nor `[DONE]` came",
+                )?;
+            }
             Kind::OtherRun(thread_id, _) => {
-                write!(f, "cancelling would end the run of thread {thread_id}")?;
+                write!(
+                    f,
+                    "cancelling would end the run of thread {}",
+                    shown(thread_id.as_str())
+                )?;
             }
             Kind::RunStarting => {
                 f.write_str("the run was still starting when the time for cancelling it was over")?;
@@ -390,17 +444,22 @@ impl fmt::Display for Error {
             }
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
-            write!(f, " (it asks to wait for {} s)", delay.as_secs())?;
+            write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;
         }
         match (
             &self.inner.created.sandbox_id,
             &self.inner.created.thread_id,
         ) {
-            (Some(sandbox), None) => write!(f, " (sandbox {sandbox} was created)"),
-            (Some(sandbox), Some(thread)) => {
-                write!(f, " (sandbox {sandbox} with thread {thread} was created)")
+            (Some(sandbox), None) => {
+                write!(f, " (sandbox {} was created)", shown(sandbox.as_str()))
             }
-            (None, Some(thread)) => write!(f, " (thread {thread} was created)"),
+            (Some(sandbox), Some(thread)) => write!(
+                f,
+                " (sandbox {} with thread {} was created)",
+                shown(sandbox.as_str()),
+                shown(thread.as_str())
+            ),
+            (None, Some(thread)) => write!(f, " (thread {} was created)", shown(thread.as_str())),
             (None, None) => Ok(()),
         }
     }
@@ -410,6 +469,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.inner.kind {
             // These are shown by `Display` as they are; their own sources come next.
+            Kind::InvalidSetting(error) => error.source(),
             Kind::Transport(error) => error.source(),
             Kind::RunLost(lost) => lost.source(),
             Kind::NotAChunk(error) => Some(error),
@@ -418,19 +478,13 @@ impl StdError for Error {
             Kind::InvalidRequest(_)
             | Kind::Deadline(_)
             | Kind::ThreadStreaming
+            | Kind::OtherAgent(_)
             | Kind::Response(_)
             | Kind::RunFailed(_)
             | Kind::RunCancelled
+            | Kind::StreamUnfinished
             | Kind::OtherRun(..)
             | Kind::RunStarting => None,
         }
     }
-}
-
-/// The relay's text can be long (SQL with a conversation in it) and have lines; this is one, and short.
-pub(crate) fn line(text: &str) -> String {
-    let text = text[..text.floor_char_boundary(300)].trim_end();
-    text.chars()
-        .map(|char| if char.is_control() { ' ' } else { char })
-        .collect()
 }

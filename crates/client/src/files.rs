@@ -1,12 +1,12 @@
 use bytes::Bytes;
-use twentyfirst_protocol::SandboxId;
 use twentyfirst_protocol::files::{
     FileEntry, FileExists, GetFileInfo, ListFiles, MakeDir, ReadBytes, ReadFile, ReadStream,
     RemoveFile, RenameFile, WriteBytes, WriteFiles, WriteStream, WrittenFile,
 };
+use twentyfirst_protocol::{Endpoint, SandboxId};
 use twentyfirst_transport::Body;
 
-use crate::client::AgentClient;
+use crate::client::{AgentClient, seed};
 use crate::error::Error;
 
 /// Files in a sandbox: from [`Sandboxes::files`](crate::Sandboxes::files). Relative paths are under `/root`.
@@ -20,12 +20,12 @@ impl Files {
         Self { client }
     }
 
-    /// Writes text files, with the directories that they need: pairs of path and text.
+    /// Writes text files in their order, with the directories that they need: pairs of path and text, each path only once.
     ///
     /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
-    /// All of [`Error`]; without any file the request is invalid.
+    /// All of [`Error`]; without any file, and with the same path twice, the request is invalid.
     pub async fn write<P: Into<String>, T: Into<String>>(
         &self,
         sandbox_id: &SandboxId,
@@ -69,18 +69,22 @@ impl Files {
         self.client.execute(&operation).await
     }
 
-    /// Reads a file of at most 10 MiB as bytes.
+    /// Reads a file as bytes, an empty one too (see [`ReadContent`](crate::protocol::files::ReadContent)). It is held in memory, of which the client takes 32 MiB unless the
+    /// builder says otherwise; see [`read_stream`](Self::read_stream) for more.
     ///
     /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
-    /// 413 for a larger file, and all of [`Error`].
+    /// 500 with the code `internal_error` for a missing file, and all of [`Error`].
     pub async fn read_bytes(
         &self,
         sandbox_id: &SandboxId,
         path: impl Into<String>,
     ) -> Result<Bytes, Error> {
-        self.client.execute(&ReadBytes::new(sandbox_id, path)).await
+        let operation = ReadBytes::new(sandbox_id, path);
+        let flow = operation.flow(self.client.options(), seed())?;
+        let (content, _) = self.client.drive(&ReadBytes::ROUTE, flow).await?;
+        Ok(content)
     }
 
     /// Writes a file of any length, which is sent as it is produced. `length` in bytes is told to the relay, where it
@@ -102,18 +106,20 @@ impl Files {
         self.client.upload(&operation, body).await
     }
 
-    /// Reads a file of any length: the body delivers it as it is read, and closes the connection when it is dropped.
+    /// Reads a file of any length, an empty one too (see [`ReadContent`](crate::protocol::files::ReadContent)): the body delivers it as it is read, and closes the connection
+    /// when it is dropped.
     ///
     /// # Errors
-    /// All of [`Error`]. What breaks later is an error of the body.
+    /// 500 with the code `internal_error` for a missing file, and all of [`Error`]. What breaks later is an error of the body.
     pub async fn read_stream(
         &self,
         sandbox_id: &SandboxId,
         path: impl Into<String>,
     ) -> Result<Body, Error> {
         let operation = ReadStream::new(sandbox_id, path);
-        let ((), body) = self.client.open(&operation).await?;
-        Ok(body)
+        let flow = operation.flow(self.client.options(), seed())?;
+        let ((), stream) = self.client.drive(&ReadStream::ROUTE, flow).await?;
+        Ok(stream.into_body())
     }
 
     /// Lists a directory, one level deep. See [`ListFiles`] for more.

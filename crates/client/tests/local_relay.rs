@@ -145,6 +145,22 @@ async fn files() {
         let body = files.read_stream(id, path).await.unwrap();
         assert_eq!(body.collect().await.unwrap().to_bytes(), bytes, "{path}");
     }
+    // The relay reads an empty file only as text.
+    files.write_bytes(id, "/home/user/empty", "").await.unwrap();
+    let empty = files.read_bytes(id, "/home/user/empty").await.unwrap();
+    assert!(empty.is_empty());
+    let body = files.read_stream(id, "/home/user/empty").await.unwrap();
+    assert!(body.collect().await.unwrap().to_bytes().is_empty());
+    // There is no limit on what is read as bytes but the client's own.
+    let long = Bytes::from(vec![7; 12 << 20]);
+    let body = Body::from(long.clone());
+    files
+        .write_stream(id, "/home/user/long.bin", body, None)
+        .await
+        .unwrap();
+    let read = files.read_bytes(id, "/home/user/long.bin").await.unwrap();
+    assert!(read == long, "{}", read.len());
+    files.remove(id, "/home/user/long.bin").await.unwrap();
     // HTTP alone would cut a growing file off, and call that a success.
     for length in [99_999, 100_001] {
         for content in [

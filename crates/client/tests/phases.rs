@@ -142,6 +142,32 @@ async fn make(client: &AgentClient, which: usize) -> (&'static str, Safety, Resu
 }
 
 #[tokio::test]
+async fn a_head_timeout_ends_the_wait_for_a_sandbox() {
+    // Connections are taken, and nothing is ever read from them.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let limit = Duration::from_millis(300);
+    let client = AgentClient::builder()
+        .api_key("k")
+        .base_url(&url)
+        .options(CallOptions::new().head_timeout(limit))
+        .build()
+        .unwrap();
+    let start = std::time::Instant::now();
+    let error = client
+        .threads()
+        .run(StartRun::new("a", "Hi"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.timeout().unwrap().limit, limit);
+    let waited = start.elapsed();
+    assert!(
+        waited >= limit && waited < Duration::from_secs(10),
+        "{waited:?}"
+    );
+}
+
+#[tokio::test]
 async fn nothing_that_may_have_acted_is_sent_twice() {
     let quick = RetryPolicy::standard()
         .first_delay(Duration::from_millis(1))

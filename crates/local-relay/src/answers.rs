@@ -2,11 +2,14 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use twentyfirst_protocol::ErrorCode;
 
@@ -49,7 +52,11 @@ impl http_body::Body for AnswerBody {
 
 pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
     match serde_json::to_vec(value) {
-        Ok(text) => with_type(status, "application/json; charset=utf-8", text.into()),
+        Ok(text) => tagged(with_type(
+            status,
+            "application/json; charset=utf-8",
+            text.into(),
+        )),
         Err(_) => html(
             StatusCode::INTERNAL_SERVER_ERROR,
             "<pre>Internal Server Error</pre>",
@@ -61,10 +68,6 @@ pub(crate) fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(AnswerBody::Bytes(Bytes::new()));
     *answer.status_mut() = status;
     answer
-}
-
-pub(crate) fn bytes(content: Bytes) -> Answer {
-    with_type(StatusCode::OK, "application/octet-stream", content)
 }
 
 pub(crate) fn stream(stream: mpsc::Receiver<io::Result<Bytes>>) -> Answer {
@@ -83,6 +86,48 @@ fn with_type(status: StatusCode, content_type: &'static str, content: Bytes) -> 
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
+}
+
+/// With an `ETag`, which tells the content.
+fn tagged(mut answer: Answer) -> Answer {
+    if let AnswerBody::Bytes(content) = answer.body() {
+        let digest = Sha256::digest(content);
+        let tag = STANDARD_NO_PAD.encode(&digest[..20]);
+        let tag = format!("W/\"{:x}-{tag}\"", content.len());
+        if let Ok(tag) = HeaderValue::try_from(tag) {
+            answer.headers_mut().insert(header::ETAG, tag);
+        }
+    }
+    answer
+}
+
+/// An answer, or 304 where whoever asks has it already.
+pub(crate) fn unless_known(answer: Answer, method: &Method, asked: &HeaderMap) -> Answer {
+    let may_be_known = (method == Method::GET || method == Method::HEAD)
+        && answer.status().is_success()
+        && !directives(asked).any(|directive| directive == "no-cache");
+    let Some(tag) = answer.headers().get(header::ETAG).filter(|_| may_be_known) else {
+        return answer;
+    };
+    let known = asked.get(header::IF_NONE_MATCH);
+    let known = known
+        .and_then(|known| known.to_str().ok())
+        .unwrap_or_default();
+    let is_same = |known: &str| {
+        known == "*" || known.trim_start_matches("W/").as_bytes() == &tag.as_bytes()[2..]
+    };
+    if !known.split(',').map(str::trim).any(is_same) {
+        return answer;
+    }
+    let mut unchanged = empty(StatusCode::NOT_MODIFIED);
+    unchanged.headers_mut().insert(header::ETAG, tag.clone());
+    unchanged
+}
+
+fn directives(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(header::CACHE_CONTROL).into_iter();
+    let lines = lines.filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',').map(str::trim))
 }
 
 /// The page that the relay's web framework answers with.

@@ -19,7 +19,7 @@ use crate::runs::{self, NewRun};
 use crate::threads::{check_uuid, not_found};
 
 /// The longest name that a thread gets from its first message, in characters.
-const LONGEST_NAME: usize = 100;
+const LONGEST_NAME: usize = 80;
 
 /// `POST /v1/chat/{agent}`
 pub(crate) async fn send(call: Call) -> Result<Answer, Refusal> {
@@ -78,6 +78,7 @@ pub(crate) async fn resume(call: Call) -> Result<Answer, Refusal> {
         newest.stream.clone()
     });
     Ok(match stream {
+        Some(stream) if stream.journal.feed.is_closed() => empty(StatusCode::NO_CONTENT),
         Some(stream) if !call.relay.faults.strikes_with_nothing() => {
             runs::joined(&call.relay, &stream.journal)
         }
@@ -122,12 +123,9 @@ fn streaming_record(
 ) -> Result<Arc<Record>, Refusal> {
     call.relay.agent(slug)?;
     call.caller.may_chat_with(slug)?;
-    let record = call.relay.record(sandbox_id, &call.caller.team)?;
-    if record.agent == slug {
-        Ok(record)
-    } else {
-        Err(Refusal::sandbox_not_found(sandbox_id.as_str()))
-    }
+    known(call, slug, sandbox_id)
+        .filter(|record| record.team == call.caller.team)
+        .ok_or_else(|| Refusal::sandbox_not_found(sandbox_id.as_str()))
 }
 
 /// The last message of the user, read as little as the relay does.
@@ -235,10 +233,15 @@ fn check_vaults(call: &Call, members: &Members) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The sandbox of this name, which is made if there is none.
+/// The sandbox of this name that the agent has. Another agent may have one of the same name.
+fn known(call: &Call, slug: &str, id: &SandboxId) -> Option<Arc<Record>> {
+    let records = call.relay.records();
+    records.iter().find(|record| record.is(id, slug)).cloned()
+}
+
+/// The sandbox of this name that the agent has, which is made if there is none.
 async fn place(call: &Call, slug: &str, id: SandboxId) -> Result<Arc<Record>, Refusal> {
-    let known = call.relay.records().get(&id).cloned();
-    let record = match known {
+    let record = match known(call, slug, &id) {
         Some(record) => record,
         None => {
             call.relay
@@ -246,7 +249,7 @@ async fn place(call: &Call, slug: &str, id: SandboxId) -> Result<Arc<Record>, Re
                 .await?
         }
     };
-    if record.team == call.caller.team && record.agent == slug {
+    if record.team == call.caller.team {
         Ok(record)
     } else {
         Err(Refusal::sandbox_not_found(record.id.as_str()))

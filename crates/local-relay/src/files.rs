@@ -1,21 +1,21 @@
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use serde::Deserialize;
 use serde_json::json;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use twentyfirst_protocol::ErrorCode;
-use twentyfirst_protocol::files::{FileText, WrittenFile};
+use twentyfirst_protocol::files::{FileText, WriteFiles, WrittenFile};
 
-use crate::answers::{Answer, Refusal, bytes, empty, json as answer, stream};
+use crate::answers::{Answer, Refusal, empty, json as answer, stream};
 use crate::request::{
-    Call, LONGEST_BODY, Members, Payload, collect, is_json, member, text, too_large,
+    Call, Members, Payload, announces_body, collect, is_json, member, text, too_large,
 };
 use crate::sandbox::{FileError, Files, Sandbox};
 
@@ -34,21 +34,17 @@ pub(crate) async fn read(call: Call) -> Result<Answer, Refusal> {
 /// `GET /v1/sandboxes/{sandboxId}/files?format=blob`
 pub(crate) async fn read_bytes(call: Call) -> Result<Answer, Refusal> {
     let path = call.path()?;
-    let sandbox = call.sandbox()?;
-    let (mut file, length) = open_to_read(&sandbox, path.clone()).await?;
-    if length > LONGEST_BODY as u64 {
-        return Err(too_large());
+    let (file, length) = open_to_read(&call.sandbox()?, path.clone()).await?;
+    if length == 0 {
+        return Ok(fallen_over("blob.arrayBuffer is not a function"));
     }
-    let is_named_json = path.ends_with(".json");
-    let mut content = Vec::new();
-    file.read_to_end(&mut content)
-        .await
-        .map_err(|source| internal(FileError::Io { path, source }))?;
-    let mut answer = bytes(content.into());
+    let mut answer = content_of(file);
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, length.into());
     // The provider goes by the name.
-    if is_named_json {
+    if path.ends_with(".json") {
         let kind = HeaderValue::from_static("application/json");
-        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+        headers.insert(header::CONTENT_TYPE, kind);
     }
     Ok(answer)
 }
@@ -56,7 +52,17 @@ pub(crate) async fn read_bytes(call: Call) -> Result<Answer, Refusal> {
 /// `GET /v1/sandboxes/{sandboxId}/files?format=stream`
 pub(crate) async fn read_stream(call: Call) -> Result<Answer, Refusal> {
     let path = call.path()?;
-    let (mut file, _) = open_to_read(&call.sandbox()?, path).await?;
+    let (file, length) = open_to_read(&call.sandbox()?, path).await?;
+    if length == 0 {
+        return Ok(fallen_over(
+            "The \"readableStream\" argument must be an instance of ReadableStream. Received type string ('')",
+        ));
+    }
+    Ok(content_of(file))
+}
+
+/// The file as it is read, of any length: no more than a few pieces are held.
+fn content_of(mut file: File) -> Answer {
     let (pieces, body) = mpsc::channel(PIECES);
     tokio::spawn(async move {
         let mut piece = vec![0; PIECE];
@@ -73,16 +79,16 @@ pub(crate) async fn read_stream(call: Call) -> Result<Answer, Refusal> {
             }
         }
     });
-    Ok(stream(body))
+    stream(body)
 }
 
 /// `POST /v1/sandboxes/{sandboxId}/files`
 pub(crate) async fn write(call: Call) -> Result<Answer, Refusal> {
     let members = call.needed_members("path")?;
     let sandbox = call.sandbox()?;
-    let (files, single) = files_in(&members)?;
+    let (files, single) = files_in(&call, &members)?;
     let mut written: Vec<WrittenFile> = Vec::with_capacity(files.len());
-    for (path, content) in files {
+    for FileText { path, content, .. } in files {
         if written.iter().any(|file| file.path == path) {
             return Err(Refusal::internal(format!(
                 "you cannot upload multiple files to the same path '{path}' in one upload request, only the first \
@@ -109,10 +115,13 @@ pub(crate) async fn write_bytes(call: Call) -> Result<Answer, Refusal> {
         Refusal::invalid_request("path query parameter is required for blob writes")
     })?;
     let sandbox = call.sandbox()?;
-    let Payload::Raw(body) = call.payload else {
-        return Err(Refusal::invalid_request(
-            "blob writes require a binary request body",
-        ));
+    let body = match call.payload {
+        Payload::Raw(body) if announces_body(&call.head.headers) => body,
+        _ => {
+            return Err(Refusal::invalid_request(
+                "blob writes require a binary request body",
+            ));
+        }
     };
     let content = collect(body).await?.ok_or_else(too_large)?;
     let size = content.len() as u64;
@@ -265,26 +274,21 @@ impl Call {
     }
 }
 
-/// The three forms in which text files can be sent, and whether it was the one for a single file.
-fn files_in(members: &Members) -> Result<(Vec<(String, String)>, bool), Refusal> {
-    #[derive(Deserialize)]
-    struct File {
-        path: String,
-        content: String,
-    }
-
+/// The three forms in which text files can be sent, in their order, and whether it was the one for a single file.
+fn files_in(call: &Call, members: &Members) -> Result<(Vec<FileText>, bool), Refusal> {
     if let (Some(path), Some(content)) = (text(members, "path"), member(members, "content")) {
-        return Ok((vec![(path, content)], true));
+        let content: String = content;
+        return Ok((vec![FileText::new(path, content)], true));
     }
-    let list: Option<Vec<File>> = member(members, "files");
-    let map: Option<BTreeMap<String, String>> = member(members, "files");
-    let files: Vec<_> = match list {
-        Some(list) => list
-            .into_iter()
-            .map(|file| (file.path, file.content))
-            .collect(),
-        None => map.unwrap_or_default().into_iter().collect(),
-    };
+    // What is neither an object nor an array has no files.
+    let write = call.operation::<WriteFiles>();
+    let mut files = write.map(|write| write.files).unwrap_or_default();
+    let is_object = members
+        .get("files")
+        .is_some_and(|files| files.get().starts_with('{'));
+    if is_object {
+        files = each_once(files);
+    }
     if files.is_empty() {
         return Err(Refusal::invalid_request(
             "Provide either {path, content} or {files}",
@@ -293,12 +297,37 @@ fn files_in(members: &Members) -> Result<(Vec<(String, String)>, bool), Refusal>
     Ok((files, false))
 }
 
+/// The members of an object as JavaScript reads them: of a path that is there twice, the last text stands at the first place.
+fn each_once(files: Vec<FileText>) -> Vec<FileText> {
+    let mut places = HashMap::new();
+    let mut unique: Vec<FileText> = Vec::with_capacity(files.len());
+    for file in files {
+        match places.entry(file.path.clone()) {
+            Entry::Occupied(place) => unique[*place.get()] = file,
+            Entry::Vacant(place) => {
+                place.insert(unique.len());
+                unique.push(file);
+            }
+        }
+    }
+    unique
+}
+
 async fn open_to_read(sandbox: &Sandbox, path: String) -> Result<(File, u64), Refusal> {
     let (file, length) = sandbox
         .blocking(move |files| files.open_to_read(&path))
         .await
         .map_err(internal)?;
     Ok((File::from_std(file.into_std()), length))
+}
+
+/// The 500 for a file that is empty: the provider's library gives an empty string for the blob or the stream, and the relay falls
+/// over it after it has said what content would follow.
+fn fallen_over(message: &str) -> Answer {
+    let mut answer = Answer::from(Refusal::internal(message));
+    let kind = HeaderValue::from_static("application/octet-stream");
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer
 }
 
 /// Writes a body to a file as it comes.

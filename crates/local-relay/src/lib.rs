@@ -20,6 +20,14 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! # What keeps commands in their sandboxes
+//! Namespaces of Linux, made with util-linux: a command reads the system, writes only its own files, and has no rights
+//! outside, also where the relay runs as root. It uses the network of this machine, with all that listens on loopback.
+//! See the table at [`Isolation`] for what is kept apart and what is not.
+//!
+//! Where there are no namespaces, [`LocalRelay::isolation`] and a line on standard error tell what there is in their
+//! place: commands that nothing confines, or none at all where the relay runs as root.
+//!
 //! # Testing what goes wrong
 //! A [`Fault`] is a switch for one thing that happens to clients of the relay: connections that are cut, streams that
 //! fall silent, refusals, events that cannot be read, runs that die or are not stored. It is given to the builder or to
@@ -54,8 +62,6 @@
 //! # What is not as at the relay
 //! - There is no billing, no provider and no model. A sandbox says `local` where the relay names its provider, and the
 //!   relay's own files (`.env` and others) are not in it.
-//! - Answers have no `ETag`, and runs with any text can be stored: the relay's database refuses NUL and half surrogate
-//!   pairs, and the run fails.
 //! - The reader who has started a run stores it, also after leaving. At the relay a reader who has joined can be faster,
 //!   and then only the end is stored: see [`Fault::joined_reader_stores`].
 //! - Nothing goes wrong by itself: see [`Fault`].

@@ -74,6 +74,11 @@ impl StoredThread {
 }
 
 impl Record {
+    /// Whether it is the sandbox of this id that an agent has.
+    pub(crate) fn is(&self, id: &SandboxId, agent: &str) -> bool {
+        self.id == *id && self.agent == agent
+    }
+
     pub(crate) fn change<T>(&self, action: impl FnOnce(&mut State) -> T) -> T {
         action(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -102,11 +107,12 @@ impl Record {
 }
 
 impl Relay {
-    /// The sandbox, if there is one and it belongs to this team.
+    /// The sandbox, if there is one and it belongs to this team: of several agents' sandboxes of this id, the one that
+    /// was made first. The relay says which of them at random.
     pub(crate) fn record(&self, id: &SandboxId, team: &str) -> Result<Arc<Record>, Refusal> {
         self.records()
-            .get(id)
-            .filter(|record| record.team == team)
+            .iter()
+            .find(|record| record.id == *id && record.team == team)
             .cloned()
             .ok_or_else(|| Refusal::sandbox_not_found(id.as_str()))
     }
@@ -123,7 +129,7 @@ impl Relay {
         let mut all = agent.envs.clone();
         all.extend(envs);
         let failed = |error: std::io::Error| Refusal::internal(error.to_string());
-        let sandbox = Sandbox::create(id.clone(), self.tools.clone(), all)
+        let sandbox = Sandbox::create(id.clone(), self.confinement.clone(), all)
             .await
             .map_err(failed)?;
         let machine_id = MachineId::new(format!("local-{}", Uuid::new_v4().simple()))
@@ -144,11 +150,14 @@ impl Relay {
             }),
         });
         // Two chats may name the same new sandbox at the same time: the first one makes it.
-        let kept = Arc::clone(
-            self.records()
-                .entry(id)
-                .or_insert_with(|| Arc::clone(&record)),
-        );
+        let kept = {
+            let mut records = self.records();
+            let known = records.iter().find(|known| known.is(&id, slug)).cloned();
+            known.unwrap_or_else(|| {
+                records.push(Arc::clone(&record));
+                Arc::clone(&record)
+            })
+        };
         if !Arc::ptr_eq(&kept, &record) {
             record.sandbox.close().await;
         }

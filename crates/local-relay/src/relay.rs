@@ -1,22 +1,22 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
 
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
-use twentyfirst_protocol::SandboxId;
 
 use crate::agents::Agent;
 use crate::answers::Refusal;
 use crate::auth::Key;
 use crate::faults::{Fault, Faults};
 use crate::records::Record;
-use crate::sandbox::{Isolation, Tools};
+use crate::sandbox::{Confinement, Isolation};
 use crate::server;
 use crate::tokens::Signer;
 use crate::vaults::Vaults;
@@ -189,8 +189,12 @@ impl LocalRelayBuilder {
         self
     }
 
-    /// How commands are kept apart from this machine. By default in namespaces where the system allows it; a line on
-    /// standard error says when it does not.
+    /// How commands are kept apart from this machine: see the table at [`Isolation`].
+    ///
+    /// By default in namespaces where the system allows it. Where it does not, commands are
+    /// [`Unconfined`](Isolation::Unconfined), and as root they are [refused](Isolation::NoCommands): unconfined commands
+    /// of root have to be asked for by name. A line on standard error says when nothing confines commands, and when they
+    /// are refused.
     pub fn isolation(mut self, isolation: Isolation) -> Self {
         self.isolation = Some(isolation);
         self
@@ -205,7 +209,8 @@ impl LocalRelayBuilder {
     /// Starts the relay.
     ///
     /// # Errors
-    /// If the port is taken, if there is no thread for it, or if namespaces were asked for and cannot be had.
+    /// If the port is taken, if there is no thread for it, or if namespaces were asked for and cannot be had:
+    /// [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported), which says why.
     pub fn start(self) -> io::Result<LocalRelay> {
         let api_key = self
             .keys
@@ -236,6 +241,7 @@ impl LocalRelayBuilder {
         ready: &std::sync::mpsc::SyncSender<io::Result<(SocketAddr, Isolation)>>,
         stopped: oneshot::Receiver<()>,
     ) {
+        crate::sandbox::leave_session_keyring();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("local-relay")
@@ -256,7 +262,7 @@ impl LocalRelayBuilder {
                     return;
                 }
             };
-            let isolation = relay.isolation();
+            let isolation = relay.confinement.isolation();
             ready
                 .send(listener.local_addr().map(|address| (address, isolation)))
                 .ok();
@@ -270,24 +276,7 @@ impl LocalRelayBuilder {
     async fn open(self) -> io::Result<(TcpListener, Arc<Relay>)> {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await?;
         tokio::task::spawn_blocking(crate::sandbox::sweep).await?;
-        let tools = match self.isolation {
-            Some(Isolation::Processes) => None,
-            wanted => {
-                let dir = tempfile::tempdir()?;
-                crate::sandbox::Files::open(dir.path())?;
-                let tools = Tools::detect(dir.path()).await;
-                if tools.is_none() {
-                    if wanted.is_some() {
-                        return Err(io::Error::new(
-                            io::ErrorKind::Unsupported,
-                            "the system does not allow user namespaces",
-                        ));
-                    }
-                    tell_that_nothing_isolates();
-                }
-                tools
-            }
-        };
+        let confinement = Confinement::choose(self.isolation).await?;
         let mut keys = self.keys;
         if keys.is_empty() {
             keys.push(Key::new(DEFAULT_KEY));
@@ -297,27 +286,17 @@ impl LocalRelayBuilder {
             keys,
             origins: self.origins,
             signer: Signer::random(),
-            tools,
+            confinement,
             done_delay: self.done_delay,
             hold_back: self.hold_back,
             faults: self.faults,
             vaults: Vaults::default(),
             records: Mutex::default(),
             tasks: Mutex::default(),
+            restarts: Notify::new(),
         };
         Ok((listener, Arc::new(relay)))
     }
-}
-
-/// Says it once for all relays of a process.
-fn tell_that_nothing_isolates() {
-    static TOLD: Once = Once::new();
-    TOLD.call_once(|| {
-        eprintln!(
-            "local relay: this system does not allow user namespaces; commands are ordinary processes, in directories \
-             of their own but not confined to them"
-        );
-    });
 }
 
 /// What the requests to a relay share.
@@ -327,13 +306,15 @@ pub(crate) struct Relay {
     /// Those that are let in besides this machine's own.
     pub(crate) origins: Vec<String>,
     pub(crate) signer: Signer,
-    pub(crate) tools: Option<Tools>,
+    pub(crate) confinement: Confinement,
     pub(crate) done_delay: Duration,
     pub(crate) hold_back: Duration,
     pub(crate) faults: Arc<Faults>,
     pub(crate) vaults: Vaults,
-    records: Mutex<HashMap<SandboxId, Arc<Record>>>,
+    /// In the order in which they were made. Ids are unique for each agent only.
+    records: Mutex<Vec<Arc<Record>>>,
     tasks: Mutex<JoinSet<()>>,
+    restarts: Notify,
 }
 
 impl Relay {
@@ -343,7 +324,7 @@ impl Relay {
             .ok_or_else(|| Refusal::agent_not_found(slug))
     }
 
-    pub(crate) fn records(&self) -> MutexGuard<'_, HashMap<SandboxId, Arc<Record>>> {
+    pub(crate) fn records(&self) -> MutexGuard<'_, Vec<Arc<Record>>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -355,11 +336,24 @@ impl Relay {
         tasks.spawn(task);
     }
 
-    fn isolation(&self) -> Isolation {
-        match self.tools {
-            Some(_) => Isolation::Namespaces,
-            None => Isolation::Processes,
+    /// Does to clients and runs what a restart of the relay's process does.
+    pub(crate) fn restart(&self) {
+        self.restarts.notify_waiters();
+        let records: Vec<_> = self.records().clone();
+        for record in records {
+            record.change(|state| {
+                let streams = state
+                    .threads
+                    .iter()
+                    .filter_map(|thread| thread.stream.as_ref());
+                streams.for_each(|stream| stream.journal.forsake());
+            });
         }
+    }
+
+    /// Completes when the relay restarts after this was called.
+    pub(crate) fn restarted(&self) -> Notified<'_> {
+        self.restarts.notified()
     }
 
     /// Ends all runs, then all processes, and removes all files.
@@ -368,7 +362,7 @@ impl Relay {
             std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.shutdown().await;
         let records = std::mem::take(&mut *self.records());
-        for record in records.into_values() {
+        for record in records {
             record.sandbox.close().await;
         }
     }

@@ -43,11 +43,10 @@ pub(crate) enum Payload {
 impl Payload {
     /// Reads a JSON body; leaves any other alone.
     pub(crate) async fn read(headers: &HeaderMap, body: Incoming) -> Result<Self, Refusal> {
-        let has_body = headers.contains_key(header::TRANSFER_ENCODING)
-            || headers
-                .get(header::CONTENT_LENGTH)
-                .is_some_and(|length| length != "0");
-        if !is_json(headers) || !has_body {
+        let is_empty = headers
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|length| length == "0");
+        if !is_json(headers) || !announces_body(headers) || is_empty {
             return Ok(Self::Raw(body));
         }
         let bytes = collect(body).await?.ok_or_else(Refusal::invalid_json)?;
@@ -59,6 +58,11 @@ impl Payload {
         }
         Ok(Self::Json(bytes))
     }
+}
+
+/// Whether the head says that a body follows, be it an empty one: the relay's framework looks for nothing else.
+pub(crate) fn announces_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING) || headers.contains_key(header::CONTENT_LENGTH)
 }
 
 /// The whole body, or `None` where it is too long.

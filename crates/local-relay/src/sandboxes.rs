@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use twentyfirst_protocol::files::FileText;
 use twentyfirst_protocol::sandboxes::{
     CreateSandbox, DeleteSandbox, Exec, GetSandbox, Sandbox, SandboxAgent, SandboxStatus,
 };
@@ -25,7 +27,7 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
         .relay
         .create_sandbox(new_id()?, &call.caller.team, &slug, envs)
         .await?;
-    for (path, content) in create.files.unwrap_or_default() {
+    for FileText { path, content, .. } in create.files.unwrap_or_default() {
         record
             .sandbox
             .write(path, content)
@@ -37,8 +39,10 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
             .cwd("/home/user")
             .env("HOME", record.sandbox.path("/home/user"))
             .timeout(Duration::from_secs(600));
-        // Neither a failing command nor one that cannot run fails the call.
-        record.sandbox.exec(command).await.ok();
+        // Neither a failing command nor one that cannot run fails the call; only that this relay runs none at all.
+        if let Err(error @ ExecError::Refused(_)) = record.sandbox.exec(command).await {
+            return Err(Refusal::internal(error.to_string()));
+        }
     }
     let sandbox = json!({
         "id": record.id,
@@ -87,7 +91,9 @@ pub(crate) async fn get(call: Call) -> Result<Answer, Refusal> {
 pub(crate) async fn delete(call: Call) -> Result<Answer, Refusal> {
     let DeleteSandbox { sandbox_id, .. } = call.operation()?;
     let record = call.relay.record(&sandbox_id, &call.caller.team)?;
-    call.relay.records().remove(&sandbox_id);
+    call.relay
+        .records()
+        .retain(|other| !Arc::ptr_eq(other, &record));
     record.change(|state| state.threads.clear());
     record.sandbox.close().await;
     Ok(empty(StatusCode::NO_CONTENT))

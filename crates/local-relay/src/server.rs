@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use twentyfirst_protocol::{Route, Timestamp};
 
-use crate::answers::{Answer, AnswerBody, Refusal, empty, json as answer};
+use crate::answers::{Answer, AnswerBody, Refusal, empty, json as answer, unless_known};
 use crate::auth::Caller;
 use crate::faults::{Breaker, Connection, FaultyBody};
 use crate::relay::Relay;
@@ -45,15 +46,22 @@ pub(crate) async fn serve(
         socket.set_nodelay(true).ok();
         let (socket, breaker) = Connection::new(socket);
         let relay = Arc::clone(relay);
-        let service =
-            service_fn(move |request| respond(Arc::clone(&relay), breaker.clone(), request));
+        let service = {
+            let relay = Arc::clone(&relay);
+            service_fn(move |request| respond(Arc::clone(&relay), breaker.clone(), request))
+        };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE)
             .serve_connection(TokioIo::new(socket), service);
         while connections.try_join_next().is_some() {}
         connections.spawn(async move {
+            let mut connection = pin!(connection);
             // How a connection ends is the client's business.
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                () = relay.restarted() => connection.as_mut().graceful_shutdown(),
+            }
             connection.await.ok();
         });
     }
@@ -66,7 +74,8 @@ async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<FaultyBody>, Infallible> {
     let cors = cors(request.method(), request.headers(), &relay.origins);
-    let is_preflight = request.method() == Method::OPTIONS;
+    let (method, asked) = (request.method().clone(), request.headers().clone());
+    let is_preflight = method == Method::OPTIONS;
     let route = router::route(&request);
     let mut answer = if is_preflight {
         empty(StatusCode::NO_CONTENT)
@@ -80,7 +89,8 @@ async fn respond(
                 answer.send(handled.unwrap_or_else(Answer::from)).ok();
             }
         });
-        answered.await.unwrap_or_else(|_| Refusal::crash().into())
+        let answer = answered.await.unwrap_or_else(|_| Refusal::crash().into());
+        unless_known(answer, &method, &asked)
     };
     let headers = answer.headers_mut();
     headers.extend(cors);

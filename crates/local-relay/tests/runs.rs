@@ -11,6 +11,7 @@ use twentyfirst_local_relay::{Agent, LocalRelay, Run, Script};
 use twentyfirst_protocol::ui::chunk::{
     TextDelta, TextEnd, TextStart, ToolInputAvailable, ToolInputStart, ToolOutputAvailable,
 };
+use twentyfirst_protocol::ui::{Chunk, RawJson};
 
 /// Says a word every 20 ms for half a second.
 fn talker() -> Agent {
@@ -238,7 +239,7 @@ async fn cancelling_ends_the_command_that_the_agent_runs() {
         run.sandbox().exec("echo $$ > ~/pid; sleep 60").await?;
         Ok(())
     });
-    let scene = Scene::with(agent).await;
+    let scene = Scene::with_commands(agent).await;
     let mut stream = scene.chat("Go").await;
     stream.until("text-end").await;
     let running = "until test -s ~/pid; do sleep 0.02; done; kill -0 $(cat ~/pid)";
@@ -446,10 +447,122 @@ async fn a_chat_with_an_unknown_sandbox_makes_it() {
     assert_eq!(sandbox["agent"], json!({ "slug": "agent", "name": "Echo" }));
     assert_eq!(sandbox["threads"][0]["name"], "Hello");
     assert_eq!(sandbox["threads"][0]["status"], "completed");
+}
 
-    let of_another = json!({ "messages": [user("Hello")], "sandboxId": "my-own-id" });
-    let reply = scene.client.post("/v1/chat/shell", of_another).await;
-    assert_eq!(reply.error().1, "sandbox_not_found");
+#[tokio::test]
+async fn a_chat_with_a_sandbox_of_another_agent_makes_a_second_one_of_that_id() {
+    let scene = Scene::with(Agent::echo()).await;
+    let client = &scene.client;
+    let target = format!("/v1/sandboxes/{}", scene.sandbox);
+    let agent = async |status| client.get(&target).await.expect(status)["agent"]["slug"].clone();
+
+    let mut body = json!({
+        "messages": [user("Hello")],
+        "sandboxId": scene.sandbox,
+        "threadId": scene.thread,
+    });
+    // The machine is made before anybody looks for the thread.
+    let reply = client.post("/v1/chat/echo", body.clone()).await;
+    let (status, code, _) = reply.error();
+    assert_eq!((status, code.as_str()), (404, "thread_not_found"));
+    body.as_object_mut().unwrap().remove("threadId");
+    let events = client.chat_with("echo", body).await.rest().await;
+    assert_eq!(text_of(&events), "Hello");
+
+    assert_eq!(agent(200).await, "agent");
+    client.delete(&target).await.expect(204);
+    assert_eq!(agent(200).await, "echo");
+    client.delete(&target).await.expect(204);
+    agent(404).await;
+}
+
+#[tokio::test]
+async fn a_thread_that_the_relay_makes_is_named_after_the_text_unless_the_chat_names_it() {
+    let scene = Scene::with(Agent::echo()).await;
+    let client = &scene.client;
+    let long = "ä".repeat(100);
+    for (sandbox, name, expected) in [
+        ("long", json!(null), "ä".repeat(80)),
+        ("named", json!("Mine"), "Mine".to_owned()),
+    ] {
+        let body = json!({ "messages": [user(&long)], "sandboxId": sandbox, "name": name });
+        client.chat_with("agent", body).await.rest().await;
+        let threads = client
+            .get(&format!("/v1/sandboxes/{sandbox}/threads"))
+            .await;
+        assert_eq!(threads.expect(200)[0]["name"], expected);
+    }
+    // One that was made without a name keeps having none.
+    scene.chat("Hello").await.rest().await;
+    let thread = client.thread(&scene.sandbox, &scene.thread).await;
+    assert_eq!(thread["name"], json!(null));
+}
+
+#[tokio::test]
+async fn a_text_that_the_database_refuses_fails_the_storing_of_its_turn() {
+    let agent = Agent::new(async |run: Run| {
+        match run.text() {
+            "nul" => run.say("a\0b").await,
+            "input" => {
+                let input = RawJson::parse(r#"{"x":"\ud83d"}"#)?;
+                run.call_tool("T", input).await.output(json!(1)).await;
+            }
+            _ => {
+                run.send(TextStart::new("t")).await;
+                for half in [r"\ud83d", r"\ude00"] {
+                    let delta = format!(r#"{{"type":"text-delta","id":"t","delta":"{half}"}}"#);
+                    run.send(Chunk::decode(&delta)?.into_owned()).await;
+                }
+            }
+        }
+        Ok(())
+    });
+    let scene = Scene::with(agent).await;
+    let run = async |text: &str| {
+        let events = scene.chat(text).await.rest().await;
+        let thread = scene.client.thread(&scene.sandbox, &scene.thread).await;
+        (kinds(&events).pop().unwrap(), thread)
+    };
+    // Two halves that come in two deltas are one letter.
+    let (last, thread) = run("whole").await;
+    assert_eq!(
+        (last.as_str(), &thread["status"]),
+        ("[DONE]", &json!("completed"))
+    );
+    for text in ["nul", "input"] {
+        let (last, _) = run(text).await;
+        assert_eq!(last, "finish", "{text}");
+        let thread = scene
+            .client
+            .wait_for(&scene.sandbox, &scene.thread, "error")
+            .await;
+        let error = thread["error"].as_str().unwrap();
+        assert!(
+            error.starts_with("sandbox_error: Failed query: update"),
+            "{error}"
+        );
+        // The text has the conversation in it; the thread has lost the turn.
+        assert!(error.contains(&format!("\"text\":\"{text}\"")), "{error}");
+        assert_eq!(thread["messages"].as_array().unwrap().len(), 2);
+    }
+    // The user's own text is in the same turn.
+    let (last, _) = run("whole\0").await;
+    assert_eq!(last, "finish");
+    let (last, thread) = run("whole").await;
+    assert_eq!(
+        (last.as_str(), &thread["status"]),
+        ("[DONE]", &json!("completed"))
+    );
+    assert_eq!(thread["messages"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_message_without_parts_is_an_error_of_the_relay() {
+    let scene = Scene::with(Agent::echo()).await;
+    let message = json!({ "id": "u1", "role": "user", "content": "Hello" });
+    let body = json!({ "messages": [message], "sandboxId": scene.sandbox });
+    let reply = scene.client.post("/v1/chat/agent", body).await;
+    assert_eq!(reply.error().0, 500);
 }
 
 #[tokio::test]
@@ -467,7 +580,7 @@ async fn a_run_survives_its_thread_and_its_sandbox() {
 
 #[tokio::test]
 async fn the_shell_agent_runs_the_lines_of_the_user() {
-    let scene = Scene::with(Agent::shell().env("GREETING", "hello")).await;
+    let scene = Scene::with_commands(Agent::shell().env("GREETING", "hello")).await;
     let events = scene
         .chat("echo $GREETING > a.txt\n\n$ cat a.txt; exit 3")
         .await;
@@ -538,7 +651,7 @@ async fn the_head_of_a_stream_is_the_relays() {
 
 #[tokio::test]
 async fn what_was_asked_for_is_done_though_the_client_has_left() {
-    let scene = Scene::with(Agent::echo()).await;
+    let scene = Scene::with_commands(Agent::echo()).await;
     let target = format!("/v1/sandboxes/{}/exec", scene.sandbox);
     let body = json!({ "command": "touch ~/began; sleep 0.3; touch ~/done" });
     let request = scene.client.json("POST", &target, body);

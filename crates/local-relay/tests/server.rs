@@ -137,10 +137,11 @@ async fn text_that_only_javascript_takes_gets_through() {
         .await;
     let thread = threads.json()[0]["id"].as_str().unwrap().to_owned();
     let target = format!("/v1/sandboxes/{sandbox}/threads/{thread}");
-    let thread = client.get(&target).await;
-    let thread = String::from_utf8(thread.body.to_vec()).unwrap();
-    assert!(thread.contains(r#""text":"x\ud83d""#), "{thread}");
-    assert!(thread.contains("😀"), "{thread}");
+    // The user's half letter is in the turn, and the database takes none.
+    let thread = client.get(&target).await.json();
+    let error = thread["error"].as_str().unwrap();
+    assert!(error.contains(r#""text":"x\ud83d""#), "{error}");
+    assert!(error.contains("😀"), "{error}");
 }
 
 #[test]
@@ -240,8 +241,43 @@ async fn who_has_keys_of_their_own_takes_no_other() {
 }
 
 #[tokio::test]
-async fn a_content_type_is_read_in_any_case() {
+async fn who_knows_an_answer_already_gets_none() {
     let relay = LocalRelay::start().unwrap();
+    let client = Client::new(&relay);
+    let sandbox = client.create_sandbox("echo").await;
+    let target = format!("/v1/sandboxes/{sandbox}");
+    let etag = client.get(&target).await.headers["etag"].clone();
+    let etag = etag.to_str().unwrap();
+    assert!(etag.starts_with("W/\""), "{etag}");
+    let asked = async |known: &str, cache: &str| {
+        let request = client
+            .request("GET", &target)
+            .header("if-none-match", known)
+            .header("cache-control", cache);
+        client.send(request.body(Default::default()).unwrap()).await
+    };
+    for known in [etag, "*", &etag[2..], &format!("\"other\", {etag}")] {
+        let reply = asked(known, "max-age=0").await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.body.len()),
+            (304, 0),
+            "{known}"
+        );
+        assert_eq!(reply.headers["etag"], etag);
+        assert!(!reply.headers.contains_key("content-type"));
+    }
+    assert_eq!(asked("W/\"other\"", "max-age=0").await.status, 200);
+    assert_eq!(asked(etag, "no-cache").await.status, 200);
+    // What has changed is another answer.
+    client.create_thread(&sandbox).await;
+    assert_eq!(asked(etag, "max-age=0").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_content_type_is_read_in_any_case() {
+    let relay = common::with_commands(LocalRelay::builder())
+        .start()
+        .unwrap();
     let client = Client::new(&relay);
     let sandbox = client.create_sandbox("echo").await;
     let body = json!({ "command": "echo ok" }).to_string();

@@ -1,12 +1,13 @@
 use std::borrow::Cow;
 use std::fmt;
-use std::time::{Duration, SystemTime};
 
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::{Map, Value};
 
+use crate::content_coding;
 use crate::open::open_enum;
+use crate::retry_after::RetryAfter;
 use crate::secret::{CUT, Redactor};
 use crate::tolerant;
 
@@ -14,7 +15,7 @@ use crate::tolerant;
 ///
 /// Nothing has been sent when this is returned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{field}` {problem}")]
+#[error("`{}` {problem}", shown(field))]
 pub struct InvalidRequest {
     field: Cow<'static, str>,
     problem: Problem,
@@ -78,7 +79,7 @@ pub enum Problem {
     #[error("belongs to another route")]
     OtherRoute,
     /// It cannot be written or read as JSON; the text says where.
-    #[error("is not readable: {0}")]
+    #[error("is not readable: {}", shown(.0))]
     Unreadable(String),
 }
 
@@ -176,25 +177,6 @@ open_enum! {
     }
 }
 
-/// How long the relay asks to wait before the next try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryAfter {
-    /// So long after the answer.
-    Delay(Duration),
-    /// Until this moment.
-    At(SystemTime),
-}
-
-impl RetryAfter {
-    /// The time to wait, when the answer came at `now`.
-    pub fn delay(self, now: SystemTime) -> Duration {
-        match self {
-            Self::Delay(delay) => delay,
-            Self::At(moment) => moment.duration_since(now).unwrap_or_default(),
-        }
-    }
-}
-
 /// An answer of the relay, or of something in front of it, that says no.
 ///
 /// All four shapes that occur are read: `{"error": {"code", "message", …}}`, `{"error": "text"}`,
@@ -219,13 +201,17 @@ const SHOWN: usize = 300;
 
 impl ApiError {
     /// Reads the answer. `body` may be only the beginning of a long one: the status is known all the same.
+    ///
+    /// A body with a content coding is not read.
     pub fn new(head: &Parts, body: &[u8]) -> Self {
+        let unreadable = content_coding::unreadable(&head.headers);
+        let body = if unreadable.is_some() { b"" } else { body };
         let mut error = Self {
             status: head.status,
             code: None,
             message: String::new(),
             extra: Map::new(),
-            retry_after: retry_after(&head.headers),
+            retry_after: None,
             location: header_text(&head.headers, &[header::LOCATION]),
             request_id: header_text(&head.headers, &REQUEST_IDS),
             body: beginning(
@@ -243,6 +229,10 @@ impl ApiError {
             if !text.starts_with(['<', '{', '[']) {
                 error.message = text.to_owned();
             }
+        }
+        error.retry_after = RetryAfter::of_error(&head.headers, error.extra.get("retryAfter"));
+        if let Some(problem) = unreadable {
+            error.message = problem;
         }
         if error.message.is_empty() {
             error.message = head
@@ -280,12 +270,6 @@ impl ApiError {
         }
         if members.get("status").and_then(Value::as_u64) == Some(self.status.as_u16().into()) {
             members.remove("status");
-        }
-        if let Some(seconds) = members.get("retryAfter").and_then(Value::as_f64) {
-            let delay = Duration::try_from_secs_f64(seconds)
-                .ok()
-                .map(RetryAfter::Delay);
-            self.retry_after = self.retry_after.or(delay);
         }
         self.extra = members;
     }
@@ -355,14 +339,14 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the relay answered {}", self.status.as_u16())?;
         if let Some(code) = &self.code {
-            write!(f, " {}", line(code.as_str()))?;
+            write!(f, " {}", shown(code.as_str()))?;
         }
-        write!(f, ": {}", line(self.message.trim_end()))?;
+        write!(f, ": {}", shown(self.message.trim_end()))?;
         match &self.location {
             Some(location) => write!(
                 f,
                 " (it points to {}, which is not followed)",
-                line(location)
+                shown(location)
             ),
             None => Ok(()),
         }
@@ -385,7 +369,7 @@ impl fmt::Debug for ApiError {
 
 /// An answer with a status of success that is not what the documents promise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the relay answered {}, which is not understood: {}", status.as_u16(), line(problem))]
+#[error("the relay answered {}, which is not understood: {}", status.as_u16(), shown(problem))]
 pub struct NotUnderstood {
     status: StatusCode,
     problem: String,
@@ -445,10 +429,31 @@ fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}{CUT}", &text[..end]))
 }
 
-/// `text` as it may stand in a line of a log: its beginning, without anything that a terminal obeys.
-pub(crate) fn line(text: &str) -> String {
-    let breaks = |next: char| next.is_control() || matches!(next, '\u{2028}' | '\u{2029}');
-    beginning(text, SHOWN).replace(breaks, " ")
+/// Returns a foreign text as it may stand in an error: on one line, at most about 300 bytes of it, and with nothing in it that is obeyed but not seen.
+///
+/// Line breaks and other control characters become blanks. Characters that have no shape of their own, such as those that turn the direction of
+/// writing around (U+202E), are written out as `\u{202e}`.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for char in beginning(text, SHOWN).chars() {
+        match char {
+            '\u{2028}' | '\u{2029}' => shown.push(' '),
+            _ if char.is_control() => shown.push(' '),
+            _ if is_invisible(char) => shown.extend(char.escape_unicode()),
+            _ => shown.push(char),
+        }
+    }
+    shown
+}
+
+/// Whether a character is one of Unicode's format characters (Cf), fillers, or supplementary variation selectors.
+fn is_invisible(char: char) -> bool {
+    matches!(char,
+        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}'
+        | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn text_of(members: &mut Map<String, Value>, name: &str) -> Option<String> {
@@ -475,13 +480,4 @@ const REQUEST_IDS: [HeaderName; 5] = [
 fn header_text(headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
     let value = names.iter().find_map(|name| headers.get(name))?;
     Some(beginning(&String::from_utf8_lossy(value.as_bytes()), KEPT_BODY).into_owned())
-}
-
-/// Seconds or an HTTP date: RFC 9110, section 10.2.3.
-fn retry_after(headers: &HeaderMap) -> Option<RetryAfter> {
-    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    match value.parse() {
-        Ok(seconds) => Some(RetryAfter::Delay(Duration::from_secs(seconds))),
-        Err(_) => httpdate::parse_http_date(value).ok().map(RetryAfter::At),
-    }
 }

@@ -65,6 +65,7 @@
 )]
 
 mod body;
+mod content_coding;
 mod error;
 mod ids;
 mod open;
@@ -72,6 +73,7 @@ mod operation;
 mod options;
 mod prospect;
 mod relay;
+mod retry_after;
 mod route;
 mod secret;
 mod session;
@@ -93,7 +95,7 @@ pub mod vaults;
 
 pub use body::Body;
 pub use error::{
-    ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError, RetryAfter,
+    ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError, shown,
 };
 pub use http;
 pub use ids::{CredentialId, MachineId, SandboxId, ThreadId, VaultId};
@@ -103,7 +105,8 @@ pub use operation::{
 };
 pub use options::{CallOptions, Timeouts};
 pub use relay::{ApiKey, BaseUrl};
+pub use retry_after::RetryAfter;
 pub use route::{Query, Route};
-pub use secret::{Secret, Secrets};
+pub use secret::{Redactor, Secret, Secrets};
 pub use session::Session;
 pub use time::Timestamp;

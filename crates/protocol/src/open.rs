@@ -47,7 +47,7 @@ macro_rules! open_enum {
 
         impl std::fmt::Debug for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
+                f.write_str(&$crate::error::shown(self.as_str()))
             }
         }
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use http::response::Parts;
 use http::{Method, Request};
@@ -8,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{ApiError, InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::options::Timeouts;
 use crate::route::Route;
-use crate::{Body, Secret, tolerant};
+use crate::{Body, Secret, Secrets, content_coding, tolerant};
 
 /// The request side of an operation: a plain struct whose members are the members of the request.
 ///
@@ -40,8 +41,8 @@ pub trait Endpoint: Serialize + DeserializeOwned {
     }
 
     /// The values in this request that no error may show.
-    fn secrets(&self) -> Vec<&str> {
-        Vec::new()
+    fn secrets(&self) -> Secrets {
+        Secrets::default()
     }
 
     /// The request: path and query only. The client adds the base URL and the authorization.
@@ -153,19 +154,62 @@ pub trait UploadOperation: Endpoint {
 /// For operations of your own, beside [`decode_json`].
 ///
 /// # Errors
-/// An [`ApiError`] for any status but 2xx, with the secrets of `endpoint` masked; else what `read` returns.
+/// An [`ApiError`] for any status but 2xx, with the secrets of `endpoint` masked; else what `read` returns. A body with
+/// a content coding, such as `gzip`, is not understood: requests ask for none.
 pub fn decode_with<E: Endpoint, T>(
     endpoint: &E,
     head: &Parts,
     body: &[u8],
     read: impl FnOnce(&[u8]) -> Result<T, NotUnderstood>,
 ) -> Result<T, ResponseError> {
+    decode_status(endpoint, head, body, || {
+        if !body.is_empty()
+            && let Some(problem) = content_coding::unreadable(&head.headers)
+        {
+            return Err(NotUnderstood::new(head, problem, b""));
+        }
+        read(body)
+    })
+}
+
+/// Reads a response of which an operation's own stream should have been the body.
+pub(crate) fn decode_no_stream<E: Endpoint>(
+    endpoint: &E,
+    head: &Parts,
+    body: &[u8],
+    expected: &'static str,
+) -> ResponseError {
+    let result = decode_status(endpoint, head, body, || -> Result<Infallible, _> {
+        Err(match content_coding::unreadable(&head.headers) {
+            Some(problem) => NotUnderstood::new(head, problem, b""),
+            None => NotUnderstood::new(head, expected, body),
+        })
+    });
+    match result {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+/// Reads a response: an error unless its status says success.
+fn decode_status<E: Endpoint, T>(
+    endpoint: &E,
+    head: &Parts,
+    body: &[u8],
+    read: impl FnOnce() -> Result<T, NotUnderstood>,
+) -> Result<T, ResponseError> {
     let result = if head.status.is_success() {
-        read(body).map_err(ResponseError::from)
+        read().map_err(ResponseError::from)
     } else {
         Err(ResponseError::from(Box::new(ApiError::new(head, body))))
     };
-    result.map_err(|error| error.redacted(&endpoint.secrets()))
+    result.map_err(|error| {
+        let mut secrets = endpoint.secrets();
+        // Also a token that the response brings.
+        secrets.add_json(body);
+        let secrets: Vec<&str> = secrets.iter().map(Secret::expose).collect();
+        error.redacted(&secrets)
+    })
 }
 
 /// Reads an answer whose body is the JSON of `T`.
@@ -191,7 +235,7 @@ pub(crate) fn decode_empty<E: Endpoint>(
     head: &Parts,
     body: &[u8],
 ) -> Result<(), ResponseError> {
-    decode_with(endpoint, head, body, |_| Ok(()))
+    decode_status(endpoint, head, body, || Ok(()))
 }
 
 /// Checks the names of environment variables.
@@ -205,9 +249,9 @@ pub(crate) fn check_envs(envs: Option<&BTreeMap<String, Secret>>) -> Result<(), 
 }
 
 /// The values of environment variables, which are secrets one and all.
-pub(crate) fn values_of(envs: Option<&BTreeMap<String, Secret>>) -> Vec<&str> {
+pub(crate) fn values_of(envs: Option<&BTreeMap<String, Secret>>) -> Secrets {
     envs.into_iter()
         .flat_map(|envs| envs.values())
-        .map(Secret::expose)
+        .cloned()
         .collect()
 }

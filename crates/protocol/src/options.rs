@@ -5,7 +5,8 @@ use crate::runs::Follow;
 
 /// How long the parts of one exchange may take. `None` is no limit.
 ///
-/// Each operation has its own ([`Endpoint::timeouts`](crate::Endpoint::timeouts)); [`CallOptions`] change them.
+/// Each operation has its own ([`Endpoint::timeouts`](crate::Endpoint::timeouts)); [`CallOptions`] change them. They count for each
+/// exchange by itself: starting a run may take three (a sandbox, a thread, the chat), and each has the row of its own.
 ///
 /// | | connect | head | silence | total |
 /// |---|---|---|---|---|
@@ -134,7 +135,9 @@ impl CallOptions {
         self
     }
 
-    /// The time from the end of the request to the head of the answer; `None` for no limit.
+    /// The time from the end of the request to the head of the response; `None` for no limit. It counts for every exchange of a call:
+    /// set for a run, it also bounds the creation of its sandbox, which takes minutes where commands set it up. A sandbox that
+    /// is created all the same has no known id, and costs. [`deadline`](Self::deadline) bounds them all together.
     #[must_use]
     pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.head = Change::Set(timeout.into());

@@ -93,7 +93,7 @@ impl Default for RetryPolicy {
 ///
 /// | what happened | GET, DELETE | POST, PATCH |
 /// |---|---|---|
-/// | surely not sent | again | again |
+/// | surely [not sent](Sent::No), or refused before it was processed | again | again |
 /// | maybe sent, no answer | again | |
 /// | either, and [another attempt would fail the same way](crate::flow::Failure::permanent) | | |
 /// | 429 | again | again |
@@ -151,7 +151,7 @@ pub enum GiveUp {
     #[error("another attempt would fail the same way")]
     Permanent,
     /// The relay asks to wait for longer than allowed.
-    #[error("the relay asks to wait for {} s", .0.as_secs())]
+    #[error("the relay asks to wait for {} s", .0.as_secs_f64())]
     RetryAfterTooLong(Duration),
 }
 

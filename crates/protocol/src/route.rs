@@ -10,7 +10,6 @@ use crate::Body;
 use crate::error::{InvalidRequest, Problem};
 use crate::ids;
 use crate::operation::Endpoint;
-use crate::secret::{Secret, Secrets};
 
 /// What is encoded in one segment of a path, and in a query value: everything but the unreserved characters of
 /// RFC 3986, section 2.3. `/` is encoded too, so a value never becomes two segments.
@@ -195,14 +194,20 @@ impl Route {
     ) -> Request<Body> {
         let mut request = Request::new(body);
         request.extensions_mut().insert(self.clone());
-        let secrets = operation.secrets().into_iter().map(Secret::from).collect();
-        request.extensions_mut().insert(Secrets(secrets));
+        request.extensions_mut().insert(operation.secrets());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
+        // Nothing here decodes. Without this header a server may choose any coding (RFC 9110, section 12.5.3).
+        request.headers_mut().insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
         if let Some(content_type) = content_type {
-            request
-                .headers_mut()
-                .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            let length = request.body().len();
+            let headers = request.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            // HTTP libraries leave out the length of an empty body, and the relay refuses an upload without one.
+            headers.insert(header::CONTENT_LENGTH, length.into());
         }
         request
     }

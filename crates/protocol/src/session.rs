@@ -75,10 +75,10 @@ impl Session {
 
     /// A run that continues the conversation, or begins it: it makes the sandbox and the thread that are missing.
     ///
-    /// It [refuses while the thread is streaming](StartRun::refuse_while_streaming), unless you set otherwise. `messages` is the
-    /// whole history that the UI shows, with the next turn at its end.
+    /// It [looks first](StartRun::look_first) whether the thread is streaming and the sandbox belongs to the agent, unless you set
+    /// otherwise. `messages` is the whole history that the UI shows, with the next turn at its end.
     pub fn run(&self, messages: impl Into<Messages>) -> StartRun {
-        let mut run = StartRun::new(self.agent.clone(), messages).refuse_while_streaming(true);
+        let mut run = StartRun::new(self.agent.clone(), messages).look_first(true);
         run.sandbox_id.clone_from(&self.sandbox_id);
         run.thread_id.clone_from(&self.thread_id);
         run

@@ -26,9 +26,36 @@ impl Timestamp {
         &self.0
     }
 
-    /// The moment, or `None` where the text is not an RFC 3339 timestamp in UTC.
+    /// Reads the moment, in any form of RFC 3339: with an offset, with a blank or a small letter between date and time, with
+    /// any number of fractional digits. A leap second is the second before it.
+    ///
+    /// Returns `None` for any other text, above all for a time without a zone, which could be up to a day away; and for what
+    /// lies before 1970.
     pub fn to_system_time(&self) -> Option<SystemTime> {
-        humantime::parse_rfc3339(&self.0).ok()
+        let (date, rest) = self.0.trim().split_at_checked("2026-02-26".len())?;
+        let rest = rest.strip_prefix(['T', 't', ' '])?;
+        let (time, zone) = rest.split_at_checked(rest.find(['Z', 'z', '+', '-'])?)?;
+        let local = humantime::parse_rfc3339(&format!("{date}T{time}Z")).ok()?;
+        let (sign, offset) = zone.split_at_checked(1)?;
+        if sign.eq_ignore_ascii_case("z") {
+            return offset.is_empty().then_some(local);
+        }
+        let (hours, minutes) = offset.split_once(':')?;
+        let two_digits = |text: &str, limit| {
+            let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<u64>()
+                .ok()
+                .filter(|number| digits && *number < limit)
+        };
+        let seconds = (two_digits(hours, 24)? * 60 + two_digits(minutes, 60)?) * 60;
+        let offset = Duration::from_secs(seconds);
+        if sign == "-" {
+            local.checked_add(offset)
+        } else {
+            local
+                .checked_sub(offset)
+                .filter(|moment| *moment >= SystemTime::UNIX_EPOCH)
+        }
     }
 }
 
@@ -78,7 +105,81 @@ pub(crate) mod milliseconds {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn read(text: &str) -> Option<SystemTime> {
+        Timestamp(text.to_owned()).to_system_time()
+    }
+
+    #[test]
+    fn every_form_of_a_moment_is_read() {
+        let moment = read("2026-02-26T12:00:00Z");
+        assert!(moment.is_some());
+        for same in [
+            "2026-02-26t12:00:00z",
+            "2026-02-26 12:00:00Z",
+            "2026-02-26T12:00:00.000000000000Z",
+            "2026-02-26T12:00:00+00:00",
+            "2026-02-26T12:00:00-00:00",
+            "2026-02-26T14:30:00+02:30",
+            "2026-02-26 07:00:00.0-05:00",
+            "2026-02-27T11:59:00+23:59",
+            " 2026-02-26T12:00:00Z\n",
+        ] {
+            assert_eq!(read(same), moment, "{same:?}");
+        }
+        assert_eq!(read("2016-12-31T23:59:60Z"), read("2016-12-31T23:59:59Z"));
+        for other in [
+            "",
+            "2026-02-26",
+            "2026-02-26T12:00:00",
+            "2026-02-26 12:00:00",
+            "2026-02-26T12:00Z",
+            "2026-02-26T12:00:00.Zz",
+            "2026-02-26T12:00:00ZZ",
+            "2026-02-26T12:00:00+2:00",
+            "2026-02-26T12:00:00+02",
+            "2026-02-26T12:00:00+0200",
+            "2026-02-26T12:00:00+02:60",
+            "2026-02-26T12:00:00+24:00",
+            "2026-02-26T12:00:00++2:00",
+            "2026-02-30T12:00:00Z",
+            "2026-02-26T24:00:00Z",
+            "1970-01-01T00:00:00+00:01",
+            "2026-02-2\u{e9}T12:00:00Z",
+            "tomorrow",
+        ] {
+            assert_eq!(read(other), None, "{other:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_moment_is_the_same_in_every_zone(
+            seconds in 100_000..253_402_000_000_u64,
+            nanos in 0..1_000_000_000_u32,
+            zone in -1439..=1439_i64,
+            between in "[Tt ]",
+        ) {
+            let moment = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
+            let shift = Duration::from_secs(zone.unsigned_abs() * 60);
+            let local = if zone < 0 { moment - shift } else { moment + shift };
+            let local = humantime::format_rfc3339_nanos(local).to_string();
+            let sign = if zone < 0 { '-' } else { '+' };
+            let (hours, minutes) = (zone.abs() / 60, zone.abs() % 60);
+            let text = local.replace('Z', &format!("{sign}{hours:02}:{minutes:02}"));
+            prop_assert_eq!(read(&text.replace('T', &between)), Some(moment));
+        }
+
+        #[test]
+        fn no_text_makes_reading_it_panic(text in "\\PC*|[0-9]{4}-[0-9]{2}-[0-9]{2}.[0-9:.+-é]*") {
+            let _ = read(&text);
+        }
+    }
 
     #[test]
     fn moments_that_cannot_be_written_become_the_nearest_that_can() {

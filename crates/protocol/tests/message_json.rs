@@ -71,7 +71,7 @@ fn every_known_part_is_written_as_it_was_read() {
 
 #[test]
 fn members_that_no_type_names_are_kept() {
-    let json = r#"{"id":"m","role":"assistant","parts":[{"type":"text","text":"a","state":"paused","x":[1, 2]},{"type":"step-start","n":1e999}],"createdAt":12345678901234567890123}"#;
+    let json = r#"{"id":"m","role":"assistant","parts":[{"type":"text","text":"a","state":"paused","x":[1,2]},{"type":"step-start","n":1e999}],"createdAt":12345678901234567890123}"#;
     let message = read(json);
     assert_eq!(write(&message), json);
     let Part::Text(part) = &message.parts[0] else {

@@ -64,8 +64,9 @@
 //!             request.headers_mut().insert("x-team", team);
 //!             request
 //!         })
-//!         .service(HttpTransport::new()),
+//!         .service(HttpTransport::new()?),
 //! );
+//! # Ok::<(), twentyfirst_transport::InvalidSetting>(())
 //! ```
 //!
 //! # Features

@@ -35,7 +35,7 @@ pub(crate) fn start(load: Load) -> Result<LocalRelay> {
     let relay = LocalRelay::builder()
         .agent(AGENT, agent)
         // No command is run.
-        .isolation(Isolation::Processes)
+        .isolation(Isolation::Unconfined)
         .start()?;
     Ok(relay)
 }

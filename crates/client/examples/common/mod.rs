@@ -18,7 +18,9 @@ pub(crate) struct Setup {
 }
 
 /// The real relay with `API_KEY_21ST` and `AGENT_SLUG`, else one in this process.
-pub(crate) fn connect(builder: fn() -> AgentClientBuilder) -> Result<Setup, Box<dyn Error>> {
+pub(crate) fn connect(
+    builder: impl FnOnce() -> AgentClientBuilder,
+) -> Result<Setup, Box<dyn Error>> {
     if env::var_os("API_KEY_21ST").is_some() {
         let agent = env::var("AGENT_SLUG")
             .map_err(|_| "API_KEY_21ST is set, and AGENT_SLUG is to name an agent")?;

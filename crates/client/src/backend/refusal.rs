@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use twentyfirst_protocol::InvalidRequest;
+use twentyfirst_protocol::{InvalidRequest, shown};
 use twentyfirst_transport::Body;
 
 use super::request::json;
-use crate::error::{Error, line};
+use crate::error::Error;
 
 /// An answer that says no: a status, and `{"error": message}`.
 ///
@@ -115,7 +115,7 @@ impl Refusal {
 /// | the request is invalid | 400 and the rule |
 /// | the relay answered 400, 402, 404, 409, 410, 413, 422 or 429 | the same, with the relay's message and `retry-after` |
 /// | the relay answered 503 | 503 with `retry-after` |
-/// | the thread is streaming already, or another run would have been ended | 409 |
+/// | the thread is streaming already, the sandbox belongs to another agent, or another run would have been ended | 409 |
 /// | there was no answer in time, the relay's 408 and 504 among it | 504 |
 /// | anything else; the relay's 401 and 403 among it, as they mean this server's key | 502 |
 ///
@@ -125,7 +125,7 @@ impl From<&Error> for Refusal {
         let refusal = if error.invalid_request().is_some() {
             Self::bad_request(error.to_string())
         } else if let Some(api_error) = error.api_error() {
-            let message = line(api_error.message());
+            let message = shown(api_error.message().trim_end());
             match api_error.status().as_u16() {
                 400 | 402 | 404 | 409 | 410 | 413 | 422 | 429 => {
                     Self::new(api_error.status(), message)
@@ -140,6 +140,11 @@ impl From<&Error> for Refusal {
             }
         } else if error.is_thread_streaming() {
             Self::new(StatusCode::CONFLICT, "the thread is already streaming")
+        } else if error.other_agent().is_some() {
+            Self::new(
+                StatusCode::CONFLICT,
+                "the conversation belongs to another agent",
+            )
         } else if error.other_run().is_some() {
             Self::new(StatusCode::CONFLICT, "another run is going on")
         } else if error.is_timeout() {

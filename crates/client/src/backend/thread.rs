@@ -3,16 +3,15 @@ use std::fmt;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use percent_encoding::percent_decode_str;
-use serde::Deserialize;
 use twentyfirst_protocol::SandboxId;
 use twentyfirst_protocol::threads::CreateThread;
+use twentyfirst_protocol::ui::Text;
 use twentyfirst_transport::Body;
 
 use super::Refusal;
 use super::decide::Decide;
 use super::on_error::OnError;
-use super::request::{BODY_LIMIT, json, other_method, read_body, read_json};
+use super::request::{BODY_LIMIT, Sent, json, other_method, percent_decode, read_body};
 use super::service::service;
 use crate::client::AgentClient;
 use crate::error::Error;
@@ -72,15 +71,6 @@ impl fmt::Debug for ThreadRequest {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Asked {
-    #[serde(default)]
-    sandbox_id: Option<String>,
-    #[serde(default)]
-    name: Option<String>,
-}
-
 impl ThreadHandler {
     /// Lists the threads of the sandbox that `decide` gives, or creates one in it.
     ///
@@ -123,7 +113,7 @@ impl ThreadHandler {
     }
 
     async fn list(&self, head: Parts) -> Result<Response<Body>, Refusal> {
-        let sandbox_id = query_value(head.uri.query().unwrap_or_default(), "sandboxId");
+        let sandbox_id = query_value(head.uri.query().unwrap_or_default(), "sandboxId")?;
         let sandbox_id = sandbox_id.map(SandboxId::new).transpose()?;
         let request = ThreadRequest {
             head,
@@ -139,10 +129,12 @@ impl ThreadHandler {
 
     async fn create(&self, head: Parts, body: Body) -> Result<Response<Body>, Refusal> {
         let body = read_body(body, BODY_LIMIT).await?;
-        let Asked { sandbox_id, name } = read_json(&body)?;
+        let sent = Sent::read(&body)?;
+        // A page that cuts a name by UTF-16 units cuts characters in two.
+        let name = sent.text("name")?.map(Text::into_string_lossy);
         let request = ThreadRequest {
             head,
-            sandbox_id: sandbox_id.map(SandboxId::new).transpose()?,
+            sandbox_id: sent.id("sandboxId")?.map(SandboxId::new).transpose()?,
             name: name.clone(),
         };
         let mut create = CreateThread::new(self.decide.ask(request).await?);
@@ -153,12 +145,16 @@ impl ThreadHandler {
     }
 }
 
-/// The first value of this name in a query.
-fn query_value(query: &str, name: &str) -> Option<String> {
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.find(|(key, _)| *key == name)?;
-    let value = value.replace('+', " ");
-    Some(percent_decode_str(&value).decode_utf8_lossy().into_owned())
+/// The first value of this name in a query, as `URLSearchParams` finds it.
+fn query_value(query: &str, name: &str) -> Result<Option<String>, Refusal> {
+    let decode = |text: &str| percent_decode(&text.replace('+', " "));
+    for pair in query.split('&') {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if decode(key).is_ok_and(|key| key == name) {
+            return decode(value).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 service!(ThreadHandler);

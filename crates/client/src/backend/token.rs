@@ -4,22 +4,22 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use serde_json::Value;
+use twentyfirst_protocol::shown;
 use twentyfirst_protocol::tokens::{CreateToken, TokenLifetime};
 use twentyfirst_transport::Body;
 
 use super::Refusal;
 use super::decide::Decide;
 use super::on_error::OnError;
-use super::request::{BODY_LIMIT, json, other_method, read_body};
+use super::request::{BODY_LIMIT, Sent, json, other_method, read_body};
 use super::service::service;
 use crate::client::AgentClient;
-use crate::error::{Error, line};
+use crate::error::Error;
 
 /// Gives browsers tokens: the route that `createAgentChat` of `@21st-sdk/react` calls its `tokenUrl`.
 ///
-/// It answers `POST {"agent"?, "userId"?}` with `{"token", "expiresAt"}`. A body that is not JSON counts as `{}`; an `agent` or a `userId`
-/// that is there and no text is refused with 400.
+/// It answers `POST {"agent"?, "userId"?}` with `{"token", "expiresAt"}`. An empty body counts as `{}`. Any other that is not a
+/// JSON object is refused with 400, as are an `agent` and a `userId` that are there and no text.
 ///
 /// Your function decides who may have a token: from the session that the request carries, as a cookie or as what a layer
 /// before this one has put into its extensions. It answers with the token to create, or with a [`Refusal`].
@@ -54,7 +54,8 @@ use crate::error::{Error, line};
 /// does. Both are `{"error": message}`, without the key.
 ///
 /// # Beside the published handler
-/// [`for_anyone`](Self::for_anyone) is `createTokenHandler` of `@21st-sdk/nextjs/server`. A body of more than 10 MB is answered
+/// [`for_anyone`](Self::for_anyone) is `createTokenHandler` of `@21st-sdk/nextjs/server`, which takes a body that it cannot read for `{}` and gives a token
+/// for every agent: here it is refused. A body of more than 10 MB is answered
 /// with 413, and tokens carry `cache-control: no-store`.
 #[derive(Clone)]
 pub struct TokenHandler {
@@ -140,16 +141,11 @@ impl TokenHandler {
     async fn exchange(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
         let (head, body) = request.into_parts();
         let body = read_body(body, BODY_LIMIT).await?;
-        let mut asked: Value = serde_json::from_slice(&body).unwrap_or_default();
-        // What is there and no text does not count as absent: without an agent a token may be good for all of them.
-        let mut text = |name| match asked.get_mut(name).map(Value::take) {
-            Some(Value::String(text)) => Ok(Some(text)),
-            None | Some(Value::Null) => Ok(None),
-            Some(_) => Err(Refusal::bad_request(format!("`{name}` is not a text"))),
-        };
+        // What cannot be read does not count as absent: without an agent a token may be good for all of them.
+        let sent = Sent::read(if body.is_empty() { b"{}" } else { &body })?;
         let request = TokenRequest {
-            agent: text("agent")?,
-            user_id: text("userId")?,
+            agent: sent.id("agent")?,
+            user_id: sent.id("userId")?,
             head,
         };
         let create = self.decide.ask(request).await?;
@@ -168,7 +164,9 @@ impl TokenHandler {
 /// The published handler answers 500 to every failure, and tells what the relay said.
 fn refusal(error: &Error) -> Refusal {
     let message = match error.api_error() {
-        Some(api_error) if api_error.status().is_client_error() => line(api_error.message()),
+        Some(api_error) if api_error.status().is_client_error() => {
+            shown(api_error.message().trim_end())
+        }
         _ => Refusal::from(error).message().to_owned(),
     };
     Refusal::internal(message)

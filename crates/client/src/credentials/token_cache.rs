@@ -20,6 +20,9 @@ type FetchFuture = Pin<Box<dyn Future<Output = Result<Token, TokenError>> + Send
 /// A token is renewed so long before its end; one that is valid for less than twice that, when half of it is over.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// A token whose end is not known is renewed after so long, and used until the relay rejects it or another has come.
+const UNKNOWN_END: Duration = Duration::from_secs(4 * 60);
+
 /// How long getting a token may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -50,8 +53,10 @@ type Refresh = Pin<Box<dyn Future<Output = Result<ApiKey, TokenError>> + Send>>;
 
 struct Held {
     token: ApiKey,
-    /// When it is to be renewed, and when it ends, if that is known.
-    times: Option<(Now, Now)>,
+    /// When it is to be renewed. A moment that no clock will ever show is none.
+    due: Option<Now>,
+    /// When it ends, if that is known.
+    end: Option<Now>,
 }
 
 impl TokenCache {
@@ -125,10 +130,7 @@ impl Inner {
         let mut state = self.lock();
         state.refresh = None;
         let (token, end) = result?;
-        let held = Held {
-            token: token.clone(),
-            times: end.and_then(|end| times(self.now(), end)),
-        };
+        let held = Held::new(token.clone(), self.now(), end);
         if let Some(former) = state.current.replace(held) {
             state.former = Some(former.token);
         }
@@ -162,27 +164,30 @@ impl Inner {
 }
 
 impl Held {
+    /// A token that has just come. One that has ended before it came was made by another clock: when it ends is not known.
+    fn new(token: ApiKey, now: Now, end: Option<SystemTime>) -> Self {
+        let left = end.and_then(|end| end.duration_since(now.wall).ok());
+        let due = left.map_or(UNKNOWN_END, |left| left - MARGIN.min(left / 2));
+        let at = |after| {
+            Some(Now {
+                mono: now.mono.checked_add(after)?,
+                wall: now.wall.checked_add(after)?,
+            })
+        };
+        Self {
+            token,
+            due: at(due),
+            end: left.and_then(at),
+        }
+    }
+
     fn is_due(&self, now: Now) -> bool {
-        self.times.is_some_and(|(due, _)| is_over(due, now))
+        self.due.is_some_and(|due| is_over(due, now))
     }
 
     fn has_ended(&self, now: Now) -> bool {
-        self.times.is_some_and(|(_, end)| is_over(end, now))
+        self.end.is_some_and(|end| is_over(end, now))
     }
-}
-
-/// When a token that has just come is due, and when it ends. One that has ended before it came was made by another clock:
-/// only the relay can tell when it is over.
-fn times(now: Now, end: SystemTime) -> Option<(Now, Now)> {
-    let left = end.duration_since(now.wall).ok()?;
-    let due = left - MARGIN.min(left / 2);
-    let at = |after| {
-        Some(Now {
-            mono: now.mono.checked_add(after)?,
-            wall: now.wall.checked_add(after)?,
-        })
-    };
-    Some((at(due)?, at(left)?))
 }
 
 /// By either clock: one can be set back, and the other stand still while the machine sleeps.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::error::line;
+use twentyfirst_protocol::shown;
 
 /// Why there is no token to send requests with: from [`Error::token_error`](crate::Error::token_error).
 ///
@@ -60,7 +60,7 @@ impl TokenError {
     }
 
     pub(super) fn refused(status: StatusCode, message: &str) -> Self {
-        Kind::Refused(status, line(message)).into()
+        Kind::Refused(status, shown(message.trim_end())).into()
     }
 
     pub(super) fn not_a_token() -> Self {

@@ -1,9 +1,11 @@
 use std::fmt;
 
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Uri};
 use twentyfirst_protocol::tokens::{CreateToken, Token};
-use twentyfirst_protocol::{ApiError, BaseUrl, InvalidRequest, Operation, Problem, ResponseError};
+use twentyfirst_protocol::{
+    ApiError, BaseUrl, InvalidRequest, Operation, Problem, ResponseError, Secret, Secrets,
+};
 use twentyfirst_transport::{Body, RouteTemplate, Transport};
 
 use super::TokenError;
@@ -80,6 +82,9 @@ impl TokenUrl {
         headers
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
+        headers
+            .entry(ACCEPT_ENCODING)
+            .or_insert(HeaderValue::from_static("identity"));
         headers.entry(USER_AGENT).or_insert(user_agent);
         Ok(Box::new(move || {
             let mut request = Request::new(Body::from(content.clone()));
@@ -110,8 +115,17 @@ impl TokenUrl {
     }
 }
 
-async fn exchange(transport: impl Transport, request: Request<Body>) -> Result<Token, TokenError> {
-    let headers = request.headers().clone();
+async fn exchange(
+    transport: impl Transport,
+    mut request: Request<Body>,
+) -> Result<Token, TokenError> {
+    let mut secrets = Secrets::default();
+    secrets.add_url(&request.uri().to_string());
+    let headers = request.headers().values();
+    for value in headers.filter(|value| value.is_sensitive()) {
+        secrets.add_header(&String::from_utf8_lossy(value.as_bytes()));
+    }
+    request.extensions_mut().insert(secrets.clone());
     let answer = transport
         .send(request)
         .await
@@ -119,11 +133,8 @@ async fn exchange(transport: impl Transport, request: Request<Body>) -> Result<T
     let (head, body) = answer.into_parts();
     if !head.status.is_success() {
         let body = body.read_beginning(ANSWER).await.bytes;
-        let secrets: Vec<&str> = headers
-            .values()
-            .filter(|value| value.is_sensitive())
-            .filter_map(|value| value.to_str().ok())
-            .collect();
+        secrets.add_json(&body);
+        let secrets: Vec<&str> = secrets.iter().map(Secret::expose).collect();
         let error = ResponseError::Api(Box::new(ApiError::new(&head, &body))).redacted(&secrets);
         return Err(match &error {
             ResponseError::Api(error) => TokenError::refused(head.status, error.message()),

@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bodies;
+mod ends;
 mod following;
 mod guards;
 mod leaving;
 mod observing;
 mod passing;
+mod paths;
 mod refusals;
 mod resuming;
 mod routes;

@@ -152,21 +152,6 @@ async fn a_browser_that_leaves_is_no_error() {
 }
 
 #[tokio::test]
-async fn within_an_event_the_browsers_connection_breaks_off_too() {
-    let (pieces, body) = channel();
-    let body = std::sync::Mutex::new(Some(body));
-    let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
-    let mut answer = chats(&client).handle(post("Hi")).await.into_body();
-    pieces
-        .send(Ok("data: {\"type\":\"start\"}\n\ndata: {\"ty"))
-        .unwrap();
-    pieces.send(Err(Broken)).unwrap();
-    answer.frame().await.unwrap().unwrap();
-    answer.frame().await.unwrap().unwrap_err();
-    assert!(answer.frame().await.is_none());
-}
-
-#[tokio::test]
 async fn after_the_end_of_the_answer_nothing_is_wrong() {
     let (pieces, body) = channel();
     let body = std::sync::Mutex::new(Some(body));

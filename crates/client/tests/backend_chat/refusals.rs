@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
 use twentyfirst_client::{AgentClient, Session};
 
-use crate::support::{answer, chats, post, read, relay, request, stream, threads};
+use crate::support::{answer, chats, post, read, relay, request, stream};
 
 /// A relay that must not be asked.
 fn nobody() -> AgentClient {
@@ -149,15 +149,27 @@ async fn what_the_relay_refuses() {
 }
 
 #[tokio::test]
-async fn a_thread_that_is_streaming_is_left_alone() {
-    let (client, log) = relay(|_| threads(&[("th_1", "streaming")]));
-    let chats = ChatHandler::new(client, async |request: ChatRequest| {
-        Ok(crate::support::session().run(request.messages))
-    });
-    let (status, _, body) = read(chats.handle(post("Hi")).await).await;
-    assert_eq!(status.as_u16(), 409);
-    assert_eq!(body, r#"{"error":"the thread is already streaming"}"#);
-    assert_eq!(log.take(), ["GET /v1/sandboxes/sb_1/threads"]);
+async fn a_thread_that_streams_and_a_sandbox_of_another_agent_are_left_alone() {
+    for (owner, expected) in [
+        ("my-agent", "the thread is already streaming"),
+        ("another", "the conversation belongs to another agent"),
+    ] {
+        let (client, log) = relay(move |_| {
+            let threads = json!([{ "id": "th_1", "status": "streaming" }]);
+            let agent = json!({ "slug": owner });
+            answer(
+                200,
+                &json!({ "id": "sb_1", "agent": agent, "threads": threads }),
+            )
+        });
+        let chats = ChatHandler::new(client, async |request: ChatRequest| {
+            Ok(crate::support::session().run(request.messages))
+        });
+        let (status, _, body) = read(chats.handle(post("Hi")).await).await;
+        assert_eq!(status.as_u16(), 409);
+        assert_eq!(body, format!(r#"{{"error":"{expected}"}}"#));
+        assert_eq!(log.take(), ["GET /v1/sandboxes/sb_1"]);
+    }
 }
 
 #[tokio::test]

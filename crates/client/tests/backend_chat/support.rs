@@ -99,9 +99,7 @@ pub(crate) fn session() -> Session {
 
 /// A run in that session, in which nobody asks first.
 pub(crate) fn run(request: ChatRequest) -> StartRun {
-    session()
-        .run(request.messages)
-        .refuse_while_streaming(false)
+    session().run(request.messages).look_first(false)
 }
 
 /// A handler for everybody.

@@ -5,10 +5,11 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::Response;
 use tokio::task::JoinSet;
+use twentyfirst_client::protocol::Timestamp;
 use twentyfirst_client::protocol::files::WriteStream;
 use twentyfirst_client::transport::{Body, Error as TransportError};
 use twentyfirst_client::{
@@ -119,17 +120,44 @@ async fn a_short_token_is_renewed_when_half_of_it_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_whose_end_is_unknown_is_good_until_the_relay_rejects_it() {
-    // Of a clock that is behind ours, and in a form that nobody knows.
-    for end in ["2020-02-26T12:00:00.000Z", "tomorrow"] {
-        let source = move |n| Ok::<_, String>(token_until(&format!("token-{n}"), end));
+async fn a_token_whose_end_is_unknown_is_renewed_early_and_used_until_the_relay_rejects_it() {
+    // Of a clock that is behind ours, of no zone, and in a form that nobody knows.
+    for end in [
+        "2020-02-26T12:00:00.000Z",
+        "2099-02-26T12:00:00",
+        "tomorrow",
+        "",
+    ] {
+        let source = move |n| match n {
+            1 => Ok(token_until("token-1", end)),
+            _ => Err("the network is down"),
+        };
         let (client, relay, count) = client(source, |_| Ok(found()));
         get(&client).await.unwrap();
+        seconds(239.0).await;
+        get(&client).await.unwrap();
+        assert_eq!(count.get(), 1, "{end}");
+        seconds(2.0).await;
+        get(&client).await.unwrap();
+        assert_eq!(count.get(), 2, "{end}");
         seconds(24.0 * 3600.0).await;
         get(&client).await.unwrap();
-        assert_eq!(relay.bearers(), ["token-1"; 2], "{end}");
-        assert_eq!(count.get(), 1);
+        assert_eq!(relay.bearers(), ["token-1"; 4], "{end}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_ends_when_it_says_whatever_the_zone_in_which_it_says_so() {
+    let in_ten_minutes = SystemTime::now() + Duration::from_secs(600);
+    let utc = Timestamp::from(in_ten_minutes + Duration::from_secs(2 * 3600)).to_string();
+    let end: &'static str = utc.replace('T', " ").replace('Z', "+02:00").leak();
+    let source = move |n| Ok::<_, String>(token_until(&format!("token-{n}"), end));
+    let (client, relay, _) = client(source, |_| Ok(found()));
+    for pause in [530.0, 15.0, 0.0] {
+        get(&client).await.unwrap();
+        seconds(pause).await;
+    }
+    assert_eq!(relay.bearers(), ["token-1", "token-1", "token-2"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -256,6 +284,67 @@ async fn an_upload_is_not_repeated_but_its_token_not_used_again() {
     assert_eq!(relay.bearers(), ["token-1"]);
     get(&client).await.unwrap();
     assert_eq!(relay.bearers(), ["token-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_that_comes_late_costs_no_token_that_came_meanwhile() {
+    let (client, relay, count) = client(valid_for(3600), taking(&["token-2"]));
+    // Both have the first token, and the second of them hears of its rejection when it has been replaced already.
+    let late = {
+        let client = client.clone();
+        let write = WriteStream::new(sandbox(), "a.txt");
+        let slow = Body::wrap(SlowBody(Box::pin(tokio::time::sleep(Duration::from_secs(
+            5,
+        )))));
+        tokio::spawn(async move { client.upload(&write, slow).await.map(drop) })
+    };
+    seconds(1.0).await;
+    get(&client).await.unwrap();
+    assert_eq!(count.get(), 2);
+    let error = late.await.unwrap().unwrap_err();
+    assert_eq!(error.status().unwrap(), 401);
+    get(&client).await.unwrap();
+    assert_eq!(count.get(), 2, "the second token is still good");
+    let mut bearers = relay.bearers();
+    bearers.sort();
+    assert_eq!(bearers, ["token-1", "token-1", "token-2", "token-2"]);
+}
+
+/// Ends when its time is over.
+struct SlowBody(std::pin::Pin<Box<tokio::time::Sleep>>);
+
+impl http_body::Body for SlowBody {
+    type Data = bytes::Bytes;
+    type Error = TransportError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, TransportError>>> {
+        self.0.as_mut().poll(cx).map(|()| None)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_rejected_is_masked_as_long_as_calls_with_it_may_be_under_way() {
+    let (client, _, count) = client(valid_for(3600), |sent| {
+        Ok(match sent.bearer() {
+            "token-1" => rejected(),
+            _ => json(400, r#"{"error":"token-1 is older than token-2"}"#),
+        })
+    });
+    let content = http_body_util::Full::new(bytes::Bytes::from_static(b"content"));
+    let write = WriteStream::new(sandbox(), "a.txt");
+    client
+        .upload(&write, Body::wrap(content))
+        .await
+        .unwrap_err();
+    let error = get(&client).await.unwrap_err();
+    assert_eq!(count.get(), 2);
+    assert_eq!(
+        error.to_string(),
+        "the relay answered 400: *** is older than ***"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,20 +53,19 @@ async fn a_browser_gets_a_token_as_from_the_published_handler() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_json_counts_as_no_wishes() {
+async fn only_an_empty_body_counts_as_no_wishes() {
     let (client, relay) = giving_tokens();
     let lifetime = "15m".parse().unwrap();
     let handler = TokenHandler::for_anyone(client, lifetime);
-    let bodies: [&[u8]; 9] = [
+    let deep = format!("{{\"n\":{}{}}}", "[".repeat(200_000), "]".repeat(200_000));
+    let bodies: [&[u8]; 7] = [
         b"",
         b"{}",
-        b"agent=my-agent",
-        b"{\"agent\":",
-        b"[1]",
-        b"null",
+        b"\xef\xbb\xbf { } ",
         b"{\"agent\":\"\",\"userId\":\"\"}",
-        b"{\"agent\":null,\"userId\":null}",
-        b"\xff\xfe",
+        b"{\"agent\":7,\"agent\":null,\"userId\":null}",
+        b"{\"n\":1e400,\"\xff\":\"\\ud83d\"}",
+        deep.as_bytes(),
     ];
     for body in bodies {
         let answer = handler.handle(post(body.to_vec())).await;
@@ -77,6 +76,73 @@ async fn what_is_not_json_counts_as_no_wishes() {
             [r#"POST https://relay.an.dev/v1/tokens {"expiresIn":"15m"}"#]
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wishes_are_read_as_browsers_read_json() {
+    let (client, relay) = giving_tokens();
+    let handler = for_anyone(client);
+    let deep = format!(
+        "{{\"agent\":\"a\",\"n\":{}{}}}",
+        "[".repeat(200),
+        "]".repeat(200)
+    );
+    for body in [
+        "\u{feff}{\"agent\":\"a\"}",
+        r#"{"agent":"b","agent":"a"}"#,
+        r#"{"agent":"a","n":1e400}"#,
+        r#"{"agent":"a","n":"\ud83d"}"#,
+        r#"{"\u0061gent":"a"}"#,
+        &deep,
+    ] {
+        let answer = handler.handle(post(body.to_owned())).await;
+        assert_eq!(answer.status(), 200, "{body}");
+        assert_eq!(
+            relay.lines(),
+            [r#"POST https://relay.an.dev/v1/tokens {"agents":["a"],"expiresIn":"1h"}"#],
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_does_not_become_a_token_for_all() {
+    let (client, relay) = giving_tokens();
+    let handler = for_anyone(client);
+    for (body, message) in [
+        (
+            &b"agent=my-agent"[..],
+            "the body is not JSON (line 1, column 1)",
+        ),
+        (b"{\"agent\":", "the body is not JSON (line 1, column 10)"),
+        (
+            b"{\"agent\":\"a\"}}",
+            "the body is not JSON (line 1, column 14)",
+        ),
+        (b"\xff\xfe", "the body is not JSON (line 1, column 1)"),
+        (b"{\0\"\0", "the body is not JSON (line 1, column 2)"),
+        (b" ", "the body is not JSON (line 1, column 2)"),
+        (b"\xef\xbb\xbf", "the body is not JSON (line 1, column 1)"),
+        (b"null", "the body is not a JSON object"),
+        (b"[1]", "the body is not a JSON object"),
+        (b"\"my-agent\"", "the body is not a JSON object"),
+        (
+            b"{\"agent\":\"\\ud83d\"}",
+            "`agent` holds half a surrogate pair",
+        ),
+        (
+            b"{\"__proto__\":{\"agent\":\"a\"}}",
+            "the body has a key that is not taken: `__proto__`, or `prototype` within `constructor`",
+        ),
+    ] {
+        let answer = text(handler.handle(post(body.to_vec())).await).await;
+        assert_eq!(
+            answer,
+            (400, format!(r#"{{"error":"{message}"}}"#)),
+            "{body:?}"
+        );
+    }
+    assert!(relay.lines().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,7 +303,9 @@ async fn a_body_without_end_is_not_read_to_it() {
     assert_eq!(answer.status(), 413);
     assert!(relay.lines().is_empty());
 
-    let answer = handler.handle(post(vec![b' '; 10 * 1024 * 1024])).await;
+    let mut longest = vec![b' '; 10 * 1024 * 1024];
+    longest[..2].copy_from_slice(b"{}");
+    let answer = handler.handle(post(longest)).await;
     assert_eq!(answer.status(), 200);
 }
 

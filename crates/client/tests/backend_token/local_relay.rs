@@ -138,7 +138,7 @@ async fn forged_foreign_and_expired_tokens_are_refused() {
 
 /// A desktop program: its tokens are of a web server, the rest is of the relay.
 fn desktop(relay: &LocalRelay, handler: TokenHandler) -> AgentClient {
-    let http = HttpTransport::new();
+    let http = HttpTransport::new().unwrap();
     let transport = from_fn(move |request: Request<Body>| {
         let (http, handler) = (http.clone(), handler.clone());
         ResponseFuture::new(async move {

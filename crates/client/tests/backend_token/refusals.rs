@@ -12,13 +12,19 @@ use crate::support::{KEY, Sent, json, server};
 async fn refusal(
     answer: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
 ) -> Refusal {
+    Refusal::from(failure(answer).await)
+}
+
+async fn failure(
+    answer: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
+) -> twentyfirst_client::Error {
     let (client, _) = server(answer);
     let once = CallOptions::new()
         .retry(RetryPolicy::never())
         .deadline(Duration::from_secs(5));
     let id = SandboxId::new("sb_1").unwrap();
-    let error = client.with_options(once).sandboxes().get(&id).await;
-    Refusal::from(error.unwrap_err())
+    let result = client.with_options(once).sandboxes().get(&id).await;
+    result.unwrap_err()
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,4 +152,34 @@ async fn the_key_is_masked_and_a_wait_is_handed_on() {
     assert_eq!(refusal.to_string(), "refused with 429: *** is busy");
     let answer = refusal.into_response();
     assert_eq!(answer.headers()["retry-after"], "7");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_moment_is_the_same_wait_for_the_server_and_for_the_browser() {
+    for (value, wait, header) in [
+        // By a clock that is wrong by decades.
+        (
+            "Sun, 06 Nov 1994 08:50:00 GMT",
+            Duration::from_secs(23),
+            "23",
+        ),
+        ("1.5", Duration::from_millis(1500), "2"),
+        (
+            "18446744073709551616",
+            Duration::from_secs(1 << 31),
+            "2147483648",
+        ),
+    ] {
+        let answer = move |_: &Sent| {
+            let mut answer = json(429, r#"{"error":"busy"}"#);
+            let headers = answer.headers_mut();
+            headers.insert("date", "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
+            headers.insert("retry-after", value.parse().unwrap());
+            Ok(answer)
+        };
+        let error = failure(answer).await;
+        assert_eq!(error.retry_after(), Some(wait));
+        let response = Refusal::from(error).into_response();
+        assert_eq!(response.headers()["retry-after"], header, "{value}");
+    }
 }

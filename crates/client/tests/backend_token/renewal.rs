@@ -1,6 +1,7 @@
 //! When tokens are renewed, whatever their length and however the calls come; and on which runtimes.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as StdInstant};
 
@@ -80,6 +81,64 @@ proptest! {
             .unwrap()
             .block_on(calls(lifetime, pauses));
     }
+}
+
+/// The clock of a machine that sleeps: it stands still, while that of the world goes on.
+#[derive(Clone)]
+struct Asleep(StdInstant);
+
+impl Runtime for Asleep {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        tokio::spawn(task);
+    }
+
+    fn now(&self) -> StdInstant {
+        self.0
+    }
+}
+
+#[tokio::test]
+async fn a_token_ends_also_while_the_machine_sleeps() {
+    let used = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&used);
+    let relay = from_fn(move |request: Request<Body>| {
+        let bearer = request.headers()["authorization"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        seen.lock().unwrap().push(bearer);
+        async { Ok(json(200, r#"{"id":"sb_1","status":"active"}"#)) }
+    });
+    let count = AtomicUsize::new(0);
+    let client = AgentClient::builder()
+        .transport(relay)
+        .runtime(Asleep(StdInstant::now()))
+        .token_source(move || {
+            let name = match count.fetch_add(1, Ordering::SeqCst) {
+                // Due after one second.
+                0 => Ok(token("first", 2)),
+                // It cannot be renewed until it has ended.
+                1 | 2 => Err("the network is down"),
+                _ => Ok(token("second", 3600)),
+            };
+            async move { name }
+        })
+        .options(CallOptions::new().retry(RetryPolicy::never()))
+        .build()
+        .unwrap();
+    get(&client).await.unwrap();
+    std::thread::sleep(Duration::from_millis(1_100));
+    // Due, and not over.
+    get(&client).await.unwrap();
+    std::thread::sleep(Duration::from_millis(1_000));
+    get(&client).await.unwrap_err();
+    get(&client).await.unwrap();
+    let used = used.lock().unwrap();
+    assert_eq!(*used, ["Bearer first", "Bearer first", "Bearer second"]);
 }
 
 struct Smol;

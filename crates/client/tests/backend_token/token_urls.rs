@@ -116,6 +116,19 @@ async fn a_session_that_is_over_can_be_told_from_the_rest() {
     assert!(!error.was_sent());
     assert!(!format!("{error:?}").contains("s3cr3t"));
 
+    // Without its name; and what the URL itself holds.
+    let (client, _) = builder(|_| {
+        let error = r#"{"error":"no s3cr3t-session for s3cr\u0065t-query, but an_t_other","token":"an_t_other"}"#;
+        Ok(json(401, error))
+    });
+    let session = HeaderValue::from_static("session=s3cr3t-session; theme=dark");
+    let url = TokenUrl::new(format!("{URL}&session=s3cret%2Dquery")).header(COOKIE, session);
+    let client = client.token_url(url).build().unwrap();
+    assert_eq!(
+        chain(&get(&client).await.unwrap_err()),
+        "there is no token to send the request with <- the token URL answered 401: no *** for ***, but ***"
+    );
+
     let error = failure(|_| Ok(json(404, "<html>not here</html>"))).await;
     assert_eq!(
         chain(&error),

@@ -302,15 +302,44 @@ async fn a_run_that_does_not_start_names_what_was_created() {
 #[tokio::test]
 async fn a_thread_that_is_streaming_is_told_from_everything_else() {
     let (client, log) = client("https://relay.test", |_| {
-        json(200, r#"[{"id":"th_1","status":"streaming"}]"#)
+        let thread = r#"{"id":"th_1","status":"streaming"}"#;
+        json(200, format!(r#"{{"id":"sb_1","threads":[{thread}]}}"#))
     });
     let run = StartRun::new("my-agent", "Hi")
         .sandbox_id(sandbox())
         .thread_id(ThreadId::new("th_1").unwrap())
-        .refuse_while_streaming(true);
+        .look_first(true);
     let error = client.threads().run(run).await.unwrap_err();
     assert!(error.is_thread_streaming());
     assert!(!error.was_sent() && error.created().is_empty() && error.source().is_none());
     assert_eq!(error.to_string(), "the thread is already streaming");
     assert_eq!(log.take().len(), 1, "it asked, and sent nothing");
+}
+
+#[tokio::test]
+async fn a_sandbox_of_another_agent_is_told_with_both_agents() {
+    let (client, log) = client("https://relay.test", |_| {
+        json(
+            200,
+            r#"{"id":"sb_1","agent":{"slug":"theirs"},"threads":[]}"#,
+        )
+    });
+    let run = twentyfirst_client::Session::new("mine")
+        .sandbox_id(sandbox())
+        .run("Hi");
+    let error = client.threads().run(run).await.unwrap_err();
+    let other = error.other_agent().unwrap();
+    assert_eq!((&*other.agent, &*other.owner), ("mine", "theirs"));
+    assert!(!error.was_sent() && error.created().is_empty() && error.source().is_none());
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "sandbox {} belongs to agent `theirs`, not to `mine`",
+            sandbox()
+        )
+    );
+    let refusal = twentyfirst_client::backend::Refusal::from(&error);
+    assert_eq!(refusal.status(), 409);
+    assert!(!refusal.message().contains("theirs"), "{refusal}");
+    assert_eq!(log.take().len(), 1, "it looked, and created nothing");
 }

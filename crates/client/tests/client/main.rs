@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod codings;
+mod environment;
 mod errors;
+mod lengths;
 mod node_sdk;
 mod odd_relays;
 mod retries;

@@ -9,6 +9,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use twentyfirst_client::protocol::runs::{RunOptions, StartRun};
+use twentyfirst_client::protocol::threads::ThreadName;
 use twentyfirst_client::protocol::tokens::{CreateToken, TokenLifetime};
 use twentyfirst_client::protocol::ui::UiMessage;
 use twentyfirst_client::protocol::{Endpoint, Operation, SandboxId, VaultId};
@@ -128,7 +129,8 @@ async fn run(client: &AgentClient, args: &Value) -> Result<(), Error> {
     let mut run = StartRun::new(args["agent"].as_str().unwrap(), messages);
     run.sandbox_id = member(args, "sandboxId");
     run.thread_id = member(args, "threadId");
-    run.name = member(args, "name");
+    // The Node client leaves a thread unnamed where no name is given.
+    run.name = member(args, "name").map_or(ThreadName::None, ThreadName::Given);
     run.external_user_id = member(args, "externalUserId");
     run.options = member::<RunOptions>(args, "options");
     if let Some(vaults) = member::<Vec<VaultId>>(args, "vaultIds") {

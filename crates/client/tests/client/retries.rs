@@ -128,6 +128,29 @@ async fn the_relay_is_waited_for_if_it_does_not_ask_too_much() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_head_timeout_bounds_every_exchange_of_a_run() {
+    let options = CallOptions::new().head_timeout(Duration::from_secs(30));
+    // The exchange that hangs: creating the sandbox, creating the thread, sending the messages.
+    for hangs in 1_usize..=3 {
+        let (client, count) = client(move |attempt| async move {
+            if attempt == hangs {
+                std::future::pending::<()>().await;
+            }
+            Ok(json(201, r#"{"id":"new"}"#))
+        });
+        let client = client.with_options(options);
+        let (result, seconds) = timed(client.threads().run(StartRun::new("a", "Hi"))).await;
+        let error = result.unwrap_err();
+        assert_eq!(error.timeout().unwrap().kind, TimeoutKind::Head, "{hangs}");
+        assert!((30.0..30.1).contains(&seconds), "{hangs}: {seconds}");
+        assert_eq!(error.attempts(), 1, "none of them is sent twice");
+        assert_eq!(error.created().sandbox_id.is_some(), hangs > 1);
+        assert_eq!(error.created().thread_id.is_some(), hangs > 2);
+        assert_eq!(count.load(Ordering::SeqCst), hangs);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_call_has_its_time() {
     let (client, count) = client(|_| std::future::pending());
     let client = client.with_options(CallOptions::new().retry(RetryPolicy::never()));

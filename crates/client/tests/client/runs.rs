@@ -147,6 +147,13 @@ async fn every_way_to_end_is_told() {
     );
     assert!(!format!("{error:?}").contains("an_sk_test"));
 
+    let escaped = failed_with("not found: /x?key=an%5fsk%5Ftest &quot;an&#95;sk_test&quot;");
+    let error = run(escaped).await.message().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the run failed: not found: /x?key=*** &quot;***&quot;"
+    );
+
     let elsewhere = failed_with("cancelled");
     assert!(
         run(elsewhere)

@@ -379,7 +379,7 @@ impl Schedule {
         }
 
         // Without a question first, which would be refused instead.
-        let start = session.run("Speak").refuse_while_streaming(false);
+        let start = session.run("Speak").look_first(false);
         let mut run = match self.start {
             Start::Here => threads.run(start).await.unwrap(),
             Start::Background => {

@@ -79,6 +79,14 @@ impl Faults {
         })
     }
 
+    /// When the relay may restart during a run.
+    pub(crate) fn of_restart(&self) -> Vec<Due<()>> {
+        self.due(|fault| match &fault.kind {
+            Kind::Restart(after) => Some((*after, ())),
+            _ => None,
+        })
+    }
+
     /// Whether this run cannot be stored.
     pub(crate) fn strikes_storing(&self) -> bool {
         self.strikes(|kind| matches!(kind, Kind::NotStored))

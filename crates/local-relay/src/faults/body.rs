@@ -137,8 +137,12 @@ impl Body for FaultyBody {
                 State::Ended => return Poll::Ready(None),
             };
             match polled {
-                Poll::Ready(Some(frame)) => {
-                    self.rest = frame?.into_data().unwrap_or_default();
+                Poll::Ready(Some(Ok(frame))) => self.rest = frame.into_data().unwrap_or_default(),
+                // The connection breaks off when all has left that came before.
+                Poll::Ready(Some(Err(_))) => {
+                    self.state = State::Silent;
+                    self.breaker.break_off();
+                    context.waker().wake_by_ref();
                 }
                 Poll::Ready(None) => self.state = State::Ended,
                 Poll::Pending => ready!(self.poll_alarm(context)),

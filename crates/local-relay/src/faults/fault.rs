@@ -73,6 +73,7 @@ pub(super) enum Kind {
     Answer(Arc<Response<Bytes>>),
     Stream(After, Effect),
     DeadRuntime(After),
+    Restart(After),
     Replay,
     Nothing,
     Race,
@@ -132,6 +133,24 @@ impl Fault {
     /// when its start-up is over. No event is cut in two.
     pub fn dead_runtime_after(after: impl Into<After>) -> Self {
         Self::new(Kind::DeadRuntime(after.into()))
+    }
+
+    /// The relay restarts, as it does when it is deployed, while runs are under way. When the run that it strikes has
+    /// come so far, counted as by [`dead_runtime_after`](Self::dead_runtime_after):
+    ///
+    /// - All streams break off, those of other runs too; what was sent before arrives. Idle connections are closed, and
+    ///   other requests under way get their responses. New connections are taken at once.
+    /// - The runtimes go on, and nobody reads what they say: no run that was under way is stored, and its thread stays
+    ///   `streaming` for ever, also when the agent has ended. Only cancelling frees it.
+    /// - Whoever resumes such a run before its agent has ended joins it in the middle, and what this reader sees is
+    ///   stored as the whole turn, as by [`joined_reader_stores`](Self::joined_reader_stores). Afterwards there is nothing
+    ///   to resume: 204.
+    /// - A run that was still starting never begins, and its request fails with 500. Its thread stays `streaming`, too,
+    ///   with nothing to resume or to cancel.
+    ///
+    /// Sandboxes, threads, tokens and faults outlast the restart.
+    pub fn restart_after(after: impl Into<After>) -> Self {
+        Self::new(Kind::Restart(after.into()))
     }
 
     /// A run that has ended cannot be stored: `finish` comes, then the stream ends without `[DONE]`, and the thread

@@ -19,6 +19,8 @@ pub(crate) enum Event {
     Done,
     /// The end of a run that was cancelled: nothing that is held back comes any more.
     Cancelled,
+    /// The end of the relay's process: streams break off, and nothing that is held back comes any more.
+    Restarted,
 }
 
 /// A chunk and its JSON, which is the same for most readers.
@@ -94,7 +96,7 @@ struct Reader {
 /// An event, and the room that it takes until the reader is done with it.
 struct Sent {
     event: Event,
-    _room: OwnedSemaphorePermit,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// The reader's end.
@@ -163,8 +165,17 @@ impl Feed {
             let room = reader.room.acquire_many_owned(size.min(FURTHEST_BEHIND));
             if let Ok(room) = room.await {
                 let event = event.clone();
-                reader.events.send(Sent { event, _room: room }).ok();
+                let _room = Some(room);
+                reader.events.send(Sent { event, _room }).ok();
             }
+        }
+    }
+
+    /// Breaks off the streams of all who read. Others may join.
+    pub(crate) fn break_off(&self) {
+        for reader in self.lock().readers.drain(..) {
+            let event = Event::Restarted;
+            reader.events.send(Sent { event, _room: None }).ok();
         }
     }
 
@@ -173,6 +184,10 @@ impl Feed {
         let mut state = self.lock();
         state.closed = true;
         state.readers.clear();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

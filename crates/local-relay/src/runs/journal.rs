@@ -1,7 +1,9 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use twentyfirst_protocol::threads::Usage;
 use twentyfirst_protocol::ui::chunk::{Finish, ReasoningEnd, Start, TextEnd};
 use twentyfirst_protocol::ui::{Assembler, Chunk, RawJson, Text, UiMessage};
@@ -10,6 +12,7 @@ use super::feed::{EncodedChunk, Event, Feed, RunMetadata};
 use super::reader::event;
 use super::rival::Rival;
 use crate::faults::{After, Due, Progress};
+use crate::relay::Relay;
 
 /// What an agent has written: it goes to the readers, and into the message that is stored.
 pub(crate) struct Journal {
@@ -19,6 +22,11 @@ pub(crate) struct Journal {
     /// When its runtime may die.
     deaths: Vec<Due<()>>,
     death: Notify,
+    /// When the relay may restart.
+    restarts: Vec<Due<()>>,
+    relay: Weak<Relay>,
+    /// Whether the relay has restarted, so that those who read before do not store the run.
+    is_forsaken: AtomicBool,
     /// The first reader who has joined, where it may store the answer in place of the one who has started the run.
     rival: Mutex<Option<Rival>>,
 }
@@ -59,7 +67,7 @@ pub(crate) struct Report {
 
 impl Journal {
     /// For the answer with this id.
-    pub(crate) fn new(message_id: &str, deaths: Vec<Due<()>>) -> Self {
+    pub(crate) fn new(message_id: &str, relay: &Arc<Relay>) -> Self {
         let mut message = Assembler::new();
         let start = Chunk::from(Start::new().message_id(message_id));
         apply(&mut message, &start);
@@ -77,8 +85,11 @@ impl Journal {
                 progress,
                 is_dead: false,
             }),
-            deaths,
+            deaths: relay.faults.of_runtime(),
             death: Notify::new(),
+            restarts: relay.faults.of_restart(),
+            relay: Arc::downgrade(relay),
+            is_forsaken: AtomicBool::new(false),
             rival: Mutex::default(),
             report: Mutex::new(Report {
                 usage: Usage::default(),
@@ -91,6 +102,7 @@ impl Journal {
     pub(crate) async fn write(&self, chunk: Chunk<'static>) {
         // Held while readers get it, so that they and the stored message see the same order.
         let mut written = self.written.lock().await;
+        self.restart_if_due(&written);
         if self.dies(&mut written) {
             drop(written);
             return std::future::pending().await;
@@ -129,15 +141,62 @@ impl Journal {
         self.dies(&mut *self.written.lock().await)
     }
 
-    /// Returns when the runtime dies; most never do.
-    pub(crate) async fn death(&self) {
+    /// Restarts the relay at the times at which it is to do so.
+    pub(crate) async fn restart_in_time(&self) -> Infallible {
+        for time in self.times(&self.restarts).await {
+            sleep_until(time).await;
+            self.restart_if_due(&*self.written.lock().await);
+        }
+        std::future::pending().await
+    }
+
+    /// Restarts the relay if the run has come so far.
+    pub(crate) async fn restart_at_end(&self) {
+        self.restart_if_due(&*self.written.lock().await);
+    }
+
+    fn restart_if_due(&self, written: &Written) {
+        let strikes = |due: &Due<()>| written.progress.has_reached(due.after) && due.strike();
+        if !self.is_forsaken()
+            && self.restarts.iter().any(strikes)
+            && let Some(relay) = self.relay.upgrade()
+        {
+            relay.restart();
+        }
+    }
+
+    /// Leaves the run to itself: its streams break off, and only who joins from now on can store it.
+    pub(crate) fn forsake(&self) {
+        let mut rival = lock(&self.rival);
+        *rival = None;
+        self.is_forsaken.store(true, Ordering::SeqCst);
+        self.feed.break_off();
+    }
+
+    pub(crate) fn is_forsaken(&self) -> bool {
+        self.is_forsaken.load(Ordering::SeqCst)
+    }
+
+    /// Whether nobody is there who could store the run.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_forsaken() && lock(&self.rival).is_none()
+    }
+
+    /// The times among these, in their order.
+    async fn times(&self, due: &[Due<()>]) -> Vec<Instant> {
         let begun = self.written.lock().await.progress.begun;
-        let times = self.deaths.iter().filter_map(|due| match due.after {
+        let times = due.iter().filter_map(|due| match due.after {
             After::Time(time) => begun.checked_add(time),
             After::Bytes(_) | After::Events(_) => None,
         });
         let mut times: Vec<_> = times.collect();
         times.sort_unstable();
+        times
+    }
+
+    /// Returns when the runtime dies; most never do.
+    pub(crate) async fn death(&self) {
+        let times = self.times(&self.deaths).await;
         let timed = async {
             for time in times {
                 sleep_until(time).await;
@@ -173,7 +232,9 @@ impl Journal {
         let written = self.written.lock().await;
         let metadata = written.metadata.is_none().then_some(metadata);
         let rival = lock(&self.rival);
-        let rival = rival.as_ref().filter(|rival| rival.is_faster())?;
+        let rival = rival
+            .as_ref()
+            .filter(|rival| self.is_forsaken() || rival.is_faster())?;
         Some(rival.message(&self.feed, metadata, written.finish.as_ref()))
     }
 

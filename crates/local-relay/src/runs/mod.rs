@@ -6,6 +6,7 @@ mod reader;
 mod recut;
 mod rival;
 mod start;
+mod storage;
 mod view;
 
 pub(crate) use journal::Journal;

@@ -48,7 +48,7 @@ pub(crate) fn joined(relay: &Relay, journal: &Journal) -> Answer {
         relay.hold_back
     };
     let due = relay.faults.of_race();
-    if !due.is_empty() {
+    if !due.is_empty() || journal.is_forsaken() {
         journal.compete(Rival::new(message_id, subscription.missed, due));
     }
     let reader = Reader {
@@ -90,6 +90,12 @@ struct Gone;
 struct Connection(mpsc::Sender<io::Result<Bytes>>);
 
 impl Connection {
+    /// Ends the stream with an error.
+    async fn break_off(&self) -> Result<(), Gone> {
+        let error = io::Error::from(io::ErrorKind::ConnectionAborted);
+        self.0.send(Err(error)).await.map_err(|_| Gone)
+    }
+
     async fn write(&self, data: &str) -> Result<(), Gone> {
         let event = Bytes::from(event(data));
         self.0.send(Ok(event)).await.map_err(|_| Gone)
@@ -125,8 +131,10 @@ impl Reader {
             let mut held = Vec::new();
             loop {
                 match timeout(self.hold_back, self.subscription.next()).await {
-                    Ok(Some(received)) if matches!(received.event(), Event::Cancelled) => {
-                        return connection.write("[DONE]").await;
+                    Ok(Some(received))
+                        if matches!(received.event(), Event::Cancelled | Event::Restarted) =>
+                    {
+                        return self.deliver(received.event(), connection).await;
                     }
                     Ok(Some(received)) => held.push(received),
                     // All is said; the silence has only begun.
@@ -166,6 +174,7 @@ impl Reader {
                 connection.write(&metadata.chunk().encode()).await
             }
             Event::Done | Event::Cancelled => connection.write("[DONE]").await,
+            Event::Restarted => connection.break_off().await,
         }
     }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::feed::{Event, RunMetadata, Subscription};
 use super::journal::{Journal, Report};
+use super::storage;
 use crate::agents::{Agent, Run, RunRequest};
 use crate::records::Record;
 use crate::relay::Relay;
@@ -66,9 +67,13 @@ enum Outcome {
 
 impl NewRun {
     async fn drive(self, started: oneshot::Sender<Started>) {
-        sleep(self.agent.start_up).await;
+        tokio::select! {
+            () = sleep(self.agent.start_up) => {}
+            // Whoever was about to begin it is gone. Its thread streams for ever.
+            () = self.relay.restarted() => return,
+        }
         let message_id = Uuid::new_v4().to_string();
-        let journal = Arc::new(Journal::new(&message_id, self.relay.faults.of_runtime()));
+        let journal = Arc::new(Journal::new(&message_id, &self.relay));
         let stream = Arc::new(Stream {
             id: format!("{}-{}", self.record.machine_id, Uuid::new_v4().simple()),
             journal: Arc::clone(&journal),
@@ -110,6 +115,7 @@ impl NewRun {
         let mut outcome = tokio::select! {
             biased;
             () = stream.cancelled.notified() => Outcome::Cancelled,
+            never = journal.restart_in_time() => match never {},
             () = journal.death() => Outcome::Dead,
             ended = work.join_next() => match ended {
                 Some(Ok(Ok(()))) => Outcome::Ended,
@@ -122,6 +128,13 @@ impl NewRun {
             outcome = Outcome::Dead;
         }
         work.shutdown().await;
+        if !matches!(outcome, Outcome::Cancelled) {
+            journal.restart_at_end().await;
+        }
+        if matches!(outcome, Outcome::Ended | Outcome::Failed(_)) && journal.is_lost() {
+            outcome = Outcome::Dead;
+            journal.feed.close();
+        }
         match outcome {
             Outcome::Cancelled => journal.feed.emit(Event::Cancelled).await,
             Outcome::Dead => {
@@ -165,15 +178,15 @@ impl NewRun {
             if let Some(own) = &ending.metadata {
                 usage = own.deserialize().unwrap_or_default();
             }
-            if self.relay.faults.strikes_storing() {
-                journal.tell_end(metadata).await;
-                self.fail("sandbox_error: Failed query: update \"an_threads\"");
-                return;
-            }
             let turn = match journal.rival_message(&metadata).await {
                 Some(answer) => vec![answer],
                 None => vec![self.message.clone(), journal.message(&metadata).await],
             };
+            if let Err(error) = storage::check(&turn, self.relay.faults.strikes_storing()) {
+                journal.tell_end(metadata).await;
+                self.fail(&format!("sandbox_error: {error}"));
+                return;
+            }
             self.store(turn, usage, session);
         }
         journal.tell_end(metadata).await;

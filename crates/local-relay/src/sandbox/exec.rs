@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use twentyfirst_protocol::sandboxes::ExecOutput;
 
 use super::group::Group;
-use super::isolation::{Holder, LONGEST_END, Tools};
+use super::isolation::Confinement;
+use super::namespaces::{Holder, LONGEST_END, Tools};
 use super::stragglers;
 
 /// Without a time limit, and for a limit of 0.
@@ -26,6 +27,9 @@ const LONGEST_OUTPUT: usize = 16 * 1024 * 1024;
 /// How long to wait for what is left in the pipes when the command has ended: a process in the background may hold
 /// them open for ever.
 const GRACE: Duration = Duration::from_millis(100);
+
+/// Goes on with its arguments when no descriptor is left but the usual three.
+const CLOSE: &str = include_str!("close.sh");
 
 /// A shell command for a sandbox.
 ///
@@ -119,6 +123,9 @@ pub enum ExecError {
     /// Its text or an environment variable is longer than the system takes: 128 KiB on Linux.
     #[error("the command or one of its environment variables is too long")]
     TooLong,
+    /// This relay runs no commands: see [`Isolation::NoCommands`](crate::Isolation::NoCommands).
+    #[error("commands are refused: {0}")]
+    Refused(String),
     /// It could not be started.
     #[error("the command could not be started")]
     NotStarted(#[from] io::Error),
@@ -127,7 +134,7 @@ pub enum ExecError {
 /// Runs the commands of one sandbox.
 pub(crate) struct Shell {
     dir: PathBuf,
-    tools: Option<Tools>,
+    confinement: Confinement,
     envs: BTreeMap<String, String>,
     holder: Mutex<State>,
 }
@@ -139,10 +146,14 @@ enum State {
 }
 
 impl Shell {
-    pub(crate) fn new(dir: &Path, tools: Option<Tools>, envs: BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(
+        dir: &Path,
+        confinement: Confinement,
+        envs: BTreeMap<String, String>,
+    ) -> Self {
         Self {
             dir: dir.to_owned(),
-            tools,
+            confinement,
             envs,
             holder: Mutex::new(State::Idle),
         }
@@ -160,9 +171,11 @@ impl Shell {
             io::ErrorKind::ArgumentListTooLong => ExecError::TooLong,
             _ => ExecError::NotStarted(error),
         })?;
-        let group = match &self.tools {
-            Some(_) => Group::entered_by(&child),
-            None => Group::of(&child),
+        let is_entered = matches!(self.confinement, Confinement::Namespaces(_));
+        let group = if is_entered {
+            Group::entered_by(&child)
+        } else {
+            Group::of(&child)
         };
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let ended = {
@@ -184,7 +197,7 @@ impl Shell {
         };
         match ended {
             Ok(status) => {
-                if self.tools.is_some() {
+                if is_entered {
                     group.spare();
                 }
                 let code = status?.code().unwrap_or(-1);
@@ -205,14 +218,14 @@ impl Shell {
     }
 
     async fn process(&self, command: &Command) -> Result<Process, ExecError> {
-        match &self.tools {
-            Some(tools) => {
+        match &self.confinement {
+            Confinement::Namespaces(tools) => {
                 let mut process = self.enter(tools).await?;
                 self.set_up_within(&mut process, command);
                 Ok(process)
             }
-            None => {
-                let mut process = Process::new(bash());
+            Confinement::Unconfined => {
+                let mut process = without_descriptors(Path::new(shell()));
                 process
                     .args(["-c", "--", &command.text])
                     .current_dir(self.on_host(&command.cwd))
@@ -220,6 +233,7 @@ impl Shell {
                     .envs(self.variables(command));
                 Ok(process)
             }
+            Confinement::NoCommands(reason) => Err(ExecError::Refused(reason.clone())),
         }
     }
 
@@ -246,7 +260,7 @@ impl Shell {
             carriers.join("\" \"$"),
         );
         process
-            .args([bash(), "-c", &script, bash()])
+            .args([shell(), "-c", &script, shell()])
             .arg(absolute(&command.cwd))
             .arg(&command.text);
     }
@@ -259,12 +273,12 @@ impl Shell {
             ("HOME", home.into()),
             ("USER", "root".into()),
             ("LOGNAME", "root".into()),
-            ("SHELL", bash().into()),
+            ("SHELL", shell().into()),
             ("LANG", "C.UTF-8".into()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
-        if self.tools.is_none() {
+        if let Confinement::Unconfined = self.confinement {
             variables.insert("TMPDIR".to_owned(), self.dir.join("tmp").into());
         }
         for (name, value) in valid(&self.envs).chain(valid(&command.envs)) {
@@ -291,9 +305,9 @@ impl Shell {
 
     /// A path of the sandbox, as its commands have to call it.
     pub(crate) fn path(&self, path: &str) -> String {
-        match self.tools {
-            Some(_) => path.to_owned(),
-            None => self.on_host(path).to_string_lossy().into_owned(),
+        match self.confinement {
+            Confinement::Unconfined => self.on_host(path).to_string_lossy().into_owned(),
+            Confinement::Namespaces(_) | Confinement::NoCommands(_) => path.to_owned(),
         }
     }
 
@@ -317,7 +331,7 @@ impl Shell {
         if let State::Held(holder) = std::mem::replace(&mut *state, State::Closed) {
             holder.end().await;
         }
-        if self.tools.is_none() {
+        if let Confinement::Unconfined = self.confinement {
             let dir = self.dir.clone();
             spawn_blocking(move || stragglers::kill(&dir)).await.ok();
         }
@@ -352,7 +366,20 @@ pub(super) fn path_variable() -> OsString {
         .unwrap_or_else(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into())
 }
 
-fn bash() -> &'static str {
+/// A program that inherits no descriptors of this process but the usual three.
+///
+/// They are closed on the host: within, others could take them before.
+pub(super) fn without_descriptors(program: &Path) -> Process {
+    let mut process = Process::new(shell());
+    process
+        // By this name it reads no file that a variable names: that is for the shell of the command.
+        .arg0("sh")
+        .args(["-c", CLOSE, "sh"])
+        .arg(program);
+    process
+}
+
+fn shell() -> &'static str {
     if Path::new("/bin/bash").exists() {
         "/bin/bash"
     } else {

@@ -4,11 +4,12 @@ use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, FileType, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
 use rustix::fs::{FlockOperation, OFlags, flock};
-use twentyfirst_protocol::Timestamp;
 use twentyfirst_protocol::files::{FileEntry, FileType as EntryType};
 
+use super::entry::{entry, here};
+use super::owner::Owner;
 use super::removal::remove_tree;
 
 /// The directories of a sandbox that can be written to; everything else of its file system belongs to the host.
@@ -28,6 +29,8 @@ pub(crate) struct Files {
     dir: Dir,
     /// Where the directory is on the host: links of commands that are not isolated point there.
     host: PathBuf,
+    /// To whom everything in it belongs, where that is not the relay's own user.
+    owner: Option<Owner>,
     /// Says that the directory is in use.
     _lock: File,
 }
@@ -62,18 +65,23 @@ type Result<T> = std::result::Result<T, FileError>;
 
 impl Files {
     /// Opens a sandbox's directory, and makes what is in every sandbox.
-    pub(crate) fn open(host: &Path) -> io::Result<Self> {
+    pub(crate) fn open(host: &Path, owner: Option<Owner>) -> io::Result<Self> {
         let dir = Dir::open_ambient_dir(host, ambient_authority())?;
         let lock = dir.open(".")?;
         flock(&lock, FlockOperation::LockShared)?;
-        for root in ROOTS {
-            dir.create_dir_all(root)?;
+        if let Some(owner) = owner {
+            owner.take(&lock)?;
         }
-        Ok(Self {
+        let files = Self {
             dir,
             host: host.to_owned(),
+            owner,
             _lock: lock,
-        })
+        };
+        for root in ROOTS {
+            files.make_dirs(Path::new(root))?;
+        }
+        Ok(files)
     }
 
     pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>> {
@@ -115,6 +123,9 @@ impl Files {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         let (file, _) = self.open_file(path, &place, &mut options)?;
+        if let Some(owner) = self.owner {
+            owner.take(&file).map_err(|error| failed(path, error))?;
+        }
         Ok(file)
     }
 
@@ -202,8 +213,7 @@ impl Files {
             Ok(metadata) if metadata.is_dir() => Ok(false),
             Ok(_) => Err(FileError::NotADirectory(path.to_owned())),
             Err(_) => {
-                self.dir
-                    .create_dir_all(&place)
+                self.make_dirs(&place)
                     .map_err(|error| failed(path, error))?;
                 Ok(true)
             }
@@ -311,46 +321,31 @@ impl Files {
 
     fn make_parents(&self, path: &str, place: &Path) -> Result<()> {
         match place.parent() {
-            Some(parent) => self
-                .dir
-                .create_dir_all(here(parent))
-                .map_err(|error| failed(path, error)),
+            Some(parent) => self.make_dirs(parent).map_err(|error| failed(path, error)),
             None => Ok(()),
         }
     }
 
-    fn entry(&self, path: &str, place: &Path) -> Result<FileEntry> {
-        let metadata = self
-            .dir
-            .symlink_metadata(here(place))
-            .map_err(|error| failed(path, error))?;
-        let full = format!("/{}", place.display());
-        let name = place.file_name().map_or_else(
-            || "/".to_owned(),
-            |name| name.to_string_lossy().into_owned(),
-        );
-        let kind = metadata.file_type();
-        let mode = metadata.mode() & 0o777;
-        let mut entry = FileEntry::new(name, full);
-        entry.file_type = entry_type(&kind);
-        entry.size = Some(metadata.len());
-        entry.mode = Some(mode);
-        entry.permissions = Some(permissions(&kind, mode));
-        // Whoever runs the relay owns everything here; commands are root.
-        entry.owner = Some("root".to_owned());
-        entry.group = Some("root".to_owned());
-        entry.modified_time = metadata
-            .modified()
-            .ok()
-            .map(|time| Timestamp::from(time.into_std()));
-        if kind.is_symlink() {
-            entry.symlink_target = self
-                .dir
-                .read_link_contents(place)
-                .ok()
-                .map(|target| target.to_string_lossy().into_owned());
+    /// Makes a directory with those that it needs, unless it is there.
+    fn make_dirs(&self, place: &Path) -> io::Result<()> {
+        let Some(owner) = self.owner else {
+            return self.dir.create_dir_all(here(place));
+        };
+        let mut made = PathBuf::new();
+        for segment in place {
+            made.push(segment);
+            match self.dir.create_dir(&made) {
+                Ok(()) => owner.take(self.dir.open(&made)?)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(entry)
+        // What was there already may be something else.
+        self.dir.create_dir_all(here(place))
+    }
+
+    fn entry(&self, path: &str, place: &Path) -> Result<FileEntry> {
+        entry(&self.dir, place).map_err(|error| failed(path, error))
     }
 }
 
@@ -371,15 +366,6 @@ fn segments(path: &Path) -> VecDeque<OsString> {
         .collect()
 }
 
-/// The root itself is an empty path here, which no system call takes.
-fn here(place: &Path) -> &Path {
-    if place.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        place
-    }
-}
-
 fn failed(path: &str, source: io::Error) -> FileError {
     let path = path.to_owned();
     if is_missing(&source) {
@@ -395,33 +381,6 @@ fn is_missing(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
-}
-
-fn entry_type(kind: &FileType) -> Option<EntryType> {
-    if kind.is_dir() {
-        Some(EntryType::Dir)
-    } else if kind.is_symlink() {
-        None
-    } else {
-        Some(EntryType::File)
-    }
-}
-
-/// As Go's `FileMode` prints it, in which the provider's daemon is written.
-fn permissions(kind: &FileType, mode: u32) -> String {
-    let mut text = String::with_capacity(10);
-    text.push(if kind.is_dir() {
-        'd'
-    } else if kind.is_symlink() {
-        'L'
-    } else {
-        '-'
-    });
-    for (at, letter) in "rwxrwxrwx".chars().enumerate() {
-        let bit = 0o400 >> at;
-        text.push(if mode & bit == 0 { '-' } else { letter });
-    }
-    text
 }
 
 #[cfg(test)]
@@ -463,7 +422,7 @@ mod tests {
             std::fs::create_dir_all(host.join("a")).unwrap();
             std::fs::write(host.join("secret"), SECRET).unwrap();
             std::fs::create_dir(&sandbox).unwrap();
-            let files = Files::open(&sandbox).unwrap();
+            let files = Files::open(&sandbox, None).unwrap();
             files.make_dir("/root/a/b").unwrap();
             files.write("/home/user/c", b"c").unwrap();
             let real = |path: &str| path.replace("HOST", host.to_str().unwrap());

@@ -12,7 +12,7 @@ use twentyfirst_protocol::sandboxes::ExecOutput;
 
 use super::exec::{Command, ExecError, Shell};
 use super::files::{self, FileError, Files};
-use super::isolation::Tools;
+use super::isolation::Confinement;
 use super::leftovers;
 use super::removal::remove_tree;
 
@@ -36,14 +36,15 @@ struct Inner {
 impl Sandbox {
     pub(crate) async fn create(
         id: SandboxId,
-        tools: Option<Tools>,
+        confinement: Confinement,
         envs: BTreeMap<String, String>,
     ) -> io::Result<Self> {
-        let (dir, files) = spawn_blocking(|| {
+        let owner = confinement.owner();
+        let (dir, files) = spawn_blocking(move || {
             let dir = tempfile::Builder::new()
                 .prefix(&leftovers::prefix())
                 .tempdir()?;
-            let files = Files::open(dir.path())?;
+            let files = Files::open(dir.path(), owner)?;
             io::Result::Ok((dir, files))
         })
         .await??;
@@ -51,7 +52,7 @@ impl Sandbox {
             inner: Arc::new(Inner {
                 id,
                 files: Arc::new(files),
-                shell: Shell::new(dir.path(), tools, envs),
+                shell: Shell::new(dir.path(), confinement, envs),
                 dir: Mutex::new(Some(dir)),
             }),
         })

@@ -1,179 +1,141 @@
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::Once;
 
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
-use tokio::time::timeout;
+use rustix::process::getuid;
+
+use super::files::Files;
+use super::namespaces::Tools;
+use super::owner::Owner;
 
 /// How the commands of a sandbox are kept apart from the machine that runs the relay.
+///
+/// | | [`Namespaces`](Self::Namespaces) | [`Unconfined`](Self::Unconfined) |
+/// |---|---|---|
+/// | Users | `root` of the sandbox has no rights outside. It is the user who runs the relay, and `nobody` where that is `root` | the user who runs the relay |
+/// | Files | the sandbox's at `/home/user`, `/root` and `/tmp`; the system's can be read as that user may, and not written; `/home`, `/root`, `/run`, `/tmp` and `TMPDIR` of the host are hidden | the host's |
+/// | Kernel settings | `/proc/sys`, `/proc/sysrq-trigger` and `/sys` cannot be written | the host's |
+/// | Devices | `null`, `zero`, `full`, `random`, `urandom`, pseudo terminals of its own | the host's |
+/// | Processes, signals | its own; those in the background live as long as the sandbox | the host's; those in the background end with their command, unless they leave its group |
+/// | Shared memory, System V IPC, message queues | its own | the host's |
+/// | Descriptors of the relay's process | closed | closed |
+/// | Session keyring | an empty one | an empty one |
+/// | Network | **the host's**, with what listens on loopback and on abstract sockets | the host's |
+/// | Sockets of services | hidden in `/run`, `/tmp` and `/home`, **reachable elsewhere** | the host's |
+/// | CPU, memory, disk | **not limited** | not limited |
+/// | Faults of the kernel | **no protection** | no protection |
+///
+/// File calls of clients are confined to the sandbox's directory whatever this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Isolation {
-    /// Each sandbox has namespaces of its own for users, mounts and processes: its directories are mounted at
-    /// `/home/user`, `/root` and `/tmp`, the rest of the system can be read and not written, and `/proc` shows its own
-    /// processes. A process in the background lives as long as the sandbox.
-    ///
-    /// The network is the host's. Commands have the rights of the user who runs the relay: they read what this user may
-    /// read, and where it is root they can set what is in `/proc/sys`.
+    /// Each sandbox has namespaces of its own for users, mounts, processes and IPC. A boundary for agents that make
+    /// mistakes, not for code that is out to break one: see the table for what it leaves open.
     Namespaces,
-    /// Commands are ordinary processes of the host. Their working directory, `HOME` and `TMPDIR` are in the sandbox's
-    /// directory, and nothing keeps them there. A process in the background ends with its command.
+    /// Commands are ordinary processes of the host. **This is no boundary.** Their working directory, `HOME` and
+    /// `TMPDIR` are in the sandbox's directory, and nothing keeps them there: they do whatever the user who runs the
+    /// relay may, and read the environment of the relay's process, with its secrets.
     ///
-    /// This protects nothing of the host: commands read and write whatever the user who runs the relay may, also the
-    /// environment of the relay's process, with its secrets, in `/proc`. A process that leaves the group of its command
-    /// runs on until the sandbox is deleted, and longer if it also changes its `TMPDIR`.
-    Processes,
+    /// A process that leaves the group of its command runs on until the sandbox is deleted, and longer if it also
+    /// changes its `TMPDIR`.
+    Unconfined,
+    /// Commands are refused, also those of `setup`, of clones and of agents. Everything else works.
+    NoCommands,
 }
 
-/// Makes the mounts in new namespaces, and goes on in others that are within these: there the mounts are locked, so that
-/// not even root can undo them. Only `/proc` stays as it is: making the others takes a file in it.
-///
-/// Sources are relative to the sandbox's directory, since the mounts may hide the way there; hence no canonical paths.
-const MOUNTS: &str = r#"
-set -e
-mount -t tmpfs -o mode=755,size=1m tmpfs /home
-mkdir /home/user
-while read -r id parent device root place rest; do
-    [ "$place" = /proc ] || mount -o remount,bind,ro "$(printf '%b' "$place")" 2>/dev/null || :
-done </proc/self/mountinfo
-for place in home/user root tmp; do
-    mount --no-canonicalize --bind "$place" "/$place"
-    mount -o remount,bind,rw "/$place"
-done
-exec "$0" --user --map-root-user --mount --pid --fork --kill-child -- /bin/sh -c "$1"
-"#;
-
-/// Says the number of its process as the host counts, and waits until the relay closes its standard input: should the
-/// relay be killed, the sandbox ends with it.
-///
-/// `/proc` is still the host's when it is asked for that number.
-const HOLD: &str = r#"
-set -e
-read -r pid rest </proc/self/stat
-mount -t proc proc /proc
-cd /
-echo "$pid"
-read -r rest || :
-"#;
-
-/// How long the namespaces of a sandbox may take to be there.
-const LONGEST_START: Duration = Duration::from_secs(10);
-
-/// How long what was killed may take to be gone: a process that nobody collects takes for ever.
-pub(super) const LONGEST_END: Duration = Duration::from_secs(2);
-
-/// The programs that make namespaces and enter them, where the system has them.
+/// What it takes to run the commands of a relay.
 #[derive(Debug, Clone)]
-pub(crate) struct Tools {
-    unshare: PathBuf,
-    nsenter: PathBuf,
+pub(crate) enum Confinement {
+    Namespaces(Tools),
+    Unconfined,
+    /// With what there is to say about it.
+    NoCommands(String),
 }
 
-impl Tools {
-    /// Finds out by doing it, once for each process. The directory is one where a sandbox could be.
-    pub(crate) async fn detect(dir: &Path) -> Option<Self> {
-        static FOUND: OnceLock<Option<Tools>> = OnceLock::new();
-        if let Some(found) = FOUND.get() {
-            return found.clone();
+impl Confinement {
+    /// What was asked for, or else the best that this system has.
+    pub(crate) async fn choose(wanted: Option<Isolation>) -> io::Result<Self> {
+        match wanted {
+            Some(Isolation::Unconfined) => {
+                if getuid().is_root() {
+                    warn(
+                        "commands run as root and unconfined, as asked for; their sandboxes are no boundary",
+                    );
+                }
+                return Ok(Self::Unconfined);
+            }
+            Some(Isolation::NoCommands) => {
+                return Ok(Self::NoCommands(
+                    "the relay was built without them".to_owned(),
+                ));
+            }
+            Some(Isolation::Namespaces) | None => {}
         }
-        let found = Self::probe(dir).await;
-        FOUND.get_or_init(|| found).clone()
-    }
-
-    async fn probe(dir: &Path) -> Option<Self> {
-        let tools = Self {
-            unshare: find("unshare")?,
-            nsenter: find("nsenter")?,
+        let dir = tempfile::tempdir()?;
+        let detected = match Files::open(dir.path(), Owner::in_place_of_root()) {
+            Ok(_) => Tools::detect(dir.path()).await,
+            Err(error) => Err(format!("files cannot be given to `nobody`: {error}")),
         };
-        let holder = Holder::start(&tools, dir).await.ok()?;
-        let status = tools
-            .enter(&holder)
-            .args(["/bin/sh", "-c", "test -d /home/user && test -e /proc/1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .await;
-        holder.end().await;
-        status.is_ok_and(|status| status.success()).then_some(tools)
-    }
-
-    /// The beginning of a command line within the namespaces of `holder`.
-    pub(crate) fn enter(&self, holder: &Holder) -> Command {
-        let mut command = Command::new(&self.nsenter);
-        command
-            .args(["--target", &holder.pid.as_raw_nonzero().to_string()])
-            .args(["--user", "--preserve-credentials", "--mount", "--pid", "--"]);
-        command
-    }
-}
-
-/// The first process of a sandbox's namespaces. They end with it, and all processes in them.
-pub(crate) struct Holder {
-    unshare: Child,
-    /// As the host counts.
-    pid: Pid,
-    _stdin: Option<ChildStdin>,
-}
-
-impl Holder {
-    pub(crate) async fn start(tools: &Tools, dir: &Path) -> io::Result<Self> {
-        let mut unshare = Command::new(&tools.unshare)
-            .args(["--user", "--map-root-user", "--mount", "--"])
-            .args(["/bin/sh", "-c", MOUNTS])
-            .arg(&tools.unshare)
-            .arg(HOLD)
-            .current_dir(dir)
-            .env_clear()
-            .env("PATH", super::exec::path_variable())
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
-        let stdin = unshare.stdin.take();
-        let stdout = unshare.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let mut line = String::new();
-        timeout(LONGEST_START, BufReader::new(stdout).read_line(&mut line)).await??;
-        let pid = line
-            .trim()
-            .parse()
-            .ok()
-            .and_then(Pid::from_raw)
-            .ok_or_else(|| io::Error::other("the namespaces were not made"))?;
-        Ok(Self {
-            unshare,
-            pid,
-            _stdin: stdin,
-        })
-    }
-
-    pub(crate) fn is_alive(&mut self) -> bool {
-        matches!(self.unshare.try_wait(), Ok(None))
-    }
-
-    /// Ends every process in the namespaces, and returns when they are gone. What somebody else has to collect is waited
-    /// for only so long.
-    pub(crate) async fn end(mut self) {
-        if self.is_alive() {
-            // Its parent has not collected it yet, so the number is still its own. The kernel lets the first process of
-            // a namespace go only after all others.
-            kill_process(self.pid, Signal::KILL).ok();
+        let reason = match detected {
+            Ok(tools) => return Ok(Self::Namespaces(tools)),
+            Err(reason) => format!("this system does not allow namespaces ({reason})"),
+        };
+        if wanted.is_some() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
         }
-        timeout(LONGEST_END, self.unshare.wait()).await.ok();
+        Ok(Self::without_namespaces(&reason, getuid().is_root()))
+    }
+
+    fn without_namespaces(reason: &str, is_root: bool) -> Self {
+        if is_root {
+            let reason = format!(
+                "{reason}, and the relay runs as root, whose commands could do anything to this machine; run it as \
+                 another user, or ask for it by name: `.isolation(Isolation::Unconfined)`"
+            );
+            warn(&format!("commands are refused: {reason}"));
+            Self::NoCommands(reason)
+        } else {
+            warn(&format!(
+                "{reason}; commands are ordinary processes, and their sandboxes are no boundary"
+            ));
+            Self::Unconfined
+        }
+    }
+
+    pub(crate) fn isolation(&self) -> Isolation {
+        match self {
+            Self::Namespaces(_) => Isolation::Namespaces,
+            Self::Unconfined => Isolation::Unconfined,
+            Self::NoCommands(_) => Isolation::NoCommands,
+        }
+    }
+
+    /// Whose the files of the sandbox are, where the relay's own user is not the one who runs its commands.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        match self {
+            Self::Namespaces(_) => Owner::in_place_of_root(),
+            Self::Unconfined | Self::NoCommands(_) => None,
+        }
     }
 }
 
-/// The program in the relay's own search path, or where systems keep it.
-fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from))
-        .map(|dir| dir.join(name))
-        .find(|program| program.is_absolute() && program.is_file())
+/// Says it once for all relays of a process, which have the same to say.
+fn warn(text: &str) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| eprintln!("local relay: {text}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unconfined_commands_of_root_have_to_be_asked_for_by_name() {
+        let chosen = |is_root| Confinement::without_namespaces("no unshare", is_root);
+        assert_eq!(chosen(false).isolation(), Isolation::Unconfined);
+        let Confinement::NoCommands(reason) = chosen(true) else {
+            panic!("commands run as root");
+        };
+        assert!(reason.starts_with("no unshare, and the relay runs as root"));
+        assert!(reason.contains("Isolation::Unconfined"));
+    }
 }

@@ -5,6 +5,7 @@ use cap_std::fs::{Dir, DirEntry, MetadataExt};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, getuid, test_kill_process};
 
+use super::owner::Owner;
 use super::removal::remove_tree;
 
 /// How the names of the sandboxes' directories begin. The number of the relay's process follows, and `-`.
@@ -43,9 +44,13 @@ fn is_alive(owner: Pid) -> bool {
 /// Whether it is a directory of this user that nobody holds: a relay in another container, where this one does not see
 /// its process, holds its directories all the same.
 fn is_ours_and_free(entry: &DirEntry) -> bool {
+    let is_ours = |uid| {
+        let owner = Owner::in_place_of_root();
+        uid == getuid().as_raw() || owner.is_some_and(|owner| uid == owner.uid)
+    };
     let is_our_dir = entry
         .metadata()
-        .is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == getuid().as_raw());
+        .is_ok_and(|metadata| metadata.is_dir() && is_ours(metadata.uid()));
     is_our_dir
         && entry
             .open_dir()

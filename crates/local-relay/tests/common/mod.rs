@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use twentyfirst_local_relay::{Agent, LocalRelay, LocalRelayBuilder};
+use twentyfirst_local_relay::{Agent, Isolation, LocalRelay, LocalRelayBuilder};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -215,6 +215,17 @@ impl Client {
     }
 }
 
+/// For tests of commands: where the system allows no namespaces, a relay of root has none, unless it is asked by name.
+pub fn with_commands(builder: LocalRelayBuilder) -> LocalRelayBuilder {
+    let default = LocalRelay::start().unwrap().isolation();
+    if default == Isolation::NoCommands {
+        eprintln!("this system does not allow namespaces: commands run unconfined");
+        builder.isolation(Isolation::Unconfined)
+    } else {
+        builder
+    }
+}
+
 /// A relay with an agent `agent`, and a thread in a sandbox of it.
 pub struct Scene {
     pub client: Client,
@@ -226,6 +237,11 @@ pub struct Scene {
 impl Scene {
     pub async fn with(agent: impl Into<Agent>) -> Self {
         Self::of(LocalRelay::builder().agent("agent", agent)).await
+    }
+
+    /// The same, where the agent or the test runs commands.
+    pub async fn with_commands(agent: impl Into<Agent>) -> Self {
+        Self::of(with_commands(LocalRelay::builder().agent("agent", agent))).await
     }
 
     pub async fn of(relay: LocalRelayBuilder) -> Self {
@@ -318,6 +334,11 @@ impl Stream {
 
     /// The data of the next event, or `None` at the end.
     pub async fn next(&mut self) -> Option<String> {
+        let next = self.try_next().await;
+        next.unwrap_or_else(|error| panic!("the stream breaks: {error}"))
+    }
+
+    async fn try_next(&mut self) -> Result<Option<String>, hyper::Error> {
         timeout(PATIENCE, async {
             loop {
                 let end = self.buffer.windows(2).position(|pair| pair == b"\n\n");
@@ -325,12 +346,12 @@ impl Stream {
                     let event: Vec<u8> = self.buffer.drain(..end + 2).collect();
                     let event = String::from_utf8(event).unwrap();
                     let data = event.strip_prefix("data: ").unwrap().trim_end();
-                    return Some(data.to_owned());
+                    return Ok(Some(data.to_owned()));
                 }
-                match self.body.frame().await? {
-                    Ok(frame) => self.buffer.extend(frame.into_data().unwrap_or_default()),
-                    Err(error) => panic!("the stream breaks: {error}"),
-                }
+                let Some(frame) = self.body.frame().await else {
+                    return Ok(None);
+                };
+                self.buffer.extend(frame?.into_data().unwrap_or_default());
             }
         })
         .await
@@ -350,6 +371,18 @@ impl Stream {
             events.push(event);
         }
         events
+    }
+
+    /// All events that are still to come of a stream that breaks off.
+    pub async fn until_broken(&mut self) -> Vec<String> {
+        let mut events = Vec::new();
+        loop {
+            match self.try_next().await {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => panic!("the stream ends as if all was said: {events:?}"),
+                Err(_) => return events,
+            }
+        }
     }
 
     /// The texts of all events that are still to come, joined.

@@ -55,7 +55,7 @@ pub struct FileEntry {
     pub name: String,
     /// The path.
     pub path: String,
-    /// What it is; absent for a symbolic link.
+    /// What it is. Some providers tell no type of a symbolic link: [`is_symlink`](Self::is_symlink) knows both.
     #[serde(
         default,
         rename = "type",
@@ -130,6 +130,11 @@ impl FileEntry {
             symlink_target: None,
         }
     }
+
+    /// Whether it is a symbolic link: it is called so, or it has a target.
+    pub fn is_symlink(&self) -> bool {
+        self.file_type == Some(FileType::Symlink) || self.symlink_target.is_some()
+    }
 }
 
 open_enum! {
@@ -139,5 +144,7 @@ open_enum! {
         File = "file",
         /// A directory.
         Dir = "dir",
+        /// A symbolic link, as newer providers tell.
+        Symlink = "symlink",
     }
 }

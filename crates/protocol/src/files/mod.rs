@@ -1,9 +1,12 @@
 //! Files in a sandbox.
 //!
-//! Relative paths are under `/root`. Text goes through [`ReadFile`] and [`WriteFiles`], bytes up to 10 MiB through
-//! [`ReadBytes`] and [`WriteBytes`], and anything larger through [`ReadStream`] and [`WriteStream`], which hold no
-//! more of it in memory than what is under way.
+//! Relative paths are under `/root`. Text goes through [`ReadFile`] and [`WriteFiles`], bytes that are held in memory through
+//! [`ReadBytes`] and [`WriteBytes`] (which takes up to 10 MiB), and content of any length through [`ReadStream`] and
+//! [`WriteStream`], which hold no more of it in memory than what is under way.
+//!
+//! The relay cannot read an empty file as bytes or as a stream; [`ReadBytes::flow`] and [`ReadStream::flow`] can.
 
+mod content;
 mod exists;
 mod info;
 mod list;
@@ -13,10 +16,12 @@ mod read_bytes;
 mod read_stream;
 mod remove;
 mod rename;
+pub(crate) mod texts;
 mod write;
 mod write_bytes;
 mod write_stream;
 
+pub use content::ReadContent;
 pub use exists::FileExists;
 pub use info::{FileEntry, FileType, GetFileInfo};
 pub use list::ListFiles;
@@ -30,7 +35,6 @@ pub use write::WriteFiles;
 pub use write_bytes::WriteBytes;
 pub use write_stream::WriteStream;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -64,13 +68,13 @@ impl WrittenFile {
 }
 
 /// Shows paths and lengths in place of texts.
-pub(crate) struct Lengths<'a>(pub(crate) &'a BTreeMap<String, String>);
+pub(crate) struct Lengths<'a>(pub(crate) &'a [FileText]);
 
 impl fmt::Debug for Lengths<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
-        for (path, text) in self.0 {
-            map.entry(path, &format_args!("{} bytes", text.len()));
+        for file in self.0 {
+            map.entry(&file.path, &format_args!("{} bytes", file.content.len()));
         }
         map.finish()
     }

@@ -8,7 +8,10 @@ use crate::operation::decode_with;
 use crate::route::Query;
 use crate::{Endpoint, Operation, Route, SandboxId, Timeouts};
 
-/// Reads a file as bytes, at most 10 MiB (more is a 413): see [`ReadStream`](super::ReadStream).
+/// Reads a file as bytes. The relay sets no limit; the whole file is held in memory, so for a long one see
+/// [`ReadStream`](super::ReadStream).
+///
+/// This one exchange fails for an empty file, with a 500: [`flow`](Self::flow) reads that, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

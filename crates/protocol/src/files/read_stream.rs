@@ -3,11 +3,13 @@ use serde::{Deserialize, Serialize};
 
 use super::check_path;
 use crate::error::{InvalidRequest, ResponseError};
-use crate::operation::{Head, StreamingOperation, decode_empty};
+use crate::operation::{Head, StreamingOperation, decode_no_stream};
 use crate::route::Query;
-use crate::{Endpoint, Route, SandboxId, Timeouts};
+use crate::{Endpoint, Route, SandboxId, Timeouts, content_coding};
 
-/// Reads a file of any length: the answer's body is the file.
+/// Reads a file of any length: the response's body is the file.
+///
+/// This one exchange fails for an empty file, with a 500: [`flow`](Self::flow) reads that, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -45,7 +47,7 @@ impl StreamingOperation for ReadStream {
     type Output = ();
 
     fn decode_head(&self, head: &Parts) -> Head<()> {
-        if head.status.is_success() {
+        if head.status.is_success() && content_coding::unreadable(&head.headers).is_none() {
             Head::Open(())
         } else {
             Head::Read
@@ -53,6 +55,14 @@ impl StreamingOperation for ReadStream {
     }
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<(), ResponseError> {
-        decode_empty(self, head, body)
+        if self.decode_head(head) == Head::Open(()) {
+            return Ok(());
+        }
+        Err(decode_no_stream(
+            self,
+            head,
+            body,
+            "the content is not a file",
+        ))
     }
 }

@@ -1,16 +1,17 @@
-use std::collections::BTreeMap;
 use std::fmt;
 
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
-use super::{Lengths, WrittenFile, check_path};
+use super::{FileText, Lengths, WrittenFile, texts};
 use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::operation::decode_with;
 use crate::tolerant::{self, List};
 use crate::{Endpoint, Operation, Route, SandboxId};
 
-/// Writes text files, with the directories that they need.
+/// Writes text files in the order in which they are given, with the directories that they need. Each path may be given once.
+///
+/// The files travel as one JSON object, from which a relay in JavaScript reads paths that are whole numbers first.
 ///
 /// `Debug` shows paths and lengths, and never content.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +20,9 @@ use crate::{Endpoint, Operation, Route, SandboxId};
 pub struct WriteFiles {
     /// The sandbox.
     pub sandbox_id: SandboxId,
-    /// Path to text; at least one.
-    pub files: BTreeMap<String, String>,
+    /// The files; at least one, and each path only once.
+    #[serde(with = "texts")]
+    pub files: Vec<FileText>,
 }
 
 impl WriteFiles {
@@ -31,10 +33,7 @@ impl WriteFiles {
     ) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
-            files: files
-                .into_iter()
-                .map(|(path, text)| (path.into(), text.into()))
-                .collect(),
+            files: texts::of(files).collect(),
         }
     }
 }
@@ -46,9 +45,7 @@ impl Endpoint for WriteFiles {
         if self.files.is_empty() {
             return Err(InvalidRequest::new("files", Problem::Empty));
         }
-        self.files
-            .keys()
-            .try_for_each(|path| check_path("files", path))
+        texts::check(&self.files)
     }
 }
 

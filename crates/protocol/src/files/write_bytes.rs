@@ -11,7 +11,7 @@ use crate::operation::decode_json;
 use crate::route::Query;
 use crate::{Body, Endpoint, Operation, Route, SandboxId, Timeouts};
 
-/// Writes a file from bytes, at most 10 MiB: see [`WriteStream`](super::WriteStream).
+/// Writes a file from bytes, at most 10 MiB: for more see [`WriteStream`](super::WriteStream).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

@@ -1,4 +1,5 @@
 use http::Request;
+use http::header::CONTENT_LENGTH;
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +18,8 @@ pub struct WriteStream {
     pub sandbox_id: SandboxId,
     /// The path.
     pub path: String,
-    /// The length of the content in bytes, where it is known. Without it the body is sent chunked, and the answer does
-    /// not tell a size.
+    /// The length of the content in bytes, where it is known. Without it the request has no `content-length`: over HTTP/1.1 the
+    /// body is sent chunked, and the response does not tell a size.
     #[serde(skip)]
     pub length: Option<u64>,
 }
@@ -56,17 +57,17 @@ impl Endpoint for WriteStream {
     fn to_request(&self) -> Result<Request<Body>, InvalidRequest> {
         self.validate()?;
         let mut request = Self::ROUTE.request_with_bytes(self, Body::empty())?;
-        if let Some(length) = self.length {
-            request
-                .headers_mut()
-                .insert(http::header::CONTENT_LENGTH, length.into());
-        }
+        // The body that is put in has another length than the empty one here.
+        match self.length {
+            Some(length) => request.headers_mut().insert(CONTENT_LENGTH, length.into()),
+            None => request.headers_mut().remove(CONTENT_LENGTH),
+        };
         Ok(request)
     }
 
     fn from_request(request: &Request<Body>) -> Result<Self, InvalidRequest> {
         let operation: Self = Self::ROUTE.operation(request)?;
-        let length = request.headers().get(http::header::CONTENT_LENGTH);
+        let length = request.headers().get(CONTENT_LENGTH);
         let length = length
             .and_then(|length| length.to_str().ok())
             .and_then(|length| length.parse().ok());

@@ -8,11 +8,11 @@ use http::response::Parts;
 
 use super::call::{Call, Progress, UnderWay, no_content};
 use super::machine::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
-use crate::Body;
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::{Endpoint, Head, Operation, StreamingOperation};
 use crate::options::{CallOptions, Timeouts};
 use crate::retry::{Attempt, Attempts, Decision, GiveUp};
+use crate::{Body, content_coding};
 
 /// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.
 const LONGEST_ERROR: usize = 1024 * 1024;
@@ -268,6 +268,14 @@ impl Deadline {
         self.at.is_none_or(|at| moment < at)
     }
 
+    /// The moment, or the deadline if that is before it.
+    pub(crate) fn soonest(self, moment: Option<Instant>) -> Option<Instant> {
+        match (moment, self.at) {
+            (Some(moment), Some(at)) => Some(moment.min(at)),
+            (moment, at) => moment.or(at),
+        }
+    }
+
     fn over(self, now: Now) -> Option<Duration> {
         self.length
             .filter(|_| self.at.is_some_and(|at| at <= now.mono))
@@ -435,7 +443,14 @@ impl Reading {
 
     /// Until when the end of the body is waited for, counted from the first poll; `None` once that is over.
     pub(crate) fn until(&mut self, now: Now, deadline: Deadline) -> Option<Instant> {
-        let until = *self.until.get_or_insert(now.mono + LONGEST_WAIT);
+        // There is nothing to wait for in a body that is not read.
+        let is_read = content_coding::unreadable(&self.head.headers).is_none();
+        let wait = if is_read {
+            LONGEST_WAIT
+        } else {
+            Duration::ZERO
+        };
+        let until = *self.until.get_or_insert(now.mono + wait);
         let until = deadline.at.map_or(until, |at| at.min(until));
         Some(until).filter(|until| now.mono < *until)
     }

@@ -119,7 +119,7 @@ pub struct Failure {
 /// Whether a request that failed may have reached the relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sent {
-    /// Surely nothing of it was sent.
+    /// Surely nothing of it was sent, or the server said that it has processed none of it (HTTP/2: RFC 9113, section 8.7).
     No,
     /// It may have been sent, in part or whole.
     Maybe,

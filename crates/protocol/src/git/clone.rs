@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::operation::decode_json;
-use crate::secret::{mask_user_info, user_info};
+use crate::secret::{Secrets, mask_url};
 use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, tolerant};
 
 /// Clones a git repository into a sandbox.
@@ -104,15 +104,9 @@ impl Endpoint for CloneRepository {
         Ok(())
     }
 
-    fn secrets(&self) -> Vec<&str> {
-        let mut secrets: Vec<&str> = self.token.iter().map(Secret::expose).collect();
-        if let Some(user_info) = user_info(&self.url) {
-            secrets.push(user_info);
-            // A token can stand in either place; `git` and the like are no secret.
-            let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
-            secrets.extend(Some(user).filter(|user| user.len() >= 8));
-            secrets.push(password);
-        }
+    fn secrets(&self) -> Secrets {
+        let mut secrets: Secrets = self.token.iter().cloned().collect();
+        secrets.add_url(&self.url);
         secrets
     }
 }
@@ -129,7 +123,7 @@ impl fmt::Debug for CloneRepository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloneRepository")
             .field("sandbox_id", &self.sandbox_id)
-            .field("url", &mask_user_info(&self.url))
+            .field("url", &mask_url(&self.url))
             .field("path", &self.path)
             .field("token", &self.token)
             .field("depth", &self.depth)

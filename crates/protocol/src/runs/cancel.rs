@@ -10,12 +10,13 @@ use crate::{Endpoint, Route, SandboxId, tolerant};
 /// Ends the run that is under way in a sandbox.
 ///
 /// It names a sandbox, not a run: where several threads stream, it means the newest created. While a run is still
-/// starting, the relay answers [`CancelStatus::Idle`] and cancels nothing.
+/// starting, the relay responds with [`CancelStatus::Idle`] and cancels nothing. Where the sandbox belongs to another agent, it is a
+/// 404 with the code `sandbox_not_found`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct CancelStream {
-    /// The slug of the agent.
+    /// The slug of the agent that the sandbox belongs to.
     pub agent: String,
     /// The sandbox.
     pub sandbox_id: SandboxId,

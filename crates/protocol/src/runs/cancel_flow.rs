@@ -103,6 +103,10 @@ enum State {
 }
 
 /// What a state has come to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is handed over once and never stored"
+)]
 enum Turn {
     Stay(State, Step<Infallible, Result<Cancelled, CancelError>>),
     Go(State),

@@ -54,12 +54,17 @@ impl Messages {
         &self.0
     }
 
+    /// The next turn: the last user message.
+    pub(super) fn turn(&self) -> Option<&UiMessage> {
+        self.0.iter().rfind(|message| message.role == Role::User)
+    }
+
     /// Checks that there is a next turn.
     pub(super) fn validate(&self) -> Result<(), InvalidRequest> {
         if self.0.is_empty() {
             return Err(InvalidRequest::new("messages", Problem::Empty));
         }
-        let Some(turn) = self.0.iter().rfind(|message| message.role == Role::User) else {
+        let Some(turn) = self.turn() else {
             return Err(InvalidRequest::new(
                 "messages",
                 Problem::MustHold("a user message"),

@@ -15,6 +15,7 @@ mod resume;
 mod run_ref;
 mod send;
 mod start;
+mod start_error;
 mod start_flow;
 mod transcript;
 
@@ -27,5 +28,6 @@ pub use outcome::{Lost, LostReason, MessageState, Outcome, RunEnd};
 pub use resume::{ResumeStream, Resumed};
 pub use run_ref::RunRef;
 pub use send::{BackgroundRun, Mode, RunStatus, SendAnswer, SendMessages};
-pub use start::{Created, StartError, StartRun, Started};
+pub use start::{Created, StartRun, Started};
+pub use start_error::{OtherAgent, StartError, StartErrorKind};
 pub use start_flow::StartFlow;

@@ -2,7 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::line;
+use crate::error::shown;
 use crate::flow::ExchangeError;
 use crate::secret::Redactor;
 use crate::threads::Usage;
@@ -91,7 +91,7 @@ impl fmt::Display for RunEnd {
         f.write_str(self.as_str())?;
         match self {
             Self::Completed | Self::Cancelled => Ok(()),
-            Self::Failed(reason) => write!(f, ": {}", line(reason.trim_end())),
+            Self::Failed(reason) => write!(f, ": {}", shown(reason.trim_end())),
             Self::Lost(lost) => write!(f, ": {}", lost.reason.clause()),
         }
     }
@@ -192,8 +192,8 @@ impl fmt::Display for Lost {
         write!(
             f,
             "the run in sandbox {}, thread {} is lost: {}",
-            self.sandbox_id,
-            self.thread_id,
+            shown(self.sandbox_id.as_str()),
+            shown(self.thread_id.as_str()),
             self.reason.clause()
         )?;
         match self.reason {

@@ -2,21 +2,22 @@ use http::StatusCode;
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
-use super::send::is_event_stream;
-use crate::error::{NotUnderstood, ResponseError};
-use crate::operation::{Head, Safety, StreamingOperation, decode_with};
+use super::send::{NOT_AN_EVENT_STREAM, is_readable_event_stream};
+use crate::error::ResponseError;
+use crate::operation::{Head, Safety, StreamingOperation, decode_no_stream};
 use crate::{Endpoint, Route, SandboxId, Timeouts};
 
 /// Joins the stream of the run that is under way in a sandbox.
 ///
 /// It names a sandbox, not a run: where several threads stream, it means the newest created. The relay does not replay
-/// what was streamed before, and a second reader can cost stored history; it answers 204 when nothing streams, also
-/// while a run is still starting.
+/// what was streamed before, and a second reader can cost stored history; it responds with 204 when nothing streams, also
+/// while a run is still starting. Where the sandbox belongs to another agent, it is a 404 with the code `sandbox_not_found`, and
+/// nothing is created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ResumeStream {
-    /// The slug of the agent.
+    /// The slug of the agent that the sandbox belongs to.
     pub agent: String,
     /// The sandbox.
     pub sandbox_id: SandboxId,
@@ -50,19 +51,15 @@ impl StreamingOperation for ResumeStream {
     fn decode_head(&self, head: &Parts) -> Head<Resumed> {
         match head.status {
             StatusCode::NO_CONTENT => Head::Open(Resumed::Nothing),
-            StatusCode::OK if is_event_stream(&head.headers) => Head::Open(Resumed::Streaming),
+            StatusCode::OK if is_readable_event_stream(&head.headers) => {
+                Head::Open(Resumed::Streaming)
+            }
             _ => Head::Read,
         }
     }
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Resumed, ResponseError> {
-        decode_with(self, head, body, |body| {
-            Err(NotUnderstood::new(
-                head,
-                "the content is not an event stream",
-                body,
-            ))
-        })
+        Err(decode_no_stream(self, head, body, NOT_AN_EVENT_STREAM))
     }
 }
 

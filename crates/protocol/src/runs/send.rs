@@ -5,14 +5,17 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::{Messages, RunOptions};
 use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::open::open_enum;
-use crate::operation::{Head, StreamingOperation, decode_with};
-use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, tolerant};
+use crate::operation::{Head, StreamingOperation, decode_no_stream, decode_with};
+use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, content_coding, tolerant};
 
 /// Sends messages to an agent in an existing sandbox, and starts a run.
 ///
-/// Most users want [`StartRun`](super::StartRun), which makes what is missing. Three traits of the relay to know: a
-/// sandbox id that it does not know **creates** a sandbox of that name; without a thread it takes the sandbox's newest;
-/// and a second call on a thread that is streaming is accepted and spoils its history.
+/// Most users want [`StartRun`](super::StartRun), which makes what is missing. Three traits of the relay to know:
+///
+/// - a sandbox id that this agent does not have **creates** a sandbox of that name, also where another agent has it: then there are
+///   two paid machines under one id. [`StartRun::look_first`](super::StartRun::look_first) checks it before;
+/// - without a thread it takes the sandbox's newest;
+/// - a second call on a thread that is streaming is accepted and spoils its history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -22,12 +25,13 @@ pub struct SendMessages {
     /// The conversation, with the next turn at its end. The whole request may have 10 MiB, images included; what is longer is
     /// refused before it is sent.
     pub messages: Messages,
-    /// The sandbox.
+    /// The sandbox, which has to belong to this agent.
     pub sandbox_id: SandboxId,
     /// The thread; by default the sandbox's newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<ThreadId>,
-    /// The name of the thread that the relay makes, where the sandbox has none.
+    /// The name of the thread that the relay makes, where the sandbox has none; by default it is [named after the
+    /// turn](crate::threads::name_after).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Whether the answer is streamed (by default) or only stored.
@@ -153,7 +157,7 @@ impl StreamingOperation for SendMessages {
                     status: RunStatus::Running,
                 }))
             }
-            (StatusCode::OK, None) if is_event_stream(&head.headers) => {
+            (StatusCode::OK, None) if is_readable_event_stream(&head.headers) => {
                 Head::Open(SendAnswer::Streaming)
             }
             _ => Head::Read,
@@ -172,14 +176,10 @@ impl StreamingOperation for SendMessages {
             status: RunStatus,
         }
 
+        if head.status == StatusCode::OK {
+            return Err(decode_no_stream(self, head, body, NOT_AN_EVENT_STREAM));
+        }
         decode_with(self, head, body, |body| {
-            if head.status == StatusCode::OK {
-                return Err(NotUnderstood::new(
-                    head,
-                    "the content is not an event stream",
-                    body,
-                ));
-            }
             // The run has started: what the answer leaves out is as it was asked for.
             let Answer {
                 thread_id,
@@ -207,7 +207,14 @@ fn may_be_cut(body: &[u8]) -> bool {
     matches!(body.trim_ascii_start(), [] | [b'{', ..])
 }
 
-pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+pub(super) const NOT_AN_EVENT_STREAM: &str = "the content is not an event stream";
+
+/// Whether the body is an event stream, and its bytes are those of the events.
+pub(super) fn is_readable_event_stream(headers: &HeaderMap) -> bool {
+    is_event_stream(headers) && content_coding::unreadable(headers).is_none()
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());

@@ -1,11 +1,9 @@
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Messages, Mode, RunOptions, RunRef, SendMessages, StartFlow};
 use crate::error::{InvalidRequest, Problem};
-use crate::flow::ExchangeError;
 use crate::options::CallOptions;
+use crate::threads::{ThreadName, name_after};
 use crate::{Endpoint, SandboxId, ThreadId, VaultId};
 
 /// Runs an agent: in the sandbox and the thread that are named, or in new ones.
@@ -37,20 +35,21 @@ pub struct StartRun {
     pub agent: String,
     /// The conversation, with the next turn at its end.
     pub messages: Messages,
-    /// The sandbox; a new one by default.
+    /// The sandbox, which has to belong to this agent; a new one by default. See [`StartRun::sandbox_id`].
     pub sandbox_id: Option<SandboxId>,
     /// The thread, which needs its sandbox; a new one by default.
     pub thread_id: Option<ThreadId>,
-    /// The name of the thread, where one is created.
-    pub name: Option<String>,
+    /// The name of the thread, where one is created; the beginning of the turn's text by default.
+    pub name: ThreadName,
     /// The vaults with the credentials for this run. Duplicates are not sent.
     pub vault_ids: Option<Vec<VaultId>>,
     /// Whose vault is used; with a token it must be the token's `endUserId`.
     pub external_user_id: Option<String>,
     /// What this run overrides of the agent's configuration.
     pub options: Option<RunOptions>,
-    /// Whether the thread is asked first, and nothing is sent while it is streaming. Not by default.
-    pub refuse_while_streaming: bool,
+    /// Whether the sandbox is looked at first, and nothing is sent where it belongs to another agent or the thread is streaming. Not by
+    /// default.
+    pub look_first: bool,
     /// Whether a new sandbox is deleted again when the run surely could not start. Not by default.
     pub delete_sandbox_on_failure: bool,
 }
@@ -66,16 +65,20 @@ impl StartRun {
             messages: messages.into(),
             sandbox_id: None,
             thread_id: None,
-            name: None,
+            name: ThreadName::AfterTurn,
             vault_ids: None,
             external_user_id: None,
             options: None,
-            refuse_while_streaming: false,
+            look_first: false,
             delete_sandbox_on_failure: false,
         }
     }
 
-    /// In this sandbox.
+    /// In this sandbox, which has to belong to this agent.
+    ///
+    /// The relay keeps sandboxes by agent and id. Where the agent has none with this id, sending the messages **creates a second,
+    /// paid machine** under it, and the run fails all the same; deleting the sandbox leaves one of the two. So it is for an id that
+    /// is misspelled, too. With [`look_first`](Self::look_first) neither can happen.
     #[must_use]
     pub fn sandbox_id(mut self, sandbox_id: impl Into<SandboxId>) -> Self {
         self.sandbox_id = Some(sandbox_id.into());
@@ -89,10 +92,17 @@ impl StartRun {
         self
     }
 
-    /// The name of the thread, where one is created.
+    /// The name of the thread, where one is created. By default it is [`name_after`] the turn, as the relay does itself.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.name = ThreadName::Given(name.into());
+        self
+    }
+
+    /// No name for the thread, where one is created: nothing of the text stands in lists of threads.
+    #[must_use]
+    pub fn unnamed(mut self) -> Self {
+        self.name = ThreadName::None;
         self
     }
 
@@ -117,15 +127,18 @@ impl StartRun {
         self
     }
 
-    /// Whether the thread is asked first, where there is one already, and nothing is sent while it is streaming: a run on a
-    /// thread that is already streaming spoils its history, and the relay accepts it.
+    /// Whether a sandbox that is named is looked at first. Nothing is created and nothing is sent
     ///
-    /// That is one small exchange more, which lists the sandbox's threads. If it fails, the run does not start; for a
-    /// sandbox that does not exist that is so too, where otherwise the relay makes one of that name. Between the answer and
-    /// the messages somebody else may start a run: whoever has several at once has to take turns.
+    /// - while the thread that is named is streaming: the relay accepts a run on it, and the history is spoiled;
+    /// - where the sandbox belongs to another agent: the relay would create [a second machine](Self::sandbox_id);
+    /// - where there is no such sandbox: the relay would create one of that name.
+    ///
+    /// That is one small exchange more, which reads the sandbox. If it fails, the run does not start. A relay that does not tell whose
+    /// a sandbox is leaves that unchecked. Between the look and the messages somebody else may start a run: whoever has several at
+    /// once has to take turns.
     #[must_use]
-    pub fn refuse_while_streaming(mut self, refuse: bool) -> Self {
-        self.refuse_while_streaming = refuse;
+    pub fn look_first(mut self, look: bool) -> Self {
+        self.look_first = look;
         self
     }
 
@@ -136,7 +149,7 @@ impl StartRun {
     /// and 409, or with the code `sandbox_unavailable`. After any other answer, and where there is none, a run may
     /// exist, and its sandbox stays. So does a sandbox that you named, always.
     ///
-    /// [`StartError::created`] names the sandbox still if deleting it failed too. The deletion is part of the call: once the
+    /// [`StartError::created`](super::StartError::created) names the sandbox still if deleting it failed too. The deletion is part of the call: once the
     /// call's deadline is over it does not begin, and a call that is dropped meanwhile may leave the sandbox behind.
     #[must_use]
     pub fn delete_sandbox_on_failure(mut self, delete: bool) -> Self {
@@ -178,6 +191,18 @@ impl StartRun {
         self.send_messages(sandbox_id, Some(thread_id), mode)
             .to_request()?;
         Ok(StartFlow::new(self, user_message_id, mode, options, seed))
+    }
+
+    /// The name of the thread to create, if it gets one.
+    pub(super) fn thread_name(&self) -> Option<String> {
+        match &self.name {
+            ThreadName::AfterTurn => {
+                let name = self.messages.turn().map(name_after);
+                name.filter(|name| !name.is_empty())
+            }
+            ThreadName::Given(name) => Some(name.clone()),
+            ThreadName::None => None,
+        }
     }
 
     pub(super) fn send_messages(
@@ -224,69 +249,5 @@ impl Created {
     /// Whether nothing was created.
     pub fn is_empty(&self) -> bool {
         self.sandbox_id.is_none() && self.thread_id.is_none()
-    }
-}
-
-/// Why a run did not start.
-#[derive(Debug)]
-pub struct StartError {
-    pub(super) created: Created,
-    pub(super) cause: StartErrorCause,
-}
-
-#[derive(Debug)]
-pub(super) enum StartErrorCause {
-    Exchange {
-        step: &'static str,
-        source: Box<ExchangeError>,
-    },
-    ThreadStreaming,
-}
-
-impl StartError {
-    /// What exists all the same.
-    pub fn created(&self) -> &Created {
-        &self.created
-    }
-
-    /// Whether nothing was sent because the thread is streaming, see [`StartRun::refuse_while_streaming`]. Wait for the end
-    /// of its run, or cancel it.
-    pub fn is_thread_streaming(&self) -> bool {
-        matches!(self.cause, StartErrorCause::ThreadStreaming)
-    }
-
-    /// What went wrong, unless [the thread is streaming](Self::is_thread_streaming).
-    pub fn exchange_error(&self) -> Option<&ExchangeError> {
-        match &self.cause {
-            StartErrorCause::Exchange { source, .. } => Some(source),
-            StartErrorCause::ThreadStreaming => None,
-        }
-    }
-
-    /// What exists all the same, and what went wrong, unless [the thread is streaming](Self::is_thread_streaming).
-    pub fn into_parts(self) -> (Created, Option<ExchangeError>) {
-        match self.cause {
-            StartErrorCause::Exchange { source, .. } => (self.created, Some(*source)),
-            StartErrorCause::ThreadStreaming => (self.created, None),
-        }
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.cause {
-            StartErrorCause::Exchange { step, .. } => {
-                write!(f, "the run did not start: {step} failed")
-            }
-            StartErrorCause::ThreadStreaming => {
-                f.write_str("the run did not start: its thread is already streaming")
-            }
-        }
-    }
-}
-
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(self.exchange_error()?)
     }
 }

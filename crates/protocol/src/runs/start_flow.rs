@@ -4,9 +4,9 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::response::Parts;
 
-use super::start::StartErrorCause;
 use super::{
-    BackgroundRun, Created, Mode, RunRef, SendAnswer, SendMessages, StartError, StartRun, Started,
+    BackgroundRun, Created, Mode, OtherAgent, RunRef, SendAnswer, SendMessages, StartError,
+    StartErrorKind, StartRun, Started,
 };
 use crate::error::{ErrorCode, InvalidRequest, ResponseError};
 use crate::flow::{
@@ -15,10 +15,10 @@ use crate::flow::{
 };
 use crate::operation::{Head, StreamingOperation};
 use crate::options::CallOptions;
-use crate::sandboxes::{CreateSandbox, DeleteSandbox};
-use crate::threads::{CreateThread, ListThreads, ThreadStatus, ThreadSummary};
+use crate::sandboxes::{CreateSandbox, DeleteSandbox, GetSandbox, Sandbox};
+use crate::threads::{CreateThread, ThreadStatus};
 use crate::ui::Text;
-use crate::{Operation, ThreadId};
+use crate::{Operation, SandboxId};
 
 /// The [`Flow`] of [`StartRun`]. When a run is streamed and has started, [`Slot::Stream`] holds its stream.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ pub struct StartFlow {
     seed: u64,
     deadline: Deadline,
     created: Created,
-    /// Whether the thread has said that it is not streaming.
-    is_free: bool,
+    /// Whether the sandbox need not be looked at, or no longer.
+    has_looked: bool,
     /// Whether to close the stream before anything else.
     close: bool,
     state: State,
@@ -45,7 +45,7 @@ pub struct StartFlow {
 enum State {
     /// To begin with what is missing.
     Next,
-    Status(ListThreads, Exchange),
+    Look(GetSandbox, Exchange),
     Sandbox(CreateSandbox, Exchange),
     Thread(CreateThread, Exchange),
     Messages {
@@ -72,7 +72,7 @@ impl StartFlow {
         seed: u64,
     ) -> Self {
         Self {
-            is_free: !run.refuse_while_streaming,
+            has_looked: !run.look_first,
             run,
             user_message_id,
             mode,
@@ -97,10 +97,11 @@ impl StartFlow {
             let exchange = Exchange::new(&create, Slot::Exchange, &self.options, self.seed)?;
             return Ok(State::Sandbox(create, exchange));
         };
-        if self.run.thread_id.is_some() && !self.is_free {
-            let list = ListThreads::new(sandbox_id);
-            let exchange = Exchange::new(&list, Slot::Exchange, &self.options, self.seed)?;
-            return Ok(State::Status(list, exchange));
+        // One that was made for this run holds no surprise.
+        if self.run.sandbox_id.is_some() && !self.has_looked {
+            let look = GetSandbox::new(sandbox_id);
+            let exchange = Exchange::new(&look, Slot::Exchange, &self.options, self.seed)?;
+            return Ok(State::Look(look, exchange));
         }
         let Some(thread_id) = self
             .run
@@ -109,7 +110,7 @@ impl StartFlow {
             .or(self.created.thread_id.as_ref())
         else {
             let create = CreateThread {
-                name: self.run.name.clone(),
+                name: self.run.thread_name(),
                 ..CreateThread::new(sandbox_id)
             };
             let exchange = Exchange::new(&create, Slot::Exchange, &self.options, self.seed)?;
@@ -127,26 +128,36 @@ impl StartFlow {
         })
     }
 
-    /// What the threads say of ours. One that is not among them is left to the relay, which knows best.
-    fn listed(&mut self, threads: &[ThreadSummary]) {
-        let ours = |id: &ThreadId| self.run.thread_id.as_ref() == Some(id);
-        self.is_free = !threads
-            .iter()
-            .any(|thread| ours(&thread.id) && thread.status == ThreadStatus::Streaming);
-        self.state = if self.is_free {
-            State::Next
-        } else {
-            State::Done(Err(StartError {
-                created: self.created.clone(),
-                cause: StartErrorCause::ThreadStreaming,
-            }))
+    /// Whether the run may go on in this sandbox. A thread that is not in it is left to the relay, which knows best.
+    fn looked(&mut self, sandbox_id: SandboxId, sandbox: Sandbox) {
+        self.has_looked = true;
+        let owner = sandbox.agent.filter(|owner| owner.slug != self.run.agent);
+        let is_streaming = sandbox.threads.iter().any(|thread| {
+            self.run.thread_id.as_ref() == Some(&thread.id)
+                && thread.status == ThreadStatus::Streaming
+        });
+        let kind = match owner {
+            Some(owner) => StartErrorKind::OtherAgent(OtherAgent {
+                sandbox_id,
+                agent: self.run.agent.clone(),
+                owner: owner.slug,
+            }),
+            None if is_streaming => StartErrorKind::ThreadStreaming,
+            None => {
+                self.state = State::Next;
+                return;
+            }
         };
+        self.state = State::Done(Err(StartError {
+            created: self.created.clone(),
+            kind,
+        }));
     }
 
     fn fail(&mut self, source: ExchangeError) {
         let (step, surely_no_run) = match std::mem::replace(&mut self.state, State::Finished) {
             State::Next => ("preparing the request", true),
-            State::Status(..) => ("asking whether its thread is streaming", true),
+            State::Look(..) => ("looking at its sandbox", true),
             State::Sandbox(..) => ("creating the sandbox", true),
             State::Thread(..) => ("creating the thread", true),
             State::Messages { .. } => ("sending the messages", proves_no_run(source.kind())),
@@ -162,7 +173,7 @@ impl StartFlow {
         };
         let error = StartError {
             created: self.created.clone(),
-            cause: StartErrorCause::Exchange {
+            kind: StartErrorKind::Exchange {
                 step,
                 source: Box::new(source),
             },
@@ -289,7 +300,7 @@ impl Flow for StartFlow {
                     self.decode();
                     continue;
                 }
-                State::Status(_, exchange)
+                State::Look(_, exchange)
                 | State::Sandbox(_, exchange)
                 | State::Thread(_, exchange)
                 | State::Messages { exchange, .. }
@@ -313,8 +324,11 @@ impl Flow for StartFlow {
 
     fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
         match &mut self.state {
-            State::Status(list, exchange) => match list.decode(&head, &body) {
-                Ok(threads) => self.listed(&threads),
+            State::Look(look, exchange) => match look.decode(&head, &body) {
+                Ok(sandbox) => {
+                    let sandbox_id = look.sandbox_id.clone();
+                    self.looked(sandbox_id, sandbox);
+                }
                 Err(error) => exchange.handle(error),
             },
             State::Sandbox(create, exchange) => match create.decode(&head, &body) {
@@ -374,7 +388,7 @@ impl Flow for StartFlow {
             State::Messages {
                 reading: Some(_), ..
             } => self.decode(),
-            State::Status(_, exchange)
+            State::Look(_, exchange)
             | State::Sandbox(_, exchange)
             | State::Thread(_, exchange)
             | State::Messages { exchange, .. }

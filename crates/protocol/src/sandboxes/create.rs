@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Sandbox;
 use crate::error::{InvalidRequest, Problem, ResponseError};
-use crate::files::Lengths;
+use crate::files::{FileText, Lengths, texts};
 use crate::operation::{check_envs, decode_json, values_of};
-use crate::{Endpoint, Operation, Route, Secret, Timeouts, time};
+use crate::{Endpoint, Operation, Route, Secret, Secrets, Timeouts, time};
 
 /// Creates a sandbox for a deployed agent.
 ///
@@ -33,9 +33,13 @@ use crate::{Endpoint, Operation, Route, Secret, Timeouts, time};
 pub struct CreateSandbox {
     /// The slug of the agent.
     pub agent: String,
-    /// Files to write before set-up: path to text. Relative paths are under `/root`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub files: Option<BTreeMap<String, String>>,
+    /// Files to write before set-up, in this order; each path only once. Relative paths are under `/root`.
+    #[serde(
+        default,
+        with = "texts::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub files: Option<Vec<FileText>>,
     /// Environment variables of the sandbox. The values are secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envs: Option<BTreeMap<String, Secret>>,
@@ -72,26 +76,22 @@ impl CreateSandbox {
         }
     }
 
-    /// Adds a file.
+    /// Adds a file, to be written after those before it.
     #[must_use]
     pub fn file(mut self, path: impl Into<String>, text: impl Into<String>) -> Self {
         self.files
             .get_or_insert_default()
-            .insert(path.into(), text.into());
+            .push(FileText::new(path, text));
         self
     }
 
-    /// Adds files: pairs of path and text.
+    /// Adds files, in their order: pairs of path and text.
     #[must_use]
     pub fn files<P: Into<String>, T: Into<String>>(
         mut self,
         files: impl IntoIterator<Item = (P, T)>,
     ) -> Self {
-        self.files.get_or_insert_default().extend(
-            files
-                .into_iter()
-                .map(|(path, text)| (path.into(), text.into())),
-        );
+        self.files.get_or_insert_default().extend(texts::of(files));
         self
     }
 
@@ -160,10 +160,11 @@ impl Endpoint for CreateSandbox {
         if self.agent.is_empty() {
             return Err(InvalidRequest::new("agent", Problem::Empty));
         }
+        texts::check(self.files.as_deref().unwrap_or_default())?;
         check_envs(self.envs.as_ref())
     }
 
-    fn secrets(&self) -> Vec<&str> {
+    fn secrets(&self) -> Secrets {
         values_of(self.envs.as_ref())
     }
 }
@@ -180,7 +181,7 @@ impl fmt::Debug for CreateSandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CreateSandbox")
             .field("agent", &self.agent)
-            .field("files", &self.files.as_ref().map(Lengths))
+            .field("files", &self.files.as_deref().map(Lengths))
             .field("envs", &self.envs)
             .field("setup", &self.setup)
             .field("timeout", &self.timeout)

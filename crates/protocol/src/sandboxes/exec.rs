@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::operation::{check_envs, decode_json, values_of};
-use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, time, tolerant};
+use crate::{Endpoint, Operation, Route, SandboxId, Secret, Secrets, Timeouts, time, tolerant};
 
 /// Runs a shell command in a sandbox, as root, and waits for its end.
 ///
@@ -123,7 +123,7 @@ impl Endpoint for Exec {
         check_envs(self.envs.as_ref())
     }
 
-    fn secrets(&self) -> Vec<&str> {
+    fn secrets(&self) -> Secrets {
         values_of(self.envs.as_ref())
     }
 }

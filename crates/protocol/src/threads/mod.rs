@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod get;
 mod list;
+mod name;
 mod stored_message;
 mod stream_target;
 
@@ -11,5 +12,6 @@ pub use create::CreateThread;
 pub use delete::DeleteThread;
 pub use get::{GetThread, Thread, Usage};
 pub use list::{ListThreads, ThreadStatus, ThreadSummary};
+pub use name::{ThreadName, name_after};
 pub use stored_message::StoredMessage;
 pub use stream_target::StreamTarget;

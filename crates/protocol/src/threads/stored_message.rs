@@ -1,7 +1,6 @@
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
 
-use crate::ui::{UiMessage, message_with_content};
+use crate::ui::{RawJson, UiMessage, message_with_content};
 
 /// A message as it is stored.
 ///
@@ -9,14 +8,14 @@ use crate::ui::{UiMessage, message_with_content};
 /// as UI messages: a text and a block `text` as a text part, a block `thinking` as a reasoning part, a block `image` with its
 /// content in it as a `data-image` part, and every other block as the part that it is, or as
 /// [`Part::Unknown`](crate::ui::Part::Unknown). What else the message holds is kept. Written again, they have the new form.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum StoredMessage {
     /// A UI message.
     Ui(UiMessage),
     /// Something of another shape, as it came.
-    Other(Box<RawValue>),
+    Other(RawJson<'static>),
 }
 
 impl StoredMessage {
@@ -37,20 +36,10 @@ impl StoredMessage {
     }
 }
 
-impl PartialEq for StoredMessage {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Ui(a), Self::Ui(b)) => a == b,
-            (Self::Other(a), Self::Other(b)) => a.get() == b.get(),
-            _ => false,
-        }
-    }
-}
-
 /// One message of an unknown shape must not make the rest of the thread unreadable.
 impl<'de> Deserialize<'de> for StoredMessage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let raw = <RawJson<'static> as Deserialize>::deserialize(deserializer)?;
         let message = serde_json::from_str(raw.get())
             .ok()
             .or_else(|| message_with_content(raw.get()));

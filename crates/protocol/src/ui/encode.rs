@@ -16,13 +16,7 @@ impl Chunk<'_> {
     /// ```
     pub fn encode_event(&self) -> Bytes {
         let mut event = String::from("data: ");
-        let start = event.len();
         self.encode_into(&mut event);
-        // Only raw JSON that was pretty-printed has line breaks, and only as whitespace.
-        if event.contains(['\r', '\n']) {
-            let data = event.split_off(start).replace(['\r', '\n'], " ");
-            event.push_str(&data);
-        }
         event.push_str("\n\n");
         event.into()
     }
@@ -66,7 +60,7 @@ mod tests {
         let event = chunk.encode_event();
         assert_eq!(
             event,
-            "data: {\"type\":\"message-metadata\",\"messageMetadata\":{    \"a\": 1 }}\n\n"
+            "data: {\"type\":\"message-metadata\",\"messageMetadata\":{\"a\":1}}\n\n"
         );
     }
 

@@ -10,7 +10,7 @@ use super::{CredentialAnswer, check_metadata};
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::open::open_enum;
 use crate::operation::decode_json;
-use crate::secret::mask_user_info;
+use crate::secret::{Secrets, mask_url};
 use crate::{CredentialId, Endpoint, Operation, Route, Secret, Timestamp, VaultId, tolerant};
 
 /// Puts a credential for an MCP server into a vault. A vault holds at most 20 active ones, one for each server.
@@ -52,8 +52,8 @@ impl Endpoint for CreateCredential {
         self.settings.validate()
     }
 
-    fn secrets(&self) -> Vec<&str> {
-        self.settings.auth.secrets()
+    fn secrets(&self) -> Secrets {
+        self.settings.secrets()
     }
 }
 
@@ -138,13 +138,20 @@ impl CredentialSettings {
         self.metadata.as_ref().map_or(Ok(()), check_metadata)?;
         self.auth.validate()
     }
+
+    pub(super) fn secrets(&self) -> Secrets {
+        let mut secrets = self.auth.secrets();
+        // Some servers take a key in their URL.
+        secrets.add_url(&self.server_url);
+        secrets
+    }
 }
 
 impl fmt::Debug for CredentialSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CredentialSettings")
             .field("name", &self.name)
-            .field("server_url", &mask_user_info(&self.server_url))
+            .field("server_url", &mask_url(&self.server_url))
             .field("auth", &self.auth)
             .field("inject", &self.inject)
             .field("metadata", &self.metadata)
@@ -272,9 +279,9 @@ impl CredentialAuth {
         }
     }
 
-    pub(super) fn secrets(&self) -> Vec<&str> {
+    fn secrets(&self) -> Secrets {
         match self {
-            Self::Bearer { token } => vec![token.expose()],
+            Self::Bearer { token } => std::iter::once(token).cloned().collect(),
             Self::Oauth(oauth) => [
                 &oauth.access_token,
                 &oauth.refresh_token,
@@ -282,7 +289,7 @@ impl CredentialAuth {
             ]
             .into_iter()
             .flatten()
-            .map(Secret::expose)
+            .cloned()
             .collect(),
         }
     }

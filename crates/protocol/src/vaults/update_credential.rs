@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::{Credential, CredentialAnswer, CredentialSettings};
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::decode_json;
-use crate::{CredentialId, Endpoint, Operation, Route, VaultId};
+use crate::{CredentialId, Endpoint, Operation, Route, Secrets, VaultId};
 
 /// Replaces a credential.
 ///
@@ -44,8 +44,8 @@ impl Endpoint for UpdateCredential {
         self.settings.validate()
     }
 
-    fn secrets(&self) -> Vec<&str> {
-        self.settings.auth.secrets()
+    fn secrets(&self) -> Secrets {
+        self.settings.secrets()
     }
 }
 

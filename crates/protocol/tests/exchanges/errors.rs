@@ -1,7 +1,5 @@
 //! Answers that say no, in every shape, and answers that make no sense.
 
-use std::time::{Duration, SystemTime};
-
 use http::StatusCode;
 use http::response::Parts;
 use twentyfirst_protocol::files::WriteFiles;
@@ -12,8 +10,7 @@ use twentyfirst_protocol::tokens::CreateToken;
 use twentyfirst_protocol::ui::UiMessage;
 use twentyfirst_protocol::vaults::{CreateCredential, CredentialAuth, CredentialSettings};
 use twentyfirst_protocol::{
-    ApiError, ErrorCode, NotUnderstood, Operation, ResponseError, RetryAfter, SandboxId, ThreadId,
-    VaultId,
+    ApiError, ErrorCode, NotUnderstood, Operation, ResponseError, SandboxId, ThreadId, VaultId,
 };
 
 fn head(status: u16) -> Parts {
@@ -186,36 +183,6 @@ fn a_long_body_is_not_kept() {
         "the message itself is whole"
     );
     assert!(error.to_string().len() < 400, "{error}");
-}
-
-#[test]
-fn the_relay_can_ask_to_wait() {
-    let mut head = head(429);
-    let delay = |head: &Parts, body: &[u8]| ApiError::new(head, body).retry_after();
-    assert_eq!(delay(&head, b"{}"), None);
-    let body = br#"{"error":{"code":"rate_limit_exceeded","message":"slow","retryAfter":1.5}}"#;
-    assert_eq!(
-        delay(&head, body),
-        Some(RetryAfter::Delay(Duration::from_millis(1500)))
-    );
-    assert_eq!(delay(&head, br#"{"error":"x","retryAfter":-1}"#), None);
-    assert_eq!(delay(&head, br#"{"error":"x","retryAfter":1e300}"#), None);
-
-    head.headers.insert("retry-after", "7".parse().unwrap());
-    assert_eq!(
-        delay(&head, body),
-        Some(RetryAfter::Delay(Duration::from_secs(7))),
-        "the header comes first"
-    );
-    head.headers.insert(
-        "retry-after",
-        "Thu, 01 Jan 1970 00:01:40 GMT".parse().unwrap(),
-    );
-    let at = delay(&head, b"").unwrap();
-    assert_eq!(at.delay(SystemTime::UNIX_EPOCH), Duration::from_secs(100));
-    assert_eq!(at.delay(SystemTime::now()), Duration::ZERO);
-    head.headers.insert("retry-after", "soon".parse().unwrap());
-    assert_eq!(delay(&head, b""), None);
 }
 
 #[test]
@@ -398,6 +365,45 @@ fn no_error_repeats_a_secret() {
 }
 
 #[test]
+fn no_error_repeats_a_secret_in_another_spelling() {
+    let exec = Exec::new(sandbox(), "true").env("TOKEN", "s3c&ret/of+mine");
+    for body in [
+        r#"{"error":{"code":"sandbox_error","message":"no s3c\u0026ret\/of\u002bmine"}}"#,
+        r#"{"error":"no s3c%26ret%2fof%2Bmine","details":{"url":"x?q=s3c%26ret/of%2bmine"}}"#,
+        r#"{"error":"bad page","page":"<b>s3c&amp;ret&#x2f;of+mine</b>"}"#,
+        "<html>s3c&#38;ret&#47;of+mine</html>",
+        "s3c&amp;ret/of+mine",
+        "data: {\"errorText\":\"s3c\\u0026ret/of+mine\"}\n\n",
+        "\u{feff}{\"error\":\"s3c\\u0026ret/of+mine",
+    ] {
+        for status in [200, 500] {
+            let error = exec.decode(&head(status), body.as_bytes()).unwrap_err();
+            let shown = shown(&error);
+            assert!(!shown.contains("s3c") && !shown.contains("mine"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn no_error_repeats_a_token_that_its_response_brings() {
+    let body = br#"{"error":"an_t_brought is not stored","data":{"token":"an_t_brought"}}"#;
+    let error = GetSandbox::new(sandbox())
+        .decode(&head(500), body)
+        .unwrap_err();
+    assert!(!shown(&error).contains("an_t_brought"), "{error}");
+}
+
+#[test]
+fn a_token_behind_a_byte_order_mark_is_a_token() {
+    let body = "\u{feff}{\"token\":\"an_t_x\",\"expiresAt\":\"2026-02-26t12:00:00+01:00\"}";
+    let token = CreateToken::new()
+        .decode(&head(201), body.as_bytes())
+        .unwrap();
+    assert_eq!(token.token.expose(), "an_t_x");
+    assert!(token.expires_at.to_system_time().is_some());
+}
+
+#[test]
 fn a_password_in_a_repository_url_is_a_secret() {
     let clone = CloneRepository::new(sandbox(), "https://me:hunter2@git.example.com/x.git");
     assert!(!format!("{clone:?}").contains("hunter2"));
@@ -411,6 +417,15 @@ fn a_password_in_a_repository_url_is_a_secret() {
         CredentialSettings::new("https://me:hunter2@x", CredentialAuth::bearer("t")),
     );
     assert!(!format!("{credential:?}").contains("hunter2"));
+    // Escaped in the URL, and not in what git says; and a token in its query.
+    let clone = CloneRepository::new(
+        sandbox(),
+        "https://me:hunt%2Ber2@x/y.git?private_token=hunter3",
+    );
+    assert!(format!("{clone:?}").contains("https://***@x/y.git?***"));
+    let body = br#"{"error":{"code":"git_clone_failed","message":"'hunt+er2', 'hunt%2ber2' and 'hunter3' are wrong"}}"#;
+    let error = clone.decode(&head(400), body).unwrap_err();
+    assert!(!shown(&error).contains("hunt"), "{error}");
     let plain = CloneRepository::new(sandbox(), "git@github.com:org/repo.git");
     assert!(format!("{plain:?}").contains("git@github.com:org/repo.git"));
 }
@@ -428,4 +443,22 @@ fn a_token_that_is_not_understood_is_not_shown() {
         assert!(!shown(&error).contains("an_t_abc"), "{error:?}");
         assert_eq!(error.status(), StatusCode::CREATED);
     }
+}
+
+#[test]
+fn a_text_that_turns_around_what_stands_beside_it_is_made_visible() {
+    let body = "{\"error\":{\"code\":\"a\u{202e}b\",\"message\":\"x\u{2066}y\u{2069} \u{200f}\u{61c}\u{200b}\u{feff}\u{ad}\u{e0041}\u{2028}z\\nü 😀 e\u{301}\"}}";
+    let error = api(400, body.as_bytes());
+    assert_eq!(
+        error.to_string(),
+        concat!(
+            r"the relay answered 400 a\u{202e}b: x\u{2066}y\u{2069} \u{200f}\u{61c}\u{200b}\u{feff}\u{ad}\u{e0041} z ü 😀",
+            " e\u{301}"
+        )
+    );
+    let debug = format!("{error:?}");
+    assert!(
+        !debug.contains(['\u{202e}', '\u{2066}', '\u{200f}', '\u{2028}', '\u{200b}']),
+        "{debug}"
+    );
 }

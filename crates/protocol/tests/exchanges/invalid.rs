@@ -108,6 +108,13 @@ fn members_without_which_the_relay_refuses() {
         refused(WriteFiles::new(sandbox(), [("", ""); 0])),
         "`files` must not be empty"
     );
+    let no_path = "`files` must hold no empty paths";
+    assert_eq!(refused(WriteFiles::new(sandbox(), [("", "x")])), no_path);
+    assert_eq!(refused(CreateSandbox::new("a").file("", "x")), no_path);
+    let once = "`files` must hold each path only once";
+    let twice = [("a", "1"), ("b", "2"), ("a", "3")];
+    assert_eq!(refused(WriteFiles::new(sandbox(), twice)), once);
+    assert_eq!(refused(CreateSandbox::new("a").files(twice)), once);
     assert_eq!(
         refused(ListFiles::new(sandbox(), "a").depth(0)),
         "`depth` must be at least 1"

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod content_coding;
+mod empty_files;
 mod errors;
 mod follow;
 mod invalid;
@@ -10,6 +12,7 @@ mod operations;
 mod properties;
 mod recordings;
 mod retry;
+mod retry_after;
 mod session;
 mod start;
 mod stored_messages;

@@ -48,7 +48,11 @@ fn request<E: Endpoint + Debug + PartialEq>(endpoint: &E) -> String {
     assert_eq!(&E::from_request(&request).unwrap(), endpoint);
 
     let mut text = format!("{} {}\n", request.method(), request.uri());
+    // All requests say that they take no coding: see `content_coding`.
     for (name, value) in request.headers() {
+        if name == "accept-encoding" {
+            continue;
+        }
         writeln!(text, "{name}: {}", value.to_str().unwrap()).unwrap();
     }
     let body = request.body().as_bytes();

@@ -12,8 +12,11 @@ use twentyfirst_protocol::runs::*;
 use twentyfirst_protocol::sandboxes::*;
 use twentyfirst_protocol::threads::*;
 use twentyfirst_protocol::tokens::{CreateToken, TokenLifetime};
+use twentyfirst_protocol::ui::{Part, UiMessage};
 use twentyfirst_protocol::vaults::*;
-use twentyfirst_protocol::{ApiError, BaseUrl, Endpoint, SandboxId, Secret, ThreadId, VaultId};
+use twentyfirst_protocol::{
+    ApiError, BaseUrl, Endpoint, Query, SandboxId, Secret, ThreadId, VaultId,
+};
 
 fn sandbox() -> impl Strategy<Value = SandboxId> {
     any::<String>().prop_filter_map("an id", |id| SandboxId::new(id).ok())
@@ -47,9 +50,22 @@ fn envs() -> impl Strategy<Value = Vec<(String, String)>> {
     vec(("[^=\0]{1,9}", text()), 0..3)
 }
 
+/// Files in any order; text that does not look like a path.
+fn files() -> impl Strategy<Value = Vec<(String, String)>> {
+    let files = btree_map("[a-z0-9/ü]{1,5}", "[A-Z\n]{0,9}", 1..6);
+    files.prop_map(Vec::from_iter).prop_shuffle()
+}
+
 fn undone<E: Endpoint + PartialEq + std::fmt::Debug>(operation: &E) -> Result<(), TestCaseError> {
     let request = operation.to_request().unwrap();
     prop_assert!(E::ROUTE.matches(&request));
+    let takes_body = !matches!(request.method().as_str(), "GET" | "DELETE");
+    let length = request.headers().get("content-length");
+    let length = length.map(|length| length.to_str().unwrap().parse::<usize>().unwrap());
+    // The content of a streamed upload is put in later.
+    if !E::ROUTE.query.contains(&Query::Fixed("format", "stream")) {
+        prop_assert_eq!(length, takes_body.then_some(request.body().len()));
+    }
     prop_assert_eq!(&E::from_request(&request).unwrap(), operation);
     Ok(())
 }
@@ -73,12 +89,12 @@ proptest! {
 
     #[test]
     fn requests_about_sandboxes_are_undone(
-        agent in not_empty(), files in option::of(btree_map(text(), text(), 0..3)), envs in envs(),
+        agent in not_empty(), files in option::of(files()), envs in envs(),
         setup in option::of(vec(text(), 0..3)), timeout in option::of(milliseconds()),
         sandbox in sandbox(), command in not_empty(), cwd in option::of(text()),
     ) {
         let mut create = CreateSandbox::new(agent);
-        create.files = files;
+        create.files = files.map(|files| files.into_iter().map(|(path, text)| FileText::new(path, text)).collect());
         create.setup = setup;
         create.timeout = timeout;
         for (name, value) in &envs {
@@ -94,16 +110,26 @@ proptest! {
 
     #[test]
     fn requests_about_files_are_undone(
-        sandbox in sandbox(), path in not_empty(), other in not_empty(), text in text(),
+        sandbox in sandbox(), path in not_empty(), other in not_empty(), files in files(),
         content in vec(any::<u8>(), 0..64), depth in option::of(1_u32..), length in option::of(any::<u64>()),
     ) {
-        undone(&WriteFiles::new(&sandbox, [(path.clone(), text.clone()), (other.clone(), text)]))?;
+        undone(&WriteFiles::new(&sandbox, files.clone()))?;
+        let sent = WriteFiles::new(&sandbox, files.clone()).to_request().unwrap();
+        let at = |path: &String| {
+            let key = serde_json::to_string(path).unwrap() + ":";
+            String::from_utf8_lossy(sent.body().as_bytes()).find(&key)
+        };
+        let places: Vec<_> = files.iter().map(|(path, _)| at(path)).collect();
+        prop_assert!(places.is_sorted() && places[0].is_some(), "{:?}", places);
         undone(&ReadFile::new(&sandbox, &path))?;
         undone(&WriteBytes::new(&sandbox, &path, content))?;
         undone(&ReadBytes::new(&sandbox, &path))?;
         let mut write = WriteStream::new(&sandbox, &path);
         write.length = length;
         undone(&write)?;
+        let said = write.to_request().unwrap();
+        let said = said.headers().get("content-length").map(|said| said.to_str().unwrap().to_owned());
+        prop_assert_eq!(said, length.map(|length| length.to_string()));
         undone(&ReadStream::new(&sandbox, &path))?;
         let mut list = ListFiles::new(&sandbox, &path);
         list.depth = depth;
@@ -214,5 +240,31 @@ proptest! {
         };
         let error = ApiError::new(&head, body.to_string().as_bytes());
         prop_assert!(error.body().contains("400") || error.status() == 400);
+    }
+
+    #[test]
+    fn a_thread_is_named_as_by_the_relay(
+        texts in vec(prop_oneof!["[a-z😀 \t\u{a0}\u{feff}\u{85}…]{0,90}", "( |😀){70,90}", "[a-z😀]{37,42}"], 1..4),
+    ) {
+        let mut turn = UiMessage::user("");
+        turn.parts = texts.iter().map(|text| Part::text(text.clone())).collect();
+        // The relay's own words, in UTF-16: `text.trim().replace(/\s+/g, ' ')`, then `slice(0, 79)` and `…` beyond 80.
+        let is_space = |unit: char| unit == '\u{feff}' || (unit.is_whitespace() && unit != '\u{85}');
+        let joined = texts.join("\n");
+        let words: Vec<_> = joined.split(is_space).filter(|word| !word.is_empty()).collect();
+        let whole = words.join(" ");
+        let units: Vec<u16> = whole.encode_utf16().collect();
+        let expected = if units.len() <= 80 {
+            whole
+        } else {
+            let whole_units = match units[78] {
+                0xd800..=0xdbff => &units[..78],
+                _ => &units[..79],
+            };
+            String::from_utf16(whole_units).unwrap() + "…"
+        };
+        let name = name_after(&turn);
+        prop_assert!(name.encode_utf16().count() <= 80);
+        prop_assert_eq!(name, expected);
     }
 }

@@ -32,7 +32,7 @@ fn run(session: &Session, messages: impl Into<Messages>) -> (Vec<String>, Starte
                 let (method, path) = (send.request.method().clone(), send.request.uri().path());
                 sent.push(format!("{method} {path}"));
                 let (status, content_type, body) = match (method.as_str(), path) {
-                    ("GET", _) => (200, "application/json", "[]"),
+                    ("GET", _) => (200, "application/json", r#"{"id":"sb_new"}"#),
                     ("POST", "/v1/sandboxes") => (201, "application/json", r#"{"id":"sb_new"}"#),
                     ("POST", path) if path.ends_with("/threads") => {
                         (201, "application/json", r#"{"id":"th_new"}"#)
@@ -81,8 +81,8 @@ fn a_session_begins_goes_on_and_begins_anew_with_the_same_files() {
     );
     assert_eq!(
         sent,
-        ["GET /v1/sandboxes/sb_new/threads", "POST /v1/chat/my-agent"],
-        "it asks first"
+        ["GET /v1/sandboxes/sb_new", "POST /v1/chat/my-agent"],
+        "it looks first"
     );
     assert_eq!(started.run.session(), stored);
 
@@ -90,6 +90,7 @@ fn a_session_begins_goes_on_and_begins_anew_with_the_same_files() {
     assert_eq!(
         sent,
         [
+            "GET /v1/sandboxes/sb_new",
             "POST /v1/sandboxes/sb_new/threads",
             "POST /v1/chat/my-agent"
         ]

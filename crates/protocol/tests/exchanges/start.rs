@@ -8,11 +8,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use twentyfirst_protocol::flow::{
-    ExchangeErrorKind, Failure, Flow, Now, SendRequest, Sent, Slot, Step,
+    ExchangeError, ExchangeErrorKind, Failure, Flow, Now, SendRequest, Sent, Slot, Step,
 };
 use twentyfirst_protocol::retry::RetryPolicy;
 use twentyfirst_protocol::runs::{
-    Messages, Mode, RunOptions, SendMessages, StartError, StartFlow, StartRun, Started,
+    Messages, Mode, RunOptions, SendMessages, StartError, StartErrorKind, StartFlow, StartRun,
+    Started,
 };
 use twentyfirst_protocol::ui::UiMessage;
 use twentyfirst_protocol::{
@@ -126,6 +127,13 @@ fn head(status: u16, content_type: &str) -> Parts {
 
 fn run() -> StartRun {
     StartRun::new("my-agent", "Hi")
+}
+
+fn exchange_error(error: StartError) -> ExchangeError {
+    match error.into_parts() {
+        (_, StartErrorKind::Exchange { source, .. }) => *source,
+        (_, other) => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -297,8 +305,7 @@ fn a_failure_tells_what_exists_all_the_same() {
     scene.flow.handle_end();
     let error = scene.done().unwrap_err();
     assert_eq!(error.created().thread_id.as_ref().unwrap().as_str(), "th_1");
-    let ExchangeErrorKind::Response(ResponseError::Api(error)) =
-        error.into_parts().1.unwrap().into_kind()
+    let ExchangeErrorKind::Response(ResponseError::Api(error)) = exchange_error(error).into_kind()
     else {
         panic!()
     };
@@ -314,7 +321,7 @@ fn an_endless_or_broken_error_body_still_has_its_status() {
             .sandbox_id(&sandbox)
             .thread_id(ThreadId::new("t").unwrap())
     };
-    let status = |error: StartError| match error.into_parts().1.unwrap().into_kind() {
+    let status = |error: StartError| match exchange_error(error).into_kind() {
         ExchangeErrorKind::Response(error) => error.status().as_u16(),
         other => panic!("{other}"),
     };
@@ -405,16 +412,16 @@ fn a_thread_that_is_streaming_is_left_alone() {
         run()
             .sandbox_id(SandboxId::new("sb").unwrap())
             .thread_id(ThreadId::new("th_1").unwrap())
-            .refuse_while_streaming(true)
+            .look_first(true)
     };
-    let asked = "GET /v1/sandboxes/sb/threads ";
+    let asked = "GET /v1/sandboxes/sb ";
 
     let mut scene = Scene::new(named(), None);
     scene.sends(Slot::Exchange);
     scene.answers(
         Slot::Exchange,
         200,
-        r#"[{"id":"th_2","status":"completed"},{"id":"th_1","status":"streaming"}]"#,
+        r#"{"id":"sb","agent":{"slug":"my-agent"},"threads":[{"id":"th_2","status":"completed"},{"id":"th_1","status":"streaming"}]}"#,
     );
     let error = scene.done().unwrap_err();
     assert!(error.is_thread_streaming() && error.created().is_empty());
@@ -426,14 +433,16 @@ fn a_thread_that_is_streaming_is_left_alone() {
     assert_eq!(scene.sent, [asked], "nothing else is sent");
 
     // Others may stream, and a thread that is not listed is left to the relay.
-    for threads in [
-        r#"[{"id":"th_2","status":"streaming"},{"id":"th_1","status":"completed"}]"#,
-        r#"[{"id":"th_2","status":"streaming"}]"#,
-        "[]",
+    for sandbox in [
+        r#"{"id":"sb","threads":[{"id":"th_2","status":"streaming"},{"id":"th_1","status":"completed"}]}"#,
+        r#"{"id":"sb","agent":{"name":"My agent"},"threads":[{"id":"th_2","status":"streaming"}]}"#,
+        r#"{"id":"sb","agent":{"slug":"my-agent"},"threads":[]}"#,
+        r#"{"id":"sb","agent":null,"threads":null}"#,
+        r#"{"id":"sb"}"#,
     ] {
         let mut scene = Scene::new(named(), None);
         scene.sends(Slot::Exchange);
-        scene.answers(Slot::Exchange, 200, threads);
+        scene.answers(Slot::Exchange, 200, sandbox);
         scene.streams();
         assert_eq!(scene.done().unwrap().run.thread_id.as_str(), "th_1");
         assert_eq!((scene.sent.len(), &*scene.sent[0]), (2, asked));
@@ -451,20 +460,71 @@ fn a_thread_that_is_streaming_is_left_alone() {
     assert!(!error.is_thread_streaming());
     assert_eq!(
         error.to_string(),
-        "the run did not start: asking whether its thread is streaming failed"
+        "the run did not start: looking at its sandbox failed"
     );
     assert_eq!(scene.sent.len(), 1);
 
-    // A thread that is made for the run is not asked, nor any unless that is wished.
-    let mut new = run().sandbox_id(SandboxId::new("sb").unwrap());
-    new.refuse_while_streaming = true;
-    let mut scene = Scene::new(new, None);
+    // A sandbox that is made for the run is not looked at, nor any unless that is wished.
+    let mut scene = Scene::new(run().look_first(true), None);
+    scene.makes_sandbox();
     scene.makes_thread();
     scene.streams();
     scene.done().unwrap();
-    let mut scene = Scene::new(named().refuse_while_streaming(false), None);
+    let mut scene = Scene::new(named().look_first(false), None);
     scene.streams();
     scene.done().unwrap();
+}
+
+#[test]
+fn nothing_is_created_in_a_sandbox_of_another_agent() {
+    let sandbox = SandboxId::new("sb").unwrap();
+    let new_thread = run().sandbox_id(&sandbox).look_first(true);
+    let in_thread = new_thread.clone().thread_id(ThreadId::new("th_1").unwrap());
+    for run in [new_thread, in_thread] {
+        let mut scene = Scene::new(run.delete_sandbox_on_failure(true), None);
+        scene.sends(Slot::Exchange);
+        scene.answers(
+            Slot::Exchange,
+            200,
+            r#"{"id":"sb","agent":{"slug":"other-agent"},"threads":[{"id":"th_1","status":"streaming"}]}"#,
+        );
+        let error = scene.done().unwrap_err();
+        let other = error.other_agent().unwrap();
+        assert_eq!(
+            (&other.sandbox_id, &*other.agent, &*other.owner),
+            (&sandbox, "my-agent", "other-agent")
+        );
+        assert_eq!(
+            error.to_string(),
+            "the run did not start: sandbox sb belongs to agent `other-agent`, not to `my-agent`"
+        );
+        assert!(error.created().is_empty() && !error.is_thread_streaming());
+        assert_eq!(scene.sent, ["GET /v1/sandboxes/sb "]);
+    }
+}
+
+#[test]
+fn a_thread_is_named_after_the_turn_unless_it_is_not_to_be() {
+    let thread_of = |run: StartRun| {
+        let mut scene = Scene::new(run.sandbox_id(SandboxId::new("sb").unwrap()), None);
+        scene.makes_thread();
+        scene.sent.remove(0)
+    };
+    let post = "POST /v1/sandboxes/sb/threads ";
+    let history = Messages::new()
+        .user("Hi")
+        .assistant("Hello")
+        .user("Go\n on ");
+    for (run, body) in [
+        (run(), r#"{"name":"Hi"}"#),
+        (StartRun::new("my-agent", history), r#"{"name":"Go on"}"#),
+        (run().name("Nightly"), r#"{"name":"Nightly"}"#),
+        (run().name(""), r#"{"name":""}"#),
+        (run().unnamed(), "{}"),
+        (StartRun::new("my-agent", "\0"), "{}"),
+    ] {
+        assert_eq!(thread_of(run), format!("{post}{body}"));
+    }
 }
 
 #[test]

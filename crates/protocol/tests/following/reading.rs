@@ -257,7 +257,7 @@ fn a_run_that_fails_has_failed_and_what_came_stays() {
 #[test]
 fn a_run_that_says_its_end_and_cannot_be_stored_has_a_message_and_has_failed() {
     for follow in [Follow::wait(), Follow::live(), Follow::off()] {
-        let relay = Relay::new().is_not_stored("sandbox_error: Failed query");
+        let relay = Relay::new().fails_to_store("sandbox_error: Failed query");
         let finish = relay.end_at().unwrap();
         let mut reader = relay.reader(follow);
         reader.read_until(finish);

@@ -124,7 +124,7 @@ fn a_dead_runtime_is_lost_also_behind_a_cut() {
 fn behind_a_restart_of_the_relay_a_run_streams_for_ever_until_it_is_lost_and_cancelled() {
     for follow in [Follow::wait(), Follow::live()] {
         let told = Relay::new()
-            .is_restarted(ms(150))
+            .restarts(ms(150))
             .read(follow.lost_after(secs(60)));
         told.assert_of(STORY);
         assert_eq!(told.outline(), "start, chunks, cut");
@@ -480,7 +480,7 @@ fn a_stream_that_repeats_what_was_delivered_behind_a_gap_is_given_up_and_no_othe
     ])
     .then_streams([line::start("m4"), line::text("z1", whole[0])])
     .at(secs(30), move |relay| {
-        relay.has_completed(line::answer("m1", &whole))
+        relay.has_completed(line::answer("m1", &whole));
     })
     .read(Follow::live());
     assert_eq!(
@@ -518,7 +518,7 @@ fn a_stream_with_an_event_that_is_not_a_chunk_is_given_up_while_it_is_unclear_wh
         line::text("x2", whole),
     ])
     .at(secs(30), move |relay| {
-        relay.has_completed(line::answer("m1", &[whole]))
+        relay.has_completed(line::answer("m1", &[whole]));
     })
     .read(Follow::live());
     assert_eq!(

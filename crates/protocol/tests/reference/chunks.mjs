@@ -79,6 +79,20 @@ for (const value of citations) add({ type: 'text-end', id: 't', citations: value
 for (const index of ['1.0', '1e2', '15e-1', '-0', '1E+1', '10.50', '9007199254740993', '1e400'])
   inputs.push(`{"type":"text-end","id":"t","citations":[{"source":${JSON.stringify(url)},"startIndex":${index}}]}`);
 
+// Numbers that are no double, or just one.
+for (const number of ['1e308', '-1e400', '1e309', '1e-400', '"1e400"', '[{"b":1E+999}]', '1'.padEnd(309, '0'), '1'.padEnd(310, '0')]) {
+  for (const [type, [, members]] of Object.entries(types)) {
+    if (!['1e308', '-1e400'].includes(number) && type !== 'tool-input-start') continue;
+    for (const name of ['providerMetadata', 'toolMetadata'].filter(name => name in members))
+      inputs.push(JSON.stringify({ type, ...members, [name]: { a: { b: 0 } } }).replace('{"b":0}', `{"b":${number}}`));
+  }
+  const metadata = `{"p":{"n":${number}}}`;
+  inputs.push(
+    `{"type":"text-end","id":"t","citations":[{"source":{"type":"source","sourceType":"url","id":"s","url":"u","providerMetadata":${metadata}}}]}`,
+    `{"type":"steering-message","id":"m","parts":[{"type":"text","text":"a","providerMetadata":${metadata}}]}`,
+  );
+}
+
 const parts = [
   [], [{}], [null], [{ type: 'text' }], [{ type: 'text', text: 1 }], [{ type: 'text', text: 'a', providerMetadata: metadata, 'x-unknown': 1 }],
   [{ type: 'text', text: 'a', providerMetadata: null }], [{ type: 'text', text: 'a', providerMetadata: { a: 1 } }],

@@ -390,7 +390,7 @@ impl Player {
             message = message.with_id(id.clone());
         }
         let mut run = StartRun::new(AGENT, message)
-            .refuse_while_streaming(self.schedule.careful)
+            .look_first(self.schedule.careful)
             .delete_sandbox_on_failure(self.schedule.careful);
         if let Some(sandbox) = sandbox {
             run = run.sandbox_id(SandboxId::new(sandbox).unwrap());

@@ -202,8 +202,13 @@ impl Judge {
                     return;
                 }
                 let status = match asks {
-                    Asks::List => {
-                        let threads = value.as_array().into_iter().flatten();
+                    Asks::Look | Asks::List => {
+                        let list = if asks == Asks::Look {
+                            &value["threads"]
+                        } else {
+                            value
+                        };
+                        let threads = list.as_array().into_iter().flatten();
                         let mut ours = threads.filter(|thread| thread["id"] == *told.thread_id);
                         let ours = ours.next();
                         if ours.is_none() {

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
 use twentyfirst_protocol::runs::{CancelStream, Mode, ResumeStream, SendMessages};
-use twentyfirst_protocol::sandboxes::{CreateSandbox, DeleteSandbox};
+use twentyfirst_protocol::sandboxes::{CreateSandbox, DeleteSandbox, GetSandbox};
 use twentyfirst_protocol::threads::{CreateThread, GetThread, ListThreads, Usage};
 use twentyfirst_protocol::ui::chunk::{
     Error, Finish, MessageMetadata, ReasoningDelta, ReasoningStart, Start, TextDelta, TextStart,
@@ -415,6 +415,10 @@ impl Relay {
                 let cancel = CancelStream::from_request(request)?;
                 self.cancel(now, conn, cancel.sandbox_id.as_str(), tally);
             }
+            Asks::Look => {
+                let look = GetSandbox::from_request(request)?;
+                self.look(conn, look.sandbox_id.as_str());
+            }
             Asks::List => {
                 let list = ListThreads::from_request(request)?;
                 self.list(conn, list.sandbox_id.as_str());
@@ -673,10 +677,26 @@ impl Relay {
         self.alarms.push((now, Alarm::Done(reader)));
     }
 
+    fn look(&mut self, conn: Conn, id: &str) {
+        let Some(sandbox) = self.find_sandbox(id) else {
+            return self.no_sandbox(conn);
+        };
+        let threads = self.listed(sandbox);
+        let agent = json!({"slug": AGENT, "name": null});
+        let answer = json!({"id": id, "status": "active", "agent": agent, "threads": threads});
+        self.answer(conn, 200, answer);
+    }
+
     fn list(&mut self, conn: Conn, sandbox: &str) {
         let Some(sandbox) = self.find_sandbox(sandbox) else {
             return self.no_sandbox(conn);
         };
+        let list = self.listed(sandbox);
+        self.answer(conn, 200, list);
+    }
+
+    /// The threads of a sandbox, the newest first.
+    fn listed(&self, sandbox: usize) -> Value {
         let mut threads: Vec<_> = self
             .threads
             .iter()
@@ -687,8 +707,7 @@ impl Relay {
         let list = threads.into_iter().map(|(_, thread)| {
             json!({"id": thread.id, "name": null, "status": thread.status, "createdAt": timestamp(thread.created)})
         });
-        let list = list.collect();
-        self.answer(conn, 200, list);
+        list.collect()
     }
 
     fn get(&mut self, conn: Conn, sandbox: &str, thread: &str) {

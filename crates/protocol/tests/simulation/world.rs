@@ -33,6 +33,7 @@ pub(crate) enum Asks {
     DeleteSandbox,
     CreateThread,
     SendMessages,
+    Look,
     List,
     Get,
     Resume,
@@ -330,7 +331,7 @@ impl World {
                 && line.heard.is_none()
                 && matches!(
                     line.asks,
-                    Asks::List | Asks::Get | Asks::Resume | Asks::Cancel
+                    Asks::Look | Asks::List | Asks::Get | Asks::Resume | Asks::Cancel
                 )
         });
         self.deciding[actor as usize] &= deciding || is_on_its_way;
@@ -565,8 +566,8 @@ impl World {
                 self.lines[conn].has_arrived = true;
                 match asks {
                     // Nobody decides on what nobody reads.
-                    Asks::List | Asks::Get if self.lines[conn].over => {}
-                    Asks::List => {
+                    Asks::Look | Asks::List | Asks::Get if self.lines[conn].over => {}
+                    Asks::Look | Asks::List => {
                         self.deciding[actor as usize] = true;
                         self.listed[actor as usize] =
                             self.relay.our_thread().map(|thread| thread.status);
@@ -845,7 +846,8 @@ fn asks(request: &Request<Body>) -> Asks {
                 Asks::CreateThread
             }
         }
-        None if get => Asks::Get,
+        None if get && path.contains("/threads/") => Asks::Get,
+        None if get => Asks::Look,
         None if request.method() == http::Method::DELETE => Asks::DeleteSandbox,
         None => Asks::CreateSandbox,
     }

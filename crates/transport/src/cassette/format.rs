@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use serde::{Deserialize, Serialize};
 
-use super::secrets::{Secrets, is_secret_header};
+use super::masking::{Masking, is_secret_header};
 use crate::error::BoxError;
 
 /// One line. Times are milliseconds since the line before.
@@ -109,15 +109,15 @@ pub(super) fn beginning() -> serde_json::Result<String> {
 }
 
 impl Exchange {
-    /// The lines of this exchange. Contents are hidden already; paths and headers are not.
+    /// The lines of this exchange. Bodies are masked already; all else is not.
     pub(super) fn to_lines(
         &self,
-        in_request: &Secrets,
-        in_answer: &Secrets,
+        in_request: &Masking,
+        in_answer: &Masking,
     ) -> serde_json::Result<String> {
         let mut lines = vec![Line::Request {
             method: self.request.method.to_string(),
-            path: in_request.hide_in_text(&self.request.path),
+            path: in_request.mask_text(&self.request.path),
             headers: write_headers(&self.request.headers, in_request),
             body: Data::from(&self.request.body),
         }];
@@ -288,12 +288,12 @@ impl Data {
     }
 }
 
-fn write_headers(headers: &HeaderMap, secrets: &Secrets) -> Vec<(String, String)> {
+fn write_headers(headers: &HeaderMap, masking: &Masking) -> Vec<(String, String)> {
     headers
         .iter()
         .filter(|&(name, value)| !is_about_the_message(name) && !is_secret_header(name, value))
         .filter_map(|(name, value)| {
-            let value = secrets.hide_in_text(value.to_str().ok()?);
+            let value = masking.mask_text(value.to_str().ok()?);
             Some((name.to_string(), value))
         })
         .collect()

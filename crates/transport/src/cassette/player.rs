@@ -8,12 +8,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, request};
 use http_body::Frame;
+use memchr::memmem;
 use tower_service::Service;
 
 use super::format::{self, Answer, Ending, Exchange, InvalidCassette, Written};
-use super::secrets::{Content, Hook, Secrets};
+use super::masking::{Content, Hook, Masking};
 use crate::body::Body;
 use crate::error::Error;
 use crate::runtime::Runtime;
@@ -22,8 +23,8 @@ use crate::transport::ResponseFuture;
 /// A transport that answers as a cassette has it. Feature `cassette`.
 ///
 /// A request is answered by the first recorded exchange that has not been played yet and has the same method, the same
-/// path with query, and the same body where bodies were recorded. Headers are not compared. Streams come in the same
-/// pieces, without waiting unless a [pace](Self::pace) is set, and end as they did: an exchange that failed fails
+/// path with query, and the same body; where `***` is recorded, anything may stand. Headers are not compared. Streams come in the
+/// same pieces, without waiting unless a [pace](Self::pace) is set, and end as they did: an exchange that failed fails
 /// again. Clones play the same cassette on.
 ///
 /// # Errors
@@ -77,13 +78,12 @@ impl Player {
         })
     }
 
-    /// Hides the same values in requests that were [hidden when they were recorded](super::Recorder::secrets), so that
-    /// they are found.
-    pub fn secrets(
+    /// Masks what the error shows of a request that was not recorded.
+    pub fn masking(
         mut self,
-        hook: impl Fn(&Content<'_>) -> Vec<String> + Send + Sync + 'static,
+        masking: impl Fn(&Content<'_>) -> Masking + Send + Sync + 'static,
     ) -> Self {
-        self.hook = Some(Arc::new(hook));
+        self.hook = Some(Arc::new(masking));
         self
     }
 
@@ -117,10 +117,11 @@ impl Player {
                 return Ok(play);
             }
         }
+        let shown = asked.masked(self.hook.as_ref());
         Err(NotRecorded {
-            method: asked.method.clone(),
-            path: excerpt(&asked.path, 0),
-            difference: asked.difference(&exchanges),
+            path: excerpt(&shown.path, 0),
+            difference: asked.difference(&shown, &exchanges),
+            method: shown.method,
         })
     }
 }
@@ -139,18 +140,10 @@ impl Service<Request<Body>> for Player {
         ResponseFuture::new(async move {
             let (head, body) = request.into_parts();
             let body = body.collect_up_to(Body::DEFAULT_LIMIT).await?;
-            let mut secrets = Secrets::default();
-            if let Some(hook) = &player.hook {
-                secrets.add(hook(&Content {
-                    request: &head,
-                    request_body: &body,
-                    answer_body: None,
-                }));
-            }
             let asked = Asked {
-                method: head.method,
-                path: secrets.hide_in_text(&format::path(&head.uri)),
-                body: secrets.hide(&[body]).concat().into(),
+                path: format::path(&head.uri),
+                head,
+                body,
             };
             let play = player.find(&asked).map_err(Error::not_sent)?;
             play.answer(player.pace).await
@@ -241,7 +234,7 @@ impl http_body::Body for PlayedBody {
             Some((_, Written::Length(_))) => {
                 this.pieces.clear();
                 this.end = None;
-                let reason = AsRecorded("the cassette holds no bodies".to_owned());
+                let reason = AsRecorded("the body was too long to be recorded".to_owned());
                 Some(Err(Error::from_body(reason.into())))
             }
             None => match this.end.take() {
@@ -254,23 +247,44 @@ impl http_body::Body for PlayedBody {
 
 /// A request as it is looked for.
 struct Asked {
-    method: Method,
+    head: request::Parts,
     path: String,
     body: Bytes,
 }
 
+/// What of it may be shown.
+struct Shown {
+    method: Method,
+    path: String,
+    body: Vec<u8>,
+}
+
 impl Asked {
     fn is(&self, recorded: &format::Request) -> bool {
-        self.method == recorded.method
-            && self.path == recorded.path
+        self.head.method == recorded.method
+            && is_like(recorded.path.as_bytes(), self.path.as_bytes())
             && match &recorded.body {
-                Written::Bytes(bytes) => self.body == *bytes,
+                Written::Bytes(bytes) => is_like(bytes, &self.body),
                 Written::Length(_) => true,
             }
     }
 
+    fn masked(&self, hook: Option<&Hook>) -> Shown {
+        let content = Content {
+            request: &self.head,
+            request_body: &self.body,
+            response: None,
+        };
+        let masking = hook.map_or_else(Masking::none, |hook| hook(&content));
+        Shown {
+            method: self.head.method.clone(),
+            path: masking.mask_text(&self.path),
+            body: masking.mask(std::slice::from_ref(&self.body)).concat(),
+        }
+    }
+
     /// What is not the same in the exchange that comes closest.
-    fn difference(&self, exchanges: &[Recorded]) -> Difference {
+    fn difference(&self, shown: &Shown, exchanges: &[Recorded]) -> Difference {
         let mut unplayed = Vec::new();
         for exchange in exchanges {
             if exchange.play.is_some() {
@@ -281,13 +295,13 @@ impl Asked {
         }
         let of_the_path: Vec<_> = unplayed
             .iter()
-            .filter(|recorded| recorded.path == self.path)
+            .filter(|recorded| is_like(recorded.path.as_bytes(), self.path.as_bytes()))
             .collect();
         let body = of_the_path
             .iter()
-            .filter(|recorded| recorded.method == self.method)
+            .filter(|recorded| recorded.method == self.head.method)
             .filter_map(|recorded| match &recorded.body {
-                Written::Bytes(bytes) => Some((common_prefix(&self.body, bytes), bytes)),
+                Written::Bytes(bytes) => Some((common_prefix(&shown.body, bytes), bytes)),
                 Written::Length(_) => None,
             })
             .max_by_key(|&(same, _)| same);
@@ -295,7 +309,7 @@ impl Asked {
             return Difference::Body {
                 same,
                 recorded: excerpt(&String::from_utf8_lossy(recorded), same),
-                asked: excerpt(&String::from_utf8_lossy(&self.body), same),
+                asked: excerpt(&String::from_utf8_lossy(&shown.body), same),
             };
         }
         if let Some(recorded) = of_the_path.first() {
@@ -308,6 +322,33 @@ impl Asked {
             },
             None => Difference::NothingLeft,
         }
+    }
+}
+
+/// Whether this is what was recorded, with anything where `***` is. The quotes around it belong to it: a number may have been masked.
+fn is_like(recorded: &[u8], asked: &[u8]) -> bool {
+    const MASK: &[u8] = b"***";
+    let mut rest = Some(asked);
+    let mut recorded = recorded;
+    let mut is_first = true;
+    while let Some(at) = memmem::find(recorded, MASK) {
+        // Of more asterisks any can be those of the mask.
+        let stars = recorded[at..]
+            .iter()
+            .take_while(|byte| **byte == b'*')
+            .count();
+        let (before, behind) = (&recorded[..at], &recorded[at + stars..]);
+        let quoted = before.strip_suffix(b"\"").zip(behind.strip_prefix(b"\""));
+        let (before, behind) = quoted.unwrap_or((before, behind));
+        rest = rest.and_then(|rest| match is_first {
+            true => rest.strip_prefix(before),
+            false => memmem::find(rest, before).map(|at| &rest[at + before.len()..]),
+        });
+        (recorded, is_first) = (behind, false);
+    }
+    match is_first {
+        true => asked == recorded,
+        false => rest.is_some_and(|rest| rest.ends_with(recorded)),
     }
 }
 

@@ -9,13 +9,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, request};
+use http::{HeaderMap, Request, Response, request};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 use tower_service::Service;
 
 use super::format::{self, Answer, Ending, Exchange, Written};
-use super::secrets::{Content, Hook, Secrets};
+use super::masking::{Content, Hook, Masking};
 use crate::body::Body;
 use crate::error::Error;
 use crate::transport::{ResponseFuture, Transport};
@@ -28,7 +28,7 @@ use crate::transport::{ResponseFuture, Transport};
 pub struct Recorder<T> {
     transport: T,
     cassette: Arc<Mutex<Cassette>>,
-    hook: Option<Hook>,
+    hook: Hook,
 }
 
 struct Cassette {
@@ -38,8 +38,15 @@ struct Cassette {
 }
 
 impl<T> Recorder<T> {
-    /// Records what passes through `transport`: everything but the bodies, of which only the lengths are written.
-    pub fn new(transport: T, cassette: impl Write + Send + 'static) -> Self {
+    /// Records what passes through `transport`, masked as the [`Masking`] says that `masking` returns for each exchange.
+    ///
+    /// The credentials of a request are secrets of its whole exchange, which a response may repeat: see
+    /// [`Content::secret_headers`].
+    pub fn new(
+        transport: T,
+        cassette: impl Write + Send + 'static,
+        masking: impl Fn(&Content<'_>) -> Masking + Send + Sync + 'static,
+    ) -> Self {
         Self {
             transport,
             cassette: Arc::new(Mutex::new(Cassette {
@@ -47,18 +54,8 @@ impl<T> Recorder<T> {
                 begun: false,
                 error: None,
             })),
-            hook: None,
+            hook: Arc::new(masking),
         }
-    }
-
-    /// Records bodies, too. The hook returns the values that must not be written, wherever they stand; where there
-    /// are none, it returns none.
-    pub fn secrets(
-        mut self,
-        hook: impl Fn(&Content<'_>) -> Vec<String> + Send + Sync + 'static,
-    ) -> Self {
-        self.hook = Some(Arc::new(hook));
-        self
     }
 
     /// Says whether everything could be written until now. Exchanges under way are not written yet.
@@ -87,11 +84,10 @@ impl<T: Transport + Clone> Service<Request<Body>> for Recorder<T> {
     fn call(&mut self, request: Request<Body>) -> ResponseFuture {
         let transport = self.transport.clone();
         let cassette = Arc::clone(&self.cassette);
-        let hook = self.hook.clone();
+        let hook = Arc::clone(&self.hook);
         ResponseFuture::new(async move {
             let (head, body) = request.into_parts();
-            let keep = hook.is_some();
-            let asked = Arc::new(Mutex::new(Held::new(keep)));
+            let asked = Arc::new(Mutex::new(Held::new()));
             let body = record_request(body, &asked);
             let mut session = Session {
                 cassette,
@@ -100,7 +96,7 @@ impl<T: Transport + Clone> Service<Request<Body>> for Recorder<T> {
                 asked,
                 answer: None,
                 pieces: Vec::new(),
-                answered: Held::new(keep),
+                answered: Held::new(),
                 last: Instant::now(),
                 over: false,
             };
@@ -129,15 +125,13 @@ impl<T: Transport + Clone> Service<Request<Body>> for Recorder<T> {
 
 /// What of a body is held, and how long it was.
 struct Held {
-    keep: bool,
     bytes: Vec<Bytes>,
     length: usize,
 }
 
 impl Held {
-    fn new(keep: bool) -> Self {
+    fn new() -> Self {
         Self {
-            keep,
             bytes: Vec::new(),
             length: 0,
         }
@@ -145,10 +139,9 @@ impl Held {
 
     fn add(&mut self, data: &Bytes) {
         self.length = self.length.saturating_add(data.len());
-        if self.keep && self.is_too_long() {
+        if self.is_too_long() {
             self.bytes = Vec::new();
-            self.keep = false;
-        } else if self.keep {
+        } else {
             self.bytes.push(data.clone());
         }
     }
@@ -161,7 +154,7 @@ impl Held {
 /// An exchange under way. It is written when it ends, and when it is dropped.
 struct Session {
     cassette: Arc<Mutex<Cassette>>,
-    hook: Option<Hook>,
+    hook: Hook,
     head: request::Parts,
     asked: Arc<Mutex<Held>>,
     answer: Option<Answer>,
@@ -204,38 +197,30 @@ impl Session {
     }
 
     fn written(&mut self, end: (Duration, Ending)) -> io::Result<String> {
-        let asked = mem::replace(&mut *lock(&self.asked), Held::new(false));
-        let answered = mem::replace(&mut self.answered, Held::new(false));
-        let (mut in_request, mut in_answer) = (Secrets::default(), Secrets::default());
-        if let Some(hook) = &self.hook {
-            let request_body = asked.bytes.concat();
-            let answer_body = answered.bytes.concat();
-            let mut content = Content {
-                request: &self.head,
-                request_body: &request_body,
-                answer_body: None,
-            };
-            let secrets = hook(&content);
-            in_request.add(secrets.clone());
-            in_answer.add(secrets);
-            content.answer_body = Some(&answer_body);
-            in_answer.add(hook(&content));
-        }
-        let body = if asked.keep {
-            Written::Bytes(
-                in_request
-                    .hide(&[asked.bytes.concat().into()])
-                    .concat()
-                    .into(),
-            )
-        } else {
-            Written::Length(asked.length as u64)
+        let asked = mem::replace(&mut *lock(&self.asked), Held::new());
+        let answered = mem::replace(&mut self.answered, Held::new());
+        let request_body = Bytes::from(asked.bytes.concat());
+        let answer_body = answered.bytes.concat();
+        let mut content = Content {
+            request: &self.head,
+            request_body: &request_body,
+            response: None,
         };
-        let mut hidden = in_answer.hide(&answered.bytes).into_iter();
+        let in_request = (self.hook)(&content);
+        let none = HeaderMap::new();
+        let headers = self.answer.as_ref().map_or(&none, |answer| &answer.headers);
+        content.response = Some((headers, &answer_body));
+        let in_answer = (self.hook)(&content);
+        let body = if asked.is_too_long() {
+            Written::Length(asked.length as u64)
+        } else {
+            Written::Bytes(in_request.mask(&[request_body]).concat().into())
+        };
+        let mut masked = in_answer.mask(&answered.bytes).into_iter();
         let pieces = mem::take(&mut self.pieces)
             .into_iter()
             .map(|(after, length)| {
-                let written = match hidden.next() {
+                let written = match masked.next() {
                     Some(bytes) => Written::Bytes(bytes.into()),
                     None => Written::Length(length as u64),
                 };
@@ -374,7 +359,7 @@ impl<T: Clone> Clone for Recorder<T> {
         Self {
             transport: self.transport.clone(),
             cassette: Arc::clone(&self.cassette),
-            hook: self.hook.clone(),
+            hook: Arc::clone(&self.hook),
         }
     }
 }

@@ -22,6 +22,7 @@ enum Kind {
     Connect,
     Timeout(Timeout, Sent),
     NotSent,
+    NotProcessed,
     MaybeSent,
     Body,
     BodyLimit(usize),
@@ -48,13 +49,16 @@ impl Error {
         Self::with_source(Kind::NotSent, source)
     }
 
-    /// Whether bytes of the request may have reached the server.
+    /// Whether the server may have acted on the request.
     ///
-    /// `false` only where it is certain that not one byte of the request left; the same request can then be sent
-    /// again whatever it does. Everything else is `true`: errors of a body, and every error that is not ours.
+    /// `false` only where it is certain that not one byte of the request left, or where the server said, as HTTP/2 lets
+    /// it, that it has not processed any of it; the same request can then be sent again whatever it does. Everything
+    /// else is `true`: errors of a body, and every error that is not ours.
     pub fn maybe_sent(&self) -> bool {
         match self.kind {
-            Kind::Connect | Kind::NotSent | Kind::Timeout(_, Sent::No) => false,
+            Kind::Connect | Kind::NotSent | Kind::NotProcessed | Kind::Timeout(_, Sent::No) => {
+                false
+            }
             Kind::MaybeSent | Kind::Body | Kind::BodyLimit(_) | Kind::Timeout(_, Sent::Maybe) => {
                 true
             }
@@ -94,6 +98,10 @@ impl Error {
 
     pub(crate) fn connect(source: impl Into<BoxError>) -> Self {
         Self::with_source(Kind::Connect, source)
+    }
+
+    pub(crate) fn not_processed(source: impl Into<BoxError>) -> Self {
+        Self::with_source(Kind::NotProcessed, source)
     }
 
     pub(crate) fn timed_out(timeout: Timeout, maybe_sent: bool) -> Self {
@@ -167,6 +175,7 @@ impl fmt::Display for Error {
                 TimeoutKind::Total => write!(f, "the exchange was not over within {limit:?}"),
             },
             Kind::NotSent => f.write_str("the request was not sent"),
+            Kind::NotProcessed => f.write_str("the server did not process the request"),
             Kind::MaybeSent => {
                 f.write_str("the exchange failed and the request may have been sent")
             }

@@ -9,10 +9,10 @@ use http::Uri;
 use hyper_util::client::legacy::Client;
 use tower_service::Service;
 
-use super::HttpTransport;
 use super::certificates::{ClientCertificate, RootCertificates};
 use super::connector::{Connector, Dialer, Tls};
 use super::proxy::Proxy;
+use super::{HttpTransport, InvalidSetting};
 use crate::error::BoxError;
 use crate::runtime::hyper::HyperRuntime;
 use crate::runtime::{Runtime, TokioRuntime};
@@ -26,7 +26,8 @@ use crate::runtime::{Runtime, TokioRuntime};
 /// let transport = HttpTransport::builder()
 ///     .connect_timeout(Duration::from_secs(3))
 ///     .tcp_keep_alive(None)
-///     .build();
+///     .build()?;
+/// # Ok::<(), twentyfirst_transport::InvalidSetting>(())
 /// ```
 #[must_use = "a builder does nothing until it is built"]
 pub struct HttpTransportBuilder {
@@ -140,9 +141,13 @@ impl HttpTransportBuilder {
     }
 
     /// Makes the transport. Opens nothing yet, and reads nothing but the environment's proxies.
-    pub fn build(self) -> HttpTransport {
+    ///
+    /// # Errors
+    /// Where the environment names a [proxy](Proxy::from_env), or exceptions from it, that cannot be read. The error
+    /// names the variable and never shows its value.
+    pub fn build(self) -> Result<HttpTransport, InvalidSetting> {
         let runtime = HyperRuntime(Arc::clone(&self.runtime));
-        let proxies = Arc::new(self.proxy.build());
+        let proxies = self.proxy.build()?;
         let connector = Connector {
             dialer: self
                 .connector
@@ -162,11 +167,11 @@ impl HttpTransportBuilder {
                 .http2_keep_alive_interval(interval)
                 .http2_keep_alive_timeout(interval);
         }
-        HttpTransport {
+        Ok(HttpTransport {
             client: client.build(connector),
             proxies,
             runtime: self.runtime,
-        }
+        })
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::InvalidSetting;
+use super::pem::{self, Unreadable};
 
 /// Certificates of authorities that are trusted beside those of the operating system: a company's own, or the one of a
 /// proxy that opens TLS.
@@ -18,7 +18,7 @@ use super::InvalidSetting;
 /// use twentyfirst_transport::{HttpTransport, RootCertificates};
 ///
 /// let roots = RootCertificates::from_pem(&std::fs::read("company-ca.pem")?)?;
-/// let transport = HttpTransport::builder().root_certificates(roots).build();
+/// let transport = HttpTransport::builder().root_certificates(roots).build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default)]
@@ -27,16 +27,23 @@ pub struct RootCertificates {
 }
 
 impl RootCertificates {
-    /// Reads every certificate in a PEM file.
+    /// Reads every certificate in a PEM file: blocks of `CERTIFICATE`, or `X509 CERTIFICATE` as older programs say, with
+    /// any text between them, byte order marks and any line breaks.
     ///
     /// # Errors
-    /// Where there is none, or one that cannot be read.
+    /// Names the first line that cannot be read: a certificate that is none, a block that does not end, and every other
+    /// block, such as a private key or the `TRUSTED CERTIFICATE` of OpenSSL. Nothing is left out in silence: a file without
+    /// a certificate is an error.
     pub fn from_pem(pem: &[u8]) -> Result<Self, InvalidSetting> {
-        let certificates = read_certificates(pem, "the root certificates are not PEM")?;
+        let certificates = read_roots(pem).map_err(|error| {
+            InvalidSetting::new(format!("the root certificates cannot be read: {error}"))
+        })?;
         if certificates.is_empty() {
-            return Err(InvalidSetting::new("there is no root certificate"));
+            return Err(InvalidSetting::new(
+                "there is no root certificate in PEM: no line is -----BEGIN CERTIFICATE-----",
+            ));
         }
-        Self::new(certificates)
+        Ok(Self { certificates })
     }
 
     /// Reads one certificate in DER.
@@ -44,18 +51,34 @@ impl RootCertificates {
     /// # Errors
     /// Where it cannot be read.
     pub fn from_der(der: &[u8]) -> Result<Self, InvalidSetting> {
-        Self::new(vec![CertificateDer::from(der.to_vec())])
+        let certificate = CertificateDer::from(der.to_vec());
+        check_root(&certificate).map_err(|error| {
+            InvalidSetting::because("the root certificate cannot be read", error)
+        })?;
+        Ok(Self {
+            certificates: vec![certificate],
+        })
     }
+}
 
-    fn new(certificates: Vec<CertificateDer<'static>>) -> Result<Self, InvalidSetting> {
-        let mut store = RootCertStore::empty();
-        for certificate in &certificates {
-            store.add(certificate.clone()).map_err(|error| {
-                InvalidSetting::because("a root certificate cannot be read", error)
+/// Reads the root certificates of a PEM file, which holds nothing else.
+pub(super) fn read_roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unreadable> {
+    pem::blocks(pem)?
+        .iter()
+        .map(|block| {
+            let certificate = block.certificate()?.ok_or_else(|| {
+                block.fail("this block is a private key, or belongs to one, and not a certificate")
             })?;
-        }
-        Ok(Self { certificates })
-    }
+            match check_root(&certificate) {
+                Ok(()) => Ok(certificate),
+                Err(_) => Err(block.fail("the certificate that begins here cannot be read")),
+            }
+        })
+        .collect()
+}
+
+pub(super) fn check_root(certificate: &CertificateDer<'static>) -> Result<(), rustls::Error> {
+    RootCertStore::empty().add(certificate.clone())
 }
 
 /// A certificate with its key, which is shown to servers that ask who is there.
@@ -65,7 +88,7 @@ impl RootCertificates {
 ///
 /// let certificate =
 ///     ClientCertificate::from_pem(&std::fs::read("client.pem")?, &std::fs::read("client.key")?)?;
-/// let transport = HttpTransport::builder().client_certificate(certificate).build();
+/// let transport = HttpTransport::builder().client_certificate(certificate).build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -75,15 +98,36 @@ pub struct ClientCertificate {
 
 impl ClientCertificate {
     /// Reads a PEM file with the certificate, followed by those between it and its root, and one with its key
-    /// (PKCS#8, PKCS#1 or SEC1, not encrypted). Both may be the same file.
+    /// (PKCS#8, PKCS#1 or SEC1, not encrypted). Both may be the same file: of the first the keys are passed over, of the
+    /// second the certificates.
     ///
     /// # Errors
-    /// Where either is missing or cannot be read, or the key is not that of the first certificate.
+    /// Where either is missing, a line of them cannot be read (see [`RootCertificates::from_pem`]), there is more than one
+    /// key, or the key is not that of the first certificate.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, InvalidSetting> {
-        let chain = read_certificates(chain, "the client certificate is not PEM")?;
-        // Its error may show a line of the file.
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|_| InvalidSetting::new("there is no private key in PEM"))?;
+        let of_chain = |error: Unreadable| {
+            InvalidSetting::new(format!("the client certificate cannot be read: {error}"))
+        };
+        let chain = pem::blocks(chain)
+            .and_then(|blocks| {
+                blocks
+                    .iter()
+                    .filter_map(|block| block.certificate().transpose())
+                    .collect()
+            })
+            .map_err(of_chain)?;
+        let of_key = |error: Unreadable| {
+            InvalidSetting::new(format!("the private key cannot be read: {error}"))
+        };
+        let mut found = None;
+        for block in pem::blocks(key).map_err(of_key)? {
+            if let Some(key) = block.key().map_err(of_key)?
+                && found.replace(key).is_some()
+            {
+                return Err(of_key(block.fail("this is a second private key")));
+            }
+        }
+        let key = found.ok_or_else(|| InvalidSetting::new("there is no private key in PEM"))?;
         Self::new(chain, key)
     }
 
@@ -123,15 +167,6 @@ impl ClientCertificate {
                 )
             })
     }
-}
-
-fn read_certificates(
-    pem: &[u8],
-    otherwise: &'static str,
-) -> Result<Vec<CertificateDer<'static>>, InvalidSetting> {
-    CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|_| InvalidSetting::new(otherwise))
 }
 
 impl fmt::Debug for RootCertificates {

@@ -16,7 +16,7 @@ use crate::timeouts::{Timeout, TimeoutKind};
 ///   handshake failed on a new connection;
 /// - the connection closed with the request still in its queue, and handed it back: hyper calls that "canceled".
 ///
-/// HTTP/2's "this stream was not processed" (`REFUSED_STREAM`, `GOAWAY`) comes after bytes have left.
+/// And "not processed" where bytes may have left, but the server says that it did nothing with them.
 pub(super) fn classify(error: legacy::Error) -> Error {
     if error.is_connect() {
         return match find_source::<ConnectTimeout>(&error) {
@@ -33,7 +33,18 @@ pub(super) fn classify(error: legacy::Error) -> Error {
         .is_some_and(hyper::Error::is_canceled);
     if error.connect_info().is_none() || handed_back {
         Error::not_sent(error)
+    } else if find_source(&error).is_some_and(is_not_processed) {
+        Error::not_processed(error)
     } else {
         Error::new(error)
     }
+}
+
+/// Whether a server of HTTP/2 said that it had not processed the request: RFC 9113, section 8.7.
+///
+/// A stream ends with the `GOAWAY` of the server only where it comes behind the last stream that this names. The streams
+/// before it go on, and end with the connection, which is another error.
+fn is_not_processed(error: &h2::Error) -> bool {
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_remote() && (refused || error.is_go_away())
 }

@@ -1,5 +1,6 @@
 //! Settings that cannot be used.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A setting of an [`HttpTransport`](crate::HttpTransport) that cannot be used.
@@ -7,21 +8,21 @@ use std::fmt;
 /// It says which, and never shows it.
 #[derive(Debug)]
 pub struct InvalidSetting {
-    problem: &'static str,
+    problem: Cow<'static, str>,
     source: Option<rustls::Error>,
 }
 
 impl InvalidSetting {
-    pub(super) fn new(problem: &'static str) -> Self {
+    pub(super) fn new(problem: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            problem,
+            problem: problem.into(),
             source: None,
         }
     }
 
-    pub(super) fn because(problem: &'static str, source: rustls::Error) -> Self {
+    pub(super) fn because(problem: impl Into<Cow<'static, str>>, source: rustls::Error) -> Self {
         Self {
-            problem,
+            problem: problem.into(),
             source: Some(source),
         }
     }
@@ -29,7 +30,7 @@ impl InvalidSetting {
 
 impl fmt::Display for InvalidSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.problem)
+        f.write_str(&self.problem)
     }
 }
 

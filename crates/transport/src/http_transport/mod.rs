@@ -3,8 +3,10 @@
 mod builder;
 mod certificates;
 mod connector;
+mod environment_roots;
 mod failure;
 mod invalid_setting;
+mod pem;
 mod proxy;
 mod unclaimed;
 
@@ -14,8 +16,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::PROXY_AUTHORIZATION;
-use http::{Request, Response};
+use http::header::{CONTENT_LENGTH, PROXY_AUTHORIZATION, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, Request, Response};
+use http_body::Body as _;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
 use tower_service::Service;
@@ -37,7 +40,9 @@ use crate::transport::ResponseFuture;
 ///
 /// Requests need an absolute URI, `https` or `http`. Over TLS the version is agreed by ALPN, and certificates are
 /// checked with the operating system's roots; these are read at the first connection that needs them, so that a
-/// machine without any can still speak plain HTTP. [Proxies](Proxy) are taken from the environment. Connections are
+/// machine without any can still speak plain HTTP. On Unix, except on Apple's and Android, `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` take their place; a line of the file that cannot be read makes connecting fail, as in
+/// [`RootCertificates::from_pem`], while in the directories what is no certificate is passed over. [Proxies](Proxy) are taken from the environment. Connections are
 /// kept and used again. Cloning is cheap and shares them; dropping the last clone closes the idle ones.
 ///
 /// Redirects are never followed: a 3xx is an answer like any other. There are no cookies, and bodies arrive as they
@@ -47,8 +52,10 @@ use crate::transport::ResponseFuture;
 /// before the first byte is written, another one is taken.
 ///
 /// # Errors
-/// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect, and where hyper hands the request back
-/// untouched, or has not done so one second after its connection ended. From the moment it is given to a connection that took it, it is `true`.
+/// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect, where hyper hands the request back
+/// untouched, or has not done so one second after its connection ended, and where a server of HTTP/2 says that it has
+/// not processed the request: it refuses the stream, or goes away and names an earlier stream as its last (RFC 9113,
+/// section 8.7). Otherwise it is `true` from the moment that a connection has taken the request.
 ///
 /// # Panics
 /// Connections are made with tokio, so a request must be sent within a tokio runtime, unless
@@ -61,8 +68,11 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// A transport with the defaults of [`HttpTransportBuilder`]. Opens and reads nothing yet.
-    pub fn new() -> Self {
+    /// Makes a transport with the defaults of [`HttpTransportBuilder`]. Opens nothing yet.
+    ///
+    /// # Errors
+    /// As [`HttpTransportBuilder::build`].
+    pub fn new() -> Result<Self, InvalidSetting> {
         Self::builder().build()
     }
 
@@ -94,6 +104,7 @@ impl Service<Request<Body>> for HttpTransport {
                 .headers_mut()
                 .insert(PROXY_AUTHORIZATION, authorization);
         }
+        say_empty(&mut request);
         let mut exchange = self.client.request(request);
         ResponseFuture::new(async move {
             if let Some(handover) = &handover {
@@ -126,9 +137,20 @@ impl Service<Request<Body>> for HttpTransport {
     }
 }
 
-impl Default for HttpTransport {
-    fn default() -> Self {
-        Self::new()
+/// Adds `content-length: 0` to a request whose method gives a body a meaning and whose body is empty (RFC 9110, section 8.6): over
+/// HTTP/1.1 hyper leaves it out, and servers take such a request for one without a body.
+fn say_empty(request: &mut Request<Body>) {
+    let takes_body = matches!(
+        *request.method(),
+        Method::POST | Method::PUT | Method::PATCH
+    );
+    if takes_body && request.body().size_hint().exact() == Some(0) {
+        let headers = request.headers_mut();
+        if !headers.contains_key(TRANSFER_ENCODING) {
+            headers
+                .entry(CONTENT_LENGTH)
+                .or_insert(HeaderValue::from_static("0"));
+        }
     }
 }
 

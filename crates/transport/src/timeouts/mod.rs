@@ -20,7 +20,7 @@ pub use self::with_timeouts::WithTimeouts;
 /// use std::time::Duration;
 /// use twentyfirst_transport::{Body, HttpTransport, Timeouts, TokioRuntime, WithTimeouts, http};
 ///
-/// let transport = WithTimeouts::new(HttpTransport::new(), TokioRuntime);
+/// let transport = WithTimeouts::new(HttpTransport::new()?, TokioRuntime);
 ///
 /// let mut timeouts = Timeouts::default();
 /// timeouts.head = Some(Duration::from_secs(5 * 60));
@@ -29,7 +29,7 @@ pub use self::with_timeouts::WithTimeouts;
 ///     .extension(timeouts)
 ///     .body(Body::from("{}"))?;
 /// # let _ = (transport, request);
-/// # Ok::<(), http::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -8,7 +8,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
-use twentyfirst_transport::cassette::{Content, InvalidCassette, Player, Recorder};
+use twentyfirst_transport::cassette::{Content, InvalidCassette, Masking, Player, Recorder};
 use twentyfirst_transport::{Body, Error, TokioRuntime, Transport, from_fn};
 
 use crate::chain;
@@ -78,15 +78,34 @@ async fn text(answer: Response<Body>) -> Result<String, Error> {
     Ok(String::from_utf8(bytes.to_vec()).unwrap())
 }
 
-fn nothing_secret(_: &Content<'_>) -> Vec<String> {
-    Vec::new()
+fn nothing_secret(_: &Content<'_>) -> Masking {
+    Masking::none()
+}
+
+/// Masks these values as they are. Of two that begin at the same place the first counts.
+fn masking(values: &[&str]) -> Masking {
+    let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+    Masking::new(move |text| {
+        let mut places = Vec::new();
+        let mut at = 0;
+        while at < text.len() {
+            let here = |value: &&String| text[at..].starts_with(value.as_bytes());
+            if let Some(value) = values.iter().find(here) {
+                places.push((at..at + value.len(), "***"));
+                at += value.len();
+            } else {
+                at += 1;
+            }
+        }
+        places
+    })
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_written_with_its_pace_and_without_who_asked() {
     let file = File::default();
     let server = streaming(&[(100, Ok("data: one\n\n")), (2_500, Ok("data: two\n\n"))]);
-    let recorder = Recorder::new(server, file.clone()).secrets(nothing_secret);
+    let recorder = Recorder::new(server, file.clone(), nothing_secret);
 
     let answer = recorder
         .send(post("/v1/chat/reviewer?limit=2", r#"{"messages":[]}"#))
@@ -107,23 +126,20 @@ async fn a_stream_is_written_with_its_pace_and_without_who_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_hook_no_body_is_written() {
-    let file = File::default();
-    let server = streaming(&[(1, Ok("data: answer-secret\n\n"))]);
-    let recorder = Recorder::new(server, file.clone());
-
-    let answer = recorder.send(post("/v1", "asked-secret")).await.unwrap();
-    text(answer).await.unwrap();
-
-    assert!(!file.text().contains("secret"), "{}", file.text());
-    let player = Player::new(&file.text()).unwrap();
+async fn what_was_too_long_to_be_recorded_is_not_played() {
+    let cassette = r#"{"cassette":{"version":1}}
+        {"request":{"method":"POST","path":"/v1","headers":[],"body":{"length":40000000}}}
+        {"answer":{"after_ms":0,"status":200,"headers":[["content-type","text/event-stream"]]}}
+        {"piece":{"after_ms":0,"data":{"length":40000000}}}
+        {"end":{"after_ms":0,"how":"too_long"}}"#;
+    let player = Player::new(cassette).unwrap();
     let answer = player.send(post("/v1", "anything")).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let error = text(answer).await.unwrap_err();
     assert_eq!(
         chain(&error),
-        "the body broke off\nas recorded: the cassette holds no bodies"
+        "the body broke off\nas recorded: the body was too long to be recorded"
     );
 }
 
@@ -131,7 +147,7 @@ async fn without_a_hook_no_body_is_written() {
 async fn what_was_recorded_is_played_in_the_same_pieces_and_at_the_same_pace() {
     let file = File::default();
     let server = streaming(&[(100, Ok("one ")), (2_500, Ok("two "))]);
-    let recorder = Recorder::new(server, file.clone()).secrets(nothing_secret);
+    let recorder = Recorder::new(server, file.clone(), nothing_secret);
     text(recorder.send(post("/v1", "{}")).await.unwrap())
         .await
         .unwrap();
@@ -181,19 +197,23 @@ async fn secret_values_are_hidden_wherever_they_stand() {
         answer.headers_mut().insert("location", location);
         Ok(answer)
     });
-    // What is secret may be in the request's own extensions, or be found in the answer.
+    // What is secret may be in the request's own extensions, in headers that are not written, or be found in the response.
     #[derive(Clone)]
     struct Secret(&'static str);
     let hook = |content: &Content<'_>| {
-        let secret = content.request.extensions.get::<Secret>();
-        let mut values = vec![secret.unwrap().0.to_owned(), String::new()];
-        if let Some(answer) = content.answer_body {
-            assert!(answer.starts_with(br#"{"token":"minted""#));
-            values.push("minted".to_owned());
+        let secret = content.request.extensions.get::<Secret>().unwrap().0;
+        let json = serde_json::to_string(secret).unwrap();
+        let mut values = vec![secret, json.trim_matches('"')];
+        let key = HeaderValue::from_static("Bearer key-secret");
+        assert!(content.secret_headers().any(|value| *value == key));
+        if let Some((headers, body)) = content.response {
+            assert!(headers.contains_key("location"));
+            assert!(body.starts_with(br#"{"token":"minted""#));
+            values.push("minted");
         }
-        values
+        masking(&values)
     };
-    let recorder = Recorder::new(server, file.clone()).secrets(hook);
+    let recorder = Recorder::new(server, file.clone(), hook);
     let request = |secret: &'static str| {
         let json = serde_json::to_string(secret).unwrap();
         let body = format!(r#"{{"password":{json},"name":"minted"}}"#);
@@ -217,20 +237,54 @@ async fn secret_values_are_hidden_wherever_they_stand() {
     {"end":{"after_ms":0,"how":"whole"}}
     "#);
 
-    // A test may have another password each time.
-    let player = Player::new(&file.text()).unwrap().secrets(move |content| {
-        let secret = content.request.extensions.get::<Secret>();
-        vec![secret.unwrap().0.to_owned()]
-    });
-    let answer = player.send(request("another one")).await.unwrap();
-    assert!(text(answer).await.unwrap().contains(r#""token":"***""#));
+    // A test may have another password each time, or a number.
+    let played = async |player: Player, body: &'static str| {
+        let mut request = post("/v1/things", body);
+        request.extensions_mut().insert(Secret("swordfish"));
+        player.send(request).await
+    };
+    for body in [
+        r#"{"password":"another one","name":"minted"}"#,
+        r#"{"password":8675309,"name":"minted"}"#,
+    ] {
+        let player = Player::new(&file.text()).unwrap();
+        let answer = played(player, body).await.unwrap();
+        assert!(text(answer).await.unwrap().contains(r#""token":"***""#));
+    }
+    for body in [
+        r#"{"password":"another one","name":"hinted"}"#,
+        r#"{"password":"another one","name":"minted"} "#,
+        r#"{"passwort":"another one","name":"minted"}"#,
+        "",
+    ] {
+        let player = Player::new(&file.text()).unwrap();
+        let error = played(player, body).await.unwrap_err();
+        assert!(
+            chain(&error).contains("the bodies differ"),
+            "{}",
+            chain(&error)
+        );
+    }
+
+    // The error shows no more than the recording.
+    let player = Player::new(&file.text())
+        .unwrap()
+        .masking(|_| masking(&["swordfish"]));
+    let error = played(player, r#"{"password":"swordfish","name":"hinted"}"#)
+        .await
+        .unwrap_err();
+    assert!(
+        chain(&error).ends_with(r#"asked was `…word\":\"***\",\"name\":\"hinted\"}`"#),
+        "{}",
+        chain(&error)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_are_recorded_whether_they_are_streams_or_bytes_or_binary() {
     let file = File::default();
     let echo = from_fn(async |request: Request<Body>| Ok(Response::new(request.into_body())));
-    let recorder = Recorder::new(echo, file.clone()).secrets(nothing_secret);
+    let recorder = Recorder::new(echo, file.clone(), nothing_secret);
     let streamed = || {
         let (pieces, body) = Pieces::new();
         pieces.send(Ok("streamed ")).unwrap();
@@ -290,7 +344,7 @@ async fn an_exchange_ends_as_it_ended_when_it_was_recorded() {
             Ok(Response::new(Body::wrap(body)))
         }
     });
-    let recorder = Recorder::new(server, file.clone()).secrets(nothing_secret);
+    let recorder = Recorder::new(server, file.clone(), nothing_secret);
     recorder.send(post("/not-sent", "")).await.unwrap_err();
     recorder.send(post("/lost", "")).await.unwrap_err();
     let broken = recorder.send(post("/broken", "")).await.unwrap();
@@ -357,7 +411,7 @@ async fn an_exchange_ends_as_it_ended_when_it_was_recorded() {
 async fn what_was_not_recorded_is_an_error_that_shows_the_difference() {
     let file = File::default();
     let server = from_fn(async |_| Ok(Response::new("answer".into())));
-    let recorder = Recorder::new(server, file.clone()).secrets(nothing_secret);
+    let recorder = Recorder::new(server, file.clone(), nothing_secret);
     let long = format!(r#"{{"name":"reviewer","text":"{}ö1"}}"#, "a".repeat(1_000));
     for (path, body) in [("/v1/a", "{}"), ("/v1/b", long.as_str())] {
         let answer = recorder.send(post(path, body.to_owned())).await.unwrap();
@@ -414,7 +468,7 @@ async fn the_same_request_is_answered_in_the_order_of_its_recording() {
         let answer = format!("{}", count.lock().unwrap());
         async { Ok(Response::new(answer.into())) }
     });
-    let recorder = Recorder::new(server, file.clone()).secrets(nothing_secret);
+    let recorder = Recorder::new(server, file.clone(), nothing_secret);
     for _ in 0..3 {
         let answer = recorder.send(post("/v1", "{}")).await.unwrap();
         text(answer).await.unwrap();
@@ -442,7 +496,7 @@ async fn a_cassette_that_cannot_be_written_disturbs_nobody_and_is_told_of() {
     }
 
     let server = from_fn(async |_| Ok(Response::new("answer".into())));
-    let recorder = Recorder::new(server, Full).secrets(nothing_secret);
+    let recorder = Recorder::new(server, Full, nothing_secret);
 
     for _ in 0..2 {
         let answer = recorder.send(post("/v1", "{}")).await.unwrap();
@@ -573,8 +627,8 @@ proptest! {
                     let body = Body::wrap(body);
                     async { Ok(Response::new(body)) }
                 });
-                let recorder = Recorder::new(server, file.clone())
-                    .secrets(|_| vec!["yx".to_owned(), "sesame".to_owned()]);
+                let recorder =
+                    Recorder::new(server, file.clone(), |_| masking(&["yx", "sesame"]));
                 text(recorder.send(post("/", "")).await.unwrap()).await.unwrap();
                 file.text()
             });

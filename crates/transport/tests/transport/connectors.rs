@@ -31,7 +31,8 @@ fn piped() -> (HttpTransport, mpsc::UnboundedReceiver<DuplexStream>) {
     let transport = HttpTransport::builder()
         .proxy(Proxy::none())
         .connector(connector)
-        .build();
+        .build()
+        .unwrap();
     (transport, servers)
 }
 
@@ -147,7 +148,8 @@ async fn a_connector_that_fails_has_sent_nothing() {
         .root_certificates(Authority::new().roots())
         .proxy(Proxy::none())
         .connector(connector)
-        .build();
+        .build()
+        .unwrap();
     let request = Request::post("https://relay.example/v1")
         .body("question".into())
         .unwrap();
@@ -201,7 +203,7 @@ fn another_runtime_will_do() {
             let _ = stream.read_to_end(&mut Vec::new()).await;
         })
         .detach();
-        let transport = WithTimeouts::new(smol_transport().build(), Smol);
+        let transport = WithTimeouts::new(smol_transport().build().unwrap(), Smol);
         let mut timeouts = Timeouts::default();
         timeouts.read = Some(Duration::from_millis(20));
         let request = Request::get(url)
@@ -239,7 +241,8 @@ fn another_runtime_will_do_for_tls_and_http2() {
     let server = server.recv().unwrap();
     let transport = smol_transport()
         .root_certificates(authority.roots())
-        .build();
+        .build()
+        .unwrap();
 
     smol::block_on(async {
         let answer = server.post(&transport).await.unwrap();

@@ -92,7 +92,7 @@ async fn a_request_arrives_once_at_most_wherever_its_connection_breaks() {
                 .body(vec![b'x'; LENGTH].into())
                 .unwrap();
 
-            let error = soon(exchange(HttpTransport::new(), request))
+            let error = soon(exchange(HttpTransport::new().unwrap(), request))
                 .await
                 .unwrap_err();
 
@@ -166,7 +166,8 @@ async fn over_http2_too() {
             .await;
             let transport = HttpTransport::builder()
                 .root_certificates(authority.roots())
-                .build();
+                .build()
+                .unwrap();
             let request = Request::post(&server.url)
                 .body(vec![b'x'; LENGTH].into())
                 .unwrap();
@@ -205,7 +206,7 @@ async fn endless(
         .extension(timeouts)
         .body(Body::empty())
         .unwrap();
-    let transport = WithTimeouts::new(HttpTransport::new(), TokioRuntime);
+    let transport = WithTimeouts::new(HttpTransport::new().unwrap(), TokioRuntime);
 
     let error = soon(exchange(transport, request)).await.unwrap_err();
 

@@ -142,7 +142,8 @@ async fn stage() -> Stage {
         .idle_timeout(None)
         .runtime(threads.clone())
         .connector(connector)
-        .build();
+        .build()
+        .unwrap();
 
     let first = tokio::spawn(post(&transport));
     let mut server = soon(servers.recv()).await.unwrap();

@@ -1,11 +1,16 @@
 //! HTTP over loopback sockets: what arrives, what is kept open, and what a failure says about the request.
 
+use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -13,6 +18,7 @@ use twentyfirst_transport::{Body, Error, HttpTransport, Transport as _};
 
 use crate::clock::Clock;
 use crate::pieces::Pieces;
+use crate::secure::{Authority, SecureServer};
 use crate::server::Server;
 use crate::{chain, soon};
 
@@ -45,6 +51,7 @@ async fn a_request_arrives_and_its_answer_comes_back() {
     .await;
 
     let answer = HttpTransport::new()
+        .unwrap()
         .send(post(&server.url("/v1/threads?limit=2")))
         .await
         .unwrap();
@@ -68,12 +75,71 @@ async fn a_streamed_request_body_leaves_as_it_is_made() {
     pieces.send(Ok("one")).unwrap();
 
     let answer = HttpTransport::new()
+        .unwrap()
         .send(request(Method::PUT, &server.url("/"), Body::wrap(body)))
         .await
         .unwrap();
     pieces.send(Ok("two")).unwrap();
 
     assert_eq!(text(answer).await, "both");
+}
+
+#[tokio::test]
+async fn an_empty_body_says_its_length_where_the_method_takes_a_body() {
+    let server = Server::start(|mut connection| async move {
+        while let Some(head) = connection.read_head().await {
+            connection.answer("200 OK", &head).await;
+        }
+    })
+    .await;
+    let transport = HttpTransport::new().unwrap();
+    let (_, never_ending) = Pieces::new();
+    let bodies = [
+        (Method::POST, Body::empty(), Some("0")),
+        (Method::PUT, Body::from(""), Some("0")),
+        (Method::PATCH, Body::wrap(String::new()), Some("0")),
+        (Method::GET, Body::empty(), None),
+        (Method::DELETE, Body::empty(), None),
+        (Method::POST, Body::wrap(never_ending), None),
+    ];
+    for (method, body, length) in bodies {
+        let sent = request(method.clone(), &server.url("/"), body);
+        let head = text(transport.send(sent).await.unwrap()).await;
+        let said = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        assert_eq!(said, length, "{method}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_body_says_its_length_over_http2_too() {
+    let authority = Authority::new();
+    let server = SecureServer::start(authority.server_config(&["h2"]), |stream| async move {
+        let service = service_fn(async |request: Request<Incoming>| {
+            let said = request.headers().get("content-length");
+            let said = said.map(|said| said.to_str().unwrap().to_owned());
+            Ok::<_, Infallible>(Response::new(format!("{said:?}")))
+        });
+        // It ends with an error when the client leaves.
+        let _ = http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+    })
+    .await;
+    let transport = HttpTransport::builder()
+        .root_certificates(authority.roots())
+        .build()
+        .unwrap();
+    for (method, said) in [
+        (Method::POST, r#"Some("0")"#),
+        (Method::PATCH, r#"Some("0")"#),
+        (Method::GET, "None"),
+    ] {
+        let sent = request(method.clone(), &server.url, Body::empty());
+        let answer = transport.send(sent).await.unwrap();
+        assert_eq!(text(answer).await, said, "{method}");
+    }
 }
 
 #[tokio::test]
@@ -86,7 +152,7 @@ async fn redirects_are_not_followed() {
         connection.closed().await;
     })
     .await;
-    let transport = HttpTransport::new();
+    let transport = HttpTransport::new().unwrap();
 
     let answer = transport
         .send(request(Method::GET, &server.url("/"), Body::empty()))
@@ -125,6 +191,7 @@ async fn where_a_redirect_points_to_receives_nothing() {
         .await;
 
         let answer = HttpTransport::new()
+            .unwrap()
             .send(post(&server.url("/")))
             .await
             .unwrap();
@@ -145,6 +212,7 @@ mod not_sent {
             closed_again.local_addr().unwrap().port()
         };
         let error = HttpTransport::new()
+            .unwrap()
             .send(post(&format!("http://127.0.0.1:{port}/")))
             .await
             .unwrap_err();
@@ -161,7 +229,11 @@ mod not_sent {
         // A label of 64 characters is too long for any name server to be asked.
         let url = format!("http://{}.example/", "a".repeat(64));
 
-        let error = HttpTransport::new().send(post(&url)).await.unwrap_err();
+        let error = HttpTransport::new()
+            .unwrap()
+            .send(post(&url))
+            .await
+            .unwrap_err();
 
         assert!(!error.maybe_sent());
         assert!(error.is_connect());
@@ -182,7 +254,10 @@ mod not_sent {
             queue.push(connection.unwrap());
         }
         let clock = Clock::new();
-        let transport = HttpTransport::builder().runtime(clock.clone()).build();
+        let transport = HttpTransport::builder()
+            .runtime(clock.clone())
+            .build()
+            .unwrap();
 
         let call = tokio::spawn(transport.send(post(&format!("http://{address}/"))));
         clock.pass_for_a_sleeper(Duration::from_millis(9_999)).await;
@@ -206,7 +281,11 @@ mod not_sent {
             ("/v1/sandboxes", "client error (UserAbsoluteUriRequired)"),
             ("ftp://127.0.0.1/", "the URI is neither http nor https"),
         ] {
-            let error = HttpTransport::new().send(post(url)).await.unwrap_err();
+            let error = HttpTransport::new()
+                .unwrap()
+                .send(post(url))
+                .await
+                .unwrap_err();
             assert!(!error.maybe_sent(), "{url}");
             assert!(chain(&error).ends_with(problem), "{}", chain(&error));
         }
@@ -225,6 +304,7 @@ mod maybe_sent {
         .await;
 
         let error = HttpTransport::new()
+            .unwrap()
             .send(post(&server.url("/")))
             .await
             .unwrap_err();
@@ -248,7 +328,7 @@ mod maybe_sent {
             connection.read_head().await;
         })
         .await;
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
         let first = transport.send(post(&server.url("/"))).await.unwrap();
         assert_eq!(text(first).await, "first");
 
@@ -269,6 +349,7 @@ mod maybe_sent {
             .await;
 
             let error = HttpTransport::new()
+                .unwrap()
                 .send(post(&server.url("/")))
                 .await
                 .unwrap_err();
@@ -289,6 +370,7 @@ mod maybe_sent {
         pieces.send(Err("the disk is gone")).unwrap();
 
         let error = HttpTransport::new()
+            .unwrap()
             .send(request(Method::PUT, &server.url("/"), Body::wrap(body)))
             .await
             .unwrap_err();
@@ -307,6 +389,7 @@ mod maybe_sent {
         })
         .await;
         let answer = HttpTransport::new()
+            .unwrap()
             .send(request(Method::GET, &server.url("/"), Body::empty()))
             .await
             .unwrap();
@@ -336,7 +419,7 @@ mod a_server_that_closes_at_the_same_moment {
 
         let mut not_sent = 0;
         for _ in 0..200 {
-            let call = HttpTransport::new().send(post(&server.url("/")));
+            let call = HttpTransport::new().unwrap().send(post(&server.url("/")));
             let error = soon(call).await.unwrap_err();
             let arrived = soon(arrivals.recv()).await.unwrap();
             if !error.maybe_sent() {
@@ -376,7 +459,7 @@ mod a_server_that_closes_at_the_same_moment {
         .await;
 
         for _ in 0..200 {
-            let transport = HttpTransport::new();
+            let transport = HttpTransport::new().unwrap();
             let first = transport.send(post(&server.url("/"))).await.unwrap();
             assert_eq!(text(first).await, "kept");
             let second = soon(transport.send(post(&server.url("/")))).await;
@@ -400,7 +483,7 @@ mod connections {
     #[tokio::test]
     async fn are_used_again() {
         let server = Server::start(|connection| connection.answer_all("again")).await;
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
 
         for _ in 0..3 {
             let get = request(Method::GET, &server.url("/"), Body::empty());
@@ -431,7 +514,7 @@ mod connections {
             }
         })
         .await;
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
 
         for _ in 0..3 {
             let answer = transport.send(post(&server.url("/"))).await.unwrap();
@@ -458,7 +541,10 @@ mod connections {
         })
         .await;
         let clock = Clock::new();
-        let transport = HttpTransport::builder().runtime(clock.clone()).build();
+        let transport = HttpTransport::builder()
+            .runtime(clock.clone())
+            .build()
+            .unwrap();
         let send = || transport.send(request(Method::GET, &server.url("/"), Body::empty()));
 
         text(send().await.unwrap()).await;
@@ -498,7 +584,8 @@ mod connections {
             lanes.spawn(async move {
                 let transport = HttpTransport::builder()
                     .idle_timeout(Duration::from_millis(400))
-                    .build();
+                    .build()
+                    .unwrap();
                 for _ in 0..5 {
                     let answer = transport.send(post(&url)).await.unwrap();
                     assert_eq!(text(answer).await, "once");
@@ -524,7 +611,7 @@ mod connections {
             }
         })
         .await;
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
         let get = request(Method::GET, &server.url("/"), Body::empty());
         text(transport.send(get).await.unwrap()).await;
 
@@ -548,7 +635,7 @@ mod connections {
             }
         })
         .await;
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
         let get = request(Method::GET, &server.url("/"), Body::empty());
         let answer = transport.send(get).await.unwrap();
 
@@ -571,7 +658,7 @@ mod connections {
             }
         })
         .await;
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
         let mut call = transport.send(post(&server.url("/")));
 
         tokio::select! {
@@ -600,7 +687,10 @@ mod bodies_without_end {
         })
         .await;
         let get = request(Method::GET, &server.url("/"), Body::empty());
-        (HttpTransport::new().send(get).await.unwrap(), closings)
+        (
+            HttpTransport::new().unwrap().send(get).await.unwrap(),
+            closings,
+        )
     }
 
     #[tokio::test]

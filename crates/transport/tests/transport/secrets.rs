@@ -121,7 +121,7 @@ async fn show_everything() {
             .client_certificate(client.clone())
             .proxy(proxy);
         shown.debug(&builder);
-        layered(builder.build(), &shown)
+        layered(builder.build().unwrap(), &shown)
     };
     shown.debug(&client);
     let direct = builder(Proxy::none());
@@ -216,8 +216,10 @@ fn layered(transport: HttpTransport, cassette: &Shown) -> SharedTransport {
     let _ = cassette;
     #[cfg(feature = "cassette")]
     let transport = {
-        use twentyfirst_transport::cassette::Recorder;
-        Recorder::new(transport, cassette.clone()).secrets(|_| SECRETS.map(String::from).to_vec())
+        use twentyfirst_transport::cassette::{Masking, Recorder};
+        // All of every body, header and path.
+        let masking = |text: &[u8]| vec![(0..text.len(), "***")];
+        Recorder::new(transport, cassette.clone(), move |_| Masking::new(masking))
     };
     #[cfg(feature = "tracing")]
     let transport = twentyfirst_transport::WithTracing::new(transport);

@@ -267,7 +267,7 @@ mod the_requests_body {
             connection.answer("200 OK", "all of it").await;
         })
         .await;
-        let transport = WithTimeouts::new(HttpTransport::new(), TokioRuntime);
+        let transport = WithTimeouts::new(HttpTransport::new().unwrap(), TokioRuntime);
         let timeouts = limits(|t| t.send = Some(MINUTE));
 
         let answer = transport
@@ -460,7 +460,8 @@ async fn a_request_may_have_its_own_limit_on_connecting() {
         let transport = HttpTransport::builder()
             .runtime(clock.clone())
             .connect_timeout(setting.map(Duration::from_secs))
-            .build();
+            .build()
+            .unwrap();
         let timeouts = limits(|t| t.connect = Some(limit * SECOND));
 
         let call = tokio::spawn(transport.send(post(&url, timeouts, "{}")));
@@ -487,7 +488,12 @@ async fn a_request_that_still_waits_for_its_connection_was_not_sent() {
         let transport = WithTimeouts::new(
             tower::ServiceBuilder::new()
                 .map_request(|request: Request<Body>| request)
-                .service(HttpTransport::builder().runtime(clock.clone()).build()),
+                .service(
+                    HttpTransport::builder()
+                        .runtime(clock.clone())
+                        .build()
+                        .unwrap(),
+                ),
             clock.clone(),
         );
         let timeouts = limits(|t| match kind {
@@ -521,7 +527,10 @@ async fn a_request_that_has_a_connection_may_have_been_sent() {
     .await;
     let clock = Clock::new();
     let transport = WithTimeouts::new(
-        HttpTransport::builder().runtime(clock.clone()).build(),
+        HttpTransport::builder()
+            .runtime(clock.clone())
+            .build()
+            .unwrap(),
         clock.clone(),
     );
     let timeouts = limits(|t| t.total = Some(SECOND));
@@ -572,8 +581,8 @@ proptest! {
         let seen = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
-            .build()
-            .unwrap()
+            .build().unwrap()
+
             .block_on(async {
                 let start = Instant::now();
                 let result = async {

@@ -36,14 +36,17 @@ fn trusting(authority: &Authority) -> HttpTransportBuilder {
 fn a_machine_without_root_certificates_gets_an_error_for_https_only() {
     let test = "tls::a_machine_without_root_certificates_gets_an_error_for_https_only";
     in_a_process_with_roots(test, async |_no_roots| {
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
         let get = |url: &str| transport.send(Request::get(url).body(Body::empty()).unwrap());
 
         let error = get("https://127.0.0.1:9/").await.unwrap_err();
         assert!(!error.maybe_sent());
         assert!(error.is_connect());
         let chain = chain(&error);
-        assert!(chain.contains("No CA certificates"), "{chain}");
+        assert!(
+            chain.ends_with("SSL_CERT_FILE names a file that does not exist"),
+            "{chain}"
+        );
 
         let plain = Server::start(|connection| connection.answer_all("plain")).await;
         assert!(get(&plain.url("/")).await.is_ok());
@@ -55,7 +58,7 @@ fn a_machine_without_root_certificates_gets_an_error_for_https_only() {
 fn certificates_appear_while_the_program_runs() {
     let test = "tls::certificates_appear_while_the_program_runs";
     in_a_process_with_roots(test, async |roots| {
-        let transport = HttpTransport::new();
+        let transport = HttpTransport::new().unwrap();
         let authority = Authority::new();
         let server = SecureServer::start(authority.server_config(&[]), echo).await;
         assert!(server.post(&transport).await.is_err());
@@ -66,10 +69,63 @@ fn certificates_appear_while_the_program_runs() {
     });
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_of_roots_is_read_whole_or_refused_by_its_line() {
+    let test = "tls::a_file_of_roots_is_read_whole_or_refused_by_its_line";
+    in_a_process_with_roots(test, async |roots| {
+        let authority = Authority::new();
+        let server = SecureServer::start(authority.server_config(&[]), echo).await;
+        let post = async |pem: String| {
+            std::fs::write(roots, pem).unwrap();
+            let result = server.post(&HttpTransport::new().unwrap()).await;
+            result.map(drop).map_err(|error| chain(&error))
+        };
+        let pem = authority.pem();
+        // The verifier itself passes over both.
+        assert_eq!(post(format!("\u{feff}{pem}")).await, Ok(()));
+        let older = pem.replace("CERTIFICATE", "X509 CERTIFICATE");
+        assert_eq!(post(older).await, Ok(()));
+        let trusted = pem.replace("CERTIFICATE", "TRUSTED CERTIFICATE");
+        let other = Authority::new().pem();
+        let line = other.lines().count() + 1;
+        let problem = format!("SSL_CERT_FILE names a file that cannot be read: line {line}: ");
+        let error = post(format!("{other}{trusted}")).await.unwrap_err();
+        assert!(error.contains(&problem), "{error}");
+        let error = post(String::new()).await.unwrap_err();
+        assert!(
+            error.ends_with("SSL_CERT_FILE names a file without certificates in PEM"),
+            "{error}"
+        );
+        // With roots of the program's own it need not be there.
+        std::fs::remove_file(roots).unwrap();
+        assert!(
+            server
+                .post(&trusting(&authority).build().unwrap())
+                .await
+                .is_ok()
+        );
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_empty_name_of_a_file_of_roots_is_told() {
+    let test = "tls::an_empty_name_of_a_file_of_roots_is_told";
+    let set = [("SSL_CERT_FILE", "")];
+    in_a_process_of_its_own(test, &set, &["SSL_CERT_DIR"], async || {
+        let get = Request::get("https://127.0.0.1:9/").body(Body::empty());
+        let transport = HttpTransport::new().unwrap();
+        let error = transport.send(get.unwrap()).await.unwrap_err();
+        let chain = chain(&error);
+        assert!(chain.contains("SSL_CERT_FILE is empty"), "{chain}");
+    });
+}
+
 #[tokio::test]
 async fn the_version_is_agreed_in_the_handshake() {
     let authority = Authority::new();
-    let transport = trusting(&authority).build();
+    let transport = trusting(&authority).build().unwrap();
     for (offered, version) in [
         (&["h2", "http/1.1"][..], Version::HTTP_2),
         (&["http/1.1"], Version::HTTP_11),
@@ -90,7 +146,7 @@ async fn a_stream_outlives_the_idle_time_of_its_connection_and_its_transport() {
     let authority = Authority::new();
     for offered in ["h2", "http/1.1"] {
         let clock = Clock::new();
-        let transport = trusting(&authority).runtime(clock.clone()).build();
+        let transport = trusting(&authority).runtime(clock.clone()).build().unwrap();
         let server = SecureServer::start(authority.server_config(&[offered]), echo).await;
         let (pieces, body) = Pieces::new();
         let request = Request::post(&server.url).body(Body::wrap(body)).unwrap();
@@ -120,7 +176,7 @@ async fn a_server_that_is_not_trusted_receives_nothing() {
         unreachable!("the handshake cannot succeed")
     })
     .await;
-    let transport = trusting(&Authority::new()).build();
+    let transport = trusting(&Authority::new()).build().unwrap();
 
     let error = server.post(&transport).await.unwrap_err();
 
@@ -144,7 +200,7 @@ async fn a_secure_connection_closed_before_the_answer_may_have_sent_the_request(
         .await;
 
         let error = server
-            .post(&trusting(&authority).build())
+            .post(&trusting(&authority).build().unwrap())
             .await
             .unwrap_err();
 
@@ -162,11 +218,13 @@ async fn several_authorities_are_trusted_in_pem_or_der() {
     for transport in [
         HttpTransport::builder()
             .root_certificates(in_one_file)
-            .build(),
+            .build()
+            .unwrap(),
         HttpTransport::builder()
             .root_certificates(der)
             .root_certificates(second.roots())
-            .build(),
+            .build()
+            .unwrap(),
     ] {
         for authority in [&first, &second] {
             let server = SecureServer::start(authority.server_config(&[]), echo).await;
@@ -188,12 +246,13 @@ async fn a_server_may_ask_who_is_there() {
     ] {
         let known = trusting(&authority)
             .client_certificate(client.unwrap())
-            .build();
+            .build()
+            .unwrap();
         assert!(server.post(&known).await.is_ok());
     }
 
     // In TLS 1.3 the server says so after the client's handshake is over, when the request may be on its way.
-    let unknown = trusting(&authority).build();
+    let unknown = trusting(&authority).build().unwrap();
     let error = server.post(&unknown).await.unwrap_err();
     assert!(
         chain(&error).contains("CertificateRequired"),
@@ -211,20 +270,13 @@ fn certificates_that_cannot_be_used_are_refused_and_not_shown() {
     let secret = key.serialize_pem();
     let broken = secret.replace("-----END", "-----FIN");
 
-    let roots = |pem: &str| RootCertificates::from_pem(pem.as_bytes()).unwrap_err();
     let client = |certificate: &str, key: &str| {
         ClientCertificate::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap_err()
     };
     for (error, problem) in [
-        (roots(""), "there is no root certificate"),
-        (roots(&secret), "there is no root certificate"),
-        (
-            roots(&certificate.replace("-----END", "-----FIN")),
-            "the root certificates are not PEM",
-        ),
         (
             RootCertificates::from_der(b"not a certificate").unwrap_err(),
-            "a root certificate cannot be read",
+            "the root certificate cannot be read",
         ),
         (client("", &secret), "there is no client certificate"),
         (
@@ -233,7 +285,7 @@ fn certificates_that_cannot_be_used_are_refused_and_not_shown() {
         ),
         (
             client(&certificate, &broken),
-            "there is no private key in PEM",
+            "the private key cannot be read: line 5: this is not base64",
         ),
         (
             client(&certificate, &another_key.serialize_pem()),
@@ -305,7 +357,8 @@ mod pings {
         let transport = trusting(&authority)
             .http2_keep_alive(Duration::from_secs(20))
             .runtime(clock.clone())
-            .build();
+            .build()
+            .unwrap();
         let request = Request::post(&server.url)
             .body(Body::from("question"))
             .unwrap();
@@ -336,7 +389,8 @@ mod pings {
         let transport = trusting(&authority)
             .http2_keep_alive(Duration::from_secs(20))
             .runtime(clock.clone())
-            .build();
+            .build()
+            .unwrap();
         let request = Request::post(&server.url)
             .body(Body::from("question"))
             .unwrap();

@@ -2,12 +2,11 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::request::Parts;
-use serde::Deserialize;
 use twentyfirst_protocol::runs::Messages;
 use twentyfirst_protocol::ui::{RawJson, Role};
 
 use crate::backend::Refusal;
-use crate::backend::request::read_json;
+use crate::backend::request::Sent;
 
 /// What a browser asks of a chat: to send a message, and to resume or to end the run that is under way.
 ///
@@ -30,26 +29,16 @@ pub struct ChatRequest {
     pub body: RawJson<'static>,
 }
 
-/// What `DefaultChatTransport` of the AI SDK sends.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Sent {
-    #[serde(default)]
-    id: Option<String>,
-    messages: Messages,
-    #[serde(default)]
-    trigger: Option<String>,
-    #[serde(default)]
-    message_id: Option<String>,
-}
-
 impl ChatRequest {
     /// A message to send.
     pub(super) fn send(head: Parts, body: &Bytes) -> Result<Self, Refusal> {
-        let sent: Sent = read_json(body)?;
-        match sent.trigger.as_deref() {
-            None | Some("submit-message") => {}
-            Some("regenerate-message") => {
+        // What `DefaultChatTransport` of the AI SDK sends.
+        let sent = Sent::read(body)?;
+        let messages: Messages = sent.required("messages")?;
+        match sent.text("trigger")? {
+            None => {}
+            Some(trigger) if trigger == "submit-message" => {}
+            Some(trigger) if trigger == "regenerate-message" => {
                 return Err(Refusal::bad_request(
                     "an answer cannot be made again: the relay can only append to a conversation",
                 ));
@@ -57,25 +46,21 @@ impl ChatRequest {
             Some(_) => return Err(Refusal::bad_request("the trigger is not known here")),
         }
         // The relay takes the last user message, wherever it stands: it would answer an earlier turn again.
-        let last = sent.messages.as_slice().last();
+        let last = messages.as_slice().last();
         if last.is_none_or(|message| message.role != Role::User) {
             return Err(Refusal::bad_request(
                 "the last message must be one of the user's",
             ));
         }
-        let Some(id) = sent.id.filter(|id| !id.is_empty()) else {
+        let Some(id) = sent.id("id")?.filter(|id| !id.is_empty()) else {
             return Err(Refusal::bad_request("the chat has no `id`"));
         };
-        let body = String::from_utf8(body.to_vec())
-            .ok()
-            .and_then(|body| RawJson::parse(body).ok())
-            .ok_or_else(|| Refusal::bad_request("the body is not UTF-8"))?;
         Ok(Self {
             head,
             id,
-            messages: sent.messages,
-            message_id: sent.message_id,
-            body,
+            messages,
+            message_id: sent.id("messageId")?,
+            body: sent.body,
         })
     }
 

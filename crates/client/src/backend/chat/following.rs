@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::Frame;
 use twentyfirst_protocol::runs::{Moment, RunEnd};
+use twentyfirst_protocol::shown;
 use twentyfirst_protocol::ui::chunk::{Abort, Data};
 use twentyfirst_protocol::ui::{Chunk, encode_done};
 use twentyfirst_transport::{Error, Runtime, Wait};
@@ -13,7 +14,6 @@ use twentyfirst_transport::{Error, Runtime, Wait};
 use super::observing::{Observing, Rest};
 use super::passing::{BROKE_OFF, apology};
 use crate::backend::handover::Giver;
-use crate::error::line;
 
 /// How long nothing is said to a browser. What lies between gives up connections on which nothing comes, many after a minute.
 const LONGEST_SILENCE: Duration = Duration::from_secs(15);
@@ -59,7 +59,7 @@ impl Following {
                 let abort = Chunk::from(Abort::new()).encode_event();
                 [abort, encode_done()].concat().into()
             }
-            Some(RunEnd::Failed(text)) => apology(&line(&text)),
+            Some(RunEnd::Failed(text)) => apology(&shown(text.trim_end())),
             Some(RunEnd::Lost(_)) | None => apology(BROKE_OFF),
         }
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use twentyfirst_protocol::flow::Open;
 use twentyfirst_protocol::runs::{CancelStatus, Cancelled, Follow, ResumeStream, Resumed, RunRef};
@@ -21,7 +20,7 @@ use crate::backend::Refusal;
 use crate::backend::decide::Decide;
 use crate::backend::handover::{Giver, to_its_end};
 use crate::backend::on_error::OnError;
-use crate::backend::request::{BODY_LIMIT, json, other_method, read_body};
+use crate::backend::request::{BODY_LIMIT, json, other_method, percent_decode, read_body};
 use crate::backend::service::service;
 use crate::client::{AgentClient, seed};
 use crate::error::Error;
@@ -38,7 +37,8 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 /// | `GET /api/chat/{id}/stream` | the stream of the run that is under way, 204 if there is none |
 /// | `DELETE /api/chat/{id}/stream` | ends that run: `{"ok": true, "status": "cancelled"}`, or `"idle"` if there is none |
 ///
-/// The routes may have any other name before `/{id}/stream`. Your function decides who may use which chat, and where it takes
+/// The routes may have any other name before `/{id}/stream`: `POST` sends wherever it comes, the other two need the id. A slash may follow, and an id whose
+/// percent-encoding is not UTF-8 is refused with 400. Your function decides who may use which chat, and where it takes
 /// place: it makes a [`StartRun`] of a [`Session`](crate::Session) that you have stored, or of a new one.
 ///
 /// ```
@@ -82,9 +82,9 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 /// over. With [`follow_cuts`](Self::follow_cuts) runs are followed here instead.
 ///
 /// # When it fails
-/// Before the stream, `{"error": message}` with the status that [`Refusal`] tells; [`on_error`](Self::on_error) sees the reason. Where the
-/// relay's connection breaks off, the browser gets an `error` chunk and `[DONE]`; within an event, where nothing can be said any
-/// more, its own connection breaks off, too.
+/// Before the stream, `{"error": message}` with the status that [`Refusal`] tells; [`on_error`](Self::on_error) sees the reason. Where the relay's
+/// connection breaks off, or ends before the message does (without `finish`, `error`, `abort` or `[DONE]`), the browser gets an `error` chunk and
+/// `[DONE]`. An event that was under way ends with an empty line first.
 ///
 /// Refused with 400: `trigger: "regenerate-message"` and a history that does not end with a message of the user's, since the
 /// relay can only append a turn to a conversation. A thread that is streaming is refused with 409; see
@@ -159,7 +159,7 @@ impl ChatHandler {
     /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log, and for [what was created](Error::created) all the
     /// same.
     ///
-    /// It also sees why a stream that has begun broke off, and a run that is followed here, or read to its end for its
+    /// It also sees why a stream that has begun broke off, or that it ended before its message, and a run that is followed here, or read to its end for its
     /// [observer](ChatRun::observe), and [is lost](Error::is_run_lost). A browser that leaves is no error.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
@@ -180,12 +180,19 @@ impl ChatHandler {
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let result = match (&head.method, chat_id(head.uri.path())) {
-            (&Method::POST, None) => self.send(head, body).await,
-            (&Method::GET, Some(id)) => self.resume(head, id).await,
-            (&Method::DELETE, Some(id)) => self.cancel(head, id).await,
-            (method, None) => return other_method(method, "OPTIONS, POST"),
-            (method, Some(_)) => return other_method(method, "DELETE, GET, OPTIONS"),
+        let result = match head.method {
+            // Wherever it is mounted: that may end with `/stream`, too.
+            Method::POST => self.send(head, body).await,
+            Method::GET | Method::DELETE => match chat_id(head.uri.path()) {
+                Ok(Some(id)) if head.method == Method::GET => self.resume(head, id).await,
+                Ok(Some(id)) => self.cancel(head, id).await,
+                Ok(None) => return other_method(&head.method, "OPTIONS, POST"),
+                Err(refusal) => Err(refusal),
+            },
+            _ if stream_of(head.uri.path()).is_some() => {
+                return other_method(&head.method, "DELETE, GET, OPTIONS, POST");
+            }
+            _ => return other_method(&head.method, "OPTIONS, POST"),
         };
         result.unwrap_or_else(Response::from)
     }
@@ -339,11 +346,22 @@ impl ChatHandler {
     }
 }
 
+/// What stands before `/stream`, which a slash may follow, at the end of a path.
+fn stream_of(path: &str) -> Option<&str> {
+    path.strip_suffix('/')
+        .unwrap_or(path)
+        .strip_suffix("/stream")
+}
+
 /// The id in `/…/{id}/stream`.
-fn chat_id(path: &str) -> Option<String> {
-    let mut segments = path.strip_suffix("/stream")?.rsplit('/');
-    let id = segments.next().filter(|id| !id.is_empty())?;
-    Some(percent_decode_str(id).decode_utf8_lossy().into_owned())
+fn chat_id(path: &str) -> Result<Option<String>, Refusal> {
+    let Some(chat) = stream_of(path) else {
+        return Ok(None);
+    };
+    match chat.rsplit('/').next() {
+        None | Some("") => Err(Refusal::bad_request("the chat has no `id`")),
+        Some(id) => percent_decode(id).map(Some),
+    }
 }
 
 /// A UI message stream, with those of these headers that are a browser's business.

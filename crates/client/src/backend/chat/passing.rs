@@ -1,9 +1,10 @@
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::Frame;
-use twentyfirst_protocol::ui::{Chunk, chunk, encode_done};
+use twentyfirst_protocol::ui::{Chunk, DecodeError, Decoder, End, chunk, encode_done};
 use twentyfirst_transport::Body;
 
 use super::observing::{Feed, Observing, Rest};
@@ -19,11 +20,11 @@ pub(super) const BROKE_OFF: &str = "the connection to the agent broke off";
 
 /// A stream of the relay on its way to a browser, byte for byte.
 ///
-/// It reads from the relay only when the browser takes, and holds nothing but what its observer has not seen yet.
+/// It reads from the relay only when the browser takes, and holds nothing but the event that is under way and what its observer has not seen yet.
 pub(super) struct Passing {
     /// The relay's, until it has ended.
     body: Option<Body>,
-    tail: Tail,
+    progress: Progress,
     watch: Option<Watch>,
     on_error: OnError,
 }
@@ -43,7 +44,7 @@ impl Passing {
     pub(super) fn new(body: Body, watch: Option<Watch>, on_error: OnError) -> Self {
         Self {
             body: Some(body),
-            tail: Tail::default(),
+            progress: Progress::default(),
             watch,
             on_error,
         }
@@ -51,7 +52,7 @@ impl Passing {
 
     /// A piece is on its way.
     fn pass(&mut self, data: &Bytes, cx: &mut Context<'_>) {
-        self.tail.push(data);
+        self.progress.push(data);
         if let Some(watch) = &mut self.watch {
             watch.feed.push(data.clone());
             watch.is_written = false;
@@ -102,41 +103,27 @@ impl Watch {
 
 impl http_body::Body for Passing {
     type Data = Bytes;
-    type Error = Error;
+    type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         let Some(body) = &mut this.body else {
             return Poll::Ready(None);
         };
-        match Pin::new(body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(data) = frame.data_ref() {
-                    this.pass(data, cx);
+        let end = match Pin::new(body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => {
+                    this.pass(&data, cx);
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                let is_said = this.tail.is_done();
-                this.end(!is_said, cx);
-                if is_said {
-                    return Poll::Ready(None);
-                }
-                let error = Error::from(error);
-                this.on_error.show(&error);
-                if this.tail.is_within_event() {
-                    // What would be said now would be read as the rest of that event.
-                    return Poll::Ready(Some(Err(error)));
-                }
-                Poll::Ready(Some(Ok(Frame::data(apology(BROKE_OFF)))))
-            }
-            Poll::Ready(None) => {
-                this.end(false, cx);
-                Poll::Ready(None)
-            }
+                // Nothing could be said after trailers.
+                Err(_trailers) => None,
+            },
+            Poll::Ready(Some(Err(error))) => Some(Error::from(error)),
+            Poll::Ready(None) => None,
             Poll::Pending => {
                 if let Some(watch) = &mut this.watch {
                     if watch.is_written {
@@ -147,9 +134,21 @@ impl http_body::Body for Passing {
                         cx.waker().wake_by_ref();
                     }
                 }
-                Poll::Pending
+                return Poll::Pending;
             }
+        };
+        // The end of a transport is not the end of a message.
+        let last_words = this.progress.last_words();
+        let is_broken = matches!(last_words, Some(LastWords::Broken(_)));
+        this.end(is_broken, cx);
+        if is_broken {
+            this.on_error
+                .show(&end.unwrap_or_else(Error::stream_unfinished));
         }
+        Poll::Ready(
+            last_words
+                .map(|(LastWords::Broken(words) | LastWords::Told(words))| Ok(Frame::data(words))),
+        )
     }
 }
 
@@ -163,7 +162,7 @@ impl Drop for Passing {
         let Some(body) = self.body.take() else {
             return;
         };
-        let is_done = self.tail.is_done();
+        let is_done = self.progress.is_done();
         if let (Some(watch), true) = (&self.watch, is_done) {
             watch.feed.end();
         }
@@ -178,6 +177,71 @@ impl Drop for Passing {
 pub(super) fn apology(text: &str) -> Bytes {
     let error = Chunk::from(chunk::Error::new(text.to_owned()));
     [error.encode_event(), encode_done()].concat().into()
+}
+
+/// How far the message of a stream has come.
+#[derive(Default)]
+struct Progress {
+    tail: Tail,
+    decoder: Decoder,
+    /// Whether an event was too long to be read. Only the last bytes tell then.
+    is_unreadable: bool,
+}
+
+/// What is said when nothing more comes from the relay.
+enum LastWords {
+    /// The message has not ended.
+    Broken(Bytes),
+    /// The message has ended with the event that was under way.
+    Told(Bytes),
+}
+
+impl Progress {
+    fn push(&mut self, data: &Bytes) {
+        self.tail.push(data);
+        if self.is_unreadable {
+            return;
+        }
+        self.decoder.push(data.clone());
+        while let Some(chunk) = self.decoder.next_chunk() {
+            if matches!(chunk, Err(DecodeError::Sse(_))) {
+                self.is_unreadable = true;
+                self.decoder = Decoder::new();
+                return;
+            }
+        }
+    }
+
+    /// Whether `[DONE]` has come.
+    fn is_done(&self) -> bool {
+        self.decoder.is_done() || self.tail.is_done()
+    }
+
+    /// Whether the browser knows how the message ended.
+    fn is_told(&self) -> bool {
+        self.is_done() || self.decoder.saw_finish() || self.decoder.end() != End::Cut
+    }
+
+    /// Ends the event that is under way, and the stream where it has no end.
+    fn last_words(&mut self) -> Option<LastWords> {
+        const EMPTY_LINE: Bytes = Bytes::from_static(b"\n\n");
+
+        if self.is_told() {
+            return None;
+        }
+        let is_within_event = self.tail.is_within_event();
+        if is_within_event {
+            self.push(&EMPTY_LINE);
+            if self.is_told() {
+                return Some(LastWords::Told(EMPTY_LINE));
+            }
+        }
+        let apology = apology(BROKE_OFF);
+        Some(LastWords::Broken(match is_within_event {
+            true => [EMPTY_LINE, apology].concat().into(),
+            false => apology,
+        }))
+    }
 }
 
 /// The last bytes of an event stream.

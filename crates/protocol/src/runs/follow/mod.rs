@@ -28,6 +28,12 @@
 //! Each phase owns what only it needs, and consumes itself: what a phase leaves behind cannot be forgotten in the next. What lives
 //! through all of them is in [`Following`].
 
+#![expect(
+    clippy::large_enum_variant,
+    clippy::result_large_err,
+    reason = "turns and steps are handed over once, and never stored"
+)]
+
 mod clock;
 mod following;
 mod identity;

@@ -24,7 +24,6 @@ pub(super) struct Reconnecting {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is boxed with its phase")]
 enum Asking {
     Nothing,
     /// Which threads stream.

@@ -20,7 +20,6 @@ pub(super) struct Verifying {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is boxed with its phase")]
 enum Asking {
     Nothing,
     List(Call<ListThreads>),

@@ -260,7 +260,7 @@ impl Transcript {
         let first = open.first().map_or(usize::MAX, |(at, ..)| at + 1);
         // Noted first: what is compared with later streams ends before the ends that are made up here.
         self.first_gap
-            .get_or_insert(first.min(self.assembler.part_count()));
+            .get_or_insert_with(|| first.min(self.assembler.part_count()));
         for (at, kind, id) in open {
             self.cut.insert(at);
             self.hand_out(kind.end(id));

@@ -88,6 +88,10 @@ pub(in crate::runs) enum Sight {
 }
 
 /// What one chunk is to a replay.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is handed over once and never stored"
+)]
 enum Match {
     Known,
     New(New),

@@ -64,7 +64,7 @@ impl<T> ByText<T> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Text<'static>, &T)> {
         let well_formed = self.well_formed.iter();
-        let well_formed = well_formed.map(|(key, value)| (Text::from(key.clone()), value));
+        let well_formed = well_formed.map(|(key, value)| (Text::from(String::from(&**key)), value));
         let ill_formed = self.ill_formed.iter();
         well_formed.chain(ill_formed.map(|(key, value)| (Text::from_code_units(key), value)))
     }

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use crate::error::shown;
 use crate::ui::Text;
 
 /// Why a chunk could not be applied to a message. The message is as it was before.
@@ -74,15 +75,11 @@ impl fmt::Display for AssembleError {
 
 impl std::error::Error for AssembleError {}
 
-/// An id, at most 256 characters of it.
+/// The beginning of an id.
 struct Shortened<'a>(&'a Text<'static>);
 
 impl fmt::Display for Shortened<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.0.to_string_lossy();
-        match id.char_indices().nth(256) {
-            Some((end, _)) => write!(f, "{}…", id.get(..end).unwrap_or_default()),
-            None => f.write_str(&id),
-        }
+        f.write_str(&shown(&self.0.to_string_lossy()))
     }
 }

@@ -3,7 +3,7 @@
 //! It accepts what `JSON.parse` accepts: RFC 8259 without limits on depth or on the size of numbers, and strings with lone
 //! surrogate escapes. In the same pass it looks for the keys that the AI SDK refuses (see [`JsonError::ForbiddenKey`]).
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use super::Text;
 
@@ -92,6 +92,62 @@ pub(crate) fn elements(array: &str) -> Option<impl Iterator<Item = &str>> {
         at += element.len();
         Some(element)
     }))
+}
+
+/// Returns a JSON value that has been validated before without the whitespace between its tokens, and lends it where there is none.
+///
+/// Nothing else changes: numbers, escapes, and the order of members stay as they are written.
+pub(crate) fn compact(value: &str) -> Cow<'_, str> {
+    let bytes = value.as_bytes();
+    let mut stops = Stops::new(bytes, 0);
+    let mut end = next_whitespace(&mut stops, 0);
+    if end == bytes.len() {
+        return Cow::Borrowed(value);
+    }
+    let mut compact = String::with_capacity(bytes.len());
+    let mut start = 0;
+    loop {
+        compact.push_str(value.get(start..end).unwrap_or_default());
+        if end == bytes.len() {
+            return Cow::Owned(compact);
+        }
+        start = skip_whitespace(bytes, end);
+        end = next_whitespace(&mut stops, start);
+    }
+}
+
+/// Whether a JSON value that has been validated before has a number that is too large for a double.
+pub(crate) fn has_number_beyond_double(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let mut stops = Stops::new(bytes, 0);
+    let mut at = 0;
+    loop {
+        at = match bytes.get(at) {
+            Some(b'"') => end_of_string(&mut stops, at + 1).map_or(bytes.len(), |(end, _)| end),
+            Some(b'-' | b'0'..=b'9') => {
+                let end = end_of_number(bytes, at).unwrap_or(bytes.len());
+                let number = value.get(at..end).unwrap_or_default();
+                if number.parse().is_ok_and(f64::is_infinite) {
+                    return true;
+                }
+                end
+            }
+            Some(_) => at + 1,
+            None => return false,
+        };
+    }
+}
+
+/// Returns where the next whitespace outside of strings stands, or the end.
+fn next_whitespace(stops: &mut Stops<'_>, mut at: usize) -> usize {
+    let bytes = stops.bytes;
+    loop {
+        at = match bytes.get(at) {
+            Some(b'"') => end_of_string(stops, at + 1).map_or(bytes.len(), |(end, _)| end),
+            Some(b' ' | b'\n' | b'\r' | b'\t') | None => return at,
+            Some(_) => at + 1,
+        };
+    }
 }
 
 /// How many bytes at the beginning of `bytes` may stand in a JSON string as they are: no quote, backslash or control. For one string alone;
@@ -590,6 +646,24 @@ mod tests {
                 Err(JsonError::ForbiddenKey),
                 "{forbidden}"
             );
+        }
+    }
+
+    #[test]
+    fn drops_whitespace_between_tokens_and_nothing_else() {
+        for (spread, expected) in [
+            (" [ 1 ,\t-0.50E+400 , 1.0 ]\r\n", "[1,-0.50E+400,1.0]"),
+            (
+                "{\n \"a b\" : \" \\\" \\\\\" ,\"a b\":{ } }",
+                "{\"a b\":\" \\\" \\\\\",\"a b\":{}}",
+            ),
+            (
+                "[ \"\u{2028}\u{a0} \\ud83d\\n\" ]",
+                "[\"\u{2028}\u{a0} \\ud83d\\n\"]",
+            ),
+        ] {
+            assert_eq!(compact(spread), expected);
+            assert!(matches!(compact(expected), Cow::Borrowed(_)));
         }
     }
 

@@ -61,7 +61,8 @@ macro_rules! chunks {
             ///
             /// # Errors
             /// If the data is not a JSON object with a `type`, if it does not have what its type needs, or if it has one of the keys
-            /// that the AI SDK refuses.
+            /// that the AI SDK refuses. A number beyond a double (`1e400`) is refused in `providerMetadata` and `toolMetadata`, as by the
+            /// AI SDK; everywhere else it is kept as it is written.
             pub fn decode(data: &'a str) -> Result<Self, ChunkError> {
                 if let Some(chunk) = Delta::decode(data) {
                     return Ok(chunk);
@@ -82,7 +83,7 @@ macro_rules! chunks {
                 }
             }
 
-            /// The chunk as JSON.
+            /// The chunk as JSON, on one line.
             ///
             /// Decoded and encoded again, a chunk is the same JSON value, but for the members that were ignored.
             pub fn encode(&self) -> String {
@@ -97,7 +98,7 @@ macro_rules! chunks {
                     $( Self::$unit => out.push_str(concat!("{\"type\":\"", $unit_type, "\"}")), )*
                     $( Self::$name(chunk) => chunk.write(out), )*
                     Self::Data(chunk) => chunk.write(out),
-                    Self::Unknown(chunk) => out.push_str(chunk.raw.get()),
+                    Self::Unknown(chunk) => chunk.raw.write_json(out),
                 }
             }
 

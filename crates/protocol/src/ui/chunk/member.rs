@@ -46,7 +46,7 @@ impl Member for RawJson<'_> {
     }
 
     fn write_json(&self, out: &mut String) {
-        out.push_str(self.get());
+        out.push_str(&self.compact());
     }
 }
 
@@ -111,20 +111,22 @@ pub(crate) fn any(value: &str) -> Result<RawJson<'_>, Expected> {
     Ok(RawJson::from_valid(value))
 }
 
+/// Tool metadata: an object. The AI SDK takes no number in it that is infinite as a double, nor in provider metadata.
 pub(crate) fn object(value: &str) -> Result<RawJson<'_>, Expected> {
-    if value.starts_with('{') {
+    if value.starts_with('{') && !json::has_number_beyond_double(value) {
         Ok(RawJson::from_valid(value))
     } else {
-        Err("an object")
+        Err("an object whose numbers fit a double")
     }
 }
 
 /// What the AI SDK calls provider metadata: an object of objects.
 pub(crate) fn metadata(value: &str) -> Result<RawJson<'_>, Expected> {
-    if is_object_of(value, |value| value.starts_with('{')) {
+    let is_object = is_object_of(value, |value| value.starts_with('{'));
+    if is_object && !json::has_number_beyond_double(value) {
         Ok(RawJson::from_valid(value))
     } else {
-        Err("an object of objects")
+        Err("an object of objects whose numbers fit a double")
     }
 }
 

@@ -7,8 +7,12 @@ use super::{ChunkError, json};
 
 /// One JSON value, kept as the text in which it came: an input, an output, data or metadata.
 ///
-/// The text is valid JSON, but it is read only when asked for ([`deserialize`](Self::deserialize)). Two of them are equal if their texts
-/// are: `{"a":1}` and `{ "a": 1 }` are not. Compare what [`deserialize`](Self::deserialize) gives where the value is meant.
+/// The text is valid JSON, but it is read only when asked for ([`deserialize`](Self::deserialize)). [`get`](Self::get) returns it as it came, over
+/// several lines if it was written so. Whatever writes it, alone or within a chunk or a message, writes it on one line: without the whitespace
+/// between its tokens, and with every digit, escape and member as it came.
+///
+/// Two of them are equal if they are written alike: `{"a":1}` and `{ "a": 1 }` are, `1.0` and `1` are not. Compare what
+/// [`deserialize`](Self::deserialize) gives where the value is meant.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::RawJson;
@@ -20,7 +24,7 @@ use super::{ChunkError, json};
 /// assert_eq!(RawJson::from(value), raw);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct RawJson<'a>(Cow<'a, str>);
 
 impl<'a> RawJson<'a> {
@@ -40,7 +44,7 @@ impl<'a> RawJson<'a> {
         }))
     }
 
-    /// The text.
+    /// The text as it came.
     pub fn get(&self) -> &str {
         &self.0
     }
@@ -76,6 +80,11 @@ impl<'a> RawJson<'a> {
     pub(crate) fn from_valid(text: impl Into<Cow<'a, str>>) -> Self {
         Self(text.into())
     }
+
+    /// The text on one line, lent where it has no whitespace to drop.
+    pub(crate) fn compact(&self) -> Cow<'_, str> {
+        json::compact(&self.0)
+    }
 }
 
 impl RawJson<'static> {
@@ -106,24 +115,34 @@ impl<'a> From<&'a RawValue> for RawJson<'a> {
     }
 }
 
-/// The text itself.
+/// Whitespace between tokens makes no difference.
+impl PartialEq<RawJson<'_>> for RawJson<'_> {
+    fn eq(&self, other: &RawJson<'_>) -> bool {
+        self.0 == other.0 || self.compact() == other.compact()
+    }
+}
+
+impl Eq for RawJson<'_> {}
+
+/// The value on one line.
 impl fmt::Debug for RawJson<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(&self.compact())
     }
 }
 
-/// The text itself.
+/// The value on one line.
 impl fmt::Display for RawJson<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(&self.compact())
     }
 }
 
-/// As the text itself where `serde_json` writes text; other serializers cannot write raw JSON.
+/// On one line, where `serde_json` writes text; other serializers cannot write raw JSON.
 impl Serialize for RawJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &RawValue = serde_json::from_str(&self.0).map_err(S::Error::custom)?;
+        let text = self.compact();
+        let raw: &RawValue = serde_json::from_str(&text).map_err(S::Error::custom)?;
         raw.serialize(serializer)
     }
 }

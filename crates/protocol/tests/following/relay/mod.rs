@@ -224,7 +224,7 @@ impl Relay {
     }
 
     /// The run says its end, and cannot be stored.
-    pub(crate) fn is_not_stored(mut self, text: &'static str) -> Self {
+    pub(crate) fn fails_to_store(mut self, text: &'static str) -> Self {
         self.end = End::IsNotStored(text);
         self
     }
@@ -237,7 +237,7 @@ impl Relay {
     }
 
     /// The relay is restarted at this moment: the stream breaks off, nothing more comes, and the thread streams for ever.
-    pub(crate) fn is_restarted(mut self, at: Duration) -> Self {
+    pub(crate) fn restarts(mut self, at: Duration) -> Self {
         self.resumes = Resumes::Nothing;
         self.fault(Fault::CutAfter(at)).dies(at)
     }

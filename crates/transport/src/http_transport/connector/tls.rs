@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 use super::connection::Connection;
 use crate::error::BoxError;
 use crate::http_transport::certificates::{ClientCertificate, RootCertificates};
+use crate::http_transport::environment_roots;
 
 /// The settings, and what is made of them at the first connection that needs it: only then are the operating system's
 /// roots read, which a machine may not have.
@@ -38,7 +39,7 @@ impl Tls {
     }
 
     /// For the server itself, which agrees on the version of HTTP.
-    pub(super) fn for_server(&self) -> Result<Handshake, rustls::Error> {
+    pub(super) fn for_server(&self) -> Result<Handshake, BoxError> {
         let config = get_or_try_init(&self.server_config, || {
             let mut config = self.config(self.client.as_ref())?;
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -48,14 +49,16 @@ impl Tls {
     }
 
     /// For a proxy, which is not told who we are, and speaks HTTP/1.1.
-    pub(super) fn for_proxy(&self) -> Result<Handshake, rustls::Error> {
+    pub(super) fn for_proxy(&self) -> Result<Handshake, BoxError> {
         let config = get_or_try_init(&self.proxy_config, || self.config(None))?;
         Ok(Handshake(config.into()))
     }
 
-    fn config(&self, client: Option<&ClientCertificate>) -> Result<ClientConfig, rustls::Error> {
+    fn config(&self, client: Option<&ClientCertificate>) -> Result<ClientConfig, BoxError> {
         let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
-        let roots = self.roots.certificates.iter().cloned();
+        let roots = &self.roots.certificates;
+        let named = environment_roots::read(!roots.is_empty())?;
+        let roots = roots.iter().cloned().chain(named);
         let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider))?;
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -73,8 +76,8 @@ impl Tls {
 /// A failure is not kept: the certificates may be there the next time.
 fn get_or_try_init(
     cell: &OnceLock<Arc<ClientConfig>>,
-    make: impl FnOnce() -> Result<ClientConfig, rustls::Error>,
-) -> Result<Arc<ClientConfig>, rustls::Error> {
+    make: impl FnOnce() -> Result<ClientConfig, BoxError>,
+) -> Result<Arc<ClientConfig>, BoxError> {
     if let Some(config) = cell.get() {
         return Ok(Arc::clone(config));
     }

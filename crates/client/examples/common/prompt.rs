@@ -1,0 +1,8 @@
+/// The arguments of the program as lines of a prompt, or this one where there are none.
+pub(crate) fn prompt(default: &str) -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.join("\n") {
+        prompt if prompt.is_empty() => default.to_owned(),
+        prompt => prompt,
+    }
+}

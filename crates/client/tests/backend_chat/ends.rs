@@ -1,0 +1,218 @@
+//! The end of a transport is not the end of a message.
+
+use std::sync::Mutex;
+
+use http_body_util::{BodyExt, Full, StreamBody};
+use twentyfirst_client::transport::Body;
+
+use crate::observing::observed;
+use crate::support::{
+    Broken, channel, chats, events, logged, post, read, relay, request, stream, threads,
+};
+
+const SORRY: &str = "data: {\"type\":\"error\",\"errorText\":\"the connection to the agent broke off\"}\n\ndata: [DONE]\n\n";
+const UNFINISHED: &str = "the stream ended before its message: neither `finish` nor `[DONE]` came";
+const CUT: &str = "the body broke off <- the cable was pulled";
+
+/// Streams whose message has not ended, and what a browser gets behind them.
+const BROKEN: [(&str, &str); 8] = [
+    ("", ""),
+    (": good morning\n\n", ""),
+    ("data: {\"type\":\"start\"}\n\n", ""),
+    ("data: {\"type\":\"start\"}\r\n\r\n", ""),
+    ("data: {\"type\":\"start\"}\n\ndata: {\"ty", "\n\n"),
+    ("data: {\"type\":\"start\"}\n", "\n\n"),
+    // It only speaks of an end.
+    (
+        "data: {\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"{\\\"type\\\":\\\"finish\\\"} [DONE]\"}\n\n",
+        "",
+    ),
+    ("data: {\"type\":\"finish-step\"}\n\nda", "\n\n"),
+];
+
+/// Streams whose message has ended, and what a browser gets behind them.
+const TOLD: [(&str, &str); 9] = [
+    ("data: [DONE]\n\n", ""),
+    ("data: {\"type\":\"finish\"}\n\n", ""),
+    (
+        "data:{\"messageMetadata\":{},\ndata: \"type\" : \"f\\u0069nish\"}\r\n\r\n",
+        "",
+    ),
+    ("data: {\"type\":\"finish\"}\n\n: good night", ""),
+    (
+        "data: {\"type\":\"error\",\"errorText\":\"cancelled\"}\n\n",
+        "",
+    ),
+    ("data: {\"type\":\"abort\"}\n\n", ""),
+    // The event is whole, but for its empty line.
+    ("data: {\"type\":\"finish\"}", "\n\n"),
+    ("data: [DONE]\n", "\n\n"),
+    ("data: [DONE]\r", "\n\n"),
+];
+
+/// What a browser gets and what `on_error` sees of a stream that comes in these pieces and then ends, or breaks off.
+async fn passed(pieces: &[&'static str], is_cut: bool) -> (String, Vec<String>) {
+    let (sender, body) = channel();
+    let body = Mutex::new(Some(body));
+    let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
+    let (chats, errors) = logged(chats(&client));
+    let answer = chats.handle(post("Hi")).await;
+    for piece in pieces {
+        sender.send(Ok(piece)).unwrap();
+    }
+    if is_cut {
+        sender.send(Err(Broken)).unwrap();
+    }
+    drop(sender);
+    let (_, headers, body) = read(answer).await;
+    assert!(!headers.contains_key("content-length"));
+    let errors = errors.lock().unwrap().clone();
+    (body, errors)
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_before_its_message_is_an_error_in_the_stream() {
+    for (came, end) in BROKEN {
+        for (is_cut, error) in [(false, UNFINISHED), (true, CUT)] {
+            let (body, errors) = passed(&[came], is_cut).await;
+            assert_eq!(body, format!("{came}{end}{SORRY}"), "{is_cut}");
+            assert_eq!(errors, [error], "{came}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_message_has_ended_is_left_as_it_is() {
+    for (came, end) in TOLD {
+        for is_cut in [false, true] {
+            let (body, errors) = passed(&[came], is_cut).await;
+            assert_eq!(body, format!("{came}{end}"), "{is_cut}");
+            assert_eq!(errors, [""; 0], "{came}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_makes_no_difference_how_a_stream_is_cut_into_pieces() {
+    for (streams, sorry) in [(&BROKEN[..], SORRY), (&TOLD[..], "")] {
+        for (came, end) in streams {
+            for at in (0..=came.len()).filter(|at| came.is_char_boundary(*at)) {
+                let (body, errors) = passed(&[&came[..at], &came[at..]], false).await;
+                assert_eq!(body, format!("{came}{end}{sorry}"), "at {at}");
+                assert_eq!(errors.is_empty(), sorry.is_empty(), "{came} at {at}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_the_relay_declares_does_not_keep_the_error_from_being_said() {
+    let (client, _) = relay(|_| {
+        let mut response = stream("data: {\"type\":\"start\"}\n\n");
+        let length = "25".parse().unwrap();
+        response.headers_mut().insert("content-length", length);
+        response
+    });
+    let answer = chats(&client).handle(post("Hi")).await;
+    assert!(!answer.headers().contains_key("content-length"));
+    assert_eq!(http_body::Body::size_hint(answer.body()).exact(), None);
+    let (_, _, body) = read(answer).await;
+    assert!(body.ends_with(SORRY), "{body}");
+}
+
+#[tokio::test]
+async fn trailers_do_not_keep_the_error_from_being_said() {
+    let (client, _) = relay(|_| {
+        let data = Full::from("data: {\"type\":\"start\"}\n\n");
+        let trailers = http::HeaderMap::from_iter([(http::header::ETAG, "x".parse().unwrap())]);
+        stream(Body::wrap(
+            data.with_trailers(std::future::ready(Some(Ok(trailers)))),
+        ))
+    });
+    let (_, _, body) = read(chats(&client).handle(post("Hi")).await).await;
+    assert!(body.ends_with(SORRY), "{body}");
+}
+
+#[tokio::test]
+async fn a_resumed_stream_that_ends_before_its_message_is_an_error_in_the_stream() {
+    for (came, end) in BROKEN {
+        let (client, _) = relay(move |target| match target {
+            "GET /v1/sandboxes/sb_1/threads" => threads(&[("th_1", "streaming")]),
+            _ => stream(came),
+        });
+        let (chats, errors) = logged(chats(&client));
+        let answer = chats
+            .handle(request("GET", "/api/chat/chat-1/stream", ""))
+            .await;
+        let (_, _, body) = read(answer).await;
+        assert_eq!(body, format!("{came}{end}{SORRY}"));
+        assert_eq!(*errors.lock().unwrap(), [UNFINISHED], "{came}");
+    }
+}
+
+#[tokio::test]
+async fn an_observer_is_told_that_a_stream_ended_before_its_message() {
+    for (came, end) in BROKEN {
+        let (client, log) = relay(move |_| stream(came));
+        let (chats, seen) = observed(&client);
+        let (chats, errors) = logged(chats);
+        let (_, _, body) = read(chats.handle(post("Hi")).await).await;
+        assert_eq!(body, format!("{came}{end}{SORRY}"));
+        assert!(seen.last().await.starts_with("left at "));
+        assert_eq!(*errors.lock().unwrap(), [UNFINISHED], "{came}");
+        assert_eq!(log.take().len(), 1, "nothing was asked beside the run");
+    }
+}
+
+#[tokio::test]
+async fn a_followed_stream_that_ends_before_its_message_is_asked_for() {
+    for (came, _) in BROKEN {
+        let (client, _) = relay(move |target| match target {
+            "POST /v1/chat/my-agent" => stream(came),
+            _ => crate::support::answer(
+                200,
+                &serde_json::json!({ "id": "th_1", "status": "error", "error": "too much" }),
+            ),
+        });
+        let (_, _, body) = read(chats(&client).follow_cuts().handle(post("Hi")).await).await;
+        let events = events(&body);
+        let [.., error, done] = &events[..] else {
+            panic!("{body}")
+        };
+        assert_eq!(
+            (&error["errorText"], done),
+            (&"too much".into(), &"[DONE]".into()),
+            "{came}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_long_to_be_read_hides_no_end() {
+    let (client, _) = relay(|_| {
+        let piece = bytes::Bytes::from(vec![b'x'; 1 << 20]);
+        let pieces = std::iter::once("data: ".into())
+            .chain(std::iter::repeat_n(piece, 80))
+            .chain(["\n\ndata: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n".into()]);
+        let frames = pieces.map(|piece| Ok::<_, Broken>(http_body::Frame::data(piece)));
+        stream(Body::wrap(StreamBody::new(Frames(frames))))
+    });
+    let (chats, errors) = logged(chats(&client));
+    let body = chats.handle(post("Hi")).await.into_body();
+    let body = body.collect().await.unwrap().to_bytes();
+    assert!(body.ends_with(b"\"finish\"}\n\ndata: [DONE]\n\n"));
+    assert_eq!(*errors.lock().unwrap(), [""; 0]);
+}
+
+struct Frames<I>(I);
+
+impl<I: Iterator + Unpin> futures_core::Stream for Frames<I> {
+    type Item = I::Item;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<I::Item>> {
+        std::task::Poll::Ready(self.0.next())
+    }
+}

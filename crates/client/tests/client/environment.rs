@@ -1,0 +1,41 @@
+//! A client in an environment that cannot be read.
+
+use std::process::Command;
+
+use twentyfirst_client::AgentClient;
+use twentyfirst_client::transport::HttpTransport;
+
+/// A test cannot change its environment: it runs once more, in a process of its own.
+#[test]
+fn a_proxy_that_cannot_be_read_is_named_and_not_shown() {
+    if std::env::var_os("CLIENT_TEST_PROCESS").is_none() {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "environment::a_proxy_that_cannot_be_read_is_named_and_not_shown",
+            ])
+            .env("CLIENT_TEST_PROCESS", "1")
+            .env_remove("https_proxy")
+            .env("HTTPS_PROXY", "http://user:1#secret@proxy.example")
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            stdout.contains("1 passed") && output.status.success(),
+            "{stdout}"
+        );
+        return;
+    }
+    let builder = || AgentClient::builder().api_key("an_sk_test");
+    let error = builder().build().unwrap_err();
+    let text = error.to_string();
+    let expected =
+        "the client cannot be made: HTTPS_PROXY is not the URL of a proxy: it holds a `/`";
+    assert!(text.starts_with(expected), "{text}");
+    assert!(error.invalid_setting().is_some() && !error.was_sent());
+    assert!(!format!("{error:?}").contains("secret"));
+
+    let proxy = twentyfirst_client::transport::Proxy::none();
+    let transport = HttpTransport::builder().proxy(proxy).build().unwrap();
+    assert!(builder().transport(transport).build().is_ok());
+}

@@ -1,0 +1,136 @@
+//! Every request with a body says how long it is, an empty one too: the relay refuses an upload that does not.
+
+use std::convert::Infallible;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Request;
+use http_body::Frame;
+use twentyfirst_client::protocol::files::WriteStream;
+use twentyfirst_client::protocol::threads::CreateThread;
+use twentyfirst_client::transport::Body;
+use twentyfirst_client::{AgentClient, SandboxId};
+
+use crate::support::{client, json};
+
+/// A server that takes any request, and the heads of those that came, in lower case.
+fn server() -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (heads, seen) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                stream.read_line(&mut head).unwrap();
+            }
+            let head = head.to_ascii_lowercase();
+            let length = said(&head).map_or(0, |length| length.parse().unwrap());
+            stream.read_exact(&mut vec![0; length]).unwrap();
+            if head.contains("transfer-encoding: chunked") {
+                let mut line = String::new();
+                while !line.ends_with("0\r\n\r\n") {
+                    stream.read_line(&mut line).unwrap();
+                }
+            }
+            heads.send(head).unwrap();
+            let body = r#"{"id":"th_1","status":"idle","path":"a"}"#;
+            let length = body.len();
+            write!(
+                stream.get_mut(),
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+            )
+            .unwrap();
+        }
+    });
+    (url, seen)
+}
+
+fn said(head: &str) -> Option<&str> {
+    head.lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+}
+
+fn sandbox() -> SandboxId {
+    SandboxId::new("sb_1").unwrap()
+}
+
+/// A body that does not know its own length.
+struct Streamed(Option<&'static str>);
+
+impl http_body::Body for Streamed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|text| Ok(Frame::data(text.into()))))
+    }
+}
+
+fn streamed(content: &'static str) -> Body {
+    Body::wrap(Streamed(Some(content)))
+}
+
+#[tokio::test]
+async fn over_the_wire() {
+    let (url, heads) = server();
+    let client = AgentClient::builder().api_key("k").base_url(&url).build();
+    let client = client.unwrap();
+    let files = client.sandboxes().files();
+
+    files.write_bytes(&sandbox(), "a", "").await.unwrap();
+    assert_eq!(said(&heads.recv().unwrap()), Some("0"), "an empty blob");
+    files.write_bytes(&sandbox(), "a", "four").await.unwrap();
+    assert_eq!(said(&heads.recv().unwrap()), Some("4"), "a blob");
+    let create = CreateThread::new(sandbox());
+    client.execute(&create).await.unwrap();
+    assert_eq!(said(&heads.recv().unwrap()), Some("2"), "JSON");
+
+    for (content, length, expected) in [
+        (Body::empty(), None, Some("0")),
+        (Body::from("four"), None, Some("4")),
+        (Body::empty(), Some(0), Some("0")),
+        (streamed(""), Some(0), Some("0")),
+        (streamed("four"), Some(4), Some("4")),
+        (streamed("four"), None, None),
+    ] {
+        let about = format!("{content:?} of {length:?}");
+        let written = files.write_stream(&sandbox(), "a", content, length).await;
+        written.unwrap();
+        let head = heads.recv().unwrap();
+        assert_eq!(said(&head), expected, "{about}");
+        assert_eq!(
+            head.contains("transfer-encoding: chunked"),
+            expected.is_none(),
+            "{about}"
+        );
+    }
+
+    let own = Request::post("/v1/own").body(Body::empty()).unwrap();
+    client.send(own).await.unwrap();
+    assert_eq!(
+        said(&heads.recv().unwrap()),
+        Some("0"),
+        "a request of one's own"
+    );
+}
+
+#[tokio::test]
+async fn through_another_http_client() {
+    let (client, log) = client("https://relay.example", |_| json(200, r#"{"path":"a"}"#));
+    let files = client.sandboxes().files();
+    files.write_bytes(&sandbox(), "a", "").await.unwrap();
+    let upload = WriteStream::new(sandbox(), "a");
+    client.upload(&upload, Body::empty()).await.unwrap();
+    for sent in log.take() {
+        assert_eq!(sent.headers["content-length"], "0", "{}", sent.target);
+    }
+}

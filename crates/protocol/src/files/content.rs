@@ -1,0 +1,197 @@
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::response::Parts;
+
+use super::{ReadBytes, ReadFile, ReadStream};
+use crate::Operation;
+use crate::error::{InvalidRequest, ResponseError};
+use crate::flow::{
+    Deadline, Exchange, ExchangeError, ExchangeErrorKind, Execute, Failure, Flow, Next, Now, Open,
+    Slot, Step,
+};
+use crate::options::CallOptions;
+
+impl ReadBytes {
+    /// The exchanges that read this file, [an empty one too](ReadContent). `seed` spreads the delays of many clients: take any random
+    /// number.
+    ///
+    /// # Errors
+    /// Everything that can be checked is checked here, before the first request.
+    pub fn flow(
+        &self,
+        options: &CallOptions,
+        seed: u64,
+    ) -> Result<ReadContent<Execute<'_, Self>>, InvalidRequest> {
+        let read = || Execute::new(self, options, seed);
+        let text = ReadFile::new(&self.sandbox_id, &self.path);
+        Ok(ReadContent::new(read()?, read()?, text, options, seed))
+    }
+}
+
+impl ReadStream {
+    /// The exchanges that read this file, [an empty one too](ReadContent): in the end [`Slot::Stream`] holds its content, and nothing
+    /// where it is empty. `seed` spreads the delays of many clients: take any random number.
+    ///
+    /// # Errors
+    /// Everything that can be checked is checked here, before the first request.
+    pub fn flow(
+        &self,
+        options: &CallOptions,
+        seed: u64,
+    ) -> Result<ReadContent<Open<'_, Self>>, InvalidRequest> {
+        let read = || Open::new(self, options, seed);
+        let text = ReadFile::new(&self.sandbox_id, &self.path);
+        Ok(ReadContent::new(read()?, read()?, text, options, seed))
+    }
+}
+
+/// The [`Flow`] that reads a file as bytes or as a stream, an empty one too.
+///
+/// The relay reads an empty file only as text: asked for bytes or a stream, it responds with 500, as it does for a missing file.
+/// So after a 500 the file is read as text. Where that is empty, so is the file. Where it is not, the file may have been filled in
+/// the meantime, and it is read once more. Where it fails, too, the first error stands.
+#[derive(Debug)]
+pub struct ReadContent<F> {
+    read: F,
+    /// Reads once more.
+    again: F,
+    text: ReadFile,
+    options: CallOptions,
+    seed: u64,
+    deadline: Deadline,
+    state: State,
+}
+
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and it changes a few times"
+)]
+enum State {
+    Reading,
+    /// What follows of the error is to be closed, then the text is read.
+    Failed(ExchangeError),
+    Looking(Exchange, ExchangeError),
+    /// The file has content. The error is of the first time.
+    ReadingAgain(ExchangeError),
+    Empty,
+}
+
+impl<F> ReadContent<F> {
+    fn new(read: F, again: F, text: ReadFile, options: &CallOptions, seed: u64) -> Self {
+        Self {
+            read,
+            again,
+            text,
+            options: *options,
+            seed,
+            deadline: Deadline::new(options),
+            state: State::Reading,
+        }
+    }
+
+    /// The flow that reads at present.
+    fn current(&mut self) -> &mut F {
+        match self.state {
+            State::ReadingAgain(_) => &mut self.again,
+            _ => &mut self.read,
+        }
+    }
+}
+
+/// Whether an empty file may be the reason.
+fn may_be_empty(error: &ExchangeError) -> bool {
+    match error.kind() {
+        ExchangeErrorKind::Response(ResponseError::Api(error)) => {
+            error.status() == StatusCode::INTERNAL_SERVER_ERROR
+        }
+        _ => false,
+    }
+}
+
+impl<T, F> Flow for ReadContent<F>
+where
+    T: Default,
+    F: Flow<Item = Infallible, Output = Result<T, ExchangeError>>,
+{
+    type Item = Infallible;
+    type Output = Result<T, ExchangeError>;
+
+    fn poll(&mut self, now: Now) -> Step<Infallible, Self::Output> {
+        let deadline = self.deadline.begin(now);
+        loop {
+            match std::mem::replace(&mut self.state, State::Reading) {
+                State::Reading => match self.read.poll(now) {
+                    Step::Done(Err(error)) if may_be_empty(&error) => {
+                        self.state = State::Failed(error);
+                        return Step::Close(Slot::Stream);
+                    }
+                    step => return step,
+                },
+                State::Failed(error) => {
+                    match Exchange::new(&self.text, Slot::Exchange, &self.options, self.seed) {
+                        Ok(exchange) => self.state = State::Looking(exchange, error),
+                        Err(_) => return Step::Done(Err(error)),
+                    }
+                }
+                State::Looking(mut exchange, error) => {
+                    let step = match exchange.poll(now, deadline) {
+                        Next::Send(send) => Step::Send(send),
+                        Next::Read { until } => Step::Read { until },
+                        Next::Failed(_) | Next::Gone => return Step::Done(Err(error)),
+                    };
+                    self.state = State::Looking(exchange, error);
+                    return step;
+                }
+                State::ReadingAgain(error) => {
+                    if !deadline.allows(now.mono) {
+                        return Step::Done(Err(error));
+                    }
+                    self.state = State::ReadingAgain(error);
+                    return match self.again.poll(now) {
+                        // The deadline of the second time begins later than that of the call.
+                        Step::Read { until } => Step::Read {
+                            until: deadline.soonest(until),
+                        },
+                        step => step,
+                    };
+                }
+                State::Empty => return Step::Done(Ok(T::default())),
+            }
+        }
+    }
+
+    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
+        match std::mem::replace(&mut self.state, State::Empty) {
+            State::Looking(mut exchange, error) => match self.text.decode(&head, &body) {
+                Ok(text) if text.content.is_empty() => {}
+                Ok(_) => self.state = State::ReadingAgain(error),
+                Err(failed) => {
+                    exchange.handle(failed);
+                    self.state = State::Looking(exchange, error);
+                }
+            },
+            state => {
+                self.state = state;
+                self.current().handle_answer(slot, head, body);
+            }
+        }
+    }
+
+    fn handle_data(&mut self, data: Bytes) {
+        self.current().handle_data(data);
+    }
+
+    fn handle_end(&mut self) {
+        self.current().handle_end();
+    }
+
+    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
+        match &mut self.state {
+            State::Looking(exchange, _) => exchange.handle(failure),
+            _ => self.current().handle_failure(slot, failure),
+        }
+    }
+}

@@ -1,0 +1,229 @@
+mod redactor;
+mod spelling;
+mod structure;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::tolerant;
+
+pub(crate) use self::redactor::CUT;
+pub use self::redactor::Redactor;
+
+/// Text that must not be shown: a token, a password, the value of an environment variable.
+///
+/// `Debug` prints `***`, there is no `Display`, and errors made from an answer show `***` where the relay repeats it.
+/// Serializing gives the text itself, since that is how it travels.
+///
+/// ```
+/// use twentyfirst_protocol::Secret;
+///
+/// let token = Secret::from("ghp_x");
+/// assert_eq!(format!("{token:?}"), "***");
+/// assert_eq!(token.expose(), "ghp_x");
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text. Whoever calls this takes care that it is not shown.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+const MASK: &str = "***";
+
+/// The values in an exchange that must not be shown or written: an extension of every request that an operation makes.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets(Vec<Secret>);
+
+impl Secrets {
+    /// The values.
+    pub fn iter(&self) -> impl Iterator<Item = &Secret> {
+        self.0.iter()
+    }
+
+    /// Adds what the value of a header holds that says who somebody is, such as `authorization`, `cookie` or `set-cookie`: all of
+    /// it, the credential behind a scheme, user and password of `Basic`, the value of each cookie.
+    pub fn add_header(&mut self, value: &str) {
+        self.add_if_telling(value);
+        let pairs = value
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='));
+        for (name, value) in pairs {
+            if !COOKIE_ATTRIBUTES.contains(&name.to_ascii_lowercase().as_str()) {
+                self.add_if_telling(value.trim_matches('"'));
+            }
+        }
+        let Some((scheme, credential)) = value.trim().split_once(' ') else {
+            return;
+        };
+        let credential = credential.trim();
+        self.add(credential);
+        if scheme.eq_ignore_ascii_case("basic")
+            && let Ok(decoded) = BASE64_STANDARD.decode(credential)
+            && let Ok(user_info) = String::from_utf8(decoded)
+        {
+            self.add_user_info(&user_info);
+        }
+    }
+
+    /// Adds the values in the query of a URL, and its user and password.
+    pub fn add_url(&mut self, url: &str) {
+        if let Some(user_info) = user_info(url) {
+            self.add_user_info(user_info);
+        }
+        for value in query_values(url) {
+            self.add_decoded(value);
+        }
+    }
+
+    /// Adds the tokens and passwords in JSON, which members of these names hold, however deep; and all that `envs` holds. What
+    /// cannot be read to its end is read as far as that goes.
+    pub fn add_json(&mut self, json: &[u8]) {
+        if let Ok(value) = tolerant::from_slice(json) {
+            self.add_value(&value);
+        } else if let Some(members) = tolerant::object(json) {
+            self.add_value(&Value::Object(members));
+        }
+    }
+
+    fn add_value(&mut self, value: &Value) {
+        match value {
+            Value::Array(values) => values.iter().for_each(|value| self.add_value(value)),
+            Value::Object(members) => {
+                for (name, value) in members {
+                    match value {
+                        Value::String(text) if NAMES.contains(&name.as_str()) => {
+                            self.add_if_telling(text);
+                        }
+                        Value::Object(envs) if name == "envs" => {
+                            let values = envs.values().filter_map(Value::as_str);
+                            values.for_each(|value| self.add(value));
+                        }
+                        value => self.add_value(value),
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn add_user_info(&mut self, user_info: &str) {
+        self.add_decoded(user_info);
+        // A token can stand in either place; `git` and the like are no secret.
+        let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+        if user.len() >= 8 {
+            self.add_decoded(user);
+        }
+        self.add_decoded(password);
+    }
+
+    /// As it is written, and as what it stands for.
+    fn add_decoded(&mut self, encoded: &str) {
+        self.add(encoded);
+        if let Ok(decoded) = percent_decode_str(encoded).decode_utf8()
+            && decoded != encoded
+        {
+            self.add(&decoded);
+        }
+    }
+
+    /// What is shorter is more often a word that says nothing than a token.
+    fn add_if_telling(&mut self, text: &str) {
+        if text.len() >= 6 {
+            self.add(text);
+        }
+    }
+
+    fn add(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.0.push(text.into());
+        }
+    }
+}
+
+impl<T: Into<Secret>> FromIterator<T> for Secrets {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        Self(values.into_iter().map(Into::into).collect())
+    }
+}
+
+/// What `set-cookie` says beside the cookie: RFC 6265, section 5.2.
+const COOKIE_ATTRIBUTES: [&str; 5] = ["domain", "expires", "max-age", "path", "samesite"];
+
+/// The members that hold tokens and passwords.
+const NAMES: [&str; 12] = [
+    "access_token",
+    "accessToken",
+    "api_key",
+    "apiKey",
+    "client_secret",
+    "clientSecret",
+    "id_token",
+    "password",
+    "refresh_token",
+    "refreshToken",
+    "secret",
+    "token",
+];
+
+/// User and password in a URL: RFC 3986, section 3.2.1. `git@host:path` is no URL and holds no secret.
+pub(crate) fn user_info(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    authority
+        .rsplit_once('@')
+        .map(|(user_info, _)| user_info)
+        .filter(|user_info| !user_info.is_empty())
+}
+
+/// The values in the query of a URL; all of a part that has no name.
+fn query_values(url: &str) -> impl Iterator<Item = &str> {
+    let (_, query) = url.split_once('?').unwrap_or_default();
+    let query = query.split('#').next().unwrap_or_default();
+    let value = |pair: &'_ str| pair.find('=').map_or(0, |at| at + 1);
+    query.split('&').map(move |pair| &pair[value(pair)..])
+}
+
+/// `url` as it may be shown: without user, password and query.
+pub(crate) fn mask_url(url: &str) -> Cow<'_, str> {
+    let (shown, query) = match url.find(['?', '#']) {
+        Some(at) => (&url[..at], "?***"),
+        None => (url, ""),
+    };
+    match user_info(url).and_then(|user_info| shown.split_once("://").zip(Some(user_info))) {
+        Some(((scheme, rest), user_info)) => Cow::Owned(format!(
+            "{scheme}://{MASK}{}{query}",
+            &rest[user_info.len()..]
+        )),
+        None if query.is_empty() => Cow::Borrowed(url),
+        None => Cow::Owned(format!("{shown}{query}")),
+    }
+}

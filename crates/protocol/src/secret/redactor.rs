@@ -1,0 +1,409 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Range;
+
+use serde_json::{Map, Value};
+
+use super::MASK;
+use super::spelling::{Found, Spelling};
+use super::structure::{Kind, spans};
+
+/// Stands behind text that was cut off.
+pub(crate) const CUT: char = '…';
+
+/// Shorter values are left alone: masking every `1` of a message because of `DEBUG=1` protects nothing.
+const SHORTEST: usize = 3;
+
+/// Values that protect nothing either, and stand in every JSON.
+const LITERALS: [&str; 3] = ["true", "false", "null"];
+
+/// So many bytes of a long secret are enough to be masked, wherever they stand: what repeats a secret may cut it off.
+const TELLING: usize = 12;
+
+/// The last bytes of a text are masked where they may be the beginning of a secret, from so many on.
+const TELLING_AT_END: usize = 6;
+
+/// Masks secrets in text, however they are spelled there: as they are, and as JSON, URLs and HTML escape them.
+///
+/// In JSON and in event streams of JSON only the values are masked, so that the text stays well-formed: the insides of strings, and
+/// numbers that are a secret (as the string `***`). Words of the format are left: names of members, and what `type`, `role`,
+/// `state` and `status` say, unless they could not be plain words. In any other text a secret is masked wherever it stands.
+///
+/// Of a secret of more than 12 bytes the first 12 are enough to be masked, and each line of that length counts as a secret. Values of less
+/// than three bytes, and `true`, `false` and `null`, protect nothing and are left.
+///
+/// ```
+/// use twentyfirst_protocol::Redactor;
+///
+/// let redactor = Redactor::new(["p\"w+&d"]);
+/// assert_eq!(redactor.redact(r#"{"error":"p\"w\u002b&d is wrong"}"#), r#"{"error":"*** is wrong"}"#);
+/// assert_eq!(redactor.redact("<b>p&quot;w+&amp;d</b> https://x/?q=p%22w%2b%26d"), "<b>***</b> https://x/?q=***");
+/// ```
+pub struct Redactor {
+    secrets: Vec<String>,
+    /// Whether a secret begins with this byte.
+    firsts: [bool; 256],
+}
+
+impl Redactor {
+    /// A redactor of these secrets.
+    pub fn new<S: AsRef<str>>(secrets: impl IntoIterator<Item = S>) -> Self {
+        let mut forms = BTreeSet::new();
+        for secret in secrets {
+            let secret = secret.as_ref();
+            // Programs print what has lines one by one, and trim what they print.
+            let lines = secret.lines().filter(|line| line.trim().len() >= TELLING);
+            for form in [secret, secret.trim()].into_iter().chain(lines) {
+                let text = form.trim();
+                if text.len() >= SHORTEST && !LITERALS.contains(&text) {
+                    forms.insert(form.to_owned());
+                }
+            }
+        }
+        let mut firsts = [false; 256];
+        for first in forms.iter().filter_map(|form| form.bytes().next()) {
+            firsts[usize::from(first)] = true;
+        }
+        let secrets = forms.into_iter().collect();
+        Self { secrets, firsts }
+    }
+
+    /// `text` with every secret, and every telling beginning of one, masked as `***`.
+    ///
+    /// The text may be the beginning of a longer one: what may be the beginning of a secret at its end is masked, too.
+    pub fn redact(&self, text: &str) -> String {
+        let (whole, mark) = match text.strip_suffix(CUT) {
+            Some(whole) => (whole, Some(CUT)),
+            None => (text, None),
+        };
+        let mut masked = String::with_capacity(text.len());
+        let mut end = 0;
+        for (place, mask) in self.find(whole.as_bytes(), true) {
+            masked.push_str(whole.get(end..place.start).unwrap_or_default());
+            masked.push_str(mask);
+            end = place.end;
+        }
+        masked.push_str(whole.get(end..).unwrap_or_default());
+        masked.extend(mark);
+        masked
+    }
+
+    /// Where the secrets stand in a whole text, in order, and what to write in their place.
+    ///
+    /// For bytes that are kept in pieces, or are not UTF-8; for all else, there is [`redact`](Self::redact).
+    pub fn places(&self, text: &[u8]) -> Vec<(Range<usize>, &'static str)> {
+        self.find(text, false)
+    }
+
+    fn find(&self, text: &[u8], may_be_cut: bool) -> Vec<(Range<usize>, &'static str)> {
+        let mut places: Vec<(Range<usize>, &'static str)> = Vec::new();
+        if self.secrets.is_empty() {
+            return places;
+        }
+        for span in spans(text) {
+            let value = &text[span.range.clone()];
+            let (spelling, is_cut) = match span.kind {
+                Kind::Number => {
+                    if self.secrets.iter().any(|secret| secret.as_bytes() == value) {
+                        places.push((span.range, "\"***\""));
+                    }
+                    continue;
+                }
+                Kind::Text => (
+                    Spelling::of_text(value),
+                    may_be_cut && span.range.end == text.len(),
+                ),
+                Kind::String { is_open } => (Spelling::of_json_string(value), is_open),
+            };
+            let offset = span.range.start;
+            for place in self.within(value, spelling, is_cut) {
+                places.push((offset + place.start..offset + place.end, MASK));
+            }
+        }
+        places
+    }
+
+    fn within(&self, text: &[u8], spelling: Spelling<'_>, is_cut: bool) -> Vec<Range<usize>> {
+        let mut places: Vec<Range<usize>> = Vec::new();
+        // Each secret is looked for from the end of where it was found, all others also within.
+        let mut from = vec![0; self.secrets.len()];
+        let mut at = 0;
+        while at < text.len() {
+            if spelling
+                .firsts(at)
+                .any(|first| self.firsts[usize::from(first)])
+            {
+                let found = self
+                    .secrets
+                    .iter()
+                    .zip(&mut from)
+                    .filter(|(_, from)| **from <= at);
+                let ends = found.filter_map(|(secret, from)| {
+                    let end = end_of(
+                        secret,
+                        spelling.find(at, secret),
+                        is_cut.then_some(text.len()),
+                    )?;
+                    *from = end;
+                    Some(end)
+                });
+                if let Some(end) = ends.max() {
+                    match places.last_mut() {
+                        Some(last) if at < last.end => last.end = last.end.max(end),
+                        _ => places.push(at..end),
+                    }
+                }
+            }
+            at = spelling.next(at);
+        }
+        places
+    }
+
+    /// The same for everything in a JSON value. A number that is a secret becomes text.
+    pub(crate) fn redact_value(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.redact(&text)),
+            Value::Number(number) if self.secrets.contains(&number.to_string()) => MASK.into(),
+            Value::Array(values) => values
+                .into_iter()
+                .map(|value| self.redact_value(value))
+                .collect(),
+            Value::Object(members) => Value::Object(self.redact_members(members)),
+            other => other,
+        }
+    }
+
+    pub(crate) fn redact_members(&self, members: Map<String, Value>) -> Map<String, Value> {
+        members
+            .into_iter()
+            .map(|(name, value)| (self.redact(&name), self.redact_value(value)))
+            .collect()
+    }
+}
+
+/// Where what was found of a secret ends, if it is enough to tell the secret.
+fn end_of(secret: &str, found: Found, cut_at: Option<usize>) -> Option<usize> {
+    if let (Some(cut), Some(TELLING_AT_END..)) = (cut_at, found.at_end) {
+        return Some(cut);
+    }
+    let telling = secret.floor_char_boundary(TELLING);
+    (found.matched >= telling.min(secret.len())).then_some(found.end)
+}
+
+/// Without the secrets.
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn redact(text: &str, secrets: &[&str]) -> String {
+        Redactor::new(secrets).redact(text)
+    }
+
+    #[test]
+    fn every_form_of_a_secret_is_masked() {
+        let secrets = ["p\"w/d(", "abc", "1"];
+        let text = r#"p"w/d( and "p\"w/d(" and p%22w%2Fd%28 and p%22w%2fd( and abcabc but 1"#;
+        assert_eq!(
+            redact(text, &secrets),
+            r#"*** and "***" and *** and *** and ****** but 1"#
+        );
+        assert_eq!(redact("got \\u{1b}[3m", &["\u{1b}[3m"]), "got ***");
+        assert_eq!(
+            redact(
+                "line: MIIEvQIBADANBg",
+                &["-----BEGIN KEY-----\nMIIEvQIBADANBg\n"]
+            ),
+            "line: ***"
+        );
+        assert_eq!(
+            Redactor::new(["8675309"]).redact_value(8_675_309.into()),
+            "***"
+        );
+    }
+
+    #[test]
+    fn a_secret_that_was_cut_off_is_masked() {
+        let key = ["21st_sk_abcdefghijkl"];
+        assert_eq!(redact("token: 21st_sk_ab", &key), "token: ***");
+        assert_eq!(redact("token: 21st_sk_ab…", &key), "token: ***…");
+        assert_eq!(
+            redact("key '21st_sk_abcdef...' is unknown", &key),
+            "key '***...' is unknown"
+        );
+        assert_eq!(redact("use a key (21st_sk_)", &key), "use a key (21st_sk_)");
+        assert_eq!(redact("the end", &["endless_secret"]), "the end");
+    }
+
+    #[test]
+    fn a_secret_that_contains_another_is_masked_whole() {
+        assert_eq!(
+            redact("x secret-long y", &["secret", "secret-long"]),
+            "x *** y"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_masked_however_it_is_spelled() {
+        let secret = ["pä/ss+w&rd\"<'1"];
+        for spelled in [
+            r#"{"a":"pä/ss+w&rd\"<'1"}"#,
+            r#"{"a":"p\u00e4\/ss\u002Bw\u0026rd\"\u003c'1"}"#,
+            r#"{"a":"p\u00E4/ss%2Bw%26rd%22%3c%271"}"#,
+            r#"{"a":"{\"b\":\"p\\u00e4\\/ss+w&rd\\\"<'1\"}"}"#,
+            r#"{"a":"<b>p&#228;/ss+w&amp;rd&quot;&lt;&#39;1</b>"}"#,
+            "p%C3%A4%2Fss%2bw%26rd%22%3C'1",
+            "p&#xE4;&#x2f;ss+w&amp;rd&#34;&lt;&apos;1",
+            "p%25C3%25A4%252Fss%252Bw%2526rd%2522%253C'1",
+            "https://x/?q=p%C3%A4/ss+w&amp;rd%22%3C'1",
+            "data: {\"a\":\"p\\u00e4/ss+w&rd\\\"<'1\"}\n\n",
+            "\u{feff}{\"a\":\"pä/ss+w&rd\\\"<'1\"}",
+        ] {
+            let masked = redact(spelled, &secret);
+            assert!(
+                masked.contains("***") && !masked.contains("ss"),
+                "{spelled}: {masked}"
+            );
+        }
+        assert_eq!(redact("a=p+q%2Br&b=1", &["p q+r"]), "a=***&b=1");
+        assert_eq!(redact("got \\ud83d\\ude00x", &["\u{1f600}x"]), "got ***");
+    }
+
+    #[test]
+    fn what_is_masked_stays_json() {
+        let secrets = [
+            "1", "true", "nope", "1234", ":1,", " ", "  ", "abc\"", "\\", "\"a\"", "type", "text",
+        ];
+        let body = r#"{"type":"text-delta","text":1,"a":true,"b":1234,"c":"\nope","d":"abc","e":"x text 1234","f":[1,"1"]}"#;
+        assert_eq!(
+            redact(body, &secrets),
+            r#"{"type":"text-delta","text":1,"a":true,"b":"***","c":"\nope","d":"abc","e":"x *** ***","f":[1,"1"]}"#
+        );
+        assert_eq!(redact(r#"{"d":"abc\""}"#, &secrets), r#"{"d":"***"}"#);
+        let stream = "event: data\ndata: {\"type\":\"error\",\"errorText\":\"an error in data: x\"}\r\n\r\ndata: [DONE]\n\n";
+        assert_eq!(
+            redact(stream, &["error", "data", "data: x"]),
+            "event: ***\ndata: {\"type\":\"error\",\"errorText\":\"an *** in ***\"}\r\n\r\ndata: [DONE]\n\n"
+        );
+    }
+
+    #[test]
+    fn what_overlaps_is_masked_together() {
+        assert_eq!(redact("x abcdef y", &["abcd", "cdef"]), "x *** y");
+        assert_eq!(redact("x abababab y", &["abab"]), "x ****** y");
+        assert_eq!(redact("hunter2", &["hunter2\n"]), "***");
+    }
+
+    /// JSON as others write it: each character as it is, or escaped in one of the ways.
+    fn written(text: &str, ways: &[u8]) -> String {
+        let mut ways = ways.iter().cycle();
+        let mut written = String::from("\"");
+        for char in text.chars() {
+            match (ways.next().copied().unwrap_or_default(), char) {
+                (0, _) | (_, '\0'..='\x1f') => {
+                    let mut units = [0; 2];
+                    for unit in char.encode_utf16(&mut units) {
+                        written += &format!("\\u{unit:04x}");
+                    }
+                }
+                (_, '"' | '\\') => written.extend(['\\', char]),
+                (1, '/') => written += "\\/",
+                _ => written.push(char),
+            }
+        }
+        written + "\""
+    }
+
+    /// A value in which the secret may stand, short pieces of what JSON is made of, and what is like an escape.
+    fn texts() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            "[a-c1\"\\\\/%&+ ;:,{}\\[\\]]{0,4}",
+            "\\\\n|\\\\u0|%2|&amp;|true|\u{1f600}|ä|\n",
+            "\\PC{0,3}"
+        ];
+        prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
+
+        /// Whatever the secrets are: JSON stays JSON of the same shape, no string of it holds one of them, and a text without them
+        /// stays as it is.
+        #[test]
+        fn json_stays_json_and_holds_no_secret(
+            secret in texts(),
+            around in prop::collection::vec(texts(), 3),
+            ways in prop::collection::vec(0..3_u8, 1..20),
+            number in any::<i32>(),
+        ) {
+            let holds = |text: &str| !secret.is_empty() && text.contains(&secret);
+            let held = format!("{}{secret}{}", around[0], around[1]);
+            let body = format!(
+                "{{\"a\":{},\"b\":[{number},true,null],\"c\":{{\"d\":{}}}}}",
+                written(&held, &ways),
+                written(&around[2], &ways),
+            );
+            for (body, is_event) in [(body.clone(), false), (format!("data: {body}\n\n"), true)] {
+                let redactor = Redactor::new([&secret]);
+                let masked = redactor.redact(&body);
+                let json = masked.strip_prefix("data: ").unwrap_or(&masked).trim_end();
+                prop_assert_eq!(is_event, masked.ends_with("\n\n"));
+                let json: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{masked}: {error}"));
+                prop_assert_eq!(&json["b"][1], &json!(true));
+                let (a, d) = (json["a"].as_str().unwrap(), json["c"]["d"].as_str().unwrap());
+                let counts = secret.trim().len() >= SHORTEST && !LITERALS.contains(&secret.trim());
+                if counts && !MASK.contains(&secret) && !holds("***") {
+                    let rest = a.replace(MASK, "\u{0}");
+                    prop_assert!(!rest.contains(&secret), "{}", masked);
+                }
+                if !counts {
+                    prop_assert_eq!(&masked, &body);
+                } else if !holds(d) && secret.bytes().all(|byte| byte.is_ascii_alphanumeric()) && secret.len() < TELLING && !d.contains(['%', '&', '\\', '+']) && !d.contains(secret.trim()) {
+                    prop_assert_eq!(d, &around[2]);
+                }
+            }
+        }
+
+        /// Bytes of any kind: places are in order, do not overlap and lie within; nothing panics, and text stays text.
+        #[test]
+        fn places_are_in_order(
+            secrets in prop::collection::vec(texts(), 0..4),
+            pieces in prop::collection::vec(prop_oneof![texts().prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 0..4)], 0..5),
+        ) {
+            let text = pieces.concat();
+            let redactor = Redactor::new(&secrets);
+            let mut end = 0;
+            for (place, _) in redactor.places(&text) {
+                prop_assert!(end <= place.start && place.start < place.end && place.end <= text.len());
+                end = place.end;
+            }
+            let text = String::from_utf8_lossy(&text);
+            redactor.redact(&text);
+        }
+
+        /// However much of a text has come: of a secret at its end no more than a beginning that tells nothing is shown.
+        #[test]
+        fn a_text_that_breaks_off_shows_no_telling_beginning(
+            secret in "[a-z0-9]{13,30}",
+            kept in 6..12_usize,
+            form in 0..3,
+        ) {
+            let kept = &secret[..kept];
+            let text = match form {
+                0 => format!("the key {kept}"),
+                1 => format!("{{\"error\":{{\"message\":\"the key {kept}"),
+                _ => format!("data: {{\"errorText\":\"the key {kept}\\u00"),
+            };
+            let masked = redact(&text, &[&secret]);
+            prop_assert!(!masked.contains(kept), "{}", masked);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Where in a text values stand, and what is the form around them.
+
+use std::ops::Range;
+
+/// Something in a text that may hold a secret. What lies between is the form of the text and is never masked.
+#[derive(Debug, PartialEq)]
+pub(super) struct Span {
+    pub(super) range: Range<usize>,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    /// Text without a form.
+    Text,
+    /// The inside of a JSON string.
+    String {
+        /// Whether its end is missing.
+        is_open: bool,
+    },
+    /// A JSON number.
+    Number,
+}
+
+/// The values in a text: in JSON its strings and numbers, in an event stream its data. Any other text is one value.
+///
+/// JSON is recognized by its tokens alone, so that what [a tolerant reader](crate::tolerant) reads is JSON here, too.
+pub(super) fn spans(text: &[u8]) -> Vec<Span> {
+    json(text, 0..text.len())
+        .or_else(|| event_stream(text))
+        .unwrap_or_else(|| vec![Span::text(0..text.len())])
+}
+
+/// The longest word of a format: `tool-output-available`.
+const LONGEST_WORD: usize = 24;
+
+/// The members whose values are words of the format, such as `text-delta`, and say how to read the rest.
+const WORDS: [&[u8]; 4] = [b"type", b"role", b"state", b"status"];
+
+fn json(text: &[u8], range: Range<usize>) -> Option<Vec<Span>> {
+    let mut spans: Vec<Span> = Vec::new();
+    let mut at = range.start;
+    if text.get(range.clone())?.starts_with("\u{feff}".as_bytes()) {
+        at += 3;
+    }
+    let mut depth = 0_usize;
+    let mut value_may_come = true;
+    // The name of the member that is read, and whether the last string may turn out to be one.
+    let mut name = 0..0;
+    let mut last_string: Option<Range<usize>> = None;
+    while at < range.end {
+        let byte = text[at];
+        let string = last_string.take_if(|_| byte > b' ');
+        match byte {
+            0..=b' ' | 0x7F => {}
+            b'{' | b'[' if value_may_come => depth += 1,
+            b'}' | b']' => {
+                depth = depth.checked_sub(1)?;
+                name = 0..0;
+                // One may follow another.
+                value_may_come = depth == 0;
+                at += 1;
+                continue;
+            }
+            b',' | b':' if depth > 0 => {
+                name = 0..0;
+                if let (b':', Some(string)) = (byte, string) {
+                    if is_word(&text[string.clone()]) {
+                        spans.pop_if(|span| span.range == string);
+                    }
+                    name = string;
+                }
+                value_may_come = true;
+            }
+            b'"' if value_may_come => {
+                let string = string_at(text, at + 1..range.end);
+                let is_open = string.end == range.end;
+                at = string.end;
+                let is_word_of_format =
+                    WORDS.contains(&&text[name.clone()]) && is_word(&text[string.clone()]);
+                if !is_word_of_format {
+                    spans.push(Span {
+                        range: string.clone(),
+                        kind: Kind::String { is_open },
+                    });
+                }
+                last_string = Some(string);
+                value_may_come = false;
+            }
+            _ if value_may_come => {
+                let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+                let length = text[at..range.end]
+                    .iter()
+                    .take_while(|byte| is_token(byte))
+                    .count();
+                let token = at..at + length;
+                let written = std::str::from_utf8(&text[token.clone()]).ok()?;
+                let is_cut = token.end == range.end && range.start < at;
+                let is_literal =
+                    |literal: &str| literal == written || is_cut && literal.starts_with(written);
+                let is_number = written
+                    .starts_with(|first: char| first == '-' || first.is_ascii_digit())
+                    && (is_cut || written.parse::<f64>().is_ok());
+                if is_number {
+                    spans.push(Span {
+                        range: token.clone(),
+                        kind: Kind::Number,
+                    });
+                } else if length == 0 || !["true", "false", "null"].into_iter().any(is_literal) {
+                    return None;
+                }
+                at = token.end;
+                value_may_come = false;
+                continue;
+            }
+            _ => return None,
+        }
+        if matches!(byte, b'{' | b'[') {
+            name = 0..0;
+        }
+        at += 1;
+    }
+    Some(spans)
+}
+
+/// The inside of the string that begins here.
+fn string_at(text: &[u8], range: Range<usize>) -> Range<usize> {
+    let mut at = range.start;
+    while at < range.end {
+        match text[at] {
+            b'"' => return range.start..at,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    range
+}
+
+/// Whether this may be a word of a format: a secret that is one is not told by it.
+fn is_word(text: &[u8]) -> bool {
+    text.len() <= LONGEST_WORD
+        && text
+            .iter()
+            .all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte))
+}
+
+/// An event stream: all its lines are fields of one. The last may break off.
+fn event_stream(text: &[u8]) -> Option<Vec<Span>> {
+    const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
+    let mut spans = Vec::new();
+    let mut start = 0;
+    if text.starts_with("\u{feff}".as_bytes()) {
+        start = 3;
+    }
+    let mut found = false;
+    while start < text.len() {
+        let rest = &text[start..];
+        let length = rest.iter().position(|byte| b"\r\n".contains(byte));
+        let end = start + length.unwrap_or(rest.len());
+        let line = &text[start..end];
+        let field = FIELDS.iter().find(|field| line.starts_with(field));
+        match field {
+            Some(field) => {
+                found = true;
+                let value = start + field.len()..end;
+                match json(text, value.clone()) {
+                    Some(values) if **field == *b"data:" => spans.extend(values),
+                    _ => spans.push(Span::text(value)),
+                }
+            }
+            None if line.is_empty() => {}
+            None if length.is_none() && FIELDS.iter().any(|field| field.starts_with(line)) => {}
+            None => return None,
+        }
+        start = end + 1;
+    }
+    found.then_some(spans)
+}
+
+impl Span {
+    fn text(range: Range<usize>) -> Self {
+        let kind = Kind::Text;
+        Self { range, kind }
+    }
+}

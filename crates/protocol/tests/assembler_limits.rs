@@ -1,0 +1,63 @@
+//! What an assembler counts towards its limit, to the byte.
+
+use twentyfirst_protocol::ui::{AssembleError, Assembler, Chunk};
+
+fn assembled(chunks: &[&str]) -> Assembler {
+    let mut assembler = Assembler::new();
+    for chunk in chunks {
+        assembler.apply(&Chunk::decode(chunk).unwrap()).unwrap();
+    }
+    assembler
+}
+
+#[test]
+fn data_that_was_replaced_counts_as_if_it_had_come_first() {
+    let short = r#"{"type":"data-x","id":"d","data":1}"#;
+    let long = r#"{"type":"data-x","id":"d","data":"a text that is longer than a number"}"#;
+    for (first, last) in [(short, long), (long, short), (long, long)] {
+        let other = r#"{"type":"file","url":"data:,","mediaType":"text/plain"}"#;
+        assert_eq!(
+            assembled(&[first, other, last]).size(),
+            assembled(&[last, other]).size(),
+            "{first} {last}"
+        );
+    }
+}
+
+#[test]
+fn metadata_counts_twice_as_it_is_held_twice() {
+    const METADATA: &str = r#"{"model":"a name"}"#;
+    let chunk = format!(r#"{{"type":"message-metadata","messageMetadata":{METADATA}}}"#);
+    let chunk = Chunk::decode(&chunk).unwrap();
+    let empty = assembled(&[r#"{"type":"start"}"#]);
+    let limit = empty.size() + 2 * METADATA.len();
+
+    let mut assembler = empty.clone().with_limit(limit);
+    assembler.apply(&chunk).unwrap();
+    assert_eq!(assembler.size(), limit);
+
+    let limit = limit - 1;
+    let mut assembler = empty.with_limit(limit);
+    assert_eq!(
+        assembler.apply(&chunk),
+        Err(AssembleError::TooLarge { limit })
+    );
+}
+
+#[test]
+fn metadata_is_merged_down_to_the_depth_that_is_documented_and_no_deeper() {
+    let deep = |depth: usize| {
+        let metadata = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        format!(r#"{{"type":"message-metadata","messageMetadata":{metadata}}}"#)
+    };
+    let shallow = r#"{"type":"message-metadata","messageMetadata":{"b":1}}"#;
+    let limit = deep(Assembler::MAX_METADATA_DEPTH);
+    assembled(&[shallow, &limit, &limit]);
+
+    let beyond = deep(Assembler::MAX_METADATA_DEPTH + 1);
+    let mut assembler = assembled(&[shallow]);
+    assert_eq!(
+        assembler.apply(&Chunk::decode(&beyond).unwrap()),
+        Err(AssembleError::MetadataTooDeep)
+    );
+}

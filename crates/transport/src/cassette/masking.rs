@@ -1,0 +1,114 @@
+//! What must not be written.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, request};
+
+/// An exchange, shown to the function that says how to mask what is written of it.
+///
+/// It is shown twice: first the request alone, for what is written of the request; then together with its response, for what is
+/// written of the response.
+#[non_exhaustive]
+pub struct Content<'a> {
+    /// The request's head, with the extensions that whoever made it put there.
+    pub request: &'a request::Parts,
+    /// The request's body, as far as it was sent.
+    pub request_body: &'a [u8],
+    /// The response's headers and its body, as far as it was read; `None` as long as only the request is looked at.
+    pub response: Option<(&'a HeaderMap, &'a [u8])>,
+}
+
+impl Content<'_> {
+    /// The values of the headers that are never written, of both sides. A body may repeat them.
+    pub fn secret_headers(&self) -> impl Iterator<Item = &HeaderValue> {
+        let response = self.response.into_iter().flat_map(|(headers, _)| headers);
+        let all = self.request.headers.iter().chain(response);
+        all.filter(|(name, value)| is_secret_header(name, value))
+            .map(|(_, value)| value)
+    }
+}
+
+impl fmt::Debug for Content<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content")
+            .field("request_body", &self.request_body.len())
+            .field("response_body", &self.response.map(|(_, body)| body.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Finds the places of a text that must not be written: see [`Recorder::new`](super::Recorder::new).
+pub struct Masking(Box<Find>);
+
+type Find = dyn Fn(&[u8]) -> Vec<(Range<usize>, &'static str)> + Send + Sync;
+
+impl Masking {
+    /// Masks the places that `find` returns for a path, the value of a header, or a body: in order, with what is written in place of
+    /// each.
+    pub fn new(
+        find: impl Fn(&[u8]) -> Vec<(Range<usize>, &'static str)> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Box::new(find))
+    }
+
+    /// Masks nothing.
+    pub fn none() -> Self {
+        Self::new(|_| Vec::new())
+    }
+
+    pub(super) fn mask_text(&self, text: &str) -> String {
+        let masked = self.mask(&[Bytes::copy_from_slice(text.as_bytes())]);
+        String::from_utf8_lossy(&masked.concat()).into_owned()
+    }
+
+    /// Masks all pieces together. What stands for a place is in the piece where the place begins.
+    pub(super) fn mask(&self, pieces: &[Bytes]) -> Vec<Vec<u8>> {
+        let all = pieces.concat();
+        let mut places = (self.0)(&all).into_iter().peekable();
+        let mut masked = Vec::with_capacity(pieces.len());
+        let mut position = 0;
+        let mut end = 0;
+        for piece in pieces {
+            end += piece.len();
+            let mut out = Vec::with_capacity(piece.len());
+            while let Some((place, mask)) = places.next_if(|(place, _)| place.start < end) {
+                out.extend_from_slice(all.get(position..place.start).unwrap_or_default());
+                out.extend_from_slice(mask.as_bytes());
+                position = place.end.max(position);
+            }
+            out.extend_from_slice(all.get(position..end).unwrap_or_default());
+            position = position.max(end);
+            masked.push(out);
+        }
+        masked
+    }
+}
+
+impl fmt::Debug for Masking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Masking").finish_non_exhaustive()
+    }
+}
+
+/// Says how to mask an exchange.
+pub(super) type Hook = Arc<dyn Fn(&Content<'_>) -> Masking + Send + Sync>;
+
+/// Whether a header says who somebody is.
+pub(super) fn is_secret_header(name: &HeaderName, value: &HeaderValue) -> bool {
+    const WORDS: [&str; 10] = [
+        "auth",
+        "cookie",
+        "credential",
+        "jwt",
+        "key",
+        "passw",
+        "secret",
+        "session",
+        "signature",
+        "token",
+    ];
+    value.is_sensitive() || WORDS.iter().any(|word| name.as_str().contains(word))
+}

@@ -1,0 +1,79 @@
+//! The root certificates that the environment names in place of the operating system's.
+
+use std::ffi::OsString;
+use std::{fs, io};
+
+use rustls::pki_types::CertificateDer;
+
+use super::InvalidSetting;
+use super::certificates::check_root;
+use super::pem;
+
+const VARIABLE: &str = "SSL_CERT_FILE";
+
+/// Reads the file that `SSL_CERT_FILE` names, and refuses what the verifier, which reads it too, would pass over.
+///
+/// Where there are other roots, it need not be there, since it is also set to keep programs from the system's.
+pub(super) fn read(there_are_others: bool) -> Result<Vec<CertificateDer<'static>>, InvalidSetting> {
+    match std::env::var_os(VARIABLE) {
+        Some(path) if is_read_here() => match read_file(path) {
+            Err(Problem::NoCertificates(_)) if there_are_others => Ok(Vec::new()),
+            Err(Problem::NoCertificates(problem)) => {
+                Err(InvalidSetting::new(format!("{VARIABLE} {problem}")))
+            }
+            Err(Problem::Unreadable(problem)) => Err(InvalidSetting::new(format!(
+                "{VARIABLE} names a file that cannot be read: {problem}"
+            ))),
+            Ok(certificates) => Ok(certificates),
+        },
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Where the verifier reads the variable. Elsewhere the operating system verifies.
+const fn is_read_here() -> bool {
+    cfg!(all(
+        unix,
+        not(target_os = "android"),
+        not(target_vendor = "apple")
+    ))
+}
+
+enum Problem {
+    NoCertificates(String),
+    Unreadable(String),
+}
+
+fn read_file(path: OsString) -> Result<Vec<CertificateDer<'static>>, Problem> {
+    if path.is_empty() {
+        let problem =
+            "is empty, and hides the system's certificates: unset it, or let it name a file";
+        return Err(Problem::NoCertificates(problem.to_owned()));
+    }
+    let file = fs::read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            Problem::NoCertificates("names a file that does not exist".to_owned())
+        }
+        _ => Problem::Unreadable(error.to_string()),
+    })?;
+    let certificates = pem::blocks(&file)
+        .and_then(|blocks| {
+            blocks
+                .iter()
+                .map(pem::Block::certificate)
+                .collect::<Result<Vec<_>, _>>()
+        })
+        .map_err(|error| Problem::Unreadable(error.to_string()))?;
+    // Bundles of many roots may have some that rustls does not take, as the system's own may.
+    let usable: Vec<_> = certificates
+        .into_iter()
+        .flatten()
+        .filter(|certificate| check_root(certificate).is_ok())
+        .collect();
+    if usable.is_empty() {
+        return Err(Problem::NoCertificates(
+            "names a file without certificates in PEM".to_owned(),
+        ));
+    }
+    Ok(usable)
+}

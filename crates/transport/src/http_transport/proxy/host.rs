@@ -1,0 +1,63 @@
+//! The hosts that requests and lists of exceptions name.
+
+use std::net::IpAddr;
+
+/// A host as it is compared: a name in lower case without a dot at its end, or an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    Name(String),
+    /// An IPv4 address that is written as an IPv6 one is the IPv4 address.
+    Address(IpAddr),
+}
+
+impl Host {
+    /// Reads the host of a URL or of an entry in a list. IPv6 addresses may stand in brackets.
+    ///
+    /// A name that ends in a number is none: it would be taken for an IPv4 address, as the WHATWG URL standard has it.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if let Some(inner) = text.strip_prefix('[') {
+            let address: std::net::Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
+            return Some(Self::Address(IpAddr::V6(address).to_canonical()));
+        }
+        let name = text.strip_suffix('.').unwrap_or(text);
+        if let Ok(address) = name.parse::<IpAddr>() {
+            // An IPv6 address has no dot at its end.
+            let whole = name == text || address.is_ipv4();
+            return whole.then(|| Self::Address(address.to_canonical()));
+        }
+        let is_label = |label: &str| {
+            !label.is_empty()
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        };
+        let last = name.rsplit('.').next().unwrap_or(name);
+        let ends_in_number = last.bytes().all(|byte| byte.is_ascii_digit());
+        (name.len() <= 253 && name.split('.').all(is_label) && !ends_in_number)
+            .then(|| Self::Name(name.to_ascii_lowercase()))
+    }
+
+    /// Whether it is this machine: `localhost` and all names below it resolve to loopback addresses (RFC 6761, section
+    /// 6.3).
+    pub(super) fn is_this_machine(&self) -> bool {
+        match self {
+            Self::Name(name) => name == "localhost" || name.ends_with(".localhost"),
+            Self::Address(address) => address.is_loopback(),
+        }
+    }
+}
+
+/// Splits `host:port`. The colons of an IPv6 address belong to the address, and a port that is empty is none.
+pub(super) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if host.ends_with(']') || !host.contains(':') => (host, port),
+        _ => (text, ""),
+    };
+    if port.is_empty() {
+        return Some((host, None));
+    }
+    // `parse` would take a sign.
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|port| *port > 0 && digits)?;
+    Some((host, Some(port)))
+}

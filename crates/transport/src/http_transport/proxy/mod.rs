@@ -1,0 +1,199 @@
+//! Which requests go by way of a proxy.
+
+mod environment;
+mod exceptions;
+mod host;
+mod server;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use http::uri::Scheme;
+use http::{HeaderValue, Uri};
+use hyper_util::client::proxy::matcher::Intercept;
+
+use self::exceptions::{Exceptions, Unreadable};
+use self::host::Host;
+use self::server::Server;
+use super::InvalidSetting;
+
+/// The proxy that requests go through, if any.
+///
+/// Requests to `https` servers go through a tunnel (`CONNECT`), in which the proxy sees the server's name and nothing
+/// else. Requests to `http` servers are given to the proxy as they are, with their whole URI, as HTTP has it
+/// (RFC 9112, section 3.2.2) and as proxies expect it: many allow tunnels to port 443 only. Requests to this machine
+/// itself (`localhost`, names below it, loopback addresses) never go through a proxy.
+///
+/// The proxy is an `http` or `https` URL; without a scheme it is `http`. Its user and password, percent-encoded where
+/// need be, are sent to it as `Basic` authorization, and never shown.
+#[derive(Clone)]
+pub struct Proxy {
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    None,
+    Environment,
+    All(Arc<Proxies>),
+}
+
+impl Proxy {
+    /// The proxy that the environment names when the transport is built: `HTTPS_PROXY` or `HTTP_PROXY` for the scheme
+    /// of the server, `ALL_PROXY` where that is not set, and `NO_PROXY` for the servers that are reached without one
+    /// (see [`all_except`](Self::all_except)). Names in lower case count, too, where the others are not set; a variable
+    /// that is empty is not set.
+    ///
+    /// This is the default. A variable that counts and cannot be read makes building the transport fail: it is never
+    /// taken for none, since the requests that it is about would go another way than they are meant to. The URL of a
+    /// `socks` proxy can be read, but not used: it makes connecting fail.
+    ///
+    /// In a CGI script (`REQUEST_METHOD` is set) `HTTP_PROXY` does not count, because a request's own header could
+    /// name a proxy there; `http_proxy` does.
+    pub const fn from_env() -> Self {
+        Self {
+            kind: Kind::Environment,
+        }
+    }
+
+    /// No proxy, whatever the environment says.
+    pub const fn none() -> Self {
+        Self { kind: Kind::None }
+    }
+
+    /// This proxy, whatever the environment says.
+    ///
+    /// # Errors
+    /// Where it is not the URL of an `http` or `https` proxy.
+    pub fn all(proxy: &str) -> Result<Self, InvalidSetting> {
+        Self::all_except(proxy, "")
+    }
+
+    /// This proxy, whatever the environment says, but not for some servers.
+    ///
+    /// They are listed as in `NO_PROXY`, separated by commas or blanks. What curl and Go read is read:
+    ///
+    /// | entry | stands for |
+    /// |---|---|
+    /// | `example.com`, `.example.com` | the name and all names below it |
+    /// | `*.example.com` | all names below it |
+    /// | `10.0.0.1`, `fd00::1`, `[fd00::1]` | the address |
+    /// | `10.0.0.0/8`, `fd00::/8` | the network |
+    /// | `*` | every server, named by name or address |
+    /// | `example.com:8443`, `10.0.0.1:80`, `[fd00::1]:80` | the same, on this port only |
+    ///
+    /// Names are compared without regard to case and to a dot at their end. Names are not resolved: addresses match only
+    /// where the request names one.
+    ///
+    /// # Errors
+    /// Where the proxy is not the URL of an `http` or `https` proxy, or an entry of the list is none of the above.
+    pub fn all_except(proxy: &str, except: &str) -> Result<Self, InvalidSetting> {
+        let server =
+            match Server::parse(proxy, "the proxy").map_err(|why| not_a_proxy("the proxy", why))? {
+                Server::Socks(origin) => {
+                    return Err(not_a_proxy(origin, "its scheme is neither http nor https"));
+                }
+                server @ Server::Http(_) => server,
+            };
+        let except = Exceptions::parse(except).map_err(|unreadable| {
+            not_exceptions("the list of servers without proxy", unreadable)
+        })?;
+        let proxies = Proxies {
+            http: Some(server.clone()),
+            https: Some(server),
+            except,
+        };
+        Ok(Self {
+            kind: Kind::All(Arc::new(proxies)),
+        })
+    }
+
+    /// Reads the environment, if it is to be read.
+    pub(super) fn build(&self) -> Result<Arc<Proxies>, InvalidSetting> {
+        match &self.kind {
+            Kind::None => Ok(Arc::default()),
+            Kind::Environment => environment::read(std::env::var_os).map(Arc::new),
+            Kind::All(proxies) => Ok(Arc::clone(proxies)),
+        }
+    }
+}
+
+fn not_a_proxy(origin: &str, why: &str) -> InvalidSetting {
+    InvalidSetting::new(format!("{origin} is not the URL of a proxy: {why}"))
+}
+
+fn not_exceptions(origin: &str, Unreadable(entry): Unreadable) -> InvalidSetting {
+    InvalidSetting::new(format!(
+        "{origin} cannot be read: entry {entry} is neither a name, an address, a network nor `*`, with or without a port"
+    ))
+}
+
+/// [`Proxy`] as it was when the transport was built.
+#[derive(Default)]
+pub(super) struct Proxies {
+    http: Option<Server>,
+    https: Option<Server>,
+    except: Exceptions,
+}
+
+/// How to get to a server.
+pub(super) enum Route<'p> {
+    Direct,
+    Proxy(&'p Intercept),
+}
+
+impl Proxies {
+    pub(super) fn route(&self, server: &Uri) -> io::Result<Route<'_>> {
+        match self.find(server) {
+            None => Ok(Route::Direct),
+            Some(Server::Http(proxy)) => Ok(Route::Proxy(proxy)),
+            Some(Server::Socks(origin)) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!(
+                    "{origin} names a socks proxy, and only http and https proxies are supported"
+                ),
+            )),
+        }
+    }
+
+    /// What a request must say to the proxy that reads it. A tunnel has been authorized when it was made.
+    pub(super) fn authorization(&self, server: &Uri) -> Option<HeaderValue> {
+        match self.find(server)? {
+            Server::Http(proxy) if server.scheme() == Some(&Scheme::HTTP) => {
+                proxy.basic_auth().cloned()
+            }
+            _ => None,
+        }
+    }
+
+    fn find(&self, server: &Uri) -> Option<&Server> {
+        let proxy = if server.scheme() == Some(&Scheme::HTTP) {
+            &self.http
+        } else {
+            &self.https
+        };
+        let proxy = proxy.as_ref()?;
+        // A host that is neither a name nor an address matches no exception.
+        let direct = Host::parse(server.host()?)
+            .is_some_and(|host| host.is_this_machine() || self.except.contain(server, &host));
+        (!direct).then_some(proxy)
+    }
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self::from_env()
+    }
+}
+
+/// Without the proxy's URL, which may hold a password.
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::None => "Proxy(none)",
+            Kind::Environment => "Proxy(from the environment)",
+            Kind::All(_) => "Proxy(***)",
+        })
+    }
+}
