@@ -39,7 +39,7 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 ///
 /// The routes may have any other name before `/{id}/stream`: `POST` sends wherever it comes, the other two need the id. A slash may follow, and an id whose
 /// percent-encoding is not UTF-8 is refused with 400. Your function decides who may use which chat, and where it takes
-/// place: it makes a [`StartRun`] of a [`Session`](crate::Session) that you have stored, or of a new one.
+/// place: it makes a [`StartRun`](crate::StartRun) of a [`Session`](crate::Session) that you have stored, or of a new one.
 ///
 /// ```
 /// use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
@@ -110,7 +110,7 @@ pub struct ChatHandler {
 }
 
 impl ChatHandler {
-    /// Lets those chat for whom `decide` gives a run: a [`StartRun`] or a [`ChatRun`].
+    /// Lets those chat for whom `decide` gives a run: a [`StartRun`](crate::StartRun) or a [`ChatRun`].
     ///
     /// It is asked for every request, also for the run that is to be resumed or ended: then only its sandbox and its thread count.
     ///
