@@ -1,19 +1,17 @@
 //! The variables that name proxies.
 
-use std::ffi::OsString;
+use std::env::var_os;
 
 use super::exceptions::Exceptions;
 use super::server::Server;
 use super::{InvalidSetting, Proxies, not_a_proxy, not_exceptions};
 
-/// Reads the variables that count. `variable` gives the value of one, so that tests need no environment.
-pub(super) fn read(
-    variable: impl Fn(&'static str) -> Option<OsString>,
-) -> Result<Proxies, InvalidSetting> {
+/// Reads the variables that count.
+pub(super) fn read() -> Result<Proxies, InvalidSetting> {
     let find = |names: &[&'static str]| -> Result<Option<(&'static str, String)>, InvalidSetting> {
         names
             .iter()
-            .find_map(|name| Some((*name, variable(name).filter(|value| !value.is_empty())?)))
+            .find_map(|name| Some((*name, var_os(name).filter(|value| !value.is_empty())?)))
             .map(|(name, value)| match value.into_string() {
                 Ok(value) => Ok((name, value)),
                 Err(_) => Err(InvalidSetting::new(format!("{name} is not UTF-8"))),
@@ -25,7 +23,7 @@ pub(super) fn read(
             .map(|(name, url)| Server::parse(&url, name).map_err(|why| not_a_proxy(name, why)))
             .transpose()
     };
-    let is_cgi = variable("REQUEST_METHOD").is_some();
+    let is_cgi = var_os("REQUEST_METHOD").is_some();
     let http = if is_cgi {
         proxy(&["http_proxy"])?
     } else {

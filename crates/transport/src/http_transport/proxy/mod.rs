@@ -113,7 +113,7 @@ impl Proxy {
     pub(super) fn build(&self) -> Result<Arc<Proxies>, InvalidSetting> {
         match &self.kind {
             Kind::None => Ok(Arc::default()),
-            Kind::Environment => environment::read(std::env::var_os).map(Arc::new),
+            Kind::Environment => environment::read().map(Arc::new),
             Kind::All(proxies) => Ok(Arc::clone(proxies)),
         }
     }
