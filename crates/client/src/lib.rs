@@ -68,7 +68,7 @@ pub use twentyfirst_protocol as protocol;
 pub use twentyfirst_protocol::retry::RetryPolicy;
 pub use twentyfirst_protocol::runs::{
     CancelRun, CancelStatus, Cancelled, Created, Follow, FollowRun, Lost, LostReason, MessageState,
-    Messages, Moment, Outcome, RunEnd, RunOptions, StartRun, Started,
+    Messages, Moment, OtherAgent, Outcome, RunEnd, RunOptions, StartRun, Started,
 };
 pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec};
 pub use twentyfirst_protocol::threads::Thread;

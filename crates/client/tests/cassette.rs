@@ -293,7 +293,7 @@ async fn common_values_leave_what_is_recorded_playable() {
     };
     let recorded = {
         let relay = LocalRelay::start().unwrap();
-        let recorder = cassette::recorder(HttpTransport::new(), file.clone());
+        let recorder = cassette::recorder(HttpTransport::new().unwrap(), file.clone());
         story(&client(relay.url(), recorder)).await
     };
     let recording = String::from_utf8(file.0.lock().unwrap().clone()).unwrap();

@@ -256,11 +256,7 @@ fn a_client_s_certificate_and_its_key_may_be_in_one_file() {
             key.replace('\n', " "),
             "the private key cannot be read: line 1: this is neither",
         ),
-        (
-            certificate,
-            String::new(),
-            "there is no private key in PEM",
-        ),
+        (certificate, String::new(), "there is no private key in PEM"),
     ] {
         let error = read(&chain, &key).unwrap_err();
         assert!(error.starts_with(problem), "{error}");
