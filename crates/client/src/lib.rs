@@ -68,7 +68,7 @@ pub use twentyfirst_protocol as protocol;
 pub use twentyfirst_protocol::retry::RetryPolicy;
 pub use twentyfirst_protocol::runs::{
     CancelStatus, Cancelled, Created, Follow, FollowRun, Lost, LostReason, MessageState, Messages,
-    Moment, Outcome, RunEnd, RunOptions, RunRef, StartRun, Started,
+    Moment, OtherAgent, Outcome, RunEnd, RunOptions, RunRef, StartRun, Started,
 };
 pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec};
 pub use twentyfirst_protocol::threads::Thread;

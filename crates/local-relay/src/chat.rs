@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use twentyfirst_protocol::runs::{
     BackgroundRun, CancelStatus, CancelStream, Cancelled, ResumeStream, RunOptions,
 };
-use twentyfirst_protocol::threads::ThreadStatus;
+use twentyfirst_protocol::threads::{ThreadStatus, name_after};
 use twentyfirst_protocol::ui::{Part, UiMessage};
 use twentyfirst_protocol::{ErrorCode, SandboxId, ThreadId, Timestamp};
 use uuid::{Uuid, Version};
@@ -17,9 +17,6 @@ use crate::records::Record;
 use crate::request::{Call, Members, member, text};
 use crate::runs::{self, NewRun};
 use crate::threads::{check_uuid, not_found};
-
-/// The longest name that a thread gets from its first message, in characters.
-const LONGEST_NAME: usize = 80;
 
 /// `POST /v1/chat/{agent}`
 pub(crate) async fn send(call: Call) -> Result<Answer, Refusal> {
@@ -44,7 +41,7 @@ pub(crate) async fn send(call: Call) -> Result<Answer, Refusal> {
         .and_then(|options| options.max_sandbox_budget_usd)
         .or(agent.max_sandbox_budget_usd);
     check_budget(&record, budget)?;
-    let thread_id = thread(&members, &record, &user_text)?;
+    let thread_id = thread(&members, &record, &message)?;
     begin(&record, &thread_id);
     let sandbox_id = record.id.clone();
     let started = runs::start(NewRun {
@@ -276,7 +273,7 @@ fn check_budget(record: &Record, limit: Option<f64>) -> Result<(), Refusal> {
 }
 
 /// The thread that was asked for, or the newest, or a new one.
-fn thread(members: &Members, record: &Record, text_of_user: &str) -> Result<ThreadId, Refusal> {
+fn thread(members: &Members, record: &Record, turn: &UiMessage) -> Result<ThreadId, Refusal> {
     if let Some(id) = text(members, "threadId") {
         check_uuid(&id, "an_threads")?;
         let id = ThreadId::new(id).map_err(|error| Refusal::invalid_request(error.to_string()))?;
@@ -291,8 +288,7 @@ fn thread(members: &Members, record: &Record, text_of_user: &str) -> Result<Thre
     if let Some(newest) = newest {
         return Ok(newest);
     }
-    let name =
-        text(members, "name").unwrap_or_else(|| text_of_user.chars().take(LONGEST_NAME).collect());
+    let name = text(members, "name").unwrap_or_else(|| name_after(turn));
     let thread = record.add_thread(Some(name)).ok_or_else(Refusal::crash)?;
     Ok(thread.id)
 }

@@ -482,7 +482,7 @@ async fn a_thread_that_the_relay_makes_is_named_after_the_text_unless_the_chat_n
     let client = &scene.client;
     let long = "ä".repeat(100);
     for (sandbox, name, expected) in [
-        ("long", json!(null), "ä".repeat(80)),
+        ("long", json!(null), "ä".repeat(79) + "…"),
         ("named", json!("Mine"), "Mine".to_owned()),
     ] {
         let body = json!({ "messages": [user(&long)], "sandboxId": sandbox, "name": name });
