@@ -101,6 +101,44 @@ fn the_messages_of_every_sequence_come_together_again() {
     assert!(count > 1_500, "{count}");
 }
 
+/// Messages whose chunks do not come part by part, each found by the properties above.
+#[test]
+fn calls_that_name_one_part_for_another_come_together_again() {
+    let start = r#"{"type":"tool-input-start","toolCallId":"a","toolName":"n","dynamic":true,"inputEncoding":"text"}"#;
+    let fixed = r#"{"type":"tool-input-available","toolCallId":"a","toolName":"n","input":1}"#;
+    let dynamic = r#"{"type":"tool-input-available","toolCallId":"a","toolName":"n","input":1,"dynamic":true}"#;
+    let other = r#"{"type":"tool-input-available","toolCallId":"b","toolName":"n","input":1}"#;
+    let step = r#"{"type":"start-step"}"#;
+    let delta = r#"{"type":"tool-input-delta","toolCallId":"a","inputTextDelta":"x"}"#;
+    let high = r#"{"type":"tool-input-delta","toolCallId":"a","inputTextDelta":"\ud83d"}"#;
+    let low = r#"{"type":"tool-input-delta","toolCallId":"a","inputTextDelta":"\ude00"}"#;
+    let restart = r#"{"type":"tool-input-start","toolCallId":"a","toolName":"n"}"#;
+    let output = r#"{"type":"tool-output-available","toolCallId":"a","output":1,"providerMetadata":{"p":{}}}"#;
+    let ask_a = r#"{"type":"tool-approval-request","approvalId":"q","toolCallId":"a"}"#;
+    let ask_b = r#"{"type":"tool-approval-request","approvalId":"q","toolCallId":"b"}"#;
+    let respond = r#"{"type":"tool-approval-response","approvalId":"q","approved":true,"providerExecuted":true}"#;
+    let cases: &[&[&str]] = &[
+        // The input goes on in a step after that in which it began; half a character is written in each.
+        &[start, delta, dynamic, step, delta],
+        &[start, high, step, low],
+        &[start, step, fixed, delta, restart],
+        &[start, step, delta, ask_a, respond, ask_a],
+        // The result goes to the second part of a call only when the next step has begun.
+        &[fixed, start, step, output, ask_a],
+        // The response goes to the first part that asks, which asked last.
+        &[fixed, other, ask_b, respond, ask_a],
+        &[
+            restart, delta, output, restart, step, other, ask_b, respond, ask_a,
+        ],
+    ];
+    for case in cases {
+        let chunks = case.iter().map(|json| Chunk::decode(json).unwrap());
+        let chunks: Vec<Chunk<'_>> = chunks.collect();
+        assert_eq!(message_of(&chunks, false), assembled(&chunks));
+        assert_comes_together(&message_of(&chunks, false));
+    }
+}
+
 fn message_of_stream(sse: String) -> UiMessage {
     let mut assembler = Assembler::new();
     let mut decoder = Decoder::new();
