@@ -18,7 +18,7 @@ pub(super) trait OwnedSize {
 pub(super) const fn allocation(bytes: usize) -> usize {
     match bytes {
         0 => 0,
-        ..=24 => 32,
+        1..=24 => 32,
         _ => (bytes + 8).next_multiple_of(16),
     }
 }

@@ -24,7 +24,10 @@ fn attack() {
     (attack.unwrap().1)(&name);
 }
 
-fn attacks() -> [(&'static str, fn(&str)); 6] {
+/// Its name, and what it does when it is told that.
+type Attack = (&'static str, fn(&str));
+
+fn attacks() -> [Attack; 6] {
     [
         ("halves that stay alone", |name| {
             join(name, |n| TextDelta::new(n.to_string(), half(0xd83d)).into());

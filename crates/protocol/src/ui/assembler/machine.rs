@@ -341,7 +341,7 @@ impl Assembler {
         if needed > capacity {
             let room = self.room() - more;
             let needed = needed.max(4);
-            let capacity = grown(capacity, needed, PLACE, room).ok_or(self.too_large())?;
+            let capacity = grown(capacity, needed, PLACE, room).ok_or_else(|| self.too_large())?;
             self.message.parts.reserve_exact(capacity - length);
             self.sizes.reserve_exact(capacity - length);
         }

@@ -80,7 +80,7 @@ impl Assembler {
         let growth = self
             .calls
             .growth(id, delta, room.saturating_sub(more))
-            .ok_or(self.too_large())?;
+            .ok_or_else(|| self.too_large())?;
         self.fits_part(id, more + growth.more)?;
         let parts = &mut self.message.parts;
         self.calls.append(id, delta, growth, at, parts);
@@ -105,7 +105,7 @@ impl Assembler {
         let call = Call::new(Names::default(), false, None).nameless();
         let growth = call
             .growth(&chunk.input_text_delta, self.room())
-            .ok_or(self.too_large())?;
+            .ok_or_else(|| self.too_large())?;
         // As much as the delta will ask for that follows.
         let more = update.size(id) + call.shown_size() + growth.more;
         self.fits_part(id, self.calls.call_growth(id, 0) + more)?;
