@@ -24,6 +24,7 @@ fn attack() {
     (attack.unwrap().1)(&name);
 }
 
+/// Its name, and what it does when it is told that.
 type Attack = (&'static str, fn(&str));
 
 fn attacks() -> [Attack; 6] {

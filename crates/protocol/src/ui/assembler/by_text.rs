@@ -59,6 +59,13 @@ impl<T> ByText<T> {
             None => self.ill_formed.remove(&*key.to_code_units()),
         }?;
         self.keys -= key_size(key);
+        // An empty map may keep its first node, which does not count.
+        if self.well_formed.is_empty() {
+            self.well_formed = BTreeMap::new();
+        }
+        if self.ill_formed.is_empty() {
+            self.ill_formed = BTreeMap::new();
+        }
         Some(old)
     }
 
