@@ -7,6 +7,9 @@
 //!
 //! `Relay` is all that another HTTP library takes: it sends what a flow asks for, and says what came of it.
 
+#[path = "common/prompt.rs"]
+mod prompt;
+
 use std::error::Error;
 use std::io::Read;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -133,11 +136,7 @@ impl Relay {
 }
 
 fn main() -> Result<()> {
-    let prompt: Vec<String> = std::env::args().skip(1).collect();
-    let prompt = match prompt.join("\n") {
-        prompt if prompt.is_empty() => "cat notes.txt\nwc -w notes.txt".to_owned(),
-        prompt => prompt,
-    };
+    let prompt = prompt::prompt("cat notes.txt\nwc -w notes.txt");
     // Its first stream breaks off after three events.
     let cut = Fault::cut_after(After::Events(3));
     let local = LocalRelay::builder().fault(cut).start()?;

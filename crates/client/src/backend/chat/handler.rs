@@ -68,7 +68,7 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 ///             let session = session.unwrap_or_else(|| Session::new("my-agent"));
 ///             let run = ChatRun::new(session.run(request.messages));
 ///             Ok(run.on_started(move |started| async move {
-///                 database.store(&user, &request.id, started.session()).await
+///                 database.store(&user, &request.id, started.run.session()).await
 ///             }))
 ///         }
 ///     })
