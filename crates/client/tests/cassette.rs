@@ -364,10 +364,12 @@ proptest! {
         if Redactor::new([&secret, &text]).places(&told).is_empty() {
             prop_assert_eq!(&*played, &*told);
         }
+        // A byte order mark alone tells nothing, and one that begins a body is no part of it.
+        let secret = secret.trim_start_matches('\u{feff}');
         let plain = secret.len() >= 3 && secret != "true" && secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte > 0x7f) && secret.trim() == secret;
-        if plain && !["a", "data", "delta", "type", "token"].iter().any(|word| word.contains(&secret)) && asked_form != 3 && told_form != 3 {
+        if plain && !["a", "data", "delta", "type", "token"].iter().any(|word| word.contains(secret)) && asked_form != 3 && told_form != 3 {
             let rest = recording.replace("***", "\n");
-            prop_assert!(!rest.lines().skip(1).any(|line| line.contains(&secret)), "{:?} in {}", secret, recording);
+            prop_assert!(!rest.lines().skip(1).any(|line| line.contains(secret)), "{:?} in {}", secret, recording);
         }
     }
 }

@@ -53,8 +53,10 @@ impl Redactor {
             let secret = secret.as_ref();
             // Programs print what has lines one by one, and trim what they print.
             let lines = secret.lines().filter(|line| line.trim().len() >= TELLING);
-            for form in [secret, secret.trim()].into_iter().chain(lines) {
-                let text = form.trim();
+            // A byte order mark at the beginning of a body is no part of its text.
+            let unmarked = secret.trim_start_matches('\u{feff}');
+            for form in [secret, secret.trim(), unmarked].into_iter().chain(lines) {
+                let text = form.trim().trim_start_matches('\u{feff}');
                 if text.len() >= SHORTEST && !LITERALS.contains(&text) {
                     forms.insert(form.to_owned());
                 }
