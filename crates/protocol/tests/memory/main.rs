@@ -7,7 +7,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod assembler;
+mod contents;
 mod measure;
+mod parts;
 mod streams;
 
 use std::collections::VecDeque;

@@ -2,6 +2,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::by_text::ByText;
+use super::input::{Input, brackets};
 use super::size::grown;
 use super::tool_update::set;
 use crate::ui::chunk::InputEncoding;
@@ -48,16 +49,6 @@ pub(super) struct Names {
     pub(super) tool_name: Text<'static>,
     pub(super) title: Option<Text<'static>>,
     pub(super) tool_metadata: Option<RawJson<'static>>,
-}
-
-#[derive(Clone, Debug)]
-enum Input {
-    Json(PartialJson),
-    Text {
-        text: String,
-        /// How long the text is as a JSON string.
-        json_size: usize,
-    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -400,119 +391,4 @@ impl Calls {
             }
         }
     }
-}
-
-impl Input {
-    /// What an input takes of which nothing has come: the first containers that are open.
-    const EMPTY_SIZE: usize = 256;
-
-    /// How many bytes it takes at most to read a value, for each open container.
-    const SCRATCH: usize = 16;
-
-    /// Appends a piece, for which the text has this capacity.
-    fn push(&mut self, piece: &str, capacity: usize) {
-        match self {
-            Self::Json(json) => {
-                json.reserve(capacity);
-                json.push(piece);
-            }
-            Self::Text { text, json_size } => {
-                text.reserve_exact(capacity.saturating_sub(text.len()));
-                text.push_str(piece);
-                *json_size += escaped_size(piece);
-            }
-        }
-    }
-
-    /// The same with a piece that has not come yet.
-    fn with(&self, piece: &str) -> Self {
-        let capacity = self.text().len() + piece.len();
-        match self {
-            Self::Json(json) => Self::Json(json.with(piece)),
-            Self::Text { text, json_size } => {
-                let mut longer = Self::Text {
-                    text: String::with_capacity(capacity),
-                    json_size: *json_size,
-                };
-                if let Self::Text { text: longer, .. } = &mut longer {
-                    longer.push_str(text);
-                }
-                longer.push(piece, capacity);
-                longer
-            }
-        }
-    }
-
-    /// The text, and what can be read of it.
-    fn into_shown(self) -> (String, Option<RawJson<'static>>) {
-        let value = self.value();
-        let text = match self {
-            Self::Json(json) => json.into_text(),
-            Self::Text { text, .. } => text,
-        };
-        (text, value)
-    }
-
-    fn capacity(&self) -> usize {
-        match self {
-            Self::Json(json) => json.capacity(),
-            Self::Text { text, .. } => text.capacity(),
-        }
-    }
-
-    /// What it takes, in bytes.
-    fn held(&self) -> usize {
-        match self {
-            Self::Json(json) => allocation(json.capacity()) + json.depth_held(),
-            Self::Text { text, .. } => allocation(text.capacity()),
-        }
-    }
-
-    /// What follows from so many bytes more, at most, with so many brackets among them, beside the buffer of the text: the part that
-    /// shows it, and all that is kept for open containers.
-    fn growth(&self, added: usize, brackets: usize) -> usize {
-        match self {
-            Self::Json(json) => {
-                // The first byte that is not JSON has all that is open counted anew.
-                2 * added + 2 * Self::SCRATCH * brackets + 4 * json.depth() + Self::EMPTY_SIZE
-            }
-            Self::Text { .. } => 7 * added,
-        }
-    }
-
-    fn text(&self) -> &str {
-        match self {
-            Self::Json(json) => json.text(),
-            Self::Text { text, .. } => text,
-        }
-    }
-
-    fn value(&self) -> Option<RawJson<'static>> {
-        match self {
-            Self::Json(json) => json.value(),
-            Self::Text { text, json_size } => {
-                let mut json = String::with_capacity(*json_size);
-                Text::from(text).write_json(&mut json);
-                Some(RawJson::from_valid(json))
-            }
-        }
-    }
-}
-
-/// How many containers a piece of JSON may open.
-fn brackets(piece: &Text<'_>) -> usize {
-    match piece.as_str() {
-        Some(piece) => memchr::memchr2_iter(b'[', b'{', piece.as_bytes()).count(),
-        None => piece.stored_len(),
-    }
-}
-
-/// How long a text is within a JSON string.
-fn escaped_size(text: &str) -> usize {
-    let sizes = text.bytes().map(|byte| match byte {
-        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
-        ..0x20 => 6,
-        _ => 1,
-    });
-    sizes.sum()
 }

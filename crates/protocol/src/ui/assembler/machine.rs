@@ -6,10 +6,9 @@ use super::change::Change;
 use super::error::AssembleError;
 use super::index::Index;
 use super::metadata::{Metadata, Room};
-use super::size::grown;
 use super::texts::{Active, Kind};
 use crate::ui::chunk::{Data, Start};
-use crate::ui::held::{Held, OwnedSize, allocation, owned, owned_raw};
+use crate::ui::held::{Held, OwnedSize, owned, owned_raw};
 use crate::ui::{
     Chunk, CustomPart, DataPart, FilePart, Members, Part, RawJson, ReasoningFilePart, Role,
     SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart, Text, UiMessage,
@@ -273,23 +272,6 @@ impl Assembler {
         self.shown
     }
 
-    /// How much memory the assembler takes now, in bytes, with what the next look at the message takes: what its
-    /// [limit](Self::with_limit) limits. It takes no time to say.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        let places = allocation(self.message.parts.capacity() * size_of::<Part>())
-            + allocation(self.sizes.capacity() * size_of::<usize>());
-        places
-            + self.parts_size
-            + self.index.held()
-            + self.texts.held()
-            + self.reasonings.held()
-            + self.calls.held()
-            + self.metadata.size()
-            + self.message.id.held()
-            + self.other_size
-    }
-
     fn with_message(message: UiMessage) -> Self {
         let index = Index::of(&message.parts);
         let step = message.parts.get(index.step_start()..).unwrap_or_default();
@@ -311,41 +293,6 @@ impl Assembler {
             lenient: false,
             limit: Self::DEFAULT_LIMIT,
         }
-    }
-
-    /// How many bytes more it may take.
-    pub(super) fn room(&self) -> usize {
-        self.limit.saturating_sub(self.size())
-    }
-
-    pub(super) fn too_large(&self) -> AssembleError {
-        AssembleError::TooLarge { limit: self.limit }
-    }
-
-    /// Whether so many bytes more fit.
-    pub(super) fn fits(&self, more: usize) -> Result<(), AssembleError> {
-        if self.size().saturating_add(more) > self.limit {
-            return Err(self.too_large());
-        }
-        Ok(())
-    }
-
-    /// Whether so many parts more fit, after the steps that do not show yet, and so many bytes more. Then there are places for them.
-    pub(super) fn fits_parts(&mut self, parts: usize, more: usize) -> Result<(), AssembleError> {
-        const PLACE: usize = size_of::<Part>() + size_of::<usize>();
-
-        self.fits(more)?;
-        let length = self.message.parts.len();
-        let needed = length + self.pending_steps + parts;
-        let capacity = self.message.parts.capacity().min(self.sizes.capacity());
-        if needed > capacity {
-            let room = self.room() - more;
-            let needed = needed.max(4);
-            let capacity = grown(capacity, needed, PLACE, room).ok_or_else(|| self.too_large())?;
-            self.message.parts.reserve_exact(capacity - length);
-            self.sizes.reserve_exact(capacity - length);
-        }
-        Ok(())
     }
 
     /// Something shows: so do the steps that have begun. Gives the place of the first of them, if any.
@@ -386,20 +333,6 @@ impl Assembler {
             // Both a part and steps behind it: more than a change of one of them says.
             Some(_) => Change::Message,
             None => Change::Changed { part },
-        }
-    }
-
-    pub(super) fn resize(&mut self, at: usize, size: usize) {
-        if let Some(old) = self.sizes.get_mut(at) {
-            self.parts_size = self.parts_size - *old + size;
-            *old = size;
-        }
-    }
-
-    /// Weighs a part that is not a tool call's.
-    pub(super) fn weigh(&mut self, at: usize) {
-        if let Some(part) = self.message.parts.get(at) {
-            self.resize(at, part.held());
         }
     }
 

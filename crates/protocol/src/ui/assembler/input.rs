@@ -1,0 +1,128 @@
+use crate::ui::held::allocation;
+use crate::ui::{PartialJson, RawJson, Text};
+
+/// The text of a call's input, as far as it has come.
+#[derive(Clone, Debug)]
+pub(super) enum Input {
+    Json(PartialJson),
+    Text {
+        text: String,
+        /// How long the text is as a JSON string.
+        json_size: usize,
+    },
+}
+
+impl Input {
+    /// What an input takes of which nothing has come: the first containers that are open.
+    pub(super) const EMPTY_SIZE: usize = 256;
+
+    /// How many bytes it takes at most to read a value, for each open container.
+    pub(super) const SCRATCH: usize = 16;
+
+    /// Appends a piece, for which the text has this capacity.
+    pub(super) fn push(&mut self, piece: &str, capacity: usize) {
+        match self {
+            Self::Json(json) => {
+                json.reserve(capacity);
+                json.push(piece);
+            }
+            Self::Text { text, json_size } => {
+                text.reserve_exact(capacity.saturating_sub(text.len()));
+                text.push_str(piece);
+                *json_size += escaped_size(piece);
+            }
+        }
+    }
+
+    /// The same with a piece that has not come yet.
+    pub(super) fn with(&self, piece: &str) -> Self {
+        let capacity = self.text().len() + piece.len();
+        match self {
+            Self::Json(json) => Self::Json(json.with(piece)),
+            Self::Text { text, json_size } => {
+                let mut longer = Self::Text {
+                    text: String::with_capacity(capacity),
+                    json_size: *json_size,
+                };
+                if let Self::Text { text: longer, .. } = &mut longer {
+                    longer.push_str(text);
+                }
+                longer.push(piece, capacity);
+                longer
+            }
+        }
+    }
+
+    /// The text, and what can be read of it.
+    pub(super) fn into_shown(self) -> (String, Option<RawJson<'static>>) {
+        let value = self.value();
+        let text = match self {
+            Self::Json(json) => json.into_text(),
+            Self::Text { text, .. } => text,
+        };
+        (text, value)
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        match self {
+            Self::Json(json) => json.capacity(),
+            Self::Text { text, .. } => text.capacity(),
+        }
+    }
+
+    /// What it takes, in bytes.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Json(json) => allocation(json.capacity()) + json.depth_held(),
+            Self::Text { text, .. } => allocation(text.capacity()),
+        }
+    }
+
+    /// What follows from so many bytes more, at most, with so many brackets among them, beside the buffer of the text: the part that
+    /// shows it, and all that is kept for open containers.
+    pub(super) fn growth(&self, added: usize, brackets: usize) -> usize {
+        match self {
+            Self::Json(json) => {
+                // The first byte that is not JSON has all that is open counted anew.
+                2 * added + 2 * Self::SCRATCH * brackets + 4 * json.depth() + Self::EMPTY_SIZE
+            }
+            Self::Text { .. } => 7 * added,
+        }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Json(json) => json.text(),
+            Self::Text { text, .. } => text,
+        }
+    }
+
+    pub(super) fn value(&self) -> Option<RawJson<'static>> {
+        match self {
+            Self::Json(json) => json.value(),
+            Self::Text { text, json_size } => {
+                let mut json = String::with_capacity(*json_size);
+                Text::from(text).write_json(&mut json);
+                Some(RawJson::from_valid(json))
+            }
+        }
+    }
+}
+
+/// How many containers a piece of JSON may open.
+pub(super) fn brackets(piece: &Text<'_>) -> usize {
+    match piece.as_str() {
+        Some(piece) => memchr::memchr2_iter(b'[', b'{', piece.as_bytes()).count(),
+        None => piece.stored_len(),
+    }
+}
+
+/// How long a text is within a JSON string.
+fn escaped_size(text: &str) -> usize {
+    let sizes = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        ..0x20 => 6,
+        _ => 1,
+    });
+    sizes.sum()
+}

@@ -1,0 +1,416 @@
+//! No stream is open, and the run goes on: its stream is opened again, and repeats what was delivered or joins in the middle.
+
+use serde_json::json;
+use twentyfirst_protocol::runs::{Follow, LostReason, MessageState};
+use twentyfirst_protocol::ui::Part;
+
+use crate::lines::{Line, STORY, line};
+use crate::reconnecting::PLACES;
+use crate::relay::{Fault, Relay, Resumes, ms, secs};
+use crate::told::Told;
+
+#[test]
+fn a_stream_that_is_cut_is_opened_again() {
+    for bytes in PLACES {
+        for resumes in [Resumes::Middle, Resumes::HeldBack, Resumes::Replay] {
+            let told = Relay::new()
+                .cut(bytes)
+                .resumes(resumes)
+                .read(Follow::live());
+            told.assert_of(STORY);
+            assert!(
+                told.outline().contains("cut, resumed"),
+                "{}",
+                told.outline()
+            );
+            assert!(told.text().ends_with("that answer."));
+            assert_eq!(told.relay.count("resume"), 1);
+            told.assert_whole();
+        }
+    }
+}
+
+#[test]
+fn a_replay_goes_on_in_the_middle_of_a_part() {
+    for bytes in [517, 790, 1234] {
+        let told = Relay::new()
+            .cut(bytes)
+            .resumes(Resumes::Replay)
+            .read(Follow::live());
+        assert_eq!(
+            told.outline(),
+            "start, chunks, cut, resumed, chunks, finish"
+        );
+        assert_eq!(
+            told.text(),
+            STORY,
+            "nothing is missing, nothing comes twice"
+        );
+        assert_eq!(told.text_ids().len(), 1, "it is the same part");
+        told.assert_whole();
+    }
+}
+
+#[test]
+fn a_replay_goes_on_in_the_middle_of_a_tool_call() {
+    for bytes in (600..1100).step_by(25) {
+        let told = Relay::says([
+            line::text("t1", "Let me have a look around."),
+            line::call("c1", "Bash", &json!({"command": "ls -l /home/user"})),
+            line::pause(ms(400)),
+            line::output("c1", &json!({"stdout": "a.txt"})),
+            line::text("t2", "There is one file."),
+            line::metadata(json!({"resultSubtype": "success"})),
+            line::finish(),
+        ])
+        .cut(bytes)
+        .resumes(Resumes::Replay)
+        .read(Follow::live());
+        assert_eq!(
+            told.outline(),
+            "start, chunks, cut, resumed, chunks, finish"
+        );
+        assert_eq!(told.text(), "Let me have a look around.There is one file.");
+        told.assert_whole();
+        let call = told.message.tool_calls().next().unwrap();
+        assert_eq!(call.output.as_ref().unwrap().get(), r#"{"stdout":"a.txt"}"#);
+    }
+}
+
+#[test]
+fn who_joins_in_the_middle_is_told_of_the_gap_and_has_everything_in_the_end() {
+    // What comes live, and what the relay holds back until the end.
+    for resumes in [Resumes::Middle, Resumes::HeldBack] {
+        let told = Relay::new().cut(400).resumes(resumes).read(Follow::live());
+        assert_eq!(
+            told.outline(),
+            "start, chunks, cut, resumed, gap, chunks, finish"
+        );
+        told.assert_of(STORY);
+        let pieces = told.pieces();
+        assert!(pieces.iter().all(|piece| !piece.is_empty()), "{pieces:?}");
+        told.assert_whole();
+    }
+}
+
+/// The text that is delivered before the stream breaks off, and how a replay of it is told.
+fn replayed(begun: &'static str) -> Told {
+    let rest = " and there it goes on.";
+    let told = Relay::streams([
+        line::start("m1"),
+        line::open_text("t1", begun),
+        vec![Line::Cut],
+    ])
+    .then_streams([
+        line::start("m2"),
+        line::text("x1", &format!("{begun}{rest}")),
+        line::finish(),
+        line::says_done(),
+    ])
+    .when("look", 3, move |relay| {
+        relay.has_completed(line::answer("m1", &[&format!("{begun}{rest}")]));
+    })
+    .read(Follow::live());
+    assert_eq!(told.text(), format!("{begun}{rest}"));
+    told.assert_completed(MessageState::Whole);
+    told
+}
+
+#[test]
+fn a_replay_of_less_than_16_bytes_may_be_by_chance_and_is_told_as_a_gap() {
+    let told = replayed("Once upon a tim");
+    assert_eq!(
+        told.outline(),
+        "start, chunks, cut, resumed, gap, chunks, finish"
+    );
+    assert_eq!(told.text_ids(), ["t1", "x1"]);
+}
+
+#[test]
+fn a_replay_of_16_bytes_is_none_by_chance_and_goes_on_in_its_part() {
+    let told = replayed("Once upon a time");
+    assert_eq!(
+        told.outline(),
+        "start, chunks, cut, resumed, chunks, finish"
+    );
+    assert_eq!(told.text_ids(), ["t1"]);
+}
+
+#[test]
+fn a_replay_of_almost_nothing_is_told_as_a_gap() {
+    // Only `start`, and `Once `, which anybody could say.
+    for bytes in [76, 170] {
+        let told = Relay::new()
+            .cut(bytes)
+            .resumes(Resumes::Replay)
+            .read(Follow::live());
+        told.assert_of(STORY);
+        told.assert_whole();
+        assert_eq!(told.message.text(), STORY);
+        let texts = told.message.parts.iter();
+        let texts = texts.filter(|part| matches!(part, Part::Text(_)));
+        assert_eq!(texts.count(), 1);
+    }
+}
+
+#[test]
+fn where_nothing_can_be_resumed_it_is_asked_for_once_and_the_end_waited_for() {
+    let told = Relay::new()
+        .cut(350)
+        .resumes(Resumes::Nothing)
+        .pace(ms(150))
+        .read(Follow::live());
+    assert_eq!(told.relay.count("resume"), 1);
+    assert_eq!(told.outline(), "start, chunks, cut, chunks, finish");
+    assert_eq!(told.text(), STORY);
+    told.assert_whole();
+}
+
+#[test]
+fn a_run_that_is_still_starting_is_resumed_once_it_has_started() {
+    let told = Relay::new()
+        .pace(ms(150))
+        .starts_up(secs(3))
+        .fault(Fault::CutAfter(ms(1)))
+        .resumes(Resumes::Replay)
+        .read(Follow::live());
+    assert!(told.relay.count("resume") > 1);
+    // Where nothing was delivered, nobody knows that this is the beginning.
+    assert_eq!(told.outline(), "cut, resumed, start, gap, chunks, finish");
+    assert_eq!(told.text(), STORY);
+    told.assert_whole();
+}
+
+#[test]
+fn a_resume_that_is_refused_for_now_is_tried_again() {
+    for (status, seconds) in [
+        (429, None),
+        (500, None),
+        (503, None),
+        (429, Some(1)),
+        (500, Some(1)),
+        (503, Some(1)),
+    ] {
+        let relay = Relay::new().cut(350).pace(ms(150));
+        let relay = match seconds {
+            None => relay.refuses("resume", status, 1),
+            Some(seconds) => relay.asks_to_wait("resume", status, seconds),
+        };
+        let told = relay.read(Follow::live());
+        assert_eq!(told.relay.count("resume"), 2, "{status}");
+        told.assert_of(STORY);
+        assert!(told.text().ends_with("that answer."));
+        told.assert_whole();
+    }
+}
+
+#[test]
+fn a_resume_that_is_refused_for_good_is_done_without() {
+    for status in [400, 401, 403] {
+        let told = Relay::new()
+            .cut(350)
+            .pace(ms(150))
+            .refuses("resume", status, 9)
+            .read(Follow::live());
+        assert_eq!(told.relay.count("resume"), 1, "{status}");
+        assert_eq!(told.outline(), "start, chunks, cut, chunks, finish");
+        assert_eq!(told.text(), STORY);
+        told.assert_whole();
+    }
+}
+
+#[test]
+fn a_resume_that_brings_nothing_is_tried_5_times() {
+    let told = Relay::new()
+        .cut(350)
+        .pace(ms(1500))
+        .refuses("resume", 500, 99)
+        .read(Follow::live());
+    assert_eq!(told.relay.count("resume"), 5);
+    assert_eq!(told.text(), STORY);
+    told.assert_whole();
+}
+
+#[test]
+fn a_relay_that_cuts_every_stream_delivers_all_the_same() {
+    for resumes in [Resumes::Middle, Resumes::Replay] {
+        for follow in [Follow::wait(), Follow::live()] {
+            let told = Relay::new()
+                .every(Fault::CutAfter(ms(120)))
+                .resumes(resumes)
+                .read(follow);
+            told.assert_of(STORY);
+            match follow == Follow::live() {
+                true => assert!(told.relay.count("resume") > 1),
+                false => assert_eq!(told.relay.count("resume"), 0),
+            }
+            told.assert_whole();
+            assert_eq!(told.message.text(), STORY);
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_lost_while_a_replay_is_unclear_delivers_nothing_of_it() {
+    // What waits for its other half is no contradiction by which all that came before it would be new.
+    for half in [line::half("x1"), Vec::new()] {
+        let told = Relay::streams([
+            line::start("m1"),
+            line::open_text("t1", "Hello there, 👍 my friend."),
+            line::cut(),
+        ])
+        .then_streams([
+            line::start("m2"),
+            line::open_text("x1", "Hello there, "),
+            half,
+        ])
+        .read(Follow::live().deadline(secs(20)));
+        assert_eq!(told.outline(), "start, chunks, cut, resumed");
+        assert_eq!(told.text(), "Hello there, 👍 my friend.");
+        told.assert_lost(LostReason::Deadline);
+        assert_eq!(told.outcome.message_state, MessageState::Partial);
+    }
+}
+
+#[test]
+fn a_join_in_the_middle_behind_a_beginning_without_a_word_loses_neither_ends_nor_metadata() {
+    let session = json!({"sessionId": "s"});
+    for begun in [
+        line::open_text("t1", ""),
+        line::metadata(session.clone()),
+        [line::metadata(session), line::open_text("t1", "")].concat(),
+        Vec::new(),
+    ] {
+        let told = Relay::streams([line::start("m1"), begun.clone(), line::cut()])
+            .then_streams([
+                line::start("m2"),
+                line::text("x1", "and there was light."),
+                line::text("x2", "It was good."),
+                line::metadata(json!({"totalCostUsd": 0.5, "resultSubtype": "success"})),
+                line::finish(),
+                line::says_done(),
+            ])
+            .when("look", 3, |relay| {
+                let texts = ["Let there be light, and there was light.", "It was good."];
+                relay.has_completed(line::answer("m1", &texts));
+            })
+            .read(Follow::live());
+        let case = format!("{begun:?}: {:?}", told.kinds());
+        let count = |kind: &str| told.kinds().iter().filter(|one| *one == kind).count();
+        assert_eq!(count("text-start"), count("text-end"), "{case}");
+        assert_eq!(told.text(), "and there was light.It was good.", "{case}");
+        assert_eq!(told.outcome.usage.total_cost_usd, Some(0.5), "{case}");
+        assert_eq!(told.outcome.result_subtype.as_deref(), Some("success"));
+        assert!(count("message-metadata") >= 1, "{case}");
+        told.assert_completed(MessageState::Whole);
+        assert!(told.message.text().starts_with("Let there be light"));
+    }
+}
+
+#[test]
+fn a_stream_that_repeats_what_was_delivered_behind_a_gap_is_given_up_and_no_other_opened() {
+    let whole = [
+        "Once upon a time there was a sandbox of sand.",
+        "It was far away.",
+    ];
+    let told = Relay::streams([
+        line::start("m1"),
+        line::open_text("t1", "Once upon a time "),
+        line::cut(),
+    ])
+    .then_streams([
+        line::start("m2"),
+        line::open_text("x1", "there was a sandbox of "),
+        line::cut(),
+    ])
+    .then_streams([
+        line::start("m3"),
+        line::text("y1", whole[0]),
+        line::open_text("y2", whole[1]),
+    ])
+    .then_streams([line::start("m4"), line::text("z1", whole[0])])
+    .at(secs(30), move |relay| {
+        relay.has_completed(line::answer("m1", &whole));
+    })
+    .read(Follow::live());
+    assert_eq!(
+        told.pieces()[..2],
+        ["Once upon a time ", "there was a sandbox of "]
+    );
+    assert_eq!(
+        told.text().matches("sandbox").count(),
+        1,
+        "{:?}",
+        told.pieces()
+    );
+    assert_eq!(
+        told.text().matches("far away").count(),
+        1,
+        "{:?}",
+        told.pieces()
+    );
+    assert_eq!(told.relay.count("resume"), 2);
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn a_stream_with_an_event_that_is_not_a_chunk_is_given_up_while_it_is_unclear_what_it_repeats() {
+    let whole = "Once upon a time there was a sandbox.";
+    let told = Relay::streams([
+        line::start("m1"),
+        line::open_text("t1", "Once upon a time "),
+        line::cut(),
+    ])
+    .then_streams([
+        line::start("m2"),
+        line::open_text("x1", "Once upon "),
+        vec![Line::Says("{".to_owned())],
+        line::text("x2", whole),
+    ])
+    .at(secs(30), move |relay| {
+        relay.has_completed(line::answer("m1", &[whole]));
+    })
+    .read(Follow::live());
+    assert_eq!(
+        told.outline(),
+        "start, chunks, cut, resumed, not a chunk, chunks, finish"
+    );
+    assert_eq!(told.text(), whole);
+    assert_eq!(told.relay.count("resume"), 1);
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn streams_that_are_cut_before_anything_comes_are_opened_5_times() {
+    let told = Relay::new()
+        .cut(350)
+        .every(Fault::Cut(0))
+        .pace(ms(1500))
+        .read(Follow::live());
+    assert_eq!(told.relay.count("resume"), 5);
+    assert_eq!(told.text(), STORY);
+    told.assert_whole();
+}
+
+#[test]
+fn a_stream_that_has_brought_something_may_fail_5_times_again() {
+    let told = Relay::new()
+        .cut(800)
+        .fault(Fault::CutAfter(secs(10)))
+        .resumes(Resumes::Replay)
+        .pace(ms(1500))
+        .refuses("resume", 500, 4)
+        .when("resume", 6, |relay| {
+            for _ in 0..4 {
+                relay.refuses_now("resume", 500);
+            }
+        })
+        .read(Follow::live());
+    assert_eq!(told.relay.count("resume"), 4 + 1 + 4 + 1);
+    assert_eq!(
+        told.outline(),
+        "start, chunks, cut, resumed, chunks, cut, resumed, chunks, finish"
+    );
+    assert_eq!(told.text(), STORY);
+    told.assert_whole();
+}
