@@ -66,6 +66,26 @@ proptest! {
     }
 
     #[test]
+    fn a_chunk_that_exceeds_the_limit_by_little_is_refused_too(
+        chunks in prop::collection::vec(any_chunk(), 0..12),
+        lenient: bool,
+        short in 1_usize..300,
+    ) {
+        let mut assembler = Assembler::new().lenient(lenient);
+        for chunk in &chunks {
+            let before = assembler.clone();
+            let _ = assembler.apply(chunk);
+            for short in [1, 8, 16, short] {
+                let limit = assembler.size().saturating_sub(short);
+                let mut limited = before.clone().with_limit(limit);
+                let _ = limited.apply(chunk);
+                // Clones have no room to grow.
+                prop_assert!(limited.size() <= limit.max(before.clone().size()));
+            }
+        }
+    }
+
+    #[test]
     fn all_that_is_allocated_counts(chunks in prop::collection::vec(any_chunk(), 0..24), lenient: bool, look: bool) {
         let mut assembler = Assembler::new().lenient(lenient);
         let allocated = allocation_counter::measure(|| {

@@ -124,7 +124,7 @@ impl Call {
         }
         let mut capacity = self.input.capacity();
         if text > capacity {
-            capacity = grown(capacity, text, 1, room.checked_sub(more)?)?;
+            capacity = grown(capacity, text, room.checked_sub(more)?, allocation)?;
             more += allocation(capacity);
         }
         (more <= room).then_some(Growth { capacity, more })

@@ -302,7 +302,10 @@ impl Assembler {
             return None;
         }
         let first = self.message.parts.len();
-        for _ in 0..mem::take(&mut self.pending_steps) {
+        let steps = mem::take(&mut self.pending_steps);
+        self.message.parts.reserve_exact(steps);
+        self.sizes.reserve_exact(steps);
+        for _ in 0..steps {
             self.push(Part::StepStart(StepStartPart::new()));
         }
         Some(first)

@@ -10,9 +10,11 @@ impl Assembler {
     /// [limit](Self::with_limit) limits. It takes no time to say.
     #[must_use]
     pub fn size(&self) -> usize {
-        let places = allocation(self.message.parts.capacity() * size_of::<Part>())
-            + allocation(self.sizes.capacity() * size_of::<usize>());
-        places
+        // A clone has no places yet for the steps that do not show.
+        let needed = self.message.parts.len() + self.pending_steps;
+        let parts = self.message.parts.capacity().max(needed);
+        let sizes = self.sizes.capacity().max(needed);
+        places(parts, sizes)
             + self.parts_size
             + self.index.held()
             + self.texts.held()
@@ -42,8 +44,6 @@ impl Assembler {
 
     /// Whether so many parts more fit, after the steps that do not show yet, and so many bytes more. Then there are places for them.
     pub(super) fn fits_parts(&mut self, parts: usize, more: usize) -> Result<(), AssembleError> {
-        const PLACE: usize = size_of::<Part>() + size_of::<usize>();
-
         self.fits(more)?;
         let length = self.message.parts.len();
         let needed = length + self.pending_steps + parts;
@@ -51,7 +51,10 @@ impl Assembler {
         if needed > capacity {
             let room = self.room() - more;
             let needed = needed.max(4);
-            let capacity = grown(capacity, needed, PLACE, room).ok_or_else(|| self.too_large())?;
+            let capacity = grown(capacity, needed, room, |capacity| {
+                places(capacity, capacity)
+            });
+            let capacity = capacity.ok_or_else(|| self.too_large())?;
             self.message.parts.reserve_exact(capacity - length);
             self.sizes.reserve_exact(capacity - length);
         }
@@ -71,4 +74,9 @@ impl Assembler {
             *old = size;
         }
     }
+}
+
+/// What places for so many parts take, and for so many of their sizes.
+fn places(parts: usize, sizes: usize) -> usize {
+    allocation(parts * size_of::<Part>()) + allocation(sizes * size_of::<usize>())
 }

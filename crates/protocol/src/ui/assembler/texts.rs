@@ -118,7 +118,8 @@ impl Assembler {
             self.fits(more)?;
             if grows {
                 let room = self.room() - more;
-                new_capacity = grown(capacity, needed, 1, room).ok_or_else(|| self.too_large())?;
+                new_capacity =
+                    grown(capacity, needed, room, allocation).ok_or_else(|| self.too_large())?;
             }
         }
         let Some(active) = self.active(kind).get_mut(id) else {
