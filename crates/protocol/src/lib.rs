@@ -85,6 +85,7 @@ pub mod files;
 pub mod flow;
 pub mod git;
 pub mod retry;
+pub mod run_log;
 pub mod runs;
 pub mod sandboxes;
 pub mod sse;

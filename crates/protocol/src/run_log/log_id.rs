@@ -1,0 +1,77 @@
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Names a log: what a store finds it by.
+///
+/// It is made of letters, digits, `-`, `.`, `_`, `~`, `%` and `/`, whatever the ids within it are, and is as long as they are, or
+/// three times as long where they need to be escaped. Ids that differ give logs that differ.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogId(String);
+
+/// All but RFC 3986's unreserved characters: nothing that separates names, and nothing that a store might read otherwise.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+impl LogId {
+    /// Names the log of a chat: one entry for each turn that was begun. Chats of different owners are different chats.
+    #[must_use]
+    pub fn chat(owner: &str, chat: &str) -> Self {
+        Self(format!("chat/{}/{}", escaped(owner), escaped(chat)))
+    }
+
+    /// Names the log of a run: its answer.
+    #[must_use]
+    pub fn run(run: &str) -> Self {
+        Self(format!("run/{}", escaped(run)))
+    }
+
+    /// Names the log that says whether a run is to stop.
+    #[must_use]
+    pub fn stop(run: &str) -> Self {
+        Self(format!("run/{}/stop", escaped(run)))
+    }
+
+    /// Returns the name as a text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn escaped(id: &str) -> impl fmt::Display {
+    utf8_percent_encode(id, ESCAPED)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn different_ids_name_different_logs(a in any::<[String; 2]>(), b in any::<[String; 2]>()) {
+            let chat = |[owner, chat]: &[String; 2]| LogId::chat(owner, chat);
+            prop_assert_eq!(chat(&a) == chat(&b), a == b);
+            let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%/".contains(&byte);
+            prop_assert!(chat(&a).as_str().bytes().all(safe));
+            prop_assert_ne!(LogId::run(&a[0]), LogId::stop(&b[0]));
+        }
+    }
+
+    #[test]
+    fn a_separator_in_an_id_separates_nothing() {
+        assert_ne!(LogId::chat("a/b", "c"), LogId::chat("a", "b/c"));
+        assert_eq!(LogId::run("r/stop").as_str(), "run/r%2Fstop");
+    }
+}

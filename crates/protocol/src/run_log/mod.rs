@@ -1,0 +1,36 @@
+//! The run log: an answer that replays from its start on any server, and survives the server that reads it.
+//!
+//! An answer is recorded in a log while it is read from the relay, and everybody reads it from there: whoever sent the question,
+//! whoever reloads the page, a second tab, on any instance. A store keeps the logs: it appends an entry if nothing stands above it, and
+//! reads entries. Everything else is decided here, without IO.
+//!
+//! ```text
+//!   the run ─► Writer ─► append ─► store ─► read ─► Reader ─► a browser
+//!                          │                  │
+//!      claim, epoch ───────┘                  └─ silence, Release ─► Takeover ─► Writer
+//! ```
+//!
+//! # The logs
+//! | log | its entries |
+//! |---|---|
+//! | [`LogId::chat`] | [`Turn`] at (turn, 0): who answers this turn, and which run is the current one |
+//! | [`LogId::run`] | [`Claim`] at (epoch, 0); then [`Started`](Entry::Started), [`Data`](Entry::Data), [`Beat`](Entry::Beat), [`Overflow`](Entry::Overflow), [`Release`](Entry::Release), [`End`](Entry::End) |
+//! | [`LogId::stop`] | [`Stop`], once: the run is to end |
+//!
+//! # What can be relied on
+//! 1. A log is a prefix of one answer: no chunk twice, none left out.
+//! 2. After a claim only entries of its epoch are appended: whoever wrote before is fenced, however late it wakes up.
+//! 3. What a browser has seen stands in the log, unless the store has failed.
+//! 4. A replay from the start gives the message that whoever was there from the start has, with its ids; one from chunk N gives the same
+//!    without the first N.
+//! 5. There is one [`End`](Entry::End), and of what follows it nothing counts.
+
+mod entry;
+mod keep;
+mod log_id;
+mod position;
+
+pub use entry::{Chunks, Claim, Ended, Entry, EntryError, Logged, Stop, Turn};
+pub use keep::Keep;
+pub use log_id::LogId;
+pub use position::{NotAPosition, Position};

@@ -1,0 +1,105 @@
+use std::fmt;
+use std::str::FromStr;
+
+/// A place in a log. Entries are appended above all that are there, so positions grow, and say who may write: a claim begins a new
+/// epoch, and whoever writes in an older one is refused from then on.
+///
+/// It reads and writes as `epoch-seq`, as the ids of Redis streams do.
+///
+/// ```
+/// use twentyfirst_protocol::run_log::Position;
+///
+/// let at = Position::new(2, 7);
+/// assert!(at > Position::new(1, 900));
+/// assert_eq!("2-7".parse(), Ok(at));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Which claim it is under: the fencing token.
+    pub epoch: u64,
+    /// Which entry of the epoch it is. The claim itself is 0.
+    pub seq: u64,
+}
+
+impl Position {
+    /// The place before every entry.
+    pub const START: Self = Self::new(0, 0);
+
+    /// The place of an entry.
+    #[must_use]
+    pub const fn new(epoch: u64, seq: u64) -> Self {
+        Self { epoch, seq }
+    }
+
+    /// Returns the place of the claim that follows the epoch of this one.
+    #[must_use]
+    pub const fn next_claim(self) -> Self {
+        Self::new(self.epoch.saturating_add(1), 0)
+    }
+
+    /// Returns the next place of the same epoch.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self::new(self.epoch, self.seq.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.seq)
+    }
+}
+
+impl FromStr for Position {
+    type Err = NotAPosition;
+
+    fn from_str(text: &str) -> Result<Self, NotAPosition> {
+        let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => text.parse().map_err(|_| NotAPosition),
+            false => Err(NotAPosition),
+        };
+        let (epoch, seq) = text.split_once('-').ok_or(NotAPosition)?;
+        Ok(Self::new(number(epoch)?, number(seq)?))
+    }
+}
+
+/// Says that a text is not the position of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a position of a log: two numbers with `-` between them are expected")]
+#[non_exhaustive]
+pub struct NotAPosition;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_reads_back_and_nothing_else_is_one() {
+        for at in [
+            Position::START,
+            Position::new(1, 0),
+            Position::new(u64::MAX, u64::MAX),
+        ] {
+            assert_eq!(at.to_string().parse(), Ok(at));
+        }
+        for text in [
+            "",
+            "1",
+            "-",
+            "1-",
+            "-1",
+            "+1-0",
+            "1-0-0",
+            "1-18446744073709551616",
+            " 1-0",
+        ] {
+            assert_eq!(text.parse::<Position>(), Err(NotAPosition), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_claim_is_above_its_epoch() {
+        let at = Position::new(3, u64::MAX);
+        assert!(at.next_claim() > at && at.next_claim() < at.next_claim().next());
+    }
+}
