@@ -3,7 +3,7 @@ use std::str;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::runs::RunRef;
+use crate::runs::{RunEnd, RunRef};
 use crate::shown;
 
 /// What stands in a log.
@@ -17,7 +17,8 @@ use crate::shown;
 /// {"type":"text-end","id":"t1"}
 /// ```
 ///
-/// The number is how many chunks stand in the log before it: every entry has one, so that the last one tells how long the log is.
+/// The number is how many chunks stand in the log before it: so what is missing is noticed, and the last entry tells how long the log
+/// is. Only a claim does not know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Entry {
@@ -104,6 +105,11 @@ impl Ended {
     pub fn new(end: impl Into<String>) -> Self {
         Self { end: end.into() }
     }
+
+    /// The end of a run.
+    pub fn of(end: &RunEnd) -> Self {
+        Self::new(end.as_str())
+    }
 }
 
 impl Stop {
@@ -169,7 +175,7 @@ impl Chunks {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Logged {
-    /// How many chunks stand in the log before this entry.
+    /// How many chunks stand in the log before this entry. A claim does not say.
     pub chunks: u64,
     /// What it says.
     pub entry: Entry,

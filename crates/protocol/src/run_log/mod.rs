@@ -5,9 +5,9 @@
 //! reads entries. Everything else is decided here, without IO.
 //!
 //! ```text
-//!   the run ─► Writer ─► append ─► store ─► read ─► Reader ─► a browser
-//!                          │                  │
-//!      claim, epoch ───────┘                  └─ silence, Release ─► Takeover ─► Writer
+//!   the run ─► Recorder ─► append ─► store ─► read ─► Reader ─► a browser
+//!                            │                           │
+//!      turn, claim, epoch ───┘                           └─ silence, Release ─► Recorder::take_over
 //! ```
 //!
 //! # The logs
@@ -25,12 +25,21 @@
 //!    without the first N.
 //! 5. There is one [`End`](Entry::End), and of what follows it nothing counts.
 
+mod block;
 mod entry;
+mod inheritance;
 mod keep;
 mod log_id;
 mod position;
+mod reader;
+mod recorder;
+mod walk;
+mod writer;
 
 pub use entry::{Chunks, Claim, Ended, Entry, EntryError, Logged, Stop, Turn};
 pub use keep::Keep;
 pub use log_id::LogId;
 pub use position::{NotAPosition, Position};
+pub use reader::{Reader, ReaderEnd, ReaderStep};
+pub use recorder::{Found, Recorder, RecorderEnd, RecorderStep, Recording};
+pub use writer::{Append, Appended, Limits};

@@ -1,0 +1,57 @@
+use std::str;
+
+use bytes::Bytes;
+
+use super::walk::Walk;
+use super::writer::{Limits, Writer};
+use super::{Ended, Entry, EntryError, Position};
+use crate::runs::RunRef;
+use crate::ui::Chunk;
+
+/// What the log of a run says to whoever takes it over.
+#[derive(Debug, Default)]
+pub(super) struct Inheritance {
+    walk: Walk,
+    pub(super) run: Option<RunRef>,
+    pub(super) chunks: Vec<Chunk<'static>>,
+    pub(super) ended: Option<Ended>,
+    bytes: usize,
+    has_overflowed: bool,
+}
+
+impl Inheritance {
+    pub(super) fn read(&mut self, at: Position, entry: &Bytes) -> Result<(), EntryError> {
+        let entry = self.walk.next(at, entry)?;
+        if self.ended.is_some() {
+            return Ok(());
+        }
+        match entry {
+            Entry::Started(run) => self.run = Some(run),
+            Entry::Data(chunks) => {
+                self.bytes += chunks.lines().len();
+                for line in chunks.iter() {
+                    let chunk = str::from_utf8(&line).ok().map(Chunk::decode);
+                    let Some(Ok(chunk)) = chunk else {
+                        return Err(EntryError::Corrupt("one of its chunks cannot be read"));
+                    };
+                    self.chunks.push(chunk.into_owned());
+                }
+            }
+            Entry::Overflow => self.has_overflowed = true,
+            Entry::End(ended) => self.ended = Some(ended),
+            Entry::Claim(_) | Entry::Beat | Entry::Release | Entry::Turn(_) | Entry::Stop(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The last position that was read.
+    pub(super) fn at(&self) -> Position {
+        self.walk.at()
+    }
+
+    /// Who goes on behind all of it.
+    pub(super) fn writer(&self, limits: Limits) -> Writer {
+        Writer::behind(self.walk.at(), self.walk.chunks(), self.bytes, limits)
+            .overflowed(self.has_overflowed)
+    }
+}

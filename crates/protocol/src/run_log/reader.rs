@@ -1,0 +1,192 @@
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::walk::Walk;
+use super::{Claim, Ended, Entry, EntryError, Position};
+use crate::runs::RunRef;
+
+/// Reads the log of a run: its chunks from any of them on, and whether somebody still writes.
+///
+/// ```text
+///   Read ──► handle_page ──► Chunk, Chunk, … ──► Read …          until Over
+///     │ nothing for three beats, or Release as the last entry
+///     └────► TakeOver: whoever can should claim the log, and the reader reads on
+/// ```
+#[derive(Debug)]
+pub struct Reader {
+    walk: Walk,
+    entries: VecDeque<(Position, Bytes)>,
+    /// The chunks of the entry that is being handed out.
+    current: VecDeque<Bytes>,
+    /// The number of the next of them.
+    next: u64,
+    /// The number of the first that is wanted.
+    first: u64,
+    claim: Option<Claim>,
+    run: Option<RunRef>,
+    has_overflowed: bool,
+    /// For how long reads have found nothing.
+    silence: Duration,
+    /// Whether whoever wrote has let the log go.
+    is_released: bool,
+    asked: Option<Instant>,
+    over: Option<ReaderEnd>,
+}
+
+/// What a [`Reader`] wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReaderStep {
+    /// Read what stands above this position, and wait for it so long: [`Reader::handle_page`] or [`Reader::handle_missing`].
+    Read {
+        /// The position.
+        after: Position,
+        /// How long to wait where there is nothing.
+        wait: Duration,
+    },
+    /// The next chunk of the answer.
+    Chunk {
+        /// Which it is; the first is 0.
+        index: u64,
+        /// The chunk as JSON, on one line.
+        json: Bytes,
+    },
+    /// Nobody seems to write any more: whoever can should [take over](super::Recorder::take_over) behind this position. Poll again, the
+    /// reader reads on.
+    TakeOver {
+        /// The last position that was read.
+        after: Position,
+    },
+    /// Nothing more comes.
+    Over(ReaderEnd),
+}
+
+/// How reading a log has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReaderEnd {
+    /// The run is over, and all of its chunks were read.
+    Ended(Ended),
+    /// The run is over, and the rest of its chunks did not fit into the log: they are in the stored answer.
+    Overflowed(Ended),
+    /// The log has vanished.
+    Missing,
+    /// An entry cannot be read.
+    Unreadable(EntryError),
+}
+
+impl Reader {
+    /// How long reads may find nothing until somebody should take over: three beats.
+    pub const SILENCE: Duration = Duration::from_secs(15);
+
+    /// How long one read waits.
+    pub const WAIT: Duration = Duration::from_secs(5);
+
+    /// Reads from this chunk on; the first is 0.
+    #[must_use]
+    pub fn from(first: u64) -> Self {
+        Self {
+            walk: Walk::default(),
+            entries: VecDeque::new(),
+            current: VecDeque::new(),
+            next: 0,
+            first,
+            claim: None,
+            run: None,
+            has_overflowed: false,
+            silence: Duration::ZERO,
+            is_released: false,
+            asked: None,
+            over: None,
+        }
+    }
+
+    /// Returns the run, once its start was read.
+    #[must_use]
+    pub fn run(&self) -> Option<&RunRef> {
+        self.run.as_ref()
+    }
+
+    /// Returns the last claim that was read: who writes, and for which chat.
+    #[must_use]
+    pub fn claim(&self) -> Option<&Claim> {
+        self.claim.as_ref()
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self, now: Instant) -> ReaderStep {
+        loop {
+            if let Some(json) = self.current.pop_front() {
+                let index = self.next;
+                self.next += 1;
+                if index < self.first {
+                    continue;
+                }
+                return ReaderStep::Chunk { index, json };
+            }
+            if let Some(end) = &self.over {
+                return ReaderStep::Over(end.clone());
+            }
+            if let Some((at, entry)) = self.entries.pop_front() {
+                if let Err(error) = self.entry(at, &entry) {
+                    self.over = Some(ReaderEnd::Unreadable(error));
+                }
+                continue;
+            }
+            if self.is_released || self.silence >= Self::SILENCE {
+                self.is_released = false;
+                self.silence = Duration::ZERO;
+                return ReaderStep::TakeOver {
+                    after: self.walk.at(),
+                };
+            }
+            self.asked = Some(now);
+            return ReaderStep::Read {
+                after: self.walk.at(),
+                wait: Self::WAIT,
+            };
+        }
+    }
+
+    fn entry(&mut self, at: Position, entry: &Bytes) -> Result<(), EntryError> {
+        self.is_released = false;
+        match self.walk.next(at, entry)? {
+            Entry::Data(chunks) => self.current.extend(chunks.iter()),
+            Entry::Claim(claim) => self.claim = Some(claim),
+            Entry::Started(run) => self.run = Some(run),
+            Entry::Overflow => self.has_overflowed = true,
+            Entry::End(ended) => {
+                self.over = Some(match self.has_overflowed {
+                    true => ReaderEnd::Overflowed(ended),
+                    false => ReaderEnd::Ended(ended),
+                });
+                self.entries.clear();
+            }
+            Entry::Release => self.is_released = true,
+            Entry::Beat | Entry::Turn(_) | Entry::Stop(_) => {}
+        }
+        Ok(())
+    }
+
+    /// What stands above the position that was asked for: nothing if the wait is over.
+    pub fn handle_page(&mut self, entries: Vec<(Position, Bytes)>, now: Instant) {
+        let Some(asked) = self.asked.take() else {
+            return;
+        };
+        if entries.is_empty() {
+            // A process that was stopped meanwhile has waited for longer than the log was silent.
+            self.silence += now.saturating_duration_since(asked).min(Self::WAIT);
+        } else {
+            self.silence = Duration::ZERO;
+        }
+        self.entries.extend(entries);
+    }
+
+    /// There is no log any more.
+    pub fn handle_missing(&mut self) {
+        self.asked = None;
+        self.over.get_or_insert(ReaderEnd::Missing);
+    }
+}

@@ -1,0 +1,514 @@
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::inheritance::Inheritance;
+use super::writer::{Append, Appended, Limits, Writer, WriterEnd, WriterStep};
+use super::{Claim, Ended, Entry, EntryError, Keep, LogId, Logged, Position, Turn};
+use crate::runs::{RunEnd, RunRef};
+use crate::ui::Chunk;
+
+/// Records a run into its log, from the turn of the chat on or from where another instance has left it.
+///
+/// ```text
+///   begin ─► look at the chat ─► look at its last run ─► take the turn ─► claim ─► Start ─► look for a stop ─┐
+///              │ the store fails anywhere: without it                                                       ▼
+///              └───────────────────────────────────────────────────────────────────────────────────────► writing
+///   take_over ─► claim ─► read all that stands below ─► Follow ───────────────────────────────────────────▲
+///                                      └ it has ended, or never began: End                                 ▼
+///                                                                                                        Over
+/// ```
+///
+/// What is read of the log is read **after** the claim: from then on nobody else adds to it. Clocks decide when somebody claims, and
+/// never who wins.
+///
+/// Whoever drives it does what [`poll`](Self::poll) says and tells it what came of it. It never asks for a second start of a run.
+#[derive(Debug)]
+pub struct Recorder {
+    recording: Recording,
+    limits: Limits,
+    phase: Phase,
+    /// What is asked for before anything else.
+    asks: VecDeque<RecorderStep>,
+}
+
+/// Which run is recorded, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Recording {
+    /// The id of the run in the log. It is made for each run, and no other has it.
+    pub run: String,
+    /// The instance that records.
+    pub by: String,
+    /// The owner of the chat.
+    pub owner: String,
+    /// The chat.
+    pub chat: String,
+}
+
+impl Recording {
+    /// A run of this id, recorded by this instance.
+    pub fn new(run: impl Into<String>, by: impl Into<String>) -> Self {
+        Self {
+            run: run.into(),
+            by: by.into(),
+            owner: String::new(),
+            chat: String::new(),
+        }
+    }
+
+    /// Sets the chat, and who it belongs to.
+    #[must_use]
+    pub fn of_chat(mut self, owner: impl Into<String>, chat: impl Into<String>) -> Self {
+        self.owner = owner.into();
+        self.chat = chat.into();
+        self
+    }
+
+    fn claim(&self) -> Bytes {
+        let claim = Claim::new(&self.by, &self.owner, &self.chat);
+        Logged::new(0, Entry::Claim(claim)).encode()
+    }
+}
+
+/// What a [`Recorder`] wants. Each is told of once.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum RecorderStep {
+    /// Read the last entry of this log: [`Recorder::handle_last`].
+    Last(LogId),
+    /// Read what stands in this log above this position, without waiting: [`Recorder::handle_page`].
+    Read(LogId, Position),
+    /// Append this to this log: [`Recorder::handle_append`].
+    Append(LogId, Append),
+    /// Give this to the readers of this instance, and poll again.
+    Deliver(Append),
+    /// Start the run: [`Recorder::handle_started`] or [`Recorder::handle_not_started`]. It comes at most once.
+    Start,
+    /// Follow this run behind these chunks, and [push](Recorder::push) what comes.
+    Follow(RunRef, Vec<Chunk<'static>>),
+    /// Cancel this run, and poll again at once: somebody has asked for it while it was starting.
+    Cancel(RunRef),
+    /// Poll again when something has come, or at this moment.
+    Wait {
+        /// The moment.
+        until: Option<Instant>,
+    },
+    /// Nothing more is recorded.
+    Over(RecorderEnd),
+}
+
+/// How recording has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecorderEnd {
+    /// The chat is answering another turn. Nothing was started.
+    Busy,
+    /// The end of the run stands in the log.
+    Ended,
+    /// The log was let go; the run goes on.
+    Released,
+    /// Another instance records this run.
+    Fenced,
+    /// The log has vanished, or cannot be reached: it cannot be taken over.
+    Gone,
+    /// An entry cannot be read.
+    Unreadable(EntryError),
+}
+
+/// What was found of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing else to find")]
+pub enum Found<T> {
+    /// This.
+    Some(T),
+    /// There is no such log.
+    Nothing,
+    /// The store does not respond.
+    Unavailable,
+}
+
+#[derive(Debug)]
+enum Phase {
+    LookingAtChat,
+    /// Whether the run of the last turn is over.
+    LookingAtRun {
+        turn: Position,
+    },
+    TakingTurn,
+    /// The first claim.
+    Claiming {
+        claim: Append,
+    },
+    Starting {
+        writer: Box<Writer>,
+    },
+    /// The start of the run is being written.
+    Noting {
+        writer: Box<Writer>,
+        run: RunRef,
+    },
+    /// Whether somebody wants it to stop.
+    LookingForStop {
+        writer: Box<Writer>,
+        run: RunRef,
+    },
+    Writing {
+        writer: Box<Writer>,
+    },
+    /// A later claim.
+    TakingOver {
+        claim: Append,
+    },
+    Inheriting {
+        claim: Append,
+        inheritance: Inheritance,
+    },
+    Over(RecorderEnd),
+}
+
+/// How long the log of a chat is kept behind its last turn: 24 h.
+const CHAT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Recorder {
+    /// Records a run that is to be started: the next turn of its chat.
+    #[must_use]
+    pub fn begin(recording: Recording, limits: Limits) -> Self {
+        let chat = LogId::chat(&recording.owner, &recording.chat);
+        Self {
+            recording,
+            limits,
+            phase: Phase::LookingAtChat,
+            asks: [RecorderStep::Last(chat)].into(),
+        }
+    }
+
+    /// Goes on with a run that another instance has recorded up to this position or further.
+    #[must_use]
+    pub fn take_over(recording: Recording, after: Position, limits: Limits) -> Self {
+        let claim = Append {
+            at: after.next_claim(),
+            entry: recording.claim(),
+            keep: Keep::existing(limits.live_ttl),
+        };
+        let log = LogId::run(&recording.run);
+        Self {
+            recording,
+            limits,
+            asks: [RecorderStep::Append(log, claim.clone())].into(),
+            phase: Phase::TakingOver { claim },
+        }
+    }
+
+    /// Returns which run is recorded, and by whom.
+    #[must_use]
+    pub fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// Returns whether the store was given up: what comes from now on is delivered to the readers of this instance only, and is not
+    /// replayed elsewhere.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.writer().is_some_and(Writer::is_alone)
+    }
+
+    /// Returns whether more of the run should be read now. Otherwise too much waits for the store.
+    #[must_use]
+    pub fn wants_chunks(&self) -> bool {
+        matches!(&self.phase, Phase::Writing { writer } if !writer.is_full())
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self, now: Instant) -> RecorderStep {
+        if let Some(ask) = self.asks.pop_front() {
+            return ask;
+        }
+        // While the run is being started, too: its log shows that somebody is there.
+        let (Phase::Starting { writer } | Phase::Noting { writer, .. } | Phase::Writing { writer }) =
+            &mut self.phase
+        else {
+            return match &self.phase {
+                Phase::Over(end) => RecorderStep::Over(end.clone()),
+                _ => RecorderStep::Wait { until: None },
+            };
+        };
+        match writer.poll(now) {
+            WriterStep::Append(append) => {
+                RecorderStep::Append(LogId::run(&self.recording.run), append)
+            }
+            WriterStep::Deliver { append, is_start } => {
+                if is_start {
+                    self.look_for_stop();
+                }
+                RecorderStep::Deliver(append)
+            }
+            WriterStep::Wait { until } => RecorderStep::Wait { until },
+            WriterStep::Over(end) => {
+                let end = match end {
+                    WriterEnd::Ended => RecorderEnd::Ended,
+                    WriterEnd::Released => RecorderEnd::Released,
+                    WriterEnd::Fenced => RecorderEnd::Fenced,
+                };
+                self.phase = Phase::Over(end.clone());
+                RecorderStep::Over(end)
+            }
+        }
+    }
+
+    /// The last entry of the log that was asked for.
+    pub fn handle_last(&mut self, found: Found<(Position, Bytes)>) {
+        match self.take_phase() {
+            Phase::LookingAtChat => match found {
+                Found::Some((at, entry)) => match Logged::decode(&entry) {
+                    Ok(Logged {
+                        entry: Entry::Turn(turn),
+                        ..
+                    }) => {
+                        self.ask(RecorderStep::Last(LogId::run(&turn.run)));
+                        self.phase = Phase::LookingAtRun {
+                            turn: at.next_claim(),
+                        };
+                    }
+                    Ok(_) => self.unreadable(EntryError::Corrupt("it is not a turn")),
+                    Err(error) => self.unreadable(error),
+                },
+                Found::Nothing => self.take_turn(Position::START.next_claim()),
+                Found::Unavailable => self.alone(),
+            },
+            Phase::LookingAtRun { turn } => match found {
+                Found::Some((_, entry)) => match Logged::decode(&entry) {
+                    Ok(logged) if matches!(logged.entry, Entry::End(_)) => self.take_turn(turn),
+                    Ok(_) => self.phase = Phase::Over(RecorderEnd::Busy),
+                    Err(error) => self.unreadable(error),
+                },
+                Found::Nothing => self.take_turn(turn),
+                Found::Unavailable => self.alone(),
+            },
+            Phase::LookingForStop { writer, run } => {
+                if matches!(found, Found::Some(_)) {
+                    self.ask(RecorderStep::Cancel(run));
+                }
+                self.phase = Phase::Writing { writer };
+            }
+            phase => self.phase = phase,
+        }
+    }
+
+    /// What came of an append.
+    pub fn handle_append(&mut self, appended: Appended, now: Instant) {
+        match self.take_phase() {
+            Phase::TakingTurn => match appended {
+                Appended::Yes => self.claim(),
+                Appended::Fenced => self.phase = Phase::Over(RecorderEnd::Busy),
+                Appended::Missing | Appended::Full | Appended::Unavailable => self.alone(),
+            },
+            Phase::Claiming { claim } => match appended {
+                Appended::Yes => {
+                    let writer = Writer::behind(claim.at, 0, 0, self.limits);
+                    self.ask(RecorderStep::Deliver(claim));
+                    self.start(writer);
+                }
+                Appended::Fenced => self.phase = Phase::Over(RecorderEnd::Busy),
+                Appended::Missing | Appended::Full | Appended::Unavailable => self.alone(),
+            },
+            Phase::TakingOver { claim } => {
+                self.phase = match appended {
+                    Appended::Yes => {
+                        let log = LogId::run(&self.recording.run);
+                        self.ask(RecorderStep::Read(log, Position::START));
+                        Phase::Inheriting {
+                            claim,
+                            inheritance: Inheritance::default(),
+                        }
+                    }
+                    Appended::Fenced => Phase::Over(RecorderEnd::Fenced),
+                    // A claim that stands all the same is of an epoch in which nobody writes: the next is above it.
+                    Appended::Missing | Appended::Full | Appended::Unavailable => {
+                        Phase::Over(RecorderEnd::Gone)
+                    }
+                };
+            }
+            mut phase => {
+                if let Phase::Starting { writer }
+                | Phase::Noting { writer, .. }
+                | Phase::Writing { writer } = &mut phase
+                {
+                    writer.handle_append(appended, now);
+                }
+                self.phase = phase;
+            }
+        }
+    }
+
+    /// What stands above the position that was asked for.
+    pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
+        let (claim, mut inheritance) = match self.take_phase() {
+            Phase::Inheriting { claim, inheritance } => (claim, inheritance),
+            phase => {
+                self.phase = phase;
+                return;
+            }
+        };
+        let entries = match found {
+            Found::Some(entries) if !entries.is_empty() => entries,
+            _ => {
+                self.phase = Phase::Over(RecorderEnd::Gone);
+                return;
+            }
+        };
+        for (at, entry) in entries {
+            if let Err(error) = inheritance.read(at, &entry) {
+                return self.unreadable(error);
+            }
+            self.ask(RecorderStep::Deliver(Append {
+                at,
+                entry,
+                keep: claim.keep.or_create(),
+            }));
+        }
+        if inheritance.at() < claim.at {
+            let log = LogId::run(&self.recording.run);
+            self.ask(RecorderStep::Read(log, inheritance.at()));
+            self.phase = Phase::Inheriting { claim, inheritance };
+            return;
+        }
+        let mut writer = Box::new(inheritance.writer(self.limits));
+        match (inheritance.ended, inheritance.run) {
+            // Again, so that it is the last entry.
+            (Some(ended), _) => writer.end(ended),
+            // Whether it was started is not known. It is not started again.
+            (None, None) => writer.end(Ended::new("lost")),
+            (None, Some(run)) => self.ask(RecorderStep::Follow(run, inheritance.chunks)),
+        }
+        self.phase = Phase::Writing { writer };
+    }
+
+    /// The run has started.
+    pub fn handle_started(&mut self, run: RunRef) {
+        self.phase = match self.take_phase() {
+            Phase::Starting { mut writer } => {
+                writer.started(run.clone());
+                Phase::Noting { writer, run }
+            }
+            phase => phase,
+        };
+    }
+
+    /// The run was not started, or nobody knows whether it was.
+    pub fn handle_not_started(&mut self, end: &RunEnd) {
+        self.phase = match self.take_phase() {
+            Phase::Starting { mut writer } => {
+                writer.end(Ended::of(end));
+                Phase::Writing { writer }
+            }
+            phase => phase,
+        };
+    }
+
+    /// Records the next chunk of the run.
+    pub fn push(&mut self, chunk: &Chunk<'_>) {
+        if let Some(writer) = self.writer_mut() {
+            writer.push(chunk);
+        }
+    }
+
+    /// Records that the run is over. What is pushed later is not recorded.
+    pub fn end(&mut self, end: &RunEnd) {
+        if let Some(writer) = self.writer_mut() {
+            writer.end(Ended::of(end));
+        }
+    }
+
+    /// Lets the log go when what was pushed stands there, so that another instance can go on at once.
+    pub fn release(&mut self) {
+        if let Some(writer) = self.writer_mut() {
+            writer.release();
+        }
+    }
+
+    fn writer(&self) -> Option<&Writer> {
+        match &self.phase {
+            Phase::Starting { writer }
+            | Phase::Noting { writer, .. }
+            | Phase::LookingForStop { writer, .. }
+            | Phase::Writing { writer } => Some(writer),
+            _ => None,
+        }
+    }
+
+    fn writer_mut(&mut self) -> Option<&mut Writer> {
+        match &mut self.phase {
+            Phase::Noting { writer, .. }
+            | Phase::LookingForStop { writer, .. }
+            | Phase::Writing { writer } => Some(writer),
+            _ => None,
+        }
+    }
+
+    fn take_phase(&mut self) -> Phase {
+        std::mem::replace(&mut self.phase, Phase::Over(RecorderEnd::Gone))
+    }
+
+    fn ask(&mut self, step: RecorderStep) {
+        self.asks.push_back(step);
+    }
+
+    fn unreadable(&mut self, error: EntryError) {
+        self.phase = Phase::Over(RecorderEnd::Unreadable(error));
+    }
+
+    fn take_turn(&mut self, at: Position) {
+        let entry = Logged::new(0, Entry::Turn(Turn::new(&self.recording.run)));
+        let append = Append {
+            at,
+            entry: entry.encode(),
+            keep: Keep::existing(CHAT_TTL).or_create().over(),
+        };
+        let chat = LogId::chat(&self.recording.owner, &self.recording.chat);
+        self.ask(RecorderStep::Append(chat, append));
+        self.phase = Phase::TakingTurn;
+    }
+
+    fn first_claim(&self) -> Append {
+        Append {
+            at: Position::START.next_claim(),
+            entry: self.recording.claim(),
+            keep: Keep::existing(self.limits.live_ttl).or_create(),
+        }
+    }
+
+    fn claim(&mut self) {
+        let claim = self.first_claim();
+        let log = LogId::run(&self.recording.run);
+        self.ask(RecorderStep::Append(log, claim.clone()));
+        self.phase = Phase::Claiming { claim };
+    }
+
+    /// Goes on without the store.
+    fn alone(&mut self) {
+        let claim = self.first_claim();
+        let writer = Writer::behind(claim.at, 0, 0, self.limits).without_store();
+        self.ask(RecorderStep::Deliver(claim));
+        self.start(writer);
+    }
+
+    fn start(&mut self, writer: Writer) {
+        self.ask(RecorderStep::Start);
+        self.phase = Phase::Starting {
+            writer: Box::new(writer),
+        };
+    }
+
+    /// The start of the run stands in the log: whoever asks for a stop from now on sees it, and who has asked before is found now.
+    fn look_for_stop(&mut self) {
+        self.phase = match self.take_phase() {
+            Phase::Noting { writer, run } => {
+                self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
+                Phase::LookingForStop { writer, run }
+            }
+            phase => phase,
+        };
+    }
+}

@@ -1,0 +1,395 @@
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::block::Block;
+use super::{Ended, Entry, Keep, Logged, Position};
+use crate::runs::RunRef;
+use crate::ui::Chunk;
+
+/// Writes a run into its log, entry by entry.
+///
+/// ```text
+///   push ─► block ─► queue ─► in flight ──── appended ────► delivered
+///                                │  unavailable: again, up to 5 s
+///                                ├─ vanished, full, unavailable for longer ─► delivered without the store
+///                                └─ fenced ─► over: somebody else has claimed the run
+/// ```
+///
+/// One entry is in flight at a time, so after one that was refused no later one can count. What comes meanwhile goes into the next
+/// block. **An entry is delivered when it was appended, and not before**: a browser has seen nothing that a successor does not know.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// Where the next entry goes.
+    next: Position,
+    /// How many chunks stand before the next entry.
+    chunks: u64,
+    /// How many bytes of chunks stand in the log.
+    bytes: usize,
+    block: Block,
+    queue: VecDeque<Entry>,
+    in_flight: Option<InFlight>,
+    /// When the last entry was made.
+    last_entry: Option<Instant>,
+    store: Store,
+    limits: Limits,
+    has_overflowed: bool,
+    /// What comes behind it is not written any more.
+    is_closed: bool,
+    is_over: Option<WriterEnd>,
+}
+
+/// How much is written, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// How long chunks wait for others to be logged with: 20 ms. The first after a pause does not wait.
+    pub block_time: Duration,
+    /// How many bytes of chunks do not wait for others: 16 KiB.
+    pub block_size: usize,
+    /// How many bytes may wait for the store, until no more of the run should be read: 256 KiB.
+    pub unacknowledged: usize,
+    /// How many bytes of chunks a log holds: 32 MiB. Behind them it overflows.
+    pub log_size: usize,
+    /// How long nothing is logged until a beat is: 5 s.
+    pub beat: Duration,
+    /// How long a store may be unavailable until the run goes on without it: 5 s.
+    pub patience: Duration,
+    /// How long the log of a run is kept that goes on: 10 min from each entry.
+    pub live_ttl: Duration,
+    /// How long it is kept when the run is over: 5 min.
+    pub ended_ttl: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            block_time: Duration::from_millis(20),
+            block_size: 16 * 1024,
+            unacknowledged: 256 * 1024,
+            log_size: 32 * 1024 * 1024,
+            beat: Duration::from_secs(5),
+            patience: Duration::from_secs(5),
+            live_ttl: Duration::from_secs(10 * 60),
+            ended_ttl: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+/// An entry on its way into a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Append {
+    /// Where it goes.
+    pub at: Position,
+    /// What goes there.
+    pub entry: Bytes,
+    /// How the log is kept from then on.
+    pub keep: Keep,
+}
+
+/// What came of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Appended {
+    /// It stands in the log.
+    Yes,
+    /// Something stands there or above: somebody else has claimed the log.
+    Fenced,
+    /// There is no log, or no longer.
+    Missing,
+    /// The store has no room.
+    Full,
+    /// The store does not respond. The entry may stand in the log.
+    Unavailable,
+}
+
+/// What a [`Writer`] wants.
+#[derive(Debug)]
+pub(super) enum WriterStep {
+    /// Append this to the log of the run in the store, and tell [`Writer::handle_append`].
+    Append(Append),
+    /// Give this to the readers of this instance, and poll again.
+    Deliver {
+        /// What was appended.
+        append: Append,
+        /// Whether it tells that the run has started.
+        is_start: bool,
+    },
+    /// Poll again when something was pushed, or at this moment.
+    Wait {
+        /// The moment.
+        until: Option<Instant>,
+    },
+    /// Nothing more is written.
+    Over(WriterEnd),
+}
+
+/// How writing has ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum WriterEnd {
+    /// The end of the run was written.
+    Ended,
+    /// The run goes on, and its log was let go.
+    Released,
+    /// Somebody else has claimed the log.
+    Fenced,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    append: Append,
+    is_start: bool,
+    last: Option<WriterEnd>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// To be appended, now or at this moment.
+    Ready(Option<Instant>),
+    Sent,
+    Appended,
+}
+
+/// What is known of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Store {
+    Responds,
+    /// It has not responded since then.
+    Silent {
+        since: Instant,
+        pause: Duration,
+    },
+    /// The run goes on without it.
+    GivenUp,
+}
+
+impl Writer {
+    /// Writes behind a claim that stands at this position, and behind so many chunks of so many bytes.
+    pub(super) fn behind(claim: Position, chunks: u64, bytes: usize, limits: Limits) -> Self {
+        Self {
+            next: claim.next(),
+            chunks,
+            bytes,
+            block: Block::default(),
+            queue: VecDeque::new(),
+            in_flight: None,
+            last_entry: None,
+            store: Store::Responds,
+            limits,
+            has_overflowed: false,
+            is_closed: false,
+            is_over: None,
+        }
+    }
+
+    /// The same in a log that has overflowed already.
+    pub(super) fn overflowed(mut self, has_overflowed: bool) -> Self {
+        self.has_overflowed = has_overflowed;
+        self
+    }
+
+    /// The same without the store.
+    pub(super) fn without_store(mut self) -> Self {
+        self.store = Store::GivenUp;
+        self
+    }
+
+    /// Whether the store was given up: other instances know nothing of what comes from now on.
+    pub(super) fn is_alone(&self) -> bool {
+        self.store == Store::GivenUp
+    }
+
+    /// Whether so much waits for the store that no more of the run should be read.
+    pub(super) fn is_full(&self) -> bool {
+        let in_flight = self
+            .in_flight
+            .as_ref()
+            .map_or(0, |flying| flying.append.entry.len());
+        let queued = self.queue.iter().map(|entry| match entry {
+            Entry::Data(chunks) => chunks.lines().len(),
+            _ => 0,
+        });
+        in_flight + queued.sum::<usize>() + self.block.size() >= self.limits.unacknowledged
+    }
+
+    pub(super) fn started(&mut self, run: RunRef) {
+        self.entry(Entry::Started(run));
+    }
+
+    pub(super) fn push(&mut self, chunk: &Chunk<'_>) {
+        if !self.is_closed && !self.has_overflowed {
+            self.block.push(chunk);
+        }
+    }
+
+    pub(super) fn end(&mut self, ended: Ended) {
+        self.entry(Entry::End(ended));
+        self.is_closed = true;
+    }
+
+    pub(super) fn release(&mut self) {
+        self.entry(Entry::Release);
+        self.is_closed = true;
+    }
+
+    fn entry(&mut self, entry: Entry) {
+        if self.is_closed {
+            return;
+        }
+        self.close_block();
+        self.queue.push_back(entry);
+    }
+
+    fn close_block(&mut self) {
+        if !self.block.is_empty() {
+            self.queue.push_back(Entry::Data(self.block.take()));
+        }
+    }
+
+    pub(super) fn handle_append(&mut self, appended: Appended, now: Instant) {
+        let Some(flying) = &mut self.in_flight else {
+            return;
+        };
+        match appended {
+            Appended::Yes => {
+                self.store = Store::Responds;
+                flying.state = State::Appended;
+            }
+            Appended::Fenced => {
+                self.in_flight = None;
+                self.is_over = Some(WriterEnd::Fenced);
+            }
+            Appended::Missing | Appended::Full => self.give_up(),
+            Appended::Unavailable => {
+                let (since, pause) = match self.store {
+                    Store::Silent { since, pause } => (since, pause * 2),
+                    _ => (now, FIRST_PAUSE),
+                };
+                if now.saturating_duration_since(since) + pause > self.limits.patience {
+                    self.give_up();
+                } else {
+                    flying.state = State::Ready(Some(now + pause));
+                    self.store = Store::Silent { since, pause };
+                }
+            }
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.store = Store::GivenUp;
+        if let Some(flying) = &mut self.in_flight {
+            flying.state = State::Appended;
+        }
+    }
+
+    pub(super) fn poll(&mut self, now: Instant) -> WriterStep {
+        loop {
+            if let Some(flying) = &mut self.in_flight {
+                match flying.state {
+                    State::Ready(Some(until)) if now < until => {
+                        return WriterStep::Wait { until: Some(until) };
+                    }
+                    State::Ready(_) => {
+                        flying.state = State::Sent;
+                        return WriterStep::Append(flying.append.clone());
+                    }
+                    State::Sent => return WriterStep::Wait { until: None },
+                    State::Appended => {
+                        if let Some(flying) = self.in_flight.take() {
+                            self.is_over = flying.last;
+                            return WriterStep::Deliver {
+                                append: flying.append,
+                                is_start: flying.is_start,
+                            };
+                        }
+                    }
+                }
+            }
+            if let Some(end) = self.is_over {
+                return WriterStep::Over(end);
+            }
+            let due = match self.next_entry(now) {
+                Ok(entry) => {
+                    self.begin(entry, now);
+                    continue;
+                }
+                Err(due) => due,
+            };
+            return WriterStep::Wait { until: Some(due) };
+        }
+    }
+
+    /// What is to be written now, or when to look again.
+    fn next_entry(&mut self, now: Instant) -> Result<Entry, Instant> {
+        let last_entry = self.last_entry;
+        let since = |pause: Duration| last_entry.map_or(now, |last| last + pause);
+        if !self.queue.is_empty() || !self.block.is_empty() {
+            let due = since(self.limits.block_time);
+            if self.queue.is_empty() && now < due && self.block.size() < self.limits.block_size {
+                return Err(due);
+            }
+            if self.queue.is_empty() {
+                self.close_block();
+            }
+            if let Some(entry) = self.queue.pop_front() {
+                return Ok(self.within_limit(entry));
+            }
+        }
+        match since(self.limits.beat) {
+            due if now < due => Err(due),
+            _ => Ok(Entry::Beat),
+        }
+    }
+
+    /// The entry, or an overflow in its place.
+    fn within_limit(&mut self, entry: Entry) -> Entry {
+        let Entry::Data(chunks) = &entry else {
+            return entry;
+        };
+        let size = chunks.lines().len();
+        if self.bytes + size <= self.limits.log_size {
+            self.bytes += size;
+            return entry;
+        }
+        self.has_overflowed = true;
+        self.queue.retain(|entry| !matches!(entry, Entry::Data(_)));
+        self.block = Block::default();
+        Entry::Overflow
+    }
+
+    fn begin(&mut self, entry: Entry, now: Instant) {
+        let last = match entry {
+            Entry::End(_) => Some(WriterEnd::Ended),
+            Entry::Release => Some(WriterEnd::Released),
+            _ => None,
+        };
+        let keep = match last {
+            Some(WriterEnd::Ended) => Keep::existing(self.limits.ended_ttl).over(),
+            _ => Keep::existing(self.limits.live_ttl),
+        };
+        let is_start = matches!(entry, Entry::Started(_));
+        let logged = Logged::new(self.chunks, entry);
+        self.chunks = logged.chunks_after();
+        let append = Append {
+            at: self.next,
+            entry: logged.encode(),
+            keep,
+        };
+        self.next = self.next.next();
+        self.last_entry = Some(now);
+        self.in_flight = Some(InFlight {
+            append,
+            is_start,
+            last,
+            state: match self.store {
+                Store::GivenUp => State::Appended,
+                _ => State::Ready(None),
+            },
+        });
+    }
+}
+
+/// How long to wait before an append is tried again, at first.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
