@@ -29,8 +29,9 @@ pub struct Reader {
     has_overflowed: bool,
     /// For how long reads have found nothing.
     silence: Duration,
-    /// Whether whoever wrote has let the log go.
+    /// Whether whoever wrote has let the log go, and whether that was told since the last reading.
     is_released: bool,
+    has_told: bool,
     asked: Option<Instant>,
     over: Option<ReaderEnd>,
 }
@@ -98,6 +99,7 @@ impl Reader {
             has_overflowed: false,
             silence: Duration::ZERO,
             is_released: false,
+            has_told: false,
             asked: None,
             over: None,
         }
@@ -135,8 +137,9 @@ impl Reader {
                 }
                 continue;
             }
-            if self.is_released || self.silence >= Self::SILENCE {
-                self.is_released = false;
+            let is_free = self.is_released && !self.has_told;
+            if is_free || self.silence >= Self::SILENCE {
+                self.has_told = true;
                 self.silence = Duration::ZERO;
                 return ReaderStep::TakeOver {
                     after: self.walk.at(),
@@ -175,6 +178,7 @@ impl Reader {
         let Some(asked) = self.asked.take() else {
             return;
         };
+        self.has_told = false;
         if entries.is_empty() {
             // A process that was stopped meanwhile has waited for longer than the log was silent.
             self.silence += now.saturating_duration_since(asked).min(Self::WAIT);

@@ -12,7 +12,7 @@ use crate::ui::Chunk;
 /// Records a run into its log, from the turn of the chat on or from where another instance has left it.
 ///
 /// ```text
-///   begin ─► look at the chat ─► look at its last run ─► take the turn ─► claim ─► Start ─► look for a stop ─┐
+///   begin ─► look at the chat ─► look at its last run ─► claim ─► take the turn ─► Start ─► look for a stop ─┐
 ///              │ the store fails anywhere: without it                                                       ▼
 ///              └───────────────────────────────────────────────────────────────────────────────────────► writing
 ///   take_over ─► claim ─► read all that stands below ─► Follow ───────────────────────────────────────────▲
@@ -136,10 +136,15 @@ enum Phase {
     LookingAtRun {
         turn: Position,
     },
-    TakingTurn,
-    /// The first claim.
+    /// The first claim. It comes before the turn, so that whoever finds the turn finds the log.
     Claiming {
+        turn: Position,
         claim: Append,
+    },
+    TakingTurn {
+        append: Append,
+        claim: Append,
+        again: u32,
     },
     Starting {
         writer: Box<Writer>,
@@ -153,6 +158,7 @@ enum Phase {
     LookingForStop {
         writer: Box<Writer>,
         run: RunRef,
+        again: u32,
     },
     Writing {
         writer: Box<Writer>,
@@ -167,6 +173,9 @@ enum Phase {
     },
     Over(RecorderEnd),
 }
+
+/// How often what others rely on is asked again where the store does not respond.
+const AGAIN: u32 = 3;
 
 /// How long the log of a chat is kept behind its last turn: 24 h.
 const CHAT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -274,24 +283,31 @@ impl Recorder {
                     Ok(_) => self.unreadable(EntryError::Corrupt("it is not a turn")),
                     Err(error) => self.unreadable(error),
                 },
-                Found::Nothing => self.take_turn(Position::START.next_claim()),
+                Found::Nothing => self.claim(Position::START.next_claim()),
                 Found::Unavailable => self.alone(),
             },
             Phase::LookingAtRun { turn } => match found {
                 Found::Some((_, entry)) => match Logged::decode(&entry) {
-                    Ok(logged) if matches!(logged.entry, Entry::End(_)) => self.take_turn(turn),
+                    Ok(logged) if matches!(logged.entry, Entry::End(_)) => self.claim(turn),
                     Ok(_) => self.phase = Phase::Over(RecorderEnd::Busy),
                     Err(error) => self.unreadable(error),
                 },
-                Found::Nothing => self.take_turn(turn),
+                Found::Nothing => self.claim(turn),
                 Found::Unavailable => self.alone(),
             },
-            Phase::LookingForStop { writer, run } => {
-                if matches!(found, Found::Some(_)) {
-                    self.ask(RecorderStep::Cancel(run));
+            Phase::LookingForStop { writer, run, again } => match found {
+                Found::Unavailable if again > 0 => {
+                    let again = again - 1;
+                    self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
+                    self.phase = Phase::LookingForStop { writer, run, again };
                 }
-                self.phase = Phase::Writing { writer };
-            }
+                found => {
+                    if matches!(found, Found::Some(_)) {
+                        self.ask(RecorderStep::Cancel(run));
+                    }
+                    self.phase = Phase::Writing { writer };
+                }
+            },
             phase => self.phase = phase,
         }
     }
@@ -299,18 +315,32 @@ impl Recorder {
     /// What came of an append.
     pub fn handle_append(&mut self, appended: Appended, now: Instant) {
         match self.take_phase() {
-            Phase::TakingTurn => match appended {
-                Appended::Yes => self.claim(),
+            Phase::Claiming { turn, claim } => match appended {
+                Appended::Yes => self.take_turn(turn, claim),
                 Appended::Fenced => self.phase = Phase::Over(RecorderEnd::Busy),
                 Appended::Missing | Appended::Full | Appended::Unavailable => self.alone(),
             },
-            Phase::Claiming { claim } => match appended {
+            Phase::TakingTurn {
+                append,
+                claim,
+                again,
+            } => match appended {
                 Appended::Yes => {
                     let writer = Writer::behind(claim.at, 0, 0, self.limits);
                     self.ask(RecorderStep::Deliver(claim));
                     self.start(writer);
                 }
                 Appended::Fenced => self.phase = Phase::Over(RecorderEnd::Busy),
+                // It may be taken: others would wait for this run.
+                Appended::Unavailable if again > 0 => {
+                    let again = again - 1;
+                    self.ask(RecorderStep::Append(self.chat(), append.clone()));
+                    self.phase = Phase::TakingTurn {
+                        append,
+                        claim,
+                        again,
+                    };
+                }
                 Appended::Missing | Appended::Full | Appended::Unavailable => self.alone(),
             },
             Phase::TakingOver { claim } => {
@@ -421,9 +451,10 @@ impl Recorder {
         }
     }
 
-    /// Lets the log go when what was pushed stands there, so that another instance can go on at once.
+    /// Lets the log go when what was pushed stands there, so that another instance can go on at once. Where the
+    /// [store was given up](Self::is_alone) nobody could, and the run is recorded to its end.
     pub fn release(&mut self) {
-        if let Some(writer) = self.writer_mut() {
+        if let Some(writer) = self.writer_mut().filter(|writer| !writer.is_alone()) {
             writer.release();
         }
     }
@@ -459,16 +490,8 @@ impl Recorder {
         self.phase = Phase::Over(RecorderEnd::Unreadable(error));
     }
 
-    fn take_turn(&mut self, at: Position) {
-        let entry = Logged::new(0, Entry::Turn(Turn::new(&self.recording.run)));
-        let append = Append {
-            at,
-            entry: entry.encode(),
-            keep: Keep::existing(CHAT_TTL).or_create().over(),
-        };
-        let chat = LogId::chat(&self.recording.owner, &self.recording.chat);
-        self.ask(RecorderStep::Append(chat, append));
-        self.phase = Phase::TakingTurn;
+    fn chat(&self) -> LogId {
+        LogId::chat(&self.recording.owner, &self.recording.chat)
     }
 
     fn first_claim(&self) -> Append {
@@ -479,11 +502,26 @@ impl Recorder {
         }
     }
 
-    fn claim(&mut self) {
+    fn claim(&mut self, turn: Position) {
         let claim = self.first_claim();
         let log = LogId::run(&self.recording.run);
         self.ask(RecorderStep::Append(log, claim.clone()));
-        self.phase = Phase::Claiming { claim };
+        self.phase = Phase::Claiming { turn, claim };
+    }
+
+    fn take_turn(&mut self, at: Position, claim: Append) {
+        let entry = Logged::new(0, Entry::Turn(Turn::new(&self.recording.run)));
+        let append = Append {
+            at,
+            entry: entry.encode(),
+            keep: Keep::existing(CHAT_TTL).or_create().over(),
+        };
+        self.ask(RecorderStep::Append(self.chat(), append.clone()));
+        self.phase = Phase::TakingTurn {
+            append,
+            claim,
+            again: AGAIN,
+        };
     }
 
     /// Goes on without the store.
@@ -506,7 +544,8 @@ impl Recorder {
         self.phase = match self.take_phase() {
             Phase::Noting { writer, run } => {
                 self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
-                Phase::LookingForStop { writer, run }
+                let again = AGAIN;
+                Phase::LookingForStop { writer, run, again }
             }
             phase => phase,
         };

@@ -89,6 +89,14 @@ pub struct Append {
     pub keep: Keep,
 }
 
+impl Append {
+    /// An entry for this position.
+    #[must_use]
+    pub const fn new(at: Position, entry: Bytes, keep: Keep) -> Self {
+        Self { at, entry, keep }
+    }
+}
+
 /// What came of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Appended {

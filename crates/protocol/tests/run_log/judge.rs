@@ -1,0 +1,357 @@
+//! What a user may rely on, whatever happens to instances, store and network.
+
+use twentyfirst_protocol::run_log::{Entry, LogId, Logged, Position, ReaderEnd, RecorderEnd};
+use twentyfirst_protocol::ui::Chunk;
+
+use crate::answer::{abort, atoms};
+use crate::world::{CHAT, OWNER, World};
+
+/// The rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Rule {
+    /// A log is a prefix of one answer: no chunk twice, none left out.
+    Prefix,
+    /// Under a claim only whoever made it appends.
+    Fence,
+    /// What a browser has seen stands in the log, unless the store was given up.
+    SeenIsLogged,
+    /// A replay from chunk N is what stands in the log from N on.
+    Replay,
+    /// Behind the end nothing counts, and nothing else is said.
+    OneEnd,
+    /// A turn is posted once, and none without its turn.
+    OnePost,
+    /// A stop that was recorded ends that run.
+    Stop,
+    /// What is read comes to an end, and so does each log.
+    Ends,
+    /// Log, and what waits for the store, stay within their limits.
+    Limits,
+    /// A store that fails never fails a run.
+    StoreFails,
+}
+
+/// A rule that is broken.
+#[derive(Debug, Clone)]
+pub(crate) struct Violation {
+    pub(crate) rule: Rule,
+    pub(crate) what: String,
+}
+
+pub(crate) fn judge(world: &World) -> Result<(), Violation> {
+    for name in world.runs.keys() {
+        log(world, name)?;
+    }
+    for index in 0..world.browsers.len() {
+        browser(world, index)?;
+    }
+    posts(world)?;
+    stops(world)?;
+    starters(world)
+}
+
+fn broken(rule: Rule, what: impl Into<String>) -> Result<(), Violation> {
+    let what = what.into();
+    Err(Violation { rule, what })
+}
+
+/// The chunks of a log up to its end, and whether it has one.
+fn chunks(world: &World, run: &str) -> Result<(Vec<String>, Option<String>, bool), Violation> {
+    let mut chunks = Vec::new();
+    let mut ended = None;
+    let mut has_overflowed = false;
+    let mut epoch = (0, usize::MAX);
+    let mut last = Position::START;
+    for (by, at, bytes) in world.store.history(&LogId::run(run)) {
+        let logged = Logged::decode(&bytes).unwrap();
+        if matches!(logged.entry, Entry::Claim(_)) {
+            epoch = (at.epoch, by);
+        } else if (at.epoch, by) != epoch {
+            broken(
+                Rule::Fence,
+                format!("{run}: {at} is by instance {by}, the claim is {epoch:?}"),
+            )?;
+        }
+        if at <= last {
+            broken(Rule::Fence, format!("{run}: {at} is behind {last}"))?;
+        }
+        last = at;
+        match logged.entry {
+            Entry::Claim(_) => {}
+            Entry::End(end) => match &ended {
+                None => ended = Some(end.end),
+                Some(first) if *first == end.end => {}
+                Some(_) => broken(Rule::OneEnd, format!("{run} has two ends"))?,
+            },
+            entry if ended.is_some() => {
+                broken(Rule::OneEnd, format!("{run}: {entry:?} behind the end"))?
+            }
+            Entry::Data(data) => {
+                if logged.chunks != chunks.len() as u64 {
+                    broken(
+                        Rule::Prefix,
+                        format!(
+                            "{run}: {at} counts {} chunks, not {}",
+                            logged.chunks,
+                            chunks.len()
+                        ),
+                    )?;
+                }
+                chunks.extend(
+                    data.iter()
+                        .map(|line| String::from_utf8(line.to_vec()).unwrap()),
+                );
+            }
+            Entry::Overflow => has_overflowed = true,
+            _ => {}
+        }
+    }
+    Ok((chunks, ended, has_overflowed))
+}
+
+fn log(world: &World, name: &str) -> Result<(), Violation> {
+    let (chunks, ended, has_overflowed) = chunks(world, name)?;
+    let run = &world.runs[name];
+    let said: Vec<_> = chunks
+        .iter()
+        .flat_map(|json| atoms(&Chunk::decode(json).unwrap()))
+        .collect();
+    let whole: Vec<_> = run.chunks.iter().flat_map(atoms).collect();
+    let aborted = atoms(&abort());
+    let body = said.strip_suffix(&aborted[..]).unwrap_or(&said);
+    if !whole.starts_with(body) {
+        broken(
+            Rule::Prefix,
+            format!("{name}: its log is not a prefix of its answer: {body:?}"),
+        )?;
+    }
+    let is_whole = said == whole;
+    match ended.as_deref() {
+        Some("completed") if !is_whole && !has_overflowed => {
+            broken(
+                Rule::Prefix,
+                format!(
+                    "{name} is called complete behind {} atoms of {}",
+                    said.len(),
+                    whole.len()
+                ),
+            )?;
+        }
+        None if !world.store.is_gone(&LogId::run(name))
+            && !was_alone(world, name)
+            && is_read(world, name) =>
+        {
+            broken(Rule::Ends, format!("the log of {name} has no end"))?;
+        }
+        _ => {}
+    }
+    let bytes: usize = chunks.iter().map(|json| json.len() + 1).sum();
+    if bytes > world.limits.log_size {
+        broken(Rule::Limits, format!("the log of {name} has {bytes} bytes"))?;
+    }
+    Ok(())
+}
+
+/// Whether somebody reads the run to its end.
+fn is_read(world: &World, run: &str) -> bool {
+    world
+        .browsers
+        .iter()
+        .any(|browser| browser.run() == Some(run) && browser.end.is_some())
+}
+
+fn was_alone(world: &World, run: &str) -> bool {
+    let recorders = world
+        .instances
+        .iter()
+        .flat_map(|instance| &instance.recorders);
+    recorders
+        .filter(|recorded| recorded.run == run)
+        .any(|recorded| recorded.was_alone)
+}
+
+fn browser(world: &World, index: usize) -> Result<(), Violation> {
+    let browser = &world.browsers[index];
+    let Some(run) = browser.run() else {
+        return Ok(());
+    };
+    for (count, (at, _)) in browser.got.iter().enumerate() {
+        if *at != browser.first + count as u64 {
+            broken(
+                Rule::Replay,
+                format!(
+                    "browser {index} got chunk {at} as number {count} from {}",
+                    browser.first
+                ),
+            )?;
+        }
+    }
+    let (chunks, _, _) = chunks(world, run)?;
+    if !browser.is_degraded {
+        for (at, json) in &browser.got {
+            let logged = usize::try_from(*at).ok().and_then(|at| chunks.get(at));
+            if logged.map(String::as_bytes) != Some(&json[..]) {
+                broken(
+                    Rule::SeenIsLogged,
+                    format!(
+                        "browser {index} saw {json:?} as chunk {at} of {run}, the log has {logged:?}"
+                    ),
+                )?;
+            }
+        }
+        if let Some(ReaderEnd::Ended(_)) = browser.end
+            && browser.first + (browser.got.len() as u64) < chunks.len() as u64
+        {
+            broken(
+                Rule::Replay,
+                format!(
+                    "browser {index} came to the end of {run} with {} chunks from {} on of {}",
+                    browser.got.len(),
+                    browser.first,
+                    chunks.len()
+                ),
+            )?;
+        }
+    }
+    match &browser.end {
+        Some(ReaderEnd::Unreadable(error)) => broken(
+            Rule::Prefix,
+            format!("browser {index} cannot read {run}: {error}"),
+        ),
+        Some(ReaderEnd::Missing)
+            if !world.evicted.iter().any(|evicted| evicted == run)
+                && !was_alone(world, run)
+                && !world.store.history(&LogId::run(run)).is_empty() =>
+        {
+            broken(Rule::Ends, format!("browser {index} does not find {run}"))
+        }
+        None if browser.has_begun() && !was_alone(world, run) => {
+            broken(Rule::Ends, format!("browser {index} still reads {run}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn posts(world: &World) -> Result<(), Violation> {
+    let turns: Vec<String> = world
+        .store
+        .history(&LogId::chat(OWNER, CHAT))
+        .iter()
+        .filter_map(|(_, _, bytes)| match Logged::decode(bytes).unwrap().entry {
+            Entry::Turn(turn) => Some(turn.run),
+            _ => None,
+        })
+        .collect();
+    for instance in &world.instances {
+        for recorded in &instance.recorders {
+            if recorded.starts > 1 {
+                broken(
+                    Rule::OnePost,
+                    format!("{} is started {} times", recorded.run, recorded.starts),
+                )?;
+            }
+            let has_turn = turns.iter().filter(|turn| **turn == recorded.run).count() == 1;
+            if recorded.starts == 1 && !recorded.was_alone && !has_turn {
+                broken(
+                    Rule::OnePost,
+                    format!("{} has started without its turn", recorded.run),
+                )?;
+            }
+        }
+    }
+    match world.runs.iter().find(|(_, run)| run.posts > 1) {
+        Some((name, run)) => broken(
+            Rule::OnePost,
+            format!("{name} was posted {} times", run.posts),
+        ),
+        None => Ok(()),
+    }
+}
+
+fn stops(world: &World) -> Result<(), Violation> {
+    for stop in world.stops.iter().filter(|stop| stop.is_done) {
+        let Some(run) = world.runs.get(&stop.run) else {
+            continue;
+        };
+        let starter = world.instances.iter().find(|instance| {
+            instance
+                .recorders
+                .iter()
+                .any(|recorded| recorded.run == stop.run && recorded.starts > 0)
+        });
+        let is_told = starter.is_some_and(|instance| {
+            instance.is_alive
+                && instance.recorders.iter().any(|recorded| {
+                    recorded.run == stop.run
+                        && !recorded.was_alone
+                        && recorded.over == Some(RecorderEnd::Ended)
+                })
+        });
+        let soon = stop.at + std::time::Duration::from_secs(3);
+        if is_told
+            && !run.is_cancelled
+            && run.ends > soon.max(run.began + std::time::Duration::from_secs(35))
+        {
+            broken(Rule::Stop, format!("{} was stopped, and goes on", stop.run))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whoever posts to an instance that lives gets the answer, whatever becomes of the store.
+fn starters(world: &World) -> Result<(), Violation> {
+    for (index, instance) in world
+        .instances
+        .iter()
+        .enumerate()
+        .filter(|(_, instance)| instance.is_alive)
+    {
+        for recorded in instance
+            .recorders
+            .iter()
+            .filter(|recorded| recorded.starts == 1)
+        {
+            let Some(run) = world.runs.get(&recorded.run) else {
+                continue;
+            };
+            let Some(end) = &recorded.over else {
+                broken(
+                    Rule::StoreFails,
+                    format!("instance {index} still records {}", recorded.run),
+                )?;
+                continue;
+            };
+            let local = instance.local.get(&recorded.run);
+            if *end != RecorderEnd::Ended || run.is_cancelled || local.is_none() {
+                continue;
+            }
+            let mut said = Vec::new();
+            let mut has_overflowed = false;
+            for (_, entry) in local.map(|local| &local.entries[..]).unwrap_or_default() {
+                match Logged::decode(entry).unwrap().entry {
+                    Entry::Data(data) => {
+                        for line in data.iter() {
+                            let json = std::str::from_utf8(&line).unwrap();
+                            said.extend(atoms(&Chunk::decode(json).unwrap()));
+                        }
+                    }
+                    Entry::Overflow => has_overflowed = true,
+                    _ => {}
+                }
+            }
+            let whole: Vec<_> = run.chunks.iter().flat_map(atoms).collect();
+            if said != whole && !has_overflowed {
+                broken(
+                    Rule::StoreFails,
+                    format!(
+                        "instance {index} has delivered {} atoms of {} of {}",
+                        said.len(),
+                        whole.len(),
+                        recorded.run
+                    ),
+                )?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Answers that replay, on random schedules with several instances: what a user may rely on, whatever happens to instances, store and
+//! network.
+//!
+//! Each schedule is a number. From it follow who posts, reads and stops where ([`world`]), what the agent says ([`answer`]), and how
+//! the store fails ([`store`]). The machines of the run log are played in virtual time, and what comes of it is held against the rules
+//! ([`judge`], where they stand in words).
+//!
+//! `SIMULATION_SEED=n` plays one schedule and prints what happens; `SIMULATION_RUNS=n` plays another number than 2,000, and
+//! `SIMULATION_FIRST=n` begins with another than 0.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod answer;
+mod judge;
+mod plant;
+#[path = "../simulation/rng.rs"]
+#[allow(dead_code, reason = "the other simulation draws more")]
+mod rng;
+mod store;
+mod world;
+
+use std::env;
+
+use twentyfirst_protocol::run_log::{LogId, Logged};
+
+use crate::judge::{Rule, Violation, judge};
+use crate::plant::Plant;
+use crate::world::World;
+
+/// How many schedules are played by default.
+const RUNS: u64 = 2_000;
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
+
+fn play(seed: u64, plant: Option<Plant>) -> (World, Result<(), Violation>) {
+    let mut world = World::new(seed, plant);
+    world.play();
+    let verdict = judge(&world);
+    (world, verdict)
+}
+
+#[test]
+fn an_answer_replays_in_every_schedule() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        let (world, verdict) = play(seed, None);
+        println!("{}", world.trace.join("\n"));
+        for run in world.runs.keys() {
+            for (by, at, entry) in world.store.history(&LogId::run(run)) {
+                println!("{run} {at} by {by}: {:?}", Logged::decode(&entry));
+            }
+            for instance in &world.instances {
+                if let Some(local) = instance.local.get(run) {
+                    println!(
+                        "local {:?}",
+                        local
+                            .entries
+                            .iter()
+                            .map(|e| e.0.to_string())
+                            .collect::<Vec<_>>()
+                    );
+                }
+            }
+        }
+        return verdict.unwrap();
+    }
+    let runs = number("SIMULATION_RUNS").unwrap_or(RUNS);
+    let from = number("SIMULATION_FIRST").unwrap_or(0);
+    println!("the schedules {from} to {}", from + runs.saturating_sub(1));
+    let broken: Vec<(u64, Violation)> = (from..from + runs)
+        .filter_map(|seed| Some((seed, play(seed, None).1.err()?)))
+        .collect();
+    for (seed, violation) in broken.iter().take(20) {
+        println!("schedule {seed}: {:?}: {}", violation.rule, violation.what);
+    }
+    if let Some((seed, violation)) = broken.first() {
+        println!("{}", play(*seed, None).0.trace.join("\n"));
+        panic!(
+            "{} schedules break a rule; SIMULATION_SEED={seed} plays the first: {violation:?}",
+            broken.len()
+        );
+    }
+}
+
+/// Plays schedules with a planted fault until one of these rules is broken, in one that breaks none without it.
+fn is_found(plant: Plant, rules: &[Rule]) {
+    for seed in 0..20_000 {
+        let Err(violation) = play(seed, Some(plant)).1 else {
+            continue;
+        };
+        assert!(
+            rules.contains(&violation.rule),
+            "{plant:?} in schedule {seed}: {violation:?}"
+        );
+        assert!(play(seed, None).1.is_ok(), "schedule {seed} by itself");
+        println!("{plant:?} is found in schedule {seed}: {violation:?}");
+        return;
+    }
+    panic!("{plant:?} is not found");
+}
+
+#[test]
+fn reading_before_claiming_is_found() {
+    is_found(Plant::ReadBeforeClaim, &[Rule::Prefix, Rule::OneEnd]);
+}
+
+#[test]
+fn a_store_without_a_fence_is_found() {
+    is_found(Plant::NoFence, &[Rule::Fence, Rule::OneEnd]);
+}
+
+#[test]
+fn delivering_before_logging_is_found() {
+    is_found(Plant::DeliverFirst, &[Rule::SeenIsLogged]);
+}

@@ -1,0 +1,12 @@
+//! Faults that are planted, to see that the judge finds them.
+
+/// A design that is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plant {
+    /// A successor reads the log before it claims.
+    ReadBeforeClaim,
+    /// A store appends whatever comes, as a lease without a fence does.
+    NoFence,
+    /// Chunks are delivered before they are logged.
+    DeliverFirst,
+}
