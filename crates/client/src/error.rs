@@ -63,6 +63,7 @@ enum Kind {
     OtherRun(ThreadId, Sent),
     RunStarting,
     MessageTooLong(AssembleError),
+    NotReplayable(Option<Box<dyn StdError + Send + Sync>>),
 }
 
 impl Error {
@@ -111,6 +112,12 @@ impl Error {
             Kind::InvalidSetting(error) => Some(error),
             _ => None,
         }
+    }
+
+    /// Whether an answer goes on, but cannot be replayed elsewhere: the store of the run log has failed, or what stands there cannot
+    /// be read. The cause is in [`source`](StdError::source).
+    pub fn is_not_replayable(&self) -> bool {
+        matches!(self.inner.kind, Kind::NotReplayable(_))
     }
 
     /// Whether the relay answered 404.
@@ -242,7 +249,8 @@ impl Error {
                 | Kind::RunLost(_)
                 | Kind::StreamUnfinished
                 | Kind::RunStarting
-                | Kind::MessageTooLong(_) => true,
+                | Kind::MessageTooLong(_)
+                | Kind::NotReplayable(_) => true,
             }
     }
 
@@ -297,6 +305,11 @@ impl Error {
 
     pub(crate) fn message_too_long(error: AssembleError) -> Self {
         Kind::MessageTooLong(error).into()
+    }
+
+    /// An answer whose log has failed.
+    pub(crate) fn not_replayable(cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
+        Kind::NotReplayable(cause).into()
     }
 
     fn transport_error(&self) -> Option<&twentyfirst_transport::Error> {
@@ -442,6 +455,9 @@ impl fmt::Display for Error {
             Kind::MessageTooLong(_) => {
                 f.write_str("the message is longer than is held in memory")?;
             }
+            Kind::NotReplayable(_) => {
+                f.write_str("the answer goes on, but other instances cannot replay it")?;
+            }
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
             write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;
@@ -475,7 +491,9 @@ impl StdError for Error {
             Kind::NotAChunk(error) => Some(error),
             Kind::Other { source, .. } => Some(&**source),
             Kind::MessageTooLong(error) => Some(error),
-            Kind::InvalidRequest(_)
+            Kind::NotReplayable(Some(cause)) => Some(&**cause),
+            Kind::NotReplayable(None)
+            | Kind::InvalidRequest(_)
             | Kind::Deadline(_)
             | Kind::ThreadStreaming
             | Kind::OtherAgent(_)

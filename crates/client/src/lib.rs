@@ -75,6 +75,7 @@ pub use twentyfirst_protocol::threads::Thread;
 pub use twentyfirst_protocol::tokens::{CreateToken, Token, TokenLifetime};
 pub use twentyfirst_protocol::ui::{Chunk, Image, UiMessage};
 pub use twentyfirst_protocol::{CallOptions, SandboxId, Session, ThreadId};
+pub use twentyfirst_run_log as run_log;
 pub use twentyfirst_stream as stream;
 pub use twentyfirst_transport as transport;
 pub use vaults::Vaults;

@@ -247,18 +247,14 @@ impl Logged {
     /// If it is not one of a run log, of a newer version, or corrupt. None is passed over: what follows could not be told apart
     /// from what is missing.
     pub fn decode(bytes: &Bytes) -> Result<Self, EntryError> {
-        let foreign = EntryError::Foreign;
         let end = memchr::memchr(b'\n', bytes);
         let head = str::from_utf8(bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default());
         let head = head
             .ok()
             .and_then(|head| head.strip_prefix(MAGIC))
-            .ok_or(foreign.clone())?;
+            .ok_or(EntryError::Foreign)?;
         let mut words = head.split(' ');
-        let version: u64 = words
-            .next()
-            .and_then(|word| word.parse().ok())
-            .ok_or(foreign)?;
+        let version: u64 = words.next().and_then(number).ok_or(EntryError::Foreign)?;
         if version > VERSION {
             return Err(EntryError::Newer(version));
         }
@@ -268,9 +264,9 @@ impl Logged {
         let (Some(kind), Some(chunks), None) = (words.next(), words.next(), words.next()) else {
             return Err(EntryError::Corrupt("its first line has not three words"));
         };
-        let chunks = chunks
-            .parse()
-            .map_err(|_| EntryError::Corrupt("it does not say how many chunks stand before it"))?;
+        let chunks = number(chunks).ok_or(EntryError::Corrupt(
+            "it does not say how many chunks stand before it",
+        ))?;
         let rest = bytes.slice(end + 1..);
         let entry = match kind {
             "turn" => Entry::Turn(read(&rest)?),
@@ -302,9 +298,145 @@ fn read<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, EntryError> {
     serde_json::from_slice(json).map_err(|_| EntryError::Corrupt("what it says cannot be read"))
 }
 
+/// Digits only: what is written here reads back the same.
+fn number(text: &str) -> Option<u64> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
 fn nothing(rest: &[u8], entry: Entry) -> Result<Entry, EntryError> {
     match rest {
         [] => Ok(entry),
         _ => Err(EntryError::Corrupt("something follows its first line")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{SandboxId, ThreadId};
+
+    fn run() -> RunRef {
+        let ids = (SandboxId::new("sb_1"), ThreadId::new("th_1"));
+        RunRef::new("my-agent", ids.0.unwrap(), ids.1.unwrap()).user_message_id("turn-1")
+    }
+
+    fn entries() -> Vec<Entry> {
+        let lines = "{\"type\":\"start\"}\n{\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"Gr\u{fc}ezi\"}\n";
+        vec![
+            Entry::Turn(Turn::new("run-1")),
+            Entry::Claim(Claim::new("instance-1", "user", "chat")),
+            Entry::Started(run()),
+            Entry::Data(Chunks::new(lines)),
+            Entry::Beat,
+            Entry::Overflow,
+            Entry::End(Ended::new("completed")),
+            Entry::Release,
+            Entry::Stop(Stop::new("instance-1")),
+        ]
+    }
+
+    #[test]
+    fn every_entry_reads_back() {
+        for entry in entries() {
+            let logged = Logged::new(17, entry);
+            assert_eq!(Logged::decode(&logged.encode()), Ok(logged));
+        }
+    }
+
+    #[test]
+    fn an_entry_is_a_line_and_what_it_says() {
+        let shown: Vec<String> = entries()
+            .into_iter()
+            .map(|entry| String::from_utf8_lossy(&Logged::new(17, entry).encode()).into_owned())
+            .collect();
+        insta::assert_snapshot!(shown.join("\n--\n"), @"");
+    }
+
+    #[test]
+    fn chunks_are_counted_and_lent() {
+        let logged = Logged::new(17, entries().swap_remove(3));
+        assert_eq!(logged.chunks_after(), 19);
+        let Entry::Data(chunks) = logged.entry else {
+            panic!("data");
+        };
+        assert!(!chunks.is_empty());
+        let lines: Vec<Bytes> = chunks.iter().collect();
+        assert_eq!(lines[0], r#"{"type":"start"}"#);
+        assert_eq!(lines.len(), chunks.len());
+    }
+
+    fn error(bytes: &[u8]) -> EntryError {
+        Logged::decode(&Bytes::copy_from_slice(bytes)).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_no_entry_is_refused_by_name() {
+        for foreign in [
+            &b""[..],
+            b"hello",
+            b"{\"a\":1}",
+            b"21st/",
+            b"21st/x data 0\n",
+            b"\xff\xfe",
+            b"21st",
+        ] {
+            assert_eq!(error(foreign), EntryError::Foreign, "{foreign:?}");
+        }
+        assert_eq!(error(b"21st/2 whatever it says"), EntryError::Newer(2));
+        let kind = EntryError::UnknownKind("pause".to_owned());
+        assert_eq!(error(b"21st/1 pause 0\n"), kind);
+        for corrupt in [
+            &b"21st/1 beat 0"[..],
+            b"21st/1 beat\n",
+            b"21st/1 beat 0 0\n",
+            b"21st/1 beat x\n",
+            b"21st/1 beat -1\n",
+            b"21st/1 beat 0\nmore",
+            b"21st/1 data 0\n",
+            b"21st/1 data 0\n{}",
+            b"21st/1 data 0\n\n",
+            b"21st/1 data 0\n{}\n\n",
+            b"21st/1 data 0\n{\n}\n",
+            b"21st/1 data 0\n{\"a\":\"\xff\"}\n",
+            b"21st/1 end 0\n{}",
+            b"21st/1 started 0\n{\"agent\":\"a\"}",
+            b"21st/1 claim 0\nnull",
+        ] {
+            let error = error(corrupt);
+            assert!(
+                matches!(error, EntryError::Corrupt(_)),
+                "{:?}: {error}",
+                String::from_utf8_lossy(corrupt)
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_taken_for_something_else(
+            bytes in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..60),
+                "21st/1 (data|beat|end|claim|stop) [0-9]{1,3}\n[\\{\\}a\"\n]{0,20}".prop_map(String::into_bytes),
+            ],
+        ) {
+            let bytes = Bytes::from(bytes);
+            if let Ok(logged) = Logged::decode(&bytes) {
+                prop_assert_eq!(Logged::decode(&logged.encode()), Ok(logged));
+            }
+        }
+
+        #[test]
+        fn an_entry_that_was_cut_is_refused_or_shorter(index in 0_usize..9, cut in 0_usize..200) {
+            let logged = Logged::new(17, entries().swap_remove(index));
+            let bytes = logged.encode();
+            if cut < bytes.len() {
+                let read = Logged::decode(&bytes.slice(..cut));
+                // Between two chunks, which the next entry's number tells.
+                prop_assert!(read.is_err() || matches!(&read, Ok(Logged { entry: Entry::Data(_), .. })));
+            }
+        }
     }
 }

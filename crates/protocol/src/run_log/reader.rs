@@ -105,6 +105,27 @@ impl Reader {
         }
     }
 
+    /// Reads entries for what they say of the run, and passes over its chunks.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn glance(
+        entries: impl IntoIterator<Item = (Position, Bytes)>,
+    ) -> Result<Self, EntryError> {
+        let mut this = Self::from(0);
+        for (at, entry) in entries {
+            this.entry(at, &entry)?;
+            this.current.clear();
+        }
+        Ok(this)
+    }
+
+    /// Returns the position of the last entry that was read.
+    #[must_use]
+    pub fn at(&self) -> Position {
+        self.walk.at()
+    }
+
     /// Returns the run, once its start was read.
     #[must_use]
     pub fn run(&self) -> Option<&RunRef> {

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::pin::Pin;
 
-use twentyfirst_protocol::runs::{Outcome, StartRun, Started};
+use twentyfirst_protocol::runs::{Outcome, RunRef, StartRun, Started};
 use twentyfirst_protocol::ui::{Chunk, UiMessage};
 
 use crate::backend::Refusal;
@@ -13,6 +13,7 @@ use crate::backend::Refusal;
 #[must_use]
 pub struct ChatRun {
     pub(super) start: StartRun,
+    pub(super) owner: String,
     pub(super) on_started: Option<OnStarted>,
     pub(super) observer: Option<Observer>,
 }
@@ -26,9 +27,19 @@ impl ChatRun {
     pub fn new(start: StartRun) -> Self {
         Self {
             start,
+            owner: String::new(),
             on_started: None,
             observer: None,
         }
+    }
+
+    /// Sets who the chat belongs to: the id of a user, of a team, ….
+    ///
+    /// Browsers choose the ids of chats, so those of different owners can be the same: they are told apart by this. Without it, a run is
+    /// resumed and ended only by requests for which you give its thread, which is once [`on_started`](Self::on_started) has stored it.
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = owner.into();
+        self
     }
 
     /// Does this when the run has started, before the first byte is passed on. It is the moment to store
@@ -49,16 +60,26 @@ impl ChatRun {
 
     /// Shows the answer to this closure: its chunks, and in the end the message and what the run came to.
     ///
-    /// No byte waits for it: it sees what was passed on already. It is called where the answer is passed on, so it should
-    /// return soon; what takes time belongs into a task of its own. To show the end, the answer is assembled, which takes
-    /// memory: as much as it is long, up to 256 MiB. Where the answer is silent for long, or ends without telling how, the
-    /// relay is asked, as for a [`Run`](crate::Run).
+    /// It is called where the answer is recorded or passed on, so it should return soon; what takes time belongs into a task of its own.
+    /// To show the end, the answer is assembled, which takes memory: as much as it is long, up to 256 MiB. Where the answer is silent for
+    /// long, or ends without telling how, the relay is asked, as for a [`Run`](crate::Run).
     ///
-    /// It sees the answer on the connection that has started the run, and not what is resumed later; see
-    /// [`ChatHandler::read_on`](super::ChatHandler::read_on) for how it sees all of it.
+    /// It sees all of the answer, whether browsers stay or leave, as long as this instance reads it: where another takes over, which is
+    /// the exception, it is [told so](Observed::Left). [Without a log](super::ChatHandler::without_log) it sees the answer on the
+    /// connection that has started the run, and not what is resumed later; see [`ChatHandler::read_on`](super::ChatHandler::read_on) for
+    /// how it sees all of it.
     pub fn observe(mut self, observer: impl FnMut(Observed<'_>) + Send + 'static) -> Self {
         self.observer = Some(Box::new(observer));
         self
+    }
+}
+
+impl ChatRun {
+    /// Where the run that is under way takes place, if there is a thread for one.
+    pub(super) fn place(&self) -> Option<RunRef> {
+        let start = &self.start;
+        let (sandbox, thread) = (start.sandbox_id.as_ref()?, start.thread_id.as_ref()?);
+        Some(RunRef::new(start.agent.clone(), sandbox, thread))
     }
 }
 
@@ -89,8 +110,8 @@ pub enum Observed<'a> {
         /// What the run came to: how it ended, what it used and cost.
         outcome: &'a Outcome,
     },
-    /// The browser has left, or its stream broke off, which [`on_error`](super::ChatHandler::on_error) sees, and nobody reads on. The
-    /// run itself goes on, costs, and is stored. This is the last.
+    /// This instance reads no more: another has taken over, or, without a log, the browser has left or its stream broke off, which
+    /// [`on_error`](super::ChatHandler::on_error) sees. The run itself goes on, costs, and is stored. This is the last.
     Left {
         /// The message as far as it was seen.
         message: &'a UiMessage,

@@ -7,19 +7,20 @@ use bytes::Bytes;
 use http_body::Frame;
 use twentyfirst_protocol::runs::{Moment, RunEnd};
 use twentyfirst_protocol::shown;
-use twentyfirst_protocol::ui::chunk::{Abort, Data};
+use twentyfirst_protocol::ui::chunk::Abort;
 use twentyfirst_protocol::ui::{Chunk, encode_done};
 use twentyfirst_transport::{Error, Runtime, Wait};
 
 use super::observing::{Observing, Rest};
 use super::passing::{BROKE_OFF, apology};
+use super::recorded::gap;
 use crate::backend::handover::Giver;
 
 /// How long nothing is said to a browser. What lies between gives up connections on which nothing comes, many after a minute.
-const LONGEST_SILENCE: Duration = Duration::from_secs(15);
+pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(15);
 
 /// A comment, which readers of event streams pass over.
-const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+pub(super) const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 /// A run that is followed, on its way to a browser, encoded again.
 pub(super) struct Following {
@@ -119,13 +120,4 @@ impl Drop for Following {
             None => observing.leave(),
         }
     }
-}
-
-/// Tells a page that something may be missing.
-fn gap() -> Chunk<'static> {
-    Chunk::Data(
-        Data::new("gap")
-            .data(serde_json::Value::Null)
-            .transient(true),
-    )
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use twentyfirst_protocol::flow::Open;
 use twentyfirst_protocol::runs::{CancelStatus, Cancelled, Follow, ResumeStream, Resumed, RunRef};
 use twentyfirst_protocol::threads::{StreamTarget, ThreadStatus};
 use twentyfirst_protocol::{Endpoint as _, ui};
+use twentyfirst_run_log::{AnyRunLog, RunLog};
 use twentyfirst_transport::Body;
 
 use super::chat_request::ChatRequest;
@@ -16,6 +18,7 @@ use super::chat_run::{ChatRun, Observer};
 use super::following::Following;
 use super::observing::{Feed, Observing, Rest};
 use super::passing::{Passing, Watch};
+use super::recorded::{Cursor, Recorded};
 use crate::backend::Refusal;
 use crate::backend::decide::Decide;
 use crate::backend::handover::{Giver, to_its_end};
@@ -31,14 +34,14 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 
 /// Lets browsers chat with agents: the routes that `useChat` of the AI SDK, with its `DefaultChatTransport`, calls its `api`.
 ///
-/// | request | answer |
+/// | request | response |
 /// |---|---|
-/// | `POST /api/chat` `{id, messages, trigger, messageId}` | the relay's stream |
-/// | `GET /api/chat/{id}/stream` | the stream of the run that is under way, 204 if there is none |
-/// | `DELETE /api/chat/{id}/stream` | ends that run: `{"ok": true, "status": "cancelled"}`, or `"idle"` if there is none |
+/// | `POST /api/chat` `{id, messages, trigger, messageId}` | the answer, while it comes |
+/// | `GET /api/chat/{id}/stream` | the answer that is under way, or has ended in the last 5 min, from its start; 204 if there is none |
+/// | `DELETE /api/chat/{id}/stream` | ends the run: `{"ok": true, "status": "cancelled"}`, or `"idle"` if there is none |
 ///
-/// The routes may have any other name before `/{id}/stream`: `POST` sends wherever it comes, the other two need the id. A slash may follow, and an id whose
-/// percent-encoding is not UTF-8 is refused with 400. Your function decides who may use which chat, and where it takes
+/// The routes may have any other name before `/{id}/stream`: `POST` sends wherever it comes, the other two need the id. A slash may follow,
+/// and an id whose percent-encoding is not UTF-8 is refused with 400. Your function decides who may use which chat, and where it takes
 /// place: it makes a [`StartRun`](crate::StartRun) of a [`Session`](crate::Session) that you have stored, or of a new one.
 ///
 /// ```
@@ -66,7 +69,7 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 ///             };
 ///             let session = database.session(&user, &request.id).await;
 ///             let session = session.unwrap_or_else(|| Session::new("my-agent"));
-///             let run = ChatRun::new(session.run(request.messages));
+///             let run = ChatRun::new(session.run(request.messages)).owner(&user);
 ///             Ok(run.on_started(move |started| async move {
 ///                 database.store(&user, &request.id, started.run.session()).await
 ///             }))
@@ -75,36 +78,53 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 /// }
 /// ```
 ///
-/// # What is passed on
-/// The answer comes as the relay sends it: byte for byte, unbuffered, on one connection, and as fast as the browser takes it.
-/// Of the headers only `content-type`, `cache-control`, `x-vercel-ai-ui-message-stream` and `x-accel-buffering` are passed on. A
-/// browser that loses the connection resumes; the relay does not replay, so it reads the stored messages again when the run is
-/// over. With [`follow_cuts`](Self::follow_cuts) runs are followed here instead.
+/// # Answers are recorded, and replay
+/// A task of the client's [`Runtime`](crate::transport::Runtime) reads each run to its end, across cuts of the relay's connection as the
+/// client's [`Follow`] says, and writes what comes into a log; all browsers read the log. So a browser that reloads, a second tab, a
+/// browser that was offline for a while get the answer from its start, with the same ids: with `resume: true`, `useChat` shows one message,
+/// whole, once. The relay is read once, however many browsers there are.
+///
+/// The logs are kept in the memory of the process, at most 256 MiB of them; [`run_log`](Self::run_log) puts them where all instances of
+/// your server find them. Then any instance replays and stops any run, and where one dies another goes on: it waits for the stored answer
+/// and delivers what is missing, 15 s after the last sign of life at the earliest. [`drain`](Self::drain) hands over at once.
+///
+/// A log holds 32 MiB of an answer; the rest of a longer one comes from the stored answer, when the run is over. It is kept 10 min behind
+/// the last sign of life, and 5 min behind the end.
+///
+/// Each event has an `id`, the number of its chunk: a reader of your own goes on behind it with `Last-Event-ID`. The responses have
+/// `x-workflow-run-id`, by which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. Every answer ends with `finish`
+/// and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. While nothing comes, a comment each 15 s keeps
+/// the connection alive. Adjacent deltas of a part may come as one. Where something may be missing, which only [`Follow::live`] lets happen
+/// and events that cannot be read, a chunk `data-gap` says so; it is transient, which the AI SDK hands to `onData`.
+///
+/// [`without_log`](Self::without_log) passes the relay's streams on as they are.
 ///
 /// # When it fails
-/// Before the stream, `{"error": message}` with the status that [`Refusal`] tells; [`on_error`](Self::on_error) sees the reason. Where the relay's
-/// connection breaks off, or ends before the message does (without `finish`, `error`, `abort` or `[DONE]`), the browser gets an `error` chunk and
-/// `[DONE]`. An event that was under way ends with an empty line first.
+/// Before the stream, `{"error": message}` with the status that [`Refusal`] tells; [`on_error`](Self::on_error) sees the reason. A run that
+/// is lost ends with an `error` chunk. Without a log, a browser gets an `error` chunk and `[DONE]` where the relay's connection breaks off, or
+/// ends before the message does (without `finish`, `error`, `abort` or `[DONE]`); an event that was under way ends with an empty line first.
 ///
 /// Refused with 400: `trigger: "regenerate-message"` and a history that does not end with a message of the user's, since the
-/// relay can only append a turn to a conversation. A thread that is streaming is refused with 409; see
+/// relay can only append a turn to a conversation. Refused with 409: a chat that is answering, or whose thread is streaming; see
 /// [`Session::run`](crate::Session::run).
 ///
 /// # When the browser leaves
-/// The relay's connection is closed at once. The run goes on, costs, and is stored; `DELETE` ends it. What was created for a
-/// run that was still starting then is known only to [`ChatRun::on_started`]. With [`read_on`](Self::read_on) the rest is read for the
-/// [observer](ChatRun::observe).
+/// The run goes on, costs, is recorded and stored; `DELETE` ends it. Without a log the relay's connection is closed at once, and with
+/// [`read_on`](Self::read_on) the rest is read for the [observer](ChatRun::observe); what was created for a run that was still starting
+/// is known only to [`ChatRun::on_started`].
 ///
-/// # Resuming
-/// The relay's `GET` and `DELETE` name a sandbox and mean its newest run. This handler asks first, and once more before it passes
-/// anything on, so that it is never the run of another thread; only a run that begins in the moment between asking and ending can be
-/// ended in its place. Where the run cannot be joined because of a newer one, or is still starting, its end is waited
-/// for, with a comment each 15 s, and its stored answer sent. Ending goes on when the browser leaves.
+/// # Runs that are not in the log
+/// Of a run that was started elsewhere, the end is waited for, with a comment each 15 s, and its stored answer sent. Without a log its
+/// stream is joined, if the relay would open it: the relay's `GET` and `DELETE` name a sandbox and mean its newest run, so this handler
+/// asks first, and once more before it passes anything on, so that it is never the run of another thread; only a run that begins in the
+/// moment between asking and ending can be ended in its place.
 #[derive(Clone)]
 pub struct ChatHandler {
     client: AgentClient,
     decide: Decide<ChatRequest, ChatRun>,
     on_error: OnError,
+    /// None where the relay's streams are passed on as they are.
+    recorded: Option<Recorded>,
     follows_cuts: bool,
     read_on: Option<Duration>,
 }
@@ -123,6 +143,7 @@ impl ChatHandler {
         R: Into<ChatRun>,
     {
         Self {
+            recorded: Some(Recorded::new(client.clone(), None)),
             client,
             decide: Decide::new(decide),
             on_error: OnError::default(),
@@ -131,7 +152,42 @@ impl ChatHandler {
         }
     }
 
-    /// Follows each run across cuts of the relay's connection, as the client's [`Follow`] says, and encodes its chunks again.
+    /// Keeps the logs of answers in this store, which all instances share, instead of the memory of this process: so that a browser can
+    /// resume on any of them, and another goes on where one ends.
+    ///
+    /// Should the store fail, runs go on: they are delivered to the browsers of this instance, and [`on_error`](Self::on_error) is told
+    /// that [they cannot be replayed](Error::is_not_replayable).
+    #[must_use]
+    pub fn run_log(mut self, log: impl RunLog) -> Self {
+        let mut recorded = Recorded::new(self.client.clone(), Some(AnyRunLog::new(log)));
+        recorded.on_error(self.on_error.clone());
+        self.recorded = Some(recorded);
+        self
+    }
+
+    /// Passes the relay's streams on, byte for byte and as fast as each browser takes them, without a log.
+    ///
+    /// Then a browser that reloads in the middle of an answer gets what comes after it has joined, held back by the relay until 5 s of quiet,
+    /// under another message id: `useChat` shows two messages, or loses the beginning. The page does well to read the stored messages
+    /// again when the run is over.
+    #[must_use]
+    pub fn without_log(mut self) -> Self {
+        self.recorded = None;
+        self
+    }
+
+    /// Lets all runs go that this instance reads, so that others go on with them at once: for a deploy, when no more requests come. Ready
+    /// when they have been let go; without a [store that is shared](Self::run_log), when they have ended.
+    ///
+    /// Bodies of responses that are under way go on from the store. From now on this instance takes over no run.
+    pub async fn drain(&self) {
+        if let Some(recorded) = &self.recorded {
+            recorded.drain().await;
+        }
+    }
+
+    /// Follows each run across cuts of the relay's connection where answers are passed on [without a log](Self::without_log), as the
+    /// client's [`Follow`] says, and encodes its chunks again.
     ///
     /// The browser then sees one stream that ends with `[DONE]` when the run is over. What the AI SDK does not know of a
     /// chunk is left out. Where something may be missing, which only [`Follow::live`] lets happen and events that cannot be read, a
@@ -145,8 +201,8 @@ impl ChatHandler {
         self
     }
 
-    /// Reads on for the [observer](ChatRun::observe) when the browser has left, or its stream broke off: for so long at most. Not by
-    /// default.
+    /// Reads on for the [observer](ChatRun::observe) when the browser has left, or its stream broke off, where answers are passed on
+    /// [without a log](Self::without_log): for so long at most. Not by default. With a log, every run is read to its end.
     ///
     /// Then the run is followed as the client's [`Follow`] says, by a task of the client's
     /// [`Runtime`](crate::transport::Runtime). It takes a connection, and memory for the answer.
@@ -164,6 +220,9 @@ impl ChatHandler {
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.on_error = OnError::new(on_error);
+        if let Some(recorded) = &mut self.recorded {
+            recorded.on_error(self.on_error.clone());
+        }
         self
     }
 
@@ -199,7 +258,12 @@ impl ChatHandler {
 
     async fn send(&self, head: Parts, body: Body) -> Result<Response<Body>, Refusal> {
         let body = read_body(body, BODY_LIMIT).await?;
-        let run = self.decide.ask(ChatRequest::send(head, &body)?).await?;
+        let request = ChatRequest::send(head, &body)?;
+        let chat = request.id.clone();
+        let run = self.decide.ask(request).await?;
+        if let Some(recorded) = &self.recorded {
+            return recorded.begin(&chat, run).await;
+        }
         if run.on_started.is_none() {
             return self.start(run).await;
         }
@@ -213,6 +277,7 @@ impl ChatHandler {
             start,
             on_started,
             observer,
+            ..
         } = run;
         let started = self.client.threads().start(start, None).await;
         let (started, stream) = started.map_err(|error| self.on_error.refuse(&error))?;
@@ -245,7 +310,18 @@ impl ChatHandler {
     }
 
     async fn resume(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
-        let Some(run) = self.run_of(head, id).await? else {
+        let run = match &self.recorded {
+            None => self.run_of(head, id).await?,
+            Some(recorded) => {
+                let cursor = Cursor::of(&head)?;
+                let found = recorded.find(&self.decide, head, id).await?;
+                if let Some(logged) = found.logged {
+                    return Ok(recorded.resume(&logged, cursor).await);
+                }
+                found.run
+            }
+        };
+        let Some(run) = run else {
             return Ok(nothing());
         };
         let target = self.target(&run).await;
@@ -254,7 +330,7 @@ impl ChatHandler {
             return Ok(nothing());
         }
         let mut client = self.client.clone();
-        if !self.follows_cuts {
+        if self.recorded.is_none() && !self.follows_cuts {
             let ours = self.join(&run, &target).await;
             if let Some(stream) = ours.map_err(|error| self.on_error.refuse(&error))? {
                 return Ok(self.pass(stream, None));
@@ -273,7 +349,25 @@ impl ChatHandler {
             cancelled: Cancelled,
         }
 
-        let cancelled = match self.run_of(head, id).await? {
+        let (logged, run) = match &self.recorded {
+            None => (None, self.run_of(head, id).await?),
+            Some(recorded) => {
+                let found = recorded.find(&self.decide, head, id).await?;
+                let logged = found.logged;
+                (logged.map(|logged| (recorded.clone(), logged)), found.run)
+            }
+        };
+        if let Some((recorded, logged)) = logged {
+            let runtime = Arc::clone(&self.client.shared().runtime);
+            let stop = async move { recorded.stop(&logged).await };
+            let cancelled = to_its_end(&runtime, stop).await?;
+            let answer = Answer {
+                ok: true,
+                cancelled,
+            };
+            return Ok(json(StatusCode::OK, &answer));
+        }
+        let cancelled = match run {
             None => Cancelled::new(CancelStatus::Idle, None),
             Some(run) => {
                 let handler = self.clone();
@@ -295,9 +389,8 @@ impl ChatHandler {
 
     /// The run that is under way, if there is a thread for one.
     async fn run_of(&self, head: Parts, id: String) -> Result<Option<RunRef>, Refusal> {
-        let run = self.decide.ask(ChatRequest::of_run(head, id)).await?.start;
-        let place = run.sandbox_id.zip(run.thread_id);
-        Ok(place.map(|(sandbox, thread)| RunRef::new(run.agent, sandbox, thread)))
+        let run = self.decide.ask(ChatRequest::of_run(head, id)).await?;
+        Ok(run.place())
     }
 
     /// Which stream of its sandbox would be opened.
@@ -388,6 +481,7 @@ service!(ChatHandler);
 impl fmt::Debug for ChatHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChatHandler")
+            .field("records", &self.recorded.is_some())
             .field("follows_cuts", &self.follows_cuts)
             .field("read_on", &self.read_on)
             .finish_non_exhaustive()

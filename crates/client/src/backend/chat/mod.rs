@@ -6,6 +6,7 @@ mod following;
 mod handler;
 mod observing;
 mod passing;
+mod recorded;
 
 pub use chat_request::ChatRequest;
 pub use chat_run::{ChatRun, Observed};

@@ -1,0 +1,503 @@
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use twentyfirst_protocol::run_log::{
+    Append, Appended, Found, Limits, LogId, Position, Recorder, RecorderEnd, RecorderStep,
+    Recording,
+};
+use twentyfirst_protocol::runs::{FollowRun, Moment, RunEnd, Started};
+use twentyfirst_protocol::shown;
+use twentyfirst_protocol::ui::Chunk;
+use twentyfirst_protocol::ui::chunk::{Abort, Data, Error as ErrorChunk, Finish};
+use twentyfirst_transport::{Body, Wait};
+
+use super::Recorded;
+use super::logs::Cause;
+use crate::backend::Refusal;
+use crate::backend::chat::chat_run::{ChatRun, Observer};
+use crate::backend::chat::observing::Observing;
+use crate::backend::chat::passing::BROKE_OFF;
+use crate::backend::handover::Giver;
+use crate::client::seed;
+use crate::error::Error;
+use crate::run::Run;
+
+/// Records one run: the task that reads the relay for everybody.
+///
+/// It does what its [`Recorder`] wants: one request to the store at a time, while the run is read on.
+pub(super) struct Keeper {
+    context: Recorded,
+    recorder: Recorder,
+    /// The run to start.
+    start: Option<ChatRun>,
+    /// Who is told that it has started.
+    giver: Option<Giver<Result<(), Refusal>>>,
+    source: Source,
+    request: Option<Request>,
+    words: LastWords,
+    wait: Wait,
+    handle: Handle,
+    /// Whether it was said that the store has failed.
+    has_complained: bool,
+    cause: Option<Cause>,
+}
+
+/// Where the run is read.
+enum Source {
+    None,
+    Starting(Starting),
+    Running(Box<Observing>),
+}
+
+type Starting = Pin<Box<dyn Future<Output = Result<Begun, Refused>> + Send>>;
+type Request = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// A run that has begun, and whether the browser may see it.
+struct Begun {
+    started: Started,
+    body: Body,
+    observer: Option<Observer>,
+    refusal: Option<Refusal>,
+}
+
+struct Refused {
+    refusal: Refusal,
+    reason: String,
+}
+
+/// What the store has said.
+enum Response {
+    Appended(Appended, Option<Cause>),
+    Last(Found<(Position, Bytes)>, Option<Cause>),
+    Page(Found<Vec<(Position, Bytes)>>, Option<Cause>),
+    Delivered,
+}
+
+/// Says from elsewhere that a run is to be let go.
+#[derive(Clone, Default)]
+pub(super) struct Handle(Arc<Mutex<Wish>>);
+
+#[derive(Default)]
+struct Wish {
+    release: bool,
+    is_over: bool,
+    keeper: Option<Waker>,
+    waiting: Vec<Waker>,
+}
+
+impl Handle {
+    /// Lets the run go.
+    pub(super) fn release(&self) {
+        let keeper = {
+            let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            wish.release = true;
+            wish.keeper.take()
+        };
+        if let Some(keeper) = keeper {
+            keeper.wake();
+        }
+    }
+
+    /// Ready when nothing more is recorded.
+    pub(super) fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if wish.is_over {
+            return Poll::Ready(());
+        }
+        wish.waiting.push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn wants_release(&self, cx: &mut Context<'_>) -> bool {
+        let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        wish.keeper = Some(cx.waker().clone());
+        mem::take(&mut wish.release)
+    }
+
+    fn over(&self) {
+        let waiting = {
+            let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            wish.is_over = true;
+            mem::take(&mut wish.waiting)
+        };
+        for waker in waiting {
+            waker.wake();
+        }
+    }
+}
+
+impl Keeper {
+    /// Starts a run and records it.
+    pub(super) fn begin(
+        context: Recorded,
+        recording: Recording,
+        run: ChatRun,
+        giver: Giver<Result<(), Refusal>>,
+    ) -> Self {
+        let recorder = Recorder::begin(recording, Limits::default());
+        let mut this = Self::new(context, recorder);
+        this.start = Some(run);
+        this.giver = Some(giver);
+        this
+    }
+
+    /// Goes on with a run that another instance has recorded up to here.
+    pub(super) fn take_over(context: Recorded, recording: Recording, after: Position) -> Self {
+        let recorder = Recorder::take_over(recording, after, Limits::default());
+        Self::new(context, recorder)
+    }
+
+    fn new(context: Recorded, recorder: Recorder) -> Self {
+        let wait = Wait::new(&context.client.shared().runtime);
+        let handle = Handle::default();
+        let run = recorder.recording().run.clone();
+        context.logs.here().insert(run, handle.clone());
+        Self {
+            context,
+            recorder,
+            start: None,
+            giver: None,
+            source: Source::None,
+            request: None,
+            words: LastWords::default(),
+            wait,
+            handle,
+            has_complained: false,
+            cause: None,
+        }
+    }
+
+    /// Has a task record it.
+    pub(super) fn spawn(self) {
+        let runtime = Arc::clone(&self.context.client.shared().runtime);
+        runtime.spawn(Box::pin(self));
+    }
+
+    fn run(&self) -> &str {
+        &self.recorder.recording().run
+    }
+
+    fn hear(&mut self, response: Response) {
+        let now = self.wait.now();
+        let cause = match response {
+            Response::Appended(appended, cause) => {
+                self.recorder.handle_append(appended, now);
+                cause
+            }
+            Response::Last(found, cause) => {
+                self.recorder.handle_last(found);
+                cause
+            }
+            Response::Page(found, cause) => {
+                self.recorder.handle_page(found);
+                cause
+            }
+            Response::Delivered => None,
+        };
+        if cause.is_some() {
+            self.cause = cause;
+        }
+        if self.recorder.is_alone() && !mem::replace(&mut self.has_complained, true) {
+            let error = Error::not_replayable(self.cause.take());
+            self.context.on_error.show(&error);
+            let recording = self.recorder.recording();
+            let chat = LogId::chat(&recording.owner, &recording.chat);
+            let turn = self
+                .context
+                .logs
+                .clone()
+                .deliver_turn(chat, recording.run.clone());
+            self.context.client.shared().runtime.spawn(Box::pin(turn));
+        }
+    }
+
+    /// Reads the run as far as the recorder wants it.
+    fn poll_source(&mut self, cx: &mut Context<'_>) {
+        loop {
+            match &mut self.source {
+                Source::None => return,
+                Source::Starting(starting) => {
+                    let Poll::Ready(begun) = starting.as_mut().poll(cx) else {
+                        return;
+                    };
+                    self.source = Source::None;
+                    self.begun(begun);
+                }
+                Source::Running(_) if !self.recorder.wants_chunks() => return,
+                Source::Running(observing) => {
+                    let Poll::Ready(moment) = observing.poll_moment(cx) else {
+                        return;
+                    };
+                    match moment {
+                        Some(Moment::Chunk(chunk)) => {
+                            self.words.saw(&chunk);
+                            self.recorder.push(&chunk);
+                        }
+                        Some(Moment::Gap) => self.recorder.push(&gap()),
+                        Some(_) => {}
+                        None => {
+                            let end = observing.outcome().map(|outcome| outcome.end);
+                            self.source = Source::None;
+                            self.end(end.as_ref());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn begun(&mut self, begun: Result<Begun, Refused>) {
+        let told = match begun {
+            Ok(begun) => {
+                self.recorder.handle_started(begun.started.run.clone());
+                let client = self.context.client.clone();
+                match Run::reading(client, begun.started, begun.body, seed()) {
+                    Ok(run) => {
+                        let on_error = self.context.on_error.clone();
+                        let observing = Observing::new(run, begun.observer, on_error);
+                        self.source = Source::Running(Box::new(observing));
+                    }
+                    Err(error) => {
+                        self.context.on_error.show(&error);
+                        self.end(None);
+                    }
+                }
+                begun.refusal.map_or(Ok(()), Err)
+            }
+            Err(refused) => {
+                self.recorder
+                    .handle_not_started(&RunEnd::Failed(refused.reason));
+                Err(refused.refusal)
+            }
+        };
+        if let Some(giver) = self.giver.take() {
+            giver.give(told);
+        }
+    }
+
+    /// The run is over: the log says how in the words of the stream, too.
+    fn end(&mut self, end: Option<&RunEnd>) {
+        for chunk in self.words.of(end) {
+            self.recorder.push(&chunk);
+        }
+        let lost = RunEnd::Failed(BROKE_OFF.to_owned());
+        self.recorder.end(end.unwrap_or(&lost));
+    }
+
+    fn starting(&mut self) -> Starting {
+        let context = self.context.clone();
+        let run = self.start.take();
+        Box::pin(async move {
+            let Some(run) = run else {
+                return Err(Refused::by(Refusal::internal("this server failed")));
+            };
+            let started = context.client.threads().start(run.start, None).await;
+            let (started, stream) = started.map_err(|error| Refused {
+                refusal: context.on_error.refuse(&error),
+                reason: error.to_string(),
+            })?;
+            let refusal = match run.on_started {
+                Some(on_started) => on_started(started.clone()).await.err(),
+                None => None,
+            };
+            Ok(Begun {
+                started,
+                body: stream.into_body(),
+                // Whoever was refused sees nothing.
+                observer: run.observer.filter(|_| refusal.is_none()),
+                refusal,
+            })
+        })
+    }
+
+    /// Does what the recorder wants. Ready when nothing more is recorded.
+    fn poll_recorder(&mut self, cx: &mut Context<'_>) -> Poll<RecorderEnd> {
+        loop {
+            if let Some(request) = &mut self.request
+                && let Poll::Ready(response) = request.as_mut().poll(cx)
+            {
+                self.request = None;
+                self.hear(response);
+            }
+            if self.handle.wants_release(cx) {
+                self.recorder.release();
+            }
+            self.poll_source(cx);
+            if self.request.is_some() {
+                return Poll::Pending;
+            }
+            let now = self.wait.now();
+            let logs = self.context.logs.clone();
+            match self.recorder.poll(now) {
+                RecorderStep::Append(log, append) => {
+                    self.ask(async move {
+                        let (appended, cause) = logs.append(log, append).await;
+                        Response::Appended(appended, cause)
+                    });
+                }
+                RecorderStep::Last(log) => self.ask(async move {
+                    let (found, cause) = logs.last(&log).await;
+                    Response::Last(found, cause)
+                }),
+                RecorderStep::Read(log, after) => self.ask(async move {
+                    let (found, cause) = logs.page(&log, after).await;
+                    Response::Page(found, cause)
+                }),
+                RecorderStep::Deliver(append) => self.deliver(append),
+                RecorderStep::Start => {
+                    let starting = self.starting();
+                    self.source = Source::Starting(starting);
+                }
+                RecorderStep::Follow(run, after) => {
+                    for chunk in &after {
+                        self.words.saw(chunk);
+                    }
+                    let run = FollowRun::new(run).after(after);
+                    match self.context.client.threads().follow(run) {
+                        Ok(run) => {
+                            let on_error = self.context.on_error.clone();
+                            let observing = Observing::new(run, None, on_error);
+                            self.source = Source::Running(Box::new(observing));
+                        }
+                        Err(error) => {
+                            self.context.on_error.show(&error);
+                            self.end(None);
+                        }
+                    }
+                }
+                RecorderStep::Cancel(run) => self.context.cancel_in_background(run),
+                RecorderStep::Wait { until } => {
+                    let Some(until) = until else {
+                        return Poll::Pending;
+                    };
+                    self.wait.reset();
+                    let left = until.saturating_duration_since(now);
+                    if self.wait.poll(now, left, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                RecorderStep::Over(end) => return Poll::Ready(end),
+                // There are no others.
+                _ => return Poll::Ready(RecorderEnd::Gone),
+            }
+        }
+    }
+
+    fn deliver(&mut self, append: Append) {
+        let (logs, run) = (self.context.logs.clone(), self.run().to_owned());
+        self.ask(async move {
+            logs.deliver(run, append).await;
+            Response::Delivered
+        });
+    }
+
+    fn ask(&mut self, request: impl Future<Output = Response> + Send + 'static) {
+        self.request = Some(Box::pin(request));
+    }
+
+    fn over(&mut self, end: &RecorderEnd) {
+        let is_alone = self.recorder.is_alone() || self.has_complained;
+        let (logs, run) = (self.context.logs.clone(), self.run().to_owned());
+        if is_alone {
+            // What was recorded without the store is read here, as long as it is kept.
+            let runtime = &self.context.client.shared().runtime;
+            let kept = runtime.sleep(Limits::default().ended_ttl);
+            runtime.spawn(Box::pin(async move {
+                kept.await;
+                logs.here().remove(&run);
+            }));
+        } else {
+            logs.here().remove(&run);
+        }
+        if let RecorderEnd::Unreadable(error) = end {
+            self.context
+                .on_error
+                .show(&Error::not_replayable(Some(error.clone().into())));
+        }
+        if let Source::Running(observing) = mem::replace(&mut self.source, Source::None) {
+            observing.leave();
+        }
+        if let Some(giver) = self.giver.take() {
+            giver.give(Err(match end {
+                RecorderEnd::Busy => Refusal::conflict("the chat is answering"),
+                _ => Refusal::internal("this server failed"),
+            }));
+        }
+        self.handle.over();
+    }
+}
+
+impl Future for Keeper {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        // A run that is being started is told of in any case.
+        match this.poll_recorder(cx) {
+            Poll::Ready(_) if matches!(this.source, Source::Starting(_)) => {
+                this.poll_source(cx);
+                if matches!(this.source, Source::Starting(_)) {
+                    return Poll::Pending;
+                }
+                this.over(&RecorderEnd::Fenced);
+                Poll::Ready(())
+            }
+            Poll::Ready(end) => {
+                this.over(&end);
+                Poll::Ready(())
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Refused {
+    fn by(refusal: Refusal) -> Self {
+        Self {
+            reason: refusal.message().to_owned(),
+            refusal,
+        }
+    }
+}
+
+/// What a stream says at its end, so that every reader of it knows how the run has ended.
+#[derive(Debug, Default)]
+struct LastWords {
+    /// Whether an `error` or an `abort` has come.
+    has_said_end: bool,
+    has_finished: bool,
+}
+
+impl LastWords {
+    fn saw(&mut self, chunk: &Chunk<'_>) {
+        self.has_said_end |= matches!(chunk, Chunk::Error(_) | Chunk::Abort(_));
+        self.has_finished |= matches!(chunk, Chunk::Finish(_));
+    }
+
+    /// What is left to say. Readers that reconnect until they see a `finish` always get one.
+    fn of(&self, end: Option<&RunEnd>) -> Vec<Chunk<'static>> {
+        let error = |text: &str| Chunk::from(ErrorChunk::new(text.to_owned()));
+        let mut words = Vec::new();
+        if !self.has_said_end {
+            match end {
+                Some(RunEnd::Completed) => {}
+                Some(RunEnd::Cancelled) => words.push(Abort::new().into()),
+                Some(RunEnd::Failed(text)) => words.push(error(&shown(text.trim_end()))),
+                Some(RunEnd::Lost(_)) | None => words.push(error(BROKE_OFF)),
+            }
+        }
+        if !self.has_finished {
+            words.push(Finish::new().into());
+        }
+        words
+    }
+}
+
+/// Tells a page that something may be missing.
+pub(in crate::backend::chat) fn gap() -> Chunk<'static> {
+    let gap = Data::new("gap").data(serde_json::Value::Null);
+    Chunk::Data(gap.transient(true))
+}

@@ -1,0 +1,189 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use twentyfirst_protocol::run_log::{
+    Append, Appended, Entry, Found, LogId, Logged, Position, Turn,
+};
+use twentyfirst_run_log::{AnyRunLog, AppendError, Keep, MemoryLog, ReadError, RunLog as _};
+use twentyfirst_transport::Runtime;
+
+use super::keeper::Handle;
+
+/// How long a store has for one request, beside the time that a read may wait.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How many entries are read at once.
+const PAGE: usize = 64;
+
+/// The logs: of this process, and of a store that all instances share.
+///
+/// What is recorded here is read here, too, from the copy in memory: it is there when it stands in the store, and goes on where the
+/// store fails.
+#[derive(Clone)]
+pub(super) struct Logs {
+    memory: MemoryLog,
+    shared: Option<AnyRunLog>,
+    runtime: Arc<dyn Runtime>,
+    /// The runs that are recorded here.
+    here: Arc<Mutex<HashMap<String, Handle>>>,
+}
+
+pub(super) type Pages = Vec<(Position, Bytes)>;
+
+/// What failed in a store, to be shown.
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+impl Logs {
+    pub(super) fn new(shared: Option<AnyRunLog>, runtime: &Arc<dyn Runtime>) -> Self {
+        let clock = Arc::clone(runtime);
+        Self {
+            memory: MemoryLog::new(move |duration| clock.sleep(duration)),
+            shared,
+            runtime: Arc::clone(runtime),
+            here: Arc::default(),
+        }
+    }
+
+    /// Whether other instances see the logs.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    pub(super) fn here(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn store(&self) -> AnyRunLog {
+        match &self.shared {
+            Some(shared) => shared.clone(),
+            None => AnyRunLog::new(self.memory.clone()),
+        }
+    }
+
+    pub(super) async fn append(self, log: LogId, append: Append) -> (Appended, Option<Cause>) {
+        let store = self.store();
+        let appending = store.append(&log, append.at, append.entry, append.keep);
+        match self.within(TIMEOUT, appending).await {
+            Some(Ok(())) => (Appended::Yes, None),
+            Some(Err(AppendError::Fenced)) => (Appended::Fenced, None),
+            Some(Err(error @ AppendError::Missing)) => (Appended::Missing, Some(error.into())),
+            Some(Err(error @ AppendError::Full(_))) => (Appended::Full, Some(error.into())),
+            Some(Err(error)) => (Appended::Unavailable, Some(error.into())),
+            None => (Appended::Unavailable, Some(Silent.into())),
+        }
+    }
+
+    /// Gives an entry to the readers of this instance.
+    pub(super) async fn deliver(self, run: String, append: Append) {
+        if self.shared.is_none() {
+            return;
+        }
+        let log = LogId::run(&run);
+        let appended = self
+            .memory
+            .append(&log, append.at, append.entry, append.keep)
+            .await;
+        if appended.is_err() {
+            // Where there is no room for a copy, the store is read.
+            self.here().remove(&run);
+        }
+    }
+
+    /// The turn of a chat whose store has failed: to be found on this instance.
+    pub(super) async fn deliver_turn(self, chat: LogId, run: String) {
+        let last = self.memory.last(&chat).await.ok().flatten();
+        let at = last.map_or(Position::START, |(at, _)| at).next_claim();
+        let entry = Logged::new(0, Entry::Turn(Turn::new(run))).encode();
+        let keep = Keep::existing(Duration::from_secs(600)).or_create().over();
+        // Where there is no room for it, nobody can resume.
+        let _ = self.memory.append(&chat, at, entry, keep).await;
+    }
+
+    /// The last entry of a log of the store; of this process where the store has failed, or knows nothing.
+    pub(super) async fn last(&self, log: &LogId) -> (Found<(Position, Bytes)>, Option<Cause>) {
+        let store = self.store();
+        let (found, cause) = match self.within(TIMEOUT, store.last(log)).await {
+            Some(Ok(Some(last))) => return (Found::Some(last), None),
+            Some(Ok(None)) => (Found::Nothing, None),
+            Some(Err(error)) => (Found::Unavailable, Some(error.into())),
+            None => (Found::Unavailable, Some(Silent.into())),
+        };
+        match self.memory.last(log).await {
+            Ok(Some(last)) => (Found::Some(last), cause),
+            _ => (found, cause),
+        }
+    }
+
+    /// What stands in the store.
+    pub(super) async fn page(&self, log: &LogId, after: Position) -> (Found<Pages>, Option<Cause>) {
+        let store = self.store();
+        let reading = store.read(log, after, PAGE, Duration::ZERO);
+        match self.within(TIMEOUT, reading).await {
+            Some(Ok(page)) => (Found::Some(page.entries), None),
+            Some(Err(ReadError::Missing)) => (Found::Nothing, None),
+            Some(Err(error)) => (Found::Unavailable, Some(error.into())),
+            None => (Found::Unavailable, Some(Silent.into())),
+        }
+    }
+
+    /// What stands above this position of the log of a run, where this instance reads it: [`Found::Nothing`] if it has vanished.
+    pub(super) async fn read(self, run: String, after: Position, wait: Duration) -> Found<Pages> {
+        let log = LogId::run(&run);
+        let is_here = self.shared.is_none() || self.here().contains_key(&run);
+        if is_here {
+            match self.memory.read(&log, after, PAGE, wait).await {
+                Ok(page) => return Found::Some(page.entries),
+                Err(_) if self.shared.is_none() => return Found::Nothing,
+                Err(_) => {}
+            }
+        }
+        let store = self.store();
+        match self
+            .within(TIMEOUT + wait, store.read(&log, after, PAGE, wait))
+            .await
+        {
+            Some(Ok(page)) => Found::Some(page.entries),
+            Some(Err(ReadError::Missing)) => Found::Nothing,
+            Some(Err(_)) | None => Found::Unavailable,
+        }
+    }
+
+    async fn within<F: Future>(&self, limit: Duration, work: F) -> Option<F::Output> {
+        let mut work = pin!(work);
+        let mut timer = self.runtime.sleep(limit);
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => Pin::new(&mut timer).poll(cx).map(|()| None),
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Logs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logs")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Says that a store did not respond.
+#[derive(Debug)]
+struct Silent;
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the store of the run log did not respond within {TIMEOUT:?}"
+        )
+    }
+}
+
+impl std::error::Error for Silent {}

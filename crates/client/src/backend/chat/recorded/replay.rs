@@ -1,0 +1,292 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http_body::Frame;
+use twentyfirst_protocol::run_log::{Found, Position, Reader, ReaderEnd, ReaderStep};
+use twentyfirst_protocol::runs::{FollowRun, Moment};
+use twentyfirst_protocol::ui::{Chunk, encode_done};
+use twentyfirst_transport::{Error as TransportError, Wait};
+
+use super::Recorded;
+use super::keeper::gap;
+use super::logs::Pages;
+use crate::backend::chat::following::{KEEP_ALIVE, LONGEST_SILENCE};
+use crate::backend::chat::passing::{BROKE_OFF, apology};
+use crate::error::Error;
+use crate::run::Run;
+
+/// How many bytes are sent at once.
+const PIECE: usize = 64 * 1024;
+
+/// How long the store may be unavailable until a browser is told that its stream has broken off.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to wait until the store is asked again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The log of a run on its way to a browser.
+pub(super) struct Replay {
+    context: Recorded,
+    run: String,
+    reader: Reader,
+    state: State,
+    /// What is to be sent.
+    piece: BytesMut,
+    /// The number of the next chunk.
+    next: u64,
+    said_at: Instant,
+    silence: Wait,
+    pause: Wait,
+    /// Since when the store is unavailable.
+    unavailable: Option<Instant>,
+}
+
+enum State {
+    Polling,
+    Reading(Reading),
+    /// Until the store is asked again, behind this position.
+    Pausing(Instant, Position, Duration),
+    /// Collects what was sent, to go on behind it.
+    Collecting(Collecting),
+    /// The rest comes from the stored answer.
+    Rest(Box<Run>),
+    Over,
+}
+
+type Reading = Pin<Box<dyn Future<Output = Found<Pages>> + Send>>;
+type Collecting = Pin<Box<dyn Future<Output = Option<Run>> + Send>>;
+
+impl Replay {
+    pub(super) fn new(context: Recorded, run: String, first: u64) -> Self {
+        let runtime = &context.client.shared().runtime;
+        let (silence, pause) = (Wait::new(runtime), Wait::new(runtime));
+        Self {
+            run,
+            reader: Reader::from(first),
+            state: State::Polling,
+            piece: BytesMut::new(),
+            next: first,
+            said_at: silence.now(),
+            silence,
+            pause,
+            unavailable: None,
+            context,
+        }
+    }
+
+    fn event(&mut self, index: u64, json: &[u8]) {
+        let mut number = [0; 20];
+        self.piece.extend_from_slice(b"id: ");
+        self.piece.extend_from_slice(digits(index, &mut number));
+        self.piece.extend_from_slice(b"\ndata: ");
+        self.piece.extend_from_slice(json);
+        self.piece.extend_from_slice(b"\n\n");
+        self.next = index + 1;
+    }
+
+    fn read(&mut self, after: Position, wait: Duration) {
+        let reading = self
+            .context
+            .logs
+            .clone()
+            .read(self.run.clone(), after, wait);
+        self.state = State::Reading(Box::pin(reading));
+    }
+
+    fn over(&mut self, words: &[u8]) {
+        self.piece.extend_from_slice(words);
+        self.state = State::Over;
+    }
+
+    /// What is read of the log. Ready with whether there is anything to send.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.state {
+                State::Over => return Poll::Ready(()),
+                State::Polling => {
+                    if self.piece.len() >= PIECE {
+                        return Poll::Ready(());
+                    }
+                    self.step();
+                }
+                State::Reading(reading) => {
+                    let Poll::Ready(found) = reading.as_mut().poll(cx) else {
+                        return Poll::Pending;
+                    };
+                    let now = self.silence.now();
+                    let after = self.reader.at();
+                    match found {
+                        Found::Some(entries) => {
+                            self.unavailable = None;
+                            self.reader.handle_page(entries, now);
+                            self.state = State::Polling;
+                        }
+                        Found::Nothing => {
+                            self.reader.handle_missing();
+                            self.state = State::Polling;
+                        }
+                        Found::Unavailable => {
+                            let since = *self.unavailable.get_or_insert(now);
+                            if now.saturating_duration_since(since) > PATIENCE {
+                                self.over(&apology(BROKE_OFF));
+                            } else {
+                                self.pause.reset();
+                                self.state = State::Pausing(now, after, Reader::WAIT);
+                            }
+                        }
+                    }
+                }
+                State::Pausing(since, after, wait) => {
+                    let (since, after, wait) = (*since, *after, *wait);
+                    if self.pause.poll(since, PAUSE, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    self.read(after, wait);
+                }
+                State::Collecting(collecting) => {
+                    let Poll::Ready(rest) = collecting.as_mut().poll(cx) else {
+                        return Poll::Pending;
+                    };
+                    match rest {
+                        Some(run) => self.state = State::Rest(Box::new(run)),
+                        None => {
+                            self.event(self.next, gap().encode().as_bytes());
+                            self.over(&encode_done());
+                        }
+                    }
+                }
+                State::Rest(run) => {
+                    if self.piece.len() >= PIECE {
+                        return Poll::Ready(());
+                    }
+                    let Poll::Ready(moment) = run.poll_moment(cx) else {
+                        return Poll::Pending;
+                    };
+                    match moment {
+                        Some(Moment::Chunk(chunk)) => {
+                            self.event(self.next, chunk.encode().as_bytes());
+                        }
+                        Some(Moment::Gap) => self.event(self.next, gap().encode().as_bytes()),
+                        Some(_) => {}
+                        None => self.over(&encode_done()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what the reader wants.
+    fn step(&mut self) {
+        match self.reader.poll(self.silence.now()) {
+            ReaderStep::Chunk { index, json } => self.event(index, &json),
+            ReaderStep::Read { after, wait } => self.read(after, wait),
+            ReaderStep::TakeOver { after } => {
+                self.context.take_over(&self.run, &self.reader, after);
+            }
+            ReaderStep::Over(end) => match end {
+                ReaderEnd::Ended(_) => self.over(&encode_done()),
+                ReaderEnd::Overflowed(_) => {
+                    let (context, run) = (self.context.clone(), self.run.clone());
+                    self.state = State::Collecting(Box::pin(collect(context, run)));
+                }
+                ReaderEnd::Unreadable(error) => {
+                    let error = Error::not_replayable(Some(error.into()));
+                    self.context.on_error.show(&error);
+                    self.over(&apology("this answer cannot be replayed here"));
+                }
+                _ => self.over(&apology(BROKE_OFF)),
+            },
+            // There are no others.
+            _ => self.over(&apology(BROKE_OFF)),
+        }
+    }
+}
+
+/// The run behind all chunks of its log.
+async fn collect(context: Recorded, run: String) -> Option<Run> {
+    let mut reader = Reader::from(0);
+    let mut chunks = Vec::new();
+    loop {
+        match reader.poll(Instant::now()) {
+            ReaderStep::Chunk { json, .. } => {
+                let json = std::str::from_utf8(&json).ok()?;
+                chunks.push(Chunk::decode(json).ok()?.into_owned());
+            }
+            ReaderStep::Read { after, .. } => {
+                let reading = context
+                    .logs
+                    .clone()
+                    .read(run.clone(), after, Duration::ZERO);
+                let Found::Some(entries) = reading.await else {
+                    return None;
+                };
+                if entries.is_empty() {
+                    return None;
+                }
+                reader.handle_page(entries, Instant::now());
+            }
+            ReaderStep::Over(ReaderEnd::Overflowed(_)) => break,
+            _ => return None,
+        }
+    }
+    let run = FollowRun::new(reader.run()?.clone()).after(chunks);
+    context.client.threads().follow(run).ok()
+}
+
+impl http_body::Body for Replay {
+    type Data = Bytes;
+    type Error = TransportError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
+        let this = &mut *self;
+        let is_ready = this.poll_piece(cx).is_ready();
+        if !this.piece.is_empty() {
+            this.said_at = this.silence.now();
+            let piece = this.piece.split().freeze();
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if is_ready {
+            return Poll::Ready(None);
+        }
+        if this
+            .silence
+            .poll(this.said_at, LONGEST_SILENCE, cx)
+            .is_pending()
+        {
+            return Poll::Pending;
+        }
+        this.said_at = this.silence.now();
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(KEEP_ALIVE)))))
+    }
+}
+
+/// The digits of a number, without an allocation for each event.
+fn digits(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
+    let mut at = room.len();
+    for digit in room.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        at -= 1;
+        if number == 0 {
+            break;
+        }
+    }
+    room.get(at..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_whole() {
+        for number in [0, 9, 10, 1_234_567, u64::MAX] {
+            assert_eq!(digits(number, &mut [0; 20]), number.to_string().as_bytes());
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Several instances with one store.
+
+use std::time::Duration;
+
+use twentyfirst_client::run_log::MemoryLog;
+
+use crate::support::{
+    Reading, STORY, chats, connect, conversation, kinds, post, relay, resume, stop, text, whole,
+};
+
+const PACE: Duration = Duration::from_millis(30);
+
+#[tokio::test]
+async fn another_instance_replays_from_the_start() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    let one = chats(&client, &session).run_log(log.clone());
+    let other = chats(&client, &session).run_log(log);
+    let mut first = Reading::new(one.handle(post(STORY)).await);
+    first.until("upon").await;
+    let second = whole(other.handle(resume()).await).await;
+    assert_eq!(second, first.whole().await);
+    assert_eq!(text(&second), STORY);
+}
+
+#[tokio::test]
+async fn another_instance_stops_the_run() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    let one = chats(&client, &session).run_log(log.clone());
+    let other = chats(&client, &session).run_log(log);
+    let mut first = Reading::new(one.handle(post(STORY)).await);
+    first.until("upon").await;
+    assert_eq!(other.handle(stop()).await.status(), 200);
+    let first = first.whole().await;
+    assert!(kinds(&first).contains(&"abort"));
+    assert_eq!(whole(other.handle(resume()).await).await, first);
+}
+
+#[tokio::test]
+async fn a_deploy_hands_over_at_once() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    let one = chats(&client, &session).run_log(log.clone());
+    let other = chats(&client, &session).run_log(log);
+    let mut first = Reading::new(one.handle(post(STORY)).await);
+    first.until("upon").await;
+    let second = Reading::new(other.handle(resume()).await);
+    one.drain().await;
+    let second = second.whole().await;
+    assert_eq!(text(&second), STORY);
+    // Who was connected to the old instance reads on there.
+    assert_eq!(first.whole().await, second);
+}
+
+#[test]
+fn another_instance_goes_on_where_one_has_died() {
+    let relay = relay(PACE);
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (dying, living) = (runtime(), runtime());
+    let client = connect(&relay);
+    let session = living.block_on(conversation(&client));
+    let log = MemoryLog::new(tokio::time::sleep);
+    let one = chats(&connect(&relay), &session).run_log(log.clone());
+    let seen = dying.block_on(async {
+        let mut first = Reading::new(one.handle(post(STORY)).await);
+        first.until("upon").await;
+        first.so_far()
+    });
+    dying.shutdown_background();
+    let other = chats(&client, &session).run_log(log);
+    let second = living.block_on(async { whole(other.handle(resume()).await).await });
+    assert_eq!(second[..seen.len()], seen[..]);
+    assert_eq!(text(&second), STORY);
+    assert_eq!(kinds(&second).last(), Some(&"[DONE]"));
+}

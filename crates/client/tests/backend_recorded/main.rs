@@ -1,0 +1,8 @@
+//! Answers that replay from their start: on the same server and on another, while they are written and behind their end.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod instances;
+mod replaying;
+mod stopping;
+mod support;

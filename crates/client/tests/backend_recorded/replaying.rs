@@ -1,0 +1,132 @@
+//! A browser that reloads, a second tab, and cursors.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::support::{
+    Reading, STORY, chats, connect, conversation, elsewhere, kinds, post, relay, request, resume,
+    text, whole,
+};
+
+const PACE: Duration = Duration::from_millis(30);
+
+#[tokio::test]
+async fn a_reload_in_the_middle_replays_from_the_start_with_the_same_ids() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let chats = chats(&client, &conversation(&client).await);
+    let mut first = Reading::new(chats.handle(post(STORY)).await);
+    first.until("upon").await;
+    let seen = first.so_far();
+    drop(first);
+
+    let second = whole(chats.handle(resume()).await).await;
+    assert_eq!(second[..seen.len()], seen[..], "what was seen comes again");
+    assert_eq!(text(&second), STORY);
+    assert_eq!(kinds(&second)[0], "start");
+    assert_eq!(kinds(&second).last(), Some(&"[DONE]"));
+    let ids: Vec<u64> = second.iter().filter_map(|event| event.id).collect();
+    assert_eq!(ids, (0..ids.len() as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_answer_that_has_ended_replays_the_same() {
+    let relay = relay(Duration::ZERO);
+    let client = connect(&relay);
+    let chats = chats(&client, &conversation(&client).await);
+    let first = whole(chats.handle(post(STORY)).await).await;
+    let second = whole(chats.handle(resume()).await).await;
+    assert_eq!(first, second);
+}
+
+#[tokio::test]
+async fn a_second_tab_reads_along_and_the_relay_is_read_once() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let chats = chats(&client, &conversation(&client).await);
+    let mut first = Reading::new(chats.handle(post(STORY)).await);
+    first.until("Once").await;
+    let second = Reading::new(chats.handle(resume()).await);
+    let third = Reading::new(chats.handle(resume()).await);
+    let (first, second, third) = tokio::join!(first.whole(), second.whole(), third.whole());
+    assert_eq!(first, second);
+    assert_eq!(first, third);
+}
+
+#[tokio::test]
+async fn a_cursor_says_where_a_browser_goes_on() {
+    let relay = relay(Duration::ZERO);
+    let client = connect(&relay);
+    let chats = chats(&client, &conversation(&client).await);
+    let all = whole(chats.handle(post(STORY)).await).await;
+
+    let after = |id: &str| {
+        let mut request = resume();
+        request
+            .headers_mut()
+            .insert("last-event-id", id.parse().unwrap());
+        request
+    };
+    assert_eq!(whole(chats.handle(after("1")).await).await, all[2..]);
+    let query = |query: &str| request("GET", &format!("/api/chat/chat-1/stream?{query}"), "");
+    assert_eq!(
+        whole(chats.handle(query("startIndex=3")).await).await,
+        all[3..]
+    );
+    let last = chats.handle(query("startIndex=-2")).await;
+    let tail = last.headers()["x-workflow-stream-tail-index"]
+        .to_str()
+        .unwrap();
+    assert_eq!(tail, (all.len() - 2).to_string());
+    assert_eq!(whole(last).await, all[all.len() - 3..]);
+    let wrong = chats.handle(query("startIndex=x")).await;
+    assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_run_is_found_by_its_id() {
+    let relay = relay(Duration::ZERO);
+    let client = connect(&relay);
+    let chats = chats(&client, &conversation(&client).await);
+    let response = chats.handle(post(STORY)).await;
+    let id = response.headers()["x-workflow-run-id"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let all = whole(response).await;
+    let again = chats
+        .handle(request("GET", &format!("/api/chat/{id}/stream"), ""))
+        .await;
+    assert_eq!(whole(again).await, all);
+}
+
+#[tokio::test]
+async fn a_second_message_waits_for_the_first_answer() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let chats = chats(&client, &conversation(&client).await);
+    let mut first = Reading::new(chats.handle(post(STORY)).await);
+    first.until("Once").await;
+    let second = chats.handle(post("And then?")).await;
+    assert_eq!(second.status(), StatusCode::CONFLICT);
+    first.whole().await;
+    let third = whole(chats.handle(post("And then?")).await).await;
+    assert_eq!(text(&third), "And then?");
+    assert_eq!(whole(chats.handle(resume()).await).await, third);
+}
+
+#[tokio::test]
+async fn nobody_sees_the_answer_of_another_conversation() {
+    let relay = relay(Duration::ZERO);
+    let client = connect(&relay);
+    let log = twentyfirst_client::run_log::MemoryLog::new(tokio::time::sleep);
+    let ours = chats(&client, &conversation(&client).await).run_log(log.clone());
+    let theirs = chats(&client, &elsewhere()).run_log(log);
+    whole(ours.handle(post(STORY)).await).await;
+    // The relay knows no such sandbox.
+    assert_eq!(
+        theirs.handle(resume()).await.status(),
+        StatusCode::NOT_FOUND
+    );
+}

@@ -1,0 +1,166 @@
+//! A chat server on a local relay, and its browsers.
+
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
+use twentyfirst_client::transport::Body;
+use twentyfirst_client::{AgentClient, SandboxId, Session, ThreadId};
+use twentyfirst_local_relay::{Agent, LocalRelay};
+
+pub(crate) const STORY: &str =
+    "Once upon a time an agent worked in a sandbox far away and was not heard of for a while";
+
+/// A relay whose agent says what it is asked, at this pace.
+pub(crate) fn relay(pace: Duration) -> LocalRelay {
+    let agent = Agent::echo().pace(pace);
+    let relay = LocalRelay::builder().agent("echo", agent);
+    relay.hold_back(Duration::ZERO).start().unwrap()
+}
+
+pub(crate) fn connect(relay: &LocalRelay) -> AgentClient {
+    AgentClient::builder()
+        .api_key(relay.api_key())
+        .base_url(relay.url())
+        .build()
+        .unwrap()
+}
+
+/// A conversation that exists already.
+pub(crate) async fn conversation(client: &AgentClient) -> Session {
+    let sandbox = client.sandboxes().create("echo").await.unwrap();
+    let thread = client.threads().create(&sandbox.id).await.unwrap();
+    Session::new("echo")
+        .sandbox_id(&sandbox.id)
+        .thread_id(&thread.id)
+}
+
+/// A handler for the chats of one user, in one conversation.
+pub(crate) fn chats(client: &AgentClient, session: &Session) -> ChatHandler {
+    let session = session.clone();
+    ChatHandler::new(client.clone(), move |request: ChatRequest| {
+        let run = ChatRun::new(session.run(request.messages)).owner("user-1");
+        std::future::ready(Ok::<_, Refusal>(run))
+    })
+}
+
+pub(crate) fn post(text: &str) -> Request<Body> {
+    let body = json!({
+        "id": "chat-1",
+        "messages": [{ "id": format!("u-{}", text.len()), "role": "user", "parts": [{ "type": "text", "text": text }] }],
+        "trigger": "submit-message",
+    });
+    request("POST", "/api/chat", body.to_string())
+}
+
+pub(crate) fn resume() -> Request<Body> {
+    request("GET", "/api/chat/chat-1/stream", "")
+}
+
+pub(crate) fn stop() -> Request<Body> {
+    request("DELETE", "/api/chat/chat-1/stream", "")
+}
+
+pub(crate) fn request(method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "application/json")
+        .body(body.into())
+        .unwrap()
+}
+
+/// An event: its id and its data.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) id: Option<u64>,
+    pub(crate) data: Value,
+}
+
+/// A response that is being read.
+pub(crate) struct Reading {
+    body: Body,
+    text: String,
+}
+
+impl Reading {
+    pub(crate) fn new(response: Response<Body>) -> Self {
+        assert_eq!(response.status(), 200);
+        Self {
+            body: response.into_body(),
+            text: String::new(),
+        }
+    }
+
+    /// Reads until this text has come.
+    pub(crate) async fn until(&mut self, word: &str) {
+        while !text(&events(&self.text)).contains(word) {
+            let frame = self
+                .body
+                .frame()
+                .await
+                .expect("more of the answer")
+                .unwrap();
+            self.text += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
+        }
+    }
+
+    /// What has been read.
+    pub(crate) fn so_far(&self) -> Vec<Event> {
+        events(&self.text)
+    }
+
+    /// Reads to the end.
+    pub(crate) async fn whole(mut self) -> Vec<Event> {
+        let rest = self.body.collect().await.unwrap().to_bytes();
+        self.text += std::str::from_utf8(&rest).unwrap();
+        events(&self.text)
+    }
+}
+
+pub(crate) async fn whole(response: Response<Body>) -> Vec<Event> {
+    Reading::new(response).whole().await
+}
+
+fn events(text: &str) -> Vec<Event> {
+    let events = text
+        .split_inclusive("\n\n")
+        .filter(|event| event.ends_with("\n\n"));
+    let events = events.filter(|event| !event.starts_with(':'));
+    events
+        .map(|event| {
+            let line = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
+            let data = line("data: ").unwrap();
+            Event {
+                id: line("id: ").map(|id| id.parse().unwrap()),
+                data: serde_json::from_str(data).unwrap_or_else(|_| data.into()),
+            }
+        })
+        .collect()
+}
+
+/// All text of an answer.
+pub(crate) fn text(events: &[Event]) -> String {
+    let deltas = events
+        .iter()
+        .filter(|event| event.data["type"] == "text-delta");
+    deltas
+        .filter_map(|event| event.data["delta"].as_str())
+        .collect()
+}
+
+pub(crate) fn kinds(events: &[Event]) -> Vec<&str> {
+    events
+        .iter()
+        .map(|event| event.data["type"].as_str().or(event.data.as_str()).unwrap())
+        .collect()
+}
+
+/// The conversation under other ids.
+pub(crate) fn elsewhere() -> Session {
+    Session::new("echo")
+        .sandbox_id(SandboxId::new("sb_other").unwrap())
+        .thread_id(ThreadId::new("th_other").unwrap())
+}
