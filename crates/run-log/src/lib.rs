@@ -1,0 +1,69 @@
+//! Stores for the run log of 21st Agents: where the answers of agents are kept, so that they can be replayed.
+//!
+//! What stands in a log, and who may write it, is decided in
+//! [`twentyfirst_protocol::run_log`]. A store knows nothing of that: it appends bytes at a position, if nothing stands
+//! above it, and reads them.
+//!
+//! ```text
+//!   instance 1 ── append 1-0, 1-1, 1-2 … ──►┌─────────────┐──► read after 1-2, wait ── instance 2 ──► a browser
+//!                                           │   RunLog    │
+//!   instance 1, woken late ── append 1-3 ──►│ 1-0 … 1-2   │──► read after 0-0 ─────── instance 3 ──► another
+//!                              ✗ Fenced     │ 2-0         │
+//!   instance 2 ── append 2-0: a claim ─────►└─────────────┘
+//! ```
+//!
+//! | store | for |
+//! |---|---|
+//! | [`MemoryLog`] | one instance, and tests: no runtime, no server, bounded memory |
+//! | `RedisLog`, feature `redis` | any number of instances: Redis 6.2 or later, or Valkey; with the feature `redis-cluster` also a cluster |
+//! | yours | implement [`RunLog`], and hold it against `contract`, feature `contract` |
+//!
+//! [`AnyRunLog`] holds any of them.
+//!
+//! # An example
+//! ```
+//! use std::time::Duration;
+//!
+//! use twentyfirst_run_log::{AppendError, Keep, LogId, MemoryLog, Position, RunLog};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = MemoryLog::new(tokio::time::sleep);
+//! let run = LogId::run("run_1");
+//! let keep = Keep::existing(Duration::from_secs(600));
+//!
+//! let claim = Position::START.next_claim();
+//! store.append(&run, claim, "mine".into(), keep.or_create()).await?;
+//! store.append(&run, claim.next(), "Hello".into(), keep).await?;
+//!
+//! // Whoever claims the next epoch ends the first: its writer is fenced.
+//! store.append(&run, claim.next_claim(), "mine now".into(), keep).await?;
+//! let late = store.append(&run, claim.next().next(), ", world".into(), keep).await;
+//! assert!(matches!(late, Err(AppendError::Fenced)));
+//!
+//! let page = store.read(&run, Position::START, 100, Duration::ZERO).await?;
+//! assert_eq!(page.entries.len(), 3);
+//! # Ok(())
+//! # }
+//! ```
+
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod any;
+mod error;
+mod log;
+mod memory;
+
+#[cfg(feature = "contract")]
+pub mod contract;
+#[cfg(feature = "redis")]
+mod redis_log;
+
+pub use twentyfirst_protocol::run_log::{Keep, LogId, Position};
+
+pub use self::any::AnyRunLog;
+pub use self::error::{AppendError, Cause, ReadError};
+pub use self::log::{Page, RunLog};
+pub use self::memory::MemoryLog;
+#[cfg(feature = "redis")]
+pub use self::redis_log::{ConnectError, Eviction, RedisLog, RedisLogBuilder};

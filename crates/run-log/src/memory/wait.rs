@@ -1,0 +1,58 @@
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use twentyfirst_protocol::run_log::{LogId, Position};
+
+use super::Timer;
+use super::state::State;
+
+/// A reader that waits until a log has an entry above a position, or is gone. Dropping it takes it off the log's list.
+pub(super) struct Waiting<'a> {
+    state: &'a Mutex<State>,
+    log: &'a LogId,
+    after: Position,
+    ticket: Option<u64>,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) const fn new(state: &'a Mutex<State>, log: &'a LogId, after: Position) -> Self {
+        Self {
+            state,
+            log,
+            after,
+            ticket: None,
+        }
+    }
+
+    /// Waits for a change of the log or the second timer, and returns false; or for the first timer, and returns true.
+    pub(super) async fn until_over(mut self, over: &mut Timer, mut look: Option<Timer>) -> bool {
+        std::future::poll_fn(move |context| {
+            if self.poll_changed(context).is_ready() {
+                return Poll::Ready(false);
+            }
+            if over.as_mut().poll(context).is_ready() {
+                return Poll::Ready(true);
+            }
+            match &mut look {
+                Some(look) => look.as_mut().poll(context).map(|()| false),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Looks and registers under one lock, so that no append goes unnoticed in between.
+    fn poll_changed(&mut self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.poll_changed(self.log, self.after, &mut self.ticket, context.waker())
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.forget(self.log, ticket);
+        }
+    }
+}

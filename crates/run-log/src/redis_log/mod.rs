@@ -1,0 +1,312 @@
+//! Logs in Redis or Valkey.
+
+mod builder;
+mod link;
+mod values;
+mod wait;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::{Pipeline, RedisResult, Value};
+use tokio::time::Instant;
+use twentyfirst_protocol::run_log::{Keep, LogId, Position};
+
+pub use self::builder::{ConnectError, RedisLogBuilder};
+use self::link::Link;
+use self::values::{Failure, entries, has_code, is_not_above, replies};
+use self::wait::{Flight, Waits};
+use crate::{AppendError, Page, ReadError, RunLog};
+
+/// The one field of an entry.
+const FIELD: &str = "e";
+
+/// More entries than a page ever has.
+const MOST: usize = 1_000_000;
+
+/// No log is kept longer.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Logs in Redis 6.2 or later, or in Valkey: for any number of instances. Clones share the connections.
+///
+/// ```no_run
+/// use twentyfirst_run_log::RedisLog;
+///
+/// # async fn connect() -> Result<(), twentyfirst_run_log::ConnectError> {
+/// let log = RedisLog::connect("rediss://run-log:secret@redis.example.com/0").await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # On the server
+/// A log is a stream, and its positions are the ids of the stream's entries: `XADD` refuses ids that are not above the top, so that one
+/// command is a fenced append. `NOMKSTREAM` keeps a log that vanished from coming back. Every append sets when the log expires
+/// (`PEXPIRE`), also one that is refused.
+///
+/// Every log is a key of its own and every command has one key. The keys are `twentyfirst:` and the name of the log; the builder has
+/// [`prefix`](RedisLogBuilder::prefix) for another. The user needs no more than this:
+///
+/// ```text
+/// ACL SETUSER run-log on >secret resetchannels ~twentyfirst:* -@all
+///     +xadd +xrange +xrevrange +xread +exists +pexpire +multi +exec
+/// ```
+///
+/// and `+select` for a database other than 0. `+config|get` lets [`eviction`](Self::eviction) see the server's policy.
+///
+/// # What the server must not do
+/// - Evict: with a `maxmemory-policy` other than `noeviction`, a server that is short of memory drops logs that are being written.
+///   [`eviction`](Self::eviction) tells. Without eviction, an append gets [`AppendError::Full`], and works again once there is room.
+/// - Forget: a server that restarts without its data has lost all logs ([`AppendError::Missing`]). With `appendonly yes` and
+///   `appendfsync everysec`, it may lose the last second: a log that is shorter than its writer knows.
+/// - Fail over to a replica that is behind: the same.
+///
+/// # Connections
+/// All commands share one connection. It is made anew when it is lost, and a command that was lost with it is sent once more. Each
+/// call takes at most 2 s beside its wait, or as [`timeout`](RedisLogBuilder::timeout) says, and then fails as
+/// [`Unavailable`](AppendError::Unavailable).
+///
+/// Reads that wait at the same position of a log count as one. It takes a connection of its own (`XREAD BLOCK`), if another process
+/// writes the log and less than [`max_waiting_connections`](RedisLogBuilder::max_waiting_connections) are in use (32 by default);
+/// otherwise the log is looked at every 50 ms. Reads of a log that this process writes take none: they are woken by its appends.
+/// A log that disappears is noticed after at most 5 s of waiting.
+///
+/// # Runtime
+/// Calls have to be made within a tokio runtime with its IO and time enabled: the connection is a task of the runtime of the first call.
+///
+/// # TLS
+/// `rediss://` verifies the server's certificate against the roots of the system, or those of
+/// [`root_certificates`](RedisLogBuilder::root_certificates). It uses rustls with the process's default provider; where the process has
+/// none, `ring` becomes it.
+#[derive(Clone)]
+pub struct RedisLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    prefix: String,
+    /// Where the server is, without user and password.
+    address: String,
+    link: Link,
+    waits: Waits,
+}
+
+/// What the server does with logs when it is short of memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Eviction {
+    /// It drops none, and refuses appends: `noeviction`.
+    Never,
+    /// It may drop logs that are being written, by the policy of this name, such as `allkeys-lru`.
+    ByPolicy(String),
+    /// It does not say: the user may not ask, or the service has no such command.
+    Unknown,
+}
+
+impl RedisLog {
+    /// Connects to a server by its URL, and checks it: see [`RedisLogBuilder::connect`].
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what is the matter.
+    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+        Self::builder(url).connect().await
+    }
+
+    /// Begins with the URL of a server: `redis://[[user]:password@]host[:port][/database]`, `rediss://` for TLS, or `unix:///path`.
+    pub fn builder(url: &str) -> RedisLogBuilder {
+        RedisLogBuilder::new(url)
+    }
+
+    /// Asks what the server does when it is short of memory: whether logs can get lost.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`] if the server does not respond.
+    pub async fn eviction(&self) -> Result<Eviction, ReadError> {
+        let mut pipe = Pipeline::new();
+        pipe.cmd("CONFIG").arg("GET").arg("maxmemory-policy");
+        let sent = self.shared.link.send(&pipe).await.map_err(Failure::from)?;
+        let text = |value: Option<Value>| match value {
+            Some(Value::BulkString(text)) => String::from_utf8(text).ok(),
+            _ => None,
+        };
+        let policy = match sent.into_iter().next() {
+            Some(Value::Array(mut pair)) => text(pair.pop()),
+            Some(Value::Map(mut pairs)) => text(pairs.pop().map(|(_, value)| value)),
+            _ => None,
+        };
+        Ok(match policy {
+            Some(policy) if policy == "noeviction" => Eviction::Never,
+            Some(policy) => Eviction::ByPolicy(policy),
+            None => Eviction::Unknown,
+        })
+    }
+}
+
+impl fmt::Debug for RedisLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLog")
+            .field("address", &self.shared.address)
+            .field("prefix", &self.shared.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RunLog for RedisLog {
+    async fn append(
+        &self,
+        log: &LogId,
+        at: Position,
+        entry: Bytes,
+        keep: Keep,
+    ) -> Result<(), AppendError> {
+        self.shared.append(log, at, &entry, keep).await?;
+        self.shared.waits.appended(log, at);
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        log: &LogId,
+        after: Position,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Page, ReadError> {
+        let limit = limit.max(1);
+        if wait.is_zero() {
+            return Ok(self.shared.look(log, after, limit).await?);
+        }
+        let deadline = Instant::now() + wait.min(LONGEST);
+        loop {
+            let flight = Flight::join(&self.shared, log, after, limit);
+            let Some(result) = flight.result(deadline).await else {
+                return Ok(Page::default());
+            };
+            let mut page = result?;
+            if !page.is_empty() || Instant::now() >= deadline {
+                page.entries.truncate(limit);
+                return Ok(page);
+            }
+        }
+    }
+
+    async fn last(&self, log: &LogId) -> Result<Option<(Position, Bytes)>, ReadError> {
+        Ok(self.shared.last(log).await?)
+    }
+}
+
+fn count(limit: usize) -> usize {
+    limit.clamp(1, MOST)
+}
+
+impl Shared {
+    fn key(&self, log: &LogId) -> String {
+        format!("{}{log}", self.prefix)
+    }
+
+    async fn append(
+        &self,
+        log: &LogId,
+        at: Position,
+        entry: &[u8],
+        keep: Keep,
+    ) -> Result<(), Failure> {
+        let key = self.key(log);
+        let mut pipe = Pipeline::new();
+        if keep.create {
+            // A log that was created, but whose PEXPIRE got lost with the connection, would stay for ever. A log that exists has its
+            // time to live already.
+            pipe.atomic();
+        }
+        pipe.cmd("XADD").arg(&key);
+        if !keep.create {
+            pipe.arg("NOMKSTREAM");
+        }
+        pipe.arg(at.to_string()).arg(FIELD).arg(entry);
+        let ttl = keep.ttl.min(LONGEST).as_millis() as u64;
+        pipe.cmd("PEXPIRE").arg(&key).arg(ttl.max(1));
+
+        let [added, expires] = replies(self.link.send(&pipe).await?)?;
+        match added {
+            Value::Nil => Err(Failure::Missing),
+            Value::ServerError(error) if is_not_above(&error) => {
+                match self.entry(&key, at).await? == Some(entry.into()) {
+                    true => Ok(()),
+                    false => Err(Failure::Fenced),
+                }
+            }
+            added => {
+                added.extract_error()?;
+                expires.extract_error()?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the entry at a position.
+    async fn entry(&self, key: &str, at: Position) -> Result<Option<Vec<u8>>, Failure> {
+        if at == Position::START {
+            return Ok(None);
+        }
+        let mut pipe = Pipeline::new();
+        pipe.cmd("XRANGE").arg(key);
+        pipe.arg(at.to_string()).arg(at.to_string());
+        let [found] = replies(self.link.send(&pipe).await?)?;
+        let entry = entries(found)?.pop();
+        Ok(entry.map(|(_, bytes)| bytes.into()))
+    }
+
+    /// Reads what is there, without waiting.
+    async fn look(&self, log: &LogId, after: Position, limit: usize) -> Result<Page, Failure> {
+        let key = self.key(log);
+        let mut pipe = Pipeline::new();
+        // Nothing is above the last of all positions, which Redis refuses to be asked for.
+        let (open, after) = match after == Position::new(u64::MAX, u64::MAX) {
+            true => ("", after),
+            false => ("(", after),
+        };
+        pipe.cmd("XRANGE").arg(&key);
+        pipe.arg(format!("{open}{after}")).arg("+");
+        pipe.arg("COUNT").arg(count(limit));
+        pipe.cmd("EXISTS").arg(&key);
+        let [found, exists] = replies(self.link.send(&pipe).await?)?;
+        let mut page = Page::new(entries(found)?);
+        page.entries.retain(|(at, _)| *at > after);
+        match exists.extract_error()? {
+            Value::Int(0) if page.is_empty() => Err(Failure::Missing),
+            _ => Ok(page),
+        }
+    }
+
+    async fn last(&self, log: &LogId) -> Result<Option<(Position, Bytes)>, Failure> {
+        let mut pipe = Pipeline::new();
+        pipe.cmd("XREVRANGE").arg(self.key(log));
+        pipe.arg("+").arg("-").arg("COUNT").arg(1);
+        let [found] = replies(self.link.send(&pipe).await?)?;
+        Ok(entries(found)?.pop())
+    }
+
+    /// Sends each command once in a way that changes nothing, to see whether the server has it and the user may use it.
+    async fn probe(&self) -> RedisResult<()> {
+        // No log has this name.
+        let key = format!("{}probe", self.prefix);
+        let mut pipe = Pipeline::new();
+        pipe.atomic();
+        pipe.cmd("XADD").arg(&key).arg("NOMKSTREAM");
+        pipe.arg("1-0").arg(FIELD).arg("");
+        pipe.cmd("PEXPIRE").arg(&key).arg(1);
+        pipe.cmd("XRANGE").arg(&key).arg("(0-1").arg("+");
+        pipe.cmd("EXISTS").arg(&key);
+        pipe.cmd("XREVRANGE").arg(&key).arg("+").arg("-");
+        pipe.cmd("XREAD").arg("STREAMS").arg(&key).arg("0-1");
+        let first_error = |replies: Vec<Value>| {
+            let check = |reply: Value| reply.extract_error().err();
+            replies.into_iter().find_map(check).map_or(Ok(()), Err)
+        };
+        match self.link.send(&pipe).await.and_then(first_error) {
+            // The server is full, which may pass.
+            Err(error) if has_code(&error, "OOM") => Ok(()),
+            probed => probed,
+        }
+    }
+}

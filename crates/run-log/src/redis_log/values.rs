@@ -1,0 +1,136 @@
+//! What Redis replies, read.
+
+use bytes::Bytes;
+use redis::{ErrorKind, RedisError, ServerError, Value};
+use twentyfirst_protocol::run_log::Position;
+
+use crate::{AppendError, ReadError};
+
+/// Why something failed. Unlike [`ReadError`] it can be told to several readers.
+#[derive(Debug, Clone)]
+pub(super) enum Failure {
+    Missing,
+    /// Of appends only.
+    Fenced,
+    Redis(RedisError),
+    Foreign(Foreign),
+}
+
+/// Says that a key has something else than a log.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the key of the log in Redis has {0}, which was not written by a run log")]
+pub(super) struct Foreign(&'static str);
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(error)
+    }
+}
+
+impl From<Foreign> for Failure {
+    fn from(error: Foreign) -> Self {
+        Self::Foreign(error)
+    }
+}
+
+impl From<Failure> for ReadError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Missing => Self::Missing,
+            Failure::Redis(error) => Self::Unavailable(Box::new(error)),
+            Failure::Fenced => Self::Unavailable("a read cannot be fenced".into()),
+            Failure::Foreign(error) => Self::Unavailable(Box::new(error)),
+        }
+    }
+}
+
+impl From<Failure> for AppendError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Missing => Self::Missing,
+            Failure::Fenced => Self::Fenced,
+            Failure::Redis(error) if has_code(&error, "OOM") => Self::Full(Box::new(error)),
+            Failure::Redis(error) => Self::Unavailable(Box::new(error)),
+            Failure::Foreign(error) => Self::Unavailable(Box::new(error)),
+        }
+    }
+}
+
+/// Returns whether the server replied with an error of this code, also to one command of several.
+pub(super) fn has_code(error: &RedisError, code: &str) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == code))
+}
+
+/// Returns whether `XADD` was refused because of its position.
+///
+/// Redis has no code for it. The texts are the same in Redis 5 to 8 and in Valkey.
+pub(super) fn is_not_above(error: &ServerError) -> bool {
+    let details = error.details().unwrap_or_default();
+    [
+        "equal or smaller than the target stream top item",
+        "must be greater than 0-0",
+        "exhausted the last possible ID",
+    ]
+    .iter()
+    .any(|text| details.contains(text))
+}
+
+/// Returns the replies to so many commands.
+pub(super) fn replies<const N: usize>(values: Vec<Value>) -> Result<[Value; N], Failure> {
+    let count = values.len();
+    <[Value; N]>::try_from(values).map_err(|_| {
+        let detail = format!("{N} replies expected, {count} received");
+        RedisError::from((ErrorKind::UnexpectedReturnType, "odd reply", detail)).into()
+    })
+}
+
+/// Reads the entries that `XRANGE` and its like reply with.
+pub(super) fn entries(value: Value) -> Result<Vec<(Position, Bytes)>, Failure> {
+    match value.extract_error()? {
+        Value::Array(entries) => entries.into_iter().map(entry).collect(),
+        Value::Nil => Ok(Vec::new()),
+        _ => Err(Foreign("an odd reply").into()),
+    }
+}
+
+/// Reads the entries of the one stream that `XREAD` was asked for: `[[key, entries]]` or, in RESP3, `{key: entries}`.
+pub(super) fn entries_of_one(value: Value) -> Result<Vec<(Position, Bytes)>, Failure> {
+    let stream = match value.extract_error()? {
+        Value::Nil => return Ok(Vec::new()),
+        Value::Map(streams) => streams.into_iter().next().map(|(_, entries)| entries),
+        Value::Array(streams) => match streams.into_iter().next() {
+            Some(Value::Array(mut pair)) if pair.len() == 2 => pair.pop(),
+            _ => None,
+        },
+        _ => None,
+    };
+    entries(stream.ok_or(Foreign("an odd reply"))?)
+}
+
+fn entry(value: Value) -> Result<(Position, Bytes), Failure> {
+    let Value::Array(pair) = value else {
+        return Err(Foreign("an odd entry").into());
+    };
+    let Ok([id, fields]) = <[Value; 2]>::try_from(pair) else {
+        return Err(Foreign("an odd entry").into());
+    };
+    let id = match &id {
+        Value::BulkString(id) => std::str::from_utf8(id).ok(),
+        Value::SimpleString(id) => Some(id.as_str()),
+        _ => None,
+    };
+    let at = id.and_then(|id| id.parse().ok());
+    let fields = match fields {
+        Value::Array(fields) => <[Value; 2]>::try_from(fields).ok(),
+        _ => None,
+    };
+    match (at, fields) {
+        (Some(at), Some([Value::BulkString(field), Value::BulkString(bytes)]))
+            if field == super::FIELD.as_bytes() =>
+        {
+            Ok((at, bytes.into()))
+        }
+        _ => Err(Foreign("an entry with other fields").into()),
+    }
+}

@@ -1,0 +1,303 @@
+//! The store in memory: its limit, its time, and that it needs no runtime.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::error::Error;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use twentyfirst_run_log::{AppendError, Keep, LogId, MemoryLog, Position, ReadError, RunLog};
+
+const TTL: Duration = Duration::from_secs(60);
+const KEEP: Keep = Keep::existing(TTL);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A waker that counts, and wakes a thread.
+struct Woken {
+    thread: thread::Thread,
+    times: AtomicUsize,
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.times.fetch_add(1, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+fn woken() -> (Arc<Woken>, Waker) {
+    let woken = Arc::new(Woken {
+        thread: thread::current(),
+        times: AtomicUsize::new(0),
+    });
+    (woken.clone(), woken.into())
+}
+
+/// All the runtime there is.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let (_, waker) = woken();
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return done;
+        }
+        thread::park();
+    }
+}
+
+/// A timer that is a thread.
+async fn sleep(duration: Duration) {
+    let (done, is_done) = mpsc::channel();
+    let mut done = Some(done);
+    std::future::poll_fn(move |context| {
+        if is_done.try_recv().is_ok() {
+            return Poll::Ready(());
+        }
+        if let Some(done) = done.take() {
+            let waker = context.waker().clone();
+            thread::spawn(move || {
+                thread::sleep(duration);
+                let _ = done.send(());
+                waker.wake();
+            });
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+/// A store whose time stands still until a test moves it.
+fn with_clock() -> (MemoryLog, impl Fn(Duration)) {
+    let start = Instant::now();
+    let passed = Arc::new(AtomicU64::new(0));
+    let now = passed.clone();
+    let now = move || start + Duration::from_millis(now.load(Ordering::SeqCst));
+    let pass = move |time: Duration| {
+        passed.fetch_add(time.as_millis() as u64, Ordering::SeqCst);
+    };
+    (MemoryLog::new(sleep).with_clock(now), pass)
+}
+
+fn append(
+    log: &MemoryLog,
+    id: &str,
+    seq: u64,
+    length: usize,
+    keep: Keep,
+) -> Result<(), AppendError> {
+    let at = Position::new(1, seq);
+    block_on(log.append(&LogId::run(id), at, vec![b'x'; length].into(), keep))
+}
+
+fn exists(log: &MemoryLog, id: &str) -> bool {
+    block_on(log.last(&LogId::run(id))).unwrap().is_some()
+}
+
+#[test]
+fn it_needs_no_runtime_and_wakes_across_threads() {
+    let log = MemoryLog::new(sleep);
+    append(&log, "r", 0, 1, KEEP.or_create()).unwrap();
+    let reading = thread::spawn({
+        let log = log.clone();
+        move || {
+            let mut seen = Vec::new();
+            let mut after = Position::START;
+            while after.seq < 1000 {
+                let page = block_on(log.read(&LogId::run("r"), after, 7, PATIENCE)).unwrap();
+                after = page.entries.last().unwrap().0;
+                seen.extend(page.entries.iter().map(|(at, _)| at.seq));
+            }
+            seen
+        }
+    });
+    for seq in 1..=1000 {
+        append(&log, "r", seq, 1, KEEP).unwrap();
+    }
+    assert!(reading.join().unwrap().into_iter().eq(0..=1000));
+    let wait = Duration::from_millis(20);
+    let page = block_on(log.read(&LogId::run("r"), Position::new(1, 1000), 1, wait));
+    assert!(page.unwrap().is_empty());
+}
+
+#[test]
+fn an_append_wakes_the_readers_of_its_log_once_and_no_others() {
+    let log = MemoryLog::new(|_| std::future::pending());
+    append(&log, "r", 0, 1, KEEP.or_create()).unwrap();
+    append(&log, "other", 0, 1, KEEP.or_create()).unwrap();
+    let poll_read = |id: &'static str, waker: &Waker| {
+        let log = log.clone();
+        let read = async move {
+            log.read(&LogId::run(id), Position::new(1, 0), 1, PATIENCE)
+                .await
+        };
+        let mut read = Box::pin(read);
+        assert!(
+            read.as_mut()
+                .poll(&mut Context::from_waker(waker))
+                .is_pending()
+        );
+        read
+    };
+    let (own, own_waker) = woken();
+    let (other, other_waker) = woken();
+    let (gone, gone_waker) = woken();
+    let mut read = poll_read("r", &own_waker);
+    let _other = poll_read("other", &other_waker);
+    drop(poll_read("r", &gone_waker));
+
+    append(&log, "r", 1, 1, KEEP).unwrap();
+    append(&log, "r", 2, 1, KEEP).unwrap();
+    let count = |woken: &Woken| woken.times.load(Ordering::SeqCst);
+    assert_eq!((count(&own), count(&other), count(&gone)), (1, 0, 0));
+    let read = read.as_mut().poll(&mut Context::from_waker(&own_waker));
+    assert!(matches!(read, Poll::Ready(Ok(page)) if page.entries.len() == 1));
+}
+
+#[test]
+fn a_log_that_is_dropped_wakes_who_waits_for_it() {
+    let (log, pass) = with_clock();
+    append(&log, "r", 0, 1, KEEP.or_create()).unwrap();
+    let reading = thread::spawn({
+        let log = log.clone();
+        move || block_on(log.read(&LogId::run("r"), Position::new(1, 0), 1, PATIENCE))
+    });
+    thread::sleep(Duration::from_millis(50));
+    pass(TTL);
+    // Somebody looks at it, or appends to another.
+    append(&log, "other", 0, 1, KEEP.or_create()).unwrap();
+    let missing = reading.join().unwrap();
+    assert!(matches!(missing, Err(ReadError::Missing)), "{missing:?}");
+}
+
+#[test]
+fn logs_that_are_written_are_never_dropped_for_room() {
+    let log = MemoryLog::new(sleep).with_limit(100_000);
+    append(&log, "a", 0, 40_000, KEEP.or_create()).unwrap();
+    append(&log, "b", 0, 40_000, KEEP.or_create()).unwrap();
+    for full in [
+        append(&log, "a", 1, 40_000, KEEP),
+        append(&log, "c", 0, 40_000, KEEP.or_create()),
+        append(&log, "d", 0, 200_000, KEEP.or_create()),
+    ] {
+        let full = full.unwrap_err();
+        assert!(matches!(full, AppendError::Full(_)), "{full:?}");
+        assert_eq!(
+            full.source().unwrap().to_string(),
+            "logs that are still written take all of the 100000 bytes that logs may take in memory"
+        );
+    }
+    assert!(exists(&log, "a") && exists(&log, "b"));
+    append(&log, "b", 1, 10_000, KEEP).unwrap();
+}
+
+#[test]
+fn room_is_made_of_what_has_expired_then_of_what_is_over_and_expires_first() {
+    let (log, pass) = with_clock();
+    let log = log.with_limit(100_000);
+    let over = |seconds| {
+        Keep::existing(Duration::from_secs(seconds))
+            .or_create()
+            .over()
+    };
+    append(&log, "over-2", 0, 30_000, over(200)).unwrap();
+    append(&log, "over-1", 0, 30_000, over(100)).unwrap();
+    append(
+        &log,
+        "short",
+        0,
+        30_000,
+        Keep::existing(Duration::from_secs(10)).or_create(),
+    )
+    .unwrap();
+    pass(Duration::from_secs(11));
+
+    append(&log, "a", 0, 30_000, Keep::existing(TTL * 10).or_create()).unwrap();
+    assert!(exists(&log, "over-1") && exists(&log, "over-2") && !exists(&log, "short"));
+    append(&log, "b", 0, 30_000, Keep::existing(TTL * 10).or_create()).unwrap();
+    assert!(!exists(&log, "over-1") && exists(&log, "over-2"));
+    // What would not be enough is not dropped for nothing.
+    let full = append(&log, "c", 0, 60_000, KEEP.or_create()).unwrap_err();
+    assert!(matches!(full, AppendError::Full(_)), "{full:?}");
+    assert!(exists(&log, "over-2"));
+    append(&log, "c", 0, 30_000, KEEP.or_create()).unwrap();
+    assert!(!exists(&log, "over-2"));
+}
+
+#[test]
+fn what_has_expired_is_dropped_by_a_later_append() {
+    let (log, pass) = with_clock();
+    for id in 0..100 {
+        append(&log, &id.to_string(), 0, 1000, KEEP.or_create()).unwrap();
+    }
+    assert!(log.taken() > 100_000);
+    pass(TTL);
+    append(&log, "r", 0, 1, KEEP.or_create()).unwrap();
+    assert!(log.taken() < 1500, "{}", log.taken());
+}
+
+#[test]
+fn all_that_is_allocated_counts() {
+    let buffer = Bytes::from(vec![b'x'; 1 << 20]);
+    for (logs, entries, length) in [(1000, 1, 0), (10, 500, 16), (3, 10, 16 << 10)] {
+        let log = MemoryLog::new(sleep);
+        let allocated = allocation_counter::measure(|| {
+            for id in 0..logs {
+                for seq in 0..entries {
+                    let at = Position::new(1, seq);
+                    // A small part of a large buffer, which is not kept.
+                    let entry = buffer.slice(..length);
+                    let append = log.append(
+                        &LogId::run(&format!("run-{id}")),
+                        at,
+                        entry,
+                        KEEP.or_create(),
+                    );
+                    // Without anything else that allocates.
+                    let mut append = pin!(append);
+                    let context = &mut Context::from_waker(Waker::noop());
+                    assert!(append.as_mut().poll(context).is_ready());
+                }
+            }
+            let page =
+                block_on(log.read(&LogId::run("run-0"), Position::START, usize::MAX, PATIENCE));
+            drop(page);
+        });
+        let (is, counted) = (allocated.bytes_current, log.taken() as i64);
+        assert!(is <= counted, "{logs} logs take {is}, counted as {counted}");
+        assert!(
+            counted <= is * 3 + 10_000,
+            "{logs} logs take {is}, counted as {counted}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_limit_is_never_exceeded_and_what_is_counted_is_given_back(
+        steps in prop::collection::vec((0_u64..8, 0_usize..30_000, 1_u64..20, any::<bool>()), 1..60),
+    ) {
+        let (log, pass) = with_clock();
+        let log = log.with_limit(100_000);
+        for (seq, (id, length, seconds, is_over)) in (1..).zip(steps) {
+            let mut keep = Keep::existing(Duration::from_secs(seconds)).or_create();
+            if is_over {
+                keep = keep.over();
+            }
+            let appended = append(&log, &id.to_string(), seq, length, keep);
+            prop_assert!(matches!(appended, Ok(()) | Err(AppendError::Full(_))), "{appended:?}");
+            prop_assert!(log.taken() <= 100_000);
+            pass(Duration::from_millis(500));
+        }
+        pass(TTL);
+        let _ = append(&log, "last", 1, 0, Keep::existing(Duration::ZERO));
+        prop_assert_eq!(log.taken(), 0);
+    }
+}

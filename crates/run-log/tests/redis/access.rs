@@ -1,0 +1,211 @@
+//! Who may connect, and what is said to those who may not.
+
+use std::error::Error;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use twentyfirst_run_log::{ConnectError, Eviction, LogId, RedisLog, RunLog, contract};
+
+use crate::server::{self, PATIENCE};
+use crate::{append, create, read, server_or_return};
+
+/// Says all that an error says, in every way.
+fn whole(error: &ConnectError) -> String {
+    let mut text = format!("{error} / {error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(": {error} / {error:?}");
+        source = error.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_url_that_cannot_be_read_is_refused_without_showing_it() {
+    for url in [
+        "",
+        "secret",
+        "http://u:secret@localhost",
+        "redis://u:secret@",
+        "redis://u:secret@localhost:99999",
+        "redis://u:secret@localhost/first",
+        "redis://u:secret@localhost/?protocol=9",
+        "rediss://u:secret@localhost#nonsense",
+    ] {
+        let error = RedisLog::connect(url).await.unwrap_err();
+        assert!(
+            matches!(error, ConnectError::InvalidUrl(_)),
+            "{url}: {error:?}"
+        );
+        assert!(!whole(&error).contains("secret"), "{}", whole(&error));
+        assert!(error.source().is_some());
+    }
+    let builder = RedisLog::builder("redis://u:secret@localhost");
+    assert!(!format!("{builder:?}").contains("secret"));
+    let log = builder.connect_later().unwrap();
+    let shown = format!("{log:?}");
+    assert!(
+        shown.contains("localhost:6379") && !shown.contains("secret"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable_in_bounded_time() {
+    // A port that is taken and where nobody listens.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    for port in [port, 1] {
+        let start = Instant::now();
+        let builder = RedisLog::builder(&format!("redis://u:secret@127.0.0.1:{port}"));
+        let builder = builder.timeout(Duration::from_millis(300));
+        let error = builder.connect().await.unwrap_err();
+        assert!(matches!(error, ConnectError::Unavailable(_)), "{error:?}");
+        assert!(!whole(&error).contains("secret"), "{}", whole(&error));
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_said_when_connecting_and_shown_nowhere() {
+    let server = server_or_return!("--requirepass", "right");
+    let with = |user: &str| format!("redis://{user}127.0.0.1:{}", server.port);
+    for user in [":secret@", "default:secret@", "nobody:secret@", ""] {
+        let error = RedisLog::connect(&with(user)).await.unwrap_err();
+        assert!(
+            matches!(error, ConnectError::Refused(_)),
+            "{user}: {error:?}"
+        );
+        assert!(!whole(&error).contains("secret"), "{}", whole(&error));
+    }
+    RedisLog::connect(&with(":right@")).await.unwrap();
+
+    // Who connects later is told with each call.
+    let log = RedisLog::builder(&with(":secret@"))
+        .connect_later()
+        .unwrap();
+    let error = create(&log, &LogId::run("r"), (1, 0), "a")
+        .await
+        .unwrap_err();
+    let shown = format!("{error:?} {error}");
+    assert!(
+        shown.contains("Unavailable") && !shown.contains("secret"),
+        "{shown}"
+    );
+}
+
+/// The line in the documentation of `RedisLog`, as arguments.
+const ACL: &str = "ACL SETUSER run-log on >secret resetchannels ~twentyfirst:* -@all \
+    +xadd +xrange +xrevrange +xread +exists +pexpire +multi +exec";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_needs_what_is_documented_and_each_of_it() {
+    let server = server_or_return!();
+    let url = format!("redis://run-log:secret@127.0.0.1:{}", server.port);
+    let documented = include_str!("../../src/redis_log/mod.rs").replace("/// ", "");
+    let documented: Vec<_> = documented.split_whitespace().collect();
+    let line: Vec<_> = ACL.split_whitespace().collect();
+    assert!(documented.windows(line.len()).any(|words| words == line));
+
+    assert_eq!(server.command(&line), "+OK\r\n");
+    let log = RedisLog::connect(&url).await.unwrap();
+    assert_eq!(log.eviction().await.unwrap(), Eviction::Unknown);
+    contract::check(&log).await.unwrap();
+
+    for command in line.iter().filter_map(|it| it.strip_prefix('+')) {
+        server.command(&["ACL", "SETUSER", "run-log", &format!("-{command}")]);
+        let error = RedisLog::connect(&url).await.unwrap_err();
+        assert!(
+            matches!(error, ConnectError::Unsuitable(_)),
+            "{command}: {error:?}"
+        );
+        server.command(&["ACL", "SETUSER", "run-log", &format!("+{command}")]);
+    }
+    let elsewhere = RedisLog::builder(&url).prefix("other:").connect().await;
+    assert!(
+        matches!(elsewhere, Err(ConnectError::Unsuitable(_))),
+        "{elsewhere:?}"
+    );
+    RedisLog::connect(&url).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_server_does_that_is_short_of_memory_can_be_asked() {
+    let server = server_or_return!();
+    let log = RedisLog::connect(&server.url()).await.unwrap();
+    assert_eq!(log.eviction().await.unwrap(), Eviction::Never);
+    server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let policy = Eviction::ByPolicy("allkeys-lru".to_owned());
+    assert_eq!(log.eviction().await.unwrap(), policy);
+}
+
+#[tokio::test]
+async fn a_server_that_comes_later_is_found() {
+    let mut server = server_or_return!();
+    server.kill();
+    let builder = RedisLog::builder(&server.url()).timeout(Duration::from_millis(500));
+    let log = builder.connect_later().unwrap();
+    let id = LogId::run("r");
+    create(&log, &id, (1, 0), "a").await.unwrap_err();
+    server.start_again();
+    create(&log, &id, (1, 0), "a").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_to_a_server_whose_certificate_is_known() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem = certified.cert.pem();
+    let folder = std::env::temp_dir().join(format!("run-log-tls-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    fs::write(&certificate, &pem).unwrap();
+    fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+    let port = server::free_port().to_string();
+    let server = server::start(&[
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        certificate.to_str().unwrap(),
+        "--tls-key-file",
+        key.to_str().unwrap(),
+        "--tls-ca-cert-file",
+        certificate.to_str().unwrap(),
+        "--tls-auth-clients",
+        "no",
+        "--requirepass",
+        "right",
+    ]);
+    fs::remove_dir_all(&folder).unwrap();
+    let Some(_server) = server else { return };
+    let url = format!("rediss://:right@localhost:{port}");
+
+    let log = RedisLog::builder(&url).root_certificates(pem.clone());
+    let log = log.connect().await.unwrap();
+    let id = LogId::run("r");
+    create(&log, &id, (1, 0), "a").await.unwrap();
+    let (page, appended) = tokio::join!(
+        read(&log, &id, (1, 0), PATIENCE),
+        append(&log, &id, (1, 1), "b")
+    );
+    appended.unwrap();
+    assert_eq!(page.unwrap().entries.len(), 1);
+    assert_eq!(log.last(&id).await.unwrap().unwrap().1, "b");
+
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let unknown = RedisLog::builder(&url).root_certificates(other.cert.pem());
+    let error = unknown.connect().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unavailable(_)), "{error:?}");
+    assert!(!whole(&error).contains("right"), "{}", whole(&error));
+    for (url, pem) in [
+        (url.as_str(), "-----BEGIN CERTIFICATE-----\n!"),
+        ("redis://localhost", &pem),
+    ] {
+        let error = RedisLog::builder(url)
+            .root_certificates(pem)
+            .connect_later();
+        assert!(
+            matches!(error, Err(ConnectError::InvalidCertificates(_))),
+            "{error:?}"
+        );
+    }
+}
