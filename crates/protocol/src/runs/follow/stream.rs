@@ -153,7 +153,7 @@ impl Stream {
             cx.transcript.deliver(chunk);
             return Decoded::All;
         };
-        match replay.push(chunk, cx.transcript.tracks()) {
+        match replay.push(chunk, cx.transcript.tracks(), cx.transcript.room()) {
             Sight::Unclear => {}
             // What stood in the gap cannot be told from what comes behind what was delivered.
             Sight::New(_) | Sight::NewPerhaps(_) if self.is_behind_gap => return Decoded::Useless,

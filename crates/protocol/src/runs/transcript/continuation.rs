@@ -1,8 +1,8 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::value::RawValue;
 
-use super::Transcript;
+use super::{Torn, Transcript};
 use crate::ui::chunk::{Finish, Start};
 use crate::ui::{
     Chunk, Part, RawJson, Text, ToolPart, UiMessage, chunks_of, rest_of_call, rest_of_metadata,
@@ -16,13 +16,13 @@ pub(super) struct Delivered<'a> {
     /// How many steps have begun.
     pub(super) steps: usize,
     /// The calls whose input was being written at a gap.
-    pub(super) torn: &'a HashSet<Text<'static>>,
+    pub(super) torn: &'a Torn,
     /// The parts that have not ended, with their ids.
     pub(super) open: HashMap<usize, Text<'static>>,
     /// How many parts came before the first gap.
     pub(super) first_gap: Option<usize>,
     /// The parts that were being written at a gap.
-    pub(super) cut: &'a HashSet<usize>,
+    pub(super) cut: &'a [usize],
 }
 
 /// What a stored answer has to do with what was delivered.

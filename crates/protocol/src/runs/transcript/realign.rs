@@ -58,7 +58,8 @@ impl Delivered<'_> {
             let ends_in_text = parts
                 .last()
                 .is_some_and(|part| is_text(part) && is_content(part));
-            let is_cut = |at: usize| self.cut.contains(&at) || self.open.contains_key(&at);
+            let is_cut =
+                |at: usize| self.cut.binary_search(&at).is_ok() || self.open.contains_key(&at);
             if ends_in_text && end.checked_sub(1).is_some_and(is_cut) {
                 bytes = bytes.strip_suffix(&[END]).unwrap_or(bytes);
                 bytes = bytes.strip_suffix(REPLACEMENT).unwrap_or(bytes);

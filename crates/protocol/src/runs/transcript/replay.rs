@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, HashMap};
 
-use super::tracks::{DataId, Track, Tracks, Written, metadata_of};
+use super::room::Places;
+use super::tracks::{DataId, Tool, Track, Tracks, Written, metadata_of};
 use crate::ui::chunk::ToolInputDelta;
+use crate::ui::held::owned;
 use crate::ui::{Chunk, Text, TextKind};
 
 /// From so many bytes of text on, the beginning of another stream that is the same is a replay and no coincidence.
@@ -10,7 +12,7 @@ const ENOUGH: usize = 16;
 /// So much may be new, in chunks, before all that was delivered has come again: what was written in parallel.
 const MOST_NEW: usize = 256;
 
-/// So much is held in bytes until it is clear what it is. A stream that has repeated so much is no coincidence.
+/// So much is held in bytes of memory until it is clear what it is. A stream that has repeated so much is no coincidence.
 const MOST_HELD: usize = 1024 * 1024;
 
 /// Finds out whether another stream of a run replays what was delivered, by comparing what comes with it, and goes on
@@ -25,19 +27,30 @@ const MOST_HELD: usize = 1024 * 1024;
 /// ```
 #[derive(Debug)]
 pub(in crate::runs) struct Replay {
-    /// How much of what was delivered has come again.
-    come: Come,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    Unclear(Held),
+    Unclear(Come, Held),
     /// More has come again than is held: should it contradict now, nothing of it can be told apart.
     Long {
+        come: Come,
         new: Vec<Chunk<'static>>,
+        /// What these take in memory.
+        bytes: usize,
     },
-    Clear,
+    Clear(Behind),
+}
+
+/// What is still to be known of a replay when all that was delivered has come again. It only shrinks.
+#[derive(Debug, Default)]
+struct Behind {
+    /// The parts that have not ended in this stream, by their ids in it: the ids under which they were delivered and go on, or `None`
+    /// where the end was delivered too.
+    parts: HashMap<(TextKind, Text<'static>), Option<Text<'static>>>,
+    /// How many outputs of a call are still to be passed over, which another has replaced.
+    preliminary: HashMap<Text<'static>, usize>,
 }
 
 /// What has come, until it is clear what it is.
@@ -46,9 +59,11 @@ struct Held {
     chunks: Vec<Chunk<'static>>,
     /// What of it is new if it is a replay.
     new: Vec<New>,
+    /// What all of it takes in memory.
     bytes: usize,
 }
 
+/// How much of what was delivered has come again.
 #[derive(Debug, Default)]
 struct Come {
     texts: Vec<Progress>,
@@ -66,6 +81,8 @@ struct Come {
     metadata: usize,
     /// Whether any content was there before.
     is_known: bool,
+    /// What the entries of its tables hold, in bytes.
+    contents: usize,
 }
 
 /// How many bytes of a part have come again; the n-th that starts is the n-th that was delivered.
@@ -83,7 +100,7 @@ pub(in crate::runs) enum Sight {
     NewPerhaps(Vec<Chunk<'static>>),
     /// It has joined in the middle; this is all that has come.
     Joined(Vec<Chunk<'static>>),
-    /// It has repeated a lot, and then said something else.
+    /// It has repeated a lot, and then said something else, or telling what it is takes too much memory.
     Useless,
 }
 
@@ -110,79 +127,119 @@ struct New {
 impl Replay {
     pub(in crate::runs) fn new() -> Self {
         Self {
-            come: Come::default(),
-            state: State::Unclear(Held::default()),
+            state: State::Unclear(Come::default(), Held::default()),
         }
     }
 
     /// Whether it is clear that it is one.
     pub(in crate::runs) fn is_one(&self) -> bool {
-        matches!(self.state, State::Clear)
+        matches!(self.state, State::Clear(_))
     }
 
     /// Takes the next chunk of the stream, without its `start`, and compares it with what was `delivered`: what was there when the
-    /// stream began, and what has come of the stream since.
-    pub(in crate::runs) fn push(&mut self, chunk: Chunk<'static>, delivered: &Tracks) -> Sight {
-        let found = self.come.compare(&chunk, delivered);
-        let is_complete = !matches!(self.state, State::Clear) && self.come.is_all(delivered);
+    /// stream began, and what has come of the stream since. It may take so many bytes of memory as there is `room` for.
+    pub(in crate::runs) fn push(
+        &mut self,
+        chunk: Chunk<'static>,
+        delivered: &Tracks,
+        room: usize,
+    ) -> Sight {
+        let come = match &mut self.state {
+            State::Clear(behind) => return Sight::New(behind.pass(chunk)),
+            State::Unclear(come, _) | State::Long { come, .. } => come,
+        };
+        if come.size() + come.growth(&chunk) > room {
+            return Sight::Useless;
+        }
+        let found = come.compare(&chunk, delivered);
+        let behind = come.is_all(delivered).then(|| come.behind(delivered));
         match &mut self.state {
-            State::Clear => Sight::New(match found {
-                Match::Known => Vec::new(),
-                Match::New(new) => vec![new.continued],
-                Match::Contradiction => vec![chunk],
-            }),
-            State::Long { new } => {
+            State::Clear(_) => Sight::Useless,
+            State::Long { new, bytes, .. } => {
                 match found {
                     Match::Contradiction => return Sight::Useless,
-                    Match::New(more) => new.push(more.continued),
+                    Match::New(more) => {
+                        *bytes += size_of_chunk(&more.continued);
+                        new.push(more.continued);
+                    }
                     Match::Known => {}
                 }
-                if is_complete {
+                if let Some(behind) = behind {
                     let new = std::mem::take(new);
-                    self.state = State::Clear;
+                    self.state = State::Clear(behind);
                     return Sight::New(new);
                 }
-                match new.len() > MOST_NEW {
+                match new.len() > MOST_NEW || *bytes > MOST_HELD {
                     true => Sight::Useless,
                     false => Sight::Unclear,
                 }
             }
-            State::Unclear(held) => {
+            State::Unclear(come, held) => {
                 let is_new = matches!(found, Match::New(_));
                 match found {
                     // Of deltas without a letter all else that is known has come before, and they say nothing.
                     Match::Known if is_empty(&chunk) => {}
                     Match::Known => held.keep(chunk),
-                    Match::New(new) => {
-                        held.keep(chunk);
-                        held.new.push(new);
-                    }
+                    Match::New(new) => held.keep_new(chunk, new),
                     Match::Contradiction => {
                         held.chunks.push(chunk);
                         return Sight::Joined(std::mem::take(&mut held.chunks));
                     }
                 }
-                if is_complete {
+                if let Some(behind) = behind {
                     let new = std::mem::take(&mut held.new).into_iter();
                     let (length, has_tools) = delivered.telling();
                     if length < ENOUGH && !has_tools {
                         return Sight::NewPerhaps(new.map(|new| new.own).collect());
                     }
-                    self.state = State::Clear;
+                    self.state = State::Clear(behind);
                     return Sight::New(new.map(|new| new.continued).collect());
                 }
                 // Other content before any that is known: that is no beginning.
-                if is_new && (!self.come.is_known || held.new.len() > MOST_NEW) {
+                if is_new && (!come.is_known || held.new.len() > MOST_NEW) {
                     return Sight::Joined(std::mem::take(&mut held.chunks));
                 }
                 if held.bytes > MOST_HELD {
                     let new = std::mem::take(&mut held.new).into_iter();
-                    let new = new.map(|new| new.continued).collect();
-                    self.state = State::Long { new };
+                    let new: Vec<_> = new.map(|new| new.continued).collect();
+                    let bytes = new.iter().map(size_of_chunk).sum();
+                    let come = std::mem::take(come);
+                    self.state = State::Long { come, new, bytes };
                 }
                 Sight::Unclear
             }
         }
+    }
+}
+
+impl Behind {
+    /// What is new of a chunk, in the part that it belongs to.
+    fn pass(&mut self, chunk: Chunk<'static>) -> Vec<Chunk<'static>> {
+        let chunk = match Track::of(&chunk) {
+            Track::Start(kind, id) => {
+                self.parts.remove(&(kind, id.clone()));
+                chunk
+            }
+            Track::Delta(kind, id, _) => match self.parts.get(&(kind, id.clone())) {
+                Some(Some(part)) => with(&chunk, part, None),
+                Some(None) if is_empty(&chunk) => return Vec::new(),
+                Some(None) | None => chunk,
+            },
+            Track::End(kind, id) => match self.parts.remove(&(kind, id.clone())) {
+                Some(Some(part)) => with(&chunk, &part, None),
+                Some(None) => return Vec::new(),
+                None => chunk,
+            },
+            Track::Preliminary(id) => match self.preliminary.get_mut(id) {
+                Some(left) if *left > 0 => {
+                    *left -= 1;
+                    return Vec::new();
+                }
+                _ => chunk,
+            },
+            _ => chunk,
+        };
+        vec![chunk]
     }
 }
 
@@ -197,25 +254,105 @@ impl New {
 
 impl Held {
     fn keep(&mut self, chunk: Chunk<'static>) {
-        self.bytes += size_of::<Chunk<'static>>()
-            + match Track::of(&chunk) {
-                Track::Delta(_, _, delta) | Track::ToolInput(_, delta) => {
-                    delta.to_string_lossy().len()
-                }
-                _ => chunk.encode().len(),
-            };
+        self.bytes += size_of_chunk(&chunk);
         self.chunks.push(chunk);
+    }
+
+    fn keep_new(&mut self, chunk: Chunk<'static>, new: New) {
+        self.bytes += size_of_chunk(&new.continued) + size_of_chunk(&new.own);
+        self.new.push(new);
+        self.keep(chunk);
     }
 }
 
+/// What a chunk takes in memory, in bytes, about.
+fn size_of_chunk(chunk: &Chunk<'static>) -> usize {
+    size_of::<Chunk<'static>>()
+        + match Track::of(chunk) {
+            Track::Delta(_, id, delta) | Track::ToolInput(id, delta) => owned(id) + owned(delta),
+            _ => chunk.encode().len(),
+        }
+}
+
 impl Come {
+    /// What it holds in memory, in bytes, with what is [`behind`](Self::behind) it.
+    fn size(&self) -> usize {
+        self.contents
+            + self.texts.places()
+            + self.reasonings.places()
+            + 2 * self.open.places()
+            + self.tools.places()
+            + 2 * self.preliminary.places()
+            + self.data.places()
+    }
+
+    /// What it holds more while a chunk is compared, at most.
+    fn growth(&self, chunk: &Chunk<'static>) -> usize {
+        match Track::of(chunk) {
+            Track::Start(kind, id) => {
+                let written = match kind {
+                    TextKind::Text => &self.texts,
+                    TextKind::Reasoning => &self.reasonings,
+                };
+                written.growth() + 2 * self.open.growth() + 2 * owned(id)
+            }
+            Track::Tool(id, _) | Track::ToolInput(id, _) => {
+                self.tools.growth() + owned(id) + Tool::TABLE
+            }
+            Track::Preliminary(id) => {
+                let tables = self.tools.growth() + 2 * self.preliminary.growth();
+                tables + 3 * owned(id) + Tool::TABLE
+            }
+            Track::Data(id) => self.data.growth() + owned(&id.0) + owned(&id.1),
+            _ => 0,
+        }
+    }
+
+    /// What is to be known behind all that was delivered.
+    fn behind(&mut self, delivered: &Tracks) -> Behind {
+        let come = std::mem::take(self);
+        let parts = come.open.into_iter().filter_map(|((kind, id), at)| {
+            let part = delivered.written(kind).get(at)?;
+            let part = (!part.ended).then(|| part.id.clone());
+            Some(((kind, id), part))
+        });
+        let tools = delivered
+            .tools
+            .iter()
+            .filter(|(_, tool)| tool.preliminary > 0);
+        let preliminary = tools.map(|(id, tool)| {
+            let come = come.preliminary.get(id).copied().unwrap_or_default();
+            let left = match tool.has_result() {
+                true => usize::MAX,
+                false => tool.preliminary.saturating_sub(come),
+            };
+            (id.clone(), left)
+        });
+        Behind {
+            parts: parts.collect(),
+            preliminary: preliminary.collect(),
+        }
+    }
+
+    /// What has come of a call.
+    fn tool(&mut self, id: &Text<'static>) -> &mut (usize, BTreeMap<&'static str, usize>) {
+        if !self.tools.contains_key(id) {
+            self.contents += owned(id) + Tool::TABLE;
+        }
+        self.tools.entry(id.clone()).or_default()
+    }
+
     fn compare(&mut self, chunk: &Chunk<'static>, delivered: &Tracks) -> Match {
         match Track::of(chunk) {
             Track::Start(kind, id) => {
                 let come = self.written(kind);
                 let at = come.len();
                 come.push(0);
-                self.open.insert((kind, id.clone()), at);
+                if let Some(before) = self.open.insert((kind, id.clone()), at) {
+                    let before = held_of_open(id, delivered.written(kind).get(before));
+                    self.contents = self.contents.saturating_sub(before);
+                }
+                self.contents += held_of_open(id, delivered.written(kind).get(at));
                 match delivered.written(kind).len() <= at {
                     true => Match::New(New::of(chunk)),
                     false => Match::Known,
@@ -252,6 +389,8 @@ impl Come {
                 let Some(at) = self.open.remove(&(kind, id.clone())) else {
                     return Match::Contradiction;
                 };
+                let ended = held_of_open(id, delivered.written(kind).get(at));
+                self.contents = self.contents.saturating_sub(ended);
                 match (delivered.written(kind).get(at), self.written(kind).get(at)) {
                     (Some(part), Some(come)) if *come < part.text.len() => Match::Contradiction,
                     (Some(part), _) if part.ended => Match::Known,
@@ -263,13 +402,13 @@ impl Come {
                 }
             }
             Track::ToolInput(id, delta) => {
-                let (come, _) = self.tools.entry(id.clone()).or_default();
+                self.is_known |= delivered.tools.contains_key(id);
+                let (come, _) = self.tool(id);
                 let delta = delta.to_string_lossy();
                 let Some(tool) = delivered.tools.get(id) else {
                     *come += delta.len();
                     return Match::New(New::of(chunk));
                 };
-                self.is_known = true;
                 match known_prefix(&tool.input, come, &delta) {
                     None => Match::Contradiction,
                     Some(known) if known == delta.len() => Match::Known,
@@ -280,20 +419,23 @@ impl Come {
                 }
             }
             Track::Tool(id, what) => {
-                let (_, chunks) = self.tools.entry(id.clone()).or_default();
+                self.is_known |= delivered.tools.contains_key(id);
+                let (_, chunks) = self.tool(id);
                 let come = chunks.entry(what).or_default();
                 *come += 1;
                 let Some(tool) = delivered.tools.get(id) else {
                     return Match::New(New::of(chunk));
                 };
-                self.is_known = true;
                 match *come <= tool.chunks.get(what).copied().unwrap_or_default() {
                     true => Match::Known,
                     false => Match::New(New::of(chunk)),
                 }
             }
             Track::Preliminary(id) => {
-                self.tools.entry(id.clone()).or_default();
+                self.tool(id);
+                if !self.preliminary.contains_key(id) {
+                    self.contents += 2 * owned(id);
+                }
                 let come = self.preliminary.entry(id.clone()).or_default();
                 *come += 1;
                 let Some(tool) = delivered.tools.get(id) else {
@@ -310,6 +452,9 @@ impl Come {
                 self.is_known |= values.is_some();
                 let values = values.map_or(&[][..], Vec::as_slice);
                 let value = chunk.encode();
+                if !self.data.contains_key(&id) {
+                    self.contents += owned(&id.0) + owned(&id.1);
+                }
                 let come = self.data.entry(id).or_default();
                 let mut left = values.iter().skip(*come);
                 match left.position(|known| *known == value) {
@@ -396,6 +541,11 @@ fn all_come(delivered: &[Written], come: &[Progress], whole: &mut usize) -> bool
         }
     }
     true
+}
+
+/// What the ids of a part take that has not ended, here and [behind](Come::behind) what was delivered.
+fn held_of_open(id: &Text<'static>, part: Option<&Written>) -> usize {
+    2 * owned(id) + part.map_or(0, |part| owned(&part.id))
 }
 
 /// Whether it is a delta without a letter.
