@@ -9,6 +9,7 @@
 //!
 //! Nothing is delivered twice. Where something may be missing, a [`Moment::Gap`] says so.
 
+mod come;
 mod continuation;
 mod realign;
 mod replay;
