@@ -3,7 +3,7 @@
 use crate::ui::{Approval, Part, RawJson, Text, ToolPart, ToolState};
 
 /// A value that owns memory.
-pub(super) trait Held {
+pub(crate) trait Held {
     /// The bytes that are allocated for it, beside its own.
     fn held(&self) -> usize;
 }

@@ -8,8 +8,8 @@ use http::Response;
 use twentyfirst_protocol::flow::drive::{BlockingIo, Event, Io, next};
 use twentyfirst_protocol::flow::{Failure, Now, SendRequest, Sent, Slot};
 use twentyfirst_protocol::runs::{Follow, FollowRun, Moment, Outcome, RunRef};
-use twentyfirst_protocol::threads::ListThreads;
-use twentyfirst_protocol::{CallOptions, Endpoint, SandboxId, ThreadId};
+use twentyfirst_protocol::threads::{GetThread, ListThreads};
+use twentyfirst_protocol::{CallOptions, Endpoint, Operation, SandboxId, ThreadId};
 
 /// What a run says, and how often its stream breaks off.
 pub(crate) struct Run {
@@ -36,7 +36,7 @@ pub(crate) struct Relay {
     asked: usize,
     exchange: Option<Event>,
     head: Option<Event>,
-    /// The answer as it is stored, in the JSON of a message.
+    /// What is stored when the run is over, behind the question, in the JSON of messages.
     stored: fn() -> Option<String>,
 }
 
@@ -120,6 +120,19 @@ impl Relay {
         );
         let thread = format!(r#"{{"id":"th_1","status":"{status}","messages":{messages}}}"#);
         thread.into()
+    }
+
+    /// Reads what is stored when the run is over, and says how long it is.
+    pub(crate) fn read_thread(&mut self) -> usize {
+        let said = self.said.take();
+        let opened = std::mem::replace(&mut self.opened, self.run.streams);
+        let body = self.thread();
+        (self.said, self.opened) = (said, opened);
+        let ids = (SandboxId::new("sb_1"), ThreadId::new("th_1"));
+        let read = GetThread::new(ids.0.unwrap(), ids.1.unwrap());
+        let (head, ()) = Response::new(()).into_parts();
+        assert!(read.decode(&head, &body).unwrap().messages.is_some());
+        body.len()
     }
 
     /// The next bytes of the stream that is open.

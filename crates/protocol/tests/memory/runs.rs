@@ -27,6 +27,102 @@ fn attack() {
     check(&name, LIMIT, growth.peak(), &told.to_string());
 }
 
+#[test]
+fn settling_takes_no_more_than_is_said_beside_the_limit() {
+    let names = stored().into_iter().map(|stored| stored.0);
+    run_each("runs::settling", names);
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn settling() {
+    let name = std::env::var("ATTACK").unwrap();
+    let stored = stored().into_iter().find(|stored| stored.0 == name);
+    let (_, stored, says) = stored.unwrap();
+    let run = Run {
+        name: "",
+        follow: Follow::wait(),
+        streams: 1,
+        says,
+    };
+    let growth = Growth::begin();
+    let mut relay = Relay::new(run, stored);
+    let stored = relay.read_thread();
+    // The thread as such a relay makes it, and as it is read.
+    let reading = growth.peak();
+    let (told, outcome) = relay.follow(LIMIT);
+    let beside = growth.peak().saturating_sub(reading);
+    let state = outcome.message_state;
+    let further = format!("{told}, {state:?}, beside {reading} for reading {stored} bytes");
+    check(&name, LIMIT, beside, &further);
+}
+
+/// What is stored when a run is over, and what was delivered of it.
+type StoredRun = (
+    &'static str,
+    fn() -> Option<String>,
+    fn(usize, usize) -> Option<String>,
+);
+
+fn stored() -> [StoredRun; 4] {
+    const TEXT: fn(usize, usize) -> Option<String> = |_, n| match n {
+        0 => Some(r#"{"type":"start","messageId":"m1"}"#.to_owned()),
+        1 => Some(text_start("t")),
+        n => (n <= 400).then(|| delta("t", &long(n, 10_000))),
+    };
+    const NOTHING: fn(usize, usize) -> Option<String> = |_, n| match n {
+        0 => Some(r#"{"type":"start","messageId":"m1"}"#.to_owned()),
+        _ => None,
+    };
+    [
+        (
+            "a long text that was delivered by half",
+            || {
+                Some(answer(&[part(
+                    &(2..800).map(|n| long(n, 10_000)).collect::<String>(),
+                )]))
+            },
+            TEXT,
+        ),
+        (
+            "a long text behind another",
+            || Some(answer(&[part(&"y".repeat(8 * MIB))])),
+            TEXT,
+        ),
+        (
+            "many parts",
+            || {
+                Some(answer(
+                    &(0..100_000)
+                        .map(|n| part(&n.to_string()))
+                        .collect::<Vec<_>>(),
+                ))
+            },
+            NOTHING,
+        ),
+        (
+            "a long history",
+            || {
+                let history = (0..100_000).map(|n| format!(r#"{{"id":"{n}","role":"assistant","parts":[{{"type":"text","text":"{n}"}}]}}"#));
+                let history = history.collect::<Vec<_>>().join(",");
+                Some(format!("{history},{}", answer(&[part("The end.")])))
+            },
+            NOTHING,
+        ),
+    ]
+}
+
+fn part(text: &str) -> String {
+    format!(r#"{{"type":"text","text":"{text}","state":"done"}}"#)
+}
+
+fn answer(parts: &[String]) -> String {
+    format!(
+        r#"{{"id":"m1","role":"assistant","parts":[{}]}}"#,
+        parts.join(",")
+    )
+}
+
 /// Streams that all say the same, up to so many chunks.
 macro_rules! same {
     ($count:expr, $says:expr) => {

@@ -86,6 +86,13 @@ pub enum Moment {
     Resumed,
     /// What comes next need not follow what came before: something may be missing here. The message is settled with the
     /// stored answer at the end.
+    ///
+    /// Behind a gap, what the stored answer has more is delivered only where it is certain that it was not delivered yet. The place
+    /// where delivering has stopped is looked for by the end of the texts that were delivered: at least 16 bytes of UTF-8 of it, spaces and
+    /// U+FFFD not counted, have to stand in the stored answer, or it has to begin with fewer. Where they share less, as with texts
+    /// of a few words, **the rest does not come as chunks**. It is only in the message, where
+    /// [`message_state`](super::Outcome::message_state) is [`Whole`](super::MessageState::Whole): whoever shows chunks shows the
+    /// message in their place at the end. Nothing is delivered twice.
     Gap,
 }
 

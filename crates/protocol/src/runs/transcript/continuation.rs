@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::{Torn, Transcript};
 use crate::ui::chunk::{Finish, Start};
+use crate::ui::held::Held;
 use crate::ui::{
     Chunk, Part, RawJson, Text, ToolPart, UiMessage, chunks_of, rest_of_call, rest_of_metadata,
     rest_of_text, same,
@@ -79,7 +80,7 @@ impl Transcript {
 
     fn continuation(&mut self, stored: &UiMessage) -> Continuation {
         // Of a message that does not hold what was delivered nobody can tell how it goes on.
-        if self.too_large.is_some() {
+        if self.too_large.is_some() || comparing(stored) > self.room() {
             return Continuation {
                 chunks: Vec::new(),
                 is_gap: true,
@@ -220,6 +221,12 @@ impl Delivered<'_> {
             _ => (signature(begun) == signature(part)).then(Vec::new),
         }
     }
+}
+
+/// What it takes to compare a stored answer with what was delivered, and to deliver the rest, in bytes of memory.
+fn comparing(stored: &UiMessage) -> usize {
+    // The texts are laid out to be searched, and of each part come up to three chunks, in lists that double.
+    2 * stored.parts.held() + stored.parts.len() * 9 * size_of::<Chunk<'static>>()
 }
 
 /// The metadata of the stored answer with what it lacks of the delivered. `None` if it lacks nothing.
