@@ -107,8 +107,8 @@ impl Follow {
     /// Beside the limit stand only what is being read and has a limit of its own: an event with its chunk (see
     /// [`sse::Limits`](crate::sse::Limits)); up to 2 MiB of [halves of characters](crate::ui::Joiner::MAX_WAITING); about 1 MiB of chunks
     /// of which it is not clear yet whether they repeat what was delivered; up to 16 MiB of a stream of which it is not known yet whether
-    /// it is this run's; and while a thread is read, the response, which the driver limits (`AgentClient`: 32 MiB), and its messages: two
-    /// to three times as much where they are long texts, and up to forty times where they have nothing but tiny parts.
+    /// it is this run's; and while a thread is read, the response, which the driver limits (`AgentClient`: 32 MiB), and its messages: at most
+    /// about five times as much where they are long texts, and up to 65 times where they have nothing but the tiniest parts.
     #[must_use]
     pub const fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
