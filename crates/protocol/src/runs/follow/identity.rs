@@ -102,11 +102,6 @@ impl Identity {
         self.turn.is_some()
     }
 
-    /// Whether the first stream has given the answer an id.
-    pub(super) fn has_first(&self) -> bool {
-        self.first.is_some()
-    }
-
     /// Whether our answer could be found among what is stored while its thread streams.
     pub(super) fn is_known(&self) -> bool {
         self.first.is_some() || self.turn.is_some() || self.before.is_some()

@@ -61,7 +61,7 @@ impl Joining {
             cx.looked(&thread.status, now);
             return cx.go("joining: it streams", Reconnecting::at_once());
         }
-        cx.settle(thread, true, now)
+        cx.settle(thread, now)
             .unwrap_or_else(|| Reconnecting::again(cx, now))
     }
 }

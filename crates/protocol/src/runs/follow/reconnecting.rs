@@ -118,7 +118,7 @@ impl Reconnecting {
             Asking::Look(look) => match cx.go_on(look, [], now) {
                 Err(step) => Ok(step),
                 Ok(Ok(thread)) => Err(cx
-                    .settle(&thread, true, now)
+                    .settle(&thread, now)
                     .unwrap_or_else(|| Self::again(cx, now))),
                 Ok(Err(error)) if refusal(&error) == Some(LostReason::TooLarge) => {
                     // What is stored cannot be read, and is not needed yet.

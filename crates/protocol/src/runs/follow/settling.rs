@@ -43,7 +43,7 @@ impl Settling {
                 self.look = Some(look);
                 return Turn::Stay(self.into(), step);
             }
-            Ok(Ok(thread)) => match cx.settle(&thread, false, now) {
+            Ok(Ok(thread)) => match cx.settle(&thread, now) {
                 Some(turn) => return turn,
                 None => self.at = cx.later(now),
             },
@@ -73,8 +73,8 @@ impl Following {
         self.looks.looked(now);
     }
 
-    /// What follows of what the thread says; `None` if the run goes on. `may_read`: whether more of it may come by a stream.
-    pub(super) fn settle(&mut self, thread: &Thread, may_read: bool, now: Now) -> Option<Turn> {
+    /// What follows of what the thread says; `None` if the run goes on.
+    pub(super) fn settle(&mut self, thread: &Thread, now: Now) -> Option<Turn> {
         self.looked(&thread.status, now);
         let answer = self.identity.find(thread);
         let facts = Facts {
@@ -85,7 +85,6 @@ impl Following {
                 Answer::Found(_) => AnswerIs::Found,
                 Answer::Named(_) => AnswerIs::Named,
             },
-            expects_more: may_read && self.identity.has_first(),
             has_finished: self.transcript.has_finished(),
         };
         let verdict = facts.verdict();

@@ -94,7 +94,7 @@ impl Verifying {
         };
         match cx.go_on(look, [], now) {
             Err(step) => Ok(step),
-            Ok(Ok(thread)) => Err(match cx.settle(&thread, true, now) {
+            Ok(Ok(thread)) => Err(match cx.settle(&thread, now) {
                 None => Found::Ours { goes_on: true },
                 Some(turn) => Found::Turn(turn),
             }),
