@@ -52,6 +52,19 @@ impl Clock {
         }
     }
 
+    /// Lets a step that waits wait no longer than until this moment, or one of the clock's own.
+    pub(super) fn bound<I, O>(
+        &mut self,
+        step: Step<I, O>,
+        moment: Option<Instant>,
+        now: Now,
+    ) -> Step<I, O> {
+        match step {
+            Step::Read { until } => self.wait([until, moment], now),
+            step => step,
+        }
+    }
+
     /// Whether a moment has come, and the driver has waited since: one that was not polled for an hour may find bytes that came
     /// within the first second, and they are looked at before silence is judged.
     pub(super) fn has_come(&self, at: Option<Instant>, now: Now) -> bool {

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::asking::Unanswered;
 use super::policy::Mode;
-use super::reconnecting::Reconnecting;
-use super::settling::Settling;
 use super::stream::{Decoded, Stream};
-use super::{Following, Turn};
-use crate::flow::{Call, Failure, Now, Step, UnderWay};
-use crate::runs::{LostReason, MessageState, Moment, Outcome, RunEnd};
-use crate::threads::{ListThreads, StreamTarget, ThreadStatus};
+use super::{Following, Phase, Turn};
+use crate::flow::{Failure, Now};
+use crate::runs::{LostReason, MessageState, Moment, RunEnd};
+use crate::threads::ThreadStatus;
 
 /// `[DONE]` follows `finish` after at most 1.5 s, and an error after 0.5 s. Whoever has waited for so long asks.
 const LONGEST_CLOSING: Duration = Duration::from_secs(10);
@@ -26,7 +25,6 @@ pub(super) struct Reading {
     pub(super) stream: Stream,
     /// When the relay is asked because of silence, and how long the silence is then. `None` once it has said that the run is over.
     silence: Option<Silence>,
-    list: Option<Call<ListThreads>>,
     /// The run is over, and its stream should have ended by then.
     grace: Option<Instant>,
     /// When `[DONE]` came.
@@ -46,7 +44,6 @@ impl Reading {
         Self {
             stream,
             silence: None,
-            list: None,
             grace: None,
             done: None,
             is_new: true,
@@ -63,17 +60,8 @@ impl Reading {
         reading
     }
 
-    pub(super) fn call(&mut self) -> Option<&mut dyn UnderWay> {
-        self.list.as_mut().map(|list| list as _)
-    }
-
-    /// Delivers what has been kept back for want of what follows.
-    fn finish(&mut self, cx: &mut Following) {
-        self.stream.finish(cx);
-    }
-
     /// `has_heard`: whether anything has come since it was last polled.
-    pub(super) fn poll(mut self: Box<Self>, has_heard: bool, cx: &mut Following, now: Now) -> Turn {
+    pub(super) fn poll(&mut self, has_heard: bool, cx: &mut Following, now: Now) -> Turn {
         if std::mem::take(&mut self.is_new) || has_heard {
             cx.clock.news(now);
             self.grace = None;
@@ -86,13 +74,13 @@ impl Reading {
         if self.stream.decode(cx) == Decoded::Useless {
             cx.resumes.is_useless = true;
             cx.drop_all();
-            return cx.go("reading: it cannot be told apart", Reconnecting::at_once());
+            return cx.reconnect("reading: it cannot be told apart");
         }
         if cx.transcript.has_news() {
-            return Turn::Go(self.into());
+            return Turn::Again;
         }
         if let Some(reason) = cx.clock.is_over(now) {
-            self.finish(cx);
+            self.stream.finish(cx);
             return cx.lose(reason);
         }
         if self.stream.is_done() {
@@ -101,8 +89,7 @@ impl Reading {
             if self.stream.end.is_some() || cx.clock.has_come(goodbye, now) {
                 return self.said_done(cx);
             }
-            let wait = cx.clock.wait([goodbye], now);
-            return Turn::Stay(self.into(), wait);
+            return Turn::Stay(cx.clock.wait([goodbye], now));
         }
         if let Some(failure) = self.stream.end.take() {
             return self.broke_off(failure, cx, now);
@@ -114,47 +101,22 @@ impl Reading {
         if cx.clock.has_come(end, now) {
             return self.broke_off(None, cx, now);
         }
-        match self.ask(end, cx, now) {
-            Ok(step) => Turn::Stay(self.into(), step),
-            Err(turn) => turn.unwrap_or_else(|| Turn::Go(self.into())),
-        }
+        self.ask(end, cx, now)
     }
 
     /// Asks because of silence whether the run still streams.
-    fn ask(
-        &mut self,
-        end: Option<Instant>,
-        cx: &mut Following,
-        now: Now,
-    ) -> Result<Step<Moment, Outcome>, Option<Turn>> {
+    fn ask(&mut self, end: Option<Instant>, cx: &mut Following, now: Now) -> Turn {
         let ask_at = self.silence.and_then(|silence| silence.ask_at);
-        if self.list.is_none() && !cx.clock.has_come(ask_at, now) {
-            return Ok(cx.clock.wait([ask_at, end], now));
+        if !cx.asking.is_listing() && !cx.clock.has_come(ask_at, now) {
+            return Turn::Stay(cx.clock.wait([ask_at, end], now));
         }
-        let mut list = match self.list.take().map_or_else(|| cx.list(), Ok) {
-            Ok(list) => list,
-            Err(error) => return Err(Some(cx.refused(LostReason::Refused, error))),
-        };
-        match cx.go_on(&mut list, [end], now) {
-            Err(step) => {
-                self.list = Some(list);
-                Ok(step)
-            }
-            Ok(Ok(threads)) => {
-                let target = StreamTarget::of(&threads, &cx.run.thread_id);
-                cx.listed(&target);
-                match target.status().is_some_and(ThreadStatus::is_end) {
-                    true => self.expect_end(now),
-                    false => self.ask_later(now),
-                }
-                Err(None)
-            }
+        match cx.list(end, now) {
+            Ok(target) if target.status().is_some_and(ThreadStatus::is_end) => self.expect_end(now),
             // Whatever the relay says of the thread, the stream is open.
-            Ok(Err(_)) => {
-                self.ask_later(now);
-                Err(None)
-            }
+            Ok(_) | Err(Unanswered::Failed(_)) => self.ask_later(now),
+            Err(Unanswered::Yet(step)) => return Turn::Stay(step),
         }
+        Turn::Again
     }
 
     fn ask_later(&mut self, now: Now) {
@@ -171,8 +133,8 @@ impl Reading {
     }
 
     /// `[DONE]` has come.
-    fn said_done(mut self: Box<Self>, cx: &mut Following) -> Turn {
-        self.finish(cx);
+    fn said_done(&mut self, cx: &mut Following) -> Turn {
+        self.stream.finish(cx);
         if let Some(turn) = said_end(cx) {
             return turn;
         }
@@ -181,7 +143,7 @@ impl Reading {
             cx.drop_all();
             cx.go(
                 "reading: done, and something may be missing",
-                Settling::now(),
+                Phase::Settling,
             )
         } else if is_whole {
             cx.end("reading: done", RunEnd::Completed, MessageState::Whole)
@@ -202,12 +164,7 @@ impl Reading {
     }
 
     /// The stream has ended or broken off, or nothing more is expected of it.
-    fn broke_off(
-        mut self: Box<Self>,
-        failure: Option<Failure>,
-        cx: &mut Following,
-        now: Now,
-    ) -> Turn {
+    fn broke_off(&mut self, failure: Option<Failure>, cx: &mut Following, now: Now) -> Turn {
         if let Some(turn) = self.said_end(cx) {
             return turn;
         }
@@ -218,28 +175,27 @@ impl Reading {
         }
         // Of a run that is over, nothing was cut.
         if cx.transcript.has_finished() || self.grace.is_some() {
-            return cx.go("reading: ended without done", Settling::now());
+            return cx.go("reading: ended without done", Phase::Settling);
         }
         cx.transcript.say(Moment::Cut(failure));
         if cx.resumes.mode == Mode::Off {
-            self.finish(cx);
+            self.stream.finish(cx);
             return cx.lose(LostReason::Cut);
         }
         if cx.transcript.take_progress() {
             cx.resumes.failed = 0;
             cx.backoff.reset();
-            return cx.go("reading: cut", Reconnecting::at_once());
+            return cx.reconnect("reading: cut");
         }
         cx.resumes.failed += 1;
-        let at = cx.later(now);
-        cx.go("reading: cut before anything came", Reconnecting::at(at))
+        cx.reconnect_later("reading: cut before anything came", now)
     }
 
     /// Whether the stream itself has said that the run has failed or was cancelled.
     fn said_end(&mut self, cx: &mut Following) -> Option<Turn> {
         let has_ended = cx.transcript.failure().is_some() || cx.transcript.is_aborted();
         if has_ended {
-            self.finish(cx);
+            self.stream.finish(cx);
         }
         said_end(cx)
     }
