@@ -147,7 +147,10 @@ impl Following {
                 Ok(output)
             }
             Ok(Err(error)) => Err(Unanswered::Failed(error)),
-            Err(step) => Err(Unanswered::Yet(self.clock.bound(step, until, now))),
+            Err(Step::Read { until: call }) => {
+                Err(Unanswered::Yet(self.clock.wait([call, until], now)))
+            }
+            Err(step) => Err(Unanswered::Yet(step)),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::flow::{Now, Step};
 use crate::runs::LostReason;
 
 /// How long a run is followed, and since when nothing has come of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Clock {
     deadline: Option<Duration>,
     lost_after: Option<Duration>,
@@ -21,9 +21,7 @@ impl Clock {
         Self {
             deadline: policy.deadline,
             lost_after: policy.lost_after,
-            begin: None,
-            news: None,
-            waited: None,
+            ..Self::default()
         }
     }
 
@@ -49,19 +47,6 @@ impl Clock {
         let limits = [self.deadline(), self.lost_at()];
         Step::Read {
             until: moments.into_iter().chain(limits).flatten().min(),
-        }
-    }
-
-    /// Lets a step that waits wait no longer than until this moment, or one of the clock's own.
-    pub(super) fn bound<I, O>(
-        &mut self,
-        step: Step<I, O>,
-        moment: Option<Instant>,
-        now: Now,
-    ) -> Step<I, O> {
-        match step {
-            Step::Read { until } => self.wait([until, moment], now),
-            step => step,
         }
     }
 

@@ -47,7 +47,7 @@ pub(super) struct Looks {
 }
 
 /// What may be opened again, and what came of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Resumes {
     pub(super) mode: Mode,
     /// How often opening the stream has brought nothing in a row.
@@ -122,10 +122,7 @@ impl Following {
             looks: Looks::new(),
             resumes: Resumes {
                 mode: policy.mode,
-                failed: 0,
-                is_useless: false,
-                has_opened: false,
-                has_read: false,
+                ..Resumes::default()
             },
             identity: Identity::new(&run, is_joined),
             transcript: Transcript::new(policy.mode == Mode::Live, policy.memory_limit),
@@ -169,10 +166,10 @@ impl Following {
     // ---- Going on
 
     /// Goes to another phase, for this reason.
-    pub(super) fn go(&mut self, why: &'static str, phase: impl Into<Phase>) -> Turn {
+    pub(super) fn go(&mut self, why: &'static str, phase: Phase) -> Turn {
         self.transition = why;
         self.asking = Asking::default();
-        Turn::Go(phase.into())
+        Turn::Go(phase)
     }
 
     /// Goes on without a stream, for this reason: the run is asked for at once.

@@ -1,13 +1,14 @@
 //! Following a run until its end, whatever the network does.
 //!
 //! ```text
-//! Joining ──► Settling ◄──────────┐           verdict(thread, answer) is a pure table:
-//!    │                            │           one row, one name, one test
-//!    ▼        cut                 │ over
-//! Reading ─────► Reconnecting ────┤
-//!    ▲               │ ours is the newest: 200
-//!    │ still ours    ▼
-//!    └────────── Verifying ──► (not ours) Reconnecting
+//! Joining ──► by the verdict ◄─── Settling ◄──┐       verdict(thread, answer) is a pure table:
+//!    │                                        │       one row, one name, one test
+//!    ▼        cut                             │ over
+//! Reading ─────► Reconnecting ────────────────┤
+//!    ▲              │    ▲ none, or not ours
+//!    │              ▼    │
+//!    │           Resuming ──► Verifying
+//!    └──────── still ours ────────┘
 //! any ── deadline or silence ──► Done(Lost)      Reading ── clean [DONE], error, abort ──► Done
 //! ```
 //!
@@ -20,13 +21,16 @@
 //! | | a cut | `Reconnecting`, or `Done` where following is off |
 //! | [`Reconnecting`](reconnecting) | the list says that it is over | `Settling` |
 //! | | a look finds our answer stored | by the verdict |
-//! | | ours is the newest stream, and the budget allows it | resumes: 200 `Verifying`, else again |
+//! | | ours is the newest stream, and the budget allows it | `Resuming` |
+//! | [`Resuming`](resuming) | 200 | `Verifying` |
+//! | | 204, or an error | `Reconnecting` |
 //! | [`Verifying`](verifying) | still ours, and not stored | `Reading` |
 //! | | not ours | `Reconnecting` |
 //! | [`Settling`](settling) | the thread is known | by the verdict, or again after a pause |
 //!
-//! Each phase owns what only it needs, and consumes itself: what a phase leaves behind cannot be forgotten in the next. What lives
-//! through all of them is in [`Following`].
+//! Each phase owns what only it needs, and all of it is dropped when the next begins: what a phase leaves behind cannot be forgotten. What
+//! lives through all of them is in [`Following`]. What is asked of the relay beside the stream is [asked](asking) in one place, where it is
+//! also decided when to ask again.
 
 #![expect(
     clippy::large_enum_variant,
@@ -118,11 +122,8 @@ enum Turn {
 }
 
 impl FollowFlow {
-    fn new(cx: Following, phase: impl Into<Phase>) -> Self {
-        Self {
-            phase: phase.into(),
-            cx,
-        }
+    fn new(cx: Following, phase: Phase) -> Self {
+        Self { phase, cx }
     }
 
     /// Returns the message as far as it was delivered, moments included that are about to be handed out; from the end on the one that
@@ -262,23 +263,5 @@ impl Phase {
             Self::Verifying(phase) => Some(&mut phase.stream),
             _ => None,
         }
-    }
-}
-
-impl From<Reading> for Phase {
-    fn from(phase: Reading) -> Self {
-        Self::Reading(phase)
-    }
-}
-
-impl From<Resuming> for Phase {
-    fn from(phase: Resuming) -> Self {
-        Self::Resuming(phase)
-    }
-}
-
-impl From<Verifying> for Phase {
-    fn from(phase: Verifying) -> Self {
-        Self::Verifying(phase)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::asking::Unanswered;
+use super::asking::{Unanswered, refusal};
 use super::policy::Mode;
 use super::stream::{Decoded, Stream};
 use super::{Following, Phase, Turn};
@@ -23,8 +23,10 @@ const SHORTEST_SILENCE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) stream: Stream,
-    /// When the relay is asked because of silence, and how long the silence is then. `None` once it has said that the run is over.
-    silence: Option<Silence>,
+    /// When the relay is asked because of silence; `None` once it has said that the run is over.
+    ask_at: Option<Instant>,
+    /// How long the silence is then.
+    silence: Duration,
     /// The run is over, and its stream should have ended by then.
     grace: Option<Instant>,
     /// When `[DONE]` came.
@@ -32,18 +34,13 @@ pub(super) struct Reading {
     is_new: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Silence {
-    ask_at: Option<Instant>,
-    length: Duration,
-}
-
 impl Reading {
     /// Reads a stream whose run goes on.
     pub(super) fn of(stream: Stream) -> Self {
         Self {
             stream,
-            silence: None,
+            ask_at: None,
+            silence: Duration::ZERO,
             grace: None,
             done: None,
             is_new: true,
@@ -65,11 +62,8 @@ impl Reading {
         if std::mem::take(&mut self.is_new) || has_heard {
             cx.clock.news(now);
             self.grace = None;
-            let length = cx.options.following().ask_after.max(SHORTEST_SILENCE);
-            self.silence = Some(Silence {
-                ask_at: now.mono.checked_add(length),
-                length,
-            });
+            self.silence = cx.options.following().ask_after.max(SHORTEST_SILENCE);
+            self.ask_at = now.mono.checked_add(self.silence);
         }
         if self.stream.decode(cx) == Decoded::Useless {
             cx.resumes.is_useless = true;
@@ -106,13 +100,15 @@ impl Reading {
 
     /// Asks because of silence whether the run still streams.
     fn ask(&mut self, end: Option<Instant>, cx: &mut Following, now: Now) -> Turn {
-        let ask_at = self.silence.and_then(|silence| silence.ask_at);
-        if !cx.asking.is_listing() && !cx.clock.has_come(ask_at, now) {
-            return Turn::Stay(cx.clock.wait([ask_at, end], now));
+        if !cx.asking.is_listing() && !cx.clock.has_come(self.ask_at, now) {
+            return Turn::Stay(cx.clock.wait([self.ask_at, end], now));
         }
         match cx.list(end, now) {
-            Ok(target) if target.status().is_some_and(ThreadStatus::is_end) => self.expect_end(now),
-            // Whatever the relay says of the thread, the stream is open.
+            Ok(target) if target.status().is_none_or(ThreadStatus::is_end) => self.expect_end(now),
+            Err(Unanswered::Failed(error)) if refusal(&error) == Some(LostReason::Deleted) => {
+                self.expect_end(now);
+            }
+            // Whatever else the relay says, the stream is open.
             Ok(_) | Err(Unanswered::Failed(_)) => self.ask_later(now),
             Err(Unanswered::Yet(step)) => return Turn::Stay(step),
         }
@@ -120,46 +116,35 @@ impl Reading {
     }
 
     fn ask_later(&mut self, now: Now) {
-        if let Some(silence) = &mut self.silence {
-            silence.length = silence.length.saturating_mul(2);
-            silence.ask_at = now.mono.checked_add(silence.length);
-        }
+        self.silence = self.silence.saturating_mul(2);
+        self.ask_at = now.mono.checked_add(self.silence);
     }
 
     /// The run is over: what is on its way may come yet.
     fn expect_end(&mut self, now: Now) {
-        self.silence = None;
+        self.ask_at = None;
         self.grace = now.mono.checked_add(LONGEST_CLOSING);
     }
 
     /// `[DONE]` has come.
     fn said_done(&mut self, cx: &mut Following) -> Turn {
         self.stream.finish(cx);
-        if let Some(turn) = said_end(cx) {
+        if let Some(turn) = self.said_end(cx) {
             return turn;
         }
-        let is_whole = cx.is_whole();
         if !self.stream.is_first || cx.transcript.has_gap() {
             cx.drop_all();
-            cx.go(
-                "reading: done, and something may be missing",
-                Phase::Settling,
-            )
-        } else if is_whole {
-            cx.end("reading: done", RunEnd::Completed, MessageState::Whole)
+            let why = "reading: done, and something may be missing";
+            return cx.go(why, Phase::Settling);
+        }
+        let (completed, partial) = (RunEnd::Completed, MessageState::Partial);
+        if cx.is_whole() {
+            cx.end("reading: done", completed, MessageState::Whole)
         } else if cx.transcript.has_finished() {
             // More than is held: nothing that is stored would be either.
-            cx.end(
-                "reading: done, and too large",
-                RunEnd::Completed,
-                MessageState::Partial,
-            )
+            cx.end("reading: done, and too large", completed, partial)
         } else {
-            cx.end(
-                "reading: done without finish",
-                RunEnd::Cancelled,
-                MessageState::Partial,
-            )
+            cx.end("reading: done without finish", RunEnd::Cancelled, partial)
         }
     }
 
@@ -191,23 +176,16 @@ impl Reading {
         cx.reconnect_later("reading: cut before anything came", now)
     }
 
-    /// Whether the stream itself has said that the run has failed or was cancelled.
+    /// What follows if the stream itself has said that the run has failed or was cancelled.
     fn said_end(&mut self, cx: &mut Following) -> Option<Turn> {
-        let has_ended = cx.transcript.failure().is_some() || cx.transcript.is_aborted();
-        if has_ended {
-            self.stream.finish(cx);
-        }
-        said_end(cx)
+        let (why, end) = match cx.transcript.failure() {
+            // So a run ends that was cancelled through another instance of the relay.
+            Some("cancelled") => ("reading: cancelled in words", RunEnd::Cancelled),
+            Some(text) => ("reading: failed", RunEnd::Failed(text.to_owned())),
+            None if cx.transcript.is_aborted() => ("reading: aborted", RunEnd::Cancelled),
+            None => return None,
+        };
+        self.stream.finish(cx);
+        Some(cx.end(why, end, MessageState::Partial))
     }
-}
-
-fn said_end(cx: &mut Following) -> Option<Turn> {
-    let (why, end) = match cx.transcript.failure() {
-        // So a run ends that was cancelled through another instance of the relay.
-        Some("cancelled") => ("reading: cancelled in words", RunEnd::Cancelled),
-        Some(text) => ("reading: failed", RunEnd::Failed(text.to_owned())),
-        None if cx.transcript.is_aborted() => ("reading: aborted", RunEnd::Cancelled),
-        None => return None,
-    };
-    Some(cx.end(why, end, MessageState::Partial))
 }

@@ -5,7 +5,7 @@ use http::response::Parts;
 use super::asking::{Unanswered, refusal};
 use super::stream::Stream;
 use super::verifying::Verifying;
-use super::{Following, Turn};
+use super::{Following, Phase, Turn};
 use crate::error::InvalidRequest;
 use crate::flow::{Deadline, Exchange, Next, Now, Slot, Step};
 use crate::operation::{Head, StreamingOperation};
@@ -41,7 +41,7 @@ impl Resuming {
                 cx.resumes.has_opened = true;
                 let stream = Stream::another(cx.transcript.has_gap());
                 let verifying = Verifying::new(stream, self.target.clone());
-                return Some(cx.go("resuming: opened", verifying));
+                return Some(cx.go("resuming: opened", Phase::Verifying(verifying)));
             }
             Head::Open(Resumed::Nothing) => self.is_nothing = true,
             // The status says enough; a body may stall.

@@ -74,7 +74,10 @@ impl FollowRun {
     /// Everything that can be checked is checked here, before the first request.
     pub fn read(self, options: &CallOptions, seed: u64) -> Result<FollowFlow, InvalidRequest> {
         let cx = Following::new(self.run, false, options, seed)?;
-        Ok(FollowFlow::new(cx, Reading::of(Stream::first())))
+        Ok(FollowFlow::new(
+            cx,
+            Phase::Reading(Reading::of(Stream::first())),
+        ))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::reading::Reading;
 use super::stream::Stream;
-use super::{Following, Turn};
+use super::{Following, Phase, Turn};
 use crate::flow::Now;
 use crate::runs::Moment;
 use crate::threads::StreamTarget;
@@ -63,6 +63,6 @@ impl Verifying {
             true => Reading::of(stream),
             false => Reading::ending(stream, now),
         };
-        cx.go("verifying: ours", reading)
+        cx.go("verifying: ours", Phase::Reading(reading))
     }
 }

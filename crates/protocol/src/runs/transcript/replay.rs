@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 
-use super::tracks::{DataId, Track, Tracks, Written, metadata_of};
+use super::tracks::{DataId, Tool, Track, Tracks, Written, metadata_of};
 use crate::ui::chunk::ToolInputDelta;
 use crate::ui::{Chunk, Text, TextKind};
 
@@ -27,45 +27,41 @@ const MOST_HELD: usize = 1024 * 1024;
 pub(in crate::runs) struct Replay {
     /// How much of what was delivered has come again.
     come: Come,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Unclear(Held),
-    /// More has come again than is held: should it contradict now, nothing of it can be told apart.
-    Long {
-        new: Vec<Chunk<'static>>,
-    },
-    Clear,
+    /// `None` once it is clear that it is a replay.
+    held: Option<Held>,
 }
 
 /// What has come, until it is clear what it is.
 #[derive(Debug, Default)]
 struct Held {
+    /// All of it, while it is not too long. Should more than that contradict, nothing of it can be told apart.
     chunks: Vec<Chunk<'static>>,
+    bytes: usize,
     /// What of it is new if it is a replay.
     new: Vec<New>,
-    bytes: usize,
 }
 
 #[derive(Debug, Default)]
 struct Come {
-    texts: Vec<Progress>,
-    reasonings: Vec<Progress>,
-    whole_texts: usize,
-    whole_reasonings: usize,
+    written: HashMap<TextKind, Rewritten>,
     /// Which of them have not ended, by their ids in this stream.
     open: HashMap<(TextKind, Text<'static>), usize>,
     /// The input and the chunks of each tool call.
     tools: HashMap<Text<'static>, (usize, BTreeMap<&'static str, usize>)>,
-    preliminary: HashMap<Text<'static>, usize>,
     /// How many values of each data part, those included that were left out.
     data: HashMap<DataId, usize>,
     others: usize,
     metadata: usize,
     /// Whether any content was there before.
     is_known: bool,
+}
+
+/// The texts or the reasonings that have come again.
+#[derive(Debug, Default)]
+struct Rewritten {
+    parts: Vec<Progress>,
+    /// How many from the first on are known to be all there, so that none is looked at twice.
+    whole: usize,
 }
 
 /// How many bytes of a part have come again; the n-th that starts is the n-th that was delivered.
@@ -78,8 +74,8 @@ pub(in crate::runs) enum Sight {
     Unclear,
     /// It is a replay; this of it is new.
     New(Vec<Chunk<'static>>),
-    /// It is a replay, and this is new, with the ids of its own. But so little was delivered that the likeness may be by chance, and
-    /// nothing that comes later can be compared with it.
+    /// So little was delivered that the likeness may be by chance, and nothing that comes later can be compared with it. This is new, with
+    /// the ids of its own stream. What was woven into the likeness is not told: it may not stand right behind what was delivered.
     NewPerhaps(Vec<Chunk<'static>>),
     /// It has joined in the middle; this is all that has come.
     Joined(Vec<Chunk<'static>>),
@@ -111,78 +107,60 @@ impl Replay {
     pub(in crate::runs) fn new() -> Self {
         Self {
             come: Come::default(),
-            state: State::Unclear(Held::default()),
+            held: Some(Held::default()),
         }
     }
 
     /// Whether it is clear that it is one.
     pub(in crate::runs) fn is_one(&self) -> bool {
-        matches!(self.state, State::Clear)
+        self.held.is_none()
     }
 
     /// Takes the next chunk of the stream, without its `start`, and compares it with what was `delivered`: what was there when the
     /// stream began, and what has come of the stream since.
     pub(in crate::runs) fn push(&mut self, chunk: Chunk<'static>, delivered: &Tracks) -> Sight {
         let found = self.come.compare(&chunk, delivered);
-        let is_complete = !matches!(self.state, State::Clear) && self.come.is_all(delivered);
-        match &mut self.state {
-            State::Clear => Sight::New(match found {
+        let Some(held) = &mut self.held else {
+            return Sight::New(match found {
                 Match::Known => Vec::new(),
                 Match::New(new) => vec![new.continued],
                 Match::Contradiction => vec![chunk],
-            }),
-            State::Long { new } => {
-                match found {
-                    Match::Contradiction => return Sight::Useless,
-                    Match::New(more) => new.push(more.continued),
-                    Match::Known => {}
-                }
-                if is_complete {
-                    let new = std::mem::take(new);
-                    self.state = State::Clear;
-                    return Sight::New(new);
-                }
-                match new.len() > MOST_NEW {
-                    true => Sight::Useless,
-                    false => Sight::Unclear,
-                }
+            });
+        };
+        let is_new = matches!(found, Match::New(_));
+        match found {
+            // Of deltas without a letter all else that is known has come before, and they say nothing.
+            Match::Known if is_empty(&chunk) => {}
+            Match::Known => held.keep(chunk),
+            Match::New(new) => {
+                held.keep(chunk);
+                held.new.push(new);
             }
-            State::Unclear(held) => {
-                let is_new = matches!(found, Match::New(_));
-                match found {
-                    // Of deltas without a letter all else that is known has come before, and they say nothing.
-                    Match::Known if is_empty(&chunk) => {}
-                    Match::Known => held.keep(chunk),
-                    Match::New(new) => {
-                        held.keep(chunk);
-                        held.new.push(new);
-                    }
-                    Match::Contradiction => {
-                        held.chunks.push(chunk);
-                        return Sight::Joined(std::mem::take(&mut held.chunks));
-                    }
-                }
-                if is_complete {
-                    let new = std::mem::take(&mut held.new).into_iter();
-                    let (length, has_tools) = delivered.telling();
-                    if length < ENOUGH && !has_tools {
-                        return Sight::NewPerhaps(new.map(|new| new.own).collect());
-                    }
-                    self.state = State::Clear;
-                    return Sight::New(new.map(|new| new.continued).collect());
-                }
-                // Other content before any that is known: that is no beginning.
-                if is_new && (!self.come.is_known || held.new.len() > MOST_NEW) {
-                    return Sight::Joined(std::mem::take(&mut held.chunks));
-                }
-                if held.bytes > MOST_HELD {
-                    let new = std::mem::take(&mut held.new).into_iter();
-                    let new = new.map(|new| new.continued).collect();
-                    self.state = State::Long { new };
-                }
-                Sight::Unclear
+            Match::Contradiction => {
+                held.keep(chunk);
+                return held.is_no_replay();
             }
         }
+        if self.come.is_all(delivered) {
+            let new = std::mem::take(&mut held.new).into_iter();
+            let (length, has_tools) = delivered.telling();
+            if length < ENOUGH && !has_tools {
+                // Where a letter was delivered, only the last may stand right behind it.
+                let woven = match (length, is_new) {
+                    (0, _) => 0,
+                    (_, true) => new.len() - 1,
+                    (_, false) => new.len(),
+                };
+                return Sight::NewPerhaps(new.skip(woven).map(|new| new.own).collect());
+            }
+            self.held = None;
+            return Sight::New(new.map(|new| new.continued).collect());
+        }
+        // Other content before any that is known: that is no beginning.
+        if is_new && (!self.come.is_known || held.new.len() > MOST_NEW) {
+            return held.is_no_replay();
+        }
+        Sight::Unclear
     }
 }
 
@@ -204,7 +182,22 @@ impl Held {
                 }
                 _ => chunk.encode().len(),
             };
-        self.chunks.push(chunk);
+        match self.is_too_long() {
+            true => self.chunks = Vec::new(),
+            false => self.chunks.push(chunk),
+        }
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.bytes > MOST_HELD
+    }
+
+    /// It has joined in the middle, or repeated a lot and then said something else.
+    fn is_no_replay(&mut self) -> Sight {
+        match self.is_too_long() {
+            true => Sight::Useless,
+            false => Sight::Joined(std::mem::take(&mut self.chunks)),
+        }
     }
 }
 
@@ -287,20 +280,8 @@ impl Come {
                     return Match::New(New::of(chunk));
                 };
                 self.is_known = true;
-                match *come <= tool.chunks.get(what).copied().unwrap_or_default() {
-                    true => Match::Known,
-                    false => Match::New(New::of(chunk)),
-                }
-            }
-            Track::Preliminary(id) => {
-                self.tools.entry(id.clone()).or_default();
-                let come = self.preliminary.entry(id.clone()).or_default();
-                *come += 1;
-                let Some(tool) = delivered.tools.get(id) else {
-                    return Match::New(New::of(chunk));
-                };
-                self.is_known = true;
-                match tool.has_result() || *come <= tool.preliminary {
+                let is_replaced = what == Tool::PRELIMINARY && tool.has_result();
+                match is_replaced || *come <= tool.chunks.get(what).copied().unwrap_or_default() {
                     true => Match::Known,
                     false => Match::New(New::of(chunk)),
                 }
@@ -351,21 +332,13 @@ impl Come {
     }
 
     fn written(&mut self, kind: TextKind) -> &mut Vec<Progress> {
-        match kind {
-            TextKind::Text => &mut self.texts,
-            TextKind::Reasoning => &mut self.reasonings,
-        }
+        &mut self.written.entry(kind).or_default().parts
     }
 
     /// Whether all that was delivered has come again.
     fn is_all(&mut self, delivered: &Tracks) -> bool {
-        if !all_come(&delivered.texts, &self.texts, &mut self.whole_texts)
-            || !all_come(
-                &delivered.reasonings,
-                &self.reasonings,
-                &mut self.whole_reasonings,
-            )
-        {
+        let mut written = delivered.written.iter();
+        if !written.all(|(kind, parts)| self.written.entry(*kind).or_default().has_all(parts)) {
             return false;
         }
         let mut data = delivered.data.iter();
@@ -377,9 +350,12 @@ impl Come {
         has_data
             && tools.all(|(id, tool)| {
                 self.tools.get(id).is_some_and(|(come, chunks)| {
-                    let come_of = |what| chunks.get(what).copied().unwrap_or_default();
                     let mut kinds = tool.chunks.iter();
-                    *come >= tool.input.len() && kinds.all(|(what, count)| come_of(what) >= *count)
+                    let has_all = kinds.all(|(what, count)| {
+                        let come = chunks.get(what).copied().unwrap_or_default();
+                        *what == Tool::PRELIMINARY || come >= *count
+                    });
+                    has_all && *come >= tool.input.len()
                 })
             })
             && self.others >= delivered.others.len()
@@ -387,15 +363,17 @@ impl Come {
     }
 }
 
-/// Whether all parts have come again. How many are known to have is kept, so that none is looked at twice.
-fn all_come(delivered: &[Written], come: &[Progress], whole: &mut usize) -> bool {
-    while let Some(part) = delivered.get(*whole) {
-        match come.get(*whole) {
-            Some(come) if *come >= part.text.len() => *whole += 1,
-            _ => return false,
+impl Rewritten {
+    /// Whether all these parts have come again.
+    fn has_all(&mut self, delivered: &[Written]) -> bool {
+        while let Some(part) = delivered.get(self.whole) {
+            match self.parts.get(self.whole) {
+                Some(come) if *come >= part.text.len() => self.whole += 1,
+                _ => return false,
+            }
         }
+        true
     }
-    true
 }
 
 /// Whether it is a delta without a letter.

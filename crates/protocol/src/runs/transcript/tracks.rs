@@ -9,8 +9,8 @@ use crate::ui::{Chunk, Text, TextKind};
 /// contents, but deltas are cut elsewhere, texts have other ids, and what is written in parallel may be woven otherwise.
 #[derive(Debug, Default)]
 pub(in crate::runs) struct Tracks {
-    pub(super) texts: Vec<Written>,
-    pub(super) reasonings: Vec<Written>,
+    /// The texts, and the reasonings.
+    pub(super) written: HashMap<TextKind, Vec<Written>>,
     /// Which of them have not ended.
     open: HashMap<(TextKind, Text<'static>), usize>,
     pub(super) tools: HashMap<Text<'static>, Tool>,
@@ -42,8 +42,6 @@ pub(super) struct Tool {
     pub(super) input: String,
     /// How many chunks of each type, deltas aside.
     pub(super) chunks: BTreeMap<&'static str, usize>,
-    /// How many outputs that another replaces. Another stream may leave them out.
-    pub(super) preliminary: usize,
 }
 
 /// Where a chunk belongs.
@@ -54,7 +52,6 @@ pub(super) enum Track<'c> {
     ToolInput(&'c Text<'static>, &'c Text<'static>),
     /// The call, and what of it this is.
     Tool(&'c Text<'static>, &'static str),
-    Preliminary(&'c Text<'static>),
     Data(DataId),
     Metadata,
     Other,
@@ -82,7 +79,7 @@ impl<'c> Track<'c> {
             Chunk::ToolInputError(chunk) => Self::Tool(&chunk.tool_call_id, "wrong input"),
             Chunk::ToolApprovalRequest(chunk) => Self::Tool(&chunk.tool_call_id, "approval"),
             Chunk::ToolOutputAvailable(chunk) => match chunk.preliminary {
-                Some(true) => Self::Preliminary(&chunk.tool_call_id),
+                Some(true) => Self::Tool(&chunk.tool_call_id, Tool::PRELIMINARY),
                 _ => Self::Tool(&chunk.tool_call_id, Tool::OUTPUT),
             },
             Chunk::ToolOutputError(chunk) => Self::Tool(&chunk.tool_call_id, Tool::ERROR),
@@ -109,6 +106,8 @@ impl<'c> Track<'c> {
 }
 
 impl Tool {
+    /// An output that another replaces. Another stream may leave it out.
+    pub(super) const PRELIMINARY: &str = "preliminary";
     const OUTPUT: &str = "output";
     const ERROR: &str = "error";
     const DENIED: &str = "denied";
@@ -126,7 +125,7 @@ impl Tracks {
     pub(super) fn record(&mut self, chunk: &Chunk<'static>) {
         match Track::of(chunk) {
             Track::Start(kind, id) => {
-                let parts = self.written_mut(kind);
+                let parts = self.written.entry(kind).or_default();
                 let at = parts.len();
                 parts.push(Written {
                     id: id.clone(),
@@ -138,30 +137,23 @@ impl Tracks {
             }
             Track::Delta(kind, id, delta) => {
                 if let Some(at) = self.open.get(&(kind, id.clone())).copied()
-                    && let Some(part) = self.written_mut(kind).get_mut(at)
+                    && let Some(part) = self.written.entry(kind).or_default().get_mut(at)
                 {
-                    let before = part.text.capacity();
-                    part.text.push_str(&delta.to_string_lossy());
-                    let grown = part.text.capacity() - before;
-                    self.size += grown;
+                    self.size += append(&mut part.text, delta);
                 }
             }
             Track::End(kind, id) => {
                 if let Some(at) = self.open.remove(&(kind, id.clone()))
-                    && let Some(part) = self.written_mut(kind).get_mut(at)
+                    && let Some(part) = self.written.entry(kind).or_default().get_mut(at)
                 {
                     part.ended = true;
                 }
             }
             Track::ToolInput(id, delta) => {
-                let tool = self.tool(id);
-                let before = tool.input.capacity();
-                tool.input.push_str(&delta.to_string_lossy());
-                let grown = tool.input.capacity() - before;
+                let grown = append(&mut self.tool(id).input, delta);
                 self.size += grown;
             }
             Track::Tool(id, what) => *self.tool(id).chunks.entry(what).or_default() += 1,
-            Track::Preliminary(id) => self.tool(id).preliminary += 1,
             Track::Data(id) => {
                 let value = chunk.encode();
                 self.size += held(&id.0) + held(&id.1) + value.capacity() + ENTRY;
@@ -187,24 +179,14 @@ impl Tracks {
     }
 
     pub(super) fn written(&self, kind: TextKind) -> &[Written] {
-        match kind {
-            TextKind::Text => &self.texts,
-            TextKind::Reasoning => &self.reasonings,
-        }
+        self.written.get(&kind).map_or(&[], Vec::as_slice)
     }
 
     /// How long all texts are in bytes, and whether there are tool calls: by these it is recognized.
     pub(super) fn telling(&self) -> (usize, bool) {
-        let written = self.texts.iter().chain(&self.reasonings);
+        let written = self.written.values().flatten();
         let length = written.map(|part| part.text.len()).sum();
         (length, !self.tools.is_empty())
-    }
-
-    fn written_mut(&mut self, kind: TextKind) -> &mut Vec<Written> {
-        match kind {
-            TextKind::Text => &mut self.texts,
-            TextKind::Reasoning => &mut self.reasonings,
-        }
     }
 
     fn tool(&mut self, id: &Text<'static>) -> &mut Tool {
@@ -231,6 +213,13 @@ pub(super) fn metadata_of(chunk: &Chunk<'static>) -> String {
         serde_json::to_string(&members).ok()
     });
     without_id.unwrap_or_else(|| metadata.get().to_owned())
+}
+
+/// Appends to a text. How much it has grown in memory.
+fn append(text: &mut String, delta: &Text<'_>) -> usize {
+    let before = text.capacity();
+    text.push_str(&delta.to_string_lossy());
+    text.capacity() - before
 }
 
 /// What an entry of a table takes beside its contents.
