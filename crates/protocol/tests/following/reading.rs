@@ -110,7 +110,7 @@ fn a_stream_that_fell_silent_is_left_10_s_after_its_run_is_known_to_be_over() {
 #[test]
 fn a_silent_stream_of_a_thread_or_a_sandbox_that_is_deleted_is_lost() {
     let deletions = [Relay::is_deleted, |relay: &mut Relay| {
-        relay.is_thread_deleted = true
+        relay.is_thread_deleted = true;
     }];
     for deletion in deletions {
         let told = Relay::new()
