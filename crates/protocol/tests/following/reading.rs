@@ -108,6 +108,21 @@ fn a_stream_that_fell_silent_is_left_10_s_after_its_run_is_known_to_be_over() {
 }
 
 #[test]
+fn a_silent_stream_of_a_thread_or_a_sandbox_that_is_deleted_is_lost() {
+    let deletions = [Relay::is_deleted, |relay: &mut Relay| {
+        relay.is_thread_deleted = true;
+    }];
+    for deletion in deletions {
+        let told = Relay::new()
+            .fault(Fault::FallsSilent(350))
+            .at(ms(400), deletion)
+            .read(Follow::wait().ask_after(ms(500)));
+        told.assert_lost(LostReason::Deleted);
+        assert!(told.relay.now < secs(12), "{:?}", told.relay.now);
+    }
+}
+
+#[test]
 fn where_done_does_not_come_it_is_waited_for_10_s() {
     for follow in [Follow::wait(), Follow::off()] {
         let relay = Relay::new().done_after(secs(60));

@@ -137,6 +137,35 @@ fn a_replay_of_16_bytes_is_none_by_chance_and_goes_on_in_its_part() {
 }
 
 #[test]
+fn what_is_woven_into_a_replay_by_chance_is_left_to_the_gap() {
+    // Another text of the run begins like the one that was delivered, and has a third in it.
+    let told = Relay::streams([
+        line::start("m1"),
+        line::open_text("t1", "Well "),
+        line::cut(),
+    ])
+    .then_streams([
+        line::start("m2"),
+        line::open_text("x1", "We"),
+        line::open_text("x2", "Meanwhile "),
+        line::chunks([
+            json!({"type": "text-delta", "id": "x1", "delta": "ll "}),
+            json!({"type": "text-delta", "id": "x1", "delta": "then "}),
+            json!({"type": "text-delta", "id": "x2", "delta": "somewhere else."}),
+        ]),
+        line::cut(),
+    ])
+    .at(secs(2), |relay| {
+        let parts = ["Well well.", "Well then ", "Meanwhile somewhere else."];
+        relay.has_completed(line::answer("m1", &parts));
+    })
+    .read(Follow::live());
+    // What is delivered behind a gap follows one upon the other.
+    assert_eq!(told.pieces()[..2], ["Well ", "then somewhere else."]);
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
 fn a_replay_of_almost_nothing_is_told_as_a_gap() {
     // Only `start`, and `Once `, which anybody could say.
     for bytes in [76, 170] {

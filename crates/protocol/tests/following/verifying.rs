@@ -93,6 +93,26 @@ fn a_later_turn_that_streams_in_our_thread_is_never_read() {
 }
 
 #[test]
+fn a_later_turn_is_never_read_also_where_our_answer_is_stored_under_the_id_of_an_unknown_reader() {
+    // Somebody else has read our run, too, and was the faster to store it.
+    let told = Relay::new()
+        .cut(350)
+        .pace(ms(1500))
+        .then_first_resume(other_story())
+        .when("resume", 1, |relay| {
+            let mut answer = relay.answer();
+            answer["id"] = "of-an-unknown-reader".into();
+            relay.has_completed(answer);
+            relay.status = Some("streaming");
+        })
+        .read(Follow::live());
+    assert!(!told.outline().contains("resumed"), "{}", told.outline());
+    assert_eq!(told.text(), STORY);
+    assert_eq!(told.relay.count("resume"), 1);
+    assert_eq!(told.message.parts, told.relay.stored_answer().parts);
+}
+
+#[test]
 fn a_stream_of_a_run_that_is_over_by_the_second_list_is_read_to_its_end() {
     // Who follows does not know the turn, and has no id to look for.
     let told = Relay::new()

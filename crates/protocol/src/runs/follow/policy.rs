@@ -23,8 +23,9 @@ pub struct Follow {
     pub(super) memory_limit: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Mode {
+    #[default]
     Wait,
     Live,
     Off,

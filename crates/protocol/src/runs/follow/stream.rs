@@ -67,6 +67,11 @@ impl Stream {
         }
     }
 
+    /// Gives it to another phase.
+    pub(super) fn hand_over(&mut self) -> Self {
+        std::mem::replace(self, Self::first())
+    }
+
     /// Takes bytes. Of a stream that is not verified only so many are kept.
     pub(super) fn push(&mut self, data: Bytes, is_verified: bool) {
         self.heard = true;

@@ -30,7 +30,7 @@ use crate::ui::chunk::{ReasoningStart, TextStart};
 use crate::ui::{AssembleError, Assembler, Chunk, RawJson, Text, TextKind, UiMessage};
 
 /// What was delivered of a run: what is handed out, and what is known from it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Transcript {
     moments: VecDeque<Moment>,
     assembler: Assembler,
@@ -110,25 +110,10 @@ impl Transcript {
     /// `limit`, in bytes.
     pub(super) fn new(is_tracked: bool, limit: usize) -> Self {
         Self {
-            moments: VecDeque::new(),
             assembler: Assembler::new().lenient(true).with_limit(limit),
-            too_large: None,
             limit,
-            tracks: Tracks::default(),
             is_tracked,
-            first_gap: None,
-            cut: Vec::new(),
-            since_gap: false,
-            joined: None,
-            has_progress: false,
-            torn: Torn::default(),
-            is_started: false,
-            is_finished: false,
-            is_aborted: false,
-            failure: None,
-            usage: Usage::default(),
-            result_subtype: None,
-            settled: None,
+            ..Self::default()
         }
     }
 

@@ -69,8 +69,8 @@ pub(in crate::runs) enum Sight {
     Unclear,
     /// It is a replay; this of it is new.
     New(Vec<Chunk<'static>>),
-    /// It is a replay, and this is new, with the ids of its own. But so little was delivered that the likeness may be by chance, and
-    /// nothing that comes later can be compared with it.
+    /// So little was delivered that the likeness may be by chance, and nothing that comes later can be compared with it. This is new, with
+    /// the ids of its own stream. What was woven into the likeness is not told: it may not stand right behind what was delivered.
     NewPerhaps(Vec<Chunk<'static>>),
     /// It has joined in the middle; this is all that has come.
     Joined(Vec<Chunk<'static>>),
@@ -144,7 +144,13 @@ impl Replay {
                     let new = std::mem::take(&mut held.new).into_iter();
                     let (length, has_tools) = delivered.telling();
                     if length < ENOUGH && !has_tools {
-                        return Sight::NewPerhaps(new.map(|new| new.own).collect());
+                        // Where a letter was delivered, only the last may stand right behind it.
+                        let woven = match (length, is_new) {
+                            (0, _) => 0,
+                            (_, true) => new.len() - 1,
+                            (_, false) => new.len(),
+                        };
+                        return Sight::NewPerhaps(new.skip(woven).map(|new| new.own).collect());
                     }
                     self.state = State::Clear(behind);
                     return Sight::New(new.map(|new| new.continued).collect());

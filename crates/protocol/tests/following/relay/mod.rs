@@ -50,6 +50,8 @@ pub(crate) struct Relay {
     stored: Option<Value>,
     pub(crate) usage: Value,
     is_deleted: bool,
+    /// The thread alone.
+    pub(crate) is_thread_deleted: bool,
     /// The turn that the run answers, as far as whoever follows it knows.
     turn: Option<&'static str>,
     pub(crate) options: CallOptions,
@@ -164,6 +166,7 @@ impl Relay {
             stored: None,
             usage: Value::Null,
             is_deleted: false,
+            is_thread_deleted: false,
             turn: Some("u1"),
             options: CallOptions::new(),
             stream: VecDeque::new(),

@@ -92,8 +92,14 @@ impl Relay {
                 let newer = self.newer.iter();
                 let newer = newer.map(|(id, status)| json!({"id": id, "status": status}));
                 let mut threads: Vec<Value> = newer.collect();
-                threads.push(json!({"id": "th_1", "status": self.thread_status()}));
+                if !self.is_thread_deleted {
+                    threads.push(json!({"id": "th_1", "status": self.thread_status()}));
+                }
                 response(slot, 200, None, &threads.into())
+            }
+            "look" if self.is_thread_deleted => {
+                let gone = json!({"error": {"code": "thread_not_found", "message": "It is gone."}});
+                response(slot, 404, None, &gone)
             }
             "look" => response(slot, 200, None, &self.thread()),
             "cancel" if other => panic!("another run is cancelled"),
