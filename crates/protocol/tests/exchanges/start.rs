@@ -253,6 +253,7 @@ fn what_is_named_is_used() {
     scene.makes_thread();
     scene.streams();
     let started = scene.done().unwrap();
+    assert!(!started.created.is_empty());
     assert_eq!(started.created.sandbox_id, None);
     assert_eq!(started.created.thread_id.unwrap().as_str(), "th_1");
 }

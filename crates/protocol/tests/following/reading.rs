@@ -225,6 +225,28 @@ fn a_run_that_says_that_it_was_aborted_is_cancelled() {
 }
 
 #[test]
+fn half_a_character_at_an_end_that_the_run_tells_is_delivered() {
+    for end in [
+        line::error("overloaded"),
+        line::chunks([json!({"type": "abort"})]),
+        line::says_done(),
+    ] {
+        for how in [line::cut(), line::says_done()] {
+            let told = Relay::streams([
+                line::start("m1"),
+                line::open_text("t1", "Hello "),
+                line::half("t1"),
+                end.clone(),
+                how,
+            ])
+            .read(Follow::wait());
+            assert_eq!(told.text(), "Hello \u{fffd}", "{end:?}");
+            assert_eq!(told.message.text(), "Hello \u{fffd}", "{end:?}");
+        }
+    }
+}
+
+#[test]
 fn done_without_finish_is_a_run_that_was_cancelled() {
     let lines = [
         line::start("m1"),

@@ -407,6 +407,12 @@ fn a_stream_that_has_brought_something_may_fail_5_times_again() {
         })
         .read(Follow::live());
     assert_eq!(told.relay.count("resume"), 4 + 1 + 4 + 1);
+    // And it is asked as soon again as after the first cut.
+    let sent = |(_, (_, what)): &(usize, &(_, &str))| *what == "resume";
+    let sixth = told.relay.sent.iter().enumerate().filter(sent).nth(5);
+    let (place, (refused, _)) = sixth.unwrap();
+    let pause = told.relay.sent[place + 1].0 - *refused;
+    assert!(pause <= ms(251), "{pause:?}");
     assert_eq!(
         told.outline(),
         "start, chunks, cut, resumed, chunks, cut, resumed, chunks, finish"

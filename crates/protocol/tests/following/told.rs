@@ -115,6 +115,11 @@ impl Reader {
                 break outcome;
             }
         };
+        let told = self.told.iter().find_map(|(_, moment)| match moment {
+            Moment::Chunk(Chunk::Error(error)) => Some(error.error_text.to_string_lossy()),
+            _ => None,
+        });
+        assert_eq!(self.flow.failure(), told.as_deref());
         Told {
             message: self.flow.message().clone(),
             transition: self.flow.transition(),
