@@ -8,6 +8,7 @@ mod lines;
 mod reading;
 mod reconnecting;
 mod relay;
+mod replaying;
 mod resuming;
 mod settling;
 mod told;
