@@ -115,6 +115,7 @@ impl Reader {
                 break outcome;
             }
         };
+        assert!(!self.relay.has_open_stream, "it is over, and is read on");
         let told = self.told.iter().find_map(|(_, moment)| match moment {
             Moment::Chunk(Chunk::Error(error)) => Some(error.error_text.to_string_lossy()),
             _ => None,

@@ -54,6 +54,8 @@ pub(crate) struct Relay {
     turn: Option<&'static str>,
     pub(crate) options: CallOptions,
     stream: VecDeque<(Duration, Event)>,
+    /// Whether a stream was opened, and has neither ended nor been closed since.
+    pub(crate) has_open_stream: bool,
     exchange: Option<(Duration, Event)>,
     /// What was sent, and when.
     pub(crate) sent: Vec<(Duration, &'static str)>,
@@ -167,6 +169,7 @@ impl Relay {
             turn: Some("u1"),
             options: CallOptions::new(),
             stream: VecDeque::new(),
+            has_open_stream: false,
             exchange: None,
             sent: Vec::new(),
         }

@@ -115,6 +115,7 @@ impl Relay {
 
     fn open(&mut self, slot: Slot) -> Event {
         self.stream = self.events();
+        self.has_open_stream = true;
         let head = Response::builder().header("content-type", "text/event-stream");
         let (head, ()) = head.body(()).unwrap().into_parts();
         let body = Bytes::new();
@@ -178,7 +179,10 @@ impl Io for Relay {
     fn close(&mut self, slot: Slot) {
         match slot {
             Slot::Exchange => self.exchange = None,
-            Slot::Stream => self.stream.clear(),
+            Slot::Stream => {
+                self.stream.clear();
+                self.has_open_stream = false;
+            }
         }
     }
 }
@@ -192,7 +196,11 @@ impl BlockingIo for Relay {
         let exchange = self.exchange.as_ref().map(|(at, _)| *at);
         match self.next_event(until, exchange)? {
             Slot::Exchange => self.exchange.take().map(|(_, event)| event),
-            Slot::Stream => self.stream.pop_front().map(|(_, event)| event),
+            Slot::Stream => {
+                let (_, event) = self.stream.pop_front()?;
+                self.has_open_stream &= matches!(event, Event::Data(_) | Event::Response { .. });
+                Some(event)
+            }
         }
     }
 }
