@@ -8,7 +8,7 @@ mod lines;
 mod reading;
 mod reconnecting;
 mod relay;
-mod replaying;
+mod repeating;
 mod resuming;
 mod settling;
 mod told;

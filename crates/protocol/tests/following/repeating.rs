@@ -149,7 +149,7 @@ fn outputs_that_another_has_replaced_need_not_come_again() {
         ])
     };
     let call = || line::call("c1", "Bash", &json!({"command": "ls"}));
-    for is_over in [true, false] {
+    for (is_over, again) in [(true, 1), (true, 5), (false, 1)] {
         let output = || match is_over {
             true => line::output("c1", &json!("sand and a box")),
             false => Vec::new(),
@@ -164,7 +164,7 @@ fn outputs_that_another_has_replaced_need_not_come_again() {
             ],
             [
                 call(),
-                preliminary("sand and"),
+                vec![preliminary("sand and"); again].concat(),
                 line::output("c1", &json!("sand and a box")),
                 line::text("x1", "There is a box."),
                 end(),
@@ -294,4 +294,135 @@ fn a_stream_that_is_known_to_be_ours_may_be_longer_than_what_is_kept_of_one_that
     assert_eq!(told.text().len(), 5 * long.len());
     assert_eq!(told.outline(), "start, chunks, finish");
     told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn half_a_character_at_the_end_of_a_stream_that_repeats_the_run_is_delivered() {
+    let told = resumed(
+        [line::open_text("t1", "Once upon a time there was ")],
+        [
+            line::open_text("x1", "Once upon a time there was a box "),
+            line::half("x1"),
+            line::error("overloaded"),
+        ],
+        line::answer("m9", &[]),
+    );
+    assert_eq!(told.text(), "Once upon a time there was a box \u{fffd}");
+    assert_eq!(told.failure(), "overloaded");
+}
+
+#[test]
+fn an_event_that_is_not_a_chunk_leaves_a_gap_in_a_stream_that_repeats_the_run() {
+    let told = resumed(
+        [line::open_text("t1", "Once upon a time there was ")],
+        [
+            line::open_text("x1", "Once upon a time there was a box "),
+            vec![Line::Says("{".to_owned())],
+            line::text("x2", "Bye."),
+            end(),
+        ],
+        line::answer("m1", &["Once upon a time there was a box of sand.", "Bye."]),
+    );
+    assert_eq!(
+        told.outline(),
+        "start, chunks, cut, resumed, chunks, not a chunk, gap, chunks, finish"
+    );
+    assert_eq!(told.relay.count("resume"), 1);
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn behind_a_gap_data_comes_again_only_with_another_value() {
+    let data = |id: &str, value: u32| json!({"type": "data-progress", "id": id, "data": value});
+    for (stored, comes) in [(1, 0), (2, 1)] {
+        let told = resumed(
+            [
+                line::chunks([data("d1", 1), data("d2", 7)]),
+                line::open_text("t1", "Once upon a time "),
+            ],
+            [line::open_text("x1", "a box of "), line::cut()],
+            answer([
+                data("d1", stored),
+                data("d2", 7),
+                text("Once upon a time there was a box of sand."),
+            ]),
+        );
+        assert!(told.outline().contains("gap"), "{}", told.outline());
+        let kinds = told.kinds();
+        let data = kinds.iter().filter(|kind| *kind == "data-progress");
+        assert_eq!(data.count(), 2 + comes, "{kinds:?}");
+        told.assert_completed(MessageState::Whole);
+    }
+}
+
+#[test]
+fn texts_and_reasoning_without_a_word_are_no_parts_that_could_be_missing() {
+    let reasoning = |text: &str| json!({"type": "reasoning", "text": text, "state": "done"});
+    let begun = || {
+        line::chunks([
+            json!({"type": "reasoning-start", "id": "r1"}),
+            json!({"type": "reasoning-end", "id": "r1"}),
+        ])
+    };
+    // Delivered and not stored, stored and not delivered, both, and neither.
+    for is_delivered in [false, true] {
+        for stored in [
+            vec![],
+            vec![reasoning("")],
+            vec![text("")],
+            vec![text(""), reasoning("")],
+        ] {
+            let begun = match is_delivered {
+                true => begun(),
+                false => Vec::new(),
+            };
+            let parts = stored.iter().cloned().chain([text("Once upon a time.")]);
+            let answer = answer(parts);
+            let told = Relay::streams([
+                line::start("m1"),
+                begun,
+                line::open_text("t1", "Once upon "),
+                line::cut(),
+            ])
+            .at(secs(3), move |relay| relay.has_completed(answer))
+            .read(Follow::wait());
+            let case = format!("{is_delivered} {stored:?}");
+            assert_eq!(told.text(), "Once upon a time.", "{case}");
+            assert!(
+                !told.outline().contains("gap"),
+                "{case}: {}",
+                told.outline()
+            );
+            told.assert_completed(MessageState::Whole);
+        }
+    }
+}
+
+#[test]
+fn data_without_an_id_and_of_another_name_is_other_data() {
+    let data = |name: &str, id: Option<&str>, value: u32| match id {
+        Some(id) => json!({"type": format!("data-{name}"), "id": id, "data": value}),
+        None => json!({"type": format!("data-{name}"), "data": value}),
+    };
+    // The answer does not begin with what was delivered, and nothing of that is changed.
+    for other in [
+        data("progress", None, 2),
+        data("other", None, 1),
+        data("progress", Some("d"), 1),
+    ] {
+        let stored = answer([other.clone(), text("Once upon a time.")]);
+        let told = Relay::streams([
+            line::start("m1"),
+            line::chunks([data("progress", None, 1)]),
+            line::open_text("t1", "Once upon "),
+            line::cut(),
+        ])
+        .at(secs(3), move |relay| relay.has_completed(stored))
+        .read(Follow::wait());
+        assert!(
+            told.outline().contains("gap"),
+            "{other}: {}",
+            told.outline()
+        );
+    }
 }
