@@ -5,7 +5,7 @@ use twentyfirst_protocol::runs::{Follow, MessageState};
 use twentyfirst_protocol::ui::Chunk;
 
 use crate::lines::{Line, line};
-use crate::relay::{Relay, Resumes, secs};
+use crate::relay::{Relay, secs};
 use crate::told::Told;
 
 /// A run of which this was delivered when its stream was cut, and of which the next stream says that. `answer` is stored at the end.
@@ -179,7 +179,7 @@ fn outputs_that_another_has_replaced_need_not_come_again() {
 
 #[test]
 fn a_replay_of_more_than_is_held_is_followed_as_any_other() {
-    let long: Vec<String> = (0..40)
+    let long: Vec<String> = (0..20)
         .map(|number| format!("{number}{}", "x".repeat(64 * 1024)))
         .collect();
     let long = long.join(" ");
@@ -222,7 +222,7 @@ fn a_replay_of_more_than_is_held_is_followed_as_any_other() {
 
 #[test]
 fn a_replay_of_more_than_is_held_that_says_something_else_in_the_end_is_given_up() {
-    let long = "sand ".repeat(60_000).repeat(8);
+    let long = "sand ".repeat(240_000);
     let whole = format!("{long}and a box.");
     let told = resumed(
         [line::chunks([
@@ -281,17 +281,17 @@ fn data_that_was_replaced_meanwhile_comes_with_its_newest_value() {
 
 #[test]
 fn a_stream_that_is_known_to_be_ours_may_be_longer_than_what_is_kept_of_one_that_is_not() {
-    let long = "sand ".repeat(800_000);
-    let says = |id: &str| {
-        let delta = json!({"type": "text-delta", "id": id, "delta": long});
-        let start = json!({"type": "text-start", "id": id});
-        let deltas = std::iter::repeat_n(delta, 5);
-        line::chunks([start].into_iter().chain(deltas))
-    };
-    let told = Relay::says([says("t1"), line::finish()])
-        .resumes(Resumes::Replay)
-        .read(Follow::live());
-    assert_eq!(told.text().len(), 5 * long.len());
+    // 4 times 4.5 MiB, where 16 MiB are kept.
+    let long = "x".repeat(4608 * 1024);
+    let delta = json!({"type": "text-delta", "id": "t1", "delta": long});
+    let told = Relay::streams([
+        line::start("m1"),
+        line::chunks([json!({"type": "text-start", "id": "t1"})]),
+        line::chunks(std::iter::repeat_n(delta, 4)),
+        end(),
+    ])
+    .read(Follow::wait());
+    assert_eq!(told.text().len(), 4 * long.len());
     assert_eq!(told.outline(), "start, chunks, finish");
     told.assert_completed(MessageState::Whole);
 }
