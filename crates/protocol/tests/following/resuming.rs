@@ -232,6 +232,18 @@ fn a_resume_that_brings_nothing_is_tried_5_times() {
 }
 
 #[test]
+fn whoever_sends_the_request_waits_a_minute_longer_than_whoever_follows() {
+    for (lost_after, silence) in [(Some(secs(600)), Some(secs(660))), (None, None)] {
+        let told = Relay::new()
+            .cut(350)
+            .resumes(Resumes::Replay)
+            .read(Follow::live().lost_after(lost_after));
+        assert_eq!(told.relay.count("resume"), 1);
+        assert_eq!(told.relay.longest_silence, silence);
+    }
+}
+
+#[test]
 fn a_relay_that_cuts_every_stream_delivers_all_the_same() {
     for resumes in [Resumes::Middle, Resumes::Replay] {
         for follow in [Follow::wait(), Follow::live()] {

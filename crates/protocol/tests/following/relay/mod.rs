@@ -59,6 +59,8 @@ pub(crate) struct Relay {
     exchange: Option<(Duration, Event)>,
     /// What was sent, and when.
     pub(crate) sent: Vec<(Duration, &'static str)>,
+    /// How long the stream that was opened last may be silent for whoever sends the request.
+    pub(crate) longest_silence: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -172,6 +174,7 @@ impl Relay {
             has_open_stream: false,
             exchange: None,
             sent: Vec::new(),
+            longest_silence: None,
         }
     }
 

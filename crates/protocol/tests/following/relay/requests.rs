@@ -167,6 +167,7 @@ impl Io for Relay {
     fn send(&mut self, send: SendRequest) {
         if send.slot == Slot::Stream {
             self.stream.clear();
+            self.longest_silence = send.timeouts.silence;
         }
         let event = self.respond(&send);
         match send.slot {
