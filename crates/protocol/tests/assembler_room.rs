@@ -215,3 +215,78 @@ fn the_input_of_a_call_counts_no_more_than_its_text_and_what_is_read_of_it() {
         );
     }
 }
+
+/// Applies what is made of each number, and checks that all that it takes is counted.
+fn is_counted(what: &str, chunks: impl Fn(usize) -> Vec<String>) {
+    let chunks: Vec<Chunk<'static>> = (0..300)
+        .flat_map(chunks)
+        .map(|chunk| Chunk::decode(&chunk).unwrap().into_owned())
+        .collect();
+    let mut assembler = Assembler::new();
+    let empty = assembler.size();
+    let (held, _) = allocated(&mut assembler, &chunks);
+    let size = assembler.size();
+    assert!(held <= size, "{what}: {held} bytes are {size}");
+    let most = empty + 1536 + held + held * 3 / 5;
+    assert!(size <= most, "{what}: {held} bytes are {size}");
+}
+
+#[test]
+fn whatever_finds_parts_again_counts() {
+    let x = "x".repeat(100);
+    is_counted("texts", |n| {
+        vec![format!(r#"{{"type":"text-start","id":"{n}"}}"#)]
+    });
+    is_counted("texts with halves of characters", |n| {
+        vec![format!(r#"{{"type":"text-start","id":"{n}{x}\ud83d"}}"#)]
+    });
+    is_counted("data", |n| {
+        vec![format!(r#"{{"type":"data-x","id":"{n}","data":1}}"#)]
+    });
+    is_counted("calls", |n| {
+        vec![format!(
+            r#"{{"type":"tool-input-start","toolCallId":"{n}","toolName":"{x}","title":"{x}"}}"#
+        )]
+    });
+    is_counted("calls with their inputs", |n| {
+        vec![format!(
+            r#"{{"type":"tool-input-available","toolCallId":"{n}","toolName":"n","input":"{x}"}}"#
+        )]
+    });
+    let call = r#"{"type":"tool-input-available","toolCallId":"c","toolName":"n","input":1}"#;
+    is_counted("approvals", |n| {
+        let call = call.replace(r#""c""#, &format!(r#""c{n}""#));
+        let approval = format!(
+            r#"{{"type":"tool-approval-request","toolCallId":"c{n}","approvalId":"{n}{x}"}}"#
+        );
+        vec![call, approval]
+    });
+    is_counted("calls with one approval", |n| {
+        let call = call.replace(r#""c""#, &format!(r#""c{n}""#));
+        let approval =
+            format!(r#"{{"type":"tool-approval-request","toolCallId":"c{n}","approvalId":"a"}}"#);
+        vec![call, approval]
+    });
+    is_counted("metadata", |n| {
+        vec![format!(
+            r#"{{"type":"message-metadata","messageMetadata":{{"{n}":{{"a":{n}}}}}}}"#
+        )]
+    });
+}
+
+#[test]
+fn an_input_counts_also_where_its_call_has_begun_anew() {
+    let x = "x".repeat(1000);
+    for piece in ["", r#"{"type":"start-step"}"#] {
+        is_counted("inputs", |_| {
+            let start = r#"{"type":"tool-input-start","toolCallId":"c","toolName":"n"}"#;
+            let delta = format!(
+                r#"{{"type":"tool-input-delta","toolCallId":"c","inputTextDelta":"[\"{x}"}}"#
+            );
+            let chunks = [piece, start, &delta]
+                .into_iter()
+                .filter(|chunk| !chunk.is_empty());
+            chunks.map(str::to_owned).collect()
+        });
+    }
+}

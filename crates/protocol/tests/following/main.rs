@@ -11,5 +11,6 @@ mod relay;
 mod repeating;
 mod resuming;
 mod settling;
+mod stored;
 mod told;
 mod verifying;
