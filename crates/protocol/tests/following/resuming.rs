@@ -261,6 +261,18 @@ fn a_resume_that_brings_nothing_is_tried_5_times() {
 }
 
 #[test]
+fn whoever_sends_the_request_waits_a_minute_longer_than_whoever_follows() {
+    for (lost_after, silence) in [(Some(secs(600)), Some(secs(660))), (None, None)] {
+        let told = Relay::new()
+            .cut(350)
+            .resumes(Resumes::Replay)
+            .read(Follow::live().lost_after(lost_after));
+        assert_eq!(told.relay.count("resume"), 1);
+        assert_eq!(told.relay.longest_silence, silence);
+    }
+}
+
+#[test]
 fn a_relay_that_cuts_every_stream_delivers_all_the_same() {
     for resumes in [Resumes::Middle, Resumes::Replay] {
         for follow in [Follow::wait(), Follow::live()] {
@@ -436,6 +448,12 @@ fn a_stream_that_has_brought_something_may_fail_5_times_again() {
         })
         .read(Follow::live());
     assert_eq!(told.relay.count("resume"), 4 + 1 + 4 + 1);
+    // And it is asked as soon again as after the first cut.
+    let sent = |(_, (_, what)): &(usize, &(_, &str))| *what == "resume";
+    let sixth = told.relay.sent.iter().enumerate().filter(sent).nth(5);
+    let (place, (refused, _)) = sixth.unwrap();
+    let pause = told.relay.sent[place + 1].0 - *refused;
+    assert!(pause <= ms(251), "{pause:?}");
     assert_eq!(
         told.outline(),
         "start, chunks, cut, resumed, chunks, cut, resumed, chunks, finish"

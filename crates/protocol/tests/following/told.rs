@@ -116,6 +116,12 @@ impl Reader {
                 break outcome;
             }
         };
+        assert!(!self.relay.has_open_stream, "it is over, and is read on");
+        let told = self.told.iter().find_map(|(_, moment)| match moment {
+            Moment::Chunk(Chunk::Error(error)) => Some(error.error_text.to_string_lossy()),
+            _ => None,
+        });
+        assert_eq!(self.flow.failure(), told.as_deref());
         Told {
             message: self.flow.message().clone(),
             transition: self.flow.transition(),

@@ -3,7 +3,7 @@
 use twentyfirst_protocol::runs::{Follow, MessageState};
 
 use crate::lines::{Line, STORY, line};
-use crate::relay::{Relay, Resumes, ms};
+use crate::relay::{Fault, Relay, Resumes, ms, secs};
 
 /// Another run tells the beginning of our story, and goes on otherwise.
 fn other_story() -> Vec<Line> {
@@ -122,4 +122,22 @@ fn a_stream_of_a_run_that_is_over_by_the_second_list_is_read_to_its_end() {
         .read(Follow::live());
     assert_eq!(told.outline(), "cut, resumed, start, gap, chunks, finish");
     told.assert_of(STORY);
+}
+
+#[test]
+fn a_thread_that_has_grown_longer_than_is_read_is_not_looked_at_again_before_the_end() {
+    // The look before the stream is opened is the first, the one that verifies it the second.
+    let told = Relay::new()
+        .cut(800)
+        .fault(Fault::CutAfter(secs(9)))
+        .resumes(Resumes::Replay)
+        .pace(ms(500))
+        .when("look", 2, |relay| relay.refuses_now("look", 0))
+        .read(Follow::live());
+    assert_eq!(
+        told.outline(),
+        "start, chunks, cut, resumed, chunks, cut, resumed, chunks, finish"
+    );
+    assert_eq!(told.relay.count("look"), 3, "{:?}", told.relay.sent);
+    told.assert_whole();
 }

@@ -89,13 +89,9 @@ impl Resumes {
     /// How often opening the stream may bring nothing in a row.
     const MOST_FAILED: u32 = 5;
 
+    /// Without following, a run that was joined has no stream yet. Once it had one, it is lost with it.
     pub(super) fn are_allowed(&self) -> bool {
-        let is_wanted = match self.mode {
-            Mode::Live => true,
-            Mode::Off => !self.has_read,
-            Mode::Wait => false,
-        };
-        is_wanted && !self.is_useless && self.failed < Self::MOST_FAILED
+        self.mode != Mode::Wait && !self.is_useless && self.failed < Self::MOST_FAILED
     }
 }
 

@@ -56,9 +56,13 @@ pub(crate) struct Relay {
     turn: Option<&'static str>,
     pub(crate) options: CallOptions,
     stream: VecDeque<(Duration, Event)>,
+    /// Whether a stream was opened, and has neither ended nor been closed since.
+    pub(crate) has_open_stream: bool,
     exchange: Option<(Duration, Event)>,
     /// What was sent, and when.
     pub(crate) sent: Vec<(Duration, &'static str)>,
+    /// How long the stream that was opened last may be silent for whoever sends the request.
+    pub(crate) longest_silence: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -170,8 +174,10 @@ impl Relay {
             turn: Some("u1"),
             options: CallOptions::new(),
             stream: VecDeque::new(),
+            has_open_stream: false,
             exchange: None,
             sent: Vec::new(),
+            longest_silence: None,
         }
     }
 

@@ -121,6 +121,7 @@ impl Relay {
 
     fn open(&mut self, slot: Slot) -> Event {
         self.stream = self.events();
+        self.has_open_stream = true;
         let head = Response::builder().header("content-type", "text/event-stream");
         let (head, ()) = head.body(()).unwrap().into_parts();
         let body = Bytes::new();
@@ -172,6 +173,7 @@ impl Io for Relay {
     fn send(&mut self, send: SendRequest) {
         if send.slot == Slot::Stream {
             self.stream.clear();
+            self.longest_silence = send.timeouts.silence;
         }
         let event = self.respond(&send);
         match send.slot {
@@ -184,7 +186,10 @@ impl Io for Relay {
     fn close(&mut self, slot: Slot) {
         match slot {
             Slot::Exchange => self.exchange = None,
-            Slot::Stream => self.stream.clear(),
+            Slot::Stream => {
+                self.stream.clear();
+                self.has_open_stream = false;
+            }
         }
     }
 }
@@ -198,7 +203,11 @@ impl BlockingIo for Relay {
         let exchange = self.exchange.as_ref().map(|(at, _)| *at);
         match self.next_event(until, exchange)? {
             Slot::Exchange => self.exchange.take().map(|(_, event)| event),
-            Slot::Stream => self.stream.pop_front().map(|(_, event)| event),
+            Slot::Stream => {
+                let (_, event) = self.stream.pop_front()?;
+                self.has_open_stream &= matches!(event, Event::Data(_) | Event::Response { .. });
+                Some(event)
+            }
         }
     }
 }
