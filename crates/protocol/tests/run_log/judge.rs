@@ -118,7 +118,17 @@ fn log(world: &World, name: &str) -> Result<(), Violation> {
         .collect();
     let whole: Vec<_> = run.chunks.iter().flat_map(atoms).collect();
     let aborted = atoms(&abort());
-    let body = said.strip_suffix(&aborted[..]).unwrap_or(&said);
+    let body = match ended.as_deref() {
+        // Nothing was said but that.
+        Some("lost") if said.len() == 2 => &[],
+        _ => said.strip_suffix(&aborted[..]).unwrap_or(&said),
+    };
+    if ended.as_deref() == Some("lost") && is_calm(world, name) {
+        broken(
+            Rule::Ends,
+            format!("{name} is called lost, and its starter was there"),
+        )?;
+    }
     if !whole.starts_with(body) {
         broken(
             Rule::Prefix,
@@ -150,6 +160,17 @@ fn log(world: &World, name: &str) -> Result<(), Violation> {
         broken(Rule::Limits, format!("the log of {name} has {bytes} bytes"))?;
     }
     Ok(())
+}
+
+/// Whether nothing has happened to whoever has started a run, or to the store.
+fn is_calm(world: &World, run: &str) -> bool {
+    let starter = world.instances.iter().find(|instance| {
+        let mut recorders = instance.recorders.iter();
+        recorders.any(|recorded| recorded.run == run && recorded.starts > 0)
+    });
+    world.lossy == 0
+        && world.outages.is_empty()
+        && starter.is_some_and(|starter| starter.is_alive && starter.paused_until == world.begun)
 }
 
 /// Whether somebody reads the run to its end.

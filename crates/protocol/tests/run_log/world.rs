@@ -38,8 +38,8 @@ pub(crate) struct World {
     sequence: u64,
     pub(crate) store: Store,
     /// While the store does not respond.
-    outages: Vec<(Instant, Instant)>,
-    lossy: usize,
+    pub(crate) outages: Vec<(Instant, Instant)>,
+    pub(crate) lossy: usize,
     pub(crate) instances: Vec<Instance>,
     pub(crate) browsers: Vec<Browser>,
     pub(crate) runs: BTreeMap<String, Run>,
@@ -63,7 +63,7 @@ struct Waiting {
 
 pub(crate) struct Instance {
     pub(crate) is_alive: bool,
-    paused_until: Instant,
+    pub(crate) paused_until: Instant,
     pub(crate) recorders: Vec<Recorded>,
     /// What the readers of this instance can have from it, and whether it is whole.
     pub(crate) local: BTreeMap<String, Local>,
@@ -514,7 +514,7 @@ impl World {
                 RecorderStep::Deliver(append) => self.deliver(instance, &run, append),
                 RecorderStep::Start => {
                     self.instances[instance].recorders[at].starts += 1;
-                    return self.start(instance, at, &run);
+                    self.start(instance, at, &run);
                 }
                 RecorderStep::Follow(_, after) => {
                     let after: Vec<Atom> = after.iter().flat_map(atoms).collect();
