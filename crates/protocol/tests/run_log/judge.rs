@@ -1,5 +1,7 @@
 //! What a user may rely on, whatever happens to instances, store and network.
 
+use std::time::Duration;
+
 use twentyfirst_protocol::run_log::{Entry, LogId, Logged, Position, ReaderEnd, RecorderEnd};
 use twentyfirst_protocol::ui::Chunk;
 
@@ -44,6 +46,11 @@ pub(crate) fn judge(world: &World) -> Result<(), Violation> {
     }
     for index in 0..world.browsers.len() {
         browser(world, index)?;
+    }
+    // A block takes one more chunk before it is full, and escapes.
+    if world.largest_window > world.limits.unacknowledged + 256 {
+        let window = world.largest_window;
+        broken(Rule::Limits, format!("{window} bytes wait for the store"))?;
     }
     posts(world)?;
     stops(world)?;
@@ -181,6 +188,13 @@ fn is_read(world: &World, run: &str) -> bool {
         .any(|browser| browser.run() == Some(run) && browser.end.is_some())
 }
 
+/// Whether this instance lives, and has recorded the run without the store.
+fn is_on_recorder(world: &World, instance: usize, run: &str) -> bool {
+    let instance = &world.instances[instance];
+    let local = instance.local.get(run);
+    instance.is_alive && local.is_some_and(|local| local.is_alone)
+}
+
 fn was_alone(world: &World, run: &str) -> bool {
     let recorders = world
         .instances
@@ -246,7 +260,9 @@ fn browser(world: &World, index: usize) -> Result<(), Violation> {
         {
             broken(Rule::Ends, format!("browser {index} does not find {run}"))
         }
-        None if browser.has_begun() && !was_alone(world, run) => {
+        None if browser.has_begun()
+            && (!was_alone(world, run) || is_on_recorder(world, browser.instance, run)) =>
+        {
             broken(Rule::Ends, format!("browser {index} still reads {run}"))
         }
         _ => Ok(()),
@@ -289,29 +305,20 @@ fn posts(world: &World) -> Result<(), Violation> {
     }
 }
 
+/// Where store and starter are well, a stop ends the run at once: where it is still starting, as soon as it has started.
 fn stops(world: &World) -> Result<(), Violation> {
-    for stop in world.stops.iter().filter(|stop| stop.is_done) {
-        let Some(run) = world.runs.get(&stop.run) else {
+    for stop in &world.stops {
+        let (Some(done), Some(run)) = (stop.done, world.runs.get(&stop.run)) else {
             continue;
         };
-        let starter = world.instances.iter().find(|instance| {
-            instance
-                .recorders
-                .iter()
-                .any(|recorded| recorded.run == stop.run && recorded.starts > 0)
-        });
-        let is_told = starter.is_some_and(|instance| {
-            instance.is_alive
-                && instance.recorders.iter().any(|recorded| {
-                    recorded.run == stop.run
-                        && !recorded.was_alone
-                        && recorded.over == Some(RecorderEnd::Ended)
-                })
-        });
-        let soon = stop.at + std::time::Duration::from_secs(3);
-        if is_told
-            && !run.is_cancelled
-            && run.ends > soon.max(run.began + std::time::Duration::from_secs(35))
+        let Some(known) = run.known else {
+            continue;
+        };
+        let deadline = done.max(known) + Duration::from_secs(1);
+        if !run.is_cancelled
+            && run.ends > deadline
+            && is_calm(world, &stop.run)
+            && !world.evicted.contains(&stop.run)
         {
             broken(Rule::Stop, format!("{} was stopped, and goes on", stop.run))?;
         }
