@@ -5,7 +5,7 @@ use std::time::Duration;
 use twentyfirst_protocol::run_log::{Entry, LogId, Logged, Position, ReaderEnd, RecorderEnd};
 use twentyfirst_protocol::ui::Chunk;
 
-use crate::answer::{abort, atoms};
+use crate::answer::{Atom, abort, atoms};
 use crate::world::{CHAT, OWNER, World};
 
 /// The rules.
@@ -127,7 +127,9 @@ fn log(world: &World, name: &str) -> Result<(), Violation> {
     let aborted = atoms(&abort());
     let body = match ended.as_deref() {
         // Nothing was said but that.
-        Some("lost") if said.len() == 2 => &[],
+        _ if matches!(said.first(), Some(Atom::Whole(json)) if json.contains("is gone, try again")) => {
+            &[]
+        }
         _ => said.strip_suffix(&aborted[..]).unwrap_or(&said),
     };
     if ended.as_deref() == Some("lost") && is_calm(world, name) {

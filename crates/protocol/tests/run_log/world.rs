@@ -825,6 +825,7 @@ impl World {
                     Source::Waiting(after) => {
                         let rest = match is_cancelled {
                             // A cancelled answer is not stored.
+                            true if after.ends_with(&atoms(&abort())) => Some(Vec::new()),
                             true => Some(vec![abort()]),
                             false => rest(&chunks, after),
                         };
@@ -1020,6 +1021,8 @@ impl World {
                 }
                 ReaderStep::Over(end) => {
                     this.end = Some(end.clone());
+                    let local = self.instances[instance].local.get(&run);
+                    this.is_degraded |= local.is_some_and(|local| local.is_alone);
                     self.log(format!("browser {browser} is over with {run}: {end:?}"));
                     return;
                 }
