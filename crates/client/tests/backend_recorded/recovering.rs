@@ -290,3 +290,32 @@ async fn behind_an_overflow_a_cursor_and_the_end_count_too() {
         assert_eq!(rest, all[first..], "from {first}");
     }
 }
+
+#[test]
+fn another_thread_of_the_server_goes_on_where_one_has_died() {
+    let relay = relay(PACE);
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (dying, living) = (runtime(), runtime());
+    let session = living.block_on(conversation(&connect(&relay)));
+    // In memory: no other instance can.
+    let chats = chats(&connect(&relay), &session);
+    dying.block_on(async {
+        let mut first = Reading::new(chats.handle(post(STORY)).await);
+        first.until("upon").await;
+    });
+    dying.shutdown_background();
+    let rest = async { whole(chats.handle(resume()).await).await };
+    let rest = living.block_on(async {
+        tokio::time::timeout(Duration::from_secs(25), rest)
+            .await
+            .expect("an end")
+    });
+    assert_eq!(text(&rest), STORY);
+    assert_eq!(kinds(&rest).last(), Some(&"[DONE]"));
+}

@@ -82,3 +82,24 @@ fn a_successor_ends_a_run_whose_starter_was_told_to_and_died() {
     }
     assert!(has_cancelled);
 }
+
+#[test]
+fn without_a_store_nobody_waits_for_it_again_and_again() {
+    let recording = Recording::new("run", "i1").of_chat("user", "chat");
+    let mut recorder = Recorder::begin(recording, Limits::default());
+    let now = Instant::now();
+    let mut asked = 0;
+    while !recorder.wants_chunks() {
+        match recorder.poll(now) {
+            RecorderStep::Last(_) => {
+                asked += 1;
+                recorder.handle_last(Found::Unavailable);
+            }
+            RecorderStep::Start => recorder.handle_started(run_ref()),
+            RecorderStep::Deliver(_) => {}
+            step => panic!("{step:?}"),
+        }
+    }
+    // For the turn of the chat, and for a stop.
+    assert_eq!(asked, 2);
+}

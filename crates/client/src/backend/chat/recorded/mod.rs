@@ -314,7 +314,7 @@ impl Recorded {
     }
 
     fn take_over_of(&self, id: &str, owner: &str, chat: &str, after: Position) {
-        if !self.is_shared() || self.is_draining.load(Ordering::Relaxed) {
+        if self.is_draining.load(Ordering::Relaxed) {
             return;
         }
         let recording = Recording::new(id, &*self.instance).of_chat(owner, chat);
@@ -325,9 +325,6 @@ impl Recorded {
 
     /// Looks whether the run that this chat waits for is still recorded, and goes on with it if not: no browser may be there to see.
     fn watch(&self, waiting: &Recording) {
-        if !self.is_shared() {
-            return;
-        }
         let (this, waiting) = (self.clone(), waiting.clone());
         self.client.shared().runtime.spawn(Box::pin(async move {
             this.watch_to_its_end(&waiting).await
