@@ -91,7 +91,7 @@ fn chunks(world: &World, run: &str) -> Result<(Vec<String>, Option<String>, bool
                 Some(_) => broken(Rule::OneEnd, format!("{run} has two ends"))?,
             },
             entry if ended.is_some() => {
-                broken(Rule::OneEnd, format!("{run}: {entry:?} behind the end"))?
+                broken(Rule::OneEnd, format!("{run}: {entry:?} behind the end"))?;
             }
             Entry::Data(data) => {
                 if logged.chunks != chunks.len() as u64 {
