@@ -4,6 +4,7 @@
 
 mod failing;
 mod instances;
+mod recovering;
 mod replaying;
 mod stopping;
 mod support;

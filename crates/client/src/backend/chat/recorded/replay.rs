@@ -6,11 +6,12 @@ use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 use twentyfirst_protocol::run_log::{Found, Position, Reader, ReaderEnd, ReaderStep};
 use twentyfirst_protocol::runs::{FollowRun, Moment};
+use twentyfirst_protocol::ui::chunk::Finish;
 use twentyfirst_protocol::ui::{Chunk, encode_done};
 use twentyfirst_transport::{Error as TransportError, Wait};
 
 use super::Recorded;
-use super::keeper::gap;
+use super::keeper::{LastWords, gap};
 use super::logs::Pages;
 use crate::backend::chat::following::{KEEP_ALIVE, LONGEST_SILENCE};
 use crate::backend::chat::passing::{BROKE_OFF, apology};
@@ -34,8 +35,10 @@ pub(super) struct Replay {
     state: State,
     /// What is to be sent.
     piece: BytesMut,
-    /// The number of the next chunk.
+    /// The number of the first chunk that is wanted, and of the next.
+    first: u64,
     next: u64,
+    words: LastWords,
     said_at: Instant,
     silence: Wait,
     pause: Wait,
@@ -56,7 +59,14 @@ enum State {
 }
 
 type Reading = Pin<Box<dyn Future<Output = Found<Pages>> + Send>>;
-type Collecting = Pin<Box<dyn Future<Output = Option<Run>> + Send>>;
+type Collecting = Pin<Box<dyn Future<Output = Option<Collected>> + Send>>;
+
+/// A run behind the chunks of its log: what they say of its end, and how many there are.
+struct Collected {
+    run: Run,
+    words: LastWords,
+    chunks: u64,
+}
 
 impl Replay {
     pub(super) fn new(context: Recorded, run: String, first: u64) -> Self {
@@ -67,7 +77,9 @@ impl Replay {
             reader: Reader::from(first),
             state: State::Polling,
             piece: BytesMut::new(),
+            first,
             next: first,
+            words: LastWords::default(),
             said_at: silence.now(),
             silence,
             pause,
@@ -84,6 +96,14 @@ impl Replay {
         self.piece.extend_from_slice(json);
         self.piece.extend_from_slice(b"\n\n");
         self.next = index + 1;
+    }
+
+    /// The next chunk, which does not stand in the log.
+    fn say(&mut self, chunk: &Chunk<'_>) {
+        match self.next < self.first {
+            true => self.next += 1,
+            false => self.event(self.next, chunk.encode().as_bytes()),
+        }
     }
 
     fn read(&mut self, after: Position, wait: Duration) {
@@ -150,9 +170,13 @@ impl Replay {
                         return Poll::Pending;
                     };
                     match rest {
-                        Some(run) => self.state = State::Rest(Box::new(run)),
+                        Some(collected) => {
+                            (self.words, self.next) = (collected.words, collected.chunks);
+                            self.state = State::Rest(Box::new(collected.run));
+                        }
                         None => {
-                            self.event(self.next, gap().encode().as_bytes());
+                            self.say(&gap());
+                            self.say(&Finish::new().into());
                             self.over(&encode_done());
                         }
                     }
@@ -166,11 +190,18 @@ impl Replay {
                     };
                     match moment {
                         Some(Moment::Chunk(chunk)) => {
-                            self.event(self.next, chunk.encode().as_bytes());
+                            self.words.saw(&chunk);
+                            self.say(&chunk);
                         }
-                        Some(Moment::Gap) => self.event(self.next, gap().encode().as_bytes()),
+                        Some(Moment::Gap) => self.say(&gap()),
                         Some(_) => {}
-                        None => self.over(&encode_done()),
+                        None => {
+                            let end = run.known_outcome().map(|outcome| outcome.end.clone());
+                            for chunk in self.words.of(end.as_ref()) {
+                                self.say(&chunk);
+                            }
+                            self.over(&encode_done());
+                        }
                     }
                 }
             }
@@ -205,14 +236,16 @@ impl Replay {
 }
 
 /// The run behind all chunks of its log.
-async fn collect(context: Recorded, run: String) -> Option<Run> {
+async fn collect(context: Recorded, run: String) -> Option<Collected> {
     let mut reader = Reader::from(0);
-    let mut chunks = Vec::new();
+    let (mut chunks, mut words) = (Vec::new(), LastWords::default());
     loop {
         match reader.poll(Instant::now()) {
             ReaderStep::Chunk { json, .. } => {
                 let json = std::str::from_utf8(&json).ok()?;
-                chunks.push(Chunk::decode(json).ok()?.into_owned());
+                let chunk = Chunk::decode(json).ok()?.into_owned();
+                words.saw(&chunk);
+                chunks.push(chunk);
             }
             ReaderStep::Read { after, .. } => {
                 let reading = context
@@ -231,8 +264,13 @@ async fn collect(context: Recorded, run: String) -> Option<Run> {
             _ => return None,
         }
     }
+    let count = chunks.len() as u64;
     let run = FollowRun::new(reader.run()?.clone()).after(chunks);
-    context.client.threads().follow(run).ok()
+    Some(Collected {
+        run: context.client.threads().follow(run).ok()?,
+        words,
+        chunks: count,
+    })
 }
 
 impl http_body::Body for Replay {
