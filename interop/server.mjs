@@ -1,7 +1,9 @@
 // Servers of this project that the runs talk to, and what they answer.
 
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { DefaultChatTransport } from "ai";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -20,6 +22,21 @@ export async function startWebChat(database) {
   const { lines, child, ended } = await start("twentyfirst-client", "web_chat", database && { DATABASE: database });
   process.once("exit", () => child.kill());
   return { baseUrl: lines[1], stop: () => (child.kill("SIGINT"), ended) };
+}
+
+/// A browser that has opened the page of `web_chat`, whose cookie it sends; it may have one from another day.
+export async function openBrowser({ baseUrl }, cookies) {
+  const api = `${baseUrl}/api/chat`;
+  const page = await fetch(baseUrl, { headers: cookies });
+  assert.match(page.headers.get("content-type"), /^text\/html/);
+  const headers = cookies ?? { cookie: page.headers.getSetCookie()[0].split(";")[0] };
+  return {
+    api,
+    headers,
+    transport: new DefaultChatTransport({ api, headers }),
+    load: async (chatId) => (await fetch(`${baseUrl}/api/chats/${chatId}`, { headers })).json(),
+    stop: async (chatId) => (await fetch(`${api}/${chatId}/stream`, { method: "DELETE", headers })).json(),
+  };
 }
 
 /// Starts an example, and waits for the two lines that it prints.
