@@ -15,11 +15,12 @@ export async function startRelay() {
 }
 
 /// Starts the example `web_chat` with a local relay: `{ baseUrl, stop }`. One that `WEB_CHAT_URL` names is taken instead,
-/// unless it is to keep its chats in a file.
-export async function startWebChat(database) {
+/// unless it is to keep its chats in a file, or to have several instances.
+export async function startWebChat({ database, instances } = {}) {
   const { WEB_CHAT_URL } = process.env;
-  if (WEB_CHAT_URL && !database) return { baseUrl: WEB_CHAT_URL, stop: () => {} };
-  const { lines, child, ended } = await start("twentyfirst-client", "web_chat", database && { DATABASE: database });
+  if (WEB_CHAT_URL && !database && !instances) return { baseUrl: WEB_CHAT_URL, stop: () => {} };
+  const options = instances ? ["--instances", `${instances}`] : [];
+  const { lines, child, ended } = await start("twentyfirst-client", "web_chat", { DATABASE: database }, options);
   process.once("exit", () => child.kill());
   return { baseUrl: lines[1], stop: () => (child.kill("SIGINT"), ended) };
 }
@@ -40,10 +41,10 @@ export async function openBrowser({ baseUrl }, cookies) {
 }
 
 /// Starts an example, and waits for the two lines that it prints.
-async function start(crate, example, settings) {
+async function start(crate, example, settings = {}, options = []) {
   const { API_KEY_21ST, AGENT_SLUG, PORT, DATABASE, ...others } = process.env;
   const env = { ...others, ...settings };
-  const command = ["run", "--quiet", "--locked", "-p", crate, "--example", example];
+  const command = ["run", "--quiet", "--locked", "-p", crate, "--example", example, "--", ...options];
   const child = spawn("cargo", command, { cwd: root, env, stdio: ["pipe", "pipe", "inherit"] });
   const ended = new Promise((resolve) => child.once("exit", resolve));
   const lines = await new Promise((resolve, reject) => {

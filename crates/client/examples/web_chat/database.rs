@@ -1,8 +1,8 @@
 //! What the server keeps: whose chat it is, where it takes place, and what it has cost.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use axum::http::StatusCode;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 use twentyfirst_client::backend::Refusal;
@@ -26,13 +26,11 @@ const TABLES: &str = "
         cost REAL NOT NULL DEFAULT 0
     ) STRICT;
     CREATE INDEX IF NOT EXISTS chats_of_user ON chats (user);
-    -- Whoever was being answered when the server was stopped is not any more.
-    UPDATE chats SET turn = NULL;
 ";
 
 /// What is kept of a chat beside its messages.
 pub(crate) struct Kept {
-    /// The turn that is being answered.
+    /// The last turn that has begun. The relay stores it with its answer, and not at all if that was stopped.
     pub(crate) turn: Value,
     /// Of all answers together.
     pub(crate) usage: Value,
@@ -41,6 +39,8 @@ pub(crate) struct Kept {
 impl Database {
     pub(crate) fn open(path: &str) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
+        // Other processes may have it open.
+        connection.busy_timeout(Duration::from_secs(5))?;
         connection.execute_batch(TABLES)?;
         Ok(Self(Mutex::new(connection)))
     }
@@ -94,9 +94,16 @@ impl Database {
         })
     }
 
-    pub(crate) fn store_session(&self, id: &str, session: &Session) -> Result<(), Refusal> {
-        let update = "UPDATE chats SET session = ?2 WHERE id = ?1";
-        self.with(|connection| connection.execute(update, params![id, json!(session)]))?;
+    /// Stores what a turn that has begun takes place in.
+    pub(crate) fn begin_turn(
+        &self,
+        id: &str,
+        session: &Session,
+        turn: &UiMessage,
+    ) -> Result<(), Refusal> {
+        let update = "UPDATE chats SET session = ?2, turn = ?3 WHERE id = ?1";
+        let values = params![id, json!(session), json!(turn)];
+        self.with(|connection| connection.execute(update, values))?;
         Ok(())
     }
 
@@ -164,41 +171,4 @@ fn session_in(row: &Row<'_>) -> rusqlite::Result<Session> {
 
 fn no_such_chat() -> Refusal {
     Refusal::not_found("there is no such chat")
-}
-
-/// Keeps the turn of a chat for as long as it is being answered: until this is dropped.
-pub(crate) struct Answering {
-    database: Arc<Database>,
-    id: String,
-}
-
-impl Answering {
-    pub(crate) fn begin(
-        database: &Arc<Database>,
-        id: &str,
-        turn: &UiMessage,
-    ) -> Result<Self, Refusal> {
-        let update = "UPDATE chats SET turn = ?2 WHERE id = ?1 AND turn IS NULL";
-        let begun =
-            database.with(|connection| connection.execute(update, params![id, json!(turn)]))?;
-        if begun == 0 {
-            let message = "the last message is still being answered";
-            return Err(Refusal::new(StatusCode::CONFLICT, message));
-        }
-        Ok(Self {
-            database: Arc::clone(database),
-            id: id.to_owned(),
-        })
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        let update = "UPDATE chats SET turn = NULL WHERE id = ?1";
-        let ended = self
-            .database
-            .with(|connection| connection.execute(update, [&self.id]));
-        // What goes wrong is printed.
-        ended.ok();
-    }
 }
