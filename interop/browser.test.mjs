@@ -16,7 +16,7 @@ const executablePath = await find("chromium-headless-shell", "chromium", "chromi
 if (executablePath) {
   const server = await startWebChat();
   after(server.stop);
-  const several = await startWebChat({ instances: 3 });
+  const several = await startWebChat({ options: ["--instances", "3"] });
   after(several.stop);
   const browser = await chromium.launch({ executablePath });
   after(() => browser.close());
@@ -138,6 +138,7 @@ if (executablePath) {
       assert.match(await textOf(each), whole);
       assert.equal(await each.locator("article").count(), 2);
       assert.equal(await each.locator("#problem").innerText(), "");
+      assert.match(await each.locator("#usage").innerText(), /^last answer: (\d+ tokens), .*\nchat: \1,/);
     }
     if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
   });

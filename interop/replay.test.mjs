@@ -13,27 +13,43 @@ import { openBrowser, startWebChat, storedText, until } from "./server.mjs";
 
 const server = await startWebChat();
 after(server.stop);
+const several = await startWebChat({ options: ["--instances", "4"] });
+after(several.stop);
 
 const ending = /^That is what I have to say .* try `\$ ls -la`\.$/s;
 
-/// A `fetch` that loses the connection of the first answer when it has brought these words, as a browser reports it.
-function cutBehind(words) {
-  let isCut = false;
-  return async (url, options) => {
-    const response = await fetch(url, options);
-    if (isCut || !response.headers.get("content-type")?.startsWith("text/event-stream")) return response;
-    let text = "";
-    const cut = new TransformStream({
-      transform(bytes, controller) {
-        controller.enqueue(bytes);
-        text += new TextDecoder().decode(bytes);
-        if (isCut || !text.includes(words)) return;
-        isCut = true;
+/// A response whose body is watched, and breaks off as in a browser, whatever the reason.
+function watched(response, see) {
+  if (!response.body) return response;
+  const reader = response.body.getReader();
+  const body = new ReadableStream({
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read();
+        if (done) return controller.close();
+        controller.enqueue(value);
+        see(new TextDecoder().decode(value));
+      } catch {
+        reader.cancel().catch(() => {});
         controller.error(new TypeError("network error"));
-      },
+      }
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
+  return new Response(body, response);
+}
+
+/// A `fetch` that loses the connection of the first answer when it has brought these words.
+function cutBehind(words) {
+  let text = "";
+  let isCut = false;
+  return async (url, options) =>
+    watched(await fetch(url, options), (piece) => {
+      text += piece;
+      if (isCut || !text.includes(words)) return;
+      isCut = true;
+      throw new Error("cut");
     });
-    return new Response(response.body.pipeThrough(cut), response);
-  };
 }
 
 /// A `fetch` that goes on behind the last event that has come whole: what `ai` 5 wants of a connection that comes back, since it keeps
@@ -41,22 +57,15 @@ function cutBehind(words) {
 function goingOn(fetch) {
   let last;
   return async (url, options = {}) => {
-    const isResume = (options.method ?? "GET") === "GET";
     const headers = new Headers(options.headers);
-    if (isResume && last !== undefined) headers.set("last-event-id", last);
-    else last = undefined;
-    const response = await fetch(url, { ...options, headers });
+    if (options.method === "POST") last = undefined;
+    else if (last !== undefined) headers.set("last-event-id", last);
     let text = "";
-    const watch = new TransformStream({
-      transform(bytes, controller) {
-        text += new TextDecoder().decode(bytes);
-        const events = text.split("\n\n");
-        text = events.pop();
-        last = events.findLast((event) => event.startsWith("id: "))?.match(/^id: (\d+)/)[1] ?? last;
-        controller.enqueue(bytes);
-      },
+    return watched(await fetch(url, { ...options, headers }), (piece) => {
+      const events = (text + piece).split("\n\n");
+      text = events.pop();
+      last = events.findLast((event) => event.startsWith("id: "))?.match(/^id: (\d+)/)[1] ?? last;
     });
-    return new Response(response.body?.pipeThrough(watch), response);
   };
 }
 
@@ -218,4 +227,40 @@ test("WorkflowChatTransport ends with a run that is stopped, and with one that t
   const unknown = openWorkflow(browser, crypto.randomUUID());
   await unknown.resumeStream();
   assert.match(unknown.error.message, /there is no such chat/);
+});
+
+test("instances are killed: every page has its answer from another", async () => {
+  const browser = await openBrowser(several);
+  const started = [];
+  /// Notes which instance starts the run.
+  const noting = async (url, options) => {
+    const response = await fetch(url, options);
+    if (options.method === "POST") started.push(response.headers.get("x-instance"));
+    return watched(response, () => {});
+  };
+  const open = (Chat, Transport, fetch) =>
+    new Chat({ id: crypto.randomUUID(), transport: new Transport({ ...browser, fetch }) });
+  const pages = [
+    open(Chat7, Transport7, noting),
+    open(Chat5, Transport5, goingOn(noting)),
+    openWorkflow(browser, crypto.randomUUID(), { fetch: noting }),
+  ];
+  const answers = pages.map((page) => page.sendMessage({ text: "$ echo hello" }));
+  await Promise.all(pages.map((page) => hasWords(page, "words")));
+  const ids = pages.map((page) => answerOf(page).id);
+  assert.equal(new Set(started).size, 3);
+  for (const number of started) {
+    const killed = await fetch(`${several.baseUrl}/instances/${number}/kill`, { method: "POST", headers: browser.headers });
+    assert.equal(killed.status, 204);
+  }
+  await Promise.all(answers.slice(0, 2));
+  assert.deepEqual(pages.map(({ status }) => status), ["error", "error", "streaming"]);
+  // The transport for workflows comes back by itself.
+  await Promise.all([pages[0].resumeStream(), pages[1].resumeStream(), answers[2]]);
+  for (const [at, page] of pages.entries()) {
+    assert.equal(page.status, "ready");
+    assert.match(storedText(answerOf(page)), ending);
+    assert.equal(answerOf(page).id, ids[at]);
+    assert.equal(answerOf(page).parts.filter(({ type }) => type === "text").length, 1);
+  }
 });

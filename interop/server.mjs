@@ -14,15 +14,16 @@ export async function startRelay() {
   return { baseUrl, apiKey, stop: () => (child.stdin.end(), ended) };
 }
 
-/// Starts the example `web_chat` with a local relay: `{ baseUrl, stop }`. One that `WEB_CHAT_URL` names is taken instead,
-/// unless it is to keep its chats in a file, or to have several instances.
-export async function startWebChat({ database, instances } = {}) {
+/// Starts the example `web_chat` with a local relay: `{ baseUrl, end }`, and `stop` for `end("SIGINT")`. One that `WEB_CHAT_URL` names is
+/// taken instead, unless there are settings: options of the command line, and variables of the environment.
+export async function startWebChat({ options = [], ...settings } = {}) {
   const { WEB_CHAT_URL } = process.env;
-  if (WEB_CHAT_URL && !database && !instances) return { baseUrl: WEB_CHAT_URL, stop: () => {} };
-  const options = instances ? ["--instances", `${instances}`] : [];
-  const { lines, child, ended } = await start("twentyfirst-client", "web_chat", { DATABASE: database }, options);
+  const isAny = options.length === 0 && Object.keys(settings).length === 0;
+  if (WEB_CHAT_URL && isAny) return { baseUrl: WEB_CHAT_URL, stop: () => {} };
+  const { lines, child, ended } = await start("twentyfirst-client", "web_chat", settings, ["--features", "redis", "--", ...options]);
   process.once("exit", () => child.kill());
-  return { baseUrl: lines[1], stop: () => (child.kill("SIGINT"), ended) };
+  const end = (signal) => (child.kill(signal), ended);
+  return { baseUrl: lines.at(-1), end, stop: () => end("SIGINT") };
 }
 
 /// A browser that has opened the page of `web_chat`, whose cookie it sends; it may have one from another day.
@@ -40,11 +41,12 @@ export async function openBrowser({ baseUrl }, cookies) {
   };
 }
 
-/// Starts an example, and waits for the two lines that it prints.
+/// Starts an example, and waits for what it prints until it is reached: the local relay's two lines, or a page's URL.
 async function start(crate, example, settings = {}, options = []) {
-  const { API_KEY_21ST, AGENT_SLUG, PORT, DATABASE, ...others } = process.env;
+  const { API_KEY_21ST, AGENT_SLUG, RELAY_BASE_URL, PORT, DATABASE, ...others } = process.env;
   const env = { ...others, ...settings };
-  const command = ["run", "--quiet", "--locked", "-p", crate, "--example", example, "--", ...options];
+  const expected = settings.API_KEY_21ST ? 1 : 2;
+  const command = ["run", "--quiet", "--locked", "-p", crate, "--example", example, ...options];
   const child = spawn("cargo", command, { cwd: root, env, stdio: ["pipe", "pipe", "inherit"] });
   const ended = new Promise((resolve) => child.once("exit", resolve));
   const lines = await new Promise((resolve, reject) => {
@@ -54,7 +56,7 @@ async function start(crate, example, settings = {}, options = []) {
     child.stdout.setEncoding("utf8").on("data", (text) => {
       printed += text;
       const complete = printed.split("\n").slice(0, -1);
-      if (complete.length >= 2) resolve(complete);
+      if (complete.length >= expected) resolve(complete);
     });
   });
   return { lines, child, ended };

@@ -109,14 +109,14 @@ test("a chat goes on when its sandbox is gone", async () => {
   const folder = await mkdtemp(join(tmpdir(), "web_chat-"));
   const database = join(folder, "chats.db");
   const [id, other] = [crypto.randomUUID(), crypto.randomUUID()];
-  const yesterday = await startWebChat({ database });
+  const yesterday = await startWebChat({ DATABASE: database });
   const { headers, transport, load } = await openBrowser(yesterday);
   await lastOf(await transport.sendMessages(messagesOf(id, "Hello")));
   await until(async () => (await load(id)).messages.length === 2);
   await yesterday.stop();
 
   // Its relay, with all sandboxes, has ended with it.
-  const today = await startWebChat({ database });
+  const today = await startWebChat({ DATABASE: database });
   const browser = await openBrowser(today, headers);
   assert.deepEqual((await browser.load(id)).messages, []);
   for (const chatId of [other, id]) {

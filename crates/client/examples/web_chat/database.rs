@@ -21,11 +21,16 @@ const TABLES: &str = "
         user TEXT NOT NULL,
         title TEXT NOT NULL,
         session TEXT NOT NULL,
-        turn TEXT,
-        tokens INTEGER NOT NULL DEFAULT 0,
-        cost REAL NOT NULL DEFAULT 0
+        turn TEXT
     ) STRICT;
     CREATE INDEX IF NOT EXISTS chats_of_user ON chats (user);
+    CREATE TABLE IF NOT EXISTS answers (
+        id TEXT PRIMARY KEY,
+        chat TEXT NOT NULL,
+        tokens INTEGER NOT NULL,
+        cost REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX IF NOT EXISTS answers_in_chat ON answers (chat);
 ";
 
 /// What is kept of a chat beside its messages.
@@ -115,21 +120,31 @@ impl Database {
         Ok(())
     }
 
-    /// Adds what a run has used.
-    pub(crate) fn add_usage(&self, id: &str, usage: &Usage) -> Result<(), Refusal> {
-        let update = "UPDATE chats SET tokens = tokens + ?2, cost = cost + ?3 WHERE id = ?1";
+    /// Keeps what an answer has used: once, however often it is told.
+    pub(crate) fn keep_usage(
+        &self,
+        chat: &str,
+        answer: &UiMessage,
+        usage: &Usage,
+    ) -> Result<(), Refusal> {
+        let Some(id) = &answer.id else {
+            return Ok(());
+        };
+        let insert = "INSERT INTO answers (id, chat, tokens, cost) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING";
         let tokens = i64::try_from(usage.total_tokens.unwrap_or_default()).unwrap_or(i64::MAX);
         let cost = usage.total_cost_usd.unwrap_or_default();
-        self.with(|connection| connection.execute(update, params![id, tokens, cost]))?;
+        let values = params![id.to_string(), chat, tokens, cost];
+        self.with(|connection| connection.execute(insert, values))?;
         Ok(())
     }
 
     pub(crate) fn kept(&self, id: &str) -> Result<Kept, Refusal> {
-        let query = "SELECT turn, tokens, cost FROM chats WHERE id = ?1";
+        let query = "SELECT turn, total(tokens), total(cost)
+            FROM chats LEFT JOIN answers ON answers.chat = chats.id WHERE chats.id = ?1";
         self.with(|connection| {
             connection.query_row(query, [id], |row| {
-                let (tokens, cost): (i64, f64) = (row.get(1)?, row.get(2)?);
-                let usage = json!({ "totalTokens": tokens, "totalCostUsd": cost });
+                let (tokens, cost): (f64, f64) = (row.get(1)?, row.get(2)?);
+                let usage = json!({ "totalTokens": tokens as u64, "totalCostUsd": cost });
                 let turn: Option<Value> = row.get(0)?;
                 Ok(Kept {
                     turn: turn.unwrap_or_default(),

@@ -9,7 +9,7 @@ use axum::{Extension, Json, Router, middleware};
 use serde_json::{Value, json};
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Observed, Refusal};
 use twentyfirst_client::run_log::AnyRunLog;
-use twentyfirst_client::{AgentClient, Session};
+use twentyfirst_client::{AgentClient, Session, UiMessage};
 
 use crate::common;
 use crate::database::Database;
@@ -76,10 +76,9 @@ async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Re
         database.begin_turn(&id, &started.run.session(), &turn)
     });
     Ok(run.observe(move |observed| {
-        // Where another instance goes on with the run, what it costs is not added.
-        if let Observed::End { outcome, .. } = observed {
+        if let Observed::End { message, outcome } = observed {
             // What goes wrong is printed.
-            database.add_usage(&id, &outcome.usage).ok();
+            database.keep_usage(&id, message, &outcome.usage).ok();
         }
     }))
 }
@@ -120,8 +119,15 @@ type Answer = axum::response::Result<Json<Value>>;
 
 async fn chat(server: &Server, user: &User, id: &str) -> Result<Value, Refusal> {
     let session = server.database.session(user, id)?;
-    let kept = server.database.kept(id)?;
     let (messages, is_streaming) = stored(&server.client, &session).await?;
+    // Whoever goes on with a run that another instance has started does not observe it: its costs stand with the answer.
+    for message in &messages {
+        let metadata = message.metadata.as_ref();
+        if let Some(usage) = metadata.and_then(|metadata| metadata.deserialize().ok()) {
+            server.database.keep_usage(id, message, &usage)?;
+        }
+    }
+    let kept = server.database.kept(id)?;
     Ok(json!({
         "messages": messages,
         "streaming": is_streaming,
@@ -130,18 +136,21 @@ async fn chat(server: &Server, user: &User, id: &str) -> Result<Value, Refusal> 
     }))
 }
 
-async fn stored(client: &AgentClient, session: &Session) -> Result<(Value, bool), Refusal> {
+async fn stored(
+    client: &AgentClient,
+    session: &Session,
+) -> Result<(Vec<UiMessage>, bool), Refusal> {
     // Before the first run has started there is no thread.
     let Ok(hydrate) = session.hydrate() else {
-        return Ok((json!([]), false));
+        return Ok((Vec::new(), false));
     };
     match client.execute(&hydrate).await {
         Ok(thread) => {
             let is_streaming = thread.is_streaming();
-            Ok((json!(thread.into_ui_messages()), is_streaming))
+            Ok((thread.into_ui_messages(), is_streaming))
         }
         // What was said is gone with its sandbox.
-        Err(error) if error.is_not_found() => Ok((json!([]), false)),
+        Err(error) if error.is_not_found() => Ok((Vec::new(), false)),
         Err(error) => Err(error.into()),
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod instances;
+mod overflowing;
 mod replaying;
 mod stopping;
 mod support;

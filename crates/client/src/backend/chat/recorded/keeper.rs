@@ -465,20 +465,20 @@ impl Refused {
 
 /// What a stream says at its end, so that every reader of it knows how the run has ended.
 #[derive(Debug, Default)]
-struct LastWords {
+pub(super) struct LastWords {
     /// Whether an `error` or an `abort` has come.
     has_said_end: bool,
     has_finished: bool,
 }
 
 impl LastWords {
-    fn saw(&mut self, chunk: &Chunk<'_>) {
+    pub(super) fn saw(&mut self, chunk: &Chunk<'_>) {
         self.has_said_end |= matches!(chunk, Chunk::Error(_) | Chunk::Abort(_));
         self.has_finished |= matches!(chunk, Chunk::Finish(_));
     }
 
     /// What is left to say. Readers that reconnect until they see a `finish` always get one.
-    fn of(&self, end: Option<&RunEnd>) -> Vec<Chunk<'static>> {
+    pub(super) fn of(&self, end: Option<&RunEnd>) -> Vec<Chunk<'static>> {
         let error = |text: &str| Chunk::from(ErrorChunk::new(text.to_owned()));
         let mut words = Vec::new();
         if !self.has_said_end {

@@ -10,12 +10,12 @@ use twentyfirst_protocol::ui::{Chunk, encode_done};
 use twentyfirst_transport::{Error as TransportError, Wait};
 
 use super::Recorded;
-use super::keeper::gap;
+use super::keeper::{LastWords, gap};
 use super::logs::Pages;
 use crate::backend::chat::following::{KEEP_ALIVE, LONGEST_SILENCE};
+use crate::backend::chat::observing::Observing;
 use crate::backend::chat::passing::{BROKE_OFF, apology};
 use crate::error::Error;
-use crate::run::Run;
 
 /// How many bytes are sent at once.
 const PIECE: usize = 64 * 1024;
@@ -34,7 +34,7 @@ pub(super) struct Replay {
     state: State,
     /// What is to be sent.
     piece: BytesMut,
-    /// The number of the next chunk.
+    /// The number of the next chunk that is wanted.
     next: u64,
     said_at: Instant,
     silence: Wait,
@@ -51,12 +51,20 @@ enum State {
     /// Collects what was sent, to go on behind it.
     Collecting(Collecting),
     /// The rest comes from the stored answer.
-    Rest(Box<Run>),
+    Rest(Box<Rest>),
     Over,
 }
 
+/// What did not fit into the log.
+struct Rest {
+    observing: Observing,
+    words: LastWords,
+    /// The number of its next chunk.
+    next: u64,
+}
+
 type Reading = Pin<Box<dyn Future<Output = Found<Pages>> + Send>>;
-type Collecting = Pin<Box<dyn Future<Output = Option<Run>> + Send>>;
+type Collecting = Pin<Box<dyn Future<Output = Option<Rest>> + Send>>;
 
 impl Replay {
     pub(super) fn new(context: Recorded, run: String, first: u64) -> Self {
@@ -150,27 +158,30 @@ impl Replay {
                         return Poll::Pending;
                     };
                     match rest {
-                        Some(run) => self.state = State::Rest(Box::new(run)),
+                        Some(rest) => self.state = State::Rest(Box::new(rest)),
                         None => {
                             self.event(self.next, gap().encode().as_bytes());
-                            self.over(&encode_done());
+                            self.over(&apology(BROKE_OFF));
                         }
                     }
                 }
-                State::Rest(run) => {
+                State::Rest(rest) => {
                     if self.piece.len() >= PIECE {
                         return Poll::Ready(());
                     }
-                    let Poll::Ready(moment) = run.poll_moment(cx) else {
+                    let Poll::Ready(moment) = rest.observing.poll_moment(cx) else {
                         return Poll::Pending;
                     };
-                    match moment {
-                        Some(Moment::Chunk(chunk)) => {
-                            self.event(self.next, chunk.encode().as_bytes());
+                    let is_over = moment.is_none();
+                    let first = rest.next;
+                    let chunks = rest.hear(moment);
+                    for (index, chunk) in (first..).zip(chunks) {
+                        if index >= self.next {
+                            self.event(index, chunk.encode().as_bytes());
                         }
-                        Some(Moment::Gap) => self.event(self.next, gap().encode().as_bytes()),
-                        Some(_) => {}
-                        None => self.over(&encode_done()),
+                    }
+                    if is_over {
+                        self.over(&encode_done());
                     }
                 }
             }
@@ -204,8 +215,28 @@ impl Replay {
     }
 }
 
+impl Rest {
+    /// What is said of a moment, and how the run has ended.
+    fn hear(&mut self, moment: Option<Moment>) -> Vec<Chunk<'static>> {
+        let chunks = match moment {
+            Some(Moment::Chunk(chunk)) => {
+                self.words.saw(&chunk);
+                vec![chunk]
+            }
+            Some(Moment::Gap) => vec![gap()],
+            Some(_) => Vec::new(),
+            None => {
+                let end = self.observing.outcome().map(|outcome| outcome.end);
+                self.words.of(end.as_ref())
+            }
+        };
+        self.next += chunks.len() as u64;
+        chunks
+    }
+}
+
 /// The run behind all chunks of its log.
-async fn collect(context: Recorded, run: String) -> Option<Run> {
+async fn collect(context: Recorded, run: String) -> Option<Rest> {
     let mut reader = Reader::from(0);
     let mut chunks = Vec::new();
     loop {
@@ -231,8 +262,18 @@ async fn collect(context: Recorded, run: String) -> Option<Run> {
             _ => return None,
         }
     }
+    let mut words = LastWords::default();
+    for chunk in &chunks {
+        words.saw(chunk);
+    }
+    let next = chunks.len() as u64;
     let run = FollowRun::new(reader.run()?.clone()).after(chunks);
-    context.client.threads().follow(run).ok()
+    let run = context.client.threads().follow(run).ok()?;
+    Some(Rest {
+        observing: Observing::new(run, None, context.on_error),
+        words,
+        next,
+    })
 }
 
 impl http_body::Body for Replay {
