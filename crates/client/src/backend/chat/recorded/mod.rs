@@ -330,7 +330,7 @@ impl Recorded {
         }
         let (this, waiting) = (self.clone(), waiting.clone());
         self.client.shared().runtime.spawn(Box::pin(async move {
-            this.watch_to_its_end(&waiting).await
+            this.watch_to_its_end(&waiting).await;
         }));
     }
 
