@@ -422,6 +422,11 @@ impl Recorder {
             self.phase = Phase::Inheriting { claim, inheritance };
             return;
         }
+        if inheritance.at() != claim.at {
+            // The claim is an old one of this instance's, which counts as appended again: others stand above it.
+            self.phase = Phase::Over(RecorderEnd::Fenced);
+            return;
+        }
         let mut writer = Box::new(inheritance.writer(self.limits));
         match (inheritance.ended, inheritance.run) {
             // Again, so that it is the last entry.

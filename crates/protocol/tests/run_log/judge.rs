@@ -1,9 +1,11 @@
 //! What a user may rely on, whatever happens to instances, store and network.
 
+use std::time::Duration;
+
 use twentyfirst_protocol::run_log::{Entry, LogId, Logged, Position, ReaderEnd, RecorderEnd};
 use twentyfirst_protocol::ui::Chunk;
 
-use crate::answer::{abort, atoms};
+use crate::answer::{Atom, abort, atoms};
 use crate::world::{CHAT, OWNER, World};
 
 /// The rules.
@@ -44,6 +46,11 @@ pub(crate) fn judge(world: &World) -> Result<(), Violation> {
     }
     for index in 0..world.browsers.len() {
         browser(world, index)?;
+    }
+    // A block takes one more chunk before it is full, and escapes.
+    if world.largest_window > world.limits.unacknowledged + 256 {
+        let window = world.largest_window;
+        broken(Rule::Limits, format!("{window} bytes wait for the store"))?;
     }
     posts(world)?;
     stops(world)?;
@@ -118,7 +125,19 @@ fn log(world: &World, name: &str) -> Result<(), Violation> {
         .collect();
     let whole: Vec<_> = run.chunks.iter().flat_map(atoms).collect();
     let aborted = atoms(&abort());
-    let body = said.strip_suffix(&aborted[..]).unwrap_or(&said);
+    let body = match ended.as_deref() {
+        // Nothing was said but that.
+        _ if matches!(said.first(), Some(Atom::Whole(json)) if json.contains("is gone, try again")) => {
+            &[]
+        }
+        _ => said.strip_suffix(&aborted[..]).unwrap_or(&said),
+    };
+    if ended.as_deref() == Some("lost") && is_calm(world, name) {
+        broken(
+            Rule::Ends,
+            format!("{name} is called lost, and its starter was there"),
+        )?;
+    }
     if !whole.starts_with(body) {
         broken(
             Rule::Prefix,
@@ -152,12 +171,30 @@ fn log(world: &World, name: &str) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Whether nothing has happened to whoever has started a run, or to the store.
+fn is_calm(world: &World, run: &str) -> bool {
+    let starter = world.instances.iter().find(|instance| {
+        let mut recorders = instance.recorders.iter();
+        recorders.any(|recorded| recorded.run == run && recorded.starts > 0)
+    });
+    world.lossy == 0
+        && world.outages.is_empty()
+        && starter.is_some_and(|starter| starter.is_alive && starter.paused_until == world.begun)
+}
+
 /// Whether somebody reads the run to its end.
 fn is_read(world: &World, run: &str) -> bool {
     world
         .browsers
         .iter()
         .any(|browser| browser.run() == Some(run) && browser.end.is_some())
+}
+
+/// Whether this instance lives, and has recorded the run without the store.
+fn is_on_recorder(world: &World, instance: usize, run: &str) -> bool {
+    let instance = &world.instances[instance];
+    let local = instance.local.get(run);
+    instance.is_alive && local.is_some_and(|local| local.is_alone)
 }
 
 fn was_alone(world: &World, run: &str) -> bool {
@@ -225,7 +262,9 @@ fn browser(world: &World, index: usize) -> Result<(), Violation> {
         {
             broken(Rule::Ends, format!("browser {index} does not find {run}"))
         }
-        None if browser.has_begun() && !was_alone(world, run) => {
+        None if browser.has_begun()
+            && (!was_alone(world, run) || is_on_recorder(world, browser.instance, run)) =>
+        {
             broken(Rule::Ends, format!("browser {index} still reads {run}"))
         }
         _ => Ok(()),
@@ -268,29 +307,20 @@ fn posts(world: &World) -> Result<(), Violation> {
     }
 }
 
+/// Where store and starter are well, a stop ends the run at once: where it is still starting, as soon as it has started.
 fn stops(world: &World) -> Result<(), Violation> {
-    for stop in world.stops.iter().filter(|stop| stop.is_done) {
-        let Some(run) = world.runs.get(&stop.run) else {
+    for stop in &world.stops {
+        let (Some(done), Some(run)) = (stop.done, world.runs.get(&stop.run)) else {
             continue;
         };
-        let starter = world.instances.iter().find(|instance| {
-            instance
-                .recorders
-                .iter()
-                .any(|recorded| recorded.run == stop.run && recorded.starts > 0)
-        });
-        let is_told = starter.is_some_and(|instance| {
-            instance.is_alive
-                && instance.recorders.iter().any(|recorded| {
-                    recorded.run == stop.run
-                        && !recorded.was_alone
-                        && recorded.over == Some(RecorderEnd::Ended)
-                })
-        });
-        let soon = stop.at + std::time::Duration::from_secs(3);
-        if is_told
-            && !run.is_cancelled
-            && run.ends > soon.max(run.began + std::time::Duration::from_secs(35))
+        let Some(known) = run.known else {
+            continue;
+        };
+        let deadline = done.max(known) + Duration::from_secs(1);
+        if !run.is_cancelled
+            && run.ends > deadline
+            && is_calm(world, &stop.run)
+            && !world.evicted.contains(&stop.run)
         {
             broken(Rule::Stop, format!("{} was stopped, and goes on", stop.run))?;
         }

@@ -13,6 +13,7 @@
 mod answer;
 mod judge;
 mod plant;
+mod recorder;
 #[path = "../simulation/rng.rs"]
 #[allow(dead_code, reason = "the other simulation draws more")]
 mod rng;
@@ -111,6 +112,39 @@ fn a_store_without_a_fence_is_found() {
 }
 
 #[test]
+fn a_stop_that_nobody_looks_for_is_found() {
+    is_found(Plant::StopUnseen, &[Rule::Stop]);
+}
+
+#[test]
 fn delivering_before_logging_is_found() {
-    is_found(Plant::DeliverFirst, &[Rule::SeenIsLogged]);
+    is_found(Plant::DeliverFirst, &[Rule::SeenIsLogged, Rule::Prefix]);
+}
+
+#[test]
+fn what_the_rules_are_about_happens_often() {
+    let words = [
+        "takes over",
+        "goes on with",
+        ": Fenced",
+        ": Released",
+        ": Busy",
+        ": Gone",
+        "finds that",
+        "is cancelled at",
+        "is killed",
+        "vanishes",
+        "Overflowed",
+        "\"lost\"",
+        "Missing",
+        "comes again",
+    ];
+    let traces: Vec<String> = (0..500)
+        .map(|seed| play(seed, None).0.trace.join("\n"))
+        .collect();
+    for word in words {
+        let count = traces.iter().filter(|trace| trace.contains(word)).count();
+        println!("{word}: in {count} of 500 schedules");
+        assert!(count >= 10, "{word}: in {count} of 500 schedules");
+    }
 }

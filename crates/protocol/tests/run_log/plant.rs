@@ -9,4 +9,6 @@ pub(crate) enum Plant {
     NoFence,
     /// Chunks are delivered before they are logged.
     DeliverFirst,
+    /// Whoever has started a run does not look whether it was stopped meanwhile.
+    StopUnseen,
 }

@@ -38,8 +38,8 @@ pub(crate) struct World {
     sequence: u64,
     pub(crate) store: Store,
     /// While the store does not respond.
-    outages: Vec<(Instant, Instant)>,
-    lossy: usize,
+    pub(crate) outages: Vec<(Instant, Instant)>,
+    pub(crate) lossy: usize,
     pub(crate) instances: Vec<Instance>,
     pub(crate) browsers: Vec<Browser>,
     pub(crate) runs: BTreeMap<String, Run>,
@@ -63,7 +63,7 @@ struct Waiting {
 
 pub(crate) struct Instance {
     pub(crate) is_alive: bool,
-    paused_until: Instant,
+    pub(crate) paused_until: Instant,
     pub(crate) recorders: Vec<Recorded>,
     /// What the readers of this instance can have from it, and whether it is whole.
     pub(crate) local: BTreeMap<String, Local>,
@@ -103,19 +103,20 @@ pub(crate) struct Run {
     pub(crate) began: Instant,
     pub(crate) ends: Instant,
     pub(crate) is_cancelled: bool,
+    /// When whoever has posted it knows that it has started.
+    pub(crate) known: Option<Instant>,
     pub(crate) posts: usize,
 }
 
 pub(crate) struct StopAsked {
     pub(crate) run: String,
-    pub(crate) at: Instant,
-    /// Whether whoever was asked has looked at the log of the run.
-    pub(crate) is_done: bool,
+    /// When whoever was asked has looked at the log of the run.
+    pub(crate) done: Option<Instant>,
 }
 
 pub(crate) struct Browser {
-    instance: usize,
-    connection: usize,
+    pub(crate) instance: usize,
+    pub(crate) connection: usize,
     run: Option<String>,
     reader: Option<Reader>,
     /// From which chunk on.
@@ -229,11 +230,13 @@ impl World {
             let from = self.begun + rng.millis(0, 60_000);
             self.outages.push((from, from + rng.millis(100, 40_000)));
         }
+        let mut posts = Vec::new();
         for turn in 0..rng.between(1, 2) {
             let base = turn * 150_000;
             for _ in 0..rng.between(1, 2) {
                 let at = rng.millis(base, base + 300);
                 let instance = rng.below(3);
+                posts.push((instance, base));
                 self.after(at, Event::Post(instance, turn));
             }
             for _ in 0..rng.between(0, 3) {
@@ -245,11 +248,17 @@ impl World {
                     0
                 };
                 self.browsers.push(Browser::new(instance, first));
-                let at = rng.millis(base, base + 100_000);
+                let span = *rng.pick(&[15_000, 100_000]);
+                let at = rng.millis(base, base + span);
                 self.after(at, Event::Attach(browser));
+                if rng.percent(40) {
+                    // It is cut, or reloads.
+                    self.after(at + rng.millis(10, 20_000), Event::Attach(browser));
+                }
             }
             if rng.percent(30) {
-                let at = rng.millis(base, base + 60_000);
+                let span = *rng.pick(&[2_000, 10_000, 60_000]);
+                let at = rng.millis(base, base + span);
                 self.after(at, Event::Stop(rng.below(3), 0));
             }
         }
@@ -257,9 +266,15 @@ impl World {
         let watcher = self.browsers.len();
         self.browsers.push(Browser::new(2, 0));
         self.after(Duration::from_millis(400), Event::Attach(watcher));
-        for _ in 0..rng.between(0, 2) {
-            let at = rng.millis(0, 120_000);
-            let instance = rng.below(2);
+        for _ in 0..rng.between(0, 3) {
+            // Mostly where a run is recorded, and while it is.
+            let (poster, base) = *rng.pick(&posts);
+            let span = *rng.pick(&[500, 5_000, 20_000, 60_000]);
+            let at = rng.millis(base, base + span);
+            let instance = match rng.percent(75) {
+                true => poster,
+                false => rng.below(3),
+            };
             let event = match rng.below(4) {
                 0 => Event::Kill(instance),
                 1 => Event::Drain(instance),
@@ -268,7 +283,8 @@ impl World {
             self.after(at, event);
         }
         if rng.percent(7) {
-            self.after(rng.millis(0, 90_000), Event::Evict);
+            let span = *rng.pick(&[5_000, 20_000, 90_000]);
+            self.after(rng.millis(0, span), Event::Evict);
         }
     }
 
@@ -491,7 +507,11 @@ impl World {
                     return self.ask(instance, at, Ask::Read(log, after, None));
                 }
                 RecorderStep::Append(log, append) => {
-                    self.largest_window = self.largest_window.max(append.entry.len());
+                    if append.at.seq > 0
+                        && matches!(Logged::decode(&append.entry), Ok(logged) if matches!(logged.entry, Entry::Data(_)))
+                    {
+                        self.largest_window = self.largest_window.max(append.entry.len());
+                    }
                     if self.plant == Some(Plant::DeliverFirst) && append.at.seq > 0 {
                         self.deliver(instance, &run, append.clone());
                     }
@@ -514,7 +534,7 @@ impl World {
                 RecorderStep::Deliver(append) => self.deliver(instance, &run, append),
                 RecorderStep::Start => {
                     self.instances[instance].recorders[at].starts += 1;
-                    return self.start(instance, at, &run);
+                    self.start(instance, at, &run);
                 }
                 RecorderStep::Follow(_, after) => {
                     let after: Vec<Atom> = after.iter().flat_map(atoms).collect();
@@ -598,6 +618,11 @@ impl World {
                 let appended = self.store.append(self.plant, by, log, append);
                 self.wake_waiting(log);
                 Some(Reply::Appended(appended))
+            }
+            Ask::Last(log)
+                if self.plant == Some(Plant::StopUnseen) && log.as_str().ends_with("/stop") =>
+            {
+                Some(Reply::Last(Found::Nothing))
             }
             Ask::Last(log) => Some(Reply::Last(self.store.last(log))),
             Ask::Read(log, after, wait) => {
@@ -712,7 +737,7 @@ impl World {
             let words = self.rng.between(0, 40);
             let chunks = answer(run, words);
             let began = self.now + delay / 2;
-            let pause = *self.rng.pick(&[1, 30, 700]);
+            let pause = *self.rng.pick(&[1, 30, 700, 700, 2_000]);
             let mut ends = began;
             let mut times = Vec::new();
             for _ in &chunks {
@@ -727,6 +752,7 @@ impl World {
                     began,
                     ends,
                     is_cancelled: false,
+                    known: None,
                     posts: 0,
                 },
             );
@@ -747,6 +773,9 @@ impl World {
     fn started(&mut self, instance: usize, at: usize, is_started: bool) {
         let recording = &mut self.instances[instance].recorders[at];
         if is_started {
+            if let Some(run) = self.runs.get_mut(&recording.run) {
+                run.known = Some(self.now);
+            }
             let run = run_ref(&recording.run);
             recording.recorder.handle_started(run);
         } else {
@@ -796,6 +825,7 @@ impl World {
                     Source::Waiting(after) => {
                         let rest = match is_cancelled {
                             // A cancelled answer is not stored.
+                            true if after.ends_with(&atoms(&abort())) => Some(Vec::new()),
                             true => Some(vec![abort()]),
                             false => rest(&chunks, after),
                         };
@@ -852,8 +882,7 @@ impl World {
             .append(self.plant, instance, &LogId::stop(&run), &append);
         self.stops.push(StopAsked {
             run: run.clone(),
-            at: self.now,
-            is_done: false,
+            done: None,
         });
         let delay = self.rng.millis(1, 20);
         self.after(delay, Event::StopRecorded(instance, run));
@@ -862,7 +891,9 @@ impl World {
     /// Whoever was asked cancels the run itself, if it has started.
     fn stop_recorded(&mut self, run: &str) {
         for stop in &mut self.stops {
-            stop.is_done |= stop.run == run;
+            if stop.run == run {
+                stop.done.get_or_insert(self.now);
+            }
         }
         let log = LogId::run(run);
         let Found::Some(entries) = self.store.read(&log, Position::START, 1_000) else {
@@ -918,6 +949,9 @@ impl World {
             return self.after(Duration::from_millis(700), Event::Attach(browser));
         };
         let replay = self.rng.percent(50);
+        if !is_new {
+            self.log(format!("browser {browser} comes again"));
+        }
         let this = &mut self.browsers[browser];
         this.instance = instance;
         this.connection += 1;
@@ -987,6 +1021,8 @@ impl World {
                 }
                 ReaderStep::Over(end) => {
                     this.end = Some(end.clone());
+                    let local = self.instances[instance].local.get(&run);
+                    this.is_degraded |= local.is_some_and(|local| local.is_alone);
                     self.log(format!("browser {browser} is over with {run}: {end:?}"));
                     return;
                 }

@@ -1,0 +1,84 @@
+//! What a recorder does, step by step, where a schedule comes to it too seldom.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use twentyfirst_protocol::run_log::{
+    Appended, Claim, Entry, Found, Limits, LogId, Logged, Position, Recorder, RecorderEnd,
+    RecorderStep, Recording, Stop,
+};
+use twentyfirst_protocol::runs::RunRef;
+use twentyfirst_protocol::{SandboxId, ThreadId};
+
+fn logged(entry: Entry) -> Bytes {
+    Logged::new(0, entry).encode()
+}
+
+fn claim(by: &str) -> Bytes {
+    logged(Entry::Claim(Claim::new(by, "user", "chat")))
+}
+
+fn run_ref() -> RunRef {
+    let ids = (SandboxId::new("sb"), ThreadId::new("th"));
+    RunRef::new("agent", ids.0.unwrap(), ids.1.unwrap())
+}
+
+/// A recorder of instance `i1` that has claimed behind this position, and is to read the log.
+fn claimed(after: Position) -> Recorder {
+    let recording = Recording::new("run", "i1").of_chat("user", "chat");
+    let mut recorder = Recorder::take_over(recording, after, Limits::default());
+    let now = Instant::now();
+    let step = recorder.poll(now);
+    assert!(
+        matches!(&step, RecorderStep::Append(_, append) if append.entry == claim("i1")),
+        "{step:?}"
+    );
+    // Also where it stood there before.
+    recorder.handle_append(Appended::Yes, now);
+    assert!(matches!(recorder.poll(now), RecorderStep::Read(..)));
+    recorder
+}
+
+#[test]
+fn an_old_claim_of_its_own_is_none() {
+    let mut recorder = claimed(Position::new(1, 0));
+    recorder.handle_page(Found::Some(vec![
+        (Position::new(1, 0), claim("i0")),
+        (Position::new(2, 0), claim("i1")),
+        (Position::new(3, 0), claim("i2")),
+        (Position::new(3, 1), logged(Entry::Beat)),
+    ]));
+    loop {
+        match recorder.poll(Instant::now()) {
+            RecorderStep::Deliver(_) => {}
+            step => {
+                assert_eq!(step, RecorderStep::Over(RecorderEnd::Fenced));
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_successor_ends_a_run_whose_starter_was_told_to_and_died() {
+    let mut recorder = claimed(Position::new(1, 1));
+    recorder.handle_page(Found::Some(vec![
+        (Position::new(1, 0), claim("i0")),
+        (Position::new(1, 1), logged(Entry::Started(run_ref()))),
+        (Position::new(2, 0), claim("i1")),
+    ]));
+    let mut has_cancelled = false;
+    for _ in 0..10 {
+        match recorder.poll(Instant::now()) {
+            RecorderStep::Last(log) => {
+                assert_eq!(log, LogId::stop("run"));
+                let stop = logged(Entry::Stop(Stop::new("i0")));
+                recorder.handle_last(Found::Some((Position::new(1, 0), stop)));
+            }
+            RecorderStep::Cancel(run) => has_cancelled |= run == run_ref(),
+            RecorderStep::Deliver(_) | RecorderStep::Follow(..) => {}
+            _ => break,
+        }
+    }
+    assert!(has_cancelled);
+}
