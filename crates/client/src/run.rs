@@ -32,8 +32,10 @@ use crate::error::Error;
 /// # When the connection breaks off
 /// A run does not end with its connection. By default what is missing is taken from the stored answer once the run is over, up to
 /// 30 min after the cut; see [`Follow`](crate::Follow), a part of the [`CallOptions`](crate::CallOptions), for longer and for other ways.
-/// What was delivered never disappears from the message, nothing is delivered twice, and the messages are never sent again. The last
-/// two levels are of one connection: there, a cut is an error.
+/// What was delivered never disappears from the message, nothing is delivered twice, and the messages are never sent again. Where
+/// something may be missing between two chunks there is a [`Gap`](crate::Moment::Gap); behind it, a rest that cannot be told from what
+/// was delivered does not come as chunks, but only in the [`message`](Self::message). The last two levels are of one connection: there,
+/// a cut is an error.
 ///
 /// # Dropping and cancelling
 /// Dropping a run only stops listening, and sends nothing: the run goes on in its sandbox, costs, and is stored in its thread.

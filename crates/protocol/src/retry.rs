@@ -254,3 +254,24 @@ impl Jitter {
         ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_is_the_sequence_of_split_mix_64() {
+        let mut jitter = Jitter(1_234_567);
+        // The first numbers from this seed, as the authors' program prints them.
+        for number in [
+            6_457_827_717_110_365_317_u64,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+            4_593_380_528_125_082_431,
+            16_408_922_859_458_223_821,
+        ] {
+            let expected = (number >> 11) as f64 / 2_f64.powi(53);
+            assert_eq!(jitter.next().to_bits(), expected.to_bits());
+        }
+    }
+}

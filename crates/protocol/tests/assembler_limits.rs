@@ -63,3 +63,48 @@ fn metadata_is_merged_down_to_the_depth_that_is_documented_and_no_deeper() {
         Err(AssembleError::MetadataTooDeep)
     );
 }
+
+/// The message after these metadata, one chunk each.
+fn merged(metadata: &[&str]) -> Result<String, AssembleError> {
+    let mut assembler = Assembler::new();
+    for metadata in metadata {
+        let chunk = format!(r#"{{"type":"message-metadata","messageMetadata":{metadata}}}"#);
+        let _ = assembler.apply(&Chunk::decode(&chunk).unwrap())?;
+    }
+    let metadata = assembler.into_message().metadata.unwrap();
+    Ok(metadata.get().to_owned())
+}
+
+#[test]
+fn metadata_is_merged_however_it_is_spaced() {
+    let spaced = "{ \"a\" : 1 ,\n\t\"b\":\r\n{ \"c\" : [ 1 , 2 ] } , \"d\" : { } }";
+    let dense = r#"{"a":1,"b":{"c":[ 1 , 2 ]},"d":{}}"#;
+    assert_eq!(merged(&["{}", spaced]).unwrap(), dense);
+    assert_eq!(merged(&[dense, spaced]).unwrap(), dense);
+    assert_eq!(
+        merged(&[spaced, " [ 7 , 8 ] "]).unwrap(),
+        r#"{"a":1,"b":{"c":[ 1 , 2 ]},"d":{},"0":7,"1":8}"#
+    );
+}
+
+#[test]
+fn a_string_is_spread_up_to_65_536_code_units_however_they_are_written() {
+    for unit in ["a", r"\u0001"] {
+        let string = |units: usize| format!("\"{}\"", unit.repeat(units));
+        let spread = merged(&["{}", &string(65_536)]).unwrap();
+        assert!(spread.ends_with(&format!(r#","65535":"{unit}"}}"#)));
+        let beyond = merged(&["{}", &string(65_537)]);
+        assert_eq!(beyond, Err(AssembleError::MetadataNotAnObject));
+    }
+    let elements = |count: usize| format!("[{}1]", "1,".repeat(count - 1));
+    assert!(merged(&["{}", &elements(65_536)]).is_ok());
+    let beyond = merged(&["{}", &elements(65_537)]);
+    assert_eq!(beyond, Err(AssembleError::MetadataNotAnObject));
+}
+
+#[test]
+fn whether_an_assembler_is_lenient_is_known() {
+    assert!(!Assembler::new().is_lenient());
+    assert!(Assembler::new().lenient(true).is_lenient());
+    assert!(!Assembler::new().lenient(true).lenient(false).is_lenient());
+}

@@ -180,6 +180,29 @@ fn a_bad_chunk_is_an_error_of_its_own() {
 }
 
 #[test]
+fn a_delta_is_held_to_the_same_limits_as_any_other_event() {
+    let data = r#"{"type":"text-delta","id":"a","delta":"some text"}"#;
+    let stream = format!("data: {data}\n\n");
+    let line = "data: ".len() + data.len();
+    for (line, event, fits) in [
+        (line, data.len(), true),
+        (line - 1, data.len(), false),
+        (data.len(), data.len(), false),
+        (line, data.len() - 1, false),
+    ] {
+        let mut limits = Limits::default();
+        (limits.line, limits.event) = (line, event);
+        let outcome = decode_with(limits, [stream.as_bytes()]);
+        assert_eq!(outcome.chunks.len(), 1, "{line} {event}");
+        assert_eq!(outcome.chunks[0].is_ok(), fits, "{line} {event}");
+        assert_eq!(
+            outcome.chunks,
+            decode_in_two_steps(stream.as_bytes(), limits)
+        );
+    }
+}
+
+#[test]
 fn a_stream_beyond_the_limits_ends_there() {
     let mut limits = Limits::default();
     limits.event = 60;

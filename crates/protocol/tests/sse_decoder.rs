@@ -266,6 +266,31 @@ fn a_stream_may_end_between_events_only() {
 }
 
 #[test]
+fn an_event_that_has_not_ended_says_how_much_of_it_has_come() {
+    for (stream, bytes) in [
+        ("d", 1),
+        ("data: a", 7),
+        ("data\n", 0),
+        ("data: one\ndata: two\n", 7),
+        ("event: name\n", 4),
+        ("id: 12345\n", 5),
+        ("data: one\nevent: name\nid: 12345\nda", 14),
+        ("data: one\n: a comment that is cut", 3),
+    ] {
+        let unfinished = decode(stream).end.unwrap_err();
+        assert_eq!(unfinished.bytes, bytes, "{stream:?}");
+    }
+    // What was pushed and never read counts as it stands.
+    let mut decoder = Decoder::new();
+    decoder.push("data: a\n\ndata: b\n\n");
+    decoder.push("data: c\n\n");
+    decoder.push("data: d\n\n");
+    assert!(decoder.next_event().is_some());
+    assert_eq!(decoder.finish().unwrap_err().bytes, 3 * 9);
+    assert_eq!(decoder.finish(), Ok(()));
+}
+
+#[test]
 fn a_decoder_can_read_the_next_stream() {
     let mut decoder = Decoder::new();
     decoder.push("id: 1\nretry: 5\ndata: a\n\nid: 2\nevent: lost\ndata: lo");

@@ -248,20 +248,15 @@ fn all_that_is_allocated_counts() {
         let log = MemoryLog::new(sleep);
         let allocated = allocation_counter::measure(|| {
             for id in 0..logs {
+                let id = LogId::run(&format!("run-{id}"));
                 for seq in 0..entries {
                     let at = Position::new(1, seq);
                     // A small part of a large buffer, which is not kept.
                     let entry = buffer.slice(..length);
-                    let append = log.append(
-                        &LogId::run(&format!("run-{id}")),
-                        at,
-                        entry,
-                        KEEP.or_create(),
-                    );
+                    let append = log.append(&id, at, entry, KEEP.or_create());
                     // Without anything else that allocates.
-                    let mut append = pin!(append);
                     let context = &mut Context::from_waker(Waker::noop());
-                    assert!(append.as_mut().poll(context).is_ready());
+                    assert!(pin!(append).poll(context).is_ready());
                 }
             }
             let page =

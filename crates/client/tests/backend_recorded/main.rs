@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod failing;
 mod instances;
 mod overflowing;
+mod recovering;
 mod replaying;
 mod stopping;
 mod support;

@@ -1,13 +1,12 @@
 use std::borrow::Borrow;
 use std::fmt;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::StatusCode;
 use http::response::Parts;
 
 use super::exchange::{Deadline, Exchange, Next};
-use super::{ExchangeError, Failure, Now, SendRequest, Slot};
+use super::{ExchangeError, Failure, Now, Slot, Step};
 use crate::error::InvalidRequest;
 use crate::operation::Operation;
 use crate::options::CallOptions;
@@ -27,20 +26,11 @@ impl<O: Operation, P: Borrow<O>> fmt::Debug for Call<O, P> {
     }
 }
 
-/// What a [`Call`] asks for, or came to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is handed over once and never stored"
-)]
-pub(crate) enum Progress<T> {
-    Send(SendRequest),
-    Wait { until: Option<Instant> },
-    Done(Result<T, ExchangeError>),
-}
-
-/// A call of whatever operation, as far as it takes what comes in its slot.
+/// What is under way in a slot, of whatever operation, as far as it takes what comes there.
 pub(crate) trait UnderWay {
-    fn handle_answer(&mut self, head: &Parts, body: &Bytes);
+    fn handle_answer(&mut self, head: Parts, body: Bytes);
+    fn handle_data(&mut self, _data: &Bytes) {}
+    fn handle_end(&mut self) {}
     fn handle_failure(&mut self, failure: Failure);
 }
 
@@ -61,20 +51,24 @@ impl<O: Operation, P: Borrow<O>> Call<O, P> {
         })
     }
 
-    /// Returns what to do next, or the result. Past `deadline` nothing is begun.
-    pub(crate) fn poll(&mut self, now: Now, deadline: Deadline) -> Progress<O::Output> {
+    /// Returns the result, or as an error what to ask of the driver. Past `deadline` nothing is begun.
+    pub(crate) fn poll<I, T>(
+        &mut self,
+        now: Now,
+        deadline: Deadline,
+    ) -> Result<Result<O::Output, ExchangeError>, Step<I, T>> {
         if let Some(output) = self.output.take() {
-            return Progress::Done(Ok(output));
+            return Ok(Ok(output));
         }
-        match self.exchange.poll(now, deadline) {
-            Next::Send(send) => Progress::Send(send),
-            Next::Read { until } => Progress::Wait { until },
-            Next::Failed(error) => Progress::Done(Err(error)),
+        Ok(match self.exchange.poll(now, deadline) {
+            Next::Send(send) => return Err(Step::Send(send)),
+            Next::Read { until } => return Err(Step::Read { until }),
+            Next::Failed(error) => Err(error),
             Next::Gone => {
                 let result = self.operation.borrow().decode(&no_content(), b"");
-                Progress::Done(result.map_err(|error| self.exchange.error(error.into(), None)))
+                result.map_err(|error| self.exchange.error(error.into(), None))
             }
-        }
+        })
     }
 
     /// Whether there were attempts before this one.
@@ -84,8 +78,8 @@ impl<O: Operation, P: Borrow<O>> Call<O, P> {
 }
 
 impl<O: Operation, P: Borrow<O>> UnderWay for Call<O, P> {
-    fn handle_answer(&mut self, head: &Parts, body: &Bytes) {
-        match self.operation.borrow().decode(head, body) {
+    fn handle_answer(&mut self, head: Parts, body: Bytes) {
+        match self.operation.borrow().decode(&head, &body) {
             Ok(output) => self.output = Some(output),
             Err(error) => self.exchange.handle(error),
         }

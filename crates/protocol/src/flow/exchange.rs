@@ -6,19 +6,14 @@ use bytes::Bytes;
 use http::Request;
 use http::response::Parts;
 
-use super::call::{Call, Progress, UnderWay, no_content};
+use super::call::{Call, UnderWay};
 use super::machine::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
+use super::opening::Opening;
+use crate::Body;
 use crate::error::{InvalidRequest, ResponseError};
-use crate::operation::{Endpoint, Head, Operation, StreamingOperation};
+use crate::operation::{Endpoint, Operation, StreamingOperation};
 use crate::options::{CallOptions, Timeouts};
 use crate::retry::{Attempt, Attempts, Decision, GiveUp};
-use crate::{Body, content_coding};
-
-/// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.
-const LONGEST_ERROR: usize = 1024 * 1024;
-
-/// How long the end of such a body is waited for after the head: the status is what counts, and it is known.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Why an exchange did not give a result.
 #[derive(Debug)]
@@ -309,15 +304,14 @@ impl<O: Operation> Flow for Execute<'_, O> {
     type Output = Result<O::Output, ExchangeError>;
 
     fn poll(&mut self, now: Now) -> Step<Infallible, Self::Output> {
-        match self.call.poll(now, self.deadline.begin(now)) {
-            Progress::Send(send) => Step::Send(send),
-            Progress::Wait { until } => Step::Read { until },
-            Progress::Done(result) => Step::Done(result),
-        }
+        let deadline = self.deadline.begin(now);
+        self.call
+            .poll(now, deadline)
+            .map_or_else(|step| step, Step::Done)
     }
 
     fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
-        self.call.handle_answer(&head, &body);
+        self.call.handle_answer(head, body);
     }
 
     fn handle_data(&mut self, _: Bytes) {}
@@ -332,11 +326,8 @@ impl<O: Operation> Flow for Execute<'_, O> {
 /// The [`Flow`] of one [`StreamingOperation`]. At its end [`Slot::Stream`] holds the body that belongs to the output.
 #[derive(Debug)]
 pub struct Open<'a, O: StreamingOperation> {
-    operation: &'a O,
-    exchange: Exchange,
+    opening: Opening<O, &'a O>,
     deadline: Deadline,
-    reading: Option<Reading>,
-    result: Option<O::Output>,
 }
 
 impl<'a, O: StreamingOperation> Open<'a, O> {
@@ -346,21 +337,9 @@ impl<'a, O: StreamingOperation> Open<'a, O> {
     /// Everything that can be checked is checked here, before the first request.
     pub fn new(operation: &'a O, options: &CallOptions, seed: u64) -> Result<Self, InvalidRequest> {
         Ok(Self {
-            operation,
-            exchange: Exchange::new(operation, Slot::Stream, options, seed)?,
+            opening: Opening::new(operation, options, seed)?,
             deadline: Deadline::new(options),
-            reading: None,
-            result: None,
         })
-    }
-
-    fn decode(&mut self) {
-        if let Some(Reading { head, body, .. }) = self.reading.take() {
-            match self.operation.decode(&head, &body) {
-                Ok(output) => self.result = Some(output),
-                Err(error) => self.exchange.handle(error),
-            }
-        }
     }
 }
 
@@ -370,95 +349,24 @@ impl<O: StreamingOperation> Flow for Open<'_, O> {
 
     fn poll(&mut self, now: Now) -> Step<Infallible, Self::Output> {
         let deadline = self.deadline.begin(now);
-        if let Some(reading) = &mut self.reading {
-            if let Some(until) = reading.until(now, deadline) {
-                return Step::Read { until: Some(until) };
-            }
-            self.decode();
-        }
-        if let Some(output) = self.result.take() {
-            return Step::Done(Ok(output));
-        }
-        match self.exchange.poll(now, deadline) {
-            Next::Send(send) => Step::Send(send),
-            Next::Read { until } => Step::Read { until },
-            Next::Failed(error) => Step::Done(Err(error)),
-            Next::Gone => {
-                let head = no_content();
-                let result = match self.operation.decode_head(&head) {
-                    Head::Open(output) => Ok(output),
-                    Head::Read => self.operation.decode(&head, b""),
-                };
-                Step::Done(result.map_err(|error| self.exchange.error(error.into(), None)))
-            }
-        }
+        self.opening
+            .poll(now, deadline)
+            .map_or_else(|step| step, Step::Done)
     }
 
     fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
-        match self.operation.decode_head(&head) {
-            Head::Open(output) => self.result = Some(output),
-            Head::Read => self.reading = Some(Reading::new(head, &body)),
-        }
+        self.opening.handle_answer(head, body);
     }
 
     fn handle_data(&mut self, data: Bytes) {
-        if self
-            .reading
-            .as_mut()
-            .is_some_and(|reading| reading.push(&data))
-        {
-            self.decode();
-        }
+        self.opening.handle_data(&data);
     }
 
     fn handle_end(&mut self) {
-        self.decode();
+        self.opening.handle_end();
     }
 
     fn handle_failure(&mut self, _: Slot, failure: Failure) {
-        // A body that broke off still has its status, and that says more than the failure.
-        match self.reading {
-            Some(_) => self.decode(),
-            None => self.exchange.handle(failure),
-        }
-    }
-}
-
-/// An answer in [`Slot::Stream`] that turned out to be no stream.
-#[derive(Debug)]
-pub(crate) struct Reading {
-    pub(crate) head: Parts,
-    pub(crate) body: Vec<u8>,
-    until: Option<Instant>,
-}
-
-impl Reading {
-    pub(crate) fn new(head: Parts, body: &[u8]) -> Self {
-        Self {
-            head,
-            body: body.to_vec(),
-            until: None,
-        }
-    }
-
-    /// Until when the end of the body is waited for, counted from the first poll; `None` once that is over.
-    pub(crate) fn until(&mut self, now: Now, deadline: Deadline) -> Option<Instant> {
-        // There is nothing to wait for in a body that is not read.
-        let is_read = content_coding::unreadable(&self.head.headers).is_none();
-        let wait = if is_read {
-            LONGEST_WAIT
-        } else {
-            Duration::ZERO
-        };
-        let until = *self.until.get_or_insert(now.mono + wait);
-        let until = deadline.at.map_or(until, |at| at.min(until));
-        Some(until).filter(|until| now.mono < *until)
-    }
-
-    /// Takes what fits. Whether that is enough.
-    pub(crate) fn push(&mut self, data: &[u8]) -> bool {
-        let room = LONGEST_ERROR.saturating_sub(self.body.len());
-        self.body.extend_from_slice(&data[..data.len().min(room)]);
-        self.body.len() == LONGEST_ERROR
+        self.opening.handle_failure(failure);
     }
 }

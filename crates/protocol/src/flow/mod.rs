@@ -4,12 +4,19 @@
 //! again where that is safe; [`StartRun`](crate::runs::StartRun) has the exchanges that a run takes. Whoever drives them
 //! brings the HTTP client and the clock; with [`drive`] that is an [`Io`](drive::Io) of some thirty lines.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "steps are handed over once, and never stored"
+)]
+
 mod call;
 pub mod drive;
 mod exchange;
 mod machine;
+mod opening;
 
-pub(crate) use call::{Call, Progress, UnderWay};
-pub(crate) use exchange::{Deadline, Exchange, Next, Reading};
+pub(crate) use call::{Call, UnderWay};
+pub(crate) use exchange::{Deadline, Exchange, Next};
 pub use exchange::{ExchangeError, ExchangeErrorKind, Execute, Open};
 pub use machine::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
+pub(crate) use opening::Opening;

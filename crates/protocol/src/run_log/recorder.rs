@@ -8,6 +8,7 @@ use super::writer::{Append, Appended, Limits, Writer, WriterEnd, WriterStep};
 use super::{Claim, Ended, Entry, EntryError, Keep, LogId, Logged, Position, Turn};
 use crate::runs::{RunEnd, RunRef};
 use crate::ui::Chunk;
+use crate::ui::chunk::{Error as ErrorChunk, Finish};
 
 /// Records a run into its log, from the turn of the chat on or from where another instance has left it.
 ///
@@ -31,6 +32,8 @@ pub struct Recorder {
     phase: Phase,
     /// What is asked for before anything else.
     asks: VecDeque<RecorderStep>,
+    /// Whether the log is to be let go as soon as that can be: not while nobody knows whether the run has started.
+    wants_release: bool,
 }
 
 /// Which run is recorded, and by whom.
@@ -177,6 +180,9 @@ enum Phase {
 /// How often what others rely on is asked again where the store does not respond.
 const AGAIN: u32 = 3;
 
+/// What a browser reads of a run that nobody knows to have started.
+const NEVER_STARTED: &str = "the server that was to start this answer is gone, try again";
+
 /// How long the log of a chat is kept behind its last turn: 24 h.
 const CHAT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -190,6 +196,7 @@ impl Recorder {
             limits,
             phase: Phase::LookingAtChat,
             asks: [RecorderStep::Last(chat)].into(),
+            wants_release: false,
         }
     }
 
@@ -207,6 +214,7 @@ impl Recorder {
             limits,
             asks: [RecorderStep::Append(log, claim.clone())].into(),
             phase: Phase::TakingOver { claim },
+            wants_release: false,
         }
     }
 
@@ -234,6 +242,13 @@ impl Recorder {
         if let Some(ask) = self.asks.pop_front() {
             return ask;
         }
+        if self.wants_release
+            && !matches!(self.phase, Phase::Starting { .. })
+            && let Some(writer) = self.writer_mut().filter(|writer| !writer.is_alone())
+        {
+            writer.release();
+            self.wants_release = false;
+        }
         // While the run is being started, too: its log shows that somebody is there.
         let (Phase::Starting { writer } | Phase::Noting { writer, .. } | Phase::Writing { writer }) =
             &mut self.phase
@@ -249,7 +264,10 @@ impl Recorder {
             }
             WriterStep::Deliver { append, is_start } => {
                 if is_start {
-                    self.look_for_stop();
+                    self.phase = match self.take_phase() {
+                        Phase::Noting { writer, run } => self.looking_for_stop(writer, run),
+                        phase => phase,
+                    };
                 }
                 RecorderStep::Deliver(append)
             }
@@ -409,8 +427,17 @@ impl Recorder {
             // Again, so that it is the last entry.
             (Some(ended), _) => writer.end(ended),
             // Whether it was started is not known. It is not started again.
-            (None, None) => writer.end(Ended::new("lost")),
-            (None, Some(run)) => self.ask(RecorderStep::Follow(run, inheritance.chunks)),
+            (None, None) => {
+                writer.push(&ErrorChunk::new(NEVER_STARTED).into());
+                writer.push(&Finish::new().into());
+                writer.end(Ended::new("lost"));
+            }
+            (None, Some(run)) => {
+                self.ask(RecorderStep::Follow(run.clone(), inheritance.chunks));
+                // Whoever has started it may not have come to look.
+                self.phase = self.looking_for_stop(writer, run);
+                return;
+            }
         }
         self.phase = Phase::Writing { writer };
     }
@@ -437,7 +464,7 @@ impl Recorder {
         };
     }
 
-    /// Records the next chunk of the run.
+    /// Records the next chunk of the run. Before its start, what is said of one that was not started.
     pub fn push(&mut self, chunk: &Chunk<'_>) {
         if let Some(writer) = self.writer_mut() {
             writer.push(chunk);
@@ -451,12 +478,10 @@ impl Recorder {
         }
     }
 
-    /// Lets the log go when what was pushed stands there, so that another instance can go on at once. Where the
-    /// [store was given up](Self::is_alone) nobody could, and the run is recorded to its end.
+    /// Lets the log go when what was pushed stands there, so that another instance can go on at once: of a run that is being started,
+    /// when it has. Where the [store was given up](Self::is_alone) nobody could, and the run is recorded to its end.
     pub fn release(&mut self) {
-        if let Some(writer) = self.writer_mut().filter(|writer| !writer.is_alone()) {
-            writer.release();
-        }
+        self.wants_release = true;
     }
 
     fn writer(&self) -> Option<&Writer> {
@@ -471,7 +496,8 @@ impl Recorder {
 
     fn writer_mut(&mut self) -> Option<&mut Writer> {
         match &mut self.phase {
-            Phase::Noting { writer, .. }
+            Phase::Starting { writer }
+            | Phase::Noting { writer, .. }
             | Phase::LookingForStop { writer, .. }
             | Phase::Writing { writer } => Some(writer),
             _ => None,
@@ -540,14 +566,13 @@ impl Recorder {
     }
 
     /// The start of the run stands in the log: whoever asks for a stop from now on sees it, and who has asked before is found now.
-    fn look_for_stop(&mut self) {
-        self.phase = match self.take_phase() {
-            Phase::Noting { writer, run } => {
-                self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
-                let again = AGAIN;
-                Phase::LookingForStop { writer, run, again }
-            }
-            phase => phase,
+    fn looking_for_stop(&mut self, writer: Box<Writer>, run: RunRef) -> Phase {
+        self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
+        let again = match writer.is_alone() {
+            // Nobody else knows of it, and its reader waits.
+            true => 0,
+            false => AGAIN,
         };
+        Phase::LookingForStop { writer, run, again }
     }
 }

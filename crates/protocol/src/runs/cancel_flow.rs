@@ -8,9 +8,7 @@ use super::backoff::Backoff;
 use super::follow::position_of_answer;
 use super::{CancelStatus, CancelStream, Cancelled, RunRef};
 use crate::error::InvalidRequest;
-use crate::flow::{
-    Call, Deadline, ExchangeError, Failure, Flow, Now, Progress, Sent, Slot, Step, UnderWay,
-};
+use crate::flow::{Call, Deadline, ExchangeError, Failure, Flow, Now, Sent, Slot, Step, UnderWay};
 use crate::options::CallOptions;
 use crate::retry::{GiveUp, Prospect};
 use crate::threads::{GetThread, ListThreads, StreamTarget, Thread, ThreadStatus};
@@ -63,8 +61,7 @@ pub struct CancelFlow {
     deadline: Deadline,
     backoff: Backoff,
     failures: u32,
-    /// `None` only while a state is being polled.
-    state: Option<State>,
+    state: State,
 }
 
 /// Why a run was not cancelled.
@@ -100,17 +97,8 @@ enum State {
     /// Whether it is ours that the relay would cancel.
     Listing(Call<ListThreads>),
     Cancelling(Call<CancelStream>),
-}
-
-/// What a state has come to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is handed over once and never stored"
-)]
-enum Turn {
-    Stay(State, Step<Infallible, Result<Cancelled, CancelError>>),
-    Go(State),
-    Done(Result<Cancelled, CancelError>),
+    /// `None` once it was told.
+    Done(Option<Result<Cancelled>>),
 }
 
 type Result<T, E = CancelError> = std::result::Result<T, E>;
@@ -131,7 +119,7 @@ impl CancelFlow {
             deadline: Deadline::or(options, LONGEST_START),
             backoff: Backoff::new(seed, options).up_to(LONGEST_PAUSE),
             failures: 0,
-            state: Some(State::Pausing(None)),
+            state: State::Pausing(None),
         })
     }
 
@@ -140,74 +128,64 @@ impl CancelFlow {
             .map_err(|error| CancelError::Exchange(error.into()))
     }
 
-    fn step(&mut self, state: State, now: Now, deadline: Deadline) -> Result<Turn> {
-        Ok(match state {
-            State::Pausing(Some(at)) if now.mono < at => {
-                Turn::Stay(State::Pausing(Some(at)), Step::Read { until: Some(at) })
+    /// Goes on with what is under way: the next state, or why there is none; or as an error what to ask of the driver.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a step is handed over once, and never stored"
+    )]
+    fn step(
+        &mut self,
+        now: Now,
+        deadline: Deadline,
+    ) -> Result<Result<State>, Step<Infallible, Result<Cancelled>>> {
+        Ok(match &mut self.state {
+            State::Pausing(Some(at)) if now.mono < *at => {
+                return Err(Step::Read { until: Some(*at) });
             }
-            State::Pausing(_) => Turn::Go(match self.run.turn() {
-                Some(_) => {
-                    let look = GetThread::new(&self.run.sandbox_id, &self.run.thread_id);
-                    State::Looking(self.call(look)?)
-                }
-                None => self.list()?,
-            }),
-            State::Looking(mut look) => match look.poll(now, deadline) {
-                Progress::Send(send) => Turn::Stay(State::Looking(look), Step::Send(send)),
-                Progress::Wait { until } => Turn::Stay(State::Looking(look), Step::Read { until }),
-                Progress::Done(Ok(thread)) if self.is_answered(&thread) => {
-                    Turn::Done(Ok(Cancelled::new(CancelStatus::Idle, None)))
-                }
-                Progress::Done(Ok(_)) => Turn::Go(self.list()?),
+            State::Pausing(_) if self.run.turn().is_some() => {
+                let look = GetThread::new(&self.run.sandbox_id, &self.run.thread_id);
+                self.call(look).map(State::Looking)
+            }
+            State::Pausing(_) => self.list(),
+            State::Looking(look) => match look.poll(now, deadline)? {
+                Ok(thread) if self.is_answered(&thread) => Ok(State::done(CancelStatus::Idle)),
+                Ok(_) => self.list(),
                 // A thread that cannot be read, or is not there: the list tells the rest. What runs in it can be ended all the same.
-                Progress::Done(Err(error)) if error.give_up() == Some(GiveUp::Permanent) => {
-                    Turn::Go(self.list()?)
-                }
-                Progress::Done(Err(error)) => return Err(error.into()),
+                Err(error) if error.give_up() == Some(GiveUp::Permanent) => self.list(),
+                Err(error) => Err(error.into()),
             },
-            State::Listing(mut list) => match list.poll(now, deadline) {
-                Progress::Send(send) => Turn::Stay(State::Listing(list), Step::Send(send)),
-                Progress::Wait { until } => Turn::Stay(State::Listing(list), Step::Read { until }),
+            State::Listing(list) => match (list.poll(now, deadline)?, list.has_failed()) {
                 // Meanwhile the run may have ended, and another begun.
-                Progress::Done(Ok(_)) if self.run.turn().is_some() && list.has_failed() => {
-                    Turn::Go(State::Pausing(None))
-                }
-                Progress::Done(Ok(threads)) => {
-                    self.listed(&StreamTarget::of(&threads, &self.run.thread_id))?
-                }
-                Progress::Done(Err(error)) => return Err(error.into()),
+                (Ok(_), true) if self.run.turn().is_some() => Ok(State::Pausing(None)),
+                (Ok(threads), _) => self.listed(&StreamTarget::of(&threads, &self.run.thread_id)),
+                (Err(error), _) => Err(error.into()),
             },
-            State::Cancelling(mut cancel) => match cancel.poll(now, deadline) {
-                Progress::Send(send) => Turn::Stay(State::Cancelling(cancel), Step::Send(send)),
-                Progress::Wait { until } => {
-                    Turn::Stay(State::Cancelling(cancel), Step::Read { until })
-                }
+            State::Cancelling(cancel) => match cancel.poll(now, deadline)? {
                 // The relay says `idle` while a run is starting, and cancels nothing.
-                Progress::Done(Ok(cancelled)) if cancelled.status == CancelStatus::Idle => {
+                Ok(cancelled) if cancelled.status == CancelStatus::Idle => {
                     let delay = self.backoff.next();
-                    match self.pause(delay, now, deadline) {
-                        Some(pausing) => Turn::Go(pausing),
-                        None => return Err(CancelError::Starting),
-                    }
+                    let pausing = self.pause(delay, now, deadline);
+                    pausing.ok_or(CancelError::Starting)
                 }
-                Progress::Done(Ok(cancelled)) => Turn::Done(Ok(cancelled)),
+                Ok(cancelled) => Ok(State::Done(Some(Ok(cancelled)))),
                 // What became of it, the next list tells.
-                Progress::Done(Err(error)) => {
+                Err(error) => {
                     self.failures += 1;
                     let delay = self.backoff.after(&error, now);
                     let pausing = self.pause(delay, now, deadline);
-                    match pausing.filter(|_| self.may_try_again(&error)) {
-                        Some(pausing) => Turn::Go(pausing),
-                        None => return Err(error.into()),
-                    }
+                    let pausing = pausing.filter(|_| self.may_try_again(&error));
+                    pausing.ok_or_else(|| error.into())
                 }
             },
+            State::Done(result) => {
+                return Err(result.take().map_or(Step::Read { until: None }, Step::Done));
+            }
         })
     }
 
     fn list(&self) -> Result<State> {
         let list = ListThreads::new(&self.run.sandbox_id);
-        Ok(State::Listing(self.call(list)?))
+        self.call(list).map(State::Listing)
     }
 
     fn pause(&self, delay: Duration, now: Now, deadline: Deadline) -> Option<State> {
@@ -223,30 +201,27 @@ impl CancelFlow {
     }
 
     /// The threads are listed.
-    fn listed(&self, target: &StreamTarget) -> Result<Turn> {
-        let status = match target.status() {
-            // In a state that is not known here, a run may be under way, too.
-            Some(status) if !status.is_end() && *status != ThreadStatus::Idle => {
-                return match target.newest() {
-                    Some(newest) if *newest != self.run.thread_id => Err(CancelError::AnotherRun {
-                        thread_id: newest.clone(),
-                        sent: match self.failures {
-                            0 => Sent::No,
-                            _ => Sent::Maybe,
-                        },
-                    }),
-                    _ => {
-                        let cancel =
-                            CancelStream::new(self.run.agent.clone(), &self.run.sandbox_id);
-                        Ok(Turn::Go(State::Cancelling(self.call(cancel)?)))
-                    }
-                };
-            }
+    fn listed(&self, target: &StreamTarget) -> Result<State> {
+        match (target.status(), target.newest()) {
             // By a request of ours whose response was lost.
-            Some(ThreadStatus::Cancelled) if self.failures > 0 => CancelStatus::Cancelled,
-            _ => CancelStatus::Idle,
-        };
-        Ok(Turn::Done(Ok(Cancelled::new(status, None))))
+            (Some(ThreadStatus::Cancelled), _) if self.failures > 0 => {
+                Ok(State::done(CancelStatus::Cancelled))
+            }
+            (None | Some(ThreadStatus::Idle), _) => Ok(State::done(CancelStatus::Idle)),
+            (Some(status), _) if status.is_end() => Ok(State::done(CancelStatus::Idle)),
+            // In a state that is not known here, a run may be under way, too.
+            (_, Some(newest)) if *newest != self.run.thread_id => Err(CancelError::AnotherRun {
+                thread_id: newest.clone(),
+                sent: match self.failures {
+                    0 => Sent::No,
+                    _ => Sent::Maybe,
+                },
+            }),
+            _ => {
+                let cancel = CancelStream::new(self.run.agent.clone(), &self.run.sandbox_id);
+                self.call(cancel).map(State::Cancelling)
+            }
+        }
     }
 
     fn may_try_again(&self, error: &ExchangeError) -> bool {
@@ -262,24 +237,18 @@ impl Flow for CancelFlow {
 
     fn poll(&mut self, now: Now) -> Step<Self::Item, Self::Output> {
         let deadline = self.deadline.begin(now);
-        while let Some(state) = self.state.take() {
-            match self.step(state, now, deadline) {
-                Ok(Turn::Go(state)) => self.state = Some(state),
-                Ok(Turn::Stay(state, step)) => {
-                    self.state = Some(state);
-                    return step;
-                }
-                Ok(Turn::Done(result)) => return Step::Done(result),
-                Err(error) => return Step::Done(Err(error)),
+        loop {
+            match self.step(now, deadline) {
+                Ok(Ok(state)) => self.state = state,
+                Ok(Err(error)) => self.state = State::Done(Some(Err(error))),
+                Err(step) => return step,
             }
         }
-        // It is over, and was polled again.
-        Step::Read { until: None }
     }
 
     fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
-        if let Some(call) = self.state.as_mut().and_then(State::call) {
-            call.handle_answer(&head, &body);
+        if let Some(call) = self.state.call() {
+            call.handle_answer(head, body);
         }
     }
 
@@ -288,16 +257,20 @@ impl Flow for CancelFlow {
     fn handle_end(&mut self) {}
 
     fn handle_failure(&mut self, _: Slot, failure: Failure) {
-        if let Some(call) = self.state.as_mut().and_then(State::call) {
+        if let Some(call) = self.state.call() {
             call.handle_failure(failure);
         }
     }
 }
 
 impl State {
+    fn done(status: CancelStatus) -> Self {
+        Self::Done(Some(Ok(Cancelled::new(status, None))))
+    }
+
     fn call(&mut self) -> Option<&mut dyn UnderWay> {
         match self {
-            Self::Pausing(_) => None,
+            Self::Pausing(_) | Self::Done(_) => None,
             Self::Looking(look) => Some(look),
             Self::Listing(list) => Some(list),
             Self::Cancelling(cancel) => Some(cancel),

@@ -33,6 +33,22 @@ impl Outcome {
     }
 
     /// The same with every occurrence of `secrets` in what the relay has said shown as `***`.
+    ///
+    /// `AgentClient` has done so with its own key or token. It does not know what a sandbox was created with, perhaps by another process:
+    /// where the text of a failed run is logged or shown, give the values of its `envs` here.
+    ///
+    /// ```
+    /// use twentyfirst_protocol::runs::{FollowFlow, RunEnd};
+    ///
+    /// # fn example(flow: &FollowFlow) -> Option<()> {
+    /// let database_password = "correct horse battery staple";
+    /// let outcome = flow.outcome()?.clone().redacted(&[database_password]);
+    /// if let RunEnd::Failed(text) = &outcome.end {
+    ///     eprintln!("{text}");
+    /// }
+    /// # Some(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn redacted(mut self, secrets: &[&str]) -> Self {
         match &mut self.end {

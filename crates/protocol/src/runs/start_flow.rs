@@ -10,15 +10,14 @@ use super::{
 };
 use crate::error::{ErrorCode, InvalidRequest, ResponseError};
 use crate::flow::{
-    Deadline, Exchange, ExchangeError, ExchangeErrorKind, Failure, Flow, Next, Now, Reading, Sent,
-    Slot, Step,
+    Call, Deadline, ExchangeError, ExchangeErrorKind, Failure, Flow, Now, Opening, Sent, Slot,
+    Step, UnderWay,
 };
-use crate::operation::{Head, StreamingOperation};
+use crate::operation::Operation;
 use crate::options::CallOptions;
 use crate::sandboxes::{CreateSandbox, DeleteSandbox, GetSandbox, Sandbox};
 use crate::threads::{CreateThread, ThreadStatus};
 use crate::ui::Text;
-use crate::{Operation, SandboxId};
 
 /// The [`Flow`] of [`StartRun`]. When a run is streamed and has started, [`Slot::Stream`] holds its stream.
 #[derive(Debug)]
@@ -45,22 +44,15 @@ pub struct StartFlow {
 enum State {
     /// To begin with what is missing.
     Next,
-    Look(GetSandbox, Exchange),
-    Sandbox(CreateSandbox, Exchange),
-    Thread(CreateThread, Exchange),
-    Messages {
-        send: SendMessages,
-        exchange: Exchange,
-        reading: Option<Reading>,
-    },
+    Look(Call<GetSandbox>),
+    Sandbox(Call<CreateSandbox>),
+    Thread(Call<CreateThread>),
+    /// The run that they start, should they be taken.
+    Messages(Opening<SendMessages>, RunRef),
     /// Deletes what was made for a run that surely has not started.
-    Delete {
-        delete: DeleteSandbox,
-        exchange: Exchange,
-        error: StartError,
-    },
-    Done(Result<Started, StartError>),
-    Finished,
+    Delete(Call<DeleteSandbox>, Option<StartError>),
+    /// `None` once it was told.
+    Done(Option<Result<Started, StartError>>),
 }
 
 impl StartFlow {
@@ -85,168 +77,160 @@ impl StartFlow {
         }
     }
 
+    fn call<O: Operation>(&self, operation: O) -> Result<Call<O>, InvalidRequest> {
+        Call::new(operation, &self.options, self.seed)
+    }
+
     /// The next of the exchanges that are missing.
     fn next(&self) -> Result<State, InvalidRequest> {
-        let Some(sandbox_id) = self
-            .run
-            .sandbox_id
-            .as_ref()
-            .or(self.created.sandbox_id.as_ref())
-        else {
-            let create = CreateSandbox::new(self.run.agent.clone());
-            let exchange = Exchange::new(&create, Slot::Exchange, &self.options, self.seed)?;
-            return Ok(State::Sandbox(create, exchange));
+        let (run, created) = (&self.run, &self.created);
+        let sandbox_id = run.sandbox_id.as_ref().or(created.sandbox_id.as_ref());
+        let Some(sandbox_id) = sandbox_id else {
+            let create = CreateSandbox::new(run.agent.clone());
+            return self.call(create).map(State::Sandbox);
         };
         // One that was made for this run holds no surprise.
-        if self.run.sandbox_id.is_some() && !self.has_looked {
-            let look = GetSandbox::new(sandbox_id);
-            let exchange = Exchange::new(&look, Slot::Exchange, &self.options, self.seed)?;
-            return Ok(State::Look(look, exchange));
+        if run.sandbox_id.is_some() && !self.has_looked {
+            return self.call(GetSandbox::new(sandbox_id)).map(State::Look);
         }
-        let Some(thread_id) = self
-            .run
-            .thread_id
-            .as_ref()
-            .or(self.created.thread_id.as_ref())
-        else {
+        let thread_id = run.thread_id.as_ref().or(created.thread_id.as_ref());
+        let Some(thread_id) = thread_id else {
             let create = CreateThread {
-                name: self.run.thread_name(),
+                name: run.thread_name(),
                 ..CreateThread::new(sandbox_id)
             };
-            let exchange = Exchange::new(&create, Slot::Exchange, &self.options, self.seed)?;
-            return Ok(State::Thread(create, exchange));
+            return self.call(create).map(State::Thread);
         };
-        let send = self
-            .run
-            .send_messages(sandbox_id.clone(), Some(thread_id.clone()), self.mode);
-        let options = self.options.listening();
-        let exchange = Exchange::new(&send, Slot::Stream, &options, self.seed)?;
-        Ok(State::Messages {
-            send,
-            exchange,
-            reading: None,
-        })
+        let send = run.send_messages(sandbox_id.clone(), Some(thread_id.clone()), self.mode);
+        let run = RunRef {
+            user_message_id: self.user_message_id.clone(),
+            ..RunRef::new(run.agent.clone(), sandbox_id, thread_id)
+        };
+        let opening = Opening::new(send, &self.options.listening(), self.seed)?;
+        Ok(State::Messages(opening, run))
+    }
+
+    /// Goes on with what is under way: the next state, or as an error what to ask of the driver.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a step is handed over once, and never stored"
+    )]
+    fn step(
+        &mut self,
+        now: Now,
+        deadline: Deadline,
+    ) -> Result<State, Step<Infallible, Result<Started, StartError>>> {
+        let (step, error, surely_no_run) = match &mut self.state {
+            State::Next => match self.next() {
+                Ok(state) => return Ok(state),
+                Err(error) => ("preparing the request", error.into(), true),
+            },
+            State::Look(look) => match look.poll(now, deadline)? {
+                Ok(sandbox) => return Ok(self.looked(sandbox)),
+                Err(error) => ("looking at its sandbox", error, true),
+            },
+            State::Sandbox(create) => match create.poll(now, deadline)? {
+                Ok(sandbox) => {
+                    self.created.sandbox_id = Some(sandbox.id);
+                    return Ok(State::Next);
+                }
+                Err(error) => ("creating the sandbox", error, true),
+            },
+            State::Thread(create) => match create.poll(now, deadline)? {
+                Ok(thread) => {
+                    self.created.thread_id = Some(thread.id);
+                    return Ok(State::Next);
+                }
+                Err(error) => ("creating the thread", error, true),
+            },
+            State::Messages(send, run) => match send.poll(now, deadline)? {
+                Ok(answer) => {
+                    let run = run.clone();
+                    return Ok(self.started(run, answer));
+                }
+                Err(error) => {
+                    let surely_no_run = proves_no_run(error.kind());
+                    ("sending the messages", error, surely_no_run)
+                }
+            },
+            State::Delete(delete, error) => {
+                // The first cause says more than why it could not be cleared away.
+                let is_gone = delete.poll(now, deadline)?.is_ok();
+                let error = error.take().map(|error| match is_gone {
+                    true => StartError {
+                        created: Created::default(),
+                        ..error
+                    },
+                    false => error,
+                });
+                return Ok(State::Done(error.map(Err)));
+            }
+            State::Done(result) => {
+                return Err(result.take().map_or(Step::Read { until: None }, Step::Done));
+            }
+        };
+        Ok(self.failed(step, error, surely_no_run))
     }
 
     /// Whether the run may go on in this sandbox. A thread that is not in it is left to the relay, which knows best.
-    fn looked(&mut self, sandbox_id: SandboxId, sandbox: Sandbox) {
+    fn looked(&mut self, sandbox: Sandbox) -> State {
         self.has_looked = true;
-        let owner = sandbox.agent.filter(|owner| owner.slug != self.run.agent);
+        let run = &self.run;
+        let owner = sandbox.agent.filter(|owner| owner.slug != run.agent);
         let is_streaming = sandbox.threads.iter().any(|thread| {
-            self.run.thread_id.as_ref() == Some(&thread.id)
-                && thread.status == ThreadStatus::Streaming
+            run.thread_id.as_ref() == Some(&thread.id) && thread.status == ThreadStatus::Streaming
         });
-        let kind = match owner {
-            Some(owner) => StartErrorKind::OtherAgent(OtherAgent {
-                sandbox_id,
-                agent: self.run.agent.clone(),
+        let kind = match (owner, &run.sandbox_id) {
+            (Some(owner), Some(sandbox_id)) => StartErrorKind::OtherAgent(OtherAgent {
+                sandbox_id: sandbox_id.clone(),
+                agent: run.agent.clone(),
                 owner: owner.slug,
             }),
-            None if is_streaming => StartErrorKind::ThreadStreaming,
-            None => {
-                self.state = State::Next;
-                return;
-            }
+            _ if is_streaming => StartErrorKind::ThreadStreaming,
+            _ => return State::Next,
         };
-        self.state = State::Done(Err(StartError {
-            created: self.created.clone(),
-            kind,
-        }));
+        State::Done(Some(Err(self.error(kind))))
     }
 
-    fn fail(&mut self, source: ExchangeError) {
-        let (step, surely_no_run) = match std::mem::replace(&mut self.state, State::Finished) {
-            State::Next => ("preparing the request", true),
-            State::Look(..) => ("looking at its sandbox", true),
-            State::Sandbox(..) => ("creating the sandbox", true),
-            State::Thread(..) => ("creating the thread", true),
-            State::Messages { .. } => ("sending the messages", proves_no_run(source.kind())),
-            // The first cause says more than why it could not be cleared away.
-            State::Delete { error, .. } => {
-                self.state = State::Done(Err(error));
-                return;
-            }
-            state @ (State::Done(_) | State::Finished) => {
-                self.state = state;
-                return;
-            }
-        };
-        let error = StartError {
-            created: self.created.clone(),
-            kind: StartErrorKind::Exchange {
-                step,
-                source: Box::new(source),
-            },
-        };
-        let sandbox_id = self.created.sandbox_id.as_ref();
-        let delete = sandbox_id
-            .filter(|_| self.run.delete_sandbox_on_failure && surely_no_run)
-            .map(DeleteSandbox::new);
-        let deletion = delete.and_then(|delete| {
-            let exchange = Exchange::new(&delete, Slot::Exchange, &self.options, self.seed);
-            Some((delete, exchange.ok()?))
-        });
-        self.state = match deletion {
-            Some((delete, exchange)) => {
-                self.close = true;
-                State::Delete {
-                    delete,
-                    exchange,
-                    error,
-                }
-            }
-            None => State::Done(Err(error)),
-        };
+    fn started(&mut self, mut run: RunRef, answer: SendAnswer) -> State {
+        self.close = answer != SendAnswer::Streaming;
+        if let SendAnswer::Background(BackgroundRun {
+            thread_id: Some(thread_id),
+            ..
+        }) = answer
+        {
+            run.thread_id = thread_id;
+        }
+        let created = self.created.clone();
+        State::Done(Some(Ok(Started { run, created })))
     }
 
-    /// The sandbox is gone, and its thread with it.
-    fn deleted(&mut self) {
-        if let State::Delete { error, .. } = std::mem::replace(&mut self.state, State::Finished) {
-            let created = Created::default();
-            self.state = State::Done(Err(StartError { created, ..error }));
+    fn failed(&mut self, step: &'static str, error: ExchangeError, surely_no_run: bool) -> State {
+        let source = Box::new(error);
+        let error = self.error(StartErrorKind::Exchange { step, source });
+        let is_wanted = self.run.delete_sandbox_on_failure && surely_no_run;
+        let sandbox_id = self.created.sandbox_id.as_ref().filter(|_| is_wanted);
+        let delete = sandbox_id.and_then(|id| self.call(DeleteSandbox::new(id)).ok());
+        self.close = delete.is_some();
+        match delete {
+            Some(delete) => State::Delete(delete, Some(error)),
+            None => State::Done(Some(Err(error))),
         }
     }
 
-    fn started(&self, send: &SendMessages, answer: SendAnswer) -> Option<Started> {
-        let thread_id = match answer {
-            SendAnswer::Background(BackgroundRun {
-                thread_id: Some(thread_id),
-                ..
-            }) => Some(thread_id),
-            _ => send.thread_id.clone(),
-        };
-        // Messages are sent only with a thread.
-        Some(Started {
-            run: RunRef {
-                user_message_id: self.user_message_id.clone(),
-                ..RunRef::new(send.agent.clone(), &send.sandbox_id, thread_id?)
-            },
-            created: self.created.clone(),
-        })
+    fn error(&self, kind: StartErrorKind) -> StartError {
+        let created = self.created.clone();
+        StartError { created, kind }
     }
 
-    /// The body has been read, or enough of it.
-    fn decode(&mut self) {
-        let State::Messages {
-            send,
-            exchange,
-            reading,
-        } = &mut self.state
-        else {
-            return;
-        };
-        let Some(Reading { head, body, .. }) = reading.take() else {
-            return;
-        };
-        match send.decode(&head, &body) {
-            Ok(answer) => {
-                let send = send.clone();
-                if let Some(started) = self.started(&send, answer) {
-                    self.close = true;
-                    self.state = State::Done(Ok(started));
-                }
-            }
-            Err(error) => exchange.handle(error),
+    fn under_way(&mut self) -> Option<&mut dyn UnderWay> {
+        match &mut self.state {
+            State::Look(look) => Some(look),
+            State::Sandbox(create) => Some(create),
+            State::Thread(create) => Some(create),
+            State::Messages(send, _) => Some(send),
+            State::Delete(delete, _) => Some(delete),
+            State::Next | State::Done(_) => None,
         }
     }
 }
@@ -282,120 +266,34 @@ impl Flow for StartFlow {
             if std::mem::take(&mut self.close) {
                 return Step::Close(Slot::Stream);
             }
-            let exchange = match &mut self.state {
-                State::Next => {
-                    match self.next() {
-                        Ok(state) => self.state = state,
-                        Err(error) => self.fail(error.into()),
-                    }
-                    continue;
-                }
-                State::Messages {
-                    reading: Some(reading),
-                    ..
-                } => {
-                    if let Some(until) = reading.until(now, deadline) {
-                        return Step::Read { until: Some(until) };
-                    }
-                    self.decode();
-                    continue;
-                }
-                State::Look(_, exchange)
-                | State::Sandbox(_, exchange)
-                | State::Thread(_, exchange)
-                | State::Messages { exchange, .. }
-                | State::Delete { exchange, .. } => exchange,
-                state @ (State::Done(_) | State::Finished) => {
-                    return match std::mem::replace(state, State::Finished) {
-                        State::Done(result) => Step::Done(result),
-                        _ => Step::Read { until: None },
-                    };
-                }
-            };
-            match exchange.poll(now, deadline) {
-                Next::Send(send) => return Step::Send(send),
-                Next::Read { until } => return Step::Read { until },
-                Next::Failed(error) => self.fail(error),
-                // Only a deletion comes to this.
-                Next::Gone => self.deleted(),
+            match self.step(now, deadline) {
+                Ok(state) => self.state = state,
+                Err(step) => return step,
             }
         }
     }
 
     fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
-        match &mut self.state {
-            State::Look(look, exchange) => match look.decode(&head, &body) {
-                Ok(sandbox) => {
-                    let sandbox_id = look.sandbox_id.clone();
-                    self.looked(sandbox_id, sandbox);
-                }
-                Err(error) => exchange.handle(error),
-            },
-            State::Sandbox(create, exchange) => match create.decode(&head, &body) {
-                Ok(sandbox) => {
-                    self.created.sandbox_id = Some(sandbox.id);
-                    self.state = State::Next;
-                }
-                Err(error) => exchange.handle(error),
-            },
-            State::Thread(create, exchange) => match create.decode(&head, &body) {
-                Ok(thread) => {
-                    self.created.thread_id = Some(thread.id);
-                    self.state = State::Next;
-                }
-                Err(error) => exchange.handle(error),
-            },
-            State::Messages { send, reading, .. } => match send.decode_head(&head) {
-                Head::Read => *reading = Some(Reading::new(head, &body)),
-                Head::Open(answer) => {
-                    let (send, streams) = (send.clone(), answer == SendAnswer::Streaming);
-                    if let Some(started) = self.started(&send, answer) {
-                        self.close = !streams;
-                        self.state = State::Done(Ok(started));
-                    }
-                }
-            },
-            State::Delete {
-                delete, exchange, ..
-            } => match delete.decode(&head, &body) {
-                Ok(()) => self.deleted(),
-                Err(error) => exchange.handle(error),
-            },
-            State::Next | State::Done(_) | State::Finished => {}
+        if let Some(under_way) = self.under_way() {
+            under_way.handle_answer(head, body);
         }
     }
 
     fn handle_data(&mut self, data: Bytes) {
-        let State::Messages {
-            reading: Some(reading),
-            ..
-        } = &mut self.state
-        else {
-            return;
-        };
-        if reading.push(&data) {
-            self.decode();
+        if let Some(under_way) = self.under_way() {
+            under_way.handle_data(&data);
         }
     }
 
     fn handle_end(&mut self) {
-        self.decode();
+        if let Some(under_way) = self.under_way() {
+            under_way.handle_end();
+        }
     }
 
     fn handle_failure(&mut self, _: Slot, failure: Failure) {
-        match &mut self.state {
-            // A body that broke off still has its status, and that says more than the failure.
-            State::Messages {
-                reading: Some(_), ..
-            } => self.decode(),
-            State::Look(_, exchange)
-            | State::Sandbox(_, exchange)
-            | State::Thread(_, exchange)
-            | State::Messages { exchange, .. }
-            | State::Delete { exchange, .. } => {
-                exchange.handle(failure);
-            }
-            State::Next | State::Done(_) | State::Finished => {}
+        if let Some(under_way) = self.under_way() {
+            under_way.handle_failure(failure);
         }
     }
 }

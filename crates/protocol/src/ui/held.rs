@@ -3,7 +3,7 @@
 use crate::ui::{Approval, Part, RawJson, Text, ToolPart, ToolState};
 
 /// A value that owns memory.
-pub(super) trait Held {
+pub(crate) trait Held {
     /// The bytes that are allocated for it, beside its own.
     fn held(&self) -> usize;
 }
@@ -15,7 +15,7 @@ pub(super) trait OwnedSize {
 }
 
 /// What an allocation of so many bytes takes: an allocator keeps a length beside each and gives them in steps.
-pub(super) const fn allocation(bytes: usize) -> usize {
+pub(crate) const fn allocation(bytes: usize) -> usize {
     match bytes {
         0 => 0,
         1..=24 => 32,
@@ -31,12 +31,12 @@ pub(super) const fn entry(size: usize) -> usize {
 }
 
 /// What a `BTreeMap` takes beside its entries as soon as it has one: the first node.
-pub(super) const fn first_node(size: usize) -> usize {
+pub(crate) const fn first_node(size: usize) -> usize {
     allocation(size * 11 + 16)
 }
 
 /// What a string takes once it is owned.
-pub(super) fn owned(text: &Text<'_>) -> usize {
+pub(crate) fn owned(text: &Text<'_>) -> usize {
     allocation(text.stored_len())
 }
 

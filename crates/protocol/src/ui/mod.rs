@@ -10,7 +10,7 @@ mod delta;
 mod disassemble;
 mod encode;
 mod end;
-mod held;
+pub(crate) mod held;
 mod joiner;
 mod message;
 mod partial_json;

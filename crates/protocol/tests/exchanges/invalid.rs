@@ -259,6 +259,8 @@ fn options_that_would_make_the_relay_drop_them_all() {
             "`options.maxSandboxBudgetUsd` must be a number of at least 0"
         );
     }
+    // Nothing may be spent beyond the run.
+    assert_eq!(options().max_sandbox_budget_usd(0.0).validate(), Ok(()));
     assert_eq!(
         run(options().disallowed_tools([""; 0])),
         "`options.disallowedTools` must not be empty"

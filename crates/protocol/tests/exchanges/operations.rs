@@ -261,6 +261,17 @@ fn threads() {
 }
 
 #[test]
+fn what_follows_the_prompt_of_claude_code_is_known() {
+    let appended = |prompt: SystemPrompt| match prompt {
+        SystemPrompt::Preset(preset) => preset.append().map(str::to_owned),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(appended(SystemPrompt::claude_code()), None);
+    let brief = SystemPrompt::claude_code_and("Be brief");
+    assert_eq!(appended(brief).as_deref(), Some("Be brief"));
+}
+
+#[test]
 fn runs() {
     let options = RunOptions::new()
         .model("claude-sonnet-4-6")

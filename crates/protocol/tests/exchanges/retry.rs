@@ -236,6 +236,43 @@ fn three_attempts_and_no_more() {
 }
 
 #[test]
+fn what_may_have_reached_the_relay_stays_known() {
+    let mut attempts = Attempts::new(&GetSandbox::new(sandbox()), RetryPolicy::standard(), 7);
+    assert!(!attempts.may_have_arrived());
+    attempts.decide(Attempt::Failed(Sent::No), now());
+    assert!(!attempts.may_have_arrived());
+    attempts.decide(Attempt::Failed(Sent::Maybe), now());
+    assert!(attempts.may_have_arrived());
+    attempts.decide(Attempt::Failed(Sent::No), now());
+    assert!(attempts.may_have_arrived());
+    let mut attempts = Attempts::new(&GetSandbox::new(sandbox()), RetryPolicy::standard(), 7);
+    attempts.decide(Attempt::Permanent(Sent::No), now());
+    assert!(!attempts.may_have_arrived());
+    attempts.decide(Attempt::Answered(&answer(429, "")), now());
+    assert!(attempts.may_have_arrived());
+}
+
+#[test]
+fn each_wait_of_a_policy_can_be_set() {
+    let policy = RetryPolicy::standard()
+        .first_delay(Duration::from_secs(1000))
+        .longest_delay(Duration::from_secs(3))
+        .longest_retry_after(Duration::from_secs(7));
+    assert_eq!(policy.attempts, 3);
+    assert_eq!(policy.first_delay, Duration::from_secs(1000));
+    assert_eq!(policy.longest_delay, Duration::from_secs(3));
+    assert_eq!(policy.longest_retry_after, Duration::from_secs(7));
+    // No wait is longer than the longest, however long the first may be.
+    for seed in 0..100 {
+        let mut attempts = Attempts::new(&GetSandbox::new(sandbox()), policy, seed);
+        match attempts.decide(Attempt::Failed(Sent::Maybe), now()) {
+            Decision::Retry(delay) => assert!(delay < Duration::from_secs(3), "{delay:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn every_operation_has_its_time() {
     fn times<E: Endpoint>(endpoint: E) -> Timeouts {
         endpoint.timeouts()

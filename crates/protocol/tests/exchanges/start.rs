@@ -249,10 +249,13 @@ fn what_is_named_is_used() {
     assert!(started.created.is_empty());
     assert_eq!(scene.sent.len(), 1);
 
-    let mut scene = Scene::new(run().sandbox_id(&sandbox), None);
+    let mut scene = Scene::new(run().sandbox_id(&sandbox).external_user_id("usr_1"), None);
     scene.makes_thread();
     scene.streams();
     let started = scene.done().unwrap();
+    let sent = scene.sent.last().unwrap();
+    assert!(sent.contains(r#""externalUserId":"usr_1""#), "{sent}");
+    assert!(!started.created.is_empty());
     assert_eq!(started.created.sandbox_id, None);
     assert_eq!(started.created.thread_id.unwrap().as_str(), "th_1");
 }

@@ -247,3 +247,11 @@ fn a_relay_that_asks_to_wait_for_a_day_is_asked_after_the_longest_wait_of_the_op
         relay.now
     );
 }
+
+#[test]
+fn a_run_of_which_it_cannot_be_seen_for_now_whether_it_is_over_is_not_cancelled() {
+    let mut relay = under_way().refuses("look", 503, 9);
+    let error = relay.cancel().unwrap_err();
+    assert!(matches!(error, CancelError::Exchange(_)), "{error:?}");
+    assert_eq!(sent(&relay), ["look", "look", "look"]);
+}

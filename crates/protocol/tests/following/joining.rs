@@ -5,7 +5,7 @@ use twentyfirst_protocol::threads::ThreadStatus;
 use twentyfirst_protocol::ui::Chunk;
 
 use crate::lines::{Line, STORY, line};
-use crate::relay::{Relay, Resumes, ms, secs};
+use crate::relay::{Fault, Relay, Resumes, ms, secs};
 
 #[test]
 fn a_run_in_the_background_is_waited_for() {
@@ -230,4 +230,17 @@ fn what_was_delivered_elsewhere_is_gone_on_behind_a_gap_where_nothing_is_replaye
     );
     assert!(STORY.ends_with(&told.text()));
     told.assert_whole();
+}
+
+#[test]
+fn without_following_a_run_is_joined_once_and_lost_with_its_stream() {
+    let told = Relay::new()
+        .pace(ms(150))
+        .fault(Fault::None)
+        .fault(Fault::CutAfter(secs(1)))
+        .resumes(Resumes::Replay)
+        .join(Follow::off());
+    assert_eq!(told.outline(), "resumed, start, gap, chunks, cut");
+    assert_eq!(told.relay.count("resume"), 1);
+    told.assert_lost(LostReason::Cut);
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use twentyfirst_protocol::runs::{CancelStatus, Follow, LostReason, MessageState, RunEnd};
 use twentyfirst_protocol::threads::ThreadStatus;
 
-use crate::lines::{STORY, line};
+use crate::lines::{Line, STORY, line};
 use crate::relay::{Fault, PACE, Relay, Resumes, ms, secs};
 
 #[test]
@@ -104,6 +104,21 @@ fn a_stream_that_fell_silent_is_left_10_s_after_its_run_is_known_to_be_over() {
         assert_eq!(told.relay.count("look"), 1);
         assert!(told.relay.now > secs(10) && told.relay.now < secs(12));
         told.assert_whole();
+    }
+}
+
+#[test]
+fn a_silent_stream_of_a_thread_or_a_sandbox_that_is_deleted_is_lost() {
+    let deletions = [Relay::is_deleted, |relay: &mut Relay| {
+        relay.is_thread_deleted = true;
+    }];
+    for deletion in deletions {
+        let told = Relay::new()
+            .fault(Fault::FallsSilent(350))
+            .at(ms(400), deletion)
+            .read(Follow::wait().ask_after(ms(500)));
+        told.assert_lost(LostReason::Deleted);
+        assert!(told.relay.now < secs(12), "{:?}", told.relay.now);
     }
 }
 
@@ -225,6 +240,29 @@ fn a_run_that_says_that_it_was_aborted_is_cancelled() {
 }
 
 #[test]
+fn half_a_character_at_an_end_that_the_run_tells_is_delivered() {
+    for end in [
+        line::error("overloaded"),
+        line::chunks([json!({"type": "abort"})]),
+        line::says_done(),
+    ] {
+        for how in [line::cut(), line::says_done()] {
+            let told = Relay::streams([
+                line::start("m1"),
+                line::open_text("t1", "Hello "),
+                line::half("t1"),
+                end.clone(),
+                how,
+            ])
+            .read(Follow::wait());
+            assert_eq!(told.text(), "Hello \u{fffd}", "{end:?}");
+            assert_eq!(told.message.text(), "Hello \u{fffd}", "{end:?}");
+            assert_eq!(told.relay.sent, [], "it is known how it ended");
+        }
+    }
+}
+
+#[test]
 fn done_without_finish_is_a_run_that_was_cancelled() {
     let lines = [
         line::start("m1"),
@@ -267,6 +305,32 @@ fn a_run_that_says_its_end_and_cannot_be_stored_has_a_message_and_has_failed() {
         assert_eq!(told.message.text(), STORY);
         assert_eq!(told.relay.count("look"), 1);
     }
+}
+
+#[test]
+fn an_event_that_is_not_a_chunk_behind_finish_leaves_no_gap() {
+    let told = Relay::streams([
+        line::start("m1"),
+        line::text("t1", "Hello there."),
+        line::finish(),
+        vec![Line::Says("{".to_owned())],
+        line::says_done(),
+    ])
+    .read(Follow::wait());
+    assert_eq!(told.outline(), "start, chunks, finish, not a chunk");
+    told.assert_completed(MessageState::Whole);
+    assert_eq!(told.relay.sent, []);
+}
+
+#[test]
+fn what_came_while_nobody_polled_is_looked_at_before_silence_is_judged() {
+    let follow = Follow::wait().lost_after(secs(60)).deadline(secs(7200));
+    let mut reader = Relay::new().reader(follow);
+    reader.read_until(ms(150));
+    reader.relay.now += secs(3600);
+    let told = reader.read();
+    assert_eq!(told.outline(), "start, chunks, finish");
+    told.assert_whole();
 }
 
 #[test]

@@ -137,6 +137,35 @@ fn a_replay_of_16_bytes_is_none_by_chance_and_goes_on_in_its_part() {
 }
 
 #[test]
+fn what_is_woven_into_a_replay_by_chance_is_left_to_the_gap() {
+    // Another text of the run begins like the one that was delivered, and has a third in it.
+    let told = Relay::streams([
+        line::start("m1"),
+        line::open_text("t1", "Well "),
+        line::cut(),
+    ])
+    .then_streams([
+        line::start("m2"),
+        line::open_text("x1", "We"),
+        line::open_text("x2", "Meanwhile "),
+        line::chunks([
+            json!({"type": "text-delta", "id": "x1", "delta": "ll "}),
+            json!({"type": "text-delta", "id": "x1", "delta": "then "}),
+            json!({"type": "text-delta", "id": "x2", "delta": "somewhere else."}),
+        ]),
+        line::cut(),
+    ])
+    .at(secs(2), |relay| {
+        let parts = ["Well well.", "Well then ", "Meanwhile somewhere else."];
+        relay.has_completed(line::answer("m1", &parts));
+    })
+    .read(Follow::live());
+    // What is delivered behind a gap follows one upon the other.
+    assert_eq!(told.pieces()[..2], ["Well ", "then somewhere else."]);
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
 fn a_replay_of_almost_nothing_is_told_as_a_gap() {
     // Only `start`, and `Once `, which anybody could say.
     for bytes in [76, 170] {
@@ -229,6 +258,18 @@ fn a_resume_that_brings_nothing_is_tried_5_times() {
     assert_eq!(told.relay.count("resume"), 5);
     assert_eq!(told.text(), STORY);
     told.assert_whole();
+}
+
+#[test]
+fn whoever_sends_the_request_waits_a_minute_longer_than_whoever_follows() {
+    for (lost_after, silence) in [(Some(secs(600)), Some(secs(660))), (None, None)] {
+        let told = Relay::new()
+            .cut(350)
+            .resumes(Resumes::Replay)
+            .read(Follow::live().lost_after(lost_after));
+        assert_eq!(told.relay.count("resume"), 1);
+        assert_eq!(told.relay.longest_silence, silence);
+    }
 }
 
 #[test]
@@ -407,6 +448,12 @@ fn a_stream_that_has_brought_something_may_fail_5_times_again() {
         })
         .read(Follow::live());
     assert_eq!(told.relay.count("resume"), 4 + 1 + 4 + 1);
+    // And it is asked as soon again as after the first cut.
+    let sent = |(_, (_, what)): &(usize, &(_, &str))| *what == "resume";
+    let sixth = told.relay.sent.iter().enumerate().filter(sent).nth(5);
+    let (place, (refused, _)) = sixth.unwrap();
+    let pause = told.relay.sent[place + 1].0 - *refused;
+    assert!(pause <= ms(251), "{pause:?}");
     assert_eq!(
         told.outline(),
         "start, chunks, cut, resumed, chunks, cut, resumed, chunks, finish"

@@ -30,6 +30,8 @@ fn an_answer_with_our_name_has_completed_also_while_a_later_turn_streams_fails_o
             })
             .read(Follow::wait());
         assert_eq!(told.text(), "Once upon a time.", "{status}");
+        let named = "verdict: our answer is stored under its name";
+        assert_eq!(told.transition, named, "{status}");
         told.assert_completed(MessageState::Whole);
     }
 }
@@ -41,6 +43,7 @@ fn a_thread_that_has_failed_has_failed_our_run_with_its_reason() {
             .at(secs(1), move |relay| relay.status = Some(status))
             .read(Follow::wait());
         assert_eq!(told.failure(), "");
+        assert_eq!(told.transition, "verdict: the thread has failed");
         assert_eq!(told.text(), "Once upon ");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use twentyfirst_protocol::CallOptions;
 use twentyfirst_protocol::flow::drive::next;
 use twentyfirst_protocol::runs::{
@@ -115,6 +116,12 @@ impl Reader {
                 break outcome;
             }
         };
+        assert!(!self.relay.has_open_stream, "it is over, and is read on");
+        let told = self.told.iter().find_map(|(_, moment)| match moment {
+            Moment::Chunk(Chunk::Error(error)) => Some(error.error_text.to_string_lossy()),
+            _ => None,
+        });
+        assert_eq!(self.flow.failure(), told.as_deref());
         Told {
             message: self.flow.message().clone(),
             transition: self.flow.transition(),
@@ -166,6 +173,14 @@ impl Told {
             _ => None,
         });
         kinds.collect()
+    }
+
+    /// The chunks, as JSON.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = Value> {
+        self.moments.iter().filter_map(|(_, moment)| match moment {
+            Moment::Chunk(chunk) => Some(serde_json::from_str(&chunk.encode()).unwrap()),
+            _ => None,
+        })
     }
 
     /// What happened, without what was asked; what came several times in a row is there once.

@@ -3,7 +3,7 @@
 use twentyfirst_protocol::runs::{Follow, MessageState};
 
 use crate::lines::{Line, STORY, line};
-use crate::relay::{Relay, Resumes, ms};
+use crate::relay::{Fault, Relay, Resumes, ms, secs};
 
 /// Another run tells the beginning of our story, and goes on otherwise.
 fn other_story() -> Vec<Line> {
@@ -93,6 +93,26 @@ fn a_later_turn_that_streams_in_our_thread_is_never_read() {
 }
 
 #[test]
+fn a_later_turn_is_never_read_also_where_our_answer_is_stored_under_the_id_of_an_unknown_reader() {
+    // Somebody else has read our run, too, and was the faster to store it.
+    let told = Relay::new()
+        .cut(350)
+        .pace(ms(1500))
+        .then_first_resume(other_story())
+        .when("resume", 1, |relay| {
+            let mut answer = relay.answer();
+            answer["id"] = "of-an-unknown-reader".into();
+            relay.has_completed(answer);
+            relay.status = Some("streaming");
+        })
+        .read(Follow::live());
+    assert!(!told.outline().contains("resumed"), "{}", told.outline());
+    assert_eq!(told.text(), STORY);
+    assert_eq!(told.relay.count("resume"), 1);
+    assert_eq!(told.message.parts, told.relay.stored_answer().parts);
+}
+
+#[test]
 fn a_stream_of_a_run_that_is_over_by_the_second_list_is_read_to_its_end() {
     // Who follows does not know the turn, and has no id to look for.
     let told = Relay::new()
@@ -102,4 +122,22 @@ fn a_stream_of_a_run_that_is_over_by_the_second_list_is_read_to_its_end() {
         .read(Follow::live());
     assert_eq!(told.outline(), "cut, resumed, start, gap, chunks, finish");
     told.assert_of(STORY);
+}
+
+#[test]
+fn a_thread_that_has_grown_longer_than_is_read_is_not_looked_at_again_before_the_end() {
+    // The look before the stream is opened is the first, the one that verifies it the second.
+    let told = Relay::new()
+        .cut(800)
+        .fault(Fault::CutAfter(secs(9)))
+        .resumes(Resumes::Replay)
+        .pace(ms(500))
+        .when("look", 2, |relay| relay.refuses_now("look", 0))
+        .read(Follow::live());
+    assert_eq!(
+        told.outline(),
+        "start, chunks, cut, resumed, chunks, cut, resumed, chunks, finish"
+    );
+    assert_eq!(told.relay.count("look"), 3, "{:?}", told.relay.sent);
+    told.assert_whole();
 }

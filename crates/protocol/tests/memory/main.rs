@@ -10,6 +10,8 @@ mod assembler;
 mod contents;
 mod measure;
 mod parts;
+mod relay;
+mod runs;
 mod streams;
 
 use std::collections::VecDeque;

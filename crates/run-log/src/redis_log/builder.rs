@@ -6,7 +6,7 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInf
 use redis::{RedisError, RedisResult, TlsCertificates};
 
 use super::link::{Link, Server};
-use super::values::has_code;
+use super::values::{cause, has_code};
 use super::wait::Waits;
 use super::{RedisLog, Shared};
 use crate::Cause;
@@ -173,7 +173,7 @@ fn single(
         }
         None => Client::open(info).map_err(invalid_url)?,
     };
-    Ok(Server::Single(client))
+    Ok(Server::Single(Box::new(client)))
 }
 
 #[cfg(feature = "redis-cluster")]
@@ -208,11 +208,11 @@ fn choose_provider() {
 }
 
 fn invalid_url(error: RedisError) -> ConnectError {
-    ConnectError::InvalidUrl(Box::new(error))
+    ConnectError::InvalidUrl(cause(error))
 }
 
 fn invalid_certificates(error: RedisError) -> ConnectError {
-    ConnectError::InvalidCertificates(Box::new(error))
+    ConnectError::InvalidCertificates(cause(error))
 }
 
 fn refusal(error: RedisError) -> ConnectError {
@@ -221,10 +221,10 @@ fn refusal(error: RedisError) -> ConnectError {
         error.kind() == ErrorKind::AuthenticationFailed || codes(&["WRONGPASS", "NOAUTH"]);
     let passes = codes(&["LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"]);
     if is_refused {
-        ConnectError::Refused(Box::new(error))
+        ConnectError::Refused(cause(error))
     } else if !passes && error.clone().into_server_errors().is_some() {
-        ConnectError::Unsuitable(Box::new(error))
+        ConnectError::Unsuitable(cause(error))
     } else {
-        ConnectError::Unavailable(Box::new(error))
+        ConnectError::Unavailable(cause(error))
     }
 }

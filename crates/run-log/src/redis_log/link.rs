@@ -18,7 +18,7 @@ pub(super) struct Link {
 }
 
 pub(super) enum Server {
-    Single(Client),
+    Single(Box<Client>),
     #[cfg(feature = "redis-cluster")]
     Cluster(Box<redis::cluster::ClusterClient>),
 }
@@ -151,23 +151,11 @@ impl Current {
 
 impl Connection {
     async fn send(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
-        // Of a transaction, only the reply to EXEC counts, which has all replies within it.
-        let (offset, count) = match commands.is_transaction() {
-            true => (commands.len() + 1, 1),
-            false => (0, commands.len()),
-        };
-        let mut values = match self {
-            Self::Single(it) => it.req_packed_commands(commands, offset, count).await?,
+        let count = commands.len();
+        match self {
+            Self::Single(it) => it.req_packed_commands(commands, 0, count).await,
             #[cfg(feature = "redis-cluster")]
-            Self::Cluster(it) => it.req_packed_commands(commands, offset, count).await?,
-        };
-        match (commands.is_transaction(), values.pop()) {
-            (true, Some(Value::Array(replies))) => Ok(replies),
-            (true, Some(Value::ServerError(error))) => Err(error.into()),
-            (_, last) => {
-                values.extend(last);
-                Ok(values)
-            }
+            Self::Cluster(it) => it.req_packed_commands(commands, 0, count).await,
         }
     }
 }

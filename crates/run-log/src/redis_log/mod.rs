@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Pipeline, RedisResult, Value};
+use redis::{Pipeline, RedisError, Value};
 use tokio::time::Instant;
 use twentyfirst_protocol::run_log::{Keep, LogId, Position};
 
 pub use self::builder::{ConnectError, RedisLogBuilder};
 use self::link::Link;
-use self::values::{Failure, entries, has_code, is_not_above, replies};
+use self::values::{Failure, entries, executed, has_code, is_not_above, replies};
 use self::wait::{Flight, Waits};
 use crate::{AppendError, Page, ReadError, RunLog};
 
@@ -216,7 +216,7 @@ impl Shared {
         if keep.create {
             // A log that was created, but whose PEXPIRE got lost with the connection, would stay for ever. A log that exists has its
             // time to live already.
-            pipe.atomic();
+            pipe.cmd("MULTI");
         }
         pipe.cmd("XADD").arg(&key);
         if !keep.create {
@@ -225,8 +225,15 @@ impl Shared {
         pipe.arg(at.to_string()).arg(FIELD).arg(entry);
         let ttl = keep.ttl.min(LONGEST).as_millis() as u64;
         pipe.cmd("PEXPIRE").arg(&key).arg(ttl.max(1));
+        if keep.create {
+            pipe.cmd("EXEC");
+        }
 
-        let [added, expires] = replies(self.link.send(&pipe).await?)?;
+        let mut sent = self.link.send(&pipe).await?;
+        if keep.create {
+            sent = executed(sent)?;
+        }
+        let [added, expires] = replies(sent)?;
         match added {
             Value::Nil => Err(Failure::Missing),
             Value::ServerError(error) if is_not_above(&error) => {
@@ -287,11 +294,11 @@ impl Shared {
     }
 
     /// Sends each command once in a way that changes nothing, to see whether the server has it and the user may use it.
-    async fn probe(&self) -> RedisResult<()> {
+    async fn probe(&self) -> Result<(), RedisError> {
         // No log has this name.
         let key = format!("{}probe", self.prefix);
         let mut pipe = Pipeline::new();
-        pipe.atomic();
+        pipe.cmd("MULTI");
         pipe.cmd("XADD").arg(&key).arg("NOMKSTREAM");
         pipe.arg("1-0").arg(FIELD).arg("");
         pipe.cmd("PEXPIRE").arg(&key).arg(1);
@@ -299,14 +306,15 @@ impl Shared {
         pipe.cmd("EXISTS").arg(&key);
         pipe.cmd("XREVRANGE").arg(&key).arg("+").arg("-");
         pipe.cmd("XREAD").arg("STREAMS").arg(&key).arg("0-1");
-        let first_error = |replies: Vec<Value>| {
-            let check = |reply: Value| reply.extract_error().err();
-            replies.into_iter().find_map(check).map_or(Ok(()), Err)
-        };
-        match self.link.send(&pipe).await.and_then(first_error) {
+        pipe.cmd("EXEC");
+        match self.link.send(&pipe).await.and_then(executed) {
             // The server is full, which may pass.
             Err(error) if has_code(&error, "OOM") => Ok(()),
-            probed => probed,
+            Err(error) => Err(error),
+            Ok(replies) => {
+                let error = |reply: Value| reply.extract_error().err();
+                replies.into_iter().find_map(error).map_or(Ok(()), Err)
+            }
         }
     }
 }

@@ -1,5 +1,8 @@
 //! What Redis replies, read.
 
+use std::error::Error;
+use std::fmt;
+
 use bytes::Bytes;
 use redis::{ErrorKind, RedisError, ServerError, Value};
 use twentyfirst_protocol::run_log::Position;
@@ -14,6 +17,26 @@ pub(super) enum Failure {
     Fenced,
     Redis(RedisError),
     Foreign(Foreign),
+}
+
+/// An error of redis-rs, whose text repeats that of its source.
+#[derive(Debug)]
+struct Cause(RedisError);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()?.source()
+    }
+}
+
+pub(super) fn cause(error: RedisError) -> crate::Cause {
+    Box::new(Cause(error))
 }
 
 /// Says that a key has something else than a log.
@@ -37,7 +60,7 @@ impl From<Failure> for ReadError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Missing => Self::Missing,
-            Failure::Redis(error) => Self::Unavailable(Box::new(error)),
+            Failure::Redis(error) => Self::Unavailable(cause(error)),
             Failure::Fenced => Self::Unavailable("a read cannot be fenced".into()),
             Failure::Foreign(error) => Self::Unavailable(Box::new(error)),
         }
@@ -49,8 +72,8 @@ impl From<Failure> for AppendError {
         match failure {
             Failure::Missing => Self::Missing,
             Failure::Fenced => Self::Fenced,
-            Failure::Redis(error) if has_code(&error, "OOM") => Self::Full(Box::new(error)),
-            Failure::Redis(error) => Self::Unavailable(Box::new(error)),
+            Failure::Redis(error) if has_code(&error, "OOM") => Self::Full(cause(error)),
+            Failure::Redis(error) => Self::Unavailable(cause(error)),
             Failure::Foreign(error) => Self::Unavailable(Box::new(error)),
         }
     }
@@ -74,6 +97,21 @@ pub(super) fn is_not_above(error: &ServerError) -> bool {
     ]
     .iter()
     .any(|text| details.contains(text))
+}
+
+/// Returns the replies to the commands between `MULTI` and `EXEC`, or the first error of one that was refused.
+///
+/// redis-rs can do so itself (`Pipeline::atomic`), but counts wrongly where `MULTI` is what was refused (1.8.1).
+pub(super) fn executed(mut replies: Vec<Value>) -> Result<Vec<Value>, RedisError> {
+    let executed = replies.pop();
+    for queued in replies {
+        queued.extract_error()?;
+    }
+    match executed {
+        Some(Value::Array(replies)) => Ok(replies),
+        Some(Value::ServerError(error)) => Err(error.into()),
+        _ => Err((ErrorKind::UnexpectedReturnType, "odd reply to EXEC").into()),
+    }
 }
 
 /// Returns the replies to so many commands.

@@ -10,7 +10,10 @@ use crate::server_or_return;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_holds_the_contract() {
     let server = server_or_return!("--cluster-enabled", "yes");
-    server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    let slots: Vec<String> = (0..16384).map(|it| it.to_string()).collect();
+    let mut add = vec!["CLUSTER", "ADDSLOTS"];
+    add.extend(slots.iter().map(String::as_str));
+    server.command(&add);
     let start = Instant::now();
     while !server
         .command(&["CLUSTER", "INFO"])

@@ -1,7 +1,7 @@
 //! A Redis server of a test's own: on loopback, with a free port, in a temporary folder, ended by its process id.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,11 @@ pub(crate) fn start(arguments: &[&str]) -> Option<Server> {
         eprintln!("skipped: there is no redis-server (Debian: apt-get install redis-server)");
         return None;
     }
-    Some(Server::start(arguments))
+    let server = Server::start(arguments);
+    if server.is_none() {
+        eprintln!("skipped: this redis-server is built without what {arguments:?} ask for");
+    }
+    server
 }
 
 /// Another server may be tested, such as Valkey's.
@@ -55,19 +59,26 @@ pub(crate) fn free_port() -> u16 {
 }
 
 impl Server {
-    fn start(arguments: &[&str]) -> Self {
+    /// `None`: the server knows one of the arguments not.
+    fn start(arguments: &[&str]) -> Option<Self> {
         let folder = new_folder();
         for _ in 0..5 {
             let port = free_port();
             let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
             let mut child = spawn(port, &folder, &arguments);
             if comes_up(&mut child, port) {
-                return Self {
+                return Some(Self {
                     child,
                     port,
                     folder,
                     arguments,
-                };
+                });
+            }
+            let said = |file| fs::read_to_string(folder.join(file)).unwrap_or_default();
+            let said = said("errors") + &said("log");
+            if said.contains("Bad directive") || said.contains("Failed finding TLS support") {
+                fs::remove_dir_all(&folder).unwrap();
+                return None;
             }
         }
         panic!("redis-server does not start: see {}", folder.display());
@@ -75,10 +86,6 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Sends a command, and returns the reply as the server wrote it.
@@ -127,7 +134,7 @@ fn spawn(port: u16, folder: &Path, arguments: &[String]) -> Child {
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(File::create(folder.join("errors")).unwrap())
         .spawn()
         .unwrap()
 }

@@ -59,8 +59,12 @@ async fn a_read_that_is_dropped_while_it_waits_spoils_no_connection() {
         .unwrap();
     let id = LogId::run("r");
     create(&writer, &id, (1, 0), "a").await.unwrap();
+    let quiet = LogId::run("quiet");
+    create(&writer, &quiet, (1, 0), "a").await.unwrap();
+    let start = Instant::now();
     for seq in 1..=20 {
-        let dropped = read(&readers, &id, (1, seq - 1), PATIENCE);
+        // Its connection still waits, for a log that nobody writes.
+        let dropped = read(&readers, &quiet, (1, 0), PATIENCE);
         let dropped = tokio::time::timeout(Duration::from_millis(20), dropped).await;
         assert!(dropped.is_err());
         let next = read(&readers, &id, (1, seq - 1), PATIENCE);
@@ -72,6 +76,7 @@ async fn a_read_that_is_dropped_while_it_waits_spoils_no_connection() {
         let at: Vec<_> = next.unwrap().entries.iter().map(|(at, _)| at.seq).collect();
         assert_eq!(at, [seq]);
     }
+    assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
     until_waiting(&server, 0).await;
 }
 
@@ -110,17 +115,26 @@ async fn the_process_that_writes_a_log_waits_for_it_without_a_connection() {
     let (log, other) = (connect(&server).await, connect(&server).await);
     let id = LogId::run("r");
     create(&log, &id, (1, 0), "a").await.unwrap();
-    let own = read(&log, &id, (1, 0), PATIENCE);
-    let write = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        assert_eq!(waiting(&server), 0);
-        append(&log, &id, (1, 1), "b").await.unwrap();
-    };
-    let (own, ()) = tokio::join!(own, write);
-    assert_eq!(own.unwrap().entries.len(), 1);
+    let start = Instant::now();
+    for seq in 1..=10 {
+        let own = read(&log, &id, (1, seq - 1), PATIENCE);
+        let write = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert_eq!(waiting(&server), 0);
+            append(&log, &id, (1, seq), "b").await.unwrap();
+        };
+        let (own, ()) = tokio::join!(own, write);
+        assert_eq!(own.unwrap().entries.len(), 1);
+    }
+    // Woken: a log of one's own is looked at only once a second.
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
 
     // Another takes the log over: that is noticed, too.
-    let taken = read(&log, &id, (1, 1), PATIENCE);
+    let taken = read(&log, &id, (1, 10), PATIENCE);
     let take = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         append(&other, &id, (2, 0), "c").await.unwrap();

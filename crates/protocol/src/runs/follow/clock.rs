@@ -5,7 +5,7 @@ use crate::flow::{Now, Step};
 use crate::runs::LostReason;
 
 /// How long a run is followed, and since when nothing has come of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Clock {
     deadline: Option<Duration>,
     lost_after: Option<Duration>,
@@ -21,9 +21,7 @@ impl Clock {
         Self {
             deadline: policy.deadline,
             lost_after: policy.lost_after,
-            begin: None,
-            news: None,
-            waited: None,
+            ..Self::default()
         }
     }
 

@@ -1,27 +1,28 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::asking::Asking;
 use super::clock::Clock;
 use super::identity::Identity;
 use super::policy::Mode;
-use super::{Moment, Phase, Turn};
+use super::{Phase, Turn};
 use crate::error::InvalidRequest;
-use crate::flow::{Call, Deadline, Exchange, ExchangeError, Now, Progress, Slot, Step};
-use crate::operation::Operation;
+use crate::flow::{Now, Slot};
+use crate::operation::Endpoint;
 use crate::options::CallOptions;
-use crate::retry::Prospect;
 use crate::runs::backoff::Backoff;
 use crate::runs::transcript::Transcript;
 use crate::runs::{Lost, LostReason, MessageState, Outcome, ResumeStream, RunEnd, RunRef};
-use crate::threads::{GetThread, ListThreads};
+use crate::threads::GetThread;
 
 /// What lives through all phases.
 #[derive(Debug)]
 pub(super) struct Following {
     pub(super) run: RunRef,
     pub(super) options: CallOptions,
-    pub(super) seed: u64,
+    seed: u64,
     pub(super) clock: Clock,
+    pub(super) asking: Asking,
     pub(super) backoff: Backoff,
     pub(super) looks: Looks,
     pub(super) resumes: Resumes,
@@ -46,7 +47,7 @@ pub(super) struct Looks {
 }
 
 /// What may be opened again, and what came of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Resumes {
     pub(super) mode: Mode,
     /// How often opening the stream has brought nothing in a row.
@@ -88,13 +89,9 @@ impl Resumes {
     /// How often opening the stream may bring nothing in a row.
     const MOST_FAILED: u32 = 5;
 
+    /// Without following, a run that was joined has no stream yet. Once it had one, it is lost with it.
     pub(super) fn are_allowed(&self) -> bool {
-        let is_wanted = match self.mode {
-            Mode::Live => true,
-            Mode::Off => !self.has_read,
-            Mode::Wait => false,
-        };
-        is_wanted && !self.is_useless && self.failed < Self::MOST_FAILED
+        self.mode != Mode::Wait && !self.is_useless && self.failed < Self::MOST_FAILED
     }
 }
 
@@ -107,13 +104,8 @@ impl Following {
     ) -> Result<Self, InvalidRequest> {
         let policy = options.following();
         // What cannot be asked is found out now.
-        let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id);
-        Exchange::new(&resume, Slot::Stream, options, seed)?;
-        Call::new(
-            GetThread::new(&run.sandbox_id, &run.thread_id),
-            options,
-            seed,
-        )?;
+        ResumeStream::new(run.agent.clone(), &run.sandbox_id).to_request()?;
+        GetThread::new(&run.sandbox_id, &run.thread_id).to_request()?;
         let mut backoff = Backoff::new(seed, options);
         if let Some(longest) = policy.lost_after {
             // Asked less often than this, a run that is only waited for would count as silent.
@@ -121,14 +113,12 @@ impl Following {
         }
         Ok(Self {
             clock: Clock::new(&policy),
+            asking: Asking::default(),
             backoff,
             looks: Looks::new(),
             resumes: Resumes {
                 mode: policy.mode,
-                failed: 0,
-                is_useless: false,
-                has_opened: false,
-                has_read: false,
+                ..Resumes::default()
             },
             identity: Identity::new(&run, is_joined),
             transcript: Transcript::new(policy.mode == Mode::Live, policy.memory_limit),
@@ -141,59 +131,7 @@ impl Following {
         })
     }
 
-    // ---- Asking the relay
-
-    /// A call of this operation, with a seed of its own.
-    pub(super) fn call<O: Operation>(&mut self, operation: O) -> Result<Call<O>, InvalidRequest> {
-        self.seed = self.seed.wrapping_add(1);
-        Call::new(operation, &self.options, self.seed)
-    }
-
-    /// Reads the thread, with what is stored in it.
-    pub(super) fn look(&mut self) -> Result<Call<GetThread>, InvalidRequest> {
-        let look = GetThread::new(&self.run.sandbox_id, &self.run.thread_id);
-        self.call(look)
-    }
-
-    /// Lists the threads of the sandbox: short, whatever was said in them.
-    pub(super) fn list(&mut self) -> Result<Call<ListThreads>, InvalidRequest> {
-        let list = ListThreads::new(&self.run.sandbox_id);
-        self.call(list)
-    }
-
-    /// Goes on with a call: its result, or what to ask of the driver, which also waits no longer than until these moments.
-    pub(super) fn go_on<O: Operation, const N: usize>(
-        &mut self,
-        call: &mut Call<O>,
-        moments: [Option<Instant>; N],
-        now: Now,
-    ) -> Result<Result<O::Output, ExchangeError>, Step<Moment, Outcome>> {
-        match call.poll(now, Deadline::none()) {
-            Progress::Send(send) => Err(Step::Send(send)),
-            Progress::Wait { until } => {
-                let earliest = moments.into_iter().flatten().chain(until).min();
-                Err(self.clock.wait([earliest], now))
-            }
-            Progress::Done(Ok(output)) => {
-                self.cause = None;
-                if !self.has_read() {
-                    self.clock.news(now);
-                }
-                Ok(Ok(output))
-            }
-            Progress::Done(Err(error)) => Ok(Err(error)),
-        }
-    }
-
-    /// When to ask again after this failure.
-    pub(super) fn after(&mut self, error: &ExchangeError, now: Now) -> Option<Instant> {
-        now.mono.checked_add(self.backoff.after(error, now))
-    }
-
-    /// When to ask again.
-    pub(super) fn later(&mut self, now: Now) -> Option<Instant> {
-        now.mono.checked_add(self.backoff.next())
-    }
+    // ---- What is known
 
     /// Whether anything of a stream was read, or could have been.
     pub(super) fn has_read(&self) -> bool {
@@ -215,12 +153,39 @@ impl Following {
         self.to_close.extend([Slot::Stream, Slot::Exchange]);
     }
 
+    /// A seed for the next request.
+    pub(super) fn next_seed(&mut self) -> u64 {
+        self.seed = self.seed.wrapping_add(1);
+        self.seed
+    }
+
     // ---- Going on
 
     /// Goes to another phase, for this reason.
-    pub(super) fn go(&mut self, why: &'static str, phase: impl Into<Phase>) -> Turn {
+    pub(super) fn go(&mut self, why: &'static str, phase: Phase) -> Turn {
         self.transition = why;
-        Turn::Go(phase.into())
+        self.asking = Asking::default();
+        Turn::Go(phase)
+    }
+
+    /// Goes on without a stream, for this reason: the run is asked for at once.
+    pub(super) fn reconnect(&mut self, why: &'static str) -> Turn {
+        self.go(why, Phase::Reconnecting)
+    }
+
+    /// The same, after a pause.
+    pub(super) fn reconnect_later(&mut self, why: &'static str, now: Now) -> Turn {
+        let turn = self.reconnect(why);
+        self.pause(now);
+        turn
+    }
+
+    /// The run goes on: waits, or opens a stream at once where that is allowed.
+    pub(super) fn goes_on(&mut self, now: Now) -> Turn {
+        match self.may_resume() {
+            true => self.reconnect("it goes on"),
+            false => self.reconnect_later("it goes on", now),
+        }
     }
 
     /// The run has ended.
@@ -255,27 +220,8 @@ impl Following {
         self.end(reason.clause(), RunEnd::Lost(lost), message)
     }
 
-    pub(super) fn refused(
-        &mut self,
-        reason: LostReason,
-        error: impl std::error::Error + Send + Sync + 'static,
-    ) -> Turn {
-        self.cause = Some(Arc::new(error));
-        self.lose(reason)
-    }
-
     /// Whether all of the answer came on one stream. Nothing replaces it then.
     pub(super) fn is_whole(&self) -> bool {
         self.transcript.is_whole() && !self.resumes.has_read
-    }
-}
-
-/// Why the relay would say the same again, if so.
-pub(super) fn refusal(error: &ExchangeError) -> Option<LostReason> {
-    match Prospect::of(error) {
-        Prospect::Improves | Prospect::Stays => None,
-        Prospect::TooLarge => Some(LostReason::TooLarge),
-        Prospect::Gone => Some(LostReason::Deleted),
-        Prospect::Refused => Some(LostReason::Refused),
     }
 }

@@ -13,7 +13,7 @@ const LONGEST_ID: usize = 1024;
 /// The relay has no ids for runs. What it has are the id of the user's message, which is stored before the answer by whoever
 /// started the run, and the id that `start` gives the answer: each stream has one of its own, and the answer is stored with that
 /// of the reader who stored it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Identity {
     /// The id of the user's message that is answered.
     turn: Option<Text<'static>>,
@@ -60,10 +60,7 @@ impl Identity {
         Self {
             turn: run.turn().cloned(),
             is_joined,
-            first: None,
-            later: HashSet::new(),
-            elsewhere: HashSet::new(),
-            before: None,
+            ..Self::default()
         }
     }
 
@@ -100,11 +97,6 @@ impl Identity {
     /// Whether the answer is known by its question.
     pub(super) fn has_turn(&self) -> bool {
         self.turn.is_some()
-    }
-
-    /// Whether the first stream has given the answer an id.
-    pub(super) fn has_first(&self) -> bool {
-        self.first.is_some()
     }
 
     /// Whether our answer could be found among what is stored while its thread streams.

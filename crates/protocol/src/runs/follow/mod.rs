@@ -1,13 +1,14 @@
 //! Following a run until its end, whatever the network does.
 //!
 //! ```text
-//! Joining ──► Settling ◄──────────┐           verdict(thread, answer) is a pure table:
-//!    │                            │           one row, one name, one test
-//!    ▼        cut                 │ over
-//! Reading ─────► Reconnecting ────┤
-//!    ▲               │ ours is the newest: 200
-//!    │ still ours    ▼
-//!    └────────── Verifying ──► (not ours) Reconnecting
+//! Joining ──► by the verdict ◄─── Settling ◄──┐       verdict(thread, answer) is a pure table:
+//!    │                                        │       one row, one name, one test
+//!    ▼        cut                             │ over
+//! Reading ─────► Reconnecting ────────────────┤
+//!    ▲              │    ▲ none, or not ours
+//!    │              ▼    │
+//!    │           Resuming ──► Verifying
+//!    └──────── still ours ────────┘
 //! any ── deadline or silence ──► Done(Lost)      Reading ── clean [DONE], error, abort ──► Done
 //! ```
 //!
@@ -20,20 +21,24 @@
 //! | | a cut | `Reconnecting`, or `Done` where following is off |
 //! | [`Reconnecting`](reconnecting) | the list says that it is over | `Settling` |
 //! | | a look finds our answer stored | by the verdict |
-//! | | ours is the newest stream, and the budget allows it | resumes: 200 `Verifying`, else again |
+//! | | ours is the newest stream, and the budget allows it | `Resuming` |
+//! | [`Resuming`](resuming) | 200 | `Verifying` |
+//! | | 204, or an error | `Reconnecting` |
 //! | [`Verifying`](verifying) | still ours, and not stored | `Reading` |
 //! | | not ours | `Reconnecting` |
 //! | [`Settling`](settling) | the thread is known | by the verdict, or again after a pause |
 //!
-//! Each phase owns what only it needs, and consumes itself: what a phase leaves behind cannot be forgotten in the next. What lives
-//! through all of them is in [`Following`].
+//! Each phase owns what only it needs, and all of it is dropped when the next begins: what a phase leaves behind cannot be forgotten. What
+//! lives through all of them is in [`Following`]. What is asked of the relay beside the stream is [asked](asking) in one place, where it is
+//! also decided when to ask again.
 
 #![expect(
     clippy::large_enum_variant,
     clippy::result_large_err,
-    reason = "turns and steps are handed over once, and never stored"
+    reason = "there is one phase, and it changes a few times; turns and steps are handed over once, and never stored"
 )]
 
+mod asking;
 mod clock;
 mod following;
 mod identity;
@@ -41,6 +46,7 @@ mod joining;
 mod policy;
 mod reading;
 mod reconnecting;
+mod resuming;
 mod run;
 mod settling;
 mod stream;
@@ -56,15 +62,13 @@ pub(in crate::runs) use identity::position_of_answer;
 pub use policy::Follow;
 pub use run::FollowRun;
 
-use self::following::{Following, refusal};
-use self::joining::Joining;
+use self::following::Following;
 use self::reading::Reading;
-use self::reconnecting::Reconnecting;
-use self::settling::Settling;
+use self::resuming::Resuming;
 use self::stream::Stream;
 use self::verifying::Verifying;
 use super::Outcome;
-use crate::flow::{Failure, Flow, Now, Slot, Step, UnderWay};
+use crate::flow::{Failure, Flow, Now, Slot, Step};
 use crate::threads::ThreadStatus;
 use crate::ui::{AssembleError, Chunk, DecodeError, UiMessage};
 
@@ -86,41 +90,47 @@ pub enum Moment {
     Resumed,
     /// What comes next need not follow what came before: something may be missing here. The message is settled with the
     /// stored answer at the end.
+    ///
+    /// Behind a gap, what the stored answer has more is delivered only where it is certain that it was not delivered yet. The place
+    /// where delivering has stopped is looked for by the end of the texts that were delivered: at least 16 bytes of UTF-8 of it, spaces and
+    /// U+FFFD not counted, have to stand in the stored answer, or it has to begin with fewer. Where they share less, as with texts
+    /// of a few words, **the rest does not come as chunks**. It is only in the message, where
+    /// [`message_state`](super::Outcome::message_state) is [`Whole`](super::MessageState::Whole): whoever shows chunks shows the
+    /// message in their place at the end. Nothing is delivered twice.
     Gap,
 }
 
 /// The [`Flow`] of [`FollowRun`]: hands out what happens, and comes to an [`Outcome`].
 #[derive(Debug)]
 pub struct FollowFlow {
-    /// `None` only while a phase is being polled.
-    phase: Option<Phase>,
+    phase: Phase,
     cx: Following,
 }
 
 #[derive(Debug)]
 enum Phase {
-    Joining(Box<Joining>),
-    Reading(Box<Reading>),
-    Reconnecting(Box<Reconnecting>),
-    Verifying(Box<Verifying>),
-    Settling(Box<Settling>),
+    Joining,
+    Reading(Reading),
+    Reconnecting,
+    Resuming(Resuming),
+    Verifying(Verifying),
+    Settling,
     Done(Outcome),
 }
 
 /// What a phase has come to.
 enum Turn {
     /// It stays, and asks this of the driver.
-    Stay(Phase, Step<Moment, Outcome>),
-    /// Something has changed: what is to be handed out comes first, then this phase.
+    Stay(Step<Moment, Outcome>),
+    /// It stays, and something has changed: what is to be handed out comes first.
+    Again,
+    /// The same, and this phase takes its place.
     Go(Phase),
 }
 
 impl FollowFlow {
-    fn new(cx: Following, phase: impl Into<Phase>) -> Self {
-        Self {
-            phase: Some(phase.into()),
-            cx,
-        }
+    fn new(cx: Following, phase: Phase) -> Self {
+        Self { phase, cx }
     }
 
     /// Returns the message as far as it was delivered, moments included that are about to be handed out; from the end on the one that
@@ -147,7 +157,7 @@ impl FollowFlow {
     /// Returns what the run came to, once it has.
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.phase {
-            Some(Phase::Done(outcome)) => Some(outcome),
+            Phase::Done(outcome) => Some(outcome),
             _ => None,
         }
     }
@@ -172,106 +182,84 @@ impl Flow for FollowFlow {
             if let Some(slot) = self.cx.to_close.pop() {
                 return Step::Close(slot);
             }
-            let turn = match self.phase.take() {
-                Some(phase) => phase.poll(&mut self.cx, now),
-                None => return Step::Read { until: None },
-            };
-            match turn {
-                Turn::Go(phase) => self.phase = Some(phase),
-                Turn::Stay(phase, step) => {
-                    self.phase = Some(phase);
-                    return step;
-                }
+            match self.phase.poll(&mut self.cx, now) {
+                Turn::Stay(step) => return step,
+                Turn::Again => {}
+                Turn::Go(phase) => self.phase = phase,
             }
         }
     }
 
     fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
         match (slot, &mut self.phase) {
-            (Slot::Exchange, Some(phase)) => {
-                if let Some(call) = phase.call() {
-                    call.handle_answer(&head, &body);
+            (Slot::Exchange, _) => {
+                if let Some(call) = self.cx.asking.under_way() {
+                    call.handle_answer(head, body);
                 }
             }
-            (Slot::Stream, Some(Phase::Reconnecting(phase))) => {
-                if phase.opened(&head, &mut self.cx) == Opened::No {
-                    self.cx.to_close.push(Slot::Stream);
-                }
-            }
-            (Slot::Stream, _) | (_, None) => {}
+            (Slot::Stream, Phase::Resuming(phase)) => match phase.opened(&head, &mut self.cx) {
+                Some(Turn::Go(phase)) => self.phase = phase,
+                _ => self.cx.to_close.push(Slot::Stream),
+            },
+            (Slot::Stream, _) => {}
         }
     }
 
     fn handle_data(&mut self, data: Bytes) {
-        let is_verified = matches!(self.phase, Some(Phase::Reading(_)));
-        if let Some(stream) = self.phase.as_mut().and_then(Phase::stream) {
+        let is_verified = matches!(self.phase, Phase::Reading(_));
+        if let Some(stream) = self.phase.stream() {
             stream.push(data, is_verified);
         }
     }
 
     fn handle_end(&mut self) {
-        if let Some(stream) = self.phase.as_mut().and_then(Phase::stream) {
+        if let Some(stream) = self.phase.stream() {
             stream.end = Some(None);
         }
     }
 
     fn handle_failure(&mut self, slot: Slot, failure: Failure) {
-        let Some(phase) = &mut self.phase else {
-            return;
-        };
-        match (slot, phase.stream()) {
-            (Slot::Stream, Some(stream)) => stream.end = Some(Some(failure)),
-            (Slot::Stream, None) => {
-                if let Phase::Reconnecting(phase) = phase {
-                    phase.not_opened(failure);
+        match (slot, &mut self.phase) {
+            (Slot::Exchange, _) => {
+                if let Some(call) = self.cx.asking.under_way() {
+                    call.handle_failure(failure);
                 }
             }
-            (Slot::Exchange, _) => {
-                if let Some(call) = phase.call() {
-                    call.handle_failure(failure);
+            (Slot::Stream, Phase::Resuming(phase)) => phase.exchange.handle(failure),
+            (Slot::Stream, phase) => {
+                if let Some(stream) = phase.stream() {
+                    stream.end = Some(Some(failure));
                 }
             }
         }
     }
 }
 
-/// Whether a stream was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Opened {
-    Yes,
-    No,
-}
-
 impl Phase {
-    fn poll(mut self, cx: &mut Following, now: Now) -> Turn {
+    fn poll(&mut self, cx: &mut Following, now: Now) -> Turn {
         let has_heard = self.stream().is_some_and(Stream::take_heard);
         if has_heard {
             cx.clock.news(now);
         }
-        match (self, cx.clock.is_over(now)) {
-            (Self::Done(outcome), _) => {
-                let done = Step::Done(outcome.clone());
-                Turn::Stay(Self::Done(outcome), done)
-            }
-            // What has come is delivered first.
-            (Self::Reading(phase), _) => phase.poll(has_heard, cx, now),
-            (_, Some(reason)) => cx.lose(reason),
-            (Self::Joining(phase), None) => phase.poll(cx, now),
-            (Self::Reconnecting(phase), None) => phase.poll(cx, now),
-            (Self::Verifying(phase), None) => phase.poll(cx, now),
-            (Self::Settling(phase), None) => phase.poll(cx, now),
-        }
-    }
-
-    /// The call that is under way in [`Slot::Exchange`].
-    fn call(&mut self) -> Option<&mut dyn UnderWay> {
         match self {
-            Self::Joining(phase) => phase.call(),
-            Self::Reading(phase) => phase.call(),
-            Self::Reconnecting(phase) => phase.call(),
-            Self::Verifying(phase) => phase.call(),
-            Self::Settling(phase) => phase.call(),
-            Self::Done(_) => None,
+            Self::Done(outcome) => return Turn::Stay(Step::Done(outcome.clone())),
+            // What has come is delivered first.
+            Self::Reading(phase) => return phase.poll(has_heard, cx, now),
+            _ => {}
+        }
+        if let Some(reason) = cx.clock.is_over(now) {
+            return cx.lose(reason);
+        }
+        if let Some(pausing) = cx.pausing(now) {
+            return pausing;
+        }
+        match self {
+            Self::Joining => joining::poll(cx, now),
+            Self::Reconnecting => reconnecting::poll(cx, now),
+            Self::Resuming(phase) => phase.poll(cx, now),
+            Self::Verifying(phase) => phase.poll(cx, now),
+            Self::Settling => settling::poll(cx, now),
+            Self::Reading(_) | Self::Done(_) => Turn::Again,
         }
     }
 
@@ -280,28 +268,7 @@ impl Phase {
         match self {
             Self::Reading(phase) => Some(&mut phase.stream),
             Self::Verifying(phase) => Some(&mut phase.stream),
-            Self::Reconnecting(phase) => phase.stream(),
-            Self::Joining(_) | Self::Settling(_) | Self::Done(_) => None,
+            _ => None,
         }
     }
 }
-
-macro_rules! phases {
-    ($($name:ident)*) => {
-        $(
-            impl From<Box<$name>> for Phase {
-                fn from(phase: Box<$name>) -> Self {
-                    Self::$name(phase)
-                }
-            }
-
-            impl From<$name> for Phase {
-                fn from(phase: $name) -> Self {
-                    Self::$name(Box::new(phase))
-                }
-            }
-        )*
-    };
-}
-
-phases!(Joining Reading Reconnecting Verifying Settling);

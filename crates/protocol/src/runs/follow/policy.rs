@@ -23,8 +23,9 @@ pub struct Follow {
     pub(super) memory_limit: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Mode {
+    #[default]
     Wait,
     Live,
     Off,
@@ -96,10 +97,19 @@ impl Follow {
     }
 
     /// Sets how much a run holds of its answer, in bytes of memory: the message, and with [`live`](Self::live) what later streams are
-    /// compared with. 256 MiB by default.
+    /// compared with and what is known of such a stream. 256 MiB by default. A process grows by at most a quarter more, with what its
+    /// allocator wastes.
     ///
     /// What comes beyond it is handed out and no longer in the message, which is then never called whole. The stream of such a run is
-    /// not opened again.
+    /// not opened again, nor where the message fits and what later streams are compared with does not; a stream that is open and would
+    /// take more to be compared is given up, and the end waited for. A stored answer that would take more to be compared with what was
+    /// delivered is taken for one that nothing is known of: nothing of it is delivered.
+    ///
+    /// Beside the limit stand only what is being read and has a limit of its own: an event with its chunk (see
+    /// [`sse::Limits`](crate::sse::Limits)); up to 2 MiB of [halves of characters](crate::ui::Joiner::MAX_WAITING); about 1 MiB of chunks
+    /// of which it is not clear yet whether they repeat what was delivered; up to 16 MiB of a stream of which it is not known yet whether
+    /// it is this run's; and while a thread is read, the response, which the driver limits (`AgentClient`: 32 MiB), and its messages: at most
+    /// about five times as much where they are long texts, and up to 65 times where they have nothing but the tiniest parts.
     #[must_use]
     pub const fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;

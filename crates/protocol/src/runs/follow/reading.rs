@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::asking::{Unanswered, refusal};
 use super::policy::Mode;
-use super::reconnecting::Reconnecting;
-use super::settling::Settling;
 use super::stream::{Decoded, Stream};
-use super::{Following, Turn};
-use crate::flow::{Call, Failure, Now, Step, UnderWay};
-use crate::runs::{LostReason, MessageState, Moment, Outcome, RunEnd};
-use crate::threads::{ListThreads, StreamTarget, ThreadStatus};
+use super::{Following, Phase, Turn};
+use crate::flow::{Failure, Now};
+use crate::runs::{LostReason, MessageState, Moment, RunEnd};
+use crate::threads::ThreadStatus;
 
 /// `[DONE]` follows `finish` after at most 1.5 s, and an error after 0.5 s. Whoever has waited for so long asks.
 const LONGEST_CLOSING: Duration = Duration::from_secs(10);
@@ -24,9 +23,10 @@ const SHORTEST_SILENCE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) stream: Stream,
-    /// When the relay is asked because of silence, and how long the silence is then. `None` once it has said that the run is over.
-    silence: Option<Silence>,
-    list: Option<Call<ListThreads>>,
+    /// When the relay is asked because of silence; `None` once it has said that the run is over.
+    ask_at: Option<Instant>,
+    /// How long the silence is then.
+    silence: Duration,
     /// The run is over, and its stream should have ended by then.
     grace: Option<Instant>,
     /// When `[DONE]` came.
@@ -34,19 +34,13 @@ pub(super) struct Reading {
     is_new: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Silence {
-    ask_at: Option<Instant>,
-    length: Duration,
-}
-
 impl Reading {
     /// Reads a stream whose run goes on.
     pub(super) fn of(stream: Stream) -> Self {
         Self {
             stream,
-            silence: None,
-            list: None,
+            ask_at: None,
+            silence: Duration::ZERO,
             grace: None,
             done: None,
             is_new: true,
@@ -63,36 +57,24 @@ impl Reading {
         reading
     }
 
-    pub(super) fn call(&mut self) -> Option<&mut dyn UnderWay> {
-        self.list.as_mut().map(|list| list as _)
-    }
-
-    /// Delivers what has been kept back for want of what follows.
-    fn finish(&mut self, cx: &mut Following) {
-        self.stream.finish(cx);
-    }
-
     /// `has_heard`: whether anything has come since it was last polled.
-    pub(super) fn poll(mut self: Box<Self>, has_heard: bool, cx: &mut Following, now: Now) -> Turn {
+    pub(super) fn poll(&mut self, has_heard: bool, cx: &mut Following, now: Now) -> Turn {
         if std::mem::take(&mut self.is_new) || has_heard {
             cx.clock.news(now);
             self.grace = None;
-            let length = cx.options.following().ask_after.max(SHORTEST_SILENCE);
-            self.silence = Some(Silence {
-                ask_at: now.mono.checked_add(length),
-                length,
-            });
+            self.silence = cx.options.following().ask_after.max(SHORTEST_SILENCE);
+            self.ask_at = now.mono.checked_add(self.silence);
         }
         if self.stream.decode(cx) == Decoded::Useless {
             cx.resumes.is_useless = true;
             cx.drop_all();
-            return cx.go("reading: it cannot be told apart", Reconnecting::at_once());
+            return cx.reconnect("reading: it cannot be told apart");
         }
         if cx.transcript.has_news() {
-            return Turn::Go(self.into());
+            return Turn::Again;
         }
         if let Some(reason) = cx.clock.is_over(now) {
-            self.finish(cx);
+            self.stream.finish(cx);
             return cx.lose(reason);
         }
         if self.stream.is_done() {
@@ -101,8 +83,7 @@ impl Reading {
             if self.stream.end.is_some() || cx.clock.has_come(goodbye, now) {
                 return self.said_done(cx);
             }
-            let wait = cx.clock.wait([goodbye], now);
-            return Turn::Stay(self.into(), wait);
+            return Turn::Stay(cx.clock.wait([goodbye], now));
         }
         if let Some(failure) = self.stream.end.take() {
             return self.broke_off(failure, cx, now);
@@ -114,100 +95,61 @@ impl Reading {
         if cx.clock.has_come(end, now) {
             return self.broke_off(None, cx, now);
         }
-        match self.ask(end, cx, now) {
-            Ok(step) => Turn::Stay(self.into(), step),
-            Err(turn) => turn.unwrap_or_else(|| Turn::Go(self.into())),
-        }
+        self.ask(end, cx, now)
     }
 
     /// Asks because of silence whether the run still streams.
-    fn ask(
-        &mut self,
-        end: Option<Instant>,
-        cx: &mut Following,
-        now: Now,
-    ) -> Result<Step<Moment, Outcome>, Option<Turn>> {
-        let ask_at = self.silence.and_then(|silence| silence.ask_at);
-        if self.list.is_none() && !cx.clock.has_come(ask_at, now) {
-            return Ok(cx.clock.wait([ask_at, end], now));
+    fn ask(&mut self, end: Option<Instant>, cx: &mut Following, now: Now) -> Turn {
+        if !cx.asking.is_listing() && !cx.clock.has_come(self.ask_at, now) {
+            return Turn::Stay(cx.clock.wait([self.ask_at, end], now));
         }
-        let mut list = match self.list.take().map_or_else(|| cx.list(), Ok) {
-            Ok(list) => list,
-            Err(error) => return Err(Some(cx.refused(LostReason::Refused, error))),
-        };
-        match cx.go_on(&mut list, [end], now) {
-            Err(step) => {
-                self.list = Some(list);
-                Ok(step)
+        match cx.list(end, now) {
+            Ok(target) if target.status().is_none_or(ThreadStatus::is_end) => self.expect_end(now),
+            Err(Unanswered::Failed(error)) if refusal(&error) == Some(LostReason::Deleted) => {
+                self.expect_end(now);
             }
-            Ok(Ok(threads)) => {
-                let target = StreamTarget::of(&threads, &cx.run.thread_id);
-                cx.listed(&target);
-                match target.status().is_some_and(ThreadStatus::is_end) {
-                    true => self.expect_end(now),
-                    false => self.ask_later(now),
-                }
-                Err(None)
-            }
-            // Whatever the relay says of the thread, the stream is open.
-            Ok(Err(_)) => {
-                self.ask_later(now);
-                Err(None)
-            }
+            // Whatever else the relay says, the stream is open.
+            Ok(_) | Err(Unanswered::Failed(_)) => self.ask_later(now),
+            Err(Unanswered::Yet(step)) => return Turn::Stay(step),
         }
+        Turn::Again
     }
 
     fn ask_later(&mut self, now: Now) {
-        if let Some(silence) = &mut self.silence {
-            silence.length = silence.length.saturating_mul(2);
-            silence.ask_at = now.mono.checked_add(silence.length);
-        }
+        self.silence = self.silence.saturating_mul(2);
+        self.ask_at = now.mono.checked_add(self.silence);
     }
 
     /// The run is over: what is on its way may come yet.
     fn expect_end(&mut self, now: Now) {
-        self.silence = None;
+        self.ask_at = None;
         self.grace = now.mono.checked_add(LONGEST_CLOSING);
     }
 
     /// `[DONE]` has come.
-    fn said_done(mut self: Box<Self>, cx: &mut Following) -> Turn {
-        self.finish(cx);
-        if let Some(turn) = said_end(cx) {
+    fn said_done(&mut self, cx: &mut Following) -> Turn {
+        self.stream.finish(cx);
+        if let Some(turn) = self.said_end(cx) {
             return turn;
         }
-        let is_whole = cx.is_whole();
         if !self.stream.is_first || cx.transcript.has_gap() {
             cx.drop_all();
-            cx.go(
-                "reading: done, and something may be missing",
-                Settling::now(),
-            )
-        } else if is_whole {
-            cx.end("reading: done", RunEnd::Completed, MessageState::Whole)
+            let why = "reading: done, and something may be missing";
+            return cx.go(why, Phase::Settling);
+        }
+        let (completed, partial) = (RunEnd::Completed, MessageState::Partial);
+        if cx.is_whole() {
+            cx.end("reading: done", completed, MessageState::Whole)
         } else if cx.transcript.has_finished() {
             // More than is held: nothing that is stored would be either.
-            cx.end(
-                "reading: done, and too large",
-                RunEnd::Completed,
-                MessageState::Partial,
-            )
+            cx.end("reading: done, and too large", completed, partial)
         } else {
-            cx.end(
-                "reading: done without finish",
-                RunEnd::Cancelled,
-                MessageState::Partial,
-            )
+            cx.end("reading: done without finish", RunEnd::Cancelled, partial)
         }
     }
 
     /// The stream has ended or broken off, or nothing more is expected of it.
-    fn broke_off(
-        mut self: Box<Self>,
-        failure: Option<Failure>,
-        cx: &mut Following,
-        now: Now,
-    ) -> Turn {
+    fn broke_off(&mut self, failure: Option<Failure>, cx: &mut Following, now: Now) -> Turn {
         if let Some(turn) = self.said_end(cx) {
             return turn;
         }
@@ -218,40 +160,32 @@ impl Reading {
         }
         // Of a run that is over, nothing was cut.
         if cx.transcript.has_finished() || self.grace.is_some() {
-            return cx.go("reading: ended without done", Settling::now());
+            return cx.go("reading: ended without done", Phase::Settling);
         }
         cx.transcript.say(Moment::Cut(failure));
         if cx.resumes.mode == Mode::Off {
-            self.finish(cx);
+            self.stream.finish(cx);
             return cx.lose(LostReason::Cut);
         }
         if cx.transcript.take_progress() {
             cx.resumes.failed = 0;
             cx.backoff.reset();
-            return cx.go("reading: cut", Reconnecting::at_once());
+            return cx.reconnect("reading: cut");
         }
         cx.resumes.failed += 1;
-        let at = cx.later(now);
-        cx.go("reading: cut before anything came", Reconnecting::at(at))
+        cx.reconnect_later("reading: cut before anything came", now)
     }
 
-    /// Whether the stream itself has said that the run has failed or was cancelled.
+    /// What follows if the stream itself has said that the run has failed or was cancelled.
     fn said_end(&mut self, cx: &mut Following) -> Option<Turn> {
-        let has_ended = cx.transcript.failure().is_some() || cx.transcript.is_aborted();
-        if has_ended {
-            self.finish(cx);
-        }
-        said_end(cx)
+        let (why, end) = match cx.transcript.failure() {
+            // So a run ends that was cancelled through another instance of the relay.
+            Some("cancelled") => ("reading: cancelled in words", RunEnd::Cancelled),
+            Some(text) => ("reading: failed", RunEnd::Failed(text.to_owned())),
+            None if cx.transcript.is_aborted() => ("reading: aborted", RunEnd::Cancelled),
+            None => return None,
+        };
+        self.stream.finish(cx);
+        Some(cx.end(why, end, MessageState::Partial))
     }
-}
-
-fn said_end(cx: &mut Following) -> Option<Turn> {
-    let (why, end) = match cx.transcript.failure() {
-        // So a run ends that was cancelled through another instance of the relay.
-        Some("cancelled") => ("reading: cancelled in words", RunEnd::Cancelled),
-        Some(text) => ("reading: failed", RunEnd::Failed(text.to_owned())),
-        None if cx.transcript.is_aborted() => ("reading: aborted", RunEnd::Cancelled),
-        None => return None,
-    };
-    Some(cx.end(why, end, MessageState::Partial))
 }

@@ -1,7 +1,7 @@
 use super::identity::Identity;
 use super::reading::Reading;
 use super::stream::Stream;
-use super::{FollowFlow, Following, Joining, Reconnecting};
+use super::{FollowFlow, Following, Phase};
 use crate::error::InvalidRequest;
 use crate::options::CallOptions;
 use crate::runs::RunRef;
@@ -57,13 +57,13 @@ impl FollowRun {
     pub fn join(self, options: &CallOptions, seed: u64) -> Result<FollowFlow, InvalidRequest> {
         if self.after.is_empty() {
             let cx = Following::new(self.run, true, options, seed)?;
-            return Ok(FollowFlow::new(cx, Joining::new()));
+            return Ok(FollowFlow::new(cx, Phase::Joining));
         }
         // What was delivered elsewhere was read there: the run is known to have begun.
         let mut cx = Following::new(self.run, false, options, seed)?;
         note_ids(&mut cx.identity, &self.after);
         cx.transcript.delivered_before(self.after);
-        Ok(FollowFlow::new(cx, Reconnecting::at_once()))
+        Ok(FollowFlow::new(cx, Phase::Reconnecting))
     }
 
     /// Returns the flow of a run whose stream is open in [`Slot::Stream`](crate::flow::Slot::Stream), as
@@ -74,7 +74,10 @@ impl FollowRun {
     /// Everything that can be checked is checked here, before the first request.
     pub fn read(self, options: &CallOptions, seed: u64) -> Result<FollowFlow, InvalidRequest> {
         let cx = Following::new(self.run, false, options, seed)?;
-        Ok(FollowFlow::new(cx, Reading::of(Stream::first())))
+        Ok(FollowFlow::new(
+            cx,
+            Phase::Reading(Reading::of(Stream::first())),
+        ))
     }
 }
 

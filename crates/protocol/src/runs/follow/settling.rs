@@ -1,81 +1,27 @@
 //! The run is over, or its thread was read: the verdict, and what follows of it.
 
-use std::sync::Arc;
-use std::time::Instant;
-
 use super::identity::{Answer, Stored};
 use super::verdict::{AnswerIs, Facts, ThreadIs, Verdict};
-use super::{Following, Turn, refusal};
-use crate::flow::{Call, Now, UnderWay};
-use crate::runs::{LostReason, MessageState, Moment, RunEnd};
-use crate::threads::{GetThread, StreamTarget, Thread, ThreadStatus};
+use super::{Following, Turn};
+use crate::flow::Now;
+use crate::runs::{LostReason, MessageState, RunEnd};
+use crate::threads::{Thread, ThreadStatus};
 
-/// Waits until the thread tells what became of the run.
-#[derive(Debug)]
-pub(super) struct Settling {
-    at: Option<Instant>,
-    look: Option<Call<GetThread>>,
-}
-
-impl Settling {
-    pub(super) fn now() -> Self {
-        Self {
-            at: None,
-            look: None,
-        }
-    }
-
-    pub(super) fn call(&mut self) -> Option<&mut dyn UnderWay> {
-        self.look.as_mut().map(|look| look as _)
-    }
-
-    pub(super) fn poll(mut self: Box<Self>, cx: &mut Following, now: Now) -> Turn {
-        if let Some(at) = self.at.filter(|at| now.mono < *at) {
-            let wait = cx.clock.wait([Some(at)], now);
-            return Turn::Stay(self.into(), wait);
-        }
-        let mut look = match self.look.take().map_or_else(|| cx.look(), Ok) {
-            Ok(look) => look,
-            Err(error) => return cx.refused(LostReason::Refused, error),
-        };
-        match cx.go_on(&mut look, [], now) {
-            Err(step) => {
-                self.look = Some(look);
-                return Turn::Stay(self.into(), step);
-            }
-            Ok(Ok(thread)) => match cx.settle(&thread, false, now) {
-                Some(turn) => return turn,
-                None => self.at = cx.later(now),
-            },
-            Ok(Err(error)) => match refusal(&error) {
-                Some(reason) => return cx.refused(reason, error),
-                None => {
-                    self.at = cx.after(&error, now);
-                    cx.cause = Some(Arc::new(error));
-                }
-            },
-        }
-        Turn::Go(self.into())
-    }
+/// Reads the thread until it tells what became of the run.
+pub(super) fn poll(cx: &mut Following, now: Now) -> Turn {
+    let turn = match cx.look(now) {
+        Ok(thread) => cx.settle(&thread),
+        Err(unanswered) => return cx.again(unanswered, now),
+    };
+    turn.unwrap_or_else(|| {
+        cx.pause(now);
+        Turn::Again
+    })
 }
 
 impl Following {
-    /// The threads of the sandbox were listed.
-    pub(super) fn listed(&mut self, target: &StreamTarget) {
-        if let Some(status) = target.status() {
-            self.transcript.say(Moment::Asked(status.clone()));
-        }
-    }
-
-    /// The thread was read.
-    pub(super) fn looked(&mut self, status: &ThreadStatus, now: Now) {
-        self.transcript.say(Moment::Asked(status.clone()));
-        self.looks.looked(now);
-    }
-
-    /// What follows of what the thread says; `None` if the run goes on. `may_read`: whether more of it may come by a stream.
-    pub(super) fn settle(&mut self, thread: &Thread, may_read: bool, now: Now) -> Option<Turn> {
-        self.looked(&thread.status, now);
+    /// What follows of what the thread says; `None` if the run goes on.
+    pub(super) fn settle(&mut self, thread: &Thread) -> Option<Turn> {
         let answer = self.identity.find(thread);
         let facts = Facts {
             thread: ThreadIs::of(&thread.status, self.has_read()),
@@ -85,7 +31,6 @@ impl Following {
                 Answer::Found(_) => AnswerIs::Found,
                 Answer::Named(_) => AnswerIs::Named,
             },
-            expects_more: may_read && self.identity.has_first(),
             has_finished: self.transcript.has_finished(),
         };
         let verdict = facts.verdict();

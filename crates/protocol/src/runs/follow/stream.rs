@@ -67,6 +67,11 @@ impl Stream {
         }
     }
 
+    /// Gives it to another phase.
+    pub(super) fn hand_over(&mut self) -> Self {
+        std::mem::replace(self, Self::first())
+    }
+
     /// Takes bytes. Of a stream that is not verified only so many are kept.
     pub(super) fn push(&mut self, data: Bytes, is_verified: bool) {
         self.heard = true;
@@ -153,7 +158,7 @@ impl Stream {
             cx.transcript.deliver(chunk);
             return Decoded::All;
         };
-        match replay.push(chunk, cx.transcript.tracks()) {
+        match replay.push(chunk, cx.transcript.tracks(), cx.transcript.room()) {
             Sight::Unclear => {}
             // What stood in the gap cannot be told from what comes behind what was delivered.
             Sight::New(_) | Sight::NewPerhaps(_) if self.is_behind_gap => return Decoded::Useless,

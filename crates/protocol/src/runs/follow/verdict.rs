@@ -7,8 +7,6 @@ use crate::threads::ThreadStatus;
 pub(super) struct Facts {
     pub(super) thread: ThreadIs,
     pub(super) answer: AnswerIs,
-    /// Whether more of the run may come by its stream.
-    pub(super) expects_more: bool,
     /// Whether the run has said `finish`.
     pub(super) has_finished: bool,
 }
@@ -64,7 +62,7 @@ impl Facts {
     /// | named | | | `Named` |
     /// | | failed | | `Failed` |
     /// | | cancelled | | `Cancelled` |
-    /// | found | goes on | nothing more is expected of a stream | `LaterTurn` |
+    /// | found | goes on | | `LaterTurn` |
     /// | | goes on | | `GoesOn` |
     /// | unclaimed | completed | | `Unclaimed` |
     /// | found | | | `Found` |
@@ -75,7 +73,7 @@ impl Facts {
             (AnswerIs::Named, _) => Verdict::Named,
             (_, ThreadIs::Failed) => Verdict::Failed,
             (_, ThreadIs::Cancelled) => Verdict::Cancelled,
-            (AnswerIs::Found, ThreadIs::GoingOn) if !self.expects_more => Verdict::LaterTurn,
+            (AnswerIs::Found, ThreadIs::GoingOn) => Verdict::LaterTurn,
             (_, ThreadIs::GoingOn) => Verdict::GoesOn,
             (AnswerIs::Unclaimed, ThreadIs::Completed) => Verdict::Unclaimed,
             (AnswerIs::Found, _) => Verdict::Found,
@@ -125,7 +123,6 @@ mod tests {
     const NOTHING: Facts = Facts {
         thread: ThreadIs::Over,
         answer: AnswerIs::None,
-        expects_more: false,
         has_finished: false,
     };
 
@@ -149,16 +146,13 @@ mod tests {
         let mut rows = Vec::new();
         for thread in THREADS {
             for answer in ANSWERS {
-                for expects_more in [false, true] {
-                    for has_finished in [false, true] {
-                        let facts = Facts {
-                            thread,
-                            answer,
-                            expects_more,
-                            has_finished,
-                        };
-                        rows.extend((facts.verdict() == verdict).then_some(facts));
-                    }
+                for has_finished in [false, true] {
+                    let facts = Facts {
+                        thread,
+                        answer,
+                        has_finished,
+                    };
+                    rows.extend((facts.verdict() == verdict).then_some(facts));
                 }
             }
         }
@@ -168,26 +162,26 @@ mod tests {
     #[test]
     fn an_answer_with_our_name_has_completed_whatever_its_thread_does_now() {
         let rows = rows(Verdict::Named);
-        assert_eq!(rows.len(), THREADS.len() * 4);
+        assert_eq!(rows.len(), THREADS.len() * 2);
         assert!(rows.iter().all(|facts| facts.answer == AnswerIs::Named));
     }
 
     #[test]
     fn a_thread_that_has_failed_has_failed_our_run_unless_its_answer_has_our_name() {
         let rows = rows(Verdict::Failed);
-        assert_eq!(rows.len(), 3 * 4);
+        assert_eq!(rows.len(), 3 * 2);
         assert!(rows.iter().all(|facts| facts.thread == ThreadIs::Failed));
     }
 
     #[test]
     fn a_thread_that_was_cancelled_is_our_run_cancelled_unless_its_answer_has_our_name() {
         let rows = rows(Verdict::Cancelled);
-        assert_eq!(rows.len(), 3 * 4);
+        assert_eq!(rows.len(), 3 * 2);
         assert!(rows.iter().all(|facts| facts.thread == ThreadIs::Cancelled));
     }
 
     #[test]
-    fn what_streams_behind_our_answer_is_a_later_turn_once_no_stream_brings_more() {
+    fn what_streams_behind_our_answer_is_a_later_turn() {
         let later = Facts {
             thread: ThreadIs::GoingOn,
             answer: AnswerIs::Found,
@@ -203,16 +197,14 @@ mod tests {
     #[test]
     fn a_thread_that_goes_on_goes_on_with_our_run() {
         let rows = rows(Verdict::GoesOn);
-        assert_eq!(rows.len(), 2 * 4 + 2);
+        assert_eq!(rows.len(), 2 * 2);
         assert!(rows.iter().all(|facts| facts.thread == ThreadIs::GoingOn));
-        let found = rows.iter().filter(|facts| facts.answer == AnswerIs::Found);
-        assert!(found.clone().all(|facts| facts.expects_more) && found.count() == 2);
     }
 
     #[test]
     fn an_answer_that_nobody_claims_counts_only_where_the_thread_has_completed() {
         let rows = rows(Verdict::Unclaimed);
-        assert_eq!(rows.len(), 4);
+        assert_eq!(rows.len(), 2);
         let is_it = |facts: &Facts| {
             (facts.thread, facts.answer) == (ThreadIs::Completed, AnswerIs::Unclaimed)
         };
@@ -222,7 +214,7 @@ mod tests {
     #[test]
     fn an_answer_in_our_place_is_ours_when_nothing_goes_on() {
         let rows = rows(Verdict::Found);
-        assert_eq!(rows.len(), 2 * 4);
+        assert_eq!(rows.len(), 2 * 2);
         assert!(rows.iter().all(|facts| facts.answer == AnswerIs::Found));
     }
 
@@ -230,7 +222,7 @@ mod tests {
     fn a_run_that_has_said_its_end_has_completed_also_where_nothing_is_stored() {
         let rows = rows(Verdict::Unstored);
         // Completed without an answer, and over with none or with one that nobody claims.
-        assert_eq!(rows.len(), 3 * 2);
+        assert_eq!(rows.len(), 3);
         assert!(rows.iter().all(|facts| facts.has_finished));
     }
 
@@ -238,7 +230,7 @@ mod tests {
     fn without_an_answer_and_an_end_nobody_knows() {
         assert_eq!(NOTHING.verdict(), Verdict::NotStored);
         let rows = rows(Verdict::NotStored);
-        assert_eq!(rows.len(), 3 * 2);
+        assert_eq!(rows.len(), 3);
         assert!(rows.iter().all(|facts| !facts.has_finished));
     }
 

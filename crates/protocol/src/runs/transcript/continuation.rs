@@ -1,12 +1,14 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::value::RawValue;
 
-use super::Transcript;
+use super::{Torn, Transcript};
 use crate::ui::chunk::{Finish, Start};
+use crate::ui::held::Held;
 use crate::ui::{
-    Chunk, Part, RawJson, Text, ToolPart, UiMessage, chunks_of, rest_of_call, rest_of_metadata,
-    rest_of_text, same,
+    Chunk, Part, RawJson, Text, TextKind, ToolPart, UiMessage, chunks_of, rest_of_call,
+    rest_of_metadata, rest_of_text, same,
 };
 
 /// What was delivered, with the places where something may be missing.
@@ -16,13 +18,13 @@ pub(super) struct Delivered<'a> {
     /// How many steps have begun.
     pub(super) steps: usize,
     /// The calls whose input was being written at a gap.
-    pub(super) torn: &'a HashSet<Text<'static>>,
+    pub(super) torn: &'a Torn,
     /// The parts that have not ended, with their ids.
     pub(super) open: HashMap<usize, Text<'static>>,
     /// How many parts came before the first gap.
     pub(super) first_gap: Option<usize>,
     /// The parts that were being written at a gap.
-    pub(super) cut: &'a HashSet<usize>,
+    pub(super) cut: &'a [usize],
 }
 
 /// What a stored answer has to do with what was delivered.
@@ -79,7 +81,7 @@ impl Transcript {
 
     fn continuation(&mut self, stored: &UiMessage) -> Continuation {
         // Of a message that does not hold what was delivered nobody can tell how it goes on.
-        if self.too_large.is_some() {
+        if self.too_large.is_some() || comparing(stored) > self.room() {
             return Continuation {
                 chunks: Vec::new(),
                 is_gap: true,
@@ -90,27 +92,16 @@ impl Transcript {
         let joined = joined.filter(|(id, _)| stored.id.as_ref() == Some(id));
         let joined = joined.map(|(_, from)| *from);
         let delivered = self.delivered();
-        if delivered.first_gap.is_none()
-            && let Some(chunks) = delivered.missing(stored, 0)
-        {
-            return Continuation {
-                chunks,
-                is_gap: false,
-                holds_all: true,
-            };
-        }
-        let holds_all = delivered.is_within(stored);
-        // Stored by the reader whose stream this was: it begins where the stream began.
-        if let Some(chunks) = joined.and_then(|from| delivered.missing(stored, from)) {
-            return Continuation {
-                chunks,
-                is_gap: false,
-                holds_all,
-            };
-        }
+        let whole = match delivered.first_gap {
+            None => delivered.missing(stored, 0),
+            Some(_) => None,
+        };
+        let holds_all = whole.is_some() || delivered.is_within(stored);
+        // Stored by the reader whose stream this was, it begins where the stream began.
+        let rest = whole.or_else(|| delivered.missing(stored, joined?));
         Continuation {
-            chunks: delivered.tail(stored, holds_all),
-            is_gap: true,
+            is_gap: rest.is_none(),
+            chunks: rest.unwrap_or_else(|| delivered.tail(stored, holds_all)),
             holds_all,
         }
     }
@@ -196,17 +187,14 @@ impl Delivered<'_> {
     }
 
     fn rest_of(&self, at: usize, begun: &Part, part: &Part) -> Option<Vec<Chunk<'static>>> {
-        let written = |begun: &Text<'static>, whole: &Text<'static>| {
-            let (begun, whole) = (begun.to_string_lossy(), whole.to_string_lossy());
-            let rest = whole.strip_prefix(&*begun)?;
-            match self.open.get(&at) {
+        if let (Some((kind, begun)), Some((whole_kind, whole))) = (words(begun), words(part)) {
+            let rest = whole.strip_prefix(&*begun).filter(|_| kind == whole_kind)?;
+            return match self.open.get(&at) {
                 Some(id) => Some(rest_of_text(part, id, rest)),
                 None => rest.is_empty().then(Vec::new),
-            }
-        };
+            };
+        }
         match (begun, part) {
-            (Part::Text(begun), Part::Text(part)) => written(&begun.text, &part.text),
-            (Part::Reasoning(begun), Part::Reasoning(part)) => written(&begun.text, &part.text),
             (Part::Tool(begun), Part::Tool(part)) => rest_of_call(begun, part, false),
             (Part::Data(begun), Part::Data(part)) => {
                 let is_same = begun.name == part.name && begun.id == part.id;
@@ -220,6 +208,12 @@ impl Delivered<'_> {
             _ => (signature(begun) == signature(part)).then(Vec::new),
         }
     }
+}
+
+/// What it takes to compare a stored answer with what was delivered, and to deliver the rest, in bytes of memory.
+fn comparing(stored: &UiMessage) -> usize {
+    // The texts are laid out to be searched, and of each part come up to three chunks, in lists that double.
+    2 * stored.parts.held() + stored.parts.len() * 9 * size_of::<Chunk<'static>>()
 }
 
 /// The metadata of the stored answer with what it lacks of the delivered. `None` if it lacks nothing.
@@ -257,13 +251,18 @@ fn is_compared(part: &Part) -> bool {
     !matches!(part, Part::StepStart(_) | Part::Unknown(_))
 }
 
+/// What is written in a text or a reasoning.
+pub(super) fn words(part: &Part) -> Option<(TextKind, Cow<'_, str>)> {
+    match part {
+        Part::Text(part) => Some((TextKind::Text, part.text.to_string_lossy())),
+        Part::Reasoning(part) => Some((TextKind::Reasoning, part.text.to_string_lossy())),
+        _ => None,
+    }
+}
+
 /// Whether it is a text without a word.
 fn is_empty(part: &Part) -> bool {
-    match part {
-        Part::Text(part) => part.text == "",
-        Part::Reasoning(part) => part.text == "",
-        _ => false,
-    }
+    words(part).is_some_and(|(_, words)| words.is_empty())
 }
 
 /// Whether a part has anything that must not be missing.

@@ -9,9 +9,11 @@
 //!
 //! Nothing is delivered twice. Where something may be missing, a [`Moment::Gap`] says so.
 
+mod come;
 mod continuation;
 mod realign;
 mod replay;
+mod room;
 mod tracks;
 
 use std::collections::{HashSet, VecDeque};
@@ -28,7 +30,7 @@ use crate::ui::chunk::{ReasoningStart, TextStart};
 use crate::ui::{AssembleError, Assembler, Chunk, RawJson, Text, TextKind, UiMessage};
 
 /// What was delivered of a run: what is handed out, and what is known from it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Transcript {
     moments: VecDeque<Moment>,
     assembler: Assembler,
@@ -41,8 +43,8 @@ pub(super) struct Transcript {
     is_tracked: bool,
     /// How many parts came before the first gap, the one that was being written then included.
     first_gap: Option<usize>,
-    /// The parts that were being written at a gap.
-    cut: HashSet<usize>,
+    /// The parts that were being written at a gap, in their order.
+    cut: Vec<usize>,
     /// Whether anything has come since the last gap.
     since_gap: bool,
     /// The stream that has joined in the middle and is read: the id that it gave the answer, and its first part. `None` once something
@@ -51,7 +53,7 @@ pub(super) struct Transcript {
     /// Whether anything has come since it was last asked.
     has_progress: bool,
     /// The calls whose input was being written at a gap.
-    torn: HashSet<Text<'static>>,
+    torn: Torn,
     is_started: bool,
     is_finished: bool,
     is_aborted: bool,
@@ -61,6 +63,36 @@ pub(super) struct Transcript {
     result_subtype: Option<String>,
     /// The stored answer, if it takes the place of what was delivered.
     settled: Option<UiMessage>,
+}
+
+/// The calls whose input was being written at a gap. Of too many, or with ids that are too long, it is kept that any may be.
+#[derive(Debug, Default)]
+struct Torn {
+    calls: HashSet<Text<'static>>,
+    has_more: bool,
+}
+
+impl Torn {
+    const MOST: usize = 1024;
+    const LONGEST_ID: usize = 1024;
+
+    fn extend(&mut self, calls: impl Iterator<Item = Text<'static>>) {
+        for id in calls {
+            if self.calls.len() == Self::MOST || id.to_string_lossy().len() > Self::LONGEST_ID {
+                self.has_more = true;
+                break;
+            }
+            self.calls.insert(id);
+        }
+    }
+
+    fn begins_again(&mut self, id: &Text<'static>) {
+        self.calls.remove(id);
+    }
+
+    fn contains(&self, id: &Text<'static>) -> bool {
+        self.has_more || self.calls.contains(id)
+    }
 }
 
 /// What `message-metadata` says of a run.
@@ -78,25 +110,10 @@ impl Transcript {
     /// `limit`, in bytes.
     pub(super) fn new(is_tracked: bool, limit: usize) -> Self {
         Self {
-            moments: VecDeque::new(),
             assembler: Assembler::new().lenient(true).with_limit(limit),
-            too_large: None,
             limit,
-            tracks: Tracks::default(),
             is_tracked,
-            first_gap: None,
-            cut: HashSet::new(),
-            since_gap: false,
-            joined: None,
-            has_progress: false,
-            torn: HashSet::new(),
-            is_started: false,
-            is_finished: false,
-            is_aborted: false,
-            failure: None,
-            usage: Usage::default(),
-            result_subtype: None,
-            settled: None,
+            ..Self::default()
         }
     }
 
@@ -175,6 +192,12 @@ impl Transcript {
         self.is_tracked || !self.is_started
     }
 
+    /// How many bytes more it may hold.
+    pub(super) fn room(&self) -> usize {
+        let held = self.assembler.size() + self.tracks.size();
+        self.limit.saturating_sub(held)
+    }
+
     /// What a later stream is compared with.
     pub(super) fn tracks(&self) -> &Tracks {
         &self.tracks
@@ -209,9 +232,7 @@ impl Transcript {
             Chunk::ReasoningEnd(end) if self.is_lost(TextKind::Reasoning, &end.id) => return,
             // What it would be appended to is not whole; the whole input comes at its end.
             Chunk::ToolInputDelta(delta) if self.torn.contains(&delta.tool_call_id) => return,
-            Chunk::ToolInputStart(start) => {
-                self.torn.remove(&start.tool_call_id);
-            }
+            Chunk::ToolInputStart(start) => self.torn.begins_again(&start.tool_call_id),
             Chunk::MessageMetadata(metadata) => {
                 self.note_metadata(metadata.message_metadata.as_ref());
             }
@@ -230,14 +251,13 @@ impl Transcript {
     }
 
     fn hand_out(&mut self, chunk: Chunk<'static>) {
-        if self.is_tracked && !self.has_gap() {
-            self.tracks.record(&chunk);
-        }
         // A chunk that does not fit is handed out all the same; the message stays as it was.
         if let Err(error @ AssembleError::TooLarge { .. }) = self.assembler.apply(&chunk) {
             self.too_large.get_or_insert(error);
         }
-        if self.too_large.is_some() || self.assembler.size() + self.tracks.size() > self.limit {
+        let is_recorded =
+            !self.is_tracked || self.has_gap() || self.tracks.record(&chunk, self.room());
+        if self.is_tracked && (self.too_large.is_some() || !is_recorded || self.room() == 0) {
             self.is_tracked = false;
             self.tracks = Tracks::default();
         }
@@ -256,15 +276,14 @@ impl Transcript {
         self.joined = None;
         self.moments.push_back(Moment::Gap);
         self.torn.extend(self.assembler.calls_being_written());
-        let open = self.assembler.open_texts();
+        let open = self.assembler.end_open_texts();
         let first = open.first().map_or(usize::MAX, |(at, ..)| at + 1);
         // Noted first: what is compared with later streams ends before the ends that are made up here.
         self.first_gap
             .get_or_insert_with(|| first.min(self.assembler.part_count()));
-        for (at, kind, id) in open {
-            self.cut.insert(at);
-            self.hand_out(kind.end(id));
-        }
+        self.cut.extend(open.iter().map(|(at, ..)| *at));
+        let ends = open.into_iter().map(|(_, kind, id)| kind.end(id));
+        self.moments.extend(ends.map(Moment::Chunk));
         self.since_gap = false;
     }
 

@@ -11,11 +11,8 @@ use std::ops::Range;
 
 use memchr::{memmem, memrchr3};
 
-use super::continuation::{Delivered, calls, is_content, is_same, signature};
-use crate::ui::{
-    Chunk, DataPart, Part, ReasoningPart, TextKind, TextPart, UiMessage, chunks_of, rest_of_call,
-    text_from,
-};
+use super::continuation::{Delivered, calls, is_content, is_same, signature, words};
+use crate::ui::{Chunk, DataPart, Part, TextKind, UiMessage, chunks_of, rest_of_call, text_from};
 
 impl Delivered<'_> {
     /// Whether the stored answer holds everything that was delivered.
@@ -54,11 +51,11 @@ impl Delivered<'_> {
                 bytes = bytes.get(1..).unwrap_or_default();
                 bytes = bytes.strip_prefix(REPLACEMENT).unwrap_or(bytes);
             }
-            let is_text = |part: &Part| matches!(part, Part::Text(_) | Part::Reasoning(_));
             let ends_in_text = parts
                 .last()
-                .is_some_and(|part| is_text(part) && is_content(part));
-            let is_cut = |at: usize| self.cut.contains(&at) || self.open.contains_key(&at);
+                .is_some_and(|part| words(part).is_some() && is_content(part));
+            let is_cut =
+                |at: usize| self.cut.binary_search(&at).is_ok() || self.open.contains_key(&at);
             if ends_in_text && end.checked_sub(1).is_some_and(is_cut) {
                 bytes = bytes.strip_suffix(&[END]).unwrap_or(bytes);
                 bytes = bytes.strip_suffix(REPLACEMENT).unwrap_or(bytes);
@@ -104,10 +101,9 @@ impl Delivered<'_> {
             let Some(reached) = reached.filter(|reached| reached.part <= number) else {
                 continue;
             };
-            match part {
-                part if !is_content(part) => {}
-                Part::Text(TextPart { text, .. }) | Part::Reasoning(ReasoningPart { text, .. }) => {
-                    let text = text.to_string_lossy();
+            match words(part) {
+                _ if !is_content(part) => {}
+                Some((_, text)) => {
                     let rest = match reached.part == number {
                         true => self.behind(&text, reached.bytes),
                         false => &text,
@@ -116,8 +112,8 @@ impl Delivered<'_> {
                         chunks.extend(text_from(part, number, rest));
                     }
                 }
-                _ if is_known() => {}
-                part => chunks.extend(chunks_of(part, number)),
+                None if is_known() => {}
+                None => chunks.extend(chunks_of(part, number)),
             }
         }
         chunks
@@ -159,12 +155,8 @@ impl Delivered<'_> {
             }
             rest = rest.strip_prefix(next).unwrap_or_default();
         }
-        let delivered = self.parts.iter().rev().find_map(|part| match part {
-            Part::Text(part) => Some(part.text.to_string_lossy()),
-            Part::Reasoning(part) => Some(part.text.to_string_lossy()),
-            _ => None,
-        });
-        let delivered = delivered.unwrap_or_default();
+        let delivered = self.parts.iter().rev().find_map(words);
+        let delivered = delivered.map(|(_, words)| words).unwrap_or_default();
         let words = delivered.trim_end_matches(|char| !is_telling(char));
         let spaces = delivered.strip_prefix(words).unwrap_or_default();
         spaces
@@ -252,10 +244,8 @@ impl Words {
         let mut bytes = Vec::new();
         let mut texts = Vec::new();
         for (number, part) in parts.iter().enumerate() {
-            let text = match (part, kind) {
-                (Part::Text(part), TextKind::Text) => part.text.to_string_lossy(),
-                (Part::Reasoning(part), TextKind::Reasoning) => part.text.to_string_lossy(),
-                _ => continue,
+            let Some((_, text)) = words(part).filter(|(its, _)| *its == kind) else {
+                continue;
             };
             let from = bytes.len();
             for telling in text.split(|char| !is_telling(char)) {
@@ -380,20 +370,13 @@ fn is_text_marker(byte: u8) -> bool {
 fn flat(parts: &[Part]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for part in parts.iter().filter(|part| is_content(part)) {
-        match part {
-            Part::Text(part) => {
-                bytes.push(TEXT);
-                bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
-            }
-            Part::Reasoning(part) => {
-                bytes.push(REASONING);
-                bytes.extend_from_slice(part.text.to_string_lossy().as_bytes());
-            }
-            part => {
-                bytes.push(OTHER);
-                bytes.extend_from_slice(signature(part).as_bytes());
-            }
-        }
+        let (marker, content) = match words(part) {
+            Some((TextKind::Text, words)) => (TEXT, words),
+            Some((TextKind::Reasoning, words)) => (REASONING, words),
+            None => (OTHER, signature(part).into()),
+        };
+        bytes.push(marker);
+        bytes.extend_from_slice(content.as_bytes());
         bytes.push(END);
     }
     bytes

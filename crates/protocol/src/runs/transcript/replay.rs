@@ -1,7 +1,8 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use super::tracks::{DataId, Track, Tracks, Written, metadata_of};
-use crate::ui::chunk::ToolInputDelta;
+use super::come::{Come, Match, New, is_empty, with};
+use super::tracks::{Track, Tracks};
+use crate::ui::held::owned;
 use crate::ui::{Chunk, Text, TextKind};
 
 /// From so many bytes of text on, the beginning of another stream that is the same is a replay and no coincidence.
@@ -10,7 +11,7 @@ const ENOUGH: usize = 16;
 /// So much may be new, in chunks, before all that was delivered has come again: what was written in parallel.
 const MOST_NEW: usize = 256;
 
-/// So much is held in bytes until it is clear what it is. A stream that has repeated so much is no coincidence.
+/// So much is held in bytes of memory until it is clear what it is. A stream that has repeated so much is no coincidence.
 const MOST_HELD: usize = 1024 * 1024;
 
 /// Finds out whether another stream of a run replays what was delivered, by comparing what comes with it, and goes on
@@ -25,19 +26,30 @@ const MOST_HELD: usize = 1024 * 1024;
 /// ```
 #[derive(Debug)]
 pub(in crate::runs) struct Replay {
-    /// How much of what was delivered has come again.
-    come: Come,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    Unclear(Held),
+    Unclear(Come, Held),
     /// More has come again than is held: should it contradict now, nothing of it can be told apart.
     Long {
+        come: Come,
         new: Vec<Chunk<'static>>,
+        /// What these take in memory.
+        bytes: usize,
     },
-    Clear,
+    Clear(Behind),
+}
+
+/// What is still to be known of a replay when all that was delivered has come again. It only shrinks.
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    /// The parts that have not ended in this stream, by their ids in it: the ids under which they were delivered and go on, or `None`
+    /// where the end was delivered too.
+    pub(super) parts: HashMap<(TextKind, Text<'static>), Option<Text<'static>>>,
+    /// How many outputs of a call are still to be passed over, which another has replaced.
+    pub(super) preliminary: HashMap<Text<'static>, usize>,
 }
 
 /// What has come, until it is clear what it is.
@@ -46,30 +58,9 @@ struct Held {
     chunks: Vec<Chunk<'static>>,
     /// What of it is new if it is a replay.
     new: Vec<New>,
+    /// What all of it takes in memory.
     bytes: usize,
 }
-
-#[derive(Debug, Default)]
-struct Come {
-    texts: Vec<Progress>,
-    reasonings: Vec<Progress>,
-    whole_texts: usize,
-    whole_reasonings: usize,
-    /// Which of them have not ended, by their ids in this stream.
-    open: HashMap<(TextKind, Text<'static>), usize>,
-    /// The input and the chunks of each tool call.
-    tools: HashMap<Text<'static>, (usize, BTreeMap<&'static str, usize>)>,
-    preliminary: HashMap<Text<'static>, usize>,
-    /// How many values of each data part, those included that were left out.
-    data: HashMap<DataId, usize>,
-    others: usize,
-    metadata: usize,
-    /// Whether any content was there before.
-    is_known: bool,
-}
-
-/// How many bytes of a part have come again; the n-th that starts is the n-th that was delivered.
-type Progress = usize;
 
 /// What a chunk has shown.
 #[derive(Debug, PartialEq)]
@@ -78,107 +69,102 @@ pub(in crate::runs) enum Sight {
     Unclear,
     /// It is a replay; this of it is new.
     New(Vec<Chunk<'static>>),
-    /// It is a replay, and this is new, with the ids of its own. But so little was delivered that the likeness may be by chance, and
-    /// nothing that comes later can be compared with it.
+    /// So little was delivered that the likeness may be by chance, and nothing that comes later can be compared with it. This is new, with
+    /// the ids of its own stream. What was woven into the likeness is not told: it may not stand right behind what was delivered.
     NewPerhaps(Vec<Chunk<'static>>),
     /// It has joined in the middle; this is all that has come.
     Joined(Vec<Chunk<'static>>),
-    /// It has repeated a lot, and then said something else.
+    /// It has repeated a lot, and then said something else, or telling what it is takes too much memory.
     Useless,
-}
-
-/// What one chunk is to a replay.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is handed over once and never stored"
-)]
-enum Match {
-    Known,
-    New(New),
-    Contradiction,
-}
-
-/// What is new of a chunk.
-#[derive(Debug)]
-struct New {
-    /// As it goes on behind what was delivered: in a part with the id that this was delivered under.
-    continued: Chunk<'static>,
-    /// With the id of its own stream.
-    own: Chunk<'static>,
 }
 
 impl Replay {
     pub(in crate::runs) fn new() -> Self {
         Self {
-            come: Come::default(),
-            state: State::Unclear(Held::default()),
+            state: State::Unclear(Come::default(), Held::default()),
         }
     }
 
     /// Whether it is clear that it is one.
     pub(in crate::runs) fn is_one(&self) -> bool {
-        matches!(self.state, State::Clear)
+        matches!(self.state, State::Clear(_))
     }
 
     /// Takes the next chunk of the stream, without its `start`, and compares it with what was `delivered`: what was there when the
-    /// stream began, and what has come of the stream since.
-    pub(in crate::runs) fn push(&mut self, chunk: Chunk<'static>, delivered: &Tracks) -> Sight {
-        let found = self.come.compare(&chunk, delivered);
-        let is_complete = !matches!(self.state, State::Clear) && self.come.is_all(delivered);
+    /// stream began, and what has come of the stream since. It may take so many bytes of memory as there is `room` for.
+    pub(in crate::runs) fn push(
+        &mut self,
+        chunk: Chunk<'static>,
+        delivered: &Tracks,
+        room: usize,
+    ) -> Sight {
+        let come = match &mut self.state {
+            State::Clear(behind) => return Sight::New(behind.pass(chunk)),
+            State::Unclear(come, _) | State::Long { come, .. } => come,
+        };
+        if come.size() + come.growth(&chunk) > room {
+            return Sight::Useless;
+        }
+        let found = come.compare(&chunk, delivered);
+        let behind = come.is_all(delivered).then(|| come.behind(delivered));
         match &mut self.state {
-            State::Clear => Sight::New(match found {
-                Match::Known => Vec::new(),
-                Match::New(new) => vec![new.continued],
-                Match::Contradiction => vec![chunk],
-            }),
-            State::Long { new } => {
+            State::Clear(_) => Sight::Useless,
+            State::Long { new, bytes, .. } => {
                 match found {
                     Match::Contradiction => return Sight::Useless,
-                    Match::New(more) => new.push(more.continued),
+                    Match::New(more) => {
+                        *bytes += size_of_chunk(&more.continued);
+                        new.push(more.continued);
+                    }
                     Match::Known => {}
                 }
-                if is_complete {
+                if let Some(behind) = behind {
                     let new = std::mem::take(new);
-                    self.state = State::Clear;
+                    self.state = State::Clear(behind);
                     return Sight::New(new);
                 }
-                match new.len() > MOST_NEW {
+                match new.len() > MOST_NEW || *bytes > MOST_HELD {
                     true => Sight::Useless,
                     false => Sight::Unclear,
                 }
             }
-            State::Unclear(held) => {
+            State::Unclear(come, held) => {
                 let is_new = matches!(found, Match::New(_));
                 match found {
                     // Of deltas without a letter all else that is known has come before, and they say nothing.
                     Match::Known if is_empty(&chunk) => {}
                     Match::Known => held.keep(chunk),
-                    Match::New(new) => {
-                        held.keep(chunk);
-                        held.new.push(new);
-                    }
+                    Match::New(new) => held.keep_new(chunk, new),
                     Match::Contradiction => {
                         held.chunks.push(chunk);
                         return Sight::Joined(std::mem::take(&mut held.chunks));
                     }
                 }
-                if is_complete {
+                if let Some(behind) = behind {
                     let new = std::mem::take(&mut held.new).into_iter();
                     let (length, has_tools) = delivered.telling();
                     if length < ENOUGH && !has_tools {
-                        return Sight::NewPerhaps(new.map(|new| new.own).collect());
+                        // Where a letter was delivered, only the last may stand right behind it.
+                        let woven = match (length, is_new) {
+                            (0, _) => 0,
+                            (_, true) => new.len() - 1,
+                            (_, false) => new.len(),
+                        };
+                        return Sight::NewPerhaps(new.skip(woven).map(|new| new.own).collect());
                     }
-                    self.state = State::Clear;
+                    self.state = State::Clear(behind);
                     return Sight::New(new.map(|new| new.continued).collect());
                 }
                 // Other content before any that is known: that is no beginning.
-                if is_new && (!self.come.is_known || held.new.len() > MOST_NEW) {
+                if is_new && (!come.is_known || held.new.len() > MOST_NEW) {
                     return Sight::Joined(std::mem::take(&mut held.chunks));
                 }
                 if held.bytes > MOST_HELD {
                     let new = std::mem::take(&mut held.new).into_iter();
-                    let new = new.map(|new| new.continued).collect();
-                    self.state = State::Long { new };
+                    let new: Vec<_> = new.map(|new| new.continued).collect();
+                    let bytes = new.iter().map(size_of_chunk).sum();
+                    let come = std::mem::take(come);
+                    self.state = State::Long { come, new, bytes };
                 }
                 Sight::Unclear
             }
@@ -186,247 +172,55 @@ impl Replay {
     }
 }
 
-impl New {
-    fn of(chunk: &Chunk<'static>) -> Self {
-        Self {
-            continued: chunk.clone(),
-            own: chunk.clone(),
-        }
+impl Behind {
+    /// What is new of a chunk, in the part that it belongs to.
+    fn pass(&mut self, chunk: Chunk<'static>) -> Vec<Chunk<'static>> {
+        let chunk = match Track::of(&chunk) {
+            Track::Start(kind, id) => {
+                self.parts.remove(&(kind, id.clone()));
+                chunk
+            }
+            Track::Delta(kind, id, _) => match self.parts.get(&(kind, id.clone())) {
+                Some(Some(part)) => with(&chunk, part, None),
+                Some(None) if is_empty(&chunk) => return Vec::new(),
+                Some(None) | None => chunk,
+            },
+            Track::End(kind, id) => match self.parts.remove(&(kind, id.clone())) {
+                Some(Some(part)) => with(&chunk, &part, None),
+                Some(None) => return Vec::new(),
+                None => chunk,
+            },
+            Track::Preliminary(id) => match self.preliminary.get_mut(id) {
+                Some(left) if *left > 0 => {
+                    *left -= 1;
+                    return Vec::new();
+                }
+                _ => chunk,
+            },
+            _ => chunk,
+        };
+        vec![chunk]
     }
 }
 
 impl Held {
     fn keep(&mut self, chunk: Chunk<'static>) {
-        self.bytes += size_of::<Chunk<'static>>()
-            + match Track::of(&chunk) {
-                Track::Delta(_, _, delta) | Track::ToolInput(_, delta) => {
-                    delta.to_string_lossy().len()
-                }
-                _ => chunk.encode().len(),
-            };
+        self.bytes += size_of_chunk(&chunk);
         self.chunks.push(chunk);
     }
+
+    fn keep_new(&mut self, chunk: Chunk<'static>, new: New) {
+        self.bytes += size_of_chunk(&new.continued) + size_of_chunk(&new.own);
+        self.new.push(new);
+        self.keep(chunk);
+    }
 }
 
-impl Come {
-    fn compare(&mut self, chunk: &Chunk<'static>, delivered: &Tracks) -> Match {
-        match Track::of(chunk) {
-            Track::Start(kind, id) => {
-                let come = self.written(kind);
-                let at = come.len();
-                come.push(0);
-                self.open.insert((kind, id.clone()), at);
-                match delivered.written(kind).len() <= at {
-                    true => Match::New(New::of(chunk)),
-                    false => Match::Known,
-                }
-            }
-            Track::Delta(kind, id, delta) => {
-                let Some(at) = self.open.get(&(kind, id.clone())).copied() else {
-                    return Match::Contradiction;
-                };
-                let Some(come) = self.written(kind).get_mut(at) else {
-                    return Match::Contradiction;
-                };
-                let delta = delta.to_string_lossy();
-                let Some(part) = delivered.written(kind).get(at) else {
-                    *come += delta.len();
-                    return Match::New(New::of(chunk));
-                };
-                let known = known_prefix(&part.text, come, &delta);
-                self.is_known |= !delta.is_empty();
-                match known {
-                    None => Match::Contradiction,
-                    Some(known) if known == delta.len() => Match::Known,
-                    Some(_) if part.ended => Match::Contradiction,
-                    Some(known) => {
-                        let new = delta.get(known..).unwrap_or_default();
-                        Match::New(New {
-                            continued: with(chunk, &part.id, Some(new)),
-                            own: with(chunk, id, Some(new)),
-                        })
-                    }
-                }
-            }
-            Track::End(kind, id) => {
-                let Some(at) = self.open.remove(&(kind, id.clone())) else {
-                    return Match::Contradiction;
-                };
-                match (delivered.written(kind).get(at), self.written(kind).get(at)) {
-                    (Some(part), Some(come)) if *come < part.text.len() => Match::Contradiction,
-                    (Some(part), _) if part.ended => Match::Known,
-                    (Some(part), _) => Match::New(New {
-                        continued: with(chunk, &part.id, None),
-                        own: chunk.clone(),
-                    }),
-                    (None, _) => Match::New(New::of(chunk)),
-                }
-            }
-            Track::ToolInput(id, delta) => {
-                let (come, _) = self.tools.entry(id.clone()).or_default();
-                let delta = delta.to_string_lossy();
-                let Some(tool) = delivered.tools.get(id) else {
-                    *come += delta.len();
-                    return Match::New(New::of(chunk));
-                };
-                self.is_known = true;
-                match known_prefix(&tool.input, come, &delta) {
-                    None => Match::Contradiction,
-                    Some(known) if known == delta.len() => Match::Known,
-                    Some(known) => {
-                        let new = delta.get(known..).unwrap_or_default().to_owned();
-                        Match::New(New::of(&ToolInputDelta::new(id.clone(), new).into()))
-                    }
-                }
-            }
-            Track::Tool(id, what) => {
-                let (_, chunks) = self.tools.entry(id.clone()).or_default();
-                let come = chunks.entry(what).or_default();
-                *come += 1;
-                let Some(tool) = delivered.tools.get(id) else {
-                    return Match::New(New::of(chunk));
-                };
-                self.is_known = true;
-                match *come <= tool.chunks.get(what).copied().unwrap_or_default() {
-                    true => Match::Known,
-                    false => Match::New(New::of(chunk)),
-                }
-            }
-            Track::Preliminary(id) => {
-                self.tools.entry(id.clone()).or_default();
-                let come = self.preliminary.entry(id.clone()).or_default();
-                *come += 1;
-                let Some(tool) = delivered.tools.get(id) else {
-                    return Match::New(New::of(chunk));
-                };
-                self.is_known = true;
-                match tool.has_result() || *come <= tool.preliminary {
-                    true => Match::Known,
-                    false => Match::New(New::of(chunk)),
-                }
-            }
-            Track::Data(id) => {
-                let values = delivered.data.get(&id);
-                self.is_known |= values.is_some();
-                let values = values.map_or(&[][..], Vec::as_slice);
-                let value = chunk.encode();
-                let come = self.data.entry(id).or_default();
-                let mut left = values.iter().skip(*come);
-                match left.position(|known| *known == value) {
-                    Some(left_out) => {
-                        *come += left_out + 1;
-                        Match::Known
-                    }
-                    // A later one, which takes the place of all of them, and is about to be delivered itself.
-                    None => {
-                        *come = values.len().max(*come) + 1;
-                        Match::New(New::of(chunk))
-                    }
-                }
-            }
-            Track::Metadata => {
-                let known = delivered.metadata.get(self.metadata);
-                self.metadata += 1;
-                match known.is_some_and(|known| *known == metadata_of(chunk)) {
-                    true => Match::Known,
-                    false => Match::New(New::of(chunk)),
-                }
-            }
-            Track::Other => {
-                let known = delivered.others.get(self.others);
-                self.others += 1;
-                match known {
-                    None => Match::New(New::of(chunk)),
-                    Some(known) if *known == chunk.encode() => {
-                        self.is_known = true;
-                        Match::Known
-                    }
-                    Some(_) => Match::Contradiction,
-                }
-            }
-            // The end of the run, and not all that was delivered has come again.
-            Track::Run if !self.is_all(delivered) => Match::Contradiction,
-            Track::Run => Match::New(New::of(chunk)),
+/// What a chunk takes in memory, in bytes, about.
+fn size_of_chunk(chunk: &Chunk<'static>) -> usize {
+    size_of::<Chunk<'static>>()
+        + match Track::of(chunk) {
+            Track::Delta(_, id, delta) | Track::ToolInput(id, delta) => owned(id) + owned(delta),
+            _ => chunk.encode().len(),
         }
-    }
-
-    fn written(&mut self, kind: TextKind) -> &mut Vec<Progress> {
-        match kind {
-            TextKind::Text => &mut self.texts,
-            TextKind::Reasoning => &mut self.reasonings,
-        }
-    }
-
-    /// Whether all that was delivered has come again.
-    fn is_all(&mut self, delivered: &Tracks) -> bool {
-        if !all_come(&delivered.texts, &self.texts, &mut self.whole_texts)
-            || !all_come(
-                &delivered.reasonings,
-                &self.reasonings,
-                &mut self.whole_reasonings,
-            )
-        {
-            return false;
-        }
-        let mut data = delivered.data.iter();
-        let has_data = data.all(|(id, values)| {
-            let come = self.data.get(id);
-            come.is_some_and(|come| *come >= values.len())
-        });
-        let mut tools = delivered.tools.iter();
-        has_data
-            && tools.all(|(id, tool)| {
-                self.tools.get(id).is_some_and(|(come, chunks)| {
-                    let come_of = |what| chunks.get(what).copied().unwrap_or_default();
-                    let mut kinds = tool.chunks.iter();
-                    *come >= tool.input.len() && kinds.all(|(what, count)| come_of(what) >= *count)
-                })
-            })
-            && self.others >= delivered.others.len()
-            && self.metadata >= delivered.metadata.len()
-    }
-}
-
-/// Whether all parts have come again. How many are known to have is kept, so that none is looked at twice.
-fn all_come(delivered: &[Written], come: &[Progress], whole: &mut usize) -> bool {
-    while let Some(part) = delivered.get(*whole) {
-        match come.get(*whole) {
-            Some(come) if *come >= part.text.len() => *whole += 1,
-            _ => return false,
-        }
-    }
-    true
-}
-
-/// Whether it is a delta without a letter.
-fn is_empty(chunk: &Chunk<'static>) -> bool {
-    match Track::of(chunk) {
-        Track::Delta(_, _, delta) | Track::ToolInput(_, delta) => *delta == "",
-        _ => false,
-    }
-}
-
-/// The same chunk of another part, and perhaps with another text.
-fn with(chunk: &Chunk<'static>, id: &Text<'static>, delta: Option<&str>) -> Chunk<'static> {
-    let mut chunk = chunk.clone();
-    let (old_id, old_delta) = match &mut chunk {
-        Chunk::TextDelta(chunk) => (&mut chunk.id, Some(&mut chunk.delta)),
-        Chunk::ReasoningDelta(chunk) => (&mut chunk.id, Some(&mut chunk.delta)),
-        Chunk::TextEnd(chunk) => (&mut chunk.id, None),
-        Chunk::ReasoningEnd(chunk) => (&mut chunk.id, None),
-        _ => return chunk,
-    };
-    *old_id = id.clone();
-    if let (Some(old), Some(delta)) = (old_delta, delta) {
-        *old = delta.to_owned().into();
-    }
-    chunk
-}
-
-/// How much of a delta is known already. `None` if it says something else.
-fn known_prefix(known: &str, come: &mut Progress, delta: &str) -> Option<usize> {
-    let rest = known.get(*come..).unwrap_or_default();
-    let length = rest.len().min(delta.len());
-    *come += delta.len();
-    (rest.as_bytes().get(..length) == delta.as_bytes().get(..length)).then_some(length)
 }

@@ -2,7 +2,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::value::RawValue;
 
+use super::room::Places;
 use crate::ui::chunk::MessageMetadata;
+use crate::ui::held::{allocation, first_node, owned};
 use crate::ui::{Chunk, Text, TextKind};
 
 /// What was delivered, one track for each thing that comes in an order of its own: two readers of a run are sent the same
@@ -21,8 +23,8 @@ pub(in crate::runs) struct Tracks {
     pub(super) others: Vec<String>,
     /// All metadata, without what each reader is told otherwise.
     pub(super) metadata: Vec<String>,
-    /// What all of it holds in bytes, about.
-    size: usize,
+    /// What the entries hold, in bytes.
+    contents: usize,
 }
 
 /// The name and the id of a data part.
@@ -112,6 +114,8 @@ impl Tool {
     const OUTPUT: &str = "output";
     const ERROR: &str = "error";
     const DENIED: &str = "denied";
+    /// What its chunks take: they are of fewer types than one node has places.
+    pub(super) const TABLE: usize = first_node(size_of::<(&str, usize)>());
 
     /// Whether the call has come to its result.
     pub(super) fn has_result(&self) -> bool {
@@ -123,8 +127,19 @@ impl Tool {
 }
 
 impl Tracks {
-    pub(super) fn record(&mut self, chunk: &Chunk<'static>) {
-        match Track::of(chunk) {
+    /// Records a chunk, unless there is no `room` for it, in bytes. Whether it has.
+    pub(super) fn record(&mut self, chunk: &Chunk<'static>, room: usize) -> bool {
+        let track = Track::of(chunk);
+        let json = match &track {
+            Track::Data(_) | Track::Other => exact(chunk.encode()),
+            Track::Metadata => exact(metadata_of(chunk)),
+            _ => String::new(),
+        };
+        if self.growth(&track, &json) > room {
+            return false;
+        }
+        self.contents += allocation(json.capacity());
+        match track {
             Track::Start(kind, id) => {
                 let parts = self.written_mut(kind);
                 let at = parts.len();
@@ -134,7 +149,7 @@ impl Tracks {
                     ended: false,
                 });
                 self.open.insert((kind, id.clone()), at);
-                self.size += 2 * held(id) + size_of::<Written>();
+                self.contents += 2 * owned(id);
             }
             Track::Delta(kind, id, delta) => {
                 if let Some(at) = self.open.get(&(kind, id.clone())).copied()
@@ -143,7 +158,7 @@ impl Tracks {
                     let before = part.text.capacity();
                     part.text.push_str(&delta.to_string_lossy());
                     let grown = part.text.capacity() - before;
-                    self.size += grown;
+                    self.contents += grown;
                 }
             }
             Track::End(kind, id) => {
@@ -158,32 +173,85 @@ impl Tracks {
                 let before = tool.input.capacity();
                 tool.input.push_str(&delta.to_string_lossy());
                 let grown = tool.input.capacity() - before;
-                self.size += grown;
+                self.contents += grown;
             }
             Track::Tool(id, what) => *self.tool(id).chunks.entry(what).or_default() += 1,
             Track::Preliminary(id) => self.tool(id).preliminary += 1,
             Track::Data(id) => {
-                let value = chunk.encode();
-                self.size += held(&id.0) + held(&id.1) + value.capacity() + ENTRY;
-                self.data.entry(id).or_default().push(value);
+                if !self.data.contains_key(&id) {
+                    self.contents += owned(&id.0) + owned(&id.1);
+                }
+                let values = self.data.entry(id).or_default();
+                let before = values.places();
+                values.push(json);
+                self.contents += values.places() - before;
             }
-            Track::Metadata => {
-                let metadata = metadata_of(chunk);
-                self.size += metadata.capacity() + ENTRY;
-                self.metadata.push(metadata);
-            }
-            Track::Other => {
-                let other = chunk.encode();
-                self.size += other.capacity() + ENTRY;
-                self.others.push(other);
-            }
+            Track::Metadata => self.metadata.push(json),
+            Track::Other => self.others.push(json),
             Track::Run => {}
+        }
+        true
+    }
+
+    /// What it holds in memory, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.contents
+            + self.texts.places()
+            + self.reasonings.places()
+            + self.open.places()
+            + self.tools.places()
+            + self.data.places()
+            + self.others.places()
+            + self.metadata.places()
+    }
+
+    /// What it holds more while a chunk is recorded, at most.
+    fn growth(&self, track: &Track<'_>, json: &str) -> usize {
+        // A text that is full moves to another of twice its size.
+        let text = |known: &String, delta: &Text<'static>| {
+            let needed = known.len() + delta.stored_len();
+            match needed <= known.capacity() {
+                true => 0,
+                false => needed.max(2 * known.capacity()),
+            }
+        };
+        match track {
+            Track::Start(kind, id) => {
+                let written = match kind {
+                    TextKind::Text => &self.texts,
+                    TextKind::Reasoning => &self.reasonings,
+                };
+                written.growth() + self.open.growth() + 2 * owned(id)
+            }
+            Track::Delta(kind, id, delta) => {
+                let at = self.open.get(&(*kind, (*id).clone()));
+                let part = at.and_then(|at| self.written(*kind).get(*at));
+                part.map_or(0, |part| text(&part.text, delta))
+            }
+            Track::ToolInput(id, delta) => match self.tools.get(*id) {
+                Some(tool) => text(&tool.input, delta),
+                None => self.tool_growth(id) + 2 * owned(delta),
+            },
+            Track::Tool(id, _) | Track::Preliminary(id) => match self.tools.contains_key(*id) {
+                true => 0,
+                false => self.tool_growth(id),
+            },
+            Track::Data(id) => {
+                let values = self.data.get(id);
+                let values = values.map_or_else(
+                    || self.data.growth() + owned(&id.0) + owned(&id.1) + FIRST_VALUES,
+                    Places::growth,
+                );
+                values + allocation(json.len())
+            }
+            Track::Metadata => self.metadata.growth() + allocation(json.len()),
+            Track::Other => self.others.growth() + allocation(json.len()),
+            Track::End(..) | Track::Run => 0,
         }
     }
 
-    /// What it holds in memory in bytes, about.
-    pub(super) fn size(&self) -> usize {
-        self.size
+    fn tool_growth(&self, id: &Text<'static>) -> usize {
+        self.tools.growth() + owned(id) + Tool::TABLE
     }
 
     pub(super) fn written(&self, kind: TextKind) -> &[Written] {
@@ -209,8 +277,7 @@ impl Tracks {
 
     fn tool(&mut self, id: &Text<'static>) -> &mut Tool {
         if !self.tools.contains_key(id) {
-            // The chunks of a call are few, but each has an entry of its own.
-            self.size += held(id) + size_of::<Tool>() + 8 * ENTRY;
+            self.contents += owned(id) + Tool::TABLE;
         }
         self.tools.entry(id.clone()).or_default()
     }
@@ -233,10 +300,11 @@ pub(super) fn metadata_of(chunk: &Chunk<'static>) -> String {
     without_id.unwrap_or_else(|| metadata.get().to_owned())
 }
 
-/// What an entry of a table takes beside its contents.
-const ENTRY: usize = 64;
+/// What the first values of a data part take.
+const FIRST_VALUES: usize = 4 * size_of::<String>();
 
-/// What an id holds as the key of a table.
-fn held(id: &Text<'_>) -> usize {
-    id.to_string_lossy().len() + ENTRY
+/// Without places that are not used.
+fn exact(mut text: String) -> String {
+    text.shrink_to_fit();
+    text
 }

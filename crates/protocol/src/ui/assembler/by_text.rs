@@ -76,6 +76,14 @@ impl<T> ByText<T> {
         well_formed.chain(ill_formed.map(|(key, value)| (Text::from_code_units(key), value)))
     }
 
+    /// The keys and values. No key is copied.
+    pub(super) fn into_entries(self) -> impl Iterator<Item = (Text<'static>, T)> {
+        let well_formed = self.well_formed.into_iter();
+        let well_formed = well_formed.map(|(key, value)| (Text::from(String::from(key)), value));
+        let ill_formed = self.ill_formed.into_iter();
+        well_formed.chain(ill_formed.map(|(key, value)| (Text::from_code_units(&key), value)))
+    }
+
     pub(super) fn into_values(self) -> impl Iterator<Item = T> {
         self.well_formed
             .into_values()

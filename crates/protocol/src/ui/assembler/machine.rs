@@ -7,11 +7,11 @@ use super::error::AssembleError;
 use super::index::Index;
 use super::metadata::{Metadata, Room};
 use super::texts::{Active, Kind};
-use crate::ui::chunk::{Data, Start};
+use crate::ui::chunk::Start;
 use crate::ui::held::{Held, OwnedSize, owned, owned_raw};
 use crate::ui::{
-    Chunk, CustomPart, DataPart, FilePart, Members, Part, RawJson, ReasoningFilePart, Role,
-    SourceDocumentPart, SourceUrlPart, SteeringMessagePart, StepStartPart, Text, UiMessage,
+    Chunk, CustomPart, FilePart, Part, RawJson, ReasoningFilePart, Role, SourceDocumentPart,
+    SourceUrlPart, SteeringMessagePart, StepStartPart, Text, UiMessage,
 };
 
 /// Puts chunks together to the message that they describe.
@@ -337,43 +337,6 @@ impl Assembler {
             Some(_) => Change::Message,
             None => Change::Changed { part },
         }
-    }
-
-    fn data<'c>(&mut self, chunk: &'c Data<'_>) -> Result<Change<'c>, AssembleError> {
-        if chunk.transient == Some(true) {
-            return Ok(Change::Transient(chunk));
-        }
-        let existing = chunk
-            .id
-            .as_ref()
-            .and_then(|id| self.index.data(&chunk.name, id));
-        if let Some(at) = existing {
-            self.fits(chunk.data.as_ref().map_or(0, owned_raw))?;
-            if let Some(Part::Data(part)) = self.message.parts.get_mut(at) {
-                part.data = chunk.data.as_ref().map(own_raw);
-            }
-            self.weigh(at);
-            return Ok(self.changed(at));
-        }
-        let id = chunk.id.as_ref();
-        let index = id.map_or(0, |id| self.index.data_growth(&chunk.name, id));
-        self.fits_parts(1, chunk.owned_size() + index)?;
-        let mut part = DataPart {
-            name: own(&chunk.name),
-            id: chunk.id.as_ref().map(own),
-            data: chunk.data.as_ref().map(own_raw),
-            other: Members::new(),
-        };
-        let members = chunk.other.len() + usize::from(chunk.transient.is_some());
-        part.other.reserve(members);
-        if let Some(transient) = chunk.transient {
-            part.other
-                .insert("transient", serde_json::Value::from(transient).into());
-        }
-        for (name, value) in &chunk.other {
-            part.other.push(own(name), own_raw(value));
-        }
-        Ok(self.add(Part::Data(part)))
     }
 
     fn reset_step<'c>(&mut self) -> Change<'c> {

@@ -3,6 +3,7 @@
 mod by_text;
 mod calls;
 mod change;
+mod data;
 mod error;
 mod index;
 mod input;

@@ -1,7 +1,9 @@
+use std::mem;
+
 use super::machine::{Assembler, own};
 use super::texts::Kind;
 use crate::ui::chunk::{ReasoningEnd, TextEnd};
-use crate::ui::{Chunk, Part, Text, ToolState};
+use crate::ui::{Chunk, Part, Text, TextState, ToolState};
 
 /// What is still being written.
 impl Assembler {
@@ -16,6 +18,25 @@ impl Assembler {
         let mut open: Vec<_> = texts.chain(reasonings).collect();
         open.sort_unstable_by_key(|(at, ..)| *at);
         open
+    }
+
+    /// Ends the text and reasoning parts that have not ended, and returns them as [`open_texts`](Self::open_texts) does, without a
+    /// copy of their ids.
+    pub(crate) fn end_open_texts(&mut self) -> Vec<(usize, Kind, Text<'static>)> {
+        let texts = mem::take(&mut self.texts).into_entries();
+        let texts = texts.map(|(id, text)| (text.part, Kind::Text, id));
+        let reasonings = mem::take(&mut self.reasonings).into_entries();
+        let reasonings = reasonings.map(|(id, text)| (text.part, Kind::Reasoning, id));
+        let mut ended: Vec<_> = texts.chain(reasonings).collect();
+        ended.sort_unstable_by_key(|(at, ..)| *at);
+        for (at, ..) in &ended {
+            match self.message.parts.get_mut(*at) {
+                Some(Part::Text(part)) => part.state = Some(TextState::Done),
+                Some(Part::Reasoning(part)) => part.state = Some(TextState::Done),
+                _ => {}
+            }
+        }
+        ended
     }
 
     /// Whether a text or reasoning part with this id has not ended.

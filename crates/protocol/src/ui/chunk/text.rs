@@ -146,6 +146,8 @@ impl<'a> Text<'a> {
         }
         let mut text = String::with_capacity(raw.len());
         if unescape(raw, &mut text) {
+            // An escape may be six times as long as what it stands for.
+            text.shrink_to_fit();
             Self(Repr::Owned(text))
         } else {
             Self(Repr::IllFormed(raw.into()))

@@ -50,13 +50,19 @@ pub(crate) struct Relay {
     stored: Option<Value>,
     pub(crate) usage: Value,
     is_deleted: bool,
+    /// The thread alone.
+    pub(crate) is_thread_deleted: bool,
     /// The turn that the run answers, as far as whoever follows it knows.
     turn: Option<&'static str>,
     pub(crate) options: CallOptions,
     stream: VecDeque<(Duration, Event)>,
+    /// Whether a stream was opened, and has neither ended nor been closed since.
+    pub(crate) has_open_stream: bool,
     exchange: Option<(Duration, Event)>,
     /// What was sent, and when.
     pub(crate) sent: Vec<(Duration, &'static str)>,
+    /// How long the stream that was opened last may be silent for whoever sends the request.
+    pub(crate) longest_silence: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -164,11 +170,14 @@ impl Relay {
             stored: None,
             usage: Value::Null,
             is_deleted: false,
+            is_thread_deleted: false,
             turn: Some("u1"),
             options: CallOptions::new(),
             stream: VecDeque::new(),
+            has_open_stream: false,
             exchange: None,
             sent: Vec::new(),
+            longest_silence: None,
         }
     }
 

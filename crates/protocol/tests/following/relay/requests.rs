@@ -92,8 +92,14 @@ impl Relay {
                 let newer = self.newer.iter();
                 let newer = newer.map(|(id, status)| json!({"id": id, "status": status}));
                 let mut threads: Vec<Value> = newer.collect();
-                threads.push(json!({"id": "th_1", "status": self.thread_status()}));
+                if !self.is_thread_deleted {
+                    threads.push(json!({"id": "th_1", "status": self.thread_status()}));
+                }
                 response(slot, 200, None, &threads.into())
+            }
+            "look" if self.is_thread_deleted => {
+                let gone = json!({"error": {"code": "thread_not_found", "message": "It is gone."}});
+                response(slot, 404, None, &gone)
             }
             "look" => response(slot, 200, None, &self.thread()),
             "cancel" if other => panic!("another run is cancelled"),
@@ -115,6 +121,7 @@ impl Relay {
 
     fn open(&mut self, slot: Slot) -> Event {
         self.stream = self.events();
+        self.has_open_stream = true;
         let head = Response::builder().header("content-type", "text/event-stream");
         let (head, ()) = head.body(()).unwrap().into_parts();
         let body = Bytes::new();
@@ -166,6 +173,7 @@ impl Io for Relay {
     fn send(&mut self, send: SendRequest) {
         if send.slot == Slot::Stream {
             self.stream.clear();
+            self.longest_silence = send.timeouts.silence;
         }
         let event = self.respond(&send);
         match send.slot {
@@ -178,7 +186,10 @@ impl Io for Relay {
     fn close(&mut self, slot: Slot) {
         match slot {
             Slot::Exchange => self.exchange = None,
-            Slot::Stream => self.stream.clear(),
+            Slot::Stream => {
+                self.stream.clear();
+                self.has_open_stream = false;
+            }
         }
     }
 }
@@ -192,7 +203,11 @@ impl BlockingIo for Relay {
         let exchange = self.exchange.as_ref().map(|(at, _)| *at);
         match self.next_event(until, exchange)? {
             Slot::Exchange => self.exchange.take().map(|(_, event)| event),
-            Slot::Stream => self.stream.pop_front().map(|(_, event)| event),
+            Slot::Stream => {
+                let (_, event) = self.stream.pop_front()?;
+                self.has_open_stream &= matches!(event, Event::Data(_) | Event::Response { .. });
+                Some(event)
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ impl Relay {
     /// Opens the stream with which the run was started.
     pub(crate) fn open_first(&mut self) {
         self.stream = self.events();
+        self.has_open_stream = true;
     }
 
     /// The stream says its end, and its body stays open.
@@ -25,6 +26,7 @@ impl Relay {
     /// What the first stream says goes to somebody else.
     pub(crate) fn is_read_elsewhere(&mut self) {
         self.stream.clear();
+        self.has_open_stream = false;
     }
 
     /// What comes of the stream that is opened now.

@@ -15,6 +15,7 @@ use twentyfirst_protocol::ui::chunk::{Abort, Data, Error as ErrorChunk, Finish};
 use twentyfirst_transport::{Body, Wait};
 
 use super::Recorded;
+use super::guard::{caught, watched};
 use super::logs::Cause;
 use crate::backend::Refusal;
 use crate::backend::chat::chat_run::{ChatRun, Observer};
@@ -52,7 +53,7 @@ enum Source {
     Running(Box<Observing>),
 }
 
-type Starting = Pin<Box<dyn Future<Output = Result<Begun, Refused>> + Send>>;
+type Starting = Pin<Box<dyn Future<Output = Result<Begun, Refusal>> + Send>>;
 type Request = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// A run that has begun, and whether the browser may see it.
@@ -63,10 +64,7 @@ struct Begun {
     refusal: Option<Refusal>,
 }
 
-struct Refused {
-    refusal: Refusal,
-    reason: String,
-}
+const FAILED: &str = "this server failed";
 
 /// What the store has said.
 enum Response {
@@ -89,6 +87,10 @@ struct Wish {
 }
 
 impl Handle {
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Lets the run go.
     pub(super) fn release(&self) {
         let keeper = {
@@ -117,6 +119,11 @@ impl Handle {
         mem::take(&mut wish.release)
     }
 
+    fn is_over(&self) -> bool {
+        let wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        wish.is_over
+    }
+
     fn over(&self) {
         let waiting = {
             let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,23 +145,30 @@ impl Keeper {
         giver: Giver<Result<(), Refusal>>,
     ) -> Self {
         let recorder = Recorder::begin(recording, Limits::default());
-        let mut this = Self::new(context, recorder);
+        let handle = Handle::default();
+        context.logs.enter(&recorder.recording().run, &handle);
+        let mut this = Self::new(context, recorder, handle);
         this.start = Some(run);
         this.giver = Some(giver);
         this
     }
 
-    /// Goes on with a run that another instance has recorded up to here.
-    pub(super) fn take_over(context: Recorded, recording: Recording, after: Position) -> Self {
-        let recorder = Recorder::take_over(recording, after, Limits::default());
-        Self::new(context, recorder)
+    /// Goes on with a run that another instance has recorded up to here: `None` if it is recorded here already.
+    pub(super) fn take_over(
+        context: Recorded,
+        recording: Recording,
+        after: Position,
+    ) -> Option<Self> {
+        let handle = Handle::default();
+        let is_new = context.logs.enter(&recording.run, &handle);
+        is_new.then(|| {
+            let recorder = Recorder::take_over(recording, after, Limits::default());
+            Self::new(context, recorder, handle)
+        })
     }
 
-    fn new(context: Recorded, recorder: Recorder) -> Self {
+    fn new(context: Recorded, recorder: Recorder, handle: Handle) -> Self {
         let wait = Wait::new(&context.client.shared().runtime);
-        let handle = Handle::default();
-        let run = recorder.recording().run.clone();
-        context.logs.here().insert(run, handle.clone());
         Self {
             context,
             recorder,
@@ -249,7 +263,7 @@ impl Keeper {
         }
     }
 
-    fn begun(&mut self, begun: Result<Begun, Refused>) {
+    fn begun(&mut self, begun: Result<Begun, Refusal>) {
         let told = match begun {
             Ok(begun) => {
                 self.recorder.handle_started(begun.started.run.clone());
@@ -257,7 +271,8 @@ impl Keeper {
                 match Run::reading(client, begun.started, begun.body, seed()) {
                     Ok(run) => {
                         let on_error = self.context.on_error.clone();
-                        let observing = Observing::new(run, begun.observer, on_error);
+                        let observer = begun.observer.map(watched);
+                        let observing = Observing::new(run, observer, on_error);
                         self.source = Source::Running(Box::new(observing));
                     }
                     Err(error) => {
@@ -267,10 +282,13 @@ impl Keeper {
                 }
                 begun.refusal.map_or(Ok(()), Err)
             }
-            Err(refused) => {
-                self.recorder
-                    .handle_not_started(&RunEnd::Failed(refused.reason));
-                Err(refused.refusal)
+            Err(refusal) => {
+                let end = RunEnd::Failed(refusal.message().to_owned());
+                for chunk in self.words.of(Some(&end)) {
+                    self.recorder.push(&chunk);
+                }
+                self.recorder.handle_not_started(&end);
+                Err(refusal)
             }
         };
         if let Some(giver) = self.giver.take() {
@@ -292,15 +310,18 @@ impl Keeper {
         let run = self.start.take();
         Box::pin(async move {
             let Some(run) = run else {
-                return Err(Refused::by(Refusal::internal("this server failed")));
+                return Err(Refusal::internal(FAILED));
             };
             let started = context.client.threads().start(run.start, None).await;
-            let (started, stream) = started.map_err(|error| Refused {
-                refusal: context.on_error.refuse(&error),
-                reason: error.to_string(),
-            })?;
+            let (started, stream) = started.map_err(|error| context.on_error.refuse(&error))?;
             let refusal = match run.on_started {
-                Some(on_started) => on_started(started.clone()).await.err(),
+                Some(on_started) => {
+                    let started = started.clone();
+                    let stored = caught(async move { on_started(started).await }).await;
+                    stored
+                        .unwrap_or_else(|| Err(Refusal::internal(FAILED)))
+                        .err()
+                }
                 None => None,
             };
             Ok(Begun {
@@ -405,12 +426,13 @@ impl Keeper {
             // What was recorded without the store is read here, as long as it is kept.
             let runtime = &self.context.client.shared().runtime;
             let kept = runtime.sleep(Limits::default().ended_ttl);
+            let handle = self.handle.clone();
             runtime.spawn(Box::pin(async move {
                 kept.await;
-                logs.here().remove(&run);
+                logs.leave(&run, &handle);
             }));
         } else {
-            logs.here().remove(&run);
+            logs.leave(&run, &self.handle);
         }
         if let RecorderEnd::Unreadable(error) = end {
             self.context
@@ -422,8 +444,11 @@ impl Keeper {
         }
         if let Some(giver) = self.giver.take() {
             giver.give(Err(match end {
-                RecorderEnd::Busy => Refusal::conflict("the chat is answering"),
-                _ => Refusal::internal("this server failed"),
+                RecorderEnd::Busy => {
+                    self.context.watch(self.recorder.recording());
+                    Refusal::conflict("the chat is answering")
+                }
+                _ => Refusal::internal(FAILED),
             }));
         }
         self.handle.over();
@@ -454,11 +479,12 @@ impl Future for Keeper {
     }
 }
 
-impl Refused {
-    fn by(refusal: Refusal) -> Self {
-        Self {
-            reason: refusal.message().to_owned(),
-            refusal,
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // Whatever has ended this task, nobody waits for it.
+        if !self.handle.is_over() {
+            self.context.logs.leave(self.run(), &self.handle);
+            self.handle.over();
         }
     }
 }

@@ -1,4 +1,5 @@
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use twentyfirst_protocol::run_log::{
-    Append, Appended, Entry, Found, LogId, Logged, Position, Turn,
+    self as log, Append, Appended, Found, LogId, Logged, Position, Turn,
 };
 use twentyfirst_run_log::{AnyRunLog, AppendError, Keep, MemoryLog, ReadError, RunLog as _};
 use twentyfirst_transport::Runtime;
@@ -32,6 +33,8 @@ pub(super) struct Logs {
     runtime: Arc<dyn Runtime>,
     /// The runs that are recorded here.
     here: Arc<Mutex<HashMap<String, Handle>>>,
+    /// The runs of which it is looked whether somebody still records them.
+    watched: Arc<Mutex<HashSet<String>>>,
 }
 
 pub(super) type Pages = Vec<(Position, Bytes)>;
@@ -47,6 +50,7 @@ impl Logs {
             shared,
             runtime: Arc::clone(runtime),
             here: Arc::default(),
+            watched: Arc::default(),
         }
     }
 
@@ -57,6 +61,36 @@ impl Logs {
 
     pub(super) fn here(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a run is recorded here: whether it was not before.
+    pub(super) fn enter(&self, run: &str, handle: &Handle) -> bool {
+        match self.here().entry(run.to_owned()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(free) => {
+                free.insert(handle.clone());
+                true
+            }
+        }
+    }
+
+    /// Notes that it is recorded here no more, unless somebody else has begun to.
+    pub(super) fn leave(&self, run: &str, handle: &Handle) {
+        let mut here = self.here();
+        if here.get(run).is_some_and(|other| other.is(handle)) {
+            here.remove(run);
+        }
+    }
+
+    /// Notes that somebody looks whether a run is still recorded: whether nobody did.
+    pub(super) fn enter_watch(&self, run: &str) -> bool {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.insert(run.to_owned())
+    }
+
+    pub(super) fn leave_watch(&self, run: &str) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.remove(run);
     }
 
     fn store(&self) -> AnyRunLog {
@@ -97,25 +131,30 @@ impl Logs {
 
     /// The turn of a chat whose store has failed: to be found on this instance.
     pub(super) async fn deliver_turn(self, chat: LogId, run: String) {
-        let last = self.memory.last(&chat).await.ok().flatten();
-        let at = last.map_or(Position::START, |(at, _)| at).next_claim();
-        let entry = Logged::new(0, Entry::Turn(Turn::new(run))).encode();
+        // Where the store can be read and not be written, it may know of an earlier turn.
+        let at = match self.last(&chat).await {
+            (Found::Some((at, _)), _) => at,
+            _ => Position::START,
+        };
+        let at = at.next_claim();
+        let entry = Logged::new(0, log::Entry::Turn(Turn::new(run))).encode();
         let keep = Keep::existing(Duration::from_secs(600)).or_create().over();
         // Where there is no room for it, nobody can resume.
         let _ = self.memory.append(&chat, at, entry, keep).await;
     }
 
-    /// The last entry of a log of the store; of this process where the store has failed, or knows nothing.
+    /// The last entry of a log: of the store, or of this process where that has the later one, as it has when the store failed.
     pub(super) async fn last(&self, log: &LogId) -> (Found<(Position, Bytes)>, Option<Cause>) {
         let store = self.store();
         let (found, cause) = match self.within(TIMEOUT, store.last(log)).await {
-            Some(Ok(Some(last))) => return (Found::Some(last), None),
+            Some(Ok(Some(last))) => (Found::Some(last), None),
             Some(Ok(None)) => (Found::Nothing, None),
             Some(Err(error)) => (Found::Unavailable, Some(error.into())),
             None => (Found::Unavailable, Some(Silent.into())),
         };
-        match self.memory.last(log).await {
-            Ok(Some(last)) => (Found::Some(last), cause),
+        match (self.memory.last(log).await, &found) {
+            (Ok(Some((at, _))), Found::Some((stored, _))) if at <= *stored => (found, cause),
+            (Ok(Some(last)), _) => (Found::Some(last), cause),
             _ => (found, cause),
         }
     }
@@ -187,3 +226,23 @@ impl fmt::Display for Silent {
 }
 
 impl std::error::Error for Silent {}
+
+#[cfg(test)]
+mod tests {
+    use twentyfirst_transport::TokioRuntime;
+
+    use super::*;
+
+    #[test]
+    fn of_many_that_take_over_one_records() {
+        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
+        let logs = Logs::new(None, &runtime);
+        let (one, other) = (Handle::default(), Handle::default());
+        assert!(logs.enter("run-1", &one));
+        assert!(!logs.enter("run-1", &other));
+        logs.leave("run-1", &other);
+        assert!(logs.here().contains_key("run-1"));
+        logs.leave("run-1", &one);
+        assert!(logs.here().is_empty());
+    }
+}

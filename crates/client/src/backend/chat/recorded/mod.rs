@@ -12,6 +12,7 @@
 //! ```
 
 mod cursor;
+mod guard;
 mod keeper;
 mod logs;
 mod replay;
@@ -21,7 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response};
 use twentyfirst_protocol::run_log::{
@@ -77,8 +77,9 @@ pub(super) struct Sought {
 /// A run that was found in the logs.
 pub(super) struct LoggedRun {
     id: String,
-    /// Its last entry.
+    /// Its last entry, and where that stands.
     last: Logged,
+    at: Position,
 }
 
 impl Recorded {
@@ -167,12 +168,12 @@ impl Recorded {
 
     /// A run, if there is a log of it.
     async fn logged(&self, id: &str) -> Option<LoggedRun> {
-        let (Found::Some((_, last)), _) = self.logs.last(&LogId::run(id)).await else {
+        let (Found::Some((at, last)), _) = self.logs.last(&LogId::run(id)).await else {
             return None;
         };
         let last = Logged::decode(&last).ok()?;
         let id = id.to_owned();
-        Some(LoggedRun { id, last })
+        Some(LoggedRun { id, last, at })
     }
 
     /// The chat and its owner of a run, if a browser can mean it by this id.
@@ -190,23 +191,39 @@ impl Recorded {
         self.read_head(&run.id).await?.run().cloned()
     }
 
-    /// Reads the first page of a log.
+    /// Reads a log up to the start of its run, if that stands there.
     async fn read_head(&self, id: &str) -> Option<Reader> {
-        let (found, _) = self.logs.page(&LogId::run(id), Position::START).await;
-        let entries: Vec<(Position, Bytes)> = match found {
-            Found::Some(entries) => entries,
-            // What is recorded without the store is here.
-            _ => match self
-                .logs
-                .clone()
-                .read(id.to_owned(), Position::START, Duration::ZERO)
-                .await
-            {
-                Found::Some(entries) => entries,
-                _ => return None,
-            },
-        };
-        Reader::glance(entries).ok()
+        // What is recorded without the store is here.
+        let here = self.head(id, true).await;
+        if here.as_ref().is_some_and(|head| head.run().is_some()) {
+            return here;
+        }
+        self.head(id, false).await.or(here)
+    }
+
+    async fn head(&self, id: &str, is_here: bool) -> Option<Reader> {
+        let (mut entries, mut head, mut after) = (Vec::new(), None, Position::START);
+        // A run that takes long to start has a beat each few seconds before.
+        while head
+            .as_ref()
+            .is_none_or(|head: &Reader| head.run().is_none())
+        {
+            let found = match is_here {
+                true => {
+                    let logs = self.logs.clone();
+                    logs.read(id.to_owned(), after, Duration::ZERO).await
+                }
+                false => self.logs.page(&LogId::run(id), after).await.0,
+            };
+            match found {
+                Found::Some(page) if !page.is_empty() => entries.extend(page),
+                _ => break,
+            }
+            let reader = Reader::glance(entries.iter().cloned()).ok()?;
+            after = reader.at();
+            head = Some(reader);
+        }
+        head
     }
 
     /// The response that resumes a run.
@@ -291,17 +308,61 @@ impl Recorded {
 
     /// Goes on with a run that nobody seems to record any more.
     fn take_over(&self, id: &str, reader: &Reader, after: Position) {
-        let Some(claim) = reader.claim() else {
-            return;
-        };
-        if !self.is_shared()
-            || self.is_draining.load(Ordering::Relaxed)
-            || self.logs.here().contains_key(id)
-        {
+        if let Some(claim) = reader.claim() {
+            self.take_over_of(id, &claim.owner, &claim.chat, after);
+        }
+    }
+
+    fn take_over_of(&self, id: &str, owner: &str, chat: &str, after: Position) {
+        if !self.is_shared() || self.is_draining.load(Ordering::Relaxed) {
             return;
         }
-        let recording = Recording::new(id, &*self.instance).of_chat(&claim.owner, &claim.chat);
-        Keeper::take_over(self.clone(), recording, after).spawn();
+        let recording = Recording::new(id, &*self.instance).of_chat(owner, chat);
+        if let Some(keeper) = Keeper::take_over(self.clone(), recording, after) {
+            keeper.spawn();
+        }
+    }
+
+    /// Looks whether the run that this chat waits for is still recorded, and goes on with it if not: no browser may be there to see.
+    fn watch(&self, waiting: &Recording) {
+        if !self.is_shared() {
+            return;
+        }
+        let (this, waiting) = (self.clone(), waiting.clone());
+        self.client.shared().runtime.spawn(Box::pin(async move {
+            this.watch_to_its_end(&waiting).await;
+        }));
+    }
+
+    async fn watch_to_its_end(&self, waiting: &Recording) {
+        let (owner, chat) = (&waiting.owner, &waiting.chat);
+        let Some(LoggedRun { id, last, at }) = self.current(owner, chat).await else {
+            return;
+        };
+        if self.logs.here().contains_key(&id) || !self.logs.enter_watch(&id) {
+            return;
+        }
+        if self.is_silent(&id, &last.entry, at).await {
+            self.take_over_of(&id, owner, chat, at);
+        }
+        self.logs.leave_watch(&id);
+    }
+
+    /// Whether nothing comes behind this entry of a run for so long that somebody should take over.
+    async fn is_silent(&self, id: &str, last: &Entry, at: Position) -> bool {
+        let mut silence = match last {
+            Entry::End(_) => return false,
+            Entry::Release => Reader::SILENCE,
+            _ => Duration::ZERO,
+        };
+        while silence < Reader::SILENCE {
+            let reading = self.logs.clone().read(id.to_owned(), at, Reader::WAIT);
+            match reading.await {
+                Found::Some(entries) if entries.is_empty() => silence += Reader::WAIT,
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// Lets all runs go that are recorded here, and waits until they are.

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 use twentyfirst_protocol::run_log::{Found, Position, Reader, ReaderEnd, ReaderStep};
 use twentyfirst_protocol::runs::{FollowRun, Moment};
+use twentyfirst_protocol::ui::chunk::{Error as ErrorChunk, Finish};
 use twentyfirst_protocol::ui::{Chunk, encode_done};
 use twentyfirst_transport::{Error as TransportError, Wait};
 
@@ -160,8 +161,11 @@ impl Replay {
                     match rest {
                         Some(rest) => self.state = State::Rest(Box::new(rest)),
                         None => {
-                            self.event(self.next, gap().encode().as_bytes());
-                            self.over(&apology(BROKE_OFF));
+                            let lost = ErrorChunk::new(BROKE_OFF.to_owned());
+                            for chunk in [gap(), lost.into(), Finish::new().into()] {
+                                self.event(self.next, chunk.encode().as_bytes());
+                            }
+                            self.over(&encode_done());
                         }
                     }
                 }
@@ -238,12 +242,14 @@ impl Rest {
 /// The run behind all chunks of its log.
 async fn collect(context: Recorded, run: String) -> Option<Rest> {
     let mut reader = Reader::from(0);
-    let mut chunks = Vec::new();
+    let (mut chunks, mut words) = (Vec::new(), LastWords::default());
     loop {
         match reader.poll(Instant::now()) {
             ReaderStep::Chunk { json, .. } => {
                 let json = std::str::from_utf8(&json).ok()?;
-                chunks.push(Chunk::decode(json).ok()?.into_owned());
+                let chunk = Chunk::decode(json).ok()?.into_owned();
+                words.saw(&chunk);
+                chunks.push(chunk);
             }
             ReaderStep::Read { after, .. } => {
                 let reading = context
@@ -261,10 +267,6 @@ async fn collect(context: Recorded, run: String) -> Option<Rest> {
             ReaderStep::Over(ReaderEnd::Overflowed(_)) => break,
             _ => return None,
         }
-    }
-    let mut words = LastWords::default();
-    for chunk in &chunks {
-        words.saw(chunk);
     }
     let next = chunks.len() as u64;
     let run = FollowRun::new(reader.run()?.clone()).after(chunks);

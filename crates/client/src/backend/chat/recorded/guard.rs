@@ -1,0 +1,32 @@
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use crate::backend::chat::chat_run::Observer;
+
+/// Awaits what belongs to the caller: `None` where it panics, so that the run is recorded all the same.
+pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => Poll::Ready(None),
+        },
+    )
+    .await
+}
+
+/// The same observer, which is asked no more once it has panicked.
+pub(super) fn watched(observer: Observer) -> Observer {
+    let mut observer = Some(observer);
+    Box::new(move |observed| {
+        let Some(observe) = &mut observer else {
+            return;
+        };
+        let called = catch_unwind(AssertUnwindSafe(|| observe(observed)));
+        if called.is_err() {
+            let _ = catch_unwind(AssertUnwindSafe(|| observer = None));
+        }
+    })
+}

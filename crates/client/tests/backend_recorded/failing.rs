@@ -1,0 +1,255 @@
+//! Stores that fail, logs that cannot be read, and answers that are too long for one.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use twentyfirst_client::protocol::run_log::{Claim, Entry, Logged, Turn};
+use twentyfirst_client::run_log::{
+    AppendError, Keep, LogId, MemoryLog, Page, Position, ReadError, RunLog,
+};
+
+use crate::support::{
+    Reading, STORY, chats, connect, conversation, kinds, post, relay, resume, stop, text, whole,
+};
+
+const PACE: Duration = Duration::from_millis(30);
+
+/// A store that can be taken down.
+#[derive(Clone)]
+struct Fragile {
+    log: MemoryLog,
+    is_down: Arc<AtomicBool>,
+}
+
+impl Fragile {
+    fn new() -> Self {
+        Self {
+            log: MemoryLog::new(tokio::time::sleep),
+            is_down: Arc::default(),
+        }
+    }
+
+    fn down(&self) {
+        self.is_down.store(true, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        match self.is_down.load(Ordering::Relaxed) {
+            true => Err("the cable was pulled".into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl RunLog for Fragile {
+    async fn append(
+        &self,
+        log: &LogId,
+        at: Position,
+        entry: Bytes,
+        keep: Keep,
+    ) -> Result<(), AppendError> {
+        self.check().map_err(AppendError::Unavailable)?;
+        self.log.append(log, at, entry, keep).await
+    }
+
+    async fn read(
+        &self,
+        log: &LogId,
+        after: Position,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Page, ReadError> {
+        self.check().map_err(ReadError::Unavailable)?;
+        self.log.read(log, after, limit, wait).await
+    }
+
+    async fn last(&self, log: &LogId) -> Result<Option<(Position, Bytes)>, ReadError> {
+        self.check().map_err(ReadError::Unavailable)?;
+        self.log.last(log).await
+    }
+}
+
+/// What `on_error` sees: each error with its causes.
+fn logged(
+    chats: twentyfirst_client::backend::ChatHandler,
+) -> (
+    twentyfirst_client::backend::ChatHandler,
+    Arc<Mutex<Vec<String>>>,
+) {
+    let errors = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&errors);
+    let chats = chats.on_error(move |error| {
+        let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
+            error.source()
+        });
+        let causes: Vec<_> = causes.map(ToString::to_string).collect();
+        seen.lock().unwrap().push(causes.join(" <- "));
+    });
+    (chats, errors)
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_from_the_start_fails_no_run() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let store = Fragile::new();
+    store.down();
+    let chats = chats(&client, &conversation(&client).await).run_log(store);
+    let (chats, errors) = logged(chats);
+    let mut first = Reading::new(chats.handle(post(STORY)).await);
+    first.until("upon").await;
+    // On this instance it replays all the same.
+    let second = whole(chats.handle(resume()).await).await;
+    assert_eq!(first.whole().await, second);
+    assert_eq!(text(&second), STORY);
+    let errors = errors.lock().unwrap().clone();
+    assert_eq!(
+        errors,
+        [
+            "the answer goes on, but other instances cannot replay it <- the store of the log is unavailable <- the cable was pulled"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_goes_down_in_the_middle_fails_no_run() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let store = Fragile::new();
+    let chats = chats(&client, &conversation(&client).await).run_log(store.clone());
+    let (chats, errors) = logged(chats);
+    let mut first = Reading::new(chats.handle(post(STORY)).await);
+    first.until("upon").await;
+    store.down();
+    assert_eq!(text(&first.whole().await), STORY);
+    assert_eq!(errors.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_log_that_vanishes_is_not_made_again_and_fails_no_run() {
+    /// A store whose logs vanish.
+    #[derive(Clone)]
+    struct Flushed(Fragile);
+
+    impl RunLog for Flushed {
+        async fn append(
+            &self,
+            log: &LogId,
+            at: Position,
+            entry: Bytes,
+            keep: Keep,
+        ) -> Result<(), AppendError> {
+            assert!(!keep.create || self.0.check().is_ok(), "made again");
+            let is_gone = |_| AppendError::Missing;
+            self.0.check().map_err(is_gone)?;
+            self.0.log.append(log, at, entry, keep).await
+        }
+
+        async fn read(
+            &self,
+            log: &LogId,
+            after: Position,
+            limit: usize,
+            wait: Duration,
+        ) -> Result<Page, ReadError> {
+            self.0.check().map_err(|_| ReadError::Missing)?;
+            self.0.log.read(log, after, limit, wait).await
+        }
+
+        async fn last(&self, log: &LogId) -> Result<Option<(Position, Bytes)>, ReadError> {
+            match self.0.check() {
+                Ok(()) => self.0.log.last(log).await,
+                Err(_) => Ok(None),
+            }
+        }
+    }
+
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let store = Fragile::new();
+    let chats = chats(&client, &conversation(&client).await).run_log(Flushed(store.clone()));
+    let mut first = Reading::new(chats.handle(post(STORY)).await);
+    first.until("upon").await;
+    store.down();
+    assert_eq!(text(&first.whole().await), STORY);
+}
+
+#[tokio::test]
+async fn of_two_messages_at_once_one_is_sent() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    let one = chats(&client, &session).run_log(log.clone());
+    let other = chats(&client, &session).run_log(log);
+    let (first, second) = tokio::join!(one.handle(post(STORY)), other.handle(post("And then?")));
+    let statuses = [first.status(), second.status()];
+    assert!(statuses.contains(&StatusCode::OK) && statuses.contains(&StatusCode::CONFLICT));
+    let messages = client
+        .threads()
+        .get(
+            session.sandbox_id.as_ref().unwrap(),
+            session.thread_id.as_ref().unwrap(),
+        )
+        .await
+        .unwrap()
+        .into_ui_messages();
+    let questions = messages
+        .iter()
+        .filter(|message| message.role == twentyfirst_client::protocol::ui::Role::User);
+    assert!(questions.count() <= 1, "nothing was stored of the other");
+}
+
+#[tokio::test]
+async fn a_log_of_a_newer_version_is_named_and_not_shown_in_part() {
+    let relay = relay(Duration::ZERO);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    let keep = Keep::existing(Duration::from_secs(60)).or_create();
+    let claim = Position::START.next_claim();
+    let entry = |entry| Logged::new(0, entry).encode();
+    let run = LogId::run("run-1");
+    let run_ref = session.current_run().unwrap();
+    for (log_id, at, entry) in [
+        (
+            &LogId::chat("user-1", "chat-1"),
+            claim,
+            entry(Entry::Turn(Turn::new("run-1"))),
+        ),
+        (
+            &run,
+            claim,
+            entry(Entry::Claim(Claim::new("other", "user-1", "chat-1"))),
+        ),
+        (&run, claim.next(), entry(Entry::Started(run_ref))),
+        (
+            &run,
+            claim.next().next(),
+            Bytes::from_static(b"21st/2 data 0 whatever\n"),
+        ),
+        (&run, claim.next().next().next(), entry(Entry::Beat)),
+    ] {
+        log.append(log_id, at, entry, keep).await.unwrap();
+    }
+    let (chats, errors) = logged(chats(&client, &session).run_log(log));
+    let events = whole(chats.handle(resume()).await).await;
+    assert_eq!(kinds(&events), ["error", "[DONE]"]);
+    assert_eq!(
+        events[0].data["errorText"],
+        "this answer cannot be replayed here"
+    );
+    let errors = errors.lock().unwrap().clone();
+    assert_eq!(errors.len(), 1);
+    assert!(
+        errors[0].contains("version 2") && errors[0].contains("update this instance"),
+        "{errors:?}"
+    );
+    // It can be stopped all the same.
+    assert_eq!(chats.handle(stop()).await.status(), 200);
+}

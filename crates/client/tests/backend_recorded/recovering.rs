@@ -1,0 +1,292 @@
+//! What goes on after something has failed: an observer, a store that is full, a server that is gone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::StatusCode;
+use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
+use twentyfirst_client::protocol::run_log::{Claim, Ended, Entry, Logged, Turn};
+use twentyfirst_client::run_log::{
+    AppendError, Keep, LogId, MemoryLog, Page, Position, ReadError, RunLog,
+};
+use twentyfirst_client::{AgentClient, Session};
+
+use crate::support::{
+    Event, Reading, STORY, chats, connect, conversation, kinds, post, relay, request, resume, stop,
+    text, whole,
+};
+
+const PACE: Duration = Duration::from_millis(30);
+const KEEP: Keep = Keep::existing(Duration::from_secs(60)).or_create();
+
+/// A handler like [`chats`], with something more said of each run.
+fn chats_with(
+    client: &AgentClient,
+    session: &Session,
+    more: impl Fn(ChatRun) -> ChatRun + Send + Sync + 'static,
+) -> ChatHandler {
+    let session = session.clone();
+    ChatHandler::new(client.clone(), move |request: ChatRequest| {
+        let run = ChatRun::new(session.run(request.messages)).owner("user-1");
+        std::future::ready(Ok::<_, Refusal>(more(run)))
+    })
+}
+
+/// Posts until the chat is free.
+async fn post_when_free(chats: &ChatHandler, text: &str) -> Vec<Event> {
+    let begun = Instant::now();
+    loop {
+        let response = chats.handle(post(text)).await;
+        if response.status() != StatusCode::CONFLICT {
+            return whole(response).await;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(8), "still answering");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A store that can be read, and is full when it is told so: for all logs, or for what follows the claim of a run.
+#[derive(Clone)]
+struct Full {
+    log: MemoryLog,
+    is_full: Arc<AtomicBool>,
+    behind_claims: bool,
+}
+
+impl Full {
+    fn new(behind_claims: bool) -> Self {
+        Self {
+            log: MemoryLog::new(tokio::time::sleep),
+            is_full: Arc::default(),
+            behind_claims,
+        }
+    }
+
+    fn set(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Relaxed);
+    }
+}
+
+impl RunLog for Full {
+    async fn append(
+        &self,
+        log: &LogId,
+        at: Position,
+        entry: Bytes,
+        keep: Keep,
+    ) -> Result<(), AppendError> {
+        let is_meant = !self.behind_claims || at.seq > 0 || log.as_str().ends_with("/stop");
+        if self.is_full.load(Ordering::Relaxed) && is_meant {
+            return Err(AppendError::Full("no room".into()));
+        }
+        self.log.append(log, at, entry, keep).await
+    }
+
+    async fn read(
+        &self,
+        log: &LogId,
+        after: Position,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Page, ReadError> {
+        self.log.read(log, after, limit, wait).await
+    }
+
+    async fn last(&self, log: &LogId) -> Result<Option<(Position, Bytes)>, ReadError> {
+        self.log.last(log).await
+    }
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_takes_nothing_from_the_answer() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let chats = chats_with(&client, &session, |run| {
+        run.observe(|_| panic!("an observer of the test's"))
+    });
+    let first = Reading::new(chats.handle(post(STORY)).await);
+    let first = tokio::time::timeout(Duration::from_secs(5), first.whole()).await;
+    assert_eq!(text(&first.expect("an end")), STORY);
+    let drained = tokio::time::timeout(Duration::from_secs(1), chats.drain()).await;
+    drained.expect("nothing to wait for");
+}
+
+#[tokio::test]
+async fn a_panic_when_the_run_has_started_leaves_the_chat_usable() {
+    let relay = relay(Duration::ZERO);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let chats = chats_with(&client, &session, |run| {
+        run.on_started(|_| async { panic!("a database of the test's") })
+    });
+    let refused = chats.handle(post(STORY)).await;
+    assert_eq!(refused.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let drained = tokio::time::timeout(Duration::from_secs(5), chats.drain()).await;
+    drained.expect("the run is recorded to its end");
+    assert_eq!(
+        chats.handle(post(STORY)).await.status(),
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "not that the chat is answering"
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_was_full_does_not_block_the_chat() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let store = Full::new(false);
+    let chats = chats(&client, &conversation(&client).await).run_log(store.clone());
+    let mut first = Reading::new(chats.handle(post(STORY)).await);
+    first.until("upon").await;
+    store.set(true);
+    assert_eq!(text(&first.whole().await), STORY);
+    store.set(false);
+    // Its log in the store has no end, and this instance knows that it has ended.
+    let second = chats.handle(post("And then?")).await;
+    assert_eq!(text(&whole(second).await), "And then?");
+}
+
+#[tokio::test]
+async fn with_a_full_store_the_last_message_counts() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let store = Full::new(false);
+    let chats = chats(&client, &conversation(&client).await).run_log(store.clone());
+    whole(chats.handle(post("Well?")).await).await;
+    store.set(true);
+    let mut second = Reading::new(chats.handle(post(STORY)).await);
+    second.until("upon").await;
+    let mut again = Reading::new(chats.handle(resume()).await);
+    again.until("upon").await;
+    assert_eq!(chats.handle(stop()).await.status(), 200);
+    let second = second.whole().await;
+    assert!(kinds(&second).contains(&"abort"));
+    assert_eq!(again.whole().await, second);
+}
+
+#[tokio::test]
+async fn a_run_whose_start_is_not_in_the_store_can_be_stopped() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let store = Full::new(true);
+    store.set(true);
+    let chats = chats(&client, &conversation(&client).await).run_log(store);
+    let mut first = Reading::new(chats.handle(post(STORY)).await);
+    first.until("upon").await;
+    assert_eq!(chats.handle(stop()).await.status(), 200);
+    assert!(kinds(&first.whole().await).contains(&"abort"));
+}
+
+/// A log of a run that another server has claimed, for the only chat.
+async fn of_another_server(log: &MemoryLog, entries: impl IntoIterator<Item = Entry>) {
+    let claim = Position::START.next_claim();
+    let turn = Logged::new(0, Entry::Turn(Turn::new("run-1"))).encode();
+    let chat = LogId::chat("user-1", "chat-1");
+    log.append(&chat, claim, turn, KEEP).await.unwrap();
+    let (mut at, mut chunks) = (claim, 0);
+    let claim = Entry::Claim(Claim::new("other", "user-1", "chat-1"));
+    for entry in std::iter::once(claim).chain(entries) {
+        let logged = Logged::new(chunks, entry);
+        log.append(&LogId::run("run-1"), at, logged.encode(), KEEP)
+            .await
+            .unwrap();
+        (at, chunks) = (at.next(), logged.chunks_after());
+    }
+}
+
+#[tokio::test]
+async fn a_chat_whose_server_is_gone_is_free_again_without_a_reader() {
+    let relay = relay(Duration::ZERO);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    of_another_server(&log, [Entry::Release]).await;
+    let chats = chats(&client, &session).run_log(log);
+    assert_eq!(text(&post_when_free(&chats, STORY).await), STORY);
+}
+
+#[tokio::test]
+async fn a_deploy_lets_a_run_go_that_is_still_starting() {
+    let relay = relay(Duration::from_millis(300));
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    let slow = chats_with(&client, &session, |run| {
+        run.on_started(|_| async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            Ok(())
+        })
+    });
+    let slow = slow.run_log(log.clone());
+    let other = chats(&client, &session).run_log(log);
+    let drain = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let begun = Instant::now();
+        slow.drain().await;
+        begun.elapsed()
+    };
+    let (_first, drained) = tokio::join!(slow.handle(post(STORY)), drain);
+    assert!(drained < Duration::from_secs(3), "{drained:?}");
+    assert_eq!(text(&whole(other.handle(resume()).await).await), STORY);
+}
+
+#[tokio::test]
+async fn a_run_that_was_never_started_says_so() {
+    let relay = relay(Duration::ZERO);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    of_another_server(&log, [Entry::Release]).await;
+    let chats = chats(&client, &session).run_log(log);
+    let events = whole(chats.handle(resume()).await).await;
+    assert_eq!(kinds(&events), ["error", "finish", "[DONE]"]);
+}
+
+#[tokio::test]
+async fn behind_an_overflow_a_cursor_and_the_end_count_too() {
+    let relay = relay(Duration::ZERO);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    let chats = chats(&client, &session).run_log(log.clone());
+    let response = chats.handle(post(STORY)).await;
+    let id = response.headers()["x-workflow-run-id"].to_str().unwrap();
+    let id = LogId::run(id);
+    whole(response).await;
+    let page = log.read(&id, Position::START, 1_000, Duration::ZERO).await;
+    let entries = page.unwrap().entries;
+    let entries = entries
+        .iter()
+        .map(|(_, entry)| Logged::decode(entry).unwrap().entry);
+    let entries: Vec<_> = entries.collect();
+    let started = entries
+        .iter()
+        .find(|entry| matches!(entry, Entry::Started(_)));
+    let said = entries.iter().find_map(|entry| match entry {
+        Entry::Data(chunks) => Some(chunks.iter().take(2)),
+        _ => None,
+    });
+    // The log holds the first two chunks.
+    let mut data = b"21st/1 data 0\n".to_vec();
+    for chunk in said.unwrap() {
+        data.extend_from_slice(&chunk);
+        data.push(b'\n');
+    }
+    let data = Logged::decode(&data.into()).unwrap().entry;
+    let other = MemoryLog::new(tokio::time::sleep);
+    let end = Entry::End(Ended::new("completed"));
+    let started = started.unwrap().clone();
+    of_another_server(&other, [started, data, Entry::Overflow, end]).await;
+    let chats = self::chats(&client, &session).run_log(other);
+    let all = whole(chats.handle(resume()).await).await;
+    assert_eq!(text(&all), STORY);
+    assert_eq!(kinds(&all)[all.len() - 2..], ["finish", "[DONE]"]);
+    for first in 0..all.len() {
+        let path = format!("/api/chat/chat-1/stream?startIndex={first}");
+        let rest = whole(chats.handle(request("GET", &path, "")).await).await;
+        assert_eq!(rest, all[first..], "from {first}");
+    }
+}

@@ -1,0 +1,82 @@
+//! The stream of the run is being opened.
+
+use http::response::Parts;
+
+use super::asking::{Unanswered, refusal};
+use super::stream::Stream;
+use super::verifying::Verifying;
+use super::{Following, Phase, Turn};
+use crate::error::InvalidRequest;
+use crate::flow::{Deadline, Exchange, Next, Now, Slot, Step};
+use crate::operation::{Head, StreamingOperation};
+use crate::runs::{ResumeStream, Resumed};
+use crate::threads::StreamTarget;
+
+#[derive(Debug)]
+pub(super) struct Resuming {
+    resume: ResumeStream,
+    pub(super) exchange: Exchange,
+    /// Whose stream it is to be.
+    target: StreamTarget,
+    /// Whether the relay has said that there is none.
+    is_nothing: bool,
+}
+
+impl Resuming {
+    pub(super) fn new(target: StreamTarget, cx: &mut Following) -> Result<Self, InvalidRequest> {
+        let resume = ResumeStream::new(cx.run.agent.clone(), &cx.run.sandbox_id);
+        let options = cx.options.listening();
+        Ok(Self {
+            exchange: Exchange::new(&resume, Slot::Stream, &options, cx.next_seed())?,
+            resume,
+            target,
+            is_nothing: false,
+        })
+    }
+
+    /// The head of the response has come: the turn that follows if the stream is open.
+    pub(super) fn opened(&mut self, head: &Parts, cx: &mut Following) -> Option<Turn> {
+        match self.resume.decode_head(head) {
+            Head::Open(Resumed::Streaming) => {
+                cx.resumes.has_opened = true;
+                let stream = Stream::another(cx.transcript.has_gap());
+                let verifying = Verifying::new(stream, self.target.clone());
+                return Some(cx.go("resuming: opened", Phase::Verifying(verifying)));
+            }
+            Head::Open(Resumed::Nothing) => self.is_nothing = true,
+            // The status says enough; a body may stall.
+            Head::Read => match self.resume.decode(head, b"") {
+                Ok(_) => self.is_nothing = true,
+                Err(error) => self.exchange.handle(error),
+            },
+        }
+        None
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Following, now: Now) -> Turn {
+        if self.is_nothing {
+            // A run that is still starting has no stream yet.
+            cx.resumes.is_useless |= cx.transcript.has_started();
+            return cx.reconnect_later("resuming: there is nothing", now);
+        }
+        match self.exchange.poll(now, Deadline::none()) {
+            Next::Send(send) => Turn::Stay(Step::Send(send)),
+            Next::Read { until } => Turn::Stay(cx.clock.wait([until], now)),
+            Next::Failed(error) => {
+                cx.resumes.failed += 1;
+                cx.resumes.is_useless |= refusal(&error).is_some();
+                let turn = cx.reconnect("resuming: not opened");
+                cx.failed(error, now);
+                turn
+            }
+            // Nothing is deleted here.
+            Next::Gone => cx.goes_on(now),
+        }
+    }
+}
+
+impl From<InvalidRequest> for Unanswered {
+    fn from(error: InvalidRequest) -> Self {
+        Self::Failed(error.into())
+    }
+}

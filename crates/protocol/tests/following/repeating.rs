@@ -1,0 +1,321 @@
+//! Another stream is compared with what was delivered: what it repeats does not come twice, and what it adds is not lost.
+
+use serde_json::{Value, json};
+use twentyfirst_protocol::runs::{Follow, MessageState};
+use twentyfirst_protocol::ui::Chunk;
+
+use crate::lines::{Line, line};
+use crate::relay::{Relay, secs};
+use crate::stored::{answer, text};
+use crate::told::Told;
+
+/// A run of which this was delivered when its stream was cut, and of which the next stream says that. `answer` is stored at the end.
+fn resumed(
+    begun: impl IntoIterator<Item = Vec<Line>>,
+    says: impl IntoIterator<Item = Vec<Line>>,
+    answer: Value,
+) -> Told {
+    let first = [line::start("m1")].into_iter().chain(begun);
+    let second = [line::start("m2")].into_iter().chain(says);
+    Relay::streams(first.chain([line::cut()]))
+        .then_streams(second)
+        .at(secs(30), move |relay| relay.has_completed(answer))
+        .read(Follow::live())
+}
+
+/// What is behind everything that a run says.
+fn end() -> Vec<Line> {
+    [line::finish(), line::says_done()].concat()
+}
+
+fn tool(id: &str, output: Value) -> Value {
+    json!({
+        "type": "tool-Bash",
+        "toolCallId": id,
+        "state": "output-available",
+        "input": {"command": "ls"},
+        "output": output,
+    })
+}
+
+#[test]
+fn a_stream_that_begins_like_what_was_delivered_and_goes_on_otherwise_has_joined_in_the_middle() {
+    // Said twice in one answer: the end of what comes is not that of what came.
+    let told = resumed(
+        [line::open_text(
+            "t1",
+            "Once upon a time there was sand. And ",
+        )],
+        [line::text("x1", "Once upon a time there was a box."), end()],
+        line::answer(
+            "m1",
+            &["Once upon a time there was sand. And so on. Once upon a time there was a box."],
+        ),
+    );
+    assert_eq!(
+        told.pieces()[..2],
+        [
+            "Once upon a time there was sand. And ",
+            "Once upon a time there was a box."
+        ]
+    );
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn a_text_that_goes_on_where_it_had_ended_is_another_one() {
+    let told = resumed(
+        [
+            line::text("t1", "It was far away."),
+            line::open_text("t2", "And "),
+        ],
+        [
+            line::text("x1", "It was far away. Or was it?"),
+            line::text("x2", "And then "),
+            end(),
+        ],
+        line::answer(
+            "m1",
+            &[
+                "It was far away.",
+                "And it was not. It was far away. Or was it?",
+                "And then ",
+            ],
+        ),
+    );
+    assert!(told.outline().contains("gap"), "{}", told.outline());
+    assert!(
+        told.text().contains("It was far away. Or was it?"),
+        "{:?}",
+        told.pieces()
+    );
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn an_input_goes_on_in_the_middle_of_a_delta() {
+    let input = |delta: &str| {
+        line::chunks([
+            json!({"type": "tool-input-delta", "toolCallId": "c1", "inputTextDelta": delta}),
+        ])
+    };
+    let start = || {
+        line::chunks([json!({"type": "tool-input-start", "toolCallId": "c1", "toolName": "Bash"})])
+    };
+    let told = resumed(
+        [start(), input("{\"command\":"), input(" \"l")],
+        [
+            start(),
+            input("{\"command\": \"ls -l"),
+            input("a\"}"),
+            line::chunks([
+                json!({"type": "tool-input-available", "toolCallId": "c1", "toolName": "Bash", "input": {"command": "ls -la"}}),
+            ]),
+            line::output("c1", &json!("sand")),
+            end(),
+        ],
+        answer([json!({
+            "type": "tool-Bash",
+            "toolCallId": "c1",
+            "state": "output-available",
+            "input": {"command": "ls -la"},
+            "output": "sand",
+        })]),
+    );
+    let deltas = told.moments.iter().filter_map(|(_, moment)| match moment {
+        twentyfirst_protocol::runs::Moment::Chunk(Chunk::ToolInputDelta(delta)) => {
+            Some(delta.input_text_delta.to_string_lossy().into_owned())
+        }
+        _ => None,
+    });
+    assert_eq!(deltas.collect::<String>(), "{\"command\": \"ls -la\"}");
+    assert!(!told.outline().contains("gap"), "{}", told.outline());
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn outputs_that_another_has_replaced_need_not_come_again() {
+    let preliminary = |output: &str| {
+        line::chunks([
+            json!({"type": "tool-output-available", "toolCallId": "c1", "output": output, "preliminary": true}),
+        ])
+    };
+    let call = || line::call("c1", "Bash", &json!({"command": "ls"}));
+    for (is_over, again) in [(true, 1), (true, 5), (false, 1)] {
+        let output = || match is_over {
+            true => line::output("c1", &json!("sand and a box")),
+            false => Vec::new(),
+        };
+        let told = resumed(
+            [
+                call(),
+                preliminary("sand"),
+                preliminary("sand and"),
+                output(),
+                line::open_text("t1", "There is "),
+            ],
+            [
+                call(),
+                vec![preliminary("sand and"); again].concat(),
+                line::output("c1", &json!("sand and a box")),
+                line::text("x1", "There is a box."),
+                end(),
+            ],
+            answer([tool("c1", json!("sand and a box")), text("There is a box.")]),
+        );
+        assert_eq!(told.text(), "There is a box.", "{is_over}");
+        assert!(!told.outline().contains("gap"), "{}", told.outline());
+        told.assert_completed(MessageState::Whole);
+    }
+}
+
+#[test]
+fn a_replay_of_more_than_is_held_is_followed_as_any_other() {
+    let long: Vec<String> = (0..20)
+        .map(|number| format!("{number}{}", "x".repeat(64 * 1024)))
+        .collect();
+    let long = long.join(" ");
+    for is_first_of_two in [false, true] {
+        let told = resumed(
+            [line::text("t1", &long), line::open_text("t2", "And ")],
+            [
+                line::text("x1", &long),
+                match is_first_of_two {
+                    // What was written in parallel stands before what is known.
+                    true => line::call("c1", "Bash", &json!({"command": "ls"})),
+                    false => Vec::new(),
+                },
+                line::text("x2", "And so on."),
+                match is_first_of_two {
+                    true => line::output("c1", &json!("sand")),
+                    false => Vec::new(),
+                },
+                end(),
+            ],
+            answer(
+                [text(&long), text("And so on.")]
+                    .into_iter()
+                    .chain(is_first_of_two.then(|| tool("c1", json!("sand")))),
+            ),
+        );
+        assert_eq!(told.text().len(), long.len() + "And so on.".len());
+        assert_eq!(
+            told.outline(),
+            "start, chunks, cut, resumed, chunks, finish"
+        );
+        let calls = told
+            .message
+            .parts
+            .iter()
+            .filter(|part| part.as_tool().is_some());
+        assert_eq!(calls.count(), usize::from(is_first_of_two));
+    }
+}
+
+#[test]
+fn a_replay_of_more_than_is_held_that_says_something_else_in_the_end_is_given_up() {
+    let long = "sand ".repeat(240_000);
+    let whole = format!("{long}and a box.");
+    let told = resumed(
+        [line::chunks([
+            json!({"type": "text-start", "id": "t1"}),
+            json!({"type": "text-delta", "id": "t1", "delta": long}),
+            json!({"type": "text-delta", "id": "t1", "delta": "and a "}),
+        ])],
+        [
+            line::chunks([
+                json!({"type": "text-start", "id": "x1"}),
+                json!({"type": "text-delta", "id": "x1", "delta": long}),
+                json!({"type": "text-delta", "id": "x1", "delta": "or "}),
+                json!({"type": "text-delta", "id": "x1", "delta": "something else."}),
+            ]),
+            end(),
+        ],
+        line::answer("m1", &[&whole]),
+    );
+    assert_eq!(
+        told.outline(),
+        "start, chunks, cut, resumed, chunks, finish"
+    );
+    assert!(
+        told.text() == whole,
+        "nothing of it comes, and nothing twice"
+    );
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn a_stream_that_is_known_to_be_ours_may_be_longer_than_what_is_kept_of_one_that_is_not() {
+    // 4 times 4.5 MiB, where 16 MiB are kept.
+    let long = "x".repeat(4608 * 1024);
+    let delta = json!({"type": "text-delta", "id": "t1", "delta": long});
+    let told = Relay::streams([
+        line::start("m1"),
+        line::chunks([json!({"type": "text-start", "id": "t1"})]),
+        line::chunks(std::iter::repeat_n(delta, 4)),
+        end(),
+    ])
+    .read(Follow::wait());
+    assert_eq!(told.text().len(), 4 * long.len());
+    assert_eq!(told.outline(), "start, chunks, finish");
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn half_a_character_at_the_end_of_a_stream_that_repeats_the_run_is_delivered() {
+    let told = resumed(
+        [line::open_text("t1", "Once upon a time there was ")],
+        [
+            line::open_text("x1", "Once upon a time there was a box "),
+            line::half("x1"),
+            line::error("overloaded"),
+        ],
+        line::answer("m9", &[]),
+    );
+    assert_eq!(told.text(), "Once upon a time there was a box \u{fffd}");
+    assert_eq!(told.failure(), "overloaded");
+}
+
+#[test]
+fn an_event_that_is_not_a_chunk_leaves_a_gap_in_a_stream_that_repeats_the_run() {
+    let told = resumed(
+        [line::open_text("t1", "Once upon a time there was ")],
+        [
+            line::open_text("x1", "Once upon a time there was a box "),
+            vec![Line::Says("{".to_owned())],
+            line::text("x2", "Bye."),
+            end(),
+        ],
+        line::answer("m1", &["Once upon a time there was a box of sand.", "Bye."]),
+    );
+    assert_eq!(
+        told.outline(),
+        "start, chunks, cut, resumed, chunks, not a chunk, gap, chunks, finish"
+    );
+    assert_eq!(told.relay.count("resume"), 1);
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn behind_a_gap_data_comes_again_only_with_another_value() {
+    let data = |id: &str, value: u32| json!({"type": "data-progress", "id": id, "data": value});
+    for (stored, comes) in [(1, 0), (2, 1)] {
+        let told = resumed(
+            [
+                line::chunks([data("d1", 1), data("d2", 7)]),
+                line::open_text("t1", "Once upon a time "),
+            ],
+            [line::open_text("x1", "a box of "), line::cut()],
+            answer([
+                data("d1", stored),
+                data("d2", 7),
+                text("Once upon a time there was a box of sand."),
+            ]),
+        );
+        assert!(told.outline().contains("gap"), "{}", told.outline());
+        let kinds = told.kinds();
+        let data = kinds.iter().filter(|kind| *kind == "data-progress");
+        assert_eq!(data.count(), 2 + comes, "{kinds:?}");
+        told.assert_completed(MessageState::Whole);
+    }
+}

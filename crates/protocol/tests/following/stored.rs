@@ -1,0 +1,145 @@
+//! What is missing of an answer is taken from the stored one, and nothing of it twice.
+
+use serde_json::{Value, json};
+use twentyfirst_protocol::runs::{Follow, MessageState};
+
+use crate::lines::line;
+use crate::relay::{Relay, secs};
+
+/// A part of a stored answer that is text.
+pub(crate) fn text(text: &str) -> Value {
+    json!({"type": "text", "text": text, "state": "done"})
+}
+
+/// A stored answer of these parts.
+pub(crate) fn answer(parts: impl IntoIterator<Item = Value>) -> Value {
+    let parts: Vec<Value> = parts.into_iter().collect();
+    json!({"id": "m1", "role": "assistant", "parts": parts})
+}
+
+#[test]
+fn data_that_was_replaced_meanwhile_comes_with_its_newest_value() {
+    let data = |id: &str, value: u32| json!({"type": "data-progress", "id": id, "data": value});
+    for (stored, count) in [(1, 1), (2, 2)] {
+        let told = Relay::streams([
+            line::start("m1"),
+            line::chunks([data("d1", 1), data("d2", 7)]),
+            line::open_text("t1", "Half "),
+            line::cut(),
+        ])
+        .at(secs(3), move |relay| {
+            relay.has_completed(answer([
+                data("d1", stored),
+                data("d2", 7),
+                text("Half of it."),
+            ]));
+        })
+        .read(Follow::wait());
+        assert_eq!(told.text(), "Half of it.");
+        assert!(!told.outline().contains("gap"), "{}", told.outline());
+        let kinds = told.kinds();
+        let data = kinds.iter().filter(|kind| *kind == "data-progress");
+        assert_eq!(data.count(), count + 1, "{kinds:?}");
+        told.assert_completed(MessageState::Whole);
+    }
+}
+
+#[test]
+fn texts_and_reasoning_without_a_word_are_no_parts_that_could_be_missing() {
+    let reasoning = |text: &str| json!({"type": "reasoning", "text": text, "state": "done"});
+    let begun = || {
+        line::chunks([
+            json!({"type": "reasoning-start", "id": "r1"}),
+            json!({"type": "reasoning-end", "id": "r1"}),
+        ])
+    };
+    // Delivered and not stored, stored and not delivered, both, and neither.
+    for is_delivered in [false, true] {
+        for stored in [
+            vec![],
+            vec![reasoning("")],
+            vec![text("")],
+            vec![text(""), reasoning("")],
+        ] {
+            let begun = match is_delivered {
+                true => begun(),
+                false => Vec::new(),
+            };
+            let parts = stored.iter().cloned().chain([text("Once upon a time.")]);
+            let answer = answer(parts);
+            let told = Relay::streams([
+                line::start("m1"),
+                begun,
+                line::open_text("t1", "Once upon "),
+                line::cut(),
+            ])
+            .at(secs(3), move |relay| relay.has_completed(answer))
+            .read(Follow::wait());
+            let case = format!("{is_delivered} {stored:?}");
+            assert_eq!(told.text(), "Once upon a time.", "{case}");
+            assert!(
+                !told.outline().contains("gap"),
+                "{case}: {}",
+                told.outline()
+            );
+            told.assert_completed(MessageState::Whole);
+        }
+    }
+}
+
+#[test]
+fn a_step_that_has_begun_does_not_begin_again() {
+    let step = || line::chunks([json!({"type": "start-step"})]);
+    let told = Relay::streams([
+        line::start("m1"),
+        step(),
+        line::text("t1", "Once."),
+        step(),
+        line::cut(),
+    ])
+    .at(secs(3), |relay| {
+        let step = json!({"type": "step-start"});
+        relay.has_completed(answer([
+            step.clone(),
+            text("Once."),
+            step.clone(),
+            text("Twice."),
+            step,
+        ]));
+    })
+    .read(Follow::wait());
+    assert_eq!(told.text(), "Once.Twice.");
+    let kinds = told.kinds();
+    let steps = kinds.iter().filter(|kind| *kind == "start-step");
+    assert_eq!(steps.count(), 3, "{kinds:?}");
+    told.assert_completed(MessageState::Whole);
+}
+
+#[test]
+fn data_without_an_id_and_of_another_name_is_other_data() {
+    let data = |name: &str, id: Option<&str>, value: u32| match id {
+        Some(id) => json!({"type": format!("data-{name}"), "id": id, "data": value}),
+        None => json!({"type": format!("data-{name}"), "data": value}),
+    };
+    // The answer does not begin with what was delivered, and nothing of that is changed.
+    for other in [
+        data("progress", None, 2),
+        data("other", None, 1),
+        data("progress", Some("d"), 1),
+    ] {
+        let stored = answer([other.clone(), text("Once upon a time.")]);
+        let told = Relay::streams([
+            line::start("m1"),
+            line::chunks([data("progress", None, 1)]),
+            line::open_text("t1", "Once upon "),
+            line::cut(),
+        ])
+        .at(secs(3), move |relay| relay.has_completed(stored))
+        .read(Follow::wait());
+        assert!(
+            told.outline().contains("gap"),
+            "{other}: {}",
+            told.outline()
+        );
+    }
+}
