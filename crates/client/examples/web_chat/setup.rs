@@ -1,6 +1,7 @@
 //! What an instance is made of: options, a relay, a database and a log.
 
 use std::env;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ impl Options {
     pub(crate) fn read() -> Result<Self, Failure> {
         let port = env::var("PORT").unwrap_or_else(|_| "0".to_owned());
         let mut options = Self {
-            port: port.parse()?,
+            port: number("PORT", &port)?,
             instances: 1,
             redis: None,
         };
@@ -36,13 +37,18 @@ impl Options {
                 value.ok_or_else(|| format!("{argument} wants a value"))
             };
             match argument.as_str() {
-                "--instances" => options.instances = value()?.parse()?,
+                "--instances" => options.instances = number("--instances", &value()?)?,
                 "--redis" => options.redis = Some(value()?),
-                port => options.port = port.parse()?,
+                port => options.port = number("the port", port)?,
             }
         }
         Ok(options)
     }
+}
+
+fn number<N: FromStr>(name: &str, text: &str) -> Result<N, String> {
+    let number = text.parse();
+    number.map_err(|_| format!("{name} is not a number that fits: {text}"))
 }
 
 /// What all instances share.

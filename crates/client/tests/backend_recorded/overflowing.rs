@@ -5,44 +5,9 @@ use std::time::Duration;
 use twentyfirst_client::protocol::run_log::{Entry, LogId, Logged, Position};
 use twentyfirst_client::run_log::{Keep, MemoryLog, RunLog};
 
-use crate::support::{
-    STORY, chats, connect, conversation, kinds, post, relay, resume, text, whole,
-};
+use crate::support::{STORY, chats, connect, conversation, kinds, post, relay, resume, whole};
 
 const PACE: Duration = Duration::from_millis(30);
-
-#[tokio::test]
-async fn a_browser_comes_back_wherever_it_was() {
-    let relay = relay(PACE);
-    let client = connect(&relay);
-    let session = conversation(&client).await;
-    let log = MemoryLog::new(tokio::time::sleep);
-    let response = chats(&client, &session)
-        .run_log(log.clone())
-        .handle(post(STORY))
-        .await;
-    let run = response.headers()["x-workflow-run-id"].clone();
-    let complete = whole(response).await;
-    let log = overflown(&log, run.to_str().unwrap()).await;
-
-    let chats = chats(&client, &session).run_log(log);
-    let all = whole(chats.handle(resume()).await).await;
-    assert_eq!(text(&all), STORY);
-    assert_eq!(all[..2], complete[..2]);
-    assert_eq!(
-        all.len(),
-        all.iter().filter(|event| event.id.is_some()).count() + 1
-    );
-    assert_eq!(kinds(&all)[all.len() - 2..], ["finish", "[DONE]"]);
-    let ids: Vec<u64> = all.iter().filter_map(|event| event.id).collect();
-    assert_eq!(ids, (0..ids.len() as u64).collect::<Vec<_>>());
-    for seen in 1..all.len() {
-        let mut request = resume();
-        let last = (seen - 1).to_string().parse().unwrap();
-        request.headers_mut().insert("last-event-id", last);
-        assert_eq!(whole(chats.handle(request).await).await, all[seen..]);
-    }
-}
 
 #[tokio::test]
 async fn a_rest_that_cannot_be_read_is_an_error_and_an_end() {
