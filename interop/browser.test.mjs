@@ -2,27 +2,33 @@
 
 import assert from "node:assert/strict";
 import { access, constants } from "node:fs/promises";
+import { connect, createServer } from "node:net";
 import { delimiter, join } from "node:path";
 import { after, test } from "node:test";
 import { chromium } from "playwright-core";
 
 import { startWebChat, until } from "./server.mjs";
 
+/// The answer of the agent, behind what it has repeated.
+const whole = /^That is what I have to say [^`]* try `\$ ls -la`\.$/;
+
 const executablePath = await find("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome");
 if (executablePath) {
   const server = await startWebChat();
   after(server.stop);
+  const several = await startWebChat({ options: ["--instances", "3"] });
+  after(several.stop);
   const browser = await chromium.launch({ executablePath });
   after(() => browser.close());
 
-  /// Opens the page as a user of its own. Whatever goes wrong in it ends up in `problems`.
-  const openPage = async () => {
-    const page = await (await browser.newContext()).newPage();
+  /// Opens the page, as a user of its own if no other is named. Whatever goes wrong in it ends up in `problems`.
+  const openPage = async ({ url = server.baseUrl, user } = {}) => {
+    const page = await (user ?? (await browser.newContext())).newPage();
     page.setDefaultTimeout(15_000);
     const problems = [];
     page.on("pageerror", (error) => problems.push(error.message));
     page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
-    await page.goto(server.baseUrl);
+    await page.goto(url);
     return { page, problems };
   };
   const type = async (page, text) => {
@@ -50,13 +56,13 @@ if (executablePath) {
     await page.reload();
     await comesTo(page, "streaming");
     assert.equal(await page.locator("article.user").innerText(), "$ echo hello from the sandbox");
-    const [, joined] = await watchGrow(page, 5);
-    assert.ok(!joined.startsWith("That is"), `it joins in the middle: ${joined}`);
+    const after = await watchGrow(page, 5);
+    assert.ok(after.at(-1).startsWith(before.at(-1).trimEnd()), after.join("\n"));
 
     await comesTo(page, "ready");
     assert.equal(await page.locator("article").count(), 2);
     assert.equal(await page.locator("details.tool .output").innerText(), "hello from the sandbox\n");
-    assert.match(await textOf(page), /^That is what I have to say .* try `\$ ls -la`\.$/s);
+    assert.match(await textOf(page), whole);
     assert.match(await page.locator("#usage").innerText(), /^last answer: \d+ tokens, \$0\.\d+\nchat: \d+ tokens/);
     assert.equal(await page.locator("#chats a.open").innerText(), "$ echo hello from the sandbox");
     assert.deepEqual(problems, []);
@@ -70,6 +76,7 @@ if (executablePath) {
     await comesTo(page, "ready");
     const stopped = await textOf(page);
     assert.ok(stopped.startsWith("You said: Hello") && !stopped.endsWith("`$ ls -la`."), stopped);
+    assert.equal(await page.locator("#kill").isVisible(), false);
 
     await type(page, "And now?");
     await watchGrow(page, 5);
@@ -78,6 +85,62 @@ if (executablePath) {
     await page.locator("#stop").click();
     await comesTo(page, "ready");
     assert.deepEqual(problems, []);
+  });
+
+  test("a cut: the page comes back by itself, and goes on where it was", async () => {
+    const line = await openLine(server.baseUrl);
+    const { page } = await openPage({ url: line.url });
+    await type(page, "$ echo hello");
+    const before = await watchGrow(page, 10);
+    line.cut();
+    const after = await watchGrow(page, 10);
+    assert.ok(after[0].startsWith(before.at(-1).trimEnd()), "nothing that was there goes away");
+    await comesTo(page, "ready");
+    assert.match(await textOf(page), whole);
+    assert.equal(await page.locator("article").count(), 2);
+    await page.close();
+    line.close();
+  });
+
+  test("a second tab reads along, and stops the answer in both; it is there when the page is loaded again", async () => {
+    const { page, problems } = await openPage();
+    await type(page, "Hello");
+    await watchGrow(page, 10);
+    const tab = await openPage({ url: page.url(), user: page.context() });
+    await comesTo(tab.page, "streaming");
+    await until(async () => (await textOf(tab.page)).length > 40);
+    await tab.page.locator("#stop").click();
+    await Promise.all([comesTo(page, "ready"), comesTo(tab.page, "ready")]);
+    const stopped = await textOf(page);
+    assert.ok(stopped.startsWith("You said: Hello") && !stopped.endsWith("`$ ls -la`."), stopped);
+    assert.equal(await textOf(tab.page), stopped);
+    await page.reload();
+    await until(async () => (await textOf(page)) === stopped);
+    assert.equal(await page.locator("article").count(), 2);
+    assert.deepEqual([problems, tab.problems], [[], []]);
+  });
+
+  test("an instance is killed: every page has the whole answer from another", async () => {
+    const { page } = await openPage({ url: several.baseUrl });
+    await type(page, "$ echo hello");
+    const before = await watchGrow(page, 10);
+    const tab = await openPage({ url: page.url(), user: page.context() });
+    await until(async () => (await textOf(tab.page)).length > 40);
+    const killed = await page.locator("#kill").innerText();
+    assert.match(killed, /^Kill instance [123]$/);
+    assert.notEqual(await tab.page.locator("#kill").innerText(), killed, "another has answered the second tab");
+    await page.locator("#kill").click();
+    await until(async () => (await page.locator("#kill").innerText()) !== killed);
+    assert.ok((await textOf(page)).startsWith(before.at(-1).trimEnd()), "nothing that was there goes away");
+    // Others wait for 15 s of silence, and then for the stored answer.
+    await Promise.all([page, tab.page].map((page) => page.waitForSelector("body[data-status=ready]", { timeout: 40_000 })));
+    for (const each of [page, tab.page]) {
+      assert.match(await textOf(each), whole);
+      assert.equal(await each.locator("article").count(), 2);
+      assert.equal(await each.locator("#problem").innerText(), "");
+      assert.match(await each.locator("#usage").innerText(), /^last answer: (\d+ tokens), .*\nchat: \1,/);
+    }
+    if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
   });
 
   test("another browser is another user", async () => {
@@ -94,6 +157,23 @@ if (executablePath) {
   });
 } else {
   test("the page of web_chat in a browser", { skip: "there is no Chromium" }, () => {});
+}
+
+/// A line to a server that can be cut: all connections break off, and new ones can be made.
+async function openLine(url) {
+  const { hostname: host, port } = new URL(url);
+  const open = new Set();
+  const line = createServer((socket) => {
+    const onwards = connect({ host, port });
+    for (const [one, other] of [[socket, onwards], [onwards, socket]]) {
+      one.pipe(other);
+      one.on("error", () => {}).on("close", () => other.destroy());
+    }
+    open.add(socket.on("close", () => open.delete(socket)));
+  });
+  await new Promise((listening) => line.listen(0, "127.0.0.1", listening));
+  const cut = () => open.forEach((socket) => socket.resetAndDestroy());
+  return { url: `http://127.0.0.1:${line.address().port}`, cut, close: () => (cut(), line.close()) };
 }
 
 /// The first of these programs that is in the search path.

@@ -1,7 +1,9 @@
 // Servers of this project that the runs talk to, and what they answer.
 
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { DefaultChatTransport } from "ai";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -12,21 +14,39 @@ export async function startRelay() {
   return { baseUrl, apiKey, stop: () => (child.stdin.end(), ended) };
 }
 
-/// Starts the example `web_chat` with a local relay: `{ baseUrl, stop }`. One that `WEB_CHAT_URL` names is taken instead,
-/// unless it is to keep its chats in a file.
-export async function startWebChat(database) {
+/// Starts the example `web_chat` with a local relay: `{ baseUrl, end }`, and `stop` for `end("SIGINT")`. One that `WEB_CHAT_URL` names is
+/// taken instead, unless there are settings: options of the command line, and variables of the environment.
+export async function startWebChat({ options = [], ...settings } = {}) {
   const { WEB_CHAT_URL } = process.env;
-  if (WEB_CHAT_URL && !database) return { baseUrl: WEB_CHAT_URL, stop: () => {} };
-  const { lines, child, ended } = await start("twentyfirst-client", "web_chat", database && { DATABASE: database });
+  const isAny = options.length === 0 && Object.keys(settings).length === 0;
+  if (WEB_CHAT_URL && isAny) return { baseUrl: WEB_CHAT_URL, stop: () => {} };
+  const { lines, child, ended } = await start("twentyfirst-client", "web_chat", settings, ["--features", "redis", "--", ...options]);
   process.once("exit", () => child.kill());
-  return { baseUrl: lines[1], stop: () => (child.kill("SIGINT"), ended) };
+  const end = (signal) => (child.kill(signal), ended);
+  return { baseUrl: lines.at(-1), end, stop: () => end("SIGINT") };
 }
 
-/// Starts an example, and waits for the two lines that it prints.
-async function start(crate, example, settings) {
-  const { API_KEY_21ST, AGENT_SLUG, PORT, DATABASE, ...others } = process.env;
+/// A browser that has opened the page of `web_chat`, whose cookie it sends; it may have one from another day.
+export async function openBrowser({ baseUrl }, cookies) {
+  const api = `${baseUrl}/api/chat`;
+  const page = await fetch(baseUrl, { headers: cookies });
+  assert.match(page.headers.get("content-type"), /^text\/html/);
+  const headers = cookies ?? { cookie: page.headers.getSetCookie()[0].split(";")[0] };
+  return {
+    api,
+    headers,
+    transport: new DefaultChatTransport({ api, headers }),
+    load: async (chatId) => (await fetch(`${baseUrl}/api/chats/${chatId}`, { headers })).json(),
+    stop: async (chatId) => (await fetch(`${api}/${chatId}/stream`, { method: "DELETE", headers })).json(),
+  };
+}
+
+/// Starts an example, and waits for what it prints until it is reached: the local relay's two lines, or a page's URL.
+async function start(crate, example, settings = {}, options = []) {
+  const { API_KEY_21ST, AGENT_SLUG, RELAY_BASE_URL, PORT, DATABASE, ...others } = process.env;
   const env = { ...others, ...settings };
-  const command = ["run", "--quiet", "--locked", "-p", crate, "--example", example];
+  const expected = settings.API_KEY_21ST ? 1 : 2;
+  const command = ["run", "--quiet", "--locked", "-p", crate, "--example", example, ...options];
   const child = spawn("cargo", command, { cwd: root, env, stdio: ["pipe", "pipe", "inherit"] });
   const ended = new Promise((resolve) => child.once("exit", resolve));
   const lines = await new Promise((resolve, reject) => {
@@ -36,7 +56,7 @@ async function start(crate, example, settings) {
     child.stdout.setEncoding("utf8").on("data", (text) => {
       printed += text;
       const complete = printed.split("\n").slice(0, -1);
-      if (complete.length >= 2) resolve(complete);
+      if (complete.length >= expected) resolve(complete);
     });
   });
   return { lines, child, ended };

@@ -69,6 +69,7 @@ fn serve(relay: SocketAddr) -> SocketAddr {
             .thread_id(ThreadId::new("th_1").unwrap());
         Ok(session.run(request.messages).look_first(false))
     });
+    let chats = chats.without_log();
     let app = axum::Router::new().route_service("/api/chat", chats);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();

@@ -47,6 +47,11 @@
 //!
 //! Each of these machines can be used alone: see [`sse`] and [`ui`].
 //!
+//! # An answer that replays
+//!
+//! A [`run_log`] records the answer of a run so that it replays from its start, on any server, and survives the server that read it:
+//! entries and their codec, who may write, and what readers do, for any store that appends and reads.
+//!
 //! # Where things are
 //!
 //! | module | the relay's routes |

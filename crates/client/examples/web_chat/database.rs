@@ -1,8 +1,8 @@
 //! What the server keeps: whose chat it is, where it takes place, and what it has cost.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use axum::http::StatusCode;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 use twentyfirst_client::backend::Refusal;
@@ -21,18 +21,21 @@ const TABLES: &str = "
         user TEXT NOT NULL,
         title TEXT NOT NULL,
         session TEXT NOT NULL,
-        turn TEXT,
-        tokens INTEGER NOT NULL DEFAULT 0,
-        cost REAL NOT NULL DEFAULT 0
+        turn TEXT
     ) STRICT;
     CREATE INDEX IF NOT EXISTS chats_of_user ON chats (user);
-    -- Whoever was being answered when the server was stopped is not any more.
-    UPDATE chats SET turn = NULL;
+    CREATE TABLE IF NOT EXISTS answers (
+        id TEXT PRIMARY KEY,
+        chat TEXT NOT NULL,
+        tokens INTEGER NOT NULL,
+        cost REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX IF NOT EXISTS answers_in_chat ON answers (chat);
 ";
 
 /// What is kept of a chat beside its messages.
 pub(crate) struct Kept {
-    /// The turn that is being answered.
+    /// The last turn that has begun. The relay stores it with its answer, and not at all if that was stopped.
     pub(crate) turn: Value,
     /// Of all answers together.
     pub(crate) usage: Value,
@@ -41,6 +44,8 @@ pub(crate) struct Kept {
 impl Database {
     pub(crate) fn open(path: &str) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
+        // Other processes may have it open.
+        connection.busy_timeout(Duration::from_secs(5))?;
         connection.execute_batch(TABLES)?;
         Ok(Self(Mutex::new(connection)))
     }
@@ -94,9 +99,16 @@ impl Database {
         })
     }
 
-    pub(crate) fn store_session(&self, id: &str, session: &Session) -> Result<(), Refusal> {
-        let update = "UPDATE chats SET session = ?2 WHERE id = ?1";
-        self.with(|connection| connection.execute(update, params![id, json!(session)]))?;
+    /// Stores what a turn that has begun takes place in.
+    pub(crate) fn begin_turn(
+        &self,
+        id: &str,
+        session: &Session,
+        turn: &UiMessage,
+    ) -> Result<(), Refusal> {
+        let update = "UPDATE chats SET session = ?2, turn = ?3 WHERE id = ?1";
+        let values = params![id, json!(session), json!(turn)];
+        self.with(|connection| connection.execute(update, values))?;
         Ok(())
     }
 
@@ -108,21 +120,31 @@ impl Database {
         Ok(())
     }
 
-    /// Adds what a run has used.
-    pub(crate) fn add_usage(&self, id: &str, usage: &Usage) -> Result<(), Refusal> {
-        let update = "UPDATE chats SET tokens = tokens + ?2, cost = cost + ?3 WHERE id = ?1";
+    /// Keeps what an answer has used: once, however often it is told.
+    pub(crate) fn keep_usage(
+        &self,
+        chat: &str,
+        answer: &UiMessage,
+        usage: &Usage,
+    ) -> Result<(), Refusal> {
+        let Some(id) = &answer.id else {
+            return Ok(());
+        };
+        let insert = "INSERT INTO answers (id, chat, tokens, cost) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING";
         let tokens = i64::try_from(usage.total_tokens.unwrap_or_default()).unwrap_or(i64::MAX);
         let cost = usage.total_cost_usd.unwrap_or_default();
-        self.with(|connection| connection.execute(update, params![id, tokens, cost]))?;
+        let values = params![id.to_string(), chat, tokens, cost];
+        self.with(|connection| connection.execute(insert, values))?;
         Ok(())
     }
 
     pub(crate) fn kept(&self, id: &str) -> Result<Kept, Refusal> {
-        let query = "SELECT turn, tokens, cost FROM chats WHERE id = ?1";
+        let query = "SELECT turn, total(tokens), total(cost)
+            FROM chats LEFT JOIN answers ON answers.chat = chats.id WHERE chats.id = ?1";
         self.with(|connection| {
             connection.query_row(query, [id], |row| {
-                let (tokens, cost): (i64, f64) = (row.get(1)?, row.get(2)?);
-                let usage = json!({ "totalTokens": tokens, "totalCostUsd": cost });
+                let (tokens, cost): (f64, f64) = (row.get(1)?, row.get(2)?);
+                let usage = json!({ "totalTokens": tokens as u64, "totalCostUsd": cost });
                 let turn: Option<Value> = row.get(0)?;
                 Ok(Kept {
                     turn: turn.unwrap_or_default(),
@@ -164,41 +186,4 @@ fn session_in(row: &Row<'_>) -> rusqlite::Result<Session> {
 
 fn no_such_chat() -> Refusal {
     Refusal::not_found("there is no such chat")
-}
-
-/// Keeps the turn of a chat for as long as it is being answered: until this is dropped.
-pub(crate) struct Answering {
-    database: Arc<Database>,
-    id: String,
-}
-
-impl Answering {
-    pub(crate) fn begin(
-        database: &Arc<Database>,
-        id: &str,
-        turn: &UiMessage,
-    ) -> Result<Self, Refusal> {
-        let update = "UPDATE chats SET turn = ?2 WHERE id = ?1 AND turn IS NULL";
-        let begun =
-            database.with(|connection| connection.execute(update, params![id, json!(turn)]))?;
-        if begun == 0 {
-            let message = "the last message is still being answered";
-            return Err(Refusal::new(StatusCode::CONFLICT, message));
-        }
-        Ok(Self {
-            database: Arc::clone(database),
-            id: id.to_owned(),
-        })
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        let update = "UPDATE chats SET turn = NULL WHERE id = ?1";
-        let ended = self
-            .database
-            .with(|connection| connection.execute(update, [&self.id]));
-        // What goes wrong is printed.
-        ended.ok();
-    }
 }

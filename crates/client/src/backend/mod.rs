@@ -2,7 +2,7 @@
 //!
 //! | handler | its routes |
 //! |---|---|
-//! | [`ChatHandler`] | the chat of `useChat`: send a message, resume and end the run |
+//! | [`ChatHandler`] | the chat of `useChat`: send a message, replay and end its answer |
 //! | [`TokenHandler`] | tokens, for pages that talk to the relay themselves |
 //! | [`SandboxHandler`] | create a sandbox |
 //! | [`ThreadHandler`] | list and create threads |

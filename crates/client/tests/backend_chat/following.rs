@@ -21,6 +21,7 @@ fn followed(client: AgentClient) -> ChatHandler {
     ChatHandler::new(client, async |request: ChatRequest| {
         Ok(Session::new("slow").run(request.messages))
     })
+    .without_log()
     .follow_cuts()
 }
 
@@ -147,6 +148,7 @@ async fn a_browser_that_comes_back_gets_what_the_clients_options_say() {
     let chats = ChatHandler::new(client, move |request: ChatRequest| {
         std::future::ready(Ok(session.run(request.messages)))
     })
+    .without_log()
     .follow_cuts();
     let resume = request("GET", "/api/chat/chat-1/stream", "");
     let (_, _, body) = read(chats.handle(resume).await).await;

@@ -68,7 +68,8 @@ async fn nothing_is_held_for_an_observer_who_cannot_go_on() {
     });
     let chats = ChatHandler::new(client, |request: ChatRequest| {
         std::future::ready(Ok(ChatRun::new(run(request)).observe(|_| {})))
-    });
+    })
+    .without_log();
     let mut body = chats.handle(post("Hi")).await.into_body();
     let mut most_at_the_end = 0;
     for number in 0..2000 {
@@ -88,7 +89,8 @@ async fn an_observer_that_panics_takes_only_its_own_answer_with_it() {
     let chats = ChatHandler::new(client, |request: ChatRequest| {
         let run = ChatRun::new(run(request));
         std::future::ready(Ok(run.observe(|_| panic!("an observer's own mistake"))))
-    });
+    })
+    .without_log();
     let answer = chats.handle(post("Hi")).await;
     pieces.send(Ok("data: {\"type\":\"start\"}\n\n")).unwrap();
     let passed = tokio::spawn(async move { answer.into_body().collect().await.is_ok() });

@@ -69,7 +69,7 @@ pub(crate) fn observed(client: &AgentClient) -> (ChatHandler, Seen) {
         let run = ChatRun::new(run(request));
         std::future::ready(Ok(run.observe(move |what| observer.see(&what))))
     });
-    (chats, seen)
+    (chats.without_log(), seen)
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ fn chats_in(client: &AgentClient, session: &Session) -> ChatHandler {
     ChatHandler::new(client.clone(), move |request: ChatRequest| {
         std::future::ready(Ok(session.run(request.messages)))
     })
+    .without_log()
 }
 
 const STORY: &str =

@@ -102,11 +102,12 @@ pub(crate) fn run(request: ChatRequest) -> StartRun {
     session().run(request.messages).look_first(false)
 }
 
-/// A handler for everybody.
+/// A handler for everybody, which passes the relay's streams on as they are.
 pub(crate) fn chats(client: &AgentClient) -> ChatHandler {
     ChatHandler::new(client.clone(), async |request: ChatRequest| {
         Ok::<_, Refusal>(run(request))
     })
+    .without_log()
 }
 
 /// What `on_error` of a handler sees: each error with its causes.
@@ -153,7 +154,9 @@ pub(crate) async fn read(response: Response<Body>) -> (StatusCode, HeaderMap, St
 /// The chunks of a stream, as JSON, and `[DONE]`.
 pub(crate) fn events(text: &str) -> Vec<Value> {
     let events = text.split_terminator("\n\n");
-    let data = events.map(|event| event.strip_prefix("data: ").unwrap());
+    let is_data = |line: &&str| line.starts_with("data: ");
+    let data = events.map(|event| event.lines().find(is_data).unwrap());
+    let data = data.map(|line| line.strip_prefix("data: ").unwrap());
     data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| data.into()))
         .collect()
 }

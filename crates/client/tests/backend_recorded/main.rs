@@ -4,6 +4,7 @@
 
 mod failing;
 mod instances;
+mod overflowing;
 mod recovering;
 mod replaying;
 mod stopping;

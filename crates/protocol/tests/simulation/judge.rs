@@ -824,10 +824,11 @@ fn fragments(part: &UiMessage, whole: &UiMessage) -> bool {
             in_order(&text.text.to_string_lossy(), texts)
         }
         _ => whole.parts.iter().any(|whole| {
-            // Of a call whose announcement was missed there is only what came later: neither its name nor its input.
+            // Of a call whose announcement was missed there is only what came later: neither its name nor its input. An output that is
+            // preliminary is replaced.
             let missed = matches!((part, whole), (Part::Tool(part), Part::Tool(whole))
                 if part.tool_call_id == whole.tool_call_id
-                    && json(&part.output) == json(&whole.output)
+                    && (part.preliminary == Some(true) || json(&part.output) == json(&whole.output))
                     && part.error_text == whole.error_text);
             missed || part_begins(part, whole)
         }),

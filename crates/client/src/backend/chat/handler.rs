@@ -91,8 +91,10 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 /// A log holds 32 MiB of an answer; the rest of a longer one comes from the stored answer, when the run is over. It is kept 10 min behind
 /// the last sign of life, and 5 min behind the end.
 ///
-/// Each event has an `id`, the number of its chunk: a reader of your own goes on behind it with `Last-Event-ID`. The responses have
-/// `x-workflow-run-id`, by which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. Every answer ends with `finish`
+/// Each event has an `id`, the number of its chunk: a reader of your own goes on behind it with `Last-Event-ID`. So has `useChat` of `ai` 5
+/// to do when the connection of a loaded page broke off: it keeps what it has, where `ai` 7 begins the message anew, and would show the
+/// text twice. The responses have `x-workflow-run-id`, by which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. It
+/// sends no id of a chat by itself: let its `prepareSendMessagesRequest` give the body `{id, messages}`. Every answer ends with `finish`
 /// and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. While nothing comes, a comment each 15 s keeps
 /// the connection alive. Adjacent deltas of a part may come as one. Where something may be missing, which only [`Follow::live`] lets happen
 /// and events that cannot be read, a chunk `data-gap` says so; it is transient, which the AI SDK hands to `onData`.

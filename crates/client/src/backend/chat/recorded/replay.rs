@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 use twentyfirst_protocol::run_log::{Found, Position, Reader, ReaderEnd, ReaderStep};
 use twentyfirst_protocol::runs::{FollowRun, Moment};
-use twentyfirst_protocol::ui::chunk::Finish;
+use twentyfirst_protocol::ui::chunk::{Error as ErrorChunk, Finish};
 use twentyfirst_protocol::ui::{Chunk, encode_done};
 use twentyfirst_transport::{Error as TransportError, Wait};
 
@@ -14,9 +14,9 @@ use super::Recorded;
 use super::keeper::{LastWords, gap};
 use super::logs::Pages;
 use crate::backend::chat::following::{KEEP_ALIVE, LONGEST_SILENCE};
+use crate::backend::chat::observing::Observing;
 use crate::backend::chat::passing::{BROKE_OFF, apology};
 use crate::error::Error;
-use crate::run::Run;
 
 /// How many bytes are sent at once.
 const PIECE: usize = 64 * 1024;
@@ -35,10 +35,8 @@ pub(super) struct Replay {
     state: State,
     /// What is to be sent.
     piece: BytesMut,
-    /// The number of the first chunk that is wanted, and of the next.
-    first: u64,
+    /// The number of the next chunk that is wanted.
     next: u64,
-    words: LastWords,
     said_at: Instant,
     silence: Wait,
     pause: Wait,
@@ -54,19 +52,20 @@ enum State {
     /// Collects what was sent, to go on behind it.
     Collecting(Collecting),
     /// The rest comes from the stored answer.
-    Rest(Box<Run>),
+    Rest(Box<Rest>),
     Over,
 }
 
-type Reading = Pin<Box<dyn Future<Output = Found<Pages>> + Send>>;
-type Collecting = Pin<Box<dyn Future<Output = Option<Collected>> + Send>>;
-
-/// A run behind the chunks of its log: what they say of its end, and how many there are.
-struct Collected {
-    run: Run,
+/// What did not fit into the log.
+struct Rest {
+    observing: Observing,
     words: LastWords,
-    chunks: u64,
+    /// The number of its next chunk.
+    next: u64,
 }
+
+type Reading = Pin<Box<dyn Future<Output = Found<Pages>> + Send>>;
+type Collecting = Pin<Box<dyn Future<Output = Option<Rest>> + Send>>;
 
 impl Replay {
     pub(super) fn new(context: Recorded, run: String, first: u64) -> Self {
@@ -77,9 +76,7 @@ impl Replay {
             reader: Reader::from(first),
             state: State::Polling,
             piece: BytesMut::new(),
-            first,
             next: first,
-            words: LastWords::default(),
             said_at: silence.now(),
             silence,
             pause,
@@ -96,14 +93,6 @@ impl Replay {
         self.piece.extend_from_slice(json);
         self.piece.extend_from_slice(b"\n\n");
         self.next = index + 1;
-    }
-
-    /// The next chunk, which does not stand in the log.
-    fn say(&mut self, chunk: &Chunk<'_>) {
-        match self.next < self.first {
-            true => self.next += 1,
-            false => self.event(self.next, chunk.encode().as_bytes()),
-        }
     }
 
     fn read(&mut self, after: Position, wait: Duration) {
@@ -170,38 +159,33 @@ impl Replay {
                         return Poll::Pending;
                     };
                     match rest {
-                        Some(collected) => {
-                            (self.words, self.next) = (collected.words, collected.chunks);
-                            self.state = State::Rest(Box::new(collected.run));
-                        }
+                        Some(rest) => self.state = State::Rest(Box::new(rest)),
                         None => {
-                            self.say(&gap());
-                            self.say(&Finish::new().into());
+                            let lost = ErrorChunk::new(BROKE_OFF.to_owned());
+                            for chunk in [gap(), lost.into(), Finish::new().into()] {
+                                self.event(self.next, chunk.encode().as_bytes());
+                            }
                             self.over(&encode_done());
                         }
                     }
                 }
-                State::Rest(run) => {
+                State::Rest(rest) => {
                     if self.piece.len() >= PIECE {
                         return Poll::Ready(());
                     }
-                    let Poll::Ready(moment) = run.poll_moment(cx) else {
+                    let Poll::Ready(moment) = rest.observing.poll_moment(cx) else {
                         return Poll::Pending;
                     };
-                    match moment {
-                        Some(Moment::Chunk(chunk)) => {
-                            self.words.saw(&chunk);
-                            self.say(&chunk);
+                    let is_over = moment.is_none();
+                    let first = rest.next;
+                    let chunks = rest.hear(moment);
+                    for (index, chunk) in (first..).zip(chunks) {
+                        if index >= self.next {
+                            self.event(index, chunk.encode().as_bytes());
                         }
-                        Some(Moment::Gap) => self.say(&gap()),
-                        Some(_) => {}
-                        None => {
-                            let end = run.known_outcome().map(|outcome| outcome.end.clone());
-                            for chunk in self.words.of(end.as_ref()) {
-                                self.say(&chunk);
-                            }
-                            self.over(&encode_done());
-                        }
+                    }
+                    if is_over {
+                        self.over(&encode_done());
                     }
                 }
             }
@@ -241,8 +225,28 @@ impl Replay {
     }
 }
 
+impl Rest {
+    /// What is said of a moment, and how the run has ended.
+    fn hear(&mut self, moment: Option<Moment>) -> Vec<Chunk<'static>> {
+        let chunks = match moment {
+            Some(Moment::Chunk(chunk)) => {
+                self.words.saw(&chunk);
+                vec![chunk]
+            }
+            Some(Moment::Gap) => vec![gap()],
+            Some(_) => Vec::new(),
+            None => {
+                let end = self.observing.outcome().map(|outcome| outcome.end);
+                self.words.of(end.as_ref())
+            }
+        };
+        self.next += chunks.len() as u64;
+        chunks
+    }
+}
+
 /// The run behind all chunks of its log.
-async fn collect(context: Recorded, run: String) -> Option<Collected> {
+async fn collect(context: Recorded, run: String) -> Option<Rest> {
     let mut reader = Reader::from(0);
     let (mut chunks, mut words) = (Vec::new(), LastWords::default());
     loop {
@@ -270,12 +274,13 @@ async fn collect(context: Recorded, run: String) -> Option<Collected> {
             _ => return None,
         }
     }
-    let count = chunks.len() as u64;
+    let next = chunks.len() as u64;
     let run = FollowRun::new(reader.run()?.clone()).after(chunks);
-    Some(Collected {
-        run: context.client.threads().follow(run).ok()?,
+    let run = context.client.threads().follow(run).ok()?;
+    Some(Rest {
+        observing: Observing::new(run, None, context.on_error),
         words,
-        chunks: count,
+        next,
     })
 }
 

@@ -1,0 +1,156 @@
+//! The server: chats with an agent, whose answers are recorded and replayed.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Html;
+use axum::routing::get;
+use axum::{Extension, Json, Router, middleware};
+use serde_json::{Value, json};
+use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Observed, Refusal};
+use twentyfirst_client::run_log::AnyRunLog;
+use twentyfirst_client::{AgentClient, Session, UiMessage};
+
+use crate::common;
+use crate::database::Database;
+use crate::users::{self, User};
+
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) client: AgentClient,
+    pub(crate) agent: String,
+    pub(crate) database: Arc<Database>,
+}
+
+impl Server {
+    /// The routes, and the handler of the chats among them.
+    pub(crate) fn app(self, log: Option<AnyRunLog>) -> (Router, ChatHandler) {
+        let chats = chats(self.clone(), log);
+        let users = middleware::from_fn_with_state(Arc::clone(&self.database), users::identify);
+        let app = Router::new()
+            .route_service("/api/chat", chats.clone())
+            .route_service("/api/chat/{id}/stream", chats.clone())
+            .route("/api/chats", get(list))
+            .route("/api/chats/{id}", get(show))
+            .route("/", get(async || Html(include_str!("index.html"))))
+            .layer(users)
+            .with_state(self);
+        (app, chats)
+    }
+}
+
+/// What `useChat` of the AI SDK calls its `api`. Answers are recorded: in this log, or in one of its own in memory.
+fn chats(server: Server, log: Option<AnyRunLog>) -> ChatHandler {
+    let chats = ChatHandler::new(server.client.clone(), move |request: ChatRequest| {
+        run_in_chat(server.clone(), request)
+    })
+    .on_error(|error| common::print_error(error));
+    match log {
+        Some(log) => chats.run_log(log),
+        None => chats,
+    }
+}
+
+/// Which run a request is about, and what the database keeps of it.
+async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Refusal> {
+    let database = &server.database;
+    let user = request.head.extensions.get::<User>();
+    let user = user.ok_or_else(|| Refusal::unauthorized("open the page first"))?;
+    let turn = request.messages.as_slice().last().cloned();
+    let session = match &turn {
+        Some(turn) => {
+            let session = database.open_chat(user, &request.id, &server.agent, turn)?;
+            in_a_sandbox_that_lives(&server, session).await?
+        }
+        None => database.session(user, &request.id)?,
+    };
+    // The ids of chats are chosen by browsers: the log tells those of different users apart.
+    let run = ChatRun::new(session.run(request.messages)).owner(&user.0);
+    let Some(turn) = turn else {
+        return Ok(run);
+    };
+    let (id, database) = (request.id, Arc::clone(database));
+    let turns = (id.clone(), Arc::clone(&database));
+    let run = run.on_started(async move |started| {
+        let (id, database) = turns;
+        database.begin_turn(&id, &started.run.session(), &turn)
+    });
+    Ok(run.observe(move |observed| {
+        if let Observed::End { message, outcome } = observed {
+            // What goes wrong is printed.
+            database.keep_usage(&id, message, &outcome.usage).ok();
+        }
+    }))
+}
+
+/// The session as it is, or what is left of it when its sandbox is gone: the first run then makes another.
+async fn in_a_sandbox_that_lives(server: &Server, session: Session) -> Result<Session, Refusal> {
+    let Some(sandbox_id) = &session.sandbox_id else {
+        return Ok(session);
+    };
+    match server.client.sandboxes().get(sandbox_id).await {
+        Ok(_) => Ok(session),
+        Err(error) if error.is_not_found() => {
+            server.database.forget_sandbox(sandbox_id)?;
+            Ok(Session::new(session.agent))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The chats of this browser.
+async fn list(State(server): State<Server>, Extension(user): Extension<User>) -> Answer {
+    let chats = server.database.chats(&user);
+    let chats = chats.map_err(Refusal::into_response)?;
+    Ok(Json(json!({ "chats": chats })))
+}
+
+/// What has been said in a chat, and whether there is more to come.
+async fn show(
+    State(server): State<Server>,
+    Extension(user): Extension<User>,
+    Path(id): Path<String>,
+) -> Answer {
+    let chat = chat(&server, &user, &id).await;
+    Ok(Json(chat.map_err(Refusal::into_response)?))
+}
+
+type Answer = axum::response::Result<Json<Value>>;
+
+async fn chat(server: &Server, user: &User, id: &str) -> Result<Value, Refusal> {
+    let session = server.database.session(user, id)?;
+    let (messages, is_streaming) = stored(&server.client, &session).await?;
+    // Whoever goes on with a run that another instance has started does not observe it: its costs stand with the answer.
+    for message in &messages {
+        let metadata = message.metadata.as_ref();
+        if let Some(usage) = metadata.and_then(|metadata| metadata.deserialize().ok()) {
+            server.database.keep_usage(id, message, &usage)?;
+        }
+    }
+    let kept = server.database.kept(id)?;
+    Ok(json!({
+        "messages": messages,
+        "streaming": is_streaming,
+        "turn": kept.turn,
+        "usage": kept.usage,
+    }))
+}
+
+async fn stored(
+    client: &AgentClient,
+    session: &Session,
+) -> Result<(Vec<UiMessage>, bool), Refusal> {
+    // Before the first run has started there is no thread.
+    let Ok(hydrate) = session.hydrate() else {
+        return Ok((Vec::new(), false));
+    };
+    match client.execute(&hydrate).await {
+        Ok(thread) => {
+            let is_streaming = thread.is_streaming();
+            Ok((thread.into_ui_messages(), is_streaming))
+        }
+        // What was said is gone with its sandbox.
+        Err(error) if error.is_not_found() => Ok((Vec::new(), false)),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,58 @@
+//! Answers that are longer than their logs: the rest is in the stored answer.
+
+use std::time::Duration;
+
+use twentyfirst_client::protocol::run_log::{Entry, LogId, Logged, Position};
+use twentyfirst_client::run_log::{Keep, MemoryLog, RunLog};
+
+use crate::support::{STORY, chats, connect, conversation, kinds, post, relay, resume, whole};
+
+const PACE: Duration = Duration::from_millis(30);
+
+#[tokio::test]
+async fn a_rest_that_cannot_be_read_is_an_error_and_an_end() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    let response = chats(&client, &session)
+        .run_log(log.clone())
+        .handle(post(STORY))
+        .await;
+    let run = response.headers()["x-workflow-run-id"].clone();
+    whole(response).await;
+    let log = overflown(&log, run.to_str().unwrap()).await;
+
+    let sandbox = session.sandbox_id.as_ref().unwrap();
+    client.sandboxes().delete(sandbox).await.unwrap();
+    let chats = chats(&client, &session).run_log(log);
+    let all = whole(chats.handle(resume()).await).await;
+    assert_eq!(kinds(&all)[all.len() - 3..], ["error", "finish", "[DONE]"]);
+}
+
+/// The logs of a run, as if there had been room for its first two blocks.
+async fn overflown(log: &MemoryLog, run: &str) -> MemoryLog {
+    let short = MemoryLog::new(tokio::time::sleep);
+    let keep = Keep::existing(Duration::from_secs(60)).or_create();
+    for id in [LogId::chat("user-1", "chat-1"), LogId::run(run)] {
+        let page = log.read(&id, Position::START, 1000, Duration::ZERO).await;
+        let (mut blocks, mut chunks, mut next) = (0, 0, Position::START.next_claim());
+        for (_, entry) in page.unwrap().entries {
+            let mut logged = Logged::decode(&entry).unwrap();
+            if matches!(logged.entry, Entry::Data(_)) {
+                blocks += 1;
+                match blocks {
+                    1 | 2 => chunks = logged.chunks_after(),
+                    3 => logged = Logged::new(chunks, Entry::Overflow),
+                    _ => continue,
+                }
+            } else if blocks > 2 {
+                logged.chunks = chunks;
+            }
+            let appended = short.append(&id, next, logged.encode(), keep).await;
+            appended.unwrap();
+            next = next.next();
+        }
+    }
+    short
+}
