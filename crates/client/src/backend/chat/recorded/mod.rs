@@ -35,7 +35,7 @@ use twentyfirst_transport::Body;
 pub(super) use self::cursor::Cursor;
 pub(super) use self::keeper::gap;
 use self::keeper::{Handle, Keeper};
-use self::logs::Logs;
+use self::logs::{Logs, PAGE};
 use self::replay::Replay;
 use super::chat_request::ChatRequest;
 use super::chat_run::ChatRun;
@@ -199,7 +199,7 @@ impl Recorded {
             _ => match self
                 .logs
                 .clone()
-                .read(id.to_owned(), Position::START, Duration::ZERO)
+                .read(id.to_owned(), Position::START, PAGE, Duration::ZERO)
                 .await
             {
                 Found::Some(entries) => entries,

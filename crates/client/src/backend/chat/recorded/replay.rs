@@ -11,7 +11,7 @@ use twentyfirst_transport::{Error as TransportError, Wait};
 
 use super::Recorded;
 use super::keeper::gap;
-use super::logs::Pages;
+use super::logs::{PAGE, Pages, page_behind};
 use crate::backend::chat::following::{KEEP_ALIVE, LONGEST_SILENCE};
 use crate::backend::chat::passing::{BROKE_OFF, apology};
 use crate::error::Error;
@@ -36,6 +36,8 @@ pub(super) struct Replay {
     piece: BytesMut,
     /// The number of the next chunk.
     next: u64,
+    /// How many entries to read at once.
+    page: usize,
     said_at: Instant,
     silence: Wait,
     pause: Wait,
@@ -68,6 +70,7 @@ impl Replay {
             state: State::Polling,
             piece: BytesMut::new(),
             next: first,
+            page: PAGE,
             said_at: silence.now(),
             silence,
             pause,
@@ -91,7 +94,7 @@ impl Replay {
             .context
             .logs
             .clone()
-            .read(self.run.clone(), after, wait);
+            .read(self.run.clone(), after, self.page, wait);
         self.state = State::Reading(Box::pin(reading));
     }
 
@@ -120,6 +123,7 @@ impl Replay {
                     match found {
                         Found::Some(entries) => {
                             self.unavailable = None;
+                            self.page = page_behind(&entries);
                             self.reader.handle_page(entries, now);
                             self.state = State::Polling;
                         }
@@ -218,7 +222,7 @@ async fn collect(context: Recorded, run: String) -> Option<Run> {
                 let reading = context
                     .logs
                     .clone()
-                    .read(run.clone(), after, Duration::ZERO);
+                    .read(run.clone(), after, PAGE, Duration::ZERO);
                 let Found::Some(entries) = reading.await else {
                     return None;
                 };
