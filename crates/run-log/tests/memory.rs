@@ -244,7 +244,13 @@ fn what_has_expired_is_dropped_by_a_later_append() {
 #[test]
 fn all_that_is_allocated_counts() {
     let buffer = Bytes::from(vec![b'x'; 1 << 20]);
-    for (logs, entries, length) in [(1000, 1, 0), (10, 500, 16), (3, 10, 16 << 10)] {
+    for (logs, entries, length) in [
+        (1000, 1, 0),
+        (10, 500, 16),
+        (3, 10, 16 << 10),
+        (2, 200, 3 << 10),
+        (2, 200, 100 << 10),
+    ] {
         let log = MemoryLog::new(sleep);
         let allocated = allocation_counter::measure(|| {
             for id in 0..logs {
@@ -272,6 +278,17 @@ fn all_that_is_allocated_counts() {
     }
 }
 
+#[test]
+fn a_run_of_short_entries_takes_little_beside_its_bytes() {
+    let log = MemoryLog::new(sleep);
+    let length = 100;
+    for seq in 0..20_000 {
+        append(&log, "r", seq, length, KEEP.or_create()).unwrap();
+    }
+    let bytes = 20_000 * length;
+    assert!(log.taken() < bytes * 115 / 100, "{}", log.taken());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -294,5 +311,41 @@ proptest! {
         pass(TTL);
         let _ = append(&log, "last", 1, 0, Keep::existing(Duration::ZERO));
         prop_assert_eq!(log.taken(), 0);
+    }
+
+    #[test]
+    fn entries_are_read_as_they_were_appended(
+        steps in prop::collection::vec((0_u64..20, 0_u64..3, 0_usize..40_000), 1..400),
+        after in 0_usize..400,
+        limit in 1_usize..200,
+    ) {
+        let log = MemoryLog::new(sleep);
+        let id = LogId::run("r");
+        let mut at = Position::START;
+        let mut all = Vec::new();
+        for (index, (jump, seqs, length)) in steps.into_iter().enumerate() {
+            at = match jump {
+                // Far enough that two do not fit beside each other.
+                0 => at.next_claim(),
+                1 => Position::new(at.epoch, at.seq + (1 << 33)),
+                _ => Position::new(at.epoch, at.seq + 1 + seqs),
+            };
+            // Most are short.
+            let length = if jump == 2 { length } else { length % 50 };
+            let entry = Bytes::from(vec![index as u8; length]);
+            block_on(log.append(&id, at, entry.clone(), KEEP.or_create())).unwrap();
+            all.push((at, entry));
+        }
+        let start = all.len().min(after);
+        let after = start.checked_sub(1).map_or(Position::START, |index| all[index].0);
+        let page = block_on(log.read(&id, after, limit, Duration::ZERO)).unwrap();
+        let end = all.len().min(start + limit);
+        prop_assert_eq!(&page.entries[..], &all[start..end]);
+        prop_assert_eq!(block_on(log.last(&id)).unwrap(), all.last().cloned());
+        for (at, entry) in &all {
+            prop_assert!(block_on(log.append(&id, *at, entry.clone(), KEEP)).is_ok());
+            let other = block_on(log.append(&id, *at, Bytes::from_static(b"other"), KEEP));
+            prop_assert!(matches!(other, Err(AppendError::Fenced)));
+        }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) async fn start(load: Load, client: AgentClient) -> Result<SocketAddr>
         let session = Session::new(AGENT).sandbox_id(sandboxes[place].clone());
         ready(Ok(session.run(request.messages)))
     });
+    // As the server of Node does.
+    let chats = chats.without_log();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(serve(listener, tokens, chats));

@@ -282,7 +282,7 @@ async fn two_browsers(
     let opened = servers.send(browser::resume(&chat, None), Some(other));
     ready.wait().await;
     let (first, second) = tokio::join!(
-        first.read(&servers, &chat, body, events, number % 2 == 0),
+        first.read(&servers, &chat, body, events, number.is_multiple_of(2)),
         second.read(&servers, &chat, opened, Events::default(), number % 2 == 1)
     );
     let ended = [first?, second?];

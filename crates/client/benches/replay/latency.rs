@@ -23,8 +23,10 @@ enum Way {
     Memory,
     /// Through the log in Redis, to whoever has sent the message.
     Redis,
-    /// Through the log in Redis, to a browser on another instance.
-    Elsewhere,
+    /// Through the log in Redis, where one browser of 16 is on another instance: what these see.
+    SomeElsewhere,
+    /// Through the log in Redis, where all browsers are on another instance.
+    AllElsewhere,
 }
 
 impl Way {
@@ -33,7 +35,8 @@ impl Way {
             Self::Passing => "passing",
             Self::Memory => "in memory",
             Self::Redis => "Redis",
-            Self::Elsewhere => "Redis, elsewhere",
+            Self::SomeElsewhere => "elsewhere, 1 of 16",
+            Self::AllElsewhere => "elsewhere, all",
         }
     }
 }
@@ -47,7 +50,7 @@ pub(crate) async fn measure(
 ) -> Result<()> {
     let mut ways = vec![Way::Passing, Way::Memory];
     if redis.is_some() {
-        ways.extend([Way::Redis, Way::Elsewhere]);
+        ways.extend([Way::Redis, Way::SomeElsewhere, Way::AllElsewhere]);
     }
     for streams in [1, streams] {
         println!(
@@ -80,7 +83,7 @@ pub(crate) async fn measure(
                 Way::Passing => None,
                 Way::Memory => Some(MEMORY_GOAL),
                 Way::Redis => Some(REDIS_GOAL),
-                Way::Elsewhere => Some(f64::INFINITY),
+                Way::SomeElsewhere | Way::AllElsewhere => Some(f64::INFINITY),
             };
             match goal {
                 None => {
@@ -105,22 +108,30 @@ async fn latencies(way: Way, redis: Option<&str>, streams: usize, deltas: u32) -
     let chats = browser::chats(&client);
     let (chats, elsewhere) = match (way, redis) {
         (Way::Passing, _) => (chats.without_log(), None),
-        (Way::Redis | Way::Elsewhere, Some(redis)) => {
+        (Way::Redis | Way::SomeElsewhere | Way::AllElsewhere, Some(redis)) => {
             let there = chats.clone().run_log(RedisLog::connect(redis).await?);
             let here = chats.run_log(RedisLog::connect(redis).await?);
-            (here, matches!(way, Way::Elsewhere).then_some(there))
+            (here, Some(there))
         }
         _ => (chats, None),
     };
     let (chats, elsewhere) = (Arc::new(chats), Arc::new(elsewhere));
-    let mut browsers = JoinSet::new();
+    let mut browsers: JoinSet<Result<Vec<u64>>> = JoinSet::new();
     // The logs of former rounds are still there.
     let round = ticking::now();
     for number in 0..streams {
         let chat = browser::chat("sb", &format!("th-{round}-{number}"));
         let (chats, elsewhere) = (Arc::clone(&chats), Arc::clone(&elsewhere));
-        browsers
-            .spawn(async move { read(&chats, elsewhere.as_ref().as_ref(), &chat, deltas).await });
+        let is_elsewhere = match way {
+            Way::SomeElsewhere => number % 16 == 0,
+            _ => matches!(way, Way::AllElsewhere),
+        };
+        let counts = is_elsewhere || !matches!(way, Way::SomeElsewhere);
+        browsers.spawn(async move {
+            let elsewhere = elsewhere.as_ref().as_ref().filter(|_| is_elsewhere);
+            let latencies = read(&chats, elsewhere, &chat, deltas).await?;
+            Ok(if counts { latencies } else { Vec::new() })
+        });
     }
     let mut all = Vec::new();
     while let Some(latencies) = browsers.join_next().await {

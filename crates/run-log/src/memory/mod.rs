@@ -1,5 +1,6 @@
 //! Logs in the memory of the process.
 
+mod entries;
 mod state;
 mod wait;
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use twentyfirst_protocol::run_log::{Keep, LogId, Position};
 
+use super::entries::Entries;
 use crate::AppendError;
 
 /// How often logs that have expired are looked for.
@@ -13,14 +14,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// No log is kept longer, which keeps sums of times within their type.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// What an entry takes beside its bytes and its place in the list: the allocation, and what counts its readers.
-const ENTRY: usize = 64;
-
 /// What a log takes without entries, beside its name: itself, its place in the map with room to grow, and the allocations.
 const LOG: usize = 2 * (size_of::<LogId>() + size_of::<Log>()) + 64;
-
-/// What a slot in the list of entries takes.
-const SLOT: usize = size_of::<(Position, Bytes)>();
 
 /// All logs.
 pub(super) struct State {
@@ -34,8 +29,9 @@ pub(super) struct State {
 }
 
 struct Log {
-    entries: Vec<(Position, Bytes)>,
-    taken: usize,
+    entries: Entries,
+    /// What it takes without them.
+    own: usize,
     expires: Instant,
     is_over: bool,
     waiting: BTreeMap<u64, Waker>,
@@ -88,7 +84,7 @@ impl State {
         self.sweep_if_due(now);
         let expires = now + keep.ttl.min(LONGEST);
         if let Some(log) = self.living(id, now) {
-            if log.last().is_some_and(|last| last >= at) {
+            if log.entries.last_position().is_some_and(|last| last >= at) {
                 return log.repeat(at, entry, keep, expires);
             }
         } else if !keep.create {
@@ -100,19 +96,19 @@ impl State {
         self.make_room(self.cost(id, entry), id, now)?;
 
         let log = self.logs.entry(id.clone()).or_insert_with(|| {
-            let taken = LOG + id.as_str().len();
-            self.taken += taken;
+            let own = LOG + id.as_str().len();
+            self.taken += own;
             Log {
-                entries: Vec::new(),
-                taken,
+                entries: Entries::default(),
+                own,
                 expires,
                 is_over: false,
                 waiting: BTreeMap::new(),
             }
         });
-        self.taken -= log.taken;
-        log.push(at, entry);
-        self.taken += log.taken;
+        self.taken -= log.taken();
+        log.entries.push(at, entry);
+        self.taken += log.taken();
         log.expires = expires;
         log.is_over = keep.is_over;
         self.woken
@@ -129,17 +125,16 @@ impl State {
         now: Instant,
     ) -> Option<Found> {
         let log = self.living(id, now)?;
-        let start = log.entries.partition_point(|(at, _)| *at <= after);
-        if start == log.entries.len() {
+        let entries = log.entries.above(after, limit.max(1));
+        if entries.is_empty() {
             let left = log.expires.saturating_duration_since(now);
             return Some(Found::NothingYet { left });
         }
-        let end = start.saturating_add(limit.max(1)).min(log.entries.len());
-        Some(Found::Entries(log.entries[start..end].to_vec()))
+        Some(Found::Entries(entries))
     }
 
     pub(super) fn last(&mut self, id: &LogId, now: Instant) -> Option<(Position, Bytes)> {
-        self.living(id, now)?.entries.last().cloned()
+        self.living(id, now)?.entries.last()
     }
 
     /// Ready if there is something to look at; else `waker` is woken when there is.
@@ -153,7 +148,7 @@ impl State {
         let Some(log) = self.logs.get_mut(id) else {
             return Poll::Ready(());
         };
-        if log.last().is_some_and(|last| last > after) {
+        if log.entries.last_position().is_some_and(|last| last > after) {
             return Poll::Ready(());
         }
         let ticket = *ticket.get_or_insert_with(|| {
@@ -182,11 +177,10 @@ impl State {
 
     /// Returns what it takes to append the entry.
     fn cost(&self, id: &LogId, entry: &Bytes) -> usize {
-        let list = match self.logs.get(id) {
-            Some(log) => log.growth() * SLOT,
-            None => LOG + id.as_str().len() + FIRST_SLOTS * SLOT,
-        };
-        list + entry.len() + ENTRY
+        match self.logs.get(id) {
+            Some(log) => log.entries.cost(entry),
+            None => LOG + id.as_str().len() + Entries::default().cost(entry),
+        }
     }
 
     /// Drops what may be dropped, in the order in which it may, and nothing if that would not be enough.
@@ -199,7 +193,7 @@ impl State {
             .logs
             .iter()
             .filter(|(id, log)| log.is_over && *id != not)
-            .map(|(id, log)| (log.expires, id.clone(), log.taken))
+            .map(|(id, log)| (log.expires, id.clone(), log.taken()))
             .collect();
         let can_be_freed: usize = over.iter().map(|(_, _, taken)| taken).sum();
         if self.taken - can_be_freed + more > self.limit {
@@ -238,37 +232,15 @@ impl State {
     /// Its readers are woken, to find that it is gone.
     fn drop_log(&mut self, id: &LogId) {
         if let Some(log) = self.logs.remove(id) {
-            self.taken -= log.taken;
+            self.taken -= log.taken();
             self.woken.extend(log.waiting.into_values());
         }
     }
 }
 
-/// How many entries there is room for at first.
-const FIRST_SLOTS: usize = 4;
-
 impl Log {
-    fn last(&self) -> Option<Position> {
-        self.entries.last().map(|(at, _)| *at)
-    }
-
-    /// How many slots the list gets more, if another entry comes.
-    fn growth(&self) -> usize {
-        match self.entries.len() == self.entries.capacity() {
-            true => self.entries.capacity().max(FIRST_SLOTS),
-            false => 0,
-        }
-    }
-
-    fn push(&mut self, at: Position, entry: &Bytes) {
-        let before = self.entries.capacity();
-        self.entries.reserve_exact(match self.growth() {
-            0 => 1,
-            growth => growth,
-        });
-        self.taken += (self.entries.capacity() - before) * SLOT + entry.len() + ENTRY;
-        // A copy: the bytes may be a small part of a large buffer, which they would keep.
-        self.entries.push((at, Bytes::copy_from_slice(entry)));
+    const fn taken(&self) -> usize {
+        self.own + self.entries.taken()
     }
 
     /// Says whether the entry stands there already, and keeps the log as an append does.
@@ -279,8 +251,7 @@ impl Log {
         keep: Keep,
         expires: Instant,
     ) -> Result<(), AppendError> {
-        let found = self.entries.binary_search_by_key(&at, |(at, _)| *at);
-        if !found.is_ok_and(|index| self.entries[index].1 == entry) {
+        if self.entries.get(at).is_none_or(|it| it != entry) {
             return Err(AppendError::Fenced);
         }
         self.expires = self.expires.max(expires);

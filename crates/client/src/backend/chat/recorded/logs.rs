@@ -19,8 +19,14 @@ use super::keeper::Handle;
 /// How long a store has for one request, beside the time that a read may wait.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How many entries are read at once.
-const PAGE: usize = 64;
+/// How many entries are read at once, where nothing is known of their size.
+pub(super) const PAGE: usize = 64;
+
+/// More entries than are read at once, however small they are.
+const LARGEST_PAGE: usize = 1000;
+
+/// About how many bytes are read at once, where entries are small.
+const PAGE_SIZE: usize = 256 * 1024;
 
 /// The logs: of this process, and of a store that all instances share.
 ///
@@ -171,12 +177,19 @@ impl Logs {
         }
     }
 
-    /// What stands above this position of the log of a run, where this instance reads it: [`Found::Nothing`] if it has vanished.
-    pub(super) async fn read(self, run: String, after: Position, wait: Duration) -> Found<Pages> {
+    /// What stands above this position of the log of a run, up to so many entries, where this instance reads it: [`Found::Nothing`] if it
+    /// has vanished.
+    pub(super) async fn read(
+        self,
+        run: String,
+        after: Position,
+        limit: usize,
+        wait: Duration,
+    ) -> Found<Pages> {
         let log = LogId::run(&run);
         let is_here = self.shared.is_none() || self.here().contains_key(&run);
         if is_here {
-            match self.memory.read(&log, after, PAGE, wait).await {
+            match self.memory.read(&log, after, limit, wait).await {
                 Ok(page) => return Found::Some(page.entries),
                 Err(_) if self.shared.is_none() => return Found::Nothing,
                 Err(_) => {}
@@ -184,7 +197,7 @@ impl Logs {
         }
         let store = self.store();
         match self
-            .within(TIMEOUT + wait, store.read(&log, after, PAGE, wait))
+            .within(TIMEOUT + wait, store.read(&log, after, limit, wait))
             .await
         {
             Some(Ok(page)) => Found::Some(page.entries),
@@ -202,6 +215,14 @@ impl Logs {
         })
         .await
     }
+}
+
+/// How many entries to read at once behind these: more where they are small, as where each delta came by itself, since a replay
+/// takes as long as the requests for its pages.
+pub(super) fn page_behind(entries: &[(Position, Bytes)]) -> usize {
+    let bytes: usize = entries.iter().map(|(_, entry)| entry.len()).sum();
+    let fit = PAGE_SIZE.saturating_mul(entries.len()) / bytes.max(1);
+    fit.clamp(PAGE, LARGEST_PAGE)
 }
 
 impl fmt::Debug for Logs {
@@ -244,5 +265,18 @@ mod tests {
         assert!(logs.here().contains_key("run-1"));
         logs.leave("run-1", &one);
         assert!(logs.here().is_empty());
+    }
+
+    fn page_of(count: usize, size: usize) -> usize {
+        let entry = (Position::START, Bytes::from(vec![b'x'; size]));
+        page_behind(&vec![entry; count])
+    }
+
+    #[test]
+    fn a_page_has_more_entries_where_they_are_small_and_never_many_large_ones() {
+        assert_eq!(page_of(64, 80), LARGEST_PAGE);
+        assert_eq!(page_of(64, 1024), 256);
+        assert_eq!(page_of(256, 16 * 1024), PAGE);
+        assert_eq!(page_of(0, 0), PAGE);
     }
 }

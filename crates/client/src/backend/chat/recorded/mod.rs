@@ -35,7 +35,7 @@ use twentyfirst_transport::Body;
 pub(super) use self::cursor::Cursor;
 pub(super) use self::keeper::gap;
 use self::keeper::{Handle, Keeper};
-use self::logs::Logs;
+use self::logs::{Logs, PAGE};
 use self::replay::Replay;
 use super::chat_request::ChatRequest;
 use super::chat_run::ChatRun;
@@ -211,7 +211,7 @@ impl Recorded {
             let found = match is_here {
                 true => {
                     let logs = self.logs.clone();
-                    logs.read(id.to_owned(), after, Duration::ZERO).await
+                    logs.read(id.to_owned(), after, PAGE, Duration::ZERO).await
                 }
                 false => self.logs.page(&LogId::run(id), after).await.0,
             };
@@ -353,7 +353,10 @@ impl Recorded {
             _ => Duration::ZERO,
         };
         while silence < Reader::SILENCE {
-            let reading = self.logs.clone().read(id.to_owned(), at, Reader::WAIT);
+            let reading = self
+                .logs
+                .clone()
+                .read(id.to_owned(), at, PAGE, Reader::WAIT);
             match reading.await {
                 Found::Some(entries) if entries.is_empty() => silence += Reader::WAIT,
                 _ => return false,

@@ -12,7 +12,7 @@ use twentyfirst_transport::{Error as TransportError, Wait};
 
 use super::Recorded;
 use super::keeper::{LastWords, gap};
-use super::logs::Pages;
+use super::logs::{PAGE, Pages, page_behind};
 use crate::backend::chat::following::{KEEP_ALIVE, LONGEST_SILENCE};
 use crate::backend::chat::observing::Observing;
 use crate::backend::chat::passing::{BROKE_OFF, apology};
@@ -37,6 +37,8 @@ pub(super) struct Replay {
     piece: BytesMut,
     /// The number of the next chunk that is wanted.
     next: u64,
+    /// How many entries to read at once.
+    page: usize,
     said_at: Instant,
     silence: Wait,
     pause: Wait,
@@ -77,6 +79,7 @@ impl Replay {
             state: State::Polling,
             piece: BytesMut::new(),
             next: first,
+            page: PAGE,
             said_at: silence.now(),
             silence,
             pause,
@@ -100,7 +103,7 @@ impl Replay {
             .context
             .logs
             .clone()
-            .read(self.run.clone(), after, wait);
+            .read(self.run.clone(), after, self.page, wait);
         self.state = State::Reading(Box::pin(reading));
     }
 
@@ -129,6 +132,7 @@ impl Replay {
                     match found {
                         Found::Some(entries) => {
                             self.unavailable = None;
+                            self.page = page_behind(&entries);
                             self.reader.handle_page(entries, now);
                             self.state = State::Polling;
                         }
@@ -261,7 +265,7 @@ async fn collect(context: Recorded, run: String) -> Option<Rest> {
                 let reading = context
                     .logs
                     .clone()
-                    .read(run.clone(), after, Duration::ZERO);
+                    .read(run.clone(), after, PAGE, Duration::ZERO);
                 let Found::Some(entries) = reading.await else {
                     return None;
                 };
