@@ -618,7 +618,12 @@ async fn what_has_ended_leaves_no_process_and_no_file_behind() {
         assert_eq!(processes_with(&sleep).len(), 2);
         assert_eq!(dirs.iter().filter(|dir| dir.exists()).count(), 1);
         relay.shutdown();
-        assert_eq!(processes_with(&sleep), [""; 0]);
+        // They were killed; on a busy machine they take a moment to die of it.
+        let begun = Instant::now();
+        while !processes_with(&sleep).is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(5));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         assert!(dirs.iter().all(|dir| !dir.exists()));
     }
 }
