@@ -35,8 +35,9 @@ impl ChatRun {
 
     /// Sets who the chat belongs to: the id of a user, of a team, ….
     ///
-    /// Browsers choose the ids of chats, so those of different owners can be the same: they are told apart by this. Without it, a run is
-    /// resumed and ended only by requests for which you give its thread, which is once [`on_started`](Self::on_started) has stored it.
+    /// Browsers choose the ids of chats, so those of different owners can be the same: they are told apart by this. Without it, a chat that
+    /// is answering refuses the message of whoever else uses its id, and a run is resumed and ended only by requests for which you give its
+    /// thread, which is once [`on_started`](Self::on_started) has stored it.
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.owner = owner.into();
         self
