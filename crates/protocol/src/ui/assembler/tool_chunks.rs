@@ -102,13 +102,15 @@ impl Assembler {
             return Err(not_started("tool-input-delta", id));
         }
         let update = ToolUpdate::new(ToolState::InputStreaming);
+        // A call to ask what the delta takes is itself a call, which has to fit.
+        let opened = self.calls.call_growth(id, 0) + update.size(id);
+        self.fits_part(id, opened)?;
         let call = Call::new(Names::default(), false, None).nameless();
         let growth = call
             .growth(&chunk.input_text_delta, self.room())
             .ok_or_else(|| self.too_large())?;
         // As much as the delta will ask for that follows.
-        let more = update.size(id) + call.shown_size() + growth.more;
-        self.fits_part(id, self.calls.call_growth(id, 0) + more)?;
+        self.fits_part(id, opened + call.shown_size() + growth.more)?;
         self.calls.start(id, call, &mut self.message.parts);
         self.tool_input_delta(chunk)
     }
