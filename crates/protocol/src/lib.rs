@@ -61,6 +61,8 @@
 //! | [`runs`] | `/v1/chat` |
 //! | [`tokens`] | `/v1/tokens` |
 //! | [`vaults`] | `/v1/mcp/vaults` |
+//!
+//! [`browser`] has what browsers send to a server between them and the relay.
 
 #![warn(
     clippy::disallowed_methods,
@@ -86,6 +88,7 @@ mod time;
 mod tolerant;
 mod utf_8;
 
+pub mod browser;
 pub mod files;
 pub mod flow;
 pub mod git;

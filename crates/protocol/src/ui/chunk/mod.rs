@@ -17,9 +17,9 @@
 //! ```
 
 pub(super) mod error;
-mod json;
+pub(crate) mod json;
 pub(super) mod kinds;
-mod member;
+pub(crate) mod member;
 pub(super) mod raw_json;
 pub(super) mod text;
 

@@ -1,0 +1,53 @@
+use percent_encoding::percent_decode_str;
+
+use super::BodyError;
+use super::json_body::{id_of, members, text, text_of};
+use crate::ui::Text;
+
+/// What a page that wants to list or create threads says: the sandbox, and the name of a new thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ThreadBody {
+    /// The sandbox that it says to mean. Anybody can say any.
+    pub sandbox_id: Option<String>,
+    /// The name of the thread to create.
+    pub name: Option<String>,
+}
+
+impl ThreadBody {
+    /// Reads a body: `{"sandboxId"?, "name"?}`.
+    ///
+    /// # Errors
+    /// If it is not a JSON object, or a member is there and no text.
+    pub fn read(body: impl Into<Vec<u8>>) -> Result<Self, BodyError> {
+        let text = text(body.into());
+        let [sandbox_id, name] = members(&text, ["sandboxId", "name"])?;
+        Ok(Self {
+            sandbox_id: id_of("sandboxId", sandbox_id)?,
+            // A page that cuts a name by UTF-16 units cuts characters in two.
+            name: text_of("name", name)?.map(|name| Text::into_string_lossy(name.into_owned())),
+        })
+    }
+
+    /// Reads a query, such as `sandboxId=sb_1`, as `URLSearchParams` does: of values of one name the first counts.
+    ///
+    /// # Errors
+    /// If the id is not UTF-8.
+    pub fn of_query(query: &str) -> Result<Self, BodyError> {
+        let decode = |text: &str| {
+            let text = text.replace('+', " ");
+            let decoded = percent_decode_str(&text).decode_utf8();
+            decoded.map(String::from).map_err(|_| BodyError::NotUtf8)
+        };
+        for pair in query.split('&') {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if decode(key).is_ok_and(|key| key == "sandboxId") {
+                return Ok(Self {
+                    sandbox_id: Some(decode(value)?),
+                    name: None,
+                });
+            }
+        }
+        Ok(Self::default())
+    }
+}
