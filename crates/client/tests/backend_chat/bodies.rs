@@ -34,9 +34,10 @@ async fn chat(body: impl Into<Body>) -> String {
 async fn thread(body: impl Into<Body>) -> String {
     let (client, _) = relay(|target| panic!("{target} was sent"));
     let threads = ThreadHandler::new(client, async |request: ThreadRequest| {
+        let body = request.read().await?;
         Err(Refusal::not_found(format!(
             "{:?} {:?}",
-            request.sandbox_id, request.name
+            body.sandbox_id, body.name
         )))
     });
     let (status, _, body) = read(threads.handle(request("POST", "/api/threads", body)).await).await;

@@ -109,7 +109,8 @@ async fn a_query_names_a_sandbox_as_url_search_params_would() {
     ] {
         let (client, _) = relay(|target| panic!("{target} was sent"));
         let threads = ThreadHandler::new(client, async |request: ThreadRequest| {
-            Err(Refusal::not_found(format!("{:?}", request.sandbox_id)))
+            let body = request.read().await?;
+            Err(Refusal::not_found(format!("{:?}", body.sandbox_id)))
         });
         let path = format!("/api/threads?{query}");
         let (status, _, body) = read(threads.handle(request("GET", &path, "")).await).await;

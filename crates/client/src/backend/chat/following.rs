@@ -1,7 +1,6 @@
+use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::Frame;
@@ -9,45 +8,24 @@ use twentyfirst_protocol::runs::{Moment, RunEnd};
 use twentyfirst_protocol::shown;
 use twentyfirst_protocol::ui::chunk::Abort;
 use twentyfirst_protocol::ui::{Chunk, encode_done};
-use twentyfirst_transport::{Error, Runtime, Wait};
 
-use super::observing::{Observing, Rest};
+use super::observing::Observing;
 use super::passing::{BROKE_OFF, apology};
 use super::recorded::gap;
-use crate::backend::handover::Giver;
-
-/// How long nothing is said to a browser. What lies between gives up connections on which nothing comes, many after a minute.
-pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(15);
-
-/// A comment, which readers of event streams pass over.
-pub(super) const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 /// A run that is followed, on its way to a browser, encoded again.
 pub(super) struct Following {
     /// Until it has ended.
     observing: Option<Observing>,
-    /// Who reads on when the browser leaves.
-    reader: Option<Giver<Rest>>,
     /// Whether the browser was told how it ended.
     has_said_end: bool,
-    /// When something was said last.
-    said_at: Instant,
-    wait: Wait,
 }
 
 impl Following {
-    pub(super) fn new(
-        observing: Observing,
-        reader: Option<Giver<Rest>>,
-        runtime: &Arc<dyn Runtime>,
-    ) -> Self {
-        let wait = Wait::new(runtime);
+    pub(super) fn new(observing: Observing) -> Self {
         Self {
             observing: Some(observing),
-            reader,
             has_said_end: false,
-            said_at: wait.now(),
-            wait,
         }
     }
 
@@ -68,23 +46,18 @@ impl Following {
 
 impl http_body::Body for Following {
     type Data = Bytes;
-    type Error = Error;
+    type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         loop {
             let Some(observing) = &mut this.observing else {
                 return Poll::Ready(None);
             };
-            let Poll::Ready(moment) = observing.poll_moment(cx) else {
-                ready!(this.wait.poll(this.said_at, LONGEST_SILENCE, cx));
-                this.said_at = this.wait.now();
-                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(KEEP_ALIVE)))));
-            };
-            let event = match moment {
+            let event = match ready!(observing.poll_moment(cx)) {
                 Some(Moment::Chunk(chunk)) => {
                     this.has_said_end |= matches!(chunk, Chunk::Error(_) | Chunk::Abort(_));
                     chunk.encode_event()
@@ -97,7 +70,6 @@ impl http_body::Body for Following {
                     this.last_words(end)
                 }
             };
-            this.said_at = this.wait.now();
             return Poll::Ready(Some(Ok(Frame::data(event))));
         }
     }
@@ -106,18 +78,10 @@ impl http_body::Body for Following {
 impl Drop for Following {
     fn drop(&mut self) {
         // An observer that panics again while it is dropped would abort the process.
-        if std::thread::panicking() {
-            return;
-        }
-        let Some(observing) = self.observing.take() else {
-            return;
-        };
-        match self.reader.take() {
-            Some(reader) => reader.give(Rest {
-                observing,
-                source: None,
-            }),
-            None => observing.leave(),
+        if !std::thread::panicking()
+            && let Some(observing) = self.observing.take()
+        {
+            observing.leave();
         }
     }
 }

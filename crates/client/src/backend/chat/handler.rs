@@ -1,11 +1,11 @@
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
+use twentyfirst_protocol::browser::BodyError;
 use twentyfirst_protocol::flow::Open;
 use twentyfirst_protocol::runs::{CancelStatus, Cancelled, Follow, ResumeStream, Resumed, RunRef};
 use twentyfirst_protocol::threads::{StreamTarget, ThreadStatus};
@@ -13,18 +13,19 @@ use twentyfirst_protocol::{Endpoint as _, ui};
 use twentyfirst_run_log::{AnyRunLog, RunLog};
 use twentyfirst_transport::Body;
 
-use super::chat_request::ChatRequest;
+use super::chat_request::{Asked, ChatRequest, ChatTurn};
 use super::chat_run::{ChatRun, Observer};
 use super::following::Following;
-use super::observing::{Feed, Observing, Rest};
-use super::passing::{Passing, Watch};
+use super::kept_alive::KeptAlive;
+use super::observing::Observing;
+use super::passing::Passing;
 use super::recorded::{Cursor, Recorded};
 use crate::backend::Refusal;
 use crate::backend::decide::Decide;
-use crate::backend::handover::{Giver, to_its_end};
+use crate::backend::handler::{Core, Handler, handler};
+use crate::backend::handover::to_its_end;
 use crate::backend::on_error::OnError;
-use crate::backend::request::{BODY_LIMIT, json, other_method, percent_decode, read_body};
-use crate::backend::service::service;
+use crate::backend::respond::{json, other_method};
 use crate::client::{AgentClient, seed};
 use crate::error::Error;
 use crate::run::Run;
@@ -122,13 +123,12 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 /// moment between asking and ending can be ended in its place.
 #[derive(Clone)]
 pub struct ChatHandler {
-    client: AgentClient,
-    decide: Decide<ChatRequest, ChatRun>,
-    on_error: OnError,
+    core: Core<ChatRequest, ChatRun>,
     /// None where the relay's streams are passed on as they are.
     recorded: Option<Recorded>,
-    follows_cuts: bool,
-    read_on: Option<Duration>,
+    /// After how much silence a browser is sent a comment.
+    keep_alive: Option<Duration>,
+    responds_at_once: bool,
 }
 
 impl ChatHandler {
@@ -146,11 +146,9 @@ impl ChatHandler {
     {
         Self {
             recorded: Some(Recorded::new(client.clone(), None)),
-            client,
-            decide: Decide::new(decide),
-            on_error: OnError::default(),
-            follows_cuts: false,
-            read_on: None,
+            core: Core::new(client, Decide::new(decide)),
+            keep_alive: Some(Duration::from_secs(15)),
+            responds_at_once: false,
         }
     }
 
@@ -161,8 +159,8 @@ impl ChatHandler {
     /// that [they cannot be replayed](Error::is_not_replayable).
     #[must_use]
     pub fn run_log(mut self, log: impl RunLog) -> Self {
-        let mut recorded = Recorded::new(self.client.clone(), Some(AnyRunLog::new(log)));
-        recorded.on_error(self.on_error.clone());
+        let mut recorded = Recorded::new(self.core.client.clone(), Some(AnyRunLog::new(log)));
+        recorded.on_error(self.core.on_error.clone());
         self.recorded = Some(recorded);
         self
     }
@@ -188,29 +186,23 @@ impl ChatHandler {
         }
     }
 
-    /// Follows each run across cuts of the relay's connection where answers are passed on [without a log](Self::without_log), as the
-    /// client's [`Follow`] says, and encodes its chunks again.
+    /// Sets after how much silence a browser is sent a comment, which readers of event streams pass over; `None` for never. Default: 15 s.
     ///
-    /// The browser then sees one stream that ends with `[DONE]` when the run is over. What the AI SDK does not know of a
-    /// chunk is left out. Where something may be missing, which only [`Follow::live`] lets happen and events that cannot be read, a
-    /// chunk `data-gap` says so; it is transient, which the AI SDK hands to `onData`. The page does well to read the
-    /// stored messages again when the answer is over. There is one `start`, the first: another would begin the message
-    /// anew. A run that was cancelled ends with `abort` where the relay says nothing. While nothing comes, a comment each 15 s keeps the
-    /// browser's connection alive.
+    /// What lies between gives up connections on which nothing comes: nginx after 60 s, others sooner.
     #[must_use]
-    pub fn follow_cuts(mut self) -> Self {
-        self.follows_cuts = true;
+    pub fn keep_alive(mut self, every: impl Into<Option<Duration>>) -> Self {
+        self.keep_alive = every.into();
         self
     }
 
-    /// Reads on for the [observer](ChatRun::observe) when the browser has left, or its stream broke off, where answers are passed on
-    /// [without a log](Self::without_log): for so long at most. Not by default. With a log, every run is read to its end.
+    /// Begins each response to a message at once, with a comment, and then starts the run: a first message that creates a sandbox takes
+    /// some seconds, in which something between may give up.
     ///
-    /// Then the run is followed as the client's [`Follow`] says, by a task of the client's
-    /// [`Runtime`](crate::transport::Runtime). It takes a connection, and memory for the answer.
+    /// The status then tells only what your function has decided. What the relay refuses, which is a status of 400 or more
+    /// otherwise, comes as an `error` chunk in a response of 200, and so does what fails: `useChat` shows both alike.
     #[must_use]
-    pub fn read_on(mut self, limit: Duration) -> Self {
-        self.read_on = Some(limit);
+    pub fn respond_at_once(mut self) -> Self {
+        self.responds_at_once = true;
         self
     }
 
@@ -221,57 +213,39 @@ impl ChatHandler {
     /// [observer](ChatRun::observe), and [is lost](Error::is_run_lost). A browser that leaves is no error.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
-        self.on_error = OnError::new(on_error);
+        self.core.on_error = OnError::new(on_error);
         if let Some(recorded) = &mut self.recorded {
-            recorded.on_error(self.on_error.clone());
+            recorded.on_error(self.core.on_error.clone());
         }
         self
     }
 
-    /// Answers one request. It never fails: what goes wrong is an answer, too.
-    ///
-    /// Dropping the future, or the body of its answer, is how the browser leaves.
-    pub async fn handle<B>(&self, request: Request<B>) -> Response<Body>
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        self.answer(request.map(Body::wrap)).await
-    }
-
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let (head, body) = request.into_parts();
-        let result = match head.method {
-            // Wherever it is mounted: that may end with `/stream`, too.
-            Method::POST => self.send(head, body).await,
-            Method::GET | Method::DELETE => match chat_id(head.uri.path()) {
-                Ok(Some(id)) if head.method == Method::GET => self.resume(head, id).await,
-                Ok(Some(id)) => self.cancel(head, id).await,
-                Ok(None) => return other_method(&head.method, "OPTIONS, POST"),
-                Err(refusal) => Err(refusal),
-            },
-            _ if stream_of(head.uri.path()).is_some() => {
-                return other_method(&head.method, "DELETE, GET, OPTIONS, POST");
-            }
-            _ => return other_method(&head.method, "OPTIONS, POST"),
-        };
-        result.unwrap_or_else(Response::from)
-    }
-
     async fn send(&self, head: Parts, body: Body) -> Result<Response<Body>, Refusal> {
-        let body = read_body(body, BODY_LIMIT).await?;
-        let request = ChatRequest::send(head, &body)?;
-        let chat = request.id.clone();
-        let run = self.decide.ask(request).await?;
+        let body = self.core.unread(body);
+        let asked = Asked::Turn(body.clone());
+        let run = self.core.decide.ask(ChatRequest { head, asked }).await?;
+        let chat = match body.kept() {
+            Some(chat) => chat.clone(),
+            None => ChatTurn::read(&body).await?.id,
+        };
+        let handler = self.clone();
+        let begin = async move { handler.begin(&chat, run).await };
+        if !self.responds_at_once {
+            return Ok(self.keep(begin.await?));
+        }
+        let body = KeptAlive::starting(Box::pin(begin), self.keep_alive, self.core.runtime());
+        Ok(events(&HeaderMap::new(), Body::wrap(body)))
+    }
+
+    async fn begin(self, chat: &str, run: ChatRun) -> Result<Response<Body>, Refusal> {
         if let Some(recorded) = &self.recorded {
-            return recorded.begin(&chat, run).await;
+            return recorded.begin(chat, run).await;
         }
         if run.on_started.is_none() {
             return self.start(run).await;
         }
-        let handler = self.clone();
-        let runtime = &self.client.shared().runtime;
-        to_its_end(runtime, async move { handler.start(run).await }).await
+        let runtime = Arc::clone(self.core.runtime());
+        to_its_end(&runtime, async move { self.start(run).await }).await
     }
 
     async fn start(&self, run: ChatRun) -> Result<Response<Body>, Refusal> {
@@ -281,34 +255,19 @@ impl ChatHandler {
             observer,
             ..
         } = run;
-        let started = self.client.threads().start(start, None).await;
-        let (started, stream) = started.map_err(|error| self.on_error.refuse(&error))?;
+        let refuse = |error| self.core.on_error.refuse(&error);
+        let client = &self.core.client;
+        let (started, stream) = client.threads().start(start, None).await.map_err(refuse)?;
         if let Some(on_started) = on_started {
             on_started(started.clone()).await?;
         }
-        if self.follows_cuts {
-            let (client, body) = (self.client.clone(), stream.into_body());
-            let run = Run::reading(client, started, body, seed());
-            let run = run.map_err(|error| self.on_error.refuse(&error))?;
-            return Ok(self.follow(run, observer));
-        }
-        let watch = match observer {
-            None => None,
+        match observer {
+            None => Ok(self.pass(stream)),
             Some(observer) => {
-                let feed = Feed::default();
-                let (client, body) = (self.client.clone(), Body::wrap(feed.clone()));
-                let run = Run::reading(client, started, body, seed());
-                let run = run.map_err(|error| self.on_error.refuse(&error))?;
-                Some(Watch {
-                    observing: Observing::new(run, Some(observer), self.on_error.clone()),
-                    feed,
-                    reader: self.reader(),
-                    reads_on: self.read_on.is_some(),
-                    is_written: true,
-                })
+                let run = Run::reading(client.clone(), started, stream.into_body(), seed());
+                Ok(self.follow(run.map_err(refuse)?, Some(observer)))
             }
-        };
-        Ok(self.pass(stream, watch))
+        }
     }
 
     async fn resume(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
@@ -316,7 +275,7 @@ impl ChatHandler {
             None => self.run_of(head, id).await?,
             Some(recorded) => {
                 let cursor = Cursor::of(&head)?;
-                let found = recorded.find(&self.decide, head, id).await?;
+                let found = recorded.find(&self.core.decide, head, id).await?;
                 if let Some(logged) = found.logged {
                     return Ok(recorded.resume(&logged, cursor).await);
                 }
@@ -326,21 +285,20 @@ impl ChatHandler {
         let Some(run) = run else {
             return Ok(nothing());
         };
-        let target = self.target(&run).await;
-        let target = target.map_err(|error| self.on_error.refuse(&error))?;
+        let refuse = |error| self.core.on_error.refuse(&error);
+        let target = self.target(&run).await.map_err(refuse)?;
         if target.status() != Some(&ThreadStatus::Streaming) {
             return Ok(nothing());
         }
-        let mut client = self.client.clone();
-        if self.recorded.is_none() && !self.follows_cuts {
-            let ours = self.join(&run, &target).await;
-            if let Some(stream) = ours.map_err(|error| self.on_error.refuse(&error))? {
-                return Ok(self.pass(stream, None));
+        let mut client = self.core.client.clone();
+        if self.recorded.is_none() {
+            if let Some(stream) = self.join(&run, &target).await.map_err(refuse)? {
+                return Ok(self.pass(stream));
             }
             client = client.with_options(client.options().follow(Follow::wait()));
         }
-        let run = client.threads().follow(run);
-        Ok(self.follow(run.map_err(|error| self.on_error.refuse(&error))?, None))
+        let run = client.threads().follow(run).map_err(refuse)?;
+        Ok(self.follow(run, None))
     }
 
     async fn cancel(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
@@ -354,15 +312,14 @@ impl ChatHandler {
         let (logged, run) = match &self.recorded {
             None => (None, self.run_of(head, id).await?),
             Some(recorded) => {
-                let found = recorded.find(&self.decide, head, id).await?;
+                let found = recorded.find(&self.core.decide, head, id).await?;
                 let logged = found.logged;
                 (logged.map(|logged| (recorded.clone(), logged)), found.run)
             }
         };
         if let Some((recorded, logged)) = logged {
-            let runtime = Arc::clone(&self.client.shared().runtime);
             let stop = async move { recorded.stop(&logged).await };
-            let cancelled = to_its_end(&runtime, stop).await?;
+            let cancelled = to_its_end(self.core.runtime(), stop).await?;
             let answer = Answer {
                 ok: true,
                 cancelled,
@@ -373,11 +330,11 @@ impl ChatHandler {
             None => Cancelled::new(CancelStatus::Idle, None),
             Some(run) => {
                 let handler = self.clone();
-                to_its_end(&self.client.shared().runtime, async move {
-                    let options = handler.client.options().deadline(LONGEST_CANCEL);
-                    let client = handler.client.with_options(options);
+                to_its_end(self.core.runtime(), async move {
+                    let options = handler.core.client.options().deadline(LONGEST_CANCEL);
+                    let client = handler.core.client.with_options(options);
                     let cancelled = client.threads().cancel(run).await;
-                    cancelled.map_err(|error| handler.on_error.refuse(&error))
+                    cancelled.map_err(|error| handler.core.on_error.refuse(&error))
                 })
                 .await?
             }
@@ -391,13 +348,13 @@ impl ChatHandler {
 
     /// The run that is under way, if there is a thread for one.
     async fn run_of(&self, head: Parts, id: String) -> Result<Option<RunRef>, Refusal> {
-        let run = self.decide.ask(ChatRequest::of_run(head, id)).await?;
+        let run = self.core.decide.ask(ChatRequest::of_run(head, id)).await?;
         Ok(run.place())
     }
 
     /// Which stream of its sandbox would be opened.
     async fn target(&self, run: &RunRef) -> Result<StreamTarget, Error> {
-        let threads = self.client.threads().list(&run.sandbox_id).await?;
+        let threads = self.core.client.threads().list(&run.sandbox_id).await?;
         Ok(StreamTarget::of(&threads, &run.thread_id))
     }
 
@@ -411,8 +368,9 @@ impl ChatHandler {
             return Ok(None);
         }
         let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id);
-        let flow = Open::new(&resume, self.client.options(), seed())?;
-        let (Resumed::Streaming, stream) = self.client.drive(&ResumeStream::ROUTE, flow).await?
+        let flow = Open::new(&resume, self.core.client.options(), seed())?;
+        let (Resumed::Streaming, stream) =
+            self.core.client.drive(&ResumeStream::ROUTE, flow).await?
         else {
             return Ok(None);
         };
@@ -422,22 +380,45 @@ impl ChatHandler {
     }
 
     /// A stream of the relay as it is.
-    fn pass(&self, stream: Response<Body>, watch: Option<Watch>) -> Response<Body> {
+    fn pass(&self, stream: Response<Body>) -> Response<Body> {
         let (head, body) = stream.into_parts();
-        let body = Passing::new(body, watch, self.on_error.clone());
-        answer(&head.headers, Body::wrap(body))
+        let body = Passing::new(body, self.core.on_error.clone());
+        events(&head.headers, Body::wrap(body))
     }
 
-    /// An answer with the chunks of a run.
+    /// The chunks of a run.
     fn follow(&self, run: Run, observer: Option<Observer>) -> Response<Body> {
-        let reader = (observer.is_some() && self.read_on.is_some()).then(|| self.reader());
-        let observing = Observing::new(run, observer, self.on_error.clone());
-        let body = Following::new(observing, reader, &self.client.shared().runtime);
-        answer(&HeaderMap::new(), Body::wrap(body))
+        let observing = Observing::new(run, observer, self.core.on_error.clone());
+        events(&HeaderMap::new(), Body::wrap(Following::new(observing)))
     }
 
-    fn reader(&self) -> Giver<Rest> {
-        Rest::reader(&self.client.shared().runtime, self.read_on)
+    /// A response whose connection is kept alive.
+    fn keep(&self, response: Response<Body>) -> Response<Body> {
+        if response.status() != StatusCode::OK {
+            return response;
+        }
+        response.map(|body| Body::wrap(KeptAlive::new(body, self.keep_alive, self.core.runtime())))
+    }
+}
+
+impl Handler for ChatHandler {
+    async fn respond(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+        let (head, body) = request.into_parts();
+        match head.method {
+            // Wherever it is mounted: that may end with `/stream`, too.
+            Method::POST => self.send(head, body).await,
+            Method::GET | Method::DELETE => match chat_id(head.uri.path())? {
+                Some(id) if head.method == Method::GET => {
+                    Ok(self.keep(self.resume(head, id).await?))
+                }
+                Some(id) => self.cancel(head, id).await,
+                None => Ok(other_method(&head.method, "OPTIONS, POST")),
+            },
+            _ if stream_of(head.uri.path()).is_some() => {
+                Ok(other_method(&head.method, "DELETE, GET, OPTIONS, POST"))
+            }
+            _ => Ok(other_method(&head.method, "OPTIONS, POST")),
+        }
     }
 }
 
@@ -455,12 +436,15 @@ fn chat_id(path: &str) -> Result<Option<String>, Refusal> {
     };
     match chat.rsplit('/').next() {
         None | Some("") => Err(Refusal::bad_request("the chat has no `id`")),
-        Some(id) => percent_decode(id).map(Some),
+        Some(id) => percent_decode_str(id)
+            .decode_utf8()
+            .map(|id| Some(id.into_owned()))
+            .map_err(|_| BodyError::NotUtf8.into()),
     }
 }
 
 /// A UI message stream, with those of these headers that are a browser's business.
-fn answer(headers: &HeaderMap, body: Body) -> Response<Body> {
+fn events(headers: &HeaderMap, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     // What says that nothing on the way may collect the events is said in any case.
     *response.headers_mut() = ui::response_headers();
@@ -478,14 +462,4 @@ fn nothing() -> Response<Body> {
     response
 }
 
-service!(ChatHandler);
-
-impl fmt::Debug for ChatHandler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChatHandler")
-            .field("records", &self.recorded.is_some())
-            .field("follows_cuts", &self.follows_cuts)
-            .field("read_on", &self.read_on)
-            .finish_non_exhaustive()
-    }
-}
+handler!(ChatHandler);

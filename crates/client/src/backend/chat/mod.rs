@@ -4,10 +4,12 @@ mod chat_request;
 mod chat_run;
 mod following;
 mod handler;
+mod kept_alive;
 mod observing;
 mod passing;
 mod recorded;
+mod tail;
 
-pub use chat_request::ChatRequest;
+pub use chat_request::{ChatRequest, ChatTurn};
 pub use chat_run::{ChatRun, Observed};
 pub use handler::ChatHandler;
