@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
-use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
+use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun};
 use twentyfirst_client::protocol::run_log::{Claim, Ended, Entry, Logged, Turn};
 use twentyfirst_client::run_log::{
     AppendError, Keep, LogId, MemoryLog, Page, Position, ReadError, RunLog,
@@ -27,10 +27,13 @@ fn chats_with(
     session: &Session,
     more: impl Fn(ChatRun) -> ChatRun + Send + Sync + 'static,
 ) -> ChatHandler {
-    let session = session.clone();
+    let (session, more) = (session.clone(), Arc::new(more));
     ChatHandler::new(client.clone(), move |request: ChatRequest| {
-        let run = ChatRun::new(session.run(request.messages)).owner("user-1");
-        std::future::ready(Ok::<_, Refusal>(more(run)))
+        let (session, more) = (session.clone(), Arc::clone(&more));
+        async move {
+            let run = session.run(request.read().await?.messages);
+            Ok(more(ChatRun::new(run).owner("user-1")))
+        }
     })
 }
 
