@@ -43,7 +43,8 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 ///
 /// The routes may have any other name before `/{id}/stream`: `POST` sends wherever it comes, the other two need the id. A slash may follow,
 /// and an id whose percent-encoding is not UTF-8 is refused with 400. Your function decides who may use which chat, and where it takes
-/// place: it makes a [`StartRun`](crate::StartRun) of a [`Session`](crate::Session) that you have stored, or of a new one.
+/// place: it looks at the head of the request, [reads](ChatRequest::read) what is asked for, and makes a [`StartRun`](crate::StartRun) of a
+/// [`Session`](crate::Session) that you have stored, or of a new one. Nothing of the body is read before.
 ///
 /// ```
 /// use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
@@ -68,11 +69,12 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 ///             let Some(User { id: user }) = request.head.extensions.get().cloned() else {
 ///                 return Err(Refusal::unauthorized("please sign in"));
 ///             };
-///             let session = database.session(&user, &request.id).await;
+///             let turn = request.read().await?;
+///             let session = database.session(&user, &turn.id).await;
 ///             let session = session.unwrap_or_else(|| Session::new("my-agent"));
-///             let run = ChatRun::new(session.run(request.messages)).owner(&user);
+///             let run = ChatRun::new(session.run(turn.messages)).owner(&user);
 ///             Ok(run.on_started(move |started| async move {
-///                 database.store(&user, &request.id, started.run.session()).await
+///                 database.store(&user, &turn.id, started.run.session()).await
 ///             }))
 ///         }
 ///     })
@@ -96,15 +98,15 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 /// to do when the connection of a loaded page broke off: it keeps what it has, where `ai` 7 begins the message anew, and would show the
 /// text twice. The responses have `x-workflow-run-id`, by which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. It
 /// sends no id of a chat by itself: let its `prepareSendMessagesRequest` give the body `{id, messages}`. Every answer ends with `finish`
-/// and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. While nothing comes, a comment each 15 s keeps
-/// the connection alive. Adjacent deltas of a part may come as one. Where something may be missing, which only [`Follow::live`] lets happen
+/// and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. While nothing comes, a comment each 15 s
+/// [keeps the connection alive](Self::keep_alive). Adjacent deltas of a part may come as one. Where something may be missing, which only [`Follow::live`] lets happen
 /// and events that cannot be read, a chunk `data-gap` says so; it is transient, which the AI SDK hands to `onData`.
 ///
 /// [`without_log`](Self::without_log) passes the relay's streams on as they are.
 ///
 /// # When it fails
-/// Before the stream, `{"error": message}` with the status that [`Refusal`] tells; [`on_error`](Self::on_error) sees the reason. A run that
-/// is lost ends with an `error` chunk. Without a log, a browser gets an `error` chunk and `[DONE]` where the relay's connection breaks off, or
+/// Before the stream, `{"error": message}` with the status that [`Refusal`] tells; [`on_error`](Self::on_error) sees the reason. A body that
+/// comes too slowly is refused with 408, one that is over the [limits](Self::limits) with 413. A run that is lost ends with an `error` chunk. Without a log, a browser gets an `error` chunk and `[DONE]` where the relay's connection breaks off, or
 /// ends before the message does (without `finish`, `error`, `abort` or `[DONE]`); an event that was under way ends with an empty line first.
 ///
 /// Refused with 400: `trigger: "regenerate-message"` and a history that does not end with a message of the user's, since the
@@ -112,12 +114,11 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 /// [`Session::run`](crate::Session::run).
 ///
 /// # When the browser leaves
-/// The run goes on, costs, is recorded and stored; `DELETE` ends it. Without a log the relay's connection is closed at once, and with
-/// [`read_on`](Self::read_on) the rest is read for the [observer](ChatRun::observe); what was created for a run that was still starting
-/// is known only to [`ChatRun::on_started`].
+/// The run goes on, costs, is recorded and stored; `DELETE` ends it. Without a log the relay's connection is closed at once, and what was
+/// created for a run that was still starting is known only to [`ChatRun::on_started`].
 ///
 /// # Runs that are not in the log
-/// Of a run that was started elsewhere, the end is waited for, with a comment each 15 s, and its stored answer sent. Without a log its
+/// Of a run that was started elsewhere, the end is waited for, and its stored answer sent. Without a log its
 /// stream is joined, if the relay would open it: the relay's `GET` and `DELETE` name a sandbox and mean its newest run, so this handler
 /// asks first, and once more before it passes anything on, so that it is never the run of another thread; only a run that begins in the
 /// moment between asking and ending can be ended in its place.
@@ -170,6 +171,9 @@ impl ChatHandler {
     /// Then a browser that reloads in the middle of an answer gets what comes after it has joined, held back by the relay until 5 s of quiet,
     /// under another message id: `useChat` shows two messages, or loses the beginning. The page does well to read the stored messages
     /// again when the run is over.
+    ///
+    /// Only the answer to a message that has an [observer](ChatRun::observe) is read here: followed across cuts as the client's [`Follow`]
+    /// says, and encoded again.
     #[must_use]
     pub fn without_log(mut self) -> Self {
         self.recorded = None;
@@ -209,8 +213,7 @@ impl ChatHandler {
     /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log, and for [what was created](Error::created) all the
     /// same.
     ///
-    /// It also sees why a stream that has begun broke off, or that it ended before its message, and a run that is followed here, or read to its end for its
-    /// [observer](ChatRun::observe), and [is lost](Error::is_run_lost). A browser that leaves is no error.
+    /// It also sees why a stream that has begun broke off, or that it ended before its message, and a run that is read here and [is lost](Error::is_run_lost). A browser that leaves is no error.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.core.on_error = OnError::new(on_error);
