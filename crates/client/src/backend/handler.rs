@@ -89,7 +89,8 @@ macro_rules! handler {
                 B::Error: Into<Box<dyn ::std::error::Error + Send + Sync>>,
             {
                 let request = request.map(::twentyfirst_transport::Body::wrap);
-                $crate::backend::handler::Handler::respond(self, request)
+                // Boxed: servers keep room for the future of a response as long as its connection lives.
+                Box::pin($crate::backend::handler::Handler::respond(self, request))
                     .await
                     .unwrap_or_else(::http::Response::from)
             }

@@ -35,6 +35,7 @@ pub struct HttpTransportBuilder {
     idle_timeout: Option<Duration>,
     tcp_keep_alive: Option<Duration>,
     http2_keep_alive: Option<Duration>,
+    read_buffer: Option<usize>,
     root_certificates: RootCertificates,
     client_certificate: Option<ClientCertificate>,
     proxy: Proxy,
@@ -49,6 +50,7 @@ impl HttpTransportBuilder {
             idle_timeout: Some(Duration::from_secs(4)),
             tcp_keep_alive: Some(Duration::from_secs(30)),
             http2_keep_alive: None,
+            read_buffer: None,
             root_certificates: RootCertificates::default(),
             client_certificate: None,
             proxy: Proxy::from_env(),
@@ -92,6 +94,15 @@ impl HttpTransportBuilder {
     /// Off unless set: some servers close connections that ping more often than they like.
     pub fn http2_keep_alive(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.http2_keep_alive = interval.into();
+        self
+    }
+
+    /// How many bytes an HTTP/1.1 connection reads at a time.
+    ///
+    /// From 8 KiB to 400 KiB unless set, as they come, which is best for large bodies. Who holds thousands of event streams open saves 5 KiB
+    /// for each with 2 KiB; then files are read half as fast.
+    pub fn read_buffer(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.read_buffer = bytes.into();
         self
     }
 
@@ -162,6 +173,9 @@ impl HttpTransportBuilder {
             .timer(runtime.clone())
             .pool_timer(runtime)
             .pool_idle_timeout(self.idle_timeout);
+        if let Some(bytes) = self.read_buffer {
+            client.http1_read_buf_exact_size(bytes);
+        }
         if let Some(interval) = self.http2_keep_alive {
             client
                 .http2_keep_alive_interval(interval)
