@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -37,6 +38,30 @@ fn post(url: &str) -> Request<Body> {
 async fn text(answer: Response<Body>) -> String {
     let bytes = answer.into_body().collect_up_to(1_000).await.unwrap();
     String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_body_is_read_in_pieces_of_the_size_that_is_set() {
+    let content = "x".repeat(100_000);
+    let sent = content.clone();
+    let server = Server::start(move |mut connection| {
+        let sent = sent.clone();
+        async move {
+            connection.read_head().await.unwrap();
+            connection.answer("200 OK", &sent).await;
+        }
+    })
+    .await;
+    let transport = HttpTransport::builder().read_buffer(2048).build().unwrap();
+    let get = request(Method::GET, &server.url("/"), "");
+    let mut body = transport.send(get).await.unwrap().into_body();
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let piece = frame.unwrap().into_data().unwrap();
+        assert!(piece.len() <= 2048, "{}", piece.len());
+        read.extend_from_slice(&piece);
+    }
+    assert!(read == content.as_bytes());
 }
 
 #[tokio::test]
