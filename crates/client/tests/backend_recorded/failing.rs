@@ -239,7 +239,7 @@ async fn a_log_of_a_newer_version_is_named_and_not_shown_in_part() {
     }
     let (chats, errors) = logged(chats(&client, &session).run_log(log));
     let events = whole(chats.handle(resume()).await).await;
-    assert_eq!(kinds(&events), ["error", "[DONE]"]);
+    assert_eq!(kinds(&events), ["error", "finish", "[DONE]"]);
     assert_eq!(
         events[0].data["errorText"],
         "this answer cannot be replayed here"

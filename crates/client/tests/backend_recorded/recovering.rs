@@ -287,8 +287,17 @@ async fn behind_an_overflow_a_cursor_and_the_end_count_too() {
     for first in 0..all.len() {
         let path = format!("/api/chat/chat-1/stream?startIndex={first}");
         let rest = whole(chats.handle(request("GET", &path, "")).await).await;
-        assert_eq!(rest, all[first..], "from {first}");
+        // The last event is `[DONE]`: there is no chunk from there on.
+        match first + 1 == all.len() {
+            false => assert_eq!(rest, all[first..], "from {first}"),
+            true => assert_eq!(kinds(&rest), ["finish", "[DONE]"]),
+        }
     }
+    let mut behind = resume();
+    let last = (all.len() - 2).to_string().parse().unwrap();
+    behind.headers_mut().insert("last-event-id", last);
+    let rest = whole(chats.handle(behind).await).await;
+    assert_eq!(kinds(&rest), ["finish", "[DONE]"]);
 }
 
 #[test]

@@ -85,6 +85,46 @@ async fn a_cursor_says_where_a_browser_goes_on() {
 }
 
 #[tokio::test]
+async fn a_cursor_beyond_the_end_ends_a_reader_that_would_ask_again() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let chats = chats(&client, &conversation(&client).await);
+    let from = |index: usize| {
+        let path = format!("/api/chat/chat-1/stream?startIndex={index}");
+        chats.handle(request("GET", &path, ""))
+    };
+    let behind = |id: usize| {
+        let mut request = resume();
+        let id = id.to_string().parse().unwrap();
+        request.headers_mut().insert("last-event-id", id);
+        chats.handle(request)
+    };
+    // While the run goes on, nobody knows yet that it is beyond the end.
+    let first = chats.handle(post(STORY)).await;
+    let early = Reading::new(from(10_000).await);
+    let late = Reading::new(behind(10_000).await);
+    let all = whole(first).await;
+    let chunks = all.len() - 1;
+    assert_eq!(kinds(&all[chunks - 1..]), ["finish", "[DONE]"]);
+    for reading in [
+        early,
+        late,
+        Reading::new(from(chunks).await),
+        Reading::new(from(chunks + 7).await),
+    ] {
+        let events = reading.whole().await;
+        assert_eq!(kinds(&events), ["finish", "[DONE]"]);
+        assert_eq!(events[0].id, None, "it is no chunk of the run");
+    }
+    assert_eq!(whole(from(chunks - 1).await).await, all[chunks - 1..]);
+    // What reconnects behind the last event by itself stops for 204 only.
+    assert_eq!(whole(behind(chunks - 2).await).await, all[chunks - 1..]);
+    for id in [chunks - 1, chunks + 7] {
+        assert_eq!(behind(id).await.status(), StatusCode::NO_CONTENT);
+    }
+}
+
+#[tokio::test]
 async fn a_run_is_found_by_its_id() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);

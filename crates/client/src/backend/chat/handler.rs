@@ -93,9 +93,9 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 ///
 /// Each event has an `id`, the number of its chunk: a reader of your own goes on behind it with `Last-Event-ID`. So has `useChat` of `ai` 5
 /// to do when the connection of a loaded page broke off: it keeps what it has, where `ai` 7 begins the message anew, and would show the
-/// text twice. The responses have `x-workflow-run-id`, by which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. It
+/// text twice. Behind the last event of an answer that is over there is 204, which an `EventSource` takes for the end. The responses have `x-workflow-run-id`, by which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. It
 /// sends no id of a chat by itself: let its `prepareSendMessagesRequest` give the body `{id, messages}`. Every answer ends with `finish`
-/// and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. While nothing comes, a comment each 15 s keeps
+/// and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. A `startIndex` beyond the end gets a `finish`. While nothing comes, a comment each 15 s keeps
 /// the connection alive. Adjacent deltas of a part may come as one. Where something may be missing, which only [`Follow::live`] lets happen
 /// and events that cannot be read, a chunk `data-gap` says so; it is transient, which the AI SDK hands to `onData`.
 ///
@@ -318,7 +318,8 @@ impl ChatHandler {
                 let cursor = Cursor::of(&head)?;
                 let found = recorded.find(&self.decide, head, id).await?;
                 if let Some(logged) = found.logged {
-                    return Ok(recorded.resume(&logged, cursor).await);
+                    let response = recorded.resume(&logged, cursor).await;
+                    return Ok(response.unwrap_or_else(nothing));
                 }
                 found.run
             }

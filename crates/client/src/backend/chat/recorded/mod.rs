@@ -226,38 +226,47 @@ impl Recorded {
         head
     }
 
-    /// The response that resumes a run.
-    pub(super) async fn resume(&self, run: &LoggedRun, cursor: Cursor) -> Response<Body> {
-        let total = match run.last.entry {
-            // A claim does not know.
-            Entry::Claim(_) => self.count(&run.id).await,
-            _ => run.last.chunks_after(),
-        };
+    /// The response that resumes a run: `None` if nothing comes behind the last event, which makes an `EventSource` stop asking.
+    pub(super) async fn resume(&self, run: &LoggedRun, cursor: Cursor) -> Option<Response<Body>> {
+        let mut total = run.last.chunks_after();
+        let is_at_end = matches!(run.last.entry, Entry::End(_))
+            && matches!(cursor, Cursor::Behind(_))
+            && cursor.first(total) >= total;
+        // A claim does not know how many there are, and an end not whether there are more than stand in the log.
+        if is_at_end || matches!(run.last.entry, Entry::Claim(_)) {
+            let (counted, has_overflowed) = self.count(&run.id).await;
+            if is_at_end && !has_overflowed {
+                return None;
+            }
+            total = counted;
+        }
         let mut response = self.replay(&run.id, cursor.first(total));
         if cursor.is_from_end() {
             let tail = HeaderValue::from(total.saturating_sub(1));
             response.headers_mut().insert(TAIL_INDEX, tail);
         }
-        response
+        Some(response)
     }
 
-    async fn count(&self, id: &str) -> u64 {
-        let (mut after, mut total) = (Position::START, 0);
+    /// How many chunks stand in the log of a run, and whether that is not all of them.
+    async fn count(&self, id: &str) -> (u64, bool) {
+        let (mut after, mut total, mut has_overflowed) = (Position::START, 0, false);
         while let (Found::Some(entries), _) = self.logs.page(&LogId::run(id), after).await {
             let Some((last, _)) = entries.last() else {
                 break;
             };
             after = *last;
-            let logged = entries
-                .iter()
-                .filter_map(|(_, entry)| Logged::decode(entry).ok());
-            let counts = logged.filter(|logged| !matches!(logged.entry, Entry::Claim(_)));
-            total = counts
-                .map(|logged| logged.chunks_after())
-                .max()
-                .unwrap_or(total);
+            for (_, entry) in &entries {
+                match Logged::decode(entry) {
+                    Ok(logged) if !matches!(logged.entry, Entry::Claim(_)) => {
+                        has_overflowed |= matches!(logged.entry, Entry::Overflow);
+                        total = logged.chunks_after().max(total);
+                    }
+                    _ => {}
+                }
+            }
         }
-        total
+        (total, has_overflowed)
     }
 
     /// Ends a run, from whatever instance.

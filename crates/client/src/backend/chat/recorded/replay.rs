@@ -37,6 +37,8 @@ pub(super) struct Replay {
     piece: BytesMut,
     /// The number of the next chunk that is wanted.
     next: u64,
+    /// Whether a chunk of the run was sent.
+    has_sent: bool,
     /// How many entries to read at once.
     page: usize,
     said_at: Instant,
@@ -79,6 +81,7 @@ impl Replay {
             state: State::Polling,
             piece: BytesMut::new(),
             next: first,
+            has_sent: false,
             page: PAGE,
             said_at: silence.now(),
             silence,
@@ -96,6 +99,7 @@ impl Replay {
         self.piece.extend_from_slice(json);
         self.piece.extend_from_slice(b"\n\n");
         self.next = index + 1;
+        self.has_sent = true;
     }
 
     fn read(&mut self, after: Position, wait: Duration) {
@@ -110,6 +114,27 @@ impl Replay {
     fn over(&mut self, words: &[u8]) {
         self.piece.extend_from_slice(words);
         self.state = State::Over;
+    }
+
+    /// The run is over, and all of it was sent. Its last chunk is a `finish`, so only a cursor beyond the end has not brought one: who
+    /// reconnects until there is one would ask again, at once and for ever.
+    fn done(&mut self) {
+        if !self.has_sent {
+            let finish = Chunk::from(Finish::new()).encode_event();
+            self.piece.extend_from_slice(&finish);
+        }
+        self.over(&encode_done());
+    }
+
+    /// Nothing of the run can be sent any more, also if it is asked for again.
+    fn failed(&mut self, text: &str) {
+        for chunk in [
+            ErrorChunk::new(text.to_owned()).into(),
+            Finish::new().into(),
+        ] {
+            self.piece.extend_from_slice(&Chunk::encode_event(&chunk));
+        }
+        self.over(&encode_done());
     }
 
     /// What is read of the log. Ready with whether there is anything to send.
@@ -189,7 +214,7 @@ impl Replay {
                         }
                     }
                     if is_over {
-                        self.over(&encode_done());
+                        self.done();
                     }
                 }
             }
@@ -211,7 +236,7 @@ impl Replay {
                 }
             }
             ReaderStep::Over(end) => match end {
-                ReaderEnd::Ended(_) => self.over(&encode_done()),
+                ReaderEnd::Ended(_) => self.done(),
                 ReaderEnd::Overflowed(_) => {
                     let (context, run) = (self.context.clone(), self.run.clone());
                     self.state = State::Collecting(Box::pin(collect(context, run)));
@@ -219,12 +244,12 @@ impl Replay {
                 ReaderEnd::Unreadable(error) => {
                     let error = Error::not_replayable(Some(error.into()));
                     self.context.on_error.show(&error);
-                    self.over(&apology("this answer cannot be replayed here"));
+                    self.failed("this answer cannot be replayed here");
                 }
-                _ => self.over(&apology(BROKE_OFF)),
+                _ => self.failed(BROKE_OFF),
             },
             // There are no others.
-            _ => self.over(&apology(BROKE_OFF)),
+            _ => self.failed(BROKE_OFF),
         }
     }
 }
