@@ -66,7 +66,9 @@ impl ChatRun {
     /// long, or ends without telling how, the relay is asked, as for a [`Run`](crate::Run).
     ///
     /// It sees all of the answer, whether browsers stay or leave, as long as this instance reads it: where another takes over, which is
-    /// the exception, it is [told so](Observed::Left). [Without a log](super::ChatHandler::without_log) it sees the answer on the
+    /// the exception, it is [told so](Observed::Left). The closure belongs to the request that has started the run, so the instance that
+    /// takes over has none: what must not be missed, such as usage, is read from the stored messages
+    /// ([`Session::hydrate`](crate::Session::hydrate)), as `web_chat` does. [Without a log](super::ChatHandler::without_log) it sees the answer on the
     /// connection that has started the run, and not what is resumed later; see [`ChatHandler::read_on`](super::ChatHandler::read_on) for
     /// how it sees all of it.
     pub fn observe(mut self, observer: impl FnMut(Observed<'_>) + Send + 'static) -> Self {
