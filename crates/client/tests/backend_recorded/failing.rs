@@ -1,7 +1,6 @@
 //! Stores that fail, logs that cannot be read, and answers that are too long for one.
 
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use twentyfirst_client::run_log::{
 };
 
 use crate::support::{
-    Reading, STORY, chats, connect, conversation, kinds, post, relay, resume, stop, text, whole,
+    Reading, STORY, chats, connect, conversation, kinds, logged, post, relay, resume, stop, text,
+    whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
@@ -72,25 +72,6 @@ impl RunLog for Fragile {
         self.check().map_err(ReadError::Unavailable)?;
         self.log.last(log).await
     }
-}
-
-/// What `on_error` sees: each error with its causes.
-fn logged(
-    chats: twentyfirst_client::backend::ChatHandler,
-) -> (
-    twentyfirst_client::backend::ChatHandler,
-    Arc<Mutex<Vec<String>>>,
-) {
-    let errors = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&errors);
-    let chats = chats.on_error(move |error| {
-        let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
-            error.source()
-        });
-        let causes: Vec<_> = causes.map(ToString::to_string).collect();
-        seen.lock().unwrap().push(causes.join(" <- "));
-    });
-    (chats, errors)
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ use std::time::Duration;
 use twentyfirst_client::protocol::run_log::{Entry, LogId, Logged, Position};
 use twentyfirst_client::run_log::{Keep, MemoryLog, RunLog};
 
-use crate::support::{STORY, chats, connect, conversation, kinds, post, relay, resume, whole};
+use crate::support::{
+    STORY, builder, chats, connect, conversation, kinds, logged, post, relay, resume, text, whole,
+};
 
 const PACE: Duration = Duration::from_millis(30);
 
@@ -28,6 +30,44 @@ async fn a_rest_that_cannot_be_read_is_an_error_and_an_end() {
     let chats = chats(&client, &session).run_log(log);
     let all = whole(chats.handle(resume()).await).await;
     assert_eq!(kinds(&all)[all.len() - 3..], ["error", "finish", "[DONE]"]);
+}
+
+#[tokio::test]
+async fn a_rest_is_read_up_to_the_limit_of_the_client() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    let response = chats(&client, &session)
+        .run_log(log.clone())
+        .handle(post(STORY))
+        .await;
+    let run = response.headers()["x-workflow-run-id"].clone();
+    let all = whole(response).await;
+    let log = overflown(&log, run.to_str().unwrap()).await;
+
+    let read_up_to = async |limit: usize| {
+        let client = builder(&relay).answer_limit(limit).build().unwrap();
+        let (chats, errors) = logged(chats(&client, &session).run_log(log.clone()));
+        let events = whole(chats.handle(resume()).await).await;
+        (events, errors.lock().unwrap().clone())
+    };
+    let (short, errors) = read_up_to(500).await;
+    assert_eq!(
+        kinds(&short)[short.len() - 3..],
+        ["error", "finish", "[DONE]"]
+    );
+    assert!(!text(&short).contains("while"));
+    let [error] = &errors[..] else {
+        panic!("{errors:?}");
+    };
+    assert!(
+        error.ends_with("the body is longer than 500 bytes"),
+        "{error}"
+    );
+    let (long, errors) = read_up_to(64 * 1024).await;
+    assert_eq!(text(&long), text(&all));
+    assert!(errors.is_empty(), "{errors:?}");
 }
 
 /// The logs of a run, as if there had been room for its first two blocks.

@@ -1,5 +1,6 @@
 //! A chat server on a local relay, and its browsers.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -7,7 +8,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
 use twentyfirst_client::transport::Body;
-use twentyfirst_client::{AgentClient, SandboxId, Session, ThreadId};
+use twentyfirst_client::{AgentClient, AgentClientBuilder, SandboxId, Session, ThreadId};
 use twentyfirst_local_relay::{Agent, LocalRelay};
 
 pub(crate) const STORY: &str =
@@ -20,12 +21,28 @@ pub(crate) fn relay(pace: Duration) -> LocalRelay {
     relay.hold_back(Duration::ZERO).start().unwrap()
 }
 
-pub(crate) fn connect(relay: &LocalRelay) -> AgentClient {
+pub(crate) fn builder(relay: &LocalRelay) -> AgentClientBuilder {
     AgentClient::builder()
         .api_key(relay.api_key())
         .base_url(relay.url())
-        .build()
-        .unwrap()
+}
+
+pub(crate) fn connect(relay: &LocalRelay) -> AgentClient {
+    builder(relay).build().unwrap()
+}
+
+/// What `on_error` sees: each error with its causes.
+pub(crate) fn logged(chats: ChatHandler) -> (ChatHandler, Arc<Mutex<Vec<String>>>) {
+    let errors = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&errors);
+    let chats = chats.on_error(move |error| {
+        let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
+            error.source()
+        });
+        let causes: Vec<_> = causes.map(ToString::to_string).collect();
+        seen.lock().unwrap().push(causes.join(" <- "));
+    });
+    (chats, errors)
 }
 
 /// A conversation that exists already.

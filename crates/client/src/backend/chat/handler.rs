@@ -88,8 +88,9 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 /// your server find them. Then any instance replays and stops any run, and where one dies another goes on: it waits for the stored answer
 /// and delivers what is missing, 15 s after the last sign of life at the earliest. [`drain`](Self::drain) hands over at once.
 ///
-/// A log holds 32 MiB of an answer; the rest of a longer one comes from the stored answer, when the run is over. It is kept 10 min behind
-/// the last sign of life, and 5 min behind the end.
+/// A log holds 32 MiB of an answer; the rest of a longer one comes from the stored answer, when the run is over, if its thread is within the
+/// client's [`answer_limit`](crate::AgentClientBuilder::answer_limit), 32 MiB too unless you raise it: else the answer ends with an `error`.
+/// A log is kept 10 min behind the last sign of life, and 5 min behind the end.
 ///
 /// Each event has an `id`, the number of its chunk: a reader of your own goes on behind it with `Last-Event-ID`. So has `useChat` of `ai` 5
 /// to do when the connection of a loaded page broke off: it keeps what it has, where `ai` 7 begins the message anew, and would show the
