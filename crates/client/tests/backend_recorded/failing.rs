@@ -1,16 +1,13 @@
 //! Stores that fail, logs that cannot be read, and answers that are too long for one.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use twentyfirst_client::protocol::run_log::{Claim, Entry, Logged, Turn};
-use twentyfirst_client::run_log::{
-    AppendError, Keep, LogId, MemoryLog, Page, Position, ReadError, RunLog,
-};
+use twentyfirst_client::run_log::{Keep, LogId, MemoryLog, Position, RunLog};
 
+use crate::store::{Fault, Store};
 use crate::support::{
     Reading, STORY, chats, connect, conversation, kinds, logged, post, relay, resume, stop, text,
     whole,
@@ -18,68 +15,11 @@ use crate::support::{
 
 const PACE: Duration = Duration::from_millis(30);
 
-/// A store that can be taken down.
-#[derive(Clone)]
-struct Fragile {
-    log: MemoryLog,
-    is_down: Arc<AtomicBool>,
-}
-
-impl Fragile {
-    fn new() -> Self {
-        Self {
-            log: MemoryLog::new(tokio::time::sleep),
-            is_down: Arc::default(),
-        }
-    }
-
-    fn down(&self) {
-        self.is_down.store(true, Ordering::Relaxed);
-    }
-
-    fn check(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        match self.is_down.load(Ordering::Relaxed) {
-            true => Err("the cable was pulled".into()),
-            false => Ok(()),
-        }
-    }
-}
-
-impl RunLog for Fragile {
-    async fn append(
-        &self,
-        log: &LogId,
-        at: Position,
-        entry: Bytes,
-        keep: Keep,
-    ) -> Result<(), AppendError> {
-        self.check().map_err(AppendError::Unavailable)?;
-        self.log.append(log, at, entry, keep).await
-    }
-
-    async fn read(
-        &self,
-        log: &LogId,
-        after: Position,
-        limit: usize,
-        wait: Duration,
-    ) -> Result<Page, ReadError> {
-        self.check().map_err(ReadError::Unavailable)?;
-        self.log.read(log, after, limit, wait).await
-    }
-
-    async fn last(&self, log: &LogId) -> Result<Option<(Position, Bytes)>, ReadError> {
-        self.check().map_err(ReadError::Unavailable)?;
-        self.log.last(log).await
-    }
-}
-
 #[tokio::test]
 async fn a_store_that_is_down_from_the_start_fails_no_run() {
     let relay = relay(PACE);
     let client = connect(&relay);
-    let store = Fragile::new();
-    store.down();
+    let store = Store::new(Fault::Down);
     let chats = chats(&client, &conversation(&client).await).run_log(store);
     let (chats, errors) = logged(chats);
     let mut first = Reading::new(chats.handle(post(STORY)).await);
@@ -101,62 +41,25 @@ async fn a_store_that_is_down_from_the_start_fails_no_run() {
 async fn a_store_that_goes_down_in_the_middle_fails_no_run() {
     let relay = relay(PACE);
     let client = connect(&relay);
-    let store = Fragile::new();
+    let store = Store::new(Fault::None);
     let chats = chats(&client, &conversation(&client).await).run_log(store.clone());
     let (chats, errors) = logged(chats);
     let mut first = Reading::new(chats.handle(post(STORY)).await);
     first.until("upon").await;
-    store.down();
+    store.set(Fault::Down);
     assert_eq!(text(&first.whole().await), STORY);
     assert_eq!(errors.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_log_that_vanishes_is_not_made_again_and_fails_no_run() {
-    /// A store whose logs vanish.
-    #[derive(Clone)]
-    struct Flushed(Fragile);
-
-    impl RunLog for Flushed {
-        async fn append(
-            &self,
-            log: &LogId,
-            at: Position,
-            entry: Bytes,
-            keep: Keep,
-        ) -> Result<(), AppendError> {
-            assert!(!keep.create || self.0.check().is_ok(), "made again");
-            let is_gone = |_| AppendError::Missing;
-            self.0.check().map_err(is_gone)?;
-            self.0.log.append(log, at, entry, keep).await
-        }
-
-        async fn read(
-            &self,
-            log: &LogId,
-            after: Position,
-            limit: usize,
-            wait: Duration,
-        ) -> Result<Page, ReadError> {
-            self.0.check().map_err(|_| ReadError::Missing)?;
-            self.0.log.read(log, after, limit, wait).await
-        }
-
-        async fn last(&self, log: &LogId) -> Result<Option<(Position, Bytes)>, ReadError> {
-            match self.0.check() {
-                Ok(()) => self.0.log.last(log).await,
-                Err(_) => Ok(None),
-            }
-        }
-    }
-
     let relay = relay(PACE);
     let client = connect(&relay);
-    let store = Fragile::new();
-    let chats = chats(&client, &conversation(&client).await).run_log(Flushed(store.clone()));
+    let store = Store::new(Fault::None);
+    let chats = chats(&client, &conversation(&client).await).run_log(store.clone());
     let mut first = Reading::new(chats.handle(post(STORY)).await);
     first.until("upon").await;
-    store.down();
+    store.set(Fault::Vanished);
     assert_eq!(text(&first.whole().await), STORY);
 }
 

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod failing;
+mod full;
 mod instances;
 mod overflowing;
 mod recovering;
 mod replaying;
 mod stopping;
+mod store;
 mod support;

@@ -29,6 +29,7 @@ mod block;
 mod entry;
 mod inheritance;
 mod keep;
+mod late_turn;
 mod log_id;
 mod position;
 mod reader;
@@ -38,6 +39,7 @@ mod writer;
 
 pub use entry::{Chunks, Claim, Ended, Entry, EntryError, Logged, Stop, Turn};
 pub use keep::Keep;
+pub use late_turn::{LateTurn, LateTurnStep};
 pub use log_id::LogId;
 pub use position::{NotAPosition, Position};
 pub use reader::{Reader, ReaderEnd, ReaderStep};

@@ -1,11 +1,12 @@
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::inheritance::Inheritance;
+use super::late_turn::turn;
 use super::writer::{Append, Appended, Limits, Writer, WriterEnd, WriterStep};
-use super::{Claim, Ended, Entry, EntryError, Keep, LogId, Logged, Position, Turn};
+use super::{Claim, Ended, Entry, EntryError, Keep, LogId, Logged, Position};
 use crate::runs::{RunEnd, RunRef};
 use crate::ui::Chunk;
 use crate::ui::chunk::{Error as ErrorChunk, Finish};
@@ -182,9 +183,6 @@ const AGAIN: u32 = 3;
 
 /// What a browser reads of a run that nobody knows to have started.
 const NEVER_STARTED: &str = "the server that was to start this answer is gone, try again";
-
-/// How long the log of a chat is kept behind its last turn: 24 h.
-const CHAT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Recorder {
     /// Records a run that is to be started: the next turn of its chat.
@@ -541,12 +539,7 @@ impl Recorder {
     }
 
     fn take_turn(&mut self, at: Position, claim: Append) {
-        let entry = Logged::new(0, Entry::Turn(Turn::new(&self.recording.run)));
-        let append = Append {
-            at,
-            entry: entry.encode(),
-            keep: Keep::existing(CHAT_TTL).or_create().over(),
-        };
+        let append = turn(&self.recording.run, at);
         self.ask(RecorderStep::Append(self.chat(), append.clone()));
         self.phase = Phase::TakingTurn {
             append,

@@ -146,7 +146,7 @@ impl ChatHandler {
         R: Into<ChatRun>,
     {
         Self {
-            recorded: Some(Recorded::new(client.clone(), None)),
+            recorded: Some(Recorded::new(client.clone())),
             client,
             decide: Decide::new(decide),
             on_error: OnError::default(),
@@ -162,9 +162,25 @@ impl ChatHandler {
     /// that [they cannot be replayed](Error::is_not_replayable).
     #[must_use]
     pub fn run_log(mut self, log: impl RunLog) -> Self {
-        let mut recorded = Recorded::new(self.client.clone(), Some(AnyRunLog::new(log)));
-        recorded.on_error(self.on_error.clone());
-        self.recorded = Some(recorded);
+        let recorded = self.recorded.get_or_insert_with(|| {
+            let mut recorded = Recorded::new(self.client.clone());
+            recorded.on_error(self.on_error.clone());
+            recorded
+        });
+        recorded.share(AnyRunLog::new(log));
+        self
+    }
+
+    /// Sets how many bytes of memory logs take in this process: 256 MiB by default. Logs of answers that are over make room for others.
+    ///
+    /// Where there is no room even so, and no [other store](Self::run_log), an answer goes on to the browsers that are there and keep up, and
+    /// [`on_error`](Self::on_error) is told that [it cannot be replayed](Error::is_not_replayable). For these, 256 KiB of each answer are
+    /// held beside the limit: who comes later gets an answer that is no longer than that from its start, and else an `error`.
+    #[must_use]
+    pub fn log_memory(mut self, bytes: usize) -> Self {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.limit_memory(bytes);
+        }
         self
     }
 

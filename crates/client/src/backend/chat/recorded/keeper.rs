@@ -1,7 +1,7 @@
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use twentyfirst_protocol::run_log::{
@@ -16,6 +16,7 @@ use twentyfirst_transport::{Body, Wait};
 
 use super::Recorded;
 use super::guard::{caught, watched};
+use super::handle::Handle;
 use super::logs::Cause;
 use crate::backend::Refusal;
 use crate::backend::chat::chat_run::{ChatRun, Observer};
@@ -72,68 +73,6 @@ enum Response {
     Last(Found<(Position, Bytes)>, Option<Cause>),
     Page(Found<Vec<(Position, Bytes)>>, Option<Cause>),
     Delivered,
-}
-
-/// Says from elsewhere that a run is to be let go.
-#[derive(Clone, Default)]
-pub(super) struct Handle(Arc<Mutex<Wish>>);
-
-#[derive(Default)]
-struct Wish {
-    release: bool,
-    is_over: bool,
-    keeper: Option<Waker>,
-    waiting: Vec<Waker>,
-}
-
-impl Handle {
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Lets the run go.
-    pub(super) fn release(&self) {
-        let keeper = {
-            let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            wish.release = true;
-            wish.keeper.take()
-        };
-        if let Some(keeper) = keeper {
-            keeper.wake();
-        }
-    }
-
-    /// Ready when nothing more is recorded.
-    pub(super) fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if wish.is_over {
-            return Poll::Ready(());
-        }
-        wish.waiting.push(cx.waker().clone());
-        Poll::Pending
-    }
-
-    fn wants_release(&self, cx: &mut Context<'_>) -> bool {
-        let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        wish.keeper = Some(cx.waker().clone());
-        mem::take(&mut wish.release)
-    }
-
-    fn is_over(&self) -> bool {
-        let wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        wish.is_over
-    }
-
-    fn over(&self) {
-        let waiting = {
-            let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            wish.is_over = true;
-            mem::take(&mut wish.waiting)
-        };
-        for waker in waiting {
-            waker.wake();
-        }
-    }
 }
 
 impl Keeper {
@@ -217,14 +156,7 @@ impl Keeper {
         if self.recorder.is_alone() && !mem::replace(&mut self.has_complained, true) {
             let error = Error::not_replayable(self.cause.take());
             self.context.on_error.show(&error);
-            let recording = self.recorder.recording();
-            let chat = LogId::chat(&recording.owner, &recording.chat);
-            let turn = self
-                .context
-                .logs
-                .clone()
-                .deliver_turn(chat, recording.run.clone());
-            self.context.client.shared().runtime.spawn(Box::pin(turn));
+            self.context.take_turn_late(self.recorder.recording());
         }
     }
 
@@ -266,6 +198,7 @@ impl Keeper {
     fn begun(&mut self, begun: Result<Begun, Refusal>) {
         let told = match begun {
             Ok(begun) => {
+                self.handle.started(begun.started.run.clone());
                 self.recorder.handle_started(begun.started.run.clone());
                 let client = self.context.client.clone();
                 match Run::reading(client, begun.started, begun.body, seed()) {
@@ -408,9 +341,12 @@ impl Keeper {
     }
 
     fn deliver(&mut self, append: Append) {
-        let (logs, run) = (self.context.logs.clone(), self.run().to_owned());
+        let logs = self.context.logs.clone();
+        let local = self.handle.local.clone();
+        let log = LogId::run(self.run());
+        let is_alone = self.recorder.is_alone();
         self.ask(async move {
-            logs.deliver(run, append).await;
+            logs.deliver(&local, &log, append, is_alone).await;
             Response::Delivered
         });
     }

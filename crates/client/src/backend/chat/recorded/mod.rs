@@ -13,7 +13,9 @@
 
 mod cursor;
 mod guard;
+mod handle;
 mod keeper;
+mod local;
 mod logs;
 mod replay;
 
@@ -25,7 +27,8 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response};
 use twentyfirst_protocol::run_log::{
-    Append, Appended, Entry, Found, LogId, Logged, Position, Reader, Recording, Stop,
+    Append, Appended, Entry, Found, LateTurn, LateTurnStep, LogId, Logged, Position, Reader,
+    Recording, Stop,
 };
 use twentyfirst_protocol::runs::{CancelStatus, Cancelled, RunRef};
 use twentyfirst_protocol::ui;
@@ -33,8 +36,9 @@ use twentyfirst_run_log::{AnyRunLog, Keep};
 use twentyfirst_transport::Body;
 
 pub(super) use self::cursor::Cursor;
+use self::handle::Handle;
+use self::keeper::Keeper;
 pub(super) use self::keeper::gap;
-use self::keeper::{Handle, Keeper};
 use self::logs::{Logs, PAGE};
 use self::replay::Replay;
 use super::chat_request::ChatRequest;
@@ -83,8 +87,8 @@ pub(super) struct LoggedRun {
 }
 
 impl Recorded {
-    pub(super) fn new(client: AgentClient, shared: Option<AnyRunLog>) -> Self {
-        let logs = Logs::new(shared, &client.shared().runtime);
+    pub(super) fn new(client: AgentClient) -> Self {
+        let logs = Logs::new(&client.shared().runtime);
         Self {
             client,
             logs,
@@ -92,6 +96,14 @@ impl Recorded {
             instance: format!("{:016x}", seed()).into(),
             is_draining: Arc::default(),
         }
+    }
+
+    pub(super) fn share(&mut self, store: AnyRunLog) {
+        self.logs.share(store);
+    }
+
+    pub(super) fn limit_memory(&mut self, bytes: usize) {
+        self.logs.limit_memory(bytes);
     }
 
     pub(super) fn on_error(&mut self, on_error: OnError) {
@@ -188,6 +200,10 @@ impl Recorded {
 
     /// The run, if its start stands in its log.
     async fn run_ref(&self, run: &LoggedRun) -> Option<RunRef> {
+        let here = self.logs.here().get(&LogId::run(&run.id)).cloned();
+        if let Some(run) = here.and_then(|handle| handle.run()) {
+            return Some(run);
+        }
         self.read_head(&run.id).await?.run().cloned()
     }
 
@@ -332,6 +348,38 @@ impl Recorded {
         }
     }
 
+    /// Has the store told, as soon as it responds again, that the last turn of a chat is this one.
+    fn take_turn_late(&self, recording: &Recording) {
+        let chat = LogId::chat(&recording.owner, &recording.chat);
+        self.logs.enter_late(chat.clone(), &recording.run);
+        let (this, recording) = (self.clone(), recording.clone());
+        self.client.shared().runtime.spawn(Box::pin(async move {
+            let run = recording.run.clone();
+            this.take_turn_late_of(&chat, recording).await;
+            this.logs.leave_late(&chat, &run);
+        }));
+    }
+
+    async fn take_turn_late_of(&self, chat: &LogId, recording: Recording) {
+        let run = recording.run.clone();
+        let mut turn = LateTurn::new(recording);
+        // As long as it can be read here, and no later turn was taken here.
+        while self.logs.is_late(chat, &run) {
+            let Some(handle) = self.logs.here().get(&LogId::run(&run)).cloned() else {
+                return;
+            };
+            match turn.poll(handle.is_over()) {
+                LateTurnStep::Last(log) => turn.handle_last(self.logs.stored_last(&log).await.0),
+                LateTurnStep::Append(log, append) => {
+                    turn.handle_append(self.logs.clone().append(log, append).await.0);
+                }
+                LateTurnStep::Wait(pause) => self.client.shared().runtime.sleep(pause).await,
+                // There is no other.
+                _ => return,
+            }
+        }
+    }
+
     /// Looks whether the run that this chat waits for is still recorded, and goes on with it if not: no browser may be there to see.
     fn watch(&self, waiting: &Recording) {
         let (this, waiting) = (self.clone(), waiting.clone());
@@ -345,7 +393,7 @@ impl Recorded {
         let Some(LoggedRun { id, last, at }) = self.current(owner, chat).await else {
             return;
         };
-        if self.logs.here().contains_key(&id) || !self.logs.enter_watch(&id) {
+        if self.logs.is_here(&id) || !self.logs.enter_watch(&id) {
             return;
         }
         if self.is_silent(&id, &last.entry, at).await {

@@ -227,13 +227,7 @@ impl Replay {
             ReaderStep::Chunk { index, json } => self.event(index, &json),
             ReaderStep::Read { after, wait } => self.read(after, wait),
             ReaderStep::TakeOver { after } => {
-                let is_here = self.context.logs.here().contains_key(&self.run);
-                if is_here && !self.context.is_shared() {
-                    // There was no room in memory, and nothing more comes.
-                    self.over(&apology(BROKE_OFF));
-                } else {
-                    self.context.take_over(&self.run, &self.reader, after);
-                }
+                self.context.take_over(&self.run, &self.reader, after);
             }
             ReaderStep::Over(end) => match end {
                 ReaderEnd::Ended(_) => self.done(),
