@@ -5,6 +5,7 @@
 mod failing;
 mod full;
 mod instances;
+mod outages;
 mod overflowing;
 mod recovering;
 mod replaying;

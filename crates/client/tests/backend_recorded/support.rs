@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
 use twentyfirst_client::transport::Body;
 use twentyfirst_client::{AgentClient, AgentClientBuilder, SandboxId, Session, ThreadId};
@@ -13,6 +14,9 @@ use twentyfirst_local_relay::{Agent, LocalRelay};
 
 pub(crate) const STORY: &str =
     "Once upon a time an agent worked in a sandbox far away and was not heard of for a while";
+
+/// Longer than any answer takes, with a take-over in it.
+const LONGEST: Duration = Duration::from_secs(40);
 
 /// A relay whose agent says what it is asked, at this pace.
 pub(crate) fn relay(pace: Duration) -> LocalRelay {
@@ -114,12 +118,9 @@ impl Reading {
     /// Reads until this text has come.
     pub(crate) async fn until(&mut self, word: &str) {
         while !text(&events(&self.text)).contains(word) {
-            let frame = self
-                .body
-                .frame()
-                .await
-                .expect("more of the answer")
-                .unwrap();
+            let frame = timeout(LONGEST, self.body.frame()).await;
+            let frame = frame.expect("no silence for 40 s");
+            let frame = frame.expect("more of the answer").unwrap();
             self.text += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
         }
     }
@@ -131,7 +132,8 @@ impl Reading {
 
     /// Reads to the end.
     pub(crate) async fn whole(mut self) -> Vec<Event> {
-        let rest = self.body.collect().await.unwrap().to_bytes();
+        let rest = timeout(LONGEST, self.body.collect()).await;
+        let rest = rest.expect("an end within 40 s").unwrap().to_bytes();
         self.text += std::str::from_utf8(&rest).unwrap();
         events(&self.text)
     }
