@@ -6,10 +6,9 @@ use bytes::Bytes;
 use super::inheritance::Inheritance;
 use super::late_turn::turn;
 use super::writer::{Append, Appended, Limits, Writer, WriterEnd, WriterStep};
-use super::{Claim, Ended, Entry, EntryError, Keep, LogId, Logged, Position};
+use super::{Claim, Ended, Entry, EntryError, Keep, LastWords, LogId, Logged, Position};
 use crate::runs::{RunEnd, RunRef};
 use crate::ui::Chunk;
-use crate::ui::chunk::{Error as ErrorChunk, Finish};
 
 /// Records a run into its log, from the turn of the chat on or from where another instance has left it.
 ///
@@ -31,6 +30,7 @@ pub struct Recorder {
     recording: Recording,
     limits: Limits,
     phase: Phase,
+    words: LastWords,
     /// What is asked for before anything else.
     asks: VecDeque<RecorderStep>,
     /// Whether the log is to be let go as soon as that can be: not while nobody knows whether the run has started.
@@ -193,6 +193,7 @@ impl Recorder {
             recording,
             limits,
             phase: Phase::LookingAtChat,
+            words: LastWords::default(),
             asks: [RecorderStep::Last(chat)].into(),
             wants_release: false,
         }
@@ -212,6 +213,7 @@ impl Recorder {
             limits,
             asks: [RecorderStep::Append(log, claim.clone())].into(),
             phase: Phase::TakingOver { claim },
+            words: LastWords::default(),
             wants_release: false,
         }
     }
@@ -426,13 +428,19 @@ impl Recorder {
             return;
         }
         let mut writer = Box::new(inheritance.writer(self.limits));
+        inheritance
+            .chunks
+            .iter()
+            .for_each(|chunk| self.words.saw(chunk));
         match (inheritance.ended, inheritance.run) {
             // Again, so that it is the last entry.
             (Some(ended), _) => writer.end(ended),
             // Whether it was started is not known. It is not started again.
             (None, None) => {
-                writer.push(&ErrorChunk::new(NEVER_STARTED).into());
-                writer.push(&Finish::new().into());
+                let end = RunEnd::Failed(NEVER_STARTED.to_owned());
+                for word in self.words.of(Some(&end)) {
+                    writer.push(&word);
+                }
                 writer.end(Ended::new("lost"));
             }
             (None, Some(run)) => {
@@ -456,27 +464,30 @@ impl Recorder {
         };
     }
 
-    /// The run was not started, or nobody knows whether it was.
+    /// The run was not started, or nobody knows whether it was. How it has ended is said in the stream, too.
     pub fn handle_not_started(&mut self, end: &RunEnd) {
+        self.end(end);
         self.phase = match self.take_phase() {
-            Phase::Starting { mut writer } => {
-                writer.end(Ended::of(end));
-                Phase::Writing { writer }
-            }
+            Phase::Starting { writer } => Phase::Writing { writer },
             phase => phase,
         };
     }
 
-    /// Records the next chunk of the run. Before its start, what is said of one that was not started.
+    /// Records the next chunk of the run.
     pub fn push(&mut self, chunk: &Chunk<'_>) {
+        self.words.saw(chunk);
         if let Some(writer) = self.writer_mut() {
             writer.push(chunk);
         }
     }
 
-    /// Records that the run is over. What is pushed later is not recorded.
+    /// Records that the run is over, and how: with what is left to [say](LastWords) in the stream. What is pushed later is not recorded.
     pub fn end(&mut self, end: &RunEnd) {
+        let words = self.words.of(Some(end));
         if let Some(writer) = self.writer_mut() {
+            for word in &words {
+                writer.push(word);
+            }
             writer.end(Ended::of(end));
         }
     }

@@ -13,7 +13,7 @@ use twentyfirst_protocol::runs::{RunEnd, RunRef};
 use twentyfirst_protocol::ui::Chunk;
 use twentyfirst_protocol::{SandboxId, ThreadId};
 
-use crate::answer::{Atom, abort, answer, atoms, end_of, rest};
+use crate::answer::{Atom, answer, atoms, end_of, rest};
 use crate::plant::Plant;
 use crate::rng::Rng;
 use crate::store::{Entries, Store};
@@ -816,17 +816,11 @@ impl World {
                     continue;
                 }
                 match &mut recording.source {
-                    Source::Live(come, over) if over.is_none() => {
-                        if is_cancelled {
-                            come.push_back(abort());
-                        }
-                        *over = Some(end.clone());
-                    }
+                    Source::Live(_, over) if over.is_none() => *over = Some(end.clone()),
                     Source::Waiting(after) => {
                         let rest = match is_cancelled {
                             // A cancelled answer is not stored.
-                            true if after.ends_with(&atoms(&abort())) => Some(Vec::new()),
-                            true => Some(vec![abort()]),
+                            true => Some(Vec::new()),
                             false => rest(&chunks, after),
                         };
                         let Some(rest) = rest else {

@@ -5,15 +5,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::Frame;
-use twentyfirst_protocol::runs::{Moment, RunEnd};
-use twentyfirst_protocol::shown;
-use twentyfirst_protocol::ui::chunk::Abort;
+use twentyfirst_protocol::run_log::LastWords;
 use twentyfirst_protocol::ui::{Chunk, encode_done};
 use twentyfirst_transport::{Error, Runtime, Wait};
 
 use super::observing::{Observing, Rest};
-use super::passing::{BROKE_OFF, apology};
-use super::recorded::gap;
 use crate::backend::handover::Giver;
 
 /// How long nothing is said to a browser. What lies between gives up connections on which nothing comes, many after a minute.
@@ -28,8 +24,7 @@ pub(super) struct Following {
     observing: Option<Observing>,
     /// Who reads on when the browser leaves.
     reader: Option<Giver<Rest>>,
-    /// Whether the browser was told how it ended.
-    has_said_end: bool,
+    words: LastWords,
     /// When something was said last.
     said_at: Instant,
     wait: Wait,
@@ -45,23 +40,9 @@ impl Following {
         Self {
             observing: Some(observing),
             reader,
-            has_said_end: false,
+            words: LastWords::default(),
             said_at: wait.now(),
             wait,
-        }
-    }
-
-    /// What is said when the run is over.
-    fn last_words(&self, end: Option<RunEnd>) -> Bytes {
-        match end {
-            _ if self.has_said_end => encode_done(),
-            Some(RunEnd::Completed) => encode_done(),
-            Some(RunEnd::Cancelled) => {
-                let abort = Chunk::from(Abort::new()).encode_event();
-                [abort, encode_done()].concat().into()
-            }
-            Some(RunEnd::Failed(text)) => apology(&shown(text.trim_end())),
-            Some(RunEnd::Lost(_)) | None => apology(BROKE_OFF),
         }
     }
 }
@@ -75,31 +56,33 @@ impl http_body::Body for Following {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
-        loop {
-            let Some(observing) = &mut this.observing else {
-                return Poll::Ready(None);
-            };
-            let Poll::Ready(moment) = observing.poll_moment(cx) else {
-                ready!(this.wait.poll(this.said_at, LONGEST_SILENCE, cx));
-                this.said_at = this.wait.now();
-                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(KEEP_ALIVE)))));
-            };
-            let event = match moment {
-                Some(Moment::Chunk(chunk)) => {
-                    this.has_said_end |= matches!(chunk, Chunk::Error(_) | Chunk::Abort(_));
-                    chunk.encode_event()
-                }
-                Some(Moment::Gap) => gap().encode_event(),
-                Some(_) => continue,
-                None => {
-                    let end = observing.outcome().map(|outcome| outcome.end);
-                    this.observing = None;
-                    this.last_words(end)
-                }
-            };
+        let Some(observing) = &mut this.observing else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(chunk) = observing.poll_chunk(cx) else {
+            ready!(this.wait.poll(this.said_at, LONGEST_SILENCE, cx));
             this.said_at = this.wait.now();
-            return Poll::Ready(Some(Ok(Frame::data(event))));
-        }
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(KEEP_ALIVE)))));
+        };
+        let event = match chunk {
+            Some(chunk) => {
+                this.words.saw(&chunk);
+                chunk.encode_event()
+            }
+            None => {
+                let end = observing.outcome().map(|outcome| outcome.end);
+                this.observing = None;
+                let words = this.words.of(end.as_ref());
+                let words = words.iter().map(Chunk::encode_event);
+                words
+                    .chain([encode_done()])
+                    .collect::<Vec<_>>()
+                    .concat()
+                    .into()
+            }
+        };
+        this.said_at = this.wait.now();
+        Poll::Ready(Some(Ok(Frame::data(event))))
     }
 }
 

@@ -212,7 +212,7 @@ impl ChatHandler {
     /// chunk is left out. Where something may be missing, which only [`Follow::live`] lets happen and events that cannot be read, a
     /// chunk `data-gap` says so; it is transient, which the AI SDK hands to `onData`. The page does well to read the
     /// stored messages again when the answer is over. There is one `start`, the first: another would begin the message
-    /// anew. A run that was cancelled ends with `abort` where the relay says nothing. While nothing comes, a comment each 15 s keeps the
+    /// anew. A run that was cancelled ends with `abort` where the relay says nothing, and every run with `finish`. While nothing comes, a comment each 15 s keeps the
     /// browser's connection alive.
     #[must_use]
     pub fn follow_cuts(mut self) -> Self {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
 use twentyfirst_protocol::runs::{Moment, Outcome, RunEnd};
+use twentyfirst_protocol::ui::Chunk;
+use twentyfirst_protocol::ui::chunk::Data;
 use twentyfirst_transport::{Body, Runtime};
 
 use super::chat_run::{Observed, Observer};
@@ -52,6 +54,18 @@ impl Observing {
         Poll::Ready(moment)
     }
 
+    /// The next chunk, or one that tells a page that something may be missing.
+    pub(super) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Chunk<'static>>> {
+        loop {
+            match ready!(self.poll_moment(cx)) {
+                Some(Moment::Chunk(chunk)) => return Poll::Ready(Some(chunk)),
+                Some(Moment::Gap) => return Poll::Ready(Some(gap())),
+                Some(_) => {}
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
     fn end(&mut self, observer: Option<Observer>, outcome: &Outcome) {
         if let RunEnd::Lost(lost) = &outcome.end {
             self.on_error.show(&Error::run_lost(lost.clone()));
@@ -79,6 +93,12 @@ impl Observing {
             observer(Observed::Left { message });
         }
     }
+}
+
+/// Tells a page that something may be missing.
+pub(super) fn gap() -> Chunk<'static> {
+    let gap = Data::new("gap").data(serde_json::Value::Null);
+    Chunk::Data(gap.transient(true))
 }
 
 /// What is left to read for an observer when the browser reads no more.

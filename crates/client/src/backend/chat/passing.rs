@@ -4,6 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::Frame;
+use twentyfirst_protocol::run_log::LastWords;
 use twentyfirst_protocol::ui::{Chunk, DecodeError, Decoder, End, chunk, encode_done};
 use twentyfirst_transport::Body;
 
@@ -14,9 +15,6 @@ use crate::error::Error;
 
 /// How many bytes the observer may be behind.
 const LONGEST_LAG: usize = 256 * 1024;
-
-/// What a browser is told when the relay's connection broke off.
-pub(super) const BROKE_OFF: &str = "the connection to the agent broke off";
 
 /// A stream of the relay on its way to a browser, byte for byte.
 ///
@@ -138,16 +136,16 @@ impl http_body::Body for Passing {
             }
         };
         // The end of a transport is not the end of a message.
-        let last_words = this.progress.last_words();
-        let is_broken = matches!(last_words, Some(LastWords::Broken(_)));
+        let farewell = this.progress.farewell();
+        let is_broken = matches!(farewell, Some(Farewell::Broken(_)));
         this.end(is_broken, cx);
         if is_broken {
             this.on_error
                 .show(&end.unwrap_or_else(Error::stream_unfinished));
         }
         Poll::Ready(
-            last_words
-                .map(|(LastWords::Broken(words) | LastWords::Told(words))| Ok(Frame::data(words))),
+            farewell
+                .map(|(Farewell::Broken(words) | Farewell::Told(words))| Ok(Frame::data(words))),
         )
     }
 }
@@ -189,7 +187,7 @@ struct Progress {
 }
 
 /// What is said when nothing more comes from the relay.
-enum LastWords {
+enum Farewell {
     /// The message has not ended.
     Broken(Bytes),
     /// The message has ended with the event that was under way.
@@ -223,7 +221,7 @@ impl Progress {
     }
 
     /// Ends the event that is under way, and the stream where it has no end.
-    fn last_words(&mut self) -> Option<LastWords> {
+    fn farewell(&mut self) -> Option<Farewell> {
         const EMPTY_LINE: Bytes = Bytes::from_static(b"\n\n");
 
         if self.is_told() {
@@ -233,11 +231,11 @@ impl Progress {
         if is_within_event {
             self.push(&EMPTY_LINE);
             if self.is_told() {
-                return Some(LastWords::Told(EMPTY_LINE));
+                return Some(Farewell::Told(EMPTY_LINE));
             }
         }
-        let apology = apology(BROKE_OFF);
-        Some(LastWords::Broken(match is_within_event {
+        let apology = apology(LastWords::BROKE_OFF);
+        Some(Farewell::Broken(match is_within_event {
             true => [EMPTY_LINE, apology].concat().into(),
             false => apology,
         }))

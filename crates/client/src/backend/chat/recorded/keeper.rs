@@ -5,13 +5,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use twentyfirst_protocol::run_log::{
-    Append, Appended, Found, Limits, LogId, Position, Recorder, RecorderEnd, RecorderStep,
-    Recording,
+    Append, Appended, Found, LastWords, Limits, LogId, Position, Recorder, RecorderEnd,
+    RecorderStep, Recording,
 };
-use twentyfirst_protocol::runs::{FollowRun, Moment, RunEnd, Started};
-use twentyfirst_protocol::shown;
-use twentyfirst_protocol::ui::Chunk;
-use twentyfirst_protocol::ui::chunk::{Abort, Data, Error as ErrorChunk, Finish};
+use twentyfirst_protocol::runs::{FollowRun, RunEnd, Started};
 use twentyfirst_transport::{Body, Wait};
 
 use super::Recorded;
@@ -21,7 +18,6 @@ use super::logs::Cause;
 use crate::backend::Refusal;
 use crate::backend::chat::chat_run::{ChatRun, Observer};
 use crate::backend::chat::observing::Observing;
-use crate::backend::chat::passing::BROKE_OFF;
 use crate::backend::handover::Giver;
 use crate::client::seed;
 use crate::error::Error;
@@ -39,7 +35,6 @@ pub(super) struct Keeper {
     giver: Option<Giver<Result<(), Refusal>>>,
     source: Source,
     request: Option<Request>,
-    words: LastWords,
     wait: Wait,
     handle: Handle,
     /// Whether it was said that the store has failed.
@@ -115,7 +110,6 @@ impl Keeper {
             giver: None,
             source: Source::None,
             request: None,
-            words: LastWords::default(),
             wait,
             handle,
             has_complained: false,
@@ -174,16 +168,11 @@ impl Keeper {
                 }
                 Source::Running(_) if !self.recorder.wants_chunks() => return,
                 Source::Running(observing) => {
-                    let Poll::Ready(moment) = observing.poll_moment(cx) else {
+                    let Poll::Ready(chunk) = observing.poll_chunk(cx) else {
                         return;
                     };
-                    match moment {
-                        Some(Moment::Chunk(chunk)) => {
-                            self.words.saw(&chunk);
-                            self.recorder.push(&chunk);
-                        }
-                        Some(Moment::Gap) => self.recorder.push(&gap()),
-                        Some(_) => {}
+                    match chunk {
+                        Some(chunk) => self.recorder.push(&chunk),
                         None => {
                             let end = observing.outcome().map(|outcome| outcome.end);
                             self.source = Source::None;
@@ -217,9 +206,6 @@ impl Keeper {
             }
             Err(refusal) => {
                 let end = RunEnd::Failed(refusal.message().to_owned());
-                for chunk in self.words.of(Some(&end)) {
-                    self.recorder.push(&chunk);
-                }
                 self.recorder.handle_not_started(&end);
                 Err(refusal)
             }
@@ -229,12 +215,9 @@ impl Keeper {
         }
     }
 
-    /// The run is over: the log says how in the words of the stream, too.
+    /// The run is over; `None` if nobody knows how it has ended.
     fn end(&mut self, end: Option<&RunEnd>) {
-        for chunk in self.words.of(end) {
-            self.recorder.push(&chunk);
-        }
-        let lost = RunEnd::Failed(BROKE_OFF.to_owned());
+        let lost = RunEnd::Failed(LastWords::BROKE_OFF.to_owned());
         self.recorder.end(end.unwrap_or(&lost));
     }
 
@@ -306,9 +289,6 @@ impl Keeper {
                     self.source = Source::Starting(starting);
                 }
                 RecorderStep::Follow(run, after) => {
-                    for chunk in &after {
-                        self.words.saw(chunk);
-                    }
                     let run = FollowRun::new(run).after(after);
                     match self.context.client.threads().follow(run) {
                         Ok(run) => {
@@ -423,43 +403,4 @@ impl Drop for Keeper {
             self.handle.over();
         }
     }
-}
-
-/// What a stream says at its end, so that every reader of it knows how the run has ended.
-#[derive(Debug, Default)]
-pub(super) struct LastWords {
-    /// Whether an `error` or an `abort` has come.
-    has_said_end: bool,
-    has_finished: bool,
-}
-
-impl LastWords {
-    pub(super) fn saw(&mut self, chunk: &Chunk<'_>) {
-        self.has_said_end |= matches!(chunk, Chunk::Error(_) | Chunk::Abort(_));
-        self.has_finished |= matches!(chunk, Chunk::Finish(_));
-    }
-
-    /// What is left to say. Readers that reconnect until they see a `finish` always get one.
-    pub(super) fn of(&self, end: Option<&RunEnd>) -> Vec<Chunk<'static>> {
-        let error = |text: &str| Chunk::from(ErrorChunk::new(text.to_owned()));
-        let mut words = Vec::new();
-        if !self.has_said_end {
-            match end {
-                Some(RunEnd::Completed) => {}
-                Some(RunEnd::Cancelled) => words.push(Abort::new().into()),
-                Some(RunEnd::Failed(text)) => words.push(error(&shown(text.trim_end()))),
-                Some(RunEnd::Lost(_)) | None => words.push(error(BROKE_OFF)),
-            }
-        }
-        if !self.has_finished {
-            words.push(Finish::new().into());
-        }
-        words
-    }
-}
-
-/// Tells a page that something may be missing.
-pub(in crate::backend::chat) fn gap() -> Chunk<'static> {
-    let gap = Data::new("gap").data(serde_json::Value::Null);
-    Chunk::Data(gap.transient(true))
 }

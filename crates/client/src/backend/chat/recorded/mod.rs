@@ -38,7 +38,6 @@ use twentyfirst_transport::Body;
 pub(super) use self::cursor::Cursor;
 use self::handle::Handle;
 use self::keeper::Keeper;
-pub(super) use self::keeper::gap;
 use self::logs::{Logs, PAGE};
 use self::replay::Replay;
 use super::chat_request::ChatRequest;

@@ -4,18 +4,17 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
-use twentyfirst_protocol::run_log::{Found, Position, Reader, ReaderEnd, ReaderStep};
-use twentyfirst_protocol::runs::{FollowRun, Moment};
+use twentyfirst_protocol::run_log::{Found, LastWords, Position, Reader, ReaderEnd, ReaderStep};
+use twentyfirst_protocol::runs::FollowRun;
 use twentyfirst_protocol::ui::chunk::{Error as ErrorChunk, Finish};
 use twentyfirst_protocol::ui::{Chunk, encode_done};
 use twentyfirst_transport::{Error as TransportError, Wait};
 
 use super::Recorded;
-use super::keeper::{LastWords, gap};
 use super::logs::{PAGE, Pages, page_behind};
 use crate::backend::chat::following::{KEEP_ALIVE, LONGEST_SILENCE};
-use crate::backend::chat::observing::Observing;
-use crate::backend::chat::passing::{BROKE_OFF, apology};
+use crate::backend::chat::observing::{Observing, gap};
+use crate::backend::chat::passing::apology;
 use crate::error::Error;
 
 /// How many bytes are sent at once.
@@ -168,7 +167,7 @@ impl Replay {
                         Found::Unavailable => {
                             let since = *self.unavailable.get_or_insert(now);
                             if now.saturating_duration_since(since) > PATIENCE {
-                                self.over(&apology(BROKE_OFF));
+                                self.over(&apology(LastWords::BROKE_OFF));
                             } else {
                                 self.pause.reset();
                                 self.state = State::Pausing(now, after, Reader::WAIT);
@@ -190,7 +189,7 @@ impl Replay {
                     match rest {
                         Some(rest) => self.state = State::Rest(Box::new(rest)),
                         None => {
-                            let lost = ErrorChunk::new(BROKE_OFF.to_owned());
+                            let lost = ErrorChunk::new(LastWords::BROKE_OFF.to_owned());
                             for chunk in [gap(), lost.into(), Finish::new().into()] {
                                 self.event(self.next, chunk.encode().as_bytes());
                             }
@@ -202,12 +201,12 @@ impl Replay {
                     if self.piece.len() >= PIECE {
                         return Poll::Ready(());
                     }
-                    let Poll::Ready(moment) = rest.observing.poll_moment(cx) else {
+                    let Poll::Ready(chunk) = rest.observing.poll_chunk(cx) else {
                         return Poll::Pending;
                     };
-                    let is_over = moment.is_none();
+                    let is_over = chunk.is_none();
                     let first = rest.next;
-                    let chunks = rest.hear(moment);
+                    let chunks = rest.hear(chunk);
                     for (index, chunk) in (first..).zip(chunks) {
                         if index >= self.next {
                             self.event(index, chunk.encode().as_bytes());
@@ -240,24 +239,22 @@ impl Replay {
                     self.context.on_error.show(&error);
                     self.failed("this answer cannot be replayed here");
                 }
-                _ => self.failed(BROKE_OFF),
+                _ => self.failed(LastWords::BROKE_OFF),
             },
             // There are no others.
-            _ => self.failed(BROKE_OFF),
+            _ => self.failed(LastWords::BROKE_OFF),
         }
     }
 }
 
 impl Rest {
-    /// What is said of a moment, and how the run has ended.
-    fn hear(&mut self, moment: Option<Moment>) -> Vec<Chunk<'static>> {
-        let chunks = match moment {
-            Some(Moment::Chunk(chunk)) => {
+    /// What is said: the next chunk, or behind the last how the run has ended.
+    fn hear(&mut self, chunk: Option<Chunk<'static>>) -> Vec<Chunk<'static>> {
+        let chunks = match chunk {
+            Some(chunk) => {
                 self.words.saw(&chunk);
                 vec![chunk]
             }
-            Some(Moment::Gap) => vec![gap()],
-            Some(_) => Vec::new(),
             None => {
                 let end = self.observing.outcome().map(|outcome| outcome.end);
                 self.words.of(end.as_ref())
