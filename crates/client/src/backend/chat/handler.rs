@@ -4,33 +4,27 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use serde::Serialize;
-use twentyfirst_protocol::flow::Open;
-use twentyfirst_protocol::runs::{CancelStatus, Cancelled, Follow, ResumeStream, Resumed, RunRef};
-use twentyfirst_protocol::threads::{StreamTarget, ThreadStatus};
-use twentyfirst_protocol::{Endpoint as _, ui};
+use http::{Method, Request, Response};
+#[cfg(doc)]
+use twentyfirst_protocol::runs::Follow;
+use twentyfirst_protocol::runs::{CancelStatus, Cancelled, RunRef};
 use twentyfirst_run_log::{AnyRunLog, RunLog};
 use twentyfirst_transport::Body;
 
+use super::cancelling::{cancel, told};
 use super::chat_request::ChatRequest;
-use super::chat_run::{ChatRun, Observer};
-use super::following::Following;
-use super::observing::{Feed, Observing, Rest};
-use super::passing::{Passing, Watch};
+use super::chat_run::ChatRun;
+use super::direct::{Direct, nothing};
 use super::recorded::{Cursor, Recorded};
+use super::route::{chat_id, stream_of};
 use crate::backend::Refusal;
 use crate::backend::decide::Decide;
-use crate::backend::handover::{Giver, to_its_end};
+use crate::backend::handover::to_its_end;
 use crate::backend::on_error::OnError;
-use crate::backend::request::{BODY_LIMIT, json, other_method, percent_decode, read_body};
+use crate::backend::request::{BODY_LIMIT, other_method, read_body};
 use crate::backend::service::service;
-use crate::client::{AgentClient, seed};
+use crate::client::AgentClient;
 use crate::error::Error;
-use crate::run::Run;
-
-/// How long it is tried to end a run that is still starting. Later, the thread could have begun another.
-const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 
 /// Lets browsers chat with agents: the routes that `useChat` of the AI SDK, with its `DefaultChatTransport`, calls its `api`.
 ///
@@ -123,13 +117,10 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 /// moment between asking and ending can be ended in its place.
 #[derive(Clone)]
 pub struct ChatHandler {
-    client: AgentClient,
     decide: Decide<ChatRequest, ChatRun>,
-    on_error: OnError,
+    direct: Direct,
     /// None where the relay's streams are passed on as they are.
     recorded: Option<Recorded>,
-    follows_cuts: bool,
-    read_on: Option<Duration>,
 }
 
 impl ChatHandler {
@@ -146,12 +137,9 @@ impl ChatHandler {
         R: Into<ChatRun>,
     {
         Self {
-            recorded: Some(Recorded::new(client.clone())),
-            client,
             decide: Decide::new(decide),
-            on_error: OnError::default(),
-            follows_cuts: false,
-            read_on: None,
+            recorded: Some(Recorded::new(client.clone())),
+            direct: Direct::new(client),
         }
     }
 
@@ -163,8 +151,8 @@ impl ChatHandler {
     #[must_use]
     pub fn run_log(mut self, log: impl RunLog) -> Self {
         let recorded = self.recorded.get_or_insert_with(|| {
-            let mut recorded = Recorded::new(self.client.clone());
-            recorded.on_error(self.on_error.clone());
+            let mut recorded = Recorded::new(self.direct.client.clone());
+            recorded.on_error(self.direct.on_error.clone());
             recorded
         });
         recorded.share(AnyRunLog::new(log));
@@ -216,7 +204,7 @@ impl ChatHandler {
     /// browser's connection alive.
     #[must_use]
     pub fn follow_cuts(mut self) -> Self {
-        self.follows_cuts = true;
+        self.direct.follows_cuts = true;
         self
     }
 
@@ -227,7 +215,7 @@ impl ChatHandler {
     /// [`Runtime`](crate::transport::Runtime). It takes a connection, and memory for the answer.
     #[must_use]
     pub fn read_on(mut self, limit: Duration) -> Self {
-        self.read_on = Some(limit);
+        self.direct.read_on = Some(limit);
         self
     }
 
@@ -238,9 +226,9 @@ impl ChatHandler {
     /// [observer](ChatRun::observe), and [is lost](Error::is_run_lost). A browser that leaves is no error.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
-        self.on_error = OnError::new(on_error);
+        self.direct.on_error = OnError::new(on_error);
         if let Some(recorded) = &mut self.recorded {
-            recorded.on_error(self.on_error.clone());
+            recorded.on_error(self.direct.on_error.clone());
         }
         self
     }
@@ -284,48 +272,11 @@ impl ChatHandler {
             return recorded.begin(&chat, run).await;
         }
         if run.on_started.is_none() {
-            return self.start(run).await;
+            return self.direct.start(run).await;
         }
-        let handler = self.clone();
-        let runtime = &self.client.shared().runtime;
-        to_its_end(runtime, async move { handler.start(run).await }).await
-    }
-
-    async fn start(&self, run: ChatRun) -> Result<Response<Body>, Refusal> {
-        let ChatRun {
-            start,
-            on_started,
-            observer,
-            ..
-        } = run;
-        let started = self.client.threads().start(start, None).await;
-        let (started, stream) = started.map_err(|error| self.on_error.refuse(&error))?;
-        if let Some(on_started) = on_started {
-            on_started(started.clone()).await?;
-        }
-        if self.follows_cuts {
-            let (client, body) = (self.client.clone(), stream.into_body());
-            let run = Run::reading(client, started, body, seed());
-            let run = run.map_err(|error| self.on_error.refuse(&error))?;
-            return Ok(self.follow(run, observer));
-        }
-        let watch = match observer {
-            None => None,
-            Some(observer) => {
-                let feed = Feed::default();
-                let (client, body) = (self.client.clone(), Body::wrap(feed.clone()));
-                let run = Run::reading(client, started, body, seed());
-                let run = run.map_err(|error| self.on_error.refuse(&error))?;
-                Some(Watch {
-                    observing: Observing::new(run, Some(observer), self.on_error.clone()),
-                    feed,
-                    reader: self.reader(),
-                    reads_on: self.read_on.is_some(),
-                    is_written: true,
-                })
-            }
-        };
-        Ok(self.pass(stream, watch))
+        let direct = self.direct.clone();
+        let runtime = &self.direct.client.shared().runtime;
+        to_its_end(runtime, async move { direct.start(run).await }).await
     }
 
     async fn resume(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
@@ -344,31 +295,10 @@ impl ChatHandler {
         let Some(run) = run else {
             return Ok(nothing());
         };
-        let target = self.target(&run).await;
-        let target = target.map_err(|error| self.on_error.refuse(&error))?;
-        if target.status() != Some(&ThreadStatus::Streaming) {
-            return Ok(nothing());
-        }
-        let mut client = self.client.clone();
-        if self.recorded.is_none() && !self.follows_cuts {
-            let ours = self.join(&run, &target).await;
-            if let Some(stream) = ours.map_err(|error| self.on_error.refuse(&error))? {
-                return Ok(self.pass(stream, None));
-            }
-            client = client.with_options(client.options().follow(Follow::wait()));
-        }
-        let run = client.threads().follow(run);
-        Ok(self.follow(run.map_err(|error| self.on_error.refuse(&error))?, None))
+        self.direct.resume(run, self.recorded.is_some()).await
     }
 
     async fn cancel(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
-        #[derive(Serialize)]
-        struct Answer {
-            ok: bool,
-            #[serde(flatten)]
-            cancelled: Cancelled,
-        }
-
         let (logged, run) = match &self.recorded {
             None => (None, self.run_of(head, id).await?),
             Some(recorded) => {
@@ -378,33 +308,25 @@ impl ChatHandler {
             }
         };
         if let Some((recorded, logged)) = logged {
-            let runtime = Arc::clone(&self.client.shared().runtime);
+            let runtime = Arc::clone(&self.direct.client.shared().runtime);
             let stop = async move { recorded.stop(&logged).await };
-            let cancelled = to_its_end(&runtime, stop).await?;
-            let answer = Answer {
-                ok: true,
-                cancelled,
-            };
-            return Ok(json(StatusCode::OK, &answer));
+            return Ok(told(to_its_end(&runtime, stop).await?));
         }
         let cancelled = match run {
             None => Cancelled::new(CancelStatus::Idle, None),
             Some(run) => {
-                let handler = self.clone();
-                to_its_end(&self.client.shared().runtime, async move {
-                    let options = handler.client.options().deadline(LONGEST_CANCEL);
-                    let client = handler.client.with_options(options);
-                    let cancelled = client.threads().cancel(run).await;
-                    cancelled.map_err(|error| handler.on_error.refuse(&error))
-                })
+                let Direct {
+                    client, on_error, ..
+                } = self.direct.clone();
+                let runtime = Arc::clone(&client.shared().runtime);
+                to_its_end(
+                    &runtime,
+                    async move { cancel(&client, &on_error, run).await },
+                )
                 .await?
             }
         };
-        let answer = Answer {
-            ok: true,
-            cancelled,
-        };
-        Ok(json(StatusCode::OK, &answer))
+        Ok(told(cancelled))
     }
 
     /// The run that is under way, if there is a thread for one.
@@ -412,88 +334,6 @@ impl ChatHandler {
         let run = self.decide.ask(ChatRequest::of_run(head, id)).await?;
         Ok(run.place())
     }
-
-    /// Which stream of its sandbox would be opened.
-    async fn target(&self, run: &RunRef) -> Result<StreamTarget, Error> {
-        let threads = self.client.threads().list(&run.sandbox_id).await?;
-        Ok(StreamTarget::of(&threads, &run.thread_id))
-    }
-
-    /// Opens the stream of a run, if it is the one that would be opened, and still was when it had been.
-    async fn join(
-        &self,
-        run: &RunRef,
-        before: &StreamTarget,
-    ) -> Result<Option<Response<Body>>, Error> {
-        if !before.is_ours() {
-            return Ok(None);
-        }
-        let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id);
-        let flow = Open::new(&resume, self.client.options(), seed())?;
-        let (Resumed::Streaming, stream) = self.client.drive(&ResumeStream::ROUTE, flow).await?
-        else {
-            return Ok(None);
-        };
-        let target = self.target(run).await;
-        let is_ours = target.is_ok_and(|target| target.is_still_ours(before));
-        Ok(is_ours.then_some(stream))
-    }
-
-    /// A stream of the relay as it is.
-    fn pass(&self, stream: Response<Body>, watch: Option<Watch>) -> Response<Body> {
-        let (head, body) = stream.into_parts();
-        let body = Passing::new(body, watch, self.on_error.clone());
-        answer(&head.headers, Body::wrap(body))
-    }
-
-    /// An answer with the chunks of a run.
-    fn follow(&self, run: Run, observer: Option<Observer>) -> Response<Body> {
-        let reader = (observer.is_some() && self.read_on.is_some()).then(|| self.reader());
-        let observing = Observing::new(run, observer, self.on_error.clone());
-        let body = Following::new(observing, reader, &self.client.shared().runtime);
-        answer(&HeaderMap::new(), Body::wrap(body))
-    }
-
-    fn reader(&self) -> Giver<Rest> {
-        Rest::reader(&self.client.shared().runtime, self.read_on)
-    }
-}
-
-/// What stands before `/stream`, which a slash may follow, at the end of a path.
-fn stream_of(path: &str) -> Option<&str> {
-    path.strip_suffix('/')
-        .unwrap_or(path)
-        .strip_suffix("/stream")
-}
-
-/// The id in `/…/{id}/stream`.
-fn chat_id(path: &str) -> Result<Option<String>, Refusal> {
-    let Some(chat) = stream_of(path) else {
-        return Ok(None);
-    };
-    match chat.rsplit('/').next() {
-        None | Some("") => Err(Refusal::bad_request("the chat has no `id`")),
-        Some(id) => percent_decode(id).map(Some),
-    }
-}
-
-/// A UI message stream, with those of these headers that are a browser's business.
-fn answer(headers: &HeaderMap, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    // What says that nothing on the way may collect the events is said in any case.
-    *response.headers_mut() = ui::response_headers();
-    for (name, value) in response.headers_mut() {
-        if let Some(passed) = headers.get(name) {
-            value.clone_from(passed);
-        }
-    }
-    response
-}
-
-fn nothing() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
 }
 
 service!(ChatHandler);
@@ -502,8 +342,8 @@ impl fmt::Debug for ChatHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChatHandler")
             .field("records", &self.recorded.is_some())
-            .field("follows_cuts", &self.follows_cuts)
-            .field("read_on", &self.read_on)
+            .field("follows_cuts", &self.direct.follows_cuts)
+            .field("read_on", &self.direct.read_on)
             .finish_non_exhaustive()
     }
 }
