@@ -1,12 +1,19 @@
+mod phase;
+mod recording;
+mod step;
+
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
 
+use self::phase::Phase;
+pub use self::recording::Recording;
+pub use self::step::{Found, RecorderEnd, RecorderStep};
 use super::inheritance::Inheritance;
 use super::late_turn::turn;
 use super::writer::{Append, Appended, Limits, Writer, WriterEnd, WriterStep};
-use super::{Claim, Ended, Entry, EntryError, Keep, LastWords, LogId, Logged, Position};
+use super::{Ended, Entry, EntryError, Keep, LastWords, LogId, Logged, Position};
 use crate::runs::{RunEnd, RunRef};
 use crate::ui::Chunk;
 
@@ -35,147 +42,6 @@ pub struct Recorder {
     asks: VecDeque<RecorderStep>,
     /// Whether the log is to be let go as soon as that can be: not while nobody knows whether the run has started.
     wants_release: bool,
-}
-
-/// Which run is recorded, and by whom.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Recording {
-    /// The id of the run in the log. It is made for each run, and no other has it.
-    pub run: String,
-    /// The instance that records.
-    pub by: String,
-    /// The owner of the chat.
-    pub owner: String,
-    /// The chat.
-    pub chat: String,
-}
-
-impl Recording {
-    /// A run of this id, recorded by this instance.
-    pub fn new(run: impl Into<String>, by: impl Into<String>) -> Self {
-        Self {
-            run: run.into(),
-            by: by.into(),
-            owner: String::new(),
-            chat: String::new(),
-        }
-    }
-
-    /// Sets the chat, and who it belongs to.
-    #[must_use]
-    pub fn of_chat(mut self, owner: impl Into<String>, chat: impl Into<String>) -> Self {
-        self.owner = owner.into();
-        self.chat = chat.into();
-        self
-    }
-
-    fn claim(&self) -> Bytes {
-        let claim = Claim::new(&self.by, &self.owner, &self.chat);
-        Logged::new(0, Entry::Claim(claim)).encode()
-    }
-}
-
-/// What a [`Recorder`] wants. Each is told of once.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum RecorderStep {
-    /// Read the last entry of this log: [`Recorder::handle_last`].
-    Last(LogId),
-    /// Read what stands in this log above this position, without waiting: [`Recorder::handle_page`].
-    Read(LogId, Position),
-    /// Append this to this log: [`Recorder::handle_append`].
-    Append(LogId, Append),
-    /// Give this to the readers of this instance, and poll again.
-    Deliver(Append),
-    /// Start the run: [`Recorder::handle_started`] or [`Recorder::handle_not_started`]. It comes at most once.
-    Start,
-    /// Follow this run behind these chunks, and [push](Recorder::push) what comes.
-    Follow(RunRef, Vec<Chunk<'static>>),
-    /// Cancel this run, and poll again at once: somebody has asked for it while it was starting.
-    Cancel(RunRef),
-    /// Poll again when something has come, or at this moment.
-    Wait {
-        /// The moment.
-        until: Option<Instant>,
-    },
-    /// Nothing more is recorded.
-    Over(RecorderEnd),
-}
-
-/// How recording has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RecorderEnd {
-    /// The chat is answering another turn. Nothing was started.
-    Busy,
-    /// The end of the run stands in the log.
-    Ended,
-    /// The log was let go; the run goes on.
-    Released,
-    /// Another instance records this run.
-    Fenced,
-    /// The log has vanished, or cannot be reached: it cannot be taken over.
-    Gone,
-    /// An entry cannot be read.
-    Unreadable(EntryError),
-}
-
-/// What was found of a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is nothing else to find")]
-pub enum Found<T> {
-    /// This.
-    Some(T),
-    /// There is no such log.
-    Nothing,
-    /// The store does not respond.
-    Unavailable,
-}
-
-#[derive(Debug)]
-enum Phase {
-    LookingAtChat,
-    /// Whether the run of the last turn is over.
-    LookingAtRun {
-        turn: Position,
-    },
-    /// The first claim. It comes before the turn, so that whoever finds the turn finds the log.
-    Claiming {
-        turn: Position,
-        claim: Append,
-    },
-    TakingTurn {
-        append: Append,
-        claim: Append,
-        again: u32,
-    },
-    Starting {
-        writer: Box<Writer>,
-    },
-    /// The start of the run is being written.
-    Noting {
-        writer: Box<Writer>,
-        run: RunRef,
-    },
-    /// Whether somebody wants it to stop.
-    LookingForStop {
-        writer: Box<Writer>,
-        run: RunRef,
-        again: u32,
-    },
-    Writing {
-        writer: Box<Writer>,
-    },
-    /// A later claim.
-    TakingOver {
-        claim: Append,
-    },
-    Inheriting {
-        claim: Append,
-        inheritance: Inheritance,
-    },
-    Over(RecorderEnd),
 }
 
 /// How often what others rely on is asked again where the store does not respond.
@@ -228,7 +94,7 @@ impl Recorder {
     /// replayed elsewhere.
     #[must_use]
     pub fn is_alone(&self) -> bool {
-        self.writer().is_some_and(Writer::is_alone)
+        self.phase.writer().is_some_and(Writer::is_alone)
     }
 
     /// Returns whether more of the run should be read now. Otherwise too much waits for the store.
@@ -244,7 +110,7 @@ impl Recorder {
         }
         if self.wants_release
             && !matches!(self.phase, Phase::Starting { .. })
-            && let Some(writer) = self.writer_mut().filter(|writer| !writer.is_alone())
+            && let Some(writer) = self.phase.writer_mut().filter(|writer| !writer.is_alone())
         {
             writer.release();
             self.wants_release = false;
@@ -476,7 +342,7 @@ impl Recorder {
     /// Records the next chunk of the run.
     pub fn push(&mut self, chunk: &Chunk<'_>) {
         self.words.saw(chunk);
-        if let Some(writer) = self.writer_mut() {
+        if let Some(writer) = self.phase.writer_mut() {
             writer.push(chunk);
         }
     }
@@ -484,7 +350,7 @@ impl Recorder {
     /// Records that the run is over, and how: with what is left to [say](LastWords) in the stream. What is pushed later is not recorded.
     pub fn end(&mut self, end: &RunEnd) {
         let words = self.words.of(Some(end));
-        if let Some(writer) = self.writer_mut() {
+        if let Some(writer) = self.phase.writer_mut() {
             for word in &words {
                 writer.push(word);
             }
@@ -496,26 +362,6 @@ impl Recorder {
     /// when it has. Where the [store was given up](Self::is_alone) nobody could, and the run is recorded to its end.
     pub fn release(&mut self) {
         self.wants_release = true;
-    }
-
-    fn writer(&self) -> Option<&Writer> {
-        match &self.phase {
-            Phase::Starting { writer }
-            | Phase::Noting { writer, .. }
-            | Phase::LookingForStop { writer, .. }
-            | Phase::Writing { writer } => Some(writer),
-            _ => None,
-        }
-    }
-
-    fn writer_mut(&mut self) -> Option<&mut Writer> {
-        match &mut self.phase {
-            Phase::Starting { writer }
-            | Phase::Noting { writer, .. }
-            | Phase::LookingForStop { writer, .. }
-            | Phase::Writing { writer } => Some(writer),
-            _ => None,
-        }
     }
 
     fn take_phase(&mut self) -> Phase {
