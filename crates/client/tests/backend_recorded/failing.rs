@@ -9,8 +9,8 @@ use twentyfirst_client::run_log::{Keep, LogId, MemoryLog, Position, RunLog};
 
 use crate::store::{Fault, Store};
 use crate::support::{
-    Reading, STORY, chats, connect, conversation, kinds, logged, post, relay, resume, stop, text,
-    whole,
+    Reading, STORY, Two, chats, connect, conversation, kinds, logged, post, relay, resume, stop,
+    text, two, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
@@ -65,12 +65,13 @@ async fn a_log_that_vanishes_is_not_made_again_and_fails_no_run() {
 
 #[tokio::test]
 async fn of_two_messages_at_once_one_is_sent() {
-    let relay = relay(PACE);
-    let client = connect(&relay);
-    let session = conversation(&client).await;
-    let log = MemoryLog::new(tokio::time::sleep);
-    let one = chats(&client, &session).run_log(log.clone());
-    let other = chats(&client, &session).run_log(log);
+    let Two {
+        one,
+        other,
+        client,
+        session,
+        ..
+    } = &two(PACE).await;
     let (first, second) = tokio::join!(one.handle(post(STORY)), other.handle(post("And then?")));
     let statuses = [first.status(), second.status()];
     assert!(statuses.contains(&StatusCode::OK) && statuses.contains(&StatusCode::CONFLICT));

@@ -6,9 +6,7 @@ use http::StatusCode;
 use twentyfirst_client::backend::ChatHandler;
 
 use crate::store::{Fault, Store};
-use crate::support::{
-    Reading, STORY, chats, connect, conversation, kinds, post, relay, resume, text, whole,
-};
+use crate::support::{Reading, STORY, Two, kinds, post, resume, text, two_over, whole};
 
 /// Resumes until the first answer is not shown any more: what is shown in its place.
 async fn resume_past(chats: &ChatHandler, first: &str) -> Option<String> {
@@ -32,12 +30,10 @@ async fn resume_past(chats: &ChatHandler, first: &str) -> Option<String> {
 
 #[tokio::test]
 async fn behind_an_outage_an_older_answer_is_not_shown_again() {
-    let relay = relay(Duration::ZERO);
-    let client = connect(&relay);
-    let session = conversation(&client).await;
-    let store = Store::new(Fault::None);
-    let one = chats(&client, &session).run_log(store.clone());
-    let other = chats(&client, &session).run_log(store.clone());
+    let two = two_over(Store::new(Fault::None), Duration::ZERO).await;
+    let Two {
+        one, other, store, ..
+    } = &two;
     whole(one.handle(post("Well?")).await).await;
     store.set(Fault::Down);
     let second = whole(one.handle(post(STORY)).await).await;
@@ -46,7 +42,7 @@ async fn behind_an_outage_an_older_answer_is_not_shown_again() {
     for _ in 0..2 {
         assert_eq!(whole(one.handle(resume()).await).await, second);
         // The other has nothing to show of it: its page has the stored messages.
-        assert_eq!(resume_past(&other, "Well?").await, None);
+        assert_eq!(resume_past(other, "Well?").await, None);
     }
     // The next one counts everywhere.
     let third = whole(other.handle(post("And then?")).await).await;
@@ -58,19 +54,17 @@ async fn behind_an_outage_an_older_answer_is_not_shown_again() {
 
 #[tokio::test]
 async fn a_store_that_comes_back_meanwhile_learns_whose_turn_it_is() {
-    let relay = relay(Duration::from_millis(200));
-    let client = connect(&relay);
-    let session = conversation(&client).await;
-    let store = Store::new(Fault::None);
-    let one = chats(&client, &session).run_log(store.clone());
-    let other = chats(&client, &session).run_log(store.clone());
+    let two = two_over(Store::new(Fault::None), Duration::from_millis(200)).await;
+    let Two {
+        one, other, store, ..
+    } = &two;
     whole(one.handle(post("Well?")).await).await;
     store.set(Fault::Down);
     let mut first = Reading::new(one.handle(post(STORY)).await);
     first.until("Once").await;
     store.set(Fault::None);
     // The other instance waits for the stored answer.
-    assert_eq!(resume_past(&other, "Well?").await.as_deref(), Some(STORY));
+    assert_eq!(resume_past(other, "Well?").await.as_deref(), Some(STORY));
     let first = first.whole().await;
     assert_eq!(text(&first), STORY);
     assert_eq!(kinds(&first).last(), Some(&"[DONE]"));
@@ -79,17 +73,15 @@ async fn a_store_that_comes_back_meanwhile_learns_whose_turn_it_is() {
 
 #[tokio::test]
 async fn a_later_message_counts_more_than_one_that_the_store_missed() {
-    let relay = relay(Duration::ZERO);
-    let client = connect(&relay);
-    let session = conversation(&client).await;
-    let store = Store::new(Fault::Down);
-    let one = chats(&client, &session).run_log(store.clone());
+    let two = two_over(Store::new(Fault::Down), Duration::ZERO).await;
+    let Two {
+        one, other, store, ..
+    } = &two;
     whole(one.handle(post("Well?")).await).await;
     store.set(Fault::None);
     let second = whole(one.handle(post(STORY)).await).await;
     assert_eq!(text(&second), STORY);
     tokio::time::sleep(Duration::from_millis(600)).await;
-    let other = chats(&client, &session).run_log(store);
     for chats in [one, other] {
         assert_eq!(whole(chats.handle(resume()).await).await, second);
     }

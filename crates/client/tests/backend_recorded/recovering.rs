@@ -10,8 +10,8 @@ use twentyfirst_client::{AgentClient, Session};
 
 use crate::store::{Fault, Store};
 use crate::support::{
-    Event, Reading, STORY, chats, connect, conversation, kinds, post, relay, request, resume, stop,
-    text, whole,
+    Event, Reading, STORY, chats, connect, conversation, kinds, post, relay, request, resume,
+    runtime, stop, text, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
@@ -246,13 +246,6 @@ async fn behind_an_overflow_a_cursor_and_the_end_count_too() {
 #[test]
 fn another_thread_of_the_server_goes_on_where_one_has_died() {
     let relay = relay(PACE);
-    let runtime = || {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap()
-    };
     let (dying, living) = (runtime(), runtime());
     let session = living.block_on(conversation(&connect(&relay)));
     // In memory: no other instance can.

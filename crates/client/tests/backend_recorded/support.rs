@@ -6,8 +6,10 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
+use twentyfirst_client::run_log::{MemoryLog, RunLog};
 use twentyfirst_client::transport::Body;
 use twentyfirst_client::{AgentClient, AgentClientBuilder, SandboxId, Session, ThreadId};
 use twentyfirst_local_relay::{Agent, LocalRelay};
@@ -65,6 +67,44 @@ pub(crate) fn chats(client: &AgentClient, session: &Session) -> ChatHandler {
         let run = ChatRun::new(session.run(request.messages)).owner("user-1");
         std::future::ready(Ok::<_, Refusal>(run))
     })
+}
+
+/// Two instances with one store, for the chats of one user.
+pub(crate) struct Two<S> {
+    pub(crate) one: ChatHandler,
+    pub(crate) other: ChatHandler,
+    pub(crate) store: S,
+    pub(crate) client: AgentClient,
+    pub(crate) session: Session,
+    _relay: LocalRelay,
+}
+
+/// Two instances with a store in memory.
+pub(crate) async fn two(pace: Duration) -> Two<MemoryLog> {
+    two_over(MemoryLog::new(tokio::time::sleep), pace).await
+}
+
+pub(crate) async fn two_over<S: RunLog + Clone>(store: S, pace: Duration) -> Two<S> {
+    let relay = relay(pace);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    Two {
+        one: chats(&client, &session).run_log(store.clone()),
+        other: chats(&client, &session).run_log(store.clone()),
+        store,
+        client,
+        session,
+        _relay: relay,
+    }
+}
+
+/// A runtime of its own, with which an instance can die.
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 pub(crate) fn post(text: &str) -> Request<Body> {
