@@ -73,8 +73,12 @@ async fn of_two_messages_at_once_one_is_sent() {
         ..
     } = &two(PACE).await;
     let (first, second) = tokio::join!(one.handle(post(STORY)), other.handle(post("And then?")));
-    let statuses = [first.status(), second.status()];
-    assert!(statuses.contains(&StatusCode::OK) && statuses.contains(&StatusCode::CONFLICT));
+    let (sent, refused) = match first.status() {
+        StatusCode::OK => (first, second),
+        _ => (second, first),
+    };
+    assert_eq!(refused.status(), StatusCode::CONFLICT);
+    whole(sent).await;
     let messages = client
         .threads()
         .get(
@@ -87,7 +91,33 @@ async fn of_two_messages_at_once_one_is_sent() {
     let questions = messages
         .iter()
         .filter(|message| message.role == twentyfirst_client::protocol::ui::Role::User);
-    assert!(questions.count() <= 1, "nothing was stored of the other");
+    assert_eq!(questions.count(), 1, "nothing was stored of the other");
+}
+
+#[tokio::test]
+async fn a_turn_of_a_newer_version_blocks_no_chat() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    let keep = Keep::existing(Duration::from_secs(60)).or_create();
+    let chat = LogId::chat("user-1", "chat-1");
+    let claim = Position::START.next_claim();
+    let newer = Bytes::from_static(b"21st/2 turn 0 whatever\n");
+    log.append(&chat, claim, newer.clone(), keep).await.unwrap();
+    let (chats, errors) = logged(chats(&client, &session).run_log(log.clone()));
+    let mut first = Reading::new(chats.handle(post(STORY)).await);
+    first.until("upon").await;
+    // The newer instance knows what it has written, and this one what it has said.
+    let second = whole(chats.handle(resume()).await).await;
+    assert_eq!(first.whole().await, second);
+    assert_eq!(text(&second), STORY);
+    assert_eq!(log.last(&chat).await.unwrap(), Some((claim, newer)));
+    let errors = errors.lock().unwrap().clone();
+    let [error] = &errors[..] else {
+        panic!("{errors:?}");
+    };
+    assert!(error.contains("version 2"), "{error}");
 }
 
 #[tokio::test]

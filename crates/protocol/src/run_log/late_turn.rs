@@ -111,8 +111,9 @@ impl LateTurn {
                             run: turn.run,
                         }
                     }
-                    // It stands there, or what stands there is nobody's turn.
-                    _ => Phase::Over,
+                    Ok(Entry::Turn(_)) => Phase::Over,
+                    // What cannot be read is not replaced, and may be gone later.
+                    _ => Phase::Waiting,
                 },
             },
             Phase::LookingAtRun { turn, .. } => match found {
@@ -121,7 +122,8 @@ impl LateTurn {
                 Found::Some((_, entry)) => {
                     match Logged::decode(&entry).map(|logged| logged.entry) {
                         Ok(Entry::End(_)) => Phase::Taking { turn: *turn },
-                        _ => Phase::Over,
+                        Ok(_) => Phase::Over,
+                        Err(_) => Phase::Waiting,
                     }
                 }
             },
@@ -216,6 +218,17 @@ mod tests {
         assert!(matches!(late.poll(false), LateTurnStep::Wait(_)));
         late.handle_last(found(1, Entry::Turn(Turn::new("run-2"))));
         assert_eq!(late.poll(false), LateTurnStep::Over);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_as_it_is() {
+        let newer = || Found::Some((Position::new(4, 0), Bytes::from_static(b"21st/2 turn 0\n")));
+        let mut late = late();
+        late.handle_last(newer());
+        assert!(matches!(late.poll(true), LateTurnStep::Wait(_)));
+        late.handle_last(found(4, Entry::Turn(Turn::new("run-3"))));
+        late.handle_last(newer());
+        assert!(matches!(late.poll(true), LateTurnStep::Wait(_)));
     }
 
     #[test]

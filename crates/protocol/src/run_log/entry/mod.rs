@@ -1,8 +1,13 @@
 mod chunks;
 mod logged;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
+#[cfg(doc)]
+use super::LogId;
+use super::{Append, Keep, Position};
 use crate::runs::{RunEnd, RunRef};
 
 pub use self::chunks::Chunks;
@@ -114,7 +119,21 @@ impl Ended {
     }
 }
 
+/// How long a stop is kept: 24 h, longer than any run starts.
+const STOP_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Stop {
+    /// Returns the append that records the wish in the [log of stops](LogId::stop). Whoever asks for a stop appends it before it cancels
+    /// the run, so that whoever starts the run finds it.
+    #[must_use]
+    pub fn append(self) -> Append {
+        Append::new(
+            Position::START.next_claim(),
+            Logged::new(0, Entry::Stop(self)).encode(),
+            Keep::existing(STOP_TTL).or_create().over(),
+        )
+    }
+
     /// A wish of which this instance was told.
     pub fn new(by: impl Into<String>) -> Self {
         Self { by: by.into() }

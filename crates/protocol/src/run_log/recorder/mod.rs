@@ -21,7 +21,7 @@ use crate::ui::Chunk;
 ///
 /// ```text
 ///   begin ─► look at the chat ─► look at its last run ─► claim ─► take the turn ─► Start ─► look for a stop ─┐
-///              │ the store fails anywhere: without it                                                       ▼
+///              │ the store fails, or is not understood: without it                                          ▼
 ///              └───────────────────────────────────────────────────────────────────────────────────────► writing
 ///   take_over ─► claim ─► read all that stands below ─► Follow ───────────────────────────────────────────▲
 ///                                      └ it has ended, or never began: End                                 ▼
@@ -38,6 +38,7 @@ pub struct Recorder {
     limits: Limits,
     phase: Phase,
     words: LastWords,
+    unreadable: Option<EntryError>,
     /// What is asked for before anything else.
     asks: VecDeque<RecorderStep>,
     /// Whether the log is to be let go as soon as that can be: not while nobody knows whether the run has started.
@@ -60,6 +61,7 @@ impl Recorder {
             limits,
             phase: Phase::LookingAtChat,
             words: LastWords::default(),
+            unreadable: None,
             asks: [RecorderStep::Last(chat)].into(),
             wants_release: false,
         }
@@ -80,6 +82,7 @@ impl Recorder {
             asks: [RecorderStep::Append(log, claim.clone())].into(),
             phase: Phase::TakingOver { claim },
             words: LastWords::default(),
+            unreadable: None,
             wants_release: false,
         }
     }
@@ -95,6 +98,12 @@ impl Recorder {
     #[must_use]
     pub fn is_alone(&self) -> bool {
         self.phase.writer().is_some_and(Writer::is_alone)
+    }
+
+    /// Returns what of the store could not be read, where that is why it was given up.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&EntryError> {
+        self.unreadable.as_ref()
     }
 
     /// Returns whether more of the run should be read now. Otherwise too much waits for the store.
@@ -164,8 +173,8 @@ impl Recorder {
                             turn: at.next_claim(),
                         };
                     }
-                    Ok(_) => self.unreadable(EntryError::Corrupt("it is not a turn")),
-                    Err(error) => self.unreadable(error),
+                    Ok(_) => self.alone_because(EntryError::Corrupt("it is not a turn")),
+                    Err(error) => self.alone_because(error),
                 },
                 Found::Nothing => self.claim(Position::START.next_claim()),
                 Found::Unavailable => self.alone(),
@@ -174,7 +183,7 @@ impl Recorder {
                 Found::Some((_, entry)) => match Logged::decode(&entry) {
                     Ok(logged) if matches!(logged.entry, Entry::End(_)) => self.claim(turn),
                     Ok(_) => self.phase = Phase::Over(RecorderEnd::Busy),
-                    Err(error) => self.unreadable(error),
+                    Err(error) => self.alone_because(error),
                 },
                 Found::Nothing => self.claim(turn),
                 Found::Unavailable => self.alone(),
@@ -274,7 +283,7 @@ impl Recorder {
         };
         for (at, entry) in entries {
             if let Err(error) = inheritance.read(at, &entry) {
-                return self.unreadable(error);
+                return self.over_with(error);
             }
             self.ask(RecorderStep::Deliver(Append {
                 at,
@@ -372,7 +381,7 @@ impl Recorder {
         self.asks.push_back(step);
     }
 
-    fn unreadable(&mut self, error: EntryError) {
+    fn over_with(&mut self, error: EntryError) {
         self.phase = Phase::Over(RecorderEnd::Unreadable(error));
     }
 
@@ -403,6 +412,13 @@ impl Recorder {
             claim,
             again: AGAIN,
         };
+    }
+
+    /// Goes on without the store, which has something that cannot be read, as when a newer version has written it: whether the chat is
+    /// answering is for the relay to say.
+    fn alone_because(&mut self, error: EntryError) {
+        self.unreadable = Some(error);
+        self.alone();
     }
 
     /// Goes on without the store.

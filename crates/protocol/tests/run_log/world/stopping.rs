@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use twentyfirst_protocol::run_log::{Append, Entry, Found, Keep, LogId, Logged, Position, Stop};
+use twentyfirst_protocol::run_log::{Entry, Found, LogId, Logged, Position, Stop};
 
 use super::{CHAT, Event, OWNER, StopAsked, World};
 
@@ -30,11 +30,7 @@ impl World {
         if self.is_out() {
             return;
         }
-        let append = Append::new(
-            Position::new(1, 0),
-            Logged::new(0, Entry::Stop(Stop::new(format!("i{instance}")))).encode(),
-            Keep::existing(Duration::from_secs(600)).or_create(),
-        );
+        let append = Stop::new(format!("i{instance}")).append();
         self.store
             .append(self.plant, instance, &LogId::stop(&run), &append);
         self.stops.push(StopAsked {

@@ -110,6 +110,7 @@ impl Recorded {
     }
 
     async fn head(&self, id: &str, is_here: bool) -> Option<Reader> {
+        let log = LogId::run(id);
         let (mut entries, mut head, mut after) = (Vec::new(), None, Position::START);
         // A run that takes long to start has a beat each few seconds before.
         while head
@@ -119,9 +120,9 @@ impl Recorded {
             let found = match is_here {
                 true => {
                     let logs = self.logs.clone();
-                    logs.read(id.to_owned(), after, PAGE, Duration::ZERO).await
+                    logs.read(log.clone(), after, PAGE, Duration::ZERO).await
                 }
-                false => self.logs.page(&LogId::run(id), after).await.0,
+                false => self.logs.page(&log, after).await.0,
             };
             match found {
                 Found::Some(page) if !page.is_empty() => entries.extend(page),

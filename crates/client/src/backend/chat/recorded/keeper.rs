@@ -148,7 +148,9 @@ impl Keeper {
             self.cause = cause;
         }
         if self.recorder.is_alone() && !mem::replace(&mut self.has_complained, true) {
-            let error = Error::not_replayable(self.cause.take());
+            let unreadable = self.recorder.unreadable().cloned();
+            let cause = self.cause.take().or_else(|| unreadable.map(Into::into));
+            let error = Error::not_replayable(cause);
             self.context.on_error.show(&error);
             self.context.take_turn_late(self.recorder.recording());
         }

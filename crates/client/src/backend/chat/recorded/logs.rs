@@ -246,12 +246,11 @@ impl Logs {
     /// has vanished.
     pub(super) async fn read(
         self,
-        run: String,
+        log: LogId,
         after: Position,
         limit: usize,
         wait: Duration,
     ) -> Found<Pages> {
-        let log = LogId::run(&run);
         let handle = self.here().get(&log).cloned();
         let Some(local) = handle.map(|handle| handle.local) else {
             return self.stored(&log, after, limit, wait).await.0;

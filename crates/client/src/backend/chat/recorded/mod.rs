@@ -25,15 +25,12 @@ mod taking_over;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Response};
-use twentyfirst_protocol::run_log::{
-    Append, Appended, Entry, LogId, Logged, Position, Recording, Stop,
-};
+use twentyfirst_protocol::run_log::{Appended, Entry, LogId, Recording, Stop};
 use twentyfirst_protocol::runs::{CancelStatus, Cancelled, RunRef};
 use twentyfirst_protocol::ui;
-use twentyfirst_run_log::{AnyRunLog, Keep};
+use twentyfirst_run_log::AnyRunLog;
 use twentyfirst_transport::Body;
 
 pub(super) use self::cursor::Cursor;
@@ -52,9 +49,6 @@ use crate::client::{AgentClient, seed};
 /// The header that names a run to browsers that resume by it, and the one that tells them how far its log goes.
 const RUN_ID: HeaderName = HeaderName::from_static("x-workflow-run-id");
 const TAIL_INDEX: HeaderName = HeaderName::from_static("x-workflow-stream-tail-index");
-
-/// How long a stop is kept.
-const STOP_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What all that records and replays has in common.
 #[derive(Clone)]
@@ -145,12 +139,7 @@ impl Recorded {
             return Ok(Cancelled::new(CancelStatus::Idle, None));
         }
         // First, so that whoever starts the run finds it.
-        let stop = Entry::Stop(Stop::new(&*self.instance));
-        let append = Append::new(
-            Position::START.next_claim(),
-            Logged::new(0, stop).encode(),
-            Keep::existing(STOP_TTL).or_create().over(),
-        );
+        let append = Stop::new(&*self.instance).append();
         let (stopped, cause) = self.logs.clone().append(LogId::stop(&run.id), append).await;
         let started = self.run_ref(run).await;
         match (started, stopped) {

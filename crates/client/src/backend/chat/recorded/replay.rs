@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
-use twentyfirst_protocol::run_log::{Found, LastWords, Position, Reader, ReaderEnd, ReaderStep};
+use twentyfirst_protocol::run_log::{
+    Found, LastWords, LogId, Position, Reader, ReaderEnd, ReaderStep,
+};
 use twentyfirst_protocol::runs::FollowRun;
 use twentyfirst_protocol::ui::chunk::{Error as ErrorChunk, Finish};
 use twentyfirst_protocol::ui::{Chunk, encode_done};
@@ -30,6 +32,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Replay {
     context: Recorded,
     run: String,
+    log: LogId,
     reader: Reader,
     state: State,
     /// What is to be sent.
@@ -75,6 +78,7 @@ impl Replay {
         let runtime = &context.client.shared().runtime;
         let (silence, pause) = (Wait::new(runtime), Wait::new(runtime));
         Self {
+            log: LogId::run(&run),
             run,
             reader: Reader::from(first),
             state: State::Polling,
@@ -106,7 +110,7 @@ impl Replay {
             .context
             .logs
             .clone()
-            .read(self.run.clone(), after, self.page, wait);
+            .read(self.log.clone(), after, self.page, wait);
         self.state = State::Reading(Box::pin(reading));
     }
 
@@ -231,8 +235,8 @@ impl Replay {
             ReaderStep::Over(end) => match end {
                 ReaderEnd::Ended(_) => self.done(),
                 ReaderEnd::Overflowed(_) => {
-                    let (context, run) = (self.context.clone(), self.run.clone());
-                    self.state = State::Collecting(Box::pin(collect(context, run)));
+                    let (context, log) = (self.context.clone(), self.log.clone());
+                    self.state = State::Collecting(Box::pin(collect(context, log)));
                 }
                 ReaderEnd::Unreadable(error) => {
                     let error = Error::not_replayable(Some(error.into()));
@@ -266,7 +270,7 @@ impl Rest {
 }
 
 /// The run behind all chunks of its log.
-async fn collect(context: Recorded, run: String) -> Option<Rest> {
+async fn collect(context: Recorded, log: LogId) -> Option<Rest> {
     let mut reader = Reader::from(0);
     let (mut chunks, mut words) = (Vec::new(), LastWords::default());
     loop {
@@ -281,7 +285,7 @@ async fn collect(context: Recorded, run: String) -> Option<Rest> {
                 let reading = context
                     .logs
                     .clone()
-                    .read(run.clone(), after, PAGE, Duration::ZERO);
+                    .read(log.clone(), after, PAGE, Duration::ZERO);
                 let Found::Some(entries) = reading.await else {
                     return None;
                 };

@@ -1,7 +1,6 @@
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use twentyfirst_protocol::run_log::{Entry, Found, Position, Reader, Recording};
+use twentyfirst_protocol::run_log::{Found, LogId, Position, Reader, ReaderStep, Recording};
 
 use super::Recorded;
 use super::finding::LoggedRun;
@@ -36,35 +35,38 @@ impl Recorded {
 
     async fn watch_to_its_end(&self, waiting: &Recording) {
         let (owner, chat) = (&waiting.owner, &waiting.chat);
-        let Some(LoggedRun { id, last, at }) = self.current(owner, chat).await else {
+        let Some(run) = self.current(owner, chat).await else {
             return;
         };
-        if self.logs.is_here(&id) || !self.logs.enter_watch(&id) {
+        if self.logs.is_here(&run.id) || !self.logs.enter_watch(&run.id) {
             return;
         }
-        if self.is_silent(&id, &last.entry, at).await {
-            self.take_over_of(&id, owner, chat, at);
+        if let Some(after) = self.silent_behind(&run).await {
+            self.take_over_of(&run.id, owner, chat, after);
         }
-        self.logs.leave_watch(&id);
+        self.logs.leave_watch(&run.id);
     }
 
-    /// Whether nothing comes behind this entry of a run for so long that somebody should take over.
-    async fn is_silent(&self, id: &str, last: &Entry, at: Position) -> bool {
-        let mut silence = match last {
-            Entry::End(_) => return false,
-            Entry::Release => Reader::SILENCE,
-            _ => Duration::ZERO,
-        };
-        while silence < Reader::SILENCE {
-            let reading = self
-                .logs
-                .clone()
-                .read(id.to_owned(), at, PAGE, Reader::WAIT);
-            match reading.await {
-                Found::Some(entries) if entries.is_empty() => silence += Reader::WAIT,
-                _ => return false,
+    /// Where a run should be taken over; `None` as soon as something comes of it, or its end.
+    async fn silent_behind(&self, run: &LoggedRun) -> Option<Position> {
+        let mut reader = Reader::behind(run.at, &run.last);
+        let runtime = &self.client.shared().runtime;
+        loop {
+            match reader.poll(runtime.now()) {
+                ReaderStep::Read { after, wait } => {
+                    let log = LogId::run(&run.id);
+                    let found = self.logs.clone().read(log, after, PAGE, wait).await;
+                    let Found::Some(entries) = found else {
+                        return None;
+                    };
+                    if !entries.is_empty() {
+                        return None;
+                    }
+                    reader.handle_page(entries, runtime.now());
+                }
+                ReaderStep::TakeOver { after } => return Some(after),
+                _ => return None,
             }
         }
-        true
     }
 }
