@@ -1,12 +1,16 @@
 //! A browser that reloads, a second tab, and cursors.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Request, StatusCode};
+use twentyfirst_client::AgentClient;
+use twentyfirst_client::transport::{Body, HttpTransport, Transport as _, from_fn};
+use twentyfirst_local_relay::LocalRelay;
 
 use crate::support::{
-    Reading, STORY, chats, connect, conversation, elsewhere, kinds, post, relay, request, resume,
-    text, whole,
+    Reading, STORY, builder, chats, connect, conversation, elsewhere, kinds, post, relay, request,
+    resume, text, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
@@ -43,7 +47,7 @@ async fn an_answer_that_has_ended_replays_the_same() {
 #[tokio::test]
 async fn a_second_tab_reads_along_and_the_relay_is_read_once() {
     let relay = relay(PACE);
-    let client = connect(&relay);
+    let (client, requests) = watched(&relay);
     let chats = chats(&client, &conversation(&client).await);
     let mut first = Reading::new(chats.handle(post(STORY)).await);
     first.until("Once").await;
@@ -52,6 +56,23 @@ async fn a_second_tab_reads_along_and_the_relay_is_read_once() {
     let (first, second, third) = tokio::join!(first.whole(), second.whole(), third.whole());
     assert_eq!(first, second);
     assert_eq!(first, third);
+    let requests = requests.lock().unwrap();
+    let streams = requests.iter().filter(|line| line.contains("/chat/"));
+    assert_eq!(streams.collect::<Vec<_>>(), ["POST /v1/chat/echo"]);
+}
+
+/// A client, and its requests to the relay.
+fn watched(relay: &LocalRelay) -> (AgentClient, Arc<Mutex<Vec<String>>>) {
+    let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+    let seen = Arc::clone(&requests);
+    let http = HttpTransport::new().unwrap();
+    let transport = from_fn(move |request: Request<Body>| {
+        let line = format!("{} {}", request.method(), request.uri().path());
+        seen.lock().unwrap().push(line);
+        http.send(request)
+    });
+    let client = builder(relay).transport(transport).build().unwrap();
+    (client, requests)
 }
 
 #[tokio::test]
