@@ -20,7 +20,7 @@ use crate::credentials::TokenError;
 /// Why a call or a run failed.
 ///
 /// Ask it what you need to know: [`status`](Self::status) and [`code`](Self::code) of the answer,
-/// [`was_sent`](Self::was_sent) where there is none, [`created`](Self::created) for what exists, and costs, all the
+/// [`maybe_sent`](Self::maybe_sent) where there is none, [`created`](Self::created) for what exists, and costs, all the
 /// same. `Display` is one clause; the causes beneath are in [`source`](StdError::source). No key, token or
 /// environment value is ever shown.
 #[derive(Debug)]
@@ -34,8 +34,7 @@ struct Inner {
     kind: Kind,
     created: Created,
     attempts: u32,
-    /// Whether an attempt before the last may have arrived.
-    sent: bool,
+    sent: Sent,
     give_up: Option<GiveUp>,
 }
 
@@ -46,10 +45,7 @@ enum Kind {
     InvalidSetting(InvalidSetting),
     Transport(twentyfirst_transport::Error),
     /// A failure that another transport or flow reports.
-    Other {
-        sent: Sent,
-        source: Box<dyn StdError + Send + Sync>,
-    },
+    Other(Box<dyn StdError + Send + Sync>),
     Deadline(Duration),
     ThreadStreaming,
     OtherAgent(OtherAgent),
@@ -60,7 +56,7 @@ enum Kind {
     RunLost(Lost),
     StreamUnfinished,
     /// Of this thread.
-    OtherRun(ThreadId, Sent),
+    OtherRun(ThreadId),
     RunStarting,
     MessageTooLong(AssembleError),
     NotReplayable(Option<Box<dyn StdError + Send + Sync>>),
@@ -218,7 +214,7 @@ impl Error {
     /// The thread whose run would have been ended instead of the one that was to be cancelled.
     pub fn other_run(&self) -> Option<&ThreadId> {
         match &self.inner.kind {
-            Kind::OtherRun(thread_id, _) => Some(thread_id),
+            Kind::OtherRun(thread_id) => Some(thread_id),
             _ => None,
         }
     }
@@ -229,29 +225,9 @@ impl Error {
         Some(self.api_error()?.retry_after()?.delay(SystemTime::now()))
     }
 
-    /// Whether the request may have reached the relay. Where this is `false`, it surely had no effect.
-    pub fn was_sent(&self) -> bool {
-        self.inner.sent
-            || match &self.inner.kind {
-                Kind::InvalidRequest(_)
-                | Kind::InvalidSetting(_)
-                | Kind::ThreadStreaming
-                | Kind::OtherAgent(_) => false,
-                Kind::Transport(error) => error.maybe_sent(),
-                Kind::Other { sent, .. } => *sent == Sent::Maybe,
-                Kind::Deadline(_) => false,
-
-                Kind::OtherRun(_, sent) => *sent == Sent::Maybe,
-                Kind::Response(_)
-                | Kind::NotAChunk(_)
-                | Kind::RunFailed(_)
-                | Kind::RunCancelled
-                | Kind::RunLost(_)
-                | Kind::StreamUnfinished
-                | Kind::RunStarting
-                | Kind::MessageTooLong(_)
-                | Kind::NotReplayable(_) => true,
-            }
+    /// Whether the request, in any of its attempts, may have reached the relay. Where this is `false`, it surely had no effect.
+    pub fn maybe_sent(&self) -> bool {
+        self.inner.sent == Sent::Maybe
     }
 
     /// How often the request that failed was tried.
@@ -320,9 +296,35 @@ impl Error {
     }
 }
 
+impl Kind {
+    /// Whether a request may have arrived, where no exchange tells.
+    fn sent(&self) -> Sent {
+        match self {
+            Self::InvalidRequest(_)
+            | Self::InvalidSetting(_)
+            | Self::Deadline(_)
+            | Self::ThreadStreaming
+            | Self::OtherAgent(_) => Sent::No,
+            Self::Transport(error) if !error.maybe_sent() => Sent::No,
+            Self::Transport(_)
+            | Self::Other(_)
+            | Self::Response(_)
+            | Self::NotAChunk(_)
+            | Self::RunFailed(_)
+            | Self::RunCancelled
+            | Self::RunLost(_)
+            | Self::StreamUnfinished
+            | Self::OtherRun(_)
+            | Self::RunStarting
+            | Self::MessageTooLong(_)
+            | Self::NotReplayable(_) => Sent::Maybe,
+        }
+    }
+}
+
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Self {
-        let (created, attempts, sent, give_up) = (Created::default(), 1, false, None);
+        let (created, attempts, sent, give_up) = (Created::default(), 1, kind.sent(), None);
         Self {
             inner: Box::new(Inner {
                 kind,
@@ -368,7 +370,11 @@ impl From<DecodeError> for Error {
 impl From<CancelError> for Error {
     fn from(error: CancelError) -> Self {
         match error {
-            CancelError::AnotherRun { thread_id, sent } => Kind::OtherRun(thread_id, sent).into(),
+            CancelError::AnotherRun { thread_id, sent } => {
+                let mut error = Self::from(Kind::OtherRun(thread_id));
+                error.inner.sent = sent;
+                error
+            }
             CancelError::Exchange(error) => error.into(),
             CancelError::Starting => Kind::RunStarting.into(),
         }
@@ -390,23 +396,16 @@ impl From<StartError> for Error {
 
 impl From<ExchangeError> for Error {
     fn from(error: ExchangeError) -> Self {
-        let (attempts, give_up) = (error.attempts(), error.give_up());
-        let sent = error.sent() == Sent::Maybe;
+        let (attempts, sent, give_up) = (error.attempts(), error.sent(), error.give_up());
         let kind = match error.into_kind() {
             ExchangeErrorKind::InvalidRequest(error) => Kind::InvalidRequest(error),
             ExchangeErrorKind::Response(error) => Kind::Response(error),
             ExchangeErrorKind::Deadline { deadline } => Kind::Deadline(deadline),
-            ExchangeErrorKind::Failure(failure) => {
-                let sent = failure.sent();
-                match failure.into_source().downcast() {
-                    Ok(error) => Kind::Transport(*error),
-                    Err(source) => Kind::Other { sent, source },
-                }
-            }
-            other => Kind::Other {
-                sent: Sent::Maybe,
-                source: other.into(),
+            ExchangeErrorKind::Failure(failure) => match failure.into_source().downcast() {
+                Ok(error) => Kind::Transport(*error),
+                Err(source) => Kind::Other(source),
             },
+            other => Kind::Other(other.into()),
         };
         let mut error = Self::from(kind);
         error.inner.attempts = attempts;
@@ -425,10 +424,8 @@ impl fmt::Display for Error {
                 f.write_str("there is no token to send the request with")?;
             }
             Kind::Transport(error) => error.fmt(f)?,
-            Kind::Other { sent: Sent::No, .. } => f.write_str("the request could not be sent")?,
-            Kind::Other {
-                sent: Sent::Maybe, ..
-            } => f.write_str("there is no answer")?,
+            Kind::Other(_) if !self.maybe_sent() => f.write_str("the request could not be sent")?,
+            Kind::Other(_) => f.write_str("there is no answer")?,
             Kind::Deadline(deadline) => write!(f, "the deadline of {deadline:?} is over")?,
             Kind::ThreadStreaming => f.write_str("the thread is already streaming")?,
             Kind::OtherAgent(other) => other.fmt(f)?,
@@ -442,7 +439,7 @@ impl fmt::Display for Error {
                     "the stream ended before its message: neither `finish` nor `[DONE]` came",
                 )?;
             }
-            Kind::OtherRun(thread_id, _) => {
+            Kind::OtherRun(thread_id) => {
                 write!(
                     f,
                     "cancelling would end the run of thread {}",
@@ -489,7 +486,7 @@ impl StdError for Error {
             Kind::Transport(error) => error.source(),
             Kind::RunLost(lost) => lost.source(),
             Kind::NotAChunk(error) => Some(error),
-            Kind::Other { source, .. } => Some(&**source),
+            Kind::Other(source) => Some(&**source),
             Kind::MessageTooLong(error) => Some(error),
             Kind::NotReplayable(Some(cause)) => Some(&**cause),
             Kind::NotReplayable(None)
@@ -501,7 +498,7 @@ impl StdError for Error {
             | Kind::RunFailed(_)
             | Kind::RunCancelled
             | Kind::StreamUnfinished
-            | Kind::OtherRun(..)
+            | Kind::OtherRun(_)
             | Kind::RunStarting => None,
         }
     }

@@ -67,7 +67,9 @@ fn serve(relay: SocketAddr) -> SocketAddr {
         let session = Session::new("my-agent")
             .sandbox_id(SandboxId::new("sb_1").unwrap())
             .thread_id(ThreadId::new("th_1").unwrap());
-        Ok(session.run(request.messages).look_first(false))
+        Ok(session
+            .run(request.read().await?.messages)
+            .look_first(false))
     });
     let chats = chats.without_log();
     let app = axum::Router::new().route_service("/api/chat", chats);

@@ -21,10 +21,10 @@ fn main() {
         let body = format!(r#"{{"id":"c1","messages":{messages}}}"#);
         let limits = ChatLimits::new().parts(1_000_000);
         let read =
-            fastest(|| ChatBody::read(body.as_str(), &limits).map(|body| body.turn().parts.len()));
+            fastest(|| ChatBody::read(body.as_str(), &limits).map(|body| body.turn.parts.len()));
         let history = fastest(|| {
             let read = ChatBody::read(body.as_str(), &limits);
-            read.and_then(|body| body.history())
+            read.and_then(|body| body.history.messages())
                 .map(|history| history.len())
         });
         let value = fastest(|| serde_json::from_str::<serde_json::Value>(&body).is_ok());

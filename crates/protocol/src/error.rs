@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::content_coding;
 use crate::open::open_enum;
+use crate::rate_limit::RateLimit;
 use crate::retry_after::RetryAfter;
 use crate::secret::{CUT, Redactor};
 use crate::tolerant;
@@ -188,6 +189,7 @@ pub struct ApiError {
     message: String,
     extra: Map<String, Value>,
     retry_after: Option<RetryAfter>,
+    rate_limit: Option<RateLimit>,
     location: Option<String>,
     request_id: Option<String>,
     body: String,
@@ -212,6 +214,7 @@ impl ApiError {
             message: String::new(),
             extra: Map::new(),
             retry_after: None,
+            rate_limit: RateLimit::from_headers(&head.headers),
             location: header_text(&head.headers, &[header::LOCATION]),
             request_id: header_text(&head.headers, &REQUEST_IDS),
             body: beginning(
@@ -299,6 +302,11 @@ impl ApiError {
         self.retry_after
     }
 
+    /// How many requests the relay takes, where it says.
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        self.rate_limit
+    }
+
     /// Where a redirect points. It is never followed: the key would travel there.
     pub fn location(&self) -> Option<&str> {
         self.location.as_deref()
@@ -361,6 +369,7 @@ impl fmt::Debug for ApiError {
             .field("message", &beginning(&self.message, SHOWN))
             .field("extra", &self.extra)
             .field("retry_after", &self.retry_after)
+            .field("rate_limit", &self.rate_limit)
             .field("location", &self.location)
             .field("request_id", &self.request_id)
             .finish_non_exhaustive()

@@ -79,6 +79,7 @@ mod open;
 mod operation;
 mod options;
 mod prospect;
+mod rate_limit;
 mod relay;
 mod retry_after;
 mod route;
@@ -113,6 +114,7 @@ pub use operation::{
     decode_with,
 };
 pub use options::{CallOptions, Timeouts};
+pub use rate_limit::RateLimit;
 pub use relay::{ApiKey, BaseUrl};
 pub use retry_after::RetryAfter;
 pub use route::{Query, Route};

@@ -13,7 +13,7 @@ use crate::flow::{ExchangeError, ExchangeErrorKind, Failure, Sent};
 /// | 404 and 410 from the relay itself | `Gone` |
 /// | any other status from 400 to 499, except 409 | `Refused` |
 /// | a response that is longer than is read | `TooLarge` |
-/// | a passing status with a code that does not pass, such as `billing_not_ready`; 409; 404 of a proxy; all else | `Stays` |
+/// | a passing status with a code that does not pass, such as `billing_not_ready`; 429 where a quota is used up; 409; 404 of a proxy; all else | `Stays` |
 ///
 /// ```
 /// use http::StatusCode;
@@ -52,7 +52,7 @@ impl Prospect {
     /// Returns what an error response says.
     pub fn of_response(error: &ApiError) -> Self {
         match Self::of_status(error.status()) {
-            Self::Improves if error.code().is_some_and(stays) => Self::Stays,
+            Self::Improves if error.code().is_some_and(stays) || is_used_up(error) => Self::Stays,
             // Something before the relay may know the route no more, as while the relay is deployed anew.
             Self::Gone if !error.is_of_relay() => Self::Stays,
             prospect => prospect,
@@ -78,6 +78,18 @@ impl Prospect {
             (true, Sent::No) => Self::Stays,
         }
     }
+}
+
+/// Whether a 429 is not about how fast requests come, but about something that is used up: it has another code than `rate_limit_exceeded`,
+/// or a limit of 0, and does not say when to come again.
+fn is_used_up(error: &ApiError) -> bool {
+    let other_code = error
+        .code()
+        .is_some_and(|code| *code != ErrorCode::RateLimitExceeded);
+    let no_limit = error.rate_limit().is_some_and(|rate| rate.limit == 0);
+    error.status() == StatusCode::TOO_MANY_REQUESTS
+        && error.retry_after().is_none()
+        && (other_code || no_limit)
 }
 
 /// Whether an error with this code is there to stay, whatever its status.

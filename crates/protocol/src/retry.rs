@@ -100,7 +100,7 @@ impl Default for RetryPolicy {
 /// | 408, 425, 502, 503, 504 | again | |
 /// | 500 | again, unless its code is `internal_error`: so the relay answers to missing files and malformed ids | |
 /// | 404 to a DELETE that may have arrived before | it is done | |
-/// | a code that cannot get better, such as `billing_not_ready` | | |
+/// | what [cannot get better](Prospect): a code such as `billing_not_ready`, a 429 because a quota is used up | | |
 ///
 /// A POST creates a sandbox, runs a command or starts a run, and a second one costs a second time. Resuming and cancelling
 /// ([`Safety::OwnFlow`]) are never tried again here.

@@ -26,7 +26,7 @@ pub(crate) async fn start(load: Load, client: AgentClient) -> Result<SocketAddr>
     let chats = ChatHandler::new(client, move |request: ChatRequest| {
         let place = next.fetch_add(1, Ordering::Relaxed) % sandboxes.len();
         let session = Session::new(AGENT).sandbox_id(sandboxes[place].clone());
-        ready(Ok(session.run(request.messages)))
+        async move { Ok(session.run(request.read().await?.messages)) }
     });
     // As the server of Node does.
     let chats = chats.without_log();

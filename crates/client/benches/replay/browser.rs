@@ -17,12 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A handler for the chats of one user. Where chats take place, their ids say: `sandbox thread`.
 pub(crate) fn chats(client: &AgentClient) -> ChatHandler {
     ChatHandler::new(client.clone(), async |request: ChatRequest| {
-        let place = request.id.split_once('_').and_then(|(sandbox, thread)| {
+        let turn = request.read().await?;
+        let place = turn.id.split_once('_').and_then(|(sandbox, thread)| {
             Some((SandboxId::new(sandbox).ok()?, ThreadId::new(thread).ok()?))
         });
         let (sandbox, thread) = place.ok_or_else(|| Refusal::bad_request("no such chat"))?;
         let session = Session::new("ticker").sandbox_id(sandbox).thread_id(thread);
-        let run = session.run(request.messages).look_first(false);
+        let run = session.run(turn.messages).look_first(false);
         Ok(ChatRun::new(run).owner("user"))
     })
 }

@@ -56,20 +56,22 @@ async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Re
     let database = &server.database;
     let user = request.head.extensions.get::<User>();
     let user = user.ok_or_else(|| Refusal::unauthorized("open the page first"))?;
-    let turn = request.messages.as_slice().last().cloned();
+    let user = user.clone();
+    let asked = request.read().await?;
+    let turn = asked.messages.as_slice().last().cloned();
     let session = match &turn {
         Some(turn) => {
-            let session = database.open_chat(user, &request.id, &server.agent, turn)?;
+            let session = database.open_chat(&user, &asked.id, &server.agent, turn)?;
             in_a_sandbox_that_lives(&server, session).await?
         }
-        None => database.session(user, &request.id)?,
+        None => database.session(&user, &asked.id)?,
     };
     // The ids of chats are chosen by browsers: the log tells those of different users apart.
-    let run = ChatRun::new(session.run(request.messages)).owner(&user.0);
+    let run = ChatRun::new(session.run(asked.messages)).owner(&user.0);
     let Some(turn) = turn else {
         return Ok(run);
     };
-    let (id, database) = (request.id, Arc::clone(database));
+    let (id, database) = (asked.id, Arc::clone(database));
     let turns = (id.clone(), Arc::clone(&database));
     let run = run.on_started(async move |started| {
         let (id, database) = turns;

@@ -56,19 +56,23 @@
 
 mod chat;
 mod decide;
+mod handler;
 mod handover;
 mod new_sandbox;
 mod on_error;
 mod refusal;
-mod request;
+mod request_limits;
+mod respond;
 mod sandbox;
-mod service;
 mod thread;
 mod token;
+mod unread;
 
-pub use chat::{ChatHandler, ChatRequest, ChatRun, Observed};
+pub use chat::{ChatHandler, ChatRequest, ChatRun, ChatTurn, Observed};
 pub use new_sandbox::NewSandbox;
 pub use refusal::Refusal;
+pub use request_limits::RequestLimits;
 pub use sandbox::{SandboxHandler, SandboxRequest};
 pub use thread::{ThreadHandler, ThreadRequest};
 pub use token::{TokenHandler, TokenRequest};
+pub use twentyfirst_protocol::browser::{ThreadBody, TokenBody};

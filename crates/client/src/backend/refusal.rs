@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
+use twentyfirst_protocol::browser::BodyError;
 use twentyfirst_protocol::{InvalidRequest, shown};
 use twentyfirst_transport::Body;
 
-use super::request::json;
+use super::respond::json;
 use crate::error::Error;
 
 /// An answer that says no: a status, and `{"error": message}`.
@@ -176,6 +177,17 @@ impl From<Error> for Refusal {
 impl From<InvalidRequest> for Refusal {
     fn from(error: InvalidRequest) -> Self {
         Self::from(Error::from(error))
+    }
+}
+
+/// 413 where there is too much of something, else 400.
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        let status = match error {
+            BodyError::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.to_string())
     }
 }
 

@@ -1,17 +1,16 @@
 use std::fmt;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use twentyfirst_transport::Body;
 
 use super::Refusal;
 use super::decide::Decide;
+use super::handler::{Core, Handler, handler};
 use super::handover::to_its_end;
 use super::new_sandbox::NewSandbox;
 use super::on_error::OnError;
-use super::request::{json, other_method};
-use super::service::service;
+use super::respond::{json, other_method};
 use crate::client::AgentClient;
 use crate::error::Error;
 
@@ -54,9 +53,7 @@ use crate::error::Error;
 /// [`NewSandbox::on_created`].
 #[derive(Clone)]
 pub struct SandboxHandler {
-    client: AgentClient,
-    decide: Decide<SandboxRequest, NewSandbox>,
-    on_error: OnError,
+    core: Core<SandboxRequest, NewSandbox>,
 }
 
 /// A browser asks for a sandbox.
@@ -81,61 +78,45 @@ impl SandboxHandler {
         S: Into<NewSandbox>,
     {
         Self {
-            client,
-            decide: Decide::new(decide),
-            on_error: OnError::default(),
+            core: Core::new(client, Decide::new(decide)),
         }
     }
 
     /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
-        self.on_error = OnError::new(on_error);
+        self.core.on_error = OnError::new(on_error);
         self
-    }
-
-    /// Answers one request. It never fails: what goes wrong is an answer, too.
-    pub async fn handle<B>(&self, request: Request<B>) -> Response<Body>
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        self.answer(request.into_parts().0)
-            .await
-            .unwrap_or_else(Response::from)
-    }
-
-    async fn answer(&self, head: Parts) -> Result<Response<Body>, Refusal> {
-        if head.method != Method::POST {
-            return Ok(other_method(&head.method, "OPTIONS, POST"));
-        }
-        let sandbox = self.decide.ask(SandboxRequest { head }).await?;
-        if sandbox.on_created.is_none() {
-            return self.create(sandbox).await;
-        }
-        let (runtime, handler) = (&self.client.shared().runtime, self.clone());
-        to_its_end(runtime, async move { handler.create(sandbox).await }).await
     }
 
     async fn create(&self, sandbox: NewSandbox) -> Result<Response<Body>, Refusal> {
         let NewSandbox { create, on_created } = sandbox;
-        let sandbox = self.client.execute(&create).await;
-        let sandbox = sandbox.map_err(|error| self.on_error.refuse(&error))?;
-        let answer = serde_json::json!({ "sandboxId": sandbox.id });
+        let sandbox = self.core.execute(&create).await?;
+        let content = serde_json::json!({ "sandboxId": sandbox.id });
         if let Some(on_created) = on_created {
             on_created(sandbox.id).await?;
         }
-        Ok(json(StatusCode::OK, &answer))
+        Ok(json(StatusCode::OK, &content))
     }
 }
 
-service!(SandboxHandler);
-
-impl fmt::Debug for SandboxHandler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SandboxHandler").finish_non_exhaustive()
+impl Handler for SandboxHandler {
+    async fn respond(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+        let (head, _) = request.into_parts();
+        if head.method != Method::POST {
+            return Ok(other_method(&head.method, "OPTIONS, POST"));
+        }
+        let sandbox = self.core.decide.ask(SandboxRequest { head }).await?;
+        if sandbox.on_created.is_none() {
+            return self.create(sandbox).await;
+        }
+        let handler = self.clone();
+        let create = async move { handler.create(sandbox).await };
+        to_its_end(self.core.runtime(), create).await
     }
 }
+
+handler!(SandboxHandler);
 
 impl fmt::Debug for SandboxRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,18 +1,18 @@
 use std::fmt;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use twentyfirst_protocol::SandboxId;
-use twentyfirst_protocol::threads::CreateThread;
-use twentyfirst_protocol::ui::Text;
+use twentyfirst_protocol::browser::ThreadBody;
+use twentyfirst_protocol::threads::{CreateThread, ListThreads};
 use twentyfirst_transport::Body;
 
 use super::Refusal;
 use super::decide::Decide;
+use super::handler::{Core, Handler, handler};
 use super::on_error::OnError;
-use super::request::{BODY_LIMIT, Sent, json, other_method, percent_decode, read_body};
-use super::service::service;
+use super::respond::{json, other_method};
+use super::unread::Unread;
 use crate::client::AgentClient;
 use crate::error::Error;
 
@@ -33,41 +33,53 @@ use crate::error::Error;
 /// fn threads(client: AgentClient) -> ThreadHandler {
 ///     ThreadHandler::new(client, async |request: ThreadRequest| {
 ///         // From the session, not from the request.
-///         match sandbox_of(&request.head) {
-///             Some(sandbox_id) if request.sandbox_id.is_none_or(|id| id == sandbox_id) => Ok(sandbox_id),
-///             _ => Err(Refusal::not_found("there is no such sandbox")),
+///         let Some(sandbox_id) = sandbox_of(&request.head) else {
+///             return Err(Refusal::unauthorized("please sign in"));
+///         };
+///         match request.read().await?.sandbox_id {
+///             Some(other) if other != sandbox_id => Err(Refusal::not_found("there is no such sandbox")),
+///             _ => Ok(sandbox_id),
 ///         }
 ///     })
 /// }
 /// ```
 #[derive(Clone)]
 pub struct ThreadHandler {
-    client: AgentClient,
-    decide: Decide<ThreadRequest, SandboxId>,
-    on_error: OnError,
+    core: Core<ThreadRequest, SandboxId>,
 }
 
 /// What a browser asks of the threads of a sandbox: to list them, `GET`, or to create one, `POST`.
 ///
 /// `Debug` shows neither headers nor extensions, as a session may be in them.
-#[derive(Clone)]
 #[non_exhaustive]
 pub struct ThreadRequest {
     /// The request's method, headers and extensions: where your session is.
     pub head: Parts,
-    /// The sandbox that it names. Anybody can name any.
-    pub sandbox_id: Option<SandboxId>,
-    /// The name of the thread to create.
-    pub name: Option<String>,
+    /// What is kept is the name of the thread to create.
+    body: Unread<Option<String>>,
 }
 
-impl fmt::Debug for ThreadRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThreadRequest")
-            .field("method", &self.head.method)
-            .field("sandbox_id", &self.sandbox_id)
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+impl ThreadRequest {
+    /// Reads what the browser asks for: in the query to list threads, in the body to create one.
+    ///
+    /// # Errors
+    /// 408, 413 or 400, where it comes too slowly, is over the [limits](super::RequestLimits), or is not what belongs there.
+    pub async fn read(self) -> Result<ThreadBody, Refusal> {
+        if self.head.method == Method::GET {
+            return Ok(ThreadBody::of_query(
+                self.head.uri.query().unwrap_or_default(),
+            )?);
+        }
+        Self::read_body(&self.body).await
+    }
+
+    async fn read_body(body: &Unread<Option<String>>) -> Result<ThreadBody, Refusal> {
+        let read = |bytes, _: &_| {
+            let body = ThreadBody::read(bytes)?;
+            let name = body.name.clone();
+            Ok((body, name))
+        };
+        body.read(read).await
     }
 }
 
@@ -82,85 +94,56 @@ impl ThreadHandler {
         Fut: Future<Output = Result<SandboxId, Refusal>> + Send + 'static,
     {
         Self {
-            client,
-            decide: Decide::new(decide),
-            on_error: OnError::default(),
+            core: Core::new(client, Decide::new(decide)),
         }
     }
 
     /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
-        self.on_error = OnError::new(on_error);
+        self.core.on_error = OnError::new(on_error);
         self
     }
 
-    /// Answers one request. It never fails: what goes wrong is an answer, too.
-    ///
-    /// Dropping the future closes the exchange with the relay at once and sends nothing.
-    pub async fn handle<B>(&self, request: Request<B>) -> Response<Body>
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let (head, body) = request.map(Body::wrap).into_parts();
-        let result = match head.method {
-            Method::GET => self.list(head).await,
-            Method::POST => self.create(head, body).await,
-            _ => Ok(other_method(&head.method, "GET, OPTIONS, POST")),
-        };
-        result.unwrap_or_else(Response::from)
+    async fn list(&self, request: ThreadRequest) -> Result<Response<Body>, Refusal> {
+        let sandbox_id = self.core.decide.ask(request).await?;
+        let threads = self.core.execute(&ListThreads::new(sandbox_id)).await?;
+        Ok(json(
+            StatusCode::OK,
+            &serde_json::json!({ "threads": threads }),
+        ))
     }
 
-    async fn list(&self, head: Parts) -> Result<Response<Body>, Refusal> {
-        let sandbox_id = query_value(head.uri.query().unwrap_or_default(), "sandboxId")?;
-        let sandbox_id = sandbox_id.map(SandboxId::new).transpose()?;
-        let request = ThreadRequest {
-            head,
-            sandbox_id,
-            name: None,
+    async fn create(&self, request: ThreadRequest) -> Result<Response<Body>, Refusal> {
+        let body = request.body.clone();
+        let mut create = CreateThread::new(self.core.decide.ask(request).await?);
+        create.name = match body.kept() {
+            Some(name) => name.clone(),
+            None => ThreadRequest::read_body(&body).await?.name,
         };
-        let sandbox_id = self.decide.ask(request).await?;
-        let threads = self.client.threads().list(&sandbox_id).await;
-        let threads = threads.map_err(|error| self.on_error.refuse(&error))?;
-        let answer = serde_json::json!({ "threads": threads });
-        Ok(json(StatusCode::OK, &answer))
-    }
-
-    async fn create(&self, head: Parts, body: Body) -> Result<Response<Body>, Refusal> {
-        let body = read_body(body, BODY_LIMIT).await?;
-        let sent = Sent::read(&body)?;
-        // A page that cuts a name by UTF-16 units cuts characters in two.
-        let name = sent.text("name")?.map(Text::into_string_lossy);
-        let request = ThreadRequest {
-            head,
-            sandbox_id: sent.id("sandboxId")?.map(SandboxId::new).transpose()?,
-            name: name.clone(),
-        };
-        let mut create = CreateThread::new(self.decide.ask(request).await?);
-        create.name = name;
-        let thread = self.client.execute(&create).await;
-        let thread = thread.map_err(|error| self.on_error.refuse(&error))?;
+        let thread = self.core.execute(&create).await?;
         Ok(json(StatusCode::OK, &thread))
     }
 }
 
-/// The first value of this name in a query, as `URLSearchParams` finds it.
-fn query_value(query: &str, name: &str) -> Result<Option<String>, Refusal> {
-    let decode = |text: &str| percent_decode(&text.replace('+', " "));
-    for pair in query.split('&') {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if decode(key).is_ok_and(|key| key == name) {
-            return decode(value).map(Some);
+impl Handler for ThreadHandler {
+    async fn respond(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+        let (head, body) = request.into_parts();
+        let body = self.core.unread(body);
+        match head.method {
+            Method::GET => self.list(ThreadRequest { head, body }).await,
+            Method::POST => self.create(ThreadRequest { head, body }).await,
+            _ => Ok(other_method(&head.method, "GET, OPTIONS, POST")),
         }
     }
-    Ok(None)
 }
 
-service!(ThreadHandler);
+handler!(ThreadHandler);
 
-impl fmt::Debug for ThreadHandler {
+impl fmt::Debug for ThreadRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThreadHandler").finish_non_exhaustive()
+        f.debug_struct("ThreadRequest")
+            .field("method", &self.head.method)
+            .finish_non_exhaustive()
     }
 }

@@ -1,18 +1,19 @@
 use std::fmt;
 
-use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
+use twentyfirst_protocol::browser::TokenBody;
 use twentyfirst_protocol::shown;
 use twentyfirst_protocol::tokens::{CreateToken, TokenLifetime};
 use twentyfirst_transport::Body;
 
 use super::Refusal;
 use super::decide::Decide;
+use super::handler::{Core, Handler, handler};
 use super::on_error::OnError;
-use super::request::{BODY_LIMIT, Sent, json, other_method, read_body};
-use super::service::service;
+use super::respond::{json, other_method};
+use super::unread::Unread;
 use crate::client::AgentClient;
 use crate::error::Error;
 
@@ -22,7 +23,8 @@ use crate::error::Error;
 /// JSON object is refused with 400, as are an `agent` and a `userId` that are there and no text.
 ///
 /// Your function decides who may have a token: from the session that the request carries, as a cookie or as what a layer
-/// before this one has put into its extensions. It answers with the token to create, or with a [`Refusal`].
+/// before this one has put into its extensions. It gives the token to create, or a [`Refusal`]. What the browser asks for is
+/// [read](TokenRequest::read) when you ask for it, and counts only as far as your function takes it over.
 ///
 /// ```
 /// use twentyfirst_client::backend::{Refusal, TokenHandler, TokenRequest};
@@ -36,18 +38,17 @@ use crate::error::Error;
 /// fn tokens(client: AgentClient) -> TokenHandler {
 ///     TokenHandler::new(client, async |request: TokenRequest| {
 ///         // Put there by the layer that reads the session.
-///         let Some(user) = request.head.extensions.get::<User>() else {
+///         let Some(user) = request.head.extensions.get::<User>().cloned() else {
 ///             return Err(Refusal::unauthorized("please sign in"));
 ///         };
-///         match request.agent.as_deref() {
-///             Some("my-agent") | None => Ok(CreateToken::new().agent("my-agent").user_id(&user.id)),
+///         let token = CreateToken::new().agent("my-agent").user_id(&user.id);
+///         match request.read().await?.agent.as_deref() {
+///             Some("my-agent") | None => Ok(token),
 ///             Some(_) => Err(Refusal::forbidden("there is only my-agent")),
 ///         }
 ///     })
 /// }
 /// ```
-///
-/// What the browser says of itself is in the [`TokenRequest`], and counts only as far as your function takes it over.
 ///
 /// # When it fails
 /// A refusal is answered with its status; a relay that refuses or cannot be reached with 500, as the published handler
@@ -55,27 +56,31 @@ use crate::error::Error;
 ///
 /// # Beside the published handler
 /// [`for_anyone`](Self::for_anyone) is `createTokenHandler` of `@21st-sdk/nextjs/server`, which takes a body that it cannot read for `{}` and gives a token
-/// for every agent: here it is refused. A body of more than 10 MB is answered
-/// with 413, and tokens carry `cache-control: no-store`.
+/// for every agent: here it is refused. Tokens carry `cache-control: no-store`.
 #[derive(Clone)]
 pub struct TokenHandler {
-    client: AgentClient,
-    decide: Decide<TokenRequest, CreateToken>,
-    on_error: OnError,
+    core: Core<TokenRequest, CreateToken>,
 }
 
-/// What a browser asks for.
+/// A browser asks for a token.
 ///
 /// `Debug` shows neither headers nor extensions, as a session may be in them.
-#[derive(Clone)]
 #[non_exhaustive]
 pub struct TokenRequest {
     /// The request's method, headers and extensions: where your session is.
     pub head: Parts,
-    /// The slug of the agent that it wants to chat with. Anybody can ask for any.
-    pub agent: Option<String>,
-    /// Who it says to be. Anybody can say anything: take the user from your session instead.
-    pub user_id: Option<String>,
+    body: Unread<()>,
+}
+
+impl TokenRequest {
+    /// Reads what the browser asks for.
+    ///
+    /// # Errors
+    /// 408, 413 or 400, where it comes too slowly, is over the [limits](super::RequestLimits), or is not what belongs there.
+    pub async fn read(self) -> Result<TokenBody, Refusal> {
+        let read = |body, _: &_| Ok((TokenBody::read(body)?, ()));
+        self.body.read(read).await
+    }
 }
 
 impl TokenHandler {
@@ -89,9 +94,7 @@ impl TokenHandler {
         Fut: Future<Output = Result<CreateToken, Refusal>> + Send + 'static,
     {
         Self {
-            client,
-            decide: Decide::new(decide),
-            on_error: OnError::default(),
+            core: Core::new(client, Decide::new(decide)),
         }
     }
 
@@ -101,57 +104,37 @@ impl TokenHandler {
     /// For development, and for servers where something before it decides who gets here and nothing depends on the user's
     /// id.
     pub fn for_anyone(client: AgentClient, lifetime: TokenLifetime) -> Self {
-        Self::new(client, move |request| {
+        Self::new(client, move |request: TokenRequest| async move {
+            let TokenBody { agent, user_id, .. } = request.read().await?;
             let mut create = CreateToken::new().expires_in(lifetime);
             // An empty name counts as none.
-            create.agents = request
-                .agent
+            create.agents = agent
                 .filter(|agent| !agent.is_empty())
                 .map(|agent| vec![agent]);
-            create.user_id = request.user_id.filter(|user_id| !user_id.is_empty());
-            std::future::ready(Ok(create))
+            create.user_id = user_id.filter(|user_id| !user_id.is_empty());
+            Ok(create)
         })
     }
 
     /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
-        self.on_error = OnError::new(on_error);
+        self.core.on_error = OnError::new(on_error);
         self
     }
+}
 
-    /// Answers one request. It never fails: what goes wrong is an answer, too.
-    ///
-    /// Dropping the future closes the exchange with the relay at once and sends nothing.
-    pub async fn handle<B>(&self, request: Request<B>) -> Response<Body>
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        self.answer(request.map(Body::wrap)).await
-    }
-
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        if request.method() != Method::POST {
-            return other_method(request.method(), "OPTIONS, POST");
-        }
-        self.exchange(request).await.unwrap_or_else(Response::from)
-    }
-
-    async fn exchange(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+impl Handler for TokenHandler {
+    async fn respond(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
         let (head, body) = request.into_parts();
-        let body = read_body(body, BODY_LIMIT).await?;
-        // What cannot be read does not count as absent: without an agent a token may be good for all of them.
-        let sent = Sent::read(if body.is_empty() { b"{}" } else { &body })?;
-        let request = TokenRequest {
-            agent: sent.id("agent")?,
-            user_id: sent.id("userId")?,
-            head,
-        };
-        let create = self.decide.ask(request).await?;
-        let token = self.client.tokens().create(&create).await;
+        if head.method != Method::POST {
+            return Ok(other_method(&head.method, "OPTIONS, POST"));
+        }
+        let body = self.core.unread(body);
+        let create = self.core.decide.ask(TokenRequest { head, body }).await?;
+        let token = self.core.client.tokens().create(&create).await;
         let token = token.map_err(|error| {
-            self.on_error.show(&error);
+            self.core.on_error.show(&error);
             refusal(&error)
         })?;
         let mut response = json(StatusCode::OK, &token);
@@ -172,19 +155,10 @@ fn refusal(error: &Error) -> Refusal {
     Refusal::internal(message)
 }
 
-service!(TokenHandler);
-
-impl fmt::Debug for TokenHandler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenHandler").finish_non_exhaustive()
-    }
-}
+handler!(TokenHandler);
 
 impl fmt::Debug for TokenRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenRequest")
-            .field("agent", &self.agent)
-            .field("user_id", &self.user_id)
-            .finish_non_exhaustive()
+        f.debug_struct("TokenRequest").finish_non_exhaustive()
     }
 }

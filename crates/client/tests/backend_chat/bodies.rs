@@ -17,13 +17,15 @@ async fn chat(body: impl Into<Body>) -> String {
     let see = Arc::clone(&asked);
     let (client, _) = relay(|target| panic!("{target} was sent"));
     let chats = ChatHandler::new(client, move |request: ChatRequest| {
-        let last = request.messages.as_slice().last().unwrap();
-        let parts = serde_json::to_string(&last.parts).unwrap();
-        let asked = format!("{} {:?} {parts}", request.id, request.message_id);
-        see.lock().unwrap().replace(asked);
-        std::future::ready(Err::<StartRun, _>(Refusal::not_found(
-            "there is no such chat",
-        )))
+        let see = Arc::clone(&see);
+        async move {
+            let turn = request.read().await?;
+            let last = turn.messages.as_slice().last().unwrap();
+            let parts = serde_json::to_string(&last.parts).unwrap();
+            let asked = format!("{} {:?} {parts}", turn.id, turn.message_id);
+            see.lock().unwrap().replace(asked);
+            Err::<StartRun, _>(Refusal::not_found("there is no such chat"))
+        }
     });
     let (status, _, body) = read(chats.handle(request("POST", "/api/chat", body)).await).await;
     let asked = asked.lock().unwrap().take();
@@ -34,9 +36,10 @@ async fn chat(body: impl Into<Body>) -> String {
 async fn thread(body: impl Into<Body>) -> String {
     let (client, _) = relay(|target| panic!("{target} was sent"));
     let threads = ThreadHandler::new(client, async |request: ThreadRequest| {
+        let body = request.read().await?;
         Err(Refusal::not_found(format!(
             "{:?} {:?}",
-            request.sandbox_id, request.name
+            body.sandbox_id, body.name
         )))
     });
     let (status, _, body) = read(threads.handle(request("POST", "/api/threads", body)).await).await;

@@ -151,20 +151,6 @@ async fn a_resumed_stream_that_ends_before_its_message_is_an_error_in_the_stream
 }
 
 #[tokio::test]
-async fn an_observer_is_told_that_a_stream_ended_before_its_message() {
-    for (came, end) in BROKEN {
-        let (client, log) = relay(move |_| stream(came));
-        let (chats, seen) = observed(&client);
-        let (chats, errors) = logged(chats);
-        let (_, _, body) = read(chats.handle(post("Hi")).await).await;
-        assert_eq!(body, format!("{came}{end}{SORRY}"));
-        assert!(seen.last().await.starts_with("left at "));
-        assert_eq!(*errors.lock().unwrap(), [UNFINISHED], "{came}");
-        assert_eq!(log.take().len(), 1, "nothing was asked beside the run");
-    }
-}
-
-#[tokio::test]
 async fn a_followed_stream_that_ends_before_its_message_is_asked_for() {
     for (came, _) in BROKEN {
         let (client, _) = relay(move |target| match target {
@@ -174,7 +160,8 @@ async fn a_followed_stream_that_ends_before_its_message_is_asked_for() {
                 &serde_json::json!({ "id": "th_1", "status": "error", "error": "too much" }),
             ),
         });
-        let (_, _, body) = read(chats(&client).follow_cuts().handle(post("Hi")).await).await;
+        let (chats, _) = observed(&client);
+        let (_, _, body) = read(chats.handle(post("Hi")).await).await;
         let events = events(&body);
         let [.., error, finish, done] = &events[..] else {
             panic!("{body}")

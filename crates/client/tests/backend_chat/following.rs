@@ -1,16 +1,17 @@
-//! Runs that are followed on the server, for the browser.
+//! Runs that are followed on the server, for the browser and for an observer.
 
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::Instant;
-use twentyfirst_client::backend::{ChatHandler, ChatRequest};
+use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun};
 use twentyfirst_client::protocol::runs::SendMessages;
 use twentyfirst_client::{AgentClient, CallOptions, Follow, Session};
-use twentyfirst_local_relay::{Agent, Fault, LocalRelay, Run};
+use twentyfirst_local_relay::{Agent, Fault, LocalRelay};
 
+use crate::observing::observed;
 use crate::support::{
-    answer, chats, connect, events, logged, post, read, relay, request, stream, text, threads,
+    answer, connect, events, logged, post, read, relay, request, run, stream, text, threads,
 };
 
 const STORY: &str =
@@ -19,10 +20,10 @@ const STORY: &str =
 /// A handler that follows runs of the agent `slow`.
 fn followed(client: AgentClient) -> ChatHandler {
     ChatHandler::new(client, async |request: ChatRequest| {
-        Ok(Session::new("slow").run(request.messages))
+        let run = Session::new("slow").run(request.read().await?.messages);
+        Ok(ChatRun::new(run).observe(|_| {}))
     })
     .without_log()
-    .follow_cuts()
 }
 
 fn slow(fault: Fault) -> LocalRelay {
@@ -57,8 +58,10 @@ async fn a_connection_on_which_nothing_comes_is_kept_alive() {
         "GET /v1/sandboxes/sb_1/threads" => threads(&[("th_1", status())]),
         _ => answer(200, &json!({ "id": "th_1", "status": status() })),
     });
+    // It is not in the log, so it is waited for.
+    let chats = ChatHandler::new(client, async |request: ChatRequest| run(request).await);
     let resume = request("GET", "/api/chat/chat-1/stream", "");
-    let (_, _, body) = read(chats(&client).follow_cuts().handle(resume).await).await;
+    let (_, _, body) = read(chats.handle(resume).await).await;
     let comments = body
         .split_terminator("\n\n")
         .take_while(|event| *event == ": keep-alive");
@@ -98,7 +101,7 @@ async fn a_run_that_fails_behind_a_cut_is_an_error_in_the_stream() {
             &json!({ "id": "th_1", "status": "error", "error": "out of\nmemory" }),
         ),
     });
-    let (_, _, body) = read(chats(&client).follow_cuts().handle(post("Hi")).await).await;
+    let (_, _, body) = read(observed(&client).0.handle(post("Hi")).await).await;
     insta::assert_debug_snapshot!(events(&body));
 }
 
@@ -108,7 +111,7 @@ async fn a_run_that_is_lost_is_an_error_in_the_stream() {
         "POST /v1/chat/my-agent" => stream("data: {\"type\":\"start\"}\n\n"),
         _ => answer(404, &json!({ "error": "no such sandbox" })),
     });
-    let (chats, errors) = logged(chats(&client).follow_cuts());
+    let (chats, errors) = logged(observed(&client).0);
     let (_, _, body) = read(chats.handle(post("Hi")).await).await;
     insta::assert_debug_snapshot!(events(&body));
     insta::assert_debug_snapshot!(errors.lock().unwrap());
@@ -122,41 +125,13 @@ async fn an_error_is_said_once() {
             "data: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n",
         ))
     });
-    let (_, _, body) = read(chats(&client).follow_cuts().handle(post("Hi")).await).await;
+    let (_, _, body) = read(observed(&client).0.handle(post("Hi")).await).await;
     insta::assert_debug_snapshot!(events(&body));
 }
 
 #[tokio::test]
 async fn a_run_that_was_cancelled_ends_with_abort() {
     let (client, _) = relay(|_| stream("data: {\"type\":\"start\"}\n\ndata: [DONE]\n\n"));
-    let (_, _, body) = read(chats(&client).follow_cuts().handle(post("Hi")).await).await;
+    let (_, _, body) = read(observed(&client).0.handle(post("Hi")).await).await;
     insta::assert_debug_snapshot!(events(&body));
-}
-
-#[tokio::test]
-async fn a_browser_that_comes_back_gets_what_the_clients_options_say() {
-    let agent = Agent::new(async |run: Run| {
-        run.say(STORY).await;
-        Ok(())
-    });
-    let agent = agent.pace(Duration::from_millis(20));
-    let relay = LocalRelay::builder().agent("slow", agent).start().unwrap();
-    let client = connect(&relay);
-    let start = Session::new("slow").run("Hi");
-    let run = client.threads().run(start).await.unwrap();
-    let session = run.run_ref().session();
-    let chats = ChatHandler::new(client, move |request: ChatRequest| {
-        std::future::ready(Ok(session.run(request.messages)))
-    })
-    .without_log()
-    .follow_cuts();
-    let resume = request("GET", "/api/chat/chat-1/stream", "");
-    let (_, _, body) = read(chats.handle(resume).await).await;
-    let events = events(&body);
-    assert_eq!(
-        text(&events),
-        STORY,
-        "waited for, so that nothing stored is endangered"
-    );
-    assert_eq!(events.last().unwrap(), "[DONE]");
 }

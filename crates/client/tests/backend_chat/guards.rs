@@ -1,16 +1,11 @@
 //! What must not happen even if everything goes wrong at once.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http_body::Frame;
 use http_body_util::BodyExt;
 use serde_json::json;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun};
-use twentyfirst_client::transport::Body;
 
 use crate::support::{answer, channel, chats, post, read, relay, request, run, stream, threads};
 
@@ -44,7 +39,7 @@ async fn no_session_is_shown_for_debugging() {
     let show = Arc::clone(&shown);
     let chats = ChatHandler::new(client, move |request: ChatRequest| {
         *show.lock().unwrap() = format!("{request:?}");
-        std::future::ready(Ok(run(request)))
+        run(request)
     });
     let mut request = post("Hi");
     let cookie = "session=hunter2".parse().unwrap();
@@ -58,37 +53,13 @@ async fn no_session_is_shown_for_debugging() {
 }
 
 #[tokio::test]
-async fn nothing_is_held_for_an_observer_who_cannot_go_on() {
-    let held = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&held);
-    // 128 MiB without the end of a line: more than is read as one event.
-    let (client, _) = relay(move |target| match target {
-        "GET /v1/sandboxes/sb_1/threads" => threads(&[("th_1", "streaming")]),
-        _ => stream(Body::wrap(Endless(2048, Arc::clone(&counted)))),
-    });
-    let chats = ChatHandler::new(client, |request: ChatRequest| {
-        std::future::ready(Ok(ChatRun::new(run(request)).observe(|_| {})))
-    })
-    .without_log();
-    let mut body = chats.handle(post("Hi")).await.into_body();
-    let mut most_at_the_end = 0;
-    for number in 0..2000 {
-        drop(body.frame().await);
-        if number >= 1000 {
-            most_at_the_end = most_at_the_end.max(held.load(Ordering::SeqCst));
-        }
-    }
-    assert!(most_at_the_end < 8 * 1024 * 1024, "{most_at_the_end}");
-}
-
-#[tokio::test]
 async fn an_observer_that_panics_takes_only_its_own_answer_with_it() {
     let (pieces, body) = channel();
     let body = Mutex::new(Some(body));
     let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
-    let chats = ChatHandler::new(client, |request: ChatRequest| {
-        let run = ChatRun::new(run(request));
-        std::future::ready(Ok(run.observe(|_| panic!("an observer's own mistake"))))
+    let chats = ChatHandler::new(client, async |request: ChatRequest| {
+        let run = ChatRun::new(run(request).await?);
+        Ok(run.observe(|_| panic!("an observer's own mistake")))
     })
     .without_log();
     let answer = chats.handle(post("Hi")).await;
@@ -96,40 +67,4 @@ async fn an_observer_that_panics_takes_only_its_own_answer_with_it() {
     let passed = tokio::spawn(async move { answer.into_body().collect().await.is_ok() });
     // A second panic while it is dropped would end the whole process, and this test with it.
     assert!(passed.await.is_err());
-}
-
-/// Pieces of 64 KiB that count what of them is held.
-struct Endless(usize, Arc<AtomicUsize>);
-
-struct Counted(Vec<u8>, Arc<AtomicUsize>);
-
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.1.fetch_sub(self.0.len(), Ordering::SeqCst);
-    }
-}
-
-impl http_body::Body for Endless {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(left) = self.0.checked_sub(1) else {
-            return Poll::Ready(None);
-        };
-        self.0 = left;
-        let piece = vec![b'x'; 64 * 1024];
-        self.1.fetch_add(piece.len(), Ordering::SeqCst);
-        let piece = Bytes::from_owner(Counted(piece, Arc::clone(&self.1)));
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
 }

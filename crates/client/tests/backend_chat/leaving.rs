@@ -85,11 +85,7 @@ async fn is_closed(socket: &mut TcpStream) -> bool {
 #[tokio::test]
 async fn the_relays_connection_is_closed_at_once() {
     let (relay, client) = relay().await;
-    for chats in [
-        chats(&client),
-        chats(&client).follow_cuts(),
-        observed(&client).0,
-    ] {
+    for chats in [chats(&client), observed(&client).0] {
         let server = serve(chats).await;
         let mut browser = browser(server).await;
         let mut relays = accept(&relay).await;
@@ -112,26 +108,9 @@ async fn also_when_the_run_is_still_starting() {
 }
 
 #[tokio::test]
-async fn it_stays_open_for_an_observer_that_reads_on() {
-    let (relay, client) = relay().await;
-    let (chats, seen) = observed(&client);
-    let server = serve(chats.read_on(Duration::from_secs(60))).await;
-    let mut browser = browser(server).await;
-    let mut relays = accept(&relay).await;
-    begin(&mut relays).await;
-    read_until(&mut browser, "\"start\"}\n\n").await;
-    drop(browser);
-    tokio::time::sleep(AT_ONCE).await;
-    send(&mut relays, "data: {\"type\":\"finish\"}\n\n").await;
-    send(&mut relays, "data: [DONE]\n\n").await;
-    relays.write_all(b"0\r\n\r\n").await.unwrap();
-    assert_eq!(seen.last().await, "Completed None \"\"");
-}
-
-#[tokio::test]
 async fn what_the_browser_reads_is_what_the_relay_writes_at_that_moment() {
     let (relay, client) = relay().await;
-    let server = serve(observed(&client).0).await;
+    let server = serve(chats(&client)).await;
     let mut browser = browser(server).await;
     let mut relays = accept(&relay).await;
     begin(&mut relays).await;

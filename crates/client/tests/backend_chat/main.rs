@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod admission;
 mod bodies;
 mod ends;
 mod following;
@@ -14,4 +15,5 @@ mod refusals;
 mod resuming;
 mod routes;
 mod sessions;
+mod silence;
 mod support;

@@ -15,10 +15,12 @@ async fn asked(method: &str, path: &str) -> String {
     let see = Arc::clone(&id);
     let (client, _) = relay(|target| panic!("{target} was sent"));
     let chats = ChatHandler::new(client, move |request: ChatRequest| {
-        see.lock().unwrap().replace(request.id);
-        std::future::ready(Err::<StartRun, _>(Refusal::not_found(
-            "there is no such chat",
-        )))
+        let see = Arc::clone(&see);
+        async move {
+            let id = request.read().await?.id;
+            see.lock().unwrap().replace(id);
+            Err::<StartRun, _>(Refusal::not_found("there is no such chat"))
+        }
     });
     let body = match method {
         "POST" => post("Hi").into_body(),
@@ -109,7 +111,8 @@ async fn a_query_names_a_sandbox_as_url_search_params_would() {
     ] {
         let (client, _) = relay(|target| panic!("{target} was sent"));
         let threads = ThreadHandler::new(client, async |request: ThreadRequest| {
-            Err(Refusal::not_found(format!("{:?}", request.sandbox_id)))
+            let body = request.read().await?;
+            Err(Refusal::not_found(format!("{:?}", body.sandbox_id)))
         });
         let path = format!("/api/threads?{query}");
         let (status, _, body) = read(threads.handle(request("GET", &path, "")).await).await;

@@ -98,9 +98,11 @@ async fn the_server_decides() {
             plan: Option<String>,
         }
 
-        let plan = request.body.deserialize::<Plan>().unwrap().plan;
-        let cookie = request.head.headers.get("cookie");
-        let message = format!("{} {} {plan:?} {cookie:?}", request.head.method, request.id);
+        let method = request.head.method.clone();
+        let cookie = request.head.headers.get("cookie").cloned();
+        let turn = request.read().await?;
+        let plan = turn.members::<Plan>()?.plan;
+        let message = format!("{method} {} {plan:?} {cookie:?}", turn.id);
         Err::<ChatRun, _>(Refusal::forbidden(message))
     });
     let mut body: Value = serde_json::from_str(&body(
@@ -163,7 +165,7 @@ async fn a_thread_that_streams_and_a_sandbox_of_another_agent_are_left_alone() {
             )
         });
         let chats = ChatHandler::new(client, async |request: ChatRequest| {
-            Ok(crate::support::session().run(request.messages))
+            Ok(crate::support::session().run(request.read().await?.messages))
         });
         let (status, _, body) = read(chats.handle(post("Hi")).await).await;
         assert_eq!(status.as_u16(), 409);
@@ -182,7 +184,7 @@ async fn the_server_learns_what_was_created_all_the_same() {
     let errors = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&errors);
     let chats = ChatHandler::new(client, async |request: ChatRequest| {
-        Ok(Session::new("my-agent").run(request.messages))
+        Ok(Session::new("my-agent").run(request.read().await?.messages))
     })
     .on_error(move |error| {
         seen.lock()
@@ -201,7 +203,7 @@ async fn the_server_learns_what_was_created_all_the_same() {
 async fn a_function_that_panics_is_the_servers_fault() {
     let (client, _) = relay(|_| stream("data: [DONE]\n\n"));
     let chats = ChatHandler::new(client, async |request: ChatRequest| {
-        let run = ChatRun::new(crate::support::run(request));
+        let run = ChatRun::new(crate::support::run(request).await?);
         Ok(run.on_started(async |_| panic!("the database is on fire")))
     });
     let (status, _, body) = read(chats.handle(post("Hi")).await).await;

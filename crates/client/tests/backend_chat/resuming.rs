@@ -36,7 +36,8 @@ fn slow() -> (LocalRelay, AgentClient) {
 fn chats_in(client: &AgentClient, session: &Session) -> ChatHandler {
     let session = session.clone();
     ChatHandler::new(client.clone(), move |request: ChatRequest| {
-        std::future::ready(Ok(session.run(request.messages)))
+        let session = session.clone();
+        async move { Ok(session.run(request.read().await?.messages)) }
     })
     .without_log()
 }

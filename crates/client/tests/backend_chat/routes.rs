@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use twentyfirst_client::backend::{
-    NewSandbox, Refusal, SandboxHandler, SandboxRequest, ThreadHandler, ThreadRequest, TokenHandler,
+    NewSandbox, Refusal, SandboxHandler, SandboxRequest, ThreadBody, ThreadHandler, ThreadRequest,
+    TokenHandler,
 };
 use twentyfirst_client::transport::from_fn;
 use twentyfirst_client::{AgentClient, CreateSandbox, Error, SandboxId};
@@ -22,7 +23,7 @@ async fn a_page_gets_a_sandbox_and_threads_in_it() {
     });
     let threads = ThreadHandler::new(client.clone(), async |request: ThreadRequest| {
         let refusal = || Refusal::bad_request("which sandbox?");
-        request.sandbox_id.ok_or_else(refusal)
+        request.read().await?.sandbox_id.ok_or_else(refusal)
     });
 
     let (status, headers, body) =
@@ -156,9 +157,9 @@ async fn the_server_decides() {
         Err::<NewSandbox, _>(Refusal::unauthorized(who))
     });
     let threads = ThreadHandler::new(client, async |request: ThreadRequest| {
-        let ThreadRequest {
+        let ThreadBody {
             sandbox_id, name, ..
-        } = request;
+        } = request.read().await?;
         Err(Refusal::forbidden(format!("{sandbox_id:?} {name:?}")))
     });
     let mut answers = Vec::new();

@@ -20,12 +20,13 @@ fn chats(client: AgentClient, sessions: &Sessions) -> ChatHandler {
     ChatHandler::new(client, move |request: ChatRequest| {
         let sessions = Arc::clone(&sessions);
         async move {
-            let stored = sessions.lock().unwrap().get(&request.id).cloned();
+            let turn = request.read().await?;
+            let stored = sessions.lock().unwrap().get(&turn.id).cloned();
             let session = stored.unwrap_or_else(|| Session::new("echo"));
-            let run = ChatRun::new(session.run(request.messages));
+            let run = ChatRun::new(session.run(turn.messages));
             Ok(run.on_started(async move |started| {
                 let mut sessions = sessions.lock().unwrap();
-                sessions.insert(request.id, started.run.session());
+                sessions.insert(turn.id, started.run.session());
                 Ok(())
             }))
         }
@@ -94,7 +95,7 @@ async fn what_was_created_is_known_also_when_the_browser_leaves_meanwhile() {
 async fn a_session_that_cannot_be_stored_is_not_passed_on() {
     let (client, _) = relay(|_| stream("data: {\"type\":\"start\"}\n\n"));
     let chats = ChatHandler::new(client, async |request: ChatRequest| {
-        let run = ChatRun::new(crate::support::run(request));
+        let run = ChatRun::new(crate::support::run(request).await?);
         Ok(run.on_started(async |_| Err(Refusal::internal("the database is full"))))
     });
     let response = chats.handle(post("Hi")).await;

@@ -98,14 +98,15 @@ pub(crate) fn session() -> Session {
 }
 
 /// A run in that session, in which nobody asks first.
-pub(crate) fn run(request: ChatRequest) -> StartRun {
-    session().run(request.messages).look_first(false)
+pub(crate) async fn run(request: ChatRequest) -> Result<StartRun, Refusal> {
+    let messages = request.read().await?.messages;
+    Ok(session().run(messages).look_first(false))
 }
 
 /// A handler for everybody, which passes the relay's streams on as they are.
 pub(crate) fn chats(client: &AgentClient) -> ChatHandler {
     ChatHandler::new(client.clone(), async |request: ChatRequest| {
-        Ok::<_, Refusal>(run(request))
+        run(request).await
     })
     .without_log()
 }

@@ -1,9 +1,10 @@
 //! What goes on after something has failed: an observer, a store that is full, a server that is gone.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
+use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun};
 use twentyfirst_client::protocol::run_log::{Claim, Ended, Entry, Logged, Turn};
 use twentyfirst_client::run_log::{Keep, LogId, MemoryLog, Position, RunLog};
 use twentyfirst_client::{AgentClient, Session};
@@ -23,10 +24,13 @@ fn chats_with(
     session: &Session,
     more: impl Fn(ChatRun) -> ChatRun + Send + Sync + 'static,
 ) -> ChatHandler {
-    let session = session.clone();
+    let (session, more) = (session.clone(), Arc::new(more));
     ChatHandler::new(client.clone(), move |request: ChatRequest| {
-        let run = ChatRun::new(session.run(request.messages)).owner("user-1");
-        std::future::ready(Ok::<_, Refusal>(more(run)))
+        let (session, more) = (session.clone(), Arc::clone(&more));
+        async move {
+            let run = session.run(request.read().await?.messages);
+            Ok(more(ChatRun::new(run).owner("user-1")))
+        }
     })
 }
 

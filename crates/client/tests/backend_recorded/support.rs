@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
-use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
+use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun};
 use twentyfirst_client::run_log::{MemoryLog, RunLog};
 use twentyfirst_client::transport::Body;
 use twentyfirst_client::{AgentClient, AgentClientBuilder, SandboxId, Session, ThreadId};
@@ -64,8 +64,11 @@ pub(crate) async fn conversation(client: &AgentClient) -> Session {
 pub(crate) fn chats(client: &AgentClient, session: &Session) -> ChatHandler {
     let session = session.clone();
     ChatHandler::new(client.clone(), move |request: ChatRequest| {
-        let run = ChatRun::new(session.run(request.messages)).owner("user-1");
-        std::future::ready(Ok::<_, Refusal>(run))
+        let session = session.clone();
+        async move {
+            let run = session.run(request.read().await?.messages);
+            Ok(ChatRun::new(run).owner("user-1"))
+        }
     })
 }
 

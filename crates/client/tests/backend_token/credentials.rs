@@ -383,7 +383,7 @@ async fn where_there_is_no_token_nothing_is_sent() {
         chain(&error),
         "there is no token to send the request with <- the token source failed <- the keychain is locked"
     );
-    assert!(!error.was_sent());
+    assert!(!error.maybe_sent());
     assert!(
         error
             .token_error()

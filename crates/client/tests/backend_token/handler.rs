@@ -167,11 +167,11 @@ struct User(&'static str);
 /// Tokens for who is signed in, for one agent.
 fn for_users(client: AgentClient) -> TokenHandler {
     TokenHandler::new(client, async |request: TokenRequest| {
-        let Some(User(id)) = request.head.extensions.get() else {
+        let Some(User(id)) = request.head.extensions.get().cloned() else {
             return Err(Refusal::unauthorized("please sign in"));
         };
-        match request.agent.as_deref() {
-            None | Some("support") => Ok(CreateToken::new().agent("support").user_id(*id)),
+        match request.read().await?.agent.as_deref() {
+            None | Some("support") => Ok(CreateToken::new().agent("support").user_id(id)),
             Some(_) => Err(Refusal::forbidden("not this one")),
         }
     })
@@ -220,8 +220,7 @@ async fn what_is_printed_of_a_request_holds_no_session() {
     let (status, told) = text(handler.handle(request).await).await;
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
     assert_eq!(status, 404);
-    let shown = r#"TokenRequest { agent: Some("my-agent"), user_id: None, .. }"#;
-    assert_eq!(told["error"], shown);
+    assert_eq!(told["error"], "TokenRequest { .. }");
 }
 
 #[tokio::test(start_paused = true)]

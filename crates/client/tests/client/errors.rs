@@ -33,7 +33,7 @@ fn shown(error: &Error) -> String {
 fn settings_that_cannot_work_are_refused_at_once() {
     let message = |result: Result<AgentClient, Error>| {
         let error = result.unwrap_err();
-        assert!(!error.was_sent());
+        assert!(!error.maybe_sent());
         error.to_string()
     };
     assert_eq!(
@@ -140,7 +140,7 @@ async fn nothing_is_sent_that_is_invalid() {
         error.to_string(),
         "the request is invalid: `agent` must not be empty"
     );
-    assert!(!error.was_sent());
+    assert!(!error.maybe_sent());
     let error = client
         .threads()
         .run(StartRun::new("my-agent", ""))
@@ -165,7 +165,7 @@ async fn answers_that_say_no_keep_what_they_say() {
         }
     });
     let error = client.sandboxes().get(&sandbox()).await.unwrap_err();
-    assert!(error.is_not_found() && error.was_sent());
+    assert!(error.is_not_found() && error.maybe_sent());
     assert_eq!(error.code(), Some(&ErrorCode::SandboxNotFound));
     assert_eq!(
         error.to_string(),
@@ -205,7 +205,7 @@ async fn an_answer_too_long_to_hold_is_an_error() {
     });
     let error = client.sandboxes().get(&sandbox()).await.unwrap_err();
     assert!(error.is_answer_limit(), "{error}");
-    assert!(error.was_sent());
+    assert!(error.maybe_sent());
 }
 
 #[tokio::test]
@@ -254,18 +254,18 @@ async fn without_an_answer_it_says_whether_the_request_may_have_arrived() {
     };
     let refused = failing(|| transport::Error::not_sent("connection refused"));
     let error = refused.sandboxes().get(&sandbox()).await.unwrap_err();
-    assert!(!error.was_sent());
+    assert!(!error.maybe_sent());
     assert_eq!(error.source().unwrap().to_string(), "connection refused");
 
     let reset = failing(|| transport::Error::new("connection reset"));
     let error = reset.sandboxes().get(&sandbox()).await.unwrap_err();
-    assert!(error.was_sent());
+    assert!(error.maybe_sent());
     let error = reset
         .threads()
         .run(StartRun::new("my-agent", "Hi"))
         .await
         .unwrap_err();
-    assert!(error.was_sent());
+    assert!(error.maybe_sent());
     assert_eq!(error.source().unwrap().to_string(), "connection reset");
 }
 
@@ -311,7 +311,7 @@ async fn a_thread_that_is_streaming_is_told_from_everything_else() {
         .look_first(true);
     let error = client.threads().run(run).await.unwrap_err();
     assert!(error.is_thread_streaming());
-    assert!(!error.was_sent() && error.created().is_empty() && error.source().is_none());
+    assert!(!error.maybe_sent() && error.created().is_empty() && error.source().is_none());
     assert_eq!(error.to_string(), "the thread is already streaming");
     assert_eq!(log.take().len(), 1, "it asked, and sent nothing");
 }
@@ -330,7 +330,7 @@ async fn a_sandbox_of_another_agent_is_told_with_both_agents() {
     let error = client.threads().run(run).await.unwrap_err();
     let other = error.other_agent().unwrap();
     assert_eq!((&*other.agent, &*other.owner), ("mine", "theirs"));
-    assert!(!error.was_sent() && error.created().is_empty() && error.source().is_none());
+    assert!(!error.maybe_sent() && error.created().is_empty() && error.source().is_none());
     assert_eq!(
         error.to_string(),
         format!(

@@ -73,7 +73,7 @@ async fn what_may_have_acted_is_not_repeated() {
         .await
         .unwrap_err();
     assert_eq!((count.load(Ordering::SeqCst), error.attempts()), (1, 1));
-    assert!(error.was_sent());
+    assert!(error.maybe_sent());
     assert_eq!(error.give_up(), Some(GiveUp::NotRepeatable));
 
     let error = client
@@ -91,7 +91,7 @@ async fn what_may_have_acted_is_not_repeated() {
         .await
         .unwrap_err();
     assert_eq!((count.load(Ordering::SeqCst), error.attempts()), (3, 3));
-    assert!(!error.was_sent());
+    assert!(!error.maybe_sent());
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,7 +102,7 @@ async fn an_attempt_that_may_have_arrived_is_not_forgotten() {
     });
     let error = client.sandboxes().delete(&sandbox()).await.unwrap_err();
     assert_eq!(error.attempts(), 3);
-    assert!(error.was_sent(), "the first may have deleted it");
+    assert!(error.maybe_sent(), "the first may have deleted it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,7 +159,7 @@ async fn every_call_has_its_time() {
     assert_eq!(error.timeout().unwrap().kind, TimeoutKind::Total);
     assert_eq!(error.timeout().unwrap().limit, Duration::from_secs(60));
     assert!(
-        error.is_timeout() && error.was_sent() && (60.0..60.1).contains(&seconds),
+        error.is_timeout() && error.maybe_sent() && (60.0..60.1).contains(&seconds),
         "{seconds} {error}"
     );
 

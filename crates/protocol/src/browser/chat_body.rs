@@ -10,7 +10,7 @@ use crate::ui::{RawJson, Role, UiMessage};
 /// What a page sends to a chat: a conversation that ends with the next turn of the user's.
 ///
 /// `useChat` sends the whole conversation with each turn, and the relay has it already. So only the turn is read; of all else it is only
-/// checked that it is JSON, in one pass, and [`history`](Self::history) reads it when it is asked for.
+/// checked that it is JSON, in one pass, and the [`history`](Self::history) reads it when it is asked for.
 ///
 /// ```
 /// use twentyfirst_protocol::browser::{ChatBody, ChatLimits};
@@ -25,18 +25,29 @@ use crate::ui::{RawJson, Role, UiMessage};
 ///   "trigger": "submit-message"
 /// }"#;
 /// let body = ChatBody::read(body, &ChatLimits::new())?;
-/// assert_eq!(body.id(), "chat-1");
-/// assert_eq!(body.turn().text(), "What is in this folder?");
-/// assert_eq!(body.history()?.len(), 3);
+/// assert_eq!(body.id, "chat-1");
+/// assert_eq!(body.turn.text(), "What is in this folder?");
+/// assert_eq!(body.history.messages()?.len(), 3);
 /// # Ok::<(), twentyfirst_protocol::browser::BodyError>(())
 /// ```
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct ChatBody {
+    /// The id of the chat, which the browser has chosen. Anybody can name any.
+    pub id: String,
+    /// The next turn: the last message, which is the user's.
+    pub turn: UiMessage,
+    /// The message that the page has changed, where it says so. The relay cannot change one: it appends the new text as another turn.
+    pub message_id: Option<String>,
+    /// All that was sent.
+    pub history: ChatHistory,
+}
+
+/// All that a page has sent with a turn: the conversation as it shows it, and members of its own. Read when you ask.
+#[derive(Clone)]
+pub struct ChatHistory {
     text: String,
-    id: String,
-    turn: UiMessage,
-    message_id: Option<String>,
-    limits: ChatLimits,
+    parts: usize,
 }
 
 /// How much of a [`ChatBody`] is taken.
@@ -115,41 +126,36 @@ impl ChatBody {
             id: id.ok_or(BodyError::Missing("id"))?,
             turn,
             message_id: id_of("messageId", message_id)?,
-            limits: limits.clone(),
-            text,
+            history: ChatHistory {
+                parts: limits.parts,
+                text,
+            },
         })
     }
+}
 
-    /// The id of the chat, which the browser has chosen. Anybody can name any.
+impl ChatHistory {
+    /// That of a request that sends none: no messages, and `{}`.
     #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// The next turn: the last message, which is the user's.
-    #[must_use]
-    pub fn turn(&self) -> &UiMessage {
-        &self.turn
-    }
-
-    /// The message that the page has changed, where it says so. The relay cannot change one: it appends the new text as another turn.
-    #[must_use]
-    pub fn message_id(&self) -> Option<&str> {
-        self.message_id.as_deref()
+    pub fn none() -> Self {
+        Self {
+            text: "{}".to_owned(),
+            parts: 0,
+        }
     }
 
     /// Reads the whole conversation, as the page shows it, with the turn at its end.
     ///
     /// # Errors
     /// If a message is none, or all have more parts than the [limit](ChatLimits::parts).
-    pub fn history(&self) -> Result<Vec<UiMessage>, BodyError> {
+    pub fn messages(&self) -> Result<Vec<UiMessage>, BodyError> {
         let [messages] = members(&self.text, ["messages"])?;
         let messages = || elements(messages.unwrap_or_default()).into_iter().flatten();
-        at_most("parts", messages().map(parts).sum(), self.limits.parts)?;
+        at_most("parts", messages().map(parts).sum(), self.parts)?;
         messages().map(read).collect()
     }
 
-    /// All that was sent, with the members that the page has added: `body.json().deserialize::<MyMembers>()` reads them.
+    /// All that was sent, with the members that the page has added: `history.json().deserialize::<MyMembers>()` reads them.
     #[must_use]
     pub fn json(&self) -> RawJson<'_> {
         RawJson::from_valid(self.text.as_str())
@@ -189,5 +195,12 @@ impl fmt::Debug for ChatBody {
         f.debug_struct("ChatBody")
             .field("id", &self.id)
             .finish_non_exhaustive()
+    }
+}
+
+/// Nothing of it: what is said is the user's.
+impl fmt::Debug for ChatHistory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatHistory").finish_non_exhaustive()
     }
 }

@@ -1,3 +1,4 @@
+use crate::InvalidRequest;
 use crate::ui::chunk::json::JsonError;
 
 /// Why the body of a browser's request is not taken.
@@ -37,6 +38,9 @@ pub enum BodyError {
     /// An id holds half a surrogate pair, with which different ids would become equal.
     #[error("`{0}` holds half a surrogate pair")]
     HalfSurrogate(&'static str),
+    /// An id is none.
+    #[error(transparent)]
+    Invalid(#[from] InvalidRequest),
     /// An id in the URL is no UTF-8, with which different ids would become equal.
     #[error("an id in the URL is not UTF-8")]
     NotUtf8,

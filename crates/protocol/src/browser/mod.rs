@@ -16,7 +16,7 @@ mod json_body;
 mod thread_body;
 mod token_body;
 
-pub use chat_body::{ChatBody, ChatLimits};
+pub use chat_body::{ChatBody, ChatHistory, ChatLimits};
 pub use error::BodyError;
 pub use thread_body::ThreadBody;
 pub use token_body::TokenBody;

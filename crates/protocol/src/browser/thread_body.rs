@@ -2,6 +2,7 @@ use percent_encoding::percent_decode_str;
 
 use super::BodyError;
 use super::json_body::{id_of, members, text, text_of};
+use crate::SandboxId;
 use crate::ui::Text;
 
 /// What a page that wants to list or create threads says: the sandbox, and the name of a new thread.
@@ -9,7 +10,7 @@ use crate::ui::Text;
 #[non_exhaustive]
 pub struct ThreadBody {
     /// The sandbox that it says to mean. Anybody can say any.
-    pub sandbox_id: Option<String>,
+    pub sandbox_id: Option<SandboxId>,
     /// The name of the thread to create.
     pub name: Option<String>,
 }
@@ -23,7 +24,9 @@ impl ThreadBody {
         let text = text(body.into());
         let [sandbox_id, name] = members(&text, ["sandboxId", "name"])?;
         Ok(Self {
-            sandbox_id: id_of("sandboxId", sandbox_id)?,
+            sandbox_id: id_of("sandboxId", sandbox_id)?
+                .map(SandboxId::new)
+                .transpose()?,
             // A page that cuts a name by UTF-16 units cuts characters in two.
             name: text_of("name", name)?.map(|name| Text::into_string_lossy(name.into_owned())),
         })
@@ -43,7 +46,7 @@ impl ThreadBody {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             if decode(key).is_ok_and(|key| key == "sandboxId") {
                 return Ok(Self {
-                    sandbox_id: Some(decode(value)?),
+                    sandbox_id: Some(SandboxId::new(decode(value)?)?),
                     name: None,
                 });
             }

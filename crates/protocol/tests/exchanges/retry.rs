@@ -123,6 +123,7 @@ fn every_row_of_the_table() {
         (500, "internal_error"),
         (402, "billing_not_ready"),
         (429, "budget_exceeded"),
+        (429, "monthly_quota_exceeded"),
         (503, "billing_not_ready"),
         (408, "command_timeout"),
         (500, "conflict"),
@@ -133,6 +134,10 @@ fn every_row_of_the_table() {
             "{status} {name}"
         );
     }
+    assert_eq!(
+        all(Attempt::Answered(&code(429, "rate_limit_exceeded"))),
+        all(Attempt::Answered(&answer(429, "")))
+    );
     for (status, name) in [
         (503, "sandbox_unavailable"),
         (502, "sandbox_error"),

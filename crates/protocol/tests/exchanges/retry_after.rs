@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::response::Parts;
 use proptest::prelude::*;
 use twentyfirst_protocol::flow::Now;
-use twentyfirst_protocol::retry::{Attempt, Attempts, Decision, GiveUp, RetryPolicy};
+use twentyfirst_protocol::retry::{Attempt, Attempts, Decision, GiveUp, Prospect, RetryPolicy};
 use twentyfirst_protocol::sandboxes::GetSandbox;
 use twentyfirst_protocol::{ApiError, ResponseError, RetryAfter, SandboxId};
 
@@ -159,5 +159,41 @@ proptest! {
         let value = httpdate::fmt_http_date(now + Duration::from_secs(wait));
         let headers = [("date", date.as_str()), ("retry-after", value.as_str())];
         prop_assert_eq!(asked(&headers, ""), Some(RetryAfter::Delay(Duration::from_secs(wait))));
+    }
+}
+
+#[test]
+fn an_error_says_how_many_requests_are_taken() {
+    let rate = |headers: &[(&'static str, &str)]| {
+        let rate = ApiError::new(&head(headers), b"").rate_limit()?;
+        Some((rate.limit, rate.remaining))
+    };
+    let limit = ("x-ratelimit-limit", "60");
+    assert_eq!(
+        rate(&[limit, ("x-ratelimit-remaining", "0")]),
+        Some((60, Some(0)))
+    );
+    assert_eq!(
+        rate(&[limit, ("x-ratelimit-remaining", "some")]),
+        Some((60, None))
+    );
+    assert_eq!(rate(&[limit]), Some((60, None)));
+    assert_eq!(rate(&[("x-ratelimit-limit", "-1")]), None);
+    assert_eq!(rate(&[]), None);
+}
+
+#[test]
+fn who_is_told_when_to_come_again_has_not_used_anything_up() {
+    for (headers, improves) in [
+        (&[("x-ratelimit-limit", "0")][..], false),
+        (&[("x-ratelimit-limit", "0"), ("retry-after", "3")], true),
+        (
+            &[("x-ratelimit-limit", "60"), ("x-ratelimit-remaining", "0")],
+            true,
+        ),
+    ] {
+        let error = ApiError::new(&head(headers), b"");
+        let prospect = Prospect::of_response(&error);
+        assert_eq!(prospect == Prospect::Improves, improves, "{headers:?}");
     }
 }

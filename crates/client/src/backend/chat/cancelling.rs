@@ -7,7 +7,7 @@ use twentyfirst_transport::Body;
 
 use crate::backend::Refusal;
 use crate::backend::on_error::OnError;
-use crate::backend::request::json;
+use crate::backend::respond::json;
 use crate::client::AgentClient;
 
 /// How long it is tried to end a run that is still starting. Later, the thread could have begun another.

@@ -1,78 +1,120 @@
 use std::fmt;
 
-use bytes::Bytes;
 use http::request::Parts;
+use serde::de::DeserializeOwned;
+use twentyfirst_protocol::browser::{ChatBody, ChatHistory};
 use twentyfirst_protocol::runs::Messages;
-use twentyfirst_protocol::ui::{RawJson, Role};
+use twentyfirst_protocol::ui::UiMessage;
 
 use crate::backend::Refusal;
-use crate::backend::request::Sent;
+use crate::backend::unread::Unread;
 
-/// What a browser asks of a chat: to send a message, and to resume or to end the run that is under way.
+/// A browser asks something of a chat: to send a message, and to resume or to end the run that is under way.
 ///
-/// Which of them it is, `head.method` tells: `POST`, `GET` or `DELETE`.
-#[derive(Clone)]
+/// Which of them it is, `head.method` tells: `POST`, `GET` or `DELETE`. Nothing of the body has been read: decide who asks first, and then
+/// [read](Self::read) what is asked.
+///
+/// `Debug` shows neither headers nor extensions, as a session may be in them.
 #[non_exhaustive]
 pub struct ChatRequest {
     /// The request's method, headers and extensions: where your session is.
     pub head: Parts,
-    /// The id of the chat, which the browser has chosen. Anybody can ask for any.
-    pub id: String,
-    /// The conversation as the page shows it, with the next turn at its end. Empty where a run is resumed or ended.
-    pub messages: Messages,
-    /// The message that the browser has changed, where it says so. The relay cannot change one: it appends the new text as
-    /// another turn.
-    pub message_id: Option<String>,
-    /// All that was sent, with the members that the page has added. `{}` where a run is resumed or ended.
-    ///
-    /// `request.body.deserialize::<MyMembers>()` reads them.
-    pub body: RawJson<'static>,
+    pub(super) asked: Asked,
+}
+
+/// Where it stands what is asked.
+pub(super) enum Asked {
+    /// In the body; what is kept is the id of the chat.
+    Turn(Unread<String>),
+    /// In the path.
+    Run(String),
 }
 
 impl ChatRequest {
-    /// A message to send.
-    pub(super) fn send(head: Parts, body: &Bytes) -> Result<Self, Refusal> {
-        // What `DefaultChatTransport` of the AI SDK sends.
-        let sent = Sent::read(body)?;
-        let messages: Messages = sent.required("messages")?;
-        match sent.text("trigger")? {
-            None => {}
-            Some(trigger) if trigger == "submit-message" => {}
-            Some(trigger) if trigger == "regenerate-message" => {
-                return Err(Refusal::bad_request(
-                    "an answer cannot be made again: the relay can only append to a conversation",
-                ));
-            }
-            Some(_) => return Err(Refusal::bad_request("the trigger is not known here")),
+    /// Reads what the browser asks for.
+    ///
+    /// # Errors
+    /// 408, 413 or 400, where it comes too slowly, is over the [limits](crate::backend::RequestLimits), or is not what belongs there; and
+    /// 400 where the relay could not do it: `trigger: "regenerate-message"`, and a history that does not end with a message of the
+    /// user's, since the relay can only append a turn to a conversation.
+    pub async fn read(self) -> Result<ChatTurn, Refusal> {
+        match self.asked {
+            Asked::Turn(body) => ChatTurn::read(&body).await,
+            Asked::Run(id) => Ok(ChatTurn {
+                id,
+                messages: Messages::new(),
+                message_id: None,
+                history: ChatHistory::none(),
+            }),
         }
-        // The relay takes the last user message, wherever it stands: it would answer an earlier turn again.
-        let last = messages.as_slice().last();
-        if last.is_none_or(|message| message.role != Role::User) {
-            return Err(Refusal::bad_request(
-                "the last message must be one of the user's",
-            ));
-        }
-        let Some(id) = sent.id("id")?.filter(|id| !id.is_empty()) else {
-            return Err(Refusal::bad_request("the chat has no `id`"));
-        };
-        Ok(Self {
-            head,
-            id,
-            messages,
-            message_id: sent.id("messageId")?,
-            body: sent.body,
-        })
     }
 
     /// The run that is under way.
     pub(super) fn of_run(head: Parts, id: String) -> Self {
-        Self {
-            head,
-            id,
-            messages: Messages::new(),
-            message_id: None,
-            body: RawJson::from(serde_json::json!({})),
-        }
+        let asked = Asked::Run(id);
+        Self { head, asked }
+    }
+}
+
+/// What a browser asks of a chat: its next turn, and none where the run that is under way is resumed or ended.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ChatTurn {
+    /// The id of the chat, which the browser has chosen. Anybody can name any.
+    pub id: String,
+    /// The next turn: the last message of the page's conversation, which is all that the relay takes of it. None where a run is resumed or
+    /// ended.
+    pub messages: Messages,
+    /// The message that the page has changed, where it says so. The relay cannot change one: it appends the new text as another turn.
+    pub message_id: Option<String>,
+    history: ChatHistory,
+}
+
+impl ChatTurn {
+    pub(super) async fn read(body: &Unread<String>) -> Result<Self, Refusal> {
+        body.read(|bytes, limits| {
+            let ChatBody {
+                id,
+                turn,
+                message_id,
+                history,
+                ..
+            } = ChatBody::read(bytes, &limits.chat)?;
+            let kept = id.clone();
+            let messages = turn.into();
+            Ok((
+                Self {
+                    id,
+                    messages,
+                    message_id,
+                    history,
+                },
+                kept,
+            ))
+        })
+        .await
+    }
+
+    /// Reads the whole conversation, as the page shows it, with the turn at its end. Empty where a run is resumed or ended.
+    ///
+    /// `useChat` sends it with each turn. It may be large, and is read only here.
+    ///
+    /// # Errors
+    /// 400 where a message is none, and 413 where all have more parts than the [limit](crate::backend::RequestLimits::parts).
+    pub fn history(&self) -> Result<Vec<UiMessage>, Refusal> {
+        Ok(self.history.messages()?)
+    }
+
+    /// Reads all that was sent, with the members that the page has added: `turn.members::<MyMembers>()?`. `{}` where a run is resumed or
+    /// ended.
+    ///
+    /// # Errors
+    /// 400 where it is not of this type.
+    pub fn members<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        let members = self.history.json().deserialize();
+        members.map_err(|_| {
+            Refusal::bad_request("the body has a member that is not what belongs there")
+        })
     }
 }
 
@@ -80,6 +122,13 @@ impl fmt::Debug for ChatRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChatRequest")
             .field("method", &self.head.method)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ChatTurn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatTurn")
             .field("id", &self.id)
             .finish_non_exhaustive()
     }

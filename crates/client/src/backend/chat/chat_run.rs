@@ -23,7 +23,7 @@ type Stored = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 pub(super) type Observer = Box<dyn FnMut(Observed<'_>) + Send>;
 
 impl ChatRun {
-    /// The run of a session: `session.run(request.messages)`.
+    /// The run of a session: `session.run(turn.messages)`.
     pub fn new(start: StartRun) -> Self {
         Self {
             start,
@@ -68,9 +68,8 @@ impl ChatRun {
     /// It sees all of the answer, whether browsers stay or leave, as long as this instance reads it: where another takes over, which is
     /// the exception, it is [told so](Observed::Left). The closure belongs to the request that has started the run, so the instance that
     /// takes over has none: what must not be missed, such as usage, is read from the stored messages
-    /// ([`Session::hydrate`](crate::Session::hydrate)), as `web_chat` does. [Without a log](super::ChatHandler::without_log) it sees the answer on the
-    /// connection that has started the run, and not what is resumed later; see [`ChatHandler::read_on`](super::ChatHandler::read_on) for
-    /// how it sees all of it.
+    /// ([`Session::hydrate`](crate::Session::hydrate)), as `web_chat` does. [Without a log](super::ChatHandler::without_log) it sees what
+    /// the browser that has sent the message reads, and is told so when that leaves.
     pub fn observe(mut self, observer: impl FnMut(Observed<'_>) + Send + 'static) -> Self {
         self.observer = Some(Box::new(observer));
         self
@@ -113,8 +112,7 @@ pub enum Observed<'a> {
         /// What the run came to: how it ended, what it used and cost.
         outcome: &'a Outcome,
     },
-    /// This instance reads no more: another has taken over, or, without a log, the browser has left or its stream broke off, which
-    /// [`on_error`](super::ChatHandler::on_error) sees. The run itself goes on, costs, and is stored. This is the last.
+    /// This instance reads no more: another has taken over, or, without a log, the browser has left. The run itself goes on, costs, and is stored. This is the last.
     Left {
         /// The message as far as it was seen.
         message: &'a UiMessage,

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use http::{HeaderMap, Response, StatusCode};
 use twentyfirst_protocol::flow::Open;
 use twentyfirst_protocol::runs::{Follow, ResumeStream, Resumed, RunRef};
@@ -9,36 +7,21 @@ use twentyfirst_transport::Body;
 
 use super::chat_run::{ChatRun, Observer};
 use super::following::Following;
-use super::observing::{Feed, Observing, Rest};
-use super::passing::{Passing, Watch};
+use super::observing::Observing;
+use super::passing::Passing;
 use crate::backend::Refusal;
-use crate::backend::handover::Giver;
 use crate::backend::on_error::OnError;
 use crate::client::{AgentClient, seed};
 use crate::error::Error;
 use crate::run::Run;
 
 /// The way from the relay to a browser without a log: each response has a connection of its own.
-#[derive(Clone)]
 pub(super) struct Direct {
     pub(super) client: AgentClient,
     pub(super) on_error: OnError,
-    /// Whether runs are followed across cuts, and their chunks encoded again.
-    pub(super) follows_cuts: bool,
-    /// How long the rest is read for an observer when the browser has left.
-    pub(super) read_on: Option<Duration>,
 }
 
 impl Direct {
-    pub(super) fn new(client: AgentClient) -> Self {
-        Self {
-            client,
-            on_error: OnError::default(),
-            follows_cuts: false,
-            read_on: None,
-        }
-    }
-
     /// Starts a run: the response with its stream.
     pub(super) async fn start(&self, run: ChatRun) -> Result<Response<Body>, Refusal> {
         let ChatRun {
@@ -47,34 +30,19 @@ impl Direct {
             observer,
             ..
         } = run;
-        let started = self.client.threads().start(start, None).await;
-        let (started, stream) = started.map_err(|error| self.on_error.refuse(&error))?;
+        let refuse = |error| self.on_error.refuse(&error);
+        let client = &self.client;
+        let (started, stream) = client.threads().start(start, None).await.map_err(refuse)?;
         if let Some(on_started) = on_started {
             on_started(started.clone()).await?;
         }
-        if self.follows_cuts {
-            let (client, body) = (self.client.clone(), stream.into_body());
-            let run = Run::reading(client, started, body, seed());
-            let run = run.map_err(|error| self.on_error.refuse(&error))?;
-            return Ok(self.follow(run, observer));
-        }
-        let watch = match observer {
-            None => None,
+        match observer {
+            None => Ok(self.pass(stream)),
             Some(observer) => {
-                let feed = Feed::default();
-                let (client, body) = (self.client.clone(), Body::wrap(feed.clone()));
-                let run = Run::reading(client, started, body, seed());
-                let run = run.map_err(|error| self.on_error.refuse(&error))?;
-                Some(Watch {
-                    observing: Observing::new(run, Some(observer), self.on_error.clone()),
-                    feed,
-                    reader: self.reader(),
-                    reads_on: self.read_on.is_some(),
-                    is_written: true,
-                })
+                let run = Run::reading(client.clone(), started, stream.into_body(), seed());
+                Ok(self.follow(run.map_err(refuse)?, Some(observer)))
             }
-        };
-        Ok(self.pass(stream, watch))
+        }
     }
 
     /// The response that resumes a run of which no log is known: nothing if it is not under way.
@@ -83,21 +51,20 @@ impl Direct {
         run: RunRef,
         is_recorded: bool,
     ) -> Result<Response<Body>, Refusal> {
-        let target = self.target(&run).await;
-        let target = target.map_err(|error| self.on_error.refuse(&error))?;
+        let refuse = |error| self.on_error.refuse(&error);
+        let target = self.target(&run).await.map_err(refuse)?;
         if target.status() != Some(&ThreadStatus::Streaming) {
             return Ok(nothing());
         }
         let mut client = self.client.clone();
-        if !is_recorded && !self.follows_cuts {
-            let ours = self.join(&run, &target).await;
-            if let Some(stream) = ours.map_err(|error| self.on_error.refuse(&error))? {
-                return Ok(self.pass(stream, None));
+        if !is_recorded {
+            if let Some(stream) = self.join(&run, &target).await.map_err(refuse)? {
+                return Ok(self.pass(stream));
             }
             client = client.with_options(client.options().follow(Follow::wait()));
         }
-        let run = client.threads().follow(run);
-        Ok(self.follow(run.map_err(|error| self.on_error.refuse(&error))?, None))
+        let run = client.threads().follow(run).map_err(refuse)?;
+        Ok(self.follow(run, None))
     }
 
     /// Which stream of its sandbox would be opened.
@@ -127,27 +94,21 @@ impl Direct {
     }
 
     /// A stream of the relay as it is.
-    fn pass(&self, stream: Response<Body>, watch: Option<Watch>) -> Response<Body> {
+    fn pass(&self, stream: Response<Body>) -> Response<Body> {
         let (head, body) = stream.into_parts();
-        let body = Passing::new(body, watch, self.on_error.clone());
-        answer(&head.headers, Body::wrap(body))
+        let body = Passing::new(body, self.on_error.clone());
+        events(&head.headers, Body::wrap(body))
     }
 
-    /// An answer with the chunks of a run.
+    /// The chunks of a run.
     fn follow(&self, run: Run, observer: Option<Observer>) -> Response<Body> {
-        let reader = (observer.is_some() && self.read_on.is_some()).then(|| self.reader());
         let observing = Observing::new(run, observer, self.on_error.clone());
-        let body = Following::new(observing, reader, &self.client.shared().runtime);
-        answer(&HeaderMap::new(), Body::wrap(body))
-    }
-
-    fn reader(&self) -> Giver<Rest> {
-        Rest::reader(&self.client.shared().runtime, self.read_on)
+        events(&HeaderMap::new(), Body::wrap(Following::new(observing)))
     }
 }
 
 /// A UI message stream, with those of these headers that are a browser's business.
-fn answer(headers: &HeaderMap, body: Body) -> Response<Body> {
+pub(super) fn events(headers: &HeaderMap, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     // What says that nothing on the way may collect the events is said in any case.
     *response.headers_mut() = ui::response_headers();

@@ -1,10 +1,8 @@
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 #[cfg(doc)]
 use twentyfirst_protocol::runs::Follow;
 use twentyfirst_protocol::runs::{CancelStatus, Cancelled, RunRef};
@@ -12,17 +10,18 @@ use twentyfirst_run_log::{AnyRunLog, RunLog};
 use twentyfirst_transport::Body;
 
 use super::cancelling::{cancel, told};
-use super::chat_request::ChatRequest;
+use super::chat_request::{Asked, ChatRequest, ChatTurn};
 use super::chat_run::ChatRun;
-use super::direct::{Direct, nothing};
+use super::direct::{Direct, events, nothing};
+use super::kept_alive::KeptAlive;
 use super::recorded::{Cursor, Recorded};
 use super::route::{chat_id, stream_of};
 use crate::backend::Refusal;
 use crate::backend::decide::Decide;
+use crate::backend::handler::{Core, Handler, handler};
 use crate::backend::handover::to_its_end;
 use crate::backend::on_error::OnError;
-use crate::backend::request::{BODY_LIMIT, other_method, read_body};
-use crate::backend::service::service;
+use crate::backend::respond::other_method;
 use crate::client::AgentClient;
 use crate::error::Error;
 
@@ -36,7 +35,8 @@ use crate::error::Error;
 ///
 /// The routes may have any other name before `/{id}/stream`: `POST` sends wherever it comes, the other two need the id. A slash may follow,
 /// and an id whose percent-encoding is not UTF-8 is refused with 400. Your function decides who may use which chat, and where it takes
-/// place: it makes a [`StartRun`](crate::StartRun) of a [`Session`](crate::Session) that you have stored, or of a new one.
+/// place: it looks at the head of the request, [reads](ChatRequest::read) what is asked for, and makes a [`StartRun`](crate::StartRun) of a
+/// [`Session`](crate::Session) that you have stored, or of a new one. Nothing of the body is read before.
 ///
 /// ```
 /// use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
@@ -61,11 +61,12 @@ use crate::error::Error;
 ///             let Some(User { id: user }) = request.head.extensions.get().cloned() else {
 ///                 return Err(Refusal::unauthorized("please sign in"));
 ///             };
-///             let session = database.session(&user, &request.id).await;
+///             let turn = request.read().await?;
+///             let session = database.session(&user, &turn.id).await;
 ///             let session = session.unwrap_or_else(|| Session::new("my-agent"));
-///             let run = ChatRun::new(session.run(request.messages)).owner(&user);
+///             let run = ChatRun::new(session.run(turn.messages)).owner(&user);
 ///             Ok(run.on_started(move |started| async move {
-///                 database.store(&user, &request.id, started.run.session()).await
+///                 database.store(&user, &turn.id, started.run.session()).await
 ///             }))
 ///         }
 ///     })
@@ -90,15 +91,15 @@ use crate::error::Error;
 /// to do when the connection of a loaded page broke off: it keeps what it has, where `ai` 7 begins the message anew, and would show the
 /// text twice. Behind the last event of an answer that is over there is 204, which an `EventSource` takes for the end. The responses have `x-workflow-run-id`, by which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. It
 /// sends no id of a chat by itself: let its `prepareSendMessagesRequest` give the body `{id, messages}`. Every answer ends with `finish`
-/// and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. A `startIndex` beyond the end gets a `finish`. While nothing comes, a comment each 15 s keeps
-/// the connection alive. Adjacent deltas of a part may come as one. Where something may be missing, which only [`Follow::live`] lets happen
+/// and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. A `startIndex` beyond the end gets a `finish`. While nothing comes, a comment each 15 s
+/// [keeps the connection alive](Self::keep_alive). Adjacent deltas of a part may come as one. Where something may be missing, which only [`Follow::live`] lets happen
 /// and events that cannot be read, a chunk `data-gap` says so; it is transient, which the AI SDK hands to `onData`.
 ///
 /// [`without_log`](Self::without_log) passes the relay's streams on as they are.
 ///
 /// # When it fails
-/// Before the stream, `{"error": message}` with the status that [`Refusal`] tells; [`on_error`](Self::on_error) sees the reason. A run that
-/// is lost ends with an `error` chunk. Without a log, a browser gets an `error` chunk and `[DONE]` where the relay's connection breaks off, or
+/// Before the stream, `{"error": message}` with the status that [`Refusal`] tells; [`on_error`](Self::on_error) sees the reason. A body that
+/// comes too slowly is refused with 408, one that is over the [limits](Self::limits) with 413. A run that is lost ends with an `error` chunk. Without a log, a browser gets an `error` chunk and `[DONE]` where the relay's connection breaks off, or
 /// ends before the message does (without `finish`, `error`, `abort` or `[DONE]`); an event that was under way ends with an empty line first.
 ///
 /// Refused with 400: `trigger: "regenerate-message"` and a history that does not end with a message of the user's, since the
@@ -106,21 +107,22 @@ use crate::error::Error;
 /// [`Session::run`](crate::Session::run).
 ///
 /// # When the browser leaves
-/// The run goes on, costs, is recorded and stored; `DELETE` ends it. Without a log the relay's connection is closed at once, and with
-/// [`read_on`](Self::read_on) the rest is read for the [observer](ChatRun::observe); what was created for a run that was still starting
-/// is known only to [`ChatRun::on_started`].
+/// The run goes on, costs, is recorded and stored; `DELETE` ends it. Without a log the relay's connection is closed at once, and what was
+/// created for a run that was still starting is known only to [`ChatRun::on_started`].
 ///
 /// # Runs that are not in the log
-/// Of a run that was started elsewhere, the end is waited for, with a comment each 15 s, and its stored answer sent. Without a log its
+/// Of a run that was started elsewhere, the end is waited for, and its stored answer sent. Without a log its
 /// stream is joined, if the relay would open it: the relay's `GET` and `DELETE` name a sandbox and mean its newest run, so this handler
 /// asks first, and once more before it passes anything on, so that it is never the run of another thread; only a run that begins in the
 /// moment between asking and ending can be ended in its place.
 #[derive(Clone)]
 pub struct ChatHandler {
-    decide: Decide<ChatRequest, ChatRun>,
-    direct: Direct,
+    core: Core<ChatRequest, ChatRun>,
     /// None where the relay's streams are passed on as they are.
     recorded: Option<Recorded>,
+    /// After how much silence a browser is sent a comment.
+    keep_alive: Option<Duration>,
+    responds_at_once: bool,
 }
 
 impl ChatHandler {
@@ -137,9 +139,10 @@ impl ChatHandler {
         R: Into<ChatRun>,
     {
         Self {
-            decide: Decide::new(decide),
             recorded: Some(Recorded::new(client.clone())),
-            direct: Direct::new(client),
+            core: Core::new(client, Decide::new(decide)),
+            keep_alive: Some(Duration::from_secs(15)),
+            responds_at_once: false,
         }
     }
 
@@ -151,8 +154,8 @@ impl ChatHandler {
     #[must_use]
     pub fn run_log(mut self, log: impl RunLog) -> Self {
         let recorded = self.recorded.get_or_insert_with(|| {
-            let mut recorded = Recorded::new(self.direct.client.clone());
-            recorded.on_error(self.direct.on_error.clone());
+            let mut recorded = Recorded::new(self.core.client.clone());
+            recorded.on_error(self.core.on_error.clone());
             recorded
         });
         recorded.share(AnyRunLog::new(log));
@@ -177,6 +180,9 @@ impl ChatHandler {
     /// Then a browser that reloads in the middle of an answer gets what comes after it has joined, held back by the relay until 5 s of quiet,
     /// under another message id: `useChat` shows two messages, or loses the beginning. The page does well to read the stored messages
     /// again when the run is over.
+    ///
+    /// Only the answer to a message that has an [observer](ChatRun::observe) is read here: followed across cuts as the client's [`Follow`]
+    /// says, and encoded again.
     #[must_use]
     pub fn without_log(mut self) -> Self {
         self.recorded = None;
@@ -193,90 +199,65 @@ impl ChatHandler {
         }
     }
 
-    /// Follows each run across cuts of the relay's connection where answers are passed on [without a log](Self::without_log), as the
-    /// client's [`Follow`] says, and encodes its chunks again.
+    /// Sets after how much silence a browser is sent a comment, which readers of event streams pass over; `None` for never. Default: 15 s.
     ///
-    /// The browser then sees one stream that ends with `[DONE]` when the run is over. What the AI SDK does not know of a
-    /// chunk is left out. Where something may be missing, which only [`Follow::live`] lets happen and events that cannot be read, a
-    /// chunk `data-gap` says so; it is transient, which the AI SDK hands to `onData`. The page does well to read the
-    /// stored messages again when the answer is over. There is one `start`, the first: another would begin the message
-    /// anew. A run that was cancelled ends with `abort` where the relay says nothing, and every run with `finish`. While nothing comes, a comment each 15 s keeps the
-    /// browser's connection alive.
+    /// What lies between gives up connections on which nothing comes: nginx after 60 s, others sooner.
     #[must_use]
-    pub fn follow_cuts(mut self) -> Self {
-        self.direct.follows_cuts = true;
+    pub fn keep_alive(mut self, every: impl Into<Option<Duration>>) -> Self {
+        self.keep_alive = every.into();
         self
     }
 
-    /// Reads on for the [observer](ChatRun::observe) when the browser has left, or its stream broke off, where answers are passed on
-    /// [without a log](Self::without_log): for so long at most. Not by default. With a log, every run is read to its end.
+    /// Begins each response to a message at once, with a comment, and then starts the run: a first message that creates a sandbox takes
+    /// some seconds, in which something between may give up.
     ///
-    /// Then the run is followed as the client's [`Follow`] says, by a task of the client's
-    /// [`Runtime`](crate::transport::Runtime). It takes a connection, and memory for the answer.
+    /// The status then tells only what your function has decided. What the relay refuses, which is a status of 400 or more
+    /// otherwise, comes as an `error` chunk in a response of 200, and so does what fails: `useChat` shows both alike.
     #[must_use]
-    pub fn read_on(mut self, limit: Duration) -> Self {
-        self.direct.read_on = Some(limit);
+    pub fn respond_at_once(mut self) -> Self {
+        self.responds_at_once = true;
         self
     }
 
     /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log, and for [what was created](Error::created) all the
     /// same.
     ///
-    /// It also sees why a stream that has begun broke off, or that it ended before its message, and a run that is followed here, or read to its end for its
-    /// [observer](ChatRun::observe), and [is lost](Error::is_run_lost). A browser that leaves is no error.
+    /// It also sees why a stream that has begun broke off, or that it ended before its message, and a run that is read here and [is lost](Error::is_run_lost). A browser that leaves is no error.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
-        self.direct.on_error = OnError::new(on_error);
+        self.core.on_error = OnError::new(on_error);
         if let Some(recorded) = &mut self.recorded {
-            recorded.on_error(self.direct.on_error.clone());
+            recorded.on_error(self.core.on_error.clone());
         }
         self
     }
 
-    /// Answers one request. It never fails: what goes wrong is an answer, too.
-    ///
-    /// Dropping the future, or the body of its answer, is how the browser leaves.
-    pub async fn handle<B>(&self, request: Request<B>) -> Response<Body>
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        self.answer(request.map(Body::wrap)).await
-    }
-
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let (head, body) = request.into_parts();
-        let result = match head.method {
-            // Wherever it is mounted: that may end with `/stream`, too.
-            Method::POST => self.send(head, body).await,
-            Method::GET | Method::DELETE => match chat_id(head.uri.path()) {
-                Ok(Some(id)) if head.method == Method::GET => self.resume(head, id).await,
-                Ok(Some(id)) => self.cancel(head, id).await,
-                Ok(None) => return other_method(&head.method, "OPTIONS, POST"),
-                Err(refusal) => Err(refusal),
-            },
-            _ if stream_of(head.uri.path()).is_some() => {
-                return other_method(&head.method, "DELETE, GET, OPTIONS, POST");
-            }
-            _ => return other_method(&head.method, "OPTIONS, POST"),
-        };
-        result.unwrap_or_else(Response::from)
-    }
-
     async fn send(&self, head: Parts, body: Body) -> Result<Response<Body>, Refusal> {
-        let body = read_body(body, BODY_LIMIT).await?;
-        let request = ChatRequest::send(head, &body)?;
-        let chat = request.id.clone();
-        let run = self.decide.ask(request).await?;
+        let body = self.core.unread(body);
+        let asked = Asked::Turn(body.clone());
+        let run = self.core.decide.ask(ChatRequest { head, asked }).await?;
+        let chat = match body.kept() {
+            Some(chat) => chat.clone(),
+            None => ChatTurn::read(&body).await?.id,
+        };
+        let handler = self.clone();
+        let begin = async move { handler.begin(&chat, run).await };
+        if !self.responds_at_once {
+            return Ok(self.keep(begin.await?));
+        }
+        let body = KeptAlive::starting(Box::pin(begin), self.keep_alive, self.core.runtime());
+        Ok(events(&HeaderMap::new(), Body::wrap(body)))
+    }
+
+    async fn begin(self, chat: &str, run: ChatRun) -> Result<Response<Body>, Refusal> {
         if let Some(recorded) = &self.recorded {
-            return recorded.begin(&chat, run).await;
+            return recorded.begin(chat, run).await;
         }
         if run.on_started.is_none() {
-            return self.direct.start(run).await;
+            return self.direct().start(run).await;
         }
-        let direct = self.direct.clone();
-        let runtime = &self.direct.client.shared().runtime;
-        to_its_end(runtime, async move { direct.start(run).await }).await
+        let runtime = Arc::clone(self.core.runtime());
+        to_its_end(&runtime, async move { self.direct().start(run).await }).await
     }
 
     async fn resume(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
@@ -284,7 +265,7 @@ impl ChatHandler {
             None => self.run_of(head, id).await?,
             Some(recorded) => {
                 let cursor = Cursor::of(&head)?;
-                let found = recorded.find(&self.decide, head, id).await?;
+                let found = recorded.find(&self.core.decide, head, id).await?;
                 if let Some(logged) = found.logged {
                     let response = recorded.resume(&logged, cursor).await;
                     return Ok(response.unwrap_or_else(nothing));
@@ -295,55 +276,74 @@ impl ChatHandler {
         let Some(run) = run else {
             return Ok(nothing());
         };
-        self.direct.resume(run, self.recorded.is_some()).await
+        self.direct().resume(run, self.recorded.is_some()).await
     }
 
     async fn cancel(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
         let (logged, run) = match &self.recorded {
             None => (None, self.run_of(head, id).await?),
             Some(recorded) => {
-                let found = recorded.find(&self.decide, head, id).await?;
+                let found = recorded.find(&self.core.decide, head, id).await?;
                 let logged = found.logged;
                 (logged.map(|logged| (recorded.clone(), logged)), found.run)
             }
         };
         if let Some((recorded, logged)) = logged {
-            let runtime = Arc::clone(&self.direct.client.shared().runtime);
             let stop = async move { recorded.stop(&logged).await };
-            return Ok(told(to_its_end(&runtime, stop).await?));
+            return Ok(told(to_its_end(self.core.runtime(), stop).await?));
         }
         let cancelled = match run {
             None => Cancelled::new(CancelStatus::Idle, None),
             Some(run) => {
-                let Direct {
-                    client, on_error, ..
-                } = self.direct.clone();
-                let runtime = Arc::clone(&client.shared().runtime);
-                to_its_end(
-                    &runtime,
-                    async move { cancel(&client, &on_error, run).await },
-                )
-                .await?
+                let Direct { client, on_error } = self.direct();
+                let work = async move { cancel(&client, &on_error, run).await };
+                to_its_end(self.core.runtime(), work).await?
             }
         };
         Ok(told(cancelled))
     }
 
+    fn direct(&self) -> Direct {
+        Direct {
+            client: self.core.client.clone(),
+            on_error: self.core.on_error.clone(),
+        }
+    }
+
     /// The run that is under way, if there is a thread for one.
     async fn run_of(&self, head: Parts, id: String) -> Result<Option<RunRef>, Refusal> {
-        let run = self.decide.ask(ChatRequest::of_run(head, id)).await?;
+        let run = self.core.decide.ask(ChatRequest::of_run(head, id)).await?;
         Ok(run.place())
     }
-}
 
-service!(ChatHandler);
-
-impl fmt::Debug for ChatHandler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChatHandler")
-            .field("records", &self.recorded.is_some())
-            .field("follows_cuts", &self.direct.follows_cuts)
-            .field("read_on", &self.direct.read_on)
-            .finish_non_exhaustive()
+    /// A response whose connection is kept alive.
+    fn keep(&self, response: Response<Body>) -> Response<Body> {
+        if response.status() != StatusCode::OK {
+            return response;
+        }
+        response.map(|body| Body::wrap(KeptAlive::new(body, self.keep_alive, self.core.runtime())))
     }
 }
+
+impl Handler for ChatHandler {
+    async fn respond(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+        let (head, body) = request.into_parts();
+        match head.method {
+            // Wherever it is mounted: that may end with `/stream`, too.
+            Method::POST => self.send(head, body).await,
+            Method::GET | Method::DELETE => match chat_id(head.uri.path())? {
+                Some(id) if head.method == Method::GET => {
+                    Ok(self.keep(self.resume(head, id).await?))
+                }
+                Some(id) => self.cancel(head, id).await,
+                None => Ok(other_method(&head.method, "OPTIONS, POST")),
+            },
+            _ if stream_of(head.uri.path()).is_some() => {
+                Ok(other_method(&head.method, "DELETE, GET, OPTIONS, POST"))
+            }
+            _ => Ok(other_method(&head.method, "OPTIONS, POST")),
+        }
+    }
+}
+
+handler!(ChatHandler);

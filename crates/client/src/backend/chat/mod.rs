@@ -6,11 +6,13 @@ mod chat_run;
 mod direct;
 mod following;
 mod handler;
+mod kept_alive;
 mod observing;
 mod passing;
 mod recorded;
 mod route;
+mod tail;
 
-pub use chat_request::ChatRequest;
+pub use chat_request::{ChatRequest, ChatTurn};
 pub use chat_run::{ChatRun, Observed};
 pub use handler::ChatHandler;

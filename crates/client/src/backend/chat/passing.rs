@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::Frame;
@@ -8,94 +8,27 @@ use twentyfirst_protocol::run_log::LastWords;
 use twentyfirst_protocol::ui::{Chunk, DecodeError, Decoder, End, chunk, encode_done};
 use twentyfirst_transport::Body;
 
-use super::observing::{Feed, Observing, Rest};
-use crate::backend::handover::Giver;
+use super::tail::Tail;
 use crate::backend::on_error::OnError;
 use crate::error::Error;
 
-/// How many bytes the observer may be behind.
-const LONGEST_LAG: usize = 256 * 1024;
-
 /// A stream of the relay on its way to a browser, byte for byte.
 ///
-/// It reads from the relay only when the browser takes, and holds nothing but the event that is under way and what its observer has not seen yet.
+/// It reads from the relay only when the browser takes, and holds nothing but the event that is under way.
 pub(super) struct Passing {
     /// The relay's, until it has ended.
     body: Option<Body>,
     progress: Progress,
-    watch: Option<Watch>,
     on_error: OnError,
 }
 
-/// Who watches.
-pub(super) struct Watch {
-    pub(super) observing: Observing,
-    pub(super) feed: Feed,
-    pub(super) reader: Giver<Rest>,
-    /// Whether it reads on when the browser reads no more.
-    pub(super) reads_on: bool,
-    /// Whether what came last was written to the browser.
-    pub(super) is_written: bool,
-}
-
 impl Passing {
-    pub(super) fn new(body: Body, watch: Option<Watch>, on_error: OnError) -> Self {
+    pub(super) fn new(body: Body, on_error: OnError) -> Self {
         Self {
             body: Some(body),
             progress: Progress::default(),
-            watch,
             on_error,
         }
-    }
-
-    /// A piece is on its way.
-    fn pass(&mut self, data: &Bytes, cx: &mut Context<'_>) {
-        self.progress.push(data);
-        if let Some(watch) = &mut self.watch {
-            watch.feed.push(data.clone());
-            watch.is_written = false;
-            if watch.feed.length() > LONGEST_LAG {
-                self.watch(cx);
-            }
-        }
-    }
-
-    /// Shows the observer what has come.
-    fn watch(&mut self, cx: &mut Context<'_>) {
-        if let Some(watch) = &mut self.watch
-            && watch.observing.poll_end(cx).is_ready()
-        {
-            self.watch = None;
-        }
-    }
-
-    /// Nothing more comes from the relay.
-    fn end(&mut self, is_cut: bool, cx: &mut Context<'_>) {
-        self.body = None;
-        let Some(watch) = &self.watch else {
-            return;
-        };
-        // Told of a cut, the run would begin to ask the relay.
-        if !is_cut || watch.reads_on {
-            watch.feed.end();
-        }
-        self.watch(cx);
-        if let Some(watch) = self.watch.take() {
-            watch.part(None, is_cut);
-        }
-    }
-}
-
-impl Watch {
-    /// The browser reads no more. What it did not get is read on for the observer, if that is wanted.
-    fn part(self, body: Option<Body>, is_cut: bool) {
-        if is_cut && !self.reads_on {
-            return self.observing.leave();
-        }
-        self.reader.give(Rest {
-            observing: self.observing,
-            source: body.map(|body| (body, self.feed)),
-        });
     }
 }
 
@@ -111,35 +44,22 @@ impl http_body::Body for Passing {
         let Some(body) = &mut this.body else {
             return Poll::Ready(None);
         };
-        let end = match Pin::new(body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+        let end = match ready!(Pin::new(body).poll_frame(cx)) {
+            Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
-                    this.pass(&data, cx);
+                    this.progress.push(&data);
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 // Nothing could be said after trailers.
                 Err(_trailers) => None,
             },
-            Poll::Ready(Some(Err(error))) => Some(Error::from(error)),
-            Poll::Ready(None) => None,
-            Poll::Pending => {
-                if let Some(watch) = &mut this.watch {
-                    if watch.is_written {
-                        this.watch(cx);
-                    } else {
-                        // The server writes what it has when there is no more, so it has the next turn.
-                        watch.is_written = true;
-                        cx.waker().wake_by_ref();
-                    }
-                }
-                return Poll::Pending;
-            }
+            Some(Err(error)) => Some(Error::from(error)),
+            None => None,
         };
+        this.body = None;
         // The end of a transport is not the end of a message.
         let farewell = this.progress.farewell();
-        let is_broken = matches!(farewell, Some(Farewell::Broken(_)));
-        this.end(is_broken, cx);
-        if is_broken {
+        if let Some(Farewell::Broken(_)) = farewell {
             this.on_error
                 .show(&end.unwrap_or_else(Error::stream_unfinished));
         }
@@ -147,27 +67,6 @@ impl http_body::Body for Passing {
             farewell
                 .map(|(Farewell::Broken(words) | Farewell::Told(words))| Ok(Frame::data(words))),
         )
-    }
-}
-
-impl Drop for Passing {
-    fn drop(&mut self) {
-        // An observer that panics again while it is dropped would abort the process.
-        if std::thread::panicking() {
-            return;
-        }
-        // The browser has left.
-        let Some(body) = self.body.take() else {
-            return;
-        };
-        let is_done = self.progress.is_done();
-        if let (Some(watch), true) = (&self.watch, is_done) {
-            watch.feed.end();
-        }
-        self.watch(&mut Context::from_waker(Waker::noop()));
-        if let Some(watch) = self.watch.take() {
-            watch.part((!is_done).then_some(body), !is_done);
-        }
     }
 }
 
@@ -239,77 +138,5 @@ impl Progress {
             true => [EMPTY_LINE, apology].concat().into(),
             false => apology,
         }))
-    }
-}
-
-/// The last bytes of an event stream.
-#[derive(Default)]
-struct Tail {
-    bytes: Vec<u8>,
-}
-
-impl Tail {
-    /// As much as tells whether an event ends here, and whether it is the last.
-    const LENGTH: usize = 16;
-
-    fn push(&mut self, data: &[u8]) {
-        let new = &data[data.len().saturating_sub(Self::LENGTH)..];
-        let surplus = (self.bytes.len() + new.len()).saturating_sub(Self::LENGTH);
-        self.bytes.drain(..surplus);
-        self.bytes.extend_from_slice(new);
-    }
-
-    /// Whether an event has begun and not ended: events end with an empty line.
-    fn is_within_event(&self) -> bool {
-        const ENDS: [&[u8]; 5] = [b"\n\n", b"\r\r", b"\n\r\n", b"\n\r", b"\r\r\n"];
-        !self.bytes.is_empty() && !ENDS.iter().any(|end| self.bytes.ends_with(end))
-    }
-
-    /// Whether `[DONE]` was the last event. No JSON ends so.
-    fn is_done(&self) -> bool {
-        !self.is_within_event() && self.bytes.trim_ascii_end().ends_with(b"[DONE]")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tail(pieces: &[&str]) -> Tail {
-        let mut tail = Tail::default();
-        for piece in pieces {
-            tail.push(piece.as_bytes());
-        }
-        tail
-    }
-
-    #[test]
-    fn events_end_with_an_empty_line_however_it_is_cut() {
-        for end in ["\n\n", "\r\n\r\n", "\r\r", "\n\r\n", "\r\r\n"] {
-            let event = format!("data: {{\"type\":\"start-step\"}}{end}");
-            for at in 0..=event.len() {
-                let (left, right) = event.split_at(at);
-                assert!(!tail(&[left, right]).is_within_event(), "{end:?} at {at}");
-            }
-        }
-        assert!(!tail(&[]).is_within_event());
-        for within in [
-            "d",
-            "data: {}",
-            "data: {}\n",
-            "data: {}\r\n",
-            "data: {}\n\ndata",
-        ] {
-            assert!(tail(&[within]).is_within_event(), "{within:?}");
-        }
-    }
-
-    #[test]
-    fn the_last_event_is_known() {
-        let long = "x".repeat(100);
-        assert!(tail(&[&long, "\n\ndata: [DO", "NE]\n", "\n"]).is_done());
-        assert!(tail(&["data: [DONE]\r\n\r\n"]).is_done());
-        assert!(!tail(&["data: [DONE]\n"]).is_done());
-        assert!(!tail(&["data: {\"type\":\"finish\"}\n\n"]).is_done());
     }
 }

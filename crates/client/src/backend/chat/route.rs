@@ -1,5 +1,7 @@
+use percent_encoding::percent_decode_str;
+use twentyfirst_protocol::browser::BodyError;
+
 use crate::backend::Refusal;
-use crate::backend::request::percent_decode;
 
 /// What stands before `/stream`, which a slash may follow, at the end of a path.
 pub(super) fn stream_of(path: &str) -> Option<&str> {
@@ -15,6 +17,9 @@ pub(super) fn chat_id(path: &str) -> Result<Option<String>, Refusal> {
     };
     match chat.rsplit('/').next() {
         None | Some("") => Err(Refusal::bad_request("the chat has no `id`")),
-        Some(id) => percent_decode(id).map(Some),
+        Some(id) => percent_decode_str(id)
+            .decode_utf8()
+            .map(|id| Some(id.into_owned()))
+            .map_err(|_| BodyError::NotUtf8.into()),
     }
 }

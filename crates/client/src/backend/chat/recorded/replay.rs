@@ -14,7 +14,6 @@ use twentyfirst_transport::{Error as TransportError, Wait};
 
 use super::Recorded;
 use super::logs::{PAGE, Pages, page_behind};
-use crate::backend::chat::following::{KEEP_ALIVE, LONGEST_SILENCE};
 use crate::backend::chat::observing::{Observing, gap};
 use crate::backend::chat::passing::apology;
 use crate::error::Error;
@@ -43,8 +42,6 @@ pub(super) struct Replay {
     has_sent: bool,
     /// How many entries to read at once.
     page: usize,
-    said_at: Instant,
-    silence: Wait,
     pause: Wait,
     /// Since when the store is unavailable.
     unavailable: Option<Instant>,
@@ -76,7 +73,7 @@ type Collecting = Pin<Box<dyn Future<Output = Option<Rest>> + Send>>;
 impl Replay {
     pub(super) fn new(context: Recorded, run: String, first: u64) -> Self {
         let runtime = &context.client.shared().runtime;
-        let (silence, pause) = (Wait::new(runtime), Wait::new(runtime));
+        let pause = Wait::new(runtime);
         Self {
             log: LogId::run(&run),
             run,
@@ -86,8 +83,6 @@ impl Replay {
             next: first,
             has_sent: false,
             page: PAGE,
-            said_at: silence.now(),
-            silence,
             pause,
             unavailable: None,
             context,
@@ -155,7 +150,7 @@ impl Replay {
                     let Poll::Ready(found) = reading.as_mut().poll(cx) else {
                         return Poll::Pending;
                     };
-                    let now = self.silence.now();
+                    let now = self.pause.now();
                     let after = self.reader.at();
                     match found {
                         Found::Some(entries) => {
@@ -226,7 +221,7 @@ impl Replay {
 
     /// Does what the reader wants.
     fn step(&mut self) {
-        match self.reader.poll(self.silence.now()) {
+        match self.reader.poll(self.pause.now()) {
             ReaderStep::Chunk { index, json } => self.event(index, &json),
             ReaderStep::Read { after, wait } => self.read(after, wait),
             ReaderStep::TakeOver { after } => {
@@ -319,22 +314,13 @@ impl http_body::Body for Replay {
         let this = &mut *self;
         let is_ready = this.poll_piece(cx).is_ready();
         if !this.piece.is_empty() {
-            this.said_at = this.silence.now();
             let piece = this.piece.split().freeze();
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        if is_ready {
-            return Poll::Ready(None);
+        match is_ready {
+            true => Poll::Ready(None),
+            false => Poll::Pending,
         }
-        if this
-            .silence
-            .poll(this.said_at, LONGEST_SILENCE, cx)
-            .is_pending()
-        {
-            return Poll::Pending;
-        }
-        this.said_at = this.silence.now();
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(KEEP_ALIVE)))))
     }
 }
 

@@ -1,0 +1,127 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Frame;
+use twentyfirst_protocol::shown;
+use twentyfirst_transport::{Body, Error, Runtime, Wait};
+
+use super::passing::apology;
+use super::tail::Tail;
+use crate::backend::Refusal;
+
+/// What is said first where the response begins before the run has started, and then whenever nothing was said for a while: comments, which
+/// readers of event streams pass over.
+const OPEN: &[u8] = b": stream-open\n\n";
+const ALIVE: &[u8] = b": keep-alive\n\n";
+
+/// The body of each response with events: what it says, and a comment whenever that is nothing for a while.
+///
+/// What lies between gives up connections on which nothing comes, many after a minute. A comment never comes within an event.
+pub(super) struct KeptAlive {
+    source: Source,
+    tail: Tail,
+    every: Option<Duration>,
+    said_at: Instant,
+    wait: Wait,
+}
+
+enum Source {
+    /// The response has begun, and what its body is to be has not.
+    Starting {
+        start: Start,
+        is_open: bool,
+    },
+    Body(Body),
+    Over,
+}
+
+pub(super) type Start = Pin<Box<dyn Future<Output = Result<Response<Body>, Refusal>> + Send>>;
+
+impl KeptAlive {
+    /// This body.
+    pub(super) fn new(body: Body, every: Option<Duration>, runtime: &Arc<dyn Runtime>) -> Self {
+        Self::of(Source::Body(body), every, runtime)
+    }
+
+    /// A body that is not there yet.
+    pub(super) fn starting(
+        start: Start,
+        every: Option<Duration>,
+        runtime: &Arc<dyn Runtime>,
+    ) -> Self {
+        let is_open = false;
+        Self::of(Source::Starting { start, is_open }, every, runtime)
+    }
+
+    fn of(source: Source, every: Option<Duration>, runtime: &Arc<dyn Runtime>) -> Self {
+        let wait = Wait::new(runtime);
+        Self {
+            source,
+            tail: Tail::default(),
+            every,
+            said_at: wait.now(),
+            wait,
+        }
+    }
+
+    fn say(&mut self, words: Bytes) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.tail.push(&words);
+        self.said_at = self.wait.now();
+        Poll::Ready(Some(Ok(Frame::data(words))))
+    }
+}
+
+impl http_body::Body for KeptAlive {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        loop {
+            match &mut this.source {
+                Source::Starting { is_open, .. } if !*is_open => {
+                    *is_open = true;
+                    return this.say(Bytes::from_static(OPEN));
+                }
+                Source::Starting { start, .. } => {
+                    if let Poll::Ready(response) = start.as_mut().poll(cx) {
+                        this.source = Source::Body(match response {
+                            Ok(response) => response.into_body(),
+                            Err(refusal) => Body::from(apology(&shown(refusal.message()))),
+                        });
+                        continue;
+                    }
+                }
+                Source::Body(body) => match Pin::new(body).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        // Nothing can be said after trailers, and none of ours has any.
+                        if let Ok(data) = frame.into_data() {
+                            return this.say(data);
+                        }
+                        continue;
+                    }
+                    Poll::Ready(end) => {
+                        this.source = Source::Over;
+                        return Poll::Ready(end);
+                    }
+                    Poll::Pending => {}
+                },
+                Source::Over => return Poll::Ready(None),
+            }
+            let Some(every) = this.every.filter(|_| !this.tail.is_within_event()) else {
+                return Poll::Pending;
+            };
+            if this.wait.poll(this.said_at, every, cx).is_pending() {
+                return Poll::Pending;
+            }
+            return this.say(Bytes::from_static(ALIVE));
+        }
+    }
+}

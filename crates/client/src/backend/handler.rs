@@ -1,0 +1,130 @@
+//! What all handlers have in common.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use twentyfirst_protocol::Operation;
+use twentyfirst_transport::{Body, Runtime};
+
+use super::decide::Decide;
+use super::on_error::OnError;
+use super::unread::Unread;
+use super::{Refusal, RequestLimits};
+use crate::client::AgentClient;
+
+/// What each handler has: who decides (`R` is what it is asked, `T` what it decides), who sees what fails, and how much is read.
+pub(super) struct Core<R, T> {
+    pub(super) client: AgentClient,
+    pub(super) decide: Decide<R, T>,
+    pub(super) on_error: OnError,
+    pub(super) limits: RequestLimits,
+}
+
+impl<R, T> Core<R, T> {
+    pub(super) fn new(client: AgentClient, decide: Decide<R, T>) -> Self {
+        Self {
+            client,
+            decide,
+            on_error: OnError::default(),
+            limits: RequestLimits::new(),
+        }
+    }
+
+    pub(super) fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.client.shared().runtime
+    }
+
+    pub(super) fn unread<Kept>(&self, body: Body) -> Unread<Kept> {
+        Unread::new(body, &self.limits, self.runtime())
+    }
+
+    /// Executes an operation, and makes of its failure what a browser may know.
+    pub(super) async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Refusal> {
+        let output = self.client.execute(operation).await;
+        output.map_err(|error| self.on_error.refuse(&error))
+    }
+}
+
+// By hand, since a derived one would ask for it of what the function takes and gives.
+impl<R, T> Clone for Core<R, T> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            decide: self.decide.clone(),
+            on_error: self.on_error.clone(),
+            limits: self.limits.clone(),
+        }
+    }
+}
+
+/// One of the handlers.
+pub(super) trait Handler: Clone + Send + Sync + 'static {
+    /// Does what one request is about.
+    fn respond(
+        &self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Body>, Refusal>> + Send;
+}
+
+/// Gives a [`Handler`] that has a `core` its public face.
+macro_rules! handler {
+    ($handler:ty) => {
+        impl $handler {
+            /// Sets how much of a request is read, and how long that may take.
+            #[must_use]
+            pub fn limits(mut self, limits: $crate::backend::RequestLimits) -> Self {
+                self.core.limits = limits;
+                self
+            }
+
+            /// Responds to one request. It never fails: what goes wrong is a response, too.
+            ///
+            /// Dropping the future is how a browser leaves.
+            pub async fn handle<B>(
+                &self,
+                request: ::http::Request<B>,
+            ) -> ::http::Response<::twentyfirst_transport::Body>
+            where
+                B: ::http_body::Body<Data = ::bytes::Bytes> + Send + 'static,
+                B::Error: Into<Box<dyn ::std::error::Error + Send + Sync>>,
+            {
+                let request = request.map(::twentyfirst_transport::Body::wrap);
+                $crate::backend::handler::Handler::respond(self, request)
+                    .await
+                    .unwrap_or_else(::http::Response::from)
+            }
+        }
+
+        impl<B> ::tower_service::Service<::http::Request<B>> for $handler
+        where
+            B: ::http_body::Body<Data = ::bytes::Bytes> + Send + 'static,
+            B::Error: Into<Box<dyn ::std::error::Error + Send + Sync>>,
+        {
+            type Response = ::http::Response<::twentyfirst_transport::Body>;
+            type Error = ::std::convert::Infallible;
+            type Future = ::std::pin::Pin<
+                Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>,
+            >;
+
+            fn poll_ready(
+                &mut self,
+                _: &mut ::std::task::Context<'_>,
+            ) -> ::std::task::Poll<Result<(), Self::Error>> {
+                ::std::task::Poll::Ready(Ok(()))
+            }
+
+            fn call(&mut self, request: ::http::Request<B>) -> Self::Future {
+                let handler = self.clone();
+                Box::pin(async move { Ok(handler.handle(request).await) })
+            }
+        }
+
+        impl ::std::fmt::Debug for $handler {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_struct(stringify!($handler)).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+pub(super) use handler;

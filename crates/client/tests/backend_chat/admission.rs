@@ -1,0 +1,137 @@
+//! Who may speak is decided on before a byte of the body is read, and slow or long bodies are let go.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Frame;
+use twentyfirst_client::backend::{
+    ChatHandler, ChatRequest, Refusal, RequestLimits, ThreadHandler, ThreadRequest, TokenHandler,
+    TokenRequest,
+};
+use twentyfirst_client::transport::Body;
+use twentyfirst_client::{AgentClient, CreateToken, SandboxId, StartRun};
+
+use crate::support::{channel, chats, post, read, relay, request, stream};
+
+fn nobody() -> AgentClient {
+    relay(|target| panic!("{target} was sent")).0
+}
+
+fn refuse() -> Refusal {
+    Refusal::unauthorized("please sign in")
+}
+
+/// A body that counts who looks at it.
+#[derive(Clone, Default)]
+struct Watched(Arc<AtomicUsize>);
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"[[[[[[[[")))))
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_read_of_who_is_not_signed_in() {
+    let body = Watched::default();
+    let post = || request("POST", "/api/any", Body::wrap(body.clone()));
+    let tokens = TokenHandler::new(nobody(), async |_: TokenRequest| {
+        Err::<CreateToken, _>(refuse())
+    });
+    let threads = ThreadHandler::new(nobody(), async |_: ThreadRequest| {
+        Err::<SandboxId, _>(refuse())
+    });
+    let chats = ChatHandler::new(
+        nobody(),
+        async |_: ChatRequest| Err::<StartRun, _>(refuse()),
+    );
+    for response in [
+        tokens.handle(post()).await,
+        threads.handle(post()).await,
+        chats.handle(post()).await,
+    ] {
+        assert_eq!(response.status().as_u16(), 401);
+    }
+    assert_eq!(body.0.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn what_the_function_does_not_read_the_handler_reads() {
+    let (client, log) = relay(|_| stream("data: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n"));
+    let chats = ChatHandler::new(client, async |_: ChatRequest| {
+        Ok(crate::support::session()
+            .run("Good morning")
+            .look_first(false))
+    });
+    let (status, _, _) = read(chats.handle(post("Hi")).await).await;
+    assert_eq!(status.as_u16(), 200);
+    assert!(log.take()[0].contains("Good morning"));
+    let (status, _, body) = read(chats.handle(request("POST", "/", "{}")).await).await;
+    assert_eq!(
+        (status.as_u16(), body.as_str()),
+        (400, r#"{"error":"`messages` is missing"}"#)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stops_coming_is_let_go() {
+    let (pieces, body) = channel();
+    pieces.send(Ok("{")).unwrap();
+    let began = tokio::time::Instant::now();
+    let response = chats(&nobody()).handle(request("POST", "/", body)).await;
+    let (status, _, body) = read(response).await;
+    assert_eq!(status.as_u16(), 408);
+    assert_eq!(body, r#"{"error":"the body came too slowly"}"#);
+    assert_eq!(began.elapsed().as_secs(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_comes_byte_by_byte_is_let_go() {
+    let (pieces, body) = channel();
+    tokio::spawn(async move {
+        while pieces.send(Ok(" ")).is_ok() {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+    });
+    let chats = chats(&nobody()).limits(RequestLimits::new().time(Duration::from_secs(60)));
+    let began = tokio::time::Instant::now();
+    let (status, _, _) = read(chats.handle(request("POST", "/", body)).await).await;
+    assert_eq!((status.as_u16(), began.elapsed().as_secs()), (408, 60));
+}
+
+#[tokio::test]
+async fn limits_are_a_choice() {
+    let mut answers = Vec::new();
+    for limits in [
+        RequestLimits::new().body(20),
+        RequestLimits::new().messages(0),
+        RequestLimits::new().parts(0),
+    ] {
+        let chats = chats(&nobody()).limits(limits);
+        let (status, _, body) = read(chats.handle(post("Hi")).await).await;
+        answers.push(format!("{} {body}", status.as_u16()));
+    }
+    insta::assert_debug_snapshot!(answers);
+}
+
+#[tokio::test]
+async fn a_function_that_goes_on_without_a_body_that_it_could_not_read_is_not_asked_for_it_again() {
+    let chats = ChatHandler::new(nobody(), async |request: ChatRequest| {
+        let _ = request.read().await;
+        Ok(crate::support::session().run("Hi"))
+    });
+    let (status, _, body) = read(chats.handle(request("POST", "/", "[")).await).await;
+    assert_eq!(status.as_u16(), 400);
+    assert_eq!(body, r#"{"error":"the body was not read to its end"}"#);
+}
