@@ -1,4 +1,5 @@
-// The example `web_chat` in several processes over Redis, where the system has it: one of them dies, or is told to stop.
+// The example `web_chat` in several processes over Redis, where the system has it: one of them dies, is told to stop, or
+// sleeps for so long that it is taken for dead.
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
@@ -8,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { Chat } from "@ai-sdk/react";
+import { DefaultChatTransport } from "ai";
 
 import { openBrowser, startRelay, startWebChat, storedText, until, words } from "./server.mjs";
 
@@ -34,31 +36,85 @@ if (spawnSync("redis-server", ["--version"]).status === 0) {
     ["a process is told to stop, and another goes on at once", "SIGTERM", 12_000],
   ]) {
     test(name, async () => {
-      const [one, other] = [await startOne(), await startOne()];
-      const here = await openBrowser(one);
-      const there = await openBrowser(other, here.headers);
-      const said = words(400);
-      const page = new Chat({ id: crypto.randomUUID(), transport: here.transport });
-      page.sendMessage({ text: said });
-      await until(() => page.messages[1] && storedText(page.messages[1]).includes("word99"));
-      const { turn } = await there.load(page.id);
-      const tab = new Chat({ id: page.id, messages: [turn], transport: there.transport });
-      const whole = tab.resumeStream();
-      await until(() => tab.messages[1] && storedText(tab.messages[1]).includes("word99"));
-
+      const { one, other, said, page, tab, whole } = await startStory();
       const began = Date.now();
       await one.end(signal);
       await whole;
       assert.ok(Date.now() - began < atMost, `${Date.now() - began} ms`);
-      assert.equal(tab.status, "ready");
-      assert.equal(tab.messages.length, 2);
-      assert.equal(storedText(tab.messages[1]), said);
+      assertIsWhole(tab, said);
       assert.equal(tab.messages[1].id, page.messages[1].id);
       await other.stop();
     });
   }
 
-  /// Starts a Redis of its own: `{ url, kill }`.
+  test("a process sleeps past the take-over, and does no harm when it wakes", async () => {
+    const { one, other, said, page, tab, sent, whole, runs } = await startStory();
+    one.signal("SIGSTOP");
+    await whole;
+    assertIsWhole(tab, said);
+    assert.notEqual(page.status, "ready");
+    const [run] = runs;
+    const log = redis.log(run);
+    // The sleeper has claimed the run, then the other, and it has ended once.
+    const kinds = log.map(({ at, kind }) => `${at.split("-")[0]} ${kind}`);
+    assert.deepEqual(kinds.filter((kind) => / (claim|end)$/.test(kind)), ["1 claim", "2 claim", "2 end"]);
+
+    one.signal("SIGCONT");
+    await sent;
+    assertIsWhole(page, said);
+    assert.deepEqual(page.messages[1], tab.messages[1]);
+    // What it had not written yet is refused.
+    await new Promise((resolve) => setTimeout(resolve, 6_000));
+    assert.deepEqual(redis.log(run), log);
+
+    // Both replay the same, and the chat goes on at the one that has slept.
+    const { messages } = await page.browser.load(page.id);
+    assert.deepEqual(messages.map(({ role }) => role), ["user", "assistant"]);
+    for (const { transport } of [page.browser, tab.browser]) {
+      const reloaded = new Chat({ id: page.id, messages: [messages[0]], transport });
+      await reloaded.resumeStream();
+      assertIsWhole(reloaded, said);
+      assert.deepEqual(reloaded.messages[1], tab.messages[1]);
+    }
+    await page.sendMessage({ text: "And then?" });
+    assert.equal(page.status, "ready");
+    assert.equal(storedText(page.messages[3]), "And then?");
+    await Promise.all([one.stop(), other.stop()]);
+  });
+
+  /// Two processes, of which one says a long answer to a page, while the other shows it in a second tab.
+  async function startStory() {
+    const [one, other] = [await startOne(), await startOne()];
+    const here = await openBrowser(one);
+    const there = await openBrowser(other, here.headers);
+    const said = words(400);
+    const runs = [];
+    const noting = async (url, options) => {
+      const response = await fetch(url, options);
+      runs.push(response.headers.get("x-workflow-run-id"));
+      return response;
+    };
+    const transport = new DefaultChatTransport({ ...here, fetch: noting });
+    const page = Object.assign(new Chat({ id: crypto.randomUUID(), transport }), { browser: here });
+    const sent = page.sendMessage({ text: said });
+    const isUnderWay = (chat) => until(() => chat.messages[1] && storedText(chat.messages[1]).includes("word99"));
+    await isUnderWay(page);
+    const { turn } = await there.load(page.id);
+    const tab = new Chat({ id: page.id, messages: [turn], transport: there.transport });
+    Object.assign(tab, { browser: there });
+    const whole = tab.resumeStream();
+    await isUnderWay(tab);
+    return { one, other, said, page, tab, sent, whole, runs };
+  }
+
+  /// One answer, whole, once.
+  function assertIsWhole(chat, said) {
+    assert.equal(chat.status, "ready", chat.error?.message);
+    assert.equal(chat.messages.length, 2);
+    assert.equal(storedText(chat.messages[1]), said);
+  }
+
+  /// Starts a Redis of its own: `{ url, log, kill }`. `log` reads the entries of a run: `{ at, kind, text }`.
   async function startRedis() {
     const listener = createServer();
     await new Promise((listening) => listener.listen(0, "127.0.0.1", listening));
@@ -70,7 +126,17 @@ if (spawnSync("redis-server", ["--version"]).status === 0) {
     let printed = "";
     child.stdout.setEncoding("utf8").on("data", (text) => (printed += text));
     await until(() => printed.includes("Ready to accept connections"));
-    return { url: `redis://127.0.0.1:${port}`, kill: () => child.kill() };
+    const ask = (...command) => {
+      const { stdout, status } = spawnSync("redis-cli", ["-p", port, "--json", ...command], { encoding: "utf8" });
+      assert.equal(status, 0, "redis-cli comes with redis-server");
+      return JSON.parse(stdout);
+    };
+    const log = (run) => {
+      const [key, ...others] = ask("KEYS", `*run/${run}*`);
+      assert.deepEqual(others, []);
+      return ask("XRANGE", key, "-", "+").map(([at, [, text]]) => ({ at, kind: text.split(" ")[1], text }));
+    };
+    return { url: `redis://127.0.0.1:${port}`, log, kill: () => child.kill() };
   }
 } else {
   test("web_chat in several processes", { skip: "there is no redis-server" }, () => {});

@@ -230,6 +230,37 @@ test("WorkflowChatTransport ends with a run that is stopped, and with one that t
   assert.match(unknown.error.message, /there is no such chat/);
 });
 
+test("WorkflowChatTransport ends at a cursor beyond the end, and asks once", { timeout: 30_000 }, async () => {
+  const browser = await openBrowser(server);
+  const page = openWorkflow(browser, crypto.randomUUID());
+  page.sendMessage({ text: "Hello" });
+  await hasWords(page, "words");
+  const { turn } = await browser.load(page.id);
+  /// A page that is loaded again with a cursor that is wrong.
+  const reload = async () => {
+    const urls = [];
+    const reloaded = openWorkflow(browser, page.id, {
+      messages: [turn],
+      initialStartIndex: 10_000,
+      fetch(url, options) {
+        urls.push(url);
+        // It would ask for ever, which no timeout of a test can end.
+        if (urls.length > 3) throw new Error("it asks again and again");
+        return fetch(url, options);
+      },
+    });
+    await reloaded.resumeStream();
+    assert.equal(reloaded.status, "ready", reloaded.error?.message);
+    assert.equal(urls.length, 1);
+    assert.deepEqual(reloaded.ended, [10_001]);
+  };
+  await reload();
+  await isReady(page);
+  await reload();
+  // The page itself has all of its answer.
+  assert.match(storedText(answerOf(page)), /^You said: Hello.* `\$ ls -la`\.$/s);
+});
+
 test("instances are killed: every page has its answer from another", async () => {
   const browser = await openBrowser(several);
   const started = [];

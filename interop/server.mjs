@@ -14,16 +14,18 @@ export async function startRelay() {
   return { baseUrl, apiKey, stop: () => (child.stdin.end(), ended) };
 }
 
-/// Starts the example `web_chat` with a local relay: `{ baseUrl, end }`, and `stop` for `end("SIGINT")`. One that `WEB_CHAT_URL` names is
+/// Starts the example `web_chat` with a local relay: `{ baseUrl, signal, end }`, and `stop` for `end("SIGINT")`. One that `WEB_CHAT_URL` names is
 /// taken instead, unless there are settings: options of the command line, and variables of the environment.
 export async function startWebChat({ options = [], ...settings } = {}) {
   const { WEB_CHAT_URL } = process.env;
   const isAny = options.length === 0 && Object.keys(settings).length === 0;
   if (WEB_CHAT_URL && isAny) return { baseUrl: WEB_CHAT_URL, stop: () => {} };
   const { lines, child, ended } = await start("twentyfirst-client", "web_chat", settings, ["--features", "redis", "--", ...options]);
-  process.once("exit", () => child.kill());
-  const end = (signal) => (child.kill(signal), ended);
-  return { baseUrl: lines.at(-1), end, stop: () => end("SIGINT") };
+  // One that was stopped takes no signal but these.
+  process.once("exit", () => child.kill() && child.kill("SIGCONT"));
+  const signal = (name) => child.kill(name);
+  const end = (name) => (signal(name), ended);
+  return { baseUrl: lines.at(-1), signal, end, stop: () => end("SIGINT") };
 }
 
 /// A browser that has opened the page of `web_chat`, whose cookie it sends; it may have one from another day.

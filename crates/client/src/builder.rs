@@ -176,7 +176,10 @@ impl AgentClientBuilder {
         self
     }
 
-    /// The longest answer that is held in memory, in bytes; 32 MiB unless set. Streams are not held.
+    /// Sets the longest response that is held in memory, in bytes; 32 MiB unless set. Streams are not held.
+    ///
+    /// Stored messages are such a response: to follow a run across a cut, or to replay one that is longer than its log, takes its
+    /// thread to be within the limit.
     pub fn answer_limit(mut self, limit: usize) -> Self {
         self.answer_limit = limit;
         self

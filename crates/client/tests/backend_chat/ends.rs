@@ -163,12 +163,12 @@ async fn a_followed_stream_that_ends_before_its_message_is_asked_for() {
         let (chats, _) = observed(&client);
         let (_, _, body) = read(chats.handle(post("Hi")).await).await;
         let events = events(&body);
-        let [.., error, done] = &events[..] else {
+        let [.., error, finish, done] = &events[..] else {
             panic!("{body}")
         };
         assert_eq!(
-            (&error["errorText"], done),
-            (&"too much".into(), &"[DONE]".into()),
+            (&error["errorText"], &finish["type"], done),
+            (&"too much".into(), &"finish".into(), &"[DONE]".into()),
             "{came}"
         );
     }

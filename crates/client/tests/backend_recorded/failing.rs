@@ -1,104 +1,25 @@
 //! Stores that fail, logs that cannot be read, and answers that are too long for one.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use twentyfirst_client::protocol::run_log::{Claim, Entry, Logged, Turn};
-use twentyfirst_client::run_log::{
-    AppendError, Keep, LogId, MemoryLog, Page, Position, ReadError, RunLog,
-};
+use twentyfirst_client::run_log::{Keep, LogId, MemoryLog, Position, RunLog};
 
+use crate::store::{Fault, Store};
 use crate::support::{
-    Reading, STORY, chats, connect, conversation, kinds, post, relay, resume, stop, text, whole,
+    Reading, STORY, Two, chats, connect, conversation, kinds, logged, post, relay, resume, stop,
+    text, two, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
-
-/// A store that can be taken down.
-#[derive(Clone)]
-struct Fragile {
-    log: MemoryLog,
-    is_down: Arc<AtomicBool>,
-}
-
-impl Fragile {
-    fn new() -> Self {
-        Self {
-            log: MemoryLog::new(tokio::time::sleep),
-            is_down: Arc::default(),
-        }
-    }
-
-    fn down(&self) {
-        self.is_down.store(true, Ordering::Relaxed);
-    }
-
-    fn check(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        match self.is_down.load(Ordering::Relaxed) {
-            true => Err("the cable was pulled".into()),
-            false => Ok(()),
-        }
-    }
-}
-
-impl RunLog for Fragile {
-    async fn append(
-        &self,
-        log: &LogId,
-        at: Position,
-        entry: Bytes,
-        keep: Keep,
-    ) -> Result<(), AppendError> {
-        self.check().map_err(AppendError::Unavailable)?;
-        self.log.append(log, at, entry, keep).await
-    }
-
-    async fn read(
-        &self,
-        log: &LogId,
-        after: Position,
-        limit: usize,
-        wait: Duration,
-    ) -> Result<Page, ReadError> {
-        self.check().map_err(ReadError::Unavailable)?;
-        self.log.read(log, after, limit, wait).await
-    }
-
-    async fn last(&self, log: &LogId) -> Result<Option<(Position, Bytes)>, ReadError> {
-        self.check().map_err(ReadError::Unavailable)?;
-        self.log.last(log).await
-    }
-}
-
-/// What `on_error` sees: each error with its causes.
-fn logged(
-    chats: twentyfirst_client::backend::ChatHandler,
-) -> (
-    twentyfirst_client::backend::ChatHandler,
-    Arc<Mutex<Vec<String>>>,
-) {
-    let errors = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&errors);
-    let chats = chats.on_error(move |error| {
-        let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
-            error.source()
-        });
-        let causes: Vec<_> = causes.map(ToString::to_string).collect();
-        seen.lock().unwrap().push(causes.join(" <- "));
-    });
-    (chats, errors)
-}
 
 #[tokio::test]
 async fn a_store_that_is_down_from_the_start_fails_no_run() {
     let relay = relay(PACE);
     let client = connect(&relay);
-    let store = Fragile::new();
-    store.down();
+    let store = Store::new(Fault::Down);
     let chats = chats(&client, &conversation(&client).await).run_log(store);
     let (chats, errors) = logged(chats);
     let mut first = Reading::new(chats.handle(post(STORY)).await);
@@ -120,76 +41,44 @@ async fn a_store_that_is_down_from_the_start_fails_no_run() {
 async fn a_store_that_goes_down_in_the_middle_fails_no_run() {
     let relay = relay(PACE);
     let client = connect(&relay);
-    let store = Fragile::new();
+    let store = Store::new(Fault::None);
     let chats = chats(&client, &conversation(&client).await).run_log(store.clone());
     let (chats, errors) = logged(chats);
     let mut first = Reading::new(chats.handle(post(STORY)).await);
     first.until("upon").await;
-    store.down();
+    store.set(Fault::Down);
     assert_eq!(text(&first.whole().await), STORY);
     assert_eq!(errors.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_log_that_vanishes_is_not_made_again_and_fails_no_run() {
-    /// A store whose logs vanish.
-    #[derive(Clone)]
-    struct Flushed(Fragile);
-
-    impl RunLog for Flushed {
-        async fn append(
-            &self,
-            log: &LogId,
-            at: Position,
-            entry: Bytes,
-            keep: Keep,
-        ) -> Result<(), AppendError> {
-            assert!(!keep.create || self.0.check().is_ok(), "made again");
-            let is_gone = |_| AppendError::Missing;
-            self.0.check().map_err(is_gone)?;
-            self.0.log.append(log, at, entry, keep).await
-        }
-
-        async fn read(
-            &self,
-            log: &LogId,
-            after: Position,
-            limit: usize,
-            wait: Duration,
-        ) -> Result<Page, ReadError> {
-            self.0.check().map_err(|_| ReadError::Missing)?;
-            self.0.log.read(log, after, limit, wait).await
-        }
-
-        async fn last(&self, log: &LogId) -> Result<Option<(Position, Bytes)>, ReadError> {
-            match self.0.check() {
-                Ok(()) => self.0.log.last(log).await,
-                Err(_) => Ok(None),
-            }
-        }
-    }
-
     let relay = relay(PACE);
     let client = connect(&relay);
-    let store = Fragile::new();
-    let chats = chats(&client, &conversation(&client).await).run_log(Flushed(store.clone()));
+    let store = Store::new(Fault::None);
+    let chats = chats(&client, &conversation(&client).await).run_log(store.clone());
     let mut first = Reading::new(chats.handle(post(STORY)).await);
     first.until("upon").await;
-    store.down();
+    store.set(Fault::Vanished);
     assert_eq!(text(&first.whole().await), STORY);
 }
 
 #[tokio::test]
 async fn of_two_messages_at_once_one_is_sent() {
-    let relay = relay(PACE);
-    let client = connect(&relay);
-    let session = conversation(&client).await;
-    let log = MemoryLog::new(tokio::time::sleep);
-    let one = chats(&client, &session).run_log(log.clone());
-    let other = chats(&client, &session).run_log(log);
+    let Two {
+        one,
+        other,
+        client,
+        session,
+        ..
+    } = &two(PACE).await;
     let (first, second) = tokio::join!(one.handle(post(STORY)), other.handle(post("And then?")));
-    let statuses = [first.status(), second.status()];
-    assert!(statuses.contains(&StatusCode::OK) && statuses.contains(&StatusCode::CONFLICT));
+    let (sent, refused) = match first.status() {
+        StatusCode::OK => (first, second),
+        _ => (second, first),
+    };
+    assert_eq!(refused.status(), StatusCode::CONFLICT);
+    whole(sent).await;
     let messages = client
         .threads()
         .get(
@@ -202,7 +91,33 @@ async fn of_two_messages_at_once_one_is_sent() {
     let questions = messages
         .iter()
         .filter(|message| message.role == twentyfirst_client::protocol::ui::Role::User);
-    assert!(questions.count() <= 1, "nothing was stored of the other");
+    assert_eq!(questions.count(), 1, "nothing was stored of the other");
+}
+
+#[tokio::test]
+async fn a_turn_of_a_newer_version_blocks_no_chat() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    let keep = Keep::existing(Duration::from_secs(60)).or_create();
+    let chat = LogId::chat("user-1", "chat-1");
+    let claim = Position::START.next_claim();
+    let newer = Bytes::from_static(b"21st/2 turn 0 whatever\n");
+    log.append(&chat, claim, newer.clone(), keep).await.unwrap();
+    let (chats, errors) = logged(chats(&client, &session).run_log(log.clone()));
+    let mut first = Reading::new(chats.handle(post(STORY)).await);
+    first.until("upon").await;
+    // The newer instance knows what it has written, and this one what it has said.
+    let second = whole(chats.handle(resume()).await).await;
+    assert_eq!(first.whole().await, second);
+    assert_eq!(text(&second), STORY);
+    assert_eq!(log.last(&chat).await.unwrap(), Some((claim, newer)));
+    let errors = errors.lock().unwrap().clone();
+    let [error] = &errors[..] else {
+        panic!("{errors:?}");
+    };
+    assert!(error.contains("version 2"), "{error}");
 }
 
 #[tokio::test]
@@ -239,7 +154,7 @@ async fn a_log_of_a_newer_version_is_named_and_not_shown_in_part() {
     }
     let (chats, errors) = logged(chats(&client, &session).run_log(log));
     let events = whole(chats.handle(resume()).await).await;
-    assert_eq!(kinds(&events), ["error", "[DONE]"]);
+    assert_eq!(kinds(&events), ["error", "finish", "[DONE]"]);
     assert_eq!(
         events[0].data["errorText"],
         "this answer cannot be replayed here"

@@ -5,19 +5,15 @@ use std::time::Duration;
 use twentyfirst_client::run_log::MemoryLog;
 
 use crate::support::{
-    Reading, STORY, chats, connect, conversation, kinds, post, relay, resume, stop, text, whole,
+    Reading, STORY, Two, chats, connect, conversation, kinds, post, relay, resume, runtime, stop,
+    text, two, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
 
 #[tokio::test]
 async fn another_instance_replays_from_the_start() {
-    let relay = relay(PACE);
-    let client = connect(&relay);
-    let session = conversation(&client).await;
-    let log = MemoryLog::new(tokio::time::sleep);
-    let one = chats(&client, &session).run_log(log.clone());
-    let other = chats(&client, &session).run_log(log);
+    let Two { one, other, .. } = &two(PACE).await;
     let mut first = Reading::new(one.handle(post(STORY)).await);
     first.until("upon").await;
     let second = whole(other.handle(resume()).await).await;
@@ -27,12 +23,7 @@ async fn another_instance_replays_from_the_start() {
 
 #[tokio::test]
 async fn another_instance_stops_the_run() {
-    let relay = relay(PACE);
-    let client = connect(&relay);
-    let session = conversation(&client).await;
-    let log = MemoryLog::new(tokio::time::sleep);
-    let one = chats(&client, &session).run_log(log.clone());
-    let other = chats(&client, &session).run_log(log);
+    let Two { one, other, .. } = &two(PACE).await;
     let mut first = Reading::new(one.handle(post(STORY)).await);
     first.until("upon").await;
     assert_eq!(other.handle(stop()).await.status(), 200);
@@ -43,12 +34,7 @@ async fn another_instance_stops_the_run() {
 
 #[tokio::test]
 async fn a_deploy_hands_over_at_once() {
-    let relay = relay(PACE);
-    let client = connect(&relay);
-    let session = conversation(&client).await;
-    let log = MemoryLog::new(tokio::time::sleep);
-    let one = chats(&client, &session).run_log(log.clone());
-    let other = chats(&client, &session).run_log(log);
+    let Two { one, other, .. } = &two(PACE).await;
     let mut first = Reading::new(one.handle(post(STORY)).await);
     first.until("upon").await;
     let second = Reading::new(other.handle(resume()).await);
@@ -62,13 +48,6 @@ async fn a_deploy_hands_over_at_once() {
 #[test]
 fn another_instance_goes_on_where_one_has_died() {
     let relay = relay(PACE);
-    let runtime = || {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap()
-    };
     let (dying, living) = (runtime(), runtime());
     let client = connect(&relay);
     let session = living.block_on(conversation(&client));

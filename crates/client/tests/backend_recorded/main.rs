@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod failing;
+mod full;
 mod instances;
+mod outages;
 mod overflowing;
 mod recovering;
 mod replaying;
 mod stopping;
+mod store;
 mod support;

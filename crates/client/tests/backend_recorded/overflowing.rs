@@ -4,30 +4,66 @@ use std::time::Duration;
 
 use twentyfirst_client::protocol::run_log::{Entry, LogId, Logged, Position};
 use twentyfirst_client::run_log::{Keep, MemoryLog, RunLog};
+use twentyfirst_client::{AgentClient, Session};
+use twentyfirst_local_relay::LocalRelay;
 
-use crate::support::{STORY, chats, connect, conversation, kinds, post, relay, resume, whole};
+use crate::support::{
+    Event, STORY, builder, chats, connect, conversation, kinds, logged, post, relay, resume, text,
+    whole,
+};
 
 const PACE: Duration = Duration::from_millis(30);
 
 #[tokio::test]
 async fn a_rest_that_cannot_be_read_is_an_error_and_an_end() {
     let relay = relay(PACE);
-    let client = connect(&relay);
-    let session = conversation(&client).await;
-    let log = MemoryLog::new(tokio::time::sleep);
-    let response = chats(&client, &session)
-        .run_log(log.clone())
-        .handle(post(STORY))
-        .await;
-    let run = response.headers()["x-workflow-run-id"].clone();
-    whole(response).await;
-    let log = overflown(&log, run.to_str().unwrap()).await;
-
+    let (client, session, log, _) = &overflown_story(&relay).await;
     let sandbox = session.sandbox_id.as_ref().unwrap();
     client.sandboxes().delete(sandbox).await.unwrap();
-    let chats = chats(&client, &session).run_log(log);
+    let chats = chats(client, session).run_log(log.clone());
     let all = whole(chats.handle(resume()).await).await;
     assert_eq!(kinds(&all)[all.len() - 3..], ["error", "finish", "[DONE]"]);
+}
+
+#[tokio::test]
+async fn a_rest_is_read_up_to_the_limit_of_the_client() {
+    let relay = relay(PACE);
+    let (_, session, log, all) = &overflown_story(&relay).await;
+    let read_up_to = async |limit: usize| {
+        let client = builder(&relay).answer_limit(limit).build().unwrap();
+        let (chats, errors) = logged(chats(&client, session).run_log(log.clone()));
+        let events = whole(chats.handle(resume()).await).await;
+        (events, errors.lock().unwrap().clone())
+    };
+    let (short, errors) = read_up_to(500).await;
+    assert_eq!(
+        kinds(&short)[short.len() - 3..],
+        ["error", "finish", "[DONE]"]
+    );
+    assert!(!text(&short).contains("while"));
+    let [error] = &errors[..] else {
+        panic!("{errors:?}");
+    };
+    assert!(
+        error.ends_with("the body is longer than 500 bytes"),
+        "{error}"
+    );
+    let (long, errors) = read_up_to(64 * 1024).await;
+    assert_eq!(text(&long), text(all));
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+/// A story that was told, in a log that has overflowed, and all of it.
+async fn overflown_story(relay: &LocalRelay) -> (AgentClient, Session, MemoryLog, Vec<Event>) {
+    let client = connect(relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    let chats = chats(&client, &session).run_log(log.clone());
+    let response = chats.handle(post(STORY)).await;
+    let run = response.headers()["x-workflow-run-id"].clone();
+    let all = whole(response).await;
+    let log = overflown(&log, run.to_str().unwrap()).await;
+    (client, session, log, all)
 }
 
 /// The logs of a run, as if there had been room for its first two blocks.

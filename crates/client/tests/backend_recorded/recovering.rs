@@ -1,21 +1,18 @@
 //! What goes on after something has failed: an observer, a store that is full, a server that is gone.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::StatusCode;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun};
 use twentyfirst_client::protocol::run_log::{Claim, Ended, Entry, Logged, Turn};
-use twentyfirst_client::run_log::{
-    AppendError, Keep, LogId, MemoryLog, Page, Position, ReadError, RunLog,
-};
+use twentyfirst_client::run_log::{Keep, LogId, MemoryLog, Position, RunLog};
 use twentyfirst_client::{AgentClient, Session};
 
+use crate::store::{Fault, Store};
 use crate::support::{
-    Event, Reading, STORY, chats, connect, conversation, kinds, post, relay, request, resume, stop,
-    text, whole,
+    Event, Reading, STORY, chats, connect, conversation, kinds, post, relay, request, resume,
+    runtime, stop, text, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
@@ -47,58 +44,6 @@ async fn post_when_free(chats: &ChatHandler, text: &str) -> Vec<Event> {
         }
         assert!(begun.elapsed() < Duration::from_secs(8), "still answering");
         tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// A store that can be read, and is full when it is told so: for all logs, or for what follows the claim of a run.
-#[derive(Clone)]
-struct Full {
-    log: MemoryLog,
-    is_full: Arc<AtomicBool>,
-    behind_claims: bool,
-}
-
-impl Full {
-    fn new(behind_claims: bool) -> Self {
-        Self {
-            log: MemoryLog::new(tokio::time::sleep),
-            is_full: Arc::default(),
-            behind_claims,
-        }
-    }
-
-    fn set(&self, is_full: bool) {
-        self.is_full.store(is_full, Ordering::Relaxed);
-    }
-}
-
-impl RunLog for Full {
-    async fn append(
-        &self,
-        log: &LogId,
-        at: Position,
-        entry: Bytes,
-        keep: Keep,
-    ) -> Result<(), AppendError> {
-        let is_meant = !self.behind_claims || at.seq > 0 || log.as_str().ends_with("/stop");
-        if self.is_full.load(Ordering::Relaxed) && is_meant {
-            return Err(AppendError::Full("no room".into()));
-        }
-        self.log.append(log, at, entry, keep).await
-    }
-
-    async fn read(
-        &self,
-        log: &LogId,
-        after: Position,
-        limit: usize,
-        wait: Duration,
-    ) -> Result<Page, ReadError> {
-        self.log.read(log, after, limit, wait).await
-    }
-
-    async fn last(&self, log: &LogId) -> Result<Option<(Position, Bytes)>, ReadError> {
-        self.log.last(log).await
     }
 }
 
@@ -140,13 +85,13 @@ async fn a_panic_when_the_run_has_started_leaves_the_chat_usable() {
 async fn a_store_that_was_full_does_not_block_the_chat() {
     let relay = relay(PACE);
     let client = connect(&relay);
-    let store = Full::new(false);
+    let store = Store::new(Fault::None);
     let chats = chats(&client, &conversation(&client).await).run_log(store.clone());
     let mut first = Reading::new(chats.handle(post(STORY)).await);
     first.until("upon").await;
-    store.set(true);
+    store.set(Fault::Full);
     assert_eq!(text(&first.whole().await), STORY);
-    store.set(false);
+    store.set(Fault::None);
     // Its log in the store has no end, and this instance knows that it has ended.
     let second = chats.handle(post("And then?")).await;
     assert_eq!(text(&whole(second).await), "And then?");
@@ -156,10 +101,10 @@ async fn a_store_that_was_full_does_not_block_the_chat() {
 async fn with_a_full_store_the_last_message_counts() {
     let relay = relay(PACE);
     let client = connect(&relay);
-    let store = Full::new(false);
+    let store = Store::new(Fault::None);
     let chats = chats(&client, &conversation(&client).await).run_log(store.clone());
     whole(chats.handle(post("Well?")).await).await;
-    store.set(true);
+    store.set(Fault::Full);
     let mut second = Reading::new(chats.handle(post(STORY)).await);
     second.until("upon").await;
     let mut again = Reading::new(chats.handle(resume()).await);
@@ -174,8 +119,7 @@ async fn with_a_full_store_the_last_message_counts() {
 async fn a_run_whose_start_is_not_in_the_store_can_be_stopped() {
     let relay = relay(PACE);
     let client = connect(&relay);
-    let store = Full::new(true);
-    store.set(true);
+    let store = Store::new(Fault::FullBehindClaims);
     let chats = chats(&client, &conversation(&client).await).run_log(store);
     let mut first = Reading::new(chats.handle(post(STORY)).await);
     first.until("upon").await;
@@ -290,20 +234,22 @@ async fn behind_an_overflow_a_cursor_and_the_end_count_too() {
     for first in 0..all.len() {
         let path = format!("/api/chat/chat-1/stream?startIndex={first}");
         let rest = whole(chats.handle(request("GET", &path, "")).await).await;
-        assert_eq!(rest, all[first..], "from {first}");
+        // The last event is `[DONE]`: there is no chunk from there on.
+        match first + 1 == all.len() {
+            false => assert_eq!(rest, all[first..], "from {first}"),
+            true => assert_eq!(kinds(&rest), ["finish", "[DONE]"]),
+        }
     }
+    let mut behind = resume();
+    let last = (all.len() - 2).to_string().parse().unwrap();
+    behind.headers_mut().insert("last-event-id", last);
+    let rest = whole(chats.handle(behind).await).await;
+    assert_eq!(kinds(&rest), ["finish", "[DONE]"]);
 }
 
 #[test]
 fn another_thread_of_the_server_goes_on_where_one_has_died() {
     let relay = relay(PACE);
-    let runtime = || {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap()
-    };
     let (dying, living) = (runtime(), runtime());
     let session = living.block_on(conversation(&connect(&relay)));
     // In memory: no other instance can.

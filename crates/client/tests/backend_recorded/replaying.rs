@@ -1,12 +1,16 @@
 //! A browser that reloads, a second tab, and cursors.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Request, StatusCode};
+use twentyfirst_client::AgentClient;
+use twentyfirst_client::transport::{Body, HttpTransport, Transport as _, from_fn};
+use twentyfirst_local_relay::LocalRelay;
 
 use crate::support::{
-    Reading, STORY, chats, connect, conversation, elsewhere, kinds, post, relay, request, resume,
-    text, whole,
+    Reading, STORY, builder, chats, connect, conversation, elsewhere, kinds, post, relay, request,
+    resume, text, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
@@ -43,7 +47,7 @@ async fn an_answer_that_has_ended_replays_the_same() {
 #[tokio::test]
 async fn a_second_tab_reads_along_and_the_relay_is_read_once() {
     let relay = relay(PACE);
-    let client = connect(&relay);
+    let (client, requests) = watched(&relay);
     let chats = chats(&client, &conversation(&client).await);
     let mut first = Reading::new(chats.handle(post(STORY)).await);
     first.until("Once").await;
@@ -52,6 +56,23 @@ async fn a_second_tab_reads_along_and_the_relay_is_read_once() {
     let (first, second, third) = tokio::join!(first.whole(), second.whole(), third.whole());
     assert_eq!(first, second);
     assert_eq!(first, third);
+    let requests = requests.lock().unwrap();
+    let streams = requests.iter().filter(|line| line.contains("/chat/"));
+    assert_eq!(streams.collect::<Vec<_>>(), ["POST /v1/chat/echo"]);
+}
+
+/// A client, and its requests to the relay.
+fn watched(relay: &LocalRelay) -> (AgentClient, Arc<Mutex<Vec<String>>>) {
+    let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+    let seen = Arc::clone(&requests);
+    let http = HttpTransport::new().unwrap();
+    let transport = from_fn(move |request: Request<Body>| {
+        let line = format!("{} {}", request.method(), request.uri().path());
+        seen.lock().unwrap().push(line);
+        http.send(request)
+    });
+    let client = builder(relay).transport(transport).build().unwrap();
+    (client, requests)
 }
 
 #[tokio::test]
@@ -82,6 +103,46 @@ async fn a_cursor_says_where_a_browser_goes_on() {
     assert_eq!(whole(last).await, all[all.len() - 3..]);
     let wrong = chats.handle(query("startIndex=x")).await;
     assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_cursor_beyond_the_end_ends_a_reader_that_would_ask_again() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let chats = chats(&client, &conversation(&client).await);
+    let from = |index: usize| {
+        let path = format!("/api/chat/chat-1/stream?startIndex={index}");
+        chats.handle(request("GET", &path, ""))
+    };
+    let behind = |id: usize| {
+        let mut request = resume();
+        let id = id.to_string().parse().unwrap();
+        request.headers_mut().insert("last-event-id", id);
+        chats.handle(request)
+    };
+    // While the run goes on, nobody knows yet that it is beyond the end.
+    let first = chats.handle(post(STORY)).await;
+    let early = Reading::new(from(10_000).await);
+    let late = Reading::new(behind(10_000).await);
+    let all = whole(first).await;
+    let chunks = all.len() - 1;
+    assert_eq!(kinds(&all[chunks - 1..]), ["finish", "[DONE]"]);
+    for reading in [
+        early,
+        late,
+        Reading::new(from(chunks).await),
+        Reading::new(from(chunks + 7).await),
+    ] {
+        let events = reading.whole().await;
+        assert_eq!(kinds(&events), ["finish", "[DONE]"]);
+        assert_eq!(events[0].id, None, "it is no chunk of the run");
+    }
+    assert_eq!(whole(from(chunks - 1).await).await, all[chunks - 1..]);
+    // What reconnects behind the last event by itself stops for 204 only.
+    assert_eq!(whole(behind(chunks - 2).await).await, all[chunks - 1..]);
+    for id in [chunks - 1, chunks + 7] {
+        assert_eq!(behind(id).await.status(), StatusCode::NO_CONTENT);
+    }
 }
 
 #[tokio::test]

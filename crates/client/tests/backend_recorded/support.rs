@@ -1,17 +1,24 @@
 //! A chat server on a local relay, and its browsers.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun};
+use twentyfirst_client::run_log::{MemoryLog, RunLog};
 use twentyfirst_client::transport::Body;
-use twentyfirst_client::{AgentClient, SandboxId, Session, ThreadId};
+use twentyfirst_client::{AgentClient, AgentClientBuilder, SandboxId, Session, ThreadId};
 use twentyfirst_local_relay::{Agent, LocalRelay};
 
 pub(crate) const STORY: &str =
     "Once upon a time an agent worked in a sandbox far away and was not heard of for a while";
+
+/// Longer than any answer takes, with a take-over in it.
+const LONGEST: Duration = Duration::from_secs(40);
 
 /// A relay whose agent says what it is asked, at this pace.
 pub(crate) fn relay(pace: Duration) -> LocalRelay {
@@ -20,12 +27,28 @@ pub(crate) fn relay(pace: Duration) -> LocalRelay {
     relay.hold_back(Duration::ZERO).start().unwrap()
 }
 
-pub(crate) fn connect(relay: &LocalRelay) -> AgentClient {
+pub(crate) fn builder(relay: &LocalRelay) -> AgentClientBuilder {
     AgentClient::builder()
         .api_key(relay.api_key())
         .base_url(relay.url())
-        .build()
-        .unwrap()
+}
+
+pub(crate) fn connect(relay: &LocalRelay) -> AgentClient {
+    builder(relay).build().unwrap()
+}
+
+/// What `on_error` sees: each error with its causes.
+pub(crate) fn logged(chats: ChatHandler) -> (ChatHandler, Arc<Mutex<Vec<String>>>) {
+    let errors = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&errors);
+    let chats = chats.on_error(move |error| {
+        let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
+            error.source()
+        });
+        let causes: Vec<_> = causes.map(ToString::to_string).collect();
+        seen.lock().unwrap().push(causes.join(" <- "));
+    });
+    (chats, errors)
 }
 
 /// A conversation that exists already.
@@ -47,6 +70,44 @@ pub(crate) fn chats(client: &AgentClient, session: &Session) -> ChatHandler {
             Ok(ChatRun::new(run).owner("user-1"))
         }
     })
+}
+
+/// Two instances with one store, for the chats of one user.
+pub(crate) struct Two<S> {
+    pub(crate) one: ChatHandler,
+    pub(crate) other: ChatHandler,
+    pub(crate) store: S,
+    pub(crate) client: AgentClient,
+    pub(crate) session: Session,
+    _relay: LocalRelay,
+}
+
+/// Two instances with a store in memory.
+pub(crate) async fn two(pace: Duration) -> Two<MemoryLog> {
+    two_over(MemoryLog::new(tokio::time::sleep), pace).await
+}
+
+pub(crate) async fn two_over<S: RunLog + Clone>(store: S, pace: Duration) -> Two<S> {
+    let relay = relay(pace);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    Two {
+        one: chats(&client, &session).run_log(store.clone()),
+        other: chats(&client, &session).run_log(store.clone()),
+        store,
+        client,
+        session,
+        _relay: relay,
+    }
+}
+
+/// A runtime of its own, with which an instance can die.
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 pub(crate) fn post(text: &str) -> Request<Body> {
@@ -100,12 +161,9 @@ impl Reading {
     /// Reads until this text has come.
     pub(crate) async fn until(&mut self, word: &str) {
         while !text(&events(&self.text)).contains(word) {
-            let frame = self
-                .body
-                .frame()
-                .await
-                .expect("more of the answer")
-                .unwrap();
+            let frame = timeout(LONGEST, self.body.frame()).await;
+            let frame = frame.expect("no silence for 40 s");
+            let frame = frame.expect("more of the answer").unwrap();
             self.text += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
         }
     }
@@ -117,7 +175,8 @@ impl Reading {
 
     /// Reads to the end.
     pub(crate) async fn whole(mut self) -> Vec<Event> {
-        let rest = self.body.collect().await.unwrap().to_bytes();
+        let rest = timeout(LONGEST, self.body.collect()).await;
+        let rest = rest.expect("an end within 40 s").unwrap().to_bytes();
         self.text += std::str::from_utf8(&rest).unwrap();
         events(&self.text)
     }

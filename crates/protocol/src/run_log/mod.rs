@@ -23,12 +23,15 @@
 //! 3. What a browser has seen stands in the log, unless the store has failed.
 //! 4. A replay from the start gives the message that whoever was there from the start has, with its ids; one from chunk N gives the same
 //!    without the first N.
-//! 5. There is one [`End`](Entry::End), and of what follows it nothing counts.
+//! 5. There is one [`End`](Entry::End), and of what follows it nothing counts. The last chunk before it is a `finish`, also of an answer
+//!    that failed or was cancelled: see [`LastWords`].
 
 mod block;
 mod entry;
 mod inheritance;
 mod keep;
+mod last_words;
+mod late_turn;
 mod log_id;
 mod position;
 mod reader;
@@ -38,6 +41,8 @@ mod writer;
 
 pub use entry::{Chunks, Claim, Ended, Entry, EntryError, Logged, Stop, Turn};
 pub use keep::Keep;
+pub use last_words::LastWords;
+pub use late_turn::{LateTurn, LateTurnStep};
 pub use log_id::LogId;
 pub use position::{NotAPosition, Position};
 pub use reader::{Reader, ReaderEnd, ReaderStep};

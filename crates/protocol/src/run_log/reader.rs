@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::walk::Walk;
-use super::{Claim, Ended, Entry, EntryError, Position};
+use super::{Claim, Ended, Entry, EntryError, Logged, Position};
 use crate::runs::RunRef;
 
 /// Reads the log of a run: its chunks from any of them on, and whether somebody still writes.
@@ -103,6 +103,20 @@ impl Reader {
             asked: None,
             over: None,
         }
+    }
+
+    /// Watches a log behind its last entry: whether somebody still writes. What it says is not read from its start, so of chunks that come
+    /// the numbers may be wrong.
+    #[must_use]
+    pub fn behind(at: Position, last: &Logged) -> Self {
+        let mut this = Self::from(u64::MAX);
+        this.walk = Walk::behind(at, last.chunks_after());
+        match &last.entry {
+            Entry::End(ended) => this.over = Some(ReaderEnd::Ended(ended.clone())),
+            Entry::Release => this.is_released = true,
+            _ => {}
+        }
+        this
     }
 
     /// Reads entries for what they say of the run, and passes over its chunks.

@@ -19,6 +19,11 @@ impl Default for Walk {
 }
 
 impl Walk {
+    /// Goes on behind this position, up to which so many chunks stand.
+    pub(super) fn behind(at: Position, chunks: u64) -> Self {
+        Self { at, chunks }
+    }
+
     /// The last position.
     pub(super) fn at(&self) -> Position {
         self.at

@@ -45,8 +45,11 @@ pub(crate) fn answer(run: &str, words: usize) -> Vec<Chunk<'static>> {
 }
 
 /// What an answer that was cancelled ends with.
-pub(crate) fn abort() -> Chunk<'static> {
-    Abort::new().into()
+pub(crate) fn aborted() -> Vec<Atom> {
+    [Abort::new().into(), Finish::new().into()]
+        .iter()
+        .flat_map(atoms)
+        .collect()
 }
 
 /// What is left of an answer behind these atoms, as chunks of one atom each; `None` if they are not its beginning.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use twentyfirst_protocol::run_log::{Entry, LogId, Logged, Position, ReaderEnd, RecorderEnd};
 use twentyfirst_protocol::ui::Chunk;
 
-use crate::answer::{Atom, abort, atoms};
+use crate::answer::{Atom, aborted, atoms};
 use crate::world::{CHAT, OWNER, World};
 
 /// The rules.
@@ -21,6 +21,8 @@ pub(crate) enum Rule {
     Replay,
     /// Behind the end nothing counts, and nothing else is said.
     OneEnd,
+    /// The last chunk of an answer that has ended is a `finish`: some readers come again until they see one.
+    Finish,
     /// A turn is posted once, and none without its turn.
     OnePost,
     /// A stop that was recorded ends that run.
@@ -124,7 +126,7 @@ fn log(world: &World, name: &str) -> Result<(), Violation> {
         .flat_map(|json| atoms(&Chunk::decode(json).unwrap()))
         .collect();
     let whole: Vec<_> = run.chunks.iter().flat_map(atoms).collect();
-    let aborted = atoms(&abort());
+    let aborted = aborted();
     let body = match ended.as_deref() {
         // Nothing was said but that.
         _ if matches!(said.first(), Some(Atom::Whole(json)) if json.contains("is gone, try again")) => {
@@ -143,6 +145,12 @@ fn log(world: &World, name: &str) -> Result<(), Violation> {
             Rule::Prefix,
             format!("{name}: its log is not a prefix of its answer: {body:?}"),
         )?;
+    }
+    if ended.is_some() && !has_overflowed {
+        let last = chunks.last().map(|json| Chunk::decode(json).unwrap());
+        if !matches!(last, Some(Chunk::Finish(_))) {
+            broken(Rule::Finish, format!("{name} ends with {last:?}"))?;
+        }
     }
     let is_whole = said == whole;
     match ended.as_deref() {

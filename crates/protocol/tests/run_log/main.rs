@@ -13,6 +13,7 @@
 mod answer;
 mod judge;
 mod plant;
+mod reader;
 mod recorder;
 #[path = "../simulation/rng.rs"]
 #[allow(dead_code, reason = "the other simulation draws more")]

@@ -4,42 +4,23 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::Frame;
-use twentyfirst_protocol::runs::{Moment, RunEnd};
-use twentyfirst_protocol::shown;
-use twentyfirst_protocol::ui::chunk::Abort;
+use twentyfirst_protocol::run_log::LastWords;
 use twentyfirst_protocol::ui::{Chunk, encode_done};
 
 use super::observing::Observing;
-use super::passing::{BROKE_OFF, apology};
-use super::recorded::gap;
 
 /// A run that is followed, on its way to a browser, encoded again.
 pub(super) struct Following {
     /// Until it has ended.
     observing: Option<Observing>,
-    /// Whether the browser was told how it ended.
-    has_said_end: bool,
+    words: LastWords,
 }
 
 impl Following {
     pub(super) fn new(observing: Observing) -> Self {
         Self {
             observing: Some(observing),
-            has_said_end: false,
-        }
-    }
-
-    /// What is said when the run is over.
-    fn last_words(&self, end: Option<RunEnd>) -> Bytes {
-        match end {
-            _ if self.has_said_end => encode_done(),
-            Some(RunEnd::Completed) => encode_done(),
-            Some(RunEnd::Cancelled) => {
-                let abort = Chunk::from(Abort::new()).encode_event();
-                [abort, encode_done()].concat().into()
-            }
-            Some(RunEnd::Failed(text)) => apology(&shown(text.trim_end())),
-            Some(RunEnd::Lost(_)) | None => apology(BROKE_OFF),
+            words: LastWords::default(),
         }
     }
 }
@@ -53,25 +34,24 @@ impl http_body::Body for Following {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
-        loop {
-            let Some(observing) = &mut this.observing else {
-                return Poll::Ready(None);
-            };
-            let event = match ready!(observing.poll_moment(cx)) {
-                Some(Moment::Chunk(chunk)) => {
-                    this.has_said_end |= matches!(chunk, Chunk::Error(_) | Chunk::Abort(_));
-                    chunk.encode_event()
-                }
-                Some(Moment::Gap) => gap().encode_event(),
-                Some(_) => continue,
-                None => {
-                    let end = observing.outcome().map(|outcome| outcome.end);
-                    this.observing = None;
-                    this.last_words(end)
-                }
-            };
-            return Poll::Ready(Some(Ok(Frame::data(event))));
-        }
+        let Some(observing) = &mut this.observing else {
+            return Poll::Ready(None);
+        };
+        let event = match ready!(observing.poll_chunk(cx)) {
+            Some(chunk) => {
+                this.words.saw(&chunk);
+                chunk.encode_event()
+            }
+            None => {
+                let end = observing.outcome().map(|outcome| outcome.end);
+                this.observing = None;
+                let words = this.words.of(end.as_ref());
+                let words = words.iter().map(Chunk::encode_event);
+                let words: Vec<Bytes> = words.chain([encode_done()]).collect();
+                words.concat().into()
+            }
+        };
+        Poll::Ready(Some(Ok(Frame::data(event))))
     }
 }
 

@@ -3,35 +3,27 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use percent_encoding::percent_decode_str;
-use serde::Serialize;
-use twentyfirst_protocol::browser::BodyError;
-use twentyfirst_protocol::flow::Open;
-use twentyfirst_protocol::runs::{CancelStatus, Cancelled, Follow, ResumeStream, Resumed, RunRef};
-use twentyfirst_protocol::threads::{StreamTarget, ThreadStatus};
-use twentyfirst_protocol::{Endpoint as _, ui};
+#[cfg(doc)]
+use twentyfirst_protocol::runs::Follow;
+use twentyfirst_protocol::runs::{CancelStatus, Cancelled, RunRef};
 use twentyfirst_run_log::{AnyRunLog, RunLog};
 use twentyfirst_transport::Body;
 
+use super::cancelling::{cancel, told};
 use super::chat_request::{Asked, ChatRequest, ChatTurn};
-use super::chat_run::{ChatRun, Observer};
-use super::following::Following;
+use super::chat_run::ChatRun;
+use super::direct::{Direct, events, nothing};
 use super::kept_alive::KeptAlive;
-use super::observing::Observing;
-use super::passing::Passing;
 use super::recorded::{Cursor, Recorded};
+use super::route::{chat_id, stream_of};
 use crate::backend::Refusal;
 use crate::backend::decide::Decide;
 use crate::backend::handler::{Core, Handler, handler};
 use crate::backend::handover::to_its_end;
 use crate::backend::on_error::OnError;
-use crate::backend::respond::{json, other_method};
-use crate::client::{AgentClient, seed};
+use crate::backend::respond::other_method;
+use crate::client::AgentClient;
 use crate::error::Error;
-use crate::run::Run;
-
-/// How long it is tried to end a run that is still starting. Later, the thread could have begun another.
-const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 
 /// Lets browsers chat with agents: the routes that `useChat` of the AI SDK, with its `DefaultChatTransport`, calls its `api`.
 ///
@@ -91,14 +83,15 @@ const LONGEST_CANCEL: Duration = Duration::from_secs(30);
 /// your server find them. Then any instance replays and stops any run, and where one dies another goes on: it waits for the stored answer
 /// and delivers what is missing, 15 s after the last sign of life at the earliest. [`drain`](Self::drain) hands over at once.
 ///
-/// A log holds 32 MiB of an answer; the rest of a longer one comes from the stored answer, when the run is over. It is kept 10 min behind
-/// the last sign of life, and 5 min behind the end.
+/// A log holds 32 MiB of an answer; the rest of a longer one comes from the stored answer, when the run is over, if its thread is within the
+/// client's [`answer_limit`](crate::AgentClientBuilder::answer_limit), 32 MiB too unless you raise it: else the answer ends with an `error`.
+/// A log is kept 10 min behind the last sign of life, and 5 min behind the end.
 ///
 /// Each event has an `id`, the number of its chunk: a reader of your own goes on behind it with `Last-Event-ID`. So has `useChat` of `ai` 5
 /// to do when the connection of a loaded page broke off: it keeps what it has, where `ai` 7 begins the message anew, and would show the
-/// text twice. The responses have `x-workflow-run-id`, by which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. It
+/// text twice. Behind the last event of an answer that is over there is 204, which an `EventSource` takes for the end. The responses have `x-workflow-run-id`, by which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. It
 /// sends no id of a chat by itself: let its `prepareSendMessagesRequest` give the body `{id, messages}`. Every answer ends with `finish`
-/// and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. While nothing comes, a comment each 15 s
+/// and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. A `startIndex` beyond the end gets a `finish`. While nothing comes, a comment each 15 s
 /// [keeps the connection alive](Self::keep_alive). Adjacent deltas of a part may come as one. Where something may be missing, which only [`Follow::live`] lets happen
 /// and events that cannot be read, a chunk `data-gap` says so; it is transient, which the AI SDK hands to `onData`.
 ///
@@ -146,7 +139,7 @@ impl ChatHandler {
         R: Into<ChatRun>,
     {
         Self {
-            recorded: Some(Recorded::new(client.clone(), None)),
+            recorded: Some(Recorded::new(client.clone())),
             core: Core::new(client, Decide::new(decide)),
             keep_alive: Some(Duration::from_secs(15)),
             responds_at_once: false,
@@ -160,9 +153,25 @@ impl ChatHandler {
     /// that [they cannot be replayed](Error::is_not_replayable).
     #[must_use]
     pub fn run_log(mut self, log: impl RunLog) -> Self {
-        let mut recorded = Recorded::new(self.core.client.clone(), Some(AnyRunLog::new(log)));
-        recorded.on_error(self.core.on_error.clone());
-        self.recorded = Some(recorded);
+        let recorded = self.recorded.get_or_insert_with(|| {
+            let mut recorded = Recorded::new(self.core.client.clone());
+            recorded.on_error(self.core.on_error.clone());
+            recorded
+        });
+        recorded.share(AnyRunLog::new(log));
+        self
+    }
+
+    /// Sets how many bytes of memory logs take in this process: 256 MiB by default. Logs of answers that are over make room for others.
+    ///
+    /// Where there is no room even so, and no [other store](Self::run_log), an answer goes on to the browsers that are there and keep up, and
+    /// [`on_error`](Self::on_error) is told that [it cannot be replayed](Error::is_not_replayable). For these, 256 KiB of each answer are
+    /// held beside the limit: who comes later gets an answer that is no longer than that from its start, and else an `error`.
+    #[must_use]
+    pub fn log_memory(mut self, bytes: usize) -> Self {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.limit_memory(bytes);
+        }
         self
     }
 
@@ -245,32 +254,10 @@ impl ChatHandler {
             return recorded.begin(chat, run).await;
         }
         if run.on_started.is_none() {
-            return self.start(run).await;
+            return self.direct().start(run).await;
         }
         let runtime = Arc::clone(self.core.runtime());
-        to_its_end(&runtime, async move { self.start(run).await }).await
-    }
-
-    async fn start(&self, run: ChatRun) -> Result<Response<Body>, Refusal> {
-        let ChatRun {
-            start,
-            on_started,
-            observer,
-            ..
-        } = run;
-        let refuse = |error| self.core.on_error.refuse(&error);
-        let client = &self.core.client;
-        let (started, stream) = client.threads().start(start, None).await.map_err(refuse)?;
-        if let Some(on_started) = on_started {
-            on_started(started.clone()).await?;
-        }
-        match observer {
-            None => Ok(self.pass(stream)),
-            Some(observer) => {
-                let run = Run::reading(client.clone(), started, stream.into_body(), seed());
-                Ok(self.follow(run.map_err(refuse)?, Some(observer)))
-            }
-        }
+        to_its_end(&runtime, async move { self.direct().start(run).await }).await
     }
 
     async fn resume(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
@@ -280,7 +267,8 @@ impl ChatHandler {
                 let cursor = Cursor::of(&head)?;
                 let found = recorded.find(&self.core.decide, head, id).await?;
                 if let Some(logged) = found.logged {
-                    return Ok(recorded.resume(&logged, cursor).await);
+                    let response = recorded.resume(&logged, cursor).await;
+                    return Ok(response.unwrap_or_else(nothing));
                 }
                 found.run
             }
@@ -288,30 +276,10 @@ impl ChatHandler {
         let Some(run) = run else {
             return Ok(nothing());
         };
-        let refuse = |error| self.core.on_error.refuse(&error);
-        let target = self.target(&run).await.map_err(refuse)?;
-        if target.status() != Some(&ThreadStatus::Streaming) {
-            return Ok(nothing());
-        }
-        let mut client = self.core.client.clone();
-        if self.recorded.is_none() {
-            if let Some(stream) = self.join(&run, &target).await.map_err(refuse)? {
-                return Ok(self.pass(stream));
-            }
-            client = client.with_options(client.options().follow(Follow::wait()));
-        }
-        let run = client.threads().follow(run).map_err(refuse)?;
-        Ok(self.follow(run, None))
+        self.direct().resume(run, self.recorded.is_some()).await
     }
 
     async fn cancel(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
-        #[derive(Serialize)]
-        struct Answer {
-            ok: bool,
-            #[serde(flatten)]
-            cancelled: Cancelled,
-        }
-
         let (logged, run) = match &self.recorded {
             None => (None, self.run_of(head, id).await?),
             Some(recorded) => {
@@ -322,77 +290,30 @@ impl ChatHandler {
         };
         if let Some((recorded, logged)) = logged {
             let stop = async move { recorded.stop(&logged).await };
-            let cancelled = to_its_end(self.core.runtime(), stop).await?;
-            let answer = Answer {
-                ok: true,
-                cancelled,
-            };
-            return Ok(json(StatusCode::OK, &answer));
+            return Ok(told(to_its_end(self.core.runtime(), stop).await?));
         }
         let cancelled = match run {
             None => Cancelled::new(CancelStatus::Idle, None),
             Some(run) => {
-                let handler = self.clone();
-                to_its_end(self.core.runtime(), async move {
-                    let options = handler.core.client.options().deadline(LONGEST_CANCEL);
-                    let client = handler.core.client.with_options(options);
-                    let cancelled = client.threads().cancel(run).await;
-                    cancelled.map_err(|error| handler.core.on_error.refuse(&error))
-                })
-                .await?
+                let Direct { client, on_error } = self.direct();
+                let work = async move { cancel(&client, &on_error, run).await };
+                to_its_end(self.core.runtime(), work).await?
             }
         };
-        let answer = Answer {
-            ok: true,
-            cancelled,
-        };
-        Ok(json(StatusCode::OK, &answer))
+        Ok(told(cancelled))
+    }
+
+    fn direct(&self) -> Direct {
+        Direct {
+            client: self.core.client.clone(),
+            on_error: self.core.on_error.clone(),
+        }
     }
 
     /// The run that is under way, if there is a thread for one.
     async fn run_of(&self, head: Parts, id: String) -> Result<Option<RunRef>, Refusal> {
         let run = self.core.decide.ask(ChatRequest::of_run(head, id)).await?;
         Ok(run.place())
-    }
-
-    /// Which stream of its sandbox would be opened.
-    async fn target(&self, run: &RunRef) -> Result<StreamTarget, Error> {
-        let threads = self.core.client.threads().list(&run.sandbox_id).await?;
-        Ok(StreamTarget::of(&threads, &run.thread_id))
-    }
-
-    /// Opens the stream of a run, if it is the one that would be opened, and still was when it had been.
-    async fn join(
-        &self,
-        run: &RunRef,
-        before: &StreamTarget,
-    ) -> Result<Option<Response<Body>>, Error> {
-        if !before.is_ours() {
-            return Ok(None);
-        }
-        let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id);
-        let flow = Open::new(&resume, self.core.client.options(), seed())?;
-        let (Resumed::Streaming, stream) =
-            self.core.client.drive(&ResumeStream::ROUTE, flow).await?
-        else {
-            return Ok(None);
-        };
-        let target = self.target(run).await;
-        let is_ours = target.is_ok_and(|target| target.is_still_ours(before));
-        Ok(is_ours.then_some(stream))
-    }
-
-    /// A stream of the relay as it is.
-    fn pass(&self, stream: Response<Body>) -> Response<Body> {
-        let (head, body) = stream.into_parts();
-        let body = Passing::new(body, self.core.on_error.clone());
-        events(&head.headers, Body::wrap(body))
-    }
-
-    /// The chunks of a run.
-    fn follow(&self, run: Run, observer: Option<Observer>) -> Response<Body> {
-        let observing = Observing::new(run, observer, self.core.on_error.clone());
-        events(&HeaderMap::new(), Body::wrap(Following::new(observing)))
     }
 
     /// A response whose connection is kept alive.
@@ -423,46 +344,6 @@ impl Handler for ChatHandler {
             _ => Ok(other_method(&head.method, "OPTIONS, POST")),
         }
     }
-}
-
-/// What stands before `/stream`, which a slash may follow, at the end of a path.
-fn stream_of(path: &str) -> Option<&str> {
-    path.strip_suffix('/')
-        .unwrap_or(path)
-        .strip_suffix("/stream")
-}
-
-/// The id in `/…/{id}/stream`.
-fn chat_id(path: &str) -> Result<Option<String>, Refusal> {
-    let Some(chat) = stream_of(path) else {
-        return Ok(None);
-    };
-    match chat.rsplit('/').next() {
-        None | Some("") => Err(Refusal::bad_request("the chat has no `id`")),
-        Some(id) => percent_decode_str(id)
-            .decode_utf8()
-            .map(|id| Some(id.into_owned()))
-            .map_err(|_| BodyError::NotUtf8.into()),
-    }
-}
-
-/// A UI message stream, with those of these headers that are a browser's business.
-fn events(headers: &HeaderMap, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    // What says that nothing on the way may collect the events is said in any case.
-    *response.headers_mut() = ui::response_headers();
-    for (name, value) in response.headers_mut() {
-        if let Some(passed) = headers.get(name) {
-            value.clone_from(passed);
-        }
-    }
-    response
-}
-
-fn nothing() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
 }
 
 handler!(ChatHandler);

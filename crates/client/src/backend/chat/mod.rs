@@ -1,13 +1,16 @@
 //! Chats of browsers, passed through this server.
 
+mod cancelling;
 mod chat_request;
 mod chat_run;
+mod direct;
 mod following;
 mod handler;
 mod kept_alive;
 mod observing;
 mod passing;
 mod recorded;
+mod route;
 mod tail;
 
 pub use chat_request::{ChatRequest, ChatTurn};

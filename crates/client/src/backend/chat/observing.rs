@@ -1,6 +1,8 @@
 use std::task::{Context, Poll, ready};
 
 use twentyfirst_protocol::runs::{Moment, Outcome, RunEnd};
+use twentyfirst_protocol::ui::Chunk;
+use twentyfirst_protocol::ui::chunk::Data;
 
 use super::chat_run::{Observed, Observer};
 use crate::backend::on_error::OnError;
@@ -39,6 +41,18 @@ impl Observing {
         Poll::Ready(moment)
     }
 
+    /// The next chunk, or one that tells a page that something may be missing.
+    pub(super) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Chunk<'static>>> {
+        loop {
+            match ready!(self.poll_moment(cx)) {
+                Some(Moment::Chunk(chunk)) => return Poll::Ready(Some(chunk)),
+                Some(Moment::Gap) => return Poll::Ready(Some(gap())),
+                Some(_) => {}
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
     fn end(&mut self, observer: Option<Observer>, outcome: &Outcome) {
         if let RunEnd::Lost(lost) = &outcome.end {
             self.on_error.show(&Error::run_lost(lost.clone()));
@@ -60,4 +74,10 @@ impl Observing {
             observer(Observed::Left { message });
         }
     }
+}
+
+/// Tells a page that something may be missing.
+pub(super) fn gap() -> Chunk<'static> {
+    let gap = Data::new("gap").data(serde_json::Value::Null);
+    Chunk::Data(gap.transient(true))
 }

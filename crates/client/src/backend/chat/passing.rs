@@ -4,15 +4,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::Frame;
+use twentyfirst_protocol::run_log::LastWords;
 use twentyfirst_protocol::ui::{Chunk, DecodeError, Decoder, End, chunk, encode_done};
 use twentyfirst_transport::Body;
 
 use super::tail::Tail;
 use crate::backend::on_error::OnError;
 use crate::error::Error;
-
-/// What a browser is told when the relay's connection broke off.
-pub(super) const BROKE_OFF: &str = "the connection to the agent broke off";
 
 /// A stream of the relay on its way to a browser, byte for byte.
 ///
@@ -60,14 +58,14 @@ impl http_body::Body for Passing {
         };
         this.body = None;
         // The end of a transport is not the end of a message.
-        let last_words = this.progress.last_words();
-        if let Some(LastWords::Broken(_)) = last_words {
+        let farewell = this.progress.farewell();
+        if let Some(Farewell::Broken(_)) = farewell {
             this.on_error
                 .show(&end.unwrap_or_else(Error::stream_unfinished));
         }
         Poll::Ready(
-            last_words
-                .map(|(LastWords::Broken(words) | LastWords::Told(words))| Ok(Frame::data(words))),
+            farewell
+                .map(|(Farewell::Broken(words) | Farewell::Told(words))| Ok(Frame::data(words))),
         )
     }
 }
@@ -88,7 +86,7 @@ struct Progress {
 }
 
 /// What is said when nothing more comes from the relay.
-enum LastWords {
+enum Farewell {
     /// The message has not ended.
     Broken(Bytes),
     /// The message has ended with the event that was under way.
@@ -122,7 +120,7 @@ impl Progress {
     }
 
     /// Ends the event that is under way, and the stream where it has no end.
-    fn last_words(&mut self) -> Option<LastWords> {
+    fn farewell(&mut self) -> Option<Farewell> {
         const EMPTY_LINE: Bytes = Bytes::from_static(b"\n\n");
 
         if self.is_told() {
@@ -132,11 +130,11 @@ impl Progress {
         if is_within_event {
             self.push(&EMPTY_LINE);
             if self.is_told() {
-                return Some(LastWords::Told(EMPTY_LINE));
+                return Some(Farewell::Told(EMPTY_LINE));
             }
         }
-        let apology = apology(BROKE_OFF);
-        Some(LastWords::Broken(match is_within_event {
+        let apology = apology(LastWords::BROKE_OFF);
+        Some(Farewell::Broken(match is_within_event {
             true => [EMPTY_LINE, apology].concat().into(),
             false => apology,
         }))

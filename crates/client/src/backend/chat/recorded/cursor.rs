@@ -7,6 +7,8 @@ use crate::backend::Refusal;
 pub(in crate::backend::chat) enum Cursor {
     /// From this one on; the first is 0.
     From(u64),
+    /// From the one behind this on: what a reader of events asks for that comes back by itself.
+    Behind(u64),
     /// The last so many.
     Last(u64),
 }
@@ -26,8 +28,8 @@ impl Cursor {
             return Ok(Self::From(0));
         };
         let last = last.to_str().ok().and_then(number);
-        let next = last.and_then(|last| last.checked_add(1)).map(Self::From);
-        next.ok_or_else(|| {
+        let last = last.filter(|last| *last < u64::MAX);
+        last.map(Self::Behind).ok_or_else(|| {
             Refusal::bad_request("`Last-Event-ID` is not the id of an event of this stream")
         })
     }
@@ -47,6 +49,7 @@ impl Cursor {
     pub(super) fn first(self, total: u64) -> u64 {
         match self {
             Self::From(first) => first,
+            Self::Behind(last) => last.saturating_add(1),
             Self::Last(count) => total.saturating_sub(count),
         }
     }
@@ -77,7 +80,7 @@ mod tests {
         assert_eq!(cursor("", None), Some(Cursor::From(0)));
         assert_eq!(cursor("?startIndex=7", None), Some(Cursor::From(7)));
         assert_eq!(cursor("?a=b&startIndex=-10", None), Some(Cursor::Last(10)));
-        assert_eq!(cursor("", Some("41")), Some(Cursor::From(42)));
+        assert_eq!(cursor("", Some("41")), Some(Cursor::Behind(41)));
         assert_eq!(cursor("?startIndex=7", Some("41")), Some(Cursor::From(7)));
         for wrong in [
             "?startIndex=",

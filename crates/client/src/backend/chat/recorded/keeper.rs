@@ -1,26 +1,23 @@
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use twentyfirst_protocol::run_log::{
-    Append, Appended, Found, Limits, LogId, Position, Recorder, RecorderEnd, RecorderStep,
-    Recording,
+    Append, Appended, Found, LastWords, Limits, LogId, Position, Recorder, RecorderEnd,
+    RecorderStep, Recording,
 };
-use twentyfirst_protocol::runs::{FollowRun, Moment, RunEnd, Started};
-use twentyfirst_protocol::shown;
-use twentyfirst_protocol::ui::Chunk;
-use twentyfirst_protocol::ui::chunk::{Abort, Data, Error as ErrorChunk, Finish};
+use twentyfirst_protocol::runs::{FollowRun, RunEnd, Started};
 use twentyfirst_transport::{Body, Wait};
 
 use super::Recorded;
 use super::guard::{caught, watched};
+use super::handle::Handle;
 use super::logs::Cause;
 use crate::backend::Refusal;
 use crate::backend::chat::chat_run::{ChatRun, Observer};
 use crate::backend::chat::observing::Observing;
-use crate::backend::chat::passing::BROKE_OFF;
 use crate::backend::handover::Giver;
 use crate::client::seed;
 use crate::error::Error;
@@ -38,7 +35,6 @@ pub(super) struct Keeper {
     giver: Option<Giver<Result<(), Refusal>>>,
     source: Source,
     request: Option<Request>,
-    words: LastWords,
     wait: Wait,
     handle: Handle,
     /// Whether it was said that the store has failed.
@@ -72,68 +68,6 @@ enum Response {
     Last(Found<(Position, Bytes)>, Option<Cause>),
     Page(Found<Vec<(Position, Bytes)>>, Option<Cause>),
     Delivered,
-}
-
-/// Says from elsewhere that a run is to be let go.
-#[derive(Clone, Default)]
-pub(super) struct Handle(Arc<Mutex<Wish>>);
-
-#[derive(Default)]
-struct Wish {
-    release: bool,
-    is_over: bool,
-    keeper: Option<Waker>,
-    waiting: Vec<Waker>,
-}
-
-impl Handle {
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Lets the run go.
-    pub(super) fn release(&self) {
-        let keeper = {
-            let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            wish.release = true;
-            wish.keeper.take()
-        };
-        if let Some(keeper) = keeper {
-            keeper.wake();
-        }
-    }
-
-    /// Ready when nothing more is recorded.
-    pub(super) fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if wish.is_over {
-            return Poll::Ready(());
-        }
-        wish.waiting.push(cx.waker().clone());
-        Poll::Pending
-    }
-
-    fn wants_release(&self, cx: &mut Context<'_>) -> bool {
-        let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        wish.keeper = Some(cx.waker().clone());
-        mem::take(&mut wish.release)
-    }
-
-    fn is_over(&self) -> bool {
-        let wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        wish.is_over
-    }
-
-    fn over(&self) {
-        let waiting = {
-            let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            wish.is_over = true;
-            mem::take(&mut wish.waiting)
-        };
-        for waker in waiting {
-            waker.wake();
-        }
-    }
 }
 
 impl Keeper {
@@ -176,7 +110,6 @@ impl Keeper {
             giver: None,
             source: Source::None,
             request: None,
-            words: LastWords::default(),
             wait,
             handle,
             has_complained: false,
@@ -215,16 +148,11 @@ impl Keeper {
             self.cause = cause;
         }
         if self.recorder.is_alone() && !mem::replace(&mut self.has_complained, true) {
-            let error = Error::not_replayable(self.cause.take());
+            let unreadable = self.recorder.unreadable().cloned();
+            let cause = self.cause.take().or_else(|| unreadable.map(Into::into));
+            let error = Error::not_replayable(cause);
             self.context.on_error.show(&error);
-            let recording = self.recorder.recording();
-            let chat = LogId::chat(&recording.owner, &recording.chat);
-            let turn = self
-                .context
-                .logs
-                .clone()
-                .deliver_turn(chat, recording.run.clone());
-            self.context.client.shared().runtime.spawn(Box::pin(turn));
+            self.context.take_turn_late(self.recorder.recording());
         }
     }
 
@@ -242,16 +170,11 @@ impl Keeper {
                 }
                 Source::Running(_) if !self.recorder.wants_chunks() => return,
                 Source::Running(observing) => {
-                    let Poll::Ready(moment) = observing.poll_moment(cx) else {
+                    let Poll::Ready(chunk) = observing.poll_chunk(cx) else {
                         return;
                     };
-                    match moment {
-                        Some(Moment::Chunk(chunk)) => {
-                            self.words.saw(&chunk);
-                            self.recorder.push(&chunk);
-                        }
-                        Some(Moment::Gap) => self.recorder.push(&gap()),
-                        Some(_) => {}
+                    match chunk {
+                        Some(chunk) => self.recorder.push(&chunk),
                         None => {
                             let end = observing.outcome().map(|outcome| outcome.end);
                             self.source = Source::None;
@@ -266,6 +189,7 @@ impl Keeper {
     fn begun(&mut self, begun: Result<Begun, Refusal>) {
         let told = match begun {
             Ok(begun) => {
+                self.handle.started(begun.started.run.clone());
                 self.recorder.handle_started(begun.started.run.clone());
                 let client = self.context.client.clone();
                 match Run::reading(client, begun.started, begun.body, seed()) {
@@ -284,9 +208,6 @@ impl Keeper {
             }
             Err(refusal) => {
                 let end = RunEnd::Failed(refusal.message().to_owned());
-                for chunk in self.words.of(Some(&end)) {
-                    self.recorder.push(&chunk);
-                }
                 self.recorder.handle_not_started(&end);
                 Err(refusal)
             }
@@ -296,12 +217,9 @@ impl Keeper {
         }
     }
 
-    /// The run is over: the log says how in the words of the stream, too.
+    /// The run is over; `None` if nobody knows how it has ended.
     fn end(&mut self, end: Option<&RunEnd>) {
-        for chunk in self.words.of(end) {
-            self.recorder.push(&chunk);
-        }
-        let lost = RunEnd::Failed(BROKE_OFF.to_owned());
+        let lost = RunEnd::Failed(LastWords::BROKE_OFF.to_owned());
         self.recorder.end(end.unwrap_or(&lost));
     }
 
@@ -373,9 +291,6 @@ impl Keeper {
                     self.source = Source::Starting(starting);
                 }
                 RecorderStep::Follow(run, after) => {
-                    for chunk in &after {
-                        self.words.saw(chunk);
-                    }
                     let run = FollowRun::new(run).after(after);
                     match self.context.client.threads().follow(run) {
                         Ok(run) => {
@@ -408,9 +323,12 @@ impl Keeper {
     }
 
     fn deliver(&mut self, append: Append) {
-        let (logs, run) = (self.context.logs.clone(), self.run().to_owned());
+        let logs = self.context.logs.clone();
+        let local = self.handle.local.clone();
+        let log = LogId::run(self.run());
+        let is_alone = self.recorder.is_alone();
         self.ask(async move {
-            logs.deliver(run, append).await;
+            logs.deliver(&local, &log, append, is_alone).await;
             Response::Delivered
         });
     }
@@ -487,43 +405,4 @@ impl Drop for Keeper {
             self.handle.over();
         }
     }
-}
-
-/// What a stream says at its end, so that every reader of it knows how the run has ended.
-#[derive(Debug, Default)]
-pub(super) struct LastWords {
-    /// Whether an `error` or an `abort` has come.
-    has_said_end: bool,
-    has_finished: bool,
-}
-
-impl LastWords {
-    pub(super) fn saw(&mut self, chunk: &Chunk<'_>) {
-        self.has_said_end |= matches!(chunk, Chunk::Error(_) | Chunk::Abort(_));
-        self.has_finished |= matches!(chunk, Chunk::Finish(_));
-    }
-
-    /// What is left to say. Readers that reconnect until they see a `finish` always get one.
-    pub(super) fn of(&self, end: Option<&RunEnd>) -> Vec<Chunk<'static>> {
-        let error = |text: &str| Chunk::from(ErrorChunk::new(text.to_owned()));
-        let mut words = Vec::new();
-        if !self.has_said_end {
-            match end {
-                Some(RunEnd::Completed) => {}
-                Some(RunEnd::Cancelled) => words.push(Abort::new().into()),
-                Some(RunEnd::Failed(text)) => words.push(error(&shown(text.trim_end()))),
-                Some(RunEnd::Lost(_)) | None => words.push(error(BROKE_OFF)),
-            }
-        }
-        if !self.has_finished {
-            words.push(Finish::new().into());
-        }
-        words
-    }
-}
-
-/// Tells a page that something may be missing.
-pub(in crate::backend::chat) fn gap() -> Chunk<'static> {
-    let gap = Data::new("gap").data(serde_json::Value::Null);
-    Chunk::Data(gap.transient(true))
 }

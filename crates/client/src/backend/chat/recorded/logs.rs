@@ -11,10 +11,11 @@ use bytes::Bytes;
 use twentyfirst_protocol::run_log::{
     self as log, Append, Appended, Found, LogId, Logged, Position, Turn,
 };
-use twentyfirst_run_log::{AnyRunLog, AppendError, Keep, MemoryLog, ReadError, RunLog as _};
+use twentyfirst_run_log::{AnyRunLog, AppendError, MemoryLog, ReadError, RunLog as _};
 use twentyfirst_transport::Runtime;
 
-use super::keeper::Handle;
+use super::handle::Handle;
+use super::local::{Behind, Local};
 
 /// How long a store has for one request, beside the time that a read may wait.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -37,8 +38,10 @@ pub(super) struct Logs {
     memory: MemoryLog,
     shared: Option<AnyRunLog>,
     runtime: Arc<dyn Runtime>,
-    /// The runs that are recorded here.
-    here: Arc<Mutex<HashMap<String, Handle>>>,
+    /// The runs that are recorded here, by their logs.
+    here: Arc<Mutex<HashMap<LogId, Handle>>>,
+    /// The chats whose last turn does not stand in the store, which had failed: the runs of these turns.
+    late: Arc<Mutex<HashMap<LogId, String>>>,
     /// The runs of which it is looked whether somebody still records them.
     watched: Arc<Mutex<HashSet<String>>>,
 }
@@ -49,15 +52,26 @@ pub(super) type Pages = Vec<(Position, Bytes)>;
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl Logs {
-    pub(super) fn new(shared: Option<AnyRunLog>, runtime: &Arc<dyn Runtime>) -> Self {
+    pub(super) fn new(runtime: &Arc<dyn Runtime>) -> Self {
         let clock = Arc::clone(runtime);
         Self {
             memory: MemoryLog::new(move |duration| clock.sleep(duration)),
-            shared,
+            shared: None,
             runtime: Arc::clone(runtime),
             here: Arc::default(),
+            late: Arc::default(),
             watched: Arc::default(),
         }
+    }
+
+    /// Keeps the logs in this store, too.
+    pub(super) fn share(&mut self, store: AnyRunLog) {
+        self.shared = Some(store);
+    }
+
+    /// Sets how many bytes the logs take in this process.
+    pub(super) fn limit_memory(&mut self, bytes: usize) {
+        self.memory = self.memory.clone().with_limit(bytes);
     }
 
     /// Whether other instances see the logs.
@@ -65,13 +79,18 @@ impl Logs {
         self.shared.is_some()
     }
 
-    pub(super) fn here(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
+    pub(super) fn here(&self) -> MutexGuard<'_, HashMap<LogId, Handle>> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this run is recorded here.
+    pub(super) fn is_here(&self, run: &str) -> bool {
+        self.here().contains_key(&LogId::run(run))
     }
 
     /// Notes that a run is recorded here: whether it was not before.
     pub(super) fn enter(&self, run: &str, handle: &Handle) -> bool {
-        match self.here().entry(run.to_owned()) {
+        match self.here().entry(LogId::run(run)) {
             Entry::Occupied(_) => false,
             Entry::Vacant(free) => {
                 free.insert(handle.clone());
@@ -82,10 +101,31 @@ impl Logs {
 
     /// Notes that it is recorded here no more, unless somebody else has begun to.
     pub(super) fn leave(&self, run: &str, handle: &Handle) {
-        let mut here = self.here();
-        if here.get(run).is_some_and(|other| other.is(handle)) {
-            here.remove(run);
+        let (log, mut here) = (LogId::run(run), self.here());
+        if here.get(&log).is_some_and(|other| other.is(handle)) {
+            here.remove(&log);
         }
+    }
+
+    /// Notes that the last turn of a chat is this run's, though the store does not know.
+    pub(super) fn enter_late(&self, chat: LogId, run: &str) {
+        self.late().insert(chat, run.to_owned());
+    }
+
+    /// Whether that is so still.
+    pub(super) fn is_late(&self, chat: &LogId, run: &str) -> bool {
+        self.late().get(chat).is_some_and(|late| late == run)
+    }
+
+    pub(super) fn leave_late(&self, chat: &LogId, run: &str) {
+        let mut late = self.late();
+        if late.get(chat).is_some_and(|late| late == run) {
+            late.remove(chat);
+        }
+    }
+
+    fn late(&self) -> MutexGuard<'_, HashMap<LogId, String>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that somebody looks whether a run is still recorded: whether nobody did.
@@ -110,7 +150,11 @@ impl Logs {
         let store = self.store();
         let appending = store.append(&log, append.at, append.entry, append.keep);
         match self.within(TIMEOUT, appending).await {
-            Some(Ok(())) => (Appended::Yes, None),
+            Some(Ok(())) => {
+                // A turn that was taken is the last one.
+                self.late().remove(&log);
+                (Appended::Yes, None)
+            }
             Some(Err(AppendError::Fenced)) => (Appended::Fenced, None),
             Some(Err(error @ AppendError::Missing)) => (Appended::Missing, Some(error.into())),
             Some(Err(error @ AppendError::Full(_))) => (Appended::Full, Some(error.into())),
@@ -119,45 +163,42 @@ impl Logs {
         }
     }
 
-    /// Gives an entry to the readers of this instance.
-    pub(super) async fn deliver(self, run: String, append: Append) {
-        if self.shared.is_none() {
-            return;
+    /// Gives an entry to the readers of this instance: the one that was appended, or if the store was given up one that stands nowhere.
+    pub(super) async fn deliver(&self, local: &Local, log: &LogId, append: Append, is_alone: bool) {
+        let is_copied = self.is_shared() && local.is_in_memory();
+        if is_copied {
+            let memory = &self.memory;
+            let entry = append.entry.clone();
+            if memory
+                .append(log, append.at, entry, append.keep)
+                .await
+                .is_ok()
+            {
+                return;
+            }
+            local.leave_memory();
         }
-        let log = LogId::run(&run);
-        let appended = self
-            .memory
-            .append(&log, append.at, append.entry, append.keep)
-            .await;
-        if appended.is_err() {
-            // Where there is no room for a copy, the store is read.
-            self.here().remove(&run);
+        if is_alone {
+            local.hold(append.at, append.entry);
         }
-    }
-
-    /// The turn of a chat whose store has failed: to be found on this instance.
-    pub(super) async fn deliver_turn(self, chat: LogId, run: String) {
-        // Where the store can be read and not be written, it may know of an earlier turn.
-        let at = match self.last(&chat).await {
-            (Found::Some((at, _)), _) => at,
-            _ => Position::START,
-        };
-        let at = at.next_claim();
-        let entry = Logged::new(0, log::Entry::Turn(Turn::new(run))).encode();
-        let keep = Keep::existing(Duration::from_secs(600)).or_create().over();
-        // Where there is no room for it, nobody can resume.
-        let _ = self.memory.append(&chat, at, entry, keep).await;
     }
 
     /// The last entry of a log: of the store, or of this process where that has the later one, as it has when the store failed.
     pub(super) async fn last(&self, log: &LogId) -> (Found<(Position, Bytes)>, Option<Cause>) {
-        let store = self.store();
-        let (found, cause) = match self.within(TIMEOUT, store.last(log)).await {
-            Some(Ok(Some(last))) => (Found::Some(last), None),
-            Some(Ok(None)) => (Found::Nothing, None),
-            Some(Err(error)) => (Found::Unavailable, Some(error.into())),
-            None => (Found::Unavailable, Some(Silent.into())),
-        };
+        let (found, cause) = self.stored_last(log).await;
+        if let Some(run) = self.late().get(log) {
+            // Above it the next turn is taken, if that can be known.
+            let at = match &found {
+                Found::Some((at, _)) => *at,
+                Found::Nothing | Found::Unavailable => Position::START,
+            };
+            let turn = log::Entry::Turn(Turn::new(run));
+            return (Found::Some((at, Logged::new(0, turn).encode())), cause);
+        }
+        let held = self.here().get(log).and_then(|handle| handle.local.last());
+        if let Some(last) = held {
+            return (Found::Some(last), cause);
+        }
         match (self.memory.last(log).await, &found) {
             (Ok(Some((at, _))), Found::Some((stored, _))) if at <= *stored => (found, cause),
             (Ok(Some(last)), _) => (Found::Some(last), cause),
@@ -165,11 +206,35 @@ impl Logs {
         }
     }
 
+    /// The last entry of a log in the store.
+    pub(super) async fn stored_last(
+        &self,
+        log: &LogId,
+    ) -> (Found<(Position, Bytes)>, Option<Cause>) {
+        let store = self.store();
+        match self.within(TIMEOUT, store.last(log)).await {
+            Some(Ok(Some(last))) => (Found::Some(last), None),
+            Some(Ok(None)) => (Found::Nothing, None),
+            Some(Err(error)) => (Found::Unavailable, Some(error.into())),
+            None => (Found::Unavailable, Some(Silent.into())),
+        }
+    }
+
     /// What stands in the store.
     pub(super) async fn page(&self, log: &LogId, after: Position) -> (Found<Pages>, Option<Cause>) {
+        self.stored(log, after, PAGE, Duration::ZERO).await
+    }
+
+    async fn stored(
+        &self,
+        log: &LogId,
+        after: Position,
+        limit: usize,
+        wait: Duration,
+    ) -> (Found<Pages>, Option<Cause>) {
         let store = self.store();
-        let reading = store.read(log, after, PAGE, Duration::ZERO);
-        match self.within(TIMEOUT, reading).await {
+        let reading = store.read(log, after, limit, wait);
+        match self.within(TIMEOUT + wait, reading).await {
             Some(Ok(page)) => (Found::Some(page.entries), None),
             Some(Err(ReadError::Missing)) => (Found::Nothing, None),
             Some(Err(error)) => (Found::Unavailable, Some(error.into())),
@@ -181,28 +246,43 @@ impl Logs {
     /// has vanished.
     pub(super) async fn read(
         self,
-        run: String,
+        log: LogId,
         after: Position,
         limit: usize,
         wait: Duration,
     ) -> Found<Pages> {
-        let log = LogId::run(&run);
-        let is_here = self.shared.is_none() || self.here().contains_key(&run);
-        if is_here {
-            match self.memory.read(&log, after, limit, wait).await {
-                Ok(page) => return Found::Some(page.entries),
-                Err(_) if self.shared.is_none() => return Found::Nothing,
-                Err(_) => {}
-            }
+        let handle = self.here().get(&log).cloned();
+        let Some(local) = handle.map(|handle| handle.local) else {
+            return self.stored(&log, after, limit, wait).await.0;
+        };
+        let place = local.behind(after);
+        let mut held = pin!(local.held(after, limit));
+        if let Behind::Tail = place {
+            let entries = self.within(wait, held).await;
+            return Found::Some(entries.unwrap_or_default());
         }
-        let store = self.store();
-        match self
-            .within(TIMEOUT + wait, store.read(&log, after, limit, wait))
-            .await
-        {
-            Some(Ok(page)) => Found::Some(page.entries),
-            Some(Err(ReadError::Missing)) => Found::Nothing,
-            Some(Err(_)) | None => Found::Unavailable,
+        let mut reading = pin!(async {
+            let wait = match place {
+                Behind::BeforeTail => Duration::ZERO,
+                _ => wait,
+            };
+            if !matches!(place, Behind::Store) {
+                match self.memory.read(&log, after, limit, wait).await {
+                    Ok(page) => return Found::Some(page.entries),
+                    Err(_) if !self.is_shared() => return Found::Nothing,
+                    Err(_) => {}
+                }
+            }
+            self.stored(&log, after, limit, wait).await.0
+        });
+        let found = poll_fn(|cx| match held.as_mut().poll(cx) {
+            Poll::Ready(entries) => Poll::Ready(Found::Some(entries)),
+            Poll::Pending => reading.as_mut().poll(cx),
+        });
+        match (place, found.await) {
+            // What follows is in the tail, and this is nowhere.
+            (Behind::BeforeTail, Found::Some(entries)) if entries.is_empty() => Found::Nothing,
+            (_, found) => found,
         }
     }
 
@@ -257,12 +337,12 @@ mod tests {
     #[test]
     fn of_many_that_take_over_one_records() {
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
-        let logs = Logs::new(None, &runtime);
+        let logs = Logs::new(&runtime);
         let (one, other) = (Handle::default(), Handle::default());
         assert!(logs.enter("run-1", &one));
         assert!(!logs.enter("run-1", &other));
         logs.leave("run-1", &other);
-        assert!(logs.here().contains_key("run-1"));
+        assert!(logs.is_here("run-1"));
         logs.leave("run-1", &one);
         assert!(logs.here().is_empty());
     }

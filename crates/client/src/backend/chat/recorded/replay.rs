@@ -4,17 +4,18 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
-use twentyfirst_protocol::run_log::{Found, Position, Reader, ReaderEnd, ReaderStep};
-use twentyfirst_protocol::runs::{FollowRun, Moment};
+use twentyfirst_protocol::run_log::{
+    Found, LastWords, LogId, Position, Reader, ReaderEnd, ReaderStep,
+};
+use twentyfirst_protocol::runs::FollowRun;
 use twentyfirst_protocol::ui::chunk::{Error as ErrorChunk, Finish};
 use twentyfirst_protocol::ui::{Chunk, encode_done};
 use twentyfirst_transport::{Error as TransportError, Wait};
 
 use super::Recorded;
-use super::keeper::{LastWords, gap};
 use super::logs::{PAGE, Pages, page_behind};
-use crate::backend::chat::observing::Observing;
-use crate::backend::chat::passing::{BROKE_OFF, apology};
+use crate::backend::chat::observing::{Observing, gap};
+use crate::backend::chat::passing::apology;
 use crate::error::Error;
 
 /// How many bytes are sent at once.
@@ -30,12 +31,15 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Replay {
     context: Recorded,
     run: String,
+    log: LogId,
     reader: Reader,
     state: State,
     /// What is to be sent.
     piece: BytesMut,
     /// The number of the next chunk that is wanted.
     next: u64,
+    /// Whether a chunk of the run was sent.
+    has_sent: bool,
     /// How many entries to read at once.
     page: usize,
     pause: Wait,
@@ -71,11 +75,13 @@ impl Replay {
         let runtime = &context.client.shared().runtime;
         let pause = Wait::new(runtime);
         Self {
+            log: LogId::run(&run),
             run,
             reader: Reader::from(first),
             state: State::Polling,
             piece: BytesMut::new(),
             next: first,
+            has_sent: false,
             page: PAGE,
             pause,
             unavailable: None,
@@ -91,6 +97,7 @@ impl Replay {
         self.piece.extend_from_slice(json);
         self.piece.extend_from_slice(b"\n\n");
         self.next = index + 1;
+        self.has_sent = true;
     }
 
     fn read(&mut self, after: Position, wait: Duration) {
@@ -98,13 +105,34 @@ impl Replay {
             .context
             .logs
             .clone()
-            .read(self.run.clone(), after, self.page, wait);
+            .read(self.log.clone(), after, self.page, wait);
         self.state = State::Reading(Box::pin(reading));
     }
 
     fn over(&mut self, words: &[u8]) {
         self.piece.extend_from_slice(words);
         self.state = State::Over;
+    }
+
+    /// The run is over, and all of it was sent. Its last chunk is a `finish`, so only a cursor beyond the end has not brought one: who
+    /// reconnects until there is one would ask again, at once and for ever.
+    fn done(&mut self) {
+        if !self.has_sent {
+            let finish = Chunk::from(Finish::new()).encode_event();
+            self.piece.extend_from_slice(&finish);
+        }
+        self.over(&encode_done());
+    }
+
+    /// Nothing of the run can be sent any more, also if it is asked for again.
+    fn failed(&mut self, text: &str) {
+        for chunk in [
+            ErrorChunk::new(text.to_owned()).into(),
+            Finish::new().into(),
+        ] {
+            self.piece.extend_from_slice(&Chunk::encode_event(&chunk));
+        }
+        self.over(&encode_done());
     }
 
     /// What is read of the log. Ready with whether there is anything to send.
@@ -138,7 +166,7 @@ impl Replay {
                         Found::Unavailable => {
                             let since = *self.unavailable.get_or_insert(now);
                             if now.saturating_duration_since(since) > PATIENCE {
-                                self.over(&apology(BROKE_OFF));
+                                self.over(&apology(LastWords::BROKE_OFF));
                             } else {
                                 self.pause.reset();
                                 self.state = State::Pausing(now, after, Reader::WAIT);
@@ -160,7 +188,7 @@ impl Replay {
                     match rest {
                         Some(rest) => self.state = State::Rest(Box::new(rest)),
                         None => {
-                            let lost = ErrorChunk::new(BROKE_OFF.to_owned());
+                            let lost = ErrorChunk::new(LastWords::BROKE_OFF.to_owned());
                             for chunk in [gap(), lost.into(), Finish::new().into()] {
                                 self.event(self.next, chunk.encode().as_bytes());
                             }
@@ -172,19 +200,19 @@ impl Replay {
                     if self.piece.len() >= PIECE {
                         return Poll::Ready(());
                     }
-                    let Poll::Ready(moment) = rest.observing.poll_moment(cx) else {
+                    let Poll::Ready(chunk) = rest.observing.poll_chunk(cx) else {
                         return Poll::Pending;
                     };
-                    let is_over = moment.is_none();
+                    let is_over = chunk.is_none();
                     let first = rest.next;
-                    let chunks = rest.hear(moment);
+                    let chunks = rest.hear(chunk);
                     for (index, chunk) in (first..).zip(chunks) {
                         if index >= self.next {
                             self.event(index, chunk.encode().as_bytes());
                         }
                     }
                     if is_over {
-                        self.over(&encode_done());
+                        self.done();
                     }
                 }
             }
@@ -197,43 +225,35 @@ impl Replay {
             ReaderStep::Chunk { index, json } => self.event(index, &json),
             ReaderStep::Read { after, wait } => self.read(after, wait),
             ReaderStep::TakeOver { after } => {
-                let is_here = self.context.logs.here().contains_key(&self.run);
-                if is_here && !self.context.is_shared() {
-                    // There was no room in memory, and nothing more comes.
-                    self.over(&apology(BROKE_OFF));
-                } else {
-                    self.context.take_over(&self.run, &self.reader, after);
-                }
+                self.context.take_over(&self.run, &self.reader, after);
             }
             ReaderStep::Over(end) => match end {
-                ReaderEnd::Ended(_) => self.over(&encode_done()),
+                ReaderEnd::Ended(_) => self.done(),
                 ReaderEnd::Overflowed(_) => {
-                    let (context, run) = (self.context.clone(), self.run.clone());
-                    self.state = State::Collecting(Box::pin(collect(context, run)));
+                    let (context, log) = (self.context.clone(), self.log.clone());
+                    self.state = State::Collecting(Box::pin(collect(context, log)));
                 }
                 ReaderEnd::Unreadable(error) => {
                     let error = Error::not_replayable(Some(error.into()));
                     self.context.on_error.show(&error);
-                    self.over(&apology("this answer cannot be replayed here"));
+                    self.failed("this answer cannot be replayed here");
                 }
-                _ => self.over(&apology(BROKE_OFF)),
+                _ => self.failed(LastWords::BROKE_OFF),
             },
             // There are no others.
-            _ => self.over(&apology(BROKE_OFF)),
+            _ => self.failed(LastWords::BROKE_OFF),
         }
     }
 }
 
 impl Rest {
-    /// What is said of a moment, and how the run has ended.
-    fn hear(&mut self, moment: Option<Moment>) -> Vec<Chunk<'static>> {
-        let chunks = match moment {
-            Some(Moment::Chunk(chunk)) => {
+    /// What is said: the next chunk, or behind the last how the run has ended.
+    fn hear(&mut self, chunk: Option<Chunk<'static>>) -> Vec<Chunk<'static>> {
+        let chunks = match chunk {
+            Some(chunk) => {
                 self.words.saw(&chunk);
                 vec![chunk]
             }
-            Some(Moment::Gap) => vec![gap()],
-            Some(_) => Vec::new(),
             None => {
                 let end = self.observing.outcome().map(|outcome| outcome.end);
                 self.words.of(end.as_ref())
@@ -245,7 +265,7 @@ impl Rest {
 }
 
 /// The run behind all chunks of its log.
-async fn collect(context: Recorded, run: String) -> Option<Rest> {
+async fn collect(context: Recorded, log: LogId) -> Option<Rest> {
     let mut reader = Reader::from(0);
     let (mut chunks, mut words) = (Vec::new(), LastWords::default());
     loop {
@@ -260,7 +280,7 @@ async fn collect(context: Recorded, run: String) -> Option<Rest> {
                 let reading = context
                     .logs
                     .clone()
-                    .read(run.clone(), after, PAGE, Duration::ZERO);
+                    .read(log.clone(), after, PAGE, Duration::ZERO);
                 let Found::Some(entries) = reading.await else {
                     return None;
                 };

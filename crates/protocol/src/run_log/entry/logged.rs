@@ -3,173 +3,8 @@ use std::str;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::runs::{RunEnd, RunRef};
+use super::{Chunks, Entry};
 use crate::shown;
-
-/// What stands in a log.
-///
-/// On the wire an entry is a line with what it is, and behind it what it says: JSON, or for [`Data`](Self::Data) one chunk a line. So a
-/// reader passes chunks on without reading their JSON.
-///
-/// ```text
-/// 21st/1 data 17
-/// {"type":"text-delta","id":"t1","delta":"Hello"}
-/// {"type":"text-end","id":"t1"}
-/// ```
-///
-/// The number is how many chunks stand in the log before it: so what is missing is noticed, and the last entry tells how long the log
-/// is. Only a claim does not know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Entry {
-    /// In the log of a chat: a turn has begun.
-    Turn(Turn),
-    /// Somebody writes from here on, and nobody of an older epoch.
-    Claim(Claim),
-    /// The run has begun.
-    Started(RunRef),
-    /// Chunks of the answer.
-    Data(Chunks),
-    /// Nothing has come, but somebody is there.
-    Beat,
-    /// The answer is longer than a log: no more of its chunks come, only its [`End`](Self::End).
-    Overflow,
-    /// The run is over. Of all that follows nothing counts.
-    End(Ended),
-    /// Whoever wrote writes no more, though the run goes on: the next may claim at once.
-    Release,
-    /// In the log that says so: the run is to stop.
-    Stop(Stop),
-}
-
-/// A turn of a chat.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct Turn {
-    /// The id of the run that answers it.
-    pub run: String,
-}
-
-/// Who writes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct Claim {
-    /// The instance that writes.
-    pub by: String,
-    /// The owner of the chat.
-    pub owner: String,
-    /// The chat that the run belongs to.
-    pub chat: String,
-}
-
-/// How a run has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct Ended {
-    /// The word of [`RunEnd`](crate::runs::RunEnd::as_str): `completed`, `cancelled`, `failed` or `lost`.
-    pub end: String,
-}
-
-/// A wish that a run stops.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct Stop {
-    /// The instance that was asked.
-    pub by: String,
-}
-
-impl Turn {
-    /// A turn that this run answers.
-    pub fn new(run: impl Into<String>) -> Self {
-        Self { run: run.into() }
-    }
-}
-
-impl Claim {
-    /// A claim of this instance's.
-    pub fn new(by: impl Into<String>, owner: impl Into<String>, chat: impl Into<String>) -> Self {
-        Self {
-            by: by.into(),
-            owner: owner.into(),
-            chat: chat.into(),
-        }
-    }
-}
-
-impl Ended {
-    /// An end, by its word.
-    pub fn new(end: impl Into<String>) -> Self {
-        Self { end: end.into() }
-    }
-
-    /// The end of a run.
-    pub fn of(end: &RunEnd) -> Self {
-        Self::new(end.as_str())
-    }
-}
-
-impl Stop {
-    /// A wish of which this instance was told.
-    pub fn new(by: impl Into<String>) -> Self {
-        Self { by: by.into() }
-    }
-}
-
-/// Chunks of an answer, each as one line of JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Chunks(Bytes);
-
-impl Chunks {
-    /// Takes lines, each with its end.
-    pub(super) fn new(lines: impl Into<Bytes>) -> Self {
-        Self(lines.into())
-    }
-
-    /// Returns how many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        memchr::memchr_iter(b'\n', &self.0).count()
-    }
-
-    /// Returns whether there is none, which does not stand in a log.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Returns the chunks: parts of the same bytes.
-    pub fn iter(&self) -> impl Iterator<Item = Bytes> + '_ {
-        let mut start = 0;
-        memchr::memchr_iter(b'\n', &self.0).map(move |end| {
-            let line = self.0.slice(start..end);
-            start = end + 1;
-            line
-        })
-    }
-
-    /// The lines as they stand in the entry.
-    pub(super) fn lines(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn read(lines: Bytes) -> Result<Self, EntryError> {
-        let is_object = |line: &[u8]| line.starts_with(b"{") && line.ends_with(b"}");
-        let Some(inner) = lines.strip_suffix(b"\n") else {
-            return Err(EntryError::Corrupt("its last chunk has no end"));
-        };
-        if str::from_utf8(inner).is_err() {
-            return Err(EntryError::Corrupt("its chunks are not UTF-8"));
-        }
-        if !inner.split(|&byte| byte == b'\n').all(is_object) {
-            return Err(EntryError::Corrupt("one of its chunks is not an object"));
-        }
-        Ok(Self(lines))
-    }
-}
 
 /// An entry, and how many chunks stand before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,11 +60,11 @@ impl Logged {
             Entry::Claim(claim) => ("claim", json(claim)),
             Entry::Started(run) => ("started", json(run)),
             Entry::Data(chunks) => {
-                let mut bytes = Vec::with_capacity(chunks.0.len() + 40);
+                let mut bytes = Vec::with_capacity(chunks.lines().len() + 40);
                 bytes.extend_from_slice(
                     format!("{MAGIC}{VERSION} data {}\n", self.chunks).as_bytes(),
                 );
-                bytes.extend_from_slice(&chunks.0);
+                bytes.extend_from_slice(chunks.lines());
                 return bytes.into();
             }
             Entry::Beat => ("beat", String::new()),
@@ -315,7 +150,9 @@ fn nothing(rest: &[u8], entry: Entry) -> Result<Entry, EntryError> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::{Claim, Ended, Stop, Turn};
     use super::*;
+    use crate::runs::RunRef;
     use crate::{SandboxId, ThreadId};
 
     fn run() -> RunRef {

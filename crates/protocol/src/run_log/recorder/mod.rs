@@ -1,20 +1,27 @@
+mod phase;
+mod recording;
+mod step;
+
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
+use self::phase::Phase;
+pub use self::recording::Recording;
+pub use self::step::{Found, RecorderEnd, RecorderStep};
 use super::inheritance::Inheritance;
+use super::late_turn::turn;
 use super::writer::{Append, Appended, Limits, Writer, WriterEnd, WriterStep};
-use super::{Claim, Ended, Entry, EntryError, Keep, LogId, Logged, Position, Turn};
+use super::{Ended, Entry, EntryError, Keep, LastWords, LogId, Logged, Position};
 use crate::runs::{RunEnd, RunRef};
 use crate::ui::Chunk;
-use crate::ui::chunk::{Error as ErrorChunk, Finish};
 
 /// Records a run into its log, from the turn of the chat on or from where another instance has left it.
 ///
 /// ```text
 ///   begin ─► look at the chat ─► look at its last run ─► claim ─► take the turn ─► Start ─► look for a stop ─┐
-///              │ the store fails anywhere: without it                                                       ▼
+///              │ the store fails, or is not understood: without it                                          ▼
 ///              └───────────────────────────────────────────────────────────────────────────────────────► writing
 ///   take_over ─► claim ─► read all that stands below ─► Follow ───────────────────────────────────────────▲
 ///                                      └ it has ended, or never began: End                                 ▼
@@ -30,151 +37,12 @@ pub struct Recorder {
     recording: Recording,
     limits: Limits,
     phase: Phase,
+    words: LastWords,
+    unreadable: Option<EntryError>,
     /// What is asked for before anything else.
     asks: VecDeque<RecorderStep>,
     /// Whether the log is to be let go as soon as that can be: not while nobody knows whether the run has started.
     wants_release: bool,
-}
-
-/// Which run is recorded, and by whom.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Recording {
-    /// The id of the run in the log. It is made for each run, and no other has it.
-    pub run: String,
-    /// The instance that records.
-    pub by: String,
-    /// The owner of the chat.
-    pub owner: String,
-    /// The chat.
-    pub chat: String,
-}
-
-impl Recording {
-    /// A run of this id, recorded by this instance.
-    pub fn new(run: impl Into<String>, by: impl Into<String>) -> Self {
-        Self {
-            run: run.into(),
-            by: by.into(),
-            owner: String::new(),
-            chat: String::new(),
-        }
-    }
-
-    /// Sets the chat, and who it belongs to.
-    #[must_use]
-    pub fn of_chat(mut self, owner: impl Into<String>, chat: impl Into<String>) -> Self {
-        self.owner = owner.into();
-        self.chat = chat.into();
-        self
-    }
-
-    fn claim(&self) -> Bytes {
-        let claim = Claim::new(&self.by, &self.owner, &self.chat);
-        Logged::new(0, Entry::Claim(claim)).encode()
-    }
-}
-
-/// What a [`Recorder`] wants. Each is told of once.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum RecorderStep {
-    /// Read the last entry of this log: [`Recorder::handle_last`].
-    Last(LogId),
-    /// Read what stands in this log above this position, without waiting: [`Recorder::handle_page`].
-    Read(LogId, Position),
-    /// Append this to this log: [`Recorder::handle_append`].
-    Append(LogId, Append),
-    /// Give this to the readers of this instance, and poll again.
-    Deliver(Append),
-    /// Start the run: [`Recorder::handle_started`] or [`Recorder::handle_not_started`]. It comes at most once.
-    Start,
-    /// Follow this run behind these chunks, and [push](Recorder::push) what comes.
-    Follow(RunRef, Vec<Chunk<'static>>),
-    /// Cancel this run, and poll again at once: somebody has asked for it while it was starting.
-    Cancel(RunRef),
-    /// Poll again when something has come, or at this moment.
-    Wait {
-        /// The moment.
-        until: Option<Instant>,
-    },
-    /// Nothing more is recorded.
-    Over(RecorderEnd),
-}
-
-/// How recording has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RecorderEnd {
-    /// The chat is answering another turn. Nothing was started.
-    Busy,
-    /// The end of the run stands in the log.
-    Ended,
-    /// The log was let go; the run goes on.
-    Released,
-    /// Another instance records this run.
-    Fenced,
-    /// The log has vanished, or cannot be reached: it cannot be taken over.
-    Gone,
-    /// An entry cannot be read.
-    Unreadable(EntryError),
-}
-
-/// What was found of a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is nothing else to find")]
-pub enum Found<T> {
-    /// This.
-    Some(T),
-    /// There is no such log.
-    Nothing,
-    /// The store does not respond.
-    Unavailable,
-}
-
-#[derive(Debug)]
-enum Phase {
-    LookingAtChat,
-    /// Whether the run of the last turn is over.
-    LookingAtRun {
-        turn: Position,
-    },
-    /// The first claim. It comes before the turn, so that whoever finds the turn finds the log.
-    Claiming {
-        turn: Position,
-        claim: Append,
-    },
-    TakingTurn {
-        append: Append,
-        claim: Append,
-        again: u32,
-    },
-    Starting {
-        writer: Box<Writer>,
-    },
-    /// The start of the run is being written.
-    Noting {
-        writer: Box<Writer>,
-        run: RunRef,
-    },
-    /// Whether somebody wants it to stop.
-    LookingForStop {
-        writer: Box<Writer>,
-        run: RunRef,
-        again: u32,
-    },
-    Writing {
-        writer: Box<Writer>,
-    },
-    /// A later claim.
-    TakingOver {
-        claim: Append,
-    },
-    Inheriting {
-        claim: Append,
-        inheritance: Inheritance,
-    },
-    Over(RecorderEnd),
 }
 
 /// How often what others rely on is asked again where the store does not respond.
@@ -182,9 +50,6 @@ const AGAIN: u32 = 3;
 
 /// What a browser reads of a run that nobody knows to have started.
 const NEVER_STARTED: &str = "the server that was to start this answer is gone, try again";
-
-/// How long the log of a chat is kept behind its last turn: 24 h.
-const CHAT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Recorder {
     /// Records a run that is to be started: the next turn of its chat.
@@ -195,6 +60,8 @@ impl Recorder {
             recording,
             limits,
             phase: Phase::LookingAtChat,
+            words: LastWords::default(),
+            unreadable: None,
             asks: [RecorderStep::Last(chat)].into(),
             wants_release: false,
         }
@@ -214,6 +81,8 @@ impl Recorder {
             limits,
             asks: [RecorderStep::Append(log, claim.clone())].into(),
             phase: Phase::TakingOver { claim },
+            words: LastWords::default(),
+            unreadable: None,
             wants_release: false,
         }
     }
@@ -228,7 +97,13 @@ impl Recorder {
     /// replayed elsewhere.
     #[must_use]
     pub fn is_alone(&self) -> bool {
-        self.writer().is_some_and(Writer::is_alone)
+        self.phase.writer().is_some_and(Writer::is_alone)
+    }
+
+    /// Returns what of the store could not be read, where that is why it was given up.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&EntryError> {
+        self.unreadable.as_ref()
     }
 
     /// Returns whether more of the run should be read now. Otherwise too much waits for the store.
@@ -244,7 +119,7 @@ impl Recorder {
         }
         if self.wants_release
             && !matches!(self.phase, Phase::Starting { .. })
-            && let Some(writer) = self.writer_mut().filter(|writer| !writer.is_alone())
+            && let Some(writer) = self.phase.writer_mut().filter(|writer| !writer.is_alone())
         {
             writer.release();
             self.wants_release = false;
@@ -298,8 +173,8 @@ impl Recorder {
                             turn: at.next_claim(),
                         };
                     }
-                    Ok(_) => self.unreadable(EntryError::Corrupt("it is not a turn")),
-                    Err(error) => self.unreadable(error),
+                    Ok(_) => self.alone_because(EntryError::Corrupt("it is not a turn")),
+                    Err(error) => self.alone_because(error),
                 },
                 Found::Nothing => self.claim(Position::START.next_claim()),
                 Found::Unavailable => self.alone(),
@@ -308,7 +183,7 @@ impl Recorder {
                 Found::Some((_, entry)) => match Logged::decode(&entry) {
                     Ok(logged) if matches!(logged.entry, Entry::End(_)) => self.claim(turn),
                     Ok(_) => self.phase = Phase::Over(RecorderEnd::Busy),
-                    Err(error) => self.unreadable(error),
+                    Err(error) => self.alone_because(error),
                 },
                 Found::Nothing => self.claim(turn),
                 Found::Unavailable => self.alone(),
@@ -408,7 +283,7 @@ impl Recorder {
         };
         for (at, entry) in entries {
             if let Err(error) = inheritance.read(at, &entry) {
-                return self.unreadable(error);
+                return self.over_with(error);
             }
             self.ask(RecorderStep::Deliver(Append {
                 at,
@@ -428,13 +303,19 @@ impl Recorder {
             return;
         }
         let mut writer = Box::new(inheritance.writer(self.limits));
+        inheritance
+            .chunks
+            .iter()
+            .for_each(|chunk| self.words.saw(chunk));
         match (inheritance.ended, inheritance.run) {
             // Again, so that it is the last entry.
             (Some(ended), _) => writer.end(ended),
             // Whether it was started is not known. It is not started again.
             (None, None) => {
-                writer.push(&ErrorChunk::new(NEVER_STARTED).into());
-                writer.push(&Finish::new().into());
+                let end = RunEnd::Failed(NEVER_STARTED.to_owned());
+                for word in self.words.of(Some(&end)) {
+                    writer.push(&word);
+                }
                 writer.end(Ended::new("lost"));
             }
             (None, Some(run)) => {
@@ -458,27 +339,30 @@ impl Recorder {
         };
     }
 
-    /// The run was not started, or nobody knows whether it was.
+    /// The run was not started, or nobody knows whether it was. How it has ended is said in the stream, too.
     pub fn handle_not_started(&mut self, end: &RunEnd) {
+        self.end(end);
         self.phase = match self.take_phase() {
-            Phase::Starting { mut writer } => {
-                writer.end(Ended::of(end));
-                Phase::Writing { writer }
-            }
+            Phase::Starting { writer } => Phase::Writing { writer },
             phase => phase,
         };
     }
 
-    /// Records the next chunk of the run. Before its start, what is said of one that was not started.
+    /// Records the next chunk of the run.
     pub fn push(&mut self, chunk: &Chunk<'_>) {
-        if let Some(writer) = self.writer_mut() {
+        self.words.saw(chunk);
+        if let Some(writer) = self.phase.writer_mut() {
             writer.push(chunk);
         }
     }
 
-    /// Records that the run is over. What is pushed later is not recorded.
+    /// Records that the run is over, and how: with what is left to [say](LastWords) in the stream. What is pushed later is not recorded.
     pub fn end(&mut self, end: &RunEnd) {
-        if let Some(writer) = self.writer_mut() {
+        let words = self.words.of(Some(end));
+        if let Some(writer) = self.phase.writer_mut() {
+            for word in &words {
+                writer.push(word);
+            }
             writer.end(Ended::of(end));
         }
     }
@@ -489,26 +373,6 @@ impl Recorder {
         self.wants_release = true;
     }
 
-    fn writer(&self) -> Option<&Writer> {
-        match &self.phase {
-            Phase::Starting { writer }
-            | Phase::Noting { writer, .. }
-            | Phase::LookingForStop { writer, .. }
-            | Phase::Writing { writer } => Some(writer),
-            _ => None,
-        }
-    }
-
-    fn writer_mut(&mut self) -> Option<&mut Writer> {
-        match &mut self.phase {
-            Phase::Starting { writer }
-            | Phase::Noting { writer, .. }
-            | Phase::LookingForStop { writer, .. }
-            | Phase::Writing { writer } => Some(writer),
-            _ => None,
-        }
-    }
-
     fn take_phase(&mut self) -> Phase {
         std::mem::replace(&mut self.phase, Phase::Over(RecorderEnd::Gone))
     }
@@ -517,7 +381,7 @@ impl Recorder {
         self.asks.push_back(step);
     }
 
-    fn unreadable(&mut self, error: EntryError) {
+    fn over_with(&mut self, error: EntryError) {
         self.phase = Phase::Over(RecorderEnd::Unreadable(error));
     }
 
@@ -541,18 +405,20 @@ impl Recorder {
     }
 
     fn take_turn(&mut self, at: Position, claim: Append) {
-        let entry = Logged::new(0, Entry::Turn(Turn::new(&self.recording.run)));
-        let append = Append {
-            at,
-            entry: entry.encode(),
-            keep: Keep::existing(CHAT_TTL).or_create().over(),
-        };
+        let append = turn(&self.recording.run, at);
         self.ask(RecorderStep::Append(self.chat(), append.clone()));
         self.phase = Phase::TakingTurn {
             append,
             claim,
             again: AGAIN,
         };
+    }
+
+    /// Goes on without the store, which has something that cannot be read, as when a newer version has written it: whether the chat is
+    /// answering is for the relay to say.
+    fn alone_because(&mut self, error: EntryError) {
+        self.unreadable = Some(error);
+        self.alone();
     }
 
     /// Goes on without the store.

@@ -1,0 +1,158 @@
+use std::time::Duration;
+
+use http::request::Parts;
+use twentyfirst_protocol::run_log::{Entry, Found, LogId, Logged, Position, Reader};
+use twentyfirst_protocol::runs::RunRef;
+
+use super::Recorded;
+use super::logs::PAGE;
+use crate::backend::Refusal;
+use crate::backend::chat::chat_request::ChatRequest;
+use crate::backend::chat::chat_run::ChatRun;
+use crate::backend::decide::Decide;
+
+/// What a request that names a chat or a run is about.
+pub(in crate::backend::chat) struct Sought {
+    /// The run in the logs, if there is one that whoever asks may see.
+    pub(in crate::backend::chat) logged: Option<LoggedRun>,
+    /// The run at the relay, if there is a thread for one.
+    pub(in crate::backend::chat) run: Option<RunRef>,
+}
+
+/// A run that was found in the logs.
+pub(in crate::backend::chat) struct LoggedRun {
+    pub(super) id: String,
+    /// Its last entry, and where that stands.
+    pub(super) last: Logged,
+    pub(super) at: Position,
+}
+
+impl Recorded {
+    /// What a request is about whose path names a chat, or a run by its id in the log.
+    pub(in crate::backend::chat) async fn find(
+        &self,
+        decide: &Decide<ChatRequest, ChatRun>,
+        head: Parts,
+        id: String,
+    ) -> Result<Sought, Refusal> {
+        let of_run = self.chat_of_run(&id).await;
+        let chat = of_run.as_ref().map_or(&id, |(_, chat)| chat).clone();
+        let decided = decide.ask(ChatRequest::of_run(head, chat.clone())).await?;
+        let logged = match of_run {
+            Some((owner, _)) if owner != decided.owner => None,
+            Some(_) => self.logged(&id).await,
+            None => self.current(&decided.owner, &chat).await,
+        };
+        let run = decided.place();
+        let may_see = match (&logged, &run) {
+            (None, _) => false,
+            (Some(logged), Some(place)) => match self.run_ref(logged).await {
+                Some(run) => run.sandbox_id == place.sandbox_id && run.thread_id == place.thread_id,
+                None => !decided.owner.is_empty(),
+            },
+            // Who has no thread yet is known by the owner only.
+            (Some(_), None) => !decided.owner.is_empty(),
+        };
+        Ok(Sought {
+            logged: logged.filter(|_| may_see),
+            run,
+        })
+    }
+
+    /// The current run of a chat, if there is a log of it.
+    pub(super) async fn current(&self, owner: &str, chat: &str) -> Option<LoggedRun> {
+        let (Found::Some((_, turn)), _) = self.logs.last(&LogId::chat(owner, chat)).await else {
+            return None;
+        };
+        match Logged::decode(&turn).ok()?.entry {
+            Entry::Turn(turn) => self.logged(&turn.run).await,
+            _ => None,
+        }
+    }
+
+    /// A run, if there is a log of it.
+    pub(super) async fn logged(&self, id: &str) -> Option<LoggedRun> {
+        let (Found::Some((at, last)), _) = self.logs.last(&LogId::run(id)).await else {
+            return None;
+        };
+        let last = Logged::decode(&last).ok()?;
+        let id = id.to_owned();
+        Some(LoggedRun { id, last, at })
+    }
+
+    /// The chat and its owner of a run, if a browser can mean it by this id.
+    async fn chat_of_run(&self, id: &str) -> Option<(String, String)> {
+        if !id.starts_with("run-") {
+            return None;
+        }
+        let reader = self.read_head(id).await?;
+        let claim = reader.claim()?;
+        Some((claim.owner.clone(), claim.chat.clone()))
+    }
+
+    /// The run, if its start stands in its log.
+    pub(super) async fn run_ref(&self, run: &LoggedRun) -> Option<RunRef> {
+        let here = self.logs.here().get(&LogId::run(&run.id)).cloned();
+        if let Some(run) = here.and_then(|handle| handle.run()) {
+            return Some(run);
+        }
+        self.read_head(&run.id).await?.run().cloned()
+    }
+
+    /// Reads a log up to the start of its run, if that stands there.
+    async fn read_head(&self, id: &str) -> Option<Reader> {
+        // What is recorded without the store is here.
+        let here = self.head(id, true).await;
+        if here.as_ref().is_some_and(|head| head.run().is_some()) {
+            return here;
+        }
+        self.head(id, false).await.or(here)
+    }
+
+    async fn head(&self, id: &str, is_here: bool) -> Option<Reader> {
+        let log = LogId::run(id);
+        let (mut entries, mut head, mut after) = (Vec::new(), None, Position::START);
+        // A run that takes long to start has a beat each few seconds before.
+        while head
+            .as_ref()
+            .is_none_or(|head: &Reader| head.run().is_none())
+        {
+            let found = match is_here {
+                true => {
+                    let logs = self.logs.clone();
+                    logs.read(log.clone(), after, PAGE, Duration::ZERO).await
+                }
+                false => self.logs.page(&log, after).await.0,
+            };
+            match found {
+                Found::Some(page) if !page.is_empty() => entries.extend(page),
+                _ => break,
+            }
+            let reader = Reader::glance(entries.iter().cloned()).ok()?;
+            after = reader.at();
+            head = Some(reader);
+        }
+        head
+    }
+
+    /// How many chunks stand in the log of a run, and whether that is not all of them.
+    pub(super) async fn count(&self, id: &str) -> (u64, bool) {
+        let (mut after, mut total, mut has_overflowed) = (Position::START, 0, false);
+        while let (Found::Some(entries), _) = self.logs.page(&LogId::run(id), after).await {
+            let Some((last, _)) = entries.last() else {
+                break;
+            };
+            after = *last;
+            for (_, entry) in &entries {
+                match Logged::decode(entry) {
+                    Ok(logged) if !matches!(logged.entry, Entry::Claim(_)) => {
+                        has_overflowed |= matches!(logged.entry, Entry::Overflow);
+                        total = logged.chunks_after().max(total);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        (total, has_overflowed)
+    }
+}

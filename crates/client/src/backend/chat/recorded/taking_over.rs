@@ -1,0 +1,72 @@
+use std::sync::atomic::Ordering;
+
+use twentyfirst_protocol::run_log::{Found, LogId, Position, Reader, ReaderStep, Recording};
+
+use super::Recorded;
+use super::finding::LoggedRun;
+use super::keeper::Keeper;
+use super::logs::PAGE;
+
+impl Recorded {
+    /// Goes on with a run that nobody seems to record any more.
+    pub(super) fn take_over(&self, id: &str, reader: &Reader, after: Position) {
+        if let Some(claim) = reader.claim() {
+            self.take_over_of(id, &claim.owner, &claim.chat, after);
+        }
+    }
+
+    fn take_over_of(&self, id: &str, owner: &str, chat: &str, after: Position) {
+        if self.is_draining.load(Ordering::Relaxed) {
+            return;
+        }
+        let recording = Recording::new(id, &*self.instance).of_chat(owner, chat);
+        if let Some(keeper) = Keeper::take_over(self.clone(), recording, after) {
+            keeper.spawn();
+        }
+    }
+
+    /// Looks whether the run that this chat waits for is still recorded, and goes on with it if not: no browser may be there to see.
+    pub(super) fn watch(&self, waiting: &Recording) {
+        let (this, waiting) = (self.clone(), waiting.clone());
+        self.client.shared().runtime.spawn(Box::pin(async move {
+            this.watch_to_its_end(&waiting).await;
+        }));
+    }
+
+    async fn watch_to_its_end(&self, waiting: &Recording) {
+        let (owner, chat) = (&waiting.owner, &waiting.chat);
+        let Some(run) = self.current(owner, chat).await else {
+            return;
+        };
+        if self.logs.is_here(&run.id) || !self.logs.enter_watch(&run.id) {
+            return;
+        }
+        if let Some(after) = self.silent_behind(&run).await {
+            self.take_over_of(&run.id, owner, chat, after);
+        }
+        self.logs.leave_watch(&run.id);
+    }
+
+    /// Where a run should be taken over; `None` as soon as something comes of it, or its end.
+    async fn silent_behind(&self, run: &LoggedRun) -> Option<Position> {
+        let mut reader = Reader::behind(run.at, &run.last);
+        let runtime = &self.client.shared().runtime;
+        loop {
+            match reader.poll(runtime.now()) {
+                ReaderStep::Read { after, wait } => {
+                    let log = LogId::run(&run.id);
+                    let found = self.logs.clone().read(log, after, PAGE, wait).await;
+                    let Found::Some(entries) = found else {
+                        return None;
+                    };
+                    if !entries.is_empty() {
+                        return None;
+                    }
+                    reader.handle_page(entries, runtime.now());
+                }
+                ReaderStep::TakeOver { after } => return Some(after),
+                _ => return None,
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+mod chunks;
+mod logged;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+#[cfg(doc)]
+use super::LogId;
+use super::{Append, Keep, Position};
+use crate::runs::{RunEnd, RunRef};
+
+pub use self::chunks::Chunks;
+pub use self::logged::{EntryError, Logged};
+
+/// What stands in a log.
+///
+/// On the wire an entry is a line with what it is, and behind it what it says: JSON, or for [`Data`](Self::Data) one chunk a line. So a
+/// reader passes chunks on without reading their JSON.
+///
+/// ```text
+/// 21st/1 data 17
+/// {"type":"text-delta","id":"t1","delta":"Hello"}
+/// {"type":"text-end","id":"t1"}
+/// ```
+///
+/// The number is how many chunks stand in the log before it: so what is missing is noticed, and the last entry tells how long the log
+/// is. Only a claim does not know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Entry {
+    /// In the log of a chat: a turn has begun.
+    Turn(Turn),
+    /// Somebody writes from here on, and nobody of an older epoch.
+    Claim(Claim),
+    /// The run has begun.
+    Started(RunRef),
+    /// Chunks of the answer.
+    Data(Chunks),
+    /// Nothing has come, but somebody is there.
+    Beat,
+    /// The answer is longer than a log: no more of its chunks come, only its [`End`](Self::End).
+    Overflow,
+    /// The run is over. Of all that follows nothing counts.
+    End(Ended),
+    /// Whoever wrote writes no more, though the run goes on: the next may claim at once.
+    Release,
+    /// In the log that says so: the run is to stop.
+    Stop(Stop),
+}
+
+/// A turn of a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Turn {
+    /// The id of the run that answers it.
+    pub run: String,
+}
+
+/// Who writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Claim {
+    /// The instance that writes.
+    pub by: String,
+    /// The owner of the chat.
+    pub owner: String,
+    /// The chat that the run belongs to.
+    pub chat: String,
+}
+
+/// How a run has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Ended {
+    /// The word of [`RunEnd`](crate::runs::RunEnd::as_str): `completed`, `cancelled`, `failed` or `lost`.
+    pub end: String,
+}
+
+/// A wish that a run stops.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Stop {
+    /// The instance that was asked.
+    pub by: String,
+}
+
+impl Turn {
+    /// A turn that this run answers.
+    pub fn new(run: impl Into<String>) -> Self {
+        Self { run: run.into() }
+    }
+}
+
+impl Claim {
+    /// A claim of this instance's.
+    pub fn new(by: impl Into<String>, owner: impl Into<String>, chat: impl Into<String>) -> Self {
+        Self {
+            by: by.into(),
+            owner: owner.into(),
+            chat: chat.into(),
+        }
+    }
+}
+
+impl Ended {
+    /// An end, by its word.
+    pub fn new(end: impl Into<String>) -> Self {
+        Self { end: end.into() }
+    }
+
+    /// The end of a run.
+    pub fn of(end: &RunEnd) -> Self {
+        Self::new(end.as_str())
+    }
+}
+
+/// How long a stop is kept: 24 h, longer than any run starts.
+const STOP_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Stop {
+    /// Returns the append that records the wish in the [log of stops](LogId::stop). Whoever asks for a stop appends it before it cancels
+    /// the run, so that whoever starts the run finds it.
+    #[must_use]
+    pub fn append(self) -> Append {
+        Append::new(
+            Position::START.next_claim(),
+            Logged::new(0, Entry::Stop(self)).encode(),
+            Keep::existing(STOP_TTL).or_create().over(),
+        )
+    }
+
+    /// A wish of which this instance was told.
+    pub fn new(by: impl Into<String>) -> Self {
+        Self { by: by.into() }
+    }
+}

@@ -1,0 +1,80 @@
+use crate::runs::RunEnd;
+use crate::shown;
+use crate::ui::Chunk;
+use crate::ui::chunk::{Abort, Error as ErrorChunk, Finish};
+
+/// What a stream says at its end, so that every reader of it knows how the run has ended.
+///
+/// The last chunk is always a `finish`: some readers reconnect until they see one.
+#[derive(Debug, Clone, Default)]
+pub struct LastWords {
+    /// Whether an `error` or an `abort` has come.
+    has_said_end: bool,
+    /// Whether the last chunk is a `finish`.
+    is_finished: bool,
+}
+
+impl LastWords {
+    /// What is said where the run was lost, or nobody knows how it has ended.
+    pub const BROKE_OFF: &str = "the connection to the agent broke off";
+
+    /// Notes a chunk of the stream.
+    pub fn saw(&mut self, chunk: &Chunk<'_>) {
+        self.has_said_end |= matches!(chunk, Chunk::Error(_) | Chunk::Abort(_));
+        self.is_finished = matches!(chunk, Chunk::Finish(_));
+    }
+
+    /// Returns what is left to say behind what was seen: `error` or `abort` where the run has ended so and nothing has said it, and
+    /// `finish`.
+    #[must_use]
+    pub fn of(&self, end: Option<&RunEnd>) -> Vec<Chunk<'static>> {
+        let error = |text: &str| Chunk::from(ErrorChunk::new(text.to_owned()));
+        let mut words = Vec::new();
+        if !self.has_said_end {
+            match end {
+                Some(RunEnd::Completed) => {}
+                Some(RunEnd::Cancelled) => words.push(Abort::new().into()),
+                Some(RunEnd::Failed(text)) => words.push(error(&shown(text.trim_end()))),
+                Some(RunEnd::Lost(_)) | None => words.push(error(Self::BROKE_OFF)),
+            }
+        }
+        if !self.is_finished || !words.is_empty() {
+            words.push(Finish::new().into());
+        }
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::chunk::TextEnd;
+
+    fn kinds(seen: &[Chunk<'static>], end: Option<&RunEnd>) -> String {
+        let mut words = LastWords::default();
+        seen.iter().for_each(|chunk| words.saw(chunk));
+        let words = words.of(end);
+        let kinds: Vec<_> = words.iter().map(|word| word.kind().to_string()).collect();
+        kinds.join(" ")
+    }
+
+    #[test]
+    fn every_end_is_said_once_and_a_finish_is_the_last_word() {
+        let text: Chunk<'static> = TextEnd::new("t").into();
+        let finish: Chunk<'static> = Finish::new().into();
+        let abort: Chunk<'static> = Abort::new().into();
+        let failed = RunEnd::Failed("no credit\n".to_owned());
+        let said = |seen: &[&Chunk<'static>], end| {
+            let seen: Vec<_> = seen.iter().map(|chunk| (*chunk).clone()).collect();
+            kinds(&seen, end)
+        };
+        assert_eq!(said(&[], None), "error finish");
+        assert_eq!(said(&[&text], Some(&RunEnd::Completed)), "finish");
+        assert_eq!(said(&[&text, &finish], Some(&RunEnd::Completed)), "");
+        assert_eq!(said(&[&finish, &text], Some(&RunEnd::Completed)), "finish");
+        assert_eq!(said(&[&text], Some(&RunEnd::Cancelled)), "abort finish");
+        assert_eq!(said(&[&abort], Some(&RunEnd::Cancelled)), "finish");
+        assert_eq!(said(&[&abort, &finish], Some(&RunEnd::Cancelled)), "");
+        assert_eq!(said(&[&finish], Some(&failed)), "error finish");
+    }
+}

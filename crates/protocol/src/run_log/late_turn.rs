@@ -1,0 +1,241 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Append, Appended, Entry, Found, Keep, LogId, Logged, Position, Recording, Turn};
+
+/// How long the log of a chat is kept behind its last turn: 24 h.
+const CHAT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long to wait until the store is asked again: at first, and at most.
+const PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The turn of a chat, taken by this run.
+pub(super) fn turn(run: &str, at: Position) -> Append {
+    Append {
+        at,
+        entry: Logged::new(0, Entry::Turn(Turn::new(run))).encode(),
+        keep: Keep::existing(CHAT_TTL).or_create().over(),
+    }
+}
+
+/// Takes the turn of a chat for a run that goes on [without the store](super::Recorder::is_alone), as soon as the store responds again:
+/// else the turn before it would count there, and browsers would be shown an answer that is not the last one.
+///
+/// While the run goes on, its turn is the last one, whatever stands in the log: the relay starts no other run in its thread. When it is
+/// over, it no longer takes the turn from one that goes on.
+#[derive(Debug)]
+pub struct LateTurn {
+    recording: Recording,
+    phase: Phase,
+    pause: Duration,
+}
+
+#[derive(Debug)]
+enum Phase {
+    LookingAtChat,
+    /// Whether the run of the last turn goes on.
+    LookingAtRun {
+        turn: Position,
+        run: String,
+    },
+    Taking {
+        turn: Position,
+    },
+    Waiting,
+    Over,
+}
+
+/// What a [`LateTurn`] wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LateTurnStep {
+    /// Read the last entry of this log, as it stands in the store: [`LateTurn::handle_last`].
+    Last(LogId),
+    /// Append this to this log: [`LateTurn::handle_append`].
+    Append(LogId, Append),
+    /// Poll again when so much time has passed.
+    Wait(Duration),
+    /// The turn was taken, or there is a later one.
+    Over,
+}
+
+impl LateTurn {
+    /// Takes the turn of the run's chat.
+    #[must_use]
+    pub fn new(recording: Recording) -> Self {
+        Self {
+            recording,
+            phase: Phase::LookingAtChat,
+            pause: PAUSE,
+        }
+    }
+
+    /// What to do next. `is_over` says whether the run has ended.
+    pub fn poll(&mut self, is_over: bool) -> LateTurnStep {
+        if let Phase::LookingAtRun { turn, .. } = self.phase
+            && !is_over
+        {
+            self.phase = Phase::Taking { turn };
+        }
+        match &self.phase {
+            Phase::LookingAtChat => LateTurnStep::Last(self.chat()),
+            Phase::LookingAtRun { run, .. } => LateTurnStep::Last(LogId::run(run)),
+            Phase::Taking { turn: at } => {
+                LateTurnStep::Append(self.chat(), turn(&self.recording.run, *at))
+            }
+            Phase::Waiting => {
+                self.phase = Phase::LookingAtChat;
+                let pause = self.pause;
+                self.pause = (pause * 2).min(LONGEST_PAUSE);
+                LateTurnStep::Wait(pause)
+            }
+            Phase::Over => LateTurnStep::Over,
+        }
+    }
+
+    /// The last entry of the log that was asked for.
+    pub fn handle_last(&mut self, found: Found<(Position, Bytes)>) {
+        self.phase = match &self.phase {
+            Phase::LookingAtChat => match found {
+                Found::Unavailable => Phase::Waiting,
+                Found::Nothing => Phase::Taking {
+                    turn: Position::START.next_claim(),
+                },
+                Found::Some((at, entry)) => match Logged::decode(&entry).map(|logged| logged.entry)
+                {
+                    Ok(Entry::Turn(turn)) if turn.run != self.recording.run => {
+                        Phase::LookingAtRun {
+                            turn: at.next_claim(),
+                            run: turn.run,
+                        }
+                    }
+                    Ok(Entry::Turn(_)) => Phase::Over,
+                    // What cannot be read is not replaced, and may be gone later.
+                    _ => Phase::Waiting,
+                },
+            },
+            Phase::LookingAtRun { turn, .. } => match found {
+                Found::Unavailable => Phase::Waiting,
+                Found::Nothing => Phase::Taking { turn: *turn },
+                Found::Some((_, entry)) => {
+                    match Logged::decode(&entry).map(|logged| logged.entry) {
+                        Ok(Entry::End(_)) => Phase::Taking { turn: *turn },
+                        Ok(_) => Phase::Over,
+                        Err(_) => Phase::Waiting,
+                    }
+                }
+            },
+            _ => return,
+        };
+    }
+
+    /// What came of the append.
+    pub fn handle_append(&mut self, appended: Appended) {
+        if matches!(self.phase, Phase::Taking { .. }) {
+            self.phase = match appended {
+                Appended::Yes => Phase::Over,
+                // Somebody else has taken it: a look says whether that is a later one.
+                Appended::Fenced => Phase::LookingAtChat,
+                Appended::Missing | Appended::Full | Appended::Unavailable => Phase::Waiting,
+            };
+        }
+    }
+
+    fn chat(&self) -> LogId {
+        LogId::chat(&self.recording.owner, &self.recording.chat)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Claim, Ended};
+    use super::*;
+
+    fn late() -> LateTurn {
+        LateTurn::new(Recording::new("run-2", "here").of_chat("user", "chat"))
+    }
+
+    fn found(at: u64, entry: Entry) -> Found<(Position, Bytes)> {
+        Found::Some((Position::new(at, 0), Logged::new(0, entry).encode()))
+    }
+
+    fn chat() -> LogId {
+        LogId::chat("user", "chat")
+    }
+
+    fn taken(at: u64) -> LateTurnStep {
+        LateTurnStep::Append(chat(), turn("run-2", Position::new(at, 0)))
+    }
+
+    #[test]
+    fn a_store_that_is_back_learns_of_the_turn() {
+        let mut late = late();
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            assert_eq!(late.poll(false), LateTurnStep::Last(chat()));
+            late.handle_last(Found::Unavailable);
+            let LateTurnStep::Wait(pause) = late.poll(false) else {
+                panic!("a pause");
+            };
+            waits.push(pause.as_millis());
+        }
+        assert_eq!(waits, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+        late.handle_last(found(4, Entry::Turn(Turn::new("run-1"))));
+        assert_eq!(late.poll(false), taken(5));
+        late.handle_append(Appended::Yes);
+        assert_eq!(late.poll(false), LateTurnStep::Over);
+    }
+
+    #[test]
+    fn a_run_that_is_over_takes_the_turn_of_one_that_is_over_and_of_no_other() {
+        let goes_on = Entry::Claim(Claim::new("there", "user", "chat"));
+        for (last, is_taken) in [
+            (found(1, Entry::End(Ended::new("completed"))), true),
+            (Found::Nothing, true),
+            (found(1, goes_on), false),
+        ] {
+            let mut late = late();
+            late.handle_last(found(4, Entry::Turn(Turn::new("run-3"))));
+            assert_eq!(late.poll(true), LateTurnStep::Last(LogId::run("run-3")));
+            late.handle_last(last);
+            let expected = match is_taken {
+                true => taken(5),
+                false => LateTurnStep::Over,
+            };
+            assert_eq!(late.poll(true), expected);
+        }
+    }
+
+    #[test]
+    fn a_turn_that_stands_there_is_not_taken_again() {
+        let mut late = late();
+        late.handle_last(Found::Nothing);
+        assert_eq!(late.poll(false), taken(1));
+        // It was appended, and nobody has heard of it.
+        late.handle_append(Appended::Unavailable);
+        assert!(matches!(late.poll(false), LateTurnStep::Wait(_)));
+        late.handle_last(found(1, Entry::Turn(Turn::new("run-2"))));
+        assert_eq!(late.poll(false), LateTurnStep::Over);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_as_it_is() {
+        let newer = || Found::Some((Position::new(4, 0), Bytes::from_static(b"21st/2 turn 0\n")));
+        let mut late = late();
+        late.handle_last(newer());
+        assert!(matches!(late.poll(true), LateTurnStep::Wait(_)));
+        late.handle_last(found(4, Entry::Turn(Turn::new("run-3"))));
+        late.handle_last(newer());
+        assert!(matches!(late.poll(true), LateTurnStep::Wait(_)));
+    }
+
+    #[test]
+    fn a_turn_that_somebody_else_takes_meanwhile_is_looked_at() {
+        let mut late = late();
+        late.handle_last(Found::Nothing);
+        late.handle_append(Appended::Fenced);
+        assert_eq!(late.poll(true), LateTurnStep::Last(chat()));
+    }
+}

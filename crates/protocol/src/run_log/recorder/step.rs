@@ -1,0 +1,64 @@
+use std::time::Instant;
+
+use super::super::{Append, EntryError, LogId, Position};
+#[cfg(doc)]
+use super::Recorder;
+use crate::runs::RunRef;
+use crate::ui::Chunk;
+
+/// What a [`Recorder`] wants. Each is told of once.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum RecorderStep {
+    /// Read the last entry of this log: [`Recorder::handle_last`].
+    Last(LogId),
+    /// Read what stands in this log above this position, without waiting: [`Recorder::handle_page`].
+    Read(LogId, Position),
+    /// Append this to this log: [`Recorder::handle_append`].
+    Append(LogId, Append),
+    /// Give this to the readers of this instance, and poll again.
+    Deliver(Append),
+    /// Start the run: [`Recorder::handle_started`] or [`Recorder::handle_not_started`]. It comes at most once.
+    Start,
+    /// Follow this run behind these chunks, and [push](Recorder::push) what comes.
+    Follow(RunRef, Vec<Chunk<'static>>),
+    /// Cancel this run, and poll again at once: somebody has asked for it while it was starting.
+    Cancel(RunRef),
+    /// Poll again when something has come, or at this moment.
+    Wait {
+        /// The moment.
+        until: Option<Instant>,
+    },
+    /// Nothing more is recorded.
+    Over(RecorderEnd),
+}
+
+/// How recording has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecorderEnd {
+    /// The chat is answering another turn. Nothing was started.
+    Busy,
+    /// The end of the run stands in the log.
+    Ended,
+    /// The log was let go; the run goes on.
+    Released,
+    /// Another instance records this run.
+    Fenced,
+    /// The log has vanished, or cannot be reached: it cannot be taken over.
+    Gone,
+    /// An entry cannot be read.
+    Unreadable(EntryError),
+}
+
+/// What was found of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing else to find")]
+pub enum Found<T> {
+    /// This.
+    Some(T),
+    /// There is no such log.
+    Nothing,
+    /// The store does not respond.
+    Unavailable,
+}

@@ -1,0 +1,429 @@
+//! A few instances, one chat, browsers, a store and a relay, in virtual time: everything that happens, happens here.
+
+mod asking;
+mod browsing;
+mod plan;
+mod recording;
+mod relay;
+mod stopping;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use twentyfirst_protocol::run_log::{
+    Append, Appended, Found, Limits, LogId, Position, Reader, ReaderEnd, Recorder, RecorderEnd,
+};
+use twentyfirst_protocol::runs::RunEnd;
+use twentyfirst_protocol::ui::Chunk;
+
+use crate::answer::Atom;
+use crate::plant::Plant;
+use crate::rng::Rng;
+use crate::store::{Entries, Store};
+
+pub(crate) const OWNER: &str = "user";
+pub(crate) const CHAT: &str = "chat";
+
+/// How long a schedule is played.
+const HORIZON: Duration = Duration::from_secs(20 * 60);
+
+/// Everything that happens in a schedule.
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) begun: Instant,
+    pub(crate) plant: Option<Plant>,
+    rng: Rng,
+    events: BinaryHeap<Reverse<(Instant, u64)>>,
+    event_data: BTreeMap<u64, Event>,
+    sequence: u64,
+    pub(crate) store: Store,
+    /// While the store does not respond.
+    pub(crate) outages: Vec<(Instant, Instant)>,
+    pub(crate) lossy: usize,
+    pub(crate) instances: Vec<Instance>,
+    pub(crate) browsers: Vec<Browser>,
+    pub(crate) runs: BTreeMap<String, Run>,
+    pub(crate) stops: Vec<StopAsked>,
+    pub(crate) evicted: Vec<String>,
+    pub(crate) trace: Vec<String>,
+    pub(crate) limits: Limits,
+    waiting: Vec<Waiting>,
+    pub(crate) largest_window: usize,
+}
+
+/// A reading that waits for entries.
+struct Waiting {
+    log: LogId,
+    after: Position,
+    until: Instant,
+    instance: usize,
+    browser: usize,
+    connection: usize,
+}
+
+pub(crate) struct Instance {
+    pub(crate) is_alive: bool,
+    pub(crate) paused_until: Instant,
+    pub(crate) recorders: Vec<Recorded>,
+    /// What the readers of this instance can have from it, and whether it is whole.
+    pub(crate) local: BTreeMap<String, Local>,
+}
+
+#[derive(Default)]
+pub(crate) struct Local {
+    pub(crate) entries: Entries,
+    /// Whether the store was given up.
+    pub(crate) is_alone: bool,
+}
+
+pub(crate) struct Recorded {
+    pub(crate) recorder: Recorder,
+    pub(crate) run: String,
+    source: Source,
+    pub(crate) over: Option<RecorderEnd>,
+    is_asking: bool,
+    pub(crate) starts: usize,
+    /// What a successor has read before it has claimed: a planted fault.
+    early: Option<Entries>,
+    pub(crate) was_alone: bool,
+}
+
+enum Source {
+    None,
+    /// The relay's stream: what has come and was not pushed.
+    Live(VecDeque<Chunk<'static>>, Option<RunEnd>),
+    /// Waits until the run is over.
+    Waiting(Vec<Atom>),
+    Done,
+}
+
+/// A run at the relay.
+pub(crate) struct Run {
+    pub(crate) chunks: Vec<Chunk<'static>>,
+    pub(crate) began: Instant,
+    pub(crate) ends: Instant,
+    pub(crate) is_cancelled: bool,
+    /// When whoever has posted it knows that it has started.
+    pub(crate) known: Option<Instant>,
+    pub(crate) posts: usize,
+}
+
+pub(crate) struct StopAsked {
+    pub(crate) run: String,
+    /// When whoever was asked has looked at the log of the run.
+    pub(crate) done: Option<Instant>,
+}
+
+pub(crate) struct Browser {
+    pub(crate) instance: usize,
+    pub(crate) connection: usize,
+    run: Option<String>,
+    reader: Option<Reader>,
+    /// From which chunk on.
+    pub(crate) first: u64,
+    pub(crate) got: Vec<(u64, Bytes)>,
+    /// How many of them came from an instance that had given up the store.
+    pub(crate) is_degraded: bool,
+    pub(crate) end: Option<ReaderEnd>,
+    is_asking: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Who {
+    Recorder(usize, usize),
+    /// On this instance, and which of its connections.
+    Browser(usize, usize, usize),
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Post(usize, usize),
+    Attach(usize),
+    Stop(usize, usize),
+    Kill(usize),
+    Pause(usize, Duration),
+    Drain(usize),
+    Evict,
+    Store(Who, Ask, bool),
+    Answer(Who, Reply),
+    Wake(usize, usize),
+    WakeBrowser(usize),
+    WaitOver(usize, usize, usize),
+    Started(usize, usize, bool),
+    Chunk(usize, usize, String, usize),
+    Cancel(String),
+    RunOver(String),
+    StopRecorded(usize, String),
+}
+
+#[derive(Debug, Clone)]
+enum Ask {
+    Append(LogId, Append),
+    Last(LogId),
+    Read(LogId, Position, Option<Duration>),
+}
+
+#[derive(Debug, Clone)]
+enum Reply {
+    Appended(Appended),
+    Last(Found<(Position, Bytes)>),
+    Page(Found<Entries>),
+}
+
+impl World {
+    /// The schedule of this seed.
+    pub(crate) fn new(seed: u64, plant: Option<Plant>) -> Self {
+        let mut rng = Rng::new(seed);
+        let begun = Instant::now();
+        let mut limits = Limits::default();
+        if rng.percent(10) {
+            limits.log_size = 300;
+        }
+        if rng.percent(20) {
+            limits.unacknowledged = 60;
+        }
+        let instances = (0..3)
+            .map(|_| Instance {
+                is_alive: true,
+                paused_until: begun,
+                recorders: Vec::new(),
+                local: BTreeMap::new(),
+            })
+            .collect();
+        let mut world = Self {
+            now: begun,
+            begun,
+            plant,
+            events: BinaryHeap::new(),
+            event_data: BTreeMap::new(),
+            sequence: 0,
+            store: Store::default(),
+            outages: Vec::new(),
+            lossy: 0,
+            instances,
+            browsers: Vec::new(),
+            runs: BTreeMap::new(),
+            stops: Vec::new(),
+            evicted: Vec::new(),
+            trace: Vec::new(),
+            limits,
+            waiting: Vec::new(),
+            largest_window: 0,
+            rng: rng.fork(),
+        };
+        world.plan(&mut rng);
+        world
+    }
+
+    fn after(&mut self, delay: Duration, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    fn at(&mut self, at: Instant, event: Event) {
+        self.sequence += 1;
+        self.events.push(Reverse((at, self.sequence)));
+        self.event_data.insert(self.sequence, event);
+    }
+
+    pub(crate) fn log(&mut self, text: String) {
+        let at = self.now.duration_since(self.begun);
+        self.trace.push(format!("{:>9.3} {text}", at.as_secs_f64()));
+    }
+
+    pub(crate) fn play(&mut self) {
+        while let Some(Reverse((at, sequence))) = self.events.pop() {
+            if at > self.begun + HORIZON {
+                break;
+            }
+            self.now = self.now.max(at);
+            if let Some(event) = self.event_data.remove(&sequence) {
+                self.happen(event);
+            }
+        }
+    }
+
+    /// A paused instance does nothing: what comes to it waits.
+    fn is_paused(&mut self, instance: usize, event: &Event) -> bool {
+        let until = self.instances[instance].paused_until;
+        if until <= self.now {
+            return false;
+        }
+        self.at(until, event.clone());
+        true
+    }
+
+    fn happen(&mut self, event: Event) {
+        match &event {
+            Event::Post(instance, turn) => {
+                if self.is_paused(*instance, &event) || !self.instances[*instance].is_alive {
+                    return;
+                }
+                self.post(*instance, *turn);
+            }
+            Event::Attach(browser) => self.attach(*browser),
+            Event::Stop(instance, tries) => {
+                if self.is_paused(*instance, &event) || !self.instances[*instance].is_alive {
+                    return;
+                }
+                self.stop(*instance, *tries);
+            }
+            Event::Kill(instance) => {
+                let left = self
+                    .instances
+                    .iter()
+                    .filter(|instance| instance.is_alive)
+                    .count();
+                if left > 1 {
+                    self.log(format!("instance {instance} is killed"));
+                    self.kill(*instance);
+                }
+            }
+            Event::Pause(instance, pause) => {
+                self.log(format!("instance {instance} is stopped for {pause:?}"));
+                self.instances[*instance].paused_until = self.now + *pause;
+            }
+            Event::Drain(instance) => {
+                if self.is_paused(*instance, &event) || !self.instances[*instance].is_alive {
+                    return;
+                }
+                self.log(format!("instance {instance} is drained"));
+                for at in 0..self.instances[*instance].recorders.len() {
+                    self.instances[*instance].recorders[at].recorder.release();
+                    self.drive(*instance, at);
+                }
+            }
+            Event::Evict => {
+                let runs: Vec<String> = self.runs.keys().cloned().collect();
+                for run in runs {
+                    self.log(format!("the log of {run} vanishes"));
+                    self.store.evict(&LogId::run(&run));
+                    self.evicted.push(run);
+                }
+            }
+            // What nobody hears of a reading has not happened.
+            Event::Store(_, Ask::Last(_) | Ask::Read(..), false) => {}
+            Event::Store(who, ask, is_answered) => {
+                let reply = self.ask_store(who, ask);
+                if let (Some(reply), true) = (reply, *is_answered) {
+                    let delay = self.rng.millis(0, 3);
+                    self.after(delay, Event::Answer(who.clone(), reply));
+                }
+            }
+            Event::Answer(Who::Recorder(instance, at), reply) => {
+                if self.is_paused(*instance, &event) || !self.instances[*instance].is_alive {
+                    return;
+                }
+                self.answer_recorder(*instance, *at, reply.clone());
+            }
+            Event::Answer(Who::Browser(instance, browser, connection), reply) => {
+                if self.is_paused(*instance, &event) {
+                    return;
+                }
+                if self.browsers[*browser].connection == *connection {
+                    self.answer_browser(*instance, *browser, reply.clone());
+                }
+            }
+            Event::Wake(instance, at) => {
+                if self.is_paused(*instance, &event) || !self.instances[*instance].is_alive {
+                    return;
+                }
+                self.drive(*instance, *at);
+            }
+            Event::WakeBrowser(browser) => {
+                let instance = self.browsers[*browser].instance;
+                if self.is_paused(instance, &event) {
+                    return;
+                }
+                self.browse(*browser);
+            }
+            Event::WaitOver(instance, browser, connection) => {
+                let Some(found) = self.waiting.iter().position(|waiting| {
+                    waiting.browser == *browser
+                        && waiting.connection == *connection
+                        && waiting.until <= self.now
+                }) else {
+                    return;
+                };
+                self.waiting.remove(found);
+                let who = Who::Browser(*instance, *browser, *connection);
+                self.after(
+                    Duration::ZERO,
+                    Event::Answer(who, Reply::Page(Found::Some(Vec::new()))),
+                );
+            }
+            Event::Started(instance, at, is_started) => {
+                if self.is_paused(*instance, &event) || !self.instances[*instance].is_alive {
+                    return;
+                }
+                self.started(*instance, *at, *is_started);
+            }
+            Event::Chunk(instance, at, run, index) => {
+                if !self.instances[*instance].is_alive {
+                    return;
+                }
+                let run = &self.runs[run];
+                if run.is_cancelled {
+                    return;
+                }
+                let chunk = run.chunks[*index].clone();
+                if let Source::Live(come, _) = &mut self.instances[*instance].recorders[*at].source
+                {
+                    come.push_back(chunk);
+                }
+                self.after(Duration::ZERO, Event::Wake(*instance, *at));
+            }
+            Event::Cancel(run) => self.cancel(run),
+            Event::RunOver(run) => self.run_over(run),
+            Event::StopRecorded(instance, run) => {
+                if self.is_paused(*instance, &event) || !self.instances[*instance].is_alive {
+                    return;
+                }
+                self.stop_recorded(run);
+            }
+        }
+    }
+
+    fn kill(&mut self, instance: usize) {
+        self.instances[instance].is_alive = false;
+        self.instances[instance].local.clear();
+        for browser in 0..self.browsers.len() {
+            if self.browsers[browser].instance == instance && self.browsers[browser].end.is_none() {
+                let delay = self.rng.millis(10, 2_000);
+                self.after(delay, Event::Attach(browser));
+            }
+        }
+    }
+
+    fn is_out(&self) -> bool {
+        self.outages
+            .iter()
+            .any(|(from, to)| *from <= self.now && self.now < *to)
+    }
+}
+
+impl Browser {
+    fn new(instance: usize, first: u64) -> Self {
+        Self {
+            instance,
+            connection: 0,
+            run: None,
+            reader: None,
+            first,
+            got: Vec::new(),
+            is_degraded: false,
+            end: None,
+            is_asking: false,
+        }
+    }
+
+    /// Whether it has anything to read.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    pub(crate) fn run(&self) -> Option<&str> {
+        self.run.as_deref()
+    }
+}

@@ -1,0 +1,210 @@
+//! Instances record runs.
+
+use std::time::Duration;
+use twentyfirst_protocol::run_log::{
+    Append, Entry, Found, LogId, Logged, Position, Reader, Recorder, RecorderEnd, RecorderStep,
+    Recording,
+};
+
+use super::{Ask, Browser, CHAT, Event, OWNER, Recorded, Reply, Source, Who, World};
+use crate::answer::{Atom, atoms};
+use crate::plant::Plant;
+
+impl World {
+    pub(super) fn post(&mut self, instance: usize, turn: usize) {
+        let run = format!("run-{}-{instance}", self.sequence);
+        self.log(format!(
+            "turn {turn} is posted on instance {instance} as {run}"
+        ));
+        let recording = Recording::new(run.clone(), format!("i{instance}")).of_chat(OWNER, CHAT);
+        let at = self.record(instance, &run, Recorder::begin(recording, self.limits));
+        let browser = self.browsers.len();
+        self.browsers.push(Browser::new(instance, 0));
+        self.browsers[browser].run = Some(run);
+        self.drive(instance, at);
+    }
+
+    pub(super) fn record(&mut self, instance: usize, run: &str, recorder: Recorder) -> usize {
+        let recorders = &mut self.instances[instance].recorders;
+        recorders.push(Recorded {
+            recorder,
+            run: run.to_owned(),
+            source: Source::None,
+            over: None,
+            is_asking: false,
+            starts: 0,
+            early: None,
+            was_alone: false,
+        });
+        recorders.len() - 1
+    }
+
+    /// Does what a recorder wants, until it waits.
+    pub(super) fn drive(&mut self, instance: usize, at: usize) {
+        loop {
+            let recording = &mut self.instances[instance].recorders[at];
+            if recording.over.is_some() || recording.is_asking {
+                return;
+            }
+            feed(recording);
+            recording.was_alone |= recording.recorder.is_alone();
+            let run = recording.run.clone();
+            let step = recording.recorder.poll(self.now);
+            match step {
+                RecorderStep::Last(log) => return self.ask(instance, at, Ask::Last(log)),
+                RecorderStep::Read(log, after) => {
+                    return self.ask(instance, at, Ask::Read(log, after, None));
+                }
+                RecorderStep::Append(log, append) => {
+                    if append.at.seq > 0
+                        && matches!(Logged::decode(&append.entry), Ok(logged) if matches!(logged.entry, Entry::Data(_)))
+                    {
+                        self.largest_window = self.largest_window.max(append.entry.len());
+                    }
+                    if self.plant == Some(Plant::DeliverFirst) && append.at.seq > 0 {
+                        self.deliver(instance, &run, append.clone());
+                    }
+                    if self.plant == Some(Plant::ReadBeforeClaim)
+                        && append.at.epoch > 1
+                        && append.at.seq == 0
+                        && let Found::Some(early) = self.store.read(&log, Position::START, 10_000)
+                    {
+                        // Reading takes its time.
+                        let recorded = &mut self.instances[instance].recorders[at];
+                        recorded.early = Some(early);
+                        recorded.is_asking = true;
+                        let who = Who::Recorder(instance, at);
+                        let delay = self.rng.millis(1, 2_000);
+                        return self
+                            .after(delay, Event::Store(who, Ask::Append(log, append), true));
+                    }
+                    return self.ask(instance, at, Ask::Append(log, append));
+                }
+                RecorderStep::Deliver(append) => self.deliver(instance, &run, append),
+                RecorderStep::Start => {
+                    self.instances[instance].recorders[at].starts += 1;
+                    self.start(instance, at, &run);
+                }
+                RecorderStep::Follow(_, after) => {
+                    let after: Vec<Atom> = after.iter().flat_map(atoms).collect();
+                    self.log(format!(
+                        "instance {instance} goes on with {run} behind {} atoms",
+                        after.len()
+                    ));
+                    self.instances[instance].recorders[at].source = Source::Waiting(after);
+                    let ends = self.runs[&run].ends;
+                    self.at(ends.max(self.now), Event::RunOver(run));
+                }
+                RecorderStep::Cancel(_) => {
+                    self.log(format!("instance {instance} finds that {run} is to stop"));
+                    let delay = self.rng.millis(1, 50);
+                    self.after(delay, Event::Cancel(run));
+                }
+                RecorderStep::Wait { until } => {
+                    if let Some(until) = until {
+                        self.at(
+                            until.max(self.now + Duration::from_micros(1)),
+                            Event::Wake(instance, at),
+                        );
+                    }
+                    return;
+                }
+                RecorderStep::Over(end) => {
+                    self.log(format!("instance {instance} is over with {run}: {end:?}"));
+                    self.instances[instance].recorders[at].over = Some(end.clone());
+                    if end == RecorderEnd::Busy {
+                        // The response to the post is a refusal.
+                        for browser in &mut self.browsers {
+                            if browser.run.as_deref() == Some(&run) {
+                                *browser = Browser::new(instance, 0);
+                            }
+                        }
+                    }
+                    // What is no longer written here is read from the store.
+                    if !matches!(end, RecorderEnd::Ended) {
+                        self.instances[instance].local.remove(&run);
+                        self.wake_browsers(instance);
+                    }
+                    return;
+                }
+                other => unreachable!("{other:?}"),
+            }
+        }
+    }
+
+    pub(super) fn answer_recorder(&mut self, instance: usize, at: usize, reply: Reply) {
+        let now = self.now;
+        let recording = &mut self.instances[instance].recorders[at];
+        recording.is_asking = false;
+        match reply {
+            Reply::Appended(appended) => recording.recorder.handle_append(appended, now),
+            Reply::Last(found) => recording.recorder.handle_last(found),
+            Reply::Page(mut found) => {
+                if let (Some(early), Found::Some(entries)) = (recording.early.take(), &mut found) {
+                    // What was read before the claim, and the claim.
+                    let log = LogId::run(&recording.run);
+                    let Found::Some(last) = self.store.last(&log) else {
+                        return;
+                    };
+                    *entries = early;
+                    entries.push(last);
+                }
+                recording.recorder.handle_page(found);
+            }
+        }
+        self.drive(instance, at);
+    }
+
+    pub(super) fn deliver(&mut self, instance: usize, run: &str, append: Append) {
+        let is_alone = self.instances[instance]
+            .recorders
+            .iter()
+            .any(|recording| recording.run == run && recording.recorder.is_alone());
+        let local = self.instances[instance]
+            .local
+            .entry(run.to_owned())
+            .or_default();
+        local.is_alone |= is_alone;
+        if self.plant == Some(Plant::DeliverFirst)
+            && local.entries.iter().any(|entry| entry.0 == append.at)
+        {
+            return;
+        }
+        local.entries.push((append.at, append.entry));
+        // The response to the post begins.
+        for browser in &mut self.browsers {
+            if browser.instance == instance && browser.run.as_deref() == Some(run) {
+                browser.reader.get_or_insert_with(|| Reader::from(0));
+            }
+        }
+        self.wake_browsers(instance);
+    }
+
+    pub(super) fn wake_browsers(&mut self, instance: usize) {
+        for browser in 0..self.browsers.len() {
+            if self.browsers[browser].instance == instance && !self.browsers[browser].is_asking {
+                self.after(Duration::ZERO, Event::WakeBrowser(browser));
+            }
+        }
+    }
+}
+
+/// Gives a recorder what has come of its run, as long as it wants it.
+fn feed(recording: &mut Recorded) {
+    let Source::Live(come, over) = &mut recording.source else {
+        return;
+    };
+    while recording.recorder.wants_chunks() {
+        let Some(chunk) = come.pop_front() else {
+            break;
+        };
+        recording.recorder.push(&chunk);
+    }
+    if come.is_empty()
+        && recording.recorder.wants_chunks()
+        && let Some(end) = over
+    {
+        recording.recorder.end(end);
+        recording.source = Source::Done;
+    }
+}
