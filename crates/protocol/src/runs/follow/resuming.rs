@@ -39,7 +39,7 @@ impl Resuming {
         match self.resume.decode_head(head) {
             Head::Open(Resumed::Streaming) => {
                 cx.resumes.has_opened = true;
-                let stream = Stream::another(cx.transcript.has_gap());
+                let stream = Stream::another(&cx.transcript);
                 let verifying = Verifying::new(stream, self.target.clone());
                 return Some(cx.go("resuming: opened", Phase::Verifying(verifying)));
             }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Following;
 use crate::flow::Failure;
 use crate::runs::Moment;
-use crate::runs::transcript::{Replay, Sight};
+use crate::runs::transcript::{Replay, Sight, Transcript};
 use crate::ui::{Chunk, Decoder, Joiner, Text};
 
 /// How much of a stream is kept in bytes until it is clear that it is one of our run.
@@ -58,11 +58,11 @@ impl Stream {
     }
 
     /// A stream that was opened later: it may replay the run from its beginning, or join it in the middle.
-    pub(super) fn another(is_behind_gap: bool) -> Self {
+    pub(super) fn another(delivered: &Transcript) -> Self {
         Self {
             is_first: false,
-            replay: Some(Replay::new()),
-            is_behind_gap,
+            replay: Some(Replay::new(delivered.tracks())),
+            is_behind_gap: delivered.has_gap(),
             ..Self::first()
         }
     }

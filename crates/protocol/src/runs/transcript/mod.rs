@@ -12,6 +12,7 @@
 mod come;
 mod continuation;
 mod realign;
+mod recorded;
 mod replay;
 mod room;
 mod tracks;
@@ -20,8 +21,8 @@ use std::collections::{HashSet, VecDeque};
 
 use serde::Deserialize;
 
+use recorded::Recorded;
 pub(super) use replay::{Replay, Sight};
-use tracks::Tracks;
 
 use super::Moment;
 use crate::threads::Usage;
@@ -38,7 +39,7 @@ pub(super) struct Transcript {
     /// How much all of it may hold, in bytes.
     limit: usize,
     /// What later streams are compared with: all that came before the first gap.
-    tracks: Tracks,
+    tracks: Recorded,
     /// Whether `tracks` is kept.
     is_tracked: bool,
     /// How many parts came before the first gap, the one that was being written then included.
@@ -199,7 +200,7 @@ impl Transcript {
     }
 
     /// What a later stream is compared with.
-    pub(super) fn tracks(&self) -> &Tracks {
+    pub(super) fn tracks(&self) -> &Recorded {
         &self.tracks
     }
 
@@ -259,7 +260,7 @@ impl Transcript {
             !self.is_tracked || self.has_gap() || self.tracks.record(&chunk, self.room());
         if self.is_tracked && (self.too_large.is_some() || !is_recorded || self.room() == 0) {
             self.is_tracked = false;
-            self.tracks = Tracks::default();
+            self.tracks = Recorded::default();
         }
         self.since_gap = true;
         self.has_progress = true;
