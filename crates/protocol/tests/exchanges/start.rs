@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use twentyfirst_protocol::flow::{
-    ExchangeError, ExchangeErrorKind, Failure, Flow, Now, SendRequest, Sent, Slot, Step,
+    Event, ExchangeError, ExchangeErrorKind, Failure, Flow, Now, SendRequest, Sent, Slot, Step,
 };
 use twentyfirst_protocol::retry::RetryPolicy;
 use twentyfirst_protocol::runs::{
@@ -71,11 +71,11 @@ impl Scene {
     }
 
     fn answers(&mut self, slot: Slot, status: u16, body: &'static str) {
-        self.flow.handle_answer(
+        self.flow.handle(Event::Response {
             slot,
-            head(status, "application/json"),
-            Bytes::from_static(body.as_bytes()),
-        );
+            head: head(status, "application/json"),
+            body: Bytes::from_static(body.as_bytes()),
+        });
     }
 
     fn makes_sandbox(&mut self) {
@@ -98,11 +98,11 @@ impl Scene {
 
     fn streams(&mut self) {
         self.sends(Slot::Stream);
-        self.flow.handle_answer(
-            Slot::Stream,
-            head(200, "text/event-stream; charset=utf-8"),
-            Bytes::new(),
-        );
+        self.flow.handle(Event::Response {
+            slot: Slot::Stream,
+            head: head(200, "text/event-stream; charset=utf-8"),
+            body: Bytes::new(),
+        });
     }
 
     fn done(&mut self) -> Result<Started, StartError> {
@@ -277,10 +277,10 @@ fn a_failure_tells_what_exists_all_the_same() {
     let mut scene = Scene::new(run(), None);
     scene.makes_sandbox();
     scene.sends(Slot::Exchange);
-    scene.flow.handle_failure(
+    scene.flow.handle(Event::Failure(
         Slot::Exchange,
         Failure::new(Sent::Maybe, "connection reset"),
-    );
+    ));
     let error = scene.done().unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -301,11 +301,13 @@ fn a_failure_tells_what_exists_all_the_same() {
     scene.sends(Slot::Stream);
     scene.answers(Slot::Stream, 402, "");
     let (first, second) = refused.split_at(40);
-    scene.flow.handle_data(Bytes::from_static(first.as_bytes()));
     scene
         .flow
-        .handle_data(Bytes::from_static(second.as_bytes()));
-    scene.flow.handle_end();
+        .handle(Event::Data(Bytes::from_static(first.as_bytes())));
+    scene
+        .flow
+        .handle(Event::Data(Bytes::from_static(second.as_bytes())));
+    scene.flow.handle(Event::End);
     let error = scene.done().unwrap_err();
     assert_eq!(error.created().thread_id.as_ref().unwrap().as_str(), "th_1");
     let ExchangeErrorKind::Response(ResponseError::Api(error)) = exchange_error(error).into_kind()
@@ -333,29 +335,38 @@ fn an_endless_or_broken_error_body_still_has_its_status() {
     scene.sends(Slot::Stream);
     scene.answers(Slot::Stream, 503, "");
     for _ in 0..10 {
-        scene.flow.handle_data(Bytes::from(vec![b'x'; 100_000]));
+        scene
+            .flow
+            .handle(Event::Data(Bytes::from(vec![b'x'; 100_000])));
         assert!(matches!(scene.poll(), Step::Read { .. }));
     }
     // That is more than 1 MiB.
-    scene.flow.handle_data(Bytes::from(vec![b'x'; 100_000]));
+    scene
+        .flow
+        .handle(Event::Data(Bytes::from(vec![b'x'; 100_000])));
     assert_eq!(status(scene.done().unwrap_err()), 503);
 
     let mut scene = Scene::new(named(), None);
     scene.sends(Slot::Stream);
     scene.answers(Slot::Stream, 502, "");
-    scene
-        .flow
-        .handle_failure(Slot::Stream, Failure::new(Sent::Maybe, "reset"));
+    scene.flow.handle(Event::Failure(
+        Slot::Stream,
+        Failure::new(Sent::Maybe, "reset"),
+    ));
     assert_eq!(status(scene.done().unwrap_err()), 502);
 
     // A page of a proxy, with a status of success.
     let mut scene = Scene::new(named(), None);
     scene.sends(Slot::Stream);
+    scene.flow.handle(Event::Response {
+        slot: Slot::Stream,
+        head: head(200, "text/html"),
+        body: Bytes::new(),
+    });
     scene
         .flow
-        .handle_answer(Slot::Stream, head(200, "text/html"), Bytes::new());
-    scene.flow.handle_data(Bytes::from_static(b"<html>"));
-    scene.flow.handle_end();
+        .handle(Event::Data(Bytes::from_static(b"<html>")));
+    scene.flow.handle(Event::End);
     let error = scene.done().unwrap_err();
     assert_eq!(
         error.exchange_error().unwrap().to_string(),
@@ -382,7 +393,7 @@ fn an_error_whose_body_stalls_is_decided_by_its_status() {
         }
         // Bytes that trickle do not make it longer.
         scene.passes(Duration::from_millis(4_900));
-        scene.flow.handle_data(Bytes::from_static(b"no "));
+        scene.flow.handle(Event::Data(Bytes::from_static(b"no ")));
     }
     assert!(matches!(scene.poll(), Step::Read { .. }));
     scene.passes(Duration::from_millis(200));
@@ -537,10 +548,10 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     scene.makes_thread();
     scene.sends(Slot::Stream);
     scene.answers(Slot::Stream, 402, "");
-    scene.flow.handle_data(Bytes::from_static(
+    scene.flow.handle(Event::Data(Bytes::from_static(
         br#"{"error":{"code":"budget_exceeded","message":"Sandbox budget exceeded"}}"#,
-    ));
-    scene.flow.handle_end();
+    )));
+    scene.flow.handle(Event::End);
     assert!(matches!(scene.poll(), Step::Close(Slot::Stream)));
     scene.sends(Slot::Exchange);
     assert_eq!(scene.sent[3], "DELETE /v1/sandboxes/sb_1 ");
@@ -578,10 +589,10 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     scene.makes_sandbox();
     scene.sends(Slot::Exchange);
     let lost = || Failure::new(Sent::Maybe, "connection reset");
-    scene.flow.handle_failure(Slot::Exchange, lost());
+    scene.flow.handle(Event::Failure(Slot::Exchange, lost()));
     assert!(matches!(scene.poll(), Step::Close(Slot::Stream)));
     scene.sends(Slot::Exchange);
-    scene.flow.handle_failure(Slot::Exchange, lost());
+    scene.flow.handle(Event::Failure(Slot::Exchange, lost()));
     scene.sends(Slot::Exchange);
     scene.answers(Slot::Exchange, 404, r#"{"error":"not found"}"#);
     assert!(scene.done().unwrap_err().created().is_empty());
@@ -676,11 +687,11 @@ proptest! {
             match fate {
                 Fate::Done if is_chat && background => {
                     scene.answers(send.slot, 202, "");
-                    scene.flow.handle_data(Bytes::from_static(b"{}"));
-                    scene.flow.handle_end();
+                    scene.flow.handle(Event::Data(Bytes::from_static(b"{}")));
+                    scene.flow.handle(Event::End);
                 }
                 Fate::Done if is_chat => {
-                    scene.flow.handle_answer(send.slot, head(200, "text/event-stream"), Bytes::new());
+                    scene.flow.handle(Event::Response { slot: send.slot, head: head(200, "text/event-stream"), body: Bytes::new() });
                 }
                 Fate::Done if is_deletion => {
                     told = false;
@@ -700,18 +711,18 @@ proptest! {
                     let body = format!(r#"{{"error":{{"code":"{code}","message":"no"}}}}"#);
                     let (slot, head) = (send.slot, head(status, "application/json"));
                     if is_chat {
-                        scene.flow.handle_answer(slot, head, Bytes::new());
-                        scene.flow.handle_data(body.into());
-                        scene.flow.handle_end();
+                        scene.flow.handle(Event::Response { slot, head, body: Bytes::new() });
+                        scene.flow.handle(Event::Data(body.into()));
+                        scene.flow.handle(Event::End);
                     } else {
-                        scene.flow.handle_answer(slot, head, body.into());
+                        scene.flow.handle(Event::Response { slot, head, body: body.into() });
                     }
                 }
                 Fate::Lost(_) => {
-                    scene.flow.handle_failure(send.slot, Failure::new(Sent::Maybe, "lost"));
+                    scene.flow.handle(Event::Failure(send.slot, Failure::new(Sent::Maybe, "lost")));
                 }
                 Fate::NotSent => {
-                    scene.flow.handle_failure(send.slot, Failure::new(Sent::No, "refused"));
+                    scene.flow.handle(Event::Failure(send.slot, Failure::new(Sent::No, "refused")));
                 }
             }
         };
@@ -738,10 +749,10 @@ fn a_run_in_the_background_has_no_stream() {
         scene.sent[2]
     );
     scene.answers(Slot::Stream, 202, "");
-    scene.flow.handle_data(Bytes::from_static(
+    scene.flow.handle(Event::Data(Bytes::from_static(
         br#"{"threadId":"th_1","sandboxId":"sb_1","status":"running"}"#,
-    ));
-    scene.flow.handle_end();
+    )));
+    scene.flow.handle(Event::End);
     assert_eq!(
         scene.closes_and_is_done().unwrap().run.thread_id.as_str(),
         "th_1"

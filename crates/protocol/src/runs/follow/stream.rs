@@ -1,9 +1,7 @@
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::Following;
-use crate::flow::Failure;
+use crate::flow::{Event, Failure};
 use crate::runs::Moment;
 use crate::runs::transcript::{Replay, Sight, Transcript};
 use crate::ui::{Chunk, Decoder, Joiner, Text};
@@ -72,14 +70,21 @@ impl Stream {
         std::mem::replace(self, Self::first())
     }
 
-    /// Takes bytes. Of a stream that is not verified only so many are kept.
-    pub(super) fn push(&mut self, data: Bytes, is_verified: bool) {
-        self.heard = true;
-        if !is_verified {
-            self.unverified = self.unverified.saturating_add(data.len());
-        }
-        if !self.is_too_long() {
-            self.decoder.push(data);
+    /// Takes what has come of it. While it is not verified only so many bytes are kept.
+    pub(super) fn handle(&mut self, event: Event, is_verified: bool) {
+        match event {
+            Event::Data(data) => {
+                self.heard = true;
+                if !is_verified {
+                    self.unverified = self.unverified.saturating_add(data.len());
+                }
+                if !self.is_too_long() {
+                    self.decoder.push(data);
+                }
+            }
+            Event::End => self.end = Some(None),
+            Event::Failure(_, failure) => self.end = Some(Some(failure)),
+            Event::Response { .. } => {}
         }
     }
 
