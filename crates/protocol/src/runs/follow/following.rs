@@ -198,8 +198,8 @@ impl Following {
         self.drop_all();
         let outcome = Outcome {
             end,
-            result_subtype: self.transcript.result_subtype().map(str::to_owned),
-            usage: self.transcript.usage(),
+            result_subtype: self.transcript.said.result_subtype.clone(),
+            usage: self.transcript.said.usage,
             message_state,
         };
         self.go(why, Phase::Done(outcome))

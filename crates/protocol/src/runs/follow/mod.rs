@@ -148,7 +148,7 @@ impl FollowFlow {
 
     /// Returns what the relay says of a run that has failed, as soon as it does.
     pub fn failure(&self) -> Option<&str> {
-        self.cx.transcript.failure()
+        self.cx.transcript.said.failure.as_deref()
     }
 
     /// Returns what the run came to, once it has.

@@ -56,7 +56,7 @@ impl Resuming {
     pub(super) fn poll(&mut self, cx: &mut Following, now: Now) -> Turn {
         if self.is_nothing {
             // A run that is still starting has no stream yet.
-            cx.resumes.is_useless |= cx.transcript.has_started();
+            cx.resumes.is_useless |= cx.transcript.said.has_started;
             return cx.reconnect_later("resuming: there is nothing", now);
         }
         match self.exchange.poll(now, Deadline::none()) {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::Following;
+use super::identity::Reader;
 use crate::flow::{Event, Failure};
 use crate::runs::Moment;
 use crate::runs::transcript::{Replay, Sight, Transcript};
@@ -14,8 +15,8 @@ const LONGEST_UNVERIFIED: usize = 16 * 1024 * 1024;
 pub(super) struct Stream {
     decoder: Decoder,
     joiner: Joiner,
-    /// Whether it was opened first, so that it has everything from the beginning.
-    pub(super) is_first: bool,
+    /// As who we read it. The first has everything from the beginning.
+    pub(super) reader: Reader,
     /// Of any other: what it has to do with what was delivered, until it is known to have joined in the middle.
     replay: Option<Replay>,
     /// The id that it gave the answer.
@@ -45,7 +46,7 @@ impl Stream {
         Self {
             decoder: Decoder::new(),
             joiner: Joiner::new(),
-            is_first: true,
+            reader: Reader::First,
             replay: None,
             id: None,
             is_behind_gap: false,
@@ -58,7 +59,7 @@ impl Stream {
     /// A stream that was opened later: it may replay the run from its beginning, or join it in the middle.
     pub(super) fn another(delivered: &Transcript) -> Self {
         Self {
-            is_first: false,
+            reader: Reader::Later,
             replay: Some(Replay::new(delivered.tracks())),
             is_behind_gap: delivered.has_gap(),
             ..Self::first()
@@ -152,9 +153,9 @@ impl Stream {
     fn take(&mut self, chunk: Chunk<'static>, cx: &mut Following) -> Decoded {
         if let Chunk::Start(start) = &chunk {
             self.id.clone_from(&start.message_id);
-            cx.identity.named(start.message_id.as_ref(), self.is_first);
+            cx.identity.named(start.message_id.as_ref(), self.reader);
             // Delivered a second time, `start` would begin the message anew.
-            if self.is_first || !cx.transcript.has_started() {
+            if self.reader == Reader::First || !cx.transcript.said.has_started {
                 cx.transcript.deliver(chunk);
             }
             return Decoded::All;
