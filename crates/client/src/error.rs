@@ -155,7 +155,7 @@ impl Error {
     /// Whether a time limit struck: a timeout of an exchange, the deadline of the call, or one of the limits of following a run.
     pub fn is_timeout(&self) -> bool {
         let deadline =
-            |lost: &Lost| matches!(lost.reason(), LostReason::Deadline | LostReason::Silence);
+            |lost: &Lost| matches!(lost.reason, LostReason::Deadline | LostReason::Silence);
         matches!(self.inner.kind, Kind::Deadline(_) | Kind::RunStarting)
             || self.lost().is_some_and(deadline)
             || self.token_error().is_some_and(TokenError::is_timeout)

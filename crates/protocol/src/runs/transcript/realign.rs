@@ -6,7 +6,6 @@
 //! this file. Where it cannot tell, nothing is delivered: better is missing what comes than coming twice.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::HashSet;
 use std::ops::Range;
 
 use memchr::{memmem, memrchr3};
@@ -127,8 +126,8 @@ impl Delivered<'_> {
         let reached = texts.chain(begun).max().unwrap_or_default();
         let is_new = |(delivered, stored, common): &(Words, Words, Common)| {
             // The pieces of an answer that holds them all are known only in one.
-            let is_known = || stored.is_known_behind(reached, delivered, common.is_recognized);
-            common.is_all || (!is_within && !is_known())
+            let is_placed = !is_within && common.end > 0;
+            common.is_all || (is_placed && !stored.is_known_behind(reached, delivered))
         };
         kinds.iter().all(is_new).then_some(reached)
     }
@@ -257,10 +256,7 @@ impl Words {
 
     /// Whether anything from a place on looks like what was delivered. What is written in parallel comes in many orders, and may have
     /// come in another.
-    fn is_known_behind(&self, reached: Reached, delivered: &Self, is_recognized: bool) -> bool {
-        let is_delivered =
-            |bytes: &[u8]| !bytes.is_empty() && memmem::find(&delivered.bytes, bytes).is_some();
-        let pieces: HashSet<&[u8]> = delivered.bytes.chunks_exact(2 * RECOGNIZABLE).collect();
+    fn is_known_behind(&self, reached: Reached, delivered: &Self) -> bool {
         self.texts.iter().any(|(part, text)| {
             let from = match part.cmp(&reached.part) {
                 Ordering::Less => return false,
@@ -272,17 +268,8 @@ impl Words {
                 false => from.saturating_sub(RECOGNIZABLE),
             };
             let to = text.end.min(from + RECOGNIZABLE);
-            let rest = self.bytes.get(from..text.end).unwrap_or_default();
             let beginning = self.bytes.get(context..to).unwrap_or_default();
-            let has_piece = || match pieces.is_empty() {
-                true => {
-                    !delivered.bytes.is_empty() && memmem::find(rest, &delivered.bytes).is_some()
-                }
-                false => rest
-                    .windows(2 * RECOGNIZABLE)
-                    .any(|piece| pieces.contains(piece)),
-            };
-            !rest.is_empty() && (is_delivered(beginning) || (!is_recognized && has_piece()))
+            from < text.end && memmem::find(&delivered.bytes, beginning).is_some()
         })
     }
 }
@@ -293,8 +280,6 @@ struct Common {
     end: usize,
     /// Whether it is all that was delivered.
     is_all: bool,
-    /// Whether it is more than a coincidence.
-    is_recognized: bool,
 }
 
 impl Common {
@@ -325,7 +310,6 @@ impl Common {
         Self {
             end,
             is_all: length == delivered.len() && (is_recognized || end == length),
-            is_recognized,
         }
     }
 }
