@@ -377,8 +377,8 @@ impl From<CancelError> for Error {
 
 impl From<StartError> for Error {
     fn from(error: StartError) -> Self {
-        let (created, kind) = error.into_parts();
-        let mut error = match kind {
+        let created = error.created;
+        let mut error = match error.kind {
             StartErrorKind::Exchange { source, .. } => Self::from(*source),
             StartErrorKind::ThreadStreaming => Kind::ThreadStreaming.into(),
             StartErrorKind::OtherAgent(other) => Kind::OtherAgent(other).into(),

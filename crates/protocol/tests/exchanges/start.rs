@@ -130,10 +130,14 @@ fn run() -> StartRun {
 }
 
 fn exchange_error(error: StartError) -> ExchangeError {
-    match error.into_parts() {
-        (_, StartErrorKind::Exchange { source, .. }) => *source,
-        (_, other) => panic!("{other:?}"),
+    match error.kind {
+        StartErrorKind::Exchange { source, .. } => *source,
+        other => panic!("{other:?}"),
     }
+}
+
+fn is_thread_streaming(error: &StartError) -> bool {
+    matches!(error.kind, StartErrorKind::ThreadStreaming)
 }
 
 #[test]
@@ -268,7 +272,7 @@ fn a_failure_tells_what_exists_all_the_same() {
     scene.sends(Slot::Exchange);
     scene.answers(Slot::Exchange, 402, refused);
     let error = scene.done().unwrap_err();
-    assert!(error.created().is_empty());
+    assert!(error.created.is_empty());
     assert_eq!(
         error.to_string(),
         "the run did not start: creating the sandbox failed"
@@ -286,11 +290,8 @@ fn a_failure_tells_what_exists_all_the_same() {
         error.to_string(),
         "the run did not start: creating the thread failed"
     );
-    assert_eq!(
-        error.created().sandbox_id.as_ref().unwrap().as_str(),
-        "sb_1"
-    );
-    assert_eq!(error.created().thread_id, None);
+    assert_eq!(error.created.sandbox_id.as_ref().unwrap().as_str(), "sb_1");
+    assert_eq!(error.created.thread_id, None);
     assert!(
         matches!(error.exchange_error().unwrap().kind(), ExchangeErrorKind::Failure(failure) if failure.sent() == Sent::Maybe)
     );
@@ -309,7 +310,7 @@ fn a_failure_tells_what_exists_all_the_same() {
         .handle(Event::Data(Bytes::from_static(second.as_bytes())));
     scene.flow.handle(Event::End);
     let error = scene.done().unwrap_err();
-    assert_eq!(error.created().thread_id.as_ref().unwrap().as_str(), "th_1");
+    assert_eq!(error.created.thread_id.as_ref().unwrap().as_str(), "th_1");
     let ExchangeErrorKind::Response(ResponseError::Api(error)) = exchange_error(error).into_kind()
     else {
         panic!()
@@ -438,7 +439,7 @@ fn a_thread_that_is_streaming_is_left_alone() {
         r#"{"id":"sb","agent":{"slug":"my-agent"},"threads":[{"id":"th_2","status":"completed"},{"id":"th_1","status":"streaming"}]}"#,
     );
     let error = scene.done().unwrap_err();
-    assert!(error.is_thread_streaming() && error.created().is_empty());
+    assert!(is_thread_streaming(&error) && error.created.is_empty());
     assert_eq!(
         error.to_string(),
         "the run did not start: its thread is already streaming"
@@ -471,7 +472,7 @@ fn a_thread_that_is_streaming_is_left_alone() {
         r#"{"error":{"code":"sandbox_not_found","message":"Sandbox \"sb\" not found"}}"#,
     );
     let error = scene.done().unwrap_err();
-    assert!(!error.is_thread_streaming());
+    assert!(!is_thread_streaming(&error));
     assert_eq!(
         error.to_string(),
         "the run did not start: looking at its sandbox failed"
@@ -503,7 +504,9 @@ fn nothing_is_created_in_a_sandbox_of_another_agent() {
             r#"{"id":"sb","agent":{"slug":"other-agent"},"threads":[{"id":"th_1","status":"streaming"}]}"#,
         );
         let error = scene.done().unwrap_err();
-        let other = error.other_agent().unwrap();
+        let StartErrorKind::OtherAgent(other) = &error.kind else {
+            panic!("{error:?}");
+        };
         assert_eq!(
             (&other.sandbox_id, &*other.agent, &*other.owner),
             (&sandbox, "my-agent", "other-agent")
@@ -512,7 +515,7 @@ fn nothing_is_created_in_a_sandbox_of_another_agent() {
             error.to_string(),
             "the run did not start: sandbox sb belongs to agent `other-agent`, not to `my-agent`"
         );
-        assert!(error.created().is_empty() && !error.is_thread_streaming());
+        assert!(error.created.is_empty() && !is_thread_streaming(&error));
         assert_eq!(scene.sent, ["GET /v1/sandboxes/sb "]);
     }
 }
@@ -557,7 +560,7 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     assert_eq!(scene.sent[3], "DELETE /v1/sandboxes/sb_1 ");
     scene.answers(Slot::Exchange, 204, "");
     let error = scene.done().unwrap_err();
-    assert!(error.created().is_empty());
+    assert!(error.created.is_empty());
     assert_eq!(
         error.exchange_error().unwrap().to_string(),
         "the relay answered 402 budget_exceeded: Sandbox budget exceeded"
@@ -572,7 +575,7 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     scene.sends(Slot::Exchange);
     scene.answers(Slot::Exchange, 500, r#"{"error":"second"}"#);
     let error = scene.done().unwrap_err();
-    assert_eq!(error.created().sandbox_id.as_ref().unwrap(), &"sb_1");
+    assert_eq!(error.created.sandbox_id.as_ref().unwrap(), &"sb_1");
     assert_eq!(
         error.exchange_error().unwrap().to_string(),
         "the relay answered 500: first"
@@ -595,7 +598,7 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     scene.flow.handle(Event::Failure(Slot::Exchange, lost()));
     scene.sends(Slot::Exchange);
     scene.answers(Slot::Exchange, 404, r#"{"error":"not found"}"#);
-    assert!(scene.done().unwrap_err().created().is_empty());
+    assert!(scene.done().unwrap_err().created.is_empty());
 
     // Past the deadline of the call nothing is begun.
     let options = CallOptions::new().deadline(Duration::from_secs(5));
@@ -606,7 +609,7 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     scene.passes(Duration::from_secs(5));
     assert!(matches!(scene.poll(), Step::Close(Slot::Stream)));
     let error = scene.done().unwrap_err();
-    assert_eq!(error.created().sandbox_id.as_ref().unwrap(), &"sb_1");
+    assert_eq!(error.created.sandbox_id.as_ref().unwrap(), &"sb_1");
 }
 
 /// What a request to a relay comes to.
@@ -729,8 +732,8 @@ proptest! {
         match result {
             Ok(_) => prop_assert!(run_may_exist && !deleted),
             Err(error) => {
-                prop_assert_eq!(error.created().sandbox_id.is_some(), told);
-                prop_assert!(!error.is_thread_streaming());
+                prop_assert_eq!(error.created.sandbox_id.is_some(), told);
+                prop_assert!(!is_thread_streaming(&error));
             }
         }
         prop_assert!(chats <= attempts);

@@ -473,7 +473,7 @@ impl Player {
     /// What the error says that exists, does, and nothing else does.
     fn check_created(&self, error: &StartError) -> Verdict {
         let facts = &self.world.relay.facts;
-        let created = error.created();
+        let created = &error.created;
         if let Some(sandbox) = &created.sandbox_id
             && !facts
                 .sandboxes_created

@@ -73,7 +73,7 @@ impl Come {
     /// What is to be known behind all that was delivered.
     pub(super) fn behind(&self, delivered: &Recorded) -> Behind {
         let parts = self.tracks.open.iter().filter_map(|((kind, id), at)| {
-            let part = delivered.written(&Track::Written(*kind, *at))?;
+            let part = delivered.get(&Track::Written(*kind, *at))?;
             let part = part.id.clone().filter(|_| !part.ended);
             Some(((*kind, id.clone()), part))
         });
@@ -107,7 +107,7 @@ impl Come {
         let length = length.filter(|_| !may_be_missing);
         let is_all = |come: usize| length.is_some_and(|length| come >= length);
         let was_all = self.tracks.get(track).is_some_and(|come| is_all(*come));
-        *self.tracks.at(track, 0) = come;
+        *self.tracks.at(track) = come;
         let is_new = is_all(come) && !was_all;
         self.left = self.left.saturating_sub(usize::from(is_new));
     }
@@ -131,7 +131,7 @@ impl Come {
             Place::Start(kind, id) => {
                 self.tracks.begin(kind, id);
                 self.has_come(&track, 0, delivered);
-                match delivered.written(&track) {
+                match delivered.get(&track) {
                     Some(part) => {
                         self.behind += part.id.as_ref().map_or(0, owned);
                         Match::Known
@@ -141,7 +141,7 @@ impl Come {
             }
             Place::End(kind, id) => {
                 self.tracks.end(kind, id);
-                match delivered.written(&track) {
+                match delivered.get(&track) {
                     Some(part) if come < part.text.len() => Match::Contradiction,
                     Some(part) if part.ended => Match::Known,
                     part => new(part.and_then(|part| part.id.clone())),
@@ -150,7 +150,7 @@ impl Come {
             Place::Delta(_, _, delta) | Place::Input(_, delta) => {
                 let delta = delta.to_string_lossy();
                 self.has_come(&track, come + delta.len(), delivered);
-                let Some(part) = delivered.written(&track) else {
+                let Some(part) = delivered.get(&track) else {
                     return new(None);
                 };
                 self.is_known |= !delta.is_empty();
@@ -179,7 +179,8 @@ impl Come {
             }
             Place::Value(_) => {
                 let json = json_of(chunk);
-                let values = delivered.values(&track);
+                let values = delivered.get(&track);
+                let values = values.map_or(&[][..], |content| &content.values);
                 let left = values.get(come..).unwrap_or_default();
                 let found = match track {
                     Track::Data(..) => left.iter().position(|value| *value == json),

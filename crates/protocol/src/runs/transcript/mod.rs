@@ -23,6 +23,7 @@ use std::collections::{HashSet, VecDeque};
 use recorded::Recorded;
 pub(super) use replay::{Replay, Sight};
 use said::Said;
+use tracks::{CallStep, Place};
 
 use super::Moment;
 use crate::ui::chunk::{ReasoningStart, TextStart};
@@ -77,10 +78,6 @@ impl Torn {
             }
             self.calls.insert(id);
         }
-    }
-
-    fn begins_again(&mut self, id: &Text<'static>) {
-        self.calls.remove(id);
     }
 
     fn contains(&self, id: &Text<'static>) -> bool {
@@ -177,18 +174,15 @@ impl Transcript {
 
     /// Delivers a chunk that is new.
     pub(super) fn deliver(&mut self, chunk: Chunk<'static>) {
-        match &chunk {
-            Chunk::TextDelta(delta) if self.is_lost(TextKind::Text, &delta.id) => {
-                self.deliver(TextStart::new(delta.id.clone()).into());
-            }
-            Chunk::ReasoningDelta(delta) if self.is_lost(TextKind::Reasoning, &delta.id) => {
-                self.deliver(ReasoningStart::new(delta.id.clone()).into());
-            }
-            Chunk::TextEnd(end) if self.is_lost(TextKind::Text, &end.id) => return,
-            Chunk::ReasoningEnd(end) if self.is_lost(TextKind::Reasoning, &end.id) => return,
+        match Place::of(&chunk) {
+            Place::Delta(kind, id, _) if self.is_lost(kind, id) => self.deliver(match kind {
+                TextKind::Text => TextStart::new(id.clone()).into(),
+                TextKind::Reasoning => ReasoningStart::new(id.clone()).into(),
+            }),
+            Place::End(kind, id) if self.is_lost(kind, id) => return,
             // What it would be appended to is not whole; the whole input comes at its end.
-            Chunk::ToolInputDelta(delta) if self.torn.contains(&delta.tool_call_id) => return,
-            Chunk::ToolInputStart(start) => self.torn.begins_again(&start.tool_call_id),
+            Place::Input(id, _) if self.torn.contains(id) => return,
+            Place::Step(id, CallStep::Start) => drop(self.torn.calls.remove(id)),
             _ => {}
         }
         self.said.hear(&chunk);

@@ -11,59 +11,28 @@ use crate::ui::{Chunk, Text};
 /// What was delivered, to compare other streams with it.
 pub(in crate::runs) type Recorded = Tracks<Content>;
 
-/// What was delivered on a track.
-#[derive(Debug)]
-pub(in crate::runs) enum Content {
-    Written(Written),
-    /// As JSON.
-    Values(Vec<String>),
-    /// Only how many.
-    Times(usize),
-}
-
-/// What comes bit by bit.
+/// What was delivered on a track: a text, values, or only how many chunks.
 #[derive(Debug, Default)]
-pub(in crate::runs) struct Written {
+pub(in crate::runs) struct Content {
     /// The id of a text or reasoning.
     pub(super) id: Option<Text<'static>>,
+    /// What has come bit by bit.
     pub(super) text: String,
+    /// Whether the text or reasoning has ended.
     pub(super) ended: bool,
+    /// As JSON.
+    pub(super) values: Vec<String>,
+    pub(super) times: usize,
 }
 
 impl Content {
-    /// Nothing yet.
-    fn new(track: &Track) -> Self {
-        match track {
-            Track::Written(..) | Track::Call(_) => Self::Written(Written::default()),
-            Track::Step(..) => Self::Times(0),
-            Track::Data(..) | Track::Metadata | Track::Other => Self::Values(Vec::new()),
-        }
-    }
-
     /// How much it is, in bytes or in number.
     pub(super) fn length(&self) -> usize {
-        match self {
-            Self::Written(written) => written.text.len(),
-            Self::Values(values) => values.len(),
-            Self::Times(times) => *times,
-        }
+        self.text.len() + self.values.len() + self.times
     }
 
     fn places(&self) -> usize {
-        match self {
-            Self::Written(written) => written.text.places(),
-            Self::Values(values) => values.places(),
-            Self::Times(_) => 0,
-        }
-    }
-
-    /// What it takes more while so many bytes of text, or a value, come.
-    fn growth(&self, bytes: usize) -> usize {
-        match self {
-            Self::Written(written) => written.text.growth(bytes),
-            Self::Values(values) => values.growth(1),
-            Self::Times(_) => 0,
-        }
+        self.text.places() + self.values.places()
     }
 }
 
@@ -77,12 +46,10 @@ impl Recorded {
             _ => String::new(),
         };
         let tracks = self.of(&place);
-        let growth = tracks.iter().flatten().map(|track| {
-            let content = self.get(track);
-            content.map_or_else(
-                || Content::new(track).growth(delta.len()),
-                |content| content.growth(delta.len()),
-            )
+        let values = usize::from(matches!(place, Place::Value(_)));
+        let growth = tracks.iter().flatten().map(|track| match self.get(track) {
+            Some(content) => content.text.growth(delta.len()) + content.values.growth(values),
+            None => String::new().growth(delta.len()) + Vec::<String>::new().growth(values),
         });
         let json_size = allocation(json.len());
         if growth.sum::<usize>() + json_size + self.growth(&place) > room {
@@ -95,35 +62,20 @@ impl Recorded {
             _ => {}
         }
         for track in tracks.iter().flatten() {
-            let content = self.at(track, Content::new(track));
+            let content = self.at(track);
             let before = content.places();
-            match (&mut *content, &place) {
-                (Content::Written(part), Place::Start(_, id)) => part.id = Some((*id).clone()),
-                (Content::Written(part), Place::End(..)) => part.ended = true,
-                (Content::Written(part), _) => part.text.push_str(&delta),
-                (Content::Values(values), _) => values.push(std::mem::take(&mut json)),
-                (Content::Times(times), _) => *times += 1,
+            match &place {
+                Place::Start(_, id) => content.id = Some((*id).clone()),
+                Place::Delta(..) | Place::Input(..) => content.text.push_str(&delta),
+                Place::End(..) => content.ended = true,
+                Place::Step(..) => content.times += usize::from(matches!(track, Track::Step(..))),
+                Place::Value(_) => content.values.push(std::mem::take(&mut json)),
+                Place::Run => {}
             }
             let grown = content.places() - before;
             self.contents += grown;
         }
         true
-    }
-
-    /// What was written on a track.
-    pub(super) fn written(&self, track: &Track) -> Option<&Written> {
-        match self.get(track)? {
-            Content::Written(written) => Some(written),
-            Content::Values(_) | Content::Times(_) => None,
-        }
-    }
-
-    /// The values of a track.
-    pub(super) fn values(&self, track: &Track) -> &[String] {
-        match self.get(track) {
-            Some(Content::Values(values)) => values,
-            _ => &[],
-        }
     }
 
     /// How often a chunk of a call may come again. An output that the result has replaced may as often as it likes.

@@ -140,7 +140,7 @@ impl<T> Default for Tracks<T> {
     }
 }
 
-impl<T> Tracks<T> {
+impl<T: Default> Tracks<T> {
     pub(super) fn get(&self, track: &Track) -> Option<&T> {
         self.tracks.get(track)
     }
@@ -149,12 +149,12 @@ impl<T> Tracks<T> {
         self.tracks.iter()
     }
 
-    /// What has come on a track. One that is new begins with this.
-    pub(super) fn at(&mut self, track: &Track, new: T) -> &mut T {
+    /// What has come on a track, so that it goes on.
+    pub(super) fn at(&mut self, track: &Track) -> &mut T {
         if !self.tracks.contains_key(track) {
             self.contents += track.owned();
         }
-        self.tracks.entry(track.clone()).or_insert(new)
+        self.tracks.entry(track.clone()).or_default()
     }
 
     /// A text or reasoning begins: its track.
