@@ -19,10 +19,6 @@ pub(super) struct Come {
 }
 
 /// What one chunk is to a replay.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is handed over once and never stored"
-)]
 pub(super) enum Match {
     Known,
     New(New),
