@@ -125,8 +125,8 @@ impl Delivered<'_> {
         let begun = begun.map(|(part, _)| Reached { part, bytes: 0 });
         let reached = texts.chain(begun).max().unwrap_or_default();
         let is_new = |(delivered, stored, common): &(Words, Words, Common)| {
-            // The pieces of an answer that holds them all are known only in one.
-            let is_placed = !is_within && common.end > 0;
+            // The pieces of an answer that holds them all are known only in one. What it has nothing of cannot come twice.
+            let is_placed = !is_within && (common.end > 0 || stored.bytes.is_empty());
             common.is_all || (is_placed && !stored.is_known_behind(reached, delivered))
         };
         kinds.iter().all(is_new).then_some(reached)
