@@ -331,14 +331,14 @@ fn behind_a_gap_nothing_is_delivered_of_an_answer_that_shares_only_a_few_letters
     let told = Relay::streams([
         line::start("m1"),
         line::open_text("t1", "Once upon a time there was a box "),
-        line::open_text("t2", "And there was also wa"),
+        line::open_text("t2", "And there was also wat"),
         line::cut(),
     ])
     .at(secs(30), move |relay| relay.has_completed(tail))
     .read(Follow::wait());
     assert_eq!(
         told.text(),
-        "Once upon a time there was a box And there was also wa"
+        "Once upon a time there was a box And there was also wat"
     );
     told.assert_completed(MessageState::StoredIncompletely);
 }
