@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
-use twentyfirst_protocol::flow::drive::{BlockingIo, Event, Io, finish};
-use twentyfirst_protocol::flow::{Failure, Now, SendRequest, Sent, Slot};
+use twentyfirst_protocol::flow::drive::{BlockingIo, Io, finish};
+use twentyfirst_protocol::flow::{Event, Failure, Now, SendRequest, Sent, Slot};
 use twentyfirst_protocol::http::Response;
 use twentyfirst_protocol::runs::{Follow, RunRef};
 use twentyfirst_protocol::ui::Decoder;

@@ -16,8 +16,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use twentyfirst_client::protocol::flow::drive::{self, BlockingIo, Event, Io};
-use twentyfirst_client::protocol::flow::{Execute, Failure, Now, SendRequest, Sent, Slot};
+use twentyfirst_client::protocol::flow::drive::{self, BlockingIo, Io};
+use twentyfirst_client::protocol::flow::{Event, Execute, Failure, Now, SendRequest, Sent, Slot};
 use twentyfirst_client::protocol::sandboxes::{CreateSandbox, DeleteSandbox};
 use twentyfirst_client::protocol::{ApiKey, BaseUrl, Operation};
 use twentyfirst_client::{CallOptions, Chunk, Moment, StartRun};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Response;
 use http::response::Parts;
 use http_body::Body as _;
-use twentyfirst_protocol::flow::{Failure, Flow, Now, Sent, Slot, Step};
+use twentyfirst_protocol::flow::{self, Failure, Flow, Now, Sent, Slot, Step};
 use twentyfirst_transport::{Body, Collect, ReadBeginning, ResponseFuture};
 
 use crate::client::{AgentClient, ERROR_BODY};
@@ -95,7 +95,7 @@ impl<F: Flow> Driver<F> {
                         },
                         Err(error) => self
                             .flow
-                            .handle_failure(slot, Failure::new(Sent::No, error)),
+                            .handle(flow::Event::Failure(slot, Failure::new(Sent::No, error))),
                     }
                 }
                 Step::Read { until } => {
@@ -166,8 +166,14 @@ impl<F: Flow> Driver<F> {
         };
         self.exchange = Exchange::None;
         match (head, result) {
-            (Some(head), Ok(body)) => self.flow.handle_answer(Slot::Exchange, head, body),
-            (_, Err(error)) => self.flow.handle_failure(Slot::Exchange, failure(error)),
+            (Some(head), Ok(body)) => self.flow.handle(flow::Event::Response {
+                slot: Slot::Exchange,
+                head,
+                body,
+            }),
+            (_, Err(error)) => self
+                .flow
+                .handle(flow::Event::Failure(Slot::Exchange, failure(error))),
             (None, Ok(_)) => {}
         }
         true
@@ -182,27 +188,33 @@ impl<F: Flow> Driver<F> {
                 Poll::Ready(Ok(response)) => {
                     let (head, body) = response.into_parts();
                     self.stream = Stream::Open(Response::from_parts(head.clone(), body));
-                    self.flow.handle_answer(Slot::Stream, head, Bytes::new());
+                    self.flow.handle(flow::Event::Response {
+                        slot: Slot::Stream,
+                        head,
+                        body: Bytes::new(),
+                    });
                 }
                 Poll::Ready(Err(error)) => {
                     self.stream = Stream::None;
-                    self.flow.handle_failure(Slot::Stream, failure(error));
+                    self.flow
+                        .handle(flow::Event::Failure(Slot::Stream, failure(error)));
                 }
             },
             Stream::Open(response) => match Pin::new(response.body_mut()).poll_frame(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
-                        self.flow.handle_data(data);
+                        self.flow.handle(flow::Event::Data(data));
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
                     self.stream = Stream::None;
-                    self.flow.handle_failure(Slot::Stream, failure(error));
+                    self.flow
+                        .handle(flow::Event::Failure(Slot::Stream, failure(error)));
                 }
                 Poll::Ready(None) => {
                     self.stream = Stream::None;
-                    self.flow.handle_end();
+                    self.flow.handle(flow::Event::End);
                 }
             },
         }

@@ -151,7 +151,7 @@ impl Error {
     /// Whether a time limit struck: a timeout of an exchange, the deadline of the call, or one of the limits of following a run.
     pub fn is_timeout(&self) -> bool {
         let deadline =
-            |lost: &Lost| matches!(lost.reason(), LostReason::Deadline | LostReason::Silence);
+            |lost: &Lost| matches!(lost.reason, LostReason::Deadline | LostReason::Silence);
         matches!(self.inner.kind, Kind::Deadline(_) | Kind::RunStarting)
             || self.lost().is_some_and(deadline)
             || self.token_error().is_some_and(TokenError::is_timeout)
@@ -383,8 +383,8 @@ impl From<CancelError> for Error {
 
 impl From<StartError> for Error {
     fn from(error: StartError) -> Self {
-        let (created, kind) = error.into_parts();
-        let mut error = match kind {
+        let created = error.created;
+        let mut error = match error.kind {
             StartErrorKind::Exchange { source, .. } => Self::from(*source),
             StartErrorKind::ThreadStreaming => Kind::ThreadStreaming.into(),
             StartErrorKind::OtherAgent(other) => Kind::OtherAgent(other).into(),

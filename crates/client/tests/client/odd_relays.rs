@@ -128,7 +128,7 @@ async fn a_deadline_behind_finish_takes_no_message_away() {
     let RunEnd::Lost(lost) = &outcome.end else {
         panic!("{outcome:?}");
     };
-    assert_eq!(lost.reason(), LostReason::Deadline);
+    assert_eq!(lost.reason, LostReason::Deadline);
     assert_eq!(outcome.message_state, MessageState::Whole);
     assert_eq!(run.text().await.unwrap(), "Hello");
 }

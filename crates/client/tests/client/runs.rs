@@ -180,7 +180,7 @@ async fn no_key_is_shown_by_a_run_that_is_lost() {
     );
     let mut run = client.threads().follow(follow).unwrap();
     let error = run.text().await.unwrap_err();
-    assert_eq!(error.lost().unwrap().reason(), LostReason::Refused);
+    assert_eq!(error.lost().unwrap().reason, LostReason::Refused);
     let shown = format!("{error} {error:?} {:?}", run.outcome().await);
     assert!(!shown.contains("an_sk_test"), "{shown}");
     assert!(shown.contains("no such key: ***"), "{shown}");
@@ -280,7 +280,7 @@ async fn a_thread_longer_than_is_read_is_not_asked_for_again_and_again() {
     let began = tokio::time::Instant::now();
     let mut run = client.threads().run(start).await.unwrap();
     let error = run.text().await.unwrap_err();
-    assert_eq!(error.lost().unwrap().reason(), LostReason::TooLarge);
+    assert_eq!(error.lost().unwrap().reason, LostReason::TooLarge);
     assert!(began.elapsed() < Duration::from_secs(1));
     assert_eq!(run.message_so_far().text(), "Hello 😀");
 }

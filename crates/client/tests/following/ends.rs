@@ -72,7 +72,7 @@ async fn a_run_that_is_not_followed_is_stored_all_the_same() {
     assert_eq!(cut.struck(), 1);
     assert!(error.is_run_lost());
     assert_eq!(
-        lost(&run.outcome().await).thread_id(),
+        &lost(&run.outcome().await).thread_id,
         run.thread_id(),
         "where to look for it"
     );

@@ -626,7 +626,7 @@ impl Schedule {
             RunEnd::Failed(_) => {
                 thread.status == ThreadStatus::Error && (self.fails || self.struck("not stored"))
             }
-            RunEnd::Lost(lost) => match lost.reason() {
+            RunEnd::Lost(lost) => match lost.reason {
                 LostReason::Cut => self.way == Way::Off,
                 LostReason::Silence | LostReason::Deadline => self.struck("dead runtime"),
                 _ => false,

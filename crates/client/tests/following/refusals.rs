@@ -24,7 +24,7 @@ async fn a_relay_that_refuses_for_good_loses_the_run_with_its_reason() {
         let told = read(&mut run).await;
         assert_eq!((cut.struck(), refusal.struck()), (1, 1));
         told.assert_of(STORY);
-        assert_eq!(lost(&run.outcome().await).reason(), reason);
+        assert_eq!(lost(&run.outcome().await).reason, reason);
         let error = run.message().await.unwrap_err();
         assert!(error.is_run_lost());
         let causes = causes(&error);

@@ -110,7 +110,7 @@ async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
     let early = stored.clone().user_message_id("turn-2");
     let mut run = client.threads().follow(early).unwrap();
     let error = run.text().await.unwrap_err();
-    assert_eq!(error.lost().unwrap().reason(), LostReason::NotStored);
+    assert_eq!(error.lost().unwrap().reason, LostReason::NotStored);
     let turn = UiMessage::user("And then?").with_id("turn-2");
     let second = first.run_ref().session().run(turn);
     let threads = scene.client.threads();

@@ -20,7 +20,7 @@ async fn a_dead_runtime_is_lost_in_time_and_cancelling_frees_its_thread() {
         assert!(told.asked(ThreadStatus::Streaming) > 1);
 
         let outcome = run.outcome().await;
-        assert_eq!(lost(&outcome).reason(), LostReason::Silence);
+        assert_eq!(lost(&outcome).reason, LostReason::Silence);
         assert_eq!(outcome.message_state, MessageState::Partial);
         let error = run.message().await.unwrap_err();
         assert!(error.is_run_lost() && error.is_timeout());

@@ -1,14 +1,12 @@
 use std::convert::Infallible;
 
-use bytes::Bytes;
 use http::StatusCode;
-use http::response::Parts;
 
 use super::{ReadBytes, ReadFile, ReadStream};
 use crate::Operation;
 use crate::error::{InvalidRequest, ResponseError};
 use crate::flow::{
-    Deadline, Exchange, ExchangeError, ExchangeErrorKind, Execute, Failure, Flow, Next, Now, Open,
+    Deadline, Event, Exchange, ExchangeError, ExchangeErrorKind, Execute, Flow, Next, Now, Open,
     Slot, Step,
 };
 use crate::options::CallOptions;
@@ -163,35 +161,26 @@ where
         }
     }
 
-    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
-        match std::mem::replace(&mut self.state, State::Empty) {
-            State::Looking(mut exchange, error) => match self.text.decode(&head, &body) {
-                Ok(text) if text.content.is_empty() => {}
-                Ok(_) => self.state = State::ReadingAgain(error),
-                Err(failed) => {
-                    exchange.handle(failed);
-                    self.state = State::Looking(exchange, error);
+    fn handle(&mut self, event: Event) {
+        match (event, std::mem::replace(&mut self.state, State::Empty)) {
+            (Event::Response { head, body, .. }, State::Looking(mut exchange, error)) => {
+                match self.text.decode(&head, &body) {
+                    Ok(text) if text.content.is_empty() => {}
+                    Ok(_) => self.state = State::ReadingAgain(error),
+                    Err(failed) => {
+                        exchange.handle(failed);
+                        self.state = State::Looking(exchange, error);
+                    }
                 }
-            },
-            state => {
-                self.state = state;
-                self.current().handle_answer(slot, head, body);
             }
-        }
-    }
-
-    fn handle_data(&mut self, data: Bytes) {
-        self.current().handle_data(data);
-    }
-
-    fn handle_end(&mut self) {
-        self.current().handle_end();
-    }
-
-    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
-        match &mut self.state {
-            State::Looking(exchange, _) => exchange.handle(failure),
-            _ => self.current().handle_failure(slot, failure),
+            (Event::Failure(_, failure), State::Looking(mut exchange, error)) => {
+                exchange.handle(failure);
+                self.state = State::Looking(exchange, error);
+            }
+            (event, state) => {
+                self.state = state;
+                self.current().handle(event);
+            }
         }
     }
 }

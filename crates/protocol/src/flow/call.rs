@@ -1,12 +1,11 @@
 use std::borrow::Borrow;
 use std::fmt;
 
-use bytes::Bytes;
 use http::StatusCode;
 use http::response::Parts;
 
 use super::exchange::{Deadline, Exchange, Next};
-use super::{ExchangeError, Failure, Now, Slot, Step};
+use super::{Event, ExchangeError, Now, Slot, Step};
 use crate::error::InvalidRequest;
 use crate::operation::Operation;
 use crate::options::CallOptions;
@@ -28,10 +27,7 @@ impl<O: Operation, P: Borrow<O>> fmt::Debug for Call<O, P> {
 
 /// What is under way in a slot, of whatever operation, as far as it takes what comes there.
 pub(crate) trait UnderWay {
-    fn handle_answer(&mut self, head: Parts, body: Bytes);
-    fn handle_data(&mut self, _data: &Bytes) {}
-    fn handle_end(&mut self) {}
-    fn handle_failure(&mut self, failure: Failure);
+    fn handle(&mut self, event: Event);
 }
 
 impl<O: Operation, P: Borrow<O>> Call<O, P> {
@@ -78,15 +74,18 @@ impl<O: Operation, P: Borrow<O>> Call<O, P> {
 }
 
 impl<O: Operation, P: Borrow<O>> UnderWay for Call<O, P> {
-    fn handle_answer(&mut self, head: Parts, body: Bytes) {
-        match self.operation.borrow().decode(&head, &body) {
-            Ok(output) => self.output = Some(output),
-            Err(error) => self.exchange.handle(error),
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Response { head, body, .. } => {
+                match self.operation.borrow().decode(&head, &body) {
+                    Ok(output) => self.output = Some(output),
+                    Err(error) => self.exchange.handle(error),
+                }
+            }
+            Event::Failure(_, failure) => self.exchange.handle(failure),
+            // Its body comes whole.
+            Event::Data(_) | Event::End => {}
         }
-    }
-
-    fn handle_failure(&mut self, failure: Failure) {
-        self.exchange.handle(failure);
     }
 }
 

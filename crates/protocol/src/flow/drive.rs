@@ -2,10 +2,7 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-use http::response::Parts;
-
-use super::{Failure, Flow, Now, SendRequest, Slot, Step};
+use super::{Event, Flow, Now, SendRequest, Slot, Step};
 
 /// What sends the requests of a flow. At most one is under way in each [`Slot`].
 pub trait Io {
@@ -23,39 +20,6 @@ pub trait BlockingIo: Io {
 
     /// Waits for what comes next of all that is under way, but no longer than until this moment; `None` when it has come.
     fn wait(&mut self, until: Option<Instant>) -> Option<Event>;
-}
-
-/// What has come of a request that a flow has sent.
-#[derive(Debug)]
-pub enum Event {
-    /// The response. In [`Slot::Exchange`] with its whole body; in [`Slot::Stream`] `body` is empty, and what comes of it is
-    /// [`Data`](Self::Data).
-    Response {
-        /// Where it belongs.
-        slot: Slot,
-        /// Status and headers.
-        head: Parts,
-        /// The whole body, or nothing.
-        body: Bytes,
-    },
-    /// Bytes of the open body in [`Slot::Stream`].
-    Data(Bytes),
-    /// The end of the open body, as its framing tells.
-    End,
-    /// What was sent in this slot has failed, or its body broke off.
-    Failure(Slot, Failure),
-}
-
-impl Event {
-    /// Tells a flow of it.
-    pub fn tell<F: Flow + ?Sized>(self, flow: &mut F) {
-        match self {
-            Self::Response { slot, head, body } => flow.handle_answer(slot, head, body),
-            Self::Data(data) => flow.handle_data(data),
-            Self::End => flow.handle_end(),
-            Self::Failure(slot, failure) => flow.handle_failure(slot, failure),
-        }
-    }
 }
 
 /// How far a flow has gone.
@@ -104,7 +68,7 @@ pub fn next<F: Flow + ?Sized>(
             Advanced::Done(output) => return Err(output),
             Advanced::Waits { until } => {
                 if let Some(event) = io.wait(until) {
-                    event.tell(flow);
+                    flow.handle(event);
                 }
             }
         }
@@ -115,8 +79,8 @@ pub fn next<F: Flow + ?Sized>(
 ///
 /// ```
 /// # use std::time::{Instant, SystemTime};
-/// use twentyfirst_protocol::flow::drive::{BlockingIo, Event, Io, finish};
-/// use twentyfirst_protocol::flow::{Execute, Now, SendRequest, Slot};
+/// use twentyfirst_protocol::flow::drive::{BlockingIo, Io, finish};
+/// use twentyfirst_protocol::flow::{Event, Execute, Now, SendRequest, Slot};
 /// use twentyfirst_protocol::threads::ListThreads;
 /// use twentyfirst_protocol::{CallOptions, SandboxId};
 ///

@@ -2,12 +2,10 @@ use std::convert::Infallible;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::Request;
-use http::response::Parts;
 
 use super::call::{Call, UnderWay};
-use super::machine::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
+use super::machine::{Event, Failure, Flow, Now, SendRequest, Sent, Slot, Step};
 use super::opening::Opening;
 use crate::Body;
 use crate::error::{InvalidRequest, ResponseError};
@@ -310,16 +308,8 @@ impl<O: Operation> Flow for Execute<'_, O> {
             .map_or_else(|step| step, Step::Done)
     }
 
-    fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
-        self.call.handle_answer(head, body);
-    }
-
-    fn handle_data(&mut self, _: Bytes) {}
-
-    fn handle_end(&mut self) {}
-
-    fn handle_failure(&mut self, _: Slot, failure: Failure) {
-        self.call.handle_failure(failure);
+    fn handle(&mut self, event: Event) {
+        self.call.handle(event);
     }
 }
 
@@ -354,19 +344,7 @@ impl<O: StreamingOperation> Flow for Open<'_, O> {
             .map_or_else(|step| step, Step::Done)
     }
 
-    fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
-        self.opening.handle_answer(head, body);
-    }
-
-    fn handle_data(&mut self, data: Bytes) {
-        self.opening.handle_data(&data);
-    }
-
-    fn handle_end(&mut self) {
-        self.opening.handle_end();
-    }
-
-    fn handle_failure(&mut self, _: Slot, failure: Failure) {
-        self.opening.handle_failure(failure);
+    fn handle(&mut self, event: Event) {
+        self.opening.handle(event);
     }
 }

@@ -19,11 +19,7 @@ use crate::options::Timeouts;
 ///            ▼                                     │
 ///   Send ── begin to send the request ─────────────┤
 ///   Read ── wait for what is under way:            │
-///            ├─ an answer ────► handle_answer ─────┤   in the slot Exchange with its whole body,
-///            │                                     │   in the slot Stream the head, its body stays open
-///            ├─ bytes of it ──► handle_data ───────┤
-///            ├─ its end ──────► handle_end ────────┤
-///            ├─ a failure ────► handle_failure ────┤
+///            ├─ an Event ─────► handle ────────────┤
 ///            └─ `until` is over ───────────────────┤
 ///   Close ─ drop what is under way in the slot ────┤
 ///   Item ── hand it to the user ───────────────────┘
@@ -40,18 +36,39 @@ pub trait Flow {
     /// What to do next.
     fn poll(&mut self, now: Now) -> Step<Self::Item, Self::Output>;
 
-    /// The answer to what was sent in `slot`. In [`Slot::Stream`] `body` is empty: it is still open, and what comes of
-    /// it goes to [`handle_data`](Self::handle_data).
-    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes);
+    /// Takes what has come of what it has sent.
+    fn handle(&mut self, event: Event);
+}
 
-    /// Bytes of the open body.
-    fn handle_data(&mut self, data: Bytes);
-
+/// What has come of a request that a [`Flow`] has sent.
+#[derive(Debug)]
+pub enum Event {
+    /// The response. In [`Slot::Exchange`] with its whole body; in [`Slot::Stream`] `body` is empty, and what comes of it is
+    /// [`Data`](Self::Data).
+    Response {
+        /// Where it belongs.
+        slot: Slot,
+        /// Status and headers.
+        head: Parts,
+        /// The whole body, or nothing.
+        body: Bytes,
+    },
+    /// Bytes of the open body in [`Slot::Stream`].
+    Data(Bytes),
     /// The end of the open body, as its framing tells.
-    fn handle_end(&mut self);
+    End,
+    /// What was sent in this slot has failed, or its body broke off.
+    Failure(Slot, Failure),
+}
 
-    /// What was sent in `slot` has failed, or the open body broke off.
-    fn handle_failure(&mut self, slot: Slot, failure: Failure);
+impl Event {
+    /// Returns where it belongs.
+    pub fn slot(&self) -> Slot {
+        match self {
+            Self::Response { slot, .. } | Self::Failure(slot, _) => *slot,
+            Self::Data(_) | Self::End => Slot::Stream,
+        }
+    }
 }
 
 /// The time, as a flow is told it.
@@ -93,7 +110,7 @@ pub struct SendRequest {
     pub slot: Slot,
     /// The request: path and query only, without authorization. Its [`Route`](crate::Route) is among its extensions.
     pub request: Request<Body>,
-    /// How long its parts may take. Whoever sends it keeps to them, and tells [`Flow::handle_failure`] when one struck.
+    /// How long its parts may take. Whoever sends it keeps to them, and tells of a [`Failure`](Event::Failure) when one struck.
     pub timeouts: Timeouts,
     /// Which attempt at this exchange it is; the first is 1.
     pub attempt: u32,

@@ -18,5 +18,5 @@ mod opening;
 pub(crate) use call::{Call, UnderWay};
 pub(crate) use exchange::{Deadline, Exchange, Next};
 pub use exchange::{ExchangeError, ExchangeErrorKind, Execute, Open};
-pub use machine::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
+pub use machine::{Event, Failure, Flow, Now, SendRequest, Sent, Slot, Step};
 pub(crate) use opening::Opening;

@@ -2,12 +2,11 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::response::Parts;
 
 use super::call::{UnderWay, no_content};
 use super::exchange::{Deadline, Exchange, Next};
-use super::{ExchangeError, Failure, Now, Slot, Step};
+use super::{Event, ExchangeError, Now, Slot, Step};
 use crate::content_coding;
 use crate::error::InvalidRequest;
 use crate::operation::{Head, StreamingOperation};
@@ -95,32 +94,24 @@ impl<O: StreamingOperation, P: Borrow<O>> Opening<O, P> {
 }
 
 impl<O: StreamingOperation, P: Borrow<O>> UnderWay for Opening<O, P> {
-    fn handle_answer(&mut self, head: Parts, body: Bytes) {
-        match self.operation.borrow().decode_head(&head) {
-            Head::Open(output) => self.output = Some(output),
-            Head::Read => self.reading = Some(Reading::new(head, &body)),
-        }
-    }
-
-    fn handle_data(&mut self, data: &Bytes) {
-        if self
-            .reading
-            .as_mut()
-            .is_some_and(|reading| reading.push(data))
-        {
-            self.decode();
-        }
-    }
-
-    fn handle_end(&mut self) {
-        self.decode();
-    }
-
-    fn handle_failure(&mut self, failure: Failure) {
-        // A body that broke off still has its status, and that says more than the failure.
-        match self.reading {
-            Some(_) => self.decode(),
-            None => self.exchange.handle(failure),
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Response { head, body, .. } => {
+                match self.operation.borrow().decode_head(&head) {
+                    Head::Open(output) => self.output = Some(output),
+                    Head::Read => self.reading = Some(Reading::new(head, &body)),
+                }
+            }
+            Event::Data(data) => {
+                let is_enough = self.reading.as_mut().map(|reading| reading.push(&data));
+                if is_enough == Some(true) {
+                    self.decode();
+                }
+            }
+            Event::End => self.decode(),
+            // A body that broke off still has its status, and that says more than the failure.
+            Event::Failure(..) if self.reading.is_some() => self.decode(),
+            Event::Failure(_, failure) => self.exchange.handle(failure),
         }
     }
 }

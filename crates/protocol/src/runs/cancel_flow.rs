@@ -1,14 +1,11 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::response::Parts;
-
 use super::backoff::Backoff;
 use super::follow::position_of_answer;
 use super::{CancelStatus, CancelStream, Cancelled, RunRef};
 use crate::error::InvalidRequest;
-use crate::flow::{Call, Deadline, ExchangeError, Failure, Flow, Now, Sent, Slot, Step, UnderWay};
+use crate::flow::{Call, Deadline, Event, ExchangeError, Flow, Now, Sent, Step, UnderWay};
 use crate::options::CallOptions;
 use crate::retry::{GiveUp, Prospect};
 use crate::threads::{GetThread, ListThreads, StreamTarget, Thread, ThreadStatus};
@@ -246,19 +243,9 @@ impl Flow for CancelFlow {
         }
     }
 
-    fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
+    fn handle(&mut self, event: Event) {
         if let Some(call) = self.state.call() {
-            call.handle_answer(head, body);
-        }
-    }
-
-    fn handle_data(&mut self, _: Bytes) {}
-
-    fn handle_end(&mut self) {}
-
-    fn handle_failure(&mut self, _: Slot, failure: Failure) {
-        if let Some(call) = self.state.call() {
-            call.handle_failure(failure);
+            call.handle(event);
         }
     }
 }

@@ -61,22 +61,15 @@ impl Messages {
 
     /// Checks that there is a next turn.
     pub(super) fn validate(&self) -> Result<(), InvalidRequest> {
-        if self.0.is_empty() {
-            return Err(InvalidRequest::new("messages", Problem::Empty));
-        }
-        let Some(turn) = self.turn() else {
-            return Err(InvalidRequest::new(
-                "messages",
-                Problem::MustHold("a user message"),
-            ));
+        let problem = match self.turn() {
+            _ if self.0.is_empty() => Problem::Empty,
+            None => Problem::MustHold("a user message"),
+            Some(turn) if turn.text().trim().is_empty() => {
+                Problem::MustHold("text in the last user message")
+            }
+            Some(_) => return Ok(()),
         };
-        if turn.text().trim().is_empty() {
-            return Err(InvalidRequest::new(
-                "messages",
-                Problem::MustHold("text in the last user message"),
-            ));
-        }
-        Ok(())
+        Err(InvalidRequest::new("messages", problem))
     }
 
     /// The id of the next turn; without one it gets one, which no other of the messages has.

@@ -129,12 +129,23 @@ pub enum MessageState {
 /// Why it is not known what became of a run.
 ///
 /// It may go on, and cost. A run whose runtime has died streams for ever: only cancelling it frees its thread.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "the run in sandbox {}, thread {} is lost: {}{}",
+    shown(sandbox_id.as_str()),
+    shown(thread_id.as_str()),
+    reason.clause(),
+    reason.advice()
+)]
+#[non_exhaustive]
 pub struct Lost {
-    sandbox_id: SandboxId,
-    thread_id: ThreadId,
-    reason: LostReason,
-    source: Option<Arc<dyn Error + Send + Sync>>,
+    /// The sandbox in which it was.
+    pub sandbox_id: SandboxId,
+    /// The thread in which it was.
+    pub thread_id: ThreadId,
+    /// Why.
+    pub reason: LostReason,
+    pub(super) source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 /// Why it is not known what became of a run, in a word.
@@ -170,60 +181,12 @@ impl LostReason {
             Self::NotStored => "nothing tells how it ended",
         }
     }
-}
 
-impl Lost {
-    pub(super) fn new(
-        sandbox_id: SandboxId,
-        thread_id: ThreadId,
-        reason: LostReason,
-        source: Option<Arc<dyn Error + Send + Sync>>,
-    ) -> Self {
-        Self {
-            sandbox_id,
-            thread_id,
-            reason,
-            source,
-        }
-    }
-
-    /// The sandbox in which it was.
-    pub fn sandbox_id(&self) -> &SandboxId {
-        &self.sandbox_id
-    }
-
-    /// The thread in which it was.
-    pub fn thread_id(&self) -> &ThreadId {
-        &self.thread_id
-    }
-
-    /// Why.
-    pub fn reason(&self) -> LostReason {
-        self.reason
-    }
-}
-
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the run in sandbox {}, thread {} is lost: {}",
-            shown(self.sandbox_id.as_str()),
-            shown(self.thread_id.as_str()),
-            self.reason.clause()
-        )?;
-        match self.reason {
-            LostReason::Silence => f.write_str("; only cancelling it frees the thread"),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Error for Lost {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.source {
-            Some(source) => Some(&**source),
-            None => None,
+    /// What helps, behind the clause.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Silence => "; only cancelling it frees the thread",
+            _ => "",
         }
     }
 }
@@ -233,11 +196,12 @@ mod tests {
     use super::*;
 
     fn lost(reason: LostReason) -> Lost {
-        let ids = (
-            SandboxId::new("sb_1").unwrap(),
-            ThreadId::new("th_1").unwrap(),
-        );
-        Lost::new(ids.0, ids.1, reason, None)
+        Lost {
+            sandbox_id: SandboxId::new("sb_1").unwrap(),
+            thread_id: ThreadId::new("th_1").unwrap(),
+            reason,
+            source: None,
+        }
     }
 
     #[test]

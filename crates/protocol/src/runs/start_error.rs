@@ -7,15 +7,19 @@ use crate::flow::ExchangeError;
 
 /// Why a run did not start, and what exists all the same.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct StartError {
-    pub(super) created: Created,
-    pub(super) kind: StartErrorKind,
+    /// What exists all the same.
+    pub created: Created,
+    /// Why the run did not start.
+    pub kind: StartErrorKind,
 }
 
 /// Why a run did not start. Deliberately exhaustive: adding a variant is a breaking change.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StartErrorKind {
     /// One of its exchanges failed.
+    #[error("{step} failed")]
     Exchange {
         /// What it was for: `creating the sandbox`.
         step: &'static str,
@@ -23,8 +27,10 @@ pub enum StartErrorKind {
         source: Box<ExchangeError>,
     },
     /// The thread is streaming, see [`StartRun::look_first`](super::StartRun::look_first). Wait for the end of its run, or cancel it.
+    #[error("its thread is already streaming")]
     ThreadStreaming,
     /// The sandbox belongs to another agent, see [`StartRun::look_first`](super::StartRun::look_first).
+    #[error(transparent)]
     OtherAgent(OtherAgent),
 }
 
@@ -45,51 +51,18 @@ pub struct OtherAgent {
 }
 
 impl StartError {
-    /// What exists all the same.
-    pub fn created(&self) -> &Created {
-        &self.created
-    }
-
-    /// Why the run did not start.
-    pub fn kind(&self) -> &StartErrorKind {
-        &self.kind
-    }
-
-    /// Whether nothing was sent because the thread is streaming.
-    pub fn is_thread_streaming(&self) -> bool {
-        matches!(self.kind, StartErrorKind::ThreadStreaming)
-    }
-
-    /// The sandbox and both agents, if nothing was sent because the sandbox belongs to another agent.
-    pub fn other_agent(&self) -> Option<&OtherAgent> {
-        match &self.kind {
-            StartErrorKind::OtherAgent(other) => Some(other),
-            _ => None,
-        }
-    }
-
-    /// What went wrong, if an exchange failed.
+    /// Returns what went wrong, if an exchange failed.
     pub fn exchange_error(&self) -> Option<&ExchangeError> {
         match &self.kind {
             StartErrorKind::Exchange { source, .. } => Some(source),
-            _ => None,
+            StartErrorKind::ThreadStreaming | StartErrorKind::OtherAgent(_) => None,
         }
-    }
-
-    /// What exists all the same, and why the run did not start.
-    pub fn into_parts(self) -> (Created, StartErrorKind) {
-        (self.created, self.kind)
     }
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the run did not start: ")?;
-        match &self.kind {
-            StartErrorKind::Exchange { step, .. } => write!(f, "{step} failed"),
-            StartErrorKind::ThreadStreaming => f.write_str("its thread is already streaming"),
-            StartErrorKind::OtherAgent(other) => other.fmt(f),
-        }
+        write!(f, "the run did not start: {}", self.kind)
     }
 }
 

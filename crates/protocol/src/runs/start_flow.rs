@@ -1,8 +1,6 @@
 use std::convert::Infallible;
 
-use bytes::Bytes;
 use http::StatusCode;
-use http::response::Parts;
 
 use super::{
     BackgroundRun, Created, Mode, OtherAgent, RunRef, SendAnswer, SendMessages, StartError,
@@ -10,8 +8,8 @@ use super::{
 };
 use crate::error::{ErrorCode, InvalidRequest, ResponseError};
 use crate::flow::{
-    Call, Deadline, ExchangeError, ExchangeErrorKind, Failure, Flow, Now, Opening, Sent, Slot,
-    Step, UnderWay,
+    Call, Deadline, Event, ExchangeError, ExchangeErrorKind, Flow, Now, Opening, Sent, Slot, Step,
+    UnderWay,
 };
 use crate::operation::Operation;
 use crate::options::CallOptions;
@@ -273,27 +271,9 @@ impl Flow for StartFlow {
         }
     }
 
-    fn handle_answer(&mut self, _: Slot, head: Parts, body: Bytes) {
+    fn handle(&mut self, event: Event) {
         if let Some(under_way) = self.under_way() {
-            under_way.handle_answer(head, body);
-        }
-    }
-
-    fn handle_data(&mut self, data: Bytes) {
-        if let Some(under_way) = self.under_way() {
-            under_way.handle_data(&data);
-        }
-    }
-
-    fn handle_end(&mut self) {
-        if let Some(under_way) = self.under_way() {
-            under_way.handle_end();
-        }
-    }
-
-    fn handle_failure(&mut self, _: Slot, failure: Failure) {
-        if let Some(under_way) = self.under_way() {
-            under_way.handle_failure(failure);
+            under_way.handle(event);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use twentyfirst_protocol::files::{ReadBytes, ReadStream};
-use twentyfirst_protocol::flow::{ExchangeError, Failure, Flow, Now, Sent, Slot, Step};
+use twentyfirst_protocol::flow::{Event, ExchangeError, Failure, Flow, Now, Sent, Slot, Step};
 use twentyfirst_protocol::retry::RetryPolicy;
 use twentyfirst_protocol::{CallOptions, SandboxId, http};
 
@@ -43,22 +43,30 @@ where
                 let (status, body) = *responses.next().expect("no further request");
                 if status == 0 {
                     let cut = Failure::new(Sent::Maybe, std::io::Error::other("cut"));
-                    flow.handle_failure(send.slot, cut);
+                    flow.handle(Event::Failure(send.slot, cut));
                     continue;
                 }
                 let (mut head, ()) = http::Response::new(()).into_parts();
                 head.status = http::StatusCode::from_u16(status).unwrap();
                 let body = Bytes::from_static(body.as_bytes());
                 if send.slot == Slot::Exchange {
-                    flow.handle_answer(send.slot, head, body);
+                    flow.handle(Event::Response {
+                        slot: send.slot,
+                        head,
+                        body,
+                    });
                 } else {
-                    flow.handle_answer(send.slot, head, Bytes::new());
+                    flow.handle(Event::Response {
+                        slot: send.slot,
+                        head,
+                        body: Bytes::new(),
+                    });
                     pending = Some(body);
                 }
             }
             Step::Read { .. } => {
-                flow.handle_data(pending.take().expect("nothing to wait for"));
-                flow.handle_end();
+                flow.handle(Event::Data(pending.take().expect("nothing to wait for")));
+                flow.handle(Event::End);
             }
             Step::Close(slot) => {
                 assert_eq!(slot, Slot::Stream);
@@ -167,7 +175,11 @@ fn the_deadline_is_one_for_all() {
         let (mut head, ()) = http::Response::new(()).into_parts();
         head.status = http::StatusCode::from_u16(status).unwrap();
         let body = Bytes::from_static(body.as_bytes());
-        flow.handle_answer(Slot::Exchange, head, body);
+        flow.handle(Event::Response {
+            slot: Slot::Exchange,
+            head,
+            body,
+        });
     }
     assert!(matches!(flow.poll(at(8)), Step::Send(_)));
     match flow.poll(at(8)) {

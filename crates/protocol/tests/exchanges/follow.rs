@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Response;
 use serde::Deserialize;
 use serde_json::Value;
-use twentyfirst_protocol::flow::{Failure, Flow, Now, Sent, Slot, Step};
+use twentyfirst_protocol::flow::{Event, Failure, Flow, Now, Sent, Slot, Step};
 use twentyfirst_protocol::runs::{
     Follow, FollowFlow, MessageState, Moment, Outcome, RunEnd, RunRef,
 };
@@ -132,31 +132,43 @@ impl Scene {
                         self.sent.push("list");
                         thread["messages"].take();
                         let (head, body) = answer(&serde_json::json!([thread]));
-                        self.flow.handle_answer(Slot::Exchange, head, body);
+                        self.flow.handle(Event::Response {
+                            slot: Slot::Exchange,
+                            head,
+                            body,
+                        });
                     } else if GetThread::ROUTE.matches(&send.request) {
                         self.sent.push("get");
                         let (head, body) = answer(&thread);
-                        self.flow.handle_answer(Slot::Exchange, head, body);
+                        self.flow.handle(Event::Response {
+                            slot: Slot::Exchange,
+                            head,
+                            body,
+                        });
                     } else {
                         self.sent.push("resume");
                         assert_eq!(send.request.method(), "GET");
                         let head = Response::builder().header("content-type", "text/event-stream");
                         let head = head.body(()).unwrap().into_parts().0;
-                        self.flow.handle_answer(Slot::Stream, head, Bytes::new());
+                        self.flow.handle(Event::Response {
+                            slot: Slot::Stream,
+                            head,
+                            body: Bytes::new(),
+                        });
                         open = true;
                         let bytes = self.resumed.clone().unwrap();
                         pieces = vec![Bytes::from(bytes)];
                     }
                 }
                 Step::Read { until } => match pieces.pop() {
-                    Some(piece) if open => self.flow.handle_data(piece),
+                    Some(piece) if open => self.flow.handle(Event::Data(piece)),
                     _ if open => {
                         open = false;
                         if breaks_off && !self.sent.contains(&"resume") {
                             let failure = Failure::new(Sent::Maybe, "connection reset");
-                            self.flow.handle_failure(Slot::Stream, failure);
+                            self.flow.handle(Event::Failure(Slot::Stream, failure));
                         } else {
-                            self.flow.handle_end();
+                            self.flow.handle(Event::End);
                         }
                     }
                     _ => {
@@ -372,8 +384,8 @@ fn a_stream_that_is_too_long_before_it_is_known_to_be_ours_is_given_up() {
         (head, Bytes::from(body.to_string()))
     };
     let start = b"data: {\"type\":\"start\",\"messageId\":\"m1\"}\n\n";
-    scene.flow.handle_data(Bytes::from_static(start));
-    scene.flow.handle_end();
+    scene.flow.handle(Event::Data(Bytes::from_static(start)));
+    scene.flow.handle(Event::End);
     // What is asked behind the stream that was opened again is answered late.
     let mut late = None;
     loop {
@@ -392,20 +404,32 @@ fn a_stream_that_is_too_long_before_it_is_known_to_be_ours_is_given_up() {
                 };
                 if !is_list && !GetThread::ROUTE.matches(&send.request) {
                     scene.sent.push("resume");
-                    scene.flow.handle_answer(Slot::Stream, head, Bytes::new());
+                    scene.flow.handle(Event::Response {
+                        slot: Slot::Stream,
+                        head,
+                        body: Bytes::new(),
+                    });
                 } else if is_list && scene.sent.contains(&"resume") {
                     late = Some((head, body));
                 } else {
-                    scene.flow.handle_answer(Slot::Exchange, head, body);
+                    scene.flow.handle(Event::Response {
+                        slot: Slot::Exchange,
+                        head,
+                        body,
+                    });
                 }
             }
             Step::Read { until } => match late.take() {
                 Some((head, body)) => {
                     let piece = Bytes::from(vec![b'x'; 1024 * 1024]);
                     for _ in 0..17 {
-                        scene.flow.handle_data(piece.clone());
+                        scene.flow.handle(Event::Data(piece.clone()));
                     }
-                    scene.flow.handle_answer(Slot::Exchange, head, body);
+                    scene.flow.handle(Event::Response {
+                        slot: Slot::Exchange,
+                        head,
+                        body,
+                    });
                 }
                 None => scene.now.mono = until.expect("nothing is under way"),
             },

@@ -7,8 +7,8 @@ use http::response::Parts;
 use proptest::prelude::*;
 use twentyfirst_protocol::files::{ReadStream, RemoveFile, WriteFiles};
 use twentyfirst_protocol::flow::{
-    ExchangeError, ExchangeErrorKind, Execute, Failure, Flow, Now, Open, SendRequest, Sent, Slot,
-    Step,
+    Event, ExchangeError, ExchangeErrorKind, Execute, Failure, Flow, Now, Open, SendRequest, Sent,
+    Slot, Step,
 };
 use twentyfirst_protocol::retry::{Attempt, Attempts, Decision, GiveUp, RetryPolicy};
 use twentyfirst_protocol::runs::{CancelStream, ResumeStream, SendMessages};
@@ -328,16 +328,16 @@ where
                 assert_eq!(attempt as usize, sent);
                 match outcomes.next().expect("no more requests than outcomes") {
                     Outcome::Fails(state) => {
-                        flow.handle_failure(slot, Failure::new(*state, "no luck"));
+                        flow.handle(Event::Failure(slot, Failure::new(*state, "no luck")));
                     }
                     Outcome::Answers(status, body) => {
-                        flow.handle_answer(
+                        flow.handle(Event::Response {
                             slot,
-                            head(*status),
-                            Bytes::from_static(body.as_bytes()),
-                        );
+                            head: head(*status),
+                            body: Bytes::from_static(body.as_bytes()),
+                        });
                         if slot == Slot::Stream {
-                            flow.handle_end();
+                            flow.handle(Event::End);
                         }
                     }
                     Outcome::Hangs => {}
@@ -434,13 +434,17 @@ fn an_error_whose_body_stalls_is_decided_by_its_status() {
     let mut flow = Open::new(&resume, &CallOptions::new(), 1).unwrap();
     let start = now();
     assert!(matches!(flow.poll(start), Step::Send(_)));
-    flow.handle_answer(Slot::Stream, head(404), Bytes::new());
+    flow.handle(Event::Response {
+        slot: Slot::Stream,
+        head: head(404),
+        body: Bytes::new(),
+    });
     let limit = Duration::from_secs(10);
     match flow.poll(start) {
         Step::Read { until } => assert_eq!(until, Some(start.mono + limit)),
         other => panic!("{other:?}"),
     }
-    flow.handle_data(Bytes::from_static(b"not he"));
+    flow.handle(Event::Data(Bytes::from_static(b"not he")));
     let just_before = after(start, limit.saturating_sub(Duration::from_nanos(1)));
     assert!(matches!(flow.poll(just_before), Step::Read { .. }));
     match flow.poll(after(start, limit)) {

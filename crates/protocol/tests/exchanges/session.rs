@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
-use twentyfirst_protocol::flow::{Flow, Now, Slot, Step};
+use twentyfirst_protocol::flow::{Event, Flow, Now, Slot, Step};
 use twentyfirst_protocol::runs::{Messages, RunRef, Started};
 use twentyfirst_protocol::ui::{Text, UiMessage};
 use twentyfirst_protocol::{CallOptions, Operation, SandboxId, Session, ThreadId};
@@ -43,7 +43,11 @@ fn run(session: &Session, messages: impl Into<Messages>) -> (Vec<String>, Starte
                     .status(status)
                     .header("content-type", content_type);
                 let (head, ()) = response.body(()).unwrap().into_parts();
-                flow.handle_answer(send.slot, head, Bytes::from_static(body.as_bytes()));
+                flow.handle(Event::Response {
+                    slot: send.slot,
+                    head,
+                    body: Bytes::from_static(body.as_bytes()),
+                });
             }
             Step::Close(slot) => assert_eq!(slot, Slot::Stream),
             Step::Done(result) => return (sent, result.unwrap()),

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use twentyfirst_protocol::flow::{
-    ExchangeError, ExchangeErrorKind, Failure, Flow, Now, SendRequest, Sent, Slot, Step,
+    Event, ExchangeError, ExchangeErrorKind, Failure, Flow, Now, SendRequest, Sent, Slot, Step,
 };
 use twentyfirst_protocol::retry::RetryPolicy;
 use twentyfirst_protocol::runs::{
@@ -71,11 +71,11 @@ impl Scene {
     }
 
     fn answers(&mut self, slot: Slot, status: u16, body: &'static str) {
-        self.flow.handle_answer(
+        self.flow.handle(Event::Response {
             slot,
-            head(status, "application/json"),
-            Bytes::from_static(body.as_bytes()),
-        );
+            head: head(status, "application/json"),
+            body: Bytes::from_static(body.as_bytes()),
+        });
     }
 
     fn makes_sandbox(&mut self) {
@@ -98,11 +98,11 @@ impl Scene {
 
     fn streams(&mut self) {
         self.sends(Slot::Stream);
-        self.flow.handle_answer(
-            Slot::Stream,
-            head(200, "text/event-stream; charset=utf-8"),
-            Bytes::new(),
-        );
+        self.flow.handle(Event::Response {
+            slot: Slot::Stream,
+            head: head(200, "text/event-stream; charset=utf-8"),
+            body: Bytes::new(),
+        });
     }
 
     fn done(&mut self) -> Result<Started, StartError> {
@@ -130,10 +130,14 @@ fn run() -> StartRun {
 }
 
 fn exchange_error(error: StartError) -> ExchangeError {
-    match error.into_parts() {
-        (_, StartErrorKind::Exchange { source, .. }) => *source,
-        (_, other) => panic!("{other:?}"),
+    match error.kind {
+        StartErrorKind::Exchange { source, .. } => *source,
+        other => panic!("{other:?}"),
     }
+}
+
+fn is_thread_streaming(error: &StartError) -> bool {
+    matches!(error.kind, StartErrorKind::ThreadStreaming)
 }
 
 #[test]
@@ -268,7 +272,7 @@ fn a_failure_tells_what_exists_all_the_same() {
     scene.sends(Slot::Exchange);
     scene.answers(Slot::Exchange, 402, refused);
     let error = scene.done().unwrap_err();
-    assert!(error.created().is_empty());
+    assert!(error.created.is_empty());
     assert_eq!(
         error.to_string(),
         "the run did not start: creating the sandbox failed"
@@ -277,20 +281,17 @@ fn a_failure_tells_what_exists_all_the_same() {
     let mut scene = Scene::new(run(), None);
     scene.makes_sandbox();
     scene.sends(Slot::Exchange);
-    scene.flow.handle_failure(
+    scene.flow.handle(Event::Failure(
         Slot::Exchange,
         Failure::new(Sent::Maybe, "connection reset"),
-    );
+    ));
     let error = scene.done().unwrap_err();
     assert_eq!(
         error.to_string(),
         "the run did not start: creating the thread failed"
     );
-    assert_eq!(
-        error.created().sandbox_id.as_ref().unwrap().as_str(),
-        "sb_1"
-    );
-    assert_eq!(error.created().thread_id, None);
+    assert_eq!(error.created.sandbox_id.as_ref().unwrap().as_str(), "sb_1");
+    assert_eq!(error.created.thread_id, None);
     assert!(
         matches!(error.exchange_error().unwrap().kind(), ExchangeErrorKind::Failure(failure) if failure.sent() == Sent::Maybe)
     );
@@ -301,13 +302,15 @@ fn a_failure_tells_what_exists_all_the_same() {
     scene.sends(Slot::Stream);
     scene.answers(Slot::Stream, 402, "");
     let (first, second) = refused.split_at(40);
-    scene.flow.handle_data(Bytes::from_static(first.as_bytes()));
     scene
         .flow
-        .handle_data(Bytes::from_static(second.as_bytes()));
-    scene.flow.handle_end();
+        .handle(Event::Data(Bytes::from_static(first.as_bytes())));
+    scene
+        .flow
+        .handle(Event::Data(Bytes::from_static(second.as_bytes())));
+    scene.flow.handle(Event::End);
     let error = scene.done().unwrap_err();
-    assert_eq!(error.created().thread_id.as_ref().unwrap().as_str(), "th_1");
+    assert_eq!(error.created.thread_id.as_ref().unwrap().as_str(), "th_1");
     let ExchangeErrorKind::Response(ResponseError::Api(error)) = exchange_error(error).into_kind()
     else {
         panic!()
@@ -333,29 +336,38 @@ fn an_endless_or_broken_error_body_still_has_its_status() {
     scene.sends(Slot::Stream);
     scene.answers(Slot::Stream, 503, "");
     for _ in 0..10 {
-        scene.flow.handle_data(Bytes::from(vec![b'x'; 100_000]));
+        scene
+            .flow
+            .handle(Event::Data(Bytes::from(vec![b'x'; 100_000])));
         assert!(matches!(scene.poll(), Step::Read { .. }));
     }
     // That is more than 1 MiB.
-    scene.flow.handle_data(Bytes::from(vec![b'x'; 100_000]));
+    scene
+        .flow
+        .handle(Event::Data(Bytes::from(vec![b'x'; 100_000])));
     assert_eq!(status(scene.done().unwrap_err()), 503);
 
     let mut scene = Scene::new(named(), None);
     scene.sends(Slot::Stream);
     scene.answers(Slot::Stream, 502, "");
-    scene
-        .flow
-        .handle_failure(Slot::Stream, Failure::new(Sent::Maybe, "reset"));
+    scene.flow.handle(Event::Failure(
+        Slot::Stream,
+        Failure::new(Sent::Maybe, "reset"),
+    ));
     assert_eq!(status(scene.done().unwrap_err()), 502);
 
     // A page of a proxy, with a status of success.
     let mut scene = Scene::new(named(), None);
     scene.sends(Slot::Stream);
+    scene.flow.handle(Event::Response {
+        slot: Slot::Stream,
+        head: head(200, "text/html"),
+        body: Bytes::new(),
+    });
     scene
         .flow
-        .handle_answer(Slot::Stream, head(200, "text/html"), Bytes::new());
-    scene.flow.handle_data(Bytes::from_static(b"<html>"));
-    scene.flow.handle_end();
+        .handle(Event::Data(Bytes::from_static(b"<html>")));
+    scene.flow.handle(Event::End);
     let error = scene.done().unwrap_err();
     assert_eq!(
         error.exchange_error().unwrap().to_string(),
@@ -382,7 +394,7 @@ fn an_error_whose_body_stalls_is_decided_by_its_status() {
         }
         // Bytes that trickle do not make it longer.
         scene.passes(Duration::from_millis(4_900));
-        scene.flow.handle_data(Bytes::from_static(b"no "));
+        scene.flow.handle(Event::Data(Bytes::from_static(b"no ")));
     }
     assert!(matches!(scene.poll(), Step::Read { .. }));
     scene.passes(Duration::from_millis(200));
@@ -427,7 +439,7 @@ fn a_thread_that_is_streaming_is_left_alone() {
         r#"{"id":"sb","agent":{"slug":"my-agent"},"threads":[{"id":"th_2","status":"completed"},{"id":"th_1","status":"streaming"}]}"#,
     );
     let error = scene.done().unwrap_err();
-    assert!(error.is_thread_streaming() && error.created().is_empty());
+    assert!(is_thread_streaming(&error) && error.created.is_empty());
     assert_eq!(
         error.to_string(),
         "the run did not start: its thread is already streaming"
@@ -460,7 +472,7 @@ fn a_thread_that_is_streaming_is_left_alone() {
         r#"{"error":{"code":"sandbox_not_found","message":"Sandbox \"sb\" not found"}}"#,
     );
     let error = scene.done().unwrap_err();
-    assert!(!error.is_thread_streaming());
+    assert!(!is_thread_streaming(&error));
     assert_eq!(
         error.to_string(),
         "the run did not start: looking at its sandbox failed"
@@ -492,7 +504,9 @@ fn nothing_is_created_in_a_sandbox_of_another_agent() {
             r#"{"id":"sb","agent":{"slug":"other-agent"},"threads":[{"id":"th_1","status":"streaming"}]}"#,
         );
         let error = scene.done().unwrap_err();
-        let other = error.other_agent().unwrap();
+        let StartErrorKind::OtherAgent(other) = &error.kind else {
+            panic!("{error:?}");
+        };
         assert_eq!(
             (&other.sandbox_id, &*other.agent, &*other.owner),
             (&sandbox, "my-agent", "other-agent")
@@ -501,7 +515,7 @@ fn nothing_is_created_in_a_sandbox_of_another_agent() {
             error.to_string(),
             "the run did not start: sandbox sb belongs to agent `other-agent`, not to `my-agent`"
         );
-        assert!(error.created().is_empty() && !error.is_thread_streaming());
+        assert!(error.created.is_empty() && !is_thread_streaming(&error));
         assert_eq!(scene.sent, ["GET /v1/sandboxes/sb "]);
     }
 }
@@ -537,16 +551,16 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     scene.makes_thread();
     scene.sends(Slot::Stream);
     scene.answers(Slot::Stream, 402, "");
-    scene.flow.handle_data(Bytes::from_static(
+    scene.flow.handle(Event::Data(Bytes::from_static(
         br#"{"error":{"code":"budget_exceeded","message":"Sandbox budget exceeded"}}"#,
-    ));
-    scene.flow.handle_end();
+    )));
+    scene.flow.handle(Event::End);
     assert!(matches!(scene.poll(), Step::Close(Slot::Stream)));
     scene.sends(Slot::Exchange);
     assert_eq!(scene.sent[3], "DELETE /v1/sandboxes/sb_1 ");
     scene.answers(Slot::Exchange, 204, "");
     let error = scene.done().unwrap_err();
-    assert!(error.created().is_empty());
+    assert!(error.created.is_empty());
     assert_eq!(
         error.exchange_error().unwrap().to_string(),
         "the relay answered 402 budget_exceeded: Sandbox budget exceeded"
@@ -561,7 +575,7 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     scene.sends(Slot::Exchange);
     scene.answers(Slot::Exchange, 500, r#"{"error":"second"}"#);
     let error = scene.done().unwrap_err();
-    assert_eq!(error.created().sandbox_id.as_ref().unwrap(), &"sb_1");
+    assert_eq!(error.created.sandbox_id.as_ref().unwrap(), &"sb_1");
     assert_eq!(
         error.exchange_error().unwrap().to_string(),
         "the relay answered 500: first"
@@ -578,13 +592,13 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     scene.makes_sandbox();
     scene.sends(Slot::Exchange);
     let lost = || Failure::new(Sent::Maybe, "connection reset");
-    scene.flow.handle_failure(Slot::Exchange, lost());
+    scene.flow.handle(Event::Failure(Slot::Exchange, lost()));
     assert!(matches!(scene.poll(), Step::Close(Slot::Stream)));
     scene.sends(Slot::Exchange);
-    scene.flow.handle_failure(Slot::Exchange, lost());
+    scene.flow.handle(Event::Failure(Slot::Exchange, lost()));
     scene.sends(Slot::Exchange);
     scene.answers(Slot::Exchange, 404, r#"{"error":"not found"}"#);
-    assert!(scene.done().unwrap_err().created().is_empty());
+    assert!(scene.done().unwrap_err().created.is_empty());
 
     // Past the deadline of the call nothing is begun.
     let options = CallOptions::new().deadline(Duration::from_secs(5));
@@ -595,7 +609,7 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     scene.passes(Duration::from_secs(5));
     assert!(matches!(scene.poll(), Step::Close(Slot::Stream)));
     let error = scene.done().unwrap_err();
-    assert_eq!(error.created().sandbox_id.as_ref().unwrap(), &"sb_1");
+    assert_eq!(error.created.sandbox_id.as_ref().unwrap(), &"sb_1");
 }
 
 /// What a request to a relay comes to.
@@ -676,11 +690,11 @@ proptest! {
             match fate {
                 Fate::Done if is_chat && background => {
                     scene.answers(send.slot, 202, "");
-                    scene.flow.handle_data(Bytes::from_static(b"{}"));
-                    scene.flow.handle_end();
+                    scene.flow.handle(Event::Data(Bytes::from_static(b"{}")));
+                    scene.flow.handle(Event::End);
                 }
                 Fate::Done if is_chat => {
-                    scene.flow.handle_answer(send.slot, head(200, "text/event-stream"), Bytes::new());
+                    scene.flow.handle(Event::Response { slot: send.slot, head: head(200, "text/event-stream"), body: Bytes::new() });
                 }
                 Fate::Done if is_deletion => {
                     told = false;
@@ -700,26 +714,26 @@ proptest! {
                     let body = format!(r#"{{"error":{{"code":"{code}","message":"no"}}}}"#);
                     let (slot, head) = (send.slot, head(status, "application/json"));
                     if is_chat {
-                        scene.flow.handle_answer(slot, head, Bytes::new());
-                        scene.flow.handle_data(body.into());
-                        scene.flow.handle_end();
+                        scene.flow.handle(Event::Response { slot, head, body: Bytes::new() });
+                        scene.flow.handle(Event::Data(body.into()));
+                        scene.flow.handle(Event::End);
                     } else {
-                        scene.flow.handle_answer(slot, head, body.into());
+                        scene.flow.handle(Event::Response { slot, head, body: body.into() });
                     }
                 }
                 Fate::Lost(_) => {
-                    scene.flow.handle_failure(send.slot, Failure::new(Sent::Maybe, "lost"));
+                    scene.flow.handle(Event::Failure(send.slot, Failure::new(Sent::Maybe, "lost")));
                 }
                 Fate::NotSent => {
-                    scene.flow.handle_failure(send.slot, Failure::new(Sent::No, "refused"));
+                    scene.flow.handle(Event::Failure(send.slot, Failure::new(Sent::No, "refused")));
                 }
             }
         };
         match result {
             Ok(_) => prop_assert!(run_may_exist && !deleted),
             Err(error) => {
-                prop_assert_eq!(error.created().sandbox_id.is_some(), told);
-                prop_assert!(!error.is_thread_streaming());
+                prop_assert_eq!(error.created.sandbox_id.is_some(), told);
+                prop_assert!(!is_thread_streaming(&error));
             }
         }
         prop_assert!(chats <= attempts);
@@ -738,10 +752,10 @@ fn a_run_in_the_background_has_no_stream() {
         scene.sent[2]
     );
     scene.answers(Slot::Stream, 202, "");
-    scene.flow.handle_data(Bytes::from_static(
+    scene.flow.handle(Event::Data(Bytes::from_static(
         br#"{"threadId":"th_1","sandboxId":"sb_1","status":"running"}"#,
-    ));
-    scene.flow.handle_end();
+    )));
+    scene.flow.handle(Event::End);
     assert_eq!(
         scene.closes_and_is_done().unwrap().run.thread_id.as_str(),
         "th_1"

@@ -24,7 +24,7 @@ pub(crate) mod line {
 
     use bytes::Bytes;
     use serde_json::{Value, json};
-    use twentyfirst_protocol::flow::drive::Event;
+    use twentyfirst_protocol::flow::Event;
 
     use super::Line;
 

@@ -41,7 +41,7 @@ fn without_following_a_cut_is_the_end() {
     let RunEnd::Lost(lost) = &told.outcome.end else {
         panic!("{:?}", told.outcome);
     };
-    let place = (lost.sandbox_id().as_str(), lost.thread_id().as_str());
+    let place = (lost.sandbox_id.as_str(), lost.thread_id.as_str());
     assert_eq!(place, ("sb_1", "th_1"));
     assert_eq!(told.relay.sent, [], "nothing is asked");
 }

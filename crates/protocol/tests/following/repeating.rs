@@ -319,3 +319,26 @@ fn behind_a_gap_data_comes_again_only_with_another_value() {
         told.assert_completed(MessageState::Whole);
     }
 }
+
+#[test]
+fn behind_a_gap_nothing_is_delivered_of_an_answer_that_shares_only_a_few_letters() {
+    // Stored by a reader who has joined in the middle of two texts that are written in parallel.
+    let tail = json!({
+        "id": "m2",
+        "role": "assistant",
+        "parts": [text("a box of sand."), text("Also water.")],
+    });
+    let told = Relay::streams([
+        line::start("m1"),
+        line::open_text("t1", "Once upon a time there was a box "),
+        line::open_text("t2", "And there was also wat"),
+        line::cut(),
+    ])
+    .at(secs(30), move |relay| relay.has_completed(tail))
+    .read(Follow::wait());
+    assert_eq!(
+        told.text(),
+        "Once upon a time there was a box And there was also wat"
+    );
+    told.assert_completed(MessageState::StoredIncompletely);
+}

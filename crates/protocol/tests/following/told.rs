@@ -231,7 +231,7 @@ impl Told {
     /// The run is lost for this reason, and what came stays.
     pub(crate) fn assert_lost(&self, reason: LostReason) {
         match &self.outcome.end {
-            RunEnd::Lost(lost) => assert_eq!(lost.reason(), reason),
+            RunEnd::Lost(lost) => assert_eq!(lost.reason, reason),
             other => panic!("it is not lost: {other:?}"),
         }
         assert_eq!(self.message.text(), self.text());

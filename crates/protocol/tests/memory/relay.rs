@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::Response;
-use twentyfirst_protocol::flow::drive::{BlockingIo, Event, Io, next};
-use twentyfirst_protocol::flow::{Failure, Now, SendRequest, Sent, Slot};
+use twentyfirst_protocol::flow::drive::{BlockingIo, Io, next};
+use twentyfirst_protocol::flow::{Event, Failure, Now, SendRequest, Sent, Slot};
 use twentyfirst_protocol::runs::{Follow, FollowRun, Moment, Outcome, RunRef};
 use twentyfirst_protocol::threads::{GetThread, ListThreads};
 use twentyfirst_protocol::{CallOptions, Endpoint, Operation, SandboxId, ThreadId};

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use twentyfirst_protocol::flow::drive::{Advanced, Event, Io, advance};
-use twentyfirst_protocol::flow::{Failure, Flow, SendRequest, Sent, Slot};
+use twentyfirst_protocol::flow::drive::{Advanced, Io, advance};
+use twentyfirst_protocol::flow::{Event, Failure, Flow, SendRequest, Sent, Slot};
 use twentyfirst_protocol::runs::{
     CancelError, CancelStatus, Cancelled, FollowFlow, Mode, Moment, Outcome, RunRef, StartError,
     StartRun, Started,
@@ -473,7 +473,7 @@ impl Player {
     /// What the error says that exists, does, and nothing else does.
     fn check_created(&self, error: &StartError) -> Verdict {
         let facts = &self.world.relay.facts;
-        let created = error.created();
+        let created = &error.created;
         if let Some(sandbox) = &created.sandbox_id
             && !facts
                 .sandboxes_created
@@ -676,7 +676,7 @@ fn tell<F: Flow + ?Sized>(flow: &mut F, slot: Slot, handed: Handed) {
             Event::Failure(slot, Failure::new(sent, source))
         }
     };
-    event.tell(flow);
+    flow.handle(event);
 }
 
 fn describe(moment: &Moment) -> String {

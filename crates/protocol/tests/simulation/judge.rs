@@ -442,7 +442,7 @@ impl Judge {
             RunEnd::Failed(text) => {
                 (phase == Some(Phase::Failed) || self.told.error) && self.is_the_reason(text, relay)
             }
-            RunEnd::Lost(lost) => self.may_be_lost(now, lost.reason(), relay),
+            RunEnd::Lost(lost) => self.may_be_lost(now, lost.reason, relay),
         };
         if !is_true {
             let stored = relay.ours().and_then(|run| run.stored.as_ref());
@@ -676,7 +676,7 @@ impl Judge {
             RunEnd::Completed => Ending::Completed,
             RunEnd::Cancelled => Ending::Cancelled,
             RunEnd::Failed(_) => Ending::Failed,
-            RunEnd::Lost(lost) => match lost.reason() {
+            RunEnd::Lost(lost) => match lost.reason {
                 LostReason::Silence => Ending::LostSilence,
                 LostReason::Cut => Ending::LostCut,
                 LostReason::Deadline => Ending::LostDeadline,

@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use http::response::Parts;
 use serde_json::{Value, json};
-use twentyfirst_protocol::flow::{Failure, Flow, Now, SendRequest, Sent, Slot, Step};
+use twentyfirst_protocol::flow::{Event, Flow, Now, SendRequest, Sent, Slot, Step};
 use twentyfirst_protocol::runs::{Moment, Outcome, RunEnd, StartFlow};
 use twentyfirst_protocol::ui::chunk::TextDelta;
 use twentyfirst_protocol::ui::{Assembler, Chunk, Decoder, UiMessage};
@@ -82,20 +81,8 @@ impl<F: Flow<Item = Moment, Output = Outcome>> Flow for OffByOne<F> {
         step
     }
 
-    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
-        self.inner.handle_answer(slot, head, body);
-    }
-
-    fn handle_data(&mut self, data: Bytes) {
-        self.inner.handle_data(data);
-    }
-
-    fn handle_end(&mut self) {
-        self.inner.handle_end();
-    }
-
-    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
-        self.inner.handle_failure(slot, failure);
+    fn handle(&mut self, event: Event) {
+        self.inner.handle(event);
     }
 }
 
@@ -180,30 +167,25 @@ impl<F: Flow<Item = Moment, Output = Outcome>> Flow for Flush<F> {
         }
     }
 
-    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
-        if slot == Slot::Stream {
-            self.decoder = Decoder::new();
-            self.held.clear();
+    fn handle(&mut self, event: Event) {
+        match &event {
+            Event::Response {
+                slot: Slot::Stream, ..
+            } => {
+                self.decoder = Decoder::new();
+                self.held.clear();
+            }
+            Event::Data(data) => {
+                self.decoder.push(data.clone());
+                while let Some(chunk) = self.decoder.next_chunk() {
+                    let chunk = chunk.ok().map(Chunk::into_owned);
+                    self.held
+                        .extend(chunk.filter(|chunk| !matches!(chunk, Chunk::Start(_))));
+                }
+            }
+            _ => {}
         }
-        self.inner.handle_answer(slot, head, body);
-    }
-
-    fn handle_data(&mut self, data: Bytes) {
-        self.decoder.push(data.clone());
-        while let Some(chunk) = self.decoder.next_chunk() {
-            let chunk = chunk.ok().map(Chunk::into_owned);
-            self.held
-                .extend(chunk.filter(|chunk| !matches!(chunk, Chunk::Start(_))));
-        }
-        self.inner.handle_data(data);
-    }
-
-    fn handle_end(&mut self) {
-        self.inner.handle_end();
-    }
-
-    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
-        self.inner.handle_failure(slot, failure);
+        self.inner.handle(event);
     }
 }
 
@@ -244,9 +226,9 @@ impl<F: Flow> Flow for AnotherTurn<F> {
         self.inner.poll(now)
     }
 
-    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
-        let mut body = body;
-        if let Ok(mut thread) = serde_json::from_slice::<Value>(&body)
+    fn handle(&mut self, mut event: Event) {
+        if let Event::Response { body, .. } = &mut event
+            && let Ok(mut thread) = serde_json::from_slice::<Value>(body)
             && let Some(messages) = thread.get_mut("messages").and_then(Value::as_array_mut)
         {
             let mut answers: Vec<&mut Value> = messages
@@ -255,22 +237,10 @@ impl<F: Flow> Flow for AnotherTurn<F> {
                 .collect();
             if let [other, .., ours] = &mut answers[..] {
                 ours["parts"] = other["parts"].clone();
-                body = Bytes::from(thread.to_string());
+                *body = Bytes::from(thread.to_string());
             }
         }
-        self.inner.handle_answer(slot, head, body);
-    }
-
-    fn handle_data(&mut self, data: Bytes) {
-        self.inner.handle_data(data);
-    }
-
-    fn handle_end(&mut self) {
-        self.inner.handle_end();
-    }
-
-    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
-        self.inner.handle_failure(slot, failure);
+        self.inner.handle(event);
     }
 }
 
@@ -308,29 +278,18 @@ impl<F: Flow> Flow for WrongThread<F> {
         self.inner.poll(now)
     }
 
-    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
-        let mut body = body;
-        if let Ok(Value::Array(mut threads)) = serde_json::from_slice(&body) {
+    fn handle(&mut self, mut event: Event) {
+        if let Event::Response { body, .. } = &mut event
+            && let Ok(Value::Array(mut threads)) = serde_json::from_slice(body)
+        {
             for thread in &mut threads {
                 if thread["id"] != *self.thread_id {
                     thread["status"] = json!("completed");
                 }
             }
-            body = Bytes::from(Value::from(threads).to_string());
+            *body = Bytes::from(Value::from(threads).to_string());
         }
-        self.inner.handle_answer(slot, head, body);
-    }
-
-    fn handle_data(&mut self, data: Bytes) {
-        self.inner.handle_data(data);
-    }
-
-    fn handle_end(&mut self) {
-        self.inner.handle_end();
-    }
-
-    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
-        self.inner.handle_failure(slot, failure);
+        self.inner.handle(event);
     }
 }
 
@@ -384,22 +343,14 @@ impl Flow for SecondPost {
         step
     }
 
-    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
-        self.inner.handle_answer(slot, head, body);
-    }
-
-    fn handle_data(&mut self, data: Bytes) {
-        self.inner.handle_data(data);
-    }
-
-    fn handle_end(&mut self) {
-        self.inner.handle_end();
-    }
-
-    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
-        self.again = slot == Slot::Stream && failure.sent() == Sent::Maybe && self.sent.is_some();
-        if !self.again {
-            self.inner.handle_failure(slot, failure);
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Failure(Slot::Stream, failure)
+                if failure.sent() == Sent::Maybe && self.sent.is_some() =>
+            {
+                self.again = true;
+            }
+            event => self.inner.handle(event),
         }
     }
 }

@@ -48,13 +48,9 @@ impl Following {
         until: Option<Instant>,
         now: Now,
     ) -> Result<StreamTarget, Unanswered> {
-        let mut list = match self.asking.list.take() {
-            Some(list) => list,
-            None => self.call(ListThreads::new(&self.run.sandbox_id))?,
-        };
-        let result = self.go_on(&mut list, until, now);
-        self.asking.list = Some(list).filter(|_| is_under_way(&result));
-        let target = StreamTarget::of(&result?, &self.run.thread_id);
+        let list = ListThreads::new(&self.run.sandbox_id);
+        let threads = self.ask(|asking| &mut asking.list, list, until, now)?;
+        let target = StreamTarget::of(&threads, &self.run.thread_id);
         if let Some(status) = target.status() {
             self.transcript.say(Moment::Asked(status.clone()));
         }
@@ -63,16 +59,42 @@ impl Following {
 
     /// Reads the thread, with what is stored in it.
     pub(super) fn look(&mut self, now: Now) -> Result<Thread, Unanswered> {
-        let mut look = match self.asking.look.take() {
-            Some(look) => look,
-            None => self.call(GetThread::new(&self.run.sandbox_id, &self.run.thread_id))?,
-        };
-        let result = self.go_on(&mut look, None, now);
-        self.asking.look = Some(look).filter(|_| is_under_way(&result));
-        let thread = result?;
+        let look = GetThread::new(&self.run.sandbox_id, &self.run.thread_id);
+        let thread = self.ask(|asking| &mut asking.look, look, None, now)?;
         self.transcript.say(Moment::Asked(thread.status.clone()));
         self.looks.looked(now);
         Ok(thread)
+    }
+
+    /// Asks, or goes on with the question that is under way.
+    fn ask<O: Operation>(
+        &mut self,
+        under_way: fn(&mut Asking) -> &mut Option<Call<O>>,
+        question: O,
+        until: Option<Instant>,
+        now: Now,
+    ) -> Result<O::Output, Unanswered> {
+        let mut call = match under_way(&mut self.asking).take() {
+            Some(call) => call,
+            None => {
+                let seed = self.next_seed();
+                Call::new(question, &self.options, seed)?
+            }
+        };
+        let step = match call.poll(now, Deadline::none()) {
+            Ok(Ok(output)) => {
+                self.cause = None;
+                if !self.has_read() {
+                    self.clock.news(now);
+                }
+                return Ok(output);
+            }
+            Ok(Err(error)) => return Err(Unanswered::Failed(error)),
+            Err(Step::Read { until: at }) => self.clock.wait([at, until], now),
+            Err(step) => step,
+        };
+        *under_way(&mut self.asking) = Some(call);
+        Err(Unanswered::Yet(step))
     }
 
     /// Looks whether our answer is stored, though the run may go on: the turn that follows is the error then.
@@ -124,39 +146,6 @@ impl Following {
         let at = self.asking.not_before.filter(|at| now.mono < *at);
         at.map(|at| Turn::Stay(self.clock.wait([Some(at)], now)))
     }
-
-    /// A call of this operation, with a seed of its own.
-    fn call<O: Operation>(&mut self, operation: O) -> Result<Call<O>, Unanswered> {
-        let seed = self.next_seed();
-        let call = Call::new(operation, &self.options, seed);
-        call.map_err(|error| Unanswered::Failed(error.into()))
-    }
-
-    fn go_on<O: Operation>(
-        &mut self,
-        call: &mut Call<O>,
-        until: Option<Instant>,
-        now: Now,
-    ) -> Result<O::Output, Unanswered> {
-        match call.poll(now, Deadline::none()) {
-            Ok(Ok(output)) => {
-                self.cause = None;
-                if !self.has_read() {
-                    self.clock.news(now);
-                }
-                Ok(output)
-            }
-            Ok(Err(error)) => Err(Unanswered::Failed(error)),
-            Err(Step::Read { until: call }) => {
-                Err(Unanswered::Yet(self.clock.wait([call, until], now)))
-            }
-            Err(step) => Err(Unanswered::Yet(step)),
-        }
-    }
-}
-
-fn is_under_way<T>(result: &Result<T, Unanswered>) -> bool {
-    matches!(result, Err(Unanswered::Yet(_)))
 }
 
 /// Why the relay would say the same again, if so.

@@ -38,7 +38,7 @@ pub(super) struct Following {
 
 /// When it is looked whether our answer is stored, though its thread streams: what streams then is a later turn. Each look reads
 /// the whole thread, so the time between two of them grows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Looks {
     pub(super) at: Option<Instant>,
     pub(super) pause: Duration,
@@ -64,23 +64,16 @@ impl Looks {
     const FIRST: Duration = Duration::from_secs(15);
     const LONGEST: Duration = Duration::from_secs(5 * 60);
 
-    pub(super) fn new() -> Self {
-        Self {
-            at: None,
-            pause: Self::FIRST,
-            is_too_large: false,
-        }
-    }
-
     pub(super) fn is_due(&self, now: Now) -> bool {
         self.at.is_none_or(|at| at <= now.mono)
     }
 
     /// A thread was read.
     pub(super) fn looked(&mut self, now: Now) {
-        if self.at.is_some() {
-            self.pause = self.pause.saturating_mul(2).min(Self::LONGEST);
-        }
+        self.pause = match self.at {
+            Some(_) => self.pause.saturating_mul(2).min(Self::LONGEST),
+            None => Self::FIRST,
+        };
         self.at = now.mono.checked_add(self.pause);
     }
 }
@@ -115,7 +108,7 @@ impl Following {
             clock: Clock::new(&policy),
             asking: Asking::default(),
             backoff,
-            looks: Looks::new(),
+            looks: Looks::default(),
             resumes: Resumes {
                 mode: policy.mode,
                 ..Resumes::default()
@@ -198,8 +191,8 @@ impl Following {
         self.drop_all();
         let outcome = Outcome {
             end,
-            result_subtype: self.transcript.result_subtype().map(str::to_owned),
-            usage: self.transcript.usage(),
+            result_subtype: self.transcript.said.result_subtype.clone(),
+            usage: self.transcript.said.usage,
             message_state,
         };
         self.go(why, Phase::Done(outcome))
@@ -211,12 +204,12 @@ impl Following {
             true => MessageState::Whole,
             false => MessageState::Partial,
         };
-        let lost = Lost::new(
-            self.run.sandbox_id.clone(),
-            self.run.thread_id.clone(),
+        let lost = Lost {
+            sandbox_id: self.run.sandbox_id.clone(),
+            thread_id: self.run.thread_id.clone(),
             reason,
-            self.cause.take(),
-        );
+            source: self.cause.take(),
+        };
         self.end(reason.clause(), RunEnd::Lost(lost), message)
     }
 

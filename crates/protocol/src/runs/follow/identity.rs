@@ -1,5 +1,6 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use super::verdict::AnswerIs;
 use crate::runs::RunRef;
 use crate::threads::Thread;
 use crate::ui::{Role, Text, UiMessage};
@@ -21,28 +22,25 @@ pub(super) struct Identity {
     is_joined: bool,
     /// The id that the first stream gave the answer.
     first: Option<Text<'static>>,
-    /// The ids that later streams gave it, which may have joined in the middle.
-    later: HashSet<Text<'static>>,
-    /// The ids that it was given elsewhere.
-    elsewhere: HashSet<Text<'static>>,
+    /// The ids that other streams gave it.
+    others: HashMap<Text<'static>, Reader>,
     /// The ids of what was stored when we joined a run that was streaming.
     before: Option<HashSet<Text<'static>>>,
 }
 
-/// What a thread has of our answer.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Answer {
-    None,
-    /// The last message is an answer without a question, as only a reader who has joined stores it. It may be ours.
-    Unclaimed(UiMessage),
-    /// By the place in which it stands.
-    Found(Stored),
-    /// For certain: by an id that one of its streams gave it, or by its question.
-    Named(Stored),
+/// Who reads a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// We, from its beginning.
+    First,
+    /// We, and it may have joined in the middle.
+    Later,
+    /// Somebody else: nobody knows of what kind it was.
+    Elsewhere,
 }
 
 /// A stored answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Stored {
     pub(super) message: UiMessage,
     /// Whether it stands behind a message of the user's. Whoever has joined a run stores no question.
@@ -65,19 +63,14 @@ impl Identity {
     }
 
     /// A stream has given the answer an id, or none.
-    pub(super) fn named(&mut self, id: Option<&Text<'static>>, is_first: bool) {
-        let id = id.filter(|id| is_id(id));
-        match (is_first, id) {
-            (true, id) => self.first = id.cloned(),
-            (false, Some(id)) => remember(&mut self.later, id),
-            (false, None) => {}
-        }
-    }
-
-    /// The answer was given an id elsewhere: it names the answer, but nobody knows of what kind the stream was.
-    pub(super) fn named_elsewhere(&mut self, id: Option<&Text<'static>>) {
-        if let Some(id) = id.filter(|id| is_id(id)) {
-            remember(&mut self.elsewhere, id);
+    pub(super) fn named(&mut self, id: Option<&Text<'static>>, reader: Reader) {
+        let id = id.filter(|id| **id != "" && id.to_string_lossy().len() <= LONGEST_ID);
+        match (reader, id) {
+            (Reader::First, id) => self.first = id.cloned(),
+            (_, Some(id)) if self.others.len() < MOST_IDS => {
+                self.others.insert(id.clone(), reader);
+            }
+            _ => {}
         }
     }
 
@@ -104,40 +97,39 @@ impl Identity {
         self.first.is_some() || self.turn.is_some() || self.before.is_some()
     }
 
-    /// Looks for our answer. Failed and cancelled turns are not stored, so that the last answer may be that of an earlier turn.
-    pub(super) fn find(&self, thread: &Thread) -> Answer {
+    /// Looks for our answer, and how it is known. Failed and cancelled turns are not stored, so that the last answer may be that of an
+    /// earlier turn.
+    pub(super) fn find(&self, thread: &Thread) -> (AnswerIs, Option<Stored>) {
         let messages: Vec<&UiMessage> = thread.ui_messages().collect();
-        let Some(at) = self.position(&messages) else {
-            let mut last = messages.iter().rev();
-            let (last, before) = (last.next(), last.next());
-            let is_answer = |message: &&&UiMessage| message.role == Role::Assistant;
-            let unclaimed = last
-                .filter(|last| is_answer(last) && before.is_none_or(|before| is_answer(&before)));
-            return unclaimed.map_or(Answer::None, |answer| Answer::Unclaimed((*answer).clone()));
+        let last = messages.len().checked_sub(1);
+        let ours = self.position(&messages);
+        let Some((at, answer)) = ours.or(last).and_then(|at| Some((at, *messages.get(at)?))) else {
+            return (AnswerIs::None, None);
         };
-        let Some(answer) = messages.get(at) else {
-            return Answer::None;
-        };
-        let id = answer.id.as_ref();
         let before = at.checked_sub(1).and_then(|before| messages.get(before));
         let has_question = before.is_some_and(|before| before.role == Role::User);
-        let is_later = id.is_some_and(|id| self.later.contains(id));
+        let is_answer = |message: &UiMessage| message.role == Role::Assistant;
+        let id = answer.id.as_ref();
+        let reader = id.and_then(|id| self.others.get(id));
+        let is_later = reader == Some(&Reader::Later);
+        let is_asked = self.first.is_none() && self.turn.is_some();
+        let is = match ours {
+            Some(_) if is_asked || id.is_some_and(|id| self.is_ours(id)) => AnswerIs::Named,
+            Some(_) => AnswerIs::Found,
+            None if is_answer(answer) && before.is_none_or(|before| is_answer(before)) => {
+                AnswerIs::Unclaimed
+            }
+            None => return (AnswerIs::None, None),
+        };
+        let is_firsts = self.first.as_ref().map(|first| id == Some(first));
         let stored = Stored {
-            message: (*answer).clone(),
+            message: answer.clone(),
             has_question,
             is_last: messages.last().and_then(|last| last.id.as_ref()) == id,
-            is_first_readers: !is_later
-                && match &self.first {
-                    Some(first) => id == Some(first),
-                    None => has_question,
-                },
-            may_be_tail: is_later || self.first.as_ref().is_some_and(|first| id != Some(first)),
+            is_first_readers: !is_later && is_firsts.unwrap_or(has_question),
+            may_be_tail: is_later || is_firsts == Some(false),
         };
-        let is_asked = self.first.is_none() && self.turn.is_some();
-        match is_asked || id.is_some_and(|id| self.is_ours(id)) {
-            true => Answer::Named(stored),
-            false => Answer::Found(stored),
-        }
+        (is, Some(stored))
     }
 
     /// The place of our answer.
@@ -173,7 +165,7 @@ impl Identity {
     /// Whether one of our streams, here or elsewhere, gave the answer this id.
     fn is_ours(&self, id: &Text<'static>) -> bool {
         let is_first = self.first.as_ref() == Some(id);
-        is_first || self.later.contains(id) || self.elsewhere.contains(id)
+        is_first || self.others.contains_key(id)
     }
 }
 
@@ -189,14 +181,4 @@ pub(in crate::runs) fn position_of_answer(
     let next = messages.get(answer + 1);
     let is_ours = next.is_none_or(|next| next.role == Role::User);
     (messages.get(answer)?.role == Role::Assistant && is_ours).then_some(answer)
-}
-
-fn is_id(id: &Text<'_>) -> bool {
-    *id != "" && id.to_string_lossy().len() <= LONGEST_ID
-}
-
-fn remember(ids: &mut HashSet<Text<'static>>, id: &Text<'static>) {
-    if ids.len() < MOST_IDS {
-        ids.insert(id.clone());
-    }
 }

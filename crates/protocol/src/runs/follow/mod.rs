@@ -55,9 +55,6 @@ mod verifying;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::response::Parts;
-
 pub(in crate::runs) use identity::position_of_answer;
 pub use policy::Follow;
 pub use run::FollowRun;
@@ -68,7 +65,7 @@ use self::resuming::Resuming;
 use self::stream::Stream;
 use self::verifying::Verifying;
 use super::Outcome;
-use crate::flow::{Failure, Flow, Now, Slot, Step};
+use crate::flow::{Event, Failure, Flow, Now, Slot, Step};
 use crate::threads::ThreadStatus;
 use crate::ui::{AssembleError, Chunk, DecodeError, UiMessage};
 
@@ -151,7 +148,7 @@ impl FollowFlow {
 
     /// Returns what the relay says of a run that has failed, as soon as it does.
     pub fn failure(&self) -> Option<&str> {
-        self.cx.transcript.failure()
+        self.cx.transcript.said.failure.as_deref()
     }
 
     /// Returns what the run came to, once it has.
@@ -190,45 +187,26 @@ impl Flow for FollowFlow {
         }
     }
 
-    fn handle_answer(&mut self, slot: Slot, head: Parts, body: Bytes) {
-        match (slot, &mut self.phase) {
-            (Slot::Exchange, _) => {
+    fn handle(&mut self, event: Event) {
+        match (event.slot(), event, &mut self.phase) {
+            (Slot::Exchange, event, _) => {
                 if let Some(call) = self.cx.asking.under_way() {
-                    call.handle_answer(head, body);
+                    call.handle(event);
                 }
             }
-            (Slot::Stream, Phase::Resuming(phase)) => match phase.opened(&head, &mut self.cx) {
-                Some(Turn::Go(phase)) => self.phase = phase,
-                _ => self.cx.to_close.push(Slot::Stream),
-            },
-            (Slot::Stream, _) => {}
-        }
-    }
-
-    fn handle_data(&mut self, data: Bytes) {
-        let is_verified = matches!(self.phase, Phase::Reading(_));
-        if let Some(stream) = self.phase.stream() {
-            stream.push(data, is_verified);
-        }
-    }
-
-    fn handle_end(&mut self) {
-        if let Some(stream) = self.phase.stream() {
-            stream.end = Some(None);
-        }
-    }
-
-    fn handle_failure(&mut self, slot: Slot, failure: Failure) {
-        match (slot, &mut self.phase) {
-            (Slot::Exchange, _) => {
-                if let Some(call) = self.cx.asking.under_way() {
-                    call.handle_failure(failure);
+            (_, Event::Response { head, .. }, Phase::Resuming(phase)) => {
+                match phase.opened(&head, &mut self.cx) {
+                    Some(Turn::Go(phase)) => self.phase = phase,
+                    _ => self.cx.to_close.push(Slot::Stream),
                 }
             }
-            (Slot::Stream, Phase::Resuming(phase)) => phase.exchange.handle(failure),
-            (Slot::Stream, phase) => {
+            (_, Event::Failure(_, failure), Phase::Resuming(phase)) => {
+                phase.exchange.handle(failure);
+            }
+            (_, event, phase) => {
+                let is_verified = matches!(phase, Phase::Reading(_));
                 if let Some(stream) = phase.stream() {
-                    stream.end = Some(Some(failure));
+                    stream.handle(event, is_verified);
                 }
             }
         }

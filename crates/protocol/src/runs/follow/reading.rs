@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::asking::{Unanswered, refusal};
+use super::identity::Reader;
 use super::policy::Mode;
 use super::stream::{Decoded, Stream};
 use super::{Following, Phase, Turn};
@@ -88,7 +89,7 @@ impl Reading {
         if let Some(failure) = self.stream.end.take() {
             return self.broke_off(failure, cx, now);
         }
-        let is_closing = cx.transcript.has_finished() || cx.transcript.failure().is_some();
+        let is_closing = cx.transcript.said.has_finished || cx.transcript.said.failure.is_some();
         let news = cx.clock.last_news().filter(|_| is_closing);
         let closing = news.and_then(|news| news.checked_add(LONGEST_CLOSING));
         let end = [closing, self.grace].into_iter().flatten().min();
@@ -132,7 +133,7 @@ impl Reading {
         if let Some(turn) = self.said_end(cx) {
             return turn;
         }
-        if !self.stream.is_first || cx.transcript.has_gap() {
+        if self.stream.reader != Reader::First || cx.transcript.has_gap() {
             cx.drop_all();
             let why = "reading: done, and something may be missing";
             return cx.go(why, Phase::Settling);
@@ -140,7 +141,7 @@ impl Reading {
         let (completed, partial) = (RunEnd::Completed, MessageState::Partial);
         if cx.is_whole() {
             cx.end("reading: done", completed, MessageState::Whole)
-        } else if cx.transcript.has_finished() {
+        } else if cx.transcript.said.has_finished {
             // More than is held: nothing that is stored would be either.
             cx.end("reading: done, and too large", completed, partial)
         } else {
@@ -159,7 +160,7 @@ impl Reading {
             cx.cause = Some(Arc::clone(failure) as _);
         }
         // Of a run that is over, nothing was cut.
-        if cx.transcript.has_finished() || self.grace.is_some() {
+        if cx.transcript.said.has_finished || self.grace.is_some() {
             return cx.go("reading: ended without done", Phase::Settling);
         }
         cx.transcript.say(Moment::Cut(failure));
@@ -178,11 +179,11 @@ impl Reading {
 
     /// What follows if the stream itself has said that the run has failed or was cancelled.
     fn said_end(&mut self, cx: &mut Following) -> Option<Turn> {
-        let (why, end) = match cx.transcript.failure() {
+        let (why, end) = match cx.transcript.said.failure.as_deref() {
             // So a run ends that was cancelled through another instance of the relay.
             Some("cancelled") => ("reading: cancelled in words", RunEnd::Cancelled),
             Some(text) => ("reading: failed", RunEnd::Failed(text.to_owned())),
-            None if cx.transcript.is_aborted() => ("reading: aborted", RunEnd::Cancelled),
+            None if cx.transcript.said.is_aborted => ("reading: aborted", RunEnd::Cancelled),
             None => return None,
         };
         self.stream.finish(cx);

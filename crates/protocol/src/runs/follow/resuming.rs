@@ -39,7 +39,7 @@ impl Resuming {
         match self.resume.decode_head(head) {
             Head::Open(Resumed::Streaming) => {
                 cx.resumes.has_opened = true;
-                let stream = Stream::another(cx.transcript.has_gap());
+                let stream = Stream::another(&cx.transcript);
                 let verifying = Verifying::new(stream, self.target.clone());
                 return Some(cx.go("resuming: opened", Phase::Verifying(verifying)));
             }
@@ -56,7 +56,7 @@ impl Resuming {
     pub(super) fn poll(&mut self, cx: &mut Following, now: Now) -> Turn {
         if self.is_nothing {
             // A run that is still starting has no stream yet.
-            cx.resumes.is_useless |= cx.transcript.has_started();
+            cx.resumes.is_useless |= cx.transcript.said.has_started;
             return cx.reconnect_later("resuming: there is nothing", now);
         }
         match self.exchange.poll(now, Deadline::none()) {

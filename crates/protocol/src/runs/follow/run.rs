@@ -1,4 +1,4 @@
-use super::identity::Identity;
+use super::identity::Reader;
 use super::reading::Reading;
 use super::stream::Stream;
 use super::{FollowFlow, Following, Phase};
@@ -61,7 +61,12 @@ impl FollowRun {
         }
         // What was delivered elsewhere was read there: the run is known to have begun.
         let mut cx = Following::new(self.run, false, options, seed)?;
-        note_ids(&mut cx.identity, &self.after);
+        for chunk in &self.after {
+            if let Chunk::Start(start) = chunk {
+                cx.identity
+                    .named(start.message_id.as_ref(), Reader::Elsewhere);
+            }
+        }
         cx.transcript.delivered_before(self.after);
         Ok(FollowFlow::new(cx, Phase::Reconnecting))
     }
@@ -84,13 +89,5 @@ impl FollowRun {
 impl From<RunRef> for FollowRun {
     fn from(run: RunRef) -> Self {
         Self::new(run)
-    }
-}
-
-fn note_ids(identity: &mut Identity, chunks: &[Chunk<'static>]) {
-    for chunk in chunks {
-        if let Chunk::Start(start) = chunk {
-            identity.named_elsewhere(start.message_id.as_ref());
-        }
     }
 }

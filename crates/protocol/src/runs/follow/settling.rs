@@ -1,7 +1,7 @@
 //! The run is over, or its thread was read: the verdict, and what follows of it.
 
-use super::identity::{Answer, Stored};
-use super::verdict::{AnswerIs, Facts, ThreadIs, Verdict};
+use super::identity::Stored;
+use super::verdict::{Facts, ThreadIs, Verdict};
 use super::{Following, Turn};
 use crate::flow::Now;
 use crate::runs::{LostReason, MessageState, RunEnd};
@@ -22,21 +22,15 @@ pub(super) fn poll(cx: &mut Following, now: Now) -> Turn {
 impl Following {
     /// What follows of what the thread says; `None` if the run goes on.
     pub(super) fn settle(&mut self, thread: &Thread) -> Option<Turn> {
-        let answer = self.identity.find(thread);
+        let (answer, stored) = self.identity.find(thread);
         let facts = Facts {
             thread: ThreadIs::of(&thread.status, self.has_read()),
-            answer: match &answer {
-                Answer::None => AnswerIs::None,
-                Answer::Unclaimed(_) => AnswerIs::Unclaimed,
-                Answer::Found(_) => AnswerIs::Found,
-                Answer::Named(_) => AnswerIs::Named,
-            },
-            has_finished: self.transcript.has_finished(),
+            answer,
+            has_finished: self.transcript.said.has_finished,
         };
         let verdict = facts.verdict();
         let why = verdict.name();
-        let is_completed = thread.status == ThreadStatus::Completed;
-        Some(match (verdict, answer) {
+        Some(match (verdict, stored) {
             (Verdict::GoesOn, _) => return None,
             (Verdict::Failed, _) => {
                 let text = thread.error.clone().unwrap_or_default();
@@ -44,28 +38,16 @@ impl Following {
             }
             (Verdict::Cancelled, _) => self.end(why, RunEnd::Cancelled, MessageState::Partial),
             (
-                Verdict::Named | Verdict::LaterTurn | Verdict::Found,
-                Answer::Named(stored) | Answer::Found(stored),
+                Verdict::Named | Verdict::LaterTurn | Verdict::Found | Verdict::Unclaimed,
+                Some(stored),
             ) => {
-                if is_completed && stored.is_last {
-                    self.transcript.note_usage(thread.usage);
+                if thread.status == ThreadStatus::Completed && stored.is_last {
+                    self.transcript.said.note_usage(thread.usage);
                 }
-                self.complete(why, stored)
-            }
-            (Verdict::Unclaimed, Answer::Unclaimed(message)) => {
-                self.transcript.note_usage(thread.usage);
                 // Nothing says that it is ours but that nobody else's is there, and that it holds what was delivered.
-                if self.transcript.is_within(&message) {
-                    let unclaimed = Stored {
-                        message,
-                        has_question: false,
-                        is_last: true,
-                        is_first_readers: false,
-                        may_be_tail: true,
-                    };
-                    self.complete(why, unclaimed)
-                } else {
-                    self.complete_unstored(why)
+                match verdict == Verdict::Unclaimed && !self.transcript.is_within(&stored.message) {
+                    true => self.complete_unstored(why),
+                    false => self.complete(why, stored),
                 }
             }
             (Verdict::NotStored, _) => {
@@ -82,7 +64,7 @@ impl Following {
             true => MessageState::Whole,
             false => MessageState::StoredIncompletely,
         };
-        if !self.transcript.has_finished() {
+        if !self.transcript.said.has_finished {
             self.transcript.gap();
             self.transcript.finish();
         }
@@ -92,6 +74,7 @@ impl Following {
     /// The run has completed, and this is its stored answer.
     fn complete(&mut self, why: &'static str, stored: Stored) -> Turn {
         self.transcript
+            .said
             .note_metadata(stored.message.metadata.as_ref());
         // Nothing replaces a message that is whole.
         if self.is_whole() {

@@ -1,11 +1,10 @@
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::Following;
-use crate::flow::Failure;
+use super::identity::Reader;
+use crate::flow::{Event, Failure};
 use crate::runs::Moment;
-use crate::runs::transcript::{Replay, Sight};
+use crate::runs::transcript::{Replay, Sight, Transcript};
 use crate::ui::{Chunk, Decoder, Joiner, Text};
 
 /// How much of a stream is kept in bytes until it is clear that it is one of our run.
@@ -16,8 +15,8 @@ const LONGEST_UNVERIFIED: usize = 16 * 1024 * 1024;
 pub(super) struct Stream {
     decoder: Decoder,
     joiner: Joiner,
-    /// Whether it was opened first, so that it has everything from the beginning.
-    pub(super) is_first: bool,
+    /// As who we read it. The first has everything from the beginning.
+    pub(super) reader: Reader,
     /// Of any other: what it has to do with what was delivered, until it is known to have joined in the middle.
     replay: Option<Replay>,
     /// The id that it gave the answer.
@@ -47,7 +46,7 @@ impl Stream {
         Self {
             decoder: Decoder::new(),
             joiner: Joiner::new(),
-            is_first: true,
+            reader: Reader::First,
             replay: None,
             id: None,
             is_behind_gap: false,
@@ -58,11 +57,11 @@ impl Stream {
     }
 
     /// A stream that was opened later: it may replay the run from its beginning, or join it in the middle.
-    pub(super) fn another(is_behind_gap: bool) -> Self {
+    pub(super) fn another(delivered: &Transcript) -> Self {
         Self {
-            is_first: false,
-            replay: Some(Replay::new()),
-            is_behind_gap,
+            reader: Reader::Later,
+            replay: Some(Replay::new(delivered.tracks())),
+            is_behind_gap: delivered.has_gap(),
             ..Self::first()
         }
     }
@@ -72,14 +71,21 @@ impl Stream {
         std::mem::replace(self, Self::first())
     }
 
-    /// Takes bytes. Of a stream that is not verified only so many are kept.
-    pub(super) fn push(&mut self, data: Bytes, is_verified: bool) {
-        self.heard = true;
-        if !is_verified {
-            self.unverified = self.unverified.saturating_add(data.len());
-        }
-        if !self.is_too_long() {
-            self.decoder.push(data);
+    /// Takes what has come of it. While it is not verified only so many bytes are kept.
+    pub(super) fn handle(&mut self, event: Event, is_verified: bool) {
+        match event {
+            Event::Data(data) => {
+                self.heard = true;
+                if !is_verified {
+                    self.unverified = self.unverified.saturating_add(data.len());
+                }
+                if !self.is_too_long() {
+                    self.decoder.push(data);
+                }
+            }
+            Event::End => self.end = Some(None),
+            Event::Failure(_, failure) => self.end = Some(Some(failure)),
+            Event::Response { .. } => {}
         }
     }
 
@@ -147,9 +153,9 @@ impl Stream {
     fn take(&mut self, chunk: Chunk<'static>, cx: &mut Following) -> Decoded {
         if let Chunk::Start(start) = &chunk {
             self.id.clone_from(&start.message_id);
-            cx.identity.named(start.message_id.as_ref(), self.is_first);
+            cx.identity.named(start.message_id.as_ref(), self.reader);
             // Delivered a second time, `start` would begin the message anew.
-            if self.is_first || !cx.transcript.has_started() {
+            if self.reader == Reader::First || !cx.transcript.said.has_started {
                 cx.transcript.deliver(chunk);
             }
             return Decoded::All;

@@ -22,12 +22,15 @@ pub(super) enum ThreadIs {
     Over,
 }
 
-/// What the thread has stored of our answer: see [`Answer`](super::identity::Answer).
+/// What the thread has stored of our answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AnswerIs {
     None,
+    /// The last message is an answer without a question, as only a reader who has joined stores it. It may be ours.
     Unclaimed,
+    /// It is there, by the place in which it stands.
     Found,
+    /// For certain: by an id that one of its streams gave it, or by its question.
     Named,
 }
 

@@ -1,44 +1,24 @@
 //! How much of what was delivered has come again.
 
-use std::collections::{BTreeMap, HashMap};
-
+use super::recorded::{Content, Recorded, json_of};
 use super::replay::Behind;
-use super::room::Places;
-use super::tracks::{DataId, Tool, Track, Tracks, Written, metadata_of};
-use crate::ui::chunk::ToolInputDelta;
+use super::tracks::{CallStep, Place, Track, Tracks};
 use crate::ui::held::owned;
-use crate::ui::{Chunk, Text, TextKind};
+use crate::ui::{Chunk, Text};
 
 /// How much of what was delivered has come again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Come {
-    texts: Vec<Progress>,
-    reasonings: Vec<Progress>,
-    whole_texts: usize,
-    whole_reasonings: usize,
-    /// Which of them have not ended, by their ids in this stream.
-    open: HashMap<(TextKind, Text<'static>), usize>,
-    /// The input and the chunks of each tool call.
-    tools: HashMap<Text<'static>, (usize, BTreeMap<&'static str, usize>)>,
-    preliminary: HashMap<Text<'static>, usize>,
-    /// How many values of each data part, those included that were left out.
-    data: HashMap<DataId, usize>,
-    others: usize,
-    metadata: usize,
+    tracks: Tracks<usize>,
+    /// Of how many tracks not all has come.
+    left: usize,
     /// Whether any content was there before.
     pub(super) is_known: bool,
-    /// What the entries of its tables hold, in bytes.
-    contents: usize,
+    /// What is kept [`behind`](Self::behind) it beside its own ids, in bytes.
+    behind: usize,
 }
 
-/// How many bytes of a part have come again; the n-th that starts is the n-th that was delivered.
-type Progress = usize;
-
 /// What one chunk is to a replay.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is handed over once and never stored"
-)]
 pub(super) enum Match {
     Known,
     New(New),
@@ -48,74 +28,57 @@ pub(super) enum Match {
 /// What is new of a chunk.
 #[derive(Debug)]
 pub(super) struct New {
-    /// As it goes on behind what was delivered: in a part with the id that this was delivered under.
-    pub(super) continued: Chunk<'static>,
     /// With the id of its own stream.
-    pub(super) own: Chunk<'static>,
+    pub(super) chunk: Chunk<'static>,
+    /// The id under which the part was delivered that it goes on with.
+    pub(super) part: Option<Text<'static>>,
 }
 
 impl New {
-    fn of(chunk: &Chunk<'static>) -> Self {
-        Self {
-            continued: chunk.clone(),
-            own: chunk.clone(),
-        }
+    /// As it goes on behind what was delivered.
+    pub(super) fn continued(self) -> Chunk<'static> {
+        with(self.chunk, self.part.as_ref(), None)
     }
 }
 
 impl Come {
-    /// What it holds in memory, in bytes, with what is [`behind`](Self::behind) it.
-    pub(super) fn size(&self) -> usize {
-        self.contents
-            + self.texts.places()
-            + self.reasonings.places()
-            + 2 * self.open.places()
-            + self.tools.places()
-            + 2 * self.preliminary.places()
-            + self.data.places()
-    }
-
-    /// What it holds more while a chunk is compared, at most.
-    pub(super) fn growth(&self, chunk: &Chunk<'static>) -> usize {
-        match Track::of(chunk) {
-            Track::Start(kind, id) => {
-                let written = match kind {
-                    TextKind::Text => &self.texts,
-                    TextKind::Reasoning => &self.reasonings,
-                };
-                written.growth() + 2 * self.open.growth() + 2 * owned(id)
+    /// Nothing yet of what was delivered.
+    pub(super) fn new(delivered: &Recorded) -> Self {
+        let (mut left, mut behind) = (0, 0);
+        for (track, _) in delivered.iter() {
+            match track {
+                Track::Step(id, CallStep::Preliminary) => {
+                    behind += owned(id) + 3 * size_of::<(Text<'static>, usize)>();
+                }
+                _ => left += 1,
             }
-            Track::Tool(id, _) | Track::ToolInput(id, _) => {
-                self.tools.growth() + owned(id) + Tool::TABLE
-            }
-            Track::Preliminary(id) => {
-                let tables = self.tools.growth() + 2 * self.preliminary.growth();
-                tables + 3 * owned(id) + Tool::TABLE
-            }
-            Track::Data(id) => self.data.growth() + owned(&id.0) + owned(&id.1),
-            _ => 0,
+        }
+        Self {
+            tracks: Tracks::default(),
+            left,
+            is_known: false,
+            behind,
         }
     }
 
+    /// What it holds in memory while a chunk is compared, at most, with what is [`behind`](Self::behind) it.
+    pub(super) fn size(&self, chunk: &Chunk<'static>) -> usize {
+        self.tracks.size() + self.tracks.growth(&Place::of(chunk)) + self.behind
+    }
+
     /// What is to be known behind all that was delivered.
-    pub(super) fn behind(&mut self, delivered: &Tracks) -> Behind {
-        let come = std::mem::take(self);
-        let parts = come.open.into_iter().filter_map(|((kind, id), at)| {
-            let part = delivered.written(kind).get(at)?;
-            let part = (!part.ended).then(|| part.id.clone());
-            Some(((kind, id), part))
+    pub(super) fn behind(&self, delivered: &Recorded) -> Behind {
+        let parts = self.tracks.open.iter().filter_map(|((kind, id), at)| {
+            let part = delivered.get(&Track::Written(*kind, *at))?;
+            let part = part.id.clone().filter(|_| !part.ended);
+            Some(((*kind, id.clone()), part))
         });
-        let tools = delivered
-            .tools
-            .iter()
-            .filter(|(_, tool)| tool.preliminary > 0);
-        let preliminary = tools.map(|(id, tool)| {
-            let come = come.preliminary.get(id).copied().unwrap_or_default();
-            let left = match tool.has_result() {
-                true => usize::MAX,
-                false => tool.preliminary.saturating_sub(come),
-            };
-            (id.clone(), left)
+        let preliminary = delivered.iter().filter_map(|(track, _)| match track {
+            Track::Step(id, CallStep::Preliminary) => {
+                let left = delivered.times(id, CallStep::Preliminary);
+                Some((id.clone(), left.saturating_sub(self.come(track))))
+            }
+            _ => None,
         });
         Behind {
             parts: parts.collect(),
@@ -123,253 +86,144 @@ impl Come {
         }
     }
 
-    /// What has come of a call.
-    fn tool(&mut self, id: &Text<'static>) -> &mut (usize, BTreeMap<&'static str, usize>) {
-        if !self.tools.contains_key(id) {
-            self.contents += owned(id) + Tool::TABLE;
-        }
-        self.tools.entry(id.clone()).or_default()
-    }
-
-    pub(super) fn compare(&mut self, chunk: &Chunk<'static>, delivered: &Tracks) -> Match {
-        match Track::of(chunk) {
-            Track::Start(kind, id) => {
-                let come = self.written(kind);
-                let at = come.len();
-                come.push(0);
-                if let Some(before) = self.open.insert((kind, id.clone()), at) {
-                    let before = held_of_open(id, delivered.written(kind).get(before));
-                    self.contents = self.contents.saturating_sub(before);
-                }
-                self.contents += held_of_open(id, delivered.written(kind).get(at));
-                match delivered.written(kind).len() <= at {
-                    true => Match::New(New::of(chunk)),
-                    false => Match::Known,
-                }
-            }
-            Track::Delta(kind, id, delta) => {
-                let Some(at) = self.open.get(&(kind, id.clone())).copied() else {
-                    return Match::Contradiction;
-                };
-                let Some(come) = self.written(kind).get_mut(at) else {
-                    return Match::Contradiction;
-                };
-                let delta = delta.to_string_lossy();
-                let Some(part) = delivered.written(kind).get(at) else {
-                    *come += delta.len();
-                    return Match::New(New::of(chunk));
-                };
-                let known = known_prefix(&part.text, come, &delta);
-                self.is_known |= !delta.is_empty();
-                match known {
-                    None => Match::Contradiction,
-                    Some(known) if known == delta.len() => Match::Known,
-                    Some(_) if part.ended => Match::Contradiction,
-                    Some(known) => {
-                        let new = delta.get(known..).unwrap_or_default();
-                        Match::New(New {
-                            continued: with(chunk, &part.id, Some(new)),
-                            own: with(chunk, id, Some(new)),
-                        })
-                    }
-                }
-            }
-            Track::End(kind, id) => {
-                let Some(at) = self.open.remove(&(kind, id.clone())) else {
-                    return Match::Contradiction;
-                };
-                let ended = held_of_open(id, delivered.written(kind).get(at));
-                self.contents = self.contents.saturating_sub(ended);
-                match (delivered.written(kind).get(at), self.written(kind).get(at)) {
-                    (Some(part), Some(come)) if *come < part.text.len() => Match::Contradiction,
-                    (Some(part), _) if part.ended => Match::Known,
-                    (Some(part), _) => Match::New(New {
-                        continued: with(chunk, &part.id, None),
-                        own: chunk.clone(),
-                    }),
-                    (None, _) => Match::New(New::of(chunk)),
-                }
-            }
-            Track::ToolInput(id, delta) => {
-                self.is_known |= delivered.tools.contains_key(id);
-                let (come, _) = self.tool(id);
-                let delta = delta.to_string_lossy();
-                let Some(tool) = delivered.tools.get(id) else {
-                    *come += delta.len();
-                    return Match::New(New::of(chunk));
-                };
-                match known_prefix(&tool.input, come, &delta) {
-                    None => Match::Contradiction,
-                    Some(known) if known == delta.len() => Match::Known,
-                    Some(known) => {
-                        let new = delta.get(known..).unwrap_or_default().to_owned();
-                        Match::New(New::of(&ToolInputDelta::new(id.clone(), new).into()))
-                    }
-                }
-            }
-            Track::Tool(id, what) => {
-                self.is_known |= delivered.tools.contains_key(id);
-                let (_, chunks) = self.tool(id);
-                let come = chunks.entry(what).or_default();
-                *come += 1;
-                let Some(tool) = delivered.tools.get(id) else {
-                    return Match::New(New::of(chunk));
-                };
-                match *come <= tool.chunks.get(what).copied().unwrap_or_default() {
-                    true => Match::Known,
-                    false => Match::New(New::of(chunk)),
-                }
-            }
-            Track::Preliminary(id) => {
-                self.tool(id);
-                if !self.preliminary.contains_key(id) {
-                    self.contents += 2 * owned(id);
-                }
-                let come = self.preliminary.entry(id.clone()).or_default();
-                *come += 1;
-                let Some(tool) = delivered.tools.get(id) else {
-                    return Match::New(New::of(chunk));
-                };
-                self.is_known = true;
-                match tool.has_result() || *come <= tool.preliminary {
-                    true => Match::Known,
-                    false => Match::New(New::of(chunk)),
-                }
-            }
-            Track::Data(id) => {
-                let values = delivered.data.get(&id);
-                self.is_known |= values.is_some();
-                let values = values.map_or(&[][..], Vec::as_slice);
-                let value = chunk.encode();
-                if !self.data.contains_key(&id) {
-                    self.contents += owned(&id.0) + owned(&id.1);
-                }
-                let come = self.data.entry(id).or_default();
-                let mut left = values.iter().skip(*come);
-                match left.position(|known| *known == value) {
-                    Some(left_out) => {
-                        *come += left_out + 1;
-                        Match::Known
-                    }
-                    // A later one, which takes the place of all of them, and is about to be delivered itself.
-                    None => {
-                        *come = values.len().max(*come) + 1;
-                        Match::New(New::of(chunk))
-                    }
-                }
-            }
-            Track::Metadata => {
-                let known = delivered.metadata.get(self.metadata);
-                self.metadata += 1;
-                match known.is_some_and(|known| *known == metadata_of(chunk)) {
-                    true => Match::Known,
-                    false => Match::New(New::of(chunk)),
-                }
-            }
-            Track::Other => {
-                let known = delivered.others.get(self.others);
-                self.others += 1;
-                match known {
-                    None => Match::New(New::of(chunk)),
-                    Some(known) if *known == chunk.encode() => {
-                        self.is_known = true;
-                        Match::Known
-                    }
-                    Some(_) => Match::Contradiction,
-                }
-            }
-            // The end of the run, and not all that was delivered has come again.
-            Track::Run if !self.is_all(delivered) => Match::Contradiction,
-            Track::Run => Match::New(New::of(chunk)),
-        }
-    }
-
-    fn written(&mut self, kind: TextKind) -> &mut Vec<Progress> {
-        match kind {
-            TextKind::Text => &mut self.texts,
-            TextKind::Reasoning => &mut self.reasonings,
-        }
-    }
-
     /// Whether all that was delivered has come again.
-    pub(super) fn is_all(&mut self, delivered: &Tracks) -> bool {
-        if !all_come(&delivered.texts, &self.texts, &mut self.whole_texts)
-            || !all_come(
-                &delivered.reasonings,
-                &self.reasonings,
-                &mut self.whole_reasonings,
-            )
-        {
-            return false;
-        }
-        let mut data = delivered.data.iter();
-        let has_data = data.all(|(id, values)| {
-            let come = self.data.get(id);
-            come.is_some_and(|come| *come >= values.len())
-        });
-        let mut tools = delivered.tools.iter();
-        has_data
-            && tools.all(|(id, tool)| {
-                self.tools.get(id).is_some_and(|(come, chunks)| {
-                    let come_of = |what| chunks.get(what).copied().unwrap_or_default();
-                    let mut kinds = tool.chunks.iter();
-                    *come >= tool.input.len() && kinds.all(|(what, count)| come_of(what) >= *count)
-                })
-            })
-            && self.others >= delivered.others.len()
-            && self.metadata >= delivered.metadata.len()
+    pub(super) fn is_all(&self) -> bool {
+        self.left == 0
     }
-}
 
-/// Whether all parts have come again. How many are known to have is kept, so that none is looked at twice.
-fn all_come(delivered: &[Written], come: &[Progress], whole: &mut usize) -> bool {
-    while let Some(part) = delivered.get(*whole) {
-        match come.get(*whole) {
-            Some(come) if *come >= part.text.len() => *whole += 1,
-            _ => return false,
+    /// How much of a track has come again.
+    fn come(&self, track: &Track) -> usize {
+        self.tracks.get(track).copied().unwrap_or_default()
+    }
+
+    /// So much of a track has come again now.
+    fn has_come(&mut self, track: &Track, come: usize, delivered: &Recorded) {
+        let length = delivered.get(track).map(Content::length);
+        let may_be_missing = matches!(track, Track::Step(_, CallStep::Preliminary));
+        let length = length.filter(|_| !may_be_missing);
+        let is_all = |come: usize| length.is_some_and(|length| come >= length);
+        let was_all = self.tracks.get(track).is_some_and(|come| is_all(*come));
+        *self.tracks.at(track) = come;
+        let is_new = is_all(come) && !was_all;
+        self.left = self.left.saturating_sub(usize::from(is_new));
+    }
+
+    pub(super) fn compare(&mut self, chunk: &Chunk<'static>, delivered: &Recorded) -> Match {
+        let new = |part| {
+            let chunk = chunk.clone();
+            Match::New(New { chunk, part })
+        };
+        let place = Place::of(chunk);
+        let [track, step] = self.tracks.of(&place);
+        let Some(track) = track else {
+            return match place {
+                // The end of the run, once all that was delivered has come again.
+                Place::Run if self.is_all() => new(None),
+                _ => Match::Contradiction,
+            };
+        };
+        let come = self.come(&track);
+        match place {
+            Place::Start(kind, id) => {
+                self.tracks.begin(kind, id);
+                self.has_come(&track, 0, delivered);
+                match delivered.get(&track) {
+                    Some(part) => {
+                        self.behind += part.id.as_ref().map_or(0, owned);
+                        Match::Known
+                    }
+                    None => new(None),
+                }
+            }
+            Place::End(kind, id) => {
+                self.tracks.end(kind, id);
+                match delivered.get(&track) {
+                    Some(part) if come < part.text.len() => Match::Contradiction,
+                    Some(part) if part.ended => Match::Known,
+                    part => new(part.and_then(|part| part.id.clone())),
+                }
+            }
+            Place::Delta(_, _, delta) | Place::Input(_, delta) => {
+                let delta = delta.to_string_lossy();
+                self.has_come(&track, come + delta.len(), delivered);
+                let Some(part) = delivered.get(&track) else {
+                    return new(None);
+                };
+                self.is_known |= !delta.is_empty();
+                let known = part.text.get(come..).unwrap_or_default();
+                match delta.strip_prefix(known) {
+                    _ if known.starts_with(&*delta) => Match::Known,
+                    Some(rest) if !part.ended => Match::New(New {
+                        chunk: with(chunk.clone(), None, Some(rest)),
+                        part: part.id.clone(),
+                    }),
+                    _ => Match::Contradiction,
+                }
+            }
+            Place::Step(id, what) => {
+                self.has_come(&track, come, delivered);
+                self.is_known |= delivered.get(&track).is_some();
+                let Some(step) = step else {
+                    return Match::Contradiction;
+                };
+                let come = self.come(&step) + 1;
+                self.has_come(&step, come, delivered);
+                match come <= delivered.times(id, what) {
+                    true => Match::Known,
+                    false => new(None),
+                }
+            }
+            Place::Value(_) => {
+                let json = json_of(chunk);
+                let values = delivered.get(&track);
+                let values = values.map_or(&[][..], |content| &content.values);
+                let left = values.get(come..).unwrap_or_default();
+                let found = match track {
+                    Track::Data(..) => left.iter().position(|value| *value == json),
+                    _ => (left.first() == Some(&json)).then_some(0),
+                };
+                let (now, found) = match (found, &track) {
+                    (Some(left_out), _) => (come + left_out + 1, Match::Known),
+                    (None, Track::Other) if !left.is_empty() => return Match::Contradiction,
+                    // A later one, which takes the place of all of them, and is about to be delivered itself.
+                    (None, Track::Data(..)) => (values.len().max(come) + 1, new(None)),
+                    (None, _) => (come + 1, new(None)),
+                };
+                self.is_known |= !values.is_empty() && track != Track::Metadata;
+                self.has_come(&track, now, delivered);
+                found
+            }
+            Place::Run => Match::Contradiction,
         }
     }
-    true
-}
-
-/// What the ids of a part take that has not ended, here and [behind](Come::behind) what was delivered.
-fn held_of_open(id: &Text<'static>, part: Option<&Written>) -> usize {
-    2 * owned(id) + part.map_or(0, |part| owned(&part.id))
 }
 
 /// Whether it is a delta without a letter.
 pub(super) fn is_empty(chunk: &Chunk<'static>) -> bool {
-    match Track::of(chunk) {
-        Track::Delta(_, _, delta) | Track::ToolInput(_, delta) => *delta == "",
-        _ => false,
-    }
+    Place::of(chunk).delta().is_some_and(|delta| *delta == "")
 }
 
-/// The same chunk of another part, and perhaps with another text.
+/// The same chunk of another part, or with another text.
 pub(super) fn with(
-    chunk: &Chunk<'static>,
-    id: &Text<'static>,
+    mut chunk: Chunk<'static>,
+    id: Option<&Text<'static>>,
     delta: Option<&str>,
 ) -> Chunk<'static> {
-    let mut chunk = chunk.clone();
     let (old_id, old_delta) = match &mut chunk {
         Chunk::TextDelta(chunk) => (&mut chunk.id, Some(&mut chunk.delta)),
         Chunk::ReasoningDelta(chunk) => (&mut chunk.id, Some(&mut chunk.delta)),
+        Chunk::ToolInputDelta(chunk) => {
+            (&mut chunk.tool_call_id, Some(&mut chunk.input_text_delta))
+        }
         Chunk::TextEnd(chunk) => (&mut chunk.id, None),
         Chunk::ReasoningEnd(chunk) => (&mut chunk.id, None),
         _ => return chunk,
     };
-    *old_id = id.clone();
+    if let Some(id) = id {
+        old_id.clone_from(id);
+    }
     if let (Some(old), Some(delta)) = (old_delta, delta) {
         *old = delta.to_owned().into();
     }
     chunk
-}
-
-/// How much of a delta is known already. `None` if it says something else.
-fn known_prefix(known: &str, come: &mut Progress, delta: &str) -> Option<usize> {
-    let rest = known.get(*come..).unwrap_or_default();
-    let length = rest.len().min(delta.len());
-    *come += delta.len();
-    (rest.as_bytes().get(..length) == delta.as_bytes().get(..length)).then_some(length)
 }

@@ -7,8 +7,8 @@ use super::{Torn, Transcript};
 use crate::ui::chunk::{Finish, Start};
 use crate::ui::held::Held;
 use crate::ui::{
-    Chunk, Part, RawJson, Text, TextKind, ToolPart, UiMessage, chunks_of, rest_of_call,
-    rest_of_metadata, rest_of_text, same,
+    Chunk, Part, RawJson, Text, TextKind, UiMessage, chunks_of, rest_of_call, rest_of_metadata,
+    rest_of_text, same,
 };
 
 /// What was delivered, with the places where something may be missing.
@@ -42,8 +42,8 @@ impl Transcript {
     /// `is_vouched` for. Whether it holds everything.
     pub(in crate::runs) fn settle(&mut self, stored: UiMessage, is_vouched: bool) -> bool {
         let continuation = self.continuation(&stored);
-        if !self.is_finished {
-            if !self.is_started {
+        if !self.said.has_finished {
+            if !self.said.has_started {
                 let mut start = Start::new();
                 start.message_id = stored.id.clone();
                 self.deliver(start.into());
@@ -124,7 +124,7 @@ impl Delivered<'_> {
     /// stopped. `None` if it does not begin with them.
     fn missing(&self, stored: &UiMessage, from: usize) -> Option<Vec<Chunk<'static>>> {
         let (earlier, _) = self.parts.split_at_checked(from)?;
-        let (calls, data) = (calls(earlier), data(earlier));
+        let earlier_named = named(earlier);
         let mut chunks = Vec::new();
         let delivered = self.parts.iter().enumerate().skip(from);
         let mut delivered = delivered.filter(|(_, part)| is_compared(part)).peekable();
@@ -143,20 +143,8 @@ impl Delivered<'_> {
                 continue;
             }
             // What had begun before goes on in its own place.
-            if let Part::Tool(call) = part
-                && let Some(begun) = calls.get(&*call.tool_call_id.to_string_lossy())
-            {
-                let is_torn = self.torn.contains(&call.tool_call_id);
-                chunks.extend(rest_of_call(begun, call, is_torn)?);
-                continue;
-            }
-            if let Some(begun) = data.get(&signature(part)) {
-                chunks.extend(
-                    (!is_same(begun, part))
-                        .then(|| chunks_of(part, number))
-                        .into_iter()
-                        .flatten(),
-                );
+            if let Some(begun) = begun(&earlier_named, part) {
+                chunks.extend(rest_of_begun(begun, part, number, self.is_torn(part))?);
                 continue;
             }
             // A text without a word need not be stored, nor one that is have been delivered.
@@ -194,19 +182,31 @@ impl Delivered<'_> {
                 None => rest.is_empty().then(Vec::new),
             };
         }
-        match (begun, part) {
-            (Part::Tool(begun), Part::Tool(part)) => rest_of_call(begun, part, false),
-            (Part::Data(begun), Part::Data(part)) => {
-                let is_same = begun.name == part.name && begun.id == part.id;
-                let changed = !same(begun.data.as_ref(), part.data.as_ref());
-                match (is_same, changed, &part.id) {
-                    (true, false, _) => Some(Vec::new()),
-                    (true, true, Some(_)) => Some(chunks_of(&Part::Data(part.clone()), at)),
-                    _ => None,
-                }
-            }
-            _ => (signature(begun) == signature(part)).then(Vec::new),
+        match is_replaced(part) {
+            _ if signature(begun) != signature(part) => None,
+            true => rest_of_begun(begun, part, at, false),
+            false => is_same(begun, part).then(Vec::new),
         }
+    }
+
+    /// Whether it is a call whose input was being written at a gap.
+    pub(super) fn is_torn(&self, part: &Part) -> bool {
+        let call = part.as_tool();
+        call.is_some_and(|call| self.torn.contains(&call.tool_call_id))
+    }
+}
+
+/// What is new of a part that goes on in its own place.
+pub(super) fn rest_of_begun(
+    begun: &Part,
+    part: &Part,
+    number: usize,
+    is_torn: bool,
+) -> Option<Vec<Chunk<'static>>> {
+    match (begun, part) {
+        (Part::Tool(begun), Part::Tool(part)) => rest_of_call(begun, part, is_torn),
+        _ if is_same(begun, part) => Some(Vec::new()),
+        _ => Some(chunks_of(part, number)),
     }
 }
 
@@ -239,11 +239,29 @@ pub(super) fn with_metadata(
     RawJson::from_value(&members).ok()
 }
 
-/// The data parts that a later chunk replaces, by what names them.
-fn data(parts: &[Part]) -> HashMap<String, &Part> {
-    let is_named = |part: &&Part| matches!(part, Part::Data(part) if part.id.is_some());
-    let named = parts.iter().filter(is_named);
-    named.map(|part| (signature(part), part)).collect()
+/// Parts by their names.
+pub(super) type Named<'p> = HashMap<String, Vec<&'p Part>>;
+
+pub(super) fn named(parts: &[Part]) -> Named<'_> {
+    let mut named = Named::new();
+    for part in parts {
+        named.entry(signature(part)).or_default().push(part);
+    }
+    named
+}
+
+/// What has begun of a part that later chunks change in its own place.
+pub(super) fn begun<'p>(named: &Named<'p>, part: &Part) -> Option<&'p Part> {
+    let begun = named.get(&signature(part)).filter(|_| is_replaced(part));
+    begun?.last().copied()
+}
+
+/// Whether later chunks change it in its own place: a call, or a data part with an id.
+fn is_replaced(part: &Part) -> bool {
+    match part {
+        Part::Data(part) => part.id.is_some(),
+        _ => part.as_tool().is_some(),
+    }
 }
 
 /// Whether a part is compared. Where steps begin is not stored everywhere, and what is not known cannot be compared.
@@ -298,11 +316,4 @@ pub(super) fn signature(part: &Part) -> String {
         Part::StepStart(_) | Part::Unknown(_) => ("", String::new()),
     };
     format!("{kind} {name}")
-}
-
-pub(super) fn calls(parts: &[Part]) -> HashMap<String, &ToolPart> {
-    let calls = parts.iter().filter_map(Part::as_tool);
-    calls
-        .map(|call| (call.tool_call_id.to_string_lossy().into_owned(), call))
-        .collect()
 }

@@ -12,22 +12,22 @@
 mod come;
 mod continuation;
 mod realign;
+mod recorded;
 mod replay;
 mod room;
+mod said;
 mod tracks;
 
 use std::collections::{HashSet, VecDeque};
 
-use serde::Deserialize;
-
+use recorded::Recorded;
 pub(super) use replay::{Replay, Sight};
-use tracks::Tracks;
+use said::Said;
+use tracks::{CallStep, Place};
 
 use super::Moment;
-use crate::threads::Usage;
-use crate::tolerant;
 use crate::ui::chunk::{ReasoningStart, TextStart};
-use crate::ui::{AssembleError, Assembler, Chunk, RawJson, Text, TextKind, UiMessage};
+use crate::ui::{AssembleError, Assembler, Chunk, Text, TextKind, UiMessage};
 
 /// What was delivered of a run: what is handed out, and what is known from it.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub(super) struct Transcript {
     /// How much all of it may hold, in bytes.
     limit: usize,
     /// What later streams are compared with: all that came before the first gap.
-    tracks: Tracks,
+    tracks: Recorded,
     /// Whether `tracks` is kept.
     is_tracked: bool,
     /// How many parts came before the first gap, the one that was being written then included.
@@ -54,13 +54,7 @@ pub(super) struct Transcript {
     has_progress: bool,
     /// The calls whose input was being written at a gap.
     torn: Torn,
-    is_started: bool,
-    is_finished: bool,
-    is_aborted: bool,
-    /// The text of the first `error`.
-    failure: Option<String>,
-    usage: Usage,
-    result_subtype: Option<String>,
+    pub(super) said: Said,
     /// The stored answer, if it takes the place of what was delivered.
     settled: Option<UiMessage>,
 }
@@ -86,23 +80,9 @@ impl Torn {
         }
     }
 
-    fn begins_again(&mut self, id: &Text<'static>) {
-        self.calls.remove(id);
-    }
-
     fn contains(&self, id: &Text<'static>) -> bool {
         self.has_more || self.calls.contains(id)
     }
-}
-
-/// What `message-metadata` says of a run.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RunMetadata {
-    #[serde(default, deserialize_with = "tolerant::or_default")]
-    result_subtype: Option<String>,
-    #[serde(flatten)]
-    usage: Usage,
 }
 
 impl Transcript {
@@ -157,39 +137,16 @@ impl Transcript {
         self.first_gap.is_some()
     }
 
-    pub(super) fn has_started(&self) -> bool {
-        self.is_started
-    }
-
-    pub(super) fn has_finished(&self) -> bool {
-        self.is_finished
-    }
-
-    pub(super) fn is_aborted(&self) -> bool {
-        self.is_aborted
-    }
-
-    pub(super) fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
-    }
-
-    pub(super) fn usage(&self) -> Usage {
-        self.usage
-    }
-
-    pub(super) fn result_subtype(&self) -> Option<&str> {
-        self.result_subtype.as_deref()
-    }
-
     /// Whether the message is all of an answer that has come to its end: nothing is missing, nothing failed, and it was held whole.
     pub(super) fn is_whole(&self) -> bool {
-        let has_failed = self.is_aborted || self.failure.is_some();
-        self.is_finished && !has_failed && !self.has_gap() && self.too_large.is_none()
+        let said = &self.said;
+        let has_failed = said.is_aborted || said.failure.is_some();
+        said.has_finished && !has_failed && !self.has_gap() && self.too_large.is_none()
     }
 
     /// Whether a later stream can be compared with what was delivered.
     pub(super) fn is_comparable(&self) -> bool {
-        self.is_tracked || !self.is_started
+        self.is_tracked || !self.said.has_started
     }
 
     /// How many bytes more it may hold.
@@ -199,7 +156,7 @@ impl Transcript {
     }
 
     /// What a later stream is compared with.
-    pub(super) fn tracks(&self) -> &Tracks {
+    pub(super) fn tracks(&self) -> &Recorded {
         &self.tracks
     }
 
@@ -217,36 +174,18 @@ impl Transcript {
 
     /// Delivers a chunk that is new.
     pub(super) fn deliver(&mut self, chunk: Chunk<'static>) {
-        match &chunk {
-            Chunk::Start(start) => {
-                self.note_metadata(start.message_metadata.as_ref());
-                self.is_started = true;
-            }
-            Chunk::TextDelta(delta) if self.is_lost(TextKind::Text, &delta.id) => {
-                self.deliver(TextStart::new(delta.id.clone()).into());
-            }
-            Chunk::ReasoningDelta(delta) if self.is_lost(TextKind::Reasoning, &delta.id) => {
-                self.deliver(ReasoningStart::new(delta.id.clone()).into());
-            }
-            Chunk::TextEnd(end) if self.is_lost(TextKind::Text, &end.id) => return,
-            Chunk::ReasoningEnd(end) if self.is_lost(TextKind::Reasoning, &end.id) => return,
+        match Place::of(&chunk) {
+            Place::Delta(kind, id, _) if self.is_lost(kind, id) => self.deliver(match kind {
+                TextKind::Text => TextStart::new(id.clone()).into(),
+                TextKind::Reasoning => ReasoningStart::new(id.clone()).into(),
+            }),
+            Place::End(kind, id) if self.is_lost(kind, id) => return,
             // What it would be appended to is not whole; the whole input comes at its end.
-            Chunk::ToolInputDelta(delta) if self.torn.contains(&delta.tool_call_id) => return,
-            Chunk::ToolInputStart(start) => self.torn.begins_again(&start.tool_call_id),
-            Chunk::MessageMetadata(metadata) => {
-                self.note_metadata(metadata.message_metadata.as_ref());
-            }
-            Chunk::Finish(finish) => {
-                self.note_metadata(finish.message_metadata.as_ref());
-                self.is_finished = true;
-            }
-            Chunk::Error(error) => {
-                let text = || error.error_text.to_string_lossy().into_owned();
-                self.failure.get_or_insert_with(text);
-            }
-            Chunk::Abort(_) => self.is_aborted = true,
+            Place::Input(id, _) if self.torn.contains(id) => return,
+            Place::Step(id, CallStep::Start) => drop(self.torn.calls.remove(id)),
             _ => {}
         }
+        self.said.hear(&chunk);
         self.hand_out(chunk);
     }
 
@@ -259,7 +198,7 @@ impl Transcript {
             !self.is_tracked || self.has_gap() || self.tracks.record(&chunk, self.room());
         if self.is_tracked && (self.too_large.is_some() || !is_recorded || self.room() == 0) {
             self.is_tracked = false;
-            self.tracks = Tracks::default();
+            self.tracks = Recorded::default();
         }
         self.since_gap = true;
         self.has_progress = true;
@@ -269,7 +208,7 @@ impl Transcript {
     /// From here on something may be missing: what was being written is closed, since nobody knows how it went on.
     pub(super) fn gap(&mut self) {
         // Behind the end of the answer there is nothing to be missing.
-        let is_over = self.is_finished || self.failure.is_some();
+        let is_over = self.said.has_finished || self.said.failure.is_some();
         if is_over || (self.has_gap() && !self.since_gap) {
             return;
         }
@@ -297,27 +236,5 @@ impl Transcript {
     /// Whether a part goes on whose beginning was lost in a gap.
     fn is_lost(&self, kind: TextKind, id: &Text<'static>) -> bool {
         self.has_gap() && !self.assembler.is_open(kind, id)
-    }
-
-    // ---- What it cost
-
-    pub(super) fn note_metadata(&mut self, metadata: Option<&RawJson<'static>>) {
-        let Some(Ok(metadata)) = metadata.map(RawJson::deserialize::<RunMetadata>) else {
-            return;
-        };
-        if metadata.result_subtype.is_some() {
-            self.result_subtype = metadata.result_subtype;
-        }
-        self.note_usage(metadata.usage);
-    }
-
-    /// Takes what was used. What was known before stays where this does not say.
-    pub(super) fn note_usage(&mut self, usage: Usage) {
-        let known = &mut self.usage;
-        known.input_tokens = usage.input_tokens.or(known.input_tokens);
-        known.output_tokens = usage.output_tokens.or(known.output_tokens);
-        known.total_tokens = usage.total_tokens.or(known.total_tokens);
-        known.total_cost_usd = usage.total_cost_usd.or(known.total_cost_usd);
-        known.duration_ms = usage.duration_ms.or(known.duration_ms);
     }
 }

@@ -6,13 +6,14 @@
 //! this file. Where it cannot tell, nothing is delivered: better is missing what comes than coming twice.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use memchr::{memmem, memrchr3};
 
-use super::continuation::{Delivered, calls, is_content, is_same, signature, words};
-use crate::ui::{Chunk, DataPart, Part, TextKind, UiMessage, chunks_of, rest_of_call, text_from};
+use super::continuation::{
+    Delivered, begun, is_content, is_same, named, rest_of_begun, signature, words,
+};
+use crate::ui::{Chunk, Part, TextKind, UiMessage, chunks_of, text_from};
 
 impl Delivered<'_> {
     /// Whether the stored answer holds everything that was delivered.
@@ -20,13 +21,13 @@ impl Delivered<'_> {
         let whole = flat(&stored.parts);
         let segments = self.segments();
         let has_all = are_in_order(&whole, &segments) || are_anywhere(&whole, &segments);
-        let calls = calls(&stored.parts);
-        let mut delivered = self.parts.iter().filter_map(Part::as_tool);
+        let stored = named(&stored.parts);
+        let mut calls = self.parts.iter().filter(|part| part.as_tool().is_some());
         has_all
-            && delivered.all(|begun| {
-                let call = calls.get(&begun.tool_call_id.to_string_lossy().into_owned());
-                let is_torn = self.torn.contains(&begun.tool_call_id);
-                call.is_some_and(|call| rest_of_call(begun, call, is_torn).is_some())
+            && calls.all(|call| {
+                let stored = begun(&stored, call);
+                let rest = stored.and_then(|part| rest_of_begun(call, part, 0, self.is_torn(call)));
+                rest.is_some()
             })
     }
 
@@ -74,28 +75,12 @@ impl Delivered<'_> {
     /// between them.
     pub(super) fn tail(&self, stored: &UiMessage, is_within: bool) -> Vec<Chunk<'static>> {
         let reached = self.reached(stored, is_within);
-        let calls = calls(self.parts);
-        let mut named: HashMap<String, Vec<&Part>> = HashMap::new();
-        for part in self.parts {
-            named.entry(signature(part)).or_default().push(part);
-        }
+        let named = named(self.parts);
         let mut chunks = Vec::new();
         for (number, part) in stored.parts.iter().enumerate() {
-            if let Part::Tool(call) = part
-                && let Some(begun) = calls.get(&*call.tool_call_id.to_string_lossy())
-            {
-                chunks.extend(rest_of_call(begun, call, false).unwrap_or_default());
-                continue;
-            }
-            let delivered = named.get(&signature(part)).map_or(&[][..], Vec::as_slice);
-            let is_known = || delivered.iter().any(|begun| is_same(begun, part));
-            if let Part::Data(DataPart { id: Some(_), .. }) = part
-                && !delivered.is_empty()
-            {
-                // Its newest value stands where its first did.
-                if !is_known() {
-                    chunks.extend(chunks_of(part, number));
-                }
+            if let Some(begun) = begun(&named, part) {
+                let rest = rest_of_begun(begun, part, number, false);
+                chunks.extend(rest.unwrap_or_default());
                 continue;
             }
             let Some(reached) = reached.filter(|reached| reached.part <= number) else {
@@ -112,8 +97,12 @@ impl Delivered<'_> {
                         chunks.extend(text_from(part, number, rest));
                     }
                 }
-                None if is_known() => {}
-                None => chunks.extend(chunks_of(part, number)),
+                None => {
+                    let mut delivered = named.get(&signature(part)).into_iter().flatten();
+                    if !delivered.any(|begun| is_same(begun, part)) {
+                        chunks.extend(chunks_of(part, number));
+                    }
+                }
             }
         }
         chunks
@@ -129,17 +118,16 @@ impl Delivered<'_> {
         let texts = kinds
             .iter()
             .map(|(_, stored, common)| stored.reached(common.end));
-        let calls = calls(self.parts);
-        let begun = stored.parts.iter().enumerate().filter(|(_, part)| {
-            let call = part.as_tool();
-            call.is_some_and(|call| calls.contains_key(&*call.tool_call_id.to_string_lossy()))
-        });
+        let named = named(self.parts);
+        let calls = stored.parts.iter().enumerate();
+        let begun =
+            calls.filter(|(_, part)| part.as_tool().is_some() && begun(&named, part).is_some());
         let begun = begun.map(|(part, _)| Reached { part, bytes: 0 });
         let reached = texts.chain(begun).max().unwrap_or_default();
         let is_new = |(delivered, stored, common): &(Words, Words, Common)| {
-            // The pieces of an answer that holds them all are known only in one.
-            let is_known = || stored.is_known_behind(reached, delivered, common.is_recognized);
-            common.is_all || (!is_within && !is_known())
+            // The pieces of an answer that holds them all are known only in one. What it has nothing of cannot come twice.
+            let is_placed = !is_within && (common.end > 0 || stored.bytes.is_empty());
+            common.is_all || (is_placed && !stored.is_known_behind(reached, delivered))
         };
         kinds.iter().all(is_new).then_some(reached)
     }
@@ -268,10 +256,7 @@ impl Words {
 
     /// Whether anything from a place on looks like what was delivered. What is written in parallel comes in many orders, and may have
     /// come in another.
-    fn is_known_behind(&self, reached: Reached, delivered: &Self, is_recognized: bool) -> bool {
-        let is_delivered =
-            |bytes: &[u8]| !bytes.is_empty() && memmem::find(&delivered.bytes, bytes).is_some();
-        let pieces: HashSet<&[u8]> = delivered.bytes.chunks_exact(2 * RECOGNIZABLE).collect();
+    fn is_known_behind(&self, reached: Reached, delivered: &Self) -> bool {
         self.texts.iter().any(|(part, text)| {
             let from = match part.cmp(&reached.part) {
                 Ordering::Less => return false,
@@ -283,17 +268,8 @@ impl Words {
                 false => from.saturating_sub(RECOGNIZABLE),
             };
             let to = text.end.min(from + RECOGNIZABLE);
-            let rest = self.bytes.get(from..text.end).unwrap_or_default();
             let beginning = self.bytes.get(context..to).unwrap_or_default();
-            let has_piece = || match pieces.is_empty() {
-                true => {
-                    !delivered.bytes.is_empty() && memmem::find(rest, &delivered.bytes).is_some()
-                }
-                false => rest
-                    .windows(2 * RECOGNIZABLE)
-                    .any(|piece| pieces.contains(piece)),
-            };
-            !rest.is_empty() && (is_delivered(beginning) || (!is_recognized && has_piece()))
+            from < text.end && memmem::find(&delivered.bytes, beginning).is_some()
         })
     }
 }
@@ -304,8 +280,6 @@ struct Common {
     end: usize,
     /// Whether it is all that was delivered.
     is_all: bool,
-    /// Whether it is more than a coincidence.
-    is_recognized: bool,
 }
 
 impl Common {
@@ -336,7 +310,6 @@ impl Common {
         Self {
             end,
             is_all: length == delivered.len() && (is_recognized || end == length),
-            is_recognized,
         }
     }
 }

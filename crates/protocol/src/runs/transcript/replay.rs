@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 
 use super::come::{Come, Match, New, is_empty, with};
-use super::tracks::{Track, Tracks};
+use super::recorded::Recorded;
+use super::tracks::{CallStep, Place};
 use crate::ui::held::owned;
 use crate::ui::{Chunk, Text, TextKind};
 
@@ -32,13 +33,6 @@ pub(in crate::runs) struct Replay {
 #[derive(Debug)]
 enum State {
     Unclear(Come, Held),
-    /// More has come again than is held: should it contradict now, nothing of it can be told apart.
-    Long {
-        come: Come,
-        new: Vec<Chunk<'static>>,
-        /// What these take in memory.
-        bytes: usize,
-    },
     Clear(Behind),
 }
 
@@ -55,7 +49,9 @@ pub(super) struct Behind {
 /// What has come, until it is clear what it is.
 #[derive(Debug, Default)]
 struct Held {
+    /// All of it, unless that is too long: should it contradict then, nothing of it can be told apart.
     chunks: Vec<Chunk<'static>>,
+    is_too_long: bool,
     /// What of it is new if it is a replay.
     new: Vec<New>,
     /// What all of it takes in memory.
@@ -79,9 +75,10 @@ pub(in crate::runs) enum Sight {
 }
 
 impl Replay {
-    pub(in crate::runs) fn new() -> Self {
+    /// Compares a stream with what was delivered when it begins.
+    pub(in crate::runs) fn new(delivered: &Recorded) -> Self {
         Self {
-            state: State::Unclear(Come::default(), Held::default()),
+            state: State::Unclear(Come::new(delivered), Held::default()),
         }
     }
 
@@ -95,132 +92,122 @@ impl Replay {
     pub(in crate::runs) fn push(
         &mut self,
         chunk: Chunk<'static>,
-        delivered: &Tracks,
+        delivered: &Recorded,
         room: usize,
     ) -> Sight {
-        let come = match &mut self.state {
-            State::Clear(behind) => return Sight::New(behind.pass(chunk)),
-            State::Unclear(come, _) | State::Long { come, .. } => come,
+        let (come, held) = match &mut self.state {
+            State::Clear(behind) => return Sight::New(behind.pass(chunk).into_iter().collect()),
+            State::Unclear(come, held) => (come, held),
         };
-        if come.size() + come.growth(&chunk) > room {
+        if come.size(&chunk) > room {
             return Sight::Useless;
         }
         let found = come.compare(&chunk, delivered);
-        let behind = come.is_all(delivered).then(|| come.behind(delivered));
-        match &mut self.state {
-            State::Clear(_) => Sight::Useless,
-            State::Long { new, bytes, .. } => {
-                match found {
-                    Match::Contradiction => return Sight::Useless,
-                    Match::New(more) => {
-                        *bytes += size_of_chunk(&more.continued);
-                        new.push(more.continued);
-                    }
-                    Match::Known => {}
-                }
-                if let Some(behind) = behind {
-                    let new = std::mem::take(new);
-                    self.state = State::Clear(behind);
-                    return Sight::New(new);
-                }
-                match new.len() > MOST_NEW || *bytes > MOST_HELD {
-                    true => Sight::Useless,
-                    false => Sight::Unclear,
-                }
+        let is_new = matches!(found, Match::New(_));
+        match found {
+            // Of deltas without a letter all else that is known has come before, and they say nothing.
+            Match::Known if is_empty(&chunk) => {}
+            Match::Known => held.keep(chunk, None),
+            Match::New(new) => held.keep(chunk, Some(new)),
+            Match::Contradiction => {
+                held.keep(chunk, None);
+                return held.joined();
             }
-            State::Unclear(come, held) => {
-                let is_new = matches!(found, Match::New(_));
-                match found {
-                    // Of deltas without a letter all else that is known has come before, and they say nothing.
-                    Match::Known if is_empty(&chunk) => {}
-                    Match::Known => held.keep(chunk),
-                    Match::New(new) => held.keep_new(chunk, new),
-                    Match::Contradiction => {
-                        held.chunks.push(chunk);
-                        return Sight::Joined(std::mem::take(&mut held.chunks));
-                    }
-                }
-                if let Some(behind) = behind {
-                    let new = std::mem::take(&mut held.new).into_iter();
-                    let (length, has_tools) = delivered.telling();
-                    if length < ENOUGH && !has_tools {
-                        // Where a letter was delivered, only the last may stand right behind it.
-                        let woven = match (length, is_new) {
-                            (0, _) => 0,
-                            (_, true) => new.len() - 1,
-                            (_, false) => new.len(),
-                        };
-                        return Sight::NewPerhaps(new.skip(woven).map(|new| new.own).collect());
-                    }
-                    self.state = State::Clear(behind);
-                    return Sight::New(new.map(|new| new.continued).collect());
-                }
-                // Other content before any that is known: that is no beginning.
-                if is_new && (!come.is_known || held.new.len() > MOST_NEW) {
-                    return Sight::Joined(std::mem::take(&mut held.chunks));
-                }
-                if held.bytes > MOST_HELD {
-                    let new = std::mem::take(&mut held.new).into_iter();
-                    let new: Vec<_> = new.map(|new| new.continued).collect();
-                    let bytes = new.iter().map(size_of_chunk).sum();
-                    let come = std::mem::take(come);
-                    self.state = State::Long { come, new, bytes };
-                }
-                Sight::Unclear
+        }
+        if come.is_all() {
+            let new = std::mem::take(&mut held.new).into_iter();
+            let (length, has_calls) = delivered.telling();
+            if !held.is_too_long && length < ENOUGH && !has_calls {
+                // Where a letter was delivered, only the last may stand right behind it.
+                let woven = match (length, is_new) {
+                    (0, _) => 0,
+                    (_, true) => new.len() - 1,
+                    (_, false) => new.len(),
+                };
+                return Sight::NewPerhaps(new.skip(woven).map(|new| new.chunk).collect());
             }
+            self.state = State::Clear(come.behind(delivered));
+            return Sight::New(new.map(New::continued).collect());
+        }
+        // Other content before any that is known: that is no beginning.
+        if is_new && (!come.is_known || held.new.len() > MOST_NEW) {
+            return held.joined();
+        }
+        match held.bytes > MOST_HELD && !held.go_on() {
+            true => Sight::Useless,
+            false => Sight::Unclear,
         }
     }
 }
 
 impl Behind {
     /// What is new of a chunk, in the part that it belongs to.
-    fn pass(&mut self, chunk: Chunk<'static>) -> Vec<Chunk<'static>> {
-        let chunk = match Track::of(&chunk) {
-            Track::Start(kind, id) => {
-                self.parts.remove(&(kind, id.clone()));
-                chunk
-            }
-            Track::Delta(kind, id, _) => match self.parts.get(&(kind, id.clone())) {
-                Some(Some(part)) => with(&chunk, part, None),
-                Some(None) if is_empty(&chunk) => return Vec::new(),
-                Some(None) | None => chunk,
+    fn pass(&mut self, chunk: Chunk<'static>) -> Option<Chunk<'static>> {
+        match Place::of(&chunk) {
+            Place::Start(kind, id) => drop(self.parts.remove(&(kind, id.clone()))),
+            Place::Delta(kind, id, _) => match self.parts.get(&(kind, id.clone())) {
+                Some(None) if is_empty(&chunk) => return None,
+                Some(part) => return Some(with(chunk, part.as_ref(), None)),
+                None => {}
             },
-            Track::End(kind, id) => match self.parts.remove(&(kind, id.clone())) {
-                Some(Some(part)) => with(&chunk, &part, None),
-                Some(None) => return Vec::new(),
-                None => chunk,
-            },
-            Track::Preliminary(id) => match self.preliminary.get_mut(id) {
-                Some(left) if *left > 0 => {
-                    *left -= 1;
-                    return Vec::new();
+            Place::End(kind, id) => {
+                if let Some(part) = self.parts.remove(&(kind, id.clone())) {
+                    return Some(with(chunk, Some(&part?), None));
                 }
-                _ => chunk,
-            },
-            _ => chunk,
-        };
-        vec![chunk]
+            }
+            Place::Step(id, CallStep::Preliminary) => {
+                if let Some(left @ 1..) = self.preliminary.get_mut(id) {
+                    *left -= 1;
+                    return None;
+                }
+            }
+            _ => {}
+        }
+        Some(chunk)
     }
 }
 
 impl Held {
-    fn keep(&mut self, chunk: Chunk<'static>) {
-        self.bytes += size_of_chunk(&chunk);
-        self.chunks.push(chunk);
+    fn keep(&mut self, chunk: Chunk<'static>, new: Option<New>) {
+        if let Some(new) = new {
+            self.bytes += new.size();
+            self.new.push(new);
+        }
+        if !self.is_too_long {
+            self.bytes += size_of_chunk(&chunk);
+            self.chunks.push(chunk);
+        }
     }
 
-    fn keep_new(&mut self, chunk: Chunk<'static>, new: New) {
-        self.bytes += size_of_chunk(&new.continued) + size_of_chunk(&new.own);
-        self.new.push(new);
-        self.keep(chunk);
+    /// Nothing of it was delivered before.
+    fn joined(&mut self) -> Sight {
+        match self.is_too_long {
+            true => Sight::Useless,
+            false => Sight::Joined(std::mem::take(&mut self.chunks)),
+        }
+    }
+
+    /// Goes on with what is new alone, if that is possible.
+    fn go_on(&mut self) -> bool {
+        self.chunks = Vec::new();
+        self.bytes = self.new.iter().map(New::size).sum();
+        !std::mem::replace(&mut self.is_too_long, true)
+    }
+}
+
+impl New {
+    fn size(&self) -> usize {
+        size_of::<Option<Text<'static>>>()
+            + self.part.as_ref().map_or(0, owned)
+            + size_of_chunk(&self.chunk)
     }
 }
 
 /// What a chunk takes in memory, in bytes, about.
 fn size_of_chunk(chunk: &Chunk<'static>) -> usize {
     size_of::<Chunk<'static>>()
-        + match Track::of(chunk) {
-            Track::Delta(_, id, delta) | Track::ToolInput(id, delta) => owned(id) + owned(delta),
+        + match Place::of(chunk) {
+            Place::Delta(_, id, delta) | Place::Input(id, delta) => owned(id) + owned(delta),
             _ => chunk.encode().len(),
         }
 }

@@ -7,8 +7,8 @@ pub(super) trait Places {
     /// What its places take, in bytes, without what the entries in them hold.
     fn places(&self) -> usize;
 
-    /// What it takes more while another entry comes: one that is full moves to another of twice its size.
-    fn growth(&self) -> usize;
+    /// What it takes more while so many entries come: one that is full moves to another of twice its size.
+    fn growth(&self, entries: usize) -> usize;
 }
 
 impl<T> Places for Vec<T> {
@@ -16,11 +16,18 @@ impl<T> Places for Vec<T> {
         self.capacity() * size_of::<T>()
     }
 
-    fn growth(&self) -> usize {
-        match self.len() < self.capacity() {
-            true => 0,
-            false => (2 * self.capacity()).max(4) * size_of::<T>(),
-        }
+    fn growth(&self, entries: usize) -> usize {
+        grown(self.len() + entries, self.capacity(), 4) * size_of::<T>()
+    }
+}
+
+impl Places for String {
+    fn places(&self) -> usize {
+        self.capacity()
+    }
+
+    fn growth(&self, bytes: usize) -> usize {
+        grown(self.len() + bytes, self.capacity(), 0)
     }
 }
 
@@ -29,11 +36,16 @@ impl<K, V> Places for HashMap<K, V> {
         table::<(K, V)>(self.capacity())
     }
 
-    fn growth(&self) -> usize {
-        match self.len() < self.capacity() {
-            true => 0,
-            false => table::<(K, V)>(2 * self.capacity().max(2)),
-        }
+    fn growth(&self, entries: usize) -> usize {
+        table::<(K, V)>(grown(self.len() + entries, self.capacity(), 4))
+    }
+}
+
+/// How many places there are anew, if there are not enough.
+fn grown(needed: usize, places: usize, first: usize) -> usize {
+    match needed <= places {
+        true => 0,
+        false => needed.max(2 * places).max(first),
     }
 }
 

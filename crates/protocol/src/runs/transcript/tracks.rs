@@ -1,70 +1,68 @@
-use std::collections::{BTreeMap, HashMap};
-
-use serde_json::value::RawValue;
+use std::collections::HashMap;
 
 use super::room::Places;
-use crate::ui::chunk::MessageMetadata;
-use crate::ui::held::{allocation, first_node, owned};
+use crate::ui::held::owned;
 use crate::ui::{Chunk, Text, TextKind};
 
-/// What was delivered, one track for each thing that comes in an order of its own: two readers of a run are sent the same
+/// What has come of a run, one track for each thing that comes in an order of its own: two readers of a run are sent the same
 /// contents, but deltas are cut elsewhere, texts have other ids, and what is written in parallel may be woven otherwise.
-#[derive(Debug, Default)]
-pub(in crate::runs) struct Tracks {
-    pub(super) texts: Vec<Written>,
-    pub(super) reasonings: Vec<Written>,
-    /// Which of them have not ended.
-    open: HashMap<(TextKind, Text<'static>), usize>,
-    pub(super) tools: HashMap<Text<'static>, Tool>,
-    /// The values of each data part that is known by its name and id, as JSON. The last counts; another stream may leave out the
-    /// others.
-    pub(super) data: HashMap<DataId, Vec<String>>,
-    /// All other chunks of content, as JSON.
-    pub(super) others: Vec<String>,
-    /// All metadata, without what each reader is told otherwise.
-    pub(super) metadata: Vec<String>,
-    /// What the entries hold, in bytes.
-    contents: usize,
-}
-
-/// The name and the id of a data part.
-pub(super) type DataId = (Text<'static>, Text<'static>);
-
-/// A text or reasoning part.
+///
+/// Of what was delivered all is kept, and of a stream that is compared with it how much has come again.
 #[derive(Debug)]
-pub(super) struct Written {
-    pub(super) id: Text<'static>,
-    pub(super) text: String,
-    pub(super) ended: bool,
+pub(in crate::runs) struct Tracks<T> {
+    tracks: HashMap<Track, T>,
+    /// How many texts and reasonings have begun.
+    begun: HashMap<TextKind, usize>,
+    /// Which of them have not ended.
+    pub(super) open: HashMap<(TextKind, Text<'static>), usize>,
+    /// What the entries hold, in bytes.
+    pub(super) contents: usize,
 }
 
-/// A tool call.
-#[derive(Debug, Default)]
-pub(super) struct Tool {
-    pub(super) input: String,
-    /// How many chunks of each type, deltas aside.
-    pub(super) chunks: BTreeMap<&'static str, usize>,
-    /// How many outputs that another replaces. Another stream may leave them out.
-    pub(super) preliminary: usize,
+/// One thing that comes in an order of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Track {
+    /// A text or reasoning: the n-th that has begun.
+    Written(TextKind, usize),
+    /// The input of a tool call. It is there as soon as anything has come of the call.
+    Call(Text<'static>),
+    /// The chunks of one type of a tool call, deltas aside.
+    Step(Text<'static>, CallStep),
+    /// The values of a data part that is known by its name and id. The last counts; another stream may leave out the others.
+    Data(Text<'static>, Text<'static>),
+    /// All metadata, without what each reader is told otherwise.
+    Metadata,
+    /// All other chunks of content.
+    Other,
+}
+
+/// What of a tool call a chunk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum CallStep {
+    Start,
+    Input,
+    WrongInput,
+    Approval,
+    /// An output that another replaces. Another stream may leave it out.
+    Preliminary,
+    Output,
+    Error,
+    Denied,
 }
 
 /// Where a chunk belongs.
-pub(super) enum Track<'c> {
+pub(super) enum Place<'c> {
     Start(TextKind, &'c Text<'static>),
     Delta(TextKind, &'c Text<'static>, &'c Text<'static>),
     End(TextKind, &'c Text<'static>),
-    ToolInput(&'c Text<'static>, &'c Text<'static>),
-    /// The call, and what of it this is.
-    Tool(&'c Text<'static>, &'static str),
-    Preliminary(&'c Text<'static>),
-    Data(DataId),
-    Metadata,
-    Other,
+    Input(&'c Text<'static>, &'c Text<'static>),
+    Step(&'c Text<'static>, CallStep),
+    Value(Track),
     /// About the run and not of its content.
     Run,
 }
 
-impl<'c> Track<'c> {
+impl<'c> Place<'c> {
     /// Every type of chunk is named, so that the compiler asks where a new one belongs.
     pub(super) fn of(chunk: &'c Chunk<'static>) -> Self {
         match chunk {
@@ -77,23 +75,25 @@ impl<'c> Track<'c> {
             }
             Chunk::ReasoningEnd(chunk) => Self::End(TextKind::Reasoning, &chunk.id),
             Chunk::ToolInputDelta(chunk) => {
-                Self::ToolInput(&chunk.tool_call_id, &chunk.input_text_delta)
+                Self::Input(&chunk.tool_call_id, &chunk.input_text_delta)
             }
-            Chunk::ToolInputStart(chunk) => Self::Tool(&chunk.tool_call_id, "start"),
-            Chunk::ToolInputAvailable(chunk) => Self::Tool(&chunk.tool_call_id, "input"),
-            Chunk::ToolInputError(chunk) => Self::Tool(&chunk.tool_call_id, "wrong input"),
-            Chunk::ToolApprovalRequest(chunk) => Self::Tool(&chunk.tool_call_id, "approval"),
+            Chunk::ToolInputStart(chunk) => Self::Step(&chunk.tool_call_id, CallStep::Start),
+            Chunk::ToolInputAvailable(chunk) => Self::Step(&chunk.tool_call_id, CallStep::Input),
+            Chunk::ToolInputError(chunk) => Self::Step(&chunk.tool_call_id, CallStep::WrongInput),
+            Chunk::ToolApprovalRequest(chunk) => {
+                Self::Step(&chunk.tool_call_id, CallStep::Approval)
+            }
             Chunk::ToolOutputAvailable(chunk) => match chunk.preliminary {
-                Some(true) => Self::Preliminary(&chunk.tool_call_id),
-                _ => Self::Tool(&chunk.tool_call_id, Tool::OUTPUT),
+                Some(true) => Self::Step(&chunk.tool_call_id, CallStep::Preliminary),
+                _ => Self::Step(&chunk.tool_call_id, CallStep::Output),
             },
-            Chunk::ToolOutputError(chunk) => Self::Tool(&chunk.tool_call_id, Tool::ERROR),
-            Chunk::ToolOutputDenied(chunk) => Self::Tool(&chunk.tool_call_id, Tool::DENIED),
-            Chunk::Data(chunk) => match &chunk.id {
-                Some(id) => Self::Data((chunk.name.clone(), id.clone())),
-                None => Self::Other,
-            },
-            Chunk::MessageMetadata(_) => Self::Metadata,
+            Chunk::ToolOutputError(chunk) => Self::Step(&chunk.tool_call_id, CallStep::Error),
+            Chunk::ToolOutputDenied(chunk) => Self::Step(&chunk.tool_call_id, CallStep::Denied),
+            Chunk::Data(chunk) => Self::Value(match &chunk.id {
+                Some(id) => Track::Data(chunk.name.clone(), id.clone()),
+                None => Track::Other,
+            }),
+            Chunk::MessageMetadata(_) => Self::Value(Track::Metadata),
             Chunk::Start(_) | Chunk::Finish(_) | Chunk::Error(_) | Chunk::Abort(_) => Self::Run,
             Chunk::StartStep
             | Chunk::FinishStep
@@ -105,206 +105,110 @@ impl<'c> Track<'c> {
             | Chunk::ReasoningFile(_)
             | Chunk::Custom(_)
             | Chunk::SteeringMessage(_)
-            | Chunk::Unknown(_) => Self::Other,
+            | Chunk::Unknown(_) => Self::Value(Track::Other),
+        }
+    }
+
+    /// The text that it brings.
+    pub(super) fn delta(&self) -> Option<&'c Text<'static>> {
+        match self {
+            Self::Delta(_, _, delta) | Self::Input(_, delta) => Some(delta),
+            _ => None,
         }
     }
 }
 
-impl Tool {
-    const OUTPUT: &str = "output";
-    const ERROR: &str = "error";
-    const DENIED: &str = "denied";
-    /// What its chunks take: they are of fewer types than one node has places.
-    pub(super) const TABLE: usize = first_node(size_of::<(&str, usize)>());
-
-    /// Whether the call has come to its result.
-    pub(super) fn has_result(&self) -> bool {
-        let results = [Self::OUTPUT, Self::ERROR, Self::DENIED];
-        results
-            .iter()
-            .any(|result| self.chunks.contains_key(result))
+impl Track {
+    /// What its ids take.
+    fn owned(&self) -> usize {
+        match self {
+            Self::Call(id) | Self::Step(id, _) => owned(id),
+            Self::Data(name, id) => owned(name) + owned(id),
+            Self::Written(..) | Self::Metadata | Self::Other => 0,
+        }
     }
 }
 
-impl Tracks {
-    /// Records a chunk, unless there is no `room` for it, in bytes. Whether it has.
-    pub(super) fn record(&mut self, chunk: &Chunk<'static>, room: usize) -> bool {
-        let track = Track::of(chunk);
-        let json = match &track {
-            Track::Data(_) | Track::Other => exact(chunk.encode()),
-            Track::Metadata => exact(metadata_of(chunk)),
-            _ => String::new(),
-        };
-        if self.growth(&track, &json) > room {
-            return false;
+impl<T> Default for Tracks<T> {
+    fn default() -> Self {
+        Self {
+            tracks: HashMap::new(),
+            begun: HashMap::new(),
+            open: HashMap::new(),
+            contents: 0,
         }
-        self.contents += allocation(json.capacity());
-        match track {
-            Track::Start(kind, id) => {
-                let parts = self.written_mut(kind);
-                let at = parts.len();
-                parts.push(Written {
-                    id: id.clone(),
-                    text: String::new(),
-                    ended: false,
-                });
-                self.open.insert((kind, id.clone()), at);
-                self.contents += 2 * owned(id);
-            }
-            Track::Delta(kind, id, delta) => {
-                if let Some(at) = self.open.get(&(kind, id.clone())).copied()
-                    && let Some(part) = self.written_mut(kind).get_mut(at)
-                {
-                    let before = part.text.capacity();
-                    part.text.push_str(&delta.to_string_lossy());
-                    let grown = part.text.capacity() - before;
-                    self.contents += grown;
-                }
-            }
-            Track::End(kind, id) => {
-                if let Some(at) = self.open.remove(&(kind, id.clone()))
-                    && let Some(part) = self.written_mut(kind).get_mut(at)
-                {
-                    part.ended = true;
-                }
-            }
-            Track::ToolInput(id, delta) => {
-                let tool = self.tool(id);
-                let before = tool.input.capacity();
-                tool.input.push_str(&delta.to_string_lossy());
-                let grown = tool.input.capacity() - before;
-                self.contents += grown;
-            }
-            Track::Tool(id, what) => *self.tool(id).chunks.entry(what).or_default() += 1,
-            Track::Preliminary(id) => self.tool(id).preliminary += 1,
-            Track::Data(id) => {
-                if !self.data.contains_key(&id) {
-                    self.contents += owned(&id.0) + owned(&id.1);
-                }
-                let values = self.data.entry(id).or_default();
-                let before = values.places();
-                values.push(json);
-                self.contents += values.places() - before;
-            }
-            Track::Metadata => self.metadata.push(json),
-            Track::Other => self.others.push(json),
-            Track::Run => {}
-        }
-        true
+    }
+}
+
+impl<T: Default> Tracks<T> {
+    pub(super) fn get(&self, track: &Track) -> Option<&T> {
+        self.tracks.get(track)
     }
 
-    /// What it holds in memory, in bytes.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Track, &T)> {
+        self.tracks.iter()
+    }
+
+    /// What has come on a track, so that it goes on.
+    pub(super) fn at(&mut self, track: &Track) -> &mut T {
+        if !self.tracks.contains_key(track) {
+            self.contents += track.owned();
+        }
+        self.tracks.entry(track.clone()).or_default()
+    }
+
+    /// A text or reasoning begins: its track.
+    pub(super) fn begin(&mut self, kind: TextKind, id: &Text<'static>) -> Track {
+        let begun = self.begun.entry(kind).or_default();
+        let track = Track::Written(kind, *begun);
+        self.open.insert((kind, id.clone()), *begun);
+        *begun += 1;
+        self.contents += 2 * owned(id);
+        track
+    }
+
+    /// A text or reasoning ends: its track, if it has begun.
+    pub(super) fn end(&mut self, kind: TextKind, id: &Text<'static>) -> Option<Track> {
+        let at = self.open.remove(&(kind, id.clone()))?;
+        Some(Track::Written(kind, at))
+    }
+
+    /// The tracks on which a chunk comes. Behind that of a call comes that of its step.
+    pub(super) fn of(&self, place: &Place<'_>) -> [Option<Track>; 2] {
+        match place {
+            Place::Start(kind, _) => {
+                let begun = self.begun.get(kind).copied().unwrap_or_default();
+                [Some(Track::Written(*kind, begun)), None]
+            }
+            Place::Delta(kind, id, _) | Place::End(kind, id) => {
+                let at = self.open.get(&(*kind, (*id).clone())).copied();
+                [at.map(|at| Track::Written(*kind, at)), None]
+            }
+            Place::Input(id, _) => [Some(Track::Call((*id).clone())), None],
+            Place::Step(id, step) => {
+                let step = Track::Step((*id).clone(), *step);
+                [Some(Track::Call((*id).clone())), Some(step)]
+            }
+            Place::Value(track) => [Some(track.clone()), None],
+            Place::Run => [None, None],
+        }
+    }
+
+    /// What it holds in memory, in bytes. What has not ended counts thrice: it is kept [behind](super::replay::Behind) a replay, with
+    /// another id.
     pub(super) fn size(&self) -> usize {
-        self.contents
-            + self.texts.places()
-            + self.reasonings.places()
-            + self.open.places()
-            + self.tools.places()
-            + self.data.places()
-            + self.others.places()
-            + self.metadata.places()
+        self.contents + self.tracks.places() + 3 * self.open.places()
     }
 
-    /// What it holds more while a chunk is recorded, at most.
-    fn growth(&self, track: &Track<'_>, json: &str) -> usize {
-        // A text that is full moves to another of twice its size.
-        let text = |known: &String, delta: &Text<'static>| {
-            let needed = known.len() + delta.stored_len();
-            match needed <= known.capacity() {
-                true => 0,
-                false => needed.max(2 * known.capacity()),
-            }
+    /// What it holds more while a chunk comes, at most, without the content.
+    pub(super) fn growth(&self, place: &Place<'_>) -> usize {
+        let tracks = self.of(place).into_iter().flatten();
+        let is_new = |track: &Track| !self.tracks.contains_key(track);
+        let new: Vec<usize> = tracks.filter(is_new).map(|track| track.owned()).collect();
+        let open = match place {
+            Place::Start(_, id) => 3 * self.open.growth(1) + 2 * owned(id),
+            _ => 0,
         };
-        match track {
-            Track::Start(kind, id) => {
-                let written = match kind {
-                    TextKind::Text => &self.texts,
-                    TextKind::Reasoning => &self.reasonings,
-                };
-                written.growth() + self.open.growth() + 2 * owned(id)
-            }
-            Track::Delta(kind, id, delta) => {
-                let at = self.open.get(&(*kind, (*id).clone()));
-                let part = at.and_then(|at| self.written(*kind).get(*at));
-                part.map_or(0, |part| text(&part.text, delta))
-            }
-            Track::ToolInput(id, delta) => match self.tools.get(*id) {
-                Some(tool) => text(&tool.input, delta),
-                None => self.tool_growth(id) + 2 * owned(delta),
-            },
-            Track::Tool(id, _) | Track::Preliminary(id) => match self.tools.contains_key(*id) {
-                true => 0,
-                false => self.tool_growth(id),
-            },
-            Track::Data(id) => {
-                let values = self.data.get(id);
-                let values = values.map_or_else(
-                    || self.data.growth() + owned(&id.0) + owned(&id.1) + FIRST_VALUES,
-                    Places::growth,
-                );
-                values + allocation(json.len())
-            }
-            Track::Metadata => self.metadata.growth() + allocation(json.len()),
-            Track::Other => self.others.growth() + allocation(json.len()),
-            Track::End(..) | Track::Run => 0,
-        }
+        open + self.tracks.growth(new.len()) + new.into_iter().sum::<usize>()
     }
-
-    fn tool_growth(&self, id: &Text<'static>) -> usize {
-        self.tools.growth() + owned(id) + Tool::TABLE
-    }
-
-    pub(super) fn written(&self, kind: TextKind) -> &[Written] {
-        match kind {
-            TextKind::Text => &self.texts,
-            TextKind::Reasoning => &self.reasonings,
-        }
-    }
-
-    /// How long all texts are in bytes, and whether there are tool calls: by these it is recognized.
-    pub(super) fn telling(&self) -> (usize, bool) {
-        let written = self.texts.iter().chain(&self.reasonings);
-        let length = written.map(|part| part.text.len()).sum();
-        (length, !self.tools.is_empty())
-    }
-
-    fn written_mut(&mut self, kind: TextKind) -> &mut Vec<Written> {
-        match kind {
-            TextKind::Text => &mut self.texts,
-            TextKind::Reasoning => &mut self.reasonings,
-        }
-    }
-
-    fn tool(&mut self, id: &Text<'static>) -> &mut Tool {
-        if !self.tools.contains_key(id) {
-            self.contents += owned(id) + Tool::TABLE;
-        }
-        self.tools.entry(id.clone()).or_default()
-    }
-}
-
-/// The metadata of a chunk as JSON, without `finalTextId`: the ids of texts are each reader's own.
-pub(super) fn metadata_of(chunk: &Chunk<'static>) -> String {
-    let Chunk::MessageMetadata(MessageMetadata {
-        message_metadata: Some(metadata),
-        ..
-    }) = chunk
-    else {
-        return String::new();
-    };
-    let members = metadata.deserialize::<BTreeMap<String, &RawValue>>();
-    let without_id = members.ok().and_then(|mut members| {
-        members.remove("finalTextId");
-        serde_json::to_string(&members).ok()
-    });
-    without_id.unwrap_or_else(|| metadata.get().to_owned())
-}
-
-/// What the first values of a data part take.
-const FIRST_VALUES: usize = 4 * size_of::<String>();
-
-/// Without places that are not used.
-fn exact(mut text: String) -> String {
-    text.shrink_to_fit();
-    text
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 use twentyfirst_protocol::CallOptions;
+use twentyfirst_protocol::flow::Event;
 use twentyfirst_protocol::flow::Now;
-use twentyfirst_protocol::flow::drive::Event;
 
 use crate::lines::{Line, STORY, line};
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use twentyfirst_protocol::Endpoint;
-use twentyfirst_protocol::flow::drive::{BlockingIo, Event, Io, finish};
-use twentyfirst_protocol::flow::{Failure, Now, SendRequest, Sent, Slot};
+use twentyfirst_protocol::flow::drive::{BlockingIo, Io, finish};
+use twentyfirst_protocol::flow::{Event, Failure, Now, SendRequest, Sent, Slot};
 use twentyfirst_protocol::runs::{CancelError, CancelStream, Cancelled};
 use twentyfirst_protocol::threads::{GetThread, ListThreads};
 

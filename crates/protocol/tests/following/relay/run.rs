@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use twentyfirst_protocol::flow::drive::Event;
+use twentyfirst_protocol::flow::Event;
 use twentyfirst_protocol::runs::RunRef;
 use twentyfirst_protocol::threads::StoredMessage;
 use twentyfirst_protocol::ui::{Assembler, Chunk, UiMessage};

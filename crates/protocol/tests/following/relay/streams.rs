@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
-use twentyfirst_protocol::flow::drive::Event;
+use twentyfirst_protocol::flow::Event;
 use twentyfirst_protocol::flow::{Failure, Sent, Slot};
 
 use super::{End, Fault, Relay, Resumes, ms};

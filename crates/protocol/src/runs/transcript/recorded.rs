@@ -1,0 +1,130 @@
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::room::Places;
+use super::tracks::{CallStep, Place, Track, Tracks};
+use crate::ui::chunk::MessageMetadata;
+use crate::ui::held::allocation;
+use crate::ui::{Chunk, Text};
+
+/// What was delivered, to compare other streams with it.
+pub(in crate::runs) type Recorded = Tracks<Content>;
+
+/// What was delivered on a track: a text, values, or only how many chunks.
+#[derive(Debug, Default)]
+pub(in crate::runs) struct Content {
+    /// The id of a text or reasoning.
+    pub(super) id: Option<Text<'static>>,
+    /// What has come bit by bit.
+    pub(super) text: String,
+    /// Whether the text or reasoning has ended.
+    pub(super) ended: bool,
+    /// As JSON.
+    pub(super) values: Vec<String>,
+    pub(super) times: usize,
+}
+
+impl Content {
+    /// How much it is, in bytes or in number.
+    pub(super) fn length(&self) -> usize {
+        self.text.len() + self.values.len() + self.times
+    }
+
+    fn places(&self) -> usize {
+        self.text.places() + self.values.places()
+    }
+}
+
+impl Recorded {
+    /// Records a chunk, unless there is no `room` for it, in bytes. Whether it has.
+    pub(super) fn record(&mut self, chunk: &Chunk<'static>, room: usize) -> bool {
+        let place = Place::of(chunk);
+        let delta = place.delta().map(Text::to_string_lossy).unwrap_or_default();
+        let mut json = match place {
+            Place::Value(_) => exact(json_of(chunk)),
+            _ => String::new(),
+        };
+        let tracks = self.of(&place);
+        let values = usize::from(matches!(place, Place::Value(_)));
+        let growth = tracks.iter().flatten().map(|track| match self.get(track) {
+            Some(content) => content.text.growth(delta.len()) + content.values.growth(values),
+            None => String::new().growth(delta.len()) + Vec::<String>::new().growth(values),
+        });
+        let json_size = allocation(json.len());
+        if growth.sum::<usize>() + json_size + self.growth(&place) > room {
+            return false;
+        }
+        self.contents += json_size;
+        match place {
+            Place::Start(kind, id) => drop(self.begin(kind, id)),
+            Place::End(kind, id) => drop(self.end(kind, id)),
+            _ => {}
+        }
+        for track in tracks.iter().flatten() {
+            let content = self.at(track);
+            let before = content.places();
+            match &place {
+                Place::Start(_, id) => content.id = Some((*id).clone()),
+                Place::Delta(..) | Place::Input(..) => content.text.push_str(&delta),
+                Place::End(..) => content.ended = true,
+                Place::Step(..) => content.times += usize::from(matches!(track, Track::Step(..))),
+                Place::Value(_) => content.values.push(std::mem::take(&mut json)),
+                Place::Run => {}
+            }
+            let grown = content.places() - before;
+            self.contents += grown;
+        }
+        true
+    }
+
+    /// How often a chunk of a call may come again. An output that the result has replaced may as often as it likes.
+    pub(super) fn times(&self, id: &Text<'static>, step: CallStep) -> usize {
+        let times = |step| {
+            self.get(&Track::Step(id.clone(), step))
+                .map(Content::length)
+        };
+        let mut results = [CallStep::Output, CallStep::Error, CallStep::Denied].into_iter();
+        match step == CallStep::Preliminary && results.any(|result| times(result).is_some()) {
+            true => usize::MAX,
+            false => times(step).unwrap_or_default(),
+        }
+    }
+
+    /// How long all texts are in bytes, and whether there are tool calls: by these it is recognized.
+    pub(super) fn telling(&self) -> (usize, bool) {
+        let texts = self
+            .iter()
+            .filter(|(track, _)| matches!(track, Track::Written(..)));
+        let length = texts.map(|(_, content)| content.length()).sum();
+        let has_calls = self
+            .iter()
+            .any(|(track, _)| matches!(track, Track::Call(_)));
+        (length, has_calls)
+    }
+}
+
+/// A chunk of which all is compared, as JSON.
+pub(super) fn json_of(chunk: &Chunk<'static>) -> String {
+    let Chunk::MessageMetadata(metadata) = chunk else {
+        return chunk.encode();
+    };
+    metadata_of(metadata).unwrap_or_default()
+}
+
+/// The metadata without `finalTextId`: the ids of texts are each reader's own.
+fn metadata_of(chunk: &MessageMetadata<'static>) -> Option<String> {
+    let metadata = chunk.message_metadata.as_ref()?;
+    let members = metadata.deserialize::<BTreeMap<String, &RawValue>>();
+    let without_id = members.ok().and_then(|mut members| {
+        members.remove("finalTextId");
+        serde_json::to_string(&members).ok()
+    });
+    Some(without_id.unwrap_or_else(|| metadata.get().to_owned()))
+}
+
+/// Without places that are not used.
+fn exact(mut text: String) -> String {
+    text.shrink_to_fit();
+    text
+}

@@ -1,0 +1,69 @@
+use serde::Deserialize;
+
+use crate::threads::Usage;
+use crate::tolerant;
+use crate::ui::{Chunk, RawJson};
+
+/// What a run has said of itself.
+#[derive(Debug, Default)]
+pub(in crate::runs) struct Said {
+    pub(in crate::runs) has_started: bool,
+    pub(in crate::runs) has_finished: bool,
+    pub(in crate::runs) is_aborted: bool,
+    /// The text of the first `error`.
+    pub(in crate::runs) failure: Option<String>,
+    pub(in crate::runs) usage: Usage,
+    pub(in crate::runs) result_subtype: Option<String>,
+}
+
+/// What `message-metadata` says of a run.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunMetadata {
+    #[serde(default, deserialize_with = "tolerant::or_default")]
+    result_subtype: Option<String>,
+    #[serde(flatten)]
+    usage: Usage,
+}
+
+impl Said {
+    pub(super) fn hear(&mut self, chunk: &Chunk<'static>) {
+        match chunk {
+            Chunk::Start(start) => {
+                self.has_started = true;
+                self.note_metadata(start.message_metadata.as_ref());
+            }
+            Chunk::MessageMetadata(chunk) => self.note_metadata(chunk.message_metadata.as_ref()),
+            Chunk::Finish(finish) => {
+                self.has_finished = true;
+                self.note_metadata(finish.message_metadata.as_ref());
+            }
+            Chunk::Error(error) => {
+                let text = || error.error_text.to_string_lossy().into_owned();
+                self.failure.get_or_insert_with(text);
+            }
+            Chunk::Abort(_) => self.is_aborted = true,
+            _ => {}
+        }
+    }
+
+    pub(in crate::runs) fn note_metadata(&mut self, metadata: Option<&RawJson<'static>>) {
+        let Some(Ok(metadata)) = metadata.map(RawJson::deserialize::<RunMetadata>) else {
+            return;
+        };
+        if metadata.result_subtype.is_some() {
+            self.result_subtype = metadata.result_subtype;
+        }
+        self.note_usage(metadata.usage);
+    }
+
+    /// Takes what was used. What was known before stays where this does not say.
+    pub(in crate::runs) fn note_usage(&mut self, usage: Usage) {
+        let known = &mut self.usage;
+        known.input_tokens = usage.input_tokens.or(known.input_tokens);
+        known.output_tokens = usage.output_tokens.or(known.output_tokens);
+        known.total_tokens = usage.total_tokens.or(known.total_tokens);
+        known.total_cost_usd = usage.total_cost_usd.or(known.total_cost_usd);
+        known.duration_ms = usage.duration_ms.or(known.duration_ms);
+    }
+}
