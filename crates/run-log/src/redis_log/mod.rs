@@ -292,14 +292,20 @@ impl Shared {
         pipe.cmd("XRANGE").arg(&key);
         pipe.arg(format!("{open}{after}")).arg("+");
         pipe.arg("COUNT").arg(count(limit));
-        pipe.cmd("EXISTS").arg(&key);
-        let [found, exists] = replies(self.link.send(&pipe).await?)?;
+        let [found] = replies(self.link.send(&pipe).await?)?;
         let mut page = Page::new(entries(found)?);
         page.entries.retain(|(at, _)| *at > after);
-        match exists.extract_error()? {
-            Value::Int(0) if page.is_empty() => Err(Failure::Missing),
-            _ => Ok(page),
+        if page.is_empty() && !self.exists(&key).await? {
+            return Err(Failure::Missing);
         }
+        Ok(page)
+    }
+
+    async fn exists(&self, key: &str) -> Result<bool, Failure> {
+        let mut pipe = Pipeline::new();
+        pipe.cmd("EXISTS").arg(key);
+        let [exists] = replies(self.link.send(&pipe).await?)?;
+        Ok(exists.extract_error()? != Value::Int(0))
     }
 
     async fn last(&self, log: &LogId) -> Result<Option<(Position, Bytes)>, Failure> {
