@@ -109,12 +109,13 @@ async fn six_hundred_logs_that_grow_at_once_wake_all_their_readers_at_once() {
     // Past the look that follows the subscription.
     tokio::time::sleep(LOOK / 10).await;
     let start = Instant::now();
-    let appends = ids.iter().map(|id| {
+    let mut appends = tokio::task::JoinSet::new();
+    for id in &ids {
         let (writer, id) = (writer.clone(), id.clone());
-        tokio::spawn(async move { append(&writer, &id, (1, 1), "b").await })
-    });
-    for appended in appends.collect::<Vec<_>>() {
-        appended.await.unwrap().unwrap();
+        appends.spawn(async move { append(&writer, &id, (1, 1), "b").await });
+    }
+    for appended in appends.join_all().await {
+        appended.unwrap();
     }
     for task in tasks {
         let (page, at) = task.await.unwrap();
