@@ -340,3 +340,46 @@ async fn readers_with_limits_and_waits_of_their_own_share_what_they_wait_for() {
     let (page, ()) = tokio::join!(long, short);
     assert_eq!(page.unwrap().entries.len(), 1);
 }
+
+/// How often logs were looked at.
+fn looks(server: &Server) -> usize {
+    let stats = server.command(&["INFO", "commandstats"]);
+    let mut lines = stats.lines();
+    let line = lines.find_map(|it| it.strip_prefix("cmdstat_xrange:calls="));
+    let calls = line.and_then(|it| it.split(',').next());
+    calls.map_or(0, |it| it.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_keeps_up_looks_once_an_entry_and_whoever_does_not_finds_it_at_once() {
+    const ENTRIES: u64 = 100;
+    let server = server_or_return!();
+    let (writer, readers) = (connect(&server).await, connect(&server).await);
+    let id = LogId::run("r");
+    create(&writer, &id, (1, 0), "a").await.unwrap();
+    let waits = wait(&readers, &id);
+    until_heard(&server, std::slice::from_ref(&id), 1).await;
+    append(&writer, &id, (1, 1), "b").await.unwrap();
+    waits.await.unwrap().0.unwrap();
+
+    let before = looks(&server);
+    for seq in 2..=ENTRIES {
+        let next = read(&readers, &id, (1, seq - 1), PATIENCE);
+        let append = async {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            append(&writer, &id, (1, seq), "b").await.unwrap();
+        };
+        let (next, ()) = tokio::join!(next, append);
+        assert_eq!(next.unwrap().entries.len(), 1);
+    }
+    let looked = looks(&server) - before;
+    // Where an entry is there before its reader comes back, as where the machine is busy, that one looks twice.
+    assert!(looked < ENTRIES as usize * 3 / 2, "{looked} looks");
+
+    for seq in 0..ENTRIES {
+        let start = Instant::now();
+        let page = read(&readers, &id, (1, seq), PATIENCE).await.unwrap();
+        assert_eq!(page.entries.len(), (ENTRIES - seq) as usize);
+        assert!(start.elapsed() < LOOK / 2, "{seq}: {:?}", start.elapsed());
+    }
+}
