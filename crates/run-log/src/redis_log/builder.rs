@@ -118,11 +118,13 @@ impl RedisLogBuilder {
         #[cfg(not(feature = "redis-cluster"))]
         let server = single(info, certificates)?;
 
+        let server = Arc::new(server);
         Ok(RedisLog {
             shared: Arc::new(Shared {
                 prefix: self.prefix,
                 address,
-                link: Arc::new(Link::new(server, self.timeout)),
+                appends: Link::new(server.clone(), self.timeout),
+                reads: Arc::new(Link::new(server, self.timeout)),
                 waits: Arc::default(),
             }),
         })

@@ -1,6 +1,7 @@
 //! Connections to the server.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
@@ -10,9 +11,9 @@ use tokio::time::timeout;
 
 use super::values::has_code;
 
-/// The way to the server: one connection that all commands share, and one that hears of appends.
+/// A way to the server: one connection that commands share, and as many that hear of appends as are asked for.
 pub(super) struct Link {
-    server: Server,
+    server: Arc<Server>,
     timeout: Duration,
     current: Mutex<Current>,
 }
@@ -38,7 +39,7 @@ enum Connection {
 }
 
 impl Link {
-    pub(super) fn new(server: Server, timeout: Duration) -> Self {
+    pub(super) fn new(server: Arc<Server>, timeout: Duration) -> Self {
         Self {
             server,
             timeout,
@@ -51,8 +52,8 @@ impl Link {
     }
 
     /// Returns whether appends can be heard of. In a cluster every message would go to every node.
-    pub(super) const fn can_listen(&self) -> bool {
-        match self.server {
+    pub(super) fn can_listen(&self) -> bool {
+        match *self.server {
             Server::Single(_) => true,
             #[cfg(feature = "redis-cluster")]
             Server::Cluster(_) => false,
@@ -107,7 +108,7 @@ impl Link {
         if let Some(connection) = &current.connection {
             return Ok((connection.clone(), current.generation));
         }
-        let connection = match &self.server {
+        let connection = match &*self.server {
             Server::Single(client) => Connection::Single(self.open(client).await?),
             #[cfg(feature = "redis-cluster")]
             Server::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
@@ -129,7 +130,7 @@ impl Link {
 
     /// Opens a connection that hears what is published.
     pub(super) async fn listen(&self) -> RedisResult<PubSub> {
-        match &self.server {
+        match &*self.server {
             Server::Single(client) => {
                 let opened = timeout(self.timeout, client.get_async_pubsub()).await;
                 opened.unwrap_or_else(|_| Err(self.no_response()))

@@ -64,11 +64,11 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// - Fail over to a replica that is behind: the same.
 ///
 /// # Connections
-/// There are two. All commands share the one. It is made anew when it is lost, and a command that was lost with it is sent once more.
-/// Each call takes at most 2 s beside its wait, or as [`timeout`](RedisLogBuilder::timeout) says, and then fails as
-/// [`Unavailable`](AppendError::Unavailable).
+/// There are three. Appends share one and reads another, so that what is written does not wait behind what is replayed. Each is made
+/// anew when it is lost, and a command that was lost with it is sent once more. Each call takes at most 2 s beside its wait, or as
+/// [`timeout`](RedisLogBuilder::timeout) says, and then fails as [`Unavailable`](AppendError::Unavailable).
 ///
-/// The other is made for the first read that waits, and hears of the appends of all instances to any number of logs: every append is
+/// The third is made for the first read that waits, and hears of the appends of all instances to any number of logs: every append is
 /// followed by a `PUBLISH` of its position, to a channel that has the name of the log's key. Messages only wake reads; entries
 /// come from the log. A message that is lost, and a log that is gone, are noticed within a second. As long as the connection is lost,
 /// the logs that are waited for are looked at every 50 ms.
@@ -92,7 +92,9 @@ struct Shared {
     prefix: String,
     /// Where the server is, without user and password.
     address: String,
-    link: Arc<Link>,
+    appends: Link,
+    /// Of its own, so that appends do not wait behind the pages of those who replay.
+    reads: Arc<Link>,
     waits: Arc<Waits>,
 }
 
@@ -129,7 +131,7 @@ impl RedisLog {
     pub async fn eviction(&self) -> Result<Eviction, ReadError> {
         let mut pipe = Pipeline::new();
         pipe.cmd("CONFIG").arg("GET").arg("maxmemory-policy");
-        let sent = self.shared.link.send(&pipe).await.map_err(Failure::from)?;
+        let sent = self.shared.reads.send(&pipe).await.map_err(Failure::from)?;
         let text = |value: Option<Value>| match value {
             Some(Value::BulkString(text)) => String::from_utf8(text).ok(),
             _ => None,
@@ -235,13 +237,13 @@ impl Shared {
         if keep.create {
             pipe.cmd("EXEC");
         }
-        let wakes_others = self.link.can_listen();
+        let wakes_others = self.appends.can_listen();
         if wakes_others {
             // Behind what it tells of, and not within the transaction, which would be refused where this is.
             pipe.cmd("PUBLISH").arg(&key).arg(at.to_string());
         }
 
-        let mut sent = self.link.send(&pipe).await?;
+        let mut sent = self.appends.send(&pipe).await?;
         if wakes_others {
             // Whether it was published or not: those who wait look for themselves.
             sent.pop();
@@ -275,7 +277,7 @@ impl Shared {
         let mut pipe = Pipeline::new();
         pipe.cmd("XRANGE").arg(key);
         pipe.arg(at.to_string()).arg(at.to_string());
-        let [found] = replies(self.link.send(&pipe).await?)?;
+        let [found] = replies(self.appends.send(&pipe).await?)?;
         let entry = entries(found)?.pop();
         Ok(entry.map(|(_, bytes)| bytes.into()))
     }
@@ -292,7 +294,7 @@ impl Shared {
         pipe.cmd("XRANGE").arg(&key);
         pipe.arg(format!("{open}{after}")).arg("+");
         pipe.arg("COUNT").arg(count(limit));
-        let [found] = replies(self.link.send(&pipe).await?)?;
+        let [found] = replies(self.reads.send(&pipe).await?)?;
         let mut page = Page::new(entries(found)?);
         page.entries.retain(|(at, _)| *at > after);
         if page.is_empty() && !self.exists(&key).await? {
@@ -304,7 +306,7 @@ impl Shared {
     async fn exists(&self, key: &str) -> Result<bool, Failure> {
         let mut pipe = Pipeline::new();
         pipe.cmd("EXISTS").arg(key);
-        let [exists] = replies(self.link.send(&pipe).await?)?;
+        let [exists] = replies(self.reads.send(&pipe).await?)?;
         Ok(exists.extract_error()? != Value::Int(0))
     }
 
@@ -312,7 +314,7 @@ impl Shared {
         let mut pipe = Pipeline::new();
         pipe.cmd("XREVRANGE").arg(self.key(log));
         pipe.arg("+").arg("-").arg("COUNT").arg(1);
-        let [found] = replies(self.link.send(&pipe).await?)?;
+        let [found] = replies(self.reads.send(&pipe).await?)?;
         Ok(entries(found)?.pop())
     }
 
@@ -329,7 +331,7 @@ impl Shared {
         pipe.cmd("EXISTS").arg(&key);
         pipe.cmd("XREVRANGE").arg(&key).arg("+").arg("-");
         pipe.cmd("EXEC");
-        match self.link.send(&pipe).await.and_then(executed) {
+        match self.reads.send(&pipe).await.and_then(executed) {
             // The server is full, which may pass.
             Err(error) if has_code(&error, "OOM") => Ok(()),
             Err(error) => Err(error),

@@ -244,13 +244,13 @@ impl Flight {
         } = &mut *state;
         let entry = logs.entry(shared.key(log));
         if let Entry::Vacant(entry) = &entry
-            && shared.link.can_listen()
+            && shared.reads.can_listen()
         {
             new.push(entry.key().clone());
             waits.asked.notify_one();
             // It may have ended with its runtime.
             if listener.as_ref().is_none_or(AbortHandle::is_finished) {
-                let listening = listen::listen(shared.waits.clone(), shared.link.clone());
+                let listening = listen::listen(shared.waits.clone(), shared.reads.clone());
                 *listener = Some(tokio::spawn(listening).abort_handle());
             }
         }
@@ -327,7 +327,7 @@ impl Flight {
 
     /// The task was dropped, as its runtime was.
     fn ended(&self) -> Failure {
-        self.shared.link.no_response().into()
+        self.shared.reads.no_response().into()
     }
 }
 
