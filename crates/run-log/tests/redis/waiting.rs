@@ -48,6 +48,32 @@ fn wait(readers: &RedisLog, id: &LogId) -> Reading {
     })
 }
 
+/// So many logs, with a reader each that waits and hears.
+async fn waited_for(
+    server: &Server,
+    writer: &RedisLog,
+    readers: &RedisLog,
+    count: usize,
+) -> Vec<(LogId, Reading)> {
+    let ids: Vec<_> = (0..count).map(|it| LogId::run(&it.to_string())).collect();
+    let mut tasks = Vec::new();
+    for id in &ids {
+        create(writer, id, (1, 0), "a").await.unwrap();
+        tasks.push(wait(readers, id));
+    }
+    until_heard(server, &ids, count).await;
+    ids.into_iter().zip(tasks).collect()
+}
+
+/// Appends, and says how much later the reader had it.
+async fn late(writer: &RedisLog, id: &LogId, reading: Reading) -> Duration {
+    append(writer, id, (1, 1), "b").await.unwrap();
+    let start = Instant::now();
+    let (page, at) = reading.await.unwrap();
+    assert_eq!(page.unwrap().entries.len(), 1);
+    at.saturating_duration_since(start)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_readers_at_one_position_are_woken_at_once() {
     let server = server_or_return!();
@@ -70,26 +96,16 @@ async fn six_hundred_logs_are_waited_for_over_one_connection() {
     const LOGS: usize = 600;
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
-    let ids: Vec<_> = (0..LOGS).map(|it| LogId::run(&it.to_string())).collect();
-    let mut tasks = Vec::new();
-    for id in &ids {
-        create(&writer, id, (1, 0), "a").await.unwrap();
-        tasks.push(wait(&readers, id));
-    }
-    until_heard(&server, &ids, LOGS).await;
+    let waits = waited_for(&server, &writer, &readers, LOGS).await;
     // The writer's for appends and for reads, the readers' for reads, and the one that hears.
     assert_eq!(connections(&server), 4);
-    let mut late = Vec::new();
-    for (id, task) in ids.iter().zip(tasks) {
-        let start = Instant::now();
-        append(&writer, id, (1, 1), "b").await.unwrap();
-        let (page, at) = task.await.unwrap();
-        assert_eq!(page.unwrap().entries.len(), 1);
-        late.push(at - start);
+    let mut times = Vec::new();
+    for (id, reading) in waits {
+        times.push(late(&writer, &id, reading).await);
     }
-    late.sort_unstable();
+    times.sort_unstable();
     // Looking would take each half a second in the mean, and no later than one.
-    let (median, most) = (late[LOGS / 2], late[LOGS - 1]);
+    let (median, most) = (times[LOGS / 2], times[LOGS - 1]);
     assert!(median < Duration::from_millis(20), "{median:?}");
     assert!(most < LOOK / 2, "{most:?}");
     assert_eq!(connections(&server), 4);
@@ -99,29 +115,17 @@ async fn six_hundred_logs_are_waited_for_over_one_connection() {
 async fn six_hundred_logs_that_grow_at_once_wake_all_their_readers_at_once() {
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
-    let ids: Vec<_> = (0..600).map(|it| LogId::run(&it.to_string())).collect();
-    let mut tasks = Vec::new();
-    for id in &ids {
-        create(&writer, id, (1, 0), "a").await.unwrap();
-        tasks.push(wait(&readers, id));
-    }
-    until_heard(&server, &ids, ids.len()).await;
+    let waits = waited_for(&server, &writer, &readers, 600).await;
     // Past the look that follows the subscription.
     tokio::time::sleep(LOOK / 10).await;
+    let mut all = tokio::task::JoinSet::new();
     let start = Instant::now();
-    let mut appends = tokio::task::JoinSet::new();
-    for id in &ids {
-        let (writer, id) = (writer.clone(), id.clone());
-        appends.spawn(async move { append(&writer, &id, (1, 1), "b").await });
+    for (id, reading) in waits {
+        let writer = writer.clone();
+        all.spawn(async move { late(&writer, &id, reading).await });
     }
-    for appended in appends.join_all().await {
-        appended.unwrap();
-    }
-    for task in tasks {
-        let (page, at) = task.await.unwrap();
-        assert_eq!(page.unwrap().entries.len(), 1);
-        assert!(at - start < LOOK / 2, "{:?}", at - start);
-    }
+    all.join_all().await;
+    assert!(start.elapsed() < LOOK / 2, "{:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,11 +137,7 @@ async fn no_append_is_missed_while_its_channel_is_being_subscribed_to() {
         create(&writer, &id, (1, 0), "a").await.unwrap();
         let waits = wait(&readers, &id);
         tokio::time::sleep(Duration::from_micros(10 * number)).await;
-        append(&writer, &id, (1, 1), "b").await.unwrap();
-        let start = Instant::now();
-        let (page, at) = waits.await.unwrap();
-        assert_eq!(page.unwrap().entries.len(), 1);
-        let late = at.saturating_duration_since(start);
+        let late = late(&writer, &id, waits).await;
         assert!(late < LOOK / 2, "{number}: {late:?}");
     }
 }
@@ -146,31 +146,17 @@ async fn no_append_is_missed_while_its_channel_is_being_subscribed_to() {
 async fn a_connection_that_is_closed_while_it_hears_is_made_again() {
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
-    let ids: Vec<_> = (0..20).map(|it| LogId::run(&it.to_string())).collect();
-    let mut tasks = Vec::new();
-    for id in &ids {
-        create(&writer, id, (1, 0), "a").await.unwrap();
-        tasks.push(wait(&readers, id));
-    }
-    until_heard(&server, &ids, ids.len()).await;
+    let mut lost = waited_for(&server, &writer, &readers, 20).await;
+    let later = lost.split_off(10);
     server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     // These come while nothing is heard.
-    let (lost, later) = ids.split_at(10);
-    let rest = tasks.split_off(10);
-    for (id, task) in lost.iter().zip(tasks) {
-        append(&writer, id, (1, 1), "b").await.unwrap();
-        let start = Instant::now();
-        let (page, at) = task.await.unwrap();
-        assert_eq!(page.unwrap().entries.len(), 1);
-        assert!(at.saturating_duration_since(start) < LOOK / 2);
+    for (id, reading) in lost {
+        assert!(late(&writer, &id, reading).await < LOOK / 2);
     }
-    until_heard(&server, later, later.len()).await;
-    for (id, task) in later.iter().zip(rest) {
-        append(&writer, id, (1, 1), "b").await.unwrap();
-        let start = Instant::now();
-        let (page, at) = task.await.unwrap();
-        assert_eq!(page.unwrap().entries.len(), 1);
-        assert!(at.saturating_duration_since(start) < LOOK / 2);
+    let ids: Vec<_> = later.iter().map(|(id, _)| id.clone()).collect();
+    until_heard(&server, &ids, ids.len()).await;
+    for (id, reading) in later {
+        assert!(late(&writer, &id, reading).await < LOOK / 2);
     }
     assert_eq!(connections(&server), 4);
 }
@@ -216,15 +202,11 @@ async fn the_channel_of_a_log_is_left_when_nobody_has_waited_for_a_while() {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     until_heard(&server, &ids, 1).await;
-    append(&writer, &ids[1], (1, 1), "b").await.unwrap();
-    let (page, _) = kept_on.await.unwrap();
-    assert_eq!(page.unwrap().entries.len(), 1);
+    late(&writer, &ids[1], kept_on).await;
     // It is heard again when somebody waits again.
     let again = wait(&readers, &ids[0]);
     until_heard(&server, &ids[..1], 1).await;
-    append(&writer, &ids[0], (1, 1), "b").await.unwrap();
-    let (page, _) = again.await.unwrap();
-    assert_eq!(page.unwrap().entries.len(), 1);
+    late(&writer, &ids[0], again).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,11 +248,7 @@ fn a_runtime_that_ends_takes_the_connection_with_it_and_another_makes_it_again()
         until_heard(&server, ids, 0).await;
         let waits = wait(&readers, &id);
         until_heard(&server, ids, 1).await;
-        append(&writer, &id, (1, 1), "b").await.unwrap();
-        let start = Instant::now();
-        let (page, at) = waits.await.unwrap();
-        assert_eq!(page.unwrap().entries.len(), 1);
-        assert!(at.saturating_duration_since(start) < LOOK / 2);
+        assert!(late(&writer, &id, waits).await < LOOK / 2);
     });
 }
 
