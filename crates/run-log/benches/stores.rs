@@ -134,7 +134,11 @@ async fn beside_replays<L: RunLog + Clone>(log: &L) -> Result<Vec<Duration>, Fai
         .await?;
         latencies.push(start.elapsed());
     }
-    Ok(latencies)
+    // None ends by itself.
+    match replays.try_join_next() {
+        Some(ended) => Err(format!("a replay has ended: {:?}", ended?).into()),
+        None => Ok(latencies),
+    }
 }
 
 async fn latencies<L: RunLog + Clone>(writer: &L, reader: &L) -> Result<Vec<Duration>, Failure> {
