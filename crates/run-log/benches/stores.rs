@@ -26,6 +26,10 @@ const CHUNK: usize = 62;
 /// How often a replay is timed; the median counts.
 const ROUNDS: usize = 7;
 
+/// How many replays run at once while appends are timed, and how many entries a page of theirs has.
+const REPLAYS: usize = 200;
+const PAGE: usize = 1000;
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main(worker_threads = 2)]
@@ -64,6 +68,7 @@ async fn measure<L: RunLog + Clone>(name: &str, writer: &L, reader: &L) -> Resul
         at(0.5),
         at(0.99)
     );
+    let median = at(0.5);
     let mut single = 0.0;
     for chunks in [1, 16] {
         let took = replay(writer, reader, chunks).await?;
@@ -77,7 +82,63 @@ async fn measure<L: RunLog + Clone>(name: &str, writer: &L, reader: &L) -> Resul
             _ => println!(", {:.1} × faster", single / milliseconds),
         }
     }
-    Ok(at(0.5))
+    let mut latencies = beside_replays(writer).await?;
+    latencies.sort_unstable();
+    let at = |share: f64| latencies[(latencies.len() as f64 * share) as usize].as_secs_f64() * 1e3;
+    println!(
+        "  append while {REPLAYS} replay   {:7.2} ms, 99 of 100 within {:7.2} ms",
+        at(0.5),
+        at(0.99)
+    );
+    Ok(median)
+}
+
+/// How long appends take while others replay what the same process reads for them.
+async fn beside_replays<L: RunLog + Clone>(log: &L) -> Result<Vec<Duration>, Failure> {
+    let long = LogId::run(&format!("long-{:?}", Instant::now()));
+    for seq in 0..ENTRIES {
+        let at = Position::new(1, seq);
+        log.append(
+            &long,
+            at,
+            Bytes::from_static(&[b'x'; CHUNK]),
+            KEEP.or_create(),
+        )
+        .await?;
+    }
+    let mut replays = tokio::task::JoinSet::<Result<(), Failure>>::new();
+    for _ in 0..REPLAYS {
+        let (log, long) = (log.clone(), long.clone());
+        replays.spawn(async move {
+            let mut after = Position::START;
+            loop {
+                let page = log.read(&long, after, PAGE, Duration::ZERO).await?;
+                after = page.entries.last().map_or(Position::START, |(at, _)| *at);
+                // Somebody takes it.
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let short = LogId::run(&format!("short-{:?}", Instant::now()));
+    let mut latencies = Vec::new();
+    for seq in 0..100 {
+        let at = Position::new(1, seq);
+        let start = Instant::now();
+        log.append(
+            &short,
+            at,
+            Bytes::from_static(&[b'x'; CHUNK]),
+            KEEP.or_create(),
+        )
+        .await?;
+        latencies.push(start.elapsed());
+    }
+    // None ends by itself.
+    match replays.try_join_next() {
+        Some(ended) => Err(format!("a replay has ended: {:?}", ended?).into()),
+        None => Ok(latencies),
+    }
 }
 
 async fn latencies<L: RunLog + Clone>(writer: &L, reader: &L) -> Result<Vec<Duration>, Failure> {

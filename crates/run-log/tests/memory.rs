@@ -278,14 +278,48 @@ fn all_that_is_allocated_counts() {
     }
 }
 
-#[test]
-fn a_run_of_short_entries_takes_little_beside_its_bytes() {
+/// Numbers that look like chance (splitmix64).
+fn mixed(number: u64) -> u64 {
+    let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// What a run takes in memory of which each delta came by itself, beside the bytes of its chunks.
+fn taken_beside_chunks(delta: impl Fn(u64) -> String) -> f64 {
     let log = MemoryLog::new(sleep);
-    let length = 100;
+    let mut bytes = 0;
     for seq in 0..20_000 {
-        append(&log, "r", seq, length, KEEP.or_create()).unwrap();
+        let delta = delta(seq);
+        let chunk = format!("{{\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"{delta}\"}}\n");
+        bytes += chunk.len();
+        let entry = format!("21st/1 data {seq}\n{chunk}").into();
+        let at = Position::new(1, seq);
+        block_on(log.append(&LogId::run("r"), at, entry, KEEP.or_create())).unwrap();
     }
-    let bytes = 20_000 * length;
+    log.taken() as f64 / bytes as f64
+}
+
+#[test]
+fn a_run_of_short_entries_takes_less_than_its_bytes() {
+    // Letters by chance are the worst that a text can be.
+    let letter = |number: u64| char::from(b'a' + (mixed(number) % 26) as u8);
+    let chance = taken_beside_chunks(|seq| (0..16).map(|it| letter(16 * seq + it)).collect());
+    assert!(chance < 1.0, "{chance}");
+    let same = taken_beside_chunks(|seq| format!("{seq:05} and so on "));
+    assert!(same < 0.6, "{same}");
+}
+
+#[test]
+fn what_cannot_be_compressed_takes_little_beside_its_bytes() {
+    let log = MemoryLog::new(sleep);
+    for seq in 0..20_000 {
+        let entry: Vec<u8> = (0..100).map(|it| mixed(100 * seq + it) as u8).collect();
+        let at = Position::new(1, seq);
+        block_on(log.append(&LogId::run("r"), at, entry.into(), KEEP.or_create())).unwrap();
+    }
+    let bytes = 20_000 * 100;
     assert!(log.taken() < bytes * 115 / 100, "{}", log.taken());
 }
 
@@ -332,7 +366,8 @@ proptest! {
             };
             // Most are short.
             let length = if jump == 2 { length } else { length % 50 };
-            let entry = Bytes::from(vec![index as u8; length]);
+            let mixing = if index % 3 == 0 { 1 } else { 0 };
+            let entry: Bytes = (0..length).map(|it| (index + mixing * mixed(it as u64) as usize) as u8).collect();
             block_on(log.append(&id, at, entry.clone(), KEEP.or_create())).unwrap();
             all.push((at, entry));
         }

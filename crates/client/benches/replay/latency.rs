@@ -7,8 +7,9 @@ use twentyfirst_client::backend::ChatHandler;
 use twentyfirst_client::run_log::RedisLog;
 
 use crate::browser::{self, Events};
+use crate::redis::Pings;
 use crate::ticking::{self, PACE};
-use crate::{Result, at};
+use crate::{Result, at, milliseconds};
 
 /// The added latencies that are aimed at, in milliseconds.
 const MEMORY_GOAL: f64 = 0.2;
@@ -62,9 +63,17 @@ pub(crate) async fn measure(
             "", "median", "99%", "most"
         );
         let mut all = vec![Vec::new(); ways.len()];
+        let mut pings = Vec::new();
         for _ in 0..rounds {
             for (way, all) in ways.iter().zip(&mut all) {
+                let beside = match (way, redis) {
+                    (Way::Passing | Way::Memory, _) | (_, None) => None,
+                    (_, Some(redis)) => Some(Pings::start(redis)?),
+                };
                 all.extend(latencies(*way, redis, streams, deltas).await?);
+                if let Some(beside) = beside {
+                    pings.extend(beside.stop()?);
+                }
             }
         }
         let mut passing = 0.0;
@@ -82,20 +91,24 @@ pub(crate) async fn measure(
             let goal = match way {
                 Way::Passing => None,
                 Way::Memory => Some(MEMORY_GOAL),
-                Way::Redis => Some(REDIS_GOAL),
-                Way::SomeElsewhere | Way::AllElsewhere => Some(f64::INFINITY),
+                Way::Redis | Way::SomeElsewhere | Way::AllElsewhere => Some(REDIS_GOAL),
             };
             match goal {
                 None => {
                     passing = at(0.5);
                     println!();
                 }
-                Some(f64::INFINITY) => println!(" {added:7.3}"),
                 Some(goal) => {
                     let reached = ["missed", "reached"][usize::from(added < goal)];
                     println!(" {added:7.3} (goal {goal}: {reached})");
                 }
             }
+        }
+        if !pings.is_empty() {
+            pings.sort_unstable();
+            let at = |share| milliseconds(at(&pings, share));
+            let name = "a PING beside";
+            println!("{name:18} {:7.3} {:7.2} {:7.2}", at(0.5), at(0.99), at(1.0));
         }
     }
     Ok(())

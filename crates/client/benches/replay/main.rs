@@ -3,16 +3,18 @@
 //!
 //! ```text
 //! cargo bench -p twentyfirst-client --bench replay -- all
-//! cargo bench -p twentyfirst-client --bench replay -- memory replay latency instances
+//! cargo bench -p twentyfirst-client --bench replay -- memory replay latency instances npm
 //! ```
 //!
 //! `BENCHMARKS.md` explains the figures. Without arguments everything is done in small: whether it works, and no measurement. It reads
-//! `/proc`, and so needs Linux. Redis is measured where there is a `redis-server`, which this starts.
+//! `/proc`, and so needs Linux. Redis is measured where there is a `redis-server`, which this starts. `npm` measures the same through
+//! npm `resumable-stream`, over the same Redis, and takes Node.
 
 mod browser;
 mod instances;
 mod latency;
 mod memory;
+mod npm;
 mod redis;
 mod replays;
 mod ticking;
@@ -25,13 +27,22 @@ use crate::redis::Server;
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
+/// How many streams there are, how many deltas each has, and how often that is measured.
+const STREAMS: usize = 500;
+const DELTAS: u32 = 200;
+const ROUNDS: usize = 3;
+
+/// How many deltas an answer has that is replayed, and how often it is.
+const CHUNKS: u64 = 20_000;
+const REPLAYS: usize = 9;
+
 /// As many as the machine that the figures are for has cores.
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
     // Cargo adds `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let wants = |name: &str| arguments.iter().any(|it| it == name || it == "all");
-    let is_small = !["memory", "replay", "latency", "instances"]
+    let is_small = !["memory", "replay", "latency", "instances", "npm"]
         .iter()
         .any(|name| wants(name));
     let server = Server::start()?;
@@ -56,13 +67,18 @@ async fn main() -> Result<()> {
     println!("{cores} cores, load {load}");
     // First, while nothing that was freed can be used again.
     if wants("memory") {
-        memory::measure(50, 20_000).await?;
+        memory::measure(50, CHUNKS).await?;
     }
     if wants("replay") {
-        replays::measure(redis, 20_000, 9).await?;
+        replays::measure(redis, CHUNKS, REPLAYS).await?;
     }
     if wants("latency") {
-        latency::measure(redis, 500, 200, 3).await?;
+        latency::measure(redis, STREAMS, DELTAS, ROUNDS).await?;
+    }
+    if wants("npm")
+        && let Some(redis) = redis
+    {
+        tokio::task::block_in_place(|| npm::measure(redis, STREAMS, DELTAS, ROUNDS))?;
     }
     if wants("instances")
         && let Some(redis) = redis

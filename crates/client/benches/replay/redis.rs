@@ -1,7 +1,11 @@
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
 use crate::Result;
@@ -46,5 +50,44 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// How often a PING is sent.
+const PING: Duration = Duration::from_millis(5);
+
+/// How long a reply takes while something else is measured: by a thread and a socket of its own, so that neither the client nor its
+/// runtime has a part in it, but only the server and the machine.
+pub(crate) struct Pings {
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Vec<Duration>>>,
+}
+
+impl Pings {
+    pub(crate) fn start(url: &str) -> Result<Self> {
+        let mut socket = TcpStream::connect(url.trim_start_matches("redis://"))?;
+        socket.set_nodelay(true)?;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let ping = {
+            let is_over = Arc::clone(&is_over);
+            move || {
+                let mut times = Vec::new();
+                while !is_over.load(Ordering::Relaxed) {
+                    let start = Instant::now();
+                    socket.write_all(b"PING\r\n")?;
+                    socket.read_exact(&mut [0; 7])?;
+                    times.push(start.elapsed());
+                    thread::sleep(PING);
+                }
+                Ok(times)
+            }
+        };
+        let thread = thread::spawn(ping);
+        Ok(Self { is_over, thread })
+    }
+
+    pub(crate) fn stop(self) -> Result<Vec<Duration>> {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| "the PINGs have failed")?
     }
 }

@@ -73,9 +73,10 @@ pub(crate) async fn record(
         "{\"type\":\"start\",\"messageId\":\"m1\"}".to_owned(),
         "{\"type\":\"text-start\",\"id\":\"t\"}".to_owned(),
     ];
-    // As long as a few words.
+    // As long as a few words, of letters by chance: the worst for what compresses.
     let delta = |number| {
-        format!("{{\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"{number:05} and so on \"}}")
+        let letters = letters(number);
+        format!("{{\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"{number:05} {letters} \"}}")
     };
     lines.extend((0..deltas).map(delta));
     lines.push("{\"type\":\"text-end\",\"id\":\"t\"}".to_owned());
@@ -100,6 +101,15 @@ pub(crate) async fn record(
         at = at.next();
     }
     Ok(bytes)
+}
+
+/// Letters that look like chance (splitmix64).
+fn letters(number: u64) -> String {
+    let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let letter = |place| char::from(b'a' + (mixed / 26_u64.pow(place) % 26) as u8);
+    (0..9).map(letter).collect()
 }
 
 /// The whole answer as a browser gets it.

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use lz4_flex::block;
 use twentyfirst_protocol::run_log::Position;
 
 /// How many entries stand by themselves, until they are packed.
@@ -16,8 +17,8 @@ const ALLOCATION: usize = 64;
 /// What a slot in the list of open entries takes.
 const SLOT: usize = size_of::<(Position, Bytes)>();
 
-/// The entries of a log, in their order. Old ones are packed: else short ones, such as a delta that came by itself, would take more for
-/// their places than for their bytes.
+/// The entries of a log, in their order. Old ones are packed and compressed: else short ones, such as a delta that came by itself, would
+/// take more for their places and headers than for what they say.
 #[derive(Default)]
 pub(super) struct Entries {
     packs: Vec<Pack>,
@@ -31,7 +32,14 @@ struct Pack {
     first: Position,
     /// How far behind the first each stands, and where its bytes end.
     places: Box<[(u32, u32)]>,
-    bytes: Bytes,
+    packed: Packed,
+}
+
+enum Packed {
+    /// Too large, or no smaller when compressed: readers share it.
+    Plain(Bytes),
+    /// By LZ4: readers take copies.
+    Compressed(Box<[u8]>),
 }
 
 impl Entries {
@@ -150,7 +158,7 @@ impl Pack {
             let pack = Self {
                 first,
                 places: [(0, 0)].into(),
-                bytes: entries[0].1.clone(),
+                packed: Packed::Plain(entries[0].1.clone()),
             };
             return (pack, 1);
         }
@@ -162,13 +170,18 @@ impl Pack {
         let pack = Self {
             first,
             places: places.into(),
-            bytes: bytes.concat().into(),
+            packed: Packed::of(bytes.concat()),
         };
         (pack, length)
     }
 
     fn taken(&self) -> usize {
-        self.places.len() * size_of::<(u32, u32)>() + self.bytes.len() + 2 * ALLOCATION
+        self.places.len() * size_of::<(u32, u32)>() + self.packed.taken() + 2 * ALLOCATION
+    }
+
+    fn bytes(&self) -> Bytes {
+        let end = self.places.last().map_or(0, |(_, end)| *end as usize);
+        self.packed.bytes(end)
     }
 
     fn at(&self, behind: u32) -> Position {
@@ -182,17 +195,43 @@ impl Pack {
     }
 
     fn iter(&self) -> impl Iterator<Item = (Position, Bytes)> + '_ {
+        let bytes = self.bytes();
         let is_one = self.places.len() == 1;
         let mut start = 0;
         self.places.iter().map(move |(behind, end)| {
-            let end = if is_one {
-                self.bytes.len()
-            } else {
-                *end as usize
-            };
-            let entry = self.bytes.slice(start..end);
+            let end = if is_one { bytes.len() } else { *end as usize };
+            let entry = bytes.slice(start..end);
             start = end;
             (self.at(*behind), entry)
         })
+    }
+}
+
+impl Packed {
+    fn of(bytes: Vec<u8>) -> Self {
+        let compressed = block::compress(&bytes);
+        // A little less is not worth the time that readers take.
+        match compressed.len() < bytes.len() / 8 * 7 {
+            true => Self::Compressed(compressed.into()),
+            false => Self::Plain(bytes.into()),
+        }
+    }
+
+    fn taken(&self) -> usize {
+        match self {
+            Self::Plain(bytes) => bytes.len(),
+            Self::Compressed(compressed) => compressed.len(),
+        }
+    }
+
+    /// The bytes, which are so many.
+    fn bytes(&self, length: usize) -> Bytes {
+        match self {
+            Self::Plain(bytes) => bytes.clone(),
+            Self::Compressed(compressed) => match block::decompress(compressed, length) {
+                Ok(bytes) => bytes.into(),
+                Err(error) => unreachable!("what was compressed here is not: {error}"),
+            },
+        }
     }
 }

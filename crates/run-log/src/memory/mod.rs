@@ -28,8 +28,8 @@ use crate::{AppendError, Page, ReadError, RunLog};
 /// ```
 ///
 /// # Limits
-/// All logs together take at most 256 MiB, or as [`with_limit`](Self::with_limit) says: entries are copied, and what they and the logs
-/// take beside their bytes counts. Where that is not enough, logs that have expired make room, then logs that are over
+/// All logs together take at most 256 MiB, or as [`with_limit`](Self::with_limit) says: entries are copied, old ones compressed, and what
+/// they and the logs take beside their bytes counts. Where that is not enough, logs that have expired make room, then logs that are over
 /// ([`Keep::is_over`]), first the one that expires first. A log that is still written is never dropped: an append that finds no
 /// room is refused with [`AppendError::Full`].
 ///

@@ -7,7 +7,6 @@ use redis::{RedisError, RedisResult, TlsCertificates};
 
 use super::link::{Link, Server};
 use super::values::{cause, has_code};
-use super::wait::Waits;
 use super::{RedisLog, Shared};
 use crate::Cause;
 
@@ -19,7 +18,6 @@ pub struct RedisLogBuilder {
     cluster: Option<Vec<String>>,
     prefix: String,
     timeout: Duration,
-    max_waiting_connections: usize,
     root_certificates: Option<Vec<u8>>,
 }
 
@@ -58,13 +56,12 @@ impl RedisLogBuilder {
             cluster: None,
             prefix: "twentyfirst:".to_owned(),
             timeout: Duration::from_secs(2),
-            max_waiting_connections: 32,
             root_certificates: None,
         }
     }
 
     /// Takes the server for a node of a cluster, and the URLs for those of other nodes, to be asked if the first does not respond.
-    /// User, password and TLS have to be the same for all. In a cluster, logs that other processes write are looked at every 50 ms.
+    /// User, password and TLS have to be the same for all. In a cluster, a log that is waited for is looked at every 50 ms.
     #[cfg(feature = "redis-cluster")]
     pub fn cluster<U: Into<String>>(mut self, urls: impl IntoIterator<Item = U>) -> Self {
         self.cluster = Some(urls.into_iter().map(Into::into).collect());
@@ -80,13 +77,6 @@ impl RedisLogBuilder {
     /// Sets how long a call may take beside its wait, a new connection included: 2 s by default.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
-        self
-    }
-
-    /// Sets how many connections may wait for logs that other processes write, one a log: 32 by default. Logs beyond are looked at
-    /// every 50 ms.
-    pub const fn max_waiting_connections(mut self, connections: usize) -> Self {
-        self.max_waiting_connections = connections;
         self
     }
 
@@ -128,17 +118,14 @@ impl RedisLogBuilder {
         #[cfg(not(feature = "redis-cluster"))]
         let server = single(info, certificates)?;
 
-        let link = Link::new(server, self.timeout);
-        let waiting = match link.can_block() {
-            true => self.max_waiting_connections,
-            false => 0,
-        };
+        let server = Arc::new(server);
         Ok(RedisLog {
             shared: Arc::new(Shared {
                 prefix: self.prefix,
                 address,
-                link,
-                waits: Waits::new(waiting),
+                appends: Link::new(server.clone(), self.timeout),
+                reads: Arc::new(Link::new(server, self.timeout)),
+                waits: Arc::default(),
             }),
         })
     }
@@ -150,7 +137,6 @@ impl fmt::Debug for RedisLogBuilder {
         f.debug_struct("RedisLogBuilder")
             .field("prefix", &self.prefix)
             .field("timeout", &self.timeout)
-            .field("max_waiting_connections", &self.max_waiting_connections)
             .finish_non_exhaustive()
     }
 }

@@ -1,18 +1,19 @@
 //! Connections to the server.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Value};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::values::has_code;
 
-/// The way to the server: one connection that all commands share, and as many others as are asked for.
+/// A way to the server: one connection that commands share, and as many that hear of appends as are asked for.
 pub(super) struct Link {
-    server: Server,
+    server: Arc<Server>,
     timeout: Duration,
     current: Mutex<Current>,
 }
@@ -38,7 +39,7 @@ enum Connection {
 }
 
 impl Link {
-    pub(super) fn new(server: Server, timeout: Duration) -> Self {
+    pub(super) fn new(server: Arc<Server>, timeout: Duration) -> Self {
         Self {
             server,
             timeout,
@@ -50,9 +51,9 @@ impl Link {
         self.timeout
     }
 
-    /// Returns whether a command may block a connection of its own. In a cluster it would have to be known which node has the log.
-    pub(super) const fn can_block(&self) -> bool {
-        match self.server {
+    /// Returns whether appends can be heard of. In a cluster every message would go to every node.
+    pub(super) fn can_listen(&self) -> bool {
+        match *self.server {
             Server::Single(_) => true,
             #[cfg(feature = "redis-cluster")]
             Server::Cluster(_) => false,
@@ -107,8 +108,8 @@ impl Link {
         if let Some(connection) = &current.connection {
             return Ok((connection.clone(), current.generation));
         }
-        let connection = match &self.server {
-            Server::Single(_) => Connection::Single(self.open().await?),
+        let connection = match &*self.server {
+            Server::Single(client) => Connection::Single(self.open(client).await?),
             #[cfg(feature = "redis-cluster")]
             Server::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
         };
@@ -117,17 +118,22 @@ impl Link {
         Ok((connection, current.generation))
     }
 
-    /// Opens a connection for one user.
-    pub(super) async fn open(&self) -> RedisResult<MultiplexedConnection> {
+    async fn open(&self, client: &Client) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
-            // `send` has the time limit, and a command that blocks one of its own.
+            // `send` has the time limit.
             .set_response_timeout(None);
-        match &self.server {
+        client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+    }
+
+    /// Opens a connection that hears what is published.
+    pub(super) async fn listen(&self) -> RedisResult<PubSub> {
+        match &*self.server {
             Server::Single(client) => {
-                client
-                    .get_multiplexed_async_connection_with_config(&config)
-                    .await
+                let opened = timeout(self.timeout, client.get_async_pubsub()).await;
+                opened.unwrap_or_else(|_| Err(self.no_response()))
             }
             #[cfg(feature = "redis-cluster")]
             Server::Cluster(_) => Err(self.no_response()),

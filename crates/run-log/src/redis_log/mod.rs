@@ -2,6 +2,7 @@
 
 mod builder;
 mod link;
+mod listen;
 mod values;
 mod wait;
 
@@ -49,8 +50,8 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// [`prefix`](RedisLogBuilder::prefix) for another. The user needs no more than this:
 ///
 /// ```text
-/// ACL SETUSER run-log on >secret resetchannels ~twentyfirst:* -@all
-///     +xadd +xrange +xrevrange +xread +exists +pexpire +multi +exec
+/// ACL SETUSER run-log on >secret ~twentyfirst:* resetchannels &twentyfirst:* -@all
+///     +xadd +xrange +xrevrange +exists +pexpire +multi +exec +publish +subscribe +unsubscribe
 /// ```
 ///
 /// and `+select` for a database other than 0. `+config|get` lets [`eviction`](Self::eviction) see the server's policy.
@@ -63,14 +64,17 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// - Fail over to a replica that is behind: the same.
 ///
 /// # Connections
-/// All commands share one connection. It is made anew when it is lost, and a command that was lost with it is sent once more. Each
-/// call takes at most 2 s beside its wait, or as [`timeout`](RedisLogBuilder::timeout) says, and then fails as
-/// [`Unavailable`](AppendError::Unavailable).
+/// There are three. Appends share one and reads another, so that what is written does not wait behind what is replayed. Each is made
+/// anew when it is lost, and a command that was lost with it is sent once more. Each call takes at most 2 s beside its wait, or as
+/// [`timeout`](RedisLogBuilder::timeout) says, and then fails as [`Unavailable`](AppendError::Unavailable).
 ///
-/// Reads that wait at the same position of a log count as one. It takes a connection of its own (`XREAD BLOCK`), if another process
-/// writes the log and less than [`max_waiting_connections`](RedisLogBuilder::max_waiting_connections) are in use (32 by default);
-/// otherwise the log is looked at every 50 ms. Reads of a log that this process writes take none: they are woken by its appends.
-/// A log that disappears is noticed after at most 5 s of waiting.
+/// The third is made for the first read that waits, and hears of the appends of all instances to any number of logs: every append is
+/// followed by a `PUBLISH` of its position, to a channel that has the name of the log's key. Messages only wake reads; entries
+/// come from the log. A message that is lost, and a log that is gone, are noticed within a second. As long as the connection is lost,
+/// the logs that are waited for are looked at every 50 ms.
+///
+/// So they are, for good, in a cluster, and where the user may not use the channels or `publish`, `subscribe` and `unsubscribe`:
+/// all works without these, with more commands and later.
 ///
 /// # Runtime
 /// Calls have to be made within a tokio runtime with its IO and time enabled: the connection is a task of the runtime of the first call.
@@ -88,8 +92,10 @@ struct Shared {
     prefix: String,
     /// Where the server is, without user and password.
     address: String,
-    link: Link,
-    waits: Waits,
+    appends: Link,
+    /// Of its own, so that appends do not wait behind the pages of those who replay.
+    reads: Arc<Link>,
+    waits: Arc<Waits>,
 }
 
 /// What the server does with logs when it is short of memory.
@@ -125,7 +131,7 @@ impl RedisLog {
     pub async fn eviction(&self) -> Result<Eviction, ReadError> {
         let mut pipe = Pipeline::new();
         pipe.cmd("CONFIG").arg("GET").arg("maxmemory-policy");
-        let sent = self.shared.link.send(&pipe).await.map_err(Failure::from)?;
+        let sent = self.shared.reads.send(&pipe).await.map_err(Failure::from)?;
         let text = |value: Option<Value>| match value {
             Some(Value::BulkString(text)) => String::from_utf8(text).ok(),
             _ => None,
@@ -160,9 +166,7 @@ impl RunLog for RedisLog {
         entry: Bytes,
         keep: Keep,
     ) -> Result<(), AppendError> {
-        self.shared.append(log, at, &entry, keep).await?;
-        self.shared.waits.appended(log, at);
-        Ok(())
+        Ok(self.shared.append(log, at, &entry, keep).await?)
     }
 
     async fn read(
@@ -177,21 +181,26 @@ impl RunLog for RedisLog {
             return Ok(self.shared.look(log, after, limit).await?);
         }
         let deadline = Instant::now() + wait.min(LONGEST);
-        loop {
-            let flight = Flight::join(&self.shared, log, after, limit);
-            let Some(result) = flight.result(deadline).await else {
-                return Ok(Page::default());
-            };
-            let mut page = result?;
-            if !page.is_empty() || Instant::now() >= deadline {
+        let flight = Flight::join(&self.shared, log, after, limit);
+        match flight.result(deadline).await {
+            Some(result) => {
+                let mut page = result?;
                 page.entries.truncate(limit);
-                return Ok(page);
+                Ok(page)
             }
+            None => Ok(Page::default()),
         }
     }
 
     async fn last(&self, log: &LogId) -> Result<Option<(Position, Bytes)>, ReadError> {
         Ok(self.shared.last(log).await?)
+    }
+}
+
+/// The listener has no use for itself.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.waits.stop();
     }
 }
 
@@ -228,8 +237,17 @@ impl Shared {
         if keep.create {
             pipe.cmd("EXEC");
         }
+        let wakes_others = self.appends.can_listen();
+        if wakes_others {
+            // Behind what it tells of, and not within the transaction, which would be refused where this is.
+            pipe.cmd("PUBLISH").arg(&key).arg(at.to_string());
+        }
 
-        let mut sent = self.link.send(&pipe).await?;
+        let mut sent = self.appends.send(&pipe).await?;
+        if wakes_others {
+            // Whether it was published or not: those who wait look for themselves.
+            sent.pop();
+        }
         if keep.create {
             sent = executed(sent)?;
         }
@@ -245,6 +263,7 @@ impl Shared {
             added => {
                 added.extract_error()?;
                 expires.extract_error()?;
+                self.waits.wake(&key, at);
                 Ok(())
             }
         }
@@ -258,7 +277,7 @@ impl Shared {
         let mut pipe = Pipeline::new();
         pipe.cmd("XRANGE").arg(key);
         pipe.arg(at.to_string()).arg(at.to_string());
-        let [found] = replies(self.link.send(&pipe).await?)?;
+        let [found] = replies(self.appends.send(&pipe).await?)?;
         let entry = entries(found)?.pop();
         Ok(entry.map(|(_, bytes)| bytes.into()))
     }
@@ -275,21 +294,27 @@ impl Shared {
         pipe.cmd("XRANGE").arg(&key);
         pipe.arg(format!("{open}{after}")).arg("+");
         pipe.arg("COUNT").arg(count(limit));
-        pipe.cmd("EXISTS").arg(&key);
-        let [found, exists] = replies(self.link.send(&pipe).await?)?;
+        let [found] = replies(self.reads.send(&pipe).await?)?;
         let mut page = Page::new(entries(found)?);
         page.entries.retain(|(at, _)| *at > after);
-        match exists.extract_error()? {
-            Value::Int(0) if page.is_empty() => Err(Failure::Missing),
-            _ => Ok(page),
+        if page.is_empty() && !self.exists(&key).await? {
+            return Err(Failure::Missing);
         }
+        Ok(page)
+    }
+
+    async fn exists(&self, key: &str) -> Result<bool, Failure> {
+        let mut pipe = Pipeline::new();
+        pipe.cmd("EXISTS").arg(key);
+        let [exists] = replies(self.reads.send(&pipe).await?)?;
+        Ok(exists.extract_error()? != Value::Int(0))
     }
 
     async fn last(&self, log: &LogId) -> Result<Option<(Position, Bytes)>, Failure> {
         let mut pipe = Pipeline::new();
         pipe.cmd("XREVRANGE").arg(self.key(log));
         pipe.arg("+").arg("-").arg("COUNT").arg(1);
-        let [found] = replies(self.link.send(&pipe).await?)?;
+        let [found] = replies(self.reads.send(&pipe).await?)?;
         Ok(entries(found)?.pop())
     }
 
@@ -305,9 +330,8 @@ impl Shared {
         pipe.cmd("XRANGE").arg(&key).arg("(0-1").arg("+");
         pipe.cmd("EXISTS").arg(&key);
         pipe.cmd("XREVRANGE").arg(&key).arg("+").arg("-");
-        pipe.cmd("XREAD").arg("STREAMS").arg(&key).arg("0-1");
         pipe.cmd("EXEC");
-        match self.link.send(&pipe).await.and_then(executed) {
+        match self.reads.send(&pipe).await.and_then(executed) {
             // The server is full, which may pass.
             Err(error) if has_code(&error, "OOM") => Ok(()),
             Err(error) => Err(error),

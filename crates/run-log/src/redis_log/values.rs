@@ -132,20 +132,6 @@ pub(super) fn entries(value: Value) -> Result<Vec<(Position, Bytes)>, Failure> {
     }
 }
 
-/// Reads the entries of the one stream that `XREAD` was asked for: `[[key, entries]]` or, in RESP3, `{key: entries}`.
-pub(super) fn entries_of_one(value: Value) -> Result<Vec<(Position, Bytes)>, Failure> {
-    let stream = match value.extract_error()? {
-        Value::Nil => return Ok(Vec::new()),
-        Value::Map(streams) => streams.into_iter().next().map(|(_, entries)| entries),
-        Value::Array(streams) => match streams.into_iter().next() {
-            Some(Value::Array(mut pair)) if pair.len() == 2 => pair.pop(),
-            _ => None,
-        },
-        _ => None,
-    };
-    entries(stream.ok_or(Foreign("an odd reply"))?)
-}
-
 fn entry(value: Value) -> Result<(Position, Bytes), Failure> {
     let Value::Array(pair) = value else {
         return Err(Foreign("an odd entry").into());

@@ -1,74 +1,93 @@
 //! Reads that wait.
 //!
 //! ```text
-//!   reads of (log, after) ──┐
-//!   reads of (log, after) ──┴─► Flight ─► look ─► something: done
-//!                                          │
-//!                                          ▼ nothing
-//!                         this process writes the log? ── yes ─► until it appends, looking every second
-//!                                          │ no
-//!                              a connection free? ── yes ─► XREAD BLOCK on it
-//!                                          │ no
-//!                                          └─► look every 50 ms
+//!   append ─► XADD, PEXPIRE, PUBLISH key position ─► Redis ─► Listener: one connection, a channel a log
+//!                                                                │
+//!                                                                │ wakes those that are at an earlier position
+//!   reads of (log, after) ──┐                                    ▼
+//!   reads of (log, after) ──┴─► Flight ─► look ─► nothing ─► wait, at most 1 s ─► look ─► …
+//!                                          └────► something: done
 //! ```
+//!
+//! A message says only that there is something to look at: what is read comes from the log, so that a message too many, too late or
+//! twice does no harm. One too few costs the rest of the second. None goes unheard by a race: the reply to `SUBSCRIBE` is a message to
+//! the readers of the log, too, so that they look once more when everything later will be heard. What is not heard, since the channel
+//! is being subscribed to, the connection is lost, the user may not subscribe, or the server is a cluster, is looked at every 50 ms.
+//!
+//! Why not `XREAD BLOCK`: it takes a connection a log, or, with all logs in one, to send their names again with every entry that comes.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::cmd;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use twentyfirst_protocol::run_log::{LogId, Position};
 
-use super::Shared;
-use super::values::{Failure, entries_of_one};
+use super::values::Failure;
+use super::{Shared, listen};
 use crate::Page;
 
-/// How long a flight lasts. Readers that wait longer take another, which notices a log that is gone.
-const FLIGHT: Duration = Duration::from_secs(5);
+/// How often a log is looked at whose channel is heard, in case a message got lost or the log is gone.
+const LOOK_AT_HEARD: Duration = Duration::from_secs(1);
 
-/// How often a log is looked at where no connection is free to wait for it.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often a log is looked at whose channel is not heard.
+const LOOK_AT_UNHEARD: Duration = Duration::from_millis(50);
 
-/// How long a log counts as written by this process after its last append.
-const WRITTEN: Duration = Duration::from_secs(10);
+/// How long the channel of a log is heard when nobody waits for the log any more: readers come back with every page.
+const LINGER: Duration = Duration::from_secs(10);
 
-/// How often a log that this process writes is looked at, in case another has taken it over.
-const LOOK_AT_OWN: Duration = Duration::from_secs(1);
-
-/// The reads that wait, and what they wait with.
+/// The reads that wait, and the channels that wake them.
+#[derive(Default)]
 pub(super) struct Waits {
-    reads: Mutex<Reads>,
-    /// Connections that wait for nothing at present.
-    idle: Mutex<Vec<MultiplexedConnection>>,
-    connections: Semaphore,
+    state: Mutex<State>,
+    /// Told when there are channels to subscribe to.
+    asked: Notify,
 }
 
 #[derive(Default)]
-struct Reads {
-    flights: HashMap<LogId, Vec<Weak<Flight>>>,
-    /// When this process appended to a log.
-    written: HashMap<LogId, Instant>,
-    /// With how many logs those are dropped that were written long ago.
-    prune_at: usize,
+struct State {
+    /// The logs that are waited for, or were a short time ago, by their keys, which are the names of the channels.
+    logs: HashMap<String, Waited>,
+    /// The channels that the listener does not know yet.
+    new: Vec<String>,
+    listener: Option<AbortHandle>,
+}
+
+struct Waited {
+    flights: Vec<Weak<Flight>>,
+    hearing: Hearing,
+    /// When a reader came or went last.
+    used: Instant,
+    /// The latest position that was told of, and when.
+    told: Option<(Position, Instant)>,
+}
+
+/// How far the subscription to a channel is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Hearing {
+    /// The listener does not know of it.
+    No,
+    /// The listener has asked for it.
+    Asked,
+    Yes,
 }
 
 /// A read that waits, for all readers of a log that are at the same position.
 pub(super) struct Flight {
     shared: Arc<Shared>,
-    log: LogId,
+    key: String,
     after: Position,
     stage: watch::Receiver<Stage>,
-    /// Told when this process appends to the log.
-    appended: Arc<Notify>,
+    woken: Arc<Notify>,
     task: AbortHandle,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Stage {
+enum Stage {
     /// It is not known yet whether there is an entry.
     Looking,
     /// There was none.
@@ -77,48 +96,134 @@ pub(super) enum Stage {
 }
 
 impl Waits {
-    pub(super) fn new(connections: usize) -> Self {
-        Self {
-            reads: Mutex::default(),
-            idle: Mutex::default(),
-            connections: Semaphore::new(connections.min(Semaphore::MAX_PERMITS)),
+    /// Wakes the reads of a log that are at an earlier position: there is an entry at this one.
+    pub(super) fn wake(&self, key: &str, at: Position) {
+        let mut state = self.lock();
+        let flights = match state.logs.get_mut(key) {
+            Some(log) => {
+                if log.told.is_none_or(|(told, _)| told <= at) {
+                    log.told = Some((at, Instant::now()));
+                }
+                log.flights()
+            }
+            None => return,
+        };
+        // Before the flights are dropped: the last reader of one takes the lock.
+        drop(state);
+        for flight in flights.iter().filter(|it| it.after < at) {
+            flight.woken.notify_one();
         }
     }
 
-    /// Tells the reads of this process of an append.
-    pub(super) fn appended(&self, log: &LogId, at: Position) {
-        let now = Instant::now();
-        let mut reads = self.lock();
-        if let Some(written) = reads.written.get_mut(log) {
-            *written = now;
-        } else {
-            reads.written.insert(log.clone(), now);
-            if reads.written.len() >= reads.prune_at {
-                reads.written.retain(|_, at| now - *at < WRITTEN);
-                reads.prune_at = (2 * reads.written.len()).max(1024);
+    /// Takes the channels that are to be subscribed to.
+    pub(super) fn take_new(&self) -> Vec<String> {
+        let mut state = self.lock();
+        let State { logs, new, .. } = &mut *state;
+        let mut taken = mem::take(new);
+        // Some may have been left, and asked for again.
+        taken.retain(|key| match logs.get_mut(key) {
+            Some(log) if log.hearing == Hearing::No => {
+                log.hearing = Hearing::Asked;
+                true
+            }
+            _ => false,
+        });
+        taken
+    }
+
+    /// Waits for channels to subscribe to.
+    pub(super) async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    pub(super) fn has_new(&self) -> bool {
+        !self.lock().new.is_empty()
+    }
+
+    /// Notes that these channels are heard from now on. Their readers look once more.
+    pub(super) fn heard(&self, keys: &[String]) {
+        let mut state = self.lock();
+        let mut flights = Vec::new();
+        for key in keys {
+            if let Some(log) = state.logs.get_mut(key) {
+                log.hearing = Hearing::Yes;
+                flights.extend(log.flights());
             }
         }
-        let flights = reads.flights.get(log).into_iter().flatten();
-        let flights: Vec<_> = flights.filter_map(Weak::upgrade).collect();
-        // Before the flights are dropped: the last reader of one takes the lock.
-        drop(reads);
-        for flight in flights.iter().filter(|it| it.after < at) {
-            flight.appended.notify_one();
+        drop(state);
+        for flight in flights {
+            flight.woken.notify_one();
         }
     }
 
-    fn is_written_here(&self, log: &LogId) -> bool {
-        let reads = self.lock();
-        let written = reads.written.get(log);
-        written.is_some_and(|at| at.elapsed() < WRITTEN)
+    /// Notes that no channel is heard any more. Their readers look once more, and then more often.
+    pub(super) fn unheard(&self) {
+        let mut state = self.lock();
+        let State { logs, new, .. } = &mut *state;
+        logs.retain(|_, log| log.is_waited_for());
+        let mut flights = Vec::new();
+        for log in logs.values_mut() {
+            log.hearing = Hearing::No;
+            flights.extend(log.flights());
+        }
+        *new = logs.keys().cloned().collect();
+        drop(state);
+        for flight in flights {
+            flight.woken.notify_one();
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Reads> {
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes the channels that nobody has waited for since a while.
+    pub(super) fn take_left(&self) -> Vec<String> {
+        let mut state = self.lock();
+        let is_left = |log: &Waited| !log.is_waited_for() && log.used.elapsed() >= LINGER;
+        let left: Vec<_> = state.logs.extract_if(|_, log| is_left(log)).collect();
+        left.into_iter().map(|(key, _)| key).collect()
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<MultiplexedConnection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A channel that is heard.
+    pub(super) fn any_heard(&self) -> Option<String> {
+        let state = self.lock();
+        let mut logs = state.logs.iter();
+        let heard = logs.find(|(_, log)| log.hearing == Hearing::Yes);
+        heard.map(|(key, _)| key.clone())
+    }
+
+    /// Ends the listener.
+    pub(super) fn stop(&self) {
+        if let Some(listener) = self.lock().listener.take() {
+            listener.abort();
+        }
+    }
+
+    fn is_heard(&self, key: &str) -> bool {
+        let state = self.lock();
+        let log = state.logs.get(key);
+        log.is_some_and(|log| log.hearing == Hearing::Yes)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waited {
+    /// Takes no lock when they are dropped only behind that of the state.
+    fn flights(&self) -> Vec<Arc<Flight>> {
+        self.flights.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Where a read begins: whoever comes back from the entry that was told of last has seen all, so far.
+    fn stage_at(&self, after: Position) -> Stage {
+        let told = self.told.filter(|_| self.hearing == Hearing::Yes);
+        match told {
+            Some((told, at)) if told == after && at.elapsed() < LOOK_AT_HEARD => Stage::Waiting,
+            _ => Stage::Looking,
+        }
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.flights.iter().any(|it| it.strong_count() > 0)
     }
 }
 
@@ -130,39 +235,72 @@ impl Flight {
         after: Position,
         limit: usize,
     ) -> Arc<Self> {
-        let mut reads = shared.waits.lock();
-        let flights = reads.flights.entry(log.clone()).or_default();
+        let waits = &shared.waits;
+        let mut state = waits.lock();
+        let State {
+            logs,
+            new,
+            listener,
+        } = &mut *state;
+        let entry = logs.entry(shared.key(log));
+        if let Entry::Vacant(entry) = &entry
+            && shared.reads.can_listen()
+        {
+            new.push(entry.key().clone());
+            waits.asked.notify_one();
+            // It may have ended with its runtime.
+            if listener.as_ref().is_none_or(AbortHandle::is_finished) {
+                let listening = listen::listen(shared.waits.clone(), shared.reads.clone());
+                *listener = Some(tokio::spawn(listening).abort_handle());
+            }
+        }
+        let key = entry.key().clone();
+        let waited = entry.or_insert_with(|| Waited {
+            flights: Vec::new(),
+            hearing: Hearing::No,
+            used: Instant::now(),
+            told: None,
+        });
+        waited.used = Instant::now();
         let same = |it: &Arc<Self>| it.after == after && !it.is_done();
         // Dropped behind the lock: the last reader of a flight takes it.
-        let under_way: Vec<_> = flights.iter().filter_map(Weak::upgrade).collect();
+        let under_way = waited.flights();
         let flight = match under_way.iter().find(|it| same(it)) {
             Some(flight) => flight.clone(),
             None => {
-                let flight = Arc::new(Self::start(shared, log, after, limit));
-                flights.push(Arc::downgrade(&flight));
+                let stage = waited.stage_at(after);
+                let flight = Arc::new(Self::start(shared, log, key, after, limit, stage));
+                waited.flights.push(Arc::downgrade(&flight));
                 flight
             }
         };
-        drop(reads);
+        drop(state);
         flight
     }
 
-    fn start(shared: &Arc<Shared>, log: &LogId, after: Position, limit: usize) -> Self {
-        let (tell, stage) = watch::channel(Stage::Looking);
-        let appended = Arc::new(Notify::new());
+    fn start(
+        shared: &Arc<Shared>,
+        log: &LogId,
+        key: String,
+        after: Position,
+        limit: usize,
+        stage: Stage,
+    ) -> Self {
+        let (tell, stage) = watch::channel(stage);
+        let woken = Arc::new(Notify::new());
         let fly = {
-            let (shared, log, appended) = (shared.clone(), log.clone(), appended.clone());
+            let (shared, log, woken) = (shared.clone(), log.clone(), woken.clone());
             async move {
-                let done = shared.fly(&log, after, limit, &appended, &tell).await;
+                let done = shared.fly(&log, after, limit, &woken, &tell).await;
                 tell.send_replace(Stage::Done(done));
             }
         };
         Self {
             shared: shared.clone(),
-            log: log.clone(),
+            key,
             after,
             stage,
-            appended,
+            woken,
             task: tokio::spawn(fly).abort_handle(),
         }
     }
@@ -189,7 +327,7 @@ impl Flight {
 
     /// The task was dropped, as its runtime was.
     fn ended(&self) -> Failure {
-        self.shared.link.no_response().into()
+        self.shared.reads.no_response().into()
     }
 }
 
@@ -205,91 +343,42 @@ impl Stage {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.task.abort();
-        let mut reads = self.shared.waits.lock();
-        if let Some(flights) = reads.flights.get_mut(&self.log) {
-            flights.retain(|it| it.strong_count() > 0);
-            if flights.is_empty() {
-                reads.flights.remove(&self.log);
+        let mut state = self.shared.waits.lock();
+        if let Some(log) = state.logs.get_mut(&self.key) {
+            log.flights.retain(|it| it.strong_count() > 0);
+            log.used = Instant::now();
+            if log.flights.is_empty() && log.hearing == Hearing::No {
+                state.logs.remove(&self.key);
             }
         }
     }
 }
 
 impl Shared {
-    /// Looks, then waits, for at most [`FLIGHT`]. An empty page: nothing has come.
+    /// Looks, and waits, until there is something. Whoever is known to wait begins with that.
     async fn fly(
         &self,
         log: &LogId,
         after: Position,
         limit: usize,
-        appended: &Notify,
+        woken: &Notify,
         tell: &watch::Sender<Stage>,
     ) -> Result<Page, Failure> {
-        let end = Instant::now() + FLIGHT;
-        let mut can_block = true;
+        let key = self.key(log);
+        let mut has_looked = matches!(*tell.borrow(), Stage::Waiting);
         loop {
-            let page = self.look(log, after, limit).await?;
-            if !page.is_empty() || Instant::now() >= end {
-                return Ok(page);
-            }
-            tell.send_replace(Stage::Waiting);
-            let is_own = self.waits.is_written_here(log);
-            if can_block
-                && !is_own
-                && let Ok(_permit) = self.waits.connections.try_acquire()
-            {
-                if let Ok(page) = self.block(log, after, limit, end).await {
+            if !mem::replace(&mut has_looked, false) {
+                let page = self.look(log, after, limit).await?;
+                if !page.is_empty() {
                     return Ok(page);
                 }
-                // The server is gone, which the next look finds, or only this connection was closed.
-                can_block = false;
-                continue;
+                tell.send_replace(Stage::Waiting);
             }
-            let pause = match is_own {
-                true => LOOK_AT_OWN,
-                false => LOOK,
+            let pause = match self.waits.is_heard(&key) {
+                true => LOOK_AT_HEARD,
+                false => LOOK_AT_UNHEARD,
             };
-            let until = end.min(Instant::now() + pause);
-            let _ = timeout_at(until, appended.notified()).await;
-        }
-    }
-
-    /// Waits on a connection of its own. If the future is dropped, so is the connection, which waits on.
-    async fn block(
-        &self,
-        log: &LogId,
-        after: Position,
-        limit: usize,
-        end: Instant,
-    ) -> Result<Page, Failure> {
-        let mut reused = self.waits.idle().pop();
-        loop {
-            let wait = end.saturating_duration_since(Instant::now());
-            let mut read = cmd("XREAD");
-            read.arg("COUNT").arg(super::count(limit));
-            // A wait of 0 would be one without end.
-            read.arg("BLOCK").arg((wait.as_millis() as u64).max(1));
-            read.arg("STREAMS")
-                .arg(self.key(log))
-                .arg(after.to_string());
-
-            let is_reused = reused.is_some();
-            let mut connection = match reused.take() {
-                Some(connection) => connection,
-                None => self.link.open().await?,
-            };
-            let limit = wait + self.link.timeout();
-            let reply = timeout(limit, connection.send_packed_command(&read)).await;
-            match reply.unwrap_or_else(|_| Err(self.link.no_response())) {
-                Ok(value) => {
-                    let entries = entries_of_one(value)?;
-                    self.waits.idle().push(connection);
-                    return Ok(Page::new(entries));
-                }
-                // It was closed while nobody used it, and with it most likely all the others.
-                Err(_) if is_reused => self.waits.idle().clear(),
-                Err(error) => return Err(error.into()),
-            }
+            let _ = timeout_at(Instant::now() + pause, woken.notified()).await;
         }
     }
 }

@@ -95,8 +95,11 @@ async fn a_wrong_password_is_said_when_connecting_and_shown_nowhere() {
 }
 
 /// The line in the documentation of `RedisLog`, as arguments.
-const ACL: &str = "ACL SETUSER run-log on >secret resetchannels ~twentyfirst:* -@all \
-    +xadd +xrange +xrevrange +xread +exists +pexpire +multi +exec";
+pub(crate) const ACL: &str = "ACL SETUSER run-log on >secret ~twentyfirst:* resetchannels &twentyfirst:* -@all \
+    +xadd +xrange +xrevrange +exists +pexpire +multi +exec +publish +subscribe +unsubscribe";
+
+/// What it can do without.
+const OPTIONAL: [&str; 3] = ["publish", "subscribe", "unsubscribe"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_needs_what_is_documented_and_each_of_it() {
@@ -112,7 +115,8 @@ async fn a_user_needs_what_is_documented_and_each_of_it() {
     assert_eq!(log.eviction().await.unwrap(), Eviction::Unknown);
     contract::check(&log).await.unwrap();
 
-    for command in line.iter().filter_map(|it| it.strip_prefix('+')) {
+    let commands = line.iter().filter_map(|it| it.strip_prefix('+'));
+    for command in commands.filter(|it| !OPTIONAL.contains(it)) {
         server.command(&["ACL", "SETUSER", "run-log", &format!("-{command}")]);
         let error = RedisLog::connect(&url).await.unwrap_err();
         assert!(
@@ -127,6 +131,38 @@ async fn a_user_needs_what_is_documented_and_each_of_it() {
         "{elsewhere:?}"
     );
     RedisLog::connect(&url).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_neither_publish_nor_subscribe_looks_instead() {
+    let server = server_or_return!();
+    let url = format!("redis://run-log:secret@127.0.0.1:{}", server.port);
+    let mut line: Vec<_> = ACL.split_whitespace().collect();
+    line.retain(|it| !OPTIONAL.contains(&it.trim_start_matches('+')) && !it.starts_with('&'));
+    assert_eq!(server.command(&line), "+OK\r\n");
+    let (log, other) = (
+        RedisLog::connect(&url).await.unwrap(),
+        RedisLog::connect(&url).await.unwrap(),
+    );
+    contract::check(&log).await.unwrap();
+
+    let id = LogId::run("r");
+    create(&log, &id, (1, 0), "a").await.unwrap();
+    let start = Instant::now();
+    for seq in 1..=10 {
+        let write = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            append(&log, &id, (1, seq), "b").await.unwrap();
+        };
+        let (page, ()) = tokio::join!(read(&other, &id, (1, seq - 1), PATIENCE), write);
+        assert_eq!(page.unwrap().entries.len(), 1);
+    }
+    // Every 50 ms, and not every second as where appends are heard of.
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test]

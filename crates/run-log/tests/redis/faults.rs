@@ -71,6 +71,9 @@ async fn connections_that_are_closed_in_the_middle_lose_and_double_nothing() {
         if seq % 3 == 0 {
             server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
         }
+        if seq % 5 == 0 {
+            server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        }
         append_at_last(&writer, &id, (1, seq), "b").await;
     }
     let seen = reading.await.unwrap();

@@ -72,11 +72,9 @@ async fn redis_holds_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_holds_the_contract_in_the_newer_protocol_in_another_database_without_connections_to_wait()
- {
+async fn it_holds_the_contract_in_the_newer_protocol_and_in_another_database() {
     let server = server_or_return!();
     let log = RedisLog::builder(&format!("{}/3?protocol=resp3", server.url()))
-        .max_waiting_connections(0)
         .prefix("p{*}: ")
         .connect()
         .await

@@ -1,71 +1,267 @@
-//! Reads that wait: how many connections they take, and whether they are woken.
+//! Reads that wait: how many connections they take, whether they are woken, and what happens where no message comes.
 
 use std::time::{Duration, Instant};
 
-use twentyfirst_run_log::{LogId, RedisLog};
+use tokio::task::JoinHandle;
+use twentyfirst_run_log::{LogId, Page, ReadError, RedisLog};
 
 use crate::server::{PATIENCE, Server};
 use crate::{append, connect, create, read, server_or_return};
 
-/// How many clients wait for a stream.
-fn waiting(server: &Server) -> usize {
+/// How often a log is looked at whose appends are heard of.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How many connections there are, of which one asks.
+fn connections(server: &Server) -> usize {
     let info = server.command(&["INFO", "clients"]);
-    let line = info
-        .lines()
-        .find_map(|it| it.strip_prefix("blocked_clients:"));
-    line.unwrap().parse().unwrap()
+    let mut lines = info.lines();
+    let line = lines.find_map(|it| it.strip_prefix("connected_clients:"));
+    line.unwrap().parse::<usize>().unwrap() - 1
 }
 
-async fn until_waiting(server: &Server, count: usize) {
+/// How many of these logs somebody hears of.
+fn heard(server: &Server, ids: &[LogId]) -> usize {
+    let keys: Vec<_> = ids.iter().map(|id| format!("twentyfirst:{id}")).collect();
+    let mut command = vec!["PUBSUB", "NUMSUB"];
+    command.extend(keys.iter().map(String::as_str));
+    let reply = server.command(&command);
+    reply.matches("\r\n:1").count()
+}
+
+async fn until_heard(server: &Server, ids: &[LogId], count: usize) {
     let start = Instant::now();
-    while waiting(server) != count {
-        assert!(start.elapsed() < PATIENCE, "{} wait", waiting(server));
+    while heard(server, ids) != count {
+        let are_heard = heard(server, ids);
+        assert!(start.elapsed() < PATIENCE, "{are_heard} are heard");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
+type Reading = JoinHandle<(Result<Page, ReadError>, Instant)>;
+
+/// Waits for the entry behind the first, and notes when it was there.
+fn wait(readers: &RedisLog, id: &LogId) -> Reading {
+    let (readers, id) = (readers.clone(), id.clone());
+    tokio::spawn(async move {
+        let page = read(&readers, &id, (1, 0), PATIENCE).await;
+        (page, Instant::now())
+    })
+}
+
+/// So many logs, with a reader each that waits and hears.
+async fn waited_for(
+    server: &Server,
+    writer: &RedisLog,
+    readers: &RedisLog,
+    count: usize,
+) -> Vec<(LogId, Reading)> {
+    let ids: Vec<_> = (0..count).map(|it| LogId::run(&it.to_string())).collect();
+    let mut tasks = Vec::new();
+    for id in &ids {
+        create(writer, id, (1, 0), "a").await.unwrap();
+        tasks.push(wait(readers, id));
+    }
+    until_heard(server, &ids, count).await;
+    ids.into_iter().zip(tasks).collect()
+}
+
+/// Appends, and says how much later the reader had it.
+async fn late(writer: &RedisLog, id: &LogId, reading: Reading) -> Duration {
+    append(writer, id, (1, 1), "b").await.unwrap();
+    let start = Instant::now();
+    let (page, at) = reading.await.unwrap();
+    assert_eq!(page.unwrap().entries.len(), 1);
+    at.saturating_duration_since(start)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_readers_at_one_position_take_one_connection() {
+async fn a_thousand_readers_at_one_position_are_woken_at_once() {
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
     let id = LogId::run("r");
     create(&writer, &id, (1, 0), "a").await.unwrap();
-    let tasks: Vec<_> = (0..1000)
-        .map(|_| {
-            let (readers, id) = (readers.clone(), id.clone());
-            tokio::spawn(async move { read(&readers, &id, (1, 0), PATIENCE).await })
-        })
-        .collect();
-    until_waiting(&server, 1).await;
-    // The writer's, the readers', the one that waits, and the one that asks.
-    let info = server.command(&["INFO", "clients"]);
-    assert!(info.contains("connected_clients:4\r"), "{info}");
+    let tasks: Vec<_> = (0..1000).map(|_| wait(&readers, &id)).collect();
+    until_heard(&server, std::slice::from_ref(&id), 1).await;
     append(&writer, &id, (1, 1), "b").await.unwrap();
+    let start = Instant::now();
     for task in tasks {
-        let page = task.await.unwrap().unwrap();
-        assert_eq!(page.entries.len(), 1);
-        assert_eq!(page.entries[0].1, "b");
+        let (page, at) = task.await.unwrap();
+        assert_eq!(page.unwrap().entries[0].1, "b");
+        assert!(at - start < LOOK / 2, "{:?}", at - start);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_that_is_dropped_while_it_waits_spoils_no_connection() {
+async fn six_hundred_logs_are_waited_for_over_one_connection() {
+    const LOGS: usize = 600;
     let server = server_or_return!();
-    let writer = connect(&server).await;
-    let readers = RedisLog::builder(&server.url())
-        .max_waiting_connections(1)
-        .connect()
-        .await
-        .unwrap();
+    let (writer, readers) = (connect(&server).await, connect(&server).await);
+    let waits = waited_for(&server, &writer, &readers, LOGS).await;
+    // The writer's for appends and for reads, the readers' for reads, and the one that hears.
+    assert_eq!(connections(&server), 4);
+    let mut times = Vec::new();
+    for (id, reading) in waits {
+        times.push(late(&writer, &id, reading).await);
+    }
+    times.sort_unstable();
+    // Looking would take each half a second in the mean, and no later than one.
+    let (median, most) = (times[LOGS / 2], times[LOGS - 1]);
+    assert!(median < Duration::from_millis(20), "{median:?}");
+    assert!(most < LOOK / 2, "{most:?}");
+    assert_eq!(connections(&server), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn six_hundred_logs_that_grow_at_once_wake_all_their_readers_at_once() {
+    let server = server_or_return!();
+    let (writer, readers) = (connect(&server).await, connect(&server).await);
+    let waits = waited_for(&server, &writer, &readers, 600).await;
+    // Past the look that follows the subscription.
+    tokio::time::sleep(LOOK / 10).await;
+    let mut all = tokio::task::JoinSet::new();
+    let start = Instant::now();
+    for (id, reading) in waits {
+        let writer = writer.clone();
+        all.spawn(async move { late(&writer, &id, reading).await });
+    }
+    all.join_all().await;
+    assert!(start.elapsed() < LOOK / 2, "{:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_append_is_missed_while_its_channel_is_being_subscribed_to() {
+    let server = server_or_return!();
+    let (writer, readers) = (connect(&server).await, connect(&server).await);
+    for number in 0..200 {
+        let id = LogId::run(&number.to_string());
+        create(&writer, &id, (1, 0), "a").await.unwrap();
+        let waits = wait(&readers, &id);
+        tokio::time::sleep(Duration::from_micros(10 * number)).await;
+        let late = late(&writer, &id, waits).await;
+        assert!(late < LOOK / 2, "{number}: {late:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_closed_while_it_hears_is_made_again() {
+    let server = server_or_return!();
+    let (writer, readers) = (connect(&server).await, connect(&server).await);
+    let mut lost = waited_for(&server, &writer, &readers, 20).await;
+    let later = lost.split_off(10);
+    server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    // These come while nothing is heard.
+    for (id, reading) in lost {
+        assert!(late(&writer, &id, reading).await < LOOK / 2);
+    }
+    let ids: Vec<_> = later.iter().map(|(id, _)| id.clone()).collect();
+    until_heard(&server, &ids, ids.len()).await;
+    for (id, reading) in later {
+        assert!(late(&writer, &id, reading).await < LOOK / 2);
+    }
+    assert_eq!(connections(&server), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_whose_message_is_lost_is_found_within_about_a_second() {
+    let server = server_or_return!();
+    let (writer, readers) = (connect(&server).await, connect(&server).await);
     let id = LogId::run("r");
     create(&writer, &id, (1, 0), "a").await.unwrap();
-    let quiet = LogId::run("quiet");
-    create(&writer, &quiet, (1, 0), "a").await.unwrap();
+    let waits = wait(&readers, &id);
+    until_heard(&server, std::slice::from_ref(&id), 1).await;
+    tokio::time::sleep(LOOK / 10).await;
+    // Written by hand, and told to nobody.
+    server.command(&["XADD", "twentyfirst:run/r", "1-1", "e", "b"]);
+    let start = Instant::now();
+    let (page, at) = waits.await.unwrap();
+    assert_eq!(page.unwrap().entries[0].1, "b");
+    assert!(at - start < 3 * LOOK, "{:?}", at - start);
+    // Nor does a message do harm that tells of nothing.
+    server.command(&["PUBLISH", "twentyfirst:run/r", "9-9"]);
+    server.command(&["PUBLISH", "twentyfirst:run/r", "nonsense"]);
+    let next = read(&readers, &id, (1, 1), LOOK / 10).await.unwrap();
+    assert!(next.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_channel_of_a_log_is_left_when_nobody_has_waited_for_a_while() {
+    let server = server_or_return!();
+    let (writer, readers) = (connect(&server).await, connect(&server).await);
+    let (left, kept) = (LogId::run("left"), LogId::run("kept"));
+    for id in [&left, &kept] {
+        create(&writer, id, (1, 0), "a").await.unwrap();
+    }
+    let kept_on = wait(&readers, &kept);
+    let start = Instant::now();
+    let ids = [left, kept];
+    // Nobody waits any more, and who comes back in time is still heard.
+    while start.elapsed() < Duration::from_secs(6) {
+        let page = read(&readers, &ids[0], (1, 0), Duration::from_millis(100)).await;
+        assert!(page.unwrap().is_empty());
+        assert_eq!(heard(&server, &ids), 2);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    until_heard(&server, &ids, 1).await;
+    late(&writer, &ids[1], kept_on).await;
+    // It is heard again when somebody waits again.
+    let again = wait(&readers, &ids[0]);
+    until_heard(&server, &ids[..1], 1).await;
+    late(&writer, &ids[0], again).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connection_that_hears_ends_with_the_log() {
+    let server = server_or_return!();
+    let (writer, readers) = (connect(&server).await, connect(&server).await);
+    let id = LogId::run("r");
+    create(&writer, &id, (1, 0), "a").await.unwrap();
+    let page = read(&readers, &id, (1, 0), Duration::from_millis(300)).await;
+    assert!(page.unwrap().is_empty());
+    assert_eq!(connections(&server), 4);
+    drop(readers);
+    let start = Instant::now();
+    while connections(&server) != 2 {
+        assert!(start.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[test]
+fn a_runtime_that_ends_takes_the_connection_with_it_and_another_makes_it_again() {
+    let server = server_or_return!();
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let first = runtime();
+    let readers = first.block_on(connect(&server));
+    let id = LogId::run("r");
+    let ids = std::slice::from_ref(&id);
+    first.block_on(async {
+        create(&readers, &id, (1, 0), "a").await.unwrap();
+        let _waits = wait(&readers, &id);
+        until_heard(&server, ids, 1).await;
+    });
+    drop(first);
+    runtime().block_on(async {
+        let writer = connect(&server).await;
+        until_heard(&server, ids, 0).await;
+        let waits = wait(&readers, &id);
+        until_heard(&server, ids, 1).await;
+        assert!(late(&writer, &id, waits).await < LOOK / 2);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_is_dropped_while_it_waits_spoils_nothing() {
+    let server = server_or_return!();
+    let (writer, readers) = (connect(&server).await, connect(&server).await);
+    let id = LogId::run("r");
+    create(&writer, &id, (1, 0), "a").await.unwrap();
     let start = Instant::now();
     for seq in 1..=20 {
-        // Its connection still waits, for a log that nobody writes.
-        let dropped = read(&readers, &quiet, (1, 0), PATIENCE);
-        let dropped = tokio::time::timeout(Duration::from_millis(20), dropped).await;
+        let dropped = read(&readers, &id, (1, seq - 1), PATIENCE);
+        let dropped = tokio::time::timeout(Duration::from_millis(5), dropped).await;
         assert!(dropped.is_err());
         let next = read(&readers, &id, (1, seq - 1), PATIENCE);
         let append = async {
@@ -76,73 +272,34 @@ async fn a_read_that_is_dropped_while_it_waits_spoils_no_connection() {
         let at: Vec<_> = next.unwrap().entries.iter().map(|(at, _)| at.seq).collect();
         assert_eq!(at, [seq]);
     }
-    assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
-    until_waiting(&server, 0).await;
+    // Each is woken.
+    assert!(start.elapsed() < 5 * LOOK, "{:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_connections_wait_than_may_and_all_readers_are_woken() {
-    let server = server_or_return!();
-    let writer = connect(&server).await;
-    let readers = RedisLog::builder(&server.url())
-        .max_waiting_connections(4)
-        .connect()
-        .await
-        .unwrap();
-    let ids: Vec<_> = (0..20).map(|it| LogId::run(&it.to_string())).collect();
-    let mut tasks = Vec::new();
-    for id in &ids {
-        create(&writer, id, (1, 0), "a").await.unwrap();
-        let (readers, id) = (readers.clone(), id.clone());
-        tasks.push(tokio::spawn(async move {
-            read(&readers, &id, (1, 0), PATIENCE).await
-        }));
-    }
-    until_waiting(&server, 4).await;
-    let start = Instant::now();
-    for id in &ids {
-        append(&writer, id, (1, 1), "b").await.unwrap();
-    }
-    for task in tasks {
-        assert_eq!(task.await.unwrap().unwrap().entries.len(), 1);
-    }
-    assert!(start.elapsed() < PATIENCE / 3, "{:?}", start.elapsed());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_process_that_writes_a_log_waits_for_it_without_a_connection() {
+async fn whoever_writes_a_log_hears_of_those_who_take_it_over() {
     let server = server_or_return!();
     let (log, other) = (connect(&server).await, connect(&server).await);
     let id = LogId::run("r");
     create(&log, &id, (1, 0), "a").await.unwrap();
     let start = Instant::now();
-    for seq in 1..=10 {
-        let own = read(&log, &id, (1, seq - 1), PATIENCE);
+    for epoch in 1..=10 {
+        let read_own = read(&log, &id, (epoch, 0), PATIENCE);
         let write = async {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            assert_eq!(waiting(&server), 0);
-            append(&log, &id, (1, seq), "b").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            append(&log, &id, (epoch, 1), "b").await.unwrap();
         };
-        let (own, ()) = tokio::join!(own, write);
+        let (own, ()) = tokio::join!(read_own, write);
         assert_eq!(own.unwrap().entries.len(), 1);
+        let read_taken = read(&log, &id, (epoch, 1), PATIENCE);
+        let take = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            append(&other, &id, (epoch + 1, 0), "c").await.unwrap();
+        };
+        let (taken, ()) = tokio::join!(read_taken, take);
+        assert_eq!(taken.unwrap().entries[0].1, "c");
     }
-    // Woken: a log of one's own is looked at only once a second.
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        start.elapsed()
-    );
-
-    // Another takes the log over: that is noticed, too.
-    let taken = read(&log, &id, (1, 10), PATIENCE);
-    let take = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        append(&other, &id, (2, 0), "c").await.unwrap();
-    };
-    let start = Instant::now();
-    let (taken, ()) = tokio::join!(taken, take);
-    assert_eq!(taken.unwrap().entries[0].1, "c");
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < 5 * LOOK, "{:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,4 +317,47 @@ async fn readers_with_limits_and_waits_of_their_own_share_what_they_wait_for() {
     };
     let (page, ()) = tokio::join!(long, short);
     assert_eq!(page.unwrap().entries.len(), 1);
+}
+
+/// How often logs were looked at.
+fn looks(server: &Server) -> usize {
+    let stats = server.command(&["INFO", "commandstats"]);
+    let mut lines = stats.lines();
+    let line = lines.find_map(|it| it.strip_prefix("cmdstat_xrange:calls="));
+    let calls = line.and_then(|it| it.split(',').next());
+    calls.map_or(0, |it| it.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_keeps_up_looks_once_an_entry_and_whoever_does_not_finds_it_at_once() {
+    const ENTRIES: u64 = 100;
+    let server = server_or_return!();
+    let (writer, readers) = (connect(&server).await, connect(&server).await);
+    let id = LogId::run("r");
+    create(&writer, &id, (1, 0), "a").await.unwrap();
+    let waits = wait(&readers, &id);
+    until_heard(&server, std::slice::from_ref(&id), 1).await;
+    append(&writer, &id, (1, 1), "b").await.unwrap();
+    waits.await.unwrap().0.unwrap();
+
+    let before = looks(&server);
+    for seq in 2..=ENTRIES {
+        let next = read(&readers, &id, (1, seq - 1), PATIENCE);
+        let append = async {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            append(&writer, &id, (1, seq), "b").await.unwrap();
+        };
+        let (next, ()) = tokio::join!(next, append);
+        assert_eq!(next.unwrap().entries.len(), 1);
+    }
+    let looked = looks(&server) - before;
+    // Where an entry is there before its reader comes back, as where the machine is busy, that one looks twice.
+    assert!(looked < ENTRIES as usize * 3 / 2, "{looked} looks");
+
+    for seq in 0..ENTRIES {
+        let start = Instant::now();
+        let page = read(&readers, &id, (1, seq), PATIENCE).await.unwrap();
+        assert_eq!(page.entries.len(), (ENTRIES - seq) as usize);
+        assert!(start.elapsed() < LOOK / 2, "{seq}: {:?}", start.elapsed());
+    }
 }
