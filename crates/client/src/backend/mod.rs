@@ -57,7 +57,6 @@
 mod chat;
 mod decide;
 mod handler;
-mod handover;
 mod new_sandbox;
 mod on_error;
 mod refusal;
@@ -65,6 +64,7 @@ mod request_limits;
 mod respond;
 mod sandbox;
 mod thread;
+mod to_its_end;
 mod token;
 mod unread;
 

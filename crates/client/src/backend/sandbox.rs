@@ -7,10 +7,10 @@ use twentyfirst_transport::Body;
 use super::Refusal;
 use super::decide::Decide;
 use super::handler::{Core, Handler, handler};
-use super::handover::to_its_end;
 use super::new_sandbox::NewSandbox;
 use super::on_error::OnError;
 use super::respond::{json, other_method};
+use super::to_its_end::to_its_end;
 use crate::client::AgentClient;
 use crate::error::Error;
 

@@ -19,9 +19,9 @@ use super::route::{chat_id, stream_of};
 use crate::backend::Refusal;
 use crate::backend::decide::Decide;
 use crate::backend::handler::{Core, Handler, handler};
-use crate::backend::handover::to_its_end;
 use crate::backend::on_error::OnError;
 use crate::backend::respond::other_method;
+use crate::backend::to_its_end::to_its_end;
 use crate::client::AgentClient;
 use crate::error::Error;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_channel::oneshot;
 use twentyfirst_protocol::run_log::{
     Append, Appended, Found, LastWords, Limits, LogId, Position, Recorder, RecorderEnd,
     RecorderStep, Recording,
@@ -18,7 +19,6 @@ use super::logs::Cause;
 use crate::backend::Refusal;
 use crate::backend::chat::chat_run::{ChatRun, Observer};
 use crate::backend::chat::observing::Observing;
-use crate::backend::handover::Giver;
 use crate::client::seed;
 use crate::error::Error;
 use crate::run::Run;
@@ -32,7 +32,7 @@ pub(super) struct Keeper {
     /// The run to start.
     start: Option<ChatRun>,
     /// Who is told that it has started.
-    giver: Option<Giver<Result<(), Refusal>>>,
+    tell: Option<oneshot::Sender<Result<(), Refusal>>>,
     source: Source,
     request: Option<Request>,
     wait: Wait,
@@ -76,14 +76,14 @@ impl Keeper {
         context: Recorded,
         recording: Recording,
         run: ChatRun,
-        giver: Giver<Result<(), Refusal>>,
+        tell: oneshot::Sender<Result<(), Refusal>>,
     ) -> Self {
         let recorder = Recorder::begin(recording, Limits::default());
         let handle = Handle::default();
         context.logs.enter(&recorder.recording().run, &handle);
         let mut this = Self::new(context, recorder, handle);
         this.start = Some(run);
-        this.giver = Some(giver);
+        this.tell = Some(tell);
         this
     }
 
@@ -107,7 +107,7 @@ impl Keeper {
             context,
             recorder,
             start: None,
-            giver: None,
+            tell: None,
             source: Source::None,
             request: None,
             wait,
@@ -212,8 +212,9 @@ impl Keeper {
                 Err(refusal)
             }
         };
-        if let Some(giver) = self.giver.take() {
-            giver.give(told);
+        if let Some(tell) = self.tell.take() {
+            // Where the browser has left, nobody hears it.
+            let _ = tell.send(told);
         }
     }
 
@@ -360,8 +361,8 @@ impl Keeper {
         if let Source::Running(observing) = mem::replace(&mut self.source, Source::None) {
             observing.leave();
         }
-        if let Some(giver) = self.giver.take() {
-            giver.give(Err(match end {
+        if let Some(tell) = self.tell.take() {
+            let _ = tell.send(Err(match end {
                 RecorderEnd::Busy => {
                     self.context.watch(self.recorder.recording());
                     Refusal::conflict("the chat is answering")

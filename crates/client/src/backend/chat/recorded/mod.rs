@@ -26,6 +26,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_channel::oneshot;
 use http::{HeaderName, HeaderValue, Response};
 use twentyfirst_protocol::run_log::{Appended, Entry, LogId, Recording, Stop};
 use twentyfirst_protocol::runs::{CancelStatus, Cancelled, RunRef};
@@ -42,8 +43,8 @@ use self::replay::Replay;
 use super::cancelling::cancel;
 use super::chat_run::ChatRun;
 use crate::backend::Refusal;
-use crate::backend::handover::handover;
 use crate::backend::on_error::OnError;
+use crate::backend::to_its_end::told;
 use crate::client::{AgentClient, seed};
 
 /// The header that names a run to browsers that resume by it, and the one that tells them how far its log goes.
@@ -93,10 +94,9 @@ impl Recorded {
     pub(super) async fn begin(&self, chat: &str, run: ChatRun) -> Result<Response<Body>, Refusal> {
         let id = format!("run-{:016x}{:016x}", seed(), seed());
         let recording = Recording::new(id.clone(), &*self.instance).of_chat(&run.owner, chat);
-        let (giver, taker) = handover();
-        Keeper::begin(self.clone(), recording, run, giver).spawn();
-        let told = taker.await;
-        told.unwrap_or_else(|| Err(Refusal::internal("this server failed")))?;
+        let (tell, receiver) = oneshot::channel();
+        Keeper::begin(self.clone(), recording, run, tell).spawn();
+        told(receiver).await?;
         Ok(self.replay(&id, 0))
     }
 
