@@ -6,7 +6,7 @@ use http::StatusCode;
 use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
 use twentyfirst_protocol::retry::GiveUp;
 use twentyfirst_protocol::runs::{
-    CancelError, Created, Lost, LostReason, OtherAgent, StartError, StartErrorKind,
+    CancelError, Created, Lost, LostReason, OtherAgent, RunEnd, StartError, StartErrorKind,
 };
 use twentyfirst_protocol::ui::{AssembleError, DecodeError};
 use twentyfirst_protocol::{
@@ -51,7 +51,7 @@ enum Kind {
     OtherAgent(OtherAgent),
     Response(ResponseError),
     NotAChunk(DecodeError),
-    RunFailed(String),
+    RunFailed(RunEnd),
     RunCancelled,
     RunLost(Lost),
     StreamUnfinished,
@@ -247,7 +247,7 @@ impl Error {
     }
 
     pub(crate) fn run_failed(text: String) -> Self {
-        Kind::RunFailed(text).into()
+        Kind::RunFailed(RunEnd::Failed(text)).into()
     }
 
     pub(crate) fn run_cancelled() -> Self {
@@ -431,7 +431,7 @@ impl fmt::Display for Error {
             Kind::OtherAgent(other) => other.fmt(f)?,
             Kind::Response(error) => error.fmt(f)?,
             Kind::NotAChunk(_) => f.write_str("an event of the stream is not a chunk")?,
-            Kind::RunFailed(text) => write!(f, "the run failed: {}", shown(text.trim_end()))?,
+            Kind::RunFailed(end) => write!(f, "the run {end}")?,
             Kind::RunCancelled => f.write_str("the run was cancelled")?,
             Kind::RunLost(lost) => lost.fmt(f)?,
             Kind::StreamUnfinished => {

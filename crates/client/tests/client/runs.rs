@@ -443,3 +443,30 @@ impl http_body::Body for ScriptedBody {
         )
     }
 }
+
+#[tokio::test]
+async fn what_is_printed_of_a_run_holds_no_conversation() {
+    let failed = "Failed query: insert into \"messages\" values ($1) params: the word is s3cr3t";
+    let stream = format!(
+        "data: {{\"type\":\"start\"}}\n\ndata: {{\"type\":\"text-start\",\"id\":\"t\"}}\n\n\
+         data: {{\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"s3cr3t\"}}\n\n\
+         data: {{\"type\":\"error\",\"errorText\":{}}}\n\ndata: [DONE]\n\n",
+        serde_json::json!(failed)
+    );
+    let (client, _) = client("https://relay.test/", move |_| event_stream(stream.clone()));
+    let start = StartRun::new("my-agent", "s3cr3t")
+        .sandbox_id(SandboxId::new("sb_1").unwrap())
+        .thread_id(ThreadId::new("th_1").unwrap());
+    let mut shown = format!("{start:?}");
+    let mut run = client.threads().run(start.look_first(false)).await.unwrap();
+    for _ in 0..3 {
+        run.next_chunk().await;
+        shown += &format!("{run:?}");
+    }
+    let error = run.text().await.unwrap_err();
+    assert!(error.is_run_failed() && error.to_string().contains("Failed query"));
+    let outcome = run.outcome().await;
+    shown += &format!("{error:?} {outcome:?} {run:?}");
+    assert!(!shown.contains("s3cr3t") && !shown.contains("insert into"), "{shown}");
+    assert!(shown.contains("sb_1") && shown.contains("Failed"), "{shown}");
+}

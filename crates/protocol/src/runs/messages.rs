@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem};
@@ -22,10 +24,17 @@ use crate::ui::{Role, Text, UiMessage};
 /// let next = Messages::from(stored).user("And now?");
 /// # let _ = (one, more, next);
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[must_use]
 pub struct Messages(Vec<UiMessage>);
+
+/// How many there are, and nothing of what they say.
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Messages").field(&self.0.len()).finish()
+    }
+}
 
 impl Messages {
     /// None yet.

@@ -77,7 +77,7 @@ impl Outcome {
 /// assert_eq!(end.as_str(), "failed");
 /// assert_eq!(end.to_string(), "failed: the model is overloaded");
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum RunEnd {
     /// It came to its end, perhaps to one of its limits: see [`Outcome::is_success`].
     Completed,
@@ -97,6 +97,26 @@ impl RunEnd {
             Self::Cancelled => "cancelled",
             Self::Failed(_) => "failed",
             Self::Lost(_) => "lost",
+        }
+    }
+}
+
+/// Of the reason, only the code at its beginning, and how long it is: it may be SQL with the whole conversation in it.
+impl fmt::Debug for RunEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Completed => f.write_str("Completed"),
+            Self::Cancelled => f.write_str("Cancelled"),
+            Self::Failed(reason) => {
+                let code = reason.split_once(':').map(|(code, _)| code);
+                let is_code =
+                    |code: &&str| code.chars().all(|char| matches!(char, 'a'..='z' | '_'));
+                f.debug_struct("Failed")
+                    .field("code", &code.filter(is_code))
+                    .field("bytes", &reason.len())
+                    .finish()
+            }
+            Self::Lost(lost) => f.debug_tuple("Lost").field(lost).finish(),
         }
     }
 }

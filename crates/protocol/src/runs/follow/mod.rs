@@ -53,6 +53,7 @@ mod stream;
 mod verdict;
 mod verifying;
 
+use std::fmt;
 use std::sync::Arc;
 
 pub(in crate::runs) use identity::position_of_answer;
@@ -98,7 +99,6 @@ pub enum Moment {
 }
 
 /// The [`Flow`] of [`FollowRun`]: hands out what happens, and comes to an [`Outcome`].
-#[derive(Debug)]
 pub struct FollowFlow {
     phase: Phase,
     cx: Following,
@@ -123,6 +123,17 @@ enum Turn {
     Again,
     /// The same, and this phase takes its place.
     Go(Phase),
+}
+
+/// The run, and how far following it is: nothing of what was said.
+impl fmt::Debug for FollowFlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FollowFlow")
+            .field("run", &self.cx.run)
+            .field("transition", &self.cx.transition)
+            .field("outcome", &self.outcome())
+            .finish_non_exhaustive()
+    }
 }
 
 impl FollowFlow {

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::identity::Reader;
 use super::reading::Reading;
 use super::stream::Stream;
@@ -20,13 +22,23 @@ use crate::ui::Chunk;
 /// # let _ = flow;
 /// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct FollowRun {
     /// The run.
     pub run: RunRef,
     /// What was delivered of its answer elsewhere, from its beginning and without a gap.
     pub after: Vec<Chunk<'static>>,
+}
+
+/// How many chunks were delivered elsewhere, and nothing of what they say.
+impl fmt::Debug for FollowRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FollowRun")
+            .field("run", &self.run)
+            .field("after", &self.after.len())
+            .finish()
+    }
 }
 
 impl FollowRun {
