@@ -1,0 +1,88 @@
+//! What browsers cost whom nobody knows, and who send large bodies all the same: a process of its own, since it measures itself.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use twentyfirst_client::backend::{ChatHandler, ChatRequest, Refusal};
+use twentyfirst_client::{AgentClient, StartRun};
+
+const MIB: usize = 1024 * 1024;
+
+/// How long each body says to be, of which half comes.
+const LENGTH: usize = 5 * MIB;
+
+const BROWSERS: usize = 200;
+
+fn serve() -> SocketAddr {
+    // Nobody is asked.
+    let client = AgentClient::builder()
+        .api_key("an_sk_test")
+        .base_url("http://127.0.0.1:9")
+        .build()
+        .unwrap();
+    let chats = ChatHandler::new(client, async |_: ChatRequest| {
+        Err::<StartRun, _>(Refusal::unauthorized("please sign in"))
+    });
+    let app = axum::Router::new().route_service("/api/chat", chats);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, app).await.unwrap();
+        });
+    });
+    address
+}
+
+/// Sends the head and a little of the body, reads the response, and sends on until half of it is gone or nobody takes it.
+fn browser(server: SocketAddr) -> TcpStream {
+    let mut socket = TcpStream::connect(server).unwrap();
+    write!(
+        socket,
+        "POST /api/chat HTTP/1.1\r\nhost: server\r\ncontent-length: {LENGTH}\r\n\r\n{{\"id\":"
+    )
+    .unwrap();
+    let mut head = [0; 12];
+    socket.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 401");
+    socket.set_nonblocking(true).unwrap();
+    let piece = vec![b' '; 64 * 1024];
+    let mut sent = 0;
+    while sent < LENGTH / 2 {
+        match socket.write(&piece) {
+            Ok(length) => sent += length,
+            Err(_) => break,
+        }
+    }
+    socket
+}
+
+/// A figure of this process, in bytes.
+fn memory(name: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.unwrap().split_ascii_whitespace().next().unwrap();
+    number.parse::<usize>().unwrap() * 1024
+}
+
+#[test]
+fn bodies_of_nobody_take_no_memory() {
+    let server = serve();
+    drop(browser(server));
+    thread::sleep(Duration::from_millis(200));
+    let before = memory("VmRSS:");
+    let browsers: Vec<_> = (0..BROWSERS).map(|_| browser(server)).collect();
+    thread::sleep(Duration::from_millis(500));
+    let peak = memory("VmHWM:").saturating_sub(before);
+    println!("{} browsers take {} KiB", browsers.len(), peak / 1024);
+    assert!(peak < 16 * MIB, "{} KiB", peak / 1024);
+}
