@@ -8,6 +8,7 @@
 //! ```text
 //! browsers relay BROWSERS INTERVAL_MS DELTAS       the relay, until standard input ends
 //! browsers server BROWSERS INTERVAL_MS DELTAS      the server, of the relay in RELAY_BASE_URL, until it is killed
+//! browsers recording BROWSERS INTERVAL_MS DELTAS   the same with a run log, in memory
 //! browsers browsers BROWSERS INTERVAL_MS DELTAS    the browsers, at the server in SERVER
 //! browsers warm BROWSERS INTERVAL_MS DELTAS        tokens only, at the server in SERVER, before it is measured
 //! browsers direct BROWSERS INTERVAL_MS DELTAS      the same streams, read from the relay itself
@@ -30,6 +31,7 @@ use std::future::pending;
 use twentyfirst_client::AgentClient;
 
 use crate::load::Load;
+use crate::server::Way;
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -44,8 +46,17 @@ async fn main() -> Result<()> {
     let load = Load::from_arguments(&arguments[2..])?;
     match mode.as_str() {
         "relay" => relay::serve(load)?,
-        "server" => {
-            println!("{}", server::start(load, AgentClient::from_env()?).await?);
+        "server" | "recording" => {
+            let way = match mode.as_str() {
+                "server" => Way::Passing,
+                _ => Way::Recording,
+            };
+            let (url, key) = (
+                std::env::var("RELAY_BASE_URL")?,
+                std::env::var("API_KEY_21ST")?,
+            );
+            let client = server::client(&url, &key)?;
+            println!("{}", server::start(load, client, way).await?);
             pending::<()>().await;
         }
         "browsers" => {
@@ -67,14 +78,13 @@ async fn main() -> Result<()> {
 async fn smoke() -> Result<()> {
     let load = Load::from_arguments(&["20", "100", "20"])?;
     let relay = relay::start(load)?;
-    let client = AgentClient::builder()
-        .api_key(relay.api_key())
-        .base_url(relay.url())
-        .build()?;
+    let client = server::client(relay.url(), relay.api_key())?;
     sockets::measure(load, &client, relay.api_key()).await?;
-    let server = server::start(load, client).await?;
-    browsers::warm(server).await?;
-    browsers::measure(load, server).await?;
+    for way in [Way::Passing, Way::Recording] {
+        let server = server::start(load, client.clone(), way).await?;
+        browsers::warm(server).await?;
+        browsers::measure(load, server).await?;
+    }
     println!("20 browsers are served; crates/client/benches/browsers/run measures 1,000");
     Ok(())
 }

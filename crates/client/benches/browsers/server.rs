@@ -10,14 +10,30 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, TokenHandler};
-use twentyfirst_client::transport::Body;
+use twentyfirst_client::transport::{Body, HttpTransport};
 use twentyfirst_client::{AgentClient, CreateToken, Session};
 
 use crate::Result;
 use crate::load::{AGENT, Load};
 
+/// How answers come to browsers.
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    /// As the server of Node does it.
+    Passing,
+    /// Through the run log, in memory.
+    Recording,
+}
+
+/// A client that reads little at a time, as is best for many streams.
+pub(crate) fn client(url: &str, key: &str) -> Result<AgentClient> {
+    let transport = HttpTransport::builder().read_buffer(2048).build()?;
+    let client = AgentClient::builder().api_key(key).base_url(url);
+    Ok(client.transport(transport).build()?)
+}
+
 /// Serves two routes, `/api/token` and `/api/chat`, on a free port. Each chat is a new thread.
-pub(crate) async fn start(load: Load, client: AgentClient) -> Result<SocketAddr> {
+pub(crate) async fn start(load: Load, client: AgentClient, way: Way) -> Result<SocketAddr> {
     let sandboxes = load.sandboxes(&client).await?;
     let tokens = TokenHandler::new(client.clone(), |_| {
         ready(Ok(CreateToken::new().agent(AGENT)))
@@ -28,8 +44,10 @@ pub(crate) async fn start(load: Load, client: AgentClient) -> Result<SocketAddr>
         let session = Session::new(AGENT).sandbox_id(sandboxes[place].clone());
         async move { Ok(session.run(request.read().await?.messages)) }
     });
-    // As the server of Node does.
-    let chats = chats.without_log();
+    let chats = match way {
+        Way::Passing => chats.without_log(),
+        Way::Recording => chats,
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(serve(listener, tokens, chats));

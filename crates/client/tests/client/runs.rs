@@ -467,6 +467,12 @@ async fn what_is_printed_of_a_run_holds_no_conversation() {
     assert!(error.is_run_failed() && error.to_string().contains("Failed query"));
     let outcome = run.outcome().await;
     shown += &format!("{error:?} {outcome:?} {run:?}");
-    assert!(!shown.contains("s3cr3t") && !shown.contains("insert into"), "{shown}");
-    assert!(shown.contains("sb_1") && shown.contains("Failed"), "{shown}");
+    assert!(
+        !shown.contains("s3cr3t") && !shown.contains("insert into"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("sb_1") && shown.contains("Failed"),
+        "{shown}"
+    );
 }
