@@ -80,7 +80,8 @@ fn bodies_of_nobody_take_no_memory() {
     drop(browser(server));
     thread::sleep(Duration::from_millis(200));
     let before = memory("VmRSS:");
-    let browsers: Vec<_> = (0..BROWSERS).map(|_| browser(server)).collect();
+    let mut browsers = Vec::new();
+    browsers.resize_with(BROWSERS, || browser(server));
     thread::sleep(Duration::from_millis(500));
     let peak = memory("VmHWM:").saturating_sub(before);
     println!("{} browsers take {} KiB", browsers.len(), peak / 1024);

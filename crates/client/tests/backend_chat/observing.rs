@@ -32,6 +32,7 @@ impl Seen {
             Observed::End { message, outcome } => {
                 let end = match &outcome.end {
                     RunEnd::Lost(lost) => lost.to_string(),
+                    RunEnd::Failed(reason) => format!("Failed({reason:?})"),
                     end => format!("{end:?}"),
                 };
                 let cost = outcome.usage.total_cost_usd;

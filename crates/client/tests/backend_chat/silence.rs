@@ -77,6 +77,9 @@ async fn a_response_that_begins_at_once_is_kept_alive_while_the_run_starts() {
             (status.as_u16(), &headers["x-accel-buffering"]),
             (200, &"no".parse().unwrap())
         );
+        // `WorkflowChatTransport` resumes by it.
+        let names_run = headers.contains_key("x-workflow-run-id");
+        assert_eq!(names_run, body.contains("\nid: "), "{headers:?}");
         let begin = format!(": stream-open\n\n{ALIVE}{ALIVE}");
         let rest = body
             .strip_prefix(&begin)

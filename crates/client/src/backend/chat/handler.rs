@@ -14,7 +14,7 @@ use super::chat_request::{Asked, ChatRequest, ChatTurn};
 use super::chat_run::ChatRun;
 use super::direct::{Direct, events, nothing};
 use super::kept_alive::KeptAlive;
-use super::recorded::{Cursor, Recorded};
+use super::recorded::{self, Cursor, Recorded};
 use super::route::{chat_id, stream_of};
 use crate::backend::Refusal;
 use crate::backend::decide::Decide;
@@ -240,18 +240,23 @@ impl ChatHandler {
             Some(chat) => chat.clone(),
             None => ChatTurn::read(&body).await?.id,
         };
-        let handler = self.clone();
-        let begin = async move { handler.begin(&chat, run).await };
+        let (handler, id) = (self.clone(), recorded::new_run());
         if !self.responds_at_once {
-            return Ok(self.keep(begin.await?));
+            return Ok(self.keep(handler.begin(&id, &chat, run).await?));
         }
-        let body = KeptAlive::starting(Box::pin(begin), self.keep_alive, self.core.runtime());
-        Ok(events(&HeaderMap::new(), Body::wrap(body)))
+        let named = id.clone();
+        let begin = Box::pin(async move { handler.begin(&id, &chat, run).await });
+        let body = KeptAlive::starting(begin, self.keep_alive, self.core.runtime());
+        let mut response = events(&HeaderMap::new(), Body::wrap(body));
+        if self.recorded.is_some() {
+            recorded::name(&mut response, &named);
+        }
+        Ok(response)
     }
 
-    async fn begin(self, chat: &str, run: ChatRun) -> Result<Response<Body>, Refusal> {
+    async fn begin(self, id: &str, chat: &str, run: ChatRun) -> Result<Response<Body>, Refusal> {
         if let Some(recorded) = &self.recorded {
-            return recorded.begin(chat, run).await;
+            return recorded.begin(id, chat, run).await;
         }
         if run.on_started.is_none() {
             return self.direct().start(run).await;

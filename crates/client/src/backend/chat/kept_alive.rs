@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Frame;
 use twentyfirst_protocol::shown;
+use twentyfirst_protocol::ui::{Chunk, chunk, encode_done};
 use twentyfirst_transport::{Body, Error, Runtime, Wait};
 
-use super::passing::apology;
 use super::tail::Tail;
 use crate::backend::Refusal;
 
@@ -75,6 +75,14 @@ impl KeptAlive {
     }
 }
 
+/// What a stream says whose run has not started. With `finish`, nobody asks for more of it.
+fn refused(refusal: &Refusal) -> Bytes {
+    let error = chunk::Error::new(shown(refusal.message()));
+    let chunks = [Chunk::from(error), chunk::Finish::new().into()];
+    let [error, finish] = chunks.map(|chunk| chunk.encode_event());
+    [error, finish, encode_done()].concat().into()
+}
+
 impl http_body::Body for KeptAlive {
     type Data = Bytes;
     type Error = Error;
@@ -94,7 +102,7 @@ impl http_body::Body for KeptAlive {
                     if let Poll::Ready(response) = start.as_mut().poll(cx) {
                         this.source = Source::Body(match response {
                             Ok(response) => response.into_body(),
-                            Err(refusal) => Body::from(apology(&shown(refusal.message()))),
+                            Err(refusal) => Body::from(refused(&refusal)),
                         });
                         continue;
                     }

@@ -47,6 +47,18 @@ use crate::backend::on_error::OnError;
 use crate::backend::to_its_end::told;
 use crate::client::{AgentClient, seed};
 
+/// The id of a run that has none yet.
+pub(super) fn new_run() -> String {
+    format!("run-{:016x}{:016x}", seed(), seed())
+}
+
+/// Tells a browser the id of its run.
+pub(super) fn name(response: &mut Response<Body>, id: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(RUN_ID, id);
+    }
+}
+
 /// The header that names a run to browsers that resume by it, and the one that tells them how far its log goes.
 const RUN_ID: HeaderName = HeaderName::from_static("x-workflow-run-id");
 const TAIL_INDEX: HeaderName = HeaderName::from_static("x-workflow-stream-tail-index");
@@ -91,13 +103,17 @@ impl Recorded {
     }
 
     /// Starts the next turn of a chat, records it, and answers with its replay.
-    pub(super) async fn begin(&self, chat: &str, run: ChatRun) -> Result<Response<Body>, Refusal> {
-        let id = format!("run-{:016x}{:016x}", seed(), seed());
-        let recording = Recording::new(id.clone(), &*self.instance).of_chat(&run.owner, chat);
+    pub(super) async fn begin(
+        &self,
+        id: &str,
+        chat: &str,
+        run: ChatRun,
+    ) -> Result<Response<Body>, Refusal> {
+        let recording = Recording::new(id, &*self.instance).of_chat(&run.owner, chat);
         let (tell, receiver) = oneshot::channel();
         Keeper::begin(self.clone(), recording, run, tell).spawn();
         told(receiver).await?;
-        Ok(self.replay(&id, 0))
+        Ok(self.replay(id, 0))
     }
 
     /// The response with a run from this chunk on.
@@ -105,9 +121,7 @@ impl Recorded {
         let body = Replay::new(self.clone(), id.to_owned(), first);
         let mut response = Response::new(Body::wrap(body));
         *response.headers_mut() = ui::response_headers();
-        if let Ok(id) = HeaderValue::from_str(id) {
-            response.headers_mut().insert(RUN_ID, id);
-        }
+        name(&mut response, id);
         response
     }
 
