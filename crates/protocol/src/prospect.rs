@@ -80,16 +80,17 @@ impl Prospect {
     }
 }
 
-/// Whether a 429 is not about how fast requests come, but about something that is used up: it has another code than `rate_limit_exceeded`,
-/// or a limit of 0, and does not say when to come again.
+/// Whether a 429 is not about how fast requests come, but about something that is used up: its code says so, or its limit is 0, and it
+/// does not say when to come again.
 fn is_used_up(error: &ApiError) -> bool {
-    let other_code = error
-        .code()
-        .is_some_and(|code| *code != ErrorCode::RateLimitExceeded);
-    let no_limit = error.rate_limit().is_some_and(|rate| rate.limit == 0);
+    let is_told = |code: &ErrorCode| match code {
+        ErrorCode::Other(code) => ["quota", "credit"].iter().any(|word| code.contains(word)),
+        _ => false,
+    };
+    let is_closed = error.rate_limit().is_some_and(|rate| rate.limit == 0);
     error.status() == StatusCode::TOO_MANY_REQUESTS
         && error.retry_after().is_none()
-        && (other_code || no_limit)
+        && (is_closed || error.code().is_some_and(is_told))
 }
 
 /// Whether an error with this code is there to stay, whatever its status.
