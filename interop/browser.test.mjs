@@ -102,6 +102,56 @@ if (executablePath) {
     line.close();
   });
 
+  test("a cut behind which the answer comes from its start: it is there once", async () => {
+    const line = await openLine(server.baseUrl);
+    const { page } = await openPage({ url: line.url });
+    await page.route("**/stream", (route, request) => {
+      const { "last-event-id": last, ...headers } = request.headers();
+      return route.continue({ headers: last ? { ...headers, "last-event-id": "of-another" } : headers });
+    });
+    await type(page, "Hello");
+    await watchGrow(page, 10);
+    line.cut();
+    const after = await watchGrow(page, 10);
+    assert.ok(after.every((text) => text.lastIndexOf("You said") <= 0), after.join("\n"));
+    await comesTo(page, "ready");
+    assert.match(await textOf(page), /^You said: Hello[^`]*`\$ ls -la`\.$/);
+    assert.equal(await page.locator("article").count(), 2);
+    await page.close();
+    line.close();
+  });
+
+  test("an EventSource of an older answer has the current one from its start", async () => {
+    const line = await openLine(server.baseUrl);
+    const { page } = await openPage({ url: line.url });
+    await type(page, "Hello");
+    await watchGrow(page, 10);
+    await page.evaluate((chat) => {
+      window.seen = [];
+      const source = new EventSource(`/api/chat/${chat}/stream`);
+      source.onmessage = ({ lastEventId, data }) => window.seen.push([lastEventId, data]);
+    }, new URL(page.url()).hash.slice(1));
+    const seen = () => page.evaluate(() => window.seen);
+    await until(async () => (await seen()).length > 10);
+    // It waits for some seconds until it comes back, the page for less.
+    line.cut();
+    const before = (await seen()).length;
+    await page.locator("#stop").click();
+    await comesTo(page, "ready");
+    await type(page, "And now?");
+    const after = await until(async () => {
+      const after = (await seen()).slice(before);
+      return after.length > 2 && after;
+    });
+    const [run] = (await seen())[0][0].split("-");
+    const [current] = after[0][0].split("-");
+    assert.notEqual(current, run);
+    assert.equal(after[0][0], `${current}-0`);
+    assert.equal(JSON.parse(after[0][1]).type, "start");
+    await page.close();
+    line.close();
+  });
+
   test("a second tab reads along, and stops the answer in both; it is there when the page is loaded again", async () => {
     const { page, problems } = await openPage();
     await type(page, "Hello");

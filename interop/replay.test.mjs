@@ -64,7 +64,7 @@ function goingOn(fetch) {
     return watched(await fetch(url, { ...options, headers }), (piece) => {
       const events = (text + piece).split("\n\n");
       text = events.pop();
-      last = events.findLast((event) => event.startsWith("id: "))?.match(/^id: (\d+)/)[1] ?? last;
+      last = events.findLast((event) => event.startsWith("id: "))?.match(/^id: (\S+)/)[1] ?? last;
     });
   };
 }

@@ -44,7 +44,7 @@ pub(crate) fn post(chat: &str) -> Request<Body> {
 }
 
 /// Asks for the answer, from its start or behind this event.
-pub(crate) fn resume(chat: &str, last: Option<u64>) -> Request<Body> {
+pub(crate) fn resume(chat: &str, last: Option<&str>) -> Request<Body> {
     let mut request = Request::get(format!("/api/chat/{chat}/stream"));
     if let Some(last) = last {
         request = request.header("last-event-id", last);
@@ -76,7 +76,7 @@ pub(crate) struct Events {
 
 /// An event with its id, if it has one.
 pub(crate) struct Event {
-    pub(crate) id: Option<u64>,
+    pub(crate) id: Option<String>,
     pub(crate) data: String,
 }
 
@@ -91,7 +91,7 @@ impl Events {
             start += length + 2;
             let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
             if let Some(data) = line("data: ") {
-                let id = line("id: ").map(str::parse).transpose()?;
+                let id = line("id: ").map(str::to_owned);
                 let data = data.to_owned();
                 events.push(Event { id, data });
             }
@@ -104,6 +104,12 @@ impl Events {
 impl Event {
     pub(crate) fn is_done(&self) -> bool {
         self.data == "[DONE]"
+    }
+
+    /// The number of its chunk, which stands behind the run in its id.
+    pub(crate) fn index(&self) -> Option<u64> {
+        let (_, index) = self.id.as_deref()?.rsplit_once('-')?;
+        index.parse().ok()
     }
 
     /// The text of a delta.

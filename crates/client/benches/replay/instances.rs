@@ -40,6 +40,8 @@ struct Servers {
 #[derive(Default)]
 struct Seen {
     events: HashMap<u64, String>,
+    /// The id of the last one.
+    last: Option<String>,
     text: String,
     /// When its connection was cut, and when the first event came behind it.
     cut: Option<Instant>,
@@ -312,21 +314,22 @@ impl Seen {
             if event.is_done() {
                 return Ok(true);
             }
-            let id = event.id.ok_or("an event has no id")?;
-            if let Some(before) = self.events.get(&id) {
+            let index = event.index().ok_or("an event has no number")?;
+            if let Some(before) = self.events.get(&index) {
                 if *before != event.data || !is_replay {
-                    return Err(format!("event {id} comes again as {}", event.data).into());
+                    return Err(format!("event {index} comes again as {}", event.data).into());
                 }
                 continue;
             }
-            if id != self.events.len() as u64 {
-                return Err(format!("event {id} comes for {}", self.events.len()).into());
+            if index != self.events.len() as u64 {
+                return Err(format!("event {index} comes for {}", self.events.len()).into());
             }
             if self.cut.is_some() {
                 self.resumed.get_or_insert_with(Instant::now);
             }
             self.text += event.delta()?.unwrap_or_default();
-            self.events.insert(id, event.data);
+            self.events.insert(index, event.data);
+            self.last = event.id;
         }
         Ok(false)
     }
@@ -350,8 +353,7 @@ impl Seen {
             self.cut.get_or_insert_with(Instant::now);
             tokio::time::sleep(PAUSE).await;
             is_replay = from_start;
-            let last = (self.events.len() as u64).checked_sub(1);
-            let last = last.filter(|_| !from_start);
+            let last = self.last.as_deref().filter(|_| !from_start);
             body = servers.send(browser::resume(chat, last), None);
             events = Events::default();
         }

@@ -12,7 +12,7 @@ use twentyfirst_client::{AgentClient, Session};
 use crate::store::{Fault, Store};
 use crate::support::{
     Event, Reading, STORY, chats, connect, conversation, kinds, post, relay, request, resume,
-    runtime, stop, text, whole,
+    resume_behind, runtime, stop, text, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
@@ -240,10 +240,8 @@ async fn behind_an_overflow_a_cursor_and_the_end_count_too() {
             true => assert_eq!(kinds(&rest), ["finish", "[DONE]"]),
         }
     }
-    let mut behind = resume();
-    let last = (all.len() - 2).to_string().parse().unwrap();
-    behind.headers_mut().insert("last-event-id", last);
-    let rest = whole(chats.handle(behind).await).await;
+    let last = all[all.len() - 2].id.as_deref().unwrap();
+    let rest = whole(chats.handle(resume_behind(last)).await).await;
     assert_eq!(kinds(&rest), ["finish", "[DONE]"]);
 }
 

@@ -9,8 +9,8 @@ use twentyfirst_client::transport::{Body, HttpTransport, Transport as _, from_fn
 use twentyfirst_local_relay::LocalRelay;
 
 use crate::support::{
-    Reading, STORY, builder, chats, connect, conversation, elsewhere, kinds, post, relay, request,
-    resume, text, whole,
+    Reading, STORY, builder, chats, connect, conversation, elsewhere, ids, kinds, post, relay,
+    request, resume, resume_behind, text, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
@@ -30,8 +30,20 @@ async fn a_reload_in_the_middle_replays_from_the_start_with_the_same_ids() {
     assert_eq!(text(&second), STORY);
     assert_eq!(kinds(&second)[0], "start");
     assert_eq!(kinds(&second).last(), Some(&"[DONE]"));
-    let ids: Vec<u64> = second.iter().filter_map(|event| event.id).collect();
-    assert_eq!(ids, (0..ids.len() as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn each_event_names_its_run_and_its_chunk() {
+    let relay = relay(Duration::ZERO);
+    let client = connect(&relay);
+    let chats = chats(&client, &conversation(&client).await);
+    let response = chats.handle(post(STORY)).await;
+    let run = response.headers()["x-workflow-run-id"].clone();
+    let all = whole(response).await;
+    let tag = &run.to_str().unwrap()["run-".len()..][..8];
+    let expected: Vec<_> = (0..all.len() - 1).map(|it| format!("{tag}-{it}")).collect();
+    assert_eq!(ids(&all), expected);
+    assert_eq!(all.last().unwrap().data, "[DONE]");
 }
 
 #[tokio::test]
@@ -82,14 +94,8 @@ async fn a_cursor_says_where_a_browser_goes_on() {
     let chats = chats(&client, &conversation(&client).await);
     let all = whole(chats.handle(post(STORY)).await).await;
 
-    let after = |id: &str| {
-        let mut request = resume();
-        request
-            .headers_mut()
-            .insert("last-event-id", id.parse().unwrap());
-        request
-    };
-    assert_eq!(whole(chats.handle(after("1")).await).await, all[2..]);
+    let behind = chats.handle(resume_behind(ids(&all)[1])).await;
+    assert_eq!(whole(behind).await, all[2..]);
     let query = |query: &str| request("GET", &format!("/api/chat/chat-1/stream?{query}"), "");
     assert_eq!(
         whole(chats.handle(query("startIndex=3")).await).await,
@@ -106,6 +112,70 @@ async fn a_cursor_says_where_a_browser_goes_on() {
 }
 
 #[tokio::test]
+async fn a_cursor_of_an_older_answer_gets_the_current_one_from_its_start() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let chats = chats(&client, &conversation(&client).await);
+    let response = chats.handle(post(STORY)).await;
+    let run = response.headers()["x-workflow-run-id"].clone();
+    let older = whole(response).await;
+    let last = ids(&older)[ids(&older).len() - 1];
+    let gone = chats.handle(resume_behind(last)).await;
+    assert_eq!(gone.status(), StatusCode::NO_CONTENT);
+
+    // While the current answer is given, and when it is over.
+    let response = chats.handle(post("And then?")).await;
+    let early = Reading::new(chats.handle(resume_behind(last)).await);
+    let current = whole(response).await;
+    assert_eq!(early.whole().await, current);
+    for id in ids(&older) {
+        let again = chats.handle(resume_behind(id)).await;
+        assert_eq!(again.status(), StatusCode::OK, "behind {id}");
+        assert_eq!(whole(again).await, current, "behind {id}");
+    }
+    assert_eq!(text(&current), "And then?");
+
+    // The older one is there by its id.
+    for (id, expected) in [
+        (ids(&older)[1], &older[2..]),
+        (ids(&current)[1], &older[..]),
+    ] {
+        let mut request = resume_behind(id);
+        let path = format!("/api/chat/{}/stream", run.to_str().unwrap());
+        *request.uri_mut() = path.parse().unwrap();
+        assert_eq!(whole(chats.handle(request).await).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_the_id_of_an_event_gets_the_answer_from_its_start() {
+    let relay = relay(Duration::ZERO);
+    let client = connect(&relay);
+    let chats = chats(&client, &conversation(&client).await);
+    let all = whole(chats.handle(post(STORY)).await).await;
+    let id = ids(&all)[1];
+    for wrong in [
+        "",
+        "1",
+        "-1",
+        "x",
+        "msg_1",
+        "ü",
+        &id[1..],
+        &format!(" 0{id}"),
+        &format!("{id}.5"),
+        &format!("{id}00000000000000000000"),
+        &id.replace('-', "-+"),
+        &id.replace('-', "--"),
+        &id.replace('-', "_"),
+    ] {
+        let again = chats.handle(resume_behind(wrong)).await;
+        assert_eq!(again.status(), StatusCode::OK, "behind {wrong:?}");
+        assert_eq!(whole(again).await, all, "behind {wrong:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_cursor_beyond_the_end_ends_a_reader_that_would_ask_again() {
     let relay = relay(PACE);
     let client = connect(&relay);
@@ -114,14 +184,11 @@ async fn a_cursor_beyond_the_end_ends_a_reader_that_would_ask_again() {
         let path = format!("/api/chat/chat-1/stream?startIndex={index}");
         chats.handle(request("GET", &path, ""))
     };
-    let behind = |id: usize| {
-        let mut request = resume();
-        let id = id.to_string().parse().unwrap();
-        request.headers_mut().insert("last-event-id", id);
-        chats.handle(request)
-    };
     // While the run goes on, nobody knows yet that it is beyond the end.
     let first = chats.handle(post(STORY)).await;
+    let run = first.headers()["x-workflow-run-id"].clone();
+    let tag = &run.to_str().unwrap()["run-".len()..][..8];
+    let behind = |index: usize| chats.handle(resume_behind(&format!("{tag}-{index}")));
     let early = Reading::new(from(10_000).await);
     let late = Reading::new(behind(10_000).await);
     let all = whole(first).await;

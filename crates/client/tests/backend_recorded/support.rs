@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -123,6 +123,14 @@ pub(crate) fn resume() -> Request<Body> {
     request("GET", "/api/chat/chat-1/stream", "")
 }
 
+/// What an `EventSource` asks that has seen this event, and connects again by itself.
+pub(crate) fn resume_behind(id: &str) -> Request<Body> {
+    let mut request = resume();
+    let id = HeaderValue::from_bytes(id.as_bytes()).unwrap();
+    request.headers_mut().insert("last-event-id", id);
+    request
+}
+
 pub(crate) fn stop() -> Request<Body> {
     request("DELETE", "/api/chat/chat-1/stream", "")
 }
@@ -139,7 +147,7 @@ pub(crate) fn request(method: &str, path: &str, body: impl Into<Body>) -> Reques
 /// An event: its id and its data.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Event {
-    pub(crate) id: Option<u64>,
+    pub(crate) id: Option<String>,
     pub(crate) data: Value,
 }
 
@@ -196,7 +204,7 @@ fn events(text: &str) -> Vec<Event> {
             let line = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
             let data = line("data: ").unwrap();
             Event {
-                id: line("id: ").map(|id| id.parse().unwrap()),
+                id: line("id: ").map(str::to_owned),
                 data: serde_json::from_str(data).unwrap_or_else(|_| data.into()),
             }
         })
@@ -211,6 +219,12 @@ pub(crate) fn text(events: &[Event]) -> String {
     deltas
         .filter_map(|event| event.data["delta"].as_str())
         .collect()
+}
+
+/// The ids of those events that have one.
+pub(crate) fn ids(events: &[Event]) -> Vec<&str> {
+    let ids = events.iter().filter_map(|event| event.id.as_deref());
+    ids.collect()
 }
 
 pub(crate) fn kinds(events: &[Event]) -> Vec<&str> {

@@ -87,13 +87,22 @@ use crate::error::Error;
 /// client's [`answer_limit`](crate::AgentClientBuilder::answer_limit), 32 MiB too unless you raise it: else the answer ends with an `error`.
 /// A log is kept 10 min behind the last sign of life, and 5 min behind the end.
 ///
-/// Each event has an `id`, the number of its chunk: a reader of your own goes on behind it with `Last-Event-ID`. So has `useChat` of `ai` 5
-/// to do when the connection of a loaded page broke off: it keeps what it has, where `ai` 7 begins the message anew, and would show the
-/// text twice. Behind the last event of an answer that is over there is 204, which an `EventSource` takes for the end. The responses have `x-workflow-run-id`, by which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. It
-/// sends no id of a chat by itself: let its `prepareSendMessagesRequest` give the body `{id, messages}`. Every answer ends with `finish`
-/// and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. A `startIndex` beyond the end gets a `finish`. While nothing comes, a comment each 15 s
-/// [keeps the connection alive](Self::keep_alive). Adjacent deltas of a part may come as one. Where something may be missing, which only [`Follow::live`] lets happen
-/// and events that cannot be read, a chunk `data-gap` says so; it is transient, which the AI SDK hands to `onData`.
+/// Each event has an `id` that names its run and its chunk, as in `1f2e3d4c-57`: a reader of your own goes on behind it with
+/// `Last-Event-ID`, as an `EventSource` does by itself. The id of an older answer of the chat gets the current one from its start, and so
+/// does what is no id of this server's: who goes on clears at each `start` what it has of the answer. Behind the last event of an answer
+/// that is over there is 204, which an `EventSource` takes for the end. `useChat` of `ai` 5 needs `Last-Event-ID` too when the connection
+/// of a loaded page broke off: it keeps what it has, where `ai` 7 begins the message anew, and would show the text twice.
+///
+/// The responses have `x-workflow-run-id`, by which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. A `startIndex`
+/// counts the chunks of the run in the path, or of the current one where the path names a chat; one beyond the end gets a `finish`, one
+/// that is not an integer 400. On a page that is loaded again that transport names the chat, also behind a cut: let its
+/// `prepareReconnectToStreamRequest` name the run where another may have begun by then. It sends no id of a chat by itself: let its
+/// `prepareSendMessagesRequest` give the body `{id, messages}`.
+///
+/// Every answer ends with `finish` and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. While nothing
+/// comes, a comment each 15 s [keeps the connection alive](Self::keep_alive). Adjacent deltas of a part may come as one. Where something
+/// may be missing, which only [`Follow::live`] lets happen and events that cannot be read, a chunk `data-gap` says so; it is transient,
+/// which the AI SDK hands to `onData`.
 ///
 /// [`without_log`](Self::without_log) passes the relay's streams on as they are.
 ///

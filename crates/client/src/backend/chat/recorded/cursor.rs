@@ -1,14 +1,16 @@
 use http::request::Parts;
 
+use super::event_id::{EventIds, number};
 use crate::backend::Refusal;
 
 /// From which chunk on a browser wants a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::backend::chat) enum Cursor {
     /// From this one on; the first is 0.
     From(u64),
-    /// From the one behind this on: what a reader of events asks for that comes back by itself.
-    Behind(u64),
+    /// From the one behind the event with this id on: what a reader of events asks for that comes back by itself. From the start if it is
+    /// no event of the run.
+    Behind(String),
     /// The last so many.
     Last(u64),
 }
@@ -27,11 +29,9 @@ impl Cursor {
         let Some(last) = head.headers.get("last-event-id") else {
             return Ok(Self::From(0));
         };
-        let last = last.to_str().ok().and_then(number);
-        let last = last.filter(|last| *last < u64::MAX);
-        last.map(Self::Behind).ok_or_else(|| {
-            Refusal::bad_request("`Last-Event-ID` is not the id of an event of this stream")
-        })
+        // Whoever sends it is a reader that connects again by itself, which 400 would end for good.
+        let last = last.to_str().unwrap_or_default();
+        Ok(Self::Behind(last.to_owned()))
     }
 
     fn index(text: &str) -> Option<Self> {
@@ -41,23 +41,25 @@ impl Cursor {
         }
     }
 
-    pub(super) fn is_from_end(self) -> bool {
+    pub(super) fn is_from_end(&self) -> bool {
         matches!(self, Self::Last(_))
     }
 
-    /// The first chunk, of a log that has so many.
-    pub(super) fn first(self, total: u64) -> u64 {
+    pub(super) fn is_behind(&self) -> bool {
+        matches!(self, Self::Behind(_))
+    }
+
+    /// The first chunk, of a run whose log has so many.
+    pub(super) fn first(&self, run: &str, total: u64) -> u64 {
         match self {
-            Self::From(first) => first,
-            Self::Behind(last) => last.saturating_add(1),
-            Self::Last(count) => total.saturating_sub(count),
+            Self::From(first) => *first,
+            Self::Behind(id) => {
+                let last = EventIds::of_run(run).index(id);
+                last.map_or(0, |last| last.saturating_add(1))
+            }
+            Self::Last(count) => total.saturating_sub(*count),
         }
     }
-}
-
-fn number(text: &str) -> Option<u64> {
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| is_number)
 }
 
 #[cfg(test)]
@@ -80,8 +82,12 @@ mod tests {
         assert_eq!(cursor("", None), Some(Cursor::From(0)));
         assert_eq!(cursor("?startIndex=7", None), Some(Cursor::From(7)));
         assert_eq!(cursor("?a=b&startIndex=-10", None), Some(Cursor::Last(10)));
-        assert_eq!(cursor("", Some("41")), Some(Cursor::Behind(41)));
-        assert_eq!(cursor("?startIndex=7", Some("41")), Some(Cursor::From(7)));
+        let behind = Cursor::Behind("1f2e3d4c-41".to_owned());
+        assert_eq!(cursor("", Some("1f2e3d4c-41")), Some(behind));
+        assert_eq!(
+            cursor("?startIndex=7", Some("1f2e3d4c-41")),
+            Some(Cursor::From(7))
+        );
         for wrong in [
             "?startIndex=",
             "?startIndex=x",
@@ -91,15 +97,22 @@ mod tests {
         ] {
             assert_eq!(cursor(wrong, None), None, "{wrong}");
         }
-        for wrong in ["", "x", "-1", "18446744073709551615"] {
-            assert_eq!(cursor("", Some(wrong)), None, "{wrong}");
+    }
+
+    #[test]
+    fn an_event_of_another_run_means_the_start() {
+        let behind = |id: &str| Cursor::Behind(id.to_owned()).first("run-1f2e3d4c5b6a", 25);
+        assert_eq!(behind("1f2e3d4c-41"), 42);
+        assert_eq!(behind("1f2e3d4c-18446744073709551615"), u64::MAX);
+        for other in ["5b6a1f2e-41", "41", "1f2e3d4c-", "1f2e3d4c-x", ""] {
+            assert_eq!(behind(other), 0, "{other:?}");
         }
     }
 
     #[test]
     fn the_last_chunks_of_a_short_log_are_all() {
-        assert_eq!(Cursor::Last(10).first(25), 15);
-        assert_eq!(Cursor::Last(10).first(4), 0);
-        assert_eq!(Cursor::From(3).first(1), 3);
+        assert_eq!(Cursor::Last(10).first("run-1", 25), 15);
+        assert_eq!(Cursor::Last(10).first("run-1", 4), 0);
+        assert_eq!(Cursor::From(3).first("run-1", 1), 3);
     }
 }

@@ -12,6 +12,7 @@
 //! ```
 
 mod cursor;
+mod event_id;
 mod finding;
 mod guard;
 mod handle;
@@ -129,8 +130,8 @@ impl Recorded {
     pub(super) async fn resume(&self, run: &LoggedRun, cursor: Cursor) -> Option<Response<Body>> {
         let mut total = run.last.chunks_after();
         let is_at_end = matches!(run.last.entry, Entry::End(_))
-            && matches!(cursor, Cursor::Behind(_))
-            && cursor.first(total) >= total;
+            && cursor.is_behind()
+            && cursor.first(&run.id, total) >= total;
         // A claim does not know how many there are, and an end not whether there are more than stand in the log.
         if is_at_end || matches!(run.last.entry, Entry::Claim(_)) {
             let (counted, has_overflowed) = self.count(&run.id).await;
@@ -139,7 +140,7 @@ impl Recorded {
             }
             total = counted;
         }
-        let mut response = self.replay(&run.id, cursor.first(total));
+        let mut response = self.replay(&run.id, cursor.first(&run.id, total));
         if cursor.is_from_end() {
             let tail = HeaderValue::from(total.saturating_sub(1));
             response.headers_mut().insert(TAIL_INDEX, tail);

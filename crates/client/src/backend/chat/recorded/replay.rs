@@ -13,6 +13,7 @@ use twentyfirst_protocol::ui::{Chunk, encode_done};
 use twentyfirst_transport::{Error as TransportError, Wait};
 
 use super::Recorded;
+use super::event_id::EventIds;
 use super::logs::{PAGE, Pages, page_behind};
 use crate::backend::chat::observing::{Observing, gap};
 use crate::backend::chat::passing::apology;
@@ -31,6 +32,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Replay {
     context: Recorded,
     run: String,
+    ids: EventIds,
     log: LogId,
     reader: Reader,
     state: State,
@@ -76,6 +78,7 @@ impl Replay {
         let pause = Wait::new(runtime);
         Self {
             log: LogId::run(&run),
+            ids: EventIds::of_run(&run),
             run,
             reader: Reader::from(first),
             state: State::Polling,
@@ -90,13 +93,12 @@ impl Replay {
     }
 
     fn event(&mut self, index: u64, json: &[u8]) {
-        let mut number = [0; 20];
         self.piece.extend_from_slice(b"id: ");
-        self.piece.extend_from_slice(digits(index, &mut number));
+        self.ids.write(index, &mut self.piece);
         self.piece.extend_from_slice(b"\ndata: ");
         self.piece.extend_from_slice(json);
         self.piece.extend_from_slice(b"\n\n");
-        self.next = index + 1;
+        self.next = index.saturating_add(1);
         self.has_sent = true;
     }
 
@@ -320,32 +322,6 @@ impl http_body::Body for Replay {
         match is_ready {
             true => Poll::Ready(None),
             false => Poll::Pending,
-        }
-    }
-}
-
-/// The digits of a number, without an allocation for each event.
-fn digits(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
-    let mut at = room.len();
-    for digit in room.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        at -= 1;
-        if number == 0 {
-            break;
-        }
-    }
-    room.get(at..).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_whole() {
-        for number in [0, 9, 10, 1_234_567, u64::MAX] {
-            assert_eq!(digits(number, &mut [0; 20]), number.to_string().as_bytes());
         }
     }
 }

@@ -1,0 +1,101 @@
+use bytes::BytesMut;
+
+/// The ids of the events of a run: which run it is, and the number of the chunk, as in `1f2e3d4c-57`.
+///
+/// An `EventSource` sends the last id that it has seen to the address of its chat, where another run may be the current one by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EventIds([u8; Self::TAG]);
+
+impl EventIds {
+    /// How many hex digits stand for the run: so few, since they stand in each event, that two runs of a chat have the same once in 2³²
+    /// times.
+    const TAG: usize = 8;
+
+    /// The ids in this run. Only hex digits of its id are taken, whoever made it, so that no other character gets into the stream.
+    pub(super) fn of_run(run: &str) -> Self {
+        let mut tag = [b'0'; Self::TAG];
+        let digits = run.bytes().filter(u8::is_ascii_hexdigit);
+        for (to, digit) in tag.iter_mut().zip(digits) {
+            *to = digit;
+        }
+        Self(tag)
+    }
+
+    /// The chunk that has this id; `None` if no event of the run can have it.
+    pub(super) fn index(self, id: &str) -> Option<u64> {
+        let (tag, index) = id.split_once('-')?;
+        if tag.as_bytes() != self.0 {
+            return None;
+        }
+        number(index)
+    }
+
+    /// Writes the id of a chunk.
+    pub(super) fn write(self, index: u64, to: &mut BytesMut) {
+        to.extend_from_slice(&self.0);
+        to.extend_from_slice(b"-");
+        to.extend_from_slice(digits(index, &mut [0; 20]));
+    }
+}
+
+/// What these digits say, and nothing but digits.
+pub(super) fn number(text: &str) -> Option<u64> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
+/// The digits of a number, without an allocation for each event.
+fn digits(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
+    let mut at = room.len();
+    for digit in room.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        at -= 1;
+        if number == 0 {
+            break;
+        }
+    }
+    room.get(at..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(run: &str, index: u64) -> String {
+        let mut id = BytesMut::new();
+        EventIds::of_run(run).write(index, &mut id);
+        String::from_utf8(id.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn an_id_begins_with_the_first_digits_of_its_run() {
+        assert_eq!(id("run-1f2e3d4c5b6a7988", 57), "1f2e3d4c-57");
+        assert_eq!(id("run-1", 0), "10000000-0");
+        assert_eq!(id("a\nü: x", u64::MAX), "a0000000-18446744073709551615");
+    }
+
+    proptest! {
+        #[test]
+        fn a_run_finds_its_chunk_by_the_id_and_another_does_not(
+            tag in any::<u32>(), rest in any::<u64>(), other in any::<u32>(), index in any::<u64>(),
+        ) {
+            let of = |tag: u32| format!("run-{tag:08x}{rest:016x}");
+            let id = id(&of(tag), index);
+            prop_assert_eq!(EventIds::of_run(&of(tag)).index(&id), Some(index));
+            if other != tag {
+                prop_assert_eq!(EventIds::of_run(&of(other)).index(&id), None);
+            }
+        }
+
+        #[test]
+        fn whatever_the_run_is_called_the_id_is_one_line_of_a_few_characters(run in any::<String>(), index in any::<u64>()) {
+            let id = id(&run, index);
+            prop_assert!(id.len() <= 29);
+            prop_assert!(id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'));
+            prop_assert_eq!(EventIds::of_run(&run).index(&id), Some(index));
+        }
+    }
+}
