@@ -108,8 +108,11 @@ use crate::error::Error;
 ///
 /// # When it fails
 /// Before the stream, `{"error": message}` with the status that [`Refusal`] tells; [`on_error`](Self::on_error) sees the reason. A body that
-/// comes too slowly is refused with 408, one that is over the [limits](Self::limits) with 413. A run that is lost ends with an `error` chunk. Without a log, a browser gets an `error` chunk and `[DONE]` where the relay's connection breaks off, or
-/// ends before the message does (without `finish`, `error`, `abort` or `[DONE]`); an event that was under way ends with an empty line first.
+/// comes too slowly is refused with 408, one that is over the [limits](Self::limits) with 413.
+///
+/// A run that is lost ends with an `error` chunk. Without a log, a browser gets an `error` chunk and `[DONE]` where the relay's connection
+/// breaks off, or ends before the message does (without `finish`, `error`, `abort` or `[DONE]`); an event that was under way ends with an
+/// empty line first.
 ///
 /// Refused with 400: `trigger: "regenerate-message"` and a history that does not end with a message of the user's, since the
 /// relay can only append a turn to a conversation. Refused with 409: a chat that is answering, or whose thread is streaming; see
@@ -231,7 +234,8 @@ impl ChatHandler {
     /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log, and for [what was created](Error::created) all the
     /// same.
     ///
-    /// It also sees why a stream that has begun broke off, or that it ended before its message, and a run that is read here and [is lost](Error::is_run_lost). A browser that leaves is no error.
+    /// It also sees why a stream that has begun broke off, or that it ended before its message, and a run that is read here and
+    /// [is lost](Error::is_run_lost). A browser that leaves is no error.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.core.on_error = OnError::new(on_error);
