@@ -103,3 +103,31 @@ fn without_a_store_nobody_waits_for_it_again_and_again() {
     // For the turn of the chat, and for a stop.
     assert_eq!(asked, 2);
 }
+
+#[test]
+fn a_successor_asks_again_where_a_page_is_lost_and_gives_up_at_last() {
+    let pages = || {
+        [
+            (Position::new(1, 0), claim("i0")),
+            (Position::new(1, 1), logged(Entry::Started(run_ref()))),
+        ]
+    };
+    for (lost, is_over) in [(3, false), (4, true)] {
+        let mut recorder = claimed(Position::new(2, 0));
+        for entry in pages() {
+            for _ in 0..3 {
+                recorder.handle_page(Found::Unavailable);
+            }
+            recorder.handle_page(Found::Some(vec![entry]));
+        }
+        for _ in 0..lost {
+            recorder.handle_page(Found::Unavailable);
+        }
+        let steps = std::iter::repeat_with(|| recorder.poll(Instant::now()));
+        let last = steps
+            .take(20)
+            .find(|step| !matches!(step, RecorderStep::Deliver(_) | RecorderStep::Read(..)));
+        let gone = matches!(last, Some(RecorderStep::Over(RecorderEnd::Gone)));
+        assert_eq!(gone, is_over, "{last:?}");
+    }
+}

@@ -244,6 +244,7 @@ impl Recorder {
                         Phase::Inheriting {
                             claim,
                             inheritance: Inheritance::default(),
+                            again: AGAIN,
                         }
                     }
                     Appended::Fenced => Phase::Over(RecorderEnd::Fenced),
@@ -267,15 +268,30 @@ impl Recorder {
 
     /// What stands above the position that was asked for.
     pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
-        let (claim, mut inheritance) = match self.take_phase() {
-            Phase::Inheriting { claim, inheritance } => (claim, inheritance),
+        let (claim, mut inheritance, again) = match self.take_phase() {
+            Phase::Inheriting {
+                claim,
+                inheritance,
+                again,
+            } => (claim, inheritance, again),
             phase => {
                 self.phase = phase;
                 return;
             }
         };
+        let log = LogId::run(&self.recording.run);
         let entries = match found {
             Found::Some(entries) if !entries.is_empty() => entries,
+            // Who gives up here leaves a claim behind, and with it more to read for whoever comes next.
+            Found::Unavailable if again > 0 => {
+                self.ask(RecorderStep::Read(log, inheritance.at()));
+                self.phase = Phase::Inheriting {
+                    claim,
+                    inheritance,
+                    again: again - 1,
+                };
+                return;
+            }
             _ => {
                 self.phase = Phase::Over(RecorderEnd::Gone);
                 return;
@@ -292,9 +308,12 @@ impl Recorder {
             }));
         }
         if inheritance.at() < claim.at {
-            let log = LogId::run(&self.recording.run);
             self.ask(RecorderStep::Read(log, inheritance.at()));
-            self.phase = Phase::Inheriting { claim, inheritance };
+            self.phase = Phase::Inheriting {
+                claim,
+                inheritance,
+                again: AGAIN,
+            };
             return;
         }
         if inheritance.at() != claim.at {

@@ -46,6 +46,8 @@ pub(super) enum Phase {
     Inheriting {
         claim: Append,
         inheritance: Inheritance,
+        /// How often a page is asked for again.
+        again: u32,
     },
     Over(RecorderEnd),
 }
