@@ -15,6 +15,8 @@ use std::time::Duration;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest};
 use twentyfirst_client::{AgentClient, SandboxId, Session, ThreadId};
 
+mod resident;
+
 const MIB: usize = 1024 * 1024;
 
 /// How much the server may grow.
@@ -72,19 +74,7 @@ fn serve(relay: SocketAddr) -> SocketAddr {
             .look_first(false))
     });
     let chats = chats.without_log();
-    let app = axum::Router::new().route_service("/api/chat", chats);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            axum::serve(listener, app).await.unwrap();
-        });
-    });
-    address
+    resident::serve(chats)
 }
 
 /// Sends a message, and reads the answer to the end of its head.
@@ -128,14 +118,6 @@ fn read_body(mut socket: impl BufRead) -> usize {
     }
 }
 
-/// A figure of this process, in bytes.
-fn memory(name: &str) -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.unwrap().split_ascii_whitespace().next().unwrap();
-    number.parse::<usize>().unwrap() * 1024
-}
-
 #[test]
 fn a_stalled_browser_holds_the_relay_up_and_not_the_memory() {
     let (length, stall) = match std::env::var_os("LONG_STALL") {
@@ -148,14 +130,14 @@ fn a_stalled_browser_holds_the_relay_up_and_not_the_memory() {
     drop(browser(server));
     thread::sleep(Duration::from_millis(200));
 
-    let before = memory("VmRSS:");
+    let before = resident::memory("VmRSS:");
     written.store(0, Ordering::Relaxed);
     let socket = browser(server);
     thread::sleep(stall);
-    let stalled = memory("VmRSS:");
+    let stalled = resident::memory("VmRSS:");
     let on_the_way = written.load(Ordering::Relaxed);
     assert_eq!(read_body(socket), length + DONE.len());
-    let peak = memory("VmHWM:");
+    let peak = resident::memory("VmHWM:");
 
     println!(
         "{} MiB: {} KiB before, {} KiB stalled for {stall:?} with {} KiB on the way, {} KiB at most",

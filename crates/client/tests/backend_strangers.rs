@@ -4,12 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, Refusal};
 use twentyfirst_client::{AgentClient, StartRun};
+
+mod resident;
 
 const MIB: usize = 1024 * 1024;
 
@@ -28,19 +30,7 @@ fn serve() -> SocketAddr {
     let chats = ChatHandler::new(client, async |_: ChatRequest| {
         Err::<StartRun, _>(Refusal::unauthorized("please sign in"))
     });
-    let app = axum::Router::new().route_service("/api/chat", chats);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            axum::serve(listener, app).await.unwrap();
-        });
-    });
-    address
+    resident::serve(chats)
 }
 
 /// Sends the head and a little of the body, reads the response, and sends on until half of it is gone or nobody takes it.
@@ -66,24 +56,16 @@ fn browser(server: SocketAddr) -> TcpStream {
     socket
 }
 
-/// A figure of this process, in bytes.
-fn memory(name: &str) -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.unwrap().split_ascii_whitespace().next().unwrap();
-    number.parse::<usize>().unwrap() * 1024
-}
-
 #[test]
 fn bodies_of_nobody_take_no_memory() {
     let server = serve();
     drop(browser(server));
     thread::sleep(Duration::from_millis(200));
-    let before = memory("VmRSS:");
+    let before = resident::memory("VmRSS:");
     let mut browsers = Vec::new();
     browsers.resize_with(BROWSERS, || browser(server));
     thread::sleep(Duration::from_millis(500));
-    let peak = memory("VmHWM:").saturating_sub(before);
+    let peak = resident::memory("VmHWM:").saturating_sub(before);
     println!("{} browsers take {} KiB", browsers.len(), peak / 1024);
     assert!(peak < 16 * MIB, "{} KiB", peak / 1024);
 }
