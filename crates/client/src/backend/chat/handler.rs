@@ -211,12 +211,14 @@ impl ChatHandler {
         }
     }
 
-    /// Sets after how much silence a browser is sent a comment, which readers of event streams pass over; `None` for never. Default: 15 s.
+    /// Sets after how much silence a browser is sent a comment, which readers of event streams pass over; `None`, as zero,
+    /// for never. Default: 15 s.
     ///
     /// What lies between gives up connections on which nothing comes: nginx after 60 s, others sooner.
     #[must_use]
     pub fn keep_alive(mut self, every: impl Into<Option<Duration>>) -> Self {
-        self.keep_alive = every.into();
+        // Without a pause between them, there would be nothing but comments.
+        self.keep_alive = every.into().filter(|every| !every.is_zero());
         self
     }
 
