@@ -1,5 +1,6 @@
 //! A store that fails as it is told to.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub(crate) enum Fault {
 pub(crate) struct Store {
     log: MemoryLog,
     fault: Arc<Mutex<Fault>>,
+    reads: Arc<AtomicUsize>,
 }
 
 impl Store {
@@ -35,6 +37,7 @@ impl Store {
         Self {
             log: MemoryLog::new(tokio::time::sleep),
             fault: Arc::new(Mutex::new(fault)),
+            reads: Arc::default(),
         }
     }
 
@@ -47,7 +50,13 @@ impl Store {
         *self.fault.lock().unwrap()
     }
 
+    /// How often it was asked what stands in it.
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
+    }
+
     fn check_read(&self) -> Result<(), ReadError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         match self.fault() {
             Fault::Down => Err(ReadError::Unavailable("the cable was pulled".into())),
             Fault::Vanished => Err(ReadError::Missing),

@@ -6,6 +6,7 @@ use twentyfirst_protocol::browser::{ChatBody, ChatHistory};
 use twentyfirst_protocol::runs::Messages;
 use twentyfirst_protocol::ui::UiMessage;
 
+use super::recorded::Named;
 use crate::backend::Refusal;
 use crate::backend::unread::Unread;
 
@@ -27,7 +28,7 @@ pub(super) enum Asked {
     /// In the body; what is kept is the id of the chat.
     Turn(Unread<String>),
     /// In the path.
-    Run(String),
+    Run(Named),
 }
 
 impl ChatRequest {
@@ -40,8 +41,8 @@ impl ChatRequest {
     pub async fn read(self) -> Result<ChatTurn, Refusal> {
         match self.asked {
             Asked::Turn(body) => ChatTurn::read(&body).await,
-            Asked::Run(id) => Ok(ChatTurn {
-                id,
+            Asked::Run(named) => Ok(ChatTurn {
+                id: named.chat().await.to_owned(),
                 messages: Messages::new(),
                 message_id: None,
                 history: ChatHistory::none(),
@@ -50,8 +51,8 @@ impl ChatRequest {
     }
 
     /// The run that is under way.
-    pub(super) fn of_run(head: Parts, id: String) -> Self {
-        let asked = Asked::Run(id);
+    pub(super) fn of_run(head: Parts, named: Named) -> Self {
+        let asked = Asked::Run(named);
         Self { head, asked }
     }
 }

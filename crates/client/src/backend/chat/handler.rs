@@ -14,7 +14,7 @@ use super::chat_request::{Asked, ChatRequest, ChatTurn};
 use super::chat_run::ChatRun;
 use super::direct::{Direct, events, nothing};
 use super::kept_alive::KeptAlive;
-use super::recorded::{self, Cursor, Recorded};
+use super::recorded::{self, Cursor, Named, Recorded};
 use super::route::{chat_id, stream_of};
 use crate::backend::Refusal;
 use crate::backend::decide::Decide;
@@ -332,7 +332,8 @@ impl ChatHandler {
 
     /// The run that is under way, if there is a thread for one.
     async fn run_of(&self, head: Parts, id: String) -> Result<Option<RunRef>, Refusal> {
-        let run = self.core.decide.ask(ChatRequest::of_run(head, id)).await?;
+        let request = ChatRequest::of_run(head, Named::new(id, None));
+        let run = self.core.decide.ask(request).await?;
         Ok(run.place())
     }
 

@@ -1,3 +1,4 @@
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::request::Parts;
@@ -10,6 +11,44 @@ use crate::backend::Refusal;
 use crate::backend::chat::chat_request::ChatRequest;
 use crate::backend::chat::chat_run::ChatRun;
 use crate::backend::decide::Decide;
+
+/// What stands in the path of a request: a chat, or a run by its id in the log.
+///
+/// The log is read when the chat is asked for, not before: who may speak is decided first.
+#[derive(Clone)]
+pub(in crate::backend::chat) struct Named {
+    id: String,
+    /// Where the chat of a run is found.
+    recorded: Option<Recorded>,
+    /// Whose run it is and of which chat, if the id is a run's: once that was looked up.
+    of_run: Arc<OnceLock<Option<(String, String)>>>,
+}
+
+impl Named {
+    pub(in crate::backend::chat) fn new(id: String, recorded: Option<&Recorded>) -> Self {
+        Self {
+            id,
+            recorded: recorded.cloned(),
+            of_run: Arc::default(),
+        }
+    }
+
+    /// The chat that is meant.
+    pub(in crate::backend::chat) async fn chat(&self) -> &str {
+        self.of_run().await.map_or(&self.id, |(_, chat)| chat)
+    }
+
+    async fn of_run(&self) -> Option<&(String, String)> {
+        if let Some(known) = self.of_run.get() {
+            return known.as_ref();
+        }
+        let found = match &self.recorded {
+            Some(recorded) => recorded.chat_of_run(&self.id).await,
+            None => None,
+        };
+        self.of_run.get_or_init(|| found).as_ref()
+    }
+}
 
 /// What a request that names a chat or a run is about.
 pub(in crate::backend::chat) struct Sought {
@@ -35,13 +74,13 @@ impl Recorded {
         head: Parts,
         id: String,
     ) -> Result<Sought, Refusal> {
-        let of_run = self.chat_of_run(&id).await;
-        let chat = of_run.as_ref().map_or(&id, |(_, chat)| chat).clone();
-        let decided = decide.ask(ChatRequest::of_run(head, chat.clone())).await?;
-        let logged = match of_run {
-            Some((owner, _)) if owner != decided.owner => None,
-            Some(_) => self.logged(&id).await,
-            None => self.current(&decided.owner, &chat).await,
+        let named = Named::new(id, Some(self));
+        let request = ChatRequest::of_run(head, named.clone());
+        let decided = decide.ask(request).await?;
+        let logged = match named.of_run().await {
+            Some((owner, _)) if *owner != decided.owner => None,
+            Some(_) => self.logged(&named.id).await,
+            None => self.current(&decided.owner, &named.id).await,
         };
         let run = decided.place();
         let may_see = match (&logged, &run) {

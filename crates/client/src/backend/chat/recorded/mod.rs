@@ -37,6 +37,7 @@ use twentyfirst_transport::Body;
 
 pub(super) use self::cursor::Cursor;
 use self::finding::LoggedRun;
+pub(super) use self::finding::Named;
 use self::handle::Handle;
 use self::keeper::Keeper;
 use self::logs::Logs;
