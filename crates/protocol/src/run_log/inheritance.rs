@@ -12,6 +12,7 @@ use crate::ui::Chunk;
 #[derive(Debug, Default)]
 pub(super) struct Inheritance {
     walk: Walk,
+    /// The run, once its messages may have been sent.
     pub(super) run: Option<RunRef>,
     pub(super) chunks: Vec<Chunk<'static>>,
     pub(super) ended: Option<Ended>,
@@ -26,7 +27,7 @@ impl Inheritance {
             return Ok(());
         }
         match entry {
-            Entry::Started(run) => self.run = Some(run),
+            Entry::Starting(run) | Entry::Started(run) => self.run = Some(run),
             Entry::Data(chunks) => {
                 self.bytes += chunks.lines().len();
                 for line in chunks.iter() {

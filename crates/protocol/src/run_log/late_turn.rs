@@ -2,28 +2,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Append, Appended, Entry, Found, Keep, LogId, Logged, Position, Recording, Turn};
-
-/// How long the log of a chat is kept behind its last turn: 24 h.
-const CHAT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+use super::{Append, Appended, Entry, Found, LogId, Logged, Position, Recording, Turn};
 
 /// How long to wait until the store is asked again: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The turn of a chat, taken by this run.
-pub(super) fn turn(run: &str, at: Position) -> Append {
-    Append {
-        at,
-        entry: Logged::new(0, Entry::Turn(Turn::new(run))).encode(),
-        keep: Keep::existing(CHAT_TTL).or_create().over(),
-    }
-}
-
 /// Takes the turn of a chat for a run that goes on [without the store](super::Recorder::is_alone), as soon as the store responds again:
 /// else the turn before it would count there, and browsers would be shown an answer that is not the last one.
 ///
-/// While the run goes on, its turn is the last one, whatever stands in the log: the relay starts no other run in its thread. When it is
+/// While the run goes on, its turn is the last one, unless others wait in the log: the relay starts no other run in its thread. When it is
 /// over, it no longer takes the turn from one that goes on.
 #[derive(Debug)]
 pub struct LateTurn {
@@ -39,6 +27,8 @@ enum Phase {
     LookingAtRun {
         turn: Position,
         run: String,
+        /// Whether it may be one that waits, or has waited: others may be behind it in the line.
+        waits: bool,
     },
     Taking {
         turn: Position,
@@ -74,7 +64,9 @@ impl LateTurn {
 
     /// What to do next. `is_over` says whether the run has ended.
     pub fn poll(&mut self, is_over: bool) -> LateTurnStep {
-        if let Phase::LookingAtRun { turn, .. } = self.phase
+        if let Phase::LookingAtRun {
+            turn, waits: false, ..
+        } = self.phase
             && !is_over
         {
             self.phase = Phase::Taking { turn };
@@ -83,7 +75,7 @@ impl LateTurn {
             Phase::LookingAtChat => LateTurnStep::Last(self.chat()),
             Phase::LookingAtRun { run, .. } => LateTurnStep::Last(LogId::run(run)),
             Phase::Taking { turn: at } => {
-                LateTurnStep::Append(self.chat(), turn(&self.recording.run, *at))
+                LateTurnStep::Append(self.chat(), Turn::new(&self.recording.run).append(*at))
             }
             Phase::Waiting => {
                 self.phase = Phase::LookingAtChat;
@@ -109,6 +101,7 @@ impl LateTurn {
                         Phase::LookingAtRun {
                             turn: at.next_claim(),
                             run: turn.run,
+                            waits: turn.waits,
                         }
                     }
                     Ok(Entry::Turn(_)) => Phase::Over,
@@ -166,7 +159,7 @@ mod tests {
     }
 
     fn taken(at: u64) -> LateTurnStep {
-        LateTurnStep::Append(chat(), turn("run-2", Position::new(at, 0)))
+        LateTurnStep::Append(chat(), Turn::new("run-2").append(Position::new(at, 0)))
     }
 
     #[test]
@@ -205,6 +198,21 @@ mod tests {
                 false => LateTurnStep::Over,
             };
             assert_eq!(late.poll(true), expected);
+        }
+    }
+
+    #[test]
+    fn it_does_not_take_the_turn_of_one_that_waits() {
+        let waiting = || found(4, Entry::Turn(Turn::new("run-3").waiting([])));
+        for (last, step) in [
+            (Entry::Beat, LateTurnStep::Over),
+            (Entry::End(Ended::new("completed")), taken(5)),
+        ] {
+            let mut late = late();
+            late.handle_last(waiting());
+            assert_eq!(late.poll(false), LateTurnStep::Last(LogId::run("run-3")));
+            late.handle_last(found(1, last));
+            assert_eq!(late.poll(false), step);
         }
     }
 

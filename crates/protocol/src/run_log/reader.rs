@@ -203,7 +203,7 @@ impl Reader {
                 self.entries.clear();
             }
             Entry::Release => self.is_released = true,
-            Entry::Beat | Entry::Turn(_) | Entry::Stop(_) => {}
+            Entry::Starting(_) | Entry::Beat | Entry::Turn(_) | Entry::Stop(_) => {}
         }
         Ok(())
     }

@@ -121,8 +121,8 @@ pub(super) enum WriterStep {
     Deliver {
         /// What was appended.
         append: Append,
-        /// Whether it tells that the run has started.
-        is_start: bool,
+        /// What of it others wait for.
+        mark: Mark,
     },
     /// Poll again when something was pushed, or at this moment.
     Wait {
@@ -131,6 +131,28 @@ pub(super) enum WriterStep {
     },
     /// Nothing more is written.
     Over(WriterEnd),
+}
+
+/// What an entry tells beside chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    None,
+    Beat,
+    /// The run is about to start.
+    Starting,
+    /// The run has started.
+    Started,
+}
+
+impl Mark {
+    fn of(entry: &Entry) -> Self {
+        match entry {
+            Entry::Beat => Self::Beat,
+            Entry::Starting(_) => Self::Starting,
+            Entry::Started(_) => Self::Started,
+            _ => Self::None,
+        }
+    }
 }
 
 /// How writing has ended.
@@ -147,7 +169,7 @@ pub(super) enum WriterEnd {
 #[derive(Debug)]
 struct InFlight {
     append: Append,
-    is_start: bool,
+    mark: Mark,
     last: Option<WriterEnd>,
     state: State,
 }
@@ -220,6 +242,10 @@ impl Writer {
             _ => 0,
         });
         in_flight + queued.sum::<usize>() + self.block.size() >= self.limits.unacknowledged
+    }
+
+    pub(super) fn starting(&mut self, run: RunRef) {
+        self.entry(Entry::Starting(run));
     }
 
     pub(super) fn started(&mut self, run: RunRef) {
@@ -309,7 +335,7 @@ impl Writer {
                             self.is_over = flying.last;
                             return WriterStep::Deliver {
                                 append: flying.append,
-                                is_start: flying.is_start,
+                                mark: flying.mark,
                             };
                         }
                     }
@@ -351,6 +377,12 @@ impl Writer {
         }
     }
 
+    /// Whether so long ago the last entry was made that others may soon take the log for left.
+    pub(super) fn wants_beat(&self, now: Instant) -> bool {
+        let last = self.last_entry;
+        last.is_none_or(|last| now.saturating_duration_since(last) >= self.limits.beat)
+    }
+
     /// The entry, or an overflow in its place.
     fn within_limit(&mut self, entry: Entry) -> Entry {
         let Entry::Data(chunks) = &entry else {
@@ -377,7 +409,7 @@ impl Writer {
             Some(WriterEnd::Ended) => Keep::existing(self.limits.ended_ttl).over(),
             _ => Keep::existing(self.limits.live_ttl),
         };
-        let is_start = matches!(entry, Entry::Started(_));
+        let mark = Mark::of(&entry);
         let logged = Logged::new(self.chunks, entry);
         self.chunks = logged.chunks_after();
         let append = Append {
@@ -389,7 +421,7 @@ impl Writer {
         self.last_entry = Some(now);
         self.in_flight = Some(InFlight {
             append,
-            is_start,
+            mark,
             last,
             state: match self.store {
                 Store::GivenUp => State::Appended,

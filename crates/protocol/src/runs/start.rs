@@ -28,7 +28,9 @@ use crate::{Endpoint, SandboxId, ThreadId, VaultId};
 /// # let _ = run;
 /// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+/// It can be stored, and started later by any process: it holds no key, and the secrets of a sandbox are no part of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct StartRun {
     /// The slug of the agent.
@@ -36,21 +38,29 @@ pub struct StartRun {
     /// The conversation, with the next turn at its end.
     pub messages: Messages,
     /// The sandbox, which has to belong to this agent; a new one by default. See [`StartRun::sandbox_id`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_id: Option<SandboxId>,
     /// The thread, which needs its sandbox; a new one by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<ThreadId>,
     /// The name of the thread, where one is created; the beginning of the turn's text by default.
+    #[serde(default)]
     pub name: ThreadName,
     /// The vaults with the credentials for this run. Duplicates are not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault_ids: Option<Vec<VaultId>>,
     /// Whose vault is used; with a token it must be the token's `endUserId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_user_id: Option<String>,
     /// What this run overrides of the agent's configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<RunOptions>,
     /// Whether the sandbox is looked at first, and nothing is sent where it belongs to another agent or the thread is streaming. Not by
     /// default.
+    #[serde(default)]
     pub look_first: bool,
     /// Whether a new sandbox is deleted again when the run surely could not start. Not by default.
+    #[serde(default)]
     pub delete_sandbox_on_failure: bool,
 }
 

@@ -1,10 +1,13 @@
+use serde::{Deserialize, Serialize};
+
 use crate::ui::{Part, UiMessage};
 
 /// The longest name that a thread gets from a text, in UTF-16 code units, as JavaScript counts.
 const LONGEST: usize = 80;
 
 /// The name of a thread that is created for a run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ThreadName {
     /// The beginning of the first turn's text: see [`name_after`].
     #[default]

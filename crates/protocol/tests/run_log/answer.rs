@@ -17,6 +17,8 @@ pub(crate) fn atoms(chunk: &Chunk<'_>) -> Vec<Atom> {
     let (kind, id, text) = match chunk {
         Chunk::TextDelta(delta) => ("text", &delta.id, &delta.delta),
         Chunk::ReasoningDelta(delta) => ("reasoning", &delta.id, &delta.delta),
+        // Said of waiting, and no part of the answer.
+        Chunk::Data(data) if data.name == "queued" => return Vec::new(),
         chunk => return vec![Atom::Whole(chunk.encode())],
     };
     let id = id.to_string_lossy().into_owned();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use twentyfirst_protocol::run_log::{Entry, LogId, Logged, Position, ReaderEnd, RecorderEnd};
+use twentyfirst_protocol::run_log::{
+    Entry, LogId, Logged, Position, ReaderEnd, RecorderEnd, Turn,
+};
 use twentyfirst_protocol::ui::Chunk;
 
 use crate::answer::{Atom, aborted, atoms};
@@ -33,6 +35,12 @@ pub(crate) enum Rule {
     Limits,
     /// A store that fails never fails a run.
     StoreFails,
+    /// Turns are sent in their order, and never two at once.
+    Order,
+    /// All turns of a chat take place in one sandbox.
+    OneSandbox,
+    /// What a turn that was ended for another had asked is asked with that one, once.
+    Carried,
 }
 
 /// A rule that is broken.
@@ -56,7 +64,8 @@ pub(crate) fn judge(world: &World) -> Result<(), Violation> {
     }
     posts(world)?;
     stops(world)?;
-    starters(world)
+    starters(world)?;
+    line(world)
 }
 
 fn broken(rule: Rule, what: impl Into<String>) -> Result<(), Violation> {
@@ -279,16 +288,19 @@ fn browser(world: &World, index: usize) -> Result<(), Violation> {
     }
 }
 
-fn posts(world: &World) -> Result<(), Violation> {
-    let turns: Vec<String> = world
-        .store
-        .history(&LogId::chat(OWNER, CHAT))
+fn turns(world: &World) -> Vec<Turn> {
+    let entries = world.store.history(&LogId::chat(OWNER, CHAT));
+    entries
         .iter()
         .filter_map(|(_, _, bytes)| match Logged::decode(bytes).unwrap().entry {
-            Entry::Turn(turn) => Some(turn.run),
+            Entry::Turn(turn) => Some(turn),
             _ => None,
         })
-        .collect();
+        .collect()
+}
+
+fn posts(world: &World) -> Result<(), Violation> {
+    let turns: Vec<String> = turns(world).into_iter().map(|turn| turn.run).collect();
     for instance in &world.instances {
         for recorded in &instance.recorders {
             if recorded.starts > 1 {
@@ -313,6 +325,78 @@ fn posts(world: &World) -> Result<(), Violation> {
         ),
         None => Ok(()),
     }
+}
+
+/// Whether nothing happens to any instance, to the store or to what stands in it.
+fn is_quiet(world: &World) -> bool {
+    let mut instances = world.instances.iter();
+    world.lossy == 0
+        && world.outages.is_empty()
+        && world.evicted.is_empty()
+        && instances.all(|instance| instance.is_alive && instance.paused_until == world.begun)
+}
+
+/// The turns of the chat wait for each other.
+fn line(world: &World) -> Result<(), Violation> {
+    let mut recorders = world
+        .instances
+        .iter()
+        .flat_map(|instance| &instance.recorders);
+    let is_sure = !recorders.any(|recorded| recorded.was_alone) && world.evicted.is_empty();
+    if let Some(run) = world.overlaps.first().filter(|_| is_sure) {
+        broken(
+            Rule::Order,
+            format!("{run} was sent while another was going on"),
+        )?;
+    }
+    let turns = turns(world);
+    let sent: Vec<(&str, &crate::world::Run)> = turns
+        .iter()
+        .filter_map(|turn| Some((&*turn.run, world.runs.get(&turn.run)?)))
+        .collect();
+    for pair in sent.windows(2) {
+        let [(before, one), (after, other)] = pair else {
+            continue;
+        };
+        if is_sure && other.began < one.ends {
+            broken(
+                Rule::Order,
+                format!("{after} began while {before} went on"),
+            )?;
+        }
+    }
+    if !is_quiet(world) {
+        return Ok(());
+    }
+    if world.sandboxes > 1 {
+        let count = world.sandboxes;
+        broken(Rule::OneSandbox, format!("{count} sandboxes were made"))?;
+    }
+    // What a user has stopped is not asked again.
+    if world.is_stopped_by_user {
+        return Ok(());
+    }
+    let mut lost: Vec<&str> = Vec::new();
+    for turn in &turns {
+        if !turn.interrupts.is_empty() {
+            let expected = lost.clone();
+            let carried = world.carried.get(&turn.run);
+            // One that is ended itself before its turn comes carries nothing.
+            if let Some(carried) = carried.filter(|carried| **carried != expected) {
+                broken(
+                    Rule::Carried,
+                    format!("{} carries {carried:?}, not {expected:?}", turn.run),
+                )?;
+            }
+        }
+        let run = world.runs.get(&turn.run);
+        if run.is_some_and(|run| !run.is_cancelled) {
+            lost.clear();
+        } else {
+            lost.push(&turn.run);
+        }
+    }
+    Ok(())
 }
 
 /// Where store and starter are well, a stop ends the run at once: where it is still starting, as soon as it has started.

@@ -23,7 +23,7 @@ mod world;
 
 use std::env;
 
-use twentyfirst_protocol::run_log::{LogId, Logged};
+use twentyfirst_protocol::run_log::Logged;
 
 use crate::judge::{Rule, Violation, judge};
 use crate::plant::Plant;
@@ -48,10 +48,12 @@ fn an_answer_replays_in_every_schedule() {
     if let Some(seed) = number("SIMULATION_SEED") {
         let (world, verdict) = play(seed, None);
         println!("{}", world.trace.join("\n"));
-        for run in world.runs.keys() {
-            for (by, at, entry) in world.store.history(&LogId::run(run)) {
-                println!("{run} {at} by {by}: {:?}", Logged::decode(&entry));
+        for log in world.store.logs() {
+            for (by, at, entry) in world.store.history(log) {
+                println!("{log} {at} by {by}: {:?}", Logged::decode(&entry));
             }
+        }
+        for run in world.runs.keys() {
             for instance in &world.instances {
                 if let Some(local) = instance.local.get(run) {
                     println!(
@@ -104,7 +106,8 @@ fn is_found(plant: Plant, rules: &[Rule]) {
 
 #[test]
 fn reading_before_claiming_is_found() {
-    is_found(Plant::ReadBeforeClaim, &[Rule::Prefix, Rule::OneEnd]);
+    let rules = [Rule::Prefix, Rule::OneEnd, Rule::Carried, Rule::OnePost];
+    is_found(Plant::ReadBeforeClaim, &rules);
 }
 
 #[test]
@@ -120,6 +123,16 @@ fn a_stop_that_nobody_looks_for_is_found() {
 #[test]
 fn delivering_before_logging_is_found() {
     is_found(Plant::DeliverFirst, &[Rule::SeenIsLogged, Rule::Prefix]);
+}
+
+#[test]
+fn a_turn_that_does_not_wait_is_found() {
+    is_found(Plant::NotWaiting, &[Rule::Order, Rule::StoreFails, Rule::Stop]);
+}
+
+#[test]
+fn a_place_that_nobody_sees_is_found() {
+    is_found(Plant::PlaceUnseen, &[Rule::OnePost, Rule::Prefix]);
 }
 
 #[test]
@@ -139,6 +152,8 @@ fn what_the_rules_are_about_happens_often() {
         "\"lost\"",
         "Missing",
         "comes again",
+        ": Full",
+        "along",
     ];
     let traces: Vec<String> = (0..500)
         .map(|seed| play(seed, None).0.trace.join("\n"))

@@ -11,4 +11,8 @@ pub(crate) enum Plant {
     DeliverFirst,
     /// Whoever has started a run does not look whether it was stopped meanwhile.
     StopUnseen,
+    /// Nobody looks whether the turn before is over.
+    NotWaiting,
+    /// A successor does not see that the messages may have been sent.
+    PlaceUnseen,
 }

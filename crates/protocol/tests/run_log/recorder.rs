@@ -95,7 +95,8 @@ fn without_a_store_nobody_waits_for_it_again_and_again() {
                 asked += 1;
                 recorder.handle_last(Found::Unavailable);
             }
-            RecorderStep::Start => recorder.handle_started(run_ref()),
+            RecorderStep::Start { .. } => recorder.handle_placed(run_ref()),
+            RecorderStep::Send => recorder.handle_started(run_ref()),
             RecorderStep::Deliver(_) => {}
             step => panic!("{step:?}"),
         }

@@ -82,6 +82,11 @@ impl Store {
         }
     }
 
+    /// All logs that there ever were.
+    pub(crate) fn logs(&self) -> impl Iterator<Item = &LogId> {
+        self.logs.keys()
+    }
+
     /// All that was ever appended to a log, with who has done it.
     pub(crate) fn history(&self, log: &LogId) -> Vec<(usize, Position, Bytes)> {
         let log = self.logs.get(log);

@@ -58,6 +58,7 @@ impl Logged {
         let (kind, rest) = match &self.entry {
             Entry::Turn(turn) => ("turn", json(turn)),
             Entry::Claim(claim) => ("claim", json(claim)),
+            Entry::Starting(run) => ("starting", json(run)),
             Entry::Started(run) => ("started", json(run)),
             Entry::Data(chunks) => {
                 let mut bytes = Vec::with_capacity(chunks.lines().len() + 40);
@@ -106,6 +107,7 @@ impl Logged {
         let entry = match kind {
             "turn" => Entry::Turn(read(&rest)?),
             "claim" => Entry::Claim(read(&rest)?),
+            "starting" => Entry::Starting(read(&rest)?),
             "started" => Entry::Started(read(&rest)?),
             "data" => Entry::Data(Chunks::read(rest)?),
             "beat" => nothing(&rest, Entry::Beat)?,
@@ -152,7 +154,8 @@ mod tests {
 
     use super::super::{Claim, Ended, Stop, Turn};
     use super::*;
-    use crate::runs::RunRef;
+    use crate::runs::{RunRef, StartRun};
+    use crate::ui::RawJson;
     use crate::{SandboxId, ThreadId};
 
     fn run() -> RunRef {
@@ -172,6 +175,13 @@ mod tests {
             Entry::End(Ended::new("completed")),
             Entry::Release,
             Entry::Stop(Stop::new("instance-1")),
+            Entry::Starting(run()),
+            Entry::Turn(
+                Turn::new("run-2")
+                    .waiting(["run-1".to_owned()])
+                    .ask(RawJson::from_value(&StartRun::new("my-agent", "And now?")).ok()),
+            ),
+            Entry::End(Ended::new("completed").at(Some(run()))),
         ]
     }
 
@@ -218,6 +228,15 @@ mod tests {
         --
         21st/1 stop 17
         {"by":"instance-1"}
+        --
+        21st/1 starting 17
+        {"agent":"my-agent","sandboxId":"sb_1","threadId":"th_1","userMessageId":"turn-1"}
+        --
+        21st/1 turn 17
+        {"run":"run-2","waits":true,"interrupts":["run-1"],"ask":{"agent":"my-agent","messages":[{"role":"user","parts":[{"type":"text","text":"And now?"}]}],"name":"afterTurn","lookFirst":false,"deleteSandboxOnFailure":false}}
+        --
+        21st/1 end 17
+        {"end":"completed","run":{"agent":"my-agent","sandboxId":"sb_1","threadId":"th_1","userMessageId":"turn-1"}}
         "#);
     }
 
@@ -295,7 +314,7 @@ mod tests {
         }
 
         #[test]
-        fn an_entry_that_was_cut_is_refused_or_shorter(index in 0_usize..9, cut in 0_usize..200) {
+        fn an_entry_that_was_cut_is_refused_or_shorter(index in 0_usize..12, cut in 0_usize..200) {
             let logged = Logged::new(17, entries().swap_remove(index));
             let bytes = logged.encode();
             if cut < bytes.len() {

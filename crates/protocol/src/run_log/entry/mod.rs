@@ -1,6 +1,7 @@
 mod chunks;
 mod logged;
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::LogId;
 use super::{Append, Keep, Position};
 use crate::runs::{RunEnd, RunRef};
+use crate::ui::RawJson;
 
 pub use self::chunks::Chunks;
 pub use self::logged::{EntryError, Logged};
@@ -33,6 +35,8 @@ pub enum Entry {
     Turn(Turn),
     /// Somebody writes from here on, and nobody of an older epoch.
     Claim(Claim),
+    /// The run has a place, and its messages are sent behind this entry: from here on it may exist.
+    Starting(RunRef),
     /// The run has begun.
     Started(RunRef),
     /// Chunks of the answer.
@@ -49,13 +53,37 @@ pub enum Entry {
     Stop(Stop),
 }
 
-/// A turn of a chat.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A turn of a chat: a place in its line.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Turn {
     /// The id of the run that answers it.
     pub run: String,
+    /// Whether the turn before it was not over when it was taken. Then it waits, and is started by whoever records it when that is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub waits: bool,
+    /// The runs before it that it ends, to come sooner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interrupts: Vec<String>,
+    /// What it asks: a [`StartRun`](crate::runs::StartRun). Not there where that is longer than [`LONGEST_ASK`](Self::LONGEST_ASK).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<RawJson<'static>>,
+}
+
+/// Nothing of what it asks.
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn")
+            .field("run", &self.run)
+            .field("waits", &self.waits)
+            .field("interrupts", &self.interrupts)
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Who writes.
@@ -78,6 +106,9 @@ pub struct Claim {
 pub struct Ended {
     /// The word of [`RunEnd`](crate::runs::RunEnd::as_str): `completed`, `cancelled`, `failed` or `lost`.
     pub end: String,
+    /// Where it took place, if it had a place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunRef>,
 }
 
 /// A wish that a run stops.
@@ -90,9 +121,42 @@ pub struct Stop {
 }
 
 impl Turn {
+    /// The longest [`ask`](Self::ask) that is kept, in bytes: 1 MiB.
+    pub const LONGEST_ASK: usize = 1024 * 1024;
+
     /// A turn that this run answers.
     pub fn new(run: impl Into<String>) -> Self {
-        Self { run: run.into() }
+        Self {
+            run: run.into(),
+            waits: false,
+            interrupts: Vec::new(),
+            ask: None,
+        }
+    }
+
+    /// Returns the append that takes it, at this position of the [log of its chat](LogId::chat).
+    #[must_use]
+    pub fn append(&self, at: Position) -> Append {
+        Append::new(
+            at,
+            Logged::new(0, Entry::Turn(self.clone())).encode(),
+            Keep::existing(CHAT_TTL).or_create().over(),
+        )
+    }
+
+    /// Sets what it asks.
+    #[must_use]
+    pub fn ask(mut self, ask: Option<RawJson<'static>>) -> Self {
+        self.ask = ask.filter(|ask| ask.get().len() <= Self::LONGEST_ASK);
+        self
+    }
+
+    /// The same, which waits for the one before it, and ends these runs.
+    #[must_use]
+    pub fn waiting(mut self, interrupts: impl IntoIterator<Item = String>) -> Self {
+        self.waits = true;
+        self.interrupts = interrupts.into_iter().collect();
+        self
     }
 }
 
@@ -110,14 +174,27 @@ impl Claim {
 impl Ended {
     /// An end, by its word.
     pub fn new(end: impl Into<String>) -> Self {
-        Self { end: end.into() }
+        Self {
+            end: end.into(),
+            run: None,
+        }
     }
 
     /// The end of a run.
     pub fn of(end: &RunEnd) -> Self {
         Self::new(end.as_str())
     }
+
+    /// Sets where it took place.
+    #[must_use]
+    pub fn at(mut self, run: Option<RunRef>) -> Self {
+        self.run = run;
+        self
+    }
 }
+
+/// How long the log of a chat is kept behind its last turn: 24 h.
+const CHAT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a stop is kept: 24 h, longer than any run starts.
 const STOP_TTL: Duration = Duration::from_secs(24 * 60 * 60);

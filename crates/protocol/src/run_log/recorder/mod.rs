@@ -1,6 +1,9 @@
+mod beginning;
+mod inheriting;
 mod phase;
 mod recording;
 mod step;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -10,33 +13,42 @@ use bytes::Bytes;
 use self::phase::Phase;
 pub use self::recording::Recording;
 pub use self::step::{Found, RecorderEnd, RecorderStep};
-use super::inheritance::Inheritance;
-use super::late_turn::turn;
-use super::writer::{Append, Appended, Limits, Writer, WriterEnd, WriterStep};
-use super::{Ended, Entry, EntryError, Keep, LastWords, LogId, Logged, Position};
+use self::waiting::{Queued, waiting};
+use super::writer::{Appended, Limits, Mark, Writer, WriterEnd, WriterStep};
+use super::{Ended, EntryError, LastWords, LogId, Position};
 use crate::runs::{RunEnd, RunRef};
 use crate::ui::Chunk;
 
 /// Records a run into its log, from the turn of the chat on or from where another instance has left it.
 ///
 /// ```text
-///   begin ─► look at the chat ─► look at its last run ─► claim ─► take the turn ─► Start ─► look for a stop ─┐
-///              │ the store fails, or is not understood: without it                                          ▼
-///              └───────────────────────────────────────────────────────────────────────────────────────► writing
-///   take_over ─► claim ─► read all that stands below ─► Follow ───────────────────────────────────────────▲
-///                                      └ it has ended, or never began: End                                 ▼
-///                                                                                                        Over
+///   begin ─► look at the chat ─► look at its last run ─► claim ─► take the turn ─► Start ─► note the place ─► Send ─► note the start ─┐
+///              │                  │ it goes on: refuse, or        │                  ▲                                               ▼
+///              │                  └ look at who waits ─► claim ───┴─► WaitFor ───────┘ is it to stop? what does it carry?   look for a stop
+///              │                                    (the turn is taken: a place in the line)                                         ▼
+///              └ the store fails, or is not understood: without it ──────────────────────────────────────────────────────────► writing
+///   take_over ─► claim ─► read all that stands below ─► Follow ──────────────────────────────────────────────────────────────────▲ ▼
+///                                      ├ its place does not stand there: look for its turn ─► WaitFor, if it waits            │ Over
+///                                      └ it has ended, or never began: End ─────────────────────────────────────────────────────┘
 /// ```
 ///
 /// What is read of the log is read **after** the claim: from then on nobody else adds to it. Clocks decide when somebody claims, and
 /// never who wins.
 ///
-/// Whoever drives it does what [`poll`](Self::poll) says and tells it what came of it. It never asks for a second start of a run.
+/// A turn is started once. Before its messages are sent, its place is written: whoever takes over and finds the place follows the run,
+/// and never sends. Who finds none starts a turn that waits, since whoever waited before can no longer write its place and so sends nothing;
+/// of a turn that did not wait nobody knows, as where the store fails it starts all the same: that one is lost.
+///
+/// Whoever drives it does what [`poll`](Self::poll) says and tells it what came of it.
 #[derive(Debug)]
 pub struct Recorder {
     recording: Recording,
     limits: Limits,
     phase: Phase,
+    /// The place in the line of a turn that waits, or did.
+    queued: Option<Queued>,
+    /// Where the run takes place, once it may exist.
+    place: Option<RunRef>,
     words: LastWords,
     unreadable: Option<EntryError>,
     /// What is asked for before anything else.
@@ -52,37 +64,16 @@ const AGAIN: u32 = 3;
 const NEVER_STARTED: &str = "the server that was to start this answer is gone, try again";
 
 impl Recorder {
-    /// Records a run that is to be started: the next turn of its chat.
-    #[must_use]
-    pub fn begin(recording: Recording, limits: Limits) -> Self {
-        let chat = LogId::chat(&recording.owner, &recording.chat);
+    fn new(recording: Recording, limits: Limits, phase: Phase, ask: RecorderStep) -> Self {
         Self {
             recording,
             limits,
-            phase: Phase::LookingAtChat,
+            phase,
+            queued: None,
+            place: None,
             words: LastWords::default(),
             unreadable: None,
-            asks: [RecorderStep::Last(chat)].into(),
-            wants_release: false,
-        }
-    }
-
-    /// Goes on with a run that another instance has recorded up to this position or further.
-    #[must_use]
-    pub fn take_over(recording: Recording, after: Position, limits: Limits) -> Self {
-        let claim = Append {
-            at: after.next_claim(),
-            entry: recording.claim(),
-            keep: Keep::existing(limits.live_ttl),
-        };
-        let log = LogId::run(&recording.run);
-        Self {
-            recording,
-            limits,
-            asks: [RecorderStep::Append(log, claim.clone())].into(),
-            phase: Phase::TakingOver { claim },
-            words: LastWords::default(),
-            unreadable: None,
+            asks: [ask].into(),
             wants_release: false,
         }
     }
@@ -112,22 +103,32 @@ impl Recorder {
         matches!(&self.phase, Phase::Writing { writer } if !writer.is_full())
     }
 
+    /// Returns where the run takes place, once it may exist.
+    #[must_use]
+    pub fn place(&self) -> Option<&RunRef> {
+        self.place.as_ref()
+    }
+
+    /// Returns whether the turn waits for another: for as long, whoever drives this [waits](RecorderStep::WaitFor) for it.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(&self.phase, Phase::Waiting { .. })
+    }
+
     /// What to do next.
     pub fn poll(&mut self, now: Instant) -> RecorderStep {
         if let Some(ask) = self.asks.pop_front() {
             return ask;
         }
         if self.wants_release
-            && !matches!(self.phase, Phase::Starting { .. })
+            && !self.phase.is_starting()
             && let Some(writer) = self.phase.writer_mut().filter(|writer| !writer.is_alone())
         {
             writer.release();
             self.wants_release = false;
         }
-        // While the run is being started, too: its log shows that somebody is there.
-        let (Phase::Starting { writer } | Phase::Noting { writer, .. } | Phase::Writing { writer }) =
-            &mut self.phase
-        else {
+        // While the run waits or is being started, too: its log shows that somebody is there.
+        let Some(writer) = self.phase.writing() else {
             return match &self.phase {
                 Phase::Over(end) => RecorderStep::Over(end.clone()),
                 _ => RecorderStep::Wait { until: None },
@@ -137,14 +138,12 @@ impl Recorder {
             WriterStep::Append(append) => {
                 RecorderStep::Append(LogId::run(&self.recording.run), append)
             }
-            WriterStep::Deliver { append, is_start } => {
-                if is_start {
-                    self.phase = match self.take_phase() {
-                        Phase::Noting { writer, run } => self.looking_for_stop(writer, run),
-                        phase => phase,
-                    };
+            WriterStep::Deliver { append, mark } => {
+                self.delivered(mark, now);
+                match &self.phase {
+                    Phase::Over(end) => RecorderStep::Over(end.clone()),
+                    _ => RecorderStep::Deliver(append),
                 }
-                RecorderStep::Deliver(append)
             }
             WriterStep::Wait { until } => RecorderStep::Wait { until },
             WriterStep::Over(end) => {
@@ -159,199 +158,134 @@ impl Recorder {
         }
     }
 
+    /// What this instance has written stands in the log, or the store was given up.
+    fn delivered(&mut self, mark: Mark, now: Instant) {
+        self.phase = match (self.take_phase(), mark) {
+            // Others may start it: so this instance does not, and whoever reads it waits for them.
+            (Phase::Waiting { writer, .. } | Phase::NotingPlace { writer }, _)
+                if writer.is_alone() && self.queued.is_some() =>
+            {
+                Phase::Over(RecorderEnd::Gone)
+            }
+            (Phase::Waiting { writer, is_looking }, Mark::Beat) => {
+                if !is_looking {
+                    self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
+                }
+                let is_looking = true;
+                Phase::Waiting { writer, is_looking }
+            }
+            // Whoever was stopped meanwhile may have been taken over. The beat that is due then tells.
+            (Phase::NotingPlace { writer }, Mark::Starting | Mark::Beat)
+                if writer.is_alone() || !writer.wants_beat(now) =>
+            {
+                self.ask(RecorderStep::Send);
+                Phase::Sending { writer }
+            }
+            (Phase::Noting { writer, run }, Mark::Started) => self.looking_for_stop(writer, run),
+            (phase, _) => phase,
+        };
+    }
+
     /// The last entry of the log that was asked for.
     pub fn handle_last(&mut self, found: Found<(Position, Bytes)>) {
-        match self.take_phase() {
-            Phase::LookingAtChat => match found {
-                Found::Some((at, entry)) => match Logged::decode(&entry) {
-                    Ok(Logged {
-                        entry: Entry::Turn(turn),
-                        ..
-                    }) => {
-                        self.ask(RecorderStep::Last(LogId::run(&turn.run)));
-                        self.phase = Phase::LookingAtRun {
-                            turn: at.next_claim(),
-                        };
-                    }
-                    Ok(_) => self.alone_because(EntryError::Corrupt("it is not a turn")),
-                    Err(error) => self.alone_because(error),
-                },
-                Found::Nothing => self.claim(Position::START.next_claim()),
-                Found::Unavailable => self.alone(),
+        self.phase = match self.take_phase() {
+            Phase::LookingAtChat { claim } => self.looked_at_chat(found, claim),
+            Phase::LookingAtRun { at, claim, waits } => {
+                self.looked_at_run(found, at, claim, waits)
+            }
+            Phase::LookingBack {
+                at,
+                claim,
+                line,
+                open,
+            } => self.looked_back(found, at, claim, line, open),
+            Phase::Waiting { writer, .. } => match found {
+                Found::Some(_) => self.stopped(writer),
+                Found::Nothing | Found::Unavailable => waiting(writer),
             },
-            Phase::LookingAtRun { turn } => match found {
-                Found::Some((_, entry)) => match Logged::decode(&entry) {
-                    Ok(logged) if matches!(logged.entry, Entry::End(_)) => self.claim(turn),
-                    Ok(_) => self.phase = Phase::Over(RecorderEnd::Busy),
-                    Err(error) => self.alone_because(error),
-                },
-                Found::Nothing => self.claim(turn),
-                Found::Unavailable => self.alone(),
-            },
+            Phase::Passing { writer, passing } => self.passed(found, writer, passing),
             Phase::LookingForStop { writer, run, again } => match found {
                 Found::Unavailable if again > 0 => {
                     let again = again - 1;
                     self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
-                    self.phase = Phase::LookingForStop { writer, run, again };
+                    Phase::LookingForStop { writer, run, again }
                 }
                 found => {
                     if matches!(found, Found::Some(_)) {
                         self.ask(RecorderStep::Cancel(run));
                     }
-                    self.phase = Phase::Writing { writer };
+                    Phase::Writing { writer }
                 }
             },
-            phase => self.phase = phase,
-        }
+            phase => phase,
+        };
     }
 
     /// What came of an append.
     pub fn handle_append(&mut self, appended: Appended, now: Instant) {
-        match self.take_phase() {
-            Phase::Claiming { turn, claim } => match appended {
-                Appended::Yes => self.take_turn(turn, claim),
-                Appended::Fenced => self.phase = Phase::Over(RecorderEnd::Busy),
-                Appended::Missing | Appended::Full | Appended::Unavailable => self.alone(),
-            },
+        self.phase = match self.take_phase() {
+            Phase::Claiming { taking, claim } => self.claimed(appended, taking, claim),
             Phase::TakingTurn {
-                append,
+                taking,
                 claim,
                 again,
-            } => match appended {
-                Appended::Yes => {
-                    let writer = Writer::behind(claim.at, 0, 0, self.limits);
-                    self.ask(RecorderStep::Deliver(claim));
-                    self.start(writer);
-                }
-                Appended::Fenced => self.phase = Phase::Over(RecorderEnd::Busy),
-                // It may be taken: others would wait for this run.
-                Appended::Unavailable if again > 0 => {
-                    let again = again - 1;
-                    self.ask(RecorderStep::Append(self.chat(), append.clone()));
-                    self.phase = Phase::TakingTurn {
-                        append,
-                        claim,
-                        again,
-                    };
-                }
-                Appended::Missing | Appended::Full | Appended::Unavailable => self.alone(),
-            },
-            Phase::TakingOver { claim } => {
-                self.phase = match appended {
-                    Appended::Yes => {
-                        let log = LogId::run(&self.recording.run);
-                        self.ask(RecorderStep::Read(log, Position::START));
-                        Phase::Inheriting {
-                            claim,
-                            inheritance: Inheritance::default(),
-                            again: AGAIN,
-                        }
-                    }
-                    Appended::Fenced => Phase::Over(RecorderEnd::Fenced),
-                    // A claim that stands all the same is of an epoch in which nobody writes: the next is above it.
-                    Appended::Missing | Appended::Full | Appended::Unavailable => {
-                        Phase::Over(RecorderEnd::Gone)
-                    }
-                };
-            }
+            } => self.took_turn(appended, taking, claim, again),
+            Phase::TakingOver { claim } => self.took_over(appended, claim),
             mut phase => {
-                if let Phase::Starting { writer }
-                | Phase::Noting { writer, .. }
-                | Phase::Writing { writer } = &mut phase
-                {
+                if let Some(writer) = phase.writer_mut() {
                     writer.handle_append(appended, now);
                 }
-                self.phase = phase;
+                phase
             }
-        }
+        };
     }
 
     /// What stands above the position that was asked for.
     pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
-        let (claim, mut inheritance, again) = match self.take_phase() {
+        self.phase = match self.take_phase() {
+            Phase::LookingBack {
+                at,
+                claim,
+                line,
+                open,
+            } => self.read_line(found, at, claim, line, open),
+            Phase::Passing { writer, passing } => self.passing_read(found, writer, passing),
             Phase::Inheriting {
                 claim,
                 inheritance,
                 again,
-            } => (claim, inheritance, again),
-            phase => {
-                self.phase = phase;
-                return;
-            }
+            } => self.inherited(found, claim, inheritance, again),
+            Phase::FindingTurn { writer, line } => self.finding_turn(found, writer, line),
+            phase => phase,
         };
-        let log = LogId::run(&self.recording.run);
-        let entries = match found {
-            Found::Some(entries) if !entries.is_empty() => entries,
-            // Who gives up here leaves a claim behind, and with it more to read for whoever comes next.
-            Found::Unavailable if again > 0 => {
-                self.ask(RecorderStep::Read(log, inheritance.at()));
-                self.phase = Phase::Inheriting {
-                    claim,
-                    inheritance,
-                    again: again - 1,
-                };
-                return;
-            }
-            _ => {
-                self.phase = Phase::Over(RecorderEnd::Gone);
-                return;
-            }
+    }
+
+    /// The run that this one [waits for](RecorderStep::WaitFor) is over, or its log has vanished.
+    pub fn handle_over(&mut self) {
+        self.phase = match self.take_phase() {
+            Phase::Waiting { writer, is_looking } => self.its_turn(writer, is_looking),
+            phase => phase,
         };
-        for (at, entry) in entries {
-            if let Err(error) = inheritance.read(at, &entry) {
-                return self.over_with(error);
+    }
+
+    /// The run has its place: its sandbox and its thread exist.
+    pub fn handle_placed(&mut self, run: RunRef) {
+        self.phase = match self.take_phase() {
+            Phase::Starting { mut writer } => {
+                writer.starting(run.clone());
+                self.place = Some(run);
+                Phase::NotingPlace { writer }
             }
-            self.ask(RecorderStep::Deliver(Append {
-                at,
-                entry,
-                keep: claim.keep.or_create(),
-            }));
-        }
-        if inheritance.at() < claim.at {
-            self.ask(RecorderStep::Read(log, inheritance.at()));
-            self.phase = Phase::Inheriting {
-                claim,
-                inheritance,
-                again: AGAIN,
-            };
-            return;
-        }
-        if inheritance.at() != claim.at {
-            // The claim is an old one of this instance's, which counts as appended again: others stand above it.
-            self.phase = Phase::Over(RecorderEnd::Fenced);
-            return;
-        }
-        let mut writer = Box::new(inheritance.writer(self.limits));
-        inheritance
-            .chunks
-            .iter()
-            .for_each(|chunk| self.words.saw(chunk));
-        match (inheritance.ended, inheritance.run) {
-            // Again, so that it is the last entry.
-            (Some(ended), _) => writer.end(ended),
-            // Whether it was started is not known. It is not started again.
-            (None, None) => {
-                let end = RunEnd::Failed(NEVER_STARTED.to_owned());
-                for word in self.words.of(Some(&end)) {
-                    writer.push(&word);
-                }
-                writer.end(Ended::new("lost"));
-            }
-            (None, Some(run)) => {
-                self.ask(RecorderStep::Follow(run.clone(), inheritance.chunks));
-                // Whoever has started it may not have come to look.
-                self.phase = self.looking_for_stop(writer, run);
-                return;
-            }
-        }
-        self.phase = Phase::Writing { writer };
+            phase => phase,
+        };
     }
 
     /// The run has started.
     pub fn handle_started(&mut self, run: RunRef) {
         self.phase = match self.take_phase() {
-            Phase::Starting { mut writer } => {
+            Phase::Sending { mut writer } => {
                 writer.started(run.clone());
+                self.place = Some(run.clone());
                 Phase::Noting { writer, run }
             }
             phase => phase,
@@ -362,7 +296,7 @@ impl Recorder {
     pub fn handle_not_started(&mut self, end: &RunEnd) {
         self.end(end);
         self.phase = match self.take_phase() {
-            Phase::Starting { writer } => Phase::Writing { writer },
+            Phase::Starting { writer } | Phase::Sending { writer } => Phase::Writing { writer },
             phase => phase,
         };
     }
@@ -377,13 +311,18 @@ impl Recorder {
 
     /// Records that the run is over, and how: with what is left to [say](LastWords) in the stream. What is pushed later is not recorded.
     pub fn end(&mut self, end: &RunEnd) {
-        let words = self.words.of(Some(end));
-        if let Some(writer) = self.phase.writer_mut() {
-            for word in &words {
-                writer.push(word);
-            }
-            writer.end(Ended::of(end));
+        let mut phase = self.take_phase();
+        if let Some(writer) = phase.writer_mut() {
+            self.end_in(writer, end);
         }
+        self.phase = phase;
+    }
+
+    fn end_in(&self, writer: &mut Writer, end: &RunEnd) {
+        for word in &self.words.of(Some(end)) {
+            writer.push(word);
+        }
+        writer.end(Ended::of(end).at(self.place.clone()));
     }
 
     /// Lets the log go when what was pushed stands there, so that another instance can go on at once: of a run that is being started,
@@ -400,59 +339,8 @@ impl Recorder {
         self.asks.push_back(step);
     }
 
-    fn over_with(&mut self, error: EntryError) {
-        self.phase = Phase::Over(RecorderEnd::Unreadable(error));
-    }
-
     fn chat(&self) -> LogId {
         LogId::chat(&self.recording.owner, &self.recording.chat)
-    }
-
-    fn first_claim(&self) -> Append {
-        Append {
-            at: Position::START.next_claim(),
-            entry: self.recording.claim(),
-            keep: Keep::existing(self.limits.live_ttl).or_create(),
-        }
-    }
-
-    fn claim(&mut self, turn: Position) {
-        let claim = self.first_claim();
-        let log = LogId::run(&self.recording.run);
-        self.ask(RecorderStep::Append(log, claim.clone()));
-        self.phase = Phase::Claiming { turn, claim };
-    }
-
-    fn take_turn(&mut self, at: Position, claim: Append) {
-        let append = turn(&self.recording.run, at);
-        self.ask(RecorderStep::Append(self.chat(), append.clone()));
-        self.phase = Phase::TakingTurn {
-            append,
-            claim,
-            again: AGAIN,
-        };
-    }
-
-    /// Goes on without the store, which has something that cannot be read, as when a newer version has written it: whether the chat is
-    /// answering is for the relay to say.
-    fn alone_because(&mut self, error: EntryError) {
-        self.unreadable = Some(error);
-        self.alone();
-    }
-
-    /// Goes on without the store.
-    fn alone(&mut self) {
-        let claim = self.first_claim();
-        let writer = Writer::behind(claim.at, 0, 0, self.limits).without_store();
-        self.ask(RecorderStep::Deliver(claim));
-        self.start(writer);
-    }
-
-    fn start(&mut self, writer: Writer) {
-        self.ask(RecorderStep::Start);
-        self.phase = Phase::Starting {
-            writer: Box::new(writer),
-        };
     }
 
     /// The start of the run stands in the log: whoever asks for a stop from now on sees it, and who has asked before is found now.

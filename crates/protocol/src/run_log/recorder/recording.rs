@@ -1,9 +1,11 @@
 use bytes::Bytes;
 
-use super::super::{Claim, Entry, Logged};
+use super::super::{Claim, Entry, Logged, TurnOrder};
+use crate::runs::StartRun;
+use crate::ui::RawJson;
 
 /// Which run is recorded, and by whom.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recording {
     /// The id of the run in the log. It is made for each run, and no other has it.
@@ -14,6 +16,10 @@ pub struct Recording {
     pub owner: String,
     /// The chat.
     pub chat: String,
+    /// What happens where the chat is answering. It is refused by default.
+    pub order: TurnOrder,
+    /// What is asked: a [`StartRun`], if it is known.
+    pub ask: Option<RawJson<'static>>,
 }
 
 impl Recording {
@@ -24,6 +30,8 @@ impl Recording {
             by: by.into(),
             owner: String::new(),
             chat: String::new(),
+            order: TurnOrder::default(),
+            ask: None,
         }
     }
 
@@ -32,6 +40,20 @@ impl Recording {
     pub fn of_chat(mut self, owner: impl Into<String>, chat: impl Into<String>) -> Self {
         self.owner = owner.into();
         self.chat = chat.into();
+        self
+    }
+
+    /// Sets what happens where the chat is answering.
+    #[must_use]
+    pub fn order(mut self, order: TurnOrder) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Sets what is asked, so that any instance can start it.
+    #[must_use]
+    pub fn asking(mut self, run: &StartRun) -> Self {
+        self.ask = RawJson::from_value(run).ok();
         self
     }
 

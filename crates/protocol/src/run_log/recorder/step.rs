@@ -2,9 +2,11 @@ use std::time::Instant;
 
 use super::super::{Append, EntryError, LogId, Position};
 #[cfg(doc)]
+use super::super::{Reader, Recording};
+#[cfg(doc)]
 use super::Recorder;
 use crate::runs::RunRef;
-use crate::ui::Chunk;
+use crate::ui::{Chunk, RawJson};
 
 /// What a [`Recorder`] wants. Each is told of once.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,8 +20,21 @@ pub enum RecorderStep {
     Append(LogId, Append),
     /// Give this to the readers of this instance, and poll again.
     Deliver(Append),
-    /// Start the run: [`Recorder::handle_started`] or [`Recorder::handle_not_started`]. It comes at most once.
-    Start,
+    /// [Read](Reader) the log of this run until it is over, and take it over where nobody records it: [`Recorder::handle_over`]. Poll
+    /// on meanwhile.
+    WaitFor(String),
+    /// Have this run end, as if somebody had asked for it, and poll again at once: it gives way.
+    Stop(String),
+    /// Give the run its place, a sandbox and a thread: [`Recorder::handle_placed`] or [`Recorder::handle_not_started`].
+    Start {
+        /// Where the turn before it took place: for a run that names no place of its own.
+        place: Option<RunRef>,
+        /// What the turns that it has ended had asked, the oldest first: it is asked again with this one.
+        carried: Vec<RawJson<'static>>,
+    },
+    /// Send the messages: [`Recorder::handle_started`] or [`Recorder::handle_not_started`]. It comes at most once, behind
+    /// [`Start`](Self::Start).
+    Send,
     /// Follow this run behind these chunks, and [push](Recorder::push) what comes.
     Follow(RunRef, Vec<Chunk<'static>>),
     /// Cancel this run, and poll again at once: somebody has asked for it while it was starting.
@@ -39,6 +54,8 @@ pub enum RecorderStep {
 pub enum RecorderEnd {
     /// The chat is answering another turn. Nothing was started.
     Busy,
+    /// The chat is answering, and as many turns wait as [may](Recording::order). Nothing was started.
+    Full,
     /// The end of the run stands in the log.
     Ended,
     /// The log was let go; the run goes on.

@@ -52,6 +52,11 @@ impl World {
             {
                 Some(Reply::Last(Found::Nothing))
             }
+            Ask::Last(log)
+                if self.plant == Some(Plant::NotWaiting) && log.as_str().starts_with("run/") =>
+            {
+                Some(Reply::Last(Found::Nothing))
+            }
             Ask::Last(log) => Some(Reply::Last(self.store.last(log))),
             Ask::Read(log, after, wait) => {
                 let page = self.store.read(log, *after, 7);

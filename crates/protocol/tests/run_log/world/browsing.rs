@@ -108,7 +108,11 @@ impl World {
                     this.end = Some(end.clone());
                     let local = self.instances[instance].local.get(&run);
                     this.is_degraded |= local.is_some_and(|local| local.is_alone);
+                    let waits = this.waits;
                     self.log(format!("browser {browser} is over with {run}: {end:?}"));
+                    if let Some(at) = waits {
+                        self.after(Duration::ZERO, Event::Over(instance, at));
+                    }
                     return;
                 }
                 other => unreachable!("{other:?}"),

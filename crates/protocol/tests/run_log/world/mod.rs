@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use twentyfirst_protocol::run_log::{
     Append, Appended, Found, Limits, LogId, Position, Reader, ReaderEnd, Recorder, RecorderEnd,
+    TurnOrder,
 };
-use twentyfirst_protocol::runs::RunEnd;
+use twentyfirst_protocol::runs::{RunEnd, RunRef};
 use twentyfirst_protocol::ui::Chunk;
 
 use crate::answer::Atom;
@@ -46,9 +47,19 @@ pub(crate) struct World {
     pub(crate) browsers: Vec<Browser>,
     pub(crate) runs: BTreeMap<String, Run>,
     pub(crate) stops: Vec<StopAsked>,
+    pub(crate) is_stopped_by_user: bool,
     pub(crate) evicted: Vec<String>,
     pub(crate) trace: Vec<String>,
     pub(crate) limits: Limits,
+    /// What happens to a message that comes while the chat is answering: one of these.
+    orders: Vec<TurnOrder>,
+    /// The place of the chat, once the application knows it, and how many sandboxes were made for it.
+    session: Option<RunRef>,
+    pub(crate) sandboxes: usize,
+    /// Runs that were sent while another was going on.
+    pub(crate) overlaps: Vec<String>,
+    /// What runs carried along: the texts of others.
+    pub(crate) carried: BTreeMap<String, Vec<String>>,
     waiting: Vec<Waiting>,
     pub(crate) largest_window: usize,
 }
@@ -126,6 +137,8 @@ pub(crate) struct Browser {
     pub(crate) got: Vec<(u64, Bytes)>,
     /// How many of them came from an instance that had given up the store.
     pub(crate) is_degraded: bool,
+    /// The recorder that waits for what is read.
+    pub(crate) waits: Option<usize>,
     pub(crate) end: Option<ReaderEnd>,
     is_asking: bool,
 }
@@ -151,6 +164,8 @@ enum Event {
     Wake(usize, usize),
     WakeBrowser(usize),
     WaitOver(usize, usize, usize),
+    Over(usize, usize),
+    Placed(usize, usize, RunRef),
     Started(usize, usize, bool),
     Chunk(usize, usize, String, usize),
     Cancel(String),
@@ -184,6 +199,13 @@ impl World {
         if rng.percent(20) {
             limits.unacknowledged = 60;
         }
+        let enqueue = TurnOrder::Enqueue { limit: 2 };
+        let orders = match rng.below(5) {
+            0 => vec![TurnOrder::Refuse],
+            1 => vec![enqueue],
+            2 => vec![TurnOrder::Interrupt],
+            _ => vec![TurnOrder::Refuse, enqueue, TurnOrder::Interrupt],
+        };
         let instances = (0..3)
             .map(|_| Instance {
                 is_alive: true,
@@ -206,9 +228,15 @@ impl World {
             browsers: Vec::new(),
             runs: BTreeMap::new(),
             stops: Vec::new(),
+            is_stopped_by_user: false,
             evicted: Vec::new(),
             trace: Vec::new(),
             limits,
+            orders,
+            session: None,
+            sandboxes: 0,
+            overlaps: Vec::new(),
+            carried: BTreeMap::new(),
             waiting: Vec::new(),
             largest_window: 0,
             rng: rng.fork(),
@@ -353,6 +381,18 @@ impl World {
                     Event::Answer(who, Reply::Page(Found::Some(Vec::new()))),
                 );
             }
+            Event::Over(instance, at) => {
+                if self.is_paused(*instance, &event) || !self.instances[*instance].is_alive {
+                    return;
+                }
+                self.over(*instance, *at);
+            }
+            Event::Placed(instance, at, run) => {
+                if self.is_paused(*instance, &event) || !self.instances[*instance].is_alive {
+                    return;
+                }
+                self.placed(*instance, *at, run.clone());
+            }
             Event::Started(instance, at, is_started) => {
                 if self.is_paused(*instance, &event) || !self.instances[*instance].is_alive {
                     return;
@@ -389,7 +429,12 @@ impl World {
         self.instances[instance].is_alive = false;
         self.instances[instance].local.clear();
         for browser in 0..self.browsers.len() {
-            if self.browsers[browser].instance == instance && self.browsers[browser].end.is_none() {
+            if self.browsers[browser].instance != instance || self.browsers[browser].end.is_some() {
+                continue;
+            }
+            if self.browsers[browser].waits.is_some() {
+                self.browsers[browser] = Browser::new(instance, 0);
+            } else {
                 let delay = self.rng.millis(10, 2_000);
                 self.after(delay, Event::Attach(browser));
             }
@@ -413,8 +458,19 @@ impl Browser {
             first,
             got: Vec::new(),
             is_degraded: false,
+            waits: None,
             end: None,
             is_asking: false,
+        }
+    }
+
+    /// A recorder that waits for this run.
+    fn waiting(instance: usize, run: &str, at: usize) -> Self {
+        Self {
+            run: Some(run.to_owned()),
+            reader: Some(Reader::from(0)),
+            waits: Some(at),
+            ..Self::new(instance, 0)
         }
     }
 

@@ -19,6 +19,12 @@ impl World {
                 posts.push((instance, base));
                 self.after(at, Event::Post(instance, turn));
             }
+            // While the answer is given, or waited for.
+            for _ in 0..rng.between(0, 4) {
+                let span = *rng.pick(&[300, 5_000, 40_000]);
+                let at = rng.millis(base, base + span);
+                self.after(at, Event::Post(rng.below(3), turn));
+            }
             for _ in 0..rng.between(0, 3) {
                 let browser = self.browsers.len();
                 let instance = rng.below(3);

@@ -1,10 +1,13 @@
 //! Instances record runs.
 
 use std::time::Duration;
+
+use bytes::Bytes;
 use twentyfirst_protocol::run_log::{
     Append, Entry, Found, LogId, Logged, Position, Reader, Recorder, RecorderEnd, RecorderStep,
     Recording,
 };
+use twentyfirst_protocol::runs::StartRun;
 
 use super::{Ask, Browser, CHAT, Event, OWNER, Recorded, Reply, Source, Who, World};
 use crate::answer::{Atom, atoms};
@@ -16,7 +19,12 @@ impl World {
         self.log(format!(
             "turn {turn} is posted on instance {instance} as {run}"
         ));
-        let recording = Recording::new(run.clone(), format!("i{instance}")).of_chat(OWNER, CHAT);
+        let order = *self.rng.pick(&self.orders.clone());
+        let ask = StartRun::new("agent", run.clone());
+        let recording = Recording::new(run.clone(), format!("i{instance}"))
+            .of_chat(OWNER, CHAT)
+            .order(order)
+            .asking(&ask);
         let at = self.record(instance, &run, Recorder::begin(recording, self.limits));
         let browser = self.browsers.len();
         self.browsers.push(Browser::new(instance, 0));
@@ -81,7 +89,12 @@ impl World {
                     return self.ask(instance, at, Ask::Append(log, append));
                 }
                 RecorderStep::Deliver(append) => self.deliver(instance, &run, append),
-                RecorderStep::Start => {
+                RecorderStep::WaitFor(before) => self.wait_for(instance, at, &before),
+                RecorderStep::Stop(run) => self.stop_run(instance, &run),
+                RecorderStep::Start { place, carried } => {
+                    self.give_place(instance, at, place, &carried);
+                }
+                RecorderStep::Send => {
                     self.instances[instance].recorders[at].starts += 1;
                     self.start(instance, at, &run);
                 }
@@ -92,8 +105,10 @@ impl World {
                         after.len()
                     ));
                     self.instances[instance].recorders[at].source = Source::Waiting(after);
-                    let ends = self.runs[&run].ends;
-                    self.at(ends.max(self.now), Event::RunOver(run));
+                    // One that was never sent is looked for in vain.
+                    let ends = self.runs.get(&run).map(|run| run.ends);
+                    let never = self.now + Duration::from_secs(2);
+                    self.at(ends.unwrap_or(never).max(self.now), Event::RunOver(run));
                 }
                 RecorderStep::Cancel(_) => {
                     self.log(format!("instance {instance} finds that {run} is to stop"));
@@ -112,7 +127,7 @@ impl World {
                 RecorderStep::Over(end) => {
                     self.log(format!("instance {instance} is over with {run}: {end:?}"));
                     self.instances[instance].recorders[at].over = Some(end.clone());
-                    if end == RecorderEnd::Busy {
+                    if matches!(end, RecorderEnd::Busy | RecorderEnd::Full) {
                         // The response to the post is a refusal.
                         for browser in &mut self.browsers {
                             if browser.run.as_deref() == Some(&run) {
@@ -140,6 +155,11 @@ impl World {
             Reply::Appended(appended) => recording.recorder.handle_append(appended, now),
             Reply::Last(found) => recording.recorder.handle_last(found),
             Reply::Page(mut found) => {
+                if self.plant == Some(Plant::PlaceUnseen)
+                    && let Found::Some(entries) = &mut found
+                {
+                    entries.iter_mut().for_each(overlook_place);
+                }
                 if let (Some(early), Found::Some(entries)) = (recording.early.take(), &mut found) {
                     // What was read before the claim, and the claim.
                     let log = LogId::run(&recording.run);
@@ -152,6 +172,19 @@ impl World {
                 recording.recorder.handle_page(found);
             }
         }
+        self.drive(instance, at);
+    }
+
+    /// Reads the run that this one waits for, as a browser does.
+    fn wait_for(&mut self, instance: usize, at: usize, before: &str) {
+        let browser = self.browsers.len();
+        self.browsers.push(Browser::waiting(instance, before, at));
+        self.after(Duration::ZERO, Event::WakeBrowser(browser));
+    }
+
+    pub(super) fn over(&mut self, instance: usize, at: usize) {
+        let recorded = &mut self.instances[instance].recorders[at];
+        recorded.recorder.handle_over();
         self.drive(instance, at);
     }
 
@@ -206,5 +239,14 @@ fn feed(recording: &mut Recorded) {
     {
         recording.recorder.end(end);
         recording.source = Source::Done;
+    }
+}
+
+/// A successor that does not see that the messages may have been sent.
+fn overlook_place((_, entry): &mut (Position, Bytes)) {
+    if let Ok(logged) = Logged::decode(entry)
+        && matches!(logged.entry, Entry::Starting(_) | Entry::Started(_))
+    {
+        *entry = Logged::new(logged.chunks, Entry::Beat).encode();
     }
 }

@@ -3,13 +3,47 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use twentyfirst_protocol::runs::{RunEnd, RunRef};
+use twentyfirst_protocol::runs::{RunEnd, RunRef, StartRun};
+use twentyfirst_protocol::ui::RawJson;
 use twentyfirst_protocol::{SandboxId, ThreadId};
 
 use super::{Event, Run, Source, World};
 use crate::answer::{answer, end_of, rest};
 
 impl World {
+    /// Gives a run its place: that of the chat, if the application knows it, that of the turn before, or a new one.
+    pub(super) fn give_place(
+        &mut self,
+        instance: usize,
+        at: usize,
+        place: Option<RunRef>,
+        carried: &[RawJson<'static>],
+    ) {
+        let run = self.instances[instance].recorders[at].run.clone();
+        let carried = carried.iter().map(|ask| {
+            let ask: StartRun = ask.deserialize().unwrap();
+            ask.messages.as_slice()[0].text().to_string()
+        });
+        let carried: Vec<String> = carried.collect();
+        if !carried.is_empty() {
+            self.log(format!("{run} carries {carried:?} along"));
+        }
+        self.carried.insert(run.clone(), carried);
+        let place = self.session.clone().or(place).unwrap_or_else(|| {
+            self.sandboxes += 1;
+            run_ref(&run, self.sandboxes)
+        });
+        let place = place.user_message_id(run);
+        let delay = self.rng.millis(1, 300);
+        self.after(delay, Event::Placed(instance, at, place));
+    }
+
+    pub(super) fn placed(&mut self, instance: usize, at: usize, run: RunRef) {
+        let recording = &mut self.instances[instance].recorders[at];
+        recording.recorder.handle_placed(run);
+        self.drive(instance, at);
+    }
+
     pub(super) fn start(&mut self, instance: usize, at: usize, run: &str) {
         let delay = if self.rng.percent(10) {
             self.rng.millis(1_000, 30_000)
@@ -20,7 +54,9 @@ impl World {
             .runs
             .values()
             .any(|other| !other.is_cancelled && other.began <= self.now && self.now < other.ends);
-        if !is_busy {
+        if is_busy {
+            self.overlaps.push(run.to_owned());
+        } else {
             self.instances[instance].recorders[at].source = Source::Live(VecDeque::new(), None);
             let words = self.rng.between(0, 40);
             let chunks = answer(run, words);
@@ -64,7 +100,10 @@ impl World {
             if let Some(run) = self.runs.get_mut(&recording.run) {
                 run.known = Some(self.now);
             }
-            let run = run_ref(&recording.run);
+            let Some(run) = recording.recorder.place().cloned() else {
+                return;
+            };
+            self.session = Some(run.clone());
             recording.recorder.handle_started(run);
         } else {
             let end = RunEnd::Failed("the thread is streaming".to_owned());
@@ -89,13 +128,18 @@ impl World {
     }
 
     pub(super) fn run_over(&mut self, name: &str) {
-        let run = &self.runs[name];
-        if self.now < run.ends {
-            return;
-        }
-        let end = end_of(run.is_cancelled);
-        let is_cancelled = run.is_cancelled;
-        let chunks = run.chunks.clone();
+        let (end, is_cancelled, chunks) = match self.runs.get(name) {
+            Some(run) if self.now < run.ends => return,
+            Some(run) => (
+                end_of(run.is_cancelled),
+                run.is_cancelled,
+                run.chunks.clone(),
+            ),
+            None => {
+                let end = RunEnd::Failed("it never began".to_owned());
+                (end, false, Vec::new())
+            }
+        };
         let mut wrong = Vec::new();
         let mut wake = Vec::new();
         for (index, instance) in self.instances.iter_mut().enumerate() {
@@ -133,10 +177,10 @@ impl World {
     }
 }
 
-fn run_ref(run: &str) -> RunRef {
+fn run_ref(run: &str, sandbox: usize) -> RunRef {
     RunRef::new(
         "agent",
-        SandboxId::new("sb").unwrap(),
+        SandboxId::new(format!("sb-{sandbox}")).unwrap(),
         ThreadId::new("th").unwrap(),
     )
     .user_message_id(run.to_owned())

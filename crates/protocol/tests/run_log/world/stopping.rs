@@ -27,9 +27,16 @@ impl World {
         self.log(format!(
             "a stop of {run} is asked for on instance {instance}"
         ));
+        self.is_stopped_by_user = true;
+        self.stop_run(instance, &run);
+    }
+
+    /// Has a run end.
+    pub(super) fn stop_run(&mut self, instance: usize, run: &str) {
         if self.is_out() {
             return;
         }
+        let run = run.to_owned();
         let append = Stop::new(format!("i{instance}")).append();
         self.store
             .append(self.plant, instance, &LogId::stop(&run), &append);

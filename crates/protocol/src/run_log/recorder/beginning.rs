@@ -1,0 +1,277 @@
+//! Taking the turn of a chat: at once, or a place in its line.
+
+use bytes::Bytes;
+
+use super::super::line::{LONGEST, Line, Looked, State};
+use super::super::writer::{Append, Appended, Limits, Writer};
+use super::super::{
+    Entry, EntryError, Found, Keep, LogId, Logged, Position, RecorderStep, Turn, TurnOrder,
+};
+use super::phase::{Phase, Taking};
+use super::{AGAIN, Recorder, RecorderEnd, Recording};
+
+impl Recorder {
+    /// Records a run that is to be started: the next turn of its chat.
+    #[must_use]
+    pub fn begin(recording: Recording, limits: Limits) -> Self {
+        let chat = LogId::chat(&recording.owner, &recording.chat);
+        let phase = Phase::LookingAtChat { claim: None };
+        Self::new(recording, limits, phase, RecorderStep::Last(chat))
+    }
+
+    pub(super) fn looked_at_chat(
+        &mut self,
+        found: Found<(Position, Bytes)>,
+        claim: Option<Append>,
+    ) -> Phase {
+        match found {
+            Found::Some((at, entry)) => match Logged::decode(&entry) {
+                Ok(Logged {
+                    entry: Entry::Turn(turn),
+                    ..
+                }) => {
+                    self.ask(RecorderStep::Last(LogId::run(&turn.run)));
+                    Phase::LookingAtRun {
+                        at: at.next_claim(),
+                        claim,
+                        waits: turn.waits,
+                    }
+                }
+                Ok(_) => self.alone_because(EntryError::Corrupt("it is not a turn"), claim),
+                Err(error) => self.alone_because(error, claim),
+            },
+            Found::Nothing => self.take(Position::START.next_claim(), Vec::new(), claim),
+            Found::Unavailable => self.alone(claim),
+        }
+    }
+
+    pub(super) fn looked_at_run(
+        &mut self,
+        found: Found<(Position, Bytes)>,
+        at: Position,
+        claim: Option<Append>,
+        waits: bool,
+    ) -> Phase {
+        let is_over = match found {
+            Found::Some((_, entry)) => match Logged::decode(&entry).map(|logged| logged.entry) {
+                Ok(Entry::End(ended)) => !waits || ended.run.is_some(),
+                Ok(_) if self.recording.order == TurnOrder::Refuse => {
+                    return Phase::Over(RecorderEnd::Busy);
+                }
+                Ok(_) => false,
+                Err(error) => return self.alone_because(error, claim),
+            },
+            Found::Nothing => !waits,
+            Found::Unavailable => return self.alone(claim),
+        };
+        if is_over {
+            return self.take(at, Vec::new(), claim);
+        }
+        let (line, step) = Line::below(self.chat(), at);
+        self.ask(step);
+        Phase::LookingBack {
+            at,
+            claim,
+            line,
+            open: Vec::new(),
+        }
+    }
+
+    pub(super) fn read_line(
+        &mut self,
+        found: Found<Vec<(Position, Bytes)>>,
+        at: Position,
+        claim: Option<Append>,
+        mut line: Line,
+        open: Vec<String>,
+    ) -> Phase {
+        match line.handle_page(found) {
+            None => self.look_back(at, claim, line, open),
+            Some(Looked::Ask(step)) => {
+                self.ask(step);
+                Phase::LookingBack {
+                    at,
+                    claim,
+                    line,
+                    open,
+                }
+            }
+            // That it is answering is known.
+            Some(_) => Phase::Over(RecorderEnd::Busy),
+        }
+    }
+
+    pub(super) fn looked_back(
+        &mut self,
+        found: Found<(Position, Bytes)>,
+        at: Position,
+        claim: Option<Append>,
+        mut line: Line,
+        mut open: Vec<String>,
+    ) -> Phase {
+        match line.handle_last(found) {
+            Looked::Ask(step) => {
+                self.ask(step);
+                Phase::LookingBack {
+                    at,
+                    claim,
+                    line,
+                    open,
+                }
+            }
+            Looked::Turn(seen) if seen.ends_line() => self.take(at, open, claim),
+            Looked::Turn(seen) => {
+                if seen.state == State::Open {
+                    open.push(seen.turn.run);
+                }
+                self.look_back(at, claim, line, open)
+            }
+            Looked::Failed(_) => Phase::Over(RecorderEnd::Busy),
+        }
+    }
+
+    fn look_back(
+        &mut self,
+        at: Position,
+        claim: Option<Append>,
+        line: Line,
+        open: Vec<String>,
+    ) -> Phase {
+        let longest = usize::try_from(LONGEST).unwrap_or(usize::MAX);
+        // One of those that are open does not wait, but is given.
+        match self.recording.order {
+            TurnOrder::Refuse if !open.is_empty() => return Phase::Over(RecorderEnd::Busy),
+            TurnOrder::Enqueue { limit } if open.len() > limit => {
+                return Phase::Over(RecorderEnd::Full);
+            }
+            _ if open.len() >= longest => return Phase::Over(RecorderEnd::Full),
+            _ => {}
+        }
+        let Some(step) = line.next() else {
+            return self.take(at, open, claim);
+        };
+        self.ask(step);
+        Phase::LookingBack {
+            at,
+            claim,
+            line,
+            open,
+        }
+    }
+
+    /// Takes the turn at this position, behind these runs that are not over: first the log of the run, if it is not claimed yet.
+    fn take(&mut self, at: Position, open: Vec<String>, claim: Option<Append>) -> Phase {
+        let turn = Turn::new(&self.recording.run).ask(self.recording.ask.clone());
+        let turn = match (open.is_empty(), self.recording.order) {
+            (true, _) => turn,
+            (false, TurnOrder::Interrupt) => turn.waiting(open.iter().cloned()),
+            (false, _) => turn.waiting([]),
+        };
+        let taking = Taking { at, turn, open };
+        match claim {
+            Some(claim) => self.take_turn(taking, claim),
+            None => {
+                let claim = self.first_claim();
+                let log = LogId::run(&self.recording.run);
+                self.ask(RecorderStep::Append(log, claim.clone()));
+                Phase::Claiming { taking, claim }
+            }
+        }
+    }
+
+    pub(super) fn claimed(&mut self, appended: Appended, taking: Taking, claim: Append) -> Phase {
+        match appended {
+            Appended::Yes => self.take_turn(taking, claim),
+            Appended::Fenced => Phase::Over(RecorderEnd::Busy),
+            Appended::Missing | Appended::Full | Appended::Unavailable => {
+                self.alone(taking.turn.waits.then_some(claim))
+            }
+        }
+    }
+
+    fn take_turn(&mut self, taking: Taking, claim: Append) -> Phase {
+        let append = taking.turn.append(taking.at);
+        self.ask(RecorderStep::Append(self.chat(), append));
+        let again = AGAIN;
+        Phase::TakingTurn {
+            taking,
+            claim,
+            again,
+        }
+    }
+
+    pub(super) fn took_turn(
+        &mut self,
+        appended: Appended,
+        taking: Taking,
+        claim: Append,
+        again: u32,
+    ) -> Phase {
+        match appended {
+            Appended::Yes => {
+                let writer = Box::new(Writer::behind(claim.at, 0, 0, self.limits));
+                self.ask(RecorderStep::Deliver(claim));
+                match taking.turn.waits {
+                    true => self.wait_in_line(writer, taking),
+                    false => self.start(writer),
+                }
+            }
+            Appended::Fenced if self.recording.order == TurnOrder::Refuse => {
+                Phase::Over(RecorderEnd::Busy)
+            }
+            // Somebody has come before: behind whom this one waits.
+            Appended::Fenced => {
+                self.ask(RecorderStep::Last(self.chat()));
+                let claim = Some(claim);
+                Phase::LookingAtChat { claim }
+            }
+            // It may be taken: others would wait for this run.
+            Appended::Unavailable if again > 0 => {
+                let append = taking.turn.append(taking.at);
+                self.ask(RecorderStep::Append(self.chat(), append));
+                let again = again - 1;
+                Phase::TakingTurn {
+                    taking,
+                    claim,
+                    again,
+                }
+            }
+            Appended::Missing | Appended::Full | Appended::Unavailable => {
+                self.alone(taking.turn.waits.then_some(claim))
+            }
+        }
+    }
+
+    fn first_claim(&self) -> Append {
+        Append {
+            at: Position::START.next_claim(),
+            entry: self.recording.claim(),
+            keep: Keep::existing(self.limits.live_ttl).or_create(),
+        }
+    }
+
+    /// Goes on without the store, which has something that cannot be read, as when a newer version has written it: whether the chat is
+    /// answering is for the relay to say.
+    fn alone_because(&mut self, error: EntryError, claim: Option<Append>) -> Phase {
+        self.unreadable = Some(error);
+        self.alone(claim)
+    }
+
+    /// Goes on without the store, unless a claim stands already, which it does where the chat was seen to be answering: to wait takes a
+    /// store.
+    fn alone(&mut self, claim: Option<Append>) -> Phase {
+        if claim.is_some() {
+            return Phase::Over(RecorderEnd::Busy);
+        }
+        let claim = self.first_claim();
+        let writer = Writer::behind(claim.at, 0, 0, self.limits).without_store();
+        self.ask(RecorderStep::Deliver(claim));
+        self.start(Box::new(writer))
+    }
+
+    fn start(&mut self, writer: Box<Writer>) -> Phase {
+        let (place, carried) = (None, Vec::new());
+        self.ask(RecorderStep::Start { place, carried });
+        Phase::Starting { writer }
+    }
+}

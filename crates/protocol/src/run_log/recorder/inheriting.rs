@@ -1,0 +1,162 @@
+//! Going on with what another instance has recorded.
+
+use bytes::Bytes;
+
+use super::super::inheritance::Inheritance;
+use super::super::line::{Line, Looked};
+use super::super::writer::{Append, Appended, Limits, Writer};
+use super::super::{Ended, EntryError, Found, Keep, LogId, Position, RecorderStep};
+use super::phase::Phase;
+use super::waiting::{Queued, answer};
+use super::{AGAIN, NEVER_STARTED, Recorder, RecorderEnd, Recording};
+use crate::runs::RunEnd;
+
+impl Recorder {
+    /// Goes on with a run that another instance has recorded up to this position or further.
+    #[must_use]
+    pub fn take_over(recording: Recording, after: Position, limits: Limits) -> Self {
+        let claim = Append {
+            at: after.next_claim(),
+            entry: recording.claim(),
+            keep: Keep::existing(limits.live_ttl),
+        };
+        let step = RecorderStep::Append(LogId::run(&recording.run), claim.clone());
+        Self::new(recording, limits, Phase::TakingOver { claim }, step)
+    }
+
+    pub(super) fn took_over(&mut self, appended: Appended, claim: Append) -> Phase {
+        match appended {
+            Appended::Yes => {
+                let log = LogId::run(&self.recording.run);
+                self.ask(RecorderStep::Read(log, Position::START));
+                Phase::Inheriting {
+                    claim,
+                    inheritance: Inheritance::default(),
+                    again: AGAIN,
+                }
+            }
+            Appended::Fenced => Phase::Over(RecorderEnd::Fenced),
+            // A claim that stands all the same is of an epoch in which nobody writes: the next is above it.
+            Appended::Missing | Appended::Full | Appended::Unavailable => {
+                Phase::Over(RecorderEnd::Gone)
+            }
+        }
+    }
+
+    pub(super) fn inherited(
+        &mut self,
+        found: Found<Vec<(Position, Bytes)>>,
+        claim: Append,
+        mut inheritance: Inheritance,
+        again: u32,
+    ) -> Phase {
+        let log = LogId::run(&self.recording.run);
+        let entries = match found {
+            Found::Some(entries) if !entries.is_empty() => entries,
+            // Who gives up here leaves a claim behind, and with it more to read for whoever comes next.
+            Found::Unavailable if again > 0 => {
+                self.ask(RecorderStep::Read(log, inheritance.at()));
+                return Phase::Inheriting {
+                    claim,
+                    inheritance,
+                    again: again - 1,
+                };
+            }
+            _ => return Phase::Over(RecorderEnd::Gone),
+        };
+        for (at, entry) in entries {
+            if let Err(error) = inheritance.read(at, &entry) {
+                return unreadable(error);
+            }
+            self.ask(RecorderStep::Deliver(Append {
+                at,
+                entry,
+                keep: claim.keep.or_create(),
+            }));
+        }
+        if inheritance.at() < claim.at {
+            self.ask(RecorderStep::Read(log, inheritance.at()));
+            return Phase::Inheriting {
+                claim,
+                inheritance,
+                again: AGAIN,
+            };
+        }
+        if inheritance.at() != claim.at {
+            // The claim is an old one of this instance's, which counts as appended again: others stand above it.
+            return Phase::Over(RecorderEnd::Fenced);
+        }
+        self.inherit(inheritance)
+    }
+
+    fn inherit(&mut self, inheritance: Inheritance) -> Phase {
+        let mut writer = Box::new(inheritance.writer(self.limits));
+        let chunks = inheritance.chunks.iter();
+        chunks.for_each(|chunk| self.words.saw(chunk));
+        self.place.clone_from(&inheritance.run);
+        match (inheritance.ended, inheritance.run) {
+            // Again, so that it is the last entry.
+            (Some(ended), _) => {
+                writer.end(ended);
+                Phase::Writing { writer }
+            }
+            (None, None) => {
+                let (line, step) = Line::whole(self.chat());
+                self.ask(step);
+                Phase::FindingTurn { writer, line }
+            }
+            (None, Some(run)) => {
+                let chunks = answer(inheritance.chunks);
+                self.ask(RecorderStep::Follow(run.clone(), chunks));
+                // Whoever has started it may not have come to look.
+                self.looking_for_stop(writer, run)
+            }
+        }
+    }
+
+    pub(super) fn finding_turn(
+        &mut self,
+        found: Found<Vec<(Position, Bytes)>>,
+        writer: Box<Writer>,
+        mut line: Line,
+    ) -> Phase {
+        match line.handle_page(found) {
+            None => {}
+            Some(Looked::Ask(step)) => {
+                self.ask(step);
+                return Phase::FindingTurn { writer, line };
+            }
+            Some(Looked::Failed(Some(error))) => return unreadable(error),
+            Some(_) => return Phase::Over(RecorderEnd::Gone),
+        }
+        let turns = line.turns();
+        let is_it = |(_, turn): &&(Position, super::super::Turn)| turn.run == self.recording.run;
+        let mut below = turns.iter().rev().skip_while(|entry| !is_it(entry));
+        match below.next() {
+            Some((at, turn)) if turn.waits && turn.ask.is_some() => {
+                let before = below.next().map(|(_, turn)| turn.run.clone());
+                self.recording.ask.clone_from(&turn.ask);
+                let queued = Queued {
+                    at: *at,
+                    interrupts: turn.interrupts.clone(),
+                };
+                self.wait_behind(writer, queued, before)
+            }
+            _ => self.never_started(writer),
+        }
+    }
+
+    /// Whether it was started is not known. It is not started again.
+    fn never_started(&mut self, mut writer: Box<Writer>) -> Phase {
+        let end = RunEnd::Failed(NEVER_STARTED.to_owned());
+        for word in self.words.of(Some(&end)) {
+            writer.push(&word);
+        }
+        writer.end(Ended::new("lost"));
+        Phase::Writing { writer }
+    }
+}
+
+fn unreadable(error: EntryError) -> Phase {
+    Phase::Over(RecorderEnd::Unreadable(error))
+}

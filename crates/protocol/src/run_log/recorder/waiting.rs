@@ -1,0 +1,205 @@
+//! A place in the line of a chat: waiting for the turn before, and what happens when it is over.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::super::line::{Line, Looked, State};
+use super::super::writer::Writer;
+use super::super::{Found, LogId, Position, RecorderStep};
+use super::phase::{Phase, Taking};
+use super::{AGAIN, Recorder};
+use crate::runs::{RunEnd, RunRef};
+use crate::ui::chunk::Data;
+use crate::ui::{Chunk, RawJson};
+
+/// The place in a line.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) at: Position,
+    /// The runs that it ends, to come sooner.
+    pub(super) interrupts: Vec<String>,
+}
+
+/// What is found out when its turn has come.
+#[derive(Debug)]
+pub(super) struct Passing {
+    line: Option<Line>,
+    /// How often it is asked again whether it is to stop.
+    again: u32,
+    /// Those of the runs that it has ended, and that these had ended, which were not looked at yet.
+    interrupts: HashSet<String>,
+    carried: Vec<RawJson<'static>>,
+    place: Option<RunRef>,
+    /// Whether all before it are known to be over.
+    is_over: bool,
+}
+
+/// The chunk that says that a message waits.
+pub(super) const QUEUED: &str = "queued";
+
+impl Recorder {
+    pub(super) fn wait_in_line(&mut self, mut writer: Box<Writer>, taking: Taking) -> Phase {
+        let position = taking.open.len();
+        let queued = Data::new(QUEUED)
+            .data(json!({ "position": position }))
+            .transient(true);
+        writer.push(&Chunk::from(queued));
+        let before = taking.open.into_iter().next();
+        let queued = Queued {
+            at: taking.at,
+            interrupts: taking.turn.interrupts,
+        };
+        self.wait_behind(writer, queued, before)
+    }
+
+    /// Waits for the run before, if there is one.
+    pub(super) fn wait_behind(
+        &mut self,
+        writer: Box<Writer>,
+        queued: Queued,
+        before: Option<String>,
+    ) -> Phase {
+        for run in &queued.interrupts {
+            self.asks.push_back(RecorderStep::Stop(run.clone()));
+        }
+        self.queued = Some(queued);
+        match before {
+            Some(before) => {
+                self.ask(RecorderStep::WaitFor(before));
+                waiting(writer)
+            }
+            None => self.its_turn(writer, false),
+        }
+    }
+
+    /// `is_looking`: it was asked just now whether it is to stop.
+    pub(super) fn its_turn(&mut self, writer: Box<Writer>, is_looking: bool) -> Phase {
+        if !is_looking {
+            self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
+        }
+        let interrupts = self
+            .queued
+            .iter()
+            .flat_map(|queued| &queued.interrupts)
+            .cloned();
+        let passing = Passing {
+            line: None,
+            again: AGAIN,
+            interrupts: interrupts.collect(),
+            carried: Vec::new(),
+            place: None,
+            is_over: false,
+        };
+        Phase::Passing { writer, passing }
+    }
+
+    /// The last entry of the log of stops, and then of the runs before it.
+    pub(super) fn passed(
+        &mut self,
+        found: Found<(Position, Bytes)>,
+        writer: Box<Writer>,
+        mut passing: Passing,
+    ) -> Phase {
+        let Some(line) = &mut passing.line else {
+            return match (found, &self.queued) {
+                (Found::Some(_), _) => self.stopped(writer),
+                (Found::Unavailable, _) if passing.again > 0 => {
+                    passing.again -= 1;
+                    self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
+                    Phase::Passing { writer, passing }
+                }
+                (_, Some(queued)) => {
+                    let (line, step) = Line::below(self.chat(), queued.at);
+                    self.ask(step);
+                    passing.line = Some(line);
+                    Phase::Passing { writer, passing }
+                }
+                (_, None) => self.start_with(writer, passing),
+            };
+        };
+        match line.handle_last(found) {
+            Looked::Ask(step) => {
+                self.ask(step);
+                Phase::Passing { writer, passing }
+            }
+            // The one that it has waited for was stopped while it waited itself.
+            Looked::Turn(seen) if seen.state == State::Open => {
+                self.ask(RecorderStep::WaitFor(seen.turn.run));
+                waiting(writer)
+            }
+            Looked::Turn(seen) => {
+                let is_ended = passing.interrupts.remove(&seen.turn.run);
+                passing.is_over |= seen.ends_line();
+                if let State::Ended(ended) = seen.state {
+                    // What it has completed all the same is stored.
+                    if is_ended && ended.end == RunEnd::Cancelled.as_str() {
+                        passing.carried.extend(seen.turn.ask);
+                        passing.interrupts.extend(seen.turn.interrupts);
+                    }
+                    passing.place = passing.place.or(ended.run);
+                }
+                self.pass_on(writer, passing)
+            }
+            // It goes on without.
+            Looked::Failed(_) => self.start_with(writer, passing),
+        }
+    }
+
+    pub(super) fn passing_read(
+        &mut self,
+        found: Found<Vec<(Position, Bytes)>>,
+        writer: Box<Writer>,
+        mut passing: Passing,
+    ) -> Phase {
+        let looked = passing.line.as_mut().map(|line| line.handle_page(found));
+        match looked {
+            Some(None) => self.pass_on(writer, passing),
+            Some(Some(Looked::Ask(step))) => {
+                self.ask(step);
+                Phase::Passing { writer, passing }
+            }
+            _ => self.start_with(writer, passing),
+        }
+    }
+
+    fn pass_on(&mut self, writer: Box<Writer>, passing: Passing) -> Phase {
+        let is_known =
+            passing.is_over && passing.place.is_some() && passing.interrupts.is_empty();
+        let step = passing.line.as_ref().and_then(Line::next);
+        match step.filter(|_| !is_known) {
+            Some(step) => {
+                self.ask(step);
+                Phase::Passing { writer, passing }
+            }
+            None => self.start_with(writer, passing),
+        }
+    }
+
+    fn start_with(&mut self, writer: Box<Writer>, passing: Passing) -> Phase {
+        let Passing {
+            place, mut carried, ..
+        } = passing;
+        carried.reverse();
+        self.ask(RecorderStep::Start { place, carried });
+        Phase::Starting { writer }
+    }
+
+    /// Somebody wants that it is not started.
+    pub(super) fn stopped(&mut self, mut writer: Box<Writer>) -> Phase {
+        self.end_in(&mut writer, &RunEnd::Cancelled);
+        Phase::Writing { writer }
+    }
+}
+
+pub(super) fn waiting(writer: Box<Writer>) -> Phase {
+    let is_looking = false;
+    Phase::Waiting { writer, is_looking }
+}
+
+/// What was delivered of an answer, without what was said of waiting for it.
+pub(super) fn answer(chunks: Vec<Chunk<'static>>) -> Vec<Chunk<'static>> {
+    let is_answer = |chunk: &Chunk<'_>| !matches!(chunk, Chunk::Data(data) if data.name == QUEUED);
+    chunks.into_iter().filter(is_answer).collect()
+}
