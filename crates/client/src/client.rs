@@ -1,8 +1,8 @@
-use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, USER_AGENT};
@@ -230,22 +230,37 @@ impl AgentClient {
         Ok(self.shared.transport.send(request).await?)
     }
 
-    /// Plays a flow to its end: its output, and the stream that is open then.
+    /// Plays a flow to its end, and passes over what it hands out before: its output, and the stream that is open then.
     pub(crate) async fn drive<F, T, E>(
         &self,
         route: &Route,
         flow: F,
     ) -> Result<(T, Response<Body>), Error>
     where
-        F: Flow<Item = Infallible, Output = Result<T, E>>,
+        F: Flow<Output = Result<T, E>>,
         Error: From<E>,
     {
-        let mut driver = Driver::new(self.clone(), flow);
-        let result = match trace::operation(route, poll_fn(|cx| driver.poll_event(cx))).await {
-            Event::Done(result) => result,
-            Event::Item(never) => match never {},
-        };
-        match result {
+        self.finish(route, Driver::new(self.clone(), flow)).await
+    }
+
+    /// Plays a flow that has begun to its end.
+    pub(crate) async fn finish<F, T, E>(
+        &self,
+        route: &Route,
+        mut driver: Driver<F>,
+    ) -> Result<(T, Response<Body>), Error>
+    where
+        F: Flow<Output = Result<T, E>>,
+        Error: From<E>,
+    {
+        let done = poll_fn(|cx| {
+            loop {
+                if let Event::Done(result) = ready!(driver.poll_event(cx)) {
+                    return Poll::Ready(result);
+                }
+            }
+        });
+        match trace::operation(route, done).await {
             Ok(output) => Ok((output, driver.into_stream())),
             Err(error) => Err(Error::from(error).redacted(self)),
         }

@@ -13,3 +13,4 @@ mod replaying;
 mod stopping;
 mod store;
 mod support;
+mod turns;

@@ -1,38 +1,20 @@
 //! What goes on after something has failed: an observer, a store that is full, a server that is gone.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun};
+use twentyfirst_client::backend::ChatHandler;
 use twentyfirst_client::protocol::run_log::{Claim, Ended, Entry, Logged, Turn};
 use twentyfirst_client::run_log::{Keep, LogId, MemoryLog, Position, RunLog};
-use twentyfirst_client::{AgentClient, Session};
 
 use crate::store::{Fault, Store};
 use crate::support::{
-    Event, Reading, STORY, chats, connect, conversation, kinds, post, relay, request, resume,
+    Event, Reading, STORY, chats, chats_with, connect, conversation, kinds, post, relay, request, resume,
     resume_behind, runtime, stop, text, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
 const KEEP: Keep = Keep::existing(Duration::from_secs(60)).or_create();
-
-/// A handler like [`chats`], with something more said of each run.
-fn chats_with(
-    client: &AgentClient,
-    session: &Session,
-    more: impl Fn(ChatRun) -> ChatRun + Send + Sync + 'static,
-) -> ChatHandler {
-    let (session, more) = (session.clone(), Arc::new(more));
-    ChatHandler::new(client.clone(), move |request: ChatRequest| {
-        let (session, more) = (session.clone(), Arc::clone(&more));
-        async move {
-            let run = session.run(request.read().await?.messages);
-            Ok(more(ChatRun::new(run).owner("user-1")))
-        }
-    })
-}
 
 /// Posts until the chat is free.
 async fn post_when_free(chats: &ChatHandler, text: &str) -> Vec<Event> {

@@ -1,16 +1,14 @@
 //! A browser that reloads, a second tab, and cursors.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use twentyfirst_client::AgentClient;
-use twentyfirst_client::transport::{Body, HttpTransport, Transport as _, from_fn};
+use twentyfirst_client::transport::Body;
 use twentyfirst_local_relay::LocalRelay;
 
 use crate::support::{
     Reading, STORY, builder, chats, connect, conversation, elsewhere, ids, kinds, post, relay,
-    request, resume, resume_behind, text, whole,
+    request, resume, resume_behind, text, watched, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
@@ -71,20 +69,6 @@ async fn a_second_tab_reads_along_and_the_relay_is_read_once() {
     let requests = requests.lock().unwrap();
     let streams = requests.iter().filter(|line| line.contains("/chat/"));
     assert_eq!(streams.collect::<Vec<_>>(), ["POST /v1/chat/echo"]);
-}
-
-/// A client, and its requests to the relay.
-fn watched(relay: &LocalRelay) -> (AgentClient, Arc<Mutex<Vec<String>>>) {
-    let requests: Arc<Mutex<Vec<String>>> = Arc::default();
-    let seen = Arc::clone(&requests);
-    let http = HttpTransport::new().unwrap();
-    let transport = from_fn(move |request: Request<Body>| {
-        let line = format!("{} {}", request.method(), request.uri().path());
-        seen.lock().unwrap().push(line);
-        http.send(request)
-    });
-    let client = builder(relay).transport(transport).build().unwrap();
-    (client, requests)
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun};
 use twentyfirst_client::run_log::{MemoryLog, RunLog};
-use twentyfirst_client::transport::Body;
+use twentyfirst_client::transport::{Body, HttpTransport, Transport as _, from_fn};
 use twentyfirst_client::{AgentClient, AgentClientBuilder, SandboxId, Session, ThreadId};
 use twentyfirst_local_relay::{Agent, LocalRelay};
 
@@ -35,6 +35,20 @@ pub(crate) fn builder(relay: &LocalRelay) -> AgentClientBuilder {
 
 pub(crate) fn connect(relay: &LocalRelay) -> AgentClient {
     builder(relay).build().unwrap()
+}
+
+/// A client, and its requests to the relay.
+pub(crate) fn watched(relay: &LocalRelay) -> (AgentClient, Arc<Mutex<Vec<String>>>) {
+    let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+    let seen = Arc::clone(&requests);
+    let http = HttpTransport::new().unwrap();
+    let transport = from_fn(move |request: Request<Body>| {
+        let line = format!("{} {}", request.method(), request.uri().path());
+        seen.lock().unwrap().push(line);
+        http.send(request)
+    });
+    let client = builder(relay).transport(transport).build().unwrap();
+    (client, requests)
 }
 
 /// What `on_error` sees: each error with its causes.
@@ -62,12 +76,21 @@ pub(crate) async fn conversation(client: &AgentClient) -> Session {
 
 /// A handler for the chats of one user, in one conversation.
 pub(crate) fn chats(client: &AgentClient, session: &Session) -> ChatHandler {
-    let session = session.clone();
+    chats_with(client, session, |run| run)
+}
+
+/// A handler like [`chats`], with something more said of each run.
+pub(crate) fn chats_with(
+    client: &AgentClient,
+    session: &Session,
+    more: impl Fn(ChatRun) -> ChatRun + Send + Sync + 'static,
+) -> ChatHandler {
+    let (session, more) = (session.clone(), Arc::new(more));
     ChatHandler::new(client.clone(), move |request: ChatRequest| {
-        let session = session.clone();
+        let (session, more) = (session.clone(), Arc::clone(&more));
         async move {
             let run = session.run(request.read().await?.messages);
-            Ok(ChatRun::new(run).owner("user-1"))
+            Ok(more(ChatRun::new(run).owner("user-1")))
         }
     })
 }

@@ -13,8 +13,8 @@
 //! # The logs
 //! | log | its entries |
 //! |---|---|
-//! | [`LogId::chat`] | [`Turn`] at (turn, 0): who answers this turn, and which run is the current one |
-//! | [`LogId::run`] | [`Claim`] at (epoch, 0); then [`Started`](Entry::Started), [`Data`](Entry::Data), [`Beat`](Entry::Beat), [`Overflow`](Entry::Overflow), [`Release`](Entry::Release), [`End`](Entry::End) |
+//! | [`LogId::chat`] | [`Turn`] at (turn, 0): which run answers this turn, and what it asks. A turn may be taken while the one before is not over; then it [waits](TurnOrder) |
+//! | [`LogId::run`] | [`Claim`] at (epoch, 0); then [`Starting`](Entry::Starting), [`Started`](Entry::Started), [`Data`](Entry::Data), [`Beat`](Entry::Beat), [`Overflow`](Entry::Overflow), [`Release`](Entry::Release), [`End`](Entry::End) |
 //! | [`LogId::stop`] | [`Stop`], once: the run is to end |
 //!
 //! # What can be relied on
@@ -25,6 +25,7 @@
 //!    without the first N.
 //! 5. There is one [`End`](Entry::End), and of what follows it nothing counts. The last chunk before it is a `finish`, also of an answer
 //!    that failed or was cancelled: see [`LastWords`].
+//! 6. The messages of a turn are sent once, and when all turns before it are over.
 
 mod block;
 mod entry;
@@ -34,11 +35,13 @@ mod last_words;
 mod late_turn;
 mod line;
 mod log_id;
+mod open_turns;
 mod order;
 mod position;
 mod reader;
 mod recorder;
 mod walk;
+mod watch;
 mod writer;
 
 pub use entry::{Chunks, Claim, Ended, Entry, EntryError, Logged, Stop, Turn};
@@ -46,8 +49,10 @@ pub use keep::Keep;
 pub use last_words::LastWords;
 pub use late_turn::{LateTurn, LateTurnStep};
 pub use log_id::LogId;
+pub use open_turns::{OpenTurns, OpenTurnsStep};
 pub use order::TurnOrder;
 pub use position::{NotAPosition, Position};
 pub use reader::{Reader, ReaderEnd, ReaderStep};
 pub use recorder::{Found, Recorder, RecorderEnd, RecorderStep, Recording};
+pub use watch::{Watch, WatchStep};
 pub use writer::{Append, Appended, Limits};

@@ -377,10 +377,15 @@ impl Writer {
         }
     }
 
-    /// Whether so long ago the last entry was made that others may soon take the log for left.
+    /// Whether the last entry was made so long ago that another is due.
     pub(super) fn wants_beat(&self, now: Instant) -> bool {
+        self.has_been_silent_for(self.limits.beat, now)
+    }
+
+    /// Whether the last entry was made so long ago.
+    pub(super) fn has_been_silent_for(&self, time: Duration, now: Instant) -> bool {
         let last = self.last_entry;
-        last.is_none_or(|last| now.saturating_duration_since(last) >= self.limits.beat)
+        last.is_none_or(|last| now.saturating_duration_since(last) >= time)
     }
 
     /// The entry, or an overflow in its place.

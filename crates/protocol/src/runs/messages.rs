@@ -68,6 +68,18 @@ impl Messages {
         self.0.iter().rfind(|message| message.role == Role::User)
     }
 
+    /// Puts what the next turn of others says before what the next turn says.
+    pub(super) fn carry(&mut self, earlier: &Self) {
+        let said = earlier.turn().map(|turn| turn.parts.iter().cloned());
+        let turn = self
+            .0
+            .iter_mut()
+            .rfind(|message| message.role == Role::User);
+        if let (Some(said), Some(turn)) = (said, turn) {
+            turn.parts.splice(0..0, said);
+        }
+    }
+
     /// Checks that there is a next turn.
     pub(super) fn validate(&self) -> Result<(), InvalidRequest> {
         let problem = match self.turn() {

@@ -167,6 +167,32 @@ impl StartRun {
         self
     }
 
+    /// Has the run take place in the sandbox and the thread of this one, where it names no sandbox of its own and the agent is the same.
+    #[must_use]
+    pub fn behind(mut self, run: &RunRef) -> Self {
+        if self.sandbox_id.is_none() && self.agent == run.agent {
+            self.sandbox_id = Some(run.sandbox_id.clone());
+            self.thread_id = Some(run.thread_id.clone());
+        }
+        self
+    }
+
+    /// Says what the turn of this earlier run has said, too, and before: for one that was cancelled, which the relay does not store.
+    ///
+    /// ```
+    /// use twentyfirst_protocol::runs::StartRun;
+    ///
+    /// let cancelled = StartRun::new("my-agent", "Paint the shed");
+    /// let run = StartRun::new("my-agent", "In green").carrying(&cancelled);
+    /// // Two texts, between which the relay puts a line break.
+    /// assert_eq!(run.messages.as_slice()[0].parts.len(), 2);
+    /// ```
+    #[must_use]
+    pub fn carrying(mut self, earlier: &Self) -> Self {
+        self.messages.carry(&earlier.messages);
+        self
+    }
+
     /// The exchanges that start this run. Its answer is streamed, or with [`Mode::Background`] only stored.
     ///
     /// The next turn, which is the last user message, gets an id if it has none: `msg_` and 16 hexadecimal digits, made from

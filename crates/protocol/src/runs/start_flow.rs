@@ -1,4 +1,4 @@
-use std::convert::Infallible;
+use std::mem;
 
 use http::StatusCode;
 
@@ -18,6 +18,9 @@ use crate::threads::{CreateThread, ThreadStatus};
 use crate::ui::Text;
 
 /// The [`Flow`] of [`StartRun`]. When a run is streamed and has started, [`Slot::Stream`] holds its stream.
+///
+/// Its one item is the run, when its sandbox and its thread exist and its messages were not sent yet: whoever stores it before polling
+/// again can find the run whatever happens then.
 #[derive(Debug)]
 pub struct StartFlow {
     run: StartRun,
@@ -45,7 +48,8 @@ enum State {
     Look(Call<GetSandbox>),
     Sandbox(Call<CreateSandbox>),
     Thread(Call<CreateThread>),
-    /// The run that they start, should they be taken.
+    /// To hand out the run that the messages start, should they be taken.
+    Placed(Opening<SendMessages>, RunRef),
     Messages(Opening<SendMessages>, RunRef),
     /// Deletes what was made for a run that surely has not started.
     Delete(Call<DeleteSandbox>, Option<StartError>),
@@ -105,7 +109,7 @@ impl StartFlow {
             ..RunRef::new(run.agent.clone(), sandbox_id, thread_id)
         };
         let opening = Opening::new(send, &self.options.listening(), self.seed)?;
-        Ok(State::Messages(opening, run))
+        Ok(State::Placed(opening, run))
     }
 
     /// Goes on with what is under way: the next state, or as an error what to ask of the driver.
@@ -117,8 +121,15 @@ impl StartFlow {
         &mut self,
         now: Now,
         deadline: Deadline,
-    ) -> Result<State, Step<Infallible, Result<Started, StartError>>> {
+    ) -> Result<State, Step<RunRef, Result<Started, StartError>>> {
+        if let State::Placed(..) = &self.state
+            && let State::Placed(send, run) = mem::replace(&mut self.state, State::Next)
+        {
+            self.state = State::Messages(send, run.clone());
+            return Err(Step::Item(run));
+        }
         let (step, error, surely_no_run) = match &mut self.state {
+            State::Placed(..) => return Ok(State::Next),
             State::Next => match self.next() {
                 Ok(state) => return Ok(state),
                 Err(error) => ("preparing the request", error.into(), true),
@@ -228,7 +239,7 @@ impl StartFlow {
             State::Thread(create) => Some(create),
             State::Messages(send, _) => Some(send),
             State::Delete(delete, _) => Some(delete),
-            State::Next | State::Done(_) => None,
+            State::Next | State::Placed(..) | State::Done(_) => None,
         }
     }
 }
@@ -255,7 +266,7 @@ fn proves_no_run(error: &ExchangeErrorKind) -> bool {
 }
 
 impl Flow for StartFlow {
-    type Item = Infallible;
+    type Item = RunRef;
     type Output = Result<Started, StartError>;
 
     fn poll(&mut self, now: Now) -> Step<Self::Item, Self::Output> {

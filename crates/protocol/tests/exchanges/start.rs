@@ -12,7 +12,7 @@ use twentyfirst_protocol::flow::{
 };
 use twentyfirst_protocol::retry::RetryPolicy;
 use twentyfirst_protocol::runs::{
-    Messages, Mode, RunOptions, SendMessages, StartError, StartErrorKind, StartFlow, StartRun,
+    Messages, Mode, RunOptions, RunRef, SendMessages, StartError, StartErrorKind, StartFlow, StartRun,
     Started,
 };
 use twentyfirst_protocol::ui::UiMessage;
@@ -24,6 +24,8 @@ use twentyfirst_protocol::{
 struct Scene {
     flow: StartFlow,
     sent: Vec<String>,
+    /// What was handed out, and behind how many requests.
+    placed: Vec<(usize, RunRef)>,
     now: Now,
 }
 
@@ -36,6 +38,7 @@ impl Scene {
         Self {
             flow: run.flow(mode, &options, seed).unwrap(),
             sent: Vec::new(),
+            placed: Vec::new(),
             now: Now {
                 mono: Instant::now(),
                 wall: SystemTime::now(),
@@ -43,8 +46,13 @@ impl Scene {
         }
     }
 
-    fn poll(&mut self) -> Step<std::convert::Infallible, Result<Started, StartError>> {
-        self.flow.poll(self.now)
+    fn poll(&mut self) -> Step<RunRef, Result<Started, StartError>> {
+        loop {
+            match self.flow.poll(self.now) {
+                Step::Item(run) => self.placed.push((self.sent.len(), run)),
+                step => return step,
+            }
+        }
     }
 
     fn passes(&mut self, time: Duration) {
@@ -664,7 +672,7 @@ proptest! {
                 }
                 Step::Close(_) => continue,
                 Step::Done(result) => break result,
-                Step::Item(never) => match never {},
+                Step::Item(_) => continue,
             };
             let (is_chat, is_deletion) = (
                 send.slot == Slot::Stream,

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::pin::Pin;
 
+use twentyfirst_protocol::run_log::TurnOrder;
 use twentyfirst_protocol::runs::{Outcome, RunRef, StartRun, Started};
 use twentyfirst_protocol::ui::{Chunk, UiMessage};
 
@@ -14,6 +15,7 @@ use crate::backend::Refusal;
 pub struct ChatRun {
     pub(super) start: StartRun,
     pub(super) owner: String,
+    pub(super) order: TurnOrder,
     pub(super) on_started: Option<OnStarted>,
     pub(super) observer: Option<Observer>,
 }
@@ -28,6 +30,7 @@ impl ChatRun {
         Self {
             start,
             owner: String::new(),
+            order: TurnOrder::default(),
             on_started: None,
             observer: None,
         }
@@ -40,6 +43,22 @@ impl ChatRun {
     /// thread, which is once [`on_started`](Self::on_started) has stored it.
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.owner = owner.into();
+        self
+    }
+
+    /// Sets what happens where the chat is answering: by default, [the message is refused](TurnOrder::Refuse) with 409.
+    ///
+    /// A message that waits gets its response at once: a chunk `data-queued`, `{"position": 1}` where it is the next, which is transient,
+    /// so that the AI SDK hands it to `onData`; then nothing but comments until its turn comes; and then its answer. It stands in the
+    /// [log](super::ChatHandler::run_log), with what it asks, so it is started by another instance if this one ends, and whoever loads the page meanwhile
+    /// [sees it](super::ChatHandler::open_turns). `DELETE …/{run id}/stream` takes it back. Of the turn before it, it gets the
+    /// sandbox and the thread, unless its own run names some: so the first messages of a new chat that come at once make one sandbox.
+    ///
+    /// Where [another instance starts it](super::ChatHandler::run_log), [`on_started`](Self::on_started) and
+    /// [`observe`](Self::observe) are not called, as they belong to this request. [Without a log](super::ChatHandler::without_log) nothing can wait: the relay refuses, or
+    /// [`look_first`](StartRun::look_first) does.
+    pub fn turn_order(mut self, order: TurnOrder) -> Self {
+        self.order = order;
         self
     }
 

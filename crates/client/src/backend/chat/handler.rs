@@ -14,6 +14,7 @@ use super::chat_request::{Asked, ChatRequest, ChatTurn};
 use super::chat_run::ChatRun;
 use super::direct::{Direct, events, nothing};
 use super::kept_alive::KeptAlive;
+use super::open_turn::OpenTurn;
 use super::recorded::{self, Cursor, Named, Recorded};
 use super::route::{chat_id, stream_of};
 use crate::backend::Refusal;
@@ -199,6 +200,19 @@ impl ChatHandler {
     pub fn without_log(mut self) -> Self {
         self.recorded = None;
         self
+    }
+
+    /// Returns the turns of a chat that are not over, in their order: the one that is answered, and those that
+    /// [wait](ChatRun::turn_order). The relay stores what was asked with the answer only, so a page that is loaded meanwhile shows them behind
+    /// the stored messages.
+    ///
+    /// What does not stand in a log, or cannot be read, is not there. So it is where the owner is not the one of the
+    /// [run](ChatRun::owner).
+    pub async fn open_turns(&self, owner: &str, chat: &str) -> Vec<OpenTurn> {
+        match &self.recorded {
+            Some(recorded) => recorded.open(owner, chat).await,
+            None => Vec::new(),
+        }
     }
 
     /// Lets all runs go that this instance reads, so that others go on with them at once: for a deploy, when no more requests come. Ready

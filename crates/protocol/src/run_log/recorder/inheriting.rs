@@ -134,13 +134,13 @@ impl Recorder {
         let mut below = turns.iter().rev().skip_while(|entry| !is_it(entry));
         match below.next() {
             Some((at, turn)) if turn.waits && turn.ask.is_some() => {
-                let before = below.next().map(|(_, turn)| turn.run.clone());
-                self.recording.ask.clone_from(&turn.ask);
                 let queued = Queued {
                     at: *at,
+                    before: below.next().map(|(_, turn)| turn.run.clone()),
                     interrupts: turn.interrupts.clone(),
                 };
-                self.wait_behind(writer, queued, before)
+                self.recording.ask.clone_from(&turn.ask);
+                self.wait_behind(writer, queued)
             }
             _ => self.never_started(writer),
         }

@@ -15,7 +15,7 @@ pub use self::recording::Recording;
 pub use self::step::{Found, RecorderEnd, RecorderStep};
 use self::waiting::{Queued, waiting};
 use super::writer::{Appended, Limits, Mark, Writer, WriterEnd, WriterStep};
-use super::{Ended, EntryError, LastWords, LogId, Position};
+use super::{Ended, EntryError, LastWords, LogId, Position, Reader};
 use crate::runs::{RunEnd, RunRef};
 use crate::ui::Chunk;
 
@@ -174,7 +174,13 @@ impl Recorder {
                 let is_looking = true;
                 Phase::Waiting { writer, is_looking }
             }
-            // Whoever was stopped meanwhile may have been taken over. The beat that is due then tells.
+            // Whoever slept meanwhile may have been taken over. The beat that is due then tells, if the store does.
+            (Phase::NotingPlace { mut writer }, _)
+                if writer.is_alone() && writer.has_been_silent_for(Reader::SILENCE, now) =>
+            {
+                self.end_in(&mut writer, &RunEnd::Failed(NEVER_STARTED.to_owned()));
+                Phase::Writing { writer }
+            }
             (Phase::NotingPlace { writer }, Mark::Starting | Mark::Beat)
                 if writer.is_alone() || !writer.wants_beat(now) =>
             {

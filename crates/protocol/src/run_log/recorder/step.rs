@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use super::super::{Append, EntryError, LogId, Position};
 #[cfg(doc)]
-use super::super::{Reader, Recording};
+use super::super::{Recording, Watch};
 #[cfg(doc)]
 use super::Recorder;
 use crate::runs::RunRef;
@@ -20,8 +20,8 @@ pub enum RecorderStep {
     Append(LogId, Append),
     /// Give this to the readers of this instance, and poll again.
     Deliver(Append),
-    /// [Read](Reader) the log of this run until it is over, and take it over where nobody records it: [`Recorder::handle_over`]. Poll
-    /// on meanwhile.
+    /// [Watch] the log of this run until it is over, and take it over where nobody records it: [`Recorder::handle_over`]. Poll on
+    /// meanwhile.
     WaitFor(String),
     /// Have this run end, as if somebody had asked for it, and poll again at once: it gives way.
     Stop(String),

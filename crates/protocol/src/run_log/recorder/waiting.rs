@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::super::line::{Line, Looked, State};
+use super::super::line::{Line, Looked, Seen, State};
 use super::super::writer::Writer;
-use super::super::{Found, LogId, Position, RecorderStep};
+use super::super::{EntryError, Found, LogId, Position, RecorderStep};
 use super::phase::{Phase, Taking};
-use super::{AGAIN, Recorder};
+use super::{AGAIN, Recorder, RecorderEnd};
 use crate::runs::{RunEnd, RunRef};
 use crate::ui::chunk::Data;
 use crate::ui::{Chunk, RawJson};
@@ -18,6 +18,8 @@ use crate::ui::{Chunk, RawJson};
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) at: Position,
+    /// The run of the turn before it.
+    pub(super) before: Option<String>,
     /// The runs that it ends, to come sooner.
     pub(super) interrupts: Vec<String>,
 }
@@ -36,6 +38,29 @@ pub(super) struct Passing {
     is_over: bool,
 }
 
+impl Passing {
+    /// Looks at the next turn before it, from the nearest on.
+    fn look_at(&mut self, seen: Seen) {
+        let has_ended_it = self.interrupts.remove(&seen.turn.run);
+        self.is_over |= seen.ends_line();
+        match seen.state {
+            State::Ended(ended) if ended.end == RunEnd::Cancelled.as_str() => {
+                if has_ended_it {
+                    self.carried.extend(seen.turn.ask);
+                    self.interrupts.extend(seen.turn.interrupts);
+                }
+                self.place = self.place.take().or(ended.run);
+            }
+            // What it has carried along itself was said with it: that is not to be said again.
+            State::Ended(ended) => {
+                self.interrupts.clear();
+                self.place = self.place.take().or(ended.run);
+            }
+            State::Gone | State::Open => self.interrupts.clear(),
+        }
+    }
+}
+
 /// The chunk that says that a message waits.
 pub(super) const QUEUED: &str = "queued";
 
@@ -46,21 +71,17 @@ impl Recorder {
             .data(json!({ "position": position }))
             .transient(true);
         writer.push(&Chunk::from(queued));
-        let before = taking.open.into_iter().next();
         let queued = Queued {
             at: taking.at,
+            before: taking.open.into_iter().next(),
             interrupts: taking.turn.interrupts,
         };
-        self.wait_behind(writer, queued, before)
+        self.wait_behind(writer, queued)
     }
 
     /// Waits for the run before, if there is one.
-    pub(super) fn wait_behind(
-        &mut self,
-        writer: Box<Writer>,
-        queued: Queued,
-        before: Option<String>,
-    ) -> Phase {
+    pub(super) fn wait_behind(&mut self, writer: Box<Writer>, queued: Queued) -> Phase {
+        let before = queued.before.clone();
         for run in &queued.interrupts {
             self.asks.push_back(RecorderStep::Stop(run.clone()));
         }
@@ -130,20 +151,28 @@ impl Recorder {
                 waiting(writer)
             }
             Looked::Turn(seen) => {
-                let is_ended = passing.interrupts.remove(&seen.turn.run);
-                passing.is_over |= seen.ends_line();
-                if let State::Ended(ended) = seen.state {
-                    // What it has completed all the same is stored.
-                    if is_ended && ended.end == RunEnd::Cancelled.as_str() {
-                        passing.carried.extend(seen.turn.ask);
-                        passing.interrupts.extend(seen.turn.interrupts);
-                    }
-                    passing.place = passing.place.or(ended.run);
-                }
+                passing.look_at(seen);
                 self.pass_on(writer, passing)
             }
-            // It goes on without.
-            Looked::Failed(_) => self.start_with(writer, passing),
+            Looked::Failed(error) => self.looked_in_vain(error, writer, passing),
+        }
+    }
+
+    /// Where nobody knows whether all before it are over, it waits on. What it would carry along, and the place, it can do without.
+    fn looked_in_vain(
+        &mut self,
+        error: Option<EntryError>,
+        writer: Box<Writer>,
+        passing: Passing,
+    ) -> Phase {
+        let before = self.queued.as_ref().and_then(|it| it.before.clone());
+        match (error, before) {
+            (Some(error), _) => Phase::Over(RecorderEnd::Unreadable(error)),
+            (None, Some(before)) if !passing.is_over => {
+                self.ask(RecorderStep::WaitFor(before));
+                waiting(writer)
+            }
+            (None, _) => self.start_with(writer, passing),
         }
     }
 
@@ -160,7 +189,8 @@ impl Recorder {
                 self.ask(step);
                 Phase::Passing { writer, passing }
             }
-            _ => self.start_with(writer, passing),
+            Some(Some(Looked::Failed(error))) => self.looked_in_vain(error, writer, passing),
+            _ => self.looked_in_vain(None, writer, passing),
         }
     }
 

@@ -40,10 +40,7 @@ impl World {
     pub(super) fn ask_store(&mut self, who: &Who, ask: &Ask) -> Option<Reply> {
         match ask {
             Ask::Append(log, append) => {
-                let by = match who {
-                    Who::Recorder(instance, _) | Who::Browser(instance, _, _) => *instance,
-                };
-                let appended = self.store.append(self.plant, by, log, append);
+                let appended = self.store.append(self.plant, who.instance(), log, append);
                 self.wake_waiting(log);
                 Some(Reply::Appended(appended))
             }
@@ -57,7 +54,16 @@ impl World {
             {
                 Some(Reply::Last(Found::Nothing))
             }
-            Ask::Last(log) => Some(Reply::Last(self.store.last(log))),
+            Ask::Last(log) => {
+                let stored = self.store.last(log);
+                // An instance knows what it has recorded without the store.
+                let local = self.instances[who.instance()].alone(log);
+                Some(Reply::Last(match (local, stored) {
+                    (Some(last), Found::Some((at, _))) if last.0 > at => Found::Some(last),
+                    (Some(last), Found::Nothing) => Found::Some(last),
+                    (_, stored) => stored,
+                }))
+            }
             Ask::Read(log, after, wait) => {
                 let page = self.store.read(log, *after, 7);
                 match (&page, wait, who) {

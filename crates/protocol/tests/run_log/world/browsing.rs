@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use twentyfirst_protocol::run_log::{
-    Entry, Found, LogId, Logged, Reader, ReaderStep, Recorder, Recording,
+    Entry, Found, LogId, Logged, Position, Reader, ReaderStep, Recorder, Recording, WatchStep,
 };
 
 use super::{Ask, CHAT, Event, OWNER, Reply, Who, World};
@@ -53,7 +53,70 @@ impl World {
         self.browse(browser);
     }
 
+    fn take_over(&mut self, instance: usize, run: &str, after: Position) {
+        let mut recorders = self.instances[instance].recorders.iter();
+        if recorders.any(|recording| recording.run == run && recording.over.is_none()) {
+            return;
+        }
+        self.log(format!(
+            "instance {instance} takes over {run} behind {after}"
+        ));
+        let recording =
+            Recording::new(run.to_owned(), format!("i{instance}")).of_chat(OWNER, CHAT);
+        let recorder = Recorder::take_over(recording, after, self.limits);
+        let at = self.record(instance, run, recorder);
+        self.drive(instance, at);
+    }
+
+    /// A recorder waits for a run.
+    fn watch(&mut self, browser: usize) {
+        loop {
+            let now = self.now;
+            let this = &mut self.browsers[browser];
+            let instance = this.instance;
+            if this.is_asking || !self.instances[instance].is_alive {
+                return;
+            }
+            let (Some((at, watch)), Some(run)) = (&mut this.waits, this.run.clone()) else {
+                return;
+            };
+            let at = *at;
+            let who = Who::Browser(instance, browser, this.connection);
+            match watch.poll(now) {
+                WatchStep::Last => {
+                    this.is_asking = true;
+                    return self.send(who, Ask::Last(LogId::run(&run)));
+                }
+                WatchStep::Read { after, wait } => {
+                    if let Some(local) = self.instances[instance].local.get(&run) {
+                        let above = local.entries.iter().filter(|entry| entry.0 > after);
+                        let page: Entries = above.cloned().collect();
+                        let is_empty = page.is_empty();
+                        watch.handle_page(Found::Some(page), now);
+                        if is_empty {
+                            return;
+                        }
+                        continue;
+                    }
+                    this.is_asking = true;
+                    return self.send(who, Ask::Read(LogId::run(&run), after, Some(wait)));
+                }
+                WatchStep::TakeOver { after } => self.take_over(instance, &run, after),
+                WatchStep::Wait(pause) => return self.after(pause, Event::WakeBrowser(browser)),
+                WatchStep::Over => {
+                    this.waits = None;
+                    this.run = None;
+                    return self.after(Duration::ZERO, Event::Over(instance, at));
+                }
+                other => unreachable!("{other:?}"),
+            }
+        }
+    }
+
     pub(super) fn browse(&mut self, browser: usize) {
+        if self.browsers[browser].waits.is_some() {
+            return self.watch(browser);
+        }
         loop {
             let now = self.now;
             let this = &mut self.browsers[browser];
@@ -88,31 +151,13 @@ impl World {
                     return self.send(who, ask);
                 }
                 ReaderStep::TakeOver { after } => {
-                    let is_here = self.instances[instance]
-                        .recorders
-                        .iter()
-                        .any(|recording| recording.run == run && recording.over.is_none());
-                    if is_here {
-                        continue;
-                    }
-                    self.log(format!(
-                        "instance {instance} takes over {run} behind {after}"
-                    ));
-                    let recording =
-                        Recording::new(run.clone(), format!("i{instance}")).of_chat(OWNER, CHAT);
-                    let recorder = Recorder::take_over(recording, after, self.limits);
-                    let at = self.record(instance, &run, recorder);
-                    self.drive(instance, at);
+                    self.take_over(instance, &run, after);
                 }
                 ReaderStep::Over(end) => {
                     this.end = Some(end.clone());
                     let local = self.instances[instance].local.get(&run);
                     this.is_degraded |= local.is_some_and(|local| local.is_alone);
-                    let waits = this.waits;
                     self.log(format!("browser {browser} is over with {run}: {end:?}"));
-                    if let Some(at) = waits {
-                        self.after(Duration::ZERO, Event::Over(instance, at));
-                    }
                     return;
                 }
                 other => unreachable!("{other:?}"),
@@ -126,6 +171,14 @@ impl World {
             return;
         }
         this.is_asking = false;
+        if let Some((_, watch)) = &mut this.waits {
+            match reply {
+                Reply::Last(found) => watch.handle_last(found),
+                Reply::Page(found) => watch.handle_page(found, self.now),
+                Reply::Appended(_) => {}
+            }
+            return self.watch(browser);
+        }
         let (Some(reader), Reply::Page(found)) = (&mut this.reader, reply) else {
             return;
         };

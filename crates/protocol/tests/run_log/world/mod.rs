@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use twentyfirst_protocol::run_log::{
     Append, Appended, Found, Limits, LogId, Position, Reader, ReaderEnd, Recorder, RecorderEnd,
-    TurnOrder,
+    TurnOrder, Watch,
 };
 use twentyfirst_protocol::runs::{RunEnd, RunRef};
 use twentyfirst_protocol::ui::Chunk;
@@ -137,8 +137,8 @@ pub(crate) struct Browser {
     pub(crate) got: Vec<(u64, Bytes)>,
     /// How many of them came from an instance that had given up the store.
     pub(crate) is_degraded: bool,
-    /// The recorder that waits for what is read.
-    pub(crate) waits: Option<usize>,
+    /// The recorder that waits for the run, and how: it is no browser then.
+    pub(crate) waits: Option<(usize, Watch)>,
     pub(crate) end: Option<ReaderEnd>,
     is_asking: bool,
 }
@@ -448,6 +448,23 @@ impl World {
     }
 }
 
+impl Who {
+    fn instance(&self) -> usize {
+        match self {
+            Self::Recorder(instance, _) | Self::Browser(instance, _, _) => *instance,
+        }
+    }
+}
+
+impl Instance {
+    /// The last entry of a log whose writer has given up the store here.
+    fn alone(&self, log: &LogId) -> Option<(Position, Bytes)> {
+        let mut local = self.local.iter();
+        let (_, local) = local.find(|(run, local)| local.is_alone && LogId::run(run) == *log)?;
+        local.entries.last().cloned()
+    }
+}
+
 impl Browser {
     fn new(instance: usize, first: u64) -> Self {
         Self {
@@ -468,8 +485,7 @@ impl Browser {
     fn waiting(instance: usize, run: &str, at: usize) -> Self {
         Self {
             run: Some(run.to_owned()),
-            reader: Some(Reader::from(0)),
-            waits: Some(at),
+            waits: Some((at, Watch::of(run))),
             ..Self::new(instance, 0)
         }
     }

@@ -131,7 +131,10 @@ impl World {
                         // The response to the post is a refusal.
                         for browser in &mut self.browsers {
                             if browser.run.as_deref() == Some(&run) {
+                                // What it had asked for is another connection's.
+                                let connection = browser.connection + 1;
                                 *browser = Browser::new(instance, 0);
+                                browser.connection = connection;
                             }
                         }
                     }

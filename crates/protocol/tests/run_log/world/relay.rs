@@ -150,8 +150,8 @@ impl World {
                 match &mut recording.source {
                     Source::Live(_, over) if over.is_none() => *over = Some(end.clone()),
                     Source::Waiting(after) => {
-                        let rest = match is_cancelled {
-                            // A cancelled answer is not stored.
+                        let rest = match is_cancelled || chunks.is_empty() {
+                            // A cancelled answer is not stored, nor one that never began.
                             true => Some(Vec::new()),
                             false => rest(&chunks, after),
                         };

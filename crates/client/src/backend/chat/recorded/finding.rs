@@ -100,13 +100,8 @@ impl Recorded {
 
     /// The current run of a chat, if there is a log of it.
     pub(super) async fn current(&self, owner: &str, chat: &str) -> Option<LoggedRun> {
-        let (Found::Some((_, turn)), _) = self.logs.last(&LogId::chat(owner, chat)).await else {
-            return None;
-        };
-        match Logged::decode(&turn).ok()?.entry {
-            Entry::Turn(turn) => self.logged(&turn.run).await,
-            _ => None,
-        }
+        let turns = self.open_turns(owner, chat).await;
+        self.logged(&turns.current()?.run).await
     }
 
     /// A run, if there is a log of it.

@@ -5,19 +5,22 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_channel::oneshot;
+use http::StatusCode;
 use twentyfirst_protocol::run_log::{
     Append, Appended, Found, LastWords, Limits, LogId, Position, Recorder, RecorderEnd,
     RecorderStep, Recording,
 };
-use twentyfirst_protocol::runs::{FollowRun, RunEnd, Started};
-use twentyfirst_transport::{Body, Wait};
+use twentyfirst_protocol::runs::{FollowRun, RunEnd, RunRef, StartRun};
+use twentyfirst_protocol::ui::RawJson;
+use twentyfirst_transport::Wait;
 
 use super::Recorded;
-use super::guard::{caught, watched};
+use super::guard::watched;
 use super::handle::Handle;
 use super::logs::Cause;
+use super::starting::{Begun, Placed, place, send};
 use crate::backend::Refusal;
-use crate::backend::chat::chat_run::{ChatRun, Observer};
+use crate::backend::chat::chat_run::ChatRun;
 use crate::backend::chat::observing::Observing;
 use crate::client::seed;
 use crate::error::Error;
@@ -42,25 +45,22 @@ pub(super) struct Keeper {
     cause: Option<Cause>,
 }
 
-/// Where the run is read.
+/// Where the run is read, and what comes before.
 enum Source {
     None,
-    Starting(Starting),
+    /// The run before it is read to its end.
+    Waiting(Work<()>),
+    Placing(Work<Result<Placed, Refusal>>),
+    /// Its place is being noted.
+    Placed(Placed),
+    Starting(Work<Result<Begun, Refusal>>),
     Running(Box<Observing>),
 }
 
-type Starting = Pin<Box<dyn Future<Output = Result<Begun, Refusal>> + Send>>;
-type Request = Pin<Box<dyn Future<Output = Response> + Send>>;
+type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Request = Work<Response>;
 
-/// A run that has begun, and whether the browser may see it.
-struct Begun {
-    started: Started,
-    body: Body,
-    observer: Option<Observer>,
-    refusal: Option<Refusal>,
-}
-
-const FAILED: &str = "this server failed";
+pub(super) const FAILED: &str = "this server failed";
 
 /// What the store has said.
 enum Response {
@@ -123,6 +123,10 @@ impl Keeper {
         runtime.spawn(Box::pin(self));
     }
 
+    fn is_starting(&self) -> bool {
+        matches!(self.source, Source::Placing(_) | Source::Starting(_))
+    }
+
     fn run(&self) -> &str {
         &self.recorder.recording().run
     }
@@ -160,7 +164,28 @@ impl Keeper {
     fn poll_source(&mut self, cx: &mut Context<'_>) {
         loop {
             match &mut self.source {
-                Source::None => return,
+                Source::None | Source::Placed(_) => return,
+                Source::Waiting(_) if !self.recorder.is_waiting() => self.source = Source::None,
+                Source::Waiting(waiting) => {
+                    if waiting.as_mut().poll(cx).is_pending() {
+                        return;
+                    }
+                    self.source = Source::None;
+                    self.recorder.handle_over();
+                }
+                Source::Placing(placing) => {
+                    let Poll::Ready(placed) = placing.as_mut().poll(cx) else {
+                        return;
+                    };
+                    self.source = Source::None;
+                    match placed {
+                        Ok(placed) => {
+                            self.recorder.handle_placed(placed.run.clone());
+                            self.source = Source::Placed(placed);
+                        }
+                        Err(refusal) => self.begun(Err(refusal)),
+                    }
+                }
                 Source::Starting(starting) => {
                     let Poll::Ready(begun) = starting.as_mut().poll(cx) else {
                         return;
@@ -212,6 +237,10 @@ impl Keeper {
                 Err(refusal)
             }
         };
+        self.tell(told);
+    }
+
+    fn tell(&mut self, told: Result<(), Refusal>) {
         if let Some(tell) = self.tell.take() {
             // Where the browser has left, nobody hears it.
             let _ = tell.send(told);
@@ -224,33 +253,28 @@ impl Keeper {
         self.recorder.end(end.unwrap_or(&lost));
     }
 
-    fn starting(&mut self) -> Starting {
-        let context = self.context.clone();
-        let run = self.start.take();
-        Box::pin(async move {
-            let Some(run) = run else {
-                return Err(Refusal::internal(FAILED));
-            };
-            let started = context.client.threads().start(run.start, None).await;
-            let (started, stream) = started.map_err(|error| context.on_error.refuse(&error))?;
-            let refusal = match run.on_started {
-                Some(on_started) => {
-                    let started = started.clone();
-                    let stored = caught(async move { on_started(started).await }).await;
-                    stored
-                        .unwrap_or_else(|| Err(Refusal::internal(FAILED)))
-                        .err()
-                }
-                None => None,
-            };
-            Ok(Begun {
-                started,
-                body: stream.into_body(),
-                // Whoever was refused sees nothing.
-                observer: run.observer.filter(|_| refusal.is_none()),
-                refusal,
-            })
-        })
+    /// Gives the run its place, where it names none: that of the turn before.
+    fn placing(&mut self, before: Option<&RunRef>, carried: &[RawJson<'static>]) -> Source {
+        let run = match self.start.take() {
+            Some(run) => Some(run),
+            // Whoever has asked is gone with the instance that was asked.
+            None => self.recorder.recording().ask.as_ref().and_then(|ask| {
+                let start: StartRun = ask.deserialize().ok()?;
+                Some(ChatRun::from(start))
+            }),
+        };
+        let Some(mut run) = run else {
+            return Source::Placing(Box::pin(async { Err(Refusal::internal(FAILED)) }));
+        };
+        for ask in carried.iter().rev() {
+            if let Ok(earlier) = ask.deserialize() {
+                run.start = run.start.carrying(&earlier);
+            }
+        }
+        if let Some(before) = before {
+            run.start = run.start.behind(before);
+        }
+        Source::Placing(Box::pin(place(self.context.clone(), run)))
     }
 
     /// Does what the recorder wants. Ready when nothing more is recorded.
@@ -287,9 +311,24 @@ impl Keeper {
                     Response::Page(found, cause)
                 }),
                 RecorderStep::Deliver(append) => self.deliver(append),
-                RecorderStep::Start => {
-                    let starting = self.starting();
-                    self.source = Source::Starting(starting);
+                RecorderStep::WaitFor(run) => {
+                    let context = self.context.clone();
+                    let Recording { owner, chat, .. } = self.recorder.recording().clone();
+                    self.source = Source::Waiting(Box::pin(async move {
+                        context.wait_for(&run, &owner, &chat).await;
+                    }));
+                    // Whoever has asked reads that it waits.
+                    self.tell(Ok(()));
+                }
+                RecorderStep::Stop(run) => self.context.stop_in_background(run),
+                RecorderStep::Start { place, carried } => {
+                    self.source = self.placing(place.as_ref(), &carried);
+                }
+                RecorderStep::Send => {
+                    if let Source::Placed(placed) = mem::replace(&mut self.source, Source::None) {
+                        let context = self.context.clone();
+                        self.source = Source::Starting(Box::pin(send(context, placed)));
+                    }
                 }
                 RecorderStep::Follow(run, after) => {
                     let run = FollowRun::new(run).after(after);
@@ -361,15 +400,17 @@ impl Keeper {
         if let Source::Running(observing) = mem::replace(&mut self.source, Source::None) {
             observing.leave();
         }
-        if let Some(tell) = self.tell.take() {
-            let _ = tell.send(Err(match end {
-                RecorderEnd::Busy => {
-                    self.context.watch(self.recorder.recording());
-                    Refusal::conflict("the chat is answering")
-                }
-                _ => Refusal::internal(FAILED),
-            }));
+        if matches!(end, RecorderEnd::Busy | RecorderEnd::Full) {
+            self.context.watch(self.recorder.recording());
         }
+        self.tell(Err(match end {
+            RecorderEnd::Busy => Refusal::conflict("the chat is answering"),
+            RecorderEnd::Full => Refusal::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "the chat is answering, and as many messages wait as may",
+            ),
+            _ => Refusal::internal(FAILED),
+        }));
         self.handle.over();
     }
 }
@@ -381,9 +422,9 @@ impl Future for Keeper {
         let this = &mut *self;
         // A run that is being started is told of in any case.
         match this.poll_recorder(cx) {
-            Poll::Ready(_) if matches!(this.source, Source::Starting(_)) => {
+            Poll::Ready(_) if this.is_starting() => {
                 this.poll_source(cx);
-                if matches!(this.source, Source::Starting(_)) {
+                if this.is_starting() {
                     return Poll::Pending;
                 }
                 this.over(&RecorderEnd::Fenced);

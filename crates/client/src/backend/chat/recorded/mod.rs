@@ -21,7 +21,9 @@ mod late_turn;
 mod local;
 mod logs;
 mod replay;
+mod starting;
 mod taking_over;
+mod waiting;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -111,7 +113,10 @@ impl Recorded {
         chat: &str,
         run: ChatRun,
     ) -> Result<Response<Body>, Refusal> {
-        let recording = Recording::new(id, &*self.instance).of_chat(&run.owner, chat);
+        let recording = Recording::new(id, &*self.instance)
+            .of_chat(&run.owner, chat)
+            .order(run.order)
+            .asking(&run.start);
         let (tell, receiver) = oneshot::channel();
         Keeper::begin(self.clone(), recording, run, tell).spawn();
         told(receiver).await?;
@@ -181,6 +186,18 @@ impl Recorded {
             let _ = cancel(&this.client, &this.on_error, run).await;
         };
         self.client.shared().runtime.spawn(Box::pin(cancel));
+    }
+
+    /// Ends a run that gives way to another.
+    fn stop_in_background(&self, run: String) {
+        let this = self.clone();
+        let stop = async move {
+            if let Some(run) = this.logged(&run).await {
+                // What failed was shown.
+                let _ = this.stop(&run).await;
+            }
+        };
+        self.client.shared().runtime.spawn(Box::pin(stop));
     }
 
     /// Lets all runs go that are recorded here, and waits until they are.

@@ -15,7 +15,7 @@ impl Recorded {
         }
     }
 
-    fn take_over_of(&self, id: &str, owner: &str, chat: &str, after: Position) {
+    pub(super) fn take_over_of(&self, id: &str, owner: &str, chat: &str, after: Position) {
         if self.is_draining.load(Ordering::Relaxed) {
             return;
         }

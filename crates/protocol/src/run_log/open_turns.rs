@@ -1,0 +1,224 @@
+use bytes::Bytes;
+
+use super::line::{Line, Looked, State};
+use super::{Entry, EntryError, Found, LogId, Logged, Position, RecorderStep, Turn};
+
+/// Looks which turns of a chat are not over, and which is the current one: the one that is answered, or was last.
+///
+/// Whoever drives it does what [`poll`](Self::poll) says and tells it what came of it.
+#[derive(Debug)]
+pub struct OpenTurns {
+    chat: LogId,
+    phase: Phase,
+    /// The nearest first.
+    open: Vec<Turn>,
+    current: Option<Turn>,
+    unreadable: Option<EntryError>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Begins,
+    LookingAtChat,
+    Asks(Line, RecorderStep),
+    Looking(Line),
+    Over,
+}
+
+/// What [`OpenTurns`] want.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenTurnsStep {
+    /// Read the last entry of this log: [`OpenTurns::handle_last`].
+    Last(LogId),
+    /// Read what stands in this log above this position, without waiting: [`OpenTurns::handle_page`].
+    Read(LogId, Position),
+    /// All is known.
+    Over,
+}
+
+impl OpenTurns {
+    /// Those of this chat.
+    #[must_use]
+    pub fn of(owner: &str, chat: &str) -> Self {
+        Self {
+            chat: LogId::chat(owner, chat),
+            phase: Phase::Begins,
+            open: Vec::new(),
+            current: None,
+            unreadable: None,
+        }
+    }
+
+    /// Returns the turns that are not over, in their order.
+    pub fn turns(&self) -> impl Iterator<Item = &Turn> {
+        self.open.iter().rev()
+    }
+
+    /// Returns the turn that is answered, or was the last to be.
+    #[must_use]
+    pub fn current(&self) -> Option<&Turn> {
+        self.open.last().or(self.current.as_ref())
+    }
+
+    /// Returns what of the log could not be read. Then what is known is not all.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&EntryError> {
+        self.unreadable.as_ref()
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self) -> OpenTurnsStep {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Begins => {
+                self.phase = Phase::LookingAtChat;
+                OpenTurnsStep::Last(self.chat.clone())
+            }
+            Phase::Asks(line, step) => {
+                self.phase = Phase::Looking(line);
+                match step {
+                    RecorderStep::Read(log, after) => OpenTurnsStep::Read(log, after),
+                    RecorderStep::Last(log) => OpenTurnsStep::Last(log),
+                    _ => OpenTurnsStep::Over,
+                }
+            }
+            // Nothing was told of what was asked.
+            Phase::LookingAtChat | Phase::Looking(_) | Phase::Over => OpenTurnsStep::Over,
+        }
+    }
+
+    /// The last entry of the log that was asked for.
+    pub fn handle_last(&mut self, found: Found<(Position, Bytes)>) {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::LookingAtChat => {
+                let Found::Some((at, entry)) = found else {
+                    return;
+                };
+                match Logged::decode(&entry) {
+                    Ok(Logged {
+                        entry: Entry::Turn(_),
+                        ..
+                    }) => {
+                        let (line, step) = Line::below(self.chat.clone(), at.next_claim());
+                        self.phase = Phase::Asks(line, step);
+                    }
+                    Ok(_) => self.unreadable = Some(EntryError::Corrupt("it is not a turn")),
+                    Err(error) => self.unreadable = Some(error),
+                }
+            }
+            Phase::Looking(mut line) => {
+                let looked = line.handle_last(found);
+                self.looked(line, looked);
+            }
+            phase => self.phase = phase,
+        }
+    }
+
+    /// What stands above the position that was asked for.
+    pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Looking(mut line) => match line.handle_page(found) {
+                None => self.next(line),
+                Some(looked) => self.looked(line, looked),
+            },
+            phase => self.phase = phase,
+        }
+    }
+
+    fn looked(&mut self, line: Line, looked: Looked) {
+        match looked {
+            Looked::Ask(step) => self.phase = Phase::Asks(line, step),
+            Looked::Turn(seen) => {
+                let is_last = seen.ends_line();
+                match seen.state {
+                    State::Open => self.open.push(seen.turn),
+                    State::Ended(_) | State::Gone => {
+                        self.current.get_or_insert(seen.turn);
+                    }
+                }
+                if !is_last {
+                    self.next(line);
+                }
+            }
+            Looked::Failed(error) => self.unreadable = error,
+        }
+    }
+
+    fn next(&mut self, line: Line) {
+        if let Some(step) = line.next() {
+            self.phase = Phase::Asks(line, step);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ended;
+    use super::*;
+
+    fn logged(entry: Entry) -> Bytes {
+        Logged::new(0, entry).encode()
+    }
+
+    /// The turns of a chat whose runs have these last entries.
+    fn looked(turns: &[(Turn, Option<Entry>)]) -> OpenTurns {
+        let mut open = OpenTurns::of("user", "chat");
+        let at = |index: usize| Position::new(index as u64 + 1, 0);
+        loop {
+            match open.poll() {
+                OpenTurnsStep::Last(log) if log == LogId::chat("user", "chat") => {
+                    let last = turns.iter().enumerate().next_back();
+                    let last = last.map(|(index, (turn, _))| {
+                        (at(index), logged(Entry::Turn(turn.clone())))
+                    });
+                    open.handle_last(last.map_or(Found::Nothing, Found::Some));
+                }
+                OpenTurnsStep::Last(log) => {
+                    let turn = turns.iter().find(|(turn, _)| LogId::run(&turn.run) == log);
+                    let entry = turn.and_then(|(_, last)| last.clone()).map(logged);
+                    let entry = entry.map(|entry| (Position::new(1, 1), entry));
+                    open.handle_last(entry.map_or(Found::Nothing, Found::Some));
+                }
+                OpenTurnsStep::Read(_, after) => {
+                    let entries = turns.iter().enumerate();
+                    let entries = entries
+                        .map(|(index, (turn, _))| {
+                            (at(index), logged(Entry::Turn(turn.clone())))
+                        })
+                        .filter(|(at, _)| *at > after)
+                        .take(2);
+                    open.handle_page(Found::Some(entries.collect()));
+                }
+                OpenTurnsStep::Over => return open,
+            }
+        }
+    }
+
+    fn told(open: &OpenTurns) -> (Option<&str>, Vec<&str>) {
+        let turns = open.turns().map(|turn| &*turn.run);
+        (open.current().map(|turn| &*turn.run), turns.collect())
+    }
+
+    #[test]
+    fn the_current_turn_is_the_one_that_is_answered_or_was_last() {
+        let ended = |end: &str| Some(Entry::End(Ended::new(end)));
+        let first = || (Turn::new("run-1"), ended("completed"));
+        let waits = |run: &str| Turn::new(run).waiting([]);
+        assert_eq!(told(&looked(&[])), (None, vec![]));
+        assert_eq!(told(&looked(&[first()])), (Some("run-1"), vec![]));
+        // Its log is gone, and that it was the last is known all the same.
+        let gone = (Turn::new("run-2"), None);
+        assert_eq!(told(&looked(&[first(), gone])), (Some("run-2"), vec![]));
+        let line = [
+            first(),
+            (Turn::new("run-2"), Some(Entry::Beat)),
+            (waits("run-3"), Some(Entry::Beat)),
+            // It was stopped while it waited.
+            (waits("run-4"), ended("cancelled")),
+            (waits("run-5"), Some(Entry::Beat)),
+        ];
+        let open = looked(&line);
+        let expected = vec!["run-2", "run-3", "run-5"];
+        assert_eq!(told(&open), (Some("run-2"), expected));
+    }
+}

@@ -1,0 +1,162 @@
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::{Entry, Found, LogId, Logged, Position, Reader, ReaderStep};
+
+/// Watches the log of a run until its last entry is the end: for who does not want to know what it says.
+///
+/// Behind an end a claim may stand, of a successor that has not come to write the end again. A [`Reader`] is over there; whoever looks at
+/// the last entry only, as all do who take a turn, is not. So this waits until somebody has written it.
+#[derive(Debug)]
+pub struct Watch {
+    log: LogId,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// What the last entry is.
+    Looking,
+    Watching(Reader),
+    /// The store has not responded.
+    Pausing,
+    Over,
+}
+
+/// What a [`Watch`] wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WatchStep {
+    /// Read the last entry of the log: [`Watch::handle_last`].
+    Last,
+    /// Read what stands above this position, and wait for it so long: [`Watch::handle_page`].
+    Read {
+        /// The position.
+        after: Position,
+        /// How long to wait where there is nothing.
+        wait: Duration,
+    },
+    /// Nobody seems to write any more: whoever can should [take over](super::Recorder::take_over) behind this position. Poll again.
+    TakeOver {
+        /// The last position that was read.
+        after: Position,
+    },
+    /// Poll again when so much time has passed.
+    Wait(Duration),
+    /// The run is over, or there is no log of it, or it cannot be read.
+    Over,
+}
+
+impl Watch {
+    /// Watches the log of this run.
+    #[must_use]
+    pub fn of(run: &str) -> Self {
+        Self {
+            log: LogId::run(run),
+            phase: Phase::Looking,
+        }
+    }
+
+    /// Returns the log.
+    #[must_use]
+    pub fn log(&self) -> &LogId {
+        &self.log
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self, now: Instant) -> WatchStep {
+        match &mut self.phase {
+            Phase::Looking => WatchStep::Last,
+            Phase::Watching(reader) => match reader.poll(now) {
+                ReaderStep::Read { after, wait } => WatchStep::Read { after, wait },
+                ReaderStep::TakeOver { after } => WatchStep::TakeOver { after },
+                ReaderStep::Chunk { .. } | ReaderStep::Over(_) => WatchStep::Over,
+            },
+            Phase::Pausing => {
+                self.phase = Phase::Looking;
+                WatchStep::Wait(Duration::from_secs(1))
+            }
+            Phase::Over => WatchStep::Over,
+        }
+    }
+
+    /// The last entry of the log.
+    pub fn handle_last(&mut self, found: Found<(Position, Bytes)>) {
+        self.phase = match found {
+            Found::Some((at, entry)) => behind(at, &entry),
+            Found::Nothing => Phase::Over,
+            Found::Unavailable => Phase::Pausing,
+        };
+    }
+
+    /// What stands above the position that was asked for: nothing if the wait is over.
+    pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>, now: Instant) {
+        match (found, &mut self.phase) {
+            (Found::Some(entries), Phase::Watching(reader)) => match entries.last() {
+                Some((at, entry)) => self.phase = behind(*at, entry),
+                None => reader.handle_page(entries, now),
+            },
+            (Found::Unavailable, _) => self.phase = Phase::Pausing,
+            (_, _) => self.phase = Phase::Over,
+        }
+    }
+}
+
+fn behind(at: Position, entry: &Bytes) -> Phase {
+    match Logged::decode(entry) {
+        Ok(logged) if !matches!(logged.entry, Entry::End(_)) => {
+            Phase::Watching(Reader::behind(at, &logged))
+        }
+        Ok(_) | Err(_) => Phase::Over,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Claim, Ended};
+    use super::*;
+
+    fn entry(epoch: u64, seq: u64, entry: Entry) -> (Position, Bytes) {
+        (Position::new(epoch, seq), Logged::new(0, entry).encode())
+    }
+
+    #[test]
+    fn a_claim_behind_the_end_is_waited_for() {
+        let mut watch = Watch::of("run-1");
+        let mut now = Instant::now();
+        assert_eq!(watch.poll(now), WatchStep::Last);
+        watch.handle_last(Found::Unavailable);
+        assert!(matches!(watch.poll(now), WatchStep::Wait(_)));
+        assert_eq!(watch.poll(now), WatchStep::Last);
+        watch.handle_last(Found::Some(entry(1, 3, Entry::Beat)));
+        let after = Position::new(1, 3);
+        let wait = Reader::WAIT;
+        assert_eq!(watch.poll(now), WatchStep::Read { after, wait });
+        let end = Entry::End(Ended::new("completed"));
+        let claim = Entry::Claim(Claim::new("there", "user", "chat"));
+        let page = vec![entry(1, 4, end.clone()), entry(2, 0, claim)];
+        watch.handle_page(Found::Some(page), now);
+        let after = Position::new(2, 0);
+        let silence = loop {
+            match watch.poll(now) {
+                WatchStep::Read { .. } => {
+                    now += wait;
+                    watch.handle_page(Found::Some(Vec::new()), now);
+                }
+                step => break step,
+            }
+        };
+        assert_eq!(silence, WatchStep::TakeOver { after });
+        assert!(matches!(watch.poll(now), WatchStep::Read { .. }));
+        watch.handle_page(Found::Some(vec![entry(3, 1, end)]), now);
+        assert_eq!(watch.poll(now), WatchStep::Over);
+    }
+
+    #[test]
+    fn where_there_is_no_log_nothing_is_waited_for() {
+        let mut watch = Watch::of("run-1");
+        watch.handle_last(Found::Nothing);
+        assert_eq!(watch.poll(Instant::now()), WatchStep::Over);
+    }
+}
