@@ -88,6 +88,7 @@ mod session;
 mod time;
 mod tolerant;
 mod utf_8;
+mod words;
 
 pub mod browser;
 pub mod files;

@@ -5,6 +5,7 @@
 //! cargo bench -p twentyfirst-protocol --bench decode
 //! ```
 
+mod floor;
 #[path = "../loads/mod.rs"]
 mod loads;
 mod peers;
@@ -22,7 +23,7 @@ const ROUNDS: usize = 15;
 /// A way from bytes to chunks. It gives the number of events and of bytes in their deltas, to show that it has read everything.
 type Pipeline = fn(Vec<Bytes>) -> (usize, usize);
 
-const PIPELINES: [(&str, Pipeline); 5] = [
+const PIPELINES: [(&str, Pipeline); 6] = [
     ("ui::Decoder", ui_decoder),
     ("sse::Decoder + Chunk::decode", two_steps),
     (
@@ -37,7 +38,14 @@ const PIPELINES: [(&str, Pipeline); 5] = [
         "eventsource-stream + tagged enum",
         peers::eventsource_stream_and_tagged_enum,
     ),
+    ("lines + Chunk::decode, no more", floor::lines_and_chunks),
 ];
+
+const BORROWED: usize = 2;
+const TAGGED: usize = 3;
+const FLOOR: usize = 5;
+/// Behind the pipelines.
+const IGNORED: usize = 6;
 
 fn main() {
     let [text, input, outputs] = [
@@ -45,37 +53,39 @@ fn main() {
         loads::tool_input(1 << 20),
         loads::tool_outputs(),
     ];
-    let mut ratios = Vec::new();
-    for (load, pieces, shape) in [
+    let [t, i, b, small] = [
         (&text, text.in_large_pieces(), "16 KB"),
         (&input, input.in_large_pieces(), "16 KB"),
         (&outputs, outputs.in_large_pieces(), "16 KB"),
         (&text, text.in_small_pieces(), "1 to 64 B"),
-    ] {
-        ratios.push(measure(load, &pieces, shape));
-    }
+    ]
+    .map(|(load, pieces, shape)| measure(load, &pieces, shape));
 
     println!("ui::Decoder is faster than the peer by");
-    let [t, i, b, small] = &ratios[..] else {
-        unreachable!("there are four loads")
-    };
-    for (what, ratio, goal) in [
-        ("T, sse-stream + tagged enum", t[3], 3.0),
-        ("I, sse-stream + tagged enum", i[3], 3.0),
-        ("B, sse-stream + borrowed struct", b[2], 1.0),
+    for (what, times, peer, goal) in [
+        ("T, sse-stream + tagged enum", &t, TAGGED, 3.0),
+        ("I, sse-stream + tagged enum", &i, TAGGED, 3.0),
+        ("B, sse-stream + borrowed struct", &b, BORROWED, 1.0),
+        ("T, serde_json IgnoredAny", &t, IGNORED, 1.0),
+        ("I, serde_json IgnoredAny", &i, IGNORED, 1.0),
+        ("B, serde_json IgnoredAny", &b, IGNORED, 1.0),
         (
             "T in pieces of 1 to 64 B, sse-stream + tagged enum",
-            small[3],
-            2.0,
+            &small,
+            TAGGED,
+            3.0,
         ),
     ] {
+        let ratio = ratio(&times[peer], &times[0]);
         let verdict = if ratio >= goal { "reached" } else { "MISSED" };
         println!("  {ratio:5.2} × {what} (goal {goal} ×: {verdict})");
     }
+    let ratio = ratio(&small[TAGGED], &small[FLOOR]);
+    println!("lines + Chunk::decode is faster than the last of these by {ratio:.2} ×");
 }
 
-/// Runs all pipelines over a load and prints a row for each; gives by how much each is slower than the first.
-fn measure(load: &Load, pieces: &[Bytes], shape: &str) -> Vec<f64> {
+/// Runs everything over a load and prints a row for each; gives the times of each.
+fn measure(load: &Load, pieces: &[Bytes], shape: &str) -> Vec<Vec<Duration>> {
     let megabytes = load.stream.len() as f64 / 1e6;
     println!(
         "{}: {megabytes:.1} MB, {} events of {} B, in pieces of {shape}",
@@ -88,47 +98,52 @@ fn measure(load: &Load, pieces: &[Bytes], shape: &str) -> Vec<f64> {
         .split("\n\n")
         .filter_map(|event| event.strip_prefix("data: {").map(|_| &event[6..]))
         .collect();
-    let mut json_times = Vec::with_capacity(ROUNDS);
-    let mut times = vec![Vec::with_capacity(ROUNDS); PIPELINES.len()];
+    let names = PIPELINES.iter().map(|(name, _)| *name).chain([
+        "serde_json IgnoredAny, only JSON",
+        "copying the pieces, no events",
+    ]);
+    let mut times = vec![Vec::with_capacity(ROUNDS); PIPELINES.len() + 2];
     for _ in 0..ROUNDS {
         for ((name, pipeline), times) in PIPELINES.iter().zip(&mut times) {
-            let pieces = pieces.to_vec();
-            let start = Instant::now();
-            let read = pipeline(pieces);
-            times.push(start.elapsed());
+            let (time, read) = timed(*pipeline, pieces.to_vec());
             assert_eq!(
                 read,
                 (load.events, load.text),
                 "{name} has not read everything"
             );
+            times.push(time);
         }
-        let start = Instant::now();
-        assert_eq!(peers::ignored_any(&data), (load.events, 0));
-        json_times.push(start.elapsed());
+        let (time, read) = timed(peers::ignored_any, &data[..]);
+        assert_eq!(read, (load.events, 0));
+        times[IGNORED].push(time);
+        let (time, copied) = timed(floor::copies, pieces.to_vec());
+        assert_eq!(copied, (pieces.len(), load.stream.len()));
+        times[IGNORED + 1].push(time);
     }
-    let row = |name: &str, median: Duration| {
+    for (name, times) in names.zip(&times) {
+        let median = median(times.clone());
         let rate = megabytes / median.as_secs_f64();
         let each = median.as_nanos() / load.events as u128;
         println!("  {name:34} {rate:7.0} MB/s {each:9} ns an event");
-    };
-    let ratios = times
-        .iter()
-        .map(|peer| {
-            let mut ratios: Vec<f64> = peer
-                .iter()
-                .zip(&times[0])
-                .map(|(peer, ours)| peer.as_secs_f64() / ours.as_secs_f64())
-                .collect();
-            ratios.sort_by(f64::total_cmp);
-            ratios[ROUNDS / 2]
-        })
-        .collect();
-    for ((name, _), times) in PIPELINES.iter().zip(times) {
-        row(name, median(times));
     }
-    row("serde_json IgnoredAny, only JSON", median(json_times));
     println!();
-    ratios
+    times
+}
+
+fn timed<I, O>(run: impl Fn(I) -> O, input: I) -> (Duration, O) {
+    let start = Instant::now();
+    let output = run(input);
+    (start.elapsed(), output)
+}
+
+/// By how much one is slower than the other: the median of the ratios in each round.
+fn ratio(slow: &[Duration], fast: &[Duration]) -> f64 {
+    let ratios = slow.iter().zip(fast);
+    let mut ratios: Vec<f64> = ratios
+        .map(|(slow, fast)| slow.as_secs_f64() / fast.as_secs_f64())
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios[ratios.len() / 2]
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::{Event, Limits, SseError, UnfinishedEvent};
 use crate::utf_8::utf_8;
+use crate::words;
 
 /// Decodes an event stream as its bytes arrive.
 ///
@@ -260,7 +261,7 @@ impl Decoder {
             }
             let end = match first {
                 b'\n' | b'\r' => Some(0),
-                _ => memchr::memchr2(b'\n', b'\r', rest),
+                _ => words::line_end(rest),
             };
             let length = end.unwrap_or(rest.len());
             #[cfg(test)]
@@ -428,6 +429,9 @@ fn split_field(line: &[u8]) -> (Field, &[u8]) {
     if let Some(value) = line.strip_prefix(DATA) {
         return (Field::Data, value);
     }
+    if line.is_empty() {
+        return (Field::None, line);
+    }
     let (name, value) = match memchr::memchr(b':', line) {
         Some(colon) => line.split_at(colon),
         None => (line, &[][..]),
@@ -439,7 +443,6 @@ fn split_field(line: &[u8]) -> (Field, &[u8]) {
         b"event" => Field::Event,
         b"id" => Field::Id,
         b"retry" => Field::Retry,
-        _ if line.is_empty() => Field::None,
         _ => Field::Ignored,
     };
     (field, value)

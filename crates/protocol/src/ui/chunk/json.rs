@@ -6,6 +6,7 @@
 use std::{borrow::Cow, ops::Range};
 
 use super::Text;
+use crate::words;
 
 /// Why a text is not JSON that we take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,25 +155,11 @@ fn next_whitespace(stops: &mut Stops<'_>, mut at: usize) -> usize {
 /// [`Stops`] is for many.
 #[inline]
 pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGHS: u64 = ONES << 7;
-    let mut rest = bytes;
-    while let Some((word, after)) = rest.split_first_chunk::<8>() {
-        let word = u64::from_le_bytes(*word);
-        // As in `is_stop`.
-        let quote_or_control = word ^ (ONES * 0x02);
-        let backslash = word ^ (ONES * b'\\' as u64);
-        // The high bit of each byte that is a stop. Those above the lowest one may be wrong.
-        let stops = ((quote_or_control.wrapping_sub(ONES * 0x21) & !quote_or_control)
-            | (backslash.wrapping_sub(ONES) & !backslash))
-            & HIGHS;
-        if stops != 0 {
-            return bytes.len() - rest.len() + stops.trailing_zeros() as usize / 8;
-        }
-        rest = after;
-    }
-    let end = rest.iter().position(|&byte| is_stop(byte));
-    bytes.len() - rest.len() + end.unwrap_or(rest.len())
+    // As in `is_stop`.
+    words::first(bytes, |word| {
+        words::below(word ^ words::all(0x02), 0x21) | words::below(word ^ words::all(b'\\'), 1)
+    })
+    .unwrap_or(bytes.len())
 }
 
 /// Finds where plain stretches of JSON strings end: the quotes, backslashes and controls of a text.

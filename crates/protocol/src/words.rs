@@ -1,0 +1,81 @@
+//! Searches that look at eight bytes at a time. For a few bytes, they are over before `memchr` has begun.
+
+const ONES: u64 = u64::MAX / 255;
+const HIGHS: u64 = ONES << 7;
+
+/// Eight bytes like this one.
+#[inline]
+pub(crate) const fn all(byte: u8) -> u64 {
+    ONES * byte as u64
+}
+
+/// The high bit of each byte of `word` that is below `limit`, which is at most 128. Those above the lowest one may be wrong.
+#[inline]
+pub(crate) const fn below(word: u64, limit: u8) -> u64 {
+    word.wrapping_sub(all(limit)) & !word & HIGHS
+}
+
+/// Where the first line feed or carriage return is.
+#[inline]
+pub(crate) fn line_end(bytes: &[u8]) -> Option<usize> {
+    const SHORT: usize = 64;
+    if bytes.len() > SHORT {
+        return memchr::memchr2(b'\n', b'\r', bytes);
+    }
+    first(bytes, |word| {
+        below(word ^ all(b'\n'), 1) | below(word ^ all(b'\r'), 1)
+    })
+}
+
+/// The first byte of `bytes` that `stops` finds in the word that it is in. It finds no byte 0xff.
+#[inline]
+pub(crate) fn first(bytes: &[u8], stops: impl Fn(u64) -> u64) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let found = stops(u64::from_le_bytes(*word));
+        if found != 0 {
+            return Some(8 * at + found.trailing_zeros() as usize / 8);
+        }
+    }
+    // The bytes of the last word that were looked at before are no stops.
+    let (word, start) = match bytes.last_chunk::<8>() {
+        Some(last) => (u64::from_le_bytes(*last), bytes.len() - 8),
+        None => {
+            let word = rest.iter().rev();
+            (
+                word.fold(u64::MAX, |word, &byte| word << 8 | u64::from(byte)),
+                0,
+            )
+        }
+    };
+    let found = stops(word);
+    (found != 0).then(|| start + found.trailing_zeros() as usize / 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_end_of_a_line_wherever_it_stands() {
+        // Bytes that differ from a line end in one bit, or by one.
+        let others: Vec<u8> = [b'\n', b'\r']
+            .iter()
+            .flat_map(|end| (0..8).map(move |bit| end ^ 1 << bit))
+            .chain([0x09, 0x0b, 0x0e, 0x00, 0xff])
+            .collect();
+        for other in others {
+            for length in 0..100 {
+                let mut bytes = vec![other; length];
+                assert_eq!(line_end(&bytes), None, "{other:#x}, {length}");
+                for end in [b'\n', b'\r'] {
+                    bytes.truncate(length);
+                    bytes.push(end);
+                    assert_eq!(line_end(&bytes), Some(length), "{other:#x}, {length}");
+                    bytes.extend([other, b'\n', other, b'\r']);
+                    assert_eq!(line_end(&bytes), Some(length), "{other:#x}, {length}");
+                }
+            }
+        }
+    }
+}
