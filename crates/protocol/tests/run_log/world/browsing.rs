@@ -91,11 +91,12 @@ impl World {
                     if let Some(local) = self.instances[instance].local.get(&run) {
                         let above = local.entries.iter().filter(|entry| entry.0 > after);
                         let page: Entries = above.cloned().collect();
-                        let is_empty = page.is_empty();
-                        watch.handle_page(Found::Some(page), now);
-                        if is_empty {
-                            return;
+                        if page.is_empty() {
+                            this.is_asking = true;
+                            let reply = Reply::Page(Found::Some(page));
+                            return self.after(wait, Event::Answer(who, reply));
                         }
+                        watch.handle_page(Found::Some(page), now);
                         continue;
                     }
                     this.is_asking = true;
