@@ -22,6 +22,7 @@ use crate::backend::chat::observing::Observing;
 use crate::client::seed;
 use crate::error::Error;
 use crate::run::Run;
+use crate::telemetry::{self, Asker, Lag, Watch};
 
 /// Records one run: the task that reads the relay for everybody.
 ///
@@ -33,6 +34,8 @@ pub(super) struct Keeper {
     start: Option<ChatRun>,
     /// Who is told that it has started.
     tell: Option<oneshot::Sender<Result<(), Refusal>>>,
+    asker: Asker,
+    lag: Lag,
     source: Source,
     request: Option<Request>,
     wait: Wait,
@@ -56,6 +59,7 @@ type Request = Pin<Box<dyn Future<Output = Response> + Send>>;
 struct Begun {
     started: Started,
     body: Body,
+    watch: Watch,
     observer: Option<Observer>,
     refusal: Option<Refusal>,
 }
@@ -96,6 +100,7 @@ impl Keeper {
         let handle = Handle::default();
         let is_new = context.logs.enter(&recording.run, &handle);
         is_new.then(|| {
+            telemetry::handed_over();
             let recorder = Recorder::take_over(recording, after, Limits::default());
             Self::new(context, recorder, handle)
         })
@@ -108,6 +113,8 @@ impl Keeper {
             recorder,
             start: None,
             tell: None,
+            asker: Asker::current(),
+            lag: Lag::new(),
             source: Source::None,
             request: None,
             wait,
@@ -131,6 +138,7 @@ impl Keeper {
         let now = self.wait.now();
         let cause = match response {
             Response::Appended(appended, cause) => {
+                self.lag.appended(appended == Appended::Yes, now);
                 self.recorder.handle_append(appended, now);
                 cause
             }
@@ -174,7 +182,10 @@ impl Keeper {
                         return;
                     };
                     match chunk {
-                        Some(chunk) => self.recorder.push(&chunk),
+                        Some(chunk) => {
+                            self.lag.read(self.wait.now());
+                            self.recorder.push(&chunk);
+                        }
                         None => {
                             let end = observing.outcome().map(|outcome| outcome.end);
                             self.source = Source::None;
@@ -192,7 +203,8 @@ impl Keeper {
                 self.handle.started(begun.started.run.clone());
                 self.recorder.handle_started(begun.started.run.clone());
                 let client = self.context.client.clone();
-                match Run::reading(client, begun.started, begun.body, seed()) {
+                begun.watch.asked_by(&self.asker);
+                match Run::reading(client, begun.started, begun.body, seed(), begun.watch) {
                     Ok(run) => {
                         let on_error = self.context.on_error.clone();
                         let observer = begun.observer.map(watched);
@@ -231,8 +243,9 @@ impl Keeper {
             let Some(run) = run else {
                 return Err(Refusal::internal(FAILED));
             };
-            let started = context.client.threads().start(run.start, None).await;
-            let (started, stream) = started.map_err(|error| context.on_error.refuse(&error))?;
+            let started = context.client.threads().start(run.start).await;
+            let (started, stream, watch) =
+                started.map_err(|error| context.on_error.refuse(&error))?;
             let refusal = match run.on_started {
                 Some(on_started) => {
                     let started = started.clone();
@@ -246,6 +259,7 @@ impl Keeper {
             Ok(Begun {
                 started,
                 body: stream.into_body(),
+                watch,
                 // Whoever was refused sees nothing.
                 observer: run.observer.filter(|_| refusal.is_none()),
                 refusal,
@@ -273,6 +287,7 @@ impl Keeper {
             let logs = self.context.logs.clone();
             match self.recorder.poll(now) {
                 RecorderStep::Append(log, append) => {
+                    self.lag.append();
                     self.ask(async move {
                         let (appended, cause) = logs.append(log, append).await;
                         Response::Appended(appended, cause)
@@ -358,7 +373,10 @@ impl Keeper {
                 .on_error
                 .show(&Error::not_replayable(Some(error.clone().into())));
         }
-        if let Source::Running(observing) = mem::replace(&mut self.source, Source::None) {
+        if let Source::Running(mut observing) = mem::replace(&mut self.source, Source::None) {
+            if matches!(end, RecorderEnd::Released | RecorderEnd::Fenced) {
+                observing.run.hand_over();
+            }
             observing.leave();
         }
         if let Some(tell) = self.tell.take() {

@@ -1,0 +1,1 @@
+//! Answers that the chat handler reads.
