@@ -15,8 +15,8 @@ impl Lag {
     }
 
     /// Notes that a chunk was read.
-    pub(crate) fn read(&mut self, now: Instant) {
-        self.waiting.get_or_insert(now);
+    pub(crate) fn read(&mut self, now: impl FnOnce() -> Instant) {
+        self.waiting.get_or_insert_with(now);
     }
 
     /// Notes that what waits is sent to the store, or the same as before once more.

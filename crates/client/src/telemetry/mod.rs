@@ -19,6 +19,26 @@
 //! OpenTelemetry SDK. The names in `gen_ai.*` are those of version 1.42 of the conventions, which are in development; names that those do
 //! not have begin with `twentyfirst.`.
 //!
+//! Spans go to a collector so, with the environment variables of OpenTelemetry:
+//!
+//! ```no_run
+//! # #[cfg(feature = "tracing")]
+//! # mod setup {
+//! use opentelemetry::trace::TracerProvider as _;
+//! use opentelemetry_otlp::SpanExporter;
+//! use opentelemetry_sdk::trace::SdkTracerProvider;
+//! use tracing_subscriber::layer::SubscriberExt as _;
+//!
+//! fn export() -> Result<SdkTracerProvider, Box<dyn std::error::Error>> {
+//!     let exporter = SpanExporter::builder().with_http().build()?;
+//!     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).build();
+//!     let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("my-service"));
+//!     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(spans))?;
+//!     Ok(provider) // shut it down at the end
+//! }
+//! # }
+//! ```
+//!
 //! The example `telemetry` shows both live: `cargo run -p twentyfirst-client --example telemetry --features tracing,metrics`.
 //!
 //! # The span of a run
@@ -36,7 +56,7 @@
 //! | `error.type` | a word for what went wrong: [`RunEnd::error_type`](crate::RunEnd::error_type), or for a run that did not start what is said [below](#a-run-that-does-not-start) |
 //! | `twentyfirst.sandbox.id` | the sandbox, once it is known |
 //! | `twentyfirst.run.end` | `completed`, `cancelled`, `failed`, `lost`; `not_started`; `dropped`: nobody reads on here, and the run goes on; `handed_over`: another instance reads on |
-//! | `twentyfirst.run.result_subtype` | the runtime's word for how it went |
+//! | `twentyfirst.run.result_subtype` | the runtime's word for how it went, where it is one word |
 //! | `twentyfirst.run.cost_usd` | in US dollars |
 //! | `twentyfirst.run.chunks`, `twentyfirst.run.bytes` | how many chunks, and bytes of streams, were read |
 //! | `twentyfirst.run.cuts` | how often its stream broke off |
@@ -57,7 +77,7 @@
 //! # Contents
 //! There are none, unless [`AgentClientBuilder::trace_contents`](crate::AgentClientBuilder::trace_contents) asks for them: then the spans of
 //! runs have `gen_ai.input.messages` and `gen_ai.output.messages`, those of tools `gen_ai.tool.call.arguments` and
-//! `gen_ai.tool.call.result`, as JSON.
+//! `gen_ai.tool.call.result`, as JSON. The input is the turn that was asked, of runs that were started here.
 //!
 //! # Metrics
 //! | metric | kind, unit | labels |

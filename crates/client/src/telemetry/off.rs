@@ -63,7 +63,7 @@ impl Lag {
         Self
     }
 
-    pub(crate) fn read(&mut self, _: Instant) {}
+    pub(crate) fn read(&mut self, _: impl FnOnce() -> Instant) {}
 
     pub(crate) fn append(&mut self) {}
 

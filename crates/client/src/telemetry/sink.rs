@@ -63,13 +63,16 @@ pub(super) fn tool_error(end: ToolEnd) -> Option<&'static str> {
     }
 }
 
+/// Whether a text is a word of a program's, and not what somebody has said.
+pub(super) fn is_word(text: &str) -> bool {
+    let is_letter = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    (1..=64).contains(&text.len()) && text.bytes().all(is_letter)
+}
+
 /// The word for why a run did not start.
 pub(super) fn error_type(error: &Error) -> Cow<'_, str> {
-    let is_word = |code: &&str| {
-        let is_letter = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
-        (1..=64).contains(&code.len()) && code.bytes().all(is_letter)
-    };
-    if let Some(code) = error.code().map(ErrorCode::as_str).filter(is_word) {
+    let code = error.code().map(ErrorCode::as_str);
+    if let Some(code) = code.filter(|code| is_word(code)) {
         code.into()
     } else if let Some(status) = error.status() {
         status.as_str().to_owned().into()

@@ -7,7 +7,7 @@ use twentyfirst_protocol::runs::{Messages, RunRef, ToolCall, ToolEnd};
 use twentyfirst_protocol::ui::{Chunk, RawJson};
 
 use super::contents::Contents;
-use super::sink::{EXECUTE_TOOL, Ending, INVOKE_AGENT, PROVIDER, Sink, tool_error};
+use super::sink::{EXECUTE_TOOL, Ending, INVOKE_AGENT, PROVIDER, Sink, is_word, tool_error};
 use crate::client::AgentClient;
 
 /// The spans of one answer.
@@ -155,7 +155,8 @@ impl Sink for Spans {
             ending.usage.output_tokens.map(number),
         );
         run.record("twentyfirst.run.cost_usd", ending.usage.total_cost_usd);
-        run.record("twentyfirst.run.result_subtype", ending.result_subtype);
+        let subtype = ending.result_subtype.filter(|subtype| is_word(subtype));
+        run.record("twentyfirst.run.result_subtype", subtype);
         run.record("twentyfirst.run.chunks", number(facts.chunks()));
         run.record("twentyfirst.run.bytes", number(ending.bytes));
         run.record("twentyfirst.run.cuts", number(ending.cuts));

@@ -23,6 +23,8 @@ use tokio::net::TcpListener;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use crate::support::subscribe;
+
 /// The collector, and the exporter that sends it the spans of this thread.
 pub(crate) struct Collector {
     bodies: Arc<Mutex<Vec<Bytes>>>,
@@ -47,6 +49,7 @@ pub(crate) struct Span {
 
 impl Collector {
     pub(crate) fn start() -> Self {
+        subscribe();
         let bodies = Arc::default();
         let address = serve(&bodies);
         let exporter = SpanExporter::builder()

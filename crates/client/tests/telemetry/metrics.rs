@@ -1,10 +1,11 @@
 //! The metrics, at the exporter for Prometheus.
 
+use http::StatusCode;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use twentyfirst_client::{AgentClient, StartRun, telemetry};
-use twentyfirst_local_relay::LocalRelay;
+use twentyfirst_local_relay::{Fault, LocalRelay};
 
-use crate::support::{connect, relay};
+use crate::support::{connect, relay, subscribe};
 
 /// An exporter that hears what is told on the thread of a test.
 pub(crate) struct Exporter {
@@ -15,6 +16,7 @@ pub(crate) struct Exporter {
 
 impl Exporter {
     pub(crate) fn new() -> Self {
+        subscribe();
         // One bucket, so that only the counts are shown.
         let builder = PrometheusBuilder::new().set_buckets(&[3600.0]).unwrap();
         let recorder = builder.build_recorder();
@@ -117,4 +119,18 @@ fn what_is_measured_is_described_with_its_unit() {
         let name = line.split(' ').next().unwrap();
         assert!(text.contains(&format!("# HELP {name} ")), "{name}");
     }
+}
+
+#[test]
+fn attempts_that_are_not_the_first_are_counted_by_their_route() {
+    let exporter = Exporter::new();
+    exporter.play(async |client| {
+        let sandbox = client.sandboxes().create("slow").await.unwrap();
+        exporter
+            .relay
+            .inject(Fault::refuse(StatusCode::SERVICE_UNAVAILABLE).times(2));
+        client.threads().list(&sandbox.id).await.unwrap();
+    });
+    let line = "twentyfirst_requests_retries{http_route=\"/v1/sandboxes/{sandboxId}/threads\"} 2\n";
+    assert!(exporter.render().contains(line), "{}", exporter.render());
 }

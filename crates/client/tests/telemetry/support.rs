@@ -1,5 +1,6 @@
 //! A relay with agents that use tools, and a client.
 
+use std::sync::Once;
 use std::time::Duration;
 
 use twentyfirst_client::protocol::threads::Usage;
@@ -9,6 +10,15 @@ use twentyfirst_client::protocol::ui::chunk::{
 };
 use twentyfirst_client::{AgentClient, AgentClientBuilder};
 use twentyfirst_local_relay::{Agent, LocalRelay, Run};
+
+/// Has every thread a subscriber. A place in the source that is first reached on a thread that has none would be off for all of them.
+pub(crate) fn subscribe() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let subscriber = tracing_subscriber::registry();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+}
 
 pub(crate) fn relay() -> LocalRelay {
     let builder = LocalRelay::builder()

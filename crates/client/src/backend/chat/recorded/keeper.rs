@@ -183,7 +183,7 @@ impl Keeper {
                     };
                     match chunk {
                         Some(chunk) => {
-                            self.lag.read(self.wait.now());
+                            self.lag.read(|| self.wait.now());
                             self.recorder.push(&chunk);
                         }
                         None => {
