@@ -23,7 +23,7 @@ const HAND_OVERS: &str = "twentyfirst.run_log.hand_overs";
 
 const AGENT: &str = "gen_ai.agent.name";
 
-/// Tells the exporter that is installed what the [metrics](self#metrics) are, and their units. Call it once, behind its installation;
+/// Tells the exporter that is installed what the [metrics](crate::telemetry#metrics) are, and their units. Call it once, behind its installation;
 /// metrics are told without it, too.
 ///
 /// The facade has no units in braces: where the table says `{chunk}`, it is told `Count`.

@@ -13,7 +13,7 @@
 //!    └─ execute_tool Read                               a sub-agent's
 //! ```
 //!
-//! The spans are those of [`tracing`], so that they nest in the spans of your own and go wherever your subscriber sends them: with the crate
+//! The spans are those of `tracing`, so that they nest in the spans of your own and go wherever your subscriber sends them: with the crate
 //! `tracing-opentelemetry` over OTLP. The metrics are those of the facade `metrics`, which has exporters for Prometheus
 //! (`metrics-exporter-prometheus`) and for OpenTelemetry (`metrics-exporter-otel`). Neither facade ties this crate to a version of the
 //! OpenTelemetry SDK. The names in `gen_ai.*` are those of version 1.42 of the conventions, which are in development; names that those do
@@ -75,7 +75,7 @@
 //! | `twentyfirst.tool.end` | `output`, `failed`, `denied`, or `no_output`: none had come when the answer ended |
 //!
 //! # Contents
-//! There are none, unless [`AgentClientBuilder::trace_contents`](crate::AgentClientBuilder::trace_contents) asks for them: then the spans of
+//! There are none, unless `AgentClientBuilder::trace_contents` asks for them: then the spans of
 //! runs have `gen_ai.input.messages` and `gen_ai.output.messages`, those of tools `gen_ai.tool.call.arguments` and
 //! `gen_ai.tool.call.result`, as JSON. The input is the turn that was asked, of runs that were started here.
 //!

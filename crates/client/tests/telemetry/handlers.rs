@@ -88,7 +88,7 @@ async fn a_recorded_answer_has_a_trace_of_its_own_with_a_link_to_its_request() {
     assert_eq!(runs.iter().map(end).collect::<Vec<_>>(), ["completed"]);
     let request = &collector.named("POST")[0];
     assert_eq!(runs[0].parent, "");
-    assert_eq!(runs[0].links, [request.id.clone()]);
+    assert_eq!(runs[0].links, std::slice::from_ref(&request.id));
     assert!(request.ended < runs[0].ended);
 }
 
