@@ -90,10 +90,15 @@ impl Run {
     }
 
     /// A run that was started elsewhere.
-    pub(crate) fn joining(client: AgentClient, run: FollowRun, seed: u64) -> Result<Self, Error> {
+    pub(crate) fn joining(
+        client: AgentClient,
+        run: FollowRun,
+        seed: u64,
+        watch: fn(&AgentClient, &RunRef) -> Watch,
+    ) -> Result<Self, Error> {
         let started = run.run.clone();
         let flow = run.join(client.options(), seed)?;
-        let watch = Watch::follow(&client, &started);
+        let watch = watch(&client, &started);
         let driver = Driver::new(client, flow);
         Self::new(driver, started, Created::default(), watch)
     }

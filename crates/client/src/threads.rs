@@ -151,7 +151,7 @@ impl Threads {
     /// # Errors
     /// If the request would be refused. Later failures are reported by the run.
     pub fn follow(&self, run: impl Into<FollowRun>) -> Result<Run, Error> {
-        Run::joining(self.client.clone(), run.into(), seed())
+        Run::joining(self.client.clone(), run.into(), seed(), Watch::follow)
     }
 
     /// Ends a run, and no other: see [`Run::cancel`].

@@ -1,8 +1,9 @@
 //! Spans and metrics of runs, with the names of OpenTelemetry's conventions for generative AI. Features `tracing` and `metrics`.
 //!
-//! Every answer that the client reads has one span `invoke_agent`, whoever reads it: a [`Run`](crate::Run), a body that is passed on, or a
-//! handler of [`backend`](crate::backend). It begins before the first request, ends with the outcome, and ends also where the answer is
-//! dropped. An answer that several instances read one after the other has one span in each. A run that is started
+//! Every answer that the client reads from the relay has one span `invoke_agent`, whoever reads it: a [`Run`](crate::Run), a body that is
+//! passed on, or a handler of [`backend`](crate::backend). It begins before the first request, ends with the outcome, and ends also where
+//! the answer is dropped. Replays from a log have none. An answer that several instances record one after the other has one span in each;
+//! without a log, each browser that resumes reads the relay, and has one. A run that is started
 //! [in the background](crate::Threads::run_in_background) has its span where it is [followed](crate::Threads::follow).
 //!
 //! ```text

@@ -66,6 +66,11 @@ impl Watch {
         this
     }
 
+    /// A run that somebody else watches: it is read a second time, to replay what no log holds.
+    pub(crate) fn none(_: &AgentClient, _: &RunRef) -> Self {
+        Self { inner: None }
+    }
+
     fn new(client: &AgentClient, agent: &str, model: Option<&str>, starts_here: bool) -> Self {
         let runtime = Arc::clone(&client.shared().runtime);
         let inner = Inner {
