@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -40,11 +41,17 @@ pub(crate) struct Span {
     pub(crate) trace: String,
     pub(crate) parent: String,
     kind: &'static str,
-    is_error: bool,
+    pub(crate) is_error: bool,
     pub(crate) links: Vec<String>,
     begun: u64,
     pub(crate) ended: u64,
     pub(crate) attributes: BTreeMap<String, Value>,
+}
+
+impl Span {
+    pub(crate) fn took(&self) -> Duration {
+        Duration::from_nanos(self.ended - self.begun)
+    }
 }
 
 impl Collector {

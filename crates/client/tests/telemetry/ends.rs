@@ -10,23 +10,20 @@ use twentyfirst_client::protocol::runs::Follow;
 use twentyfirst_client::{AgentClient, StartRun};
 use twentyfirst_local_relay::Fault;
 
-use crate::collector::{Collector, shown};
+use crate::collector::{Collector, Span, shown};
 use crate::support::{connect, relay};
 
 const STORY: &str = "a story that takes some time to be told";
 
-/// The ends of all runs and the words for what went wrong, in order.
+/// The ends of all runs and the words for what went wrong, in order. The status is an error where there is such a word.
 fn ends(collector: &Collector) -> Vec<String> {
     let runs = collector.named("invoke_agent").into_iter();
     runs.map(|run| {
-        let told = |name| {
-            run.attributes
-                .get(name)
-                .map(|value| value["stringValue"].clone())
-        };
-        let end = told("twentyfirst.run.end").unwrap();
-        let error = told("error.type").map(|error| format!(" {}", error.as_str().unwrap()));
-        format!("{}{}", end.as_str().unwrap(), error.unwrap_or_default())
+        let told = |name| run.attributes.get(name)?["stringValue"].as_str();
+        let error = told("error.type");
+        assert_eq!(run.is_error, error.is_some(), "{run:?}");
+        let end = [told("twentyfirst.run.end"), error];
+        end.into_iter().flatten().collect::<Vec<_>>().join(" ")
     })
     .collect()
 }
@@ -166,4 +163,10 @@ async fn a_run_that_is_followed_across_a_cut_has_one_span() {
     assert_eq!(ends(&collector), ["completed"]);
     let run = &collector.named("invoke_agent")[0];
     assert_eq!(run.attributes["twentyfirst.run.cuts"]["intValue"], "1");
+    // The relay was asked what became of it: within the span.
+    let asked = |span: &Span| span.attributes["method"]["stringValue"] == "GET";
+    let requests = collector.named("request");
+    let asked: Vec<_> = requests.iter().filter(|request| asked(request)).collect();
+    assert!(!asked.is_empty());
+    assert!(asked.iter().all(|request| request.parent == run.id));
 }

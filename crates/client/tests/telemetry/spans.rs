@@ -1,5 +1,7 @@
 //! The span of a run, and those of its tools.
 
+use std::time::Duration;
+
 use twentyfirst_client::{RunOptions, StartRun};
 
 use crate::collector::{Collector, shown};
@@ -75,4 +77,28 @@ async fn it_is_a_child_of_the_span_that_is_entered() {
         .find(|span| span.name == "invoke_agent slow")
         .unwrap();
     assert_eq!(run.parent, job.id);
+}
+
+#[tokio::test]
+async fn a_span_ends_when_what_it_tells_has_ended_whatever_is_held_or_open_in_it() {
+    let collector = Collector::start();
+    let relay = relay();
+    let mut run = connect(&relay)
+        .threads()
+        .run(StartRun::new("delegating", "Hello"))
+        .await
+        .unwrap();
+    run.outcome().await;
+    let held = Duration::from_millis(500);
+    tokio::time::sleep(held).await;
+    drop(run);
+
+    let run = &collector.named("invoke_agent")[0];
+    assert!(run.took() < held, "{:?}", run.took());
+    let tools = collector.named("execute_tool");
+    let [task, read] = &tools[..] else {
+        panic!("{tools:?}");
+    };
+    assert_eq!(read.parent, task.id);
+    assert!(task.ended < read.ended);
 }

@@ -23,6 +23,7 @@ pub(crate) fn subscribe() {
 pub(crate) fn relay() -> LocalRelay {
     let builder = LocalRelay::builder()
         .agent("reviewer", Agent::new(review))
+        .agent("delegating", Agent::new(delegate))
         .agent("limited", Agent::new(limited))
         .agent(
             "failing",
@@ -73,6 +74,19 @@ async fn review(run: Run) -> Result<(), Box<dyn std::error::Error + Send + Sync>
     run.send(ToolInputAvailable::new("toolu_5", "WebFetch"))
         .await;
     run.set_usage(used());
+    Ok(())
+}
+
+/// Has a sub-agent whose tool goes on behind the end of its task.
+async fn delegate(run: Run) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let pause = || tokio::time::sleep(Duration::from_millis(20));
+    run.send(ToolInputAvailable::new("toolu_1", "Task")).await;
+    run.send(ToolInputAvailable::new("toolu_1:toolu_2", "Read"))
+        .await;
+    pause().await;
+    run.send(ToolOutputAvailable::new("toolu_1")).await;
+    pause().await;
+    run.send(ToolOutputAvailable::new("toolu_1:toolu_2")).await;
     Ok(())
 }
 
