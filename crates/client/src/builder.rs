@@ -198,7 +198,7 @@ impl AgentClientBuilder {
     /// Writes into the spans of runs what users, agents and tools say: see the module [`telemetry`](crate::telemetry#contents). Feature
     /// `tracing`. Not by default, since whoever sees the spans then sees all of it.
     ///
-    /// The key or the token of the client is masked; other secrets that are said in a conversation are not. Of an answer, up to 1 MiB is told.
+    /// The key or the token of the client is masked; other secrets that are said in a conversation are not. An answer is told up to 1 MiB, and an input or an output that is longer is left out.
     #[cfg(feature = "tracing")]
     pub fn trace_contents(mut self) -> Self {
         self.trace_contents = true;

@@ -10,7 +10,8 @@ pub(super) struct Contents {
     answer: Assembler,
 }
 
-/// How much memory an answer takes here, in bytes. What is longer is told as far as it fits.
+/// How much of an answer is held here, and how long a value of a span is, in bytes. Of an answer that is longer, what fits is told; a
+/// value that is longer is left out.
 const MOST: usize = 1024 * 1024;
 
 impl Contents {
@@ -27,11 +28,11 @@ impl Contents {
     }
 
     /// The turn that the agent is asked: the last user message, as the relay takes it.
-    pub(super) fn input(&self, messages: &Messages) -> String {
+    pub(super) fn input(&self, messages: &Messages) -> Option<String> {
         let messages = messages.as_slice();
         let turn = messages.iter().rfind(|message| message.role == Role::User);
         let turn = turn.map(|turn| json!({"role": "user", "parts": parts(turn)}));
-        self.masked(&Value::from_iter(turn))
+        self.masked(&Value::from_iter(turn).to_string())
     }
 
     /// The answer, as far as it has come.
@@ -42,15 +43,15 @@ impl Contents {
         };
         let parts = parts(self.answer.message());
         let answer = json!([{"role": "assistant", "parts": parts, "finish_reason": finish_reason}]);
-        self.masked(&answer)
+        self.client.mask(&answer.to_string())
     }
 
-    pub(super) fn json(&self, json: &RawJson<'_>) -> String {
-        self.client.mask(json.get())
+    pub(super) fn json(&self, json: &RawJson<'_>) -> Option<String> {
+        self.masked(json.get())
     }
 
-    fn masked(&self, messages: &Value) -> String {
-        self.client.mask(&messages.to_string())
+    fn masked(&self, text: &str) -> Option<String> {
+        (text.len() <= MOST).then(|| self.client.mask(text))
     }
 }
 

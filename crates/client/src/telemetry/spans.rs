@@ -37,7 +37,7 @@ impl Spans {
             gen_ai.usage.output_tokens = Empty,
             gen_ai.input.messages = Empty,
             gen_ai.output.messages = Empty,
-            server.address = relay.host(),
+            server.address = relay.host().trim_matches(['[', ']']),
             server.port = i64::from(relay.port()),
             error.type = Empty,
             twentyfirst.sandbox.id = Empty,

@@ -13,8 +13,6 @@ pub(super) struct WatchedBody {
     body: Body,
     watch: Watch,
     decoder: Decoder,
-    /// Whether an event was too long to be read: what comes behind it is not read either.
-    is_unreadable: bool,
 }
 
 impl WatchedBody {
@@ -23,21 +21,17 @@ impl WatchedBody {
             body,
             watch,
             decoder: Decoder::new(),
-            is_unreadable: false,
         }
     }
 
     fn read(&mut self, data: &Bytes) {
         self.watch.bytes(data.len() as u64);
-        if self.is_unreadable {
-            return;
-        }
         self.decoder.push(data.clone());
         while let Some(chunk) = self.decoder.next_chunk() {
             match chunk {
                 Ok(chunk) => self.watch.chunk(&chunk),
+                // An event that is too long: what comes behind it is read.
                 Err(DecodeError::Sse(_)) => {
-                    self.is_unreadable = true;
                     self.decoder = Decoder::new();
                     return;
                 }

@@ -8,11 +8,10 @@
 use std::collections::BTreeSet;
 
 use opentelemetry_semantic_conventions::{attribute as name, metric};
-use twentyfirst_client::StartRun;
 
 use crate::collector::Collector;
 use crate::metrics::Exporter;
-use crate::support::{builder, relay};
+use crate::support::{answered, builder, relay};
 
 /// What the conventions call required of a span, or conditionally required where the condition is met here.
 const REQUIRED: [(&str, &[&str]); 2] = [
@@ -70,12 +69,7 @@ async fn spans_have_what_the_conventions_require_and_no_names_that_they_do_not_k
     let relay = relay();
     let client = builder(&relay).trace_contents().build().unwrap();
     for agent in ["reviewer", "limited", "failing", "slow"] {
-        let mut run = client
-            .threads()
-            .run(StartRun::new(agent, "Hello"))
-            .await
-            .unwrap();
-        run.outcome().await;
+        answered(&client, agent).await;
     }
     let mut told = BTreeSet::new();
     for (operation, required) in REQUIRED {
@@ -109,12 +103,7 @@ async fn spans_have_what_the_conventions_require_and_no_names_that_they_do_not_k
 fn metrics_have_names_and_labels_of_the_conventions() {
     let exporter = Exporter::new();
     exporter.play(async |client| {
-        let mut run = client
-            .threads()
-            .run(StartRun::new("reviewer", "Hello"))
-            .await
-            .unwrap();
-        run.outcome().await;
+        answered(&client, "reviewer").await;
     });
     let dotted = |name: &str| name.replace('.', "_");
     let mut found = 0;

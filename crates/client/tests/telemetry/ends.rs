@@ -11,7 +11,7 @@ use twentyfirst_client::{AgentClient, StartRun};
 use twentyfirst_local_relay::Fault;
 
 use crate::collector::{Collector, Span, shown};
-use crate::support::{connect, relay};
+use crate::support::{answered, connect, relay};
 
 const STORY: &str = "a story that takes some time to be told";
 
@@ -34,12 +34,7 @@ async fn runs_that_go_wrong_say_how_in_a_word_and_nothing_else() {
     let relay = relay();
     let client = connect(&relay);
     for agent in ["failing", "limited"] {
-        let mut run = client
-            .threads()
-            .run(StartRun::new(agent, "Hello"))
-            .await
-            .unwrap();
-        run.outcome().await;
+        answered(&client, agent).await;
     }
     assert!(
         client

@@ -5,7 +5,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use twentyfirst_client::{AgentClient, StartRun, telemetry};
 use twentyfirst_local_relay::{Fault, LocalRelay};
 
-use crate::support::{connect, relay, subscribe};
+use crate::support::{answered, connect, relay, subscribe};
 
 /// An exporter that hears what is told on the thread of a test.
 pub(crate) struct Exporter {
@@ -67,12 +67,7 @@ fn runs_are_counted_with_their_ends_tools_tokens_and_costs() {
     let exporter = Exporter::new();
     exporter.play(async |client| {
         for agent in ["reviewer", "limited", "failing"] {
-            let mut run = client
-                .threads()
-                .run(StartRun::new(agent, "Hello"))
-                .await
-                .unwrap();
-            run.outcome().await;
+            answered(&client, agent).await;
         }
     });
     insta::assert_snapshot!(exporter.samples());
@@ -107,12 +102,7 @@ fn a_run_is_active_from_its_first_request_until_nobody_reads_it() {
 fn what_is_measured_is_described_with_its_unit() {
     let exporter = Exporter::new();
     exporter.play(async |client| {
-        let mut run = client
-            .threads()
-            .run(StartRun::new("slow", "Hello"))
-            .await
-            .unwrap();
-        run.outcome().await;
+        answered(&client, "slow").await;
     });
     let text = exporter.render();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {

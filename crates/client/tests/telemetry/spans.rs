@@ -5,7 +5,7 @@ use std::time::Duration;
 use twentyfirst_client::{RunOptions, StartRun};
 
 use crate::collector::{Collector, shown};
-use crate::support::{connect, relay};
+use crate::support::{answered, connect, relay};
 
 #[tokio::test]
 async fn a_run_is_one_span_with_those_of_its_tools_and_requests_in_it() {
@@ -83,12 +83,7 @@ async fn it_is_a_child_of_the_span_that_is_entered() {
 async fn a_span_ends_when_what_it_tells_has_ended_whatever_is_held_or_open_in_it() {
     let collector = Collector::start();
     let relay = relay();
-    let mut run = connect(&relay)
-        .threads()
-        .run(StartRun::new("delegating", "Hello"))
-        .await
-        .unwrap();
-    run.outcome().await;
+    let run = answered(&connect(&relay), "delegating").await;
     let held = Duration::from_millis(500);
     tokio::time::sleep(held).await;
     drop(run);

@@ -8,7 +8,7 @@ use twentyfirst_client::protocol::ui::RawJson;
 use twentyfirst_client::protocol::ui::chunk::{
     ToolInputAvailable, ToolOutputAvailable, ToolOutputDenied, ToolOutputError,
 };
-use twentyfirst_client::{AgentClient, AgentClientBuilder};
+use twentyfirst_client::{AgentClient, AgentClientBuilder, StartRun};
 use twentyfirst_local_relay::{Agent, LocalRelay, Run};
 
 /// Has every thread a subscriber. A place in the source that is first reached on a thread that has none would be off for all of them.
@@ -102,4 +102,12 @@ fn used() -> Usage {
     usage.output_tokens = Some(340);
     usage.total_cost_usd = Some(0.0125);
     usage
+}
+
+/// A run of this agent, which is over.
+pub(crate) async fn answered(client: &AgentClient, agent: &str) -> twentyfirst_client::Run {
+    let start = StartRun::new(agent, "Hello");
+    let mut run = client.threads().run(start).await.unwrap();
+    run.outcome().await;
+    run
 }

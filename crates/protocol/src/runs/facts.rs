@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::RunEnd;
@@ -22,7 +23,6 @@ use crate::ui::{Chunk, RawJson, Text};
 /// assert_eq!((call.id.as_str(), call.name.as_str()), ("toolu_1", "Bash"));
 /// assert!(facts.end().is_none());
 /// ```
-#[derive(Debug)]
 pub struct RunFacts {
     begun: Instant,
     first_chunk: Option<Instant>,
@@ -213,6 +213,18 @@ impl RunFacts {
             true => Some(RunEnd::Completed),
             false => None,
         })
+    }
+}
+
+/// How far the run has come: nothing of what was said.
+impl fmt::Debug for RunFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunFacts")
+            .field("chunks", &self.chunks)
+            .field("open_calls", &self.open.len())
+            .field("usage", &self.usage())
+            .field("end", &self.end())
+            .finish_non_exhaustive()
     }
 }
 
