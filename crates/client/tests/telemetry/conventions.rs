@@ -69,7 +69,7 @@ async fn spans_have_what_the_conventions_require_and_no_names_that_they_do_not_k
     let relay = relay();
     let client = builder(&relay).trace_contents().build().unwrap();
     for agent in ["reviewer", "limited", "failing", "slow"] {
-        answered(&client, agent).await;
+        drop(answered(&client, agent).await);
     }
     let mut told = BTreeSet::new();
     for (operation, required) in REQUIRED {
@@ -103,7 +103,7 @@ async fn spans_have_what_the_conventions_require_and_no_names_that_they_do_not_k
 fn metrics_have_names_and_labels_of_the_conventions() {
     let exporter = Exporter::new();
     exporter.play(async |client| {
-        answered(&client, "reviewer").await;
+        drop(answered(&client, "reviewer").await);
     });
     let dotted = |name: &str| name.replace('.', "_");
     let mut found = 0;

@@ -34,7 +34,7 @@ async fn runs_that_go_wrong_say_how_in_a_word_and_nothing_else() {
     let relay = relay();
     let client = connect(&relay);
     for agent in ["failing", "limited"] {
-        answered(&client, agent).await;
+        drop(answered(&client, agent).await);
     }
     assert!(
         client

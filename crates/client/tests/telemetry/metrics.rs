@@ -67,7 +67,7 @@ fn runs_are_counted_with_their_ends_tools_tokens_and_costs() {
     let exporter = Exporter::new();
     exporter.play(async |client| {
         for agent in ["reviewer", "limited", "failing"] {
-            answered(&client, agent).await;
+            drop(answered(&client, agent).await);
         }
     });
     insta::assert_snapshot!(exporter.samples());
@@ -102,7 +102,7 @@ fn a_run_is_active_from_its_first_request_until_nobody_reads_it() {
 fn what_is_measured_is_described_with_its_unit() {
     let exporter = Exporter::new();
     exporter.play(async |client| {
-        answered(&client, "slow").await;
+        drop(answered(&client, "slow").await);
     });
     let text = exporter.render();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
