@@ -36,6 +36,8 @@ pub struct AgentClientBuilder {
     user_agent: Option<String>,
     answer_limit: usize,
     options: CallOptions,
+    #[cfg(feature = "tracing")]
+    trace_contents: bool,
 }
 
 /// Who the client is to be.
@@ -56,6 +58,8 @@ impl AgentClientBuilder {
             user_agent: None,
             answer_limit: Body::DEFAULT_LIMIT,
             options: CallOptions::new(),
+            #[cfg(feature = "tracing")]
+            trace_contents: false,
         }
     }
 
@@ -191,6 +195,16 @@ impl AgentClientBuilder {
         self
     }
 
+    /// Writes into the spans of runs what users, agents and tools say: see the module [`telemetry`](crate::telemetry#contents). Feature
+    /// `tracing`. Not by default, since whoever sees the spans then sees all of it.
+    ///
+    /// The key or the token of the client is masked; other secrets that are said in a conversation are not. An answer is told up to 1 MiB, and an input or an output that is longer is left out.
+    #[cfg(feature = "tracing")]
+    pub fn trace_contents(mut self) -> Self {
+        self.trace_contents = true;
+        self
+    }
+
     /// Makes the client. Opens nothing yet, and reads nothing but the environment's proxies.
     ///
     /// # Errors
@@ -240,6 +254,8 @@ impl AgentClientBuilder {
             runtime: self.runtime,
             user_agent,
             answer_limit: self.answer_limit,
+            #[cfg(feature = "tracing")]
+            trace_contents: self.trace_contents,
         };
         Ok(AgentClient::from_shared(shared, self.options))
     }

@@ -23,6 +23,7 @@ use crate::driver::{Driver, Event};
 use crate::error::Error;
 use crate::exact_length::ExactLength;
 use crate::sandboxes::Sandboxes;
+use crate::telemetry;
 use crate::threads::Threads;
 use crate::tokens::Tokens;
 use crate::trace;
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) user_agent: HeaderValue,
     pub(crate) answer_limit: usize,
+    #[cfg(feature = "tracing")]
+    pub(crate) trace_contents: bool,
 }
 
 /// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.
@@ -295,6 +298,7 @@ impl AgentClient {
             attempt,
             ..
         } = send;
+        telemetry::attempt(request.extensions().get::<Route>(), attempt);
         request.extensions_mut().insert(Attempt(attempt));
         let request = self.prepare(request.map(|body| Body::from(body.into_bytes())), timeouts)?;
         Ok(self.shared.transport.send(request))

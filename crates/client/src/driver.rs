@@ -24,6 +24,8 @@ pub(crate) struct Driver<F> {
     stream: Stream,
     exchange: Exchange,
     timer: Option<Timer>,
+    /// How many bytes of streams came since this was last asked.
+    bytes: u64,
 }
 
 /// What a flow came to tell.
@@ -58,6 +60,7 @@ impl<F: Flow> Driver<F> {
             stream: Stream::None,
             exchange: Exchange::None,
             timer: None,
+            bytes: 0,
         }
     }
 
@@ -71,6 +74,10 @@ impl<F: Flow> Driver<F> {
 
     pub(crate) fn client(&self) -> &AgentClient {
         &self.client
+    }
+
+    pub(crate) fn take_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.bytes)
     }
 
     pub(crate) fn flow(&self) -> &F {
@@ -204,6 +211,7 @@ impl<F: Flow> Driver<F> {
                 Poll::Pending => return false,
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
+                        self.bytes += data.len() as u64;
                         self.flow.handle(flow::Event::Data(data));
                     }
                 }

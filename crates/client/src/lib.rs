@@ -24,8 +24,8 @@
 //! cancel a run from another process: see [`Threads::follow`]. [`Threads::run_in_background`] starts one that nobody reads.
 //!
 //! Exchanges that fail are tried again where that is safe, every part of them has a time limit, and both can be set for a
-//! client or for one call: [`AgentClient::with_options`]. With the feature `tracing` each operation and each attempt has a
-//! span.
+//! client or for one call: [`AgentClient::with_options`]. With the feature `tracing` each run, each operation and each
+//! attempt has a span, and with the feature `metrics` runs are counted: see the module `telemetry`.
 //!
 //! Where a key must not be, a client holds tokens instead, which it gets and renews:
 //! [`AgentClientBuilder::token_url`]. The routes of a web server, for browsers that chat through it or get their
@@ -49,6 +49,11 @@ mod files;
 mod git;
 mod run;
 mod sandboxes;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+pub mod telemetry;
+#[cfg(not(any(feature = "metrics", feature = "tracing")))]
+#[path = "telemetry/off.rs"]
+mod telemetry;
 mod threads;
 mod tokens;
 mod trace;

@@ -16,6 +16,7 @@ use twentyfirst_transport::Body;
 use crate::client::AgentClient;
 use crate::driver::{Driver, Event};
 use crate::error::Error;
+use crate::telemetry::Watch;
 
 /// A run and the answer that it streams: from [`Threads::run`](crate::Threads::run).
 ///
@@ -67,6 +68,7 @@ pub struct Run {
     outcome: Option<Outcome>,
     /// Whether the end was told to who reads chunks.
     told: bool,
+    watch: Watch,
 }
 
 impl Run {
@@ -76,23 +78,37 @@ impl Run {
         started: Started,
         body: Body,
         seed: u64,
+        watch: Watch,
     ) -> Result<Self, Error> {
         let flow = started.run.clone().follow().read(client.options(), seed)?;
         Self::new(
             Driver::with_stream(client, flow, body),
             started.run,
             started.created,
+            watch,
         )
     }
 
     /// A run that was started elsewhere.
-    pub(crate) fn joining(client: AgentClient, run: FollowRun, seed: u64) -> Result<Self, Error> {
+    pub(crate) fn joining(
+        client: AgentClient,
+        run: FollowRun,
+        seed: u64,
+        watch: fn(&AgentClient, &RunRef) -> Watch,
+    ) -> Result<Self, Error> {
         let started = run.run.clone();
         let flow = run.join(client.options(), seed)?;
-        Self::new(Driver::new(client, flow), started, Created::default())
+        let watch = watch(&client, &started);
+        let driver = Driver::new(client, flow);
+        Self::new(driver, started, Created::default(), watch)
     }
 
-    fn new(driver: Driver<FollowFlow>, run: RunRef, created: Created) -> Result<Self, Error> {
+    fn new(
+        driver: Driver<FollowFlow>,
+        run: RunRef,
+        created: Created,
+        watch: Watch,
+    ) -> Result<Self, Error> {
         let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id).to_request()?;
         Ok(Self {
             resume_url: driver.client().base_url().join(resume.uri())?,
@@ -101,6 +117,7 @@ impl Run {
             driver,
             outcome: None,
             told: false,
+            watch,
         })
     }
 
@@ -176,6 +193,10 @@ impl Run {
         let flow = self.driver.flow();
         let is_partial = |outcome: &Outcome| outcome.message_state == MessageState::Partial;
         let outcome = flow.outcome().map(|outcome| self.redacted(outcome.clone()));
+        if let Some(outcome) = &outcome {
+            // Its moments may be left unread.
+            self.watch.ended(outcome);
+        }
         match outcome.as_ref().map(|outcome| &outcome.end) {
             Some(RunEnd::Cancelled) => return Err(Error::run_cancelled()),
             Some(RunEnd::Failed(text)) => return Err(Error::run_failed(text.clone())),
@@ -244,7 +265,7 @@ impl Run {
     /// The body of this connection, to be passed on as it is. Take it before anything is read: what has been read is not in
     /// it, and the rest may begin within an event. Of a run that was joined it is empty.
     pub fn into_body(self) -> Body {
-        self.driver.into_stream().into_body()
+        self.watch.over(self.driver.into_stream().into_body())
     }
 
     /// Ends this run, and no other. Who reads it then sees that it was cancelled. It can be awaited while the run is read.
@@ -269,6 +290,11 @@ impl Run {
         }
     }
 
+    /// Notes that another instance reads on.
+    pub(crate) fn hand_over(&mut self) {
+        self.watch.hand_over();
+    }
+
     fn redacted(&self, outcome: Outcome) -> Outcome {
         let secrets = self.driver.client().secrets();
         let secrets: Vec<&str> = secrets.iter().map(ApiKey::expose).collect();
@@ -279,10 +305,18 @@ impl Run {
         if self.outcome.is_some() {
             return Poll::Ready(None);
         }
-        match ready!(self.driver.poll_event(cx)) {
-            Event::Item(moment) => Poll::Ready(Some(moment)),
+        let driver = &mut self.driver;
+        let event = self.watch.in_scope(|| driver.poll_event(cx));
+        self.watch.bytes(driver.take_bytes());
+        match ready!(event) {
+            Event::Item(moment) => {
+                self.watch.moment(&moment);
+                Poll::Ready(Some(moment))
+            }
             Event::Done(outcome) => {
-                self.outcome = Some(self.redacted(outcome));
+                let outcome = self.redacted(outcome);
+                self.watch.ended(&outcome);
+                self.outcome = Some(outcome);
                 Poll::Ready(None)
             }
         }

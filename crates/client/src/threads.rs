@@ -11,6 +11,7 @@ use twentyfirst_transport::Body;
 use crate::client::{AgentClient, seed};
 use crate::error::Error;
 use crate::run::Run;
+use crate::telemetry::Watch;
 
 /// Threads, and running agents in them: from [`AgentClient::threads`].
 #[derive(Debug, Clone)]
@@ -85,8 +86,9 @@ impl Threads {
     /// # Errors
     /// All of [`Error`]. Where a later step fails, [`Error::created`] names what the earlier ones have made.
     pub async fn run(&self, run: StartRun) -> Result<Run, Error> {
-        let (started, stream) = self.start(run, None).await?;
-        Run::reading(self.client.clone(), started, stream.into_body(), seed())
+        let (started, stream, watch) = self.start(run).await?;
+        let body = stream.into_body();
+        Run::reading(self.client.clone(), started, body, seed(), watch)
     }
 
     /// Follows a run that was started elsewhere: in the background, or by another process. Nothing is sent until the run is read.
@@ -149,7 +151,7 @@ impl Threads {
     /// # Errors
     /// If the request would be refused. Later failures are reported by the run.
     pub fn follow(&self, run: impl Into<FollowRun>) -> Result<Run, Error> {
-        Run::joining(self.client.clone(), run.into(), seed())
+        Run::joining(self.client.clone(), run.into(), seed(), Watch::follow)
     }
 
     /// Ends a run, and no other: see [`Run::cancel`].
@@ -172,17 +174,31 @@ impl Threads {
     /// # Errors
     /// As [`run`](Self::run).
     pub async fn run_in_background(&self, run: StartRun) -> Result<Started, Error> {
-        let (started, _) = self.start(run, Some(Mode::Background)).await?;
+        let mode = Some(Mode::Background);
+        let flow = run.flow(mode, self.client.options(), seed())?;
+        let (started, _) = self.client.drive(&SendMessages::ROUTE, flow).await?;
         Ok(started)
     }
 
-    /// A run, and the answer with its stream.
+    /// Starts a run: the response with its stream, and who watches it.
     pub(crate) async fn start(
         &self,
         run: StartRun,
-        mode: Option<Mode>,
-    ) -> Result<(Started, Response<Body>), Error> {
-        let flow = run.flow(mode, self.client.options(), seed())?;
-        self.client.drive(&SendMessages::ROUTE, flow).await
+    ) -> Result<(Started, Response<Body>, Watch), Error> {
+        let mut watch = Watch::start(&self.client, &run);
+        let starting = async {
+            let flow = run.flow(None, self.client.options(), seed())?;
+            self.client.drive(&SendMessages::ROUTE, flow).await
+        };
+        match watch.around(starting).await {
+            Ok((started, stream)) => {
+                watch.started(&started);
+                Ok((started, stream, watch))
+            }
+            Err(error) => {
+                watch.not_started(&error);
+                Err(error)
+            }
+        }
     }
 }

@@ -184,11 +184,17 @@ async fn spans_name_routes_and_nothing_of_what_is_said() {
         relay.api_key(),
         token.token.expose(),
         "said-aloud",
-        sandbox.id.as_str(),
         "no-such-sandbox",
     ] {
         assert!(!lines.contains(secret), "{secret} in {lines}");
     }
+    // Only the span of a run names its sandbox.
+    let naming: Vec<_> = lines
+        .lines()
+        .filter(|line| line.contains(sandbox.id.as_str()))
+        .collect();
+    let of_run = format!("record twentyfirst.sandbox.id={:?}", sandbox.id.as_str());
+    assert_eq!(naming, [of_run]);
     assert!(
         lines.contains(r#"operation method="POST" route="/v1/sandboxes/{sandboxId}/exec""#),
         "{lines}"

@@ -92,6 +92,12 @@ impl BaseUrl {
         self.authority.host()
     }
 
+    /// The port: the one that the URL names, or else that of its scheme.
+    pub fn port(&self) -> u16 {
+        let of_scheme = if self.is_https() { 443 } else { 80 };
+        self.authority.port_u16().unwrap_or(of_scheme)
+    }
+
     /// Whether the host is this machine: `localhost`, an address of 127.0.0.0/8, or `[::1]`.
     pub fn is_loopback(&self) -> bool {
         let host = self.host();

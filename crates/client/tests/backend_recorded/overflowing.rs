@@ -53,6 +53,27 @@ async fn a_rest_is_read_up_to_the_limit_of_the_client() {
     assert!(errors.is_empty(), "{errors:?}");
 }
 
+#[cfg(feature = "metrics")]
+#[test]
+fn a_rest_that_is_read_again_is_not_a_second_run() {
+    let exporter = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    metrics::with_local_recorder(&exporter, || {
+        runtime.block_on(async {
+            let relay = relay(PACE);
+            let (client, session, log, all) = &overflown_story(&relay).await;
+            let chats = chats(client, session).run_log(log.clone());
+            let again = whole(chats.handle(resume()).await).await;
+            assert_eq!(text(&again), text(all));
+        });
+    });
+    let metrics = exporter.handle().render();
+    let ended =
+        "twentyfirst_runs_ended{gen_ai_agent_name=\"echo\",twentyfirst_run_end=\"completed\"} 1\n";
+    assert!(metrics.contains(ended), "{metrics}");
+}
+
 /// A story that was told, in a log that has overflowed, and all of it.
 async fn overflown_story(relay: &LocalRelay) -> (AgentClient, Session, MemoryLog, Vec<Event>) {
     let client = connect(relay);

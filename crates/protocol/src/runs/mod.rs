@@ -7,6 +7,7 @@
 mod backoff;
 mod cancel;
 mod cancel_flow;
+mod facts;
 mod follow;
 mod messages;
 mod options;
@@ -21,6 +22,7 @@ mod transcript;
 
 pub use cancel::{CancelStatus, CancelStream, Cancelled};
 pub use cancel_flow::{CancelError, CancelFlow};
+pub use facts::{RunFacts, ToolCall, ToolEnd, ToolFact};
 pub use follow::{Follow, FollowFlow, FollowRun, Moment};
 pub use messages::Messages;
 pub use options::{PermissionMode, Preset, RunOptions, SystemPrompt};

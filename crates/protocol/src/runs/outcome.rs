@@ -28,8 +28,12 @@ impl Outcome {
     ///
     /// It is only the runtime's word: `success` also comes where a failure of the model's API is in the text.
     pub fn is_success(&self) -> bool {
-        let error = |subtype: &String| subtype.starts_with("error");
-        matches!(self.end, RunEnd::Completed) && !self.result_subtype.as_ref().is_some_and(error)
+        matches!(self.end, RunEnd::Completed) && self.error_type().is_none()
+    }
+
+    /// Returns a word for what went wrong: see [`RunEnd::error_type`].
+    pub fn error_type(&self) -> Option<&str> {
+        self.end.error_type(self.result_subtype.as_deref())
     }
 
     /// The same with every occurrence of `secrets` in what the relay has said shown as `***`.
@@ -99,6 +103,47 @@ impl RunEnd {
             Self::Lost(_) => "lost",
         }
     }
+
+    /// Returns the code with which the relay's reason for a failure begins, as in `session_expired: …`.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Failed(reason) => reason
+                .split_once(':')
+                .map(|(code, _)| code)
+                .filter(|code| is_code(code)),
+            Self::Completed | Self::Cancelled | Self::Lost(_) => None,
+        }
+    }
+
+    /// Returns a word for what went wrong, as OpenTelemetry's `error.type` wants it; `None` for a success and for a run that was
+    /// cancelled. `result_subtype` is the runtime's word.
+    ///
+    /// | end | |
+    /// |---|---|
+    /// | failed | the relay's [`code`](Self::code), or `run_failed` |
+    /// | lost | `lost_silence`, `lost_cut`, …: see [`LostReason`] |
+    /// | completed, and the runtime calls it an error | `error_max_turns`, …, or `run_error` where it says no more |
+    pub fn error_type<'a>(&'a self, result_subtype: Option<&'a str>) -> Option<&'a str> {
+        match self {
+            Self::Cancelled => None,
+            Self::Failed(_) => Some(self.code().unwrap_or("run_failed")),
+            Self::Lost(lost) => Some(lost.reason.error_type()),
+            Self::Completed => {
+                let subtype = result_subtype.filter(|subtype| subtype.starts_with("error"))?;
+                let says_more = subtype != "error" && is_code(subtype);
+                Some(if says_more { subtype } else { "run_error" })
+            }
+        }
+    }
+}
+
+/// Whether a text is a word that names an error, and nothing that somebody said.
+fn is_code(text: &str) -> bool {
+    let is_short = (1..=64).contains(&text.len());
+    is_short
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
 /// Of the reason, only the code at its beginning, and how long it is: it may be SQL with the whole conversation in it.
@@ -107,15 +152,11 @@ impl fmt::Debug for RunEnd {
         match self {
             Self::Completed => f.write_str("Completed"),
             Self::Cancelled => f.write_str("Cancelled"),
-            Self::Failed(reason) => {
-                let code = reason.split_once(':').map(|(code, _)| code);
-                let is_code =
-                    |code: &&str| code.chars().all(|char| matches!(char, 'a'..='z' | '_'));
-                f.debug_struct("Failed")
-                    .field("code", &code.filter(is_code))
-                    .field("bytes", &reason.len())
-                    .finish()
-            }
+            Self::Failed(reason) => f
+                .debug_struct("Failed")
+                .field("code", &self.code())
+                .field("bytes", &reason.len())
+                .finish(),
             Self::Lost(lost) => f.debug_tuple("Lost").field(lost).finish(),
         }
     }
@@ -190,6 +231,18 @@ pub enum LostReason {
 }
 
 impl LostReason {
+    fn error_type(self) -> &'static str {
+        match self {
+            Self::Silence => "lost_silence",
+            Self::Cut => "lost_cut",
+            Self::Deadline => "lost_deadline",
+            Self::Refused => "lost_refused",
+            Self::Deleted => "lost_deleted",
+            Self::TooLarge => "lost_too_large",
+            Self::NotStored => "lost_not_stored",
+        }
+    }
+
     pub(super) fn clause(self) -> &'static str {
         match self {
             Self::Silence => "nothing came from it for too long",

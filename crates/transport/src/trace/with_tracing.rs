@@ -71,7 +71,9 @@ async fn exchange(
         "request",
         method = request.method().as_str(),
         route = extensions.get::<RouteTemplate>().map(|route| route.0),
-        attempt = extensions.get::<Attempt>().map(|attempt| attempt.0),
+        attempt = extensions
+            .get::<Attempt>()
+            .map(|attempt| i64::from(attempt.0)),
         status = Empty,
         first_byte_ms = Empty,
         request_bytes = Empty,
@@ -82,7 +84,7 @@ async fn exchange(
     let answer = transport.send(request).instrument(span.clone()).await;
     match answer {
         Ok(answer) => {
-            span.record("status", answer.status().as_u16());
+            span.record("status", i64::from(answer.status().as_u16()));
             span.record("first_byte_ms", start.elapsed().as_secs_f64() * 1_000.0);
             Ok(answer.map(|body| Counted::wrap(body, "answer_bytes", &span)))
         }
@@ -91,6 +93,11 @@ async fn exchange(
             Err(error)
         }
     }
+}
+
+/// OpenTelemetry has no numbers without a sign: from others the bridge to it makes text.
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn record_error(span: &Span, error: &Error) {
@@ -109,7 +116,7 @@ struct Counted {
 impl Counted {
     fn wrap(body: Body, field: &'static str, span: &Span) -> Body {
         if let Some(bytes) = body.as_bytes() {
-            span.record(field, bytes.len());
+            span.record(field, number(bytes.len() as u64));
             return body;
         }
         Body::wrap(Self {
@@ -121,7 +128,7 @@ impl Counted {
     }
 
     fn end(&mut self) {
-        self.span.record(self.field, self.bytes);
+        self.span.record(self.field, number(self.bytes));
         self.span = Span::none();
     }
 }

@@ -14,6 +14,7 @@ use crate::backend::on_error::OnError;
 use crate::client::{AgentClient, seed};
 use crate::error::Error;
 use crate::run::Run;
+use crate::telemetry::Watch;
 
 /// The way from the relay to a browser without a log: each response has a connection of its own.
 pub(super) struct Direct {
@@ -32,14 +33,15 @@ impl Direct {
         } = run;
         let refuse = |error| self.on_error.refuse(&error);
         let client = &self.client;
-        let (started, stream) = client.threads().start(start, None).await.map_err(refuse)?;
+        let (started, stream, watch) = client.threads().start(start).await.map_err(refuse)?;
         if let Some(on_started) = on_started {
             on_started(started.clone()).await?;
         }
         match observer {
-            None => Ok(self.pass(stream)),
+            None => Ok(self.pass(stream, watch)),
             Some(observer) => {
-                let run = Run::reading(client.clone(), started, stream.into_body(), seed());
+                let body = stream.into_body();
+                let run = Run::reading(client.clone(), started, body, seed(), watch);
                 Ok(self.follow(run.map_err(refuse)?, Some(observer)))
             }
         }
@@ -59,7 +61,7 @@ impl Direct {
         let mut client = self.client.clone();
         if !is_recorded {
             if let Some(stream) = self.join(&run, &target).await.map_err(refuse)? {
-                return Ok(self.pass(stream));
+                return Ok(self.pass(stream, Watch::follow(&client, &run)));
             }
             client = client.with_options(client.options().follow(Follow::wait()));
         }
@@ -94,9 +96,9 @@ impl Direct {
     }
 
     /// A stream of the relay as it is.
-    fn pass(&self, stream: Response<Body>) -> Response<Body> {
+    fn pass(&self, stream: Response<Body>, watch: Watch) -> Response<Body> {
         let (head, body) = stream.into_parts();
-        let body = Passing::new(body, self.on_error.clone());
+        let body = Passing::new(watch.over(body), self.on_error.clone());
         events(&head.headers, Body::wrap(body))
     }
 

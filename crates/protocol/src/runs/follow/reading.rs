@@ -179,12 +179,12 @@ impl Reading {
 
     /// What follows if the stream itself has said that the run has failed or was cancelled.
     fn said_end(&mut self, cx: &mut Following) -> Option<Turn> {
-        let (why, end) = match cx.transcript.said.failure.as_deref() {
-            // So a run ends that was cancelled through another instance of the relay.
-            Some("cancelled") => ("reading: cancelled in words", RunEnd::Cancelled),
-            Some(text) => ("reading: failed", RunEnd::Failed(text.to_owned())),
-            None if cx.transcript.said.is_aborted => ("reading: aborted", RunEnd::Cancelled),
-            None => return None,
+        let said = &cx.transcript.said;
+        let end = said.end()?;
+        let why = match (&end, said.failure.is_some()) {
+            (RunEnd::Failed(_), _) => "reading: failed",
+            (_, true) => "reading: cancelled in words",
+            (_, false) => "reading: aborted",
         };
         self.stream.finish(cx);
         Some(cx.end(why, end, MessageState::Partial))

@@ -22,7 +22,7 @@ use std::collections::{HashSet, VecDeque};
 
 use recorded::Recorded;
 pub(super) use replay::{Replay, Sight};
-use said::Said;
+pub(super) use said::Said;
 use tracks::{CallStep, Place};
 
 use super::Moment;

@@ -1,5 +1,6 @@
 use serde::Deserialize;
 
+use crate::runs::RunEnd;
 use crate::threads::Usage;
 use crate::tolerant;
 use crate::ui::{Chunk, RawJson};
@@ -27,7 +28,7 @@ struct RunMetadata {
 }
 
 impl Said {
-    pub(super) fn hear(&mut self, chunk: &Chunk<'static>) {
+    pub(in crate::runs) fn hear(&mut self, chunk: &Chunk<'_>) {
         match chunk {
             Chunk::Start(start) => {
                 self.has_started = true;
@@ -47,7 +48,7 @@ impl Said {
         }
     }
 
-    pub(in crate::runs) fn note_metadata(&mut self, metadata: Option<&RawJson<'static>>) {
+    pub(in crate::runs) fn note_metadata(&mut self, metadata: Option<&RawJson<'_>>) {
         let Some(Ok(metadata)) = metadata.map(RawJson::deserialize::<RunMetadata>) else {
             return;
         };
@@ -55,6 +56,17 @@ impl Said {
             self.result_subtype = metadata.result_subtype;
         }
         self.note_usage(metadata.usage);
+    }
+
+    /// Returns how the run has ended, if it has failed or was cancelled and says so.
+    pub(in crate::runs) fn end(&self) -> Option<RunEnd> {
+        match self.failure.as_deref() {
+            // So a run ends that was cancelled through another instance of the relay.
+            Some("cancelled") => Some(RunEnd::Cancelled),
+            Some(text) => Some(RunEnd::Failed(text.to_owned())),
+            None if self.is_aborted => Some(RunEnd::Cancelled),
+            None => None,
+        }
     }
 
     /// Takes what was used. What was known before stays where this does not say.

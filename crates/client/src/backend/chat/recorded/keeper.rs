@@ -25,6 +25,7 @@ use crate::backend::chat::observing::Observing;
 use crate::client::seed;
 use crate::error::Error;
 use crate::run::Run;
+use crate::telemetry::{self, Asker, Lag};
 
 /// Records one run: the task that reads the relay for everybody.
 ///
@@ -36,6 +37,8 @@ pub(super) struct Keeper {
     start: Option<ChatRun>,
     /// Who is told that it has started.
     tell: Option<oneshot::Sender<Result<(), Refusal>>>,
+    asker: Asker,
+    lag: Lag,
     source: Source,
     request: Option<Request>,
     wait: Wait,
@@ -96,6 +99,7 @@ impl Keeper {
         let handle = Handle::default();
         let is_new = context.logs.enter(&recording.run, &handle);
         is_new.then(|| {
+            telemetry::handed_over();
             let recorder = Recorder::take_over(recording, after, Limits::default());
             Self::new(context, recorder, handle)
         })
@@ -108,6 +112,8 @@ impl Keeper {
             recorder,
             start: None,
             tell: None,
+            asker: Asker::current(),
+            lag: Lag::new(),
             source: Source::None,
             request: None,
             wait,
@@ -135,6 +141,7 @@ impl Keeper {
         let now = self.wait.now();
         let cause = match response {
             Response::Appended(appended, cause) => {
+                self.lag.appended(appended == Appended::Yes, now);
                 self.recorder.handle_append(appended, now);
                 cause
             }
@@ -199,7 +206,10 @@ impl Keeper {
                         return;
                     };
                     match chunk {
-                        Some(chunk) => self.recorder.push(&chunk),
+                        Some(chunk) => {
+                            self.lag.read(|| self.wait.now());
+                            self.recorder.push(&chunk);
+                        }
                         None => {
                             let end = observing.outcome().map(|outcome| outcome.end);
                             self.source = Source::None;
@@ -217,7 +227,8 @@ impl Keeper {
                 self.handle.started(begun.started.run.clone());
                 self.recorder.handle_started(begun.started.run.clone());
                 let client = self.context.client.clone();
-                match Run::reading(client, begun.started, begun.body, seed()) {
+                begun.watch.asked_by(&self.asker);
+                match Run::reading(client, begun.started, begun.body, seed(), begun.watch) {
                     Ok(run) => {
                         let on_error = self.context.on_error.clone();
                         let observer = begun.observer.map(watched);
@@ -297,6 +308,7 @@ impl Keeper {
             let logs = self.context.logs.clone();
             match self.recorder.poll(now) {
                 RecorderStep::Append(log, append) => {
+                    self.lag.append();
                     self.ask(async move {
                         let (appended, cause) = logs.append(log, append).await;
                         Response::Appended(appended, cause)
@@ -397,7 +409,10 @@ impl Keeper {
                 .on_error
                 .show(&Error::not_replayable(Some(error.clone().into())));
         }
-        if let Source::Running(observing) = mem::replace(&mut self.source, Source::None) {
+        if let Source::Running(mut observing) = mem::replace(&mut self.source, Source::None) {
+            if matches!(end, RecorderEnd::Released | RecorderEnd::Fenced) {
+                observing.run.hand_over();
+            }
             observing.leave();
         }
         if matches!(end, RecorderEnd::Busy | RecorderEnd::Full) {

@@ -17,7 +17,10 @@ use super::event_id::EventIds;
 use super::logs::{PAGE, Pages, page_behind};
 use crate::backend::chat::observing::{Observing, gap};
 use crate::backend::chat::passing::apology;
+use crate::client::seed;
 use crate::error::Error;
+use crate::run::Run;
+use crate::telemetry::Watch;
 
 /// How many bytes are sent at once.
 const PIECE: usize = 64 * 1024;
@@ -297,7 +300,7 @@ async fn collect(context: Recorded, log: LogId) -> Option<Rest> {
     }
     let next = chunks.len() as u64;
     let run = FollowRun::new(reader.run()?.clone()).after(chunks);
-    let run = context.client.threads().follow(run).ok()?;
+    let run = Run::joining(context.client, run, seed(), Watch::none).ok()?;
     Some(Rest {
         observing: Observing::new(run, None, context.on_error),
         words,

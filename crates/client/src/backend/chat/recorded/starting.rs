@@ -14,11 +14,13 @@ use crate::backend::chat::chat_run::{ChatRun, Observer, OnStarted};
 use crate::client::seed;
 use crate::driver::{Driver, Event};
 use crate::error::Error;
+use crate::telemetry::Watch;
 
 /// A run whose sandbox and thread exist, and whose messages were not sent.
 pub(super) struct Placed {
     pub(super) run: RunRef,
     driver: Driver<StartFlow>,
+    watch: Watch,
     on_started: Option<OnStarted>,
     observer: Option<Observer>,
 }
@@ -27,6 +29,7 @@ pub(super) struct Placed {
 pub(super) struct Begun {
     pub(super) started: Started,
     pub(super) body: Body,
+    pub(super) watch: Watch,
     pub(super) observer: Option<Observer>,
     pub(super) refusal: Option<Refusal>,
 }
@@ -35,27 +38,45 @@ pub(super) struct Begun {
 pub(super) async fn place(context: Recorded, run: ChatRun) -> Result<Placed, Refusal> {
     let refuse = |error: Error| context.on_error.refuse(&error);
     let client = &context.client;
-    let flow = run.start.flow(None, client.options(), seed());
-    let flow = flow.map_err(|error| refuse(error.into()))?;
-    let mut driver = Driver::new(client.clone(), flow);
-    let event = poll_fn(|cx| driver.poll_event(cx)).await;
-    match event {
-        Event::Item(placed) => Ok(Placed {
+    let watch = Watch::start(client, &run.start);
+    let placing = async {
+        let flow = run.start.flow(None, client.options(), seed())?;
+        let mut driver = Driver::new(client.clone(), flow);
+        match poll_fn(|cx| driver.poll_event(cx)).await {
+            Event::Item(placed) => Ok(Some((placed, driver))),
+            Event::Done(Ok(_)) => Ok(None),
+            Event::Done(Err(error)) => Err(Error::from(error).redacted(client)),
+        }
+    };
+    match watch.around(placing).await {
+        Ok(Some((placed, driver))) => Ok(Placed {
             run: placed,
             driver,
+            watch,
             on_started: run.on_started,
             observer: run.observer,
         }),
-        Event::Done(Ok(_)) => Err(Refusal::internal(FAILED)),
-        Event::Done(Err(error)) => Err(refuse(Error::from(error).redacted(client))),
+        Ok(None) => Err(Refusal::internal(FAILED)),
+        Err(error) => {
+            watch.not_started(&error);
+            Err(refuse(error))
+        }
     }
 }
 
 /// Sends its messages.
 pub(super) async fn send(context: Recorded, placed: Placed) -> Result<Begun, Refusal> {
+    let mut watch = placed.watch;
     let route = &SendMessages::ROUTE;
-    let started = context.client.finish(route, placed.driver).await;
-    let (started, stream) = started.map_err(|error| context.on_error.refuse(&error))?;
+    let sending = context.client.finish(route, placed.driver);
+    let (started, stream) = match watch.around(sending).await {
+        Ok(started) => started,
+        Err(error) => {
+            watch.not_started(&error);
+            return Err(context.on_error.refuse(&error));
+        }
+    };
+    watch.started(&started);
     let refusal = match placed.on_started {
         Some(on_started) => {
             let started = started.clone();
@@ -69,6 +90,7 @@ pub(super) async fn send(context: Recorded, placed: Placed) -> Result<Begun, Ref
     Ok(Begun {
         started,
         body: stream.into_body(),
+        watch,
         // Whoever was refused sees nothing.
         observer: placed.observer.filter(|_| refusal.is_none()),
         refusal,

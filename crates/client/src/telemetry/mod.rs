@@ -1,0 +1,149 @@
+//! Spans and metrics of runs, with the names of OpenTelemetry's conventions for generative AI. Features `tracing` and `metrics`.
+//!
+//! Every answer that the client reads from the relay has one span `invoke_agent`, whoever reads it: a [`Run`](crate::Run), a body that is
+//! passed on, or a handler of [`backend`](crate::backend). It begins before the first request, ends with the outcome, and ends also where
+//! the answer is dropped. Replays from a log have none. An answer that several instances record one after the other has one span in each;
+//! without a log, each browser that resumes reads the relay, and has one. A run that is started
+//! [in the background](crate::Threads::run_in_background) has its span where it is [followed](crate::Threads::follow).
+//!
+//! ```text
+//! invoke_agent my-agent                     CLIENT      the whole answer
+//! ├─ operation, request, …                              what is sent to the relay for it
+//! ├─ execute_tool Bash                      INTERNAL    from the tool's complete input to its output
+//! └─ execute_tool Task                      INTERNAL
+//!    └─ execute_tool Read                               a sub-agent's
+//! ```
+//!
+//! The spans are those of `tracing`, so that they nest in the spans of your own and go wherever your subscriber sends them: with the crate
+//! `tracing-opentelemetry` over OTLP. The metrics are those of the facade `metrics`, which has exporters for Prometheus
+//! (`metrics-exporter-prometheus`) and for OpenTelemetry (`metrics-exporter-otel`). Neither facade ties this crate to a version of the
+//! OpenTelemetry SDK. The names in `gen_ai.*` are those of version 1.42 of the conventions, which are in development; names that those do
+//! not have begin with `twentyfirst.`.
+//!
+//! Spans go to a collector so, with the environment variables of OpenTelemetry:
+//!
+//! ```no_run
+//! # #[cfg(feature = "tracing")]
+//! # mod setup {
+//! use opentelemetry::trace::TracerProvider as _;
+//! use opentelemetry_otlp::SpanExporter;
+//! use opentelemetry_sdk::trace::SdkTracerProvider;
+//! use tracing_subscriber::layer::SubscriberExt as _;
+//!
+//! fn export() -> Result<SdkTracerProvider, Box<dyn std::error::Error>> {
+//!     let exporter = SpanExporter::builder().with_http().build()?;
+//!     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).build();
+//!     let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("my-service"));
+//!     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(spans))?;
+//!     Ok(provider) // shut it down at the end
+//! }
+//! # }
+//! ```
+//!
+//! The example `telemetry` shows both live: `cargo run -p twentyfirst-client --example telemetry --features tracing,metrics`.
+//!
+//! # The span of a run
+//! | attribute | |
+//! |---|---|
+//! | `gen_ai.operation.name` | `invoke_agent` |
+//! | `gen_ai.provider.name` | `twentyfirst` |
+//! | `gen_ai.agent.name` | the slug of the agent |
+//! | `gen_ai.conversation.id` | the thread, once it is known |
+//! | `gen_ai.request.model` | the model, where [`RunOptions::model`](crate::RunOptions::model) overrides it |
+//! | `gen_ai.response.id` | the id of the message |
+//! | `gen_ai.response.time_to_first_chunk` | in seconds; only of a run that was started here |
+//! | `gen_ai.usage.input_tokens`, `gen_ai.usage.output_tokens` | as the relay tells them |
+//! | `server.address`, `server.port` | where the relay is |
+//! | `error.type` | a word for what went wrong: [`RunEnd::error_type`](crate::RunEnd::error_type), or for a run that did not start what is said [below](#a-run-that-does-not-start) |
+//! | `twentyfirst.sandbox.id` | the sandbox, once it is known |
+//! | `twentyfirst.run.end` | `completed`, `cancelled`, `failed`, `lost`; `not_started`; `dropped`: nobody reads on here, and the run goes on; `handed_over`: another instance reads on |
+//! | `twentyfirst.run.result_subtype` | the runtime's word for how it went, where it is one word |
+//! | `twentyfirst.run.cost_usd` | in US dollars |
+//! | `twentyfirst.run.chunks`, `twentyfirst.run.bytes` | how many chunks, and bytes of streams, were read |
+//! | `twentyfirst.run.cuts` | how often its stream broke off |
+//!
+//! The status is an error where there is an `error.type`, without a description: the texts of errors can hold parts of conversations.
+//! A run that the chat handler records outlives the request that has started it, so its span is the root of a trace of its own, with a link
+//! to the span of that request.
+//!
+//! # The span of a tool
+//! | attribute | |
+//! |---|---|
+//! | `gen_ai.operation.name` | `execute_tool` |
+//! | `gen_ai.tool.name`, `gen_ai.tool.call.id` | the tool, and its call |
+//! | `gen_ai.tool.type` | `extension`: the agent executes it, in its sandbox |
+//! | `error.type` | `tool_failed` or `tool_denied` |
+//! | `twentyfirst.tool.end` | `output`, `failed`, `denied`, or `no_output`: none had come when the answer ended |
+//!
+//! # Contents
+//! There are none, unless `AgentClientBuilder::trace_contents` asks for them: then the spans of
+//! runs have `gen_ai.input.messages` and `gen_ai.output.messages`, those of tools `gen_ai.tool.call.arguments` and
+//! `gen_ai.tool.call.result`, as JSON. The input is the turn that was asked, of runs that were started here.
+//!
+//! # Metrics
+//! | metric | kind, unit | labels |
+//! |---|---|---|
+//! | `gen_ai.client.operation.duration` | histogram, s | `gen_ai.operation.name` (`invoke_agent` or `execute_tool`), `gen_ai.provider.name`, `gen_ai.agent.name`, `gen_ai.request.model`, `gen_ai.tool.name`, `error.type` |
+//! | `gen_ai.client.operation.time_to_first_chunk` | histogram, s | `gen_ai.operation.name`, `gen_ai.provider.name`, `gen_ai.agent.name`, `gen_ai.request.model` |
+//! | `gen_ai.client.token.usage` | histogram, {token} | the same, and `gen_ai.token.type`: `input` or `output` |
+//! | `twentyfirst.runs.active` | gauge, {run} | `gen_ai.agent.name` |
+//! | `twentyfirst.runs.ended` | counter, {run} | `gen_ai.agent.name`, `twentyfirst.run.end` |
+//! | `twentyfirst.runs.cost` | histogram, {USD} | `gen_ai.agent.name` |
+//! | `twentyfirst.runs.chunks` | counter, {chunk} | `gen_ai.agent.name` |
+//! | `twentyfirst.runs.bytes` | counter, By | `gen_ai.agent.name` |
+//! | `twentyfirst.runs.cuts` | counter, {cut} | `gen_ai.agent.name` |
+//! | `twentyfirst.requests.retries` | counter, {request} | `http.route` |
+//! | `twentyfirst.run_log.lag` | histogram, s | none: how long a chunk that was read waited until it stood in the log |
+//! | `twentyfirst.run_log.hand_overs` | counter, {run} | none: runs with which this instance went on in place of another |
+//!
+//! A label is left out where it does not apply. No label is an id, and each has at most 100 values in a process: names of agents, models,
+//! tools and errors beyond that, or longer than 64 bytes, are `_OTHER`. A conversation takes seconds to hours, so give the histograms
+//! buckets that go so far.
+//!
+//! ```
+//! # #[cfg(feature = "metrics")]
+//! # fn main() {
+//! // Once, behind the installation of an exporter.
+//! twentyfirst_client::telemetry::describe_metrics();
+//! # }
+//! # #[cfg(not(feature = "metrics"))]
+//! # fn main() {}
+//! ```
+//!
+//! # A run that does not start
+//! Its `error.type` is the code of the relay's error response, or else its status (`503`), or else `timeout`, `connect`, `invalid_request` or
+//! `_OTHER`.
+
+#[cfg(feature = "tracing")]
+mod contents;
+mod lag;
+#[cfg(feature = "metrics")]
+mod meters;
+mod sink;
+#[cfg(feature = "tracing")]
+mod spans;
+mod watch;
+mod watched_body;
+
+#[cfg(feature = "metrics")]
+pub use self::meters::describe_metrics;
+
+pub(crate) use self::lag::Lag;
+pub(crate) use self::watch::{Asker, Watch};
+use twentyfirst_protocol::Route;
+
+/// Notes that this instance goes on with a run in place of another.
+pub(crate) fn handed_over() {
+    #[cfg(feature = "metrics")]
+    meters::handed_over();
+}
+
+/// Notes an attempt at a request; the first is 1.
+pub(crate) fn attempt(route: Option<&Route>, attempt: u32) {
+    #[cfg(feature = "metrics")]
+    if attempt > 1 {
+        meters::retried(route.map_or("_OTHER", |route| route.path));
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = (route, attempt);
+}

@@ -1,0 +1,99 @@
+//! The span of a run, and those of its tools.
+
+use std::time::Duration;
+
+use twentyfirst_client::{RunOptions, StartRun};
+
+use crate::collector::{Collector, shown};
+use crate::support::{answered, connect, relay};
+
+#[tokio::test]
+async fn a_run_is_one_span_with_those_of_its_tools_and_requests_in_it() {
+    let collector = Collector::start();
+    let relay = relay();
+    let options = RunOptions::new().model("claude-sonnet-4-5");
+    let start = StartRun::new("reviewer", "Where is the sword-fish?").options(options);
+    let mut run = connect(&relay).threads().run(start).await.unwrap();
+    assert_eq!(run.outcome().await.end.as_str(), "completed");
+    drop(run);
+
+    let spans = collector.spans();
+    let shown = shown(&spans);
+    insta::assert_snapshot!(shown);
+    assert!(!shown.contains("sword-fish"));
+    let run = spans
+        .iter()
+        .find(|span| span.name.starts_with("invoke_agent"))
+        .unwrap();
+    // Making the sandbox, the thread and the run: one operation with three requests.
+    let operations: Vec<_> = spans
+        .iter()
+        .filter(|span| span.name == "operation")
+        .collect();
+    assert_eq!(operations.len(), 1);
+    assert_eq!(operations[0].parent, run.id);
+    let requests: Vec<_> = spans.iter().filter(|span| span.name == "request").collect();
+    assert_eq!(requests.len(), 3);
+    for request in requests {
+        assert_eq!(request.trace, run.trace);
+        for number in ["attempt", "status", "request_bytes", "answer_bytes"] {
+            assert!(
+                request.attributes[number].get("intValue").is_some(),
+                "{number}"
+            );
+        }
+    }
+    let tools = spans
+        .iter()
+        .filter(|span| span.name.starts_with("execute_tool"));
+    for tool in tools {
+        let above = spans.iter().find(|above| above.id == tool.parent).unwrap();
+        assert!(tool.ended <= above.ended, "{tool:?} in {above:?}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_a_child_of_the_span_that_is_entered() {
+    let collector = Collector::start();
+    let relay = relay();
+    let client = connect(&relay);
+    let job = tracing::info_span!("job");
+    let answering = async {
+        let start = StartRun::new("slow", "one two three");
+        client
+            .threads()
+            .run(start)
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+    };
+    tracing::Instrument::instrument(answering, job).await;
+    let spans = collector.spans();
+    let job = spans.iter().find(|span| span.name == "job").unwrap();
+    let run = spans
+        .iter()
+        .find(|span| span.name == "invoke_agent slow")
+        .unwrap();
+    assert_eq!(run.parent, job.id);
+}
+
+#[tokio::test]
+async fn a_span_ends_when_what_it_tells_has_ended_whatever_is_held_or_open_in_it() {
+    let collector = Collector::start();
+    let relay = relay();
+    let run = answered(&connect(&relay), "delegating").await;
+    let held = Duration::from_millis(500);
+    tokio::time::sleep(held).await;
+    drop(run);
+
+    let run = &collector.named("invoke_agent")[0];
+    assert!(run.took() < held, "{:?}", run.took());
+    let tools = collector.named("execute_tool");
+    let [task, read] = &tools[..] else {
+        panic!("{tools:?}");
+    };
+    assert_eq!(read.parent, task.id);
+    assert!(task.ended < read.ended);
+}

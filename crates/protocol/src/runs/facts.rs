@@ -1,0 +1,236 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::RunEnd;
+use super::transcript::Said;
+use crate::threads::Usage;
+use crate::ui::{Chunk, RawJson, Text};
+
+/// The facts that the chunks of a run tell of it: its tool calls, its usage, its end. Spans and metrics are made of them.
+///
+/// It holds no contents. Of the tool calls that are open it keeps ids and names, at most 1024 of them; calls beyond that, and calls whose
+/// id is longer than 1 KiB, are passed over.
+///
+/// ```
+/// use std::time::Instant;
+/// use twentyfirst_protocol::runs::{RunFacts, ToolFact};
+/// use twentyfirst_protocol::ui::chunk::ToolInputAvailable;
+///
+/// let mut facts = RunFacts::new(Instant::now());
+/// let call = ToolInputAvailable::new("toolu_1", "Bash").into();
+/// let Some(ToolFact::Called { call, .. }) = facts.observe(&call, Instant::now()) else { unreachable!() };
+/// assert_eq!((call.id.as_str(), call.name.as_str()), ("toolu_1", "Bash"));
+/// assert!(facts.end().is_none());
+/// ```
+pub struct RunFacts {
+    begun: Instant,
+    first_chunk: Option<Instant>,
+    chunks: u64,
+    message_id: Option<String>,
+    said: Said,
+    open: HashMap<String, ToolCall>,
+}
+
+/// A call of a tool that the agent executes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ToolCall {
+    /// The id of the call, `toolCallId`.
+    pub id: String,
+    /// The name of the tool, at most 256 bytes of it.
+    pub name: String,
+    /// The id of the open call that this one was made in: the tool calls of a sub-agent are named `parent:child`.
+    pub parent: Option<String>,
+    /// When its input was complete.
+    pub begun: Instant,
+}
+
+/// What a chunk tells of a tool call.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ToolFact<'c> {
+    /// The input of a call is complete: its execution begins.
+    Called {
+        /// The call.
+        call: ToolCall,
+        /// Its input.
+        input: Option<&'c RawJson<'c>>,
+    },
+    /// The execution of a call that was open has ended.
+    Ended {
+        /// The call.
+        call: ToolCall,
+        /// How.
+        end: ToolEnd,
+        /// Its output.
+        output: Option<&'c RawJson<'c>>,
+    },
+}
+
+/// How the execution of a tool ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ToolEnd {
+    /// With an output. Some runtimes put the text of an error there.
+    Output,
+    /// With an error, or without ever having been executed, because its input was wrong.
+    Failed,
+    /// Somebody denied it.
+    Denied,
+    /// The run was over, or nobody read on, before any output came. A tool that failed can end so.
+    NoOutput,
+}
+
+impl ToolEnd {
+    /// Returns the end in one word: `output`, `failed`, `denied` or `no_output`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Output => "output",
+            Self::Failed => "failed",
+            Self::Denied => "denied",
+            Self::NoOutput => "no_output",
+        }
+    }
+}
+
+const MOST_CALLS: usize = 1024;
+const LONGEST_ID: usize = 1024;
+const LONGEST_NAME: usize = 256;
+
+impl RunFacts {
+    /// Begins with nothing: the run was asked for at this moment.
+    pub fn new(begun: Instant) -> Self {
+        Self {
+            begun,
+            first_chunk: None,
+            chunks: 0,
+            message_id: None,
+            said: Said::default(),
+            open: HashMap::new(),
+        }
+    }
+
+    /// Takes the next chunk, which came at this moment. Returns what it tells of a tool call: each call begins once, and ends at most once.
+    pub fn observe<'c>(&mut self, chunk: &'c Chunk<'c>, now: Instant) -> Option<ToolFact<'c>> {
+        self.first_chunk.get_or_insert(now);
+        self.chunks += 1;
+        self.said.hear(chunk);
+        match chunk {
+            Chunk::Start(start) => {
+                if let Some(id) = &start.message_id {
+                    self.message_id = Some(short(id, LONGEST_ID));
+                }
+                None
+            }
+            Chunk::ToolInputAvailable(call) => {
+                let input = call.input.as_ref();
+                let call = self.called(&call.tool_call_id, &call.tool_name, now)?;
+                Some(ToolFact::Called { call, input })
+            }
+            Chunk::ToolOutputAvailable(output) if output.preliminary == Some(true) => None,
+            Chunk::ToolOutputAvailable(chunk) => {
+                self.ended(&chunk.tool_call_id, ToolEnd::Output, chunk.output.as_ref())
+            }
+            Chunk::ToolOutputError(chunk) => self.ended(&chunk.tool_call_id, ToolEnd::Failed, None),
+            Chunk::ToolInputError(chunk) => self.ended(&chunk.tool_call_id, ToolEnd::Failed, None),
+            Chunk::ToolOutputDenied(chunk) => {
+                self.ended(&chunk.tool_call_id, ToolEnd::Denied, None)
+            }
+            _ => None,
+        }
+    }
+
+    fn called(&mut self, id: &Text<'_>, name: &Text<'_>, now: Instant) -> Option<ToolCall> {
+        let id = id.to_string_lossy();
+        let is_known = self.open.contains_key(&*id);
+        if is_known || self.open.len() == MOST_CALLS || id.len() > LONGEST_ID {
+            return None;
+        }
+        let parent = id.rsplit_once(':').map(|(parent, _)| parent);
+        let call = ToolCall {
+            name: short(name, LONGEST_NAME),
+            parent: parent
+                .filter(|parent| self.open.contains_key(*parent))
+                .map(str::to_owned),
+            begun: now,
+            id: id.into_owned(),
+        };
+        self.open.insert(call.id.clone(), call.clone());
+        Some(call)
+    }
+
+    fn ended<'c>(
+        &mut self,
+        id: &Text<'_>,
+        end: ToolEnd,
+        output: Option<&'c RawJson<'c>>,
+    ) -> Option<ToolFact<'c>> {
+        let call = self.open.remove(&*id.to_string_lossy())?;
+        Some(ToolFact::Ended { call, end, output })
+    }
+
+    /// Takes the calls that are still open, the ones that were made last first: the run is over, or nobody reads on.
+    pub fn take_open_calls(&mut self) -> Vec<ToolCall> {
+        let mut calls: Vec<ToolCall> = self.open.drain().map(|(_, call)| call).collect();
+        calls.sort_by(|a, b| b.begun.cmp(&a.begun).then_with(|| b.id.cmp(&a.id)));
+        calls
+    }
+
+    /// Returns when the run was asked for.
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// Returns how long the first chunk took, once it has come.
+    pub fn time_to_first_chunk(&self) -> Option<Duration> {
+        Some(self.first_chunk?.saturating_duration_since(self.begun))
+    }
+
+    /// Returns how many chunks came.
+    pub fn chunks(&self) -> u64 {
+        self.chunks
+    }
+
+    /// Returns the id that the stream gave the message, at most 1 KiB of it.
+    pub fn message_id(&self) -> Option<&str> {
+        self.message_id.as_deref()
+    }
+
+    /// Returns what the run has used and cost, as far as it has said so.
+    pub fn usage(&self) -> Usage {
+        self.said.usage
+    }
+
+    /// Returns `resultSubtype`, the runtime's word for how it went, once it has said one.
+    pub fn result_subtype(&self) -> Option<&str> {
+        self.said.result_subtype.as_deref()
+    }
+
+    /// Returns how the run has ended, once its chunks have said so. Never [`RunEnd::Lost`].
+    pub fn end(&self) -> Option<RunEnd> {
+        self.said.end().or(match self.said.has_finished {
+            true => Some(RunEnd::Completed),
+            false => None,
+        })
+    }
+}
+
+/// How far the run has come: nothing of what was said.
+impl fmt::Debug for RunFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunFacts")
+            .field("chunks", &self.chunks)
+            .field("open_calls", &self.open.len())
+            .field("usage", &self.usage())
+            .field("end", &self.end())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The beginning of a text, at most this many bytes.
+fn short(text: &Text<'_>, most: usize) -> String {
+    let mut text = text.to_string_lossy().into_owned();
+    text.truncate(text.floor_char_boundary(most));
+    text
+}
