@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, TokenHandler};
-use twentyfirst_client::transport::{Body, HttpTransport};
+use twentyfirst_client::transport::Body;
 use twentyfirst_client::{AgentClient, CreateToken, Session};
 
 use crate::Result;
@@ -23,13 +23,6 @@ pub(crate) enum Way {
     Passing,
     /// Through the run log, in memory.
     Recording,
-}
-
-/// A client that reads little at a time, as is best for many streams.
-pub(crate) fn client(url: &str, key: &str) -> Result<AgentClient> {
-    let transport = HttpTransport::builder().read_buffer(2048).build()?;
-    let client = AgentClient::builder().api_key(key).base_url(url);
-    Ok(client.transport(transport).build()?)
 }
 
 /// Serves two routes, `/api/token` and `/api/chat`, on a free port. Each chat is a new thread.
