@@ -10,11 +10,13 @@
 //! browsers server BROWSERS INTERVAL_MS DELTAS      the server, of the relay in RELAY_BASE_URL, until it is killed
 //! browsers recording BROWSERS INTERVAL_MS DELTAS   the same with a run log, in memory
 //! browsers server-http2 …, recording-http2 …       the same of a relay that speaks HTTP/2
+//! browsers bare BROWSERS INTERVAL_MS DELTAS        hyper alone, which says the deltas itself
 //! browsers browsers BROWSERS INTERVAL_MS DELTAS    the browsers, at the server in SERVER
 //! browsers warm BROWSERS INTERVAL_MS DELTAS        tokens only, at the server in SERVER, before it is measured
 //! browsers direct BROWSERS INTERVAL_MS DELTAS      the same streams, read from the relay itself
 //! ```
 
+mod bare;
 mod browsers;
 #[path = "../streams/load.rs"]
 mod load;
@@ -64,6 +66,10 @@ async fn main() -> Result<()> {
             println!("{}", server::start(load, client, way).await?);
             pending::<()>().await;
         }
+        "bare" => {
+            println!("{}", server::start_bare(load).await?);
+            pending::<()>().await;
+        }
         "browsers" => {
             let server = std::env::var("SERVER")?;
             println!("{}", browsers::measure(load, server.parse()?).await?);
@@ -82,6 +88,7 @@ async fn main() -> Result<()> {
 /// Twenty browsers for two seconds, with everything in this process: whether it works, and no measurement.
 async fn smoke() -> Result<()> {
     let load = Load::from_arguments(&["20", "100", "20"])?;
+    browsers::measure(load, server::start_bare(load).await?).await?;
     for http in [Http::One, Http::Two] {
         let relay = relay::start(load, http)?;
         let client = frugal_client(relay.url(), relay.api_key(), http)?;

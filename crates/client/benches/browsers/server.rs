@@ -14,6 +14,7 @@ use twentyfirst_client::transport::Body;
 use twentyfirst_client::{AgentClient, CreateToken, Session};
 
 use crate::Result;
+use crate::bare::Bare;
 use crate::load::{AGENT, Load};
 
 /// How answers come to browsers.
@@ -45,6 +46,30 @@ pub(crate) async fn start(load: Load, client: AgentClient, way: Way) -> Result<S
     let address = listener.local_addr()?;
     tokio::spawn(serve(listener, tokens, chats));
     Ok(address)
+}
+
+/// Serves the same routes with nothing of a relay behind them.
+pub(crate) async fn start_bare(load: Load) -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(serve_bare(listener, Bare::new(load)));
+    Ok(address)
+}
+
+async fn serve_bare(listener: TcpListener, bare: Bare) -> Result<()> {
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        let bare = bare.clone();
+        let routes = service_fn(move |request: Request<Incoming>| {
+            let body = match request.uri().path() {
+                "/api/token" => Body::from(r#"{"token":"none"}"#),
+                _ => Body::wrap(bare.begin()),
+            };
+            ready(Ok::<_, Infallible>(Response::new(body)))
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), routes));
+    }
 }
 
 async fn serve(listener: TcpListener, tokens: TokenHandler, chats: ChatHandler) -> Result<()> {
