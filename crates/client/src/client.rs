@@ -49,7 +49,7 @@ use crate::vaults::Vaults;
 #[derive(Clone)]
 pub struct AgentClient {
     shared: Arc<Shared>,
-    options: CallOptions,
+    options: Arc<CallOptions>,
 }
 
 pub(crate) struct Shared {
@@ -91,7 +91,7 @@ impl AgentClient {
     pub(crate) fn from_shared(shared: Shared, options: CallOptions) -> Self {
         Self {
             shared: Arc::new(shared),
-            options,
+            options: Arc::new(options),
         }
     }
 
@@ -113,7 +113,7 @@ impl AgentClient {
     pub fn with_options(&self, options: CallOptions) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            options,
+            options: Arc::new(options),
         }
     }
 

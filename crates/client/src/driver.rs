@@ -43,8 +43,9 @@ enum Stream {
 enum Exchange {
     None,
     Sent(ResponseFuture),
-    Reading(Parts, Collect),
-    ReadingError(Parts, ReadBeginning),
+    // Boxed: a run is read for minutes, and asked for rarely.
+    Reading(Box<(Parts, Collect)>),
+    ReadingError(Box<(Parts, ReadBeginning)>),
 }
 
 struct Timer {
@@ -151,24 +152,22 @@ impl<F: Flow> Driver<F> {
                 Poll::Ready(Ok(response)) => {
                     let (head, body) = response.into_parts();
                     self.exchange = if head.status.is_success() {
-                        Exchange::Reading(
-                            head,
-                            body.collect_up_to(self.client.shared().answer_limit),
-                        )
+                        let limit = self.client.shared().answer_limit;
+                        Exchange::Reading(Box::new((head, body.collect_up_to(limit))))
                     } else {
-                        Exchange::ReadingError(head, body.read_beginning(ERROR_BODY))
+                        Exchange::ReadingError(Box::new((head, body.read_beginning(ERROR_BODY))))
                     };
                     return self.poll_exchange(cx);
                 }
                 Poll::Ready(Err(error)) => (None, Err(error)),
             },
-            Exchange::Reading(head, body) => match Pin::new(body).poll(cx) {
+            Exchange::Reading(reading) => match Pin::new(&mut reading.1).poll(cx) {
                 Poll::Pending => return false,
-                Poll::Ready(result) => (Some(head.clone()), result),
+                Poll::Ready(result) => (Some(reading.0.clone()), result),
             },
-            Exchange::ReadingError(head, body) => match Pin::new(body).poll(cx) {
+            Exchange::ReadingError(reading) => match Pin::new(&mut reading.1).poll(cx) {
                 Poll::Pending => return false,
-                Poll::Ready(beginning) => (Some(head.clone()), Ok(beginning.bytes)),
+                Poll::Ready(beginning) => (Some(reading.0.clone()), Ok(beginning.bytes)),
             },
         };
         self.exchange = Exchange::None;

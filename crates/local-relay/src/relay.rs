@@ -126,6 +126,7 @@ pub struct LocalRelayBuilder {
     done_delay: Duration,
     hold_back: Duration,
     isolation: Option<Isolation>,
+    speaks_http2: bool,
     faults: Arc<Faults>,
 }
 
@@ -143,6 +144,7 @@ impl Default for LocalRelayBuilder {
             done_delay: Duration::from_millis(20),
             hold_back: Duration::from_millis(500),
             isolation: None,
+            speaks_http2: false,
             faults: Arc::default(),
         }
     }
@@ -197,6 +199,13 @@ impl LocalRelayBuilder {
     /// are refused.
     pub fn isolation(mut self, isolation: Isolation) -> Self {
         self.isolation = Some(isolation);
+        self
+    }
+
+    /// Speaks HTTP/2 in place of HTTP/1.1, without TLS, to clients that know it. It allows 200 streams on a connection. A
+    /// [fault](Fault) that breaks a connection ends all of them.
+    pub fn http2(mut self) -> Self {
+        self.speaks_http2 = true;
         self
     }
 
@@ -289,6 +298,7 @@ impl LocalRelayBuilder {
             confinement,
             done_delay: self.done_delay,
             hold_back: self.hold_back,
+            speaks_http2: self.speaks_http2,
             faults: self.faults,
             vaults: Vaults::default(),
             records: Mutex::default(),
@@ -309,6 +319,7 @@ pub(crate) struct Relay {
     pub(crate) confinement: Confinement,
     pub(crate) done_delay: Duration,
     pub(crate) hold_back: Duration,
+    pub(crate) speaks_http2: bool,
     pub(crate) faults: Arc<Faults>,
     pub(crate) vaults: Vaults,
     /// In the order in which they were made. Ids are unique for each agent only.

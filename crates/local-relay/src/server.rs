@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -24,6 +25,9 @@ use crate::router;
 
 /// How long a connection may be idle.
 const IDLE: Duration = Duration::from_secs(5);
+
+/// How many streams of HTTP/2 a connection may have at once.
+const STREAMS: u32 = 200;
 
 /// Takes connections until it is told to stop, and then drops them.
 pub(crate) async fn serve(
@@ -50,22 +54,34 @@ pub(crate) async fn serve(
             let relay = Arc::clone(&relay);
             service_fn(move |request| respond(Arc::clone(&relay), breaker.clone(), request))
         };
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(IDLE)
-            .serve_connection(TokioIo::new(socket), service);
         while connections.try_join_next().is_some() {}
-        connections.spawn(async move {
-            let mut connection = pin!(connection);
-            // How a connection ends is the client's business.
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                () = relay.restarted() => connection.as_mut().graceful_shutdown(),
-            }
-            connection.await.ok();
-        });
+        let socket = TokioIo::new(socket);
+        if relay.speaks_http2 {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(STREAMS)
+                .serve_connection(socket, service);
+            connections.spawn(until_restarted(connection, relay));
+        } else {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(IDLE)
+                .serve_connection(socket, service);
+            connections.spawn(until_restarted(connection, relay));
+        }
     }
     connections.shutdown().await;
+}
+
+/// Serves a connection to its end, or to the end of what is under way on it when the relay is restarted.
+async fn until_restarted(connection: impl GracefulConnection, relay: Arc<Relay>) {
+    let mut connection = pin!(connection);
+    // How a connection ends is the client's business.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = relay.restarted() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await.ok();
 }
 
 async fn respond(

@@ -9,11 +9,14 @@
 //! browsers relay BROWSERS INTERVAL_MS DELTAS       the relay, until standard input ends
 //! browsers server BROWSERS INTERVAL_MS DELTAS      the server, of the relay in RELAY_BASE_URL, until it is killed
 //! browsers recording BROWSERS INTERVAL_MS DELTAS   the same with a run log, in memory
+//! browsers server-http2 …, recording-http2 …       the same of a relay that speaks HTTP/2
+//! browsers bare BROWSERS INTERVAL_MS DELTAS        hyper alone, which says the deltas itself
 //! browsers browsers BROWSERS INTERVAL_MS DELTAS    the browsers, at the server in SERVER
 //! browsers warm BROWSERS INTERVAL_MS DELTAS        tokens only, at the server in SERVER, before it is measured
 //! browsers direct BROWSERS INTERVAL_MS DELTAS      the same streams, read from the relay itself
 //! ```
 
+mod bare;
 mod browsers;
 #[path = "../streams/load.rs"]
 mod load;
@@ -30,7 +33,7 @@ use std::future::pending;
 
 use twentyfirst_client::AgentClient;
 
-use crate::load::Load;
+use crate::load::{Http, Load, frugal_client};
 use crate::server::Way;
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
@@ -46,8 +49,12 @@ async fn main() -> Result<()> {
     let load = Load::from_arguments(&arguments[2..])?;
     match mode.as_str() {
         "relay" => relay::serve(load)?,
-        "server" | "recording" => {
-            let way = match mode.as_str() {
+        "server" | "recording" | "server-http2" | "recording-http2" => {
+            let (way, http) = match mode.strip_suffix("-http2") {
+                Some(way) => (way, Http::Two),
+                None => (mode.as_str(), Http::One),
+            };
+            let way = match way {
                 "server" => Way::Passing,
                 _ => Way::Recording,
             };
@@ -55,8 +62,12 @@ async fn main() -> Result<()> {
                 std::env::var("RELAY_BASE_URL")?,
                 std::env::var("API_KEY_21ST")?,
             );
-            let client = server::client(&url, &key)?;
+            let client = frugal_client(&url, &key, http)?;
             println!("{}", server::start(load, client, way).await?);
+            pending::<()>().await;
+        }
+        "bare" => {
+            println!("{}", server::start_bare(load).await?);
             pending::<()>().await;
         }
         "browsers" => {
@@ -77,13 +88,18 @@ async fn main() -> Result<()> {
 /// Twenty browsers for two seconds, with everything in this process: whether it works, and no measurement.
 async fn smoke() -> Result<()> {
     let load = Load::from_arguments(&["20", "100", "20"])?;
-    let relay = relay::start(load)?;
-    let client = server::client(relay.url(), relay.api_key())?;
-    sockets::measure(load, &client, relay.api_key()).await?;
-    for way in [Way::Passing, Way::Recording] {
-        let server = server::start(load, client.clone(), way).await?;
-        browsers::warm(server).await?;
-        browsers::measure(load, server).await?;
+    browsers::measure(load, server::start_bare(load).await?).await?;
+    for http in [Http::One, Http::Two] {
+        let relay = relay::start(load, http)?;
+        let client = frugal_client(relay.url(), relay.api_key(), http)?;
+        if let Http::One = http {
+            sockets::measure(load, &client, relay.api_key()).await?;
+        }
+        for way in [Way::Passing, Way::Recording] {
+            let server = server::start(load, client.clone(), way).await?;
+            browsers::warm(server).await?;
+            browsers::measure(load, server).await?;
+        }
     }
     println!("20 browsers are served; crates/client/benches/browsers/run measures 1,000");
     Ok(())

@@ -10,10 +10,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, TokenHandler};
-use twentyfirst_client::transport::{Body, HttpTransport};
+use twentyfirst_client::transport::Body;
 use twentyfirst_client::{AgentClient, CreateToken, Session};
 
 use crate::Result;
+use crate::bare::Bare;
 use crate::load::{AGENT, Load};
 
 /// How answers come to browsers.
@@ -23,13 +24,6 @@ pub(crate) enum Way {
     Passing,
     /// Through the run log, in memory.
     Recording,
-}
-
-/// A client that reads little at a time, as is best for many streams.
-pub(crate) fn client(url: &str, key: &str) -> Result<AgentClient> {
-    let transport = HttpTransport::builder().read_buffer(2048).build()?;
-    let client = AgentClient::builder().api_key(key).base_url(url);
-    Ok(client.transport(transport).build()?)
 }
 
 /// Serves two routes, `/api/token` and `/api/chat`, on a free port. Each chat is a new thread.
@@ -52,6 +46,30 @@ pub(crate) async fn start(load: Load, client: AgentClient, way: Way) -> Result<S
     let address = listener.local_addr()?;
     tokio::spawn(serve(listener, tokens, chats));
     Ok(address)
+}
+
+/// Serves the same routes with nothing of a relay behind them.
+pub(crate) async fn start_bare(load: Load) -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(serve_bare(listener, Bare::new(load)));
+    Ok(address)
+}
+
+async fn serve_bare(listener: TcpListener, bare: Bare) -> Result<()> {
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        let bare = bare.clone();
+        let routes = service_fn(move |request: Request<Incoming>| {
+            let body = match request.uri().path() {
+                "/api/token" => Body::from(r#"{"token":"none"}"#),
+                _ => Body::wrap(bare.begin()),
+            };
+            ready(Ok::<_, Infallible>(Response::new(body)))
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), routes));
+    }
 }
 
 async fn serve(listener: TcpListener, tokens: TokenHandler, chats: ChatHandler) -> Result<()> {

@@ -1,5 +1,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use twentyfirst_client::transport::HttpTransport;
 use twentyfirst_client::{AgentClient, SandboxId};
 
 use crate::Result;
@@ -43,6 +44,23 @@ impl Load {
         }
         Ok(sandboxes)
     }
+}
+
+/// How the relay is talked to.
+#[derive(Clone, Copy)]
+pub(crate) enum Http {
+    One,
+    Two,
+}
+
+/// A client that takes as little memory for each of many streams as can be set.
+pub(crate) fn frugal_client(url: &str, key: &str, http: Http) -> Result<AgentClient> {
+    let transport = HttpTransport::builder()
+        .read_buffer(2048)
+        .http2_prior_knowledge(matches!(http, Http::Two))
+        .build()?;
+    let client = AgentClient::builder().api_key(key).base_url(url);
+    Ok(client.transport(transport).build()?)
 }
 
 /// The delta with this number, written now: as long as the few words that a model says at once.

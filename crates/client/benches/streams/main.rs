@@ -7,6 +7,8 @@
 //! ```text
 //! streams relay STREAMS INTERVAL_MS DELTAS      the relay, until standard input ends
 //! streams client STREAMS INTERVAL_MS DELTAS     this client, at the relay in RELAY_BASE_URL
+//! streams frugal STREAMS INTERVAL_MS DELTAS     the same, set to take as little memory as can be
+//! streams http2 STREAMS INTERVAL_MS DELTAS      the same, at a relay that speaks HTTP/2
 //! streams sockets STREAMS INTERVAL_MS DELTAS    sockets, read with as little work as there can be
 //! ```
 
@@ -20,7 +22,7 @@ use std::error::Error;
 
 use twentyfirst_client::AgentClient;
 
-use crate::load::Load;
+use crate::load::{Http, Load, frugal_client};
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -36,6 +38,17 @@ async fn main() -> Result<()> {
     let report = match mode.as_str() {
         "relay" => return relay::serve(load),
         "client" => client::measure(load, &AgentClient::from_env()?).await?,
+        "frugal" | "http2" => {
+            let http = match mode.as_str() {
+                "http2" => Http::Two,
+                _ => Http::One,
+            };
+            let (url, key) = (
+                std::env::var("RELAY_BASE_URL")?,
+                std::env::var("API_KEY_21ST")?,
+            );
+            client::measure(load, &frugal_client(&url, &key, http)?).await?
+        }
         "sockets" => {
             let key = std::env::var("API_KEY_21ST")?;
             sockets::measure(load, &AgentClient::from_env()?, &key).await?
@@ -49,13 +62,14 @@ async fn main() -> Result<()> {
 /// Twenty streams for two seconds, with everything in this process: whether it works, and no measurement.
 async fn smoke() -> Result<()> {
     let load = Load::from_arguments(&["20", "100", "20"])?;
-    let relay = relay::start(load)?;
-    let client = AgentClient::builder()
-        .api_key(relay.api_key())
-        .base_url(relay.url())
-        .build()?;
-    client::measure(load, &client).await?;
-    sockets::measure(load, &client, relay.api_key()).await?;
+    for http in [Http::One, Http::Two] {
+        let relay = relay::start(load, http)?;
+        let client = frugal_client(relay.url(), relay.api_key(), http)?;
+        client::measure(load, &client).await?;
+        if let Http::One = http {
+            sockets::measure(load, &client, relay.api_key()).await?;
+        }
+    }
     println!("20 streams are complete; crates/client/benches/streams/run measures 2,000");
     Ok(())
 }

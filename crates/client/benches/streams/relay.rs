@@ -9,22 +9,23 @@ use twentyfirst_client::protocol::ui::chunk::{TextDelta, TextEnd, TextStart};
 use twentyfirst_local_relay::{Agent, Isolation, LocalRelay, Run};
 
 use crate::Result;
-use crate::load::{AGENT, Load, delta};
+use crate::load::{AGENT, Http, Load, delta};
 
 /// How long all streams are open before the first delta.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Says where the relay is and which key it takes, and keeps it until standard input ends.
+/// Says where a relay is that speaks HTTP/1.1, where one that speaks HTTP/2, and which key both take, and keeps them until
+/// standard input ends.
 pub(crate) fn serve(load: Load) -> Result<()> {
-    let relay = start(load)?;
-    println!("{} {}", relay.url(), relay.api_key());
+    let (relay, http2) = (start(load, Http::One)?, start(load, Http::Two)?);
+    println!("{} {} {}", relay.url(), http2.url(), relay.api_key());
     stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
 
 /// A relay whose agent waits until as many runs as the load has are there. Then each writes its deltas, at moments that
 /// are spread over the interval.
-pub(crate) fn start(load: Load) -> Result<LocalRelay> {
+pub(crate) fn start(load: Load, http: Http) -> Result<LocalRelay> {
     let begun = Arc::new(AtomicUsize::new(0));
     // For how many runs all have come, and when.
     let complete = Arc::new(watch::Sender::new((0, Instant::now())));
@@ -32,12 +33,14 @@ pub(crate) fn start(load: Load) -> Result<LocalRelay> {
         let place = begun.fetch_add(1, Ordering::Relaxed);
         tick(run, load, place, Arc::clone(&complete))
     });
-    let relay = LocalRelay::builder()
+    let mut relay = LocalRelay::builder()
         .agent(AGENT, agent)
         // No command is run.
-        .isolation(Isolation::Unconfined)
-        .start()?;
-    Ok(relay)
+        .isolation(Isolation::Unconfined);
+    if let Http::Two = http {
+        relay = relay.http2();
+    }
+    Ok(relay.start()?)
 }
 
 async fn tick(

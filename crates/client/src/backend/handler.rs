@@ -80,19 +80,19 @@ macro_rules! handler {
             /// Responds to one request. It never fails: what goes wrong is a response, too.
             ///
             /// Dropping the future is how a browser leaves.
-            pub async fn handle<B>(
+            pub fn handle<B>(
                 &self,
                 request: ::http::Request<B>,
-            ) -> ::http::Response<::twentyfirst_transport::Body>
+            ) -> impl Future<Output = ::http::Response<::twentyfirst_transport::Body>> + Send + use<'_, B>
             where
                 B: ::http_body::Body<Data = ::bytes::Bytes> + Send + 'static,
                 B::Error: Into<Box<dyn ::std::error::Error + Send + Sync>>,
             {
                 let request = request.map(::twentyfirst_transport::Body::wrap);
-                // Boxed: servers keep room for the future of a response as long as its connection lives.
-                Box::pin($crate::backend::handler::Handler::respond(self, request))
-                    .await
-                    .unwrap_or_else(::http::Response::from)
+                // Boxed, and with nothing beside the box: servers keep room for the future of a response as long as its connection lives.
+                let respond =
+                    Box::pin($crate::backend::handler::Handler::respond(self, request));
+                async move { respond.await.unwrap_or_else(::http::Response::from) }
             }
         }
 

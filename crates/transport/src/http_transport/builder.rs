@@ -10,12 +10,17 @@ use hyper_util::client::legacy::Client;
 use tower_service::Service;
 
 use super::certificates::{ClientCertificate, RootCertificates};
+use super::clients::Clients;
 use super::connector::{Connector, Dialer, Tls};
 use super::proxy::Proxy;
 use super::{HttpTransport, InvalidSetting};
 use crate::error::BoxError;
 use crate::runtime::hyper::HyperRuntime;
 use crate::runtime::{Runtime, TokioRuntime};
+
+/// What a stream of HTTP/2 begins with, and the most that can be said (RFC 9113, sections 6.9.1 and 6.9.2).
+const SMALLEST_WINDOW: u32 = 65_535;
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
 /// Settings for an [`HttpTransport`].
 ///
@@ -35,6 +40,9 @@ pub struct HttpTransportBuilder {
     idle_timeout: Option<Duration>,
     tcp_keep_alive: Option<Duration>,
     http2_keep_alive: Option<Duration>,
+    http2_prior_knowledge: bool,
+    http2_streams: usize,
+    http2_window: u32,
     read_buffer: Option<usize>,
     root_certificates: RootCertificates,
     client_certificate: Option<ClientCertificate>,
@@ -50,6 +58,9 @@ impl HttpTransportBuilder {
             idle_timeout: Some(Duration::from_secs(4)),
             tcp_keep_alive: Some(Duration::from_secs(30)),
             http2_keep_alive: None,
+            http2_prior_knowledge: false,
+            http2_streams: 100,
+            http2_window: 256 * 1024,
             read_buffer: None,
             root_certificates: RootCertificates::default(),
             client_certificate: None,
@@ -94,6 +105,35 @@ impl HttpTransportBuilder {
     /// Off unless set: some servers close connections that ping more often than they like.
     pub fn http2_keep_alive(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.http2_keep_alive = interval.into();
+        self
+    }
+
+    /// Speaks HTTP/2 to servers of plain `http` from the first byte on, without asking whether they do. Off unless set.
+    ///
+    /// Requests that go through a proxy are of HTTP/1.1 all the same. Over TLS the version is agreed on, and this changes nothing.
+    pub fn http2_prior_knowledge(mut self, is_known: bool) -> Self {
+        self.http2_prior_knowledge = is_known;
+        self
+    }
+
+    /// How many requests share one HTTP/2 connection. Another is made for those beyond.
+    ///
+    /// 100 unless set, which is the least that servers are recommended to allow (RFC 9113, section 6.5.2). Where a server allows fewer,
+    /// requests beyond wait on its connection until a response has come to its end. Zero counts as one.
+    pub fn http2_streams(mut self, most: usize) -> Self {
+        self.http2_streams = most.max(1);
+        self
+    }
+
+    /// How many bytes of an HTTP/2 response arrive before they are read.
+    ///
+    /// 256 KiB unless set. A reader that stands still holds as much memory. All responses of a connection together have room for
+    /// this, so that none that stands still holds up another. Where the server is far away, a large file comes faster with more: at
+    /// most this in the time of a round trip.
+    ///
+    /// It counts from 64 KiB - 1, with which HTTP/2 begins, to 2 GiB - 1.
+    pub fn http2_window(mut self, bytes: u32) -> Self {
+        self.http2_window = bytes.clamp(SMALLEST_WINDOW, LARGEST_WINDOW);
         self
     }
 
@@ -166,13 +206,21 @@ impl HttpTransportBuilder {
             tls: Arc::new(Tls::new(self.root_certificates, self.client_certificate)),
             proxies: Arc::clone(&proxies),
             timeout: self.connect_timeout,
+            http2_prior_knowledge: self.http2_prior_knowledge,
             runtime: Arc::clone(&self.runtime),
         };
+        let streams = u32::try_from(self.http2_streams).unwrap_or(u32::MAX);
+        let connection_window = self
+            .http2_window
+            .saturating_mul(streams)
+            .min(LARGEST_WINDOW);
         let mut client = Client::builder(runtime.clone());
         client
             .timer(runtime.clone())
             .pool_timer(runtime)
-            .pool_idle_timeout(self.idle_timeout);
+            .pool_idle_timeout(self.idle_timeout)
+            .http2_initial_stream_window_size(self.http2_window)
+            .http2_initial_connection_window_size(connection_window);
         if let Some(bytes) = self.read_buffer {
             client.http1_read_buf_exact_size(bytes);
         }
@@ -182,7 +230,9 @@ impl HttpTransportBuilder {
                 .http2_keep_alive_timeout(interval);
         }
         Ok(HttpTransport {
-            client: client.build(connector),
+            clients: Arc::new(Clients::new(self.http2_streams, move || {
+                client.build(connector.clone())
+            })),
             proxies,
             runtime: self.runtime,
         })
@@ -196,6 +246,9 @@ impl fmt::Debug for HttpTransportBuilder {
             .field("idle_timeout", &self.idle_timeout)
             .field("tcp_keep_alive", &self.tcp_keep_alive)
             .field("http2_keep_alive", &self.http2_keep_alive)
+            .field("http2_prior_knowledge", &self.http2_prior_knowledge)
+            .field("http2_streams", &self.http2_streams)
+            .field("http2_window", &self.http2_window)
             .field("root_certificates", &self.root_certificates)
             .field("client_certificate", &self.client_certificate)
             .field("proxy", &self.proxy)

@@ -2,6 +2,7 @@
 
 mod builder;
 mod certificates;
+mod clients;
 mod connector;
 mod environment_roots;
 mod failure;
@@ -17,15 +18,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{CONTENT_LENGTH, PROXY_AUTHORIZATION, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
 use tower_service::Service;
 
 pub use self::builder::HttpTransportBuilder;
 pub use self::certificates::{ClientCertificate, RootCertificates};
-use self::connector::Connector;
+use self::clients::{Clients, Counted};
 pub use self::invalid_setting::InvalidSetting;
 use self::proxy::Proxies;
 pub use self::proxy::Proxy;
@@ -62,7 +62,7 @@ use crate::transport::ResponseFuture;
 /// [another connector](HttpTransportBuilder::connector) and [another runtime](HttpTransportBuilder::runtime) are set.
 #[derive(Clone)]
 pub struct HttpTransport {
-    client: Client<Connector, Body>,
+    clients: Arc<Clients>,
     proxies: Arc<Proxies>,
     runtime: Arc<dyn Runtime>,
 }
@@ -105,7 +105,8 @@ impl Service<Request<Body>> for HttpTransport {
                 .insert(PROXY_AUTHORIZATION, authorization);
         }
         say_empty(&mut request);
-        let mut exchange = self.client.request(request);
+        let (client, place) = self.clients.take();
+        let mut exchange = client.request(request);
         ResponseFuture::new(async move {
             if let Some(handover) = &handover {
                 handover.set_waiting();
@@ -127,7 +128,10 @@ impl Service<Request<Body>> for HttpTransport {
             })
             .await;
             match result {
-                Some(Ok(response)) => Ok(response.map(Body::wrap)),
+                Some(Ok(response)) => Ok(match response.version() {
+                    Version::HTTP_2 => response.map(|body| Body::wrap(Counted::new(body, place))),
+                    _ => response.map(Body::wrap),
+                }),
                 Some(Err(error)) => Err(failure::classify(error)),
                 None => Err(Error::not_sent(
                     "the connection ended, and the request was not handed back",

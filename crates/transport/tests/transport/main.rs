@@ -10,6 +10,7 @@ mod cuts;
 mod endings;
 mod http;
 mod http2;
+mod http2_streams;
 mod pem;
 mod pieces;
 mod process;

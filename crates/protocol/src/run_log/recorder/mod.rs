@@ -118,6 +118,10 @@ impl Recorder {
     /// What to do next.
     pub fn poll(&mut self, now: Instant) -> RecorderStep {
         if let Some(ask) = self.asks.pop_front() {
+            if self.asks.is_empty() {
+                // Most is asked before the run starts, and its room would be held as long as the run is read.
+                self.asks = VecDeque::new();
+            }
             return ask;
         }
         if self.wants_release

@@ -15,8 +15,9 @@ use crate::threads::{GetThread, ListThreads, StreamTarget, Thread};
 pub(super) struct Asking {
     /// Nothing is asked before.
     not_before: Option<Instant>,
-    list: Option<Call<ListThreads>>,
-    look: Option<Call<GetThread>>,
+    // Boxed: a run is read for minutes, and asked for rarely.
+    list: Option<Box<Call<ListThreads>>>,
+    look: Option<Box<Call<GetThread>>>,
 }
 
 /// Why there is no answer.
@@ -29,8 +30,8 @@ pub(super) enum Unanswered {
 impl Asking {
     pub(super) fn under_way(&mut self) -> Option<&mut dyn UnderWay> {
         match (&mut self.list, &mut self.look) {
-            (Some(list), _) => Some(list),
-            (None, Some(look)) => Some(look),
+            (Some(list), _) => Some(&mut **list),
+            (None, Some(look)) => Some(&mut **look),
             (None, None) => None,
         }
     }
@@ -69,7 +70,7 @@ impl Following {
     /// Asks, or goes on with the question that is under way.
     fn ask<O: Operation>(
         &mut self,
-        under_way: fn(&mut Asking) -> &mut Option<Call<O>>,
+        under_way: fn(&mut Asking) -> &mut Option<Box<Call<O>>>,
         question: O,
         until: Option<Instant>,
         now: Now,
@@ -78,7 +79,7 @@ impl Following {
             Some(call) => call,
             None => {
                 let seed = self.next_seed();
-                Call::new(question, &self.options, seed)?
+                Box::new(Call::new(question, &self.options, seed)?)
             }
         };
         let step = match call.poll(now, Deadline::none()) {

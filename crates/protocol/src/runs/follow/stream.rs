@@ -18,7 +18,7 @@ pub(super) struct Stream {
     /// As who we read it. The first has everything from the beginning.
     pub(super) reader: Reader,
     /// Of any other: what it has to do with what was delivered, until it is known to have joined in the middle.
-    replay: Option<Replay>,
+    replay: Option<Box<Replay>>,
     /// The id that it gave the answer.
     id: Option<Text<'static>>,
     /// Whether something was missing already when it was opened.
@@ -60,7 +60,7 @@ impl Stream {
     pub(super) fn another(delivered: &Transcript) -> Self {
         Self {
             reader: Reader::Later,
-            replay: Some(Replay::new(delivered.tracks())),
+            replay: Some(Box::new(Replay::new(delivered.tracks()))),
             is_behind_gap: delivered.has_gap(),
             ..Self::first()
         }

@@ -93,6 +93,8 @@ impl Transcript {
             assembler: Assembler::new().lenient(true).with_limit(limit),
             limit,
             is_tracked,
+            // Chunks are handed out one by one, so room for more would stay empty.
+            moments: VecDeque::with_capacity(1),
             ..Self::default()
         }
     }

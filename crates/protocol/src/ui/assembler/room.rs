@@ -50,7 +50,8 @@ impl Assembler {
         let capacity = self.message.parts.capacity().min(self.sizes.capacity());
         if needed > capacity {
             let room = self.room() - more;
-            let needed = needed.max(4);
+            // A step and its text, which is all that most messages have.
+            let needed = needed.max(2);
             let capacity = grown(capacity, needed, room, |capacity| {
                 places(capacity, capacity)
             });

@@ -34,7 +34,7 @@ impl Connection {
         }
     }
 
-    /// HTTP/2 was agreed upon.
+    /// HTTP/2 was agreed upon, or is known to be spoken.
     pub(super) fn http2(mut self) -> Self {
         self.http2 = true;
         self

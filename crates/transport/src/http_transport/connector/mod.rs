@@ -31,6 +31,7 @@ pub(super) struct Connector {
     pub(super) tls: Arc<Tls>,
     pub(super) proxies: Arc<Proxies>,
     pub(super) timeout: Option<Duration>,
+    pub(super) http2_prior_knowledge: bool,
     pub(super) runtime: Arc<dyn Runtime>,
 }
 
@@ -43,7 +44,13 @@ impl Connector {
             _ => return Err("the URI is neither http nor https".into()),
         };
         let connection = match self.proxies.route(&target)? {
-            Route::Direct => self.dialer.dial(target.clone()).await?,
+            Route::Direct => {
+                let connection = self.dialer.dial(target.clone()).await?;
+                match tls.is_none() && self.http2_prior_knowledge {
+                    true => connection.http2(),
+                    false => connection,
+                }
+            }
             Route::Proxy(proxy) if tls.is_some() => {
                 let mut tunnel = Tunnel::new(proxy.uri().clone(), ToProxy(self.clone()));
                 if let Some(authorization) = proxy.basic_auth() {

@@ -34,7 +34,7 @@ pub(super) struct Keeper {
     context: Recorded,
     recorder: Recorder,
     /// The run to start.
-    start: Option<ChatRun>,
+    start: Option<Box<ChatRun>>,
     /// Who is told that it has started.
     tell: Option<oneshot::Sender<Result<(), Refusal>>>,
     asker: Asker,
@@ -85,7 +85,7 @@ impl Keeper {
         let handle = Handle::default();
         context.logs.enter(&recorder.recording().run, &handle);
         let mut this = Self::new(context, recorder, handle);
-        this.start = Some(run);
+        this.start = Some(Box::new(run));
         this.tell = Some(tell);
         this
     }

@@ -34,7 +34,10 @@ const PAGE_SIZE: usize = 256 * 1024;
 /// What is recorded here is read here, too, from the copy in memory: it is there when it stands in the store, and goes on where the
 /// store fails.
 #[derive(Clone)]
-pub(super) struct Logs {
+pub(super) struct Logs(Arc<Stores>);
+
+#[derive(Clone)]
+struct Stores {
     memory: MemoryLog,
     shared: Option<AnyRunLog>,
     runtime: Arc<dyn Runtime>,
@@ -54,33 +57,34 @@ pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 impl Logs {
     pub(super) fn new(runtime: &Arc<dyn Runtime>) -> Self {
         let clock = Arc::clone(runtime);
-        Self {
+        Self(Arc::new(Stores {
             memory: MemoryLog::new(move |duration| clock.sleep(duration)),
             shared: None,
             runtime: Arc::clone(runtime),
             here: Arc::default(),
             late: Arc::default(),
             watched: Arc::default(),
-        }
+        }))
     }
 
     /// Keeps the logs in this store, too.
     pub(super) fn share(&mut self, store: AnyRunLog) {
-        self.shared = Some(store);
+        Arc::make_mut(&mut self.0).shared = Some(store);
     }
 
     /// Sets how many bytes the logs take in this process.
     pub(super) fn limit_memory(&mut self, bytes: usize) {
-        self.memory = self.memory.clone().with_limit(bytes);
+        let memory = self.0.memory.clone().with_limit(bytes);
+        Arc::make_mut(&mut self.0).memory = memory;
     }
 
     /// Whether other instances see the logs.
     pub(super) fn is_shared(&self) -> bool {
-        self.shared.is_some()
+        self.0.shared.is_some()
     }
 
     pub(super) fn here(&self) -> MutexGuard<'_, HashMap<LogId, Handle>> {
-        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this run is recorded here.
@@ -125,24 +129,32 @@ impl Logs {
     }
 
     fn late(&self) -> MutexGuard<'_, HashMap<LogId, String>> {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that somebody looks whether a run is still recorded: whether nobody did.
     pub(super) fn enter_watch(&self, run: &str) -> bool {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = self
+            .0
+            .watched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         watched.insert(run.to_owned())
     }
 
     pub(super) fn leave_watch(&self, run: &str) {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = self
+            .0
+            .watched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         watched.remove(run);
     }
 
     fn store(&self) -> AnyRunLog {
-        match &self.shared {
+        match &self.0.shared {
             Some(shared) => shared.clone(),
-            None => AnyRunLog::new(self.memory.clone()),
+            None => AnyRunLog::new(self.0.memory.clone()),
         }
     }
 
@@ -167,7 +179,7 @@ impl Logs {
     pub(super) async fn deliver(&self, local: &Local, log: &LogId, append: Append, is_alone: bool) {
         let is_copied = self.is_shared() && local.is_in_memory();
         if is_copied {
-            let memory = &self.memory;
+            let memory = &self.0.memory;
             let entry = append.entry.clone();
             if memory
                 .append(log, append.at, entry, append.keep)
@@ -199,7 +211,7 @@ impl Logs {
         if let Some(last) = held {
             return (Found::Some(last), cause);
         }
-        match (self.memory.last(log).await, &found) {
+        match (self.0.memory.last(log).await, &found) {
             (Ok(Some((at, _))), Found::Some((stored, _))) if at <= *stored => (found, cause),
             (Ok(Some(last)), _) => (Found::Some(last), cause),
             _ => (found, cause),
@@ -267,7 +279,7 @@ impl Logs {
                 _ => wait,
             };
             if !matches!(place, Behind::Store) {
-                match self.memory.read(&log, after, limit, wait).await {
+                match self.0.memory.read(&log, after, limit, wait).await {
                     Ok(page) => return Found::Some(page.entries),
                     Err(_) if !self.is_shared() => return Found::Nothing,
                     Err(_) => {}
@@ -288,7 +300,7 @@ impl Logs {
 
     async fn within<F: Future>(&self, limit: Duration, work: F) -> Option<F::Output> {
         let mut work = pin!(work);
-        let mut timer = self.runtime.sleep(limit);
+        let mut timer = self.0.runtime.sleep(limit);
         poll_fn(|cx| match work.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending => Pin::new(&mut timer).poll(cx).map(|()| None),
@@ -308,7 +320,7 @@ pub(super) fn page_behind(entries: &[(Position, Bytes)]) -> usize {
 impl fmt::Debug for Logs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Logs")
-            .field("shared", &self.shared)
+            .field("shared", &self.0.shared)
             .finish_non_exhaustive()
     }
 }
