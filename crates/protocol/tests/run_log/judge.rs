@@ -443,7 +443,8 @@ fn starters(world: &World) -> Result<(), Violation> {
                 )?;
                 continue;
             };
-            let local = instance.local.get(&recorded.run);
+            let local = instance.left.get(&recorded.run);
+            let local = local.or(instance.local.get(&recorded.run));
             if *end != RecorderEnd::Ended || run.is_cancelled || local.is_none() {
                 continue;
             }

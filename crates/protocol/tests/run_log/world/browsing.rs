@@ -54,6 +54,11 @@ impl World {
     }
 
     fn take_over(&mut self, instance: usize, run: &str, after: Position) {
+        // What was recorded without the store is kept here for a while.
+        let local = self.instances[instance].local.get(run);
+        if local.is_some_and(|local| local.is_alone) {
+            return;
+        }
         let mut recorders = self.instances[instance].recorders.iter();
         if recorders.any(|recording| recording.run == run && recording.over.is_none()) {
             return;

@@ -80,6 +80,8 @@ pub(crate) struct Instance {
     pub(crate) recorders: Vec<Recorded>,
     /// What the readers of this instance can have from it, and whether it is whole.
     pub(crate) local: BTreeMap<String, Local>,
+    /// What they could have, as long as it was kept.
+    pub(crate) left: BTreeMap<String, Local>,
 }
 
 #[derive(Default)]
@@ -165,6 +167,7 @@ enum Event {
     WakeBrowser(usize),
     WaitOver(usize, usize, usize),
     Over(usize, usize),
+    Leave(usize, String),
     Placed(usize, usize, RunRef),
     Started(usize, usize, bool),
     Chunk(usize, usize, String, usize),
@@ -212,6 +215,7 @@ impl World {
                 paused_until: begun,
                 recorders: Vec::new(),
                 local: BTreeMap::new(),
+                left: BTreeMap::new(),
             })
             .collect();
         let mut world = Self {
@@ -380,6 +384,13 @@ impl World {
                     Duration::ZERO,
                     Event::Answer(who, Reply::Page(Found::Some(Vec::new()))),
                 );
+            }
+            Event::Leave(instance, run) => {
+                let this = &mut self.instances[*instance];
+                if let Some(local) = this.local.remove(run) {
+                    this.left.insert(run.clone(), local);
+                }
+                self.wake_browsers(*instance);
             }
             Event::Over(instance, at) => {
                 if self.is_paused(*instance, &event) || !self.instances[*instance].is_alive {

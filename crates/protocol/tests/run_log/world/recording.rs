@@ -138,7 +138,11 @@ impl World {
                             }
                         }
                     }
-                    // What is no longer written here is read from the store.
+                    // What is no longer written here is read from the store, and sooner or later what was not written there is gone.
+                    if self.instances[instance].recorders[at].was_alone {
+                        let kept = self.limits.ended_ttl;
+                        self.after(kept, Event::Leave(instance, run.clone()));
+                    }
                     if !matches!(end, RecorderEnd::Ended) {
                         self.instances[instance].local.remove(&run);
                         self.wake_browsers(instance);

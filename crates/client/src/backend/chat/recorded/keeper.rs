@@ -267,7 +267,7 @@ impl Keeper {
     /// Gives the run its place, where it names none: that of the turn before.
     fn placing(&mut self, before: Option<&RunRef>, carried: &[RawJson<'static>]) -> Source {
         let run = match self.start.take() {
-            Some(run) => Some(run),
+            Some(run) => Some(*run),
             // Whoever has asked is gone with the instance that was asked.
             None => self.recorder.recording().ask.as_ref().and_then(|ask| {
                 let start: StartRun = ask.deserialize().ok()?;
