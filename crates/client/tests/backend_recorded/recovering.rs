@@ -9,8 +9,8 @@ use twentyfirst_client::run_log::{Keep, LogId, MemoryLog, Position, RunLog};
 
 use crate::store::{Fault, Store};
 use crate::support::{
-    Event, Reading, STORY, chats, chats_with, connect, conversation, kinds, post, relay, request, resume,
-    resume_behind, runtime, stop, text, whole,
+    Event, Reading, STORY, chats, chats_with, connect, conversation, kinds, post, relay, request,
+    resume, resume_behind, runtime, stop, text, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);

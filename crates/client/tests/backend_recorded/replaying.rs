@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use http::{Request, StatusCode};
-use twentyfirst_client::transport::Body;
-use twentyfirst_local_relay::LocalRelay;
+use http::StatusCode;
 
 use crate::support::{
-    Reading, STORY, builder, chats, connect, conversation, elsewhere, ids, kinds, post, relay,
-    request, resume, resume_behind, text, watched, whole,
+    Reading, STORY, chats, connect, conversation, elsewhere, ids, kinds, post, relay, request,
+    resume, resume_behind, text, watched, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use twentyfirst_client::backend::{ChatHandler, TurnOrder};
+use twentyfirst_client::protocol::ui::Role;
 use twentyfirst_client::run_log::MemoryLog;
 use twentyfirst_client::transport::Body;
-use twentyfirst_client::protocol::ui::Role;
 use twentyfirst_client::{AgentClient, Session};
 
 use crate::store::{Fault, Store};
 use crate::support::{
-    Reading, STORY, chats_with, connect, conversation, kinds, post, relay, request, resume, runtime,
-    text, watched, whole,
+    Reading, STORY, chats_with, connect, conversation, kinds, post, relay, request, resume,
+    runtime, text, watched, whole,
 };
 
 const PACE: Duration = Duration::from_millis(20);
@@ -102,10 +102,7 @@ async fn as_many_wait_as_may_and_one_can_be_taken_back() {
 
     assert_eq!(chats.handle(of_run("DELETE", &id)).await.status(), 200);
     let second = whole(second).await;
-    assert_eq!(
-        kinds(&second),
-        ["data-queued", "abort", "finish", "[DONE]"]
-    );
+    assert_eq!(kinds(&second), ["data-queued", "abort", "finish", "[DONE]"]);
     // Which does not touch the one that is answered.
     assert_eq!(text(&first.whole().await), STORY);
     let third = whole(chats.handle(post("And in the end?")).await).await;
@@ -125,7 +122,10 @@ async fn an_interruption_ends_the_answer_and_asks_again_what_was_asked() {
     first.until("upon").await;
     let second = whole(other.handle(post("Shorter!")).await).await;
     let first = first.whole().await;
-    assert_eq!(kinds(&first)[kinds(&first).len() - 3..], ["abort", "finish", "[DONE]"]);
+    assert_eq!(
+        kinds(&first)[kinds(&first).len() - 3..],
+        ["abort", "finish", "[DONE]"]
+    );
     // The relay has put them together.
     let both = format!("{STORY}\nShorter!");
     assert_eq!(text(&second), both);
@@ -170,9 +170,8 @@ fn another_instance_starts_what_waits_where_one_has_died() {
     let client = connect(&relay);
     let session = living.block_on(conversation(&client));
     let log = log();
-    let chats = |client: &AgentClient| {
-        ordered(client, &session, TurnOrder::enqueue()).run_log(log.clone())
-    };
+    let chats =
+        |client: &AgentClient| ordered(client, &session, TurnOrder::enqueue()).run_log(log.clone());
     let one = chats(&connect(&relay));
     let waiting = dying.block_on(async {
         let mut first = Reading::new(one.handle(post(STORY)).await);

@@ -121,7 +121,11 @@ impl Line {
                     entry: Entry::Turn(turn),
                     ..
                 }) => self.turns.push((at, turn)),
-                Ok(_) => return Some(Looked::Failed(Some(EntryError::Corrupt("it is not a turn")))),
+                Ok(_) => {
+                    return Some(Looked::Failed(Some(EntryError::Corrupt(
+                        "it is not a turn",
+                    ))));
+                }
                 Err(error) => return Some(Looked::Failed(Some(error))),
             }
         }

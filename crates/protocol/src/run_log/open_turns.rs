@@ -168,9 +168,8 @@ mod tests {
             match open.poll() {
                 OpenTurnsStep::Last(log) if log == LogId::chat("user", "chat") => {
                     let last = turns.iter().enumerate().next_back();
-                    let last = last.map(|(index, (turn, _))| {
-                        (at(index), logged(Entry::Turn(turn.clone())))
-                    });
+                    let last = last
+                        .map(|(index, (turn, _))| (at(index), logged(Entry::Turn(turn.clone()))));
                     open.handle_last(last.map_or(Found::Nothing, Found::Some));
                 }
                 OpenTurnsStep::Last(log) => {
@@ -182,9 +181,7 @@ mod tests {
                 OpenTurnsStep::Read(_, after) => {
                     let entries = turns.iter().enumerate();
                     let entries = entries
-                        .map(|(index, (turn, _))| {
-                            (at(index), logged(Entry::Turn(turn.clone())))
-                        })
+                        .map(|(index, (turn, _))| (at(index), logged(Entry::Turn(turn.clone()))))
                         .filter(|(at, _)| *at > after)
                         .take(2);
                     open.handle_page(Found::Some(entries.collect()));

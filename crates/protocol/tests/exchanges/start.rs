@@ -12,8 +12,8 @@ use twentyfirst_protocol::flow::{
 };
 use twentyfirst_protocol::retry::RetryPolicy;
 use twentyfirst_protocol::runs::{
-    Messages, Mode, RunOptions, RunRef, SendMessages, StartError, StartErrorKind, StartFlow, StartRun,
-    Started,
+    Messages, Mode, RunOptions, RunRef, SendMessages, StartError, StartErrorKind, StartFlow,
+    StartRun, Started,
 };
 use twentyfirst_protocol::ui::UiMessage;
 use twentyfirst_protocol::{

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use twentyfirst_protocol::run_log::{
-    Entry, LogId, Logged, Position, ReaderEnd, RecorderEnd, Turn,
-};
+use twentyfirst_protocol::run_log::{Entry, LogId, Logged, Position, ReaderEnd, RecorderEnd, Turn};
 use twentyfirst_protocol::ui::Chunk;
 
 use crate::answer::{Atom, aborted, atoms};
@@ -359,10 +357,7 @@ fn line(world: &World) -> Result<(), Violation> {
             continue;
         };
         if is_sure && other.began < one.ends {
-            broken(
-                Rule::Order,
-                format!("{after} began while {before} went on"),
-            )?;
+            broken(Rule::Order, format!("{after} began while {before} went on"))?;
         }
     }
     if !is_quiet(world) {

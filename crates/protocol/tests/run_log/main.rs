@@ -127,7 +127,10 @@ fn delivering_before_logging_is_found() {
 
 #[test]
 fn a_turn_that_does_not_wait_is_found() {
-    is_found(Plant::NotWaiting, &[Rule::Order, Rule::StoreFails, Rule::Stop]);
+    is_found(
+        Plant::NotWaiting,
+        &[Rule::Order, Rule::StoreFails, Rule::Stop],
+    );
 }
 
 #[test]

@@ -200,9 +200,7 @@ impl Recorder {
     pub fn handle_last(&mut self, found: Found<(Position, Bytes)>) {
         self.phase = match self.take_phase() {
             Phase::LookingAtChat { claim } => self.looked_at_chat(found, claim),
-            Phase::LookingAtRun { at, claim, waits } => {
-                self.looked_at_run(found, at, claim, waits)
-            }
+            Phase::LookingAtRun { at, claim, waits } => self.looked_at_run(found, at, claim, waits),
             Phase::LookingBack {
                 at,
                 claim,

@@ -195,8 +195,7 @@ impl Recorder {
     }
 
     fn pass_on(&mut self, writer: Box<Writer>, passing: Passing) -> Phase {
-        let is_known =
-            passing.is_over && passing.place.is_some() && passing.interrupts.is_empty();
+        let is_known = passing.is_over && passing.place.is_some() && passing.interrupts.is_empty();
         let step = passing.line.as_ref().and_then(Line::next);
         match step.filter(|_| !is_known) {
             Some(step) => {

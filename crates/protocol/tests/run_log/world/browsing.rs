@@ -66,8 +66,7 @@ impl World {
         self.log(format!(
             "instance {instance} takes over {run} behind {after}"
         ));
-        let recording =
-            Recording::new(run.to_owned(), format!("i{instance}")).of_chat(OWNER, CHAT);
+        let recording = Recording::new(run.to_owned(), format!("i{instance}")).of_chat(OWNER, CHAT);
         let recorder = Recorder::take_over(recording, after, self.limits);
         let at = self.record(instance, run, recorder);
         self.drive(instance, at);

@@ -205,9 +205,11 @@ impl World {
             .entry(run.to_owned())
             .or_default();
         local.is_alone |= is_alone;
-        if self.plant == Some(Plant::DeliverFirst)
-            && local.entries.iter().any(|entry| entry.0 == append.at)
-        {
+        let known = local.entries.iter().find(|entry| entry.0 == append.at);
+        // A successor gives out what was read here before, too.
+        if known.is_some_and(|(_, entry)| {
+            *entry == append.entry || self.plant == Some(Plant::DeliverFirst)
+        }) {
             return;
         }
         local.entries.push((append.at, append.entry));
