@@ -39,7 +39,7 @@ async fn stored(client: &AgentClient, session: &Session) -> Vec<(Role, String)> 
     let thread = client.execute(&session.hydrate().unwrap()).await.unwrap();
     let messages = thread.ui_messages();
     messages
-        .map(|message| (message.role.clone(), message.text().to_string()))
+        .map(|message| (message.role.clone(), message.text()))
         .collect()
 }
 
@@ -57,7 +57,7 @@ async fn a_message_waits_for_its_turn_and_the_page_sees_that_it_does() {
     let open = chats.open_turns("user-1", "chat-1").await;
     let asked = open.iter().map(|turn| {
         let message = &turn.messages.as_slice()[0];
-        (turn.is_queued, message.text().to_string())
+        (turn.is_queued, message.text())
     });
     assert_eq!(
         asked.collect::<Vec<_>>(),
@@ -146,13 +146,12 @@ async fn first_messages_that_come_at_once_make_one_sandbox() {
         ordered(&client, &new, order).run_log(log.clone())
     });
     let texts: Vec<String> = (1..=10).map(|it| "word ".repeat(it)).collect();
-    let posts = texts.iter().enumerate().map(|(index, text)| {
+    let mut posts = tokio::task::JoinSet::new();
+    for (index, text) in texts.into_iter().enumerate() {
         let chats = instances[index % 2].clone();
-        let text = text.clone();
-        tokio::spawn(async move { (whole(chats.handle(post(&text)).await).await, text) })
-    });
-    for post in posts.collect::<Vec<_>>() {
-        let (events, said) = post.await.unwrap();
+        posts.spawn(async move { (whole(chats.handle(post(&text)).await).await, text) });
+    }
+    for (events, said) in posts.join_all().await {
         assert_eq!(text(&events).trim(), said.trim());
     }
     let requests = requests.lock().unwrap();

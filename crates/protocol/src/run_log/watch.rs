@@ -18,7 +18,7 @@ pub struct Watch {
 enum Phase {
     /// What the last entry is.
     Looking,
-    Watching(Reader),
+    Watching(Box<Reader>),
     /// The store has not responded.
     Pausing,
     Over,
@@ -110,57 +110,8 @@ impl Watch {
 fn behind(at: Position, entry: &Bytes) -> Phase {
     match Logged::decode(entry) {
         Ok(logged) if !matches!(logged.entry, Entry::End(_)) => {
-            Phase::Watching(Reader::behind(at, &logged))
+            Phase::Watching(Box::new(Reader::behind(at, &logged)))
         }
         Ok(_) | Err(_) => Phase::Over,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Claim, Ended};
-    use super::*;
-
-    fn entry(epoch: u64, seq: u64, entry: Entry) -> (Position, Bytes) {
-        (Position::new(epoch, seq), Logged::new(0, entry).encode())
-    }
-
-    #[test]
-    fn a_claim_behind_the_end_is_waited_for() {
-        let mut watch = Watch::of("run-1");
-        let mut now = Instant::now();
-        assert_eq!(watch.poll(now), WatchStep::Last);
-        watch.handle_last(Found::Unavailable);
-        assert!(matches!(watch.poll(now), WatchStep::Wait(_)));
-        assert_eq!(watch.poll(now), WatchStep::Last);
-        watch.handle_last(Found::Some(entry(1, 3, Entry::Beat)));
-        let after = Position::new(1, 3);
-        let wait = Reader::WAIT;
-        assert_eq!(watch.poll(now), WatchStep::Read { after, wait });
-        let end = Entry::End(Ended::new("completed"));
-        let claim = Entry::Claim(Claim::new("there", "user", "chat"));
-        let page = vec![entry(1, 4, end.clone()), entry(2, 0, claim)];
-        watch.handle_page(Found::Some(page), now);
-        let after = Position::new(2, 0);
-        let silence = loop {
-            match watch.poll(now) {
-                WatchStep::Read { .. } => {
-                    now += wait;
-                    watch.handle_page(Found::Some(Vec::new()), now);
-                }
-                step => break step,
-            }
-        };
-        assert_eq!(silence, WatchStep::TakeOver { after });
-        assert_eq!(watch.poll(now), WatchStep::Last);
-        watch.handle_last(Found::Some(entry(3, 1, end)));
-        assert_eq!(watch.poll(now), WatchStep::Over);
-    }
-
-    #[test]
-    fn where_there_is_no_log_nothing_is_waited_for() {
-        let mut watch = Watch::of("run-1");
-        watch.handle_last(Found::Nothing);
-        assert_eq!(watch.poll(Instant::now()), WatchStep::Over);
     }
 }

@@ -38,10 +38,6 @@ pub struct StartFlow {
 }
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one, and it changes a few times"
-)]
 enum State {
     /// To begin with what is missing.
     Next,

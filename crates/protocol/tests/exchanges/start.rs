@@ -173,6 +173,17 @@ fn what_is_missing_is_made_first() {
 }
 
 #[test]
+fn the_run_is_handed_out_before_its_messages_are_sent() {
+    let mut scene = Scene::new(run(), None);
+    scene.makes_sandbox();
+    scene.makes_thread();
+    scene.streams();
+    let started = scene.done().unwrap();
+    // Behind the two that made its place.
+    assert_eq!(scene.placed, [(2, started.run)]);
+}
+
+#[test]
 fn the_turn_has_an_id_and_the_caller_learns_which() {
     let start = |messages: Messages, seed| {
         let run = StartRun::new("my-agent", messages)

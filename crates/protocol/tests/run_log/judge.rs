@@ -439,7 +439,7 @@ fn starters(world: &World) -> Result<(), Violation> {
                 continue;
             };
             let local = instance.left.get(&recorded.run);
-            let local = local.or(instance.local.get(&recorded.run));
+            let local = local.or_else(|| instance.local.get(&recorded.run));
             if *end != RecorderEnd::Ended || run.is_cancelled || local.is_none() {
                 continue;
             }

@@ -19,6 +19,7 @@ mod recorder;
 #[allow(dead_code, reason = "the other simulation draws more")]
 mod rng;
 mod store;
+mod watch;
 mod world;
 
 use std::env;

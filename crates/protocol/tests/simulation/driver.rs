@@ -50,7 +50,7 @@ impl Follows for FollowFlow {
     }
 }
 
-type Start = Box<dyn Flow<Item = Infallible, Output = Result<Started, StartError>>>;
+type Start = Box<dyn Flow<Item = RunRef, Output = Result<Started, StartError>>>;
 type Cancel = Box<dyn Flow<Item = Infallible, Output = Result<Cancelled, CancelError>>>;
 
 /// What a schedule came to.
@@ -293,7 +293,7 @@ impl Player {
                         now,
                         &mut Line(&mut self.world, Actor::Follower),
                     ) {
-                        Advanced::Item(never) => match never {},
+                        Advanced::Item(_) => {}
                         Advanced::Waits { until: moment } => {
                             *until = moment;
                             self.world.has_decided(Actor::Follower);

@@ -236,6 +236,8 @@ impl Recorder {
                     again,
                 }
             }
+            // It may stand there, and be started by others.
+            Appended::Unavailable if taking.turn.waits => Phase::Over(RecorderEnd::Gone),
             Appended::Missing | Appended::Full | Appended::Unavailable => {
                 self.alone(taking.turn.waits.then_some(claim))
             }

@@ -22,7 +22,7 @@ impl World {
         let run = self.instances[instance].recorders[at].run.clone();
         let carried = carried.iter().map(|ask| {
             let ask: StartRun = ask.deserialize().unwrap();
-            ask.messages.as_slice()[0].text().to_string()
+            ask.messages.as_slice()[0].text()
         });
         let carried: Vec<String> = carried.collect();
         if !carried.is_empty() {

@@ -55,7 +55,7 @@ enum Source {
     Waiting(Work<()>),
     Placing(Work<Result<Placed, Refusal>>),
     /// Its place is being noted.
-    Placed(Placed),
+    Placed(Box<Placed>),
     Starting(Work<Result<Begun, Refusal>>),
     Running(Box<Observing>),
 }
@@ -188,7 +188,7 @@ impl Keeper {
                     match placed {
                         Ok(placed) => {
                             self.recorder.handle_placed(placed.run.clone());
-                            self.source = Source::Placed(placed);
+                            self.source = Source::Placed(Box::new(placed));
                         }
                         Err(refusal) => self.begun(Err(refusal)),
                     }
@@ -339,7 +339,7 @@ impl Keeper {
                 RecorderStep::Send => {
                     if let Source::Placed(placed) = mem::replace(&mut self.source, Source::None) {
                         let context = self.context.clone();
-                        self.source = Source::Starting(Box::pin(send(context, placed)));
+                        self.source = Source::Starting(Box::pin(send(context, *placed)));
                     }
                 }
                 RecorderStep::Follow(run, after) => {
@@ -423,6 +423,10 @@ impl Keeper {
             RecorderEnd::Full => Refusal::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "the chat is answering, and as many messages wait as may",
+            ),
+            RecorderEnd::Gone => Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the store of the chat does not respond, so the message may wait or not: load the chat again",
             ),
             _ => Refusal::internal(FAILED),
         }));
