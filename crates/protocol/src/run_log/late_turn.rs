@@ -75,7 +75,8 @@ impl LateTurn {
             Phase::LookingAtChat => LateTurnStep::Last(self.chat()),
             Phase::LookingAtRun { run, .. } => LateTurnStep::Last(LogId::run(run)),
             Phase::Taking { turn: at } => {
-                LateTurnStep::Append(self.chat(), Turn::new(&self.recording.run).append(*at))
+                let turn = Turn::new(&self.recording.run).ask(self.recording.ask.clone());
+                LateTurnStep::Append(self.chat(), turn.append(*at))
             }
             Phase::Waiting => {
                 self.phase = Phase::LookingAtChat;
@@ -129,9 +130,10 @@ impl LateTurn {
         if matches!(self.phase, Phase::Taking { .. }) {
             self.phase = match appended {
                 Appended::Yes => Phase::Over,
-                // Somebody else has taken it: a look says whether that is a later one.
-                Appended::Fenced => Phase::LookingAtChat,
-                Appended::Missing | Appended::Full | Appended::Unavailable => Phase::Waiting,
+                // Somebody else has taken it, which a look tells; or the store says so, and has nothing to look at.
+                Appended::Fenced | Appended::Missing | Appended::Full | Appended::Unavailable => {
+                    Phase::Waiting
+                }
             };
         }
     }
@@ -244,6 +246,7 @@ mod tests {
         let mut late = late();
         late.handle_last(Found::Nothing);
         late.handle_append(Appended::Fenced);
+        assert!(matches!(late.poll(true), LateTurnStep::Wait(_)));
         assert_eq!(late.poll(true), LateTurnStep::Last(chat()));
     }
 }

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::line::{Line, Looked, State};
-use super::{Entry, EntryError, Found, LogId, Logged, Position, RecorderStep, Turn};
+use super::{Ended, Entry, EntryError, Found, LogId, Logged, Position, RecorderStep, Turn};
 
 /// Looks which turns of a chat are not over, and which is the current one: the one that is answered, or was last.
 ///
@@ -13,6 +13,8 @@ pub struct OpenTurns {
     /// The nearest first.
     open: Vec<Turn>,
     current: Option<Turn>,
+    /// The last turn that was taken, where no other is known.
+    last: Option<Turn>,
     unreadable: Option<EntryError>,
 }
 
@@ -20,6 +22,8 @@ pub struct OpenTurns {
 enum Phase {
     Begins,
     LookingAtChat,
+    /// The last turn, which does not wait: all before it are over. Whether its run is was asked or not.
+    LookingAtLast(Turn, bool),
     Asks(Line, RecorderStep),
     Looking(Line),
     Over,
@@ -46,6 +50,7 @@ impl OpenTurns {
             phase: Phase::Begins,
             open: Vec::new(),
             current: None,
+            last: None,
             unreadable: None,
         }
     }
@@ -58,7 +63,8 @@ impl OpenTurns {
     /// Returns the turn that is answered, or was the last to be.
     #[must_use]
     pub fn current(&self) -> Option<&Turn> {
-        self.open.last().or(self.current.as_ref())
+        let known = self.open.last().or(self.current.as_ref());
+        known.or(self.last.as_ref())
     }
 
     /// Returns what of the log could not be read. Then what is known is not all.
@@ -82,8 +88,15 @@ impl OpenTurns {
                     _ => OpenTurnsStep::Over,
                 }
             }
+            Phase::LookingAtLast(turn, false) => {
+                let log = LogId::run(&turn.run);
+                self.phase = Phase::LookingAtLast(turn, true);
+                OpenTurnsStep::Last(log)
+            }
             // Nothing was told of what was asked.
-            Phase::LookingAtChat | Phase::Looking(_) | Phase::Over => OpenTurnsStep::Over,
+            Phase::LookingAtLast(..) | Phase::LookingAtChat | Phase::Looking(_) | Phase::Over => {
+                OpenTurnsStep::Over
+            }
         }
     }
 
@@ -96,14 +109,33 @@ impl OpenTurns {
                 };
                 match Logged::decode(&entry) {
                     Ok(Logged {
-                        entry: Entry::Turn(_),
+                        entry: Entry::Turn(turn),
+                        ..
+                    }) if !turn.waits => self.phase = Phase::LookingAtLast(turn, false),
+                    Ok(Logged {
+                        entry: Entry::Turn(turn),
                         ..
                     }) => {
+                        self.last = Some(turn);
                         let (line, step) = Line::below(self.chat.clone(), at.next_claim());
                         self.phase = Phase::Asks(line, step);
                     }
                     Ok(_) => self.unreadable = Some(EntryError::Corrupt("it is not a turn")),
                     Err(error) => self.unreadable = Some(error),
+                }
+            }
+            Phase::LookingAtLast(turn, _) => {
+                let entry = match &found {
+                    Found::Some((_, entry)) => Logged::decode(entry).map(|logged| logged.entry),
+                    Found::Nothing | Found::Unavailable => Ok(Entry::End(Ended::new("gone"))),
+                };
+                match entry {
+                    Ok(Entry::End(_)) => self.last = Some(turn),
+                    Ok(_) => self.open.push(turn),
+                    Err(error) => {
+                        self.last = Some(turn);
+                        self.unreadable = Some(error);
+                    }
                 }
             }
             Phase::Looking(mut line) => {
@@ -153,7 +185,6 @@ impl OpenTurns {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Ended;
     use super::*;
 
     fn logged(entry: Entry) -> Bytes {
