@@ -171,12 +171,26 @@ impl Recorder {
             {
                 Phase::Over(RecorderEnd::Gone)
             }
-            (Phase::Waiting { writer, is_looking }, Mark::Beat) => {
+            (
+                Phase::Waiting {
+                    writer,
+                    is_looking,
+                    later,
+                },
+                Mark::Beat,
+            ) => {
                 if !is_looking {
                     self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
                 }
-                let is_looking = true;
-                Phase::Waiting { writer, is_looking }
+                let before = self.queued.as_ref().and_then(|it| it.before.clone());
+                if let Some(before) = before.filter(|_| later) {
+                    self.ask(RecorderStep::WaitFor(before));
+                }
+                Phase::Waiting {
+                    writer,
+                    is_looking: true,
+                    later: false,
+                }
             }
             // Whoever slept meanwhile may have been taken over. The beat that is due then tells, if the store does.
             (Phase::NotingPlace { mut writer }, _)
@@ -207,9 +221,9 @@ impl Recorder {
                 line,
                 open,
             } => self.looked_back(found, at, claim, line, open),
-            Phase::Waiting { writer, .. } => match found {
+            Phase::Waiting { writer, later, .. } => match found {
                 Found::Some(_) => self.stopped(writer),
-                Found::Nothing | Found::Unavailable => waiting(writer),
+                Found::Nothing | Found::Unavailable => waiting(writer, later),
             },
             Phase::Passing { writer, passing } => self.passed(found, writer, passing),
             Phase::LookingForStop { writer, run, again } => match found {
@@ -271,7 +285,9 @@ impl Recorder {
     /// The run that this one [waits for](RecorderStep::WaitFor) is over, or its log has vanished.
     pub fn handle_over(&mut self) {
         self.phase = match self.take_phase() {
-            Phase::Waiting { writer, is_looking } => self.its_turn(writer, is_looking),
+            Phase::Waiting {
+                writer, is_looking, ..
+            } => self.its_turn(writer, is_looking),
             phase => phase,
         };
     }
