@@ -7,7 +7,7 @@ use super::{Chunks, Entry};
 use crate::shown;
 
 /// An entry, and how many chunks stand before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Logged {
     /// How many chunks stand in the log before this entry. A claim does not say.
@@ -73,6 +73,8 @@ impl Logged {
             Entry::End(end) => ("end", json(end)),
             Entry::Release => ("release", String::new()),
             Entry::Stop(stop) => ("stop", json(stop)),
+            Entry::Noted(noted) => ("noted", json(noted)),
+            Entry::Listed(listed) => ("listed", json(listed)),
         };
         format!("{MAGIC}{VERSION} {kind} {}\n{rest}", self.chunks).into()
     }
@@ -115,6 +117,8 @@ impl Logged {
             "end" => Entry::End(read(&rest)?),
             "release" => nothing(&rest, Entry::Release)?,
             "stop" => Entry::Stop(read(&rest)?),
+            "noted" => Entry::Noted(read(&rest)?),
+            "listed" => Entry::Listed(read(&rest)?),
             other => return Err(EntryError::UnknownKind(shown(other))),
         };
         Ok(Self::new(chunks, entry))
