@@ -36,6 +36,7 @@ mod users;
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
@@ -46,6 +47,9 @@ use crate::setup::{Options, Setup};
 async fn main() -> ExitCode {
     common::exit_code(run().await.map_err(|error| error as Box<dyn Error>))
 }
+
+/// How long it takes to stop, at most, before what is left is given up: less than what starts servers waits until it kills them.
+const LONGEST_DRAIN: Duration = Duration::from_secs(20);
 
 /// What went wrong, from whatever thread.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -62,21 +66,26 @@ async fn run() -> Result<(), Failure> {
     }
     let (app, chats) = setup.server()?.app(setup.log().await?);
     println!("{url}");
-    serve(listener, app, chats.drain()).await
+    serve(listener, app, chats.drain(LONGEST_DRAIN)).await
 }
 
 /// Serves until it is told to stop, and then lets the runs go.
 async fn serve(
     listener: TcpListener,
     app: axum::Router,
-    drain: impl Future<Output = ()>,
+    drain: impl Future<Output = usize>,
 ) -> Result<(), Failure> {
     tokio::select! {
         served = axum::serve(listener, app) => return Ok(served?),
         stopped = told_to_stop() => stopped?,
     }
     tokio::select! {
-        () = drain => Ok(()),
+        left = drain => {
+            if left > 0 {
+                eprintln!("{left} runs are left to others");
+            }
+            Ok(())
+        }
         stopped = told_to_stop() => Ok(stopped?),
     }
 }

@@ -41,12 +41,19 @@ impl Summary {
             return Err(EntryError::Corrupt("one of its chunks cannot be read"));
         };
         match &chunk {
-            Chunk::Error(error) => self.failure = Some(error.error_text.to_string_lossy().into_owned()),
+            Chunk::Error(error) => {
+                self.failure = Some(error.error_text.to_string_lossy().into_owned())
+            }
             Chunk::Data(data) if data.name == "gap" => self.is_partial = true,
             _ => {}
         }
         self.is_partial |= self.assembler.apply(&chunk).is_err();
         Ok(())
+    }
+
+    /// Sets why the run has failed, where nothing was read.
+    pub fn failed(&mut self, why: impl Into<String>) {
+        self.failure = Some(why.into());
     }
 
     /// Returns what the run came to, and its message. `run` is where it took place: `None` if it was never started, which

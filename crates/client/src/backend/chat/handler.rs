@@ -130,9 +130,9 @@ use crate::error::Error;
 /// moment between asking and ending can be ended in its place.
 #[derive(Clone)]
 pub struct ChatHandler {
-    core: Core<ChatRequest, ChatRun>,
+    pub(super) core: Core<ChatRequest, ChatRun>,
     /// None where the relay's streams are passed on as they are.
-    recorded: Option<Recorded>,
+    pub(super) recorded: Option<Recorded>,
     /// After how much silence a browser is sent a comment.
     keep_alive: Option<Duration>,
     responds_at_once: bool,
@@ -215,16 +215,6 @@ impl ChatHandler {
         }
     }
 
-    /// Lets all runs go that this instance reads, so that others go on with them at once: for a deploy, when no more requests come. Ready
-    /// when they have been let go; without a [store that is shared](Self::run_log), when they have ended.
-    ///
-    /// Bodies of responses that are under way go on from the store. From now on this instance takes over no run.
-    pub async fn drain(&self) {
-        if let Some(recorded) = &self.recorded {
-            recorded.drain().await;
-        }
-    }
-
     /// Sets after how much silence a browser is sent a comment, which readers of event streams pass over; `None`, as zero,
     /// for never. Default: 15 s.
     ///
@@ -271,10 +261,10 @@ impl ChatHandler {
         };
         let (handler, id) = (self.clone(), recorded::new_run());
         if !self.responds_at_once {
-            return Ok(self.keep(handler.begin(&id, &chat, run).await?));
+            return Ok(self.keep(handler.start(&id, &chat, run).await?));
         }
         let named = id.clone();
-        let begin = Box::pin(async move { handler.begin(&id, &chat, run).await });
+        let begin = Box::pin(async move { handler.start(&id, &chat, run).await });
         let body = KeptAlive::starting(begin, self.keep_alive, self.core.runtime());
         let mut response = events(&HeaderMap::new(), Body::wrap(body));
         if self.recorded.is_some() {
@@ -283,7 +273,7 @@ impl ChatHandler {
         Ok(response)
     }
 
-    async fn begin(self, id: &str, chat: &str, run: ChatRun) -> Result<Response<Body>, Refusal> {
+    async fn start(self, id: &str, chat: &str, run: ChatRun) -> Result<Response<Body>, Refusal> {
         if let Some(recorded) = &self.recorded {
             return recorded.begin(id, chat, run).await;
         }

@@ -3,9 +3,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::super::{
-    Append, Appended, Claim, Entry, Found, Keep, Limits, LogId, Logged, Position,
-};
+use super::super::{Append, Appended, Claim, Entry, Found, Keep, Limits, LogId, Logged, Position};
 use super::pulse::Pulse;
 use super::{LOOK, Obligation};
 use crate::runs::RunRef;
@@ -143,7 +141,9 @@ impl Duty {
                         let append = Append::new(
                             Position::START.next_claim(),
                             Logged::new(0, Entry::Claim(claim)).encode(),
-                            Keep::existing(Limits::default().live_ttl).or_create().over(),
+                            Keep::existing(Limits::default().live_ttl)
+                                .or_create()
+                                .over(),
                         );
                         self.asks.push_back(DutyStep::Append(self.log(), append));
                         self.phase = Phase::Claiming;

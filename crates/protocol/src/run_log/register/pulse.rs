@@ -17,9 +17,9 @@ impl Pulse {
     pub(super) fn saw(&mut self, at: Position, is_released: bool, now: Instant) {
         if self.at == Some(at) {
             // A process that was stopped meanwhile has waited for longer than the log was silent.
-            let since = self
-                .looked
-                .map_or(Duration::ZERO, |looked| now.saturating_duration_since(looked));
+            let since = self.looked.map_or(Duration::ZERO, |looked| {
+                now.saturating_duration_since(looked)
+            });
             self.silence += since.min(LOOK);
         } else {
             self.silence = Duration::ZERO;

@@ -1,6 +1,5 @@
 use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use twentyfirst_protocol::run_log::{
     Append, Appended, Found, LastWords, Limits, LogId, Position, Recorder, RecorderEnd,
     RecorderStep, Recording,
 };
-use twentyfirst_protocol::runs::{FollowRun, RunEnd, RunRef, StartRun};
+use twentyfirst_protocol::runs::{FollowRun, Outcome, RunEnd, RunRef, StartRun};
 use twentyfirst_protocol::ui::RawJson;
 use twentyfirst_transport::Wait;
 
@@ -19,6 +18,7 @@ use super::guard::watched;
 use super::handle::Handle;
 use super::logs::Cause;
 use super::starting::{Begun, Placed, place, send};
+use super::supervision::Place;
 use crate::backend::Refusal;
 use crate::backend::chat::chat_run::ChatRun;
 use crate::backend::chat::observing::Observing;
@@ -46,6 +46,7 @@ pub(super) struct Keeper {
     /// Whether it was said that the store has failed.
     has_complained: bool,
     cause: Option<Cause>,
+    _room: Place,
 }
 
 /// Where the run is read, and what comes before.
@@ -80,11 +81,12 @@ impl Keeper {
         recording: Recording,
         run: ChatRun,
         tell: oneshot::Sender<Result<(), Refusal>>,
+        room: Place,
     ) -> Self {
         let recorder = Recorder::begin(recording, Limits::default());
         let handle = Handle::default();
         context.logs.enter(&recorder.recording().run, &handle);
-        let mut this = Self::new(context, recorder, handle);
+        let mut this = Self::new(context, recorder, handle, room);
         this.start = Some(Box::new(run));
         this.tell = Some(tell);
         this
@@ -95,17 +97,18 @@ impl Keeper {
         context: Recorded,
         recording: Recording,
         after: Position,
+        room: Place,
     ) -> Option<Self> {
         let handle = Handle::default();
         let is_new = context.logs.enter(&recording.run, &handle);
         is_new.then(|| {
             telemetry::handed_over();
             let recorder = Recorder::take_over(recording, after, Limits::default());
-            Self::new(context, recorder, handle)
+            Self::new(context, recorder, handle, room)
         })
     }
 
-    fn new(context: Recorded, recorder: Recorder, handle: Handle) -> Self {
+    fn new(context: Recorded, recorder: Recorder, handle: Handle, room: Place) -> Self {
         let wait = Wait::new(&context.client.shared().runtime);
         Self {
             context,
@@ -120,13 +123,8 @@ impl Keeper {
             handle,
             has_complained: false,
             cause: None,
+            _room: room,
         }
-    }
-
-    /// Has a task record it.
-    pub(super) fn spawn(self) {
-        let runtime = Arc::clone(&self.context.client.shared().runtime);
-        runtime.spawn(Box::pin(self));
     }
 
     fn is_starting(&self) -> bool {
@@ -211,9 +209,9 @@ impl Keeper {
                             self.recorder.push(&chunk);
                         }
                         None => {
-                            let end = observing.outcome().map(|outcome| outcome.end);
+                            let outcome = observing.outcome();
                             self.source = Source::None;
-                            self.end(end.as_ref());
+                            self.end(outcome.as_ref());
                         }
                     }
                 }
@@ -225,6 +223,7 @@ impl Keeper {
         let told = match begun {
             Ok(begun) => {
                 self.handle.started(begun.started.run.clone());
+                self.context.placed(self.run(), &begun.started.run);
                 self.recorder.handle_started(begun.started.run.clone());
                 let client = self.context.client.clone();
                 begun.watch.asked_by(&self.asker);
@@ -259,9 +258,14 @@ impl Keeper {
     }
 
     /// The run is over; `None` if nobody knows how it has ended.
-    fn end(&mut self, end: Option<&RunEnd>) {
+    fn end(&mut self, outcome: Option<&Outcome>) {
+        if let Some(outcome) = outcome {
+            let subtype = outcome.result_subtype.clone();
+            self.recorder.came_to(outcome.usage, subtype);
+        }
         let lost = RunEnd::Failed(LastWords::BROKE_OFF.to_owned());
-        self.recorder.end(end.unwrap_or(&lost));
+        self.recorder
+            .end(outcome.map_or(&lost, |outcome| &outcome.end));
     }
 
     /// Gives the run its place, where it names none: that of the turn before.
@@ -343,6 +347,7 @@ impl Keeper {
                     }
                 }
                 RecorderStep::Follow(run, after) => {
+                    self.context.placed(self.run(), &run);
                     let run = FollowRun::new(run).after(after);
                     match self.context.client.threads().follow(run) {
                         Ok(run) => {
@@ -430,6 +435,7 @@ impl Keeper {
             ),
             _ => Refusal::internal(FAILED),
         }));
+        self.context.recorded(self.run(), end, is_alone);
         self.handle.over();
     }
 }
