@@ -43,7 +43,7 @@ impl Seen {
 }
 
 /// What became of a turn.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum State {
     Open,
     Ended(Ended),

@@ -78,7 +78,9 @@ impl Walk {
         match entry {
             Entry::Turn(_) | Entry::Stop(_) | Entry::Listed(_) => false,
             Entry::Noted(_) => self.is_register,
-            Entry::Starting(_) | Entry::Started(_) | Entry::Data(_) | Entry::Overflow => !self.is_register,
+            Entry::Starting(_) | Entry::Started(_) | Entry::Data(_) | Entry::Overflow => {
+                !self.is_register
+            }
             Entry::Claim(_) | Entry::Beat | Entry::Release | Entry::End(_) => true,
         }
     }

@@ -40,6 +40,9 @@ pub(crate) fn judge(world: &World) -> Result<(), Violation> {
             continue;
         };
         let first = run.told.first();
+        if run.was_unplaced && run.is_evicted {
+            continue;
+        }
         // Where the store has failed for whoever records it, others know less than there is.
         if run.was_alone {
             if first.is_none() && world.instances[run.instance].is_alive {

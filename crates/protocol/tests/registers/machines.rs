@@ -20,6 +20,9 @@ pub(crate) struct Recording {
     /// The duty that waits for it.
     pub(crate) duty: Option<usize>,
     pub(crate) is_over: bool,
+    /// Whether it has a place that does not stand in a register yet.
+    pub(crate) waits_for_place: bool,
+    pub(crate) was_alone: bool,
 }
 
 impl Machine {

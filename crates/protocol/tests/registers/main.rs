@@ -16,6 +16,7 @@ mod plant;
 #[allow(dead_code, reason = "the other simulation draws more")]
 mod rng;
 #[path = "../run_log/store.rs"]
+#[allow(dead_code, reason = "the other simulation looks at more")]
 mod store;
 mod world;
 
@@ -82,7 +83,7 @@ fn is_found(plant: Plant, rules: &[Rule]) {
 
 #[test]
 fn claiming_before_opening_is_found() {
-    is_found(Plant::ClaimFirst, &[Rule::Told]);
+    is_found(Plant::ClaimFirst, &[Rule::Told, Rule::NotBefore]);
 }
 
 #[test]

@@ -11,8 +11,8 @@ use super::LogId;
 use super::register::{Listed, Noted};
 use super::{Append, Keep, Position};
 use crate::runs::{RunEnd, RunRef};
-use crate::ui::RawJson;
 use crate::threads::Usage;
+use crate::ui::RawJson;
 
 pub use self::chunks::Chunks;
 pub use self::logged::{EntryError, Logged};

@@ -46,6 +46,8 @@ enum Phase {
     },
     Inheriting {
         claim: Append,
+        /// How often a page is asked for again.
+        again: u32,
     },
     /// The roster of this day is read, and then written.
     Listing {
@@ -108,6 +110,9 @@ const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// How long it is kept when everything is closed: as long as a slow reader of the roster needs to see that.
 const ENDED_TTL: Duration = Duration::from_secs(10 * 60);
+
+/// How often a page of a register is asked for again where the store does not respond.
+const AGAIN: u32 = 3;
 
 /// How long to wait until a store that does not respond is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -325,7 +330,8 @@ impl Register {
                 Appended::Yes => {
                     let log = LogId::register(&self.id);
                     self.ask(RegisterStep::Read(log, Position::START));
-                    Phase::Inheriting { claim }
+                    let again = AGAIN;
+                    Phase::Inheriting { claim, again }
                 }
                 Appended::Fenced => Phase::Over(RegisterEnd::Fenced),
                 _ => Phase::Over(RegisterEnd::Failed),
@@ -362,8 +368,8 @@ impl Register {
 
     /// What stands above the position that was asked for.
     pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
-        let claim = match self.take_phase() {
-            Phase::Inheriting { claim } => claim,
+        let (claim, again) = match self.take_phase() {
+            Phase::Inheriting { claim, again } => (claim, again),
             phase => {
                 self.phase = phase;
                 return;
@@ -371,6 +377,7 @@ impl Register {
         };
         let entries = match found {
             Found::Some(entries) if !entries.is_empty() => entries,
+            Found::Unavailable if again > 0 => return self.read_on(claim, again - 1),
             // The claim stands, and is left behind: in its epoch nobody writes.
             _ => {
                 self.phase = Phase::Over(RegisterEnd::Failed);
@@ -388,12 +395,7 @@ impl Register {
             }
         }
         if self.book.at() < claim.at {
-            self.ask(RegisterStep::Read(
-                LogId::register(&self.id),
-                self.book.at(),
-            ));
-            self.phase = Phase::Inheriting { claim };
-            return;
+            return self.read_on(claim, AGAIN);
         }
         if self.book.at() != claim.at {
             self.phase = Phase::Over(RegisterEnd::Fenced);
@@ -407,6 +409,12 @@ impl Register {
         self.ask(RegisterStep::Inherited { open, writers });
         let writer = Writer::behind(claim.at, 0, 0, limits());
         self.phase = Phase::Writing(Box::new(writer));
+    }
+
+    fn read_on(&mut self, claim: Append, again: u32) {
+        let log = LogId::register(&self.id);
+        self.ask(RegisterStep::Read(log, self.book.at()));
+        self.phase = Phase::Inheriting { claim, again };
     }
 
     /// Lets a register go that cannot be read here, as one that a newer version has written: whoever can read it takes it over.

@@ -92,6 +92,9 @@ pub(crate) struct Run {
     pub(crate) told: Vec<Instant>,
     /// Whether it was recorded without the store, or opened without it.
     pub(crate) was_alone: bool,
+    /// Whether its place does not stand in a register, since the store has failed.
+    pub(crate) was_unplaced: bool,
+    pub(crate) is_evicted: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -111,6 +114,7 @@ pub(crate) enum Event {
     Wake(usize, usize),
     /// The relay has heard of the run.
     Begun(usize, usize, String),
+    Placed(usize, usize),
     Started(usize, usize),
     RunOver(usize, usize),
     Told(usize, String, usize),
@@ -230,6 +234,7 @@ impl World {
             Event::Evict(run) => {
                 self.log(format!("the log of {run} vanishes"));
                 self.store.evict(&LogId::run(run));
+                self.runs.get_mut(run).unwrap().is_evicted = true;
                 return;
             }
             _ => {}
@@ -242,6 +247,7 @@ impl World {
         | Event::ReadOn(instance, ..)
         | Event::Reply(instance, ..)
         | Event::Wake(instance, _)
+        | Event::Placed(instance, _)
         | Event::Started(instance, _)
         | Event::RunOver(instance, _)
         | Event::Told(instance, ..)
@@ -268,6 +274,7 @@ impl World {
             Event::ReadOn(_, run, at, times) => self.read_on(instance, &run, at, times),
             Event::Reply(_, slot, reply) => self.hear(instance, slot, reply),
             Event::Wake(_, slot) => self.drive(instance, slot),
+            Event::Placed(_, slot) => self.placed(instance, slot),
             Event::Started(_, slot) => self.started(instance, slot),
             Event::RunOver(_, slot) => self.run_over(instance, slot),
             Event::Told(_, run, times) => self.told(instance, &run, times),

@@ -34,6 +34,8 @@ impl World {
                     ends: None,
                     told: Vec::new(),
                     was_alone: false,
+                    was_unplaced: false,
+                    is_evicted: false,
                 },
             );
             self.after(at, Event::Post(instance, run.clone()));

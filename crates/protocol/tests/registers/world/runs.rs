@@ -106,6 +106,8 @@ impl World {
             run: run.to_owned(),
             duty,
             is_over: false,
+            waits_for_place: false,
+            was_alone: false,
         };
         self.add(instance, Machine::Recorder(Box::new(recording)));
     }
@@ -154,6 +156,10 @@ impl World {
         if times >= 3 || matches!(entry, Entry::Release) {
             let held = self.instances[instance].held.entry(run.to_owned());
             let held = held.or_default();
+            // What was left to this instance is a duty's.
+            if held.has_duty {
+                return;
+            }
             if held.stands || self.plant == Some(Plant::TakeOverUnopened) {
                 return self.take_over(instance, run, position, None);
             }
@@ -221,6 +227,9 @@ impl World {
                         for opened in noted.opened {
                             self.go_on(instance, &opened.run, true);
                         }
+                        for placed in noted.placed {
+                            self.place_stands(instance, &placed.run, true);
+                        }
                         continue;
                     }
                     RegisterStep::Inherited { open, writers } => {
@@ -278,7 +287,12 @@ impl World {
                     RecorderStep::Read(log, after) => Ask::Read(log, after),
                     RecorderStep::Append(log, append) => Ask::Append(log, append),
                     RecorderStep::Deliver(_) | RecorderStep::Cancel(_) => continue,
-                    RecorderStep::Start => {
+                    RecorderStep::Start { .. } => {
+                        let delay = self.rng.millis(0, 500);
+                        self.after(delay, Event::Placed(instance, slot));
+                        continue;
+                    }
+                    RecorderStep::Send => {
                         let run = it.run.clone();
                         let delay = self.rng.millis(0, 2_000);
                         self.after(delay, Event::Begun(instance, slot, run));
@@ -340,6 +354,9 @@ impl World {
             && it.recorder.is_alone()
         {
             self.runs.get_mut(&it.run).unwrap().was_alone = true;
+            if let Machine::Recorder(it) = &mut this.machine {
+                it.was_alone = true;
+            }
         }
         if is_failing {
             // Nobody waits for a store that does not respond.
@@ -351,6 +368,12 @@ impl World {
             };
             for run in waiting {
                 self.go_on(instance, &run, false);
+            }
+            let held = self.instances[instance].held.iter();
+            let placing = held.filter(|(_, held)| held.registers.contains(&slot));
+            let placing: Vec<String> = placing.map(|(run, _)| run.clone()).collect();
+            for run in placing {
+                self.place_stands(instance, &run, false);
             }
         }
         self.drive(instance, slot);
@@ -374,12 +397,13 @@ impl World {
             if !is_new {
                 continue;
             }
-            held.has_duty = true;
             if self.plant == Some(Plant::TakeOverAtOnce)
                 && let Found::Some((at, _)) = self.store.last(&LogId::run(&run))
             {
                 self.take_over(instance, &run, at, None);
+                continue;
             }
+            held.has_duty = true;
             let duty = Duty::new(obligation, writers.to_vec(), by(instance));
             self.add(
                 instance,
@@ -409,10 +433,13 @@ impl World {
             if !held.registers.remove(&slot) || !held.registers.is_empty() {
                 continue;
             }
-            held.stands = false;
+            let stood = std::mem::replace(&mut held.stands, false);
             match end {
-                RegisterEnd::Fenced => held.is_theirs = true,
-                RegisterEnd::Failed if !held.has_duty => orphans.push(run.clone()),
+                RegisterEnd::Fenced if stood => held.is_theirs = true,
+                // What did not stand there is not known to whoever has taken it over.
+                RegisterEnd::Fenced | RegisterEnd::Failed if !held.has_duty => {
+                    orphans.push(run.clone());
+                }
                 _ => {}
             }
         }
@@ -454,7 +481,7 @@ impl World {
         };
         recording.is_over = true;
         let (run, duty) = (recording.run.clone(), recording.duty);
-        let is_alone = recording.recorder.is_alone();
+        let is_alone = recording.was_alone;
         self.log(format!("instance {instance} is over with {run}: {end:?}"));
         let it = &mut self.instances[instance];
         if let Some(held) = it.held.get(&run) {
@@ -466,7 +493,9 @@ impl World {
                     RecorderEnd::Ended => self.settle(instance, &run),
                     RecorderEnd::Released => {}
                     _ if has_duty => {}
-                    RecorderEnd::Busy | RecorderEnd::Fenced => self.close(instance, &run),
+                    RecorderEnd::Busy | RecorderEnd::Full | RecorderEnd::Fenced => {
+                        self.close(instance, &run)
+                    }
                     _ => {
                         it.held.get_mut(&run).unwrap().has_duty = true;
                         let duty = Duty::new(obligation(&run), vec![by(instance)], by(instance));
@@ -482,6 +511,35 @@ impl World {
         {
             *recorder = None;
             duty.look_again();
+            self.drive(instance, slot);
+        }
+    }
+
+    /// The run has a place, which has to stand in the register before the recorder knows of it: between its last look at the log and
+    /// sending the messages nothing may take time.
+    pub(super) fn placed(&mut self, instance: usize, slot: usize) {
+        let Machine::Recorder(it) = &mut self.instances[instance].machines[slot].machine else {
+            return;
+        };
+        let run = it.run.clone();
+        it.waits_for_place = true;
+        self.note_place(instance, &run);
+        let held = self.instances[instance].held.get(&run);
+        if self.plant == Some(Plant::Unplaced) || held.is_none_or(|held| !held.stands) {
+            self.place_stands(instance, &run, self.plant.is_some());
+        }
+    }
+
+    fn place_stands(&mut self, instance: usize, run: &str, stands: bool) {
+        let Some(slot) = self.recorder_of(instance, run) else {
+            return;
+        };
+        let Machine::Recorder(it) = &mut self.instances[instance].machines[slot].machine else {
+            return;
+        };
+        if std::mem::take(&mut it.waits_for_place) {
+            it.recorder.handle_placed(place());
+            self.runs.get_mut(run).unwrap().was_unplaced |= !stands;
             self.drive(instance, slot);
         }
     }
@@ -506,7 +564,6 @@ impl World {
         };
         it.recorder.handle_started(place());
         let run = it.run.clone();
-        self.note_place(instance, &run);
         let ends = self.runs[&run].ends.unwrap();
         self.at(ends.max(self.now), Event::RunOver(instance, slot));
         self.drive(instance, slot);

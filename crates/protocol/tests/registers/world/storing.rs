@@ -57,7 +57,8 @@ impl World {
         };
         let entry = Logged::decode(last).unwrap().entry;
         let is_over = matches!(entry, Entry::End(_) | Entry::Release);
-        let long = Duration::from_secs(30);
+        // Longer than a beat takes to be seen.
+        let long = Duration::from_secs(8);
         let outage = |(_, to): &(_, _)| self.now < *to + long;
         let it = &self.instances[*writer];
         let is_up = it.is_alive && it.awake_since + long < self.now;

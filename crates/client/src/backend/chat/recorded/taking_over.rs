@@ -20,6 +20,10 @@ impl Recorded {
         if self.is_draining.load(Ordering::Relaxed) || self.logs.is_here(id) {
             return;
         }
+        // A duty takes it over by itself. Not knowing of this, it would take the run for one that somebody else answers for.
+        if self.has_duty(id) {
+            return;
+        }
         // Without room, whoever reads asks again.
         let Some(room) = self.supervision.room().take() else {
             return;

@@ -112,6 +112,12 @@ impl Recorded {
         self.spawn(async move { this.fulfil(duty).await });
     }
 
+    /// Whether a task goes on with this run.
+    pub(in crate::backend::chat::recorded) fn has_duty(&self, run: &str) -> bool {
+        let state = self.supervision.state();
+        state.held.get(run).is_some_and(|held| held.has_duty)
+    }
+
     async fn fulfil(&self, mut duty: Duty) {
         let run = duty.obligation().run.clone();
         let runtime = Arc::clone(&self.client.shared().runtime);

@@ -14,6 +14,7 @@ mod room;
 mod writing;
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -231,20 +232,9 @@ impl Recorded {
         }
     }
 
-    /// A register was taken over by another instance.
-    fn lose_register(&self, id: &Arc<str>) {
-        let mut state = self.supervision.state();
-        state.registers.remove(id);
-        for held in state.held.values_mut() {
-            if held.registers.remove(id) && held.registers.is_empty() {
-                held.is_theirs = true;
-                held.stands = false;
-            }
-        }
-    }
-
-    /// The store has lost a register: what was open there and began here is opened in another.
-    fn replace_register(&self, id: &Arc<str>) {
+    /// This instance writes a register no more: another has taken it over, or the store has lost it. What began here and stands in none is
+    /// opened in another.
+    fn lose_register(&self, id: &Arc<str>, is_theirs: bool) {
         let mut orphans = Vec::new();
         {
             let mut state = self.supervision.state();
@@ -253,9 +243,11 @@ impl Recorded {
                 if !held.registers.remove(id) || !held.registers.is_empty() {
                     continue;
                 }
-                held.stands = false;
-                // In a register of this instance's own, what another has claimed counts as that one's.
-                if !held.has_duty {
+                let stood = mem::replace(&mut held.stands, false);
+                if is_theirs && stood {
+                    held.is_theirs = true;
+                } else if !held.has_duty {
+                    // In a register of this instance's own, what another has claimed counts as that one's.
                     orphans.push(held.obligation.clone());
                 }
             }

@@ -239,13 +239,13 @@ impl Task {
             RegisterEnd::Closed | RegisterEnd::Released => {
                 context.supervision.state().registers.remove(id);
             }
-            RegisterEnd::Fenced => context.lose_register(id),
+            RegisterEnd::Fenced => context.lose_register(id, true),
             RegisterEnd::Unreadable(error) => {
                 context.supervision.state().registers.remove(id);
                 let error = Error::not_supervised(Some(error.into()));
                 context.on_error.show(&error);
             }
-            _ => context.replace_register(id),
+            _ => context.lose_register(id, false),
         }
     }
 }
