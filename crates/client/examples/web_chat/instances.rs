@@ -102,6 +102,7 @@ impl Instance {
                 .build()?;
             let log = runtime.block_on(setup.log())?;
             let (app, chats) = setup.server()?.app(log);
+            runtime.block_on(async { chats.supervise() });
             Ok::<_, Failure>((app, chats, runtime))
         })
         .await??;

@@ -17,9 +17,9 @@
 //! `--redis` it is in Redis or Valkey, for this process and for others: start several, with the same `DATABASE` and a relay that all
 //! reach, and put the load balancer of your choice before them.
 //!
-//! Where an instance dies, another goes on: browsers lose their connection and come back, and the rest of the answer arrives when
-//! the run is over, 15 s later at the earliest. Ctrl-C and SIGTERM let go what is being recorded: with Redis, others go on at once; an
-//! instance alone waits until its answers are complete. Another signal ends it meanwhile.
+//! Where an instance dies, another goes on, also where no browser comes back: the rest of the answer arrives when the run is over, 15 s
+//! later at the earliest, and what it cost is kept. Ctrl-C and SIGTERM let go what is being recorded: with Redis, others go on at once; an
+//! instance alone waits until its answers are complete, 20 s at most. Another signal ends it meanwhile.
 //!
 //! It listens on this machine only. Every browser is a user of its own, by a cookie.
 
@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
     common::exit_code(run().await.map_err(|error| error as Box<dyn Error>))
 }
 
-/// How long it takes to stop, at most, before what is left is given up: less than what starts servers waits until it kills them.
+/// How long stopping takes at most: less than the 30 s after which Kubernetes kills.
 const LONGEST_DRAIN: Duration = Duration::from_secs(20);
 
 /// What went wrong, from whatever thread.
@@ -65,6 +65,7 @@ async fn run() -> Result<(), Failure> {
         return serve(listener, instances.balance(), instances.drain()).await;
     }
     let (app, chats) = setup.server()?.app(setup.log().await?);
+    chats.supervise();
     println!("{url}");
     serve(listener, app, chats.drain(LONGEST_DRAIN)).await
 }

@@ -42,7 +42,7 @@ impl Summary {
         };
         match &chunk {
             Chunk::Error(error) => {
-                self.failure = Some(error.error_text.to_string_lossy().into_owned())
+                self.failure = Some(error.error_text.to_string_lossy().into_owned());
             }
             Chunk::Data(data) if data.name == "gap" => self.is_partial = true,
             _ => {}
