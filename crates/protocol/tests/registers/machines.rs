@@ -7,7 +7,7 @@ pub(crate) enum Machine {
     Finder(Supervisor),
     Register(Box<Register>),
     Duty {
-        duty: Duty,
+        duty: Box<Duty>,
         /// The recorder that it waits for.
         recorder: Option<usize>,
     },

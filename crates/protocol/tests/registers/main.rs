@@ -18,6 +18,7 @@ mod rng;
 #[path = "../run_log/store.rs"]
 #[allow(dead_code, reason = "the other simulation looks at more")]
 mod store;
+mod stories;
 mod world;
 
 use std::env;

@@ -73,6 +73,16 @@ impl Obligation {
     }
 }
 
+impl Placed {
+    /// A run of this id, which takes place there.
+    pub fn new(run: impl Into<String>, place: RunRef) -> Self {
+        Self {
+            run: run.into(),
+            place,
+        }
+    }
+}
+
 impl Noted {
     /// Whether nothing is noted.
     #[must_use]

@@ -178,8 +178,7 @@ impl Register {
 
     /// Notes where a run takes place.
     pub fn place(&mut self, run: impl Into<String>, place: RunRef) {
-        let run = run.into();
-        self.pending.placed.push(Placed { run, place });
+        self.pending.placed.push(Placed::new(run, place));
     }
 
     /// Closes an obligation.

@@ -144,9 +144,8 @@ impl World {
         if self.instances[instance].is_draining {
             return;
         }
-        let (position, entry) = match self.store.last(&LogId::run(run)) {
-            Found::Some(last) => last,
-            _ => return,
+        let Found::Some((position, entry)) = self.store.last(&LogId::run(run)) else {
+            return;
         };
         let entry = Logged::decode(&entry).unwrap().entry;
         if matches!(entry, Entry::End(_)) || self.recorder_of(instance, run).is_some() {
@@ -405,6 +404,7 @@ impl World {
             }
             held.has_duty = true;
             let duty = Duty::new(obligation, writers.to_vec(), by(instance));
+            let duty = Box::new(duty);
             self.add(
                 instance,
                 Machine::Duty {
@@ -494,11 +494,12 @@ impl World {
                     RecorderEnd::Released => {}
                     _ if has_duty => {}
                     RecorderEnd::Busy | RecorderEnd::Full | RecorderEnd::Fenced => {
-                        self.close(instance, &run)
+                        self.close(instance, &run);
                     }
                     _ => {
                         it.held.get_mut(&run).unwrap().has_duty = true;
                         let duty = Duty::new(obligation(&run), vec![by(instance)], by(instance));
+                        let duty = Box::new(duty);
                         let recorder = None;
                         self.add(instance, Machine::Duty { duty, recorder });
                     }
