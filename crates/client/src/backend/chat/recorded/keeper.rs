@@ -18,7 +18,7 @@ use super::guard::watched;
 use super::handle::Handle;
 use super::logs::Cause;
 use super::starting::{Begun, Placed, place, send};
-use super::supervision::Place;
+use super::supervision::Seat;
 use crate::backend::Refusal;
 use crate::backend::chat::chat_run::ChatRun;
 use crate::backend::chat::observing::Observing;
@@ -46,7 +46,8 @@ pub(super) struct Keeper {
     /// Whether it was said that the store has failed.
     has_complained: bool,
     cause: Option<Cause>,
-    _room: Place,
+    /// Not while it waits: then what it waits for could not be followed here.
+    seat: Option<Seat>,
 }
 
 /// Where the run is read, and what comes before.
@@ -81,12 +82,12 @@ impl Keeper {
         recording: Recording,
         run: ChatRun,
         tell: oneshot::Sender<Result<(), Refusal>>,
-        room: Place,
+        seat: Seat,
     ) -> Self {
         let recorder = Recorder::begin(recording, Limits::default());
         let handle = Handle::default();
         context.logs.enter(&recorder.recording().run, &handle);
-        let mut this = Self::new(context, recorder, handle, room);
+        let mut this = Self::new(context, recorder, handle, seat);
         this.start = Some(Box::new(run));
         this.tell = Some(tell);
         this
@@ -97,18 +98,18 @@ impl Keeper {
         context: Recorded,
         recording: Recording,
         after: Position,
-        room: Place,
+        seat: Seat,
     ) -> Option<Self> {
         let handle = Handle::default();
         let is_new = context.logs.enter(&recording.run, &handle);
         is_new.then(|| {
             telemetry::handed_over();
             let recorder = Recorder::take_over(recording, after, Limits::default());
-            Self::new(context, recorder, handle, room)
+            Self::new(context, recorder, handle, seat)
         })
     }
 
-    fn new(context: Recorded, recorder: Recorder, handle: Handle, room: Place) -> Self {
+    fn new(context: Recorded, recorder: Recorder, handle: Handle, seat: Seat) -> Self {
         let wait = Wait::new(&context.client.shared().runtime);
         Self {
             context,
@@ -123,7 +124,7 @@ impl Keeper {
             handle,
             has_complained: false,
             cause: None,
-            _room: room,
+            seat: Some(seat),
         }
     }
 
@@ -223,7 +224,6 @@ impl Keeper {
         let told = match begun {
             Ok(begun) => {
                 self.handle.started(begun.started.run.clone());
-                self.context.placed(self.run(), &begun.started.run);
                 self.recorder.handle_started(begun.started.run.clone());
                 let client = self.context.client.clone();
                 begun.watch.asked_by(&self.asker);
@@ -289,7 +289,13 @@ impl Keeper {
         if let Some(before) = before {
             run.start = run.start.behind(before);
         }
-        Source::Placing(Box::pin(place(self.context.clone(), run)))
+        let (context, id) = (self.context.clone(), self.run().to_owned());
+        Source::Placing(Box::pin(async move {
+            let placed = place(context.clone(), run).await?;
+            // Before the recorder knows of it: between its last look at the log and sending, nothing may take time.
+            context.placed(&id, &placed.run).await;
+            Ok(placed)
+        }))
     }
 
     /// Does what the recorder wants. Ready when nothing more is recorded.
@@ -328,6 +334,7 @@ impl Keeper {
                 }),
                 RecorderStep::Deliver(append) => self.deliver(append),
                 RecorderStep::WaitFor(run) => {
+                    self.seat = None;
                     let context = self.context.clone();
                     let Recording { owner, chat, .. } = self.recorder.recording().clone();
                     self.source = Source::Waiting(Box::pin(async move {
@@ -338,6 +345,8 @@ impl Keeper {
                 }
                 RecorderStep::Stop(run) => self.context.stop_in_background(run),
                 RecorderStep::Start { place, carried } => {
+                    let room = self.context.supervision.room();
+                    self.seat.get_or_insert_with(|| room.take_anyway());
                     self.source = self.placing(place.as_ref(), &carried);
                 }
                 RecorderStep::Send => {
@@ -347,7 +356,7 @@ impl Keeper {
                     }
                 }
                 RecorderStep::Follow(run, after) => {
-                    self.context.placed(self.run(), &run);
+                    drop(self.context.placed(self.run(), &run));
                     let run = FollowRun::new(run).after(after);
                     match self.context.client.threads().follow(run) {
                         Ok(run) => {

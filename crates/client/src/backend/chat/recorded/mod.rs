@@ -136,7 +136,7 @@ impl Recorded {
 
     /// Starts the next turn of a chat and records it, to its end also if nobody waits for this.
     pub(super) async fn start(&self, id: &str, chat: &str, run: ChatRun) -> Result<(), Refusal> {
-        let Some(place) = self.supervision.room().take() else {
+        let Some(seat) = self.supervision.room().take() else {
             let message = "this server follows as many answers as it can, try again";
             let refusal = Refusal::new(http::StatusCode::SERVICE_UNAVAILABLE, message);
             return Err(refusal.retry_after(RETRY_AFTER));
@@ -147,7 +147,7 @@ impl Recorded {
             .order(run.order)
             .asking(&run.start);
         let (tell, receiver) = oneshot::channel();
-        let keeper = Keeper::begin(self.clone(), recording, run, tell, place);
+        let keeper = Keeper::begin(self.clone(), recording, run, tell, seat);
         let this = self.clone();
         self.client.shared().runtime.spawn(Box::pin(async move {
             // Where the store fails, the run begins all the same.

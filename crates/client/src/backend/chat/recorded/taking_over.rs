@@ -25,7 +25,7 @@ impl Recorded {
             return;
         }
         // Without room, whoever reads asks again.
-        let Some(room) = self.supervision.room().take() else {
+        let Some(seat) = self.supervision.room().take() else {
             return;
         };
         let obligation = Obligation::new(id, owner, chat);
@@ -34,8 +34,8 @@ impl Recorded {
         self.client.shared().runtime.spawn(Box::pin(async move {
             let run = recording.run.clone();
             // Whoever recorded it answers for it no more when it is claimed here.
-            if this.open(obligation).await {
-                if let Some(keeper) = Keeper::take_over(this.clone(), recording, after, room) {
+            if this.answer_for(obligation).await {
+                if let Some(keeper) = Keeper::take_over(this.clone(), recording, after, seat) {
                     keeper.await;
                 }
             } else if !this.logs.is_here(&run) {

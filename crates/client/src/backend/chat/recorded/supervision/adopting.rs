@@ -10,7 +10,7 @@ use twentyfirst_protocol::run_log::register::{
 };
 use twentyfirst_protocol::run_log::{Found, LogId, Position, Recording};
 
-use super::room::Place;
+use super::room::Seat;
 use super::{Held, Recorded};
 use crate::backend::chat::recorded::keeper::Keeper;
 
@@ -163,12 +163,12 @@ impl Recorded {
     }
 
     async fn record_to_its_end(&self, obligation: &Obligation, after: Position) {
-        let Some(place) = self.wait_for_room().await else {
+        let Some(seat) = self.wait_for_room().await else {
             return;
         };
         let recording = Recording::new(&obligation.run, &*self.instance)
             .of_chat(&obligation.owner, &obligation.chat);
-        match Keeper::take_over(self.clone(), recording, after, place) {
+        match Keeper::take_over(self.clone(), recording, after, seat) {
             Some(keeper) => keeper.await,
             // It is recorded here already.
             None => {
@@ -182,13 +182,13 @@ impl Recorded {
     }
 
     /// The room for a run that another instance has left; `None` as soon as this one is drained.
-    pub(super) async fn wait_for_room(&self) -> Option<Place> {
+    pub(super) async fn wait_for_room(&self) -> Option<Seat> {
         loop {
             if self.is_draining.load(Ordering::Relaxed) {
                 return None;
             }
-            if let Some(place) = self.supervision.room().take() {
-                return Some(place);
+            if let Some(seat) = self.supervision.room().take() {
+                return Some(seat);
             }
             self.client.shared().runtime.sleep(PAUSE).await;
         }

@@ -175,7 +175,9 @@ impl Recorded {
                 _ => break None,
             }
         };
-        let run = reader.run().or(obligation.place.as_ref()).cloned();
+        let stated = ended.as_ref().and_then(|ended| ended.run.as_ref());
+        let run = stated.or(reader.run()).or(obligation.place.as_ref());
+        let run = run.cloned();
         if let Some(ended) = ended {
             let (outcome, message) = summary.of(&ended, run.as_ref());
             return (outcome, message, run);

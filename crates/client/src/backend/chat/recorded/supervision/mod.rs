@@ -25,7 +25,7 @@ use twentyfirst_protocol::runs::RunRef;
 pub use self::ending::EndedRun;
 pub(in crate::backend::chat) use self::ending::OnEnd;
 pub use self::open_runs::OpenRun;
-pub(super) use self::room::{Place, Room};
+pub(super) use self::room::{Room, Seat};
 use self::writing::{Opened, Writing};
 use super::Recorded;
 use super::logs::Pages;
@@ -106,7 +106,7 @@ impl Supervision {
 
 impl Recorded {
     /// Answers for a run from now on: whether that stands where other instances find it, or need not.
-    pub(super) async fn open(&self, obligation: Obligation) -> bool {
+    pub(super) async fn answer_for(&self, obligation: Obligation) -> bool {
         let run = obligation.run.clone();
         {
             let mut state = self.supervision.state();
@@ -177,19 +177,23 @@ impl Recorded {
         writing
     }
 
-    /// Notes where a run takes place.
-    pub(super) fn placed(&self, run: &str, place: &RunRef) {
-        let mut state = self.supervision.state();
-        let State {
-            held, registers, ..
-        } = &mut *state;
-        let Some(held) = held.get_mut(run) else {
-            return;
-        };
-        held.obligation.place = Some(place.clone());
-        for id in &held.registers {
-            if let Some(writing) = registers.get(id) {
-                writing.place(run, place);
+    /// Notes where a run takes place. Ready when that stands where others find it, or the store does not respond.
+    pub(super) fn placed(&self, run: &str, place: &RunRef) -> impl Future<Output = ()> + use<> {
+        let mut noted = Vec::new();
+        {
+            let mut state = self.supervision.state();
+            let State {
+                held, registers, ..
+            } = &mut *state;
+            if let Some(held) = held.get_mut(run) {
+                held.obligation.place = Some(place.clone());
+                let registers = held.registers.iter().filter_map(|id| registers.get(id));
+                noted.extend(registers.map(|writing| writing.place(run, place)));
+            }
+        }
+        async move {
+            for noted in noted {
+                noted.await;
             }
         }
     }
@@ -227,7 +231,7 @@ impl Recorded {
             RecorderEnd::Released => {}
             _ if has_duty => {}
             // Nothing was begun, or whoever has claimed the log has opened an obligation of its own.
-            RecorderEnd::Busy | RecorderEnd::Fenced => self.close(run),
+            RecorderEnd::Busy | RecorderEnd::Full | RecorderEnd::Fenced => self.close(run),
             _ => self.look_after(run, vec![self.instance.to_string()]),
         }
     }
@@ -255,7 +259,7 @@ impl Recorded {
         for orphan in orphans {
             let this = self.clone();
             self.spawn(async move {
-                this.open(orphan).await;
+                this.answer_for(orphan).await;
             });
         }
     }

@@ -29,7 +29,7 @@ pub(super) struct Writing {
 /// What is to be written.
 enum Note {
     Open(Obligation, oneshot::Sender<Opened>),
-    Place(String, RunRef),
+    Place(String, RunRef, oneshot::Sender<()>),
     Close(String),
     Retire,
     Release(oneshot::Sender<()>),
@@ -52,8 +52,13 @@ impl Writing {
         told.await.unwrap_or(Opened::Gone)
     }
 
-    pub(super) fn place(&self, run: &str, place: &RunRef) {
-        self.note(Note::Place(run.to_owned(), place.clone()));
+    /// Notes where a run takes place. Ready when that stands there, or may not for a while.
+    pub(super) fn place(&self, run: &str, place: &RunRef) -> impl Future<Output = ()> + use<> {
+        let (tell, told) = oneshot::channel();
+        self.note(Note::Place(run.to_owned(), place.clone(), tell));
+        async move {
+            let _ = told.await;
+        }
     }
 
     pub(super) fn close(&self, run: &str) {
@@ -112,6 +117,7 @@ impl Recorded {
             register,
             notes,
             waiting: HashMap::new(),
+            placing: HashMap::new(),
             releasing: Vec::new(),
         };
         self.spawn(task.run());
@@ -128,6 +134,8 @@ struct Task {
     notes: mpsc::UnboundedReceiver<Note>,
     /// Who waits until an obligation stands in the register, by its run.
     waiting: HashMap<String, oneshot::Sender<Opened>>,
+    /// Who waits until a place does.
+    placing: HashMap<String, oneshot::Sender<()>>,
     releasing: Vec<oneshot::Sender<()>>,
 }
 
@@ -162,6 +170,10 @@ impl Task {
                 RegisterStep::Noted(noted) => {
                     for opened in &noted.opened {
                         self.tell(&opened.run, Opened::Stands);
+                    }
+                    for placed in &noted.placed {
+                        // Whoever waited is told by that it is dropped.
+                        self.placing.remove(&placed.run);
                     }
                 }
                 RegisterStep::Inherited { open, writers } => {
@@ -208,7 +220,10 @@ impl Task {
                 self.waiting.insert(obligation.run.clone(), tell);
                 self.register.open(obligation);
             }
-            Note::Place(run, place) => self.register.place(run, place),
+            Note::Place(run, place, tell) => {
+                self.placing.insert(run.clone(), tell);
+                self.register.place(run, place);
+            }
             Note::Close(run) => self.register.close(run),
             Note::Retire => self.register.retire(),
             Note::Release(tell) => {
@@ -228,6 +243,7 @@ impl Task {
 
     fn no_longer_wait(&mut self, cause: Option<Cause>) {
         let mut cause = cause;
+        self.placing.clear();
         for (_, tell) in self.waiting.drain() {
             let _ = tell.send(Opened::Pending(cause.take()));
         }
