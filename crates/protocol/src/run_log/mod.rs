@@ -57,6 +57,6 @@ pub use order::TurnOrder;
 pub use position::{NotAPosition, Position};
 pub use reader::{Reader, ReaderEnd, ReaderStep};
 pub use recorder::{Found, Recorder, RecorderEnd, RecorderStep, Recording};
-pub use watch::{Watch, WatchStep};
 pub use summary::Summary;
+pub use watch::{Watch, WatchStep};
 pub use writer::{Append, Appended, Limits};

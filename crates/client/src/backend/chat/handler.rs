@@ -107,6 +107,15 @@ use crate::error::Error;
 ///
 /// [`without_log`](Self::without_log) passes the relay's streams on as they are.
 ///
+/// # Runs have an end, and somebody is told
+/// [`on_end`](Self::on_end) is called when a run is over, at least once, whichever instance is still there. For that, an instance writes down which
+/// runs it answers for before it begins them; with [`supervise`](Self::supervise), the others find what one that is gone has left, and go
+/// on with it. [`begin`](Self::begin) starts a turn from a queue or a webhook, [`open_runs`](Self::open_runs) tells what is not over, and
+/// [`run_limit`](Self::run_limit) bounds what is followed at once. The rules are in
+/// [`run_log::register`](crate::protocol::run_log::register).
+///
+/// A server says `supervise()` when it starts, and `drain(…)` when it is told to stop, as `web_chat` does.
+///
 /// # When it fails
 /// Before the stream, `{"error": message}` with the status that [`Refusal`] tells; [`on_error`](Self::on_error) sees the reason. A body that
 /// comes too slowly is refused with 408, one that is over the [limits](Self::limits) with 413.

@@ -90,6 +90,8 @@ impl Recorded {
             return self.close(run);
         };
         let this = self.clone();
+        // At once: whoever drains this instance waits for it.
+        self.supervision.telling.fetch_add(1, Ordering::Relaxed);
         self.spawn(async move {
             if this.tell_until_told(&on_end, &obligation).await {
                 this.close(&obligation.run);
@@ -102,7 +104,6 @@ impl Recorded {
         let (mut pause, mut outcome) = (PAUSE, None);
         loop {
             let telling = &self.supervision.telling;
-            telling.fetch_add(1, Ordering::Relaxed);
             let told = self.tell_once(on_end, obligation, &mut outcome).await;
             telling.fetch_sub(1, Ordering::Relaxed);
             match told {
@@ -121,6 +122,7 @@ impl Recorded {
             if self.is_theirs(&obligation.run) {
                 return false;
             }
+            telling.fetch_add(1, Ordering::Relaxed);
         }
     }
 
