@@ -178,19 +178,17 @@ impl Recorded {
             }
         };
         let stated = ended.as_ref().and_then(|ended| ended.run.as_ref());
-        let run = stated.or(reader.run()).or(obligation.place.as_ref());
+        let run = stated.or_else(|| reader.run());
+        let run = run.or(obligation.place.as_ref());
         let run = run.cloned();
         if let Some(ended) = ended {
             let (outcome, message) = summary.of(&ended, run.as_ref());
             return (outcome, message, run);
         }
-        match &run {
-            Some(place) => {
-                if let Some((outcome, message)) = self.follow_to_its_end(place).await {
-                    return (outcome, message, run);
-                }
-            }
-            None => {}
+        if let Some(place) = &run
+            && let Some((outcome, message)) = self.follow_to_its_end(place).await
+        {
+            return (outcome, message, run);
         }
         let mut nothing = Summary::new();
         nothing.failed(LastWords::BROKE_OFF);
