@@ -267,7 +267,7 @@ fn when_an_instance_dies_another_sees_to_all_of_its_runs() {
     let one = first.told(chats(&connect(&relay), &late).run_log(log.clone()));
     let mut begun = dying.block_on(begin_all(&one, &sessions, STORY));
     dying.shutdown_background();
-    let other = ends.told(chats(&client, &late).run_log(log.clone()));
+    let other = ends.told(chats(&client, &late).run_log(log));
     living.block_on(async {
         let open = other.open_runs().await.unwrap();
         assert_eq!(open.len(), begun.len());

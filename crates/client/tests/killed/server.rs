@@ -46,7 +46,7 @@ fn serve() {
 async fn run(work: Work) {
     let client = AgentClient::builder().api_key(&*work.key);
     let client = client.base_url(&*work.relay).build().unwrap();
-    let log = RedisLog::connect(&*work.redis).await.unwrap();
+    let log = RedisLog::connect(&work.redis).await.unwrap();
     let file = std::fs::File::options();
     let file = file.clone().create(true).append(true).open(&work.told);
     let file = Arc::new(Mutex::new(file.unwrap()));
