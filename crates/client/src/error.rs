@@ -60,6 +60,10 @@ enum Kind {
     RunStarting,
     MessageTooLong(AssembleError),
     NotReplayable(Option<Box<dyn StdError + Send + Sync>>),
+    NotSupervised(Option<Box<dyn StdError + Send + Sync>>),
+    /// Of this run.
+    EndNotTold(String, Option<Box<dyn StdError + Send + Sync>>),
+    OpenRunsUnknown(Box<dyn StdError + Send + Sync>),
 }
 
 impl Error {
@@ -114,6 +118,21 @@ impl Error {
     /// be read. The cause is in [`source`](StdError::source).
     pub fn is_not_replayable(&self) -> bool {
         matches!(self.inner.kind, Kind::NotReplayable(_))
+    }
+
+    /// Whether runs go on that no other instance finds should this one end: the store of the run log has failed. The cause is in
+    /// [`source`](StdError::source).
+    pub fn is_not_supervised(&self) -> bool {
+        matches!(self.inner.kind, Kind::NotSupervised(_))
+    }
+
+    /// The id of a run whose end [`ChatHandler::on_end`](crate::backend::ChatHandler::on_end) could not be told: it failed, as
+    /// [`source`](StdError::source) says, or has panicked. It is called again.
+    pub fn end_not_told(&self) -> Option<&str> {
+        match &self.inner.kind {
+            Kind::EndNotTold(run, _) => Some(run),
+            _ => None,
+        }
     }
 
     /// Whether the relay answered 404.
@@ -288,6 +307,24 @@ impl Error {
         Kind::NotReplayable(cause).into()
     }
 
+    /// Runs that no other instance finds.
+    pub(crate) fn not_supervised(cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
+        Kind::NotSupervised(cause).into()
+    }
+
+    /// A run whose end could not be told; without a cause, because the function that is told of it has panicked.
+    pub(crate) fn new_end_not_told(
+        run: &str,
+        cause: Option<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Kind::EndNotTold(run.to_owned(), cause).into()
+    }
+
+    /// A store that does not tell which runs are open.
+    pub(crate) fn open_runs_unknown(cause: Box<dyn StdError + Send + Sync>) -> Self {
+        Kind::OpenRunsUnknown(cause).into()
+    }
+
     fn transport_error(&self) -> Option<&twentyfirst_transport::Error> {
         match &self.inner.kind {
             Kind::Transport(error) => Some(error),
@@ -304,6 +341,7 @@ impl Kind {
             | Self::InvalidSetting(_)
             | Self::Deadline(_)
             | Self::ThreadStreaming
+            | Self::OpenRunsUnknown(_)
             | Self::OtherAgent(_) => Sent::No,
             Self::Transport(error) if !error.maybe_sent() => Sent::No,
             Self::Transport(_)
@@ -317,7 +355,9 @@ impl Kind {
             | Self::OtherRun(_)
             | Self::RunStarting
             | Self::MessageTooLong(_)
-            | Self::NotReplayable(_) => Sent::Maybe,
+            | Self::NotReplayable(_)
+            | Self::NotSupervised(_)
+            | Self::EndNotTold(..) => Sent::Maybe,
         }
     }
 }
@@ -455,6 +495,19 @@ impl fmt::Display for Error {
             Kind::NotReplayable(_) => {
                 f.write_str("the answer goes on, but other instances cannot replay it")?;
             }
+            Kind::NotSupervised(_) => f.write_str(
+                "runs go on, but other instances would not find them should this one end",
+            )?,
+            Kind::EndNotTold(run, cause) => {
+                let what = match cause {
+                    Some(_) => "failed",
+                    None => "panicked",
+                };
+                write!(f, "on_end {what} for {}, and is called again", shown(run))?;
+            }
+            Kind::OpenRunsUnknown(_) => {
+                f.write_str("the store of the run log does not tell which runs are open")?;
+            }
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
             write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;
@@ -488,8 +541,13 @@ impl StdError for Error {
             Kind::NotAChunk(error) => Some(error),
             Kind::Other(source) => Some(&**source),
             Kind::MessageTooLong(error) => Some(error),
-            Kind::NotReplayable(Some(cause)) => Some(&**cause),
+            Kind::NotReplayable(Some(cause))
+            | Kind::NotSupervised(Some(cause))
+            | Kind::EndNotTold(_, Some(cause))
+            | Kind::OpenRunsUnknown(cause) => Some(&**cause),
             Kind::NotReplayable(None)
+            | Kind::NotSupervised(None)
+            | Kind::EndNotTold(_, None)
             | Kind::InvalidRequest(_)
             | Kind::Deadline(_)
             | Kind::ThreadStreaming

@@ -68,7 +68,9 @@ mod to_its_end;
 mod token;
 mod unread;
 
-pub use chat::{ChatHandler, ChatRequest, ChatRun, ChatTurn, Observed, OpenTurn, TurnOrder};
+pub use chat::{
+    ChatHandler, ChatRequest, ChatRun, ChatTurn, EndedRun, Observed, OpenRun, OpenTurn, TurnOrder,
+};
 pub use new_sandbox::NewSandbox;
 pub use refusal::Refusal;
 pub use request_limits::RequestLimits;

@@ -16,6 +16,7 @@
 //! | [`LogId::chat`] | [`Turn`] at (turn, 0): which run answers this turn, and what it asks. A turn may be taken while the one before is not over; then it [waits](TurnOrder) |
 //! | [`LogId::run`] | [`Claim`] at (epoch, 0); then [`Starting`](Entry::Starting), [`Started`](Entry::Started), [`Data`](Entry::Data), [`Beat`](Entry::Beat), [`Overflow`](Entry::Overflow), [`Release`](Entry::Release), [`End`](Entry::End) |
 //! | [`LogId::stop`] | [`Stop`], once: the run is to end |
+//! | [`LogId::register`], [`LogId::roster`] | who answers for which runs: see [`register`] |
 //!
 //! # What can be relied on
 //! 1. A log is a prefix of one answer: no chunk twice, none left out.
@@ -40,6 +41,8 @@ mod order;
 mod position;
 mod reader;
 mod recorder;
+pub mod register;
+mod summary;
 mod walk;
 mod watch;
 mod writer;
@@ -54,5 +57,6 @@ pub use order::TurnOrder;
 pub use position::{NotAPosition, Position};
 pub use reader::{Reader, ReaderEnd, ReaderStep};
 pub use recorder::{Found, Recorder, RecorderEnd, RecorderStep, Recording};
+pub use summary::Summary;
 pub use watch::{Watch, WatchStep};
 pub use writer::{Append, Appended, Limits};

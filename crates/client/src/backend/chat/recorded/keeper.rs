@@ -1,6 +1,5 @@
 use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use twentyfirst_protocol::run_log::{
     Append, Appended, Found, LastWords, Limits, LogId, Position, Recorder, RecorderEnd,
     RecorderStep, Recording,
 };
-use twentyfirst_protocol::runs::{FollowRun, RunEnd, RunRef, StartRun};
+use twentyfirst_protocol::runs::{FollowRun, Outcome, RunEnd, RunRef, StartRun};
 use twentyfirst_protocol::ui::RawJson;
 use twentyfirst_transport::Wait;
 
@@ -19,6 +18,7 @@ use super::guard::watched;
 use super::handle::Handle;
 use super::logs::Cause;
 use super::starting::{Begun, Placed, place, send};
+use super::supervision::Seat;
 use crate::backend::Refusal;
 use crate::backend::chat::chat_run::ChatRun;
 use crate::backend::chat::observing::Observing;
@@ -46,6 +46,8 @@ pub(super) struct Keeper {
     /// Whether it was said that the store has failed.
     has_complained: bool,
     cause: Option<Cause>,
+    /// Not while it waits: then what it waits for could not be followed here.
+    seat: Option<Seat>,
 }
 
 /// Where the run is read, and what comes before.
@@ -80,11 +82,12 @@ impl Keeper {
         recording: Recording,
         run: ChatRun,
         tell: oneshot::Sender<Result<(), Refusal>>,
+        seat: Seat,
     ) -> Self {
         let recorder = Recorder::begin(recording, Limits::default());
         let handle = Handle::default();
         context.logs.enter(&recorder.recording().run, &handle);
-        let mut this = Self::new(context, recorder, handle);
+        let mut this = Self::new(context, recorder, handle, seat);
         this.start = Some(Box::new(run));
         this.tell = Some(tell);
         this
@@ -95,17 +98,18 @@ impl Keeper {
         context: Recorded,
         recording: Recording,
         after: Position,
+        seat: Seat,
     ) -> Option<Self> {
         let handle = Handle::default();
         let is_new = context.logs.enter(&recording.run, &handle);
         is_new.then(|| {
             telemetry::handed_over();
             let recorder = Recorder::take_over(recording, after, Limits::default());
-            Self::new(context, recorder, handle)
+            Self::new(context, recorder, handle, seat)
         })
     }
 
-    fn new(context: Recorded, recorder: Recorder, handle: Handle) -> Self {
+    fn new(context: Recorded, recorder: Recorder, handle: Handle, seat: Seat) -> Self {
         let wait = Wait::new(&context.client.shared().runtime);
         Self {
             context,
@@ -120,13 +124,8 @@ impl Keeper {
             handle,
             has_complained: false,
             cause: None,
+            seat: Some(seat),
         }
-    }
-
-    /// Has a task record it.
-    pub(super) fn spawn(self) {
-        let runtime = Arc::clone(&self.context.client.shared().runtime);
-        runtime.spawn(Box::pin(self));
     }
 
     fn is_starting(&self) -> bool {
@@ -211,9 +210,9 @@ impl Keeper {
                             self.recorder.push(&chunk);
                         }
                         None => {
-                            let end = observing.outcome().map(|outcome| outcome.end);
+                            let outcome = observing.outcome();
                             self.source = Source::None;
-                            self.end(end.as_ref());
+                            self.end(outcome.as_ref());
                         }
                     }
                 }
@@ -259,9 +258,14 @@ impl Keeper {
     }
 
     /// The run is over; `None` if nobody knows how it has ended.
-    fn end(&mut self, end: Option<&RunEnd>) {
+    fn end(&mut self, outcome: Option<&Outcome>) {
+        if let Some(outcome) = outcome {
+            let subtype = outcome.result_subtype.clone();
+            self.recorder.came_to(outcome.usage, subtype);
+        }
         let lost = RunEnd::Failed(LastWords::BROKE_OFF.to_owned());
-        self.recorder.end(end.unwrap_or(&lost));
+        self.recorder
+            .end(outcome.map_or(&lost, |outcome| &outcome.end));
     }
 
     /// Gives the run its place, where it names none: that of the turn before.
@@ -285,7 +289,13 @@ impl Keeper {
         if let Some(before) = before {
             run.start = run.start.behind(before);
         }
-        Source::Placing(Box::pin(place(self.context.clone(), run)))
+        let (context, id) = (self.context.clone(), self.run().to_owned());
+        Source::Placing(Box::pin(async move {
+            let placed = place(context.clone(), run).await?;
+            // Before the recorder knows of it: between its last look at the log and sending, nothing may take time.
+            context.placed(&id, &placed.run).await;
+            Ok(placed)
+        }))
     }
 
     /// Does what the recorder wants. Ready when nothing more is recorded.
@@ -324,6 +334,7 @@ impl Keeper {
                 }),
                 RecorderStep::Deliver(append) => self.deliver(append),
                 RecorderStep::WaitFor(run) => {
+                    self.seat = None;
                     let context = self.context.clone();
                     let Recording { owner, chat, .. } = self.recorder.recording().clone();
                     self.source = Source::Waiting(Box::pin(async move {
@@ -334,6 +345,8 @@ impl Keeper {
                 }
                 RecorderStep::Stop(run) => self.context.stop_in_background(run),
                 RecorderStep::Start { place, carried } => {
+                    let room = self.context.supervision.room();
+                    self.seat.get_or_insert_with(|| room.take_anyway());
                     self.source = self.placing(place.as_ref(), &carried);
                 }
                 RecorderStep::Send => {
@@ -343,6 +356,7 @@ impl Keeper {
                     }
                 }
                 RecorderStep::Follow(run, after) => {
+                    drop(self.context.placed(self.run(), &run));
                     let run = FollowRun::new(run).after(after);
                     match self.context.client.threads().follow(run) {
                         Ok(run) => {
@@ -430,6 +444,7 @@ impl Keeper {
             ),
             _ => Refusal::internal(FAILED),
         }));
+        self.context.recorded(self.run(), end, is_alone);
         self.handle.over();
     }
 }
