@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::block::Block;
 use super::register::Noted;
-use super::{Ended, Entry, Keep, Logged, Position};
+use super::{Ended, Entry, Keep, Logged, Position, Reader};
 use crate::runs::RunRef;
 use crate::ui::Chunk;
 
@@ -31,8 +31,9 @@ pub(super) struct Writer {
     block: Block,
     queue: VecDeque<Entry>,
     in_flight: Option<InFlight>,
-    /// When the last entry was made.
+    /// When the last entry was made, and when the last that the store has.
     last_entry: Option<Instant>,
+    last_appended: Option<Instant>,
     store: Store,
     limits: Limits,
     has_overflowed: bool,
@@ -207,6 +208,7 @@ impl Writer {
             queue: VecDeque::new(),
             in_flight: None,
             last_entry: None,
+            last_appended: None,
             store: Store::Responds,
             limits,
             has_overflowed: false,
@@ -301,6 +303,7 @@ impl Writer {
             Appended::Yes => {
                 self.store = Store::Responds;
                 flying.state = State::Appended;
+                self.last_appended = self.last_entry;
             }
             Appended::Fenced => {
                 self.in_flight = None;
@@ -390,13 +393,14 @@ impl Writer {
 
     /// Whether the last entry was made so long ago that another is due.
     pub(super) fn wants_beat(&self, now: Instant) -> bool {
-        self.has_been_silent_for(self.limits.beat, now)
+        let last = self.last_entry;
+        last.is_none_or(|last| now.saturating_duration_since(last) >= self.limits.beat)
     }
 
-    /// Whether the last entry was made so long ago.
-    pub(super) fn has_been_silent_for(&self, time: Duration, now: Instant) -> bool {
-        let last = self.last_entry;
-        last.is_none_or(|last| now.saturating_duration_since(last) >= time)
+    /// Whether others may have taken the log for left, since what they see in it is so old. Of one that never stood in the store nobody knows.
+    pub(super) fn may_be_taken_over(&self, now: Instant) -> bool {
+        let last = self.last_appended;
+        last.is_some_and(|last| now.saturating_duration_since(last) >= Reader::SILENCE)
     }
 
     /// The entry, or an overflow in its place.

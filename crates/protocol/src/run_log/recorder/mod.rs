@@ -15,7 +15,7 @@ pub use self::recording::Recording;
 pub use self::step::{Found, RecorderEnd, RecorderStep};
 use self::waiting::{Queued, waiting};
 use super::writer::{Appended, Limits, Mark, Writer, WriterEnd, WriterStep};
-use super::{Ended, EntryError, LastWords, LogId, Position, Reader};
+use super::{Ended, EntryError, LastWords, LogId, Position};
 use crate::runs::{RunEnd, RunRef};
 use crate::threads::Usage;
 use crate::ui::Chunk;
@@ -170,11 +170,12 @@ impl Recorder {
     fn delivered(&mut self, mark: Mark, now: Instant) {
         self.phase = match (self.take_phase(), mark) {
             // Others may start it: so this instance does not, and whoever reads it waits for them.
-            (Phase::Waiting { writer, .. } | Phase::NotingPlace { writer }, _)
-                if writer.is_alone() && self.queued.is_some() =>
-            {
-                Phase::Over(RecorderEnd::Gone)
-            }
+            (
+                Phase::Waiting { writer, .. }
+                | Phase::Starting { writer }
+                | Phase::NotingPlace { writer },
+                _,
+            ) if writer.is_alone() && self.queued.is_some() => Phase::Over(RecorderEnd::Gone),
             (
                 Phase::Waiting {
                     writer,
@@ -198,7 +199,7 @@ impl Recorder {
             }
             // Whoever slept meanwhile may have been taken over. The beat that is due then tells, if the store does.
             (Phase::NotingPlace { mut writer }, _)
-                if writer.is_alone() && writer.has_been_silent_for(Reader::SILENCE, now) =>
+                if writer.is_alone() && writer.may_be_taken_over(now) =>
             {
                 self.end_in(&mut writer, &RunEnd::Failed(NEVER_STARTED.to_owned()));
                 Phase::Writing { writer }
