@@ -40,7 +40,13 @@ impl Inheritance {
             }
             Entry::Overflow => self.has_overflowed = true,
             Entry::End(ended) => self.ended = Some(ended),
-            Entry::Claim(_) | Entry::Beat | Entry::Release | Entry::Turn(_) | Entry::Stop(_) => {}
+            Entry::Claim(_)
+            | Entry::Beat
+            | Entry::Release
+            | Entry::Turn(_)
+            | Entry::Stop(_)
+            | Entry::Cost(_)
+            | Entry::Counted(_) => {}
         }
         Ok(())
     }

@@ -203,7 +203,12 @@ impl Reader {
                 self.entries.clear();
             }
             Entry::Release => self.is_released = true,
-            Entry::Starting(_) | Entry::Beat | Entry::Turn(_) | Entry::Stop(_) => {}
+            Entry::Starting(_)
+            | Entry::Beat
+            | Entry::Turn(_)
+            | Entry::Stop(_)
+            | Entry::Cost(_)
+            | Entry::Counted(_) => {}
         }
         Ok(())
     }

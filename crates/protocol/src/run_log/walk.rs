@@ -41,7 +41,7 @@ impl Walk {
         let logged = Logged::decode(entry)?;
         let first = self.at == Position::START;
         match &logged.entry {
-            Entry::Turn(_) | Entry::Stop(_) => {
+            Entry::Turn(_) | Entry::Stop(_) | Entry::Cost(_) | Entry::Counted(_) => {
                 return Err(EntryError::Corrupt("it belongs into another log"));
             }
             // Who claims does not know yet what stands there.

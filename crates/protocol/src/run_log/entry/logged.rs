@@ -73,6 +73,8 @@ impl Logged {
             Entry::End(end) => ("end", json(end)),
             Entry::Release => ("release", String::new()),
             Entry::Stop(stop) => ("stop", json(stop)),
+            Entry::Cost(cost) => ("cost", json(cost)),
+            Entry::Counted(counted) => ("counted", json(counted)),
         };
         format!("{MAGIC}{VERSION} {kind} {}\n{rest}", self.chunks).into()
     }
@@ -115,6 +117,8 @@ impl Logged {
             "end" => Entry::End(read(&rest)?),
             "release" => nothing(&rest, Entry::Release)?,
             "stop" => Entry::Stop(read(&rest)?),
+            "cost" => Entry::Cost(read(&rest)?),
+            "counted" => Entry::Counted(read(&rest)?),
             other => return Err(EntryError::UnknownKind(shown(other))),
         };
         Ok(Self::new(chunks, entry))
@@ -127,7 +131,7 @@ const MAGIC: &str = "21st/";
 const VERSION: u64 = 1;
 
 fn json<T: Serialize>(value: &T) -> String {
-    // Texts and ids only, which are always JSON.
+    // Texts, ids and whole numbers only, which are always JSON.
     serde_json::to_string(value).unwrap_or_default()
 }
 
@@ -152,9 +156,11 @@ fn nothing(rest: &[u8], entry: Entry) -> Result<Entry, EntryError> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{Claim, Ended, Stop, Turn};
+    use super::super::{Claim, Cost, Counted, Ended, Stop, Turn};
     use super::*;
+    use crate::run_log::Spent;
     use crate::runs::{RunRef, StartRun};
+    use crate::threads::Usage;
     use crate::ui::RawJson;
     use crate::{SandboxId, ThreadId};
 
@@ -182,7 +188,23 @@ mod tests {
                     .ask(RawJson::from_value(&StartRun::new("my-agent", "And now?")).ok()),
             ),
             Entry::End(Ended::new("completed").at(Some(run()))),
+            Entry::Cost(Cost {
+                spent: spent(),
+                at: 1_772_064_000,
+                behind: [("spent/owner/user/2026-02".to_owned(), 3)].into(),
+            }),
+            Entry::Counted(Counted {
+                run: "run-1".to_owned(),
+                total: spent(),
+            }),
         ]
+    }
+
+    fn spent() -> Spent {
+        let mut usage = Usage::default();
+        usage.total_cost_usd = Some(0.0123);
+        usage.total_tokens = Some(154);
+        Spent::by_run(&usage).unwrap()
     }
 
     #[test]
@@ -304,7 +326,7 @@ mod tests {
         fn no_bytes_are_taken_for_something_else(
             bytes in prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..60),
-                "21st/1 (data|beat|end|claim|stop) [0-9]{1,3}\n[\\{\\}a\"\n]{0,20}".prop_map(String::into_bytes),
+                "21st/1 (data|beat|end|claim|stop|cost|counted) [0-9]{1,3}\n[\\{\\}a\"\n]{0,20}".prop_map(String::into_bytes),
             ],
         ) {
             let bytes = Bytes::from(bytes);
@@ -314,7 +336,7 @@ mod tests {
         }
 
         #[test]
-        fn an_entry_that_was_cut_is_refused_or_shorter(index in 0_usize..12, cut in 0_usize..200) {
+        fn an_entry_that_was_cut_is_refused_or_shorter(index in 0_usize..14, cut in 0_usize..200) {
             let logged = Logged::new(17, entries().swap_remove(index));
             let bytes = logged.encode();
             if cut < bytes.len() {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
 use super::LogId;
-use super::{Append, Keep, Position};
+use super::{Append, Cost, Counted, Keep, Position};
 use crate::runs::{RunEnd, RunRef};
 use crate::ui::RawJson;
 
@@ -51,6 +51,10 @@ pub enum Entry {
     Release,
     /// In the log that says so: the run is to stop.
     Stop(Stop),
+    /// In the log that says so: what the run has cost.
+    Cost(Cost),
+    /// In the log of an account: a run was counted.
+    Counted(Counted),
 }
 
 /// A turn of a chat: a place in its line.
