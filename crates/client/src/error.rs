@@ -60,6 +60,11 @@ enum Kind {
     RunStarting,
     MessageTooLong(AssembleError),
     NotReplayable(Option<Box<dyn StdError + Send + Sync>>),
+    Budget {
+        /// What was to be done with it, in one word.
+        to_be: &'static str,
+        cause: Box<dyn StdError + Send + Sync>,
+    },
 }
 
 impl Error {
@@ -114,6 +119,12 @@ impl Error {
     /// be read. The cause is in [`source`](StdError::source).
     pub fn is_not_replayable(&self) -> bool {
         matches!(self.inner.kind, Kind::NotReplayable(_))
+    }
+
+    /// Whether a [budget](crate::backend::Budget) could not be asked, or not be told what a run has cost. The cause is in
+    /// [`source`](StdError::source).
+    pub fn is_budget_unavailable(&self) -> bool {
+        matches!(self.inner.kind, Kind::Budget { .. })
     }
 
     /// Whether the relay answered 404.
@@ -288,6 +299,14 @@ impl Error {
         Kind::NotReplayable(cause).into()
     }
 
+    /// A budget that could not be `asked`, or not be `told`.
+    pub(crate) fn budget_unavailable(
+        to_be: &'static str,
+        cause: Box<dyn StdError + Send + Sync>,
+    ) -> Self {
+        Kind::Budget { to_be, cause }.into()
+    }
+
     fn transport_error(&self) -> Option<&twentyfirst_transport::Error> {
         match &self.inner.kind {
             Kind::Transport(error) => Some(error),
@@ -304,7 +323,8 @@ impl Kind {
             | Self::InvalidSetting(_)
             | Self::Deadline(_)
             | Self::ThreadStreaming
-            | Self::OtherAgent(_) => Sent::No,
+            | Self::OtherAgent(_)
+            | Self::Budget { .. } => Sent::No,
             Self::Transport(error) if !error.maybe_sent() => Sent::No,
             Self::Transport(_)
             | Self::Other(_)
@@ -455,6 +475,7 @@ impl fmt::Display for Error {
             Kind::NotReplayable(_) => {
                 f.write_str("the answer goes on, but other instances cannot replay it")?;
             }
+            Kind::Budget { to_be, .. } => write!(f, "the budget could not be {to_be}")?,
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
             write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;
@@ -488,7 +509,7 @@ impl StdError for Error {
             Kind::NotAChunk(error) => Some(error),
             Kind::Other(source) => Some(&**source),
             Kind::MessageTooLong(error) => Some(error),
-            Kind::NotReplayable(Some(cause)) => Some(&**cause),
+            Kind::NotReplayable(Some(cause)) | Kind::Budget { cause, .. } => Some(&**cause),
             Kind::NotReplayable(None)
             | Kind::InvalidRequest(_)
             | Kind::Deadline(_)

@@ -54,6 +54,7 @@
 //!
 //! The example `web_chat` is a whole server.
 
+mod budget;
 mod chat;
 mod decide;
 mod handler;
@@ -63,11 +64,14 @@ mod refusal;
 mod request_limits;
 mod respond;
 mod sandbox;
+mod stored;
 mod thread;
 mod to_its_end;
 mod token;
 mod unread;
+mod within;
 
+pub use budget::{Budget, BudgetError, Payer, Period, RunCost, SpendingLimit, Spent, Usd};
 pub use chat::{ChatHandler, ChatRequest, ChatRun, ChatTurn, Observed, OpenTurn, TurnOrder};
 pub use new_sandbox::NewSandbox;
 pub use refusal::Refusal;

@@ -1,3 +1,4 @@
+use std::future::ready;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use twentyfirst_protocol::run_log::{
     Append, Appended, Found, LastWords, Limits, LogId, Position, Recorder, RecorderEnd,
     RecorderStep, Recording,
 };
-use twentyfirst_protocol::runs::{FollowRun, RunEnd, RunRef, StartRun};
+use twentyfirst_protocol::runs::{FollowRun, Outcome, RunEnd, RunRef, StartRun};
 use twentyfirst_protocol::ui::RawJson;
 use twentyfirst_transport::Wait;
 
@@ -20,6 +21,7 @@ use super::handle::Handle;
 use super::logs::Cause;
 use super::starting::{Begun, Placed, place, send};
 use crate::backend::Refusal;
+use crate::backend::budget::Payer;
 use crate::backend::chat::chat_run::ChatRun;
 use crate::backend::chat::observing::Observing;
 use crate::client::seed;
@@ -39,6 +41,8 @@ pub(super) struct Keeper {
     tell: Option<oneshot::Sender<Result<(), Refusal>>>,
     asker: Asker,
     lag: Lag,
+    /// Whether time has passed since the budget was asked.
+    has_waited: bool,
     source: Source,
     request: Option<Request>,
     wait: Wait,
@@ -58,6 +62,8 @@ enum Source {
     Placed(Box<Placed>),
     Starting(Work<Result<Begun, Refusal>>),
     Running(Box<Observing>),
+    /// The budget is told what the run has cost, before its end stands in the log.
+    Telling(Work<()>, Option<RunEnd>),
 }
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -101,7 +107,9 @@ impl Keeper {
         is_new.then(|| {
             telemetry::handed_over();
             let recorder = Recorder::take_over(recording, after, Limits::default());
-            Self::new(context, recorder, handle)
+            let mut this = Self::new(context, recorder, handle);
+            this.has_waited = true;
+            this
         })
     }
 
@@ -114,6 +122,7 @@ impl Keeper {
             tell: None,
             asker: Asker::current(),
             lag: Lag::new(),
+            has_waited: false,
             source: Source::None,
             request: None,
             wait,
@@ -211,10 +220,17 @@ impl Keeper {
                             self.recorder.push(&chunk);
                         }
                         None => {
-                            let end = observing.outcome().map(|outcome| outcome.end);
-                            self.source = Source::None;
-                            self.end(end.as_ref());
+                            let outcome = observing.outcome();
+                            self.source = self.telling(outcome);
                         }
+                    }
+                }
+                Source::Telling(telling, _) => {
+                    if telling.as_mut().poll(cx).is_pending() {
+                        return;
+                    }
+                    if let Source::Telling(_, end) = mem::replace(&mut self.source, Source::None) {
+                        self.end(end.as_ref());
                     }
                 }
             }
@@ -258,6 +274,22 @@ impl Keeper {
         }
     }
 
+    /// Tells the budget what the run has cost.
+    fn telling(&self, outcome: Option<Outcome>) -> Source {
+        let bill = self.context.bill(self.run(), self.payer());
+        let usage = outcome.as_ref().map(|outcome| outcome.usage);
+        let telling = match bill.zip(usage) {
+            Some((bill, usage)) => bill.tell(usage),
+            None => Box::pin(ready(())),
+        };
+        Source::Telling(telling, outcome.map(|outcome| outcome.end))
+    }
+
+    fn payer(&self) -> Payer {
+        let recording = self.recorder.recording();
+        Payer::new(&recording.owner, &recording.chat)
+    }
+
     /// The run is over; `None` if nobody knows how it has ended.
     fn end(&mut self, end: Option<&RunEnd>) {
         let lost = RunEnd::Failed(LastWords::BROKE_OFF.to_owned());
@@ -285,7 +317,14 @@ impl Keeper {
         if let Some(before) = before {
             run.start = run.start.behind(before);
         }
-        Source::Placing(Box::pin(place(self.context.clone(), run)))
+        let (context, payer) = (self.context.clone(), self.payer());
+        let has_waited = self.has_waited;
+        Source::Placing(Box::pin(async move {
+            if has_waited {
+                context.check_budget(&payer).await?;
+            }
+            place(context, run).await
+        }))
     }
 
     /// Does what the recorder wants. Ready when nothing more is recorded.
@@ -329,6 +368,7 @@ impl Keeper {
                     self.source = Source::Waiting(Box::pin(async move {
                         context.wait_for(&run, &owner, &chat).await;
                     }));
+                    self.has_waited = true;
                     // Whoever has asked reads that it waits.
                     self.tell(Ok(()));
                 }
