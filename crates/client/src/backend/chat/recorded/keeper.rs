@@ -16,7 +16,7 @@ use twentyfirst_protocol::ui::RawJson;
 use twentyfirst_transport::Wait;
 
 use super::Recorded;
-use super::guard::watched;
+use super::guard::{caught, watched};
 use super::handle::Handle;
 use super::logs::Cause;
 use super::starting::{Begun, Placed, place, send};
@@ -321,7 +321,8 @@ impl Keeper {
         let has_waited = self.has_waited;
         Source::Placing(Box::pin(async move {
             if has_waited {
-                context.check_budget(&payer).await?;
+                let checked = caught(context.check_budget(&payer)).await;
+                checked.unwrap_or_else(|| Err(Refusal::internal(FAILED)))?;
             }
             place(context, run).await
         }))
