@@ -272,21 +272,20 @@ async fn a_budget_of_yours_is_told_who_pays_for_which_run() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_that_count_at_the_same_time_count_each_run_once() {
     let store = log();
-    let tasks = (0..8).map(|instance| {
+    let mut tasks = Vec::new();
+    for instance in 0..8 {
         let limit = SpendingLimit::in_run_log(store.clone(), Period::Ever);
-        tokio::spawn(async move {
+        tasks.push(tokio::spawn(async move {
             for run in 0..50 {
                 // Each run is told of by two, at about the same time.
                 let run = format!("run-{}-{run}", instance / 2);
                 let payer = Payer::new("user-1", "chat-1");
-                limit
-                    .spent(&RunCost::new(run, payer, usage(0.01)))
-                    .await
-                    .unwrap();
+                let cost = RunCost::new(run, payer, usage(0.01));
+                limit.spent(&cost).await.unwrap();
             }
-        })
-    });
-    for task in tasks.collect::<Vec<_>>() {
+        }));
+    }
+    for task in tasks {
         task.await.unwrap();
     }
     let limit = SpendingLimit::in_run_log(store, Period::Ever);

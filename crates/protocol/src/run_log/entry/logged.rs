@@ -201,9 +201,11 @@ mod tests {
     }
 
     fn spent() -> Spent {
-        let mut usage = Usage::default();
-        usage.total_cost_usd = Some(0.0123);
-        usage.total_tokens = Some(154);
+        let usage = Usage {
+            total_cost_usd: Some(0.0123),
+            total_tokens: Some(154),
+            ..Usage::default()
+        };
         Spent::by_run(&usage).unwrap()
     }
 
@@ -259,6 +261,12 @@ mod tests {
         --
         21st/1 end 17
         {"end":"completed","run":{"agent":"my-agent","sandboxId":"sb_1","threadId":"th_1","userMessageId":"turn-1"}}
+        --
+        21st/1 cost 17
+        {"spent":{"runs":1,"nanoUsd":12300000,"inputTokens":0,"outputTokens":0,"totalTokens":154,"durationMs":0},"at":1772064000,"behind":{"spent/owner/user/2026-02":3}}
+        --
+        21st/1 counted 17
+        {"run":"run-1","total":{"runs":1,"nanoUsd":12300000,"inputTokens":0,"outputTokens":0,"totalTokens":154,"durationMs":0}}
         "#);
     }
 
