@@ -64,6 +64,11 @@ enum Kind {
     /// Of this run.
     EndNotTold(String, Option<Box<dyn StdError + Send + Sync>>),
     OpenRunsUnknown(Box<dyn StdError + Send + Sync>),
+    Budget {
+        /// What was to be done with it, in one word.
+        to_be: &'static str,
+        cause: Box<dyn StdError + Send + Sync>,
+    },
 }
 
 impl Error {
@@ -133,6 +138,12 @@ impl Error {
             Kind::EndNotTold(run, _) => Some(run),
             _ => None,
         }
+    }
+
+    /// Whether a [budget](crate::backend::Budget) could not be asked, or not be told what a run has cost. The cause is in
+    /// [`source`](StdError::source).
+    pub fn is_budget_unavailable(&self) -> bool {
+        matches!(self.inner.kind, Kind::Budget { .. })
     }
 
     /// Whether the relay answered 404.
@@ -325,6 +336,14 @@ impl Error {
         Kind::OpenRunsUnknown(cause).into()
     }
 
+    /// A budget that could not be `asked`, or not be `told`.
+    pub(crate) fn budget_unavailable(
+        to_be: &'static str,
+        cause: Box<dyn StdError + Send + Sync>,
+    ) -> Self {
+        Kind::Budget { to_be, cause }.into()
+    }
+
     fn transport_error(&self) -> Option<&twentyfirst_transport::Error> {
         match &self.inner.kind {
             Kind::Transport(error) => Some(error),
@@ -342,6 +361,7 @@ impl Kind {
             | Self::Deadline(_)
             | Self::ThreadStreaming
             | Self::OpenRunsUnknown(_)
+            | Self::Budget { .. }
             | Self::OtherAgent(_) => Sent::No,
             Self::Transport(error) if !error.maybe_sent() => Sent::No,
             Self::Transport(_)
@@ -508,6 +528,7 @@ impl fmt::Display for Error {
             Kind::OpenRunsUnknown(_) => {
                 f.write_str("the store of the run log does not tell which runs are open")?;
             }
+            Kind::Budget { to_be, .. } => write!(f, "the budget could not be {to_be}")?,
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
             write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;
@@ -544,7 +565,8 @@ impl StdError for Error {
             Kind::NotReplayable(Some(cause))
             | Kind::NotSupervised(Some(cause))
             | Kind::EndNotTold(_, Some(cause))
-            | Kind::OpenRunsUnknown(cause) => Some(&**cause),
+            | Kind::OpenRunsUnknown(cause)
+            | Kind::Budget { cause, .. } => Some(&**cause),
             Kind::NotReplayable(None)
             | Kind::NotSupervised(None)
             | Kind::EndNotTold(_, None)

@@ -4,6 +4,7 @@
 //! cargo run --example web_chat                     # on any free port
 //! cargo run --example web_chat -- 8080             # or PORT=8080
 //! cargo run --example web_chat -- --instances 3    # behind a load balancer; kill one while it answers
+//! cargo run --example web_chat -- --budget 2.50    # what each user may spend a day, in US dollars
 //! cargo run --example web_chat --features redis -- --redis redis://127.0.0.1 --instances 3
 //! ```
 //!

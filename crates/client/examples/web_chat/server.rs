@@ -7,7 +7,9 @@ use axum::response::Html;
 use axum::routing::get;
 use axum::{Extension, Json, Router, middleware};
 use serde_json::{Value, json};
-use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
+use twentyfirst_client::backend::{
+    ChatHandler, ChatRequest, ChatRun, Period, Refusal, SpendingLimit,
+};
 use twentyfirst_client::run_log::AnyRunLog;
 use twentyfirst_client::{AgentClient, Session, UiMessage};
 
@@ -20,6 +22,8 @@ pub(crate) struct Server {
     pub(crate) client: AgentClient,
     pub(crate) agent: String,
     pub(crate) database: Arc<Database>,
+    /// What each user may spend a day, in US dollars.
+    pub(crate) budget: Option<f64>,
 }
 
 impl Server {
@@ -41,6 +45,10 @@ impl Server {
 
 /// What `useChat` of the AI SDK calls its `api`. Answers are recorded: in this log, or in one of its own in memory.
 fn chats(server: Server, log: Option<AnyRunLog>) -> ChatHandler {
+    let limit = server.budget.map(|dollars| match &log {
+        Some(log) => SpendingLimit::in_run_log(log.clone(), Period::Day).per_owner(dollars),
+        None => SpendingLimit::in_memory(Period::Day).per_owner(dollars),
+    });
     let database = Arc::clone(&server.database);
     let chats = ChatHandler::new(server.client.clone(), move |request: ChatRequest| {
         run_in_chat(server.clone(), request)
@@ -51,8 +59,12 @@ fn chats(server: Server, log: Option<AnyRunLog>) -> ChatHandler {
         let database = Arc::clone(&database);
         async move { database.keep_usage(&ended.chat, &ended.message, &ended.outcome.usage) }
     });
-    match log {
+    let chats = match log {
         Some(log) => chats.run_log(log),
+        None => chats,
+    };
+    match limit {
+        Some(limit) => chats.budget(limit),
         None => chats,
     }
 }

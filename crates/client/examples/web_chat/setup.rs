@@ -20,6 +20,8 @@ pub(crate) struct Options {
     pub(crate) port: u16,
     pub(crate) instances: usize,
     redis: Option<String>,
+    /// What each user may spend a day, in US dollars.
+    budget: Option<f64>,
 }
 
 impl Options {
@@ -29,6 +31,7 @@ impl Options {
             port: number("PORT", &port)?,
             instances: 1,
             redis: None,
+            budget: None,
         };
         let mut arguments = env::args().skip(1);
         while let Some(argument) = arguments.next() {
@@ -38,6 +41,7 @@ impl Options {
             };
             match argument.as_str() {
                 "--instances" => options.instances = number("--instances", &value()?)?,
+                "--budget" => options.budget = Some(number("--budget", &value()?)?),
                 "--redis" => options.redis = Some(value()?),
                 port => options.port = number("the port", port)?,
             }
@@ -57,6 +61,7 @@ pub(crate) struct Setup {
     relay: Relay,
     database: Arc<Database>,
     log: Log,
+    budget: Option<f64>,
 }
 
 /// The real relay with `API_KEY_21ST` and `AGENT_SLUG`, else one in this process, which lives as long as it is used.
@@ -93,6 +98,7 @@ impl Setup {
             relay,
             database: Arc::new(database),
             log,
+            budget: options.budget,
         })
     }
 
@@ -114,6 +120,7 @@ impl Setup {
             client,
             agent,
             database: self.database(),
+            budget: self.budget,
         })
     }
 

@@ -49,11 +49,22 @@
 //! neither is what the relay says of failures of its own (5xx); `on_error`, which each of them has, sees the reason. `OPTIONS` is answered
 //! with 204 and other methods than the handler's own with 405, both with `Allow`; a body that is too long with 413.
 //!
+//! # What runs cost
+//! | to know | use |
+//! |---|---|
+//! | what a run used and cost | [`Budget::spent`] of yours, from whichever instance; or [`ChatRun::observe`] |
+//! | what a user, a chat or a run has spent | [`SpendingLimit::spent_by`], [`spent_in`](SpendingLimit::spent_in), [`spent_on`](SpendingLimit::spent_on) |
+//! | to limit what they spend | [`ChatHandler::budget`] with a [`SpendingLimit`] or a [`Budget`] of yours |
+//! | to limit what one run costs | [`RunOptions::max_budget_usd`](crate::RunOptions::max_budget_usd) |
+//! | to limit what a sandbox costs | [`RunOptions::max_sandbox_budget_usd`](crate::RunOptions::max_sandbox_budget_usd), with an `an_sk_` key |
+//!
+//! # Before you mount them
 //! They look at no `Origin`: where a cookie is your session, give it `SameSite=Lax` or `Strict`, or refuse requests of other sites
 //! before they come here.
 //!
 //! The example `web_chat` is a whole server.
 
+mod budget;
 mod chat;
 mod decide;
 mod handler;
@@ -63,11 +74,14 @@ mod refusal;
 mod request_limits;
 mod respond;
 mod sandbox;
+mod stored;
 mod thread;
 mod to_its_end;
 mod token;
 mod unread;
+mod within;
 
+pub use budget::{Budget, BudgetError, Payer, Period, RunCost, SpendingLimit, Spent, Usd};
 pub use chat::{
     ChatHandler, ChatRequest, ChatRun, ChatTurn, EndedRun, Observed, OpenRun, OpenTurn, TurnOrder,
 };

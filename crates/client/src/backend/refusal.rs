@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use twentyfirst_protocol::browser::BodyError;
-use twentyfirst_protocol::{InvalidRequest, shown};
+use twentyfirst_protocol::run_log::Usd;
+use twentyfirst_protocol::{ApiError, InvalidRequest, shown};
 use twentyfirst_transport::Body;
 
 use super::respond::json;
@@ -70,6 +71,11 @@ impl Refusal {
         Self::new(StatusCode::UNAUTHORIZED, message)
     }
 
+    /// 402: a budget is used up.
+    pub fn payment_required(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYMENT_REQUIRED, message)
+    }
+
     /// 403: who is signed in may not do this.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, message)
@@ -126,7 +132,7 @@ impl Refusal {
 /// | the call | the browser |
 /// |---|---|
 /// | the request is invalid | 400 and the rule |
-/// | the relay answered 400, 402, 404, 409, 410, 413, 422 or 429 | the same, with the relay's message and `retry-after` |
+/// | the relay answered 400, 402, 404, 409, 410, 413, 422 or 429 | the same, with the relay's message and `retry-after`; of a budget also its limit and what was spent |
 /// | the relay answered 503 | 503 with `retry-after` |
 /// | the thread is streaming already, the sandbox belongs to another agent, or another run would have been ended | 409 |
 /// | there was no answer in time, the relay's 408 and 504 among it | 504 |
@@ -138,7 +144,7 @@ impl From<&Error> for Refusal {
         let refusal = if error.invalid_request().is_some() {
             Self::bad_request(error.to_string())
         } else if let Some(api_error) = error.api_error() {
-            let message = shown(api_error.message().trim_end());
+            let message = told(api_error);
             match api_error.status().as_u16() {
                 400 | 402 | 404 | 409 | 410 | 413 | 422 | 429 => {
                     Self::new(api_error.status(), message)
@@ -172,6 +178,21 @@ impl From<&Error> for Refusal {
             ..refusal
         }
     }
+}
+
+/// The relay's message, with the amounts that it tells beside it.
+fn told(error: &ApiError) -> String {
+    let message = shown(error.message().trim_end());
+    let amount = |name: &str| error.extra().get(name)?.as_f64().map(Usd::from_dollars);
+    match (amount("spentUsd"), amount("limitUsd")) {
+        (Some(spent), Some(limit)) => over_budget(&message, spent, limit),
+        _ => message,
+    }
+}
+
+/// Says that a budget is exceeded, be it the relay's or one of this server's.
+pub(super) fn over_budget(what: &str, spent: Usd, limit: Usd) -> String {
+    format!("{what}: {spent} of {limit} spent")
 }
 
 impl From<Error> for Refusal {

@@ -1,6 +1,9 @@
 use std::fmt;
+use std::time::SystemTime;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{Account, Period};
 
 /// Names a log: what a store finds it by.
 ///
@@ -47,6 +50,24 @@ impl LogId {
         Self(format!("roster/{day}"))
     }
 
+    /// Names the log of what an account has spent in the period of this moment: one entry for each run that was counted.
+    #[must_use]
+    pub fn spent(account: &Account, period: Period, now: SystemTime) -> Self {
+        let period = period.name_at(now);
+        Self(match account {
+            Account::Owner(owner) => format!("spent/owner/{}/{period}", escaped(owner)),
+            Account::Chat { owner, chat } => {
+                format!("spent/chat/{}/{}/{period}", escaped(owner), escaped(chat))
+            }
+        })
+    }
+
+    /// Names the log that says what a run has cost, for whoever counts in periods of this kind.
+    #[must_use]
+    pub fn cost(run: &str, period: Period) -> Self {
+        Self(format!("run/{}/cost/{}", escaped(run), period.as_str()))
+    }
+
     /// Returns the name as a text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -78,6 +99,11 @@ mod tests {
             let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%/".contains(&byte);
             prop_assert!(chat(&a).as_str().bytes().all(safe));
             prop_assert_ne!(LogId::run(&a[0]), LogId::stop(&b[0]));
+            let spent = |account| LogId::spent(&account, Period::Day, SystemTime::UNIX_EPOCH);
+            let spent_in = |[owner, chat]: &[String; 2]| spent(Account::chat(owner, chat));
+            prop_assert_eq!(spent_in(&a) == spent_in(&b), a == b);
+            prop_assert!(spent_in(&a).as_str().bytes().all(safe));
+            prop_assert_ne!(spent(Account::owner(&a[0])), spent_in(&b));
         }
     }
 

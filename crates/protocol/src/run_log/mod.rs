@@ -17,6 +17,8 @@
 //! | [`LogId::run`] | [`Claim`] at (epoch, 0); then [`Starting`](Entry::Starting), [`Started`](Entry::Started), [`Data`](Entry::Data), [`Beat`](Entry::Beat), [`Overflow`](Entry::Overflow), [`Release`](Entry::Release), [`End`](Entry::End) |
 //! | [`LogId::stop`] | [`Stop`], once: the run is to end |
 //! | [`LogId::register`], [`LogId::roster`] | who answers for which runs: see [`register`] |
+//! | [`LogId::cost`] | [`Cost`], once: what the run has cost |
+//! | [`LogId::spent`] | [`Counted`] at (n, 0): a run of an account, and what was spent up to and with it |
 //!
 //! # What can be relied on
 //! 1. A log is a prefix of one answer: no chunk twice, none left out.
@@ -27,6 +29,7 @@
 //! 5. There is one [`End`](Entry::End), and of what follows it nothing counts. The last chunk before it is a `finish`, also of an answer
 //!    that failed or was cancelled: see [`LastWords`].
 //! 6. The messages of a turn are sent once, and when all turns before it are over.
+//! 7. A run is [counted](Counting) once in each account, however many instances tell what it cost.
 
 mod block;
 mod entry;
@@ -42,6 +45,7 @@ mod position;
 mod reader;
 mod recorder;
 pub mod register;
+mod spending;
 mod summary;
 mod walk;
 mod watch;
@@ -57,6 +61,9 @@ pub use order::TurnOrder;
 pub use position::{NotAPosition, Position};
 pub use reader::{Reader, ReaderEnd, ReaderStep};
 pub use recorder::{Found, Recorder, RecorderEnd, RecorderStep, Recording};
+pub use spending::{
+    Account, Cost, Counted, Counting, CountingEnd, CountingStep, Period, Spent, Usd,
+};
 pub use summary::Summary;
 pub use watch::{Watch, WatchStep};
 pub use writer::{Append, Appended, Limits};

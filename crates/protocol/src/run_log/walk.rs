@@ -76,7 +76,11 @@ impl Walk {
 
     fn belongs(&self, entry: &Entry) -> bool {
         match entry {
-            Entry::Turn(_) | Entry::Stop(_) | Entry::Listed(_) => false,
+            Entry::Turn(_)
+            | Entry::Stop(_)
+            | Entry::Listed(_)
+            | Entry::Cost(_)
+            | Entry::Counted(_) => false,
             Entry::Noted(_) => self.is_register,
             Entry::Starting(_) | Entry::Started(_) | Entry::Data(_) | Entry::Overflow => {
                 !self.is_register

@@ -18,6 +18,7 @@ mod recorder;
 #[path = "../simulation/rng.rs"]
 #[allow(dead_code, reason = "the other simulation draws more")]
 mod rng;
+mod spending;
 mod store;
 mod watch;
 mod world;

@@ -86,9 +86,10 @@ impl ChatRun {
     ///
     /// It sees all of the answer, whether browsers stay or leave, as long as this instance reads it: where another takes over, which is
     /// the exception, it is [told so](Observed::Left). The closure belongs to the request that has started the run, so the instance that
-    /// takes over has none: what must not be missed, such as usage, is read from the stored messages
-    /// ([`Session::hydrate`](crate::Session::hydrate)), as `web_chat` does. [Without a log](super::ChatHandler::without_log) it sees what
-    /// the browser that has sent the message reads, and is told so when that leaves.
+    /// takes over has none: what a run has cost is told to a [budget](super::ChatHandler::budget) by whichever instance reads its end, and is
+    /// read from the stored messages ([`Session::hydrate`](crate::Session::hydrate)), as `web_chat` does.
+    /// [Without a log](super::ChatHandler::without_log) it sees what the browser that has sent the message reads, and is told so when that
+    /// leaves.
     pub fn observe(mut self, observer: impl FnMut(Observed<'_>) + Send + 'static) -> Self {
         self.observer = Some(Box::new(observer));
         self

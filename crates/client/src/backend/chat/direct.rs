@@ -5,11 +5,12 @@ use twentyfirst_protocol::threads::{StreamTarget, ThreadStatus};
 use twentyfirst_protocol::{Endpoint as _, ui};
 use twentyfirst_transport::Body;
 
-use super::chat_run::{ChatRun, Observer};
+use super::chat_run::ChatRun;
 use super::following::Following;
 use super::observing::Observing;
 use super::passing::Passing;
 use crate::backend::Refusal;
+use crate::backend::budget::Bill;
 use crate::backend::on_error::OnError;
 use crate::client::{AgentClient, seed};
 use crate::error::Error;
@@ -23,8 +24,12 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    /// Starts a run: the response with its stream.
-    pub(super) async fn start(&self, run: ChatRun) -> Result<Response<Body>, Refusal> {
+    /// Starts a run: the response with its stream. It is read here where somebody wants to know what it comes to.
+    pub(super) async fn start(
+        &self,
+        run: ChatRun,
+        bill: Option<Bill>,
+    ) -> Result<Response<Body>, Refusal> {
         let ChatRun {
             start,
             on_started,
@@ -37,14 +42,13 @@ impl Direct {
         if let Some(on_started) = on_started {
             on_started(started.clone()).await?;
         }
-        match observer {
-            None => Ok(self.pass(stream, watch)),
-            Some(observer) => {
-                let body = stream.into_body();
-                let run = Run::reading(client.clone(), started, body, seed(), watch);
-                Ok(self.follow(run.map_err(refuse)?, Some(observer)))
-            }
+        if observer.is_none() && bill.is_none() {
+            return Ok(self.pass(stream, watch));
         }
+        let body = stream.into_body();
+        let run = Run::reading(client.clone(), started, body, seed(), watch).map_err(refuse)?;
+        let observing = Observing::new(run, observer, self.on_error.clone());
+        Ok(follow(Following::new(observing).billed(bill)))
     }
 
     /// The response that resumes a run of which no log is known: nothing if it is not under way.
@@ -66,7 +70,8 @@ impl Direct {
             client = client.with_options(client.options().follow(Follow::wait()));
         }
         let run = client.threads().follow(run).map_err(refuse)?;
-        Ok(self.follow(run, None))
+        let observing = Observing::new(run, None, self.on_error.clone());
+        Ok(follow(Following::new(observing)))
     }
 
     /// Which stream of its sandbox would be opened.
@@ -101,12 +106,11 @@ impl Direct {
         let body = Passing::new(watch.over(body), self.on_error.clone());
         events(&head.headers, Body::wrap(body))
     }
+}
 
-    /// The chunks of a run.
-    fn follow(&self, run: Run, observer: Option<Observer>) -> Response<Body> {
-        let observing = Observing::new(run, observer, self.on_error.clone());
-        events(&HeaderMap::new(), Body::wrap(Following::new(observing)))
-    }
+/// The chunks of a run.
+fn follow(following: Following) -> Response<Body> {
+    events(&HeaderMap::new(), Body::wrap(following))
 }
 
 /// A UI message stream, with those of these headers that are a browser's business.

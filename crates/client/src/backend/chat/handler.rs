@@ -18,6 +18,7 @@ use super::open_turn::OpenTurn;
 use super::recorded::{self, Cursor, Named, Recorded};
 use super::route::{chat_id, stream_of};
 use crate::backend::Refusal;
+use crate::backend::budget::{Budget, Budgets, Payer};
 use crate::backend::decide::Decide;
 use crate::backend::handler::{Core, Handler, handler};
 use crate::backend::on_error::OnError;
@@ -145,6 +146,7 @@ pub struct ChatHandler {
     /// After how much silence a browser is sent a comment.
     keep_alive: Option<Duration>,
     responds_at_once: bool,
+    budgets: Budgets,
 }
 
 impl ChatHandler {
@@ -165,6 +167,7 @@ impl ChatHandler {
             core: Core::new(client, Decide::new(decide)),
             keep_alive: Some(Duration::from_secs(15)),
             responds_at_once: false,
+            budgets: Budgets::default(),
         }
     }
 
@@ -178,6 +181,7 @@ impl ChatHandler {
         let recorded = self.recorded.get_or_insert_with(|| {
             let mut recorded = Recorded::new(self.core.client.clone());
             recorded.on_error(self.core.on_error.clone());
+            recorded.budgets(self.budgets.clone());
             recorded
         });
         recorded.share(AnyRunLog::new(log));
@@ -246,6 +250,49 @@ impl ChatHandler {
         self
     }
 
+    /// Asks a budget before each turn, and tells it what each run has cost: a [`SpendingLimit`](crate::backend::SpendingLimit) of so many
+    /// dollars for each user or chat, or [one of yours](Budget). It may be called more than once: each has to agree.
+    ///
+    /// ```
+    /// use twentyfirst_client::AgentClient;
+    /// use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Period, Refusal, SpendingLimit};
+    /// # async fn run_of(request: ChatRequest) -> Result<ChatRun, Refusal> { Err(Refusal::unauthorized("please sign in")) }
+    ///
+    /// fn chats(client: AgentClient) -> ChatHandler {
+    ///     ChatHandler::new(client, run_of)
+    ///         .budget(SpendingLimit::in_memory(Period::Day).per_owner(2.0).per_chat(0.5))
+    ///         .budget(SpendingLimit::in_memory(Period::Month).per_owner(20.0))
+    /// }
+    /// ```
+    ///
+    /// Where it refuses, nothing is started: the browser gets 402 and what was spent, as where the relay refuses because of a
+    /// [limit](crate::RunOptions::max_sandbox_budget_usd) of its own. It is asked again for a turn that has
+    /// [waited](ChatRun::turn_order), which then ends with an `error`. One that cannot be asked lets the turn begin, and
+    /// [`on_error`](Self::on_error) sees why; see [`require_budget`](Self::require_budget).
+    ///
+    /// A run is told of before its end stands in the log: whoever asks the next question behind the end is asked for with
+    /// its cost. An end is held back for that, for 5 s at most. [Without a log](Self::without_log) answers are read here, and read on when
+    /// the browser leaves, so that their cost is known.
+    #[must_use]
+    pub fn budget(mut self, budget: impl Budget) -> Self {
+        self.budgets.add(budget);
+        self.pass_budgets_on()
+    }
+
+    /// Refuses turns with 503 while a [budget](Self::budget) cannot be asked.
+    #[must_use]
+    pub fn require_budget(mut self) -> Self {
+        self.budgets.require();
+        self.pass_budgets_on()
+    }
+
+    fn pass_budgets_on(mut self) -> Self {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.budgets(self.budgets.clone());
+        }
+        self
+    }
+
     /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log, and for [what was created](Error::created) all the
     /// same.
     ///
@@ -283,14 +330,18 @@ impl ChatHandler {
     }
 
     async fn start(self, id: &str, chat: &str, run: ChatRun) -> Result<Response<Body>, Refusal> {
+        let (runtime, on_error) = (Arc::clone(self.core.runtime()), &self.core.on_error);
+        let payer = Payer::new(&run.owner, chat);
+        self.budgets.check(&runtime, on_error, &payer).await?;
         if let Some(recorded) = &self.recorded {
             return recorded.begin(id, chat, run).await;
         }
+        let bill = self.budgets.bill(&runtime, on_error, id, payer);
+        let direct = self.direct();
         if run.on_started.is_none() {
-            return self.direct().start(run).await;
+            return direct.start(run, bill).await;
         }
-        let runtime = Arc::clone(self.core.runtime());
-        to_its_end(&runtime, async move { self.direct().start(run).await }).await
+        to_its_end(&runtime, async move { direct.start(run, bill).await }).await
     }
 
     async fn resume(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {

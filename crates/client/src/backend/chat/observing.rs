@@ -68,7 +68,7 @@ impl Observing {
     }
 
     /// Says that nobody reads on.
-    pub(super) fn leave(mut self) {
+    pub(super) fn leave(&mut self) {
         if let Some(mut observer) = self.observer.take() {
             let message = self.run.message_so_far();
             observer(Observed::Left { message });

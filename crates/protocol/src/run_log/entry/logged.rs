@@ -75,6 +75,8 @@ impl Logged {
             Entry::Stop(stop) => ("stop", json(stop)),
             Entry::Noted(noted) => ("noted", json(noted)),
             Entry::Listed(listed) => ("listed", json(listed)),
+            Entry::Cost(cost) => ("cost", json(cost)),
+            Entry::Counted(counted) => ("counted", json(counted)),
         };
         format!("{MAGIC}{VERSION} {kind} {}\n{rest}", self.chunks).into()
     }
@@ -119,6 +121,8 @@ impl Logged {
             "stop" => Entry::Stop(read(&rest)?),
             "noted" => Entry::Noted(read(&rest)?),
             "listed" => Entry::Listed(read(&rest)?),
+            "cost" => Entry::Cost(read(&rest)?),
+            "counted" => Entry::Counted(read(&rest)?),
             other => return Err(EntryError::UnknownKind(shown(other))),
         };
         Ok(Self::new(chunks, entry))
@@ -131,7 +135,7 @@ const MAGIC: &str = "21st/";
 const VERSION: u64 = 1;
 
 fn json<T: Serialize>(value: &T) -> String {
-    // Texts and ids only, which are always JSON.
+    // Texts, ids and whole numbers only, which are always JSON.
     serde_json::to_string(value).unwrap_or_default()
 }
 
@@ -156,8 +160,9 @@ fn nothing(rest: &[u8], entry: Entry) -> Result<Entry, EntryError> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{Claim, Ended, Stop, Turn};
+    use super::super::{Claim, Cost, Counted, Ended, Stop, Turn};
     use super::*;
+    use crate::run_log::Spent;
     use crate::run_log::register::{Listed, Noted, Obligation, Placed};
     use crate::runs::{RunRef, StartRun};
     use crate::threads::Usage;
@@ -205,7 +210,25 @@ mod tests {
             Entry::End(Ended::new("completed").came_to(usage(), Some("success".to_owned()))),
             Entry::Noted(noted()),
             Entry::Listed(Listed::new("register-1")),
+            Entry::Cost(Cost {
+                spent: spent(),
+                at: 1_772_064_000,
+                behind: [("spent/owner/user/2026-02".to_owned(), 3)].into(),
+            }),
+            Entry::Counted(Counted {
+                run: "run-1".to_owned(),
+                total: spent(),
+            }),
         ]
+    }
+
+    fn spent() -> Spent {
+        let usage = Usage {
+            total_cost_usd: Some(0.0123),
+            total_tokens: Some(154),
+            ..Usage::default()
+        };
+        Spent::by_run(&usage).unwrap()
     }
 
     #[test]
@@ -269,6 +292,12 @@ mod tests {
         --
         21st/1 listed 17
         {"register":"register-1"}
+        --
+        21st/1 cost 17
+        {"spent":{"runs":1,"nanoUsd":12300000,"inputTokens":0,"outputTokens":0,"totalTokens":154,"durationMs":0},"at":1772064000,"behind":{"spent/owner/user/2026-02":3}}
+        --
+        21st/1 counted 17
+        {"run":"run-1","total":{"runs":1,"nanoUsd":12300000,"inputTokens":0,"outputTokens":0,"totalTokens":154,"durationMs":0}}
         "#);
     }
 
@@ -336,7 +365,7 @@ mod tests {
         fn no_bytes_are_taken_for_something_else(
             bytes in prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..60),
-                "21st/1 (data|beat|end|claim|stop) [0-9]{1,3}\n[\\{\\}a\"\n]{0,20}".prop_map(String::into_bytes),
+                "21st/1 (data|beat|end|claim|stop|cost|counted) [0-9]{1,3}\n[\\{\\}a\"\n]{0,20}".prop_map(String::into_bytes),
             ],
         ) {
             let bytes = Bytes::from(bytes);
@@ -346,7 +375,7 @@ mod tests {
         }
 
         #[test]
-        fn an_entry_that_was_cut_is_refused_or_shorter(index in 0_usize..15, cut in 0_usize..200) {
+        fn an_entry_that_was_cut_is_refused_or_shorter(index in 0_usize..17, cut in 0_usize..200) {
             let logged = Logged::new(17, entries().swap_remove(index));
             let bytes = logged.encode();
             if cut < bytes.len() {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use super::LogId;
 use super::register::{Listed, Noted};
-use super::{Append, Keep, Position};
+use super::{Append, Cost, Counted, Keep, Position};
 use crate::runs::{RunEnd, RunRef};
 use crate::threads::Usage;
 use crate::ui::RawJson;
@@ -57,6 +57,10 @@ pub enum Entry {
     Noted(Noted),
     /// In a roster: there is a register.
     Listed(Listed),
+    /// In the log that says so: what the run has cost.
+    Cost(Cost),
+    /// In the log of an account: a run was counted.
+    Counted(Counted),
 }
 
 /// A turn of a chat: a place in its line.

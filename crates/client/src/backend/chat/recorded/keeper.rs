@@ -1,3 +1,4 @@
+use std::future::ready;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,12 +15,13 @@ use twentyfirst_protocol::ui::RawJson;
 use twentyfirst_transport::Wait;
 
 use super::Recorded;
-use super::guard::watched;
+use super::guard::{caught, watched};
 use super::handle::Handle;
 use super::logs::Cause;
 use super::starting::{Begun, Placed, place, send};
 use super::supervision::Seat;
 use crate::backend::Refusal;
+use crate::backend::budget::Payer;
 use crate::backend::chat::chat_run::ChatRun;
 use crate::backend::chat::observing::Observing;
 use crate::client::seed;
@@ -39,6 +41,8 @@ pub(super) struct Keeper {
     tell: Option<oneshot::Sender<Result<(), Refusal>>>,
     asker: Asker,
     lag: Lag,
+    /// Whether time has passed since the budget was asked.
+    has_waited: bool,
     source: Source,
     request: Option<Request>,
     wait: Wait,
@@ -60,6 +64,8 @@ enum Source {
     Placed(Box<Placed>),
     Starting(Work<Result<Begun, Refusal>>),
     Running(Box<Observing>),
+    /// The budget is told what the run has cost, before its end stands in the log.
+    Telling(Work<()>, Option<Box<Outcome>>),
 }
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -105,7 +111,9 @@ impl Keeper {
         is_new.then(|| {
             telemetry::handed_over();
             let recorder = Recorder::take_over(recording, after, Limits::default());
-            Self::new(context, recorder, handle, seat)
+            let mut this = Self::new(context, recorder, handle, seat);
+            this.has_waited = true;
+            this
         })
     }
 
@@ -118,6 +126,7 @@ impl Keeper {
             tell: None,
             asker: Asker::current(),
             lag: Lag::new(),
+            has_waited: false,
             source: Source::None,
             request: None,
             wait,
@@ -211,9 +220,17 @@ impl Keeper {
                         }
                         None => {
                             let outcome = observing.outcome();
-                            self.source = Source::None;
-                            self.end(outcome.as_ref());
+                            self.source = self.telling(outcome);
                         }
+                    }
+                }
+                Source::Telling(telling, _) => {
+                    if telling.as_mut().poll(cx).is_pending() {
+                        return;
+                    }
+                    let source = mem::replace(&mut self.source, Source::None);
+                    if let Source::Telling(_, outcome) = source {
+                        self.end(outcome.as_deref());
                     }
                 }
             }
@@ -257,6 +274,22 @@ impl Keeper {
         }
     }
 
+    /// Tells the budget what the run has cost.
+    fn telling(&self, outcome: Option<Outcome>) -> Source {
+        let bill = self.context.bill(self.run(), self.payer());
+        let usage = outcome.as_ref().map(|outcome| outcome.usage);
+        let telling = match bill.zip(usage) {
+            Some((bill, usage)) => bill.tell(usage),
+            None => Box::pin(ready(())),
+        };
+        Source::Telling(telling, outcome.map(Box::new))
+    }
+
+    fn payer(&self) -> Payer {
+        let recording = self.recorder.recording();
+        Payer::new(&recording.owner, &recording.chat)
+    }
+
     /// The run is over; `None` if nobody knows how it has ended.
     fn end(&mut self, outcome: Option<&Outcome>) {
         if let Some(outcome) = outcome {
@@ -289,8 +322,13 @@ impl Keeper {
         if let Some(before) = before {
             run.start = run.start.behind(before);
         }
-        let (context, id) = (self.context.clone(), self.run().to_owned());
+        let (context, id, payer) = (self.context.clone(), self.run().to_owned(), self.payer());
+        let has_waited = self.has_waited;
         Source::Placing(Box::pin(async move {
+            if has_waited {
+                let checked = caught(context.check_budget(&payer)).await;
+                checked.unwrap_or_else(|| Err(Refusal::internal(FAILED)))?;
+            }
             let placed = place(context.clone(), run).await?;
             // Before the recorder knows of it: between its last look at the log and sending, nothing may take time.
             context.placed(&id, &placed.run).await;
@@ -340,6 +378,7 @@ impl Keeper {
                     self.source = Source::Waiting(Box::pin(async move {
                         context.wait_for(&run, &owner, &chat).await;
                     }));
+                    self.has_waited = true;
                     // Whoever has asked reads that it waits.
                     self.tell(Ok(()));
                 }

@@ -2,7 +2,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -16,6 +16,9 @@ use twentyfirst_transport::Runtime;
 
 use super::handle::Handle;
 use super::local::{Behind, Local};
+use crate::backend::stored;
+pub(super) use crate::backend::stored::Cause;
+use crate::backend::within::within;
 
 /// How long a store has for one request, beside the time that a read may wait.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -50,9 +53,6 @@ struct Stores {
 }
 
 pub(super) type Pages = Vec<(Position, Bytes)>;
-
-/// What failed in a store, to be shown.
-pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl Logs {
     pub(super) fn new(runtime: &Arc<dyn Runtime>) -> Self {
@@ -161,18 +161,14 @@ impl Logs {
     pub(super) async fn append(self, log: LogId, append: Append) -> (Appended, Option<Cause>) {
         let store = self.store();
         let appending = store.append(&log, append.at, append.entry, append.keep);
-        match self.within(TIMEOUT, appending).await {
-            Some(Ok(())) => {
-                // A turn that was taken is the last one.
-                self.late().remove(&log);
-                (Appended::Yes, None)
-            }
-            Some(Err(AppendError::Fenced)) => (Appended::Fenced, None),
-            Some(Err(error @ AppendError::Missing)) => (Appended::Missing, Some(error.into())),
-            Some(Err(error @ AppendError::Full(_))) => (Appended::Full, Some(error.into())),
-            Some(Err(error)) => (Appended::Unavailable, Some(error.into())),
-            None => (Appended::Unavailable, Some(Silent.into())),
+        let result = self.within(TIMEOUT, appending).await;
+        let result = result.unwrap_or_else(|| Err(AppendError::Unavailable(Silent.into())));
+        let (appended, cause) = stored::appended(result);
+        if appended == Appended::Yes {
+            // A turn that was taken is the last one.
+            self.late().remove(&log);
         }
+        (appended, cause)
     }
 
     /// Gives an entry to the readers of this instance: the one that was appended, or if the store was given up one that stands nowhere.
@@ -224,12 +220,8 @@ impl Logs {
         log: &LogId,
     ) -> (Found<(Position, Bytes)>, Option<Cause>) {
         let store = self.store();
-        match self.within(TIMEOUT, store.last(log)).await {
-            Some(Ok(Some(last))) => (Found::Some(last), None),
-            Some(Ok(None)) => (Found::Nothing, None),
-            Some(Err(error)) => (Found::Unavailable, Some(error.into())),
-            None => (Found::Unavailable, Some(Silent.into())),
-        }
+        let result = self.within(TIMEOUT, store.last(log)).await;
+        stored::last(result.unwrap_or_else(|| Err(ReadError::Unavailable(Silent.into()))))
     }
 
     /// What stands in the store.
@@ -246,12 +238,8 @@ impl Logs {
     ) -> (Found<Pages>, Option<Cause>) {
         let store = self.store();
         let reading = store.read(log, after, limit, wait);
-        match self.within(TIMEOUT + wait, reading).await {
-            Some(Ok(page)) => (Found::Some(page.entries), None),
-            Some(Err(ReadError::Missing)) => (Found::Nothing, None),
-            Some(Err(error)) => (Found::Unavailable, Some(error.into())),
-            None => (Found::Unavailable, Some(Silent.into())),
-        }
+        let result = self.within(TIMEOUT + wait, reading).await;
+        stored::page(result.unwrap_or_else(|| Err(ReadError::Unavailable(Silent.into()))))
     }
 
     /// What stands above this position of the log of a run, up to so many entries, where this instance reads it: [`Found::Nothing`] if it
@@ -299,13 +287,7 @@ impl Logs {
     }
 
     async fn within<F: Future>(&self, limit: Duration, work: F) -> Option<F::Output> {
-        let mut work = pin!(work);
-        let mut timer = self.0.runtime.sleep(limit);
-        poll_fn(|cx| match work.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => Pin::new(&mut timer).poll(cx).map(|()| None),
-        })
-        .await
+        within(&self.0.runtime, limit, work).await
     }
 }
 

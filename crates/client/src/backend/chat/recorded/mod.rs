@@ -51,6 +51,7 @@ pub use self::supervision::{EndedRun, OpenRun};
 use super::cancelling::cancel;
 use super::chat_run::ChatRun;
 use crate::backend::Refusal;
+use crate::backend::budget::{Bill, Budgets, Payer};
 use crate::backend::on_error::OnError;
 use crate::backend::to_its_end::told;
 use crate::client::{AgentClient, seed};
@@ -80,6 +81,7 @@ pub(super) struct Recorded {
     client: AgentClient,
     logs: Logs,
     on_error: OnError,
+    budgets: Budgets,
     /// This instance, as others see it.
     instance: Arc<str>,
     is_draining: Arc<AtomicBool>,
@@ -93,6 +95,7 @@ impl Recorded {
             client,
             logs,
             on_error: OnError::default(),
+            budgets: Budgets::default(),
             instance: format!("{:016x}", seed()).into(),
             is_draining: Arc::default(),
             supervision: Supervision::default(),
@@ -117,6 +120,22 @@ impl Recorded {
 
     pub(super) fn limit_runs(&mut self, runs: usize) {
         self.supervision.limit(runs);
+    }
+
+    pub(super) fn budgets(&mut self, budgets: Budgets) {
+        self.budgets = budgets;
+    }
+
+    /// Asks whether a turn may begin that has waited.
+    async fn check_budget(&self, payer: &Payer) -> Result<(), Refusal> {
+        let runtime = &self.client.shared().runtime;
+        self.budgets.check(runtime, &self.on_error, payer).await
+    }
+
+    /// The bill of a run, if there is somebody to be told what it has cost.
+    fn bill(&self, run: &str, payer: Payer) -> Option<Bill> {
+        let runtime = &self.client.shared().runtime;
+        self.budgets.bill(runtime, &self.on_error, run, payer)
     }
 
     pub(super) fn is_shared(&self) -> bool {

@@ -1,0 +1,104 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use twentyfirst_transport::Runtime;
+
+use super::{Bill, Budget, BudgetError, Payer, RunCost};
+use crate::backend::Refusal;
+use crate::backend::on_error::OnError;
+use crate::backend::within::within;
+use crate::error::Error;
+
+/// How long a budget has for one call.
+pub(super) const LONGEST_CALL: Duration = Duration::from_secs(5);
+
+/// The budgets of a handler.
+#[derive(Clone, Default)]
+pub(in crate::backend) struct Budgets {
+    budgets: Vec<Arc<dyn Erased>>,
+    is_required: bool,
+}
+
+impl Budgets {
+    pub(in crate::backend) fn add(&mut self, budget: impl Budget) {
+        self.budgets.push(Arc::new(budget));
+    }
+
+    pub(in crate::backend) fn require(&mut self) {
+        self.is_required = true;
+    }
+
+    /// Asks whether a turn may begin.
+    pub(in crate::backend) async fn check(
+        &self,
+        runtime: &Arc<dyn Runtime>,
+        on_error: &OnError,
+        payer: &Payer,
+    ) -> Result<(), Refusal> {
+        for budget in &self.budgets {
+            let checked = within(runtime, LONGEST_CALL, budget.check(payer)).await;
+            match checked.unwrap_or_else(|| Err(BudgetError::unavailable(Silent))) {
+                Ok(()) => {}
+                Err(BudgetError::Refused(refusal)) => return Err(refusal),
+                Err(BudgetError::Unavailable(cause)) => {
+                    on_error.show(&Error::budget_unavailable("asked", cause));
+                    if self.is_required {
+                        return Err(Refusal::new(
+                            StatusCode::SERVICE_UNAVAILABLE,
+                            "the budget cannot be asked, try again",
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The bill of a run, if there is somebody to be told.
+    pub(in crate::backend) fn bill(
+        &self,
+        runtime: &Arc<dyn Runtime>,
+        on_error: &OnError,
+        run: &str,
+        payer: Payer,
+    ) -> Option<Bill> {
+        let budgets = self.budgets.clone();
+        (!budgets.is_empty()).then(|| Bill::new(budgets, runtime, on_error, run, payer))
+    }
+}
+
+pub(super) type Cause = Box<dyn StdError + Send + Sync>;
+type Boxed<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
+
+/// [`Budget`] with futures that are boxed, so that it can be a trait object.
+pub(super) trait Erased: Send + Sync {
+    fn check<'a>(&'a self, payer: &'a Payer) -> Boxed<'a, (), BudgetError>;
+
+    fn spent<'a>(&'a self, cost: &'a RunCost) -> Boxed<'a, (), Cause>;
+}
+
+impl<B: Budget> Erased for B {
+    fn check<'a>(&'a self, payer: &'a Payer) -> Boxed<'a, (), BudgetError> {
+        Box::pin(Budget::check(self, payer))
+    }
+
+    fn spent<'a>(&'a self, cost: &'a RunCost) -> Boxed<'a, (), Cause> {
+        Box::pin(Budget::spent(self, cost))
+    }
+}
+
+/// Says that a budget did not respond.
+#[derive(Debug)]
+pub(super) struct Silent;
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the budget did not respond within {LONGEST_CALL:?}")
+    }
+}
+
+impl StdError for Silent {}

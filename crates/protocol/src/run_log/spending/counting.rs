@@ -1,0 +1,385 @@
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::super::{Append, Appended, Entry, EntryError, Found, Keep, LogId, Logged, Position};
+use super::{Account, Period, Spent};
+
+/// What a run has cost, in the [log that says so](LogId::cost).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Cost {
+    /// What it has cost.
+    pub spent: Spent,
+    /// When it was told of first, in seconds since 1970: the moment decides in which period it counts.
+    pub at: u64,
+    /// The epoch of the last entry of each account's log at that time. The run stands in none of them up to there.
+    pub behind: BTreeMap<String, u64>,
+}
+
+impl Cost {
+    /// How long it is kept, and so how long a run may be told of again: 72 h.
+    pub const TTL: Duration = Duration::from_secs(72 * 60 * 60);
+
+    /// Reads an entry of the [log of a run's cost](LogId::cost).
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn decode(entry: &Bytes) -> Result<Self, EntryError> {
+        match Logged::decode(entry)?.entry {
+            Entry::Cost(cost) => Ok(cost),
+            _ => Err(WRONG_LOG),
+        }
+    }
+}
+
+/// A run that was counted, in the [log of an account](LogId::spent).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Counted {
+    /// The id of the run.
+    pub run: String,
+    /// What was spent up to and with it.
+    pub total: Spent,
+}
+
+impl Counted {
+    /// Reads an entry of the [log of an account](LogId::spent).
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn decode(entry: &Bytes) -> Result<Self, EntryError> {
+        match Logged::decode(entry)?.entry {
+            Entry::Counted(counted) => Ok(counted),
+            _ => Err(WRONG_LOG),
+        }
+    }
+}
+
+const WRONG_LOG: EntryError = EntryError::Corrupt("it belongs into another log");
+
+/// Counts what a run has cost in the accounts of its chat and its owner, once.
+///
+/// One that did not come to its end is made again, by whoever: it finds what was done.
+#[derive(Debug)]
+pub struct Counting {
+    run: String,
+    period: Period,
+    accounts: Vec<Account>,
+    spent: Spent,
+    now: SystemTime,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Where the log of each account ends, before the cost is recorded.
+    Looking {
+        ends: Vec<End>,
+    },
+    /// Recording the cost, and these ends.
+    Recording {
+        ends: Vec<End>,
+    },
+    /// Somebody has recorded it.
+    Recorded,
+    /// Counting it in the first of these accounts.
+    Counting {
+        left: Vec<End>,
+    },
+    Over(CountingEnd),
+}
+
+/// How far the log of an account is known.
+#[derive(Debug, Clone)]
+struct End {
+    log: LogId,
+    /// The run does not stand in it up to here.
+    checked: Position,
+    top: Top,
+}
+
+/// What is known of the last entry of an account's log.
+#[derive(Debug, Clone)]
+enum Top {
+    /// It is the one up to which was checked: what was spent up to there.
+    Checked(Spent),
+    /// More may stand behind. Where an append was fenced, more does.
+    Behind { is_fenced: bool },
+    /// Nothing stands behind, but what was spent up to there was not read.
+    Unread,
+}
+
+/// What a [`Counting`] wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CountingStep {
+    /// Read the last entry of this log: [`Counting::handle_last`].
+    Last(LogId),
+    /// Read what stands above this position of this log, without waiting: [`Counting::handle_page`].
+    Read(LogId, Position),
+    /// Append this to this log: [`Counting::handle_append`].
+    Append(LogId, Append),
+    /// There is nothing more to do.
+    Over(CountingEnd),
+}
+
+/// How a [`Counting`] has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CountingEnd {
+    /// The run is counted in each account.
+    Counted,
+    /// The store has failed. It is not known whether the run is counted.
+    Unavailable,
+    /// What stands in the store cannot be read.
+    Unreadable(EntryError),
+}
+
+impl Counting {
+    /// Counts what a run of this chat has cost, in the period of this moment.
+    #[must_use]
+    pub fn new(
+        run: &str,
+        owner: &str,
+        chat: &str,
+        spent: Spent,
+        period: Period,
+        now: SystemTime,
+    ) -> Self {
+        Self {
+            run: run.to_owned(),
+            period,
+            accounts: Account::of_run(owner, chat),
+            spent,
+            now,
+            phase: Phase::Looking { ends: Vec::new() },
+        }
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self) -> CountingStep {
+        loop {
+            match &mut self.phase {
+                Phase::Looking { ends } => match self.accounts.get(ends.len()) {
+                    Some(account) => {
+                        let log = LogId::spent(account, self.period, self.now);
+                        return CountingStep::Last(log);
+                    }
+                    None => {
+                        let ends = std::mem::take(ends);
+                        self.phase = Phase::Recording { ends };
+                    }
+                },
+                Phase::Recording { ends } => {
+                    let ends = ends.iter();
+                    let cost = Cost {
+                        spent: self.spent,
+                        at: seconds(self.now),
+                        behind: ends
+                            .map(|end| (end.log.as_str().to_owned(), end.checked.epoch))
+                            .collect(),
+                    };
+                    let append = Append::new(
+                        Position::START.next_claim(),
+                        Logged::new(0, Entry::Cost(cost)).encode(),
+                        Keep::existing(Cost::TTL).or_create().over(),
+                    );
+                    return CountingStep::Append(self.record(), append);
+                }
+                Phase::Recorded => return CountingStep::Last(self.record()),
+                Phase::Counting { left } => match left.first() {
+                    Some(end) => return end.step(&self.run, self.spent, self.period),
+                    None => self.phase = Phase::Over(CountingEnd::Counted),
+                },
+                Phase::Over(end) => return CountingStep::Over(end.clone()),
+            }
+        }
+    }
+
+    /// The last entry of the log that was asked for.
+    pub fn handle_last(&mut self, found: Found<(Position, Bytes)>) {
+        let last = match found {
+            Found::Some(last) => Some(last),
+            Found::Nothing => None,
+            Found::Unavailable => return self.fail(CountingEnd::Unavailable),
+        };
+        let handled = match &mut self.phase {
+            Phase::Looking { ends } => {
+                let Some(account) = self.accounts.get(ends.len()) else {
+                    return;
+                };
+                let mut end = End::of(LogId::spent(account, self.period, self.now));
+                end.checked = last.as_ref().map_or(Position::START, |(at, _)| *at);
+                let heard = end.hear_last(last);
+                ends.push(end);
+                heard
+            }
+            Phase::Recorded => match last {
+                // It has vanished meanwhile.
+                None => return self.fail(CountingEnd::Unavailable),
+                Some((_, entry)) => Cost::decode(&entry).map(|cost| self.follow(&cost)),
+            },
+            Phase::Counting { left } => match left.first_mut() {
+                Some(end) => end.hear_last(last),
+                None => return,
+            },
+            Phase::Recording { .. } | Phase::Over(_) => return,
+        };
+        if let Err(error) = handled {
+            self.fail(CountingEnd::Unreadable(error));
+        }
+    }
+
+    /// What came of the append.
+    pub fn handle_append(&mut self, appended: Appended) {
+        match (&mut self.phase, appended) {
+            (Phase::Recording { ends }, Appended::Yes) => {
+                let left = std::mem::take(ends);
+                self.phase = Phase::Counting { left };
+            }
+            (Phase::Recording { .. }, Appended::Fenced) => self.phase = Phase::Recorded,
+            (Phase::Counting { left }, Appended::Yes) => {
+                left.remove(0);
+            }
+            (Phase::Counting { left }, Appended::Fenced) => {
+                if let Some(end) = left.first_mut() {
+                    end.top = Top::Behind { is_fenced: true };
+                }
+            }
+            (Phase::Recording { .. } | Phase::Counting { .. }, _) => {
+                self.fail(CountingEnd::Unavailable);
+            }
+            (Phase::Looking { .. } | Phase::Recorded | Phase::Over(_), _) => {}
+        }
+    }
+
+    /// What stands above the position that was asked for.
+    pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
+        let Phase::Counting { left } = &mut self.phase else {
+            return;
+        };
+        let Some(end) = left.first_mut() else {
+            return;
+        };
+        let page = match found {
+            Found::Some(page) => page,
+            Found::Nothing => {
+                // It has vanished, and begins anew.
+                end.checked = Position::START;
+                end.top = Top::Unread;
+                return;
+            }
+            Found::Unavailable => return self.fail(CountingEnd::Unavailable),
+        };
+        if page.is_empty() && matches!(end.top, Top::Behind { is_fenced: true }) {
+            // What stands in the way cannot be found.
+            return self.fail(CountingEnd::Unavailable);
+        }
+        let heard = end.hear_page(&page, &self.run);
+        match heard {
+            Ok(true) => {
+                left.remove(0);
+            }
+            Ok(false) => {}
+            Err(error) => self.fail(CountingEnd::Unreadable(error)),
+        }
+    }
+
+    /// Counts what somebody has recorded.
+    fn follow(&mut self, cost: &Cost) {
+        self.spent = cost.spent;
+        self.now = SystemTime::UNIX_EPOCH + Duration::from_secs(cost.at);
+        let ends = self.accounts.iter().map(|account| {
+            let mut end = End::of(LogId::spent(account, self.period, self.now));
+            let behind = cost.behind.get(end.log.as_str()).copied();
+            end.checked = Position::new(behind.unwrap_or_default(), 0);
+            end
+        });
+        let left = ends.collect();
+        self.phase = Phase::Counting { left };
+    }
+
+    fn fail(&mut self, end: CountingEnd) {
+        self.phase = Phase::Over(end);
+    }
+
+    fn record(&self) -> LogId {
+        LogId::cost(&self.run, self.period)
+    }
+}
+
+impl End {
+    fn of(log: LogId) -> Self {
+        Self {
+            log,
+            checked: Position::START,
+            top: Top::Behind { is_fenced: false },
+        }
+    }
+
+    fn step(&self, run: &str, spent: Spent, period: Period) -> CountingStep {
+        let log = self.log.clone();
+        match &self.top {
+            Top::Behind { .. } => CountingStep::Read(log, self.checked),
+            Top::Unread => CountingStep::Last(log),
+            Top::Checked(total) => {
+                let counted = Counted {
+                    run: run.to_owned(),
+                    total: total.plus(spent),
+                };
+                let append = Append::new(
+                    self.checked.next_claim(),
+                    Logged::new(0, Entry::Counted(counted)).encode(),
+                    // Not over: a total that made room for others would be a budget that begins anew.
+                    Keep::existing(period.ttl()).or_create(),
+                );
+                CountingStep::Append(log, append)
+            }
+        }
+    }
+
+    fn hear_last(&mut self, last: Option<(Position, Bytes)>) -> Result<(), EntryError> {
+        let Some((at, entry)) = last else {
+            self.checked = Position::START;
+            self.top = Top::Checked(Spent::default());
+            return Ok(());
+        };
+        let total = Counted::decode(&entry)?.total;
+        self.top = if at == self.checked {
+            Top::Checked(total)
+        } else {
+            if at < self.checked {
+                // The log has vanished, and others have begun it anew.
+                self.checked = Position::START;
+            }
+            Top::Behind { is_fenced: false }
+        };
+        Ok(())
+    }
+
+    /// Whether the run stands there.
+    fn hear_page(&mut self, page: &[(Position, Bytes)], run: &str) -> Result<bool, EntryError> {
+        if page.is_empty() {
+            self.top = Top::Unread;
+        }
+        for (at, entry) in page {
+            let counted = Counted::decode(entry)?;
+            if counted.run == run {
+                return Ok(true);
+            }
+            self.checked = *at;
+            self.top = Top::Checked(counted.total);
+        }
+        Ok(false)
+    }
+}
+
+fn seconds(moment: SystemTime) -> u64 {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
