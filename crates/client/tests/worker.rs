@@ -29,6 +29,9 @@ const PROMPTS: usize = 40;
 /// What is killed early begins so many more than are open.
 const AT_ONCE: usize = 4;
 
+/// The kill of the one that lives until it has adopted what those before have left, or almost.
+const ADOPTING: usize = 7;
+
 /// Longer than it takes to find and finish everything.
 const LONGEST: Duration = Duration::from_secs(120);
 
@@ -117,12 +120,16 @@ fn answer(prompt: &str) -> String {
 struct Random(u64);
 
 impl Random {
-    fn millis(&mut self, from: u64, to: u64) -> Duration {
+    fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Duration::from_millis(from + (z ^ (z >> 31)) % (to - from))
+        (z ^ (z >> 31)) % limit
+    }
+
+    fn up_to(&mut self, millis: u64) -> Duration {
+        Duration::from_millis(self.below(millis))
     }
 }
 
@@ -174,25 +181,35 @@ fn a_worker_that_is_killed_ten_times_asks_each_prompt_once() {
     };
 
     for kill in 1..=10 {
-        // Most die while they begin runs, which are then adopted together. One lives until it has adopted some, or almost, and is
-        // perhaps telling what has become of them.
-        let life = match kill {
-            7 => random.millis(12_000, 40_000),
-            _ => random.millis(50, 1_500),
-        };
-        let mut worker = Worker::start(&relay, &arguments(AT_ONCE * kill.min(8)));
-        std::thread::sleep(life);
+        // Most die while they begin runs, which are then adopted together.
+        let mut life = random.up_to(700);
+        let mut ends = PROMPTS;
+        let mut at_once = AT_ONCE * kill;
+        if kill == ADOPTING {
+            // It begins nothing before it has adopted some, and may die while it tells what has become of them.
+            at_once -= AT_ONCE;
+            life = Duration::from_secs(15) + random.up_to(25_000);
+            ends = random.below(at_once as u64) as usize;
+        }
+        let mut worker = Worker::start(&relay, &arguments(at_once));
+        let started = Instant::now();
+        while started.elapsed() < life && done(&journal).len() <= ends {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         assert!(
             !worker.is_over(),
             "worker {kill} has ended before it was killed"
         );
         drop(worker);
-        let count = asked.lock().unwrap().len();
-        let done = done(&journal).len();
-        println!("kill {kill} after {life:?}: {count} prompts had been asked, {done} were done");
+        println!(
+            "kill {kill} after {:?}: {} prompts had been asked, {} were done",
+            started.elapsed(),
+            asked.lock().unwrap().len(),
+            done(&journal).len(),
+        );
     }
     let begun = Instant::now();
-    let mut last = Worker::start(&relay, &arguments(AT_ONCE * 8));
+    let mut last = Worker::start(&relay, &arguments(AT_ONCE * 10));
     assert!(
         last.is_successful(),
         "the last worker goes on, or has failed"
