@@ -79,7 +79,9 @@ impl Journal {
                     Line::Queue { name, prompts: of } if of == prompts => queue = Some(name),
                     Line::Queue { .. } => return Err(format!("{shown} is of other prompts").into()),
                     Line::Sandbox(id) => state.sandboxes.push(id),
-                    Line::Done(done) => drop(state.done.insert(done.job, done.usd)),
+                    Line::Done(done) => {
+                        state.done.insert(done.job, done.usd);
+                    }
                 }
             }
             state.file = Some(file);

@@ -21,7 +21,7 @@
 //!
 //! Start it again within 48 h, with a Redis that has kept what it was told. Without `--redis` nothing survives, and the journal is not written.
 //!
-//! Ctrl-C lets the runs go, so that the next start finds them at once.
+//! Ctrl-C lets the runs go, so that the next start finds them at once. In a program of your own, `RedisLog` is the client's feature `redis`.
 
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "it is shared with other examples")]
@@ -112,7 +112,10 @@ async fn sandboxes(
     count: usize,
 ) -> Result<Vec<SandboxId>, Failure> {
     let mut sandboxes = Vec::new();
-    for id in journal.sandboxes().into_iter().take(count) {
+    for id in journal.sandboxes() {
+        if sandboxes.len() == count {
+            break;
+        }
         match client.sandboxes().get(&id).await {
             Ok(_) => sandboxes.push(id),
             Err(error) if error.is_not_found() => {}
@@ -120,6 +123,7 @@ async fn sandboxes(
         }
     }
     while sandboxes.len() < count {
+        // One that is made just before this worker is killed is not used.
         let sandbox = client.sandboxes().create(agent).await?;
         journal.add_sandbox(&sandbox.id)?;
         sandboxes.push(sandbox.id);
