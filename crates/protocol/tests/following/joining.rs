@@ -197,6 +197,29 @@ fn what_was_delivered_elsewhere_to_its_finish_is_whole_and_stays() {
 }
 
 #[test]
+fn what_was_delivered_elsewhere_with_its_end_has_ended_so_where_nothing_is_stored() {
+    let (error, abort) = (
+        r#"{"type":"error","errorText":"the connection to the agent broke off"}"#,
+        r#"{"type":"abort"}"#,
+    );
+    let finish = r#"{"type":"finish"}"#;
+    let failed = "failed: the connection to the agent broke off";
+    for (words, end) in [
+        (vec![error, finish], failed),
+        (vec![error], failed),
+        (vec![abort, finish], "cancelled"),
+        (vec![abort], "cancelled"),
+    ] {
+        let words = words.iter().map(|word| Chunk::decode(word).unwrap());
+        let mut relay = Relay::streams([]);
+        relay.status = Some("idle");
+        let told = relay.join_behind(words.collect(), Follow::wait());
+        assert_eq!(told.outcome.end.to_string(), end);
+        assert_eq!(told.outcome.message_state, MessageState::Partial);
+    }
+}
+
+#[test]
 fn what_was_delivered_elsewhere_is_gone_on_behind_by_a_replay() {
     for count in 4..=25 {
         let mut relay = Relay::new().pace(ms(150)).resumes(Resumes::Replay);

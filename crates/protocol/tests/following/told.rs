@@ -18,6 +18,8 @@ pub(crate) struct Reader {
     pub(crate) relay: Relay,
     flow: FollowFlow,
     told: Vec<(Duration, Moment)>,
+    /// What was delivered before said that it had failed, with this text.
+    failure: Option<String>,
     /// The message when it was called whole.
     whole: Option<UiMessage>,
 }
@@ -53,9 +55,11 @@ impl Relay {
 
     /// Follows a run that somebody else has started, behind what was delivered of it.
     pub(crate) fn join_behind(self, chunks: Vec<Chunk<'static>>, follow: Follow) -> Told {
+        let failure = chunks.iter().find_map(failure);
         let run = FollowRun::new(self.run_ref()).after(chunks);
         let flow = run.join(&self.following(follow), 7).unwrap();
-        Reader::new(self, flow).read()
+        let reader = Reader::new(self, flow);
+        Reader { failure, ..reader }.read()
     }
 
     /// Follows a run that somebody else has started and reads.
@@ -67,12 +71,20 @@ impl Relay {
     }
 }
 
+fn failure(chunk: &Chunk<'_>) -> Option<String> {
+    match chunk {
+        Chunk::Error(error) => Some(error.error_text.to_string_lossy().into_owned()),
+        _ => None,
+    }
+}
+
 impl Reader {
     fn new(relay: Relay, flow: FollowFlow) -> Self {
         Self {
             relay,
             flow,
             told: Vec::new(),
+            failure: None,
             whole: None,
         }
     }
@@ -118,9 +130,10 @@ impl Reader {
         };
         assert!(!self.relay.has_open_stream, "it is over, and is read on");
         let told = self.told.iter().find_map(|(_, moment)| match moment {
-            Moment::Chunk(Chunk::Error(error)) => Some(error.error_text.to_string_lossy()),
+            Moment::Chunk(chunk) => failure(chunk),
             _ => None,
         });
+        let told = self.failure.or(told);
         assert_eq!(self.flow.failure(), told.as_deref());
         Told {
             message: self.flow.message().clone(),

@@ -50,10 +50,15 @@ impl Following {
                     false => self.complete(why, stored),
                 }
             }
-            (Verdict::NotStored, _) => {
-                self.transition = why;
-                self.lose(LostReason::NotStored)
-            }
+            (Verdict::Unstored | Verdict::NotStored, _) => match self.transcript.said.end() {
+                // It was delivered before, with the end that was known there.
+                Some(end) => self.end(why, end, MessageState::Partial),
+                None if verdict == Verdict::Unstored => self.complete_unstored(why),
+                None => {
+                    self.transition = why;
+                    self.lose(LostReason::NotStored)
+                }
+            },
             _ => self.complete_unstored(why),
         })
     }
