@@ -256,6 +256,7 @@ impl AgentClientBuilder {
             answer_limit: self.answer_limit,
             #[cfg(feature = "tracing")]
             trace_contents: self.trace_contents,
+            looks: crate::looks::Looks::default(),
         };
         Ok(AgentClient::from_shared(shared, self.options))
     }

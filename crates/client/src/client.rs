@@ -22,6 +22,7 @@ use crate::credentials::Credential;
 use crate::driver::{Driver, Event};
 use crate::error::Error;
 use crate::exact_length::ExactLength;
+use crate::looks::Looks;
 use crate::sandboxes::Sandboxes;
 use crate::telemetry;
 use crate::threads::Threads;
@@ -61,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) answer_limit: usize,
     #[cfg(feature = "tracing")]
     pub(crate) trace_contents: bool,
+    pub(crate) looks: Looks,
 }
 
 /// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.

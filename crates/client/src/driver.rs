@@ -8,11 +8,13 @@ use bytes::Bytes;
 use http::Response;
 use http::response::Parts;
 use http_body::Body as _;
+use twentyfirst_protocol::SandboxId;
 use twentyfirst_protocol::flow::{self, Failure, Flow, Now, Sent, Slot, Step};
 use twentyfirst_transport::{Body, Collect, ReadBeginning, ResponseFuture};
 
 use crate::client::{AgentClient, ERROR_BODY};
 use crate::credentials::TokenError;
+use crate::looks::{Common, Follower};
 
 /// Drives a [`Flow`] over the client's transport.
 ///
@@ -26,6 +28,8 @@ pub(crate) struct Driver<F> {
     timer: Option<Timer>,
     /// How many bytes of streams came since this was last asked.
     bytes: u64,
+    /// Of a run that is followed: who else is in its sandbox.
+    follower: Option<Follower>,
 }
 
 /// What a flow came to tell.
@@ -62,7 +66,14 @@ impl<F: Flow> Driver<F> {
             exchange: Exchange::None,
             timer: None,
             bytes: 0,
+            follower: None,
         }
+    }
+
+    /// The same, of a run in this sandbox.
+    pub(crate) fn in_sandbox(mut self, sandbox: &SandboxId) -> Self {
+        self.follower = Some(self.client.shared().looks.follow(sandbox));
+        self
     }
 
     /// A flow whose stream is open.
@@ -96,7 +107,11 @@ impl<F: Flow> Driver<F> {
                 Step::Send(send) => {
                     let slot = send.slot;
                     self.close(slot);
-                    match self.client.begin(send) {
+                    let sent = match &self.follower {
+                        Some(follower) => follower.begin(&self.client, send),
+                        None => self.client.begin(send),
+                    };
+                    match sent {
                         Ok(sent) => match slot {
                             Slot::Stream => self.stream = Stream::Sent(sent),
                             Slot::Exchange => self.exchange = Exchange::Sent(sent),
@@ -256,9 +271,10 @@ fn failure(error: twentyfirst_transport::Error) -> Failure {
     } else {
         Sent::No
     };
-    let token_error: Option<&TokenError> = error.source().and_then(|source| source.downcast_ref());
+    let own = Common::of(&error);
+    let token_error: Option<&TokenError> = own.source().and_then(|source| source.downcast_ref());
     let is_refused = token_error.is_some_and(TokenError::is_permanent);
-    let is_permanent = is_refused || error.is_body_limit();
+    let is_permanent = is_refused || own.is_body_limit();
     let failure = Failure::new(sent, error);
     if is_permanent {
         failure.permanent()

@@ -65,6 +65,10 @@ enum Kind {
         to_be: &'static str,
         cause: Box<dyn StdError + Send + Sync>,
     },
+    NotSupervised(Option<Box<dyn StdError + Send + Sync>>),
+    /// Of this run.
+    EndNotTold(String, Option<Box<dyn StdError + Send + Sync>>),
+    OpenRunsUnknown(Box<dyn StdError + Send + Sync>),
 }
 
 impl Error {
@@ -125,6 +129,21 @@ impl Error {
     /// [`source`](StdError::source).
     pub fn is_budget_unavailable(&self) -> bool {
         matches!(self.inner.kind, Kind::Budget { .. })
+    }
+
+    /// Whether runs go on that no other instance finds should this one end: the store of the run log has failed. The cause is in
+    /// [`source`](StdError::source).
+    pub fn is_not_supervised(&self) -> bool {
+        matches!(self.inner.kind, Kind::NotSupervised(_))
+    }
+
+    /// The id of a run whose end [`ChatHandler::on_end`](crate::backend::ChatHandler::on_end) could not be told: it failed, as
+    /// [`source`](StdError::source) says, or has panicked. It is called again.
+    pub fn end_not_told(&self) -> Option<&str> {
+        match &self.inner.kind {
+            Kind::EndNotTold(run, _) => Some(run),
+            _ => None,
+        }
     }
 
     /// Whether the relay answered 404.
@@ -307,6 +326,24 @@ impl Error {
         Kind::Budget { to_be, cause }.into()
     }
 
+    /// Runs that no other instance finds.
+    pub(crate) fn not_supervised(cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
+        Kind::NotSupervised(cause).into()
+    }
+
+    /// A run whose end could not be told; without a cause, because the function that is told of it has panicked.
+    pub(crate) fn new_end_not_told(
+        run: &str,
+        cause: Option<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Kind::EndNotTold(run.to_owned(), cause).into()
+    }
+
+    /// A store that does not tell which runs are open.
+    pub(crate) fn open_runs_unknown(cause: Box<dyn StdError + Send + Sync>) -> Self {
+        Kind::OpenRunsUnknown(cause).into()
+    }
+
     fn transport_error(&self) -> Option<&twentyfirst_transport::Error> {
         match &self.inner.kind {
             Kind::Transport(error) => Some(error),
@@ -323,8 +360,9 @@ impl Kind {
             | Self::InvalidSetting(_)
             | Self::Deadline(_)
             | Self::ThreadStreaming
-            | Self::OtherAgent(_)
-            | Self::Budget { .. } => Sent::No,
+            | Self::OpenRunsUnknown(_)
+            | Self::Budget { .. }
+            | Self::OtherAgent(_) => Sent::No,
             Self::Transport(error) if !error.maybe_sent() => Sent::No,
             Self::Transport(_)
             | Self::Other(_)
@@ -337,7 +375,9 @@ impl Kind {
             | Self::OtherRun(_)
             | Self::RunStarting
             | Self::MessageTooLong(_)
-            | Self::NotReplayable(_) => Sent::Maybe,
+            | Self::NotReplayable(_)
+            | Self::NotSupervised(_)
+            | Self::EndNotTold(..) => Sent::Maybe,
         }
     }
 }
@@ -476,6 +516,19 @@ impl fmt::Display for Error {
                 f.write_str("the answer goes on, but other instances cannot replay it")?;
             }
             Kind::Budget { to_be, .. } => write!(f, "the budget could not be {to_be}")?,
+            Kind::NotSupervised(_) => f.write_str(
+                "runs go on, but other instances would not find them should this one end",
+            )?,
+            Kind::EndNotTold(run, cause) => {
+                let what = match cause {
+                    Some(_) => "failed",
+                    None => "panicked",
+                };
+                write!(f, "on_end {what} for {}, and is called again", shown(run))?;
+            }
+            Kind::OpenRunsUnknown(_) => {
+                f.write_str("the store of the run log does not tell which runs are open")?;
+            }
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
             write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;
@@ -509,8 +562,14 @@ impl StdError for Error {
             Kind::NotAChunk(error) => Some(error),
             Kind::Other(source) => Some(&**source),
             Kind::MessageTooLong(error) => Some(error),
-            Kind::NotReplayable(Some(cause)) | Kind::Budget { cause, .. } => Some(&**cause),
+            Kind::NotReplayable(Some(cause))
+            | Kind::NotSupervised(Some(cause))
+            | Kind::EndNotTold(_, Some(cause))
+            | Kind::OpenRunsUnknown(cause)
+            | Kind::Budget { cause, .. } => Some(&**cause),
             Kind::NotReplayable(None)
+            | Kind::NotSupervised(None)
+            | Kind::EndNotTold(_, None)
             | Kind::InvalidRequest(_)
             | Kind::Deadline(_)
             | Kind::ThreadStreaming

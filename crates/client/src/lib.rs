@@ -47,6 +47,7 @@ mod error;
 mod exact_length;
 mod files;
 mod git;
+mod looks;
 mod run;
 mod sandboxes;
 #[cfg(any(feature = "metrics", feature = "tracing"))]

@@ -112,9 +112,9 @@ impl Run {
         let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id).to_request()?;
         Ok(Self {
             resume_url: driver.client().base_url().join(resume.uri())?,
+            driver: driver.in_sandbox(&run.sandbox_id),
             run,
             created,
-            driver,
             outcome: None,
             told: false,
             watch,

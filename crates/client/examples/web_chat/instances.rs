@@ -16,10 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use twentyfirst_client::backend::ChatHandler;
 
-use crate::Failure;
 use crate::database::Database;
 use crate::setup::Setup;
 use crate::users;
+use crate::{Failure, LONGEST_DRAIN};
 
 /// The instances, by their number, which begins with 1.
 #[derive(Clone)]
@@ -54,16 +54,18 @@ impl Instances {
             .with_state(self.clone())
     }
 
-    /// Lets all runs go.
-    pub(crate) async fn drain(&self) {
+    /// Lets all runs go: how many are left.
+    pub(crate) async fn drain(&self) -> usize {
         let instances: Vec<ChatHandler> = {
             let all = self.all();
             let living = all.iter().flatten();
             living.map(|instance| instance.chats.clone()).collect()
         };
+        let mut left = 0;
         for chats in instances {
-            chats.drain().await;
+            left += chats.drain(LONGEST_DRAIN).await;
         }
+        left
     }
 
     /// The number of the instance whose turn it is, and its address.
@@ -100,6 +102,7 @@ impl Instance {
                 .build()?;
             let log = runtime.block_on(setup.log())?;
             let (app, chats) = setup.server()?.app(log);
+            runtime.block_on(async { chats.supervise() });
             Ok::<_, Failure>((app, chats, runtime))
         })
         .await??;

@@ -18,9 +18,9 @@
 //! `--redis` it is in Redis or Valkey, for this process and for others: start several, with the same `DATABASE` and a relay that all
 //! reach, and put the load balancer of your choice before them.
 //!
-//! Where an instance dies, another goes on: browsers lose their connection and come back, and the rest of the answer arrives when
-//! the run is over, 15 s later at the earliest. Ctrl-C and SIGTERM let go what is being recorded: with Redis, others go on at once; an
-//! instance alone waits until its answers are complete. Another signal ends it meanwhile.
+//! Where an instance dies, another goes on, also where no browser comes back: the rest of the answer arrives when the run is over, 15 s
+//! later at the earliest, and what it cost is kept. Ctrl-C and SIGTERM let go what is being recorded: with Redis, others go on at once; an
+//! instance alone waits until its answers are complete, 20 s at most. Another signal ends it meanwhile.
 //!
 //! It listens on this machine only. Every browser is a user of its own, by a cookie.
 
@@ -37,6 +37,7 @@ mod users;
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
@@ -47,6 +48,9 @@ use crate::setup::{Options, Setup};
 async fn main() -> ExitCode {
     common::exit_code(run().await.map_err(|error| error as Box<dyn Error>))
 }
+
+/// How long stopping takes at most: less than the 30 s after which Kubernetes kills.
+const LONGEST_DRAIN: Duration = Duration::from_secs(20);
 
 /// What went wrong, from whatever thread.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -62,22 +66,28 @@ async fn run() -> Result<(), Failure> {
         return serve(listener, instances.balance(), instances.drain()).await;
     }
     let (app, chats) = setup.server()?.app(setup.log().await?);
+    chats.supervise();
     println!("{url}");
-    serve(listener, app, chats.drain()).await
+    serve(listener, app, chats.drain(LONGEST_DRAIN)).await
 }
 
 /// Serves until it is told to stop, and then lets the runs go.
 async fn serve(
     listener: TcpListener,
     app: axum::Router,
-    drain: impl Future<Output = ()>,
+    drain: impl Future<Output = usize>,
 ) -> Result<(), Failure> {
     tokio::select! {
         served = axum::serve(listener, app) => return Ok(served?),
         stopped = told_to_stop() => stopped?,
     }
     tokio::select! {
-        () = drain => Ok(()),
+        left = drain => {
+            if left > 0 {
+                eprintln!("{left} runs are left to others");
+            }
+            Ok(())
+        }
         stopped = told_to_stop() => Ok(stopped?),
     }
 }

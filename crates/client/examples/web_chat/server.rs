@@ -8,7 +8,7 @@ use axum::routing::get;
 use axum::{Extension, Json, Router, middleware};
 use serde_json::{Value, json};
 use twentyfirst_client::backend::{
-    ChatHandler, ChatRequest, ChatRun, Observed, Period, Refusal, SpendingLimit,
+    ChatHandler, ChatRequest, ChatRun, Period, Refusal, SpendingLimit,
 };
 use twentyfirst_client::run_log::AnyRunLog;
 use twentyfirst_client::{AgentClient, Session, UiMessage};
@@ -49,10 +49,16 @@ fn chats(server: Server, log: Option<AnyRunLog>) -> ChatHandler {
         Some(log) => SpendingLimit::in_run_log(log.clone(), Period::Day).per_owner(dollars),
         None => SpendingLimit::in_memory(Period::Day).per_owner(dollars),
     });
+    let database = Arc::clone(&server.database);
     let chats = ChatHandler::new(server.client.clone(), move |request: ChatRequest| {
         run_in_chat(server.clone(), request)
     })
-    .on_error(|error| common::print_error(error));
+    .on_error(|error| common::print_error(error))
+    // Whoever is still there when the answer is complete: another instance, if need be.
+    .on_end(move |ended| {
+        let database = Arc::clone(&database);
+        async move { database.keep_usage(&ended.chat, &ended.message, &ended.outcome.usage) }
+    });
     let chats = match log {
         Some(log) => chats.run_log(log),
         None => chats,
@@ -83,17 +89,10 @@ async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Re
     let Some(turn) = turn else {
         return Ok(run);
     };
-    let (id, database) = (asked.id, Arc::clone(database));
-    let turns = (id.clone(), Arc::clone(&database));
-    let run = run.on_started(async move |started| {
+    let turns = (asked.id, Arc::clone(database));
+    Ok(run.on_started(async move |started| {
         let (id, database) = turns;
         database.begin_turn(&id, &started.run.session(), &turn)
-    });
-    Ok(run.observe(move |observed| {
-        if let Observed::End { message, outcome } = observed {
-            // What goes wrong is printed.
-            database.keep_usage(&id, message, &outcome.usage).ok();
-        }
     }))
 }
 
@@ -134,7 +133,7 @@ type Answer = axum::response::Result<Json<Value>>;
 async fn chat(server: &Server, user: &User, id: &str) -> Result<Value, Refusal> {
     let session = server.database.session(user, id)?;
     let (messages, is_streaming) = stored(&server.client, &session).await?;
-    // Whoever goes on with a run that another instance has started does not observe it: its costs stand with the answer.
+    // A page may ask a moment before the end of its answer was told. What it cost stands with the answer, too.
     for message in &messages {
         let metadata = message.metadata.as_ref();
         if let Some(usage) = metadata.and_then(|metadata| metadata.deserialize().ok()) {

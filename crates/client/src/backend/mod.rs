@@ -82,7 +82,9 @@ mod unread;
 mod within;
 
 pub use budget::{Budget, BudgetError, Payer, Period, RunCost, SpendingLimit, Spent, Usd};
-pub use chat::{ChatHandler, ChatRequest, ChatRun, ChatTurn, Observed, OpenTurn, TurnOrder};
+pub use chat::{
+    ChatHandler, ChatRequest, ChatRun, ChatTurn, EndedRun, Observed, OpenRun, OpenTurn, TurnOrder,
+};
 pub use new_sandbox::NewSandbox;
 pub use refusal::Refusal;
 pub use request_limits::RequestLimits;

@@ -96,6 +96,13 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 
+    /// Sets after how long the request may be sent again: the header `retry-after`, in whole seconds.
+    #[must_use]
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -106,7 +113,7 @@ impl Refusal {
         &self.message
     }
 
-    /// The answer: the status, the message in JSON, and `retry-after` where the relay asks for it.
+    /// The answer: the status, the message in JSON, and `retry-after` where there is one.
     pub fn into_response(self) -> Response<Body> {
         let content = serde_json::json!({ "error": self.message });
         let mut response = json(self.status, &content);

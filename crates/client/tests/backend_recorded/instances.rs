@@ -38,7 +38,7 @@ async fn a_deploy_hands_over_at_once() {
     let mut first = Reading::new(one.handle(post(STORY)).await);
     first.until("upon").await;
     let second = Reading::new(other.handle(resume()).await);
-    one.drain().await;
+    one.drain(Duration::from_secs(30)).await;
     let second = second.whole().await;
     assert_eq!(text(&second), STORY);
     // Who was connected to the old instance reads on there.

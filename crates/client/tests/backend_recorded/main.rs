@@ -13,5 +13,6 @@ mod recovering;
 mod replaying;
 mod stopping;
 mod store;
+mod supervising;
 mod support;
 mod turns;

@@ -40,7 +40,8 @@ async fn an_observer_that_panics_takes_nothing_from_the_answer() {
     let first = Reading::new(chats.handle(post(STORY)).await);
     let first = tokio::time::timeout(Duration::from_secs(5), first.whole()).await;
     assert_eq!(text(&first.expect("an end")), STORY);
-    let drained = tokio::time::timeout(Duration::from_secs(1), chats.drain()).await;
+    let drained =
+        tokio::time::timeout(Duration::from_secs(1), chats.drain(Duration::from_secs(30))).await;
     drained.expect("nothing to wait for");
 }
 
@@ -54,7 +55,8 @@ async fn a_panic_when_the_run_has_started_leaves_the_chat_usable() {
     });
     let refused = chats.handle(post(STORY)).await;
     assert_eq!(refused.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    let drained = tokio::time::timeout(Duration::from_secs(5), chats.drain()).await;
+    let drained =
+        tokio::time::timeout(Duration::from_secs(5), chats.drain(Duration::from_secs(30))).await;
     drained.expect("the run is recorded to its end");
     assert_eq!(
         chats.handle(post(STORY)).await.status(),
@@ -154,7 +156,7 @@ async fn a_deploy_lets_a_run_go_that_is_still_starting() {
     let drain = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let begun = Instant::now();
-        slow.drain().await;
+        slow.drain(Duration::from_secs(30)).await;
         begun.elapsed()
     };
     let (_first, drained) = tokio::join!(slow.handle(post(STORY)), drain);

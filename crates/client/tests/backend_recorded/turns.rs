@@ -202,7 +202,7 @@ async fn a_deploy_hands_over_what_waits() {
     first.until("upon").await;
     let second = one.handle(post("And then?")).await;
     let elsewhere = other.handle(of_run("GET", &run_id(&second))).await;
-    one.drain().await;
+    one.drain(Duration::from_secs(30)).await;
     let elsewhere = whole(elsewhere).await;
     assert_eq!(text(&elsewhere), "And then?");
     assert_eq!(whole(second).await, elsewhere);

@@ -8,6 +8,7 @@
 mod cancelling;
 mod cuts;
 mod ends;
+mod looks;
 mod random;
 mod refusals;
 mod resuming;

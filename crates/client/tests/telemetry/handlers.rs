@@ -1,5 +1,7 @@
 //! Answers that the chat handler reads have one span each, too, however many browsers read them.
 
+use std::time::Duration;
+
 use http::Request;
 use http_body_util::BodyExt as _;
 use serde_json::json;
@@ -125,7 +127,9 @@ fn an_answer_that_is_handed_over_has_a_span_in_each_instance() {
         let first = one.handle(post()).await;
         let mut body = first.into_body();
         body.frame().await.unwrap().unwrap();
-        let (second, ()) = tokio::join!(read(&other, resume()), one.drain());
+        let drain = one.drain(Duration::from_secs(30));
+        let (second, left) = tokio::join!(read(&other, resume()), drain);
+        assert_eq!(left, 0);
         assert!(second.contains("told"), "{second}");
     });
     let runs = collector.named("invoke_agent");

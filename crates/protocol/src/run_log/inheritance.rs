@@ -40,13 +40,8 @@ impl Inheritance {
             }
             Entry::Overflow => self.has_overflowed = true,
             Entry::End(ended) => self.ended = Some(ended),
-            Entry::Claim(_)
-            | Entry::Beat
-            | Entry::Release
-            | Entry::Turn(_)
-            | Entry::Stop(_)
-            | Entry::Cost(_)
-            | Entry::Counted(_) => {}
+            // The walk lets none pass that belongs into another log.
+            _ => {}
         }
         Ok(())
     }

@@ -43,10 +43,10 @@ impl Seen {
 }
 
 /// What became of a turn.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum State {
     Open,
-    Ended(Ended),
+    Ended(Box<Ended>),
     /// There is no log of it any more.
     Gone,
 }
@@ -150,7 +150,7 @@ impl Line {
                 Ok(Logged {
                     entry: Entry::End(ended),
                     ..
-                }) => State::Ended(ended),
+                }) => State::Ended(Box::new(ended)),
                 Ok(_) => State::Open,
                 Err(error) => return Looked::Failed(Some(error)),
             },

@@ -56,6 +56,18 @@ impl LogId {
         Self(format!("run/{}/cost/{}", escaped(run), period.as_str()))
     }
 
+    /// Names a register: the runs that an instance answers for.
+    #[must_use]
+    pub fn register(register: &str) -> Self {
+        Self(format!("register/{}", escaped(register)))
+    }
+
+    /// Names the roster of a day: the registers that were written then. Days are counted from 1970, in UTC.
+    #[must_use]
+    pub fn roster(day: u64) -> Self {
+        Self(format!("roster/{day}"))
+    }
+
     /// Returns the name as a text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -18,6 +18,7 @@
 //! | [`LogId::stop`] | [`Stop`], once: the run is to end |
 //! | [`LogId::cost`] | [`Cost`], once: what the run has cost |
 //! | [`LogId::spent`] | [`Counted`] at (n, 0): a run of an account, and what was spent up to and with it |
+//! | [`LogId::register`], [`LogId::roster`] | who answers for which runs: see [`register`] |
 //!
 //! # What can be relied on
 //! 1. A log is a prefix of one answer: no chunk twice, none left out.
@@ -43,7 +44,9 @@ mod order;
 mod position;
 mod reader;
 mod recorder;
+pub mod register;
 mod spending;
+mod summary;
 mod walk;
 mod watch;
 mod writer;
@@ -61,5 +64,6 @@ pub use recorder::{Found, Recorder, RecorderEnd, RecorderStep, Recording};
 pub use spending::{
     Account, Cost, Counted, Counting, CountingEnd, CountingStep, Period, Spent, Usd,
 };
+pub use summary::Summary;
 pub use watch::{Watch, WatchStep};
 pub use writer::{Append, Appended, Limits};

@@ -37,7 +37,7 @@ pub struct Reader {
 }
 
 /// What a [`Reader`] wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ReaderStep {
     /// Read what stands above this position, and wait for it so long: [`Reader::handle_page`] or [`Reader::handle_missing`].
@@ -65,7 +65,7 @@ pub enum ReaderStep {
 }
 
 /// How reading a log has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ReaderEnd {
     /// The run is over, and all of its chunks were read.
@@ -203,12 +203,8 @@ impl Reader {
                 self.entries.clear();
             }
             Entry::Release => self.is_released = true,
-            Entry::Starting(_)
-            | Entry::Beat
-            | Entry::Turn(_)
-            | Entry::Stop(_)
-            | Entry::Cost(_)
-            | Entry::Counted(_) => {}
+            // The walk lets no other pass.
+            _ => {}
         }
         Ok(())
     }

@@ -2,11 +2,12 @@ use bytes::Bytes;
 
 use super::{Entry, EntryError, Logged, Position};
 
-/// A walk through the log of a run, from its start: what stands there must follow what stood before.
+/// A walk through the log of a run, or through a register, from its start: what stands there must follow what stood before.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Walk {
     at: Position,
     chunks: u64,
+    is_register: bool,
 }
 
 impl Default for Walk {
@@ -14,6 +15,7 @@ impl Default for Walk {
         Self {
             at: Position::START,
             chunks: 0,
+            is_register: false,
         }
     }
 }
@@ -21,7 +23,19 @@ impl Default for Walk {
 impl Walk {
     /// Goes on behind this position, up to which so many chunks stand.
     pub(super) fn behind(at: Position, chunks: u64) -> Self {
-        Self { at, chunks }
+        Self {
+            at,
+            chunks,
+            is_register: false,
+        }
+    }
+
+    /// A walk through a register.
+    pub(super) fn of_register() -> Self {
+        Self {
+            is_register: true,
+            ..Self::default()
+        }
     }
 
     /// The last position.
@@ -41,7 +55,7 @@ impl Walk {
         let logged = Logged::decode(entry)?;
         let first = self.at == Position::START;
         match &logged.entry {
-            Entry::Turn(_) | Entry::Stop(_) | Entry::Cost(_) | Entry::Counted(_) => {
+            entry if !self.belongs(entry) => {
                 return Err(EntryError::Corrupt("it belongs into another log"));
             }
             // Who claims does not know yet what stands there.
@@ -58,5 +72,20 @@ impl Walk {
         }
         self.at = at;
         Ok(logged.entry)
+    }
+
+    fn belongs(&self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Turn(_)
+            | Entry::Stop(_)
+            | Entry::Cost(_)
+            | Entry::Counted(_)
+            | Entry::Listed(_) => false,
+            Entry::Noted(_) => self.is_register,
+            Entry::Starting(_) | Entry::Started(_) | Entry::Data(_) | Entry::Overflow => {
+                !self.is_register
+            }
+            Entry::Claim(_) | Entry::Beat | Entry::Release | Entry::End(_) => true,
+        }
     }
 }

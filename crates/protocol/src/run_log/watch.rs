@@ -18,7 +18,8 @@ pub struct Watch {
 enum Phase {
     /// What the last entry is.
     Looking,
-    Watching(Box<Reader>),
+    /// And whether it was told that nobody seems to write.
+    Watching(Box<Reader>, bool),
     /// The store has not responded.
     Pausing,
     Over,
@@ -68,11 +69,10 @@ impl Watch {
     pub fn poll(&mut self, now: Instant) -> WatchStep {
         match &mut self.phase {
             Phase::Looking => WatchStep::Last,
-            Phase::Watching(reader) => match reader.poll(now) {
+            Phase::Watching(reader, has_told) => match reader.poll(now) {
                 ReaderStep::Read { after, wait } => WatchStep::Read { after, wait },
                 ReaderStep::TakeOver { after } => {
-                    // What was read, as what an instance has recorded without the store, may not be where it goes on.
-                    self.phase = Phase::Looking;
+                    *has_told = true;
                     WatchStep::TakeOver { after }
                 }
                 ReaderStep::Chunk { .. } | ReaderStep::Over(_) => WatchStep::Over,
@@ -97,8 +97,10 @@ impl Watch {
     /// What stands above the position that was asked for: nothing if the wait is over.
     pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>, now: Instant) {
         match (found, &mut self.phase) {
-            (Found::Some(entries), Phase::Watching(reader)) => match entries.last() {
+            (Found::Some(entries), Phase::Watching(reader, has_told)) => match entries.last() {
                 Some((at, entry)) => self.phase = behind(*at, entry),
+                // What was read, as what an instance has recorded without the store, may not be where it goes on.
+                None if *has_told => self.phase = Phase::Looking,
                 None => reader.handle_page(entries, now),
             },
             (Found::Unavailable, _) => self.phase = Phase::Pausing,
@@ -110,7 +112,7 @@ impl Watch {
 fn behind(at: Position, entry: &Bytes) -> Phase {
     match Logged::decode(entry) {
         Ok(logged) if !matches!(logged.entry, Entry::End(_)) => {
-            Phase::Watching(Box::new(Reader::behind(at, &logged)))
+            Phase::Watching(Box::new(Reader::behind(at, &logged)), false)
         }
         Ok(_) | Err(_) => Phase::Over,
     }

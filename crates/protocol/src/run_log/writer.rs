@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::block::Block;
+use super::register::Noted;
 use super::{Ended, Entry, Keep, Logged, Position};
 use crate::runs::RunRef;
 use crate::ui::Chunk;
@@ -252,6 +253,16 @@ impl Writer {
         self.entry(Entry::Started(run));
     }
 
+    /// Writes this into a register.
+    pub(super) fn note(&mut self, noted: Noted) {
+        self.entry(Entry::Noted(noted));
+    }
+
+    /// Whether nothing waits for the store.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight.is_none() && self.queue.is_empty()
+    }
+
     pub(super) fn push(&mut self, chunk: &Chunk<'_>) {
         if !self.is_closed && !self.has_overflowed {
             self.block.push(chunk);
@@ -298,7 +309,7 @@ impl Writer {
             Appended::Missing | Appended::Full => self.give_up(),
             Appended::Unavailable => {
                 let (since, pause) = match self.store {
-                    Store::Silent { since, pause } => (since, pause * 2),
+                    Store::Silent { since, pause } => (since, (pause * 2).min(LONGEST_PAUSE)),
                     _ => (now, FIRST_PAUSE),
                 };
                 if now.saturating_duration_since(since) + pause > self.limits.patience {
@@ -438,3 +449,6 @@ impl Writer {
 
 /// How long to wait before an append is tried again, at first.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long that grows.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);

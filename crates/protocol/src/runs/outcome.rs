@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use super::RunRef;
 use crate::error::shown;
 use crate::flow::ExchangeError;
 use crate::secret::Redactor;
@@ -207,6 +208,18 @@ pub struct Lost {
     /// Why.
     pub reason: LostReason,
     pub(super) source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Lost {
+    /// A run that was lost elsewhere, for this reason.
+    pub(crate) fn of(run: &RunRef, reason: LostReason) -> Self {
+        Self {
+            sandbox_id: run.sandbox_id.clone(),
+            thread_id: run.thread_id.clone(),
+            reason,
+            source: None,
+        }
+    }
 }
 
 /// Why it is not known what became of a run, in a word.

@@ -114,7 +114,8 @@ fn reading_before_claiming_is_found() {
 
 #[test]
 fn a_store_without_a_fence_is_found() {
-    is_found(Plant::NoFence, &[Rule::Fence, Rule::OneEnd]);
+    let rules = [Rule::Fence, Rule::OneEnd, Rule::OnePost];
+    is_found(Plant::NoFence, &rules);
 }
 
 #[test]

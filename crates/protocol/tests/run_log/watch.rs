@@ -38,6 +38,9 @@ fn a_claim_behind_the_end_is_waited_for() {
         }
     };
     assert_eq!(silence, WatchStep::TakeOver { after });
+    // Nobody asks again and again, where nobody can take over.
+    assert!(matches!(watch.poll(now), WatchStep::Read { .. }));
+    watch.handle_page(Found::Some(Vec::new()), now + wait);
     assert_eq!(watch.poll(now), WatchStep::Last);
     watch.handle_last(Found::Some(entry(3, 1, end)));
     assert_eq!(watch.poll(now), WatchStep::Over);

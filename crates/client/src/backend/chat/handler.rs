@@ -108,6 +108,15 @@ use crate::error::Error;
 ///
 /// [`without_log`](Self::without_log) passes the relay's streams on as they are.
 ///
+/// # Runs have an end, and somebody is told
+/// [`on_end`](Self::on_end) is called when a run is over, at least once, whichever instance is still there. For that, an instance writes down which
+/// runs it answers for before it begins them; with [`supervise`](Self::supervise), the others find what one that is gone has left, and go
+/// on with it. [`begin`](Self::begin) starts a turn from a queue or a webhook, [`open_runs`](Self::open_runs) tells what is not over, and
+/// [`run_limit`](Self::run_limit) bounds what is followed at once. The rules are in
+/// [`run_log::register`](crate::protocol::run_log::register).
+///
+/// A server says `supervise()` when it starts, and `drain(…)` when it is told to stop, as `web_chat` does.
+///
 /// # When it fails
 /// Before the stream, `{"error": message}` with the status that [`Refusal`] tells; [`on_error`](Self::on_error) sees the reason. A body that
 /// comes too slowly is refused with 408, one that is over the [limits](Self::limits) with 413.
@@ -131,9 +140,9 @@ use crate::error::Error;
 /// moment between asking and ending can be ended in its place.
 #[derive(Clone)]
 pub struct ChatHandler {
-    core: Core<ChatRequest, ChatRun>,
+    pub(super) core: Core<ChatRequest, ChatRun>,
     /// None where the relay's streams are passed on as they are.
-    recorded: Option<Recorded>,
+    pub(super) recorded: Option<Recorded>,
     /// After how much silence a browser is sent a comment.
     keep_alive: Option<Duration>,
     responds_at_once: bool,
@@ -216,16 +225,6 @@ impl ChatHandler {
         match &self.recorded {
             Some(recorded) => recorded.open(owner, chat).await,
             None => Vec::new(),
-        }
-    }
-
-    /// Lets all runs go that this instance reads, so that others go on with them at once: for a deploy, when no more requests come. Ready
-    /// when they have been let go; without a [store that is shared](Self::run_log), when they have ended.
-    ///
-    /// Bodies of responses that are under way go on from the store. From now on this instance takes over no run.
-    pub async fn drain(&self) {
-        if let Some(recorded) = &self.recorded {
-            recorded.drain().await;
         }
     }
 
@@ -318,10 +317,10 @@ impl ChatHandler {
         };
         let (handler, id) = (self.clone(), recorded::new_run());
         if !self.responds_at_once {
-            return Ok(self.keep(handler.begin(&id, &chat, run).await?));
+            return Ok(self.keep(handler.start(&id, &chat, run).await?));
         }
         let named = id.clone();
-        let begin = Box::pin(async move { handler.begin(&id, &chat, run).await });
+        let begin = Box::pin(async move { handler.start(&id, &chat, run).await });
         let body = KeptAlive::starting(begin, self.keep_alive, self.core.runtime());
         let mut response = events(&HeaderMap::new(), Body::wrap(body));
         if self.recorded.is_some() {
@@ -330,13 +329,13 @@ impl ChatHandler {
         Ok(response)
     }
 
-    async fn begin(self, id: &str, chat: &str, run: ChatRun) -> Result<Response<Body>, Refusal> {
-        let (runtime, on_error) = (Arc::clone(self.core.runtime()), &self.core.on_error);
-        let payer = Payer::new(&run.owner, chat);
-        self.budgets.check(&runtime, on_error, &payer).await?;
+    async fn start(self, id: &str, chat: &str, run: ChatRun) -> Result<Response<Body>, Refusal> {
         if let Some(recorded) = &self.recorded {
             return recorded.begin(id, chat, run).await;
         }
+        let (runtime, on_error) = (Arc::clone(self.core.runtime()), &self.core.on_error);
+        let payer = Payer::new(&run.owner, chat);
+        self.budgets.check(&runtime, on_error, &payer).await?;
         let bill = self.budgets.bill(&runtime, on_error, id, payer);
         let direct = self.direct();
         if run.on_started.is_none() {

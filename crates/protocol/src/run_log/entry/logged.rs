@@ -7,7 +7,7 @@ use super::{Chunks, Entry};
 use crate::shown;
 
 /// An entry, and how many chunks stand before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Logged {
     /// How many chunks stand in the log before this entry. A claim does not say.
@@ -75,6 +75,8 @@ impl Logged {
             Entry::Stop(stop) => ("stop", json(stop)),
             Entry::Cost(cost) => ("cost", json(cost)),
             Entry::Counted(counted) => ("counted", json(counted)),
+            Entry::Noted(noted) => ("noted", json(noted)),
+            Entry::Listed(listed) => ("listed", json(listed)),
         };
         format!("{MAGIC}{VERSION} {kind} {}\n{rest}", self.chunks).into()
     }
@@ -119,6 +121,8 @@ impl Logged {
             "stop" => Entry::Stop(read(&rest)?),
             "cost" => Entry::Cost(read(&rest)?),
             "counted" => Entry::Counted(read(&rest)?),
+            "noted" => Entry::Noted(read(&rest)?),
+            "listed" => Entry::Listed(read(&rest)?),
             other => return Err(EntryError::UnknownKind(shown(other))),
         };
         Ok(Self::new(chunks, entry))
@@ -159,6 +163,7 @@ mod tests {
     use super::super::{Claim, Cost, Counted, Ended, Stop, Turn};
     use super::*;
     use crate::run_log::Spent;
+    use crate::run_log::register::{Listed, Noted, Obligation, Placed};
     use crate::runs::{RunRef, StartRun};
     use crate::threads::Usage;
     use crate::ui::RawJson;
@@ -167,6 +172,20 @@ mod tests {
     fn run() -> RunRef {
         let ids = (SandboxId::new("sb_1"), ThreadId::new("th_1"));
         RunRef::new("my-agent", ids.0.unwrap(), ids.1.unwrap()).user_message_id("turn-1")
+    }
+
+    fn usage() -> Usage {
+        let mut usage = Usage::default();
+        (usage.total_tokens, usage.total_cost_usd) = (Some(12), Some(0.25));
+        usage
+    }
+
+    fn noted() -> Noted {
+        let mut noted = Noted::default();
+        noted.opened.push(Obligation::new("run-1", "user", "chat"));
+        noted.placed.push(Placed::new("run-2", run()));
+        noted.closed.push("run-3".to_owned());
+        noted
     }
 
     fn entries() -> Vec<Entry> {
@@ -197,6 +216,9 @@ mod tests {
                 run: "run-1".to_owned(),
                 total: spent(),
             }),
+            Entry::End(Ended::new("completed").came_to(usage(), Some("success".to_owned()))),
+            Entry::Noted(noted()),
+            Entry::Listed(Listed::new("register-1")),
         ]
     }
 
@@ -267,6 +289,15 @@ mod tests {
         --
         21st/1 counted 17
         {"run":"run-1","total":{"runs":1,"nanoUsd":12300000,"inputTokens":0,"outputTokens":0,"totalTokens":154,"durationMs":0}}
+        --
+        21st/1 end 17
+        {"end":"completed","usage":{"inputTokens":null,"outputTokens":null,"totalTokens":12,"totalCostUsd":0.25,"durationMs":null},"resultSubtype":"success"}
+        --
+        21st/1 noted 17
+        {"opened":[{"run":"run-1","owner":"user","chat":"chat"}],"placed":[{"run":"run-2","place":{"agent":"my-agent","sandboxId":"sb_1","threadId":"th_1","userMessageId":"turn-1"}}],"closed":["run-3"]}
+        --
+        21st/1 listed 17
+        {"register":"register-1"}
         "#);
     }
 
@@ -344,7 +375,7 @@ mod tests {
         }
 
         #[test]
-        fn an_entry_that_was_cut_is_refused_or_shorter(index in 0_usize..14, cut in 0_usize..200) {
+        fn an_entry_that_was_cut_is_refused_or_shorter(index in 0_usize..17, cut in 0_usize..200) {
             let logged = Logged::new(17, entries().swap_remove(index));
             let bytes = logged.encode();
             if cut < bytes.len() {

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
 use super::LogId;
+use super::register::{Listed, Noted};
 use super::{Append, Cost, Counted, Keep, Position};
 use crate::runs::{RunEnd, RunRef};
+use crate::threads::Usage;
 use crate::ui::RawJson;
 
 pub use self::chunks::Chunks;
@@ -28,7 +30,7 @@ pub use self::logged::{EntryError, Logged};
 ///
 /// The number is how many chunks stand in the log before it: so what is missing is noticed, and the last entry tells how long the log
 /// is. Only a claim does not know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Entry {
     /// In the log of a chat: a turn has begun.
@@ -55,6 +57,10 @@ pub enum Entry {
     Cost(Cost),
     /// In the log of an account: a run was counted.
     Counted(Counted),
+    /// In a register: what has become of the runs that an instance answers for.
+    Noted(Noted),
+    /// In a roster: there is a register.
+    Listed(Listed),
 }
 
 /// A turn of a chat: a place in its line.
@@ -104,7 +110,7 @@ pub struct Claim {
 }
 
 /// How a run has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Ended {
@@ -113,6 +119,12 @@ pub struct Ended {
     /// Where it took place, if it had a place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunRef>,
+    /// What the run used and cost, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// The runtime's word for the end, as in [`Outcome::result_subtype`](crate::runs::Outcome::result_subtype).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_subtype: Option<String>,
 }
 
 /// A wish that a run stops.
@@ -181,6 +193,8 @@ impl Ended {
         Self {
             end: end.into(),
             run: None,
+            usage: None,
+            result_subtype: None,
         }
     }
 
@@ -193,6 +207,14 @@ impl Ended {
     #[must_use]
     pub fn at(mut self, run: Option<RunRef>) -> Self {
         self.run = run;
+        self
+    }
+
+    /// Sets what the run came to, beside its end.
+    #[must_use]
+    pub fn came_to(mut self, usage: Usage, result_subtype: Option<String>) -> Self {
+        self.usage = Some(usage).filter(|usage| *usage != Usage::default());
+        self.result_subtype = result_subtype;
         self
     }
 }

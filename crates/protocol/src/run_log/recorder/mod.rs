@@ -17,6 +17,7 @@ use self::waiting::{Queued, waiting};
 use super::writer::{Appended, Limits, Mark, Writer, WriterEnd, WriterStep};
 use super::{Ended, EntryError, LastWords, LogId, Position, Reader};
 use crate::runs::{RunEnd, RunRef};
+use crate::threads::Usage;
 use crate::ui::Chunk;
 
 /// Records a run into its log, from the turn of the chat on or from where another instance has left it.
@@ -55,6 +56,8 @@ pub struct Recorder {
     asks: VecDeque<RecorderStep>,
     /// Whether the log is to be let go as soon as that can be: not while nobody knows whether the run has started.
     wants_release: bool,
+    /// What the run used, and the runtime's word for its end.
+    came_to: (Usage, Option<String>),
 }
 
 /// How often what others rely on is asked again where the store does not respond.
@@ -75,6 +78,7 @@ impl Recorder {
             unreadable: None,
             asks: [ask].into(),
             wants_release: false,
+            came_to: Default::default(),
         }
     }
 
@@ -171,12 +175,26 @@ impl Recorder {
             {
                 Phase::Over(RecorderEnd::Gone)
             }
-            (Phase::Waiting { writer, is_looking }, Mark::Beat) => {
+            (
+                Phase::Waiting {
+                    writer,
+                    is_looking,
+                    later,
+                },
+                Mark::Beat,
+            ) => {
                 if !is_looking {
                     self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
                 }
-                let is_looking = true;
-                Phase::Waiting { writer, is_looking }
+                let before = self.queued.as_ref().and_then(|it| it.before.clone());
+                if let Some(before) = before.filter(|_| later) {
+                    self.ask(RecorderStep::WaitFor(before));
+                }
+                Phase::Waiting {
+                    writer,
+                    is_looking: true,
+                    later: false,
+                }
             }
             // Whoever slept meanwhile may have been taken over. The beat that is due then tells, if the store does.
             (Phase::NotingPlace { mut writer }, _)
@@ -207,9 +225,9 @@ impl Recorder {
                 line,
                 open,
             } => self.looked_back(found, at, claim, line, open),
-            Phase::Waiting { writer, .. } => match found {
+            Phase::Waiting { writer, later, .. } => match found {
                 Found::Some(_) => self.stopped(writer),
-                Found::Nothing | Found::Unavailable => waiting(writer),
+                Found::Nothing | Found::Unavailable => waiting(writer, later),
             },
             Phase::Passing { writer, passing } => self.passed(found, writer, passing),
             Phase::LookingForStop { writer, run, again } => match found {
@@ -271,7 +289,9 @@ impl Recorder {
     /// The run that this one [waits for](RecorderStep::WaitFor) is over, or its log has vanished.
     pub fn handle_over(&mut self) {
         self.phase = match self.take_phase() {
-            Phase::Waiting { writer, is_looking } => self.its_turn(writer, is_looking),
+            Phase::Waiting {
+                writer, is_looking, ..
+            } => self.its_turn(writer, is_looking),
             phase => phase,
         };
     }
@@ -317,6 +337,11 @@ impl Recorder {
         }
     }
 
+    /// Sets what [the end](Self::end) says beside how the run has ended: what it used, and the runtime's word.
+    pub fn came_to(&mut self, usage: Usage, result_subtype: Option<String>) {
+        self.came_to = (usage, result_subtype);
+    }
+
     /// Records that the run is over, and how: with what is left to [say](LastWords) in the stream. What is pushed later is not recorded.
     pub fn end(&mut self, end: &RunEnd) {
         let mut phase = self.take_phase();
@@ -330,7 +355,9 @@ impl Recorder {
         for word in &self.words.of(Some(end)) {
             writer.push(word);
         }
-        writer.end(Ended::of(end).at(self.place.clone()));
+        let (usage, result_subtype) = self.came_to.clone();
+        let ended = Ended::of(end).at(self.place.clone());
+        writer.end(ended.came_to(usage, result_subtype));
     }
 
     /// Lets the log go when what was pushed stands there, so that another instance can go on at once: of a run that is being started,

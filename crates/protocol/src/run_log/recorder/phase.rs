@@ -41,6 +41,8 @@ pub(super) enum Phase {
         writer: Box<Writer>,
         /// Whether it was asked, and not heard yet, whether it is to stop.
         is_looking: bool,
+        /// Whether to begin to wait with the next beat: what was waited for was over, and nobody could tell what follows.
+        later: bool,
     },
     /// Its turn has come: whether it is to stop, what it carries along, and where it takes place.
     Passing {

@@ -89,7 +89,7 @@ impl Recorder {
         match before {
             Some(before) => {
                 self.ask(RecorderStep::WaitFor(before));
-                waiting(writer)
+                waiting(writer, false)
             }
             None => self.its_turn(writer, false),
         }
@@ -147,8 +147,14 @@ impl Recorder {
             }
             // The one that it has waited for was stopped while it waited itself.
             Looked::Turn(seen) if seen.state == State::Open => {
-                self.ask(RecorderStep::WaitFor(seen.turn.run));
-                waiting(writer)
+                let run = seen.turn.run;
+                let known = self.queued.as_mut().map(|queued| &mut queued.before);
+                let is_again =
+                    known.is_none_or(|known| known.replace(run.clone()) == Some(run.clone()));
+                if !is_again {
+                    self.ask(RecorderStep::WaitFor(run));
+                }
+                waiting(writer, is_again)
             }
             Looked::Turn(seen) => {
                 passing.look_at(seen);
@@ -165,14 +171,10 @@ impl Recorder {
         writer: Box<Writer>,
         passing: Passing,
     ) -> Phase {
-        let before = self.queued.as_ref().and_then(|it| it.before.clone());
-        match (error, before) {
-            (Some(error), _) => Phase::Over(RecorderEnd::Unreadable(error)),
-            (None, Some(before)) if !passing.is_over => {
-                self.ask(RecorderStep::WaitFor(before));
-                waiting(writer)
-            }
-            (None, _) => self.start_with(writer, passing),
+        match error {
+            Some(error) => Phase::Over(RecorderEnd::Unreadable(error)),
+            None if !passing.is_over => waiting(writer, true),
+            None => self.start_with(writer, passing),
         }
     }
 
@@ -222,9 +224,13 @@ impl Recorder {
     }
 }
 
-pub(super) fn waiting(writer: Box<Writer>) -> Phase {
-    let is_looking = false;
-    Phase::Waiting { writer, is_looking }
+/// `later`: the run before it is to be waited for with the next beat only.
+pub(super) fn waiting(writer: Box<Writer>, later: bool) -> Phase {
+    Phase::Waiting {
+        writer,
+        is_looking: false,
+        later,
+    }
 }
 
 /// What was delivered of an answer, without what was said of waiting for it.

@@ -1,7 +1,6 @@
 use std::future::ready;
 use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -20,6 +19,7 @@ use super::guard::{caught, watched};
 use super::handle::Handle;
 use super::logs::Cause;
 use super::starting::{Begun, Placed, place, send};
+use super::supervision::Seat;
 use crate::backend::Refusal;
 use crate::backend::budget::Payer;
 use crate::backend::chat::chat_run::ChatRun;
@@ -50,6 +50,8 @@ pub(super) struct Keeper {
     /// Whether it was said that the store has failed.
     has_complained: bool,
     cause: Option<Cause>,
+    /// Not while it waits: then what it waits for could not be followed here.
+    seat: Option<Seat>,
 }
 
 /// Where the run is read, and what comes before.
@@ -63,7 +65,7 @@ enum Source {
     Starting(Work<Result<Begun, Refusal>>),
     Running(Box<Observing>),
     /// The budget is told what the run has cost, before its end stands in the log.
-    Telling(Work<()>, Option<RunEnd>),
+    Telling(Work<()>, Option<Outcome>),
 }
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -86,11 +88,12 @@ impl Keeper {
         recording: Recording,
         run: ChatRun,
         tell: oneshot::Sender<Result<(), Refusal>>,
+        seat: Seat,
     ) -> Self {
         let recorder = Recorder::begin(recording, Limits::default());
         let handle = Handle::default();
         context.logs.enter(&recorder.recording().run, &handle);
-        let mut this = Self::new(context, recorder, handle);
+        let mut this = Self::new(context, recorder, handle, seat);
         this.start = Some(Box::new(run));
         this.tell = Some(tell);
         this
@@ -101,19 +104,20 @@ impl Keeper {
         context: Recorded,
         recording: Recording,
         after: Position,
+        seat: Seat,
     ) -> Option<Self> {
         let handle = Handle::default();
         let is_new = context.logs.enter(&recording.run, &handle);
         is_new.then(|| {
             telemetry::handed_over();
             let recorder = Recorder::take_over(recording, after, Limits::default());
-            let mut this = Self::new(context, recorder, handle);
+            let mut this = Self::new(context, recorder, handle, seat);
             this.has_waited = true;
             this
         })
     }
 
-    fn new(context: Recorded, recorder: Recorder, handle: Handle) -> Self {
+    fn new(context: Recorded, recorder: Recorder, handle: Handle, seat: Seat) -> Self {
         let wait = Wait::new(&context.client.shared().runtime);
         Self {
             context,
@@ -129,13 +133,8 @@ impl Keeper {
             handle,
             has_complained: false,
             cause: None,
+            seat: Some(seat),
         }
-    }
-
-    /// Has a task record it.
-    pub(super) fn spawn(self) {
-        let runtime = Arc::clone(&self.context.client.shared().runtime);
-        runtime.spawn(Box::pin(self));
     }
 
     fn is_starting(&self) -> bool {
@@ -229,8 +228,9 @@ impl Keeper {
                     if telling.as_mut().poll(cx).is_pending() {
                         return;
                     }
-                    if let Source::Telling(_, end) = mem::replace(&mut self.source, Source::None) {
-                        self.end(end.as_ref());
+                    let told = mem::replace(&mut self.source, Source::None);
+                    if let Source::Telling(_, outcome) = told {
+                        self.end(outcome.as_ref());
                     }
                 }
             }
@@ -282,7 +282,7 @@ impl Keeper {
             Some((bill, usage)) => bill.tell(usage),
             None => Box::pin(ready(())),
         };
-        Source::Telling(telling, outcome.map(|outcome| outcome.end))
+        Source::Telling(telling, outcome)
     }
 
     fn payer(&self) -> Payer {
@@ -291,9 +291,14 @@ impl Keeper {
     }
 
     /// The run is over; `None` if nobody knows how it has ended.
-    fn end(&mut self, end: Option<&RunEnd>) {
+    fn end(&mut self, outcome: Option<&Outcome>) {
+        if let Some(outcome) = outcome {
+            let subtype = outcome.result_subtype.clone();
+            self.recorder.came_to(outcome.usage, subtype);
+        }
         let lost = RunEnd::Failed(LastWords::BROKE_OFF.to_owned());
-        self.recorder.end(end.unwrap_or(&lost));
+        self.recorder
+            .end(outcome.map_or(&lost, |outcome| &outcome.end));
     }
 
     /// Gives the run its place, where it names none: that of the turn before.
@@ -317,14 +322,17 @@ impl Keeper {
         if let Some(before) = before {
             run.start = run.start.behind(before);
         }
-        let (context, payer) = (self.context.clone(), self.payer());
+        let (context, payer, id) = (self.context.clone(), self.payer(), self.run().to_owned());
         let has_waited = self.has_waited;
         Source::Placing(Box::pin(async move {
             if has_waited {
                 let checked = caught(context.check_budget(&payer)).await;
                 checked.unwrap_or_else(|| Err(Refusal::internal(FAILED)))?;
             }
-            place(context, run).await
+            let placed = place(context.clone(), run).await?;
+            // Before the recorder knows of it: between its last look at the log and sending, nothing may take time.
+            context.placed(&id, &placed.run).await;
+            Ok(placed)
         }))
     }
 
@@ -364,6 +372,7 @@ impl Keeper {
                 }),
                 RecorderStep::Deliver(append) => self.deliver(append),
                 RecorderStep::WaitFor(run) => {
+                    self.seat = None;
                     let context = self.context.clone();
                     let Recording { owner, chat, .. } = self.recorder.recording().clone();
                     self.source = Source::Waiting(Box::pin(async move {
@@ -375,6 +384,8 @@ impl Keeper {
                 }
                 RecorderStep::Stop(run) => self.context.stop_in_background(run),
                 RecorderStep::Start { place, carried } => {
+                    let room = self.context.supervision.room();
+                    self.seat.get_or_insert_with(|| room.take_anyway());
                     self.source = self.placing(place.as_ref(), &carried);
                 }
                 RecorderStep::Send => {
@@ -384,6 +395,7 @@ impl Keeper {
                     }
                 }
                 RecorderStep::Follow(run, after) => {
+                    drop(self.context.placed(self.run(), &run));
                     let run = FollowRun::new(run).after(after);
                     match self.context.client.threads().follow(run) {
                         Ok(run) => {
@@ -471,6 +483,7 @@ impl Keeper {
             ),
             _ => Refusal::internal(FAILED),
         }));
+        self.context.recorded(self.run(), end, is_alone);
         self.handle.over();
     }
 }

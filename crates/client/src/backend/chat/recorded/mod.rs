@@ -22,15 +22,17 @@ mod local;
 mod logs;
 mod replay;
 mod starting;
+mod supervision;
 mod taking_over;
 mod waiting;
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use http::{HeaderName, HeaderValue, Response};
+use twentyfirst_protocol::run_log::register::Obligation;
 use twentyfirst_protocol::run_log::{Appended, Entry, LogId, Recording, Stop};
 use twentyfirst_protocol::runs::{CancelStatus, Cancelled, RunRef};
 use twentyfirst_protocol::ui;
@@ -40,10 +42,12 @@ use twentyfirst_transport::Body;
 pub(super) use self::cursor::Cursor;
 use self::finding::LoggedRun;
 pub(super) use self::finding::Named;
-use self::handle::Handle;
 use self::keeper::Keeper;
 use self::logs::Logs;
 use self::replay::Replay;
+pub(super) use self::supervision::OnEnd;
+use self::supervision::Supervision;
+pub use self::supervision::{EndedRun, OpenRun};
 use super::cancelling::cancel;
 use super::chat_run::ChatRun;
 use crate::backend::Refusal;
@@ -68,6 +72,9 @@ pub(super) fn name(response: &mut Response<Body>, id: &str) {
 const RUN_ID: HeaderName = HeaderName::from_static("x-workflow-run-id");
 const TAIL_INDEX: HeaderName = HeaderName::from_static("x-workflow-stream-tail-index");
 
+/// After how long a message is to be sent again for which there is no room.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// What all that records and replays has in common.
 #[derive(Clone)]
 pub(super) struct Recorded {
@@ -78,6 +85,7 @@ pub(super) struct Recorded {
     /// This instance, as others see it.
     instance: Arc<str>,
     is_draining: Arc<AtomicBool>,
+    supervision: Supervision,
 }
 
 impl Recorded {
@@ -90,6 +98,7 @@ impl Recorded {
             budgets: Budgets::default(),
             instance: format!("{:016x}", seed()).into(),
             is_draining: Arc::default(),
+            supervision: Supervision::default(),
         }
     }
 
@@ -109,7 +118,7 @@ impl Recorded {
         self.budgets = budgets;
     }
 
-    /// Asks whether a turn may begin that has waited.
+    /// Asks whether a turn may begin.
     async fn check_budget(&self, payer: &Payer) -> Result<(), Refusal> {
         let runtime = &self.client.shared().runtime;
         self.budgets.check(runtime, &self.on_error, payer).await
@@ -119,6 +128,14 @@ impl Recorded {
     fn bill(&self, run: &str, payer: Payer) -> Option<Bill> {
         let runtime = &self.client.shared().runtime;
         self.budgets.bill(runtime, &self.on_error, run, payer)
+    }
+
+    pub(super) fn on_end(&mut self, on_end: OnEnd) {
+        self.supervision.on_end(on_end);
+    }
+
+    pub(super) fn limit_runs(&mut self, runs: usize) {
+        self.supervision.limit(runs);
     }
 
     pub(super) fn is_shared(&self) -> bool {
@@ -132,14 +149,32 @@ impl Recorded {
         chat: &str,
         run: ChatRun,
     ) -> Result<Response<Body>, Refusal> {
+        self.start(id, chat, run).await?;
+        Ok(self.replay(id, 0))
+    }
+
+    /// Starts the next turn of a chat and records it, to its end also if nobody waits for this.
+    pub(super) async fn start(&self, id: &str, chat: &str, run: ChatRun) -> Result<(), Refusal> {
+        self.check_budget(&Payer::new(&run.owner, chat)).await?;
+        let Some(seat) = self.supervision.room().take() else {
+            let message = "this server follows as many answers as it can, try again";
+            let refusal = Refusal::new(http::StatusCode::SERVICE_UNAVAILABLE, message);
+            return Err(refusal.retry_after(RETRY_AFTER));
+        };
+        let obligation = Obligation::new(id, &run.owner, chat);
         let recording = Recording::new(id, &*self.instance)
             .of_chat(&run.owner, chat)
             .order(run.order)
             .asking(&run.start);
         let (tell, receiver) = oneshot::channel();
-        Keeper::begin(self.clone(), recording, run, tell).spawn();
-        told(receiver).await?;
-        Ok(self.replay(id, 0))
+        let keeper = Keeper::begin(self.clone(), recording, run, tell, seat);
+        let this = self.clone();
+        self.client.shared().runtime.spawn(Box::pin(async move {
+            // Where the store fails, the run begins all the same.
+            this.answer_for(obligation).await;
+            keeper.await;
+        }));
+        told(receiver).await
     }
 
     /// The response with a run from this chunk on.
@@ -217,19 +252,5 @@ impl Recorded {
             }
         };
         self.client.shared().runtime.spawn(Box::pin(stop));
-    }
-
-    /// Lets all runs go that are recorded here, and waits until they are.
-    pub(super) async fn drain(&self) {
-        self.is_draining.store(true, Ordering::Relaxed);
-        let handles: Vec<Handle> = self.logs.here().values().cloned().collect();
-        if self.is_shared() {
-            for handle in &handles {
-                handle.release();
-            }
-        }
-        for handle in handles {
-            poll_fn(|cx| handle.poll_over(cx)).await;
-        }
     }
 }

@@ -1,5 +1,6 @@
 use std::sync::atomic::Ordering;
 
+use twentyfirst_protocol::run_log::register::Obligation;
 use twentyfirst_protocol::run_log::{Found, LogId, Position, Reader, ReaderStep, Recording};
 
 use super::Recorded;
@@ -16,13 +17,31 @@ impl Recorded {
     }
 
     pub(super) fn take_over_of(&self, id: &str, owner: &str, chat: &str, after: Position) {
-        if self.is_draining.load(Ordering::Relaxed) {
+        if self.is_draining.load(Ordering::Relaxed) || self.logs.is_here(id) {
             return;
         }
-        let recording = Recording::new(id, &*self.instance).of_chat(owner, chat);
-        if let Some(keeper) = Keeper::take_over(self.clone(), recording, after) {
-            keeper.spawn();
+        // A duty takes it over by itself. Not knowing of this, it would take the run for one that somebody else answers for.
+        if self.has_duty(id) {
+            return;
         }
+        // Without room, whoever reads asks again.
+        let Some(seat) = self.supervision.room().take() else {
+            return;
+        };
+        let obligation = Obligation::new(id, owner, chat);
+        let recording = Recording::new(id, &*self.instance).of_chat(owner, chat);
+        let this = self.clone();
+        self.client.shared().runtime.spawn(Box::pin(async move {
+            let run = recording.run.clone();
+            // Whoever recorded it answers for it no more when it is claimed here.
+            if this.answer_for(obligation).await {
+                if let Some(keeper) = Keeper::take_over(this.clone(), recording, after, seat) {
+                    keeper.await;
+                }
+            } else if !this.logs.is_here(&run) {
+                this.close(&run);
+            }
+        }));
     }
 
     /// Looks whether the run that this chat waits for is still recorded, and goes on with it if not: no browser may be there to see.

@@ -1,0 +1,278 @@
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use futures_channel::{mpsc, oneshot};
+use futures_util::StreamExt as _;
+use futures_util::future::{Either, select};
+use twentyfirst_protocol::flow::Now;
+use twentyfirst_protocol::run_log::register::{Obligation, Register, RegisterEnd, RegisterStep};
+use twentyfirst_protocol::run_log::{Appended, Position};
+use twentyfirst_protocol::runs::RunRef;
+
+use super::Recorded;
+use crate::backend::chat::recorded::logs::Cause;
+use crate::client::seed;
+use crate::error::Error;
+
+/// A register that is written by a task, to everybody else.
+#[derive(Clone)]
+pub(super) struct Writing {
+    pub(super) id: Arc<str>,
+    notes: mpsc::UnboundedSender<Note>,
+    is_full: Arc<AtomicBool>,
+}
+
+/// What is to be written.
+enum Note {
+    Open(Obligation, oneshot::Sender<Opened>),
+    Place(String, RunRef, oneshot::Sender<()>),
+    Close(String),
+    Retire,
+    Release(oneshot::Sender<()>),
+}
+
+/// What has become of an obligation that was to be opened.
+pub(super) enum Opened {
+    /// It stands in the register.
+    Stands,
+    /// The store does not respond. It is written as soon as that does.
+    Pending(Option<Cause>),
+    /// Nobody writes this register any more.
+    Gone,
+}
+
+impl Writing {
+    pub(super) async fn open(&self, obligation: Obligation) -> Opened {
+        let (tell, told) = oneshot::channel();
+        self.note(Note::Open(obligation, tell));
+        told.await.unwrap_or(Opened::Gone)
+    }
+
+    /// Notes where a run takes place. Ready when that stands there, or may not for a while.
+    pub(super) fn place(&self, run: &str, place: &RunRef) -> impl Future<Output = ()> + use<> {
+        let (tell, told) = oneshot::channel();
+        self.note(Note::Place(run.to_owned(), place.clone(), tell));
+        async move {
+            let _ = told.await;
+        }
+    }
+
+    pub(super) fn close(&self, run: &str) {
+        self.note(Note::Close(run.to_owned()));
+    }
+
+    /// Ends the register as soon as nothing is open.
+    pub(super) fn retire(&self) {
+        self.note(Note::Retire);
+    }
+
+    /// Lets the register go.
+    pub(super) async fn release(&self) {
+        let (tell, told) = oneshot::channel();
+        self.note(Note::Release(tell));
+        // Where its task is gone, nobody writes in it any more either.
+        let _ = told.await;
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Where its task is gone, it is dropped.
+    fn note(&self, note: Note) {
+        let _ = self.notes.unbounded_send(note);
+    }
+}
+
+impl Recorded {
+    /// Begins a register of this instance's own.
+    pub(super) fn begin_register(&self) -> Writing {
+        let id = format!("{:016x}{:016x}", seed(), seed());
+        self.write(Register::begin(id, &self.instance))
+    }
+
+    /// Goes on with a register that nobody writes in any more.
+    pub(super) fn adopt_register(&self, id: &str, after: Position, listed: u64) {
+        let register = Register::take_over(id, &self.instance, after, listed);
+        let mut state = self.supervision.state();
+        let writing = self.write(register);
+        state.registers.insert(Arc::clone(&writing.id), writing);
+    }
+
+    fn write(&self, register: Register) -> Writing {
+        let (sender, notes) = mpsc::unbounded();
+        let writing = Writing {
+            id: register.id().into(),
+            notes: sender,
+            is_full: Arc::default(),
+        };
+        let task = Task {
+            context: self.clone(),
+            id: Arc::clone(&writing.id),
+            is_full: Arc::clone(&writing.is_full),
+            register,
+            notes,
+            waiting: HashMap::new(),
+            placing: HashMap::new(),
+            releasing: Vec::new(),
+        };
+        self.spawn(task.run());
+        writing
+    }
+}
+
+/// The task that writes a register.
+struct Task {
+    context: Recorded,
+    id: Arc<str>,
+    is_full: Arc<AtomicBool>,
+    register: Register,
+    notes: mpsc::UnboundedReceiver<Note>,
+    /// Who waits until an obligation stands in the register, by its run.
+    waiting: HashMap<String, oneshot::Sender<Opened>>,
+    /// Who waits until a place does.
+    placing: HashMap<String, oneshot::Sender<()>>,
+    releasing: Vec<oneshot::Sender<()>>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        loop {
+            while let Ok(note) = self.notes.try_recv() {
+                self.take(note);
+            }
+            let now = self.now();
+            self.is_full
+                .store(self.register.is_full(now.mono), Ordering::Relaxed);
+            let logs = self.context.logs.clone();
+            match self.register.poll(now) {
+                RegisterStep::Append(log, append) => {
+                    let (appended, cause) = logs.append(log, append).await;
+                    if appended != Appended::Yes && appended != Appended::Fenced {
+                        self.no_longer_wait(cause);
+                    }
+                    self.register.handle_append(appended, self.now());
+                }
+                RegisterStep::Last(log) => {
+                    let (found, cause) = logs.stored_last(&log).await;
+                    if cause.is_some() {
+                        self.no_longer_wait(cause);
+                    }
+                    self.register.handle_last(found, self.now());
+                }
+                RegisterStep::Read(log, after) => {
+                    self.register.handle_page(logs.page(&log, after).await.0);
+                }
+                RegisterStep::Noted(noted) => {
+                    for opened in &noted.opened {
+                        self.tell(&opened.run, Opened::Stands);
+                    }
+                    for placed in &noted.placed {
+                        // Whoever waited is told by that it is dropped.
+                        self.placing.remove(&placed.run);
+                    }
+                }
+                RegisterStep::Inherited { open, writers } => {
+                    self.context.inherit(&self.id, open, &writers);
+                }
+                RegisterStep::Wait { until } => self.wait(until, now).await,
+                RegisterStep::Over(end) => return self.over(end),
+                // There are no others.
+                _ => return self.over(RegisterEnd::Failed),
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            mono: self.context.client.shared().runtime.now(),
+            wall: SystemTime::now(),
+        }
+    }
+
+    /// Waits until something is to be noted, or until this moment.
+    async fn wait(&mut self, until: Option<std::time::Instant>, now: Now) {
+        let note = match until {
+            None => self.notes.next().await,
+            Some(until) => {
+                let left = until.saturating_duration_since(now.mono);
+                let sleep = self.context.client.shared().runtime.sleep(left);
+                match select(self.notes.next(), sleep).await {
+                    Either::Left((note, _)) => note,
+                    Either::Right(_) => return,
+                }
+            }
+        };
+        match note {
+            Some(note) => self.take(note),
+            // All who could note something are gone, as the handler is: what is open stays open for others.
+            None => self.register.release(),
+        }
+    }
+
+    fn take(&mut self, note: Note) {
+        match note {
+            Note::Open(obligation, tell) => {
+                self.waiting.insert(obligation.run.clone(), tell);
+                self.register.open(obligation);
+            }
+            Note::Place(run, place, tell) => {
+                self.placing.insert(run.clone(), tell);
+                self.register.place(run, place);
+            }
+            Note::Close(run) => self.register.close(run),
+            Note::Retire => self.register.retire(),
+            Note::Release(tell) => {
+                self.releasing.push(tell);
+                self.register.retire();
+                self.register.release();
+            }
+        }
+    }
+
+    fn tell(&mut self, run: &str, opened: Opened) {
+        if let Some(tell) = self.waiting.remove(run) {
+            // Where nobody waits any more, it stands there all the same.
+            let _ = tell.send(opened);
+        }
+    }
+
+    fn no_longer_wait(&mut self, cause: Option<Cause>) {
+        let mut cause = cause;
+        self.placing.clear();
+        for (_, tell) in self.waiting.drain() {
+            let _ = tell.send(Opened::Pending(cause.take()));
+        }
+    }
+
+    fn over(self, end: RegisterEnd) {
+        let Self { context, id, .. } = &self;
+        match end {
+            RegisterEnd::Closed | RegisterEnd::Released => {
+                context.supervision.state().registers.remove(id);
+            }
+            RegisterEnd::Fenced => context.lose_register(id, true),
+            RegisterEnd::Unreadable(error) => {
+                context.supervision.state().registers.remove(id);
+                let error = Error::not_supervised(Some(error.into()));
+                context.on_error.show(&error);
+            }
+            _ => context.lose_register(id, false),
+        }
+    }
+}
+
+/// Waits for something no longer than until a timer is over.
+pub(super) async fn until<T>(
+    work: impl Future<Output = T>,
+    timer: impl Future<Output = ()>,
+) -> Option<T> {
+    match select(pin!(work), pin!(timer)).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
+    }
+}

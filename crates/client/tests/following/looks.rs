@@ -1,0 +1,73 @@
+//! Several runs of one sandbox that are waited for: one look at its threads is for all of them.
+
+use std::time::{Duration, Instant};
+
+use twentyfirst_client::{Follow, Run, RunEnd, StartRun};
+use twentyfirst_local_relay::Agent;
+
+use crate::support::{Scene, read};
+
+const RUNS: usize = 10;
+
+fn slow() -> Agent {
+    let agent = Agent::new(async |run: twentyfirst_local_relay::Run| {
+        run.say("one two three four five six seven eight").await;
+        Ok(())
+    });
+    agent.pace(Duration::from_millis(500))
+}
+
+/// Runs that were started in one sandbox, as by another process.
+async fn follow_all(scene: &Scene) -> Vec<Run> {
+    let sandbox = scene.client.sandboxes().create("narrator").await.unwrap();
+    let mut runs = Vec::new();
+    for _ in 0..RUNS {
+        let start = StartRun::new("narrator", "Count").sandbox_id(&sandbox.id);
+        let started = scene.client.threads().run_in_background(start).await;
+        let followed = scene.client.threads().follow(started.unwrap().run);
+        runs.push(followed.unwrap());
+    }
+    runs
+}
+
+#[tokio::test]
+async fn one_look_a_second_is_for_all_runs_of_a_sandbox() {
+    let scene = Scene::with(slow(), Follow::wait());
+    let begun = Instant::now();
+    let runs = follow_all(&scene).await;
+    let reading = runs.into_iter().map(|mut run| {
+        tokio::spawn(async move {
+            let told = read(&mut run).await;
+            (told.text(), run.outcome().await)
+        })
+    });
+    for run in reading.collect::<Vec<_>>() {
+        let (text, outcome) = run.await.unwrap();
+        assert!(matches!(outcome.end, RunEnd::Completed), "{outcome:?}");
+        assert_eq!(text, "one two three four five six seven eight");
+    }
+    let looks = scene.sent.count("GET threads");
+    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+    println!("{looks} looks in {seconds} s");
+    // The first of all, and those of the last run, which is alone, come at once.
+    assert!(looks <= seconds + 4, "{looks} looks in {seconds} s");
+}
+
+#[tokio::test]
+async fn whoever_leaves_takes_the_look_from_nobody() {
+    let scene = Scene::with(slow(), Follow::wait());
+    let mut runs = follow_all(&scene).await;
+    let mut last = runs.pop().unwrap();
+    let rest = runs.into_iter().map(|mut run| {
+        tokio::spawn(async move {
+            let reading = read(&mut run);
+            let _ = tokio::time::timeout(Duration::from_millis(400), reading).await;
+        })
+    });
+    let rest: Vec<_> = rest.collect();
+    let told = read(&mut last).await;
+    assert_eq!(told.text(), "one two three four five six seven eight");
+    for run in rest {
+        run.await.unwrap();
+    }
+}

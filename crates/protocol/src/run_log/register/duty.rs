@@ -1,0 +1,229 @@
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::super::{Append, Appended, Claim, Entry, Found, Keep, Limits, LogId, Logged, Position};
+use super::pulse::Pulse;
+use super::{LOOK, Obligation};
+use crate::runs::RunRef;
+
+/// Decides what to do for a run that another instance answered for.
+///
+/// ```text
+///   Last, of the run's log ─┬─ none ─┬─ its place is known ─► Follow
+///      ▲                    │        └─ not ─► claim it ─► Close: nothing had begun, and nothing begins
+///      │                    ├─ claimed by one who has not written in the register ─► Close: that one answers for it
+///      │                    ├─ End ─► End
+///      │                    └─ silent for 15 s, or released ─► TakeOver
+///      └──── every 5 s ─────┘
+/// ```
+#[derive(Debug)]
+pub struct Duty {
+    obligation: Obligation,
+    by: String,
+    /// The instances of whose claims this obligation is.
+    writers: Vec<String>,
+    pulse: Pulse,
+    /// The epoch whose claim was looked at.
+    checked: Option<u64>,
+    phase: Phase,
+    asks: VecDeque<DutyStep>,
+    again: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Looking,
+    /// Who has claimed the log, whose last entry is this.
+    Checking {
+        at: Position,
+        last: Last,
+    },
+    /// Nobody may begin the run any more.
+    Claiming,
+    Over(DutyStep),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Last {
+    End,
+    Release,
+    Other,
+}
+
+/// What a [`Duty`] wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DutyStep {
+    /// Read the last entry of this log: [`Duty::handle_last`].
+    Last(LogId),
+    /// Read the first entry of this log above this position, without waiting: [`Duty::handle_page`].
+    First(LogId, Position),
+    /// Append this to this log: [`Duty::handle_append`].
+    Append(LogId, Append),
+    /// [Take the run over](super::super::Recorder::take_over) behind this position, and poll again when that is over.
+    TakeOver {
+        /// The position.
+        after: Position,
+    },
+    /// Poll again at this moment.
+    Wait {
+        /// The moment.
+        until: Instant,
+    },
+    /// The run has ended: tell its end, and close the obligation. This is the last.
+    End,
+    /// The log has vanished: follow this run at the relay, tell its end, and close the obligation. This is the last.
+    Follow(RunRef),
+    /// There is nothing to do: close the obligation. This is the last.
+    Close,
+}
+
+impl Duty {
+    /// Goes on with an obligation of a register that these instances have written, for this one.
+    #[must_use]
+    pub fn new(obligation: Obligation, writers: Vec<String>, by: impl Into<String>) -> Self {
+        let log = LogId::run(&obligation.run);
+        Self {
+            obligation,
+            by: by.into(),
+            writers,
+            pulse: Pulse::default(),
+            checked: None,
+            phase: Phase::Looking,
+            asks: [DutyStep::Last(log)].into(),
+            again: None,
+        }
+    }
+
+    /// Returns the obligation.
+    #[must_use]
+    pub fn obligation(&self) -> &Obligation {
+        &self.obligation
+    }
+
+    fn log(&self) -> LogId {
+        LogId::run(&self.obligation.run)
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self, now: Instant) -> DutyStep {
+        if let Some(ask) = self.asks.pop_front() {
+            return ask;
+        }
+        if let Phase::Over(step) = &self.phase {
+            return step.clone();
+        }
+        let until = *self.again.get_or_insert(now + LOOK);
+        if now < until {
+            return DutyStep::Wait { until };
+        }
+        self.again = None;
+        self.phase = Phase::Looking;
+        DutyStep::Last(self.log())
+    }
+
+    /// The last entry of the run's log.
+    pub fn handle_last(&mut self, found: Found<(Position, Bytes)>, now: Instant) {
+        if !matches!(self.phase, Phase::Looking) {
+            return;
+        }
+        let (at, entry) = match found {
+            Found::Unavailable => return self.pulse.saw_nothing(),
+            Found::Some(last) => last,
+            Found::Nothing => {
+                match self.obligation.place.clone() {
+                    Some(place) => self.phase = Phase::Over(DutyStep::Follow(place)),
+                    None => {
+                        let obligation = &self.obligation;
+                        let claim = Claim::new(&self.by, &obligation.owner, &obligation.chat);
+                        let append = Append::new(
+                            Position::START.next_claim(),
+                            Logged::new(0, Entry::Claim(claim)).encode(),
+                            Keep::existing(Limits::default().live_ttl)
+                                .or_create()
+                                .over(),
+                        );
+                        self.asks.push_back(DutyStep::Append(self.log(), append));
+                        self.phase = Phase::Claiming;
+                    }
+                }
+                return;
+            }
+        };
+        let last = match Logged::decode(&entry).map(|logged| logged.entry) {
+            Ok(Entry::End(_)) => Last::End,
+            Ok(Entry::Release) => Last::Release,
+            Ok(_) => Last::Other,
+            // Whoever can read it goes on with it.
+            Err(_) => return,
+        };
+        self.pulse.saw(at, matches!(last, Last::Release), now);
+        if self.checked == Some(at.epoch) {
+            return self.decide(last);
+        }
+        let before = Position::new(at.epoch.saturating_sub(1), u64::MAX);
+        self.asks.push_back(DutyStep::First(self.log(), before));
+        self.phase = Phase::Checking { at, last };
+    }
+
+    /// The first entry above the position that was asked for.
+    pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
+        let Phase::Checking { at, last } = self.phase else {
+            return;
+        };
+        self.phase = Phase::Looking;
+        let Found::Some(entries) = found else {
+            return;
+        };
+        let Some((first, entry)) = entries.first() else {
+            return;
+        };
+        let Ok(Entry::Claim(claim)) = Logged::decode(entry).map(|logged| logged.entry) else {
+            return;
+        };
+        if first.epoch != at.epoch {
+            return;
+        }
+        if !self.writers.contains(&claim.by) {
+            self.phase = Phase::Over(DutyStep::Close);
+            return;
+        }
+        self.checked = Some(at.epoch);
+        self.decide(last);
+    }
+
+    fn decide(&mut self, last: Last) {
+        if matches!(last, Last::End) {
+            self.phase = Phase::Over(DutyStep::End);
+        } else if let Some(after) = self.pulse.stopped_at() {
+            // What is claimed from here on is this obligation's, too.
+            if !self.writers.contains(&self.by) {
+                self.writers.push(self.by.clone());
+            }
+            self.pulse.reset();
+            self.asks.push_back(DutyStep::TakeOver { after });
+        }
+    }
+
+    /// What came of the append.
+    pub fn handle_append(&mut self, appended: Appended) {
+        if matches!(self.phase, Phase::Claiming) {
+            self.phase = match appended {
+                Appended::Yes | Appended::Missing => Phase::Over(DutyStep::Close),
+                // The run was begun after all, or nobody knows.
+                _ => Phase::Looking,
+            };
+        }
+    }
+
+    /// The take-over is over: looks at once what has become of the run.
+    pub fn look_again(&mut self) {
+        if !matches!(self.phase, Phase::Over(_)) {
+            self.again = None;
+            self.phase = Phase::Looking;
+            self.asks.push_back(DutyStep::Last(self.log()));
+        }
+    }
+}
