@@ -60,15 +60,15 @@ enum Kind {
     RunStarting,
     MessageTooLong(AssembleError),
     NotReplayable(Option<Box<dyn StdError + Send + Sync>>),
-    NotSupervised(Option<Box<dyn StdError + Send + Sync>>),
-    /// Of this run.
-    EndNotTold(String, Option<Box<dyn StdError + Send + Sync>>),
-    OpenRunsUnknown(Box<dyn StdError + Send + Sync>),
     Budget {
         /// What was to be done with it, in one word.
         to_be: &'static str,
         cause: Box<dyn StdError + Send + Sync>,
     },
+    NotSupervised(Option<Box<dyn StdError + Send + Sync>>),
+    /// Of this run.
+    EndNotTold(String, Option<Box<dyn StdError + Send + Sync>>),
+    OpenRunsUnknown(Box<dyn StdError + Send + Sync>),
 }
 
 impl Error {
@@ -125,6 +125,12 @@ impl Error {
         matches!(self.inner.kind, Kind::NotReplayable(_))
     }
 
+    /// Whether a [budget](crate::backend::Budget) could not be asked, or not be told what a run has cost. The cause is in
+    /// [`source`](StdError::source).
+    pub fn is_budget_unavailable(&self) -> bool {
+        matches!(self.inner.kind, Kind::Budget { .. })
+    }
+
     /// Whether runs go on that no other instance finds should this one end: the store of the run log has failed. The cause is in
     /// [`source`](StdError::source).
     pub fn is_not_supervised(&self) -> bool {
@@ -138,12 +144,6 @@ impl Error {
             Kind::EndNotTold(run, _) => Some(run),
             _ => None,
         }
-    }
-
-    /// Whether a [budget](crate::backend::Budget) could not be asked, or not be told what a run has cost. The cause is in
-    /// [`source`](StdError::source).
-    pub fn is_budget_unavailable(&self) -> bool {
-        matches!(self.inner.kind, Kind::Budget { .. })
     }
 
     /// Whether the relay answered 404.
@@ -318,6 +318,14 @@ impl Error {
         Kind::NotReplayable(cause).into()
     }
 
+    /// A budget that could not be `asked`, or not be `told`.
+    pub(crate) fn budget_unavailable(
+        to_be: &'static str,
+        cause: Box<dyn StdError + Send + Sync>,
+    ) -> Self {
+        Kind::Budget { to_be, cause }.into()
+    }
+
     /// Runs that no other instance finds.
     pub(crate) fn not_supervised(cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
         Kind::NotSupervised(cause).into()
@@ -334,14 +342,6 @@ impl Error {
     /// A store that does not tell which runs are open.
     pub(crate) fn open_runs_unknown(cause: Box<dyn StdError + Send + Sync>) -> Self {
         Kind::OpenRunsUnknown(cause).into()
-    }
-
-    /// A budget that could not be `asked`, or not be `told`.
-    pub(crate) fn budget_unavailable(
-        to_be: &'static str,
-        cause: Box<dyn StdError + Send + Sync>,
-    ) -> Self {
-        Kind::Budget { to_be, cause }.into()
     }
 
     fn transport_error(&self) -> Option<&twentyfirst_transport::Error> {
@@ -515,6 +515,7 @@ impl fmt::Display for Error {
             Kind::NotReplayable(_) => {
                 f.write_str("the answer goes on, but other instances cannot replay it")?;
             }
+            Kind::Budget { to_be, .. } => write!(f, "the budget could not be {to_be}")?,
             Kind::NotSupervised(_) => f.write_str(
                 "runs go on, but other instances would not find them should this one end",
             )?,
@@ -528,7 +529,6 @@ impl fmt::Display for Error {
             Kind::OpenRunsUnknown(_) => {
                 f.write_str("the store of the run log does not tell which runs are open")?;
             }
-            Kind::Budget { to_be, .. } => write!(f, "the budget could not be {to_be}")?,
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
             write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;

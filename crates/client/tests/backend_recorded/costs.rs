@@ -10,7 +10,8 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use twentyfirst_client::AgentClient;
 use twentyfirst_client::backend::{
-    Budget, BudgetError, ChatHandler, Payer, Period, RunCost, SpendingLimit, Spent, TurnOrder, Usd,
+    Budget, BudgetError, ChatHandler, ChatRun, Payer, Period, RunCost, SpendingLimit, Spent,
+    TurnOrder, Usd,
 };
 use twentyfirst_client::protocol::runs::SendMessages;
 use twentyfirst_client::protocol::threads::Usage;
@@ -106,6 +107,12 @@ async fn a_user_whose_budget_is_used_up_is_refused_before_anything_is_started() 
         refused(chats.handle(post("Three")).await).await,
         exceeded("budget exceeded: 0.8 USD of 0.8 USD spent")
     );
+    // So it is without a browser.
+    assert_eq!(*requests.lock().unwrap(), [] as [&str; 0]);
+    let run = conversation(&client).await.run("Four");
+    requests.lock().unwrap().clear();
+    let refusal = chats.begin("chat-1", ChatRun::new(run).owner("user-1"));
+    assert_eq!(refusal.await.unwrap_err().status(), 402);
     assert_eq!(*requests.lock().unwrap(), [] as [&str; 0]);
     assert!(chats.open_turns("user-1", "chat-1").await.is_empty());
 
@@ -221,7 +228,7 @@ async fn a_run_that_two_instances_tell_of_is_counted_once() {
     let response = one.handle(post("Hello")).await;
     until_spent(&limit, 0.4).await;
     // It is counted, and its end does not stand in the log.
-    one.drain().await;
+    one.drain(Duration::from_secs(10)).await;
     assert_eq!(text(&whole(other.handle(resume()).await).await), "Hello");
     assert_eq!(told.costs().len(), 1);
     let spent = limit.spent_by("user-1").await.unwrap();

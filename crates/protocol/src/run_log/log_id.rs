@@ -38,18 +38,6 @@ impl LogId {
         Self(format!("run/{}/stop", escaped(run)))
     }
 
-    /// Names a register: the runs that an instance answers for.
-    #[must_use]
-    pub fn register(register: &str) -> Self {
-        Self(format!("register/{}", escaped(register)))
-    }
-
-    /// Names the roster of a day: the registers that were written then. Days are counted from 1970, in UTC.
-    #[must_use]
-    pub fn roster(day: u64) -> Self {
-        Self(format!("roster/{day}"))
-    }
-
     /// Names the log of what an account has spent in the period of this moment: one entry for each run that was counted.
     #[must_use]
     pub fn spent(account: &Account, period: Period, now: SystemTime) -> Self {
@@ -66,6 +54,18 @@ impl LogId {
     #[must_use]
     pub fn cost(run: &str, period: Period) -> Self {
         Self(format!("run/{}/cost/{}", escaped(run), period.as_str()))
+    }
+
+    /// Names a register: the runs that an instance answers for.
+    #[must_use]
+    pub fn register(register: &str) -> Self {
+        Self(format!("register/{}", escaped(register)))
+    }
+
+    /// Names the roster of a day: the registers that were written then. Days are counted from 1970, in UTC.
+    #[must_use]
+    pub fn roster(day: u64) -> Self {
+        Self(format!("roster/{day}"))
     }
 
     /// Returns the name as a text.

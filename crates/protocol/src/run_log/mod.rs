@@ -16,9 +16,9 @@
 //! | [`LogId::chat`] | [`Turn`] at (turn, 0): which run answers this turn, and what it asks. A turn may be taken while the one before is not over; then it [waits](TurnOrder) |
 //! | [`LogId::run`] | [`Claim`] at (epoch, 0); then [`Starting`](Entry::Starting), [`Started`](Entry::Started), [`Data`](Entry::Data), [`Beat`](Entry::Beat), [`Overflow`](Entry::Overflow), [`Release`](Entry::Release), [`End`](Entry::End) |
 //! | [`LogId::stop`] | [`Stop`], once: the run is to end |
-//! | [`LogId::register`], [`LogId::roster`] | who answers for which runs: see [`register`] |
 //! | [`LogId::cost`] | [`Cost`], once: what the run has cost |
 //! | [`LogId::spent`] | [`Counted`] at (n, 0): a run of an account, and what was spent up to and with it |
+//! | [`LogId::register`], [`LogId::roster`] | who answers for which runs: see [`register`] |
 //!
 //! # What can be relied on
 //! 1. A log is a prefix of one answer: no chunk twice, none left out.

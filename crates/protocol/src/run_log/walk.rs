@@ -78,9 +78,9 @@ impl Walk {
         match entry {
             Entry::Turn(_)
             | Entry::Stop(_)
-            | Entry::Listed(_)
             | Entry::Cost(_)
-            | Entry::Counted(_) => false,
+            | Entry::Counted(_)
+            | Entry::Listed(_) => false,
             Entry::Noted(_) => self.is_register,
             Entry::Starting(_) | Entry::Started(_) | Entry::Data(_) | Entry::Overflow => {
                 !self.is_register

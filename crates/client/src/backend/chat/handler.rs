@@ -330,12 +330,12 @@ impl ChatHandler {
     }
 
     async fn start(self, id: &str, chat: &str, run: ChatRun) -> Result<Response<Body>, Refusal> {
-        let (runtime, on_error) = (Arc::clone(self.core.runtime()), &self.core.on_error);
-        let payer = Payer::new(&run.owner, chat);
-        self.budgets.check(&runtime, on_error, &payer).await?;
         if let Some(recorded) = &self.recorded {
             return recorded.begin(id, chat, run).await;
         }
+        let (runtime, on_error) = (Arc::clone(self.core.runtime()), &self.core.on_error);
+        let payer = Payer::new(&run.owner, chat);
+        self.budgets.check(&runtime, on_error, &payer).await?;
         let bill = self.budgets.bill(&runtime, on_error, id, payer);
         let direct = self.direct();
         if run.on_started.is_none() {

@@ -73,10 +73,10 @@ impl Logged {
             Entry::End(end) => ("end", json(end)),
             Entry::Release => ("release", String::new()),
             Entry::Stop(stop) => ("stop", json(stop)),
-            Entry::Noted(noted) => ("noted", json(noted)),
-            Entry::Listed(listed) => ("listed", json(listed)),
             Entry::Cost(cost) => ("cost", json(cost)),
             Entry::Counted(counted) => ("counted", json(counted)),
+            Entry::Noted(noted) => ("noted", json(noted)),
+            Entry::Listed(listed) => ("listed", json(listed)),
         };
         format!("{MAGIC}{VERSION} {kind} {}\n{rest}", self.chunks).into()
     }
@@ -119,10 +119,10 @@ impl Logged {
             "end" => Entry::End(read(&rest)?),
             "release" => nothing(&rest, Entry::Release)?,
             "stop" => Entry::Stop(read(&rest)?),
-            "noted" => Entry::Noted(read(&rest)?),
-            "listed" => Entry::Listed(read(&rest)?),
             "cost" => Entry::Cost(read(&rest)?),
             "counted" => Entry::Counted(read(&rest)?),
+            "noted" => Entry::Noted(read(&rest)?),
+            "listed" => Entry::Listed(read(&rest)?),
             other => return Err(EntryError::UnknownKind(shown(other))),
         };
         Ok(Self::new(chunks, entry))
@@ -207,9 +207,6 @@ mod tests {
                     .ask(RawJson::from_value(&StartRun::new("my-agent", "And now?")).ok()),
             ),
             Entry::End(Ended::new("completed").at(Some(run()))),
-            Entry::End(Ended::new("completed").came_to(usage(), Some("success".to_owned()))),
-            Entry::Noted(noted()),
-            Entry::Listed(Listed::new("register-1")),
             Entry::Cost(Cost {
                 spent: spent(),
                 at: 1_772_064_000,
@@ -219,6 +216,9 @@ mod tests {
                 run: "run-1".to_owned(),
                 total: spent(),
             }),
+            Entry::End(Ended::new("completed").came_to(usage(), Some("success".to_owned()))),
+            Entry::Noted(noted()),
+            Entry::Listed(Listed::new("register-1")),
         ]
     }
 
@@ -284,6 +284,12 @@ mod tests {
         21st/1 end 17
         {"end":"completed","run":{"agent":"my-agent","sandboxId":"sb_1","threadId":"th_1","userMessageId":"turn-1"}}
         --
+        21st/1 cost 17
+        {"spent":{"runs":1,"nanoUsd":12300000,"inputTokens":0,"outputTokens":0,"totalTokens":154,"durationMs":0},"at":1772064000,"behind":{"spent/owner/user/2026-02":3}}
+        --
+        21st/1 counted 17
+        {"run":"run-1","total":{"runs":1,"nanoUsd":12300000,"inputTokens":0,"outputTokens":0,"totalTokens":154,"durationMs":0}}
+        --
         21st/1 end 17
         {"end":"completed","usage":{"inputTokens":null,"outputTokens":null,"totalTokens":12,"totalCostUsd":0.25,"durationMs":null},"resultSubtype":"success"}
         --
@@ -292,12 +298,6 @@ mod tests {
         --
         21st/1 listed 17
         {"register":"register-1"}
-        --
-        21st/1 cost 17
-        {"spent":{"runs":1,"nanoUsd":12300000,"inputTokens":0,"outputTokens":0,"totalTokens":154,"durationMs":0},"at":1772064000,"behind":{"spent/owner/user/2026-02":3}}
-        --
-        21st/1 counted 17
-        {"run":"run-1","total":{"runs":1,"nanoUsd":12300000,"inputTokens":0,"outputTokens":0,"totalTokens":154,"durationMs":0}}
         "#);
     }
 

@@ -53,14 +53,14 @@ pub enum Entry {
     Release,
     /// In the log that says so: the run is to stop.
     Stop(Stop),
-    /// In a register: what has become of the runs that an instance answers for.
-    Noted(Noted),
-    /// In a roster: there is a register.
-    Listed(Listed),
     /// In the log that says so: what the run has cost.
     Cost(Cost),
     /// In the log of an account: a run was counted.
     Counted(Counted),
+    /// In a register: what has become of the runs that an instance answers for.
+    Noted(Noted),
+    /// In a roster: there is a register.
+    Listed(Listed),
 }
 
 /// A turn of a chat: a place in its line.

@@ -65,7 +65,7 @@ enum Source {
     Starting(Work<Result<Begun, Refusal>>),
     Running(Box<Observing>),
     /// The budget is told what the run has cost, before its end stands in the log.
-    Telling(Work<()>, Option<Box<Outcome>>),
+    Telling(Work<()>, Option<Outcome>),
 }
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -228,9 +228,9 @@ impl Keeper {
                     if telling.as_mut().poll(cx).is_pending() {
                         return;
                     }
-                    let source = mem::replace(&mut self.source, Source::None);
-                    if let Source::Telling(_, outcome) = source {
-                        self.end(outcome.as_deref());
+                    let told = mem::replace(&mut self.source, Source::None);
+                    if let Source::Telling(_, outcome) = told {
+                        self.end(outcome.as_ref());
                     }
                 }
             }
@@ -282,7 +282,7 @@ impl Keeper {
             Some((bill, usage)) => bill.tell(usage),
             None => Box::pin(ready(())),
         };
-        Source::Telling(telling, outcome.map(Box::new))
+        Source::Telling(telling, outcome)
     }
 
     fn payer(&self) -> Payer {
@@ -322,7 +322,7 @@ impl Keeper {
         if let Some(before) = before {
             run.start = run.start.behind(before);
         }
-        let (context, id, payer) = (self.context.clone(), self.run().to_owned(), self.payer());
+        let (context, payer, id) = (self.context.clone(), self.payer(), self.run().to_owned());
         let has_waited = self.has_waited;
         Source::Placing(Box::pin(async move {
             if has_waited {

@@ -114,19 +114,11 @@ impl Recorded {
         self.on_error = on_error;
     }
 
-    pub(super) fn on_end(&mut self, on_end: OnEnd) {
-        self.supervision.on_end(on_end);
-    }
-
-    pub(super) fn limit_runs(&mut self, runs: usize) {
-        self.supervision.limit(runs);
-    }
-
     pub(super) fn budgets(&mut self, budgets: Budgets) {
         self.budgets = budgets;
     }
 
-    /// Asks whether a turn may begin that has waited.
+    /// Asks whether a turn may begin.
     async fn check_budget(&self, payer: &Payer) -> Result<(), Refusal> {
         let runtime = &self.client.shared().runtime;
         self.budgets.check(runtime, &self.on_error, payer).await
@@ -136,6 +128,14 @@ impl Recorded {
     fn bill(&self, run: &str, payer: Payer) -> Option<Bill> {
         let runtime = &self.client.shared().runtime;
         self.budgets.bill(runtime, &self.on_error, run, payer)
+    }
+
+    pub(super) fn on_end(&mut self, on_end: OnEnd) {
+        self.supervision.on_end(on_end);
+    }
+
+    pub(super) fn limit_runs(&mut self, runs: usize) {
+        self.supervision.limit(runs);
     }
 
     pub(super) fn is_shared(&self) -> bool {
@@ -155,6 +155,7 @@ impl Recorded {
 
     /// Starts the next turn of a chat and records it, to its end also if nobody waits for this.
     pub(super) async fn start(&self, id: &str, chat: &str, run: ChatRun) -> Result<(), Refusal> {
+        self.check_budget(&Payer::new(&run.owner, chat)).await?;
         let Some(seat) = self.supervision.room().take() else {
             let message = "this server follows as many answers as it can, try again";
             let refusal = Refusal::new(http::StatusCode::SERVICE_UNAVAILABLE, message);
