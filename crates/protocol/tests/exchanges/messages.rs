@@ -150,6 +150,10 @@ fn sent(messages: Messages, seed: u64) -> Vec<UiMessage> {
         mono: Instant::now(),
         wall: SystemTime::now(),
     };
+    let Step::Item(placed) = flow.poll(now) else {
+        panic!("it has a place")
+    };
+    assert_eq!(placed.thread_id.as_str(), "th");
     let Step::Send(send) = flow.poll(now) else {
         panic!("nothing is sent")
     };

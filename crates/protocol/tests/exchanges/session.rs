@@ -28,6 +28,7 @@ fn run(session: &Session, messages: impl Into<Messages>) -> (Vec<String>, Starte
     let mut sent = Vec::new();
     loop {
         match flow.poll(now) {
+            Step::Item(_) => {}
             Step::Send(send) => {
                 let (method, path) = (send.request.method().clone(), send.request.uri().path());
                 sent.push(format!("{method} {path}"));
