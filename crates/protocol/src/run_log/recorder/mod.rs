@@ -89,10 +89,22 @@ impl Recorder {
     }
 
     /// Returns whether the store was given up: what comes from now on is delivered to the readers of this instance only, and is not
-    /// replayed elsewhere.
+    /// replayed elsewhere. A turn that waits does not go on without the store, but ends with [`RecorderEnd::Gone`].
     #[must_use]
     pub fn is_alone(&self) -> bool {
-        self.phase.writer().is_some_and(Writer::is_alone)
+        self.phase.writer().is_some_and(Writer::is_alone) && !self.may_be_started_by_others()
+    }
+
+    /// Whether the turn has waited and was not sent yet: whoever takes over starts it.
+    fn may_be_started_by_others(&self) -> bool {
+        let is_before_sending = matches!(
+            self.phase,
+            Phase::Waiting { .. }
+                | Phase::Passing { .. }
+                | Phase::Starting { .. }
+                | Phase::NotingPlace { .. }
+        );
+        is_before_sending && self.queued.is_some()
     }
 
     /// Returns what of the store could not be read, where that is why it was given up.
