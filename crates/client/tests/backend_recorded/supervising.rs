@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use twentyfirst_client::Session;
-use twentyfirst_client::backend::{ChatHandler, ChatRun, EndedRun};
+use twentyfirst_client::backend::{ChatHandler, ChatRun, EndedRun, Period, SpendingLimit};
 use twentyfirst_client::run_log::{LogId, MemoryLog, Position, RunLog};
 
 use crate::store::{Fault, Store};
@@ -302,10 +302,13 @@ fn a_run_whose_log_is_gone_is_followed_at_the_relay() {
     let ends = Ends::default();
     living.block_on(async {
         let store = Forgetful(log, LogId::run(&id));
-        let other = ends.told(chats(&client, &session).run_log(store));
+        let limit = SpendingLimit::in_memory(Period::Day).per_owner(1.0);
+        let chats = chats(&client, &session).run_log(store);
+        let other = ends.told(chats.budget(limit.clone()));
         other.supervise();
         let ended = ends.wait(1).await.remove(0);
         assert_eq!((&ended.id, ended.message.text().as_str()), (&id, STORY));
+        assert_eq!(limit.spent_by("user-1").await.unwrap().runs, 1);
         assert_eq!(ended.outcome.end.as_str(), "completed");
         none_open(&other).await;
     });

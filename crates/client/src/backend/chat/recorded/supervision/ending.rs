@@ -13,6 +13,7 @@ use twentyfirst_protocol::runs::{FollowRun, Outcome, RunRef};
 use twentyfirst_protocol::ui::UiMessage;
 
 use super::Recorded;
+use crate::backend::budget::Payer;
 use crate::backend::chat::recorded::guard::caught;
 use crate::backend::chat::recorded::logs::Cause;
 use crate::error::Error;
@@ -188,6 +189,11 @@ impl Recorded {
         if let Some(place) = &run
             && let Some((outcome, message)) = self.follow_to_its_end(place).await
         {
+            // No recorder has told it.
+            let payer = Payer::new(&obligation.owner, &obligation.chat);
+            if let Some(bill) = self.bill(&obligation.run, payer) {
+                bill.tell(outcome.usage).await;
+            }
             return (outcome, message, run);
         }
         let mut nothing = Summary::new();
