@@ -82,8 +82,56 @@ if (spawnSync("redis-server", ["--version"]).status === 0) {
     await Promise.all([one.stop(), other.stop()]);
   });
 
+  test("a message that comes at another process waits for its turn", async () => {
+    const { one, other, said, page, sent, there } = await startPage();
+    const seen = [];
+    const tab = await openTab(there, page, (data) => seen.push(data));
+    const queued = tab.sendMessage({ text: "And then?" }, { body: { turnOrder: "enqueue" } });
+    await until(() => seen.length > 0);
+    assert.deepEqual(seen.map(({ type, data }) => ({ type, data })), [{ type: "data-queued", data: { position: 1 } }]);
+    assert.equal(page.status, "streaming");
+    await Promise.all([sent, queued]);
+    assertIsWhole(page, said);
+    assert.equal(tab.status, "ready", tab.error?.message);
+    assert.equal(storedText(tab.messages.at(-1)), "And then?");
+    const { messages } = await there.load(page.id);
+    assert.deepEqual(messages.map(storedText), [said, said, "And then?", "And then?"]);
+    await Promise.all([one.stop(), other.stop()]);
+  });
+
+  test("a message that interrupts at another process is answered with what was asked before", async () => {
+    const { one, other, said, page, sent, there } = await startPage();
+    const tab = await openTab(there, page);
+    await tab.sendMessage({ text: "Shorter!" }, { body: { turnOrder: "interrupt" } });
+    await sent;
+    assert.equal(page.status, "ready", page.error?.message);
+    assert.ok(storedText(page.messages[1]).length < said.length);
+    assert.equal(tab.status, "ready", tab.error?.message);
+    assert.equal(storedText(tab.messages.at(-1)), `${said}\nShorter!`);
+    const { messages } = await there.load(page.id);
+    assert.deepEqual(messages.map(({ role }) => role), ["user", "assistant"]);
+    assert.equal(storedText(messages[1]), `${said}\nShorter!`);
+    await Promise.all([one.stop(), other.stop()]);
+  });
+
+  /// Another tab of this page, at another process, that shows what was asked.
+  async function openTab(there, page, onData) {
+    const { turn } = await there.load(page.id);
+    return new Chat({ id: page.id, messages: [turn], transport: there.transport, onData });
+  }
+
   /// Two processes, of which one says a long answer to a page, while the other shows it in a second tab.
   async function startStory() {
+    const { one, other, said, page, sent, runs, there, isUnderWay } = await startPage();
+    const tab = await openTab(there, page);
+    Object.assign(tab, { browser: there });
+    const whole = tab.resumeStream();
+    await isUnderWay(tab);
+    return { one, other, said, page, tab, sent, whole, runs };
+  }
+
+  /// Two processes, of which one says a long answer to a page.
+  async function startPage() {
     const [one, other] = [await startOne(), await startOne()];
     const here = await openBrowser(one);
     const there = await openBrowser(other, here.headers);
@@ -99,12 +147,7 @@ if (spawnSync("redis-server", ["--version"]).status === 0) {
     const sent = page.sendMessage({ text: said });
     const isUnderWay = (chat) => until(() => chat.messages[1] && storedText(chat.messages[1]).includes("word99"));
     await isUnderWay(page);
-    const { turn } = await there.load(page.id);
-    const tab = new Chat({ id: page.id, messages: [turn], transport: there.transport });
-    Object.assign(tab, { browser: there });
-    const whole = tab.resumeStream();
-    await isUnderWay(tab);
-    return { one, other, said, page, tab, sent, whole, runs };
+    return { one, other, said, page, sent, runs, there, isUnderWay };
   }
 
   /// One answer, whole, once.

@@ -6,9 +6,10 @@ use axum::extract::{Path, State};
 use axum::response::Html;
 use axum::routing::get;
 use axum::{Extension, Json, Router, middleware};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use twentyfirst_client::backend::{
-    ChatHandler, ChatRequest, ChatRun, Period, Refusal, SpendingLimit,
+    ChatHandler, ChatRequest, ChatRun, Period, Refusal, SpendingLimit, TurnOrder,
 };
 use twentyfirst_client::run_log::AnyRunLog;
 use twentyfirst_client::{AgentClient, Session, UiMessage};
@@ -85,7 +86,10 @@ async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Re
         None => database.session(&user, &asked.id)?,
     };
     // The ids of chats are chosen by browsers: the log tells those of different users apart.
-    let run = ChatRun::new(session.run(asked.messages)).owner(&user.0);
+    let order = asked.members::<Members>()?.turn_order;
+    let run = ChatRun::new(session.run(asked.messages))
+        .owner(&user.0)
+        .turn_order(order.into());
     let Some(turn) = turn else {
         return Ok(run);
     };
@@ -94,6 +98,33 @@ async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Re
         let (id, database) = turns;
         database.begin_turn(&id, &started.run.session(), &turn)
     }))
+}
+
+/// What a page adds to a message: `sendMessage({ text }, { body: { turnOrder: "enqueue" } })`.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Members {
+    turn_order: Order,
+}
+
+/// What happens where the chat is answering.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Order {
+    #[default]
+    Refuse,
+    Enqueue,
+    Interrupt,
+}
+
+impl From<Order> for TurnOrder {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Refuse => Self::Refuse,
+            Order::Enqueue => Self::enqueue(),
+            Order::Interrupt => Self::Interrupt,
+        }
+    }
 }
 
 /// The session as it is, or what is left of it when its sandbox is gone: the first run then makes another.
