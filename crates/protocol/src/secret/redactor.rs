@@ -368,8 +368,12 @@ mod tests {
                 }
                 if !counts {
                     prop_assert_eq!(&masked, &body);
-                } else if !holds(d) && secret.bytes().all(|byte| byte.is_ascii_alphanumeric()) && secret.len() < TELLING && !d.contains(['%', '&', '\\', '+']) && !d.contains(secret.trim()) {
-                    prop_assert_eq!(d, &around[2]);
+                } else if secret.bytes().all(|byte| byte.is_ascii_alphanumeric()) && secret.len() < TELLING {
+                    // Asked of what was written, not of what came back: a secret in it is gone there.
+                    let is_spelled = around[2].contains(['%', '&', '\\', '+']);
+                    if !holds(&around[2]) && !is_spelled {
+                        prop_assert_eq!(d, &around[2]);
+                    }
                 }
             }
         }
