@@ -101,7 +101,7 @@ impl Conversation {
             start = start.options(RunOptions::new().model(model));
         }
 
-        let mut run = self.client.threads().run(start).await?;
+        let mut run = self.client.threads().start(start).await?;
         self.session = run.run_ref().session();
         let mut is_cancelled = false;
         loop {

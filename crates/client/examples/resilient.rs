@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let begin = Instant::now();
     let start = StartRun::new("narrator", "Tell me a story");
-    let mut run = client.threads().run(start).await?;
+    let mut run = client.threads().start(start).await?;
     let mut text = String::new();
     while let Some(moment) = run.next_moment().await {
         let what = match moment {

@@ -109,7 +109,7 @@ impl AgentClientBuilder {
     ///     AgentClient::builder()
     ///         .token_source(move || {
     ///             let (server, create) = (server.clone(), create.clone());
-    ///             async move { server.tokens().create(&create).await }
+    ///             async move { server.execute(&create).await }
     ///         })
     ///         .build()
     /// }

@@ -10,20 +10,21 @@ use http::{Request, Response};
 use http_body::Body as _;
 use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, CallOptions, InvalidRequest, Operation, Redactor, Route, StreamingOperation,
-    Timeouts, UploadOperation,
+    ApiKey, BaseUrl, CallOptions, IntoId, InvalidRequest, Operation, Redactor, Route, SandboxId,
+    StreamingOperation, Timeouts, UploadOperation,
 };
 use twentyfirst_transport::{
     Attempt, Body, ResponseFuture, RouteTemplate, Runtime, SharedTransport, Transport,
 };
 
 use crate::builder::AgentClientBuilder;
+use crate::call::Call;
 use crate::credentials::Credential;
 use crate::driver::{Driver, Event};
 use crate::error::Error;
 use crate::exact_length::ExactLength;
 use crate::looks::Looks;
-use crate::sandboxes::Sandboxes;
+use crate::sandboxes::{SandboxHandle, Sandboxes};
 use crate::telemetry;
 use crate::threads::Threads;
 use crate::tokens::Tokens;
@@ -41,9 +42,9 @@ use crate::vaults::Vaults;
 /// # async fn example() -> Result<(), twentyfirst_client::Error> {
 /// let client = AgentClient::from_env()?;
 /// let sandbox = client.sandboxes().create("my-agent").await?;
-/// let output = client.sandboxes().exec(&sandbox.id, "ls -la").await?;
+/// let output = client.sandboxes().exec(&sandbox, "ls -la").await?;
 /// println!("{}", output.stdout);
-/// client.sandboxes().delete(&sandbox.id).await?;
+/// client.sandboxes().delete(&sandbox).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -124,6 +125,11 @@ impl AgentClient {
         Sandboxes::new(self.clone())
     }
 
+    /// One sandbox, by its id: to call it without naming it each time.
+    pub fn sandbox(&self, sandbox_id: impl IntoId<SandboxId>) -> SandboxHandle {
+        SandboxHandle::new(self, sandbox_id)
+    }
+
     /// Threads, and running agents in them.
     pub fn threads(&self) -> Threads {
         Threads::new(self.clone())
@@ -144,22 +150,34 @@ impl AgentClient {
         &self.shared.base_url
     }
 
-    /// Makes any operation: one of [`protocol`](crate::protocol), or one of your own.
+    /// Makes a call of any operation: one of [`protocol`](crate::protocol), or one of your own.
     ///
     /// ```no_run
     /// use twentyfirst_client::{AgentClient, CreateSandbox};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
     /// let create = CreateSandbox::new("my-agent").env("CI", "true").setup(["npm install"]);
-    /// let sandbox = client.execute(&create).await?;
+    /// let sandbox = client.call(create).await?;
     /// # Ok(())
     /// # }
     /// ```
     ///
+    /// # Errors
+    /// All of [`Error`]. A response that is held in memory is limited to 32 MiB, unless the builder says otherwise.
+    pub fn call<O>(&self, operation: O) -> Call<O, O::Output>
+    where
+        O: Operation + Send + Sync + 'static,
+        O::Output: Send,
+    {
+        Call::of(self, Ok(operation))
+    }
+
+    /// Makes any operation, which stays the caller's: as [`call`](Self::call), for one that is used again.
+    ///
     /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
-    /// All of [`Error`]. An answer that is held in memory is limited to 32 MiB, unless the builder says otherwise.
+    /// As [`call`](Self::call).
     pub async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
         let flow = Execute::new(operation, &self.options, seed())?;
         let (output, _) = self.drive(&O::ROUTE, flow).await?;

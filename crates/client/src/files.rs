@@ -3,13 +3,14 @@ use twentyfirst_protocol::files::{
     FileEntry, FileExists, GetFileInfo, ListFiles, MakeDir, ReadBytes, ReadFile, ReadStream,
     RemoveFile, RenameFile, WriteBytes, WriteFiles, WriteStream, WrittenFile,
 };
-use twentyfirst_protocol::{Endpoint, SandboxId};
+use twentyfirst_protocol::{Endpoint, IntoId, SandboxId};
 use twentyfirst_transport::Body;
 
+use crate::call::Call;
 use crate::client::{AgentClient, seed};
-use crate::error::Error;
+use crate::in_sandbox::{InSandbox, in_sandbox};
 
-/// Files in a sandbox: from [`Sandboxes::files`](crate::Sandboxes::files). Relative paths are under `/root`.
+/// Files in sandboxes: from [`Sandboxes::files`](crate::Sandboxes::files). Relative paths are under `/root`.
 #[derive(Debug, Clone)]
 pub struct Files {
     client: AgentClient,
@@ -19,199 +20,130 @@ impl Files {
     pub(crate) fn new(client: AgentClient) -> Self {
         Self { client }
     }
+}
+
+/// Files in one sandbox: from [`SandboxHandle::files`](crate::SandboxHandle::files). Relative paths are under `/root`.
+#[derive(Debug, Clone)]
+pub struct SandboxFiles(pub(crate) InSandbox);
+
+in_sandbox! {
+    Files, SandboxFiles;
 
     /// Writes text files in their order, with the directories that they need: pairs of path and text, each path only once.
     ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
     /// # Errors
-    /// All of [`Error`]; without any file, and with the same path twice, the request is invalid.
-    pub async fn write<P: Into<String>, T: Into<String>>(
+    /// Without any file, and with the same path twice, the request is invalid.
+    pub fn write(
         &self,
-        sandbox_id: &SandboxId,
-        files: impl IntoIterator<Item = (P, T)>,
-    ) -> Result<Vec<WrittenFile>, Error> {
-        let operation = WriteFiles::new(sandbox_id, files);
-        self.client.execute(&operation).await
+        files: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
+    ) -> Call<WriteFiles, Vec<WrittenFile>> {
+        self.0.call(|id| WriteFiles::new(id, files))
     }
 
     /// Reads a text file.
     ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
     /// # Errors
-    /// 500 with the code `internal_error` for a missing file, and all of [`Error`].
-    pub async fn read(
-        &self,
-        sandbox_id: &SandboxId,
-        path: impl Into<String>,
-    ) -> Result<String, Error> {
-        Ok(self
-            .client
-            .execute(&ReadFile::new(sandbox_id, path))
-            .await?
-            .content)
+    /// 500 with the code `internal_error` for a missing file.
+    pub fn read(&self, path: impl Into<String>) -> Call<ReadFile, String> {
+        self.0
+            .call(|id| ReadFile::new(id, path))
+            .made(|client, read| async move { Ok(client.execute(&read).await?.content) })
     }
 
     /// Writes a file from at most 10 MiB of bytes.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
-    /// # Errors
-    /// All of [`Error`].
-    pub async fn write_bytes(
+    pub fn write_bytes(
         &self,
-        sandbox_id: &SandboxId,
         path: impl Into<String>,
         content: impl Into<Bytes>,
-    ) -> Result<WrittenFile, Error> {
-        let operation = WriteBytes::new(sandbox_id, path, content);
-        self.client.execute(&operation).await
+    ) -> Call<WriteBytes, WrittenFile> {
+        self.0.call(|id| WriteBytes::new(id, path, content))
     }
 
-    /// Reads a file as bytes, an empty one too (see [`ReadContent`](crate::protocol::files::ReadContent)). It is held in memory, of which the client takes 32 MiB unless the
-    /// builder says otherwise; see [`read_stream`](Self::read_stream) for more.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
+    /// Reads a file as bytes, an empty one too (see [`ReadContent`](crate::protocol::files::ReadContent)). It is held in memory,
+    /// of which the client takes 32 MiB unless the builder says otherwise; see [`read_stream`](Self::read_stream) for more.
     ///
     /// # Errors
-    /// 500 with the code `internal_error` for a missing file, and all of [`Error`].
-    pub async fn read_bytes(
-        &self,
-        sandbox_id: &SandboxId,
-        path: impl Into<String>,
-    ) -> Result<Bytes, Error> {
-        let operation = ReadBytes::new(sandbox_id, path);
-        let flow = operation.flow(self.client.options(), seed())?;
-        let (content, _) = self.client.drive(&ReadBytes::ROUTE, flow).await?;
-        Ok(content)
+    /// 500 with the code `internal_error` for a missing file.
+    pub fn read_bytes(&self, path: impl Into<String>) -> Call<ReadBytes, Bytes> {
+        let read = self.0.id(|id| ReadBytes::new(id, path));
+        Call::new(self.0.client.clone(), read, |client, read| async move {
+            let flow = read.flow(client.options(), seed())?;
+            let (content, _) = client.drive(&ReadBytes::ROUTE, flow).await?;
+            Ok(content)
+        })
     }
 
-    /// Writes a file of any length, which is sent as it is produced. `length` in bytes is told to the relay, where it
-    /// is known.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
+    /// Writes a file of any length, which is sent as it is produced. Its length is told to the relay where the body knows it, or the
+    /// setter [`length`](Call::length) says it.
     ///
     /// # Errors
-    /// All of [`Error`]; an error of `body` is a source of it.
-    pub async fn write_stream(
+    /// An error of `body` is a source of the error.
+    pub fn write_stream(
         &self,
-        sandbox_id: &SandboxId,
         path: impl Into<String>,
         body: impl Into<Body>,
-        length: Option<u64>,
-    ) -> Result<WrittenFile, Error> {
-        let mut operation = WriteStream::new(sandbox_id, path);
-        operation.length = length;
-        self.client.upload(&operation, body).await
+    ) -> Call<WriteStream, WrittenFile> {
+        let write = self.0.id(|id| WriteStream::new(id, path));
+        let body = body.into();
+        Call::new(self.0.client.clone(), write, |client, write| async move {
+            client.upload(&write, body).await
+        })
     }
 
-    /// Reads a file of any length, an empty one too (see [`ReadContent`](crate::protocol::files::ReadContent)): the body delivers it as it is read, and closes the connection
-    /// when it is dropped.
+    /// Reads a file of any length, an empty one too (see [`ReadContent`](crate::protocol::files::ReadContent)): the body delivers
+    /// it as it is read, and closes the connection when it is dropped.
     ///
     /// # Errors
-    /// 500 with the code `internal_error` for a missing file, and all of [`Error`]. What breaks later is an error of the body.
-    pub async fn read_stream(
-        &self,
-        sandbox_id: &SandboxId,
-        path: impl Into<String>,
-    ) -> Result<Body, Error> {
-        let operation = ReadStream::new(sandbox_id, path);
-        let flow = operation.flow(self.client.options(), seed())?;
-        let ((), stream) = self.client.drive(&ReadStream::ROUTE, flow).await?;
-        Ok(stream.into_body())
+    /// 500 with the code `internal_error` for a missing file. What breaks later is an error of the body.
+    pub fn read_stream(&self, path: impl Into<String>) -> Call<ReadStream, Body> {
+        let read = self.0.id(|id| ReadStream::new(id, path));
+        Call::new(self.0.client.clone(), read, |client, read| async move {
+            let flow = read.flow(client.options(), seed())?;
+            let ((), stream) = client.drive(&ReadStream::ROUTE, flow).await?;
+            Ok(stream.into_body())
+        })
     }
 
-    /// Lists a directory, one level deep. See [`ListFiles`] for more.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
+    /// Lists a directory, one level deep unless its setter says otherwise.
     ///
     /// # Errors
-    /// 404 with the code `file_not_found` where there is nothing, and all of [`Error`].
-    pub async fn list(
-        &self,
-        sandbox_id: &SandboxId,
-        path: impl Into<String>,
-    ) -> Result<Vec<FileEntry>, Error> {
-        self.client.execute(&ListFiles::new(sandbox_id, path)).await
+    /// 404 with the code `file_not_found` where there is nothing.
+    pub fn list(&self, path: impl Into<String>) -> Call<ListFiles, Vec<FileEntry>> {
+        self.0.call(|id| ListFiles::new(id, path))
     }
 
     /// Describes what is at a path.
     ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
     /// # Errors
-    /// 404 with the code `file_not_found` where there is nothing, and all of [`Error`].
-    pub async fn info(
-        &self,
-        sandbox_id: &SandboxId,
-        path: impl Into<String>,
-    ) -> Result<FileEntry, Error> {
-        self.client
-            .execute(&GetFileInfo::new(sandbox_id, path))
-            .await
+    /// 404 with the code `file_not_found` where there is nothing.
+    pub fn info(&self, path: impl Into<String>) -> Call<GetFileInfo, FileEntry> {
+        self.0.call(|id| GetFileInfo::new(id, path))
     }
 
     /// Asks whether there is something at a path.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
-    /// # Errors
-    /// All of [`Error`].
-    pub async fn exists(
-        &self,
-        sandbox_id: &SandboxId,
-        path: impl Into<String>,
-    ) -> Result<bool, Error> {
-        self.client
-            .execute(&FileExists::new(sandbox_id, path))
-            .await
+    pub fn exists(&self, path: impl Into<String>) -> Call<FileExists, bool> {
+        self.0.call(|id| FileExists::new(id, path))
     }
 
     /// Makes a directory, and those above it. `true` if it is new.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
-    /// # Errors
-    /// All of [`Error`].
-    pub async fn make_dir(
-        &self,
-        sandbox_id: &SandboxId,
-        path: impl Into<String>,
-    ) -> Result<bool, Error> {
-        self.client.execute(&MakeDir::new(sandbox_id, path)).await
+    pub fn make_dir(&self, path: impl Into<String>) -> Call<MakeDir, bool> {
+        self.0.call(|id| MakeDir::new(id, path))
     }
 
     /// Moves a file or directory.
     ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
     /// # Errors
-    /// 404 with the code `file_not_found` where there is nothing, and all of [`Error`].
-    pub async fn rename(
+    /// 404 with the code `file_not_found` where there is nothing.
+    pub fn rename(
         &self,
-        sandbox_id: &SandboxId,
         old_path: impl Into<String>,
         new_path: impl Into<String>,
-    ) -> Result<FileEntry, Error> {
-        self.client
-            .execute(&RenameFile::new(sandbox_id, old_path, new_path))
-            .await
+    ) -> Call<RenameFile, FileEntry> {
+        self.0.call(|id| RenameFile::new(id, old_path, new_path))
     }
 
-    /// Removes a file, or a directory with all that is in it.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
-    /// # Errors
-    /// All of [`Error`]. To remove what is not there is none.
-    pub async fn remove(
-        &self,
-        sandbox_id: &SandboxId,
-        path: impl Into<String>,
-    ) -> Result<(), Error> {
-        self.client
-            .execute(&RemoveFile::new(sandbox_id, path))
-            .await
+    /// Removes a file, or a directory with all that is in it. To remove what is not there is no error.
+    pub fn remove(&self, path: impl Into<String>) -> Call<RemoveFile, ()> {
+        self.0.call(|id| RemoveFile::new(id, path))
     }
 }

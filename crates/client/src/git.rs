@@ -1,10 +1,11 @@
-use twentyfirst_protocol::SandboxId;
 use twentyfirst_protocol::git::{CloneRepository, ClonedRepository};
+use twentyfirst_protocol::{IntoId, SandboxId};
 
+use crate::call::Call;
 use crate::client::AgentClient;
-use crate::error::Error;
+use crate::in_sandbox::{InSandbox, in_sandbox};
 
-/// Git repositories in a sandbox: from [`Sandboxes::git`](crate::Sandboxes::git).
+/// Git repositories in sandboxes: from [`Sandboxes::git`](crate::Sandboxes::git).
 #[derive(Debug, Clone)]
 pub struct Git {
     client: AgentClient,
@@ -14,20 +15,21 @@ impl Git {
     pub(crate) fn new(client: AgentClient) -> Self {
         Self { client }
     }
+}
 
-    /// Clones a public repository. See [`CloneRepository`] for a token, a branch, a depth and a path.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
+/// Git repositories in one sandbox: from [`SandboxHandle::git`](crate::SandboxHandle::git).
+#[derive(Debug, Clone)]
+pub struct SandboxGit(pub(crate) InSandbox);
+
+in_sandbox! {
+    Git, SandboxGit;
+
+    /// Clones a repository: with [`token`](CloneRepository::token) a private one.
     ///
     /// # Errors
-    /// 400 with the code `git_clone_failed` and git's own words, and all of [`Error`].
-    pub async fn clone_repository(
-        &self,
-        sandbox_id: &SandboxId,
-        url: impl Into<String>,
-    ) -> Result<ClonedRepository, Error> {
-        self.client
-            .execute(&CloneRepository::new(sandbox_id, url))
-            .await
+    /// 400 with the code `git_clone_failed` and git's own words.
+    #[doc(alias = "clone")]
+    pub fn clone_repository(&self, url: impl Into<String>) -> Call<CloneRepository, ClonedRepository> {
+        self.0.call(|id| CloneRepository::new(id, url))
     }
 }

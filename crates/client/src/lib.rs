@@ -1,27 +1,28 @@
 //! Server SDK for 21st Agents: create sandboxes, run agents in threads, and follow their answers as they stream.
 //!
 //! ```no_run
-//! use twentyfirst_client::{AgentClient, StartRun};
+//! use twentyfirst_client::AgentClient;
 //!
 //! # async fn example() -> Result<(), twentyfirst_client::Error> {
 //! let client = AgentClient::from_env()?;
-//! let mut run = client.threads().run(StartRun::new("my-agent", "Find bugs in /src")).await?;
+//! let mut run = client.threads().start("my-agent", "Find bugs in /src").await?;
 //! println!("{}", run.text().await?);
 //! client.sandboxes().delete(run.sandbox_id()).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Every call is there in three depths:
+//! A method of the client is a [`Call`]: complete it with the setters of its operation, and await it. It is there in three depths:
 //!
-//! - a method for the usual case: `client.sandboxes().exec(&sandbox.id, "ls")`;
-//! - the operation for the rest: `client.execute(&Exec::new(&sandbox.id, "ls").cwd("/home/user"))`, from
+//! - a method for what is done every day: `client.sandboxes().exec(&sandbox, "ls").cwd("/srv").await?`, and where one sandbox is meant
+//!   all along, `client.sandbox(id).exec("ls").await?`;
+//! - the operation, to keep, to store or to send by other means: `client.execute(&Exec::new(&sandbox, "ls").cwd("/srv"))`, from
 //!   [`protocol`], where all of them are, or one of your own;
 //! - any request: [`AgentClient::send`].
 //!
 //! A run survives its connection: see [`Run`], and [`Follow`] for the ways. [`Run::outcome`] tells what it came to, and
 //! [`Run::cancel`] ends it. A [`Session`] is what an application stores to continue a conversation, and [`RunRef`] to follow or
-//! cancel a run from another process: see [`Threads::follow`]. [`Threads::run_in_background`] starts one that nobody reads.
+//! cancel a run from another process: see [`Threads::follow`]. [`Call::in_background`] starts one that nobody reads.
 //!
 //! Exchanges that fail are tried again where that is safe, every part of them has a time limit, and both can be set for a
 //! client or for one call: [`AgentClient::with_options`]. With the feature `tracing` each run, each operation and each
@@ -38,6 +39,7 @@
 
 pub mod backend;
 mod builder;
+mod call;
 #[cfg(feature = "cassette")]
 pub mod cassette;
 mod client;
@@ -47,6 +49,7 @@ mod error;
 mod exact_length;
 mod files;
 mod git;
+mod in_sandbox;
 mod looks;
 mod run;
 mod sandboxes;
@@ -61,14 +64,15 @@ mod trace;
 mod vaults;
 
 pub use builder::AgentClientBuilder;
+pub use call::Call;
 pub use client::AgentClient;
 pub use credentials::{TokenError, TokenUrl};
 pub use error::Error;
-pub use files::Files;
-pub use git::Git;
+pub use files::{Files, SandboxFiles};
+pub use git::{Git, SandboxGit};
 pub use run::Run;
-pub use sandboxes::Sandboxes;
-pub use threads::Threads;
+pub use sandboxes::{SandboxHandle, Sandboxes};
+pub use threads::{SandboxThreads, Threads};
 pub use tokens::Tokens;
 pub use twentyfirst_protocol as protocol;
 pub use twentyfirst_protocol::retry::RetryPolicy;
@@ -76,11 +80,11 @@ pub use twentyfirst_protocol::runs::{
     CancelStatus, Cancelled, Created, Follow, FollowRun, Lost, LostReason, MessageState, Messages,
     Moment, OtherAgent, Outcome, RunEnd, RunOptions, RunRef, StartRun, Started,
 };
-pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec};
+pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec, ExecOutput, Sandbox};
 pub use twentyfirst_protocol::threads::Thread;
 pub use twentyfirst_protocol::tokens::{CreateToken, Token, TokenLifetime};
 pub use twentyfirst_protocol::ui::{Chunk, Image, UiMessage};
-pub use twentyfirst_protocol::{CallOptions, SandboxId, Session, ThreadId};
+pub use twentyfirst_protocol::{CallOptions, IntoId, SandboxId, Session, ThreadId};
 pub use twentyfirst_run_log as run_log;
 pub use twentyfirst_stream as stream;
 pub use twentyfirst_transport as transport;

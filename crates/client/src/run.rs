@@ -47,7 +47,7 @@ use crate::telemetry::Watch;
 /// use twentyfirst_client::{AgentClient, Chunk, StartRun};
 ///
 /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
-/// let mut run = client.threads().run(StartRun::new("my-agent", "Find bugs in /src")).await?;
+/// let mut run = client.threads().run("my-agent", "Find bugs in /src").await?;
 /// while let Some(chunk) = run.next_chunk().await {
 ///     if let Chunk::TextDelta(text) = chunk? {
 ///         print!("{}", text.delta);

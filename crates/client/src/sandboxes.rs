@@ -1,16 +1,16 @@
-use twentyfirst_protocol::SandboxId;
 use twentyfirst_protocol::sandboxes::{
     CreateSandbox, DeleteSandbox, Exec, ExecOutput, GetSandbox, Sandbox,
 };
+use twentyfirst_protocol::{IntoId, SandboxId};
 
+use crate::call::Call;
 use crate::client::AgentClient;
-use crate::error::Error;
-use crate::files::Files;
-use crate::git::Git;
+use crate::files::{Files, SandboxFiles};
+use crate::git::{Git, SandboxGit};
+use crate::in_sandbox::{InSandbox, in_sandbox};
+use crate::threads::SandboxThreads;
 
 /// Sandboxes: from [`AgentClient::sandboxes`].
-///
-/// For what these calls do not take, make the operation: `client.execute(&Exec::new(id, "ls").cwd("/home/user"))`.
 #[derive(Debug, Clone)]
 pub struct Sandboxes {
     client: AgentClient,
@@ -36,42 +36,77 @@ impl Sandboxes {
     /// A call that is dropped while it waits may leave a sandbox behind, which costs until its time to live is over.
     ///
     /// # Errors
-    /// 404 with the code `agent_not_found` for an unknown agent, and all of [`Error`].
-    pub async fn create(&self, agent: impl Into<String>) -> Result<Sandbox, Error> {
-        self.client.execute(&CreateSandbox::new(agent)).await
+    /// 404 with the code `agent_not_found` for an unknown agent.
+    pub fn create(&self, agent: impl Into<String>) -> Call<CreateSandbox, Sandbox> {
+        self.client.call(CreateSandbox::new(agent))
     }
+}
+
+/// One sandbox, by its id: from [`AgentClient::sandbox`]. Nothing is asked until a call is made.
+///
+/// ```no_run
+/// use twentyfirst_client::AgentClient;
+///
+/// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
+/// let sandbox = client.sandbox("sbx_abc123");
+/// sandbox.git().clone_repository("https://github.com/org/repo.git").depth(1).await?;
+/// println!("{}", sandbox.exec("npm test").cwd("repo").await?.stdout);
+/// println!("{}", sandbox.files().read("repo/README.md").await?);
+/// sandbox.delete().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct SandboxHandle(InSandbox);
+
+impl SandboxHandle {
+    pub(crate) fn new(client: &AgentClient, sandbox_id: impl IntoId<SandboxId>) -> Self {
+        Self(InSandbox::new(client, sandbox_id))
+    }
+
+    /// Its files.
+    pub fn files(&self) -> SandboxFiles {
+        SandboxFiles(self.0.clone())
+    }
+
+    /// Its git repositories.
+    pub fn git(&self) -> SandboxGit {
+        SandboxGit(self.0.clone())
+    }
+
+    /// Its threads.
+    pub fn threads(&self) -> SandboxThreads {
+        SandboxThreads(self.0.clone())
+    }
+}
+
+in_sandbox! {
+    Sandboxes, SandboxHandle;
 
     /// Reads a sandbox: its status, its agent and its threads.
     ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
     /// # Errors
-    /// 404 for an unknown one, and all of [`Error`].
-    pub async fn get(&self, sandbox_id: &SandboxId) -> Result<Sandbox, Error> {
-        self.client.execute(&GetSandbox::new(sandbox_id)).await
+    /// 404 for an unknown one.
+    pub fn get(&self) -> Call<GetSandbox, Sandbox> {
+        self.0.call(GetSandbox::new)
     }
 
     /// Deletes a sandbox, and its threads with it.
     ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
     /// # Errors
-    /// 404 for one that is deleted already, and all of [`Error`].
-    pub async fn delete(&self, sandbox_id: &SandboxId) -> Result<(), Error> {
-        self.client.execute(&DeleteSandbox::new(sandbox_id)).await
+    /// 404 for one that is deleted already.
+    pub fn delete(&self) -> Call<DeleteSandbox, ()> {
+        self.0.call(DeleteSandbox::new)
     }
 
-    /// Runs a shell command in a sandbox, for at most 60 seconds, and waits for its end. See [`Exec`].
+    /// Runs a shell command in a sandbox, for at most 60 seconds unless its [`timeout`](Exec::timeout) says otherwise, and waits for
+    /// its end.
     ///
     /// A call that is dropped does not stop the command.
     ///
     /// # Errors
-    /// 408 with the code `command_timeout`, and all of [`Error`]. A command that fails is a result.
-    pub async fn exec(
-        &self,
-        sandbox_id: &SandboxId,
-        command: impl Into<String>,
-    ) -> Result<ExecOutput, Error> {
-        self.client.execute(&Exec::new(sandbox_id, command)).await
+    /// 408 with the code `command_timeout`. A command that fails is a result.
+    pub fn exec(&self, command: impl Into<String>) -> Call<Exec, ExecOutput> {
+        self.0.call(|id| Exec::new(id, command))
     }
 }

@@ -1,15 +1,17 @@
 use http::Response;
 use twentyfirst_protocol::runs::{
-    CancelStream, Cancelled, FollowRun, Mode, RunRef, SendMessages, StartRun, Started,
+    CancelStream, Cancelled, FollowRun, Messages, Mode, RunRef, SendMessages, StartRun, Started,
 };
 use twentyfirst_protocol::threads::{
     CreateThread, DeleteThread, GetThread, ListThreads, Thread, ThreadSummary,
 };
-use twentyfirst_protocol::{Endpoint, SandboxId, ThreadId};
+use twentyfirst_protocol::{Endpoint, IntoId, SandboxId, ThreadId};
 use twentyfirst_transport::Body;
 
+use crate::call::Call;
 use crate::client::{AgentClient, seed};
 use crate::error::Error;
+use crate::in_sandbox::{InSandbox, in_sandbox};
 use crate::run::Run;
 use crate::telemetry::Watch;
 
@@ -24,71 +26,55 @@ impl Threads {
         Self { client }
     }
 
-    /// Lists the threads of a sandbox, the newest first.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
-    /// # Errors
-    /// 404 for an unknown sandbox, and all of [`Error`].
-    pub async fn list(&self, sandbox_id: &SandboxId) -> Result<Vec<ThreadSummary>, Error> {
-        self.client.execute(&ListThreads::new(sandbox_id)).await
-    }
-
-    /// Creates a thread without a name. See [`CreateThread`] for one with a name.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
-    /// # Errors
-    /// 404 for an unknown sandbox, and all of [`Error`].
-    pub async fn create(&self, sandbox_id: &SandboxId) -> Result<ThreadSummary, Error> {
-        self.client.execute(&CreateThread::new(sandbox_id)).await
-    }
-
-    /// Reads a thread with the messages that are stored.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
-    /// # Errors
-    /// 404 for an unknown one, and all of [`Error`].
-    pub async fn get(&self, sandbox_id: &SandboxId, thread_id: &ThreadId) -> Result<Thread, Error> {
-        self.client
-            .execute(&GetThread::new(sandbox_id, thread_id))
-            .await
-    }
-
-    /// Deletes a thread.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
-    /// # Errors
-    /// 404 for one that is deleted already, and all of [`Error`].
-    pub async fn delete(&self, sandbox_id: &SandboxId, thread_id: &ThreadId) -> Result<(), Error> {
-        self.client
-            .execute(&DeleteThread::new(sandbox_id, thread_id))
-            .await
-    }
-
     /// Runs an agent, and returns when its answer begins. What is missing, a sandbox or a thread, is created first.
     ///
+    /// `messages` is a text, a [`UiMessage`](crate::UiMessage), or many. For a [`StartRun`] that is there already, as from a
+    /// [`Session`](crate::Session), see [`start`](Self::start).
+    ///
     /// ```no_run
-    /// use twentyfirst_client::{AgentClient, StartRun};
+    /// use twentyfirst_client::{AgentClient, RunOptions};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
-    /// let mut run = client.threads().run(StartRun::new("my-agent", "Find bugs in /src")).await?;
+    /// let options = RunOptions::new().max_turns(25);
+    /// let mut run = client.threads().run("my-agent", "Find bugs in /src").options(options).await?;
     /// println!("{}", run.text().await?);
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// The answer begins when the sandbox is ready and the agent has been reached, which can take minutes. A call that is
-    /// dropped while it waits may leave a sandbox or a thread behind, and a run that goes on and costs.
+    /// dropped while it waits may leave a sandbox or a thread behind, and a run that goes on and costs. With
+    /// [`in_background`](Call::in_background) the answer is not streamed.
     ///
     /// # Errors
-    /// All of [`Error`]. Where a later step fails, [`Error::created`] names what the earlier ones have made.
-    pub async fn run(&self, run: StartRun) -> Result<Run, Error> {
-        let (started, stream, watch) = self.start(run).await?;
-        let body = stream.into_body();
-        Run::reading(self.client.clone(), started, body, seed(), watch)
+    /// Where a later step fails, [`Error::created`] names what the earlier ones have made.
+    pub fn run(
+        &self,
+        agent: impl Into<String>,
+        messages: impl Into<Messages>,
+    ) -> Call<StartRun, Run> {
+        self.start(StartRun::new(agent, messages))
+    }
+
+    /// Starts this run, as [`run`](Self::run) does.
+    ///
+    /// ```no_run
+    /// use twentyfirst_client::{AgentClient, Session};
+    ///
+    /// # async fn example(client: AgentClient, session: Session) -> Result<(), twentyfirst_client::Error> {
+    /// let mut run = client.threads().start(session.run("And in the tests?")).await?;
+    /// println!("{}", run.text().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn start(&self, run: StartRun) -> Call<StartRun, Run> {
+        Call::new(self.client.clone(), Ok(run), |client, run| async move {
+            let (started, stream, watch) = start(&client, run).await?;
+            Run::reading(client, started, stream.into_body(), seed(), watch)
+        })
     }
 
     /// Follows a run that was started elsewhere: in the background, or by another process. Nothing is sent until the run is read.
@@ -102,18 +88,18 @@ impl Threads {
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use twentyfirst_client::{AgentClient, Follow, RunRef, StartRun};
+    /// use twentyfirst_client::{AgentClient, Follow, RunRef};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), Box<dyn std::error::Error>> {
     /// // Start it, and store what it takes to find it again.
-    /// let started = client.threads().run_in_background(StartRun::new("my-agent", "Find bugs in /src")).await?;
+    /// let started = client.threads().run("my-agent", "Find bugs in /src").in_background().await?;
     /// let row = serde_json::to_string(&started.run)?;
     ///
     /// // After a restart, or in another process: follow it, and cancel it if it takes too long.
     /// let run: RunRef = serde_json::from_str(&row)?;
     /// let hour = Follow::wait().deadline(Duration::from_secs(3600));
     /// let client = client.with_options(client.options().follow(hour));
-    /// let mut following = client.threads().follow(run.clone())?;
+    /// let mut following = client.threads().follow(&run)?;
     /// match following.text().await {
     ///     Ok(text) => println!("{text}"),
     ///     Err(error) if error.is_run_lost() => {
@@ -135,11 +121,11 @@ impl Threads {
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
     /// let sandbox = client.sandboxes().create("my-agent").await?;
-    /// let thread = client.threads().create(&sandbox.id).await?;
-    /// let (session, turn) = (Session::new("my-agent").sandbox_id(&sandbox.id).thread_id(&thread.id), "turn-1");
+    /// let thread = client.threads().create(&sandbox).await?;
+    /// let (session, turn) = (Session::new("my-agent").sandbox_id(&sandbox).thread_id(&thread), "turn-1");
     /// // Store both here.
     /// let message = UiMessage::user("Find bugs in /src").with_id(turn);
-    /// client.threads().run_in_background(session.run(message)).await?;
+    /// client.threads().start(session.run(message)).in_background().await?;
     ///
     /// // After a restart. A run that never began is lost: `LostReason::NotStored`.
     /// let mut run = client.threads().follow(session.current_run()?.user_message_id(turn))?;
@@ -156,49 +142,88 @@ impl Threads {
 
     /// Ends a run, and no other: see [`Run::cancel`].
     ///
-    /// Dropping the future closes the exchange at once and sends nothing.
+    /// # Errors
+    /// [`Error::other_run`] where another run would be ended.
+    pub fn cancel(&self, run: impl Into<RunRef>) -> Call<RunRef, Cancelled> {
+        let run = Ok(run.into());
+        Call::new(self.client.clone(), run, |client, run| async move {
+            let flow = run.cancel(client.options(), seed())?;
+            let (cancelled, _) = client.drive(&CancelStream::ROUTE, flow).await?;
+            Ok(cancelled)
+        })
+    }
+}
+
+impl Call<StartRun, Run> {
+    /// Has the answer not streamed but only stored. The call returns when the run is accepted, which may still be starting. See
+    /// [`Threads::follow`] for its end, or for its stream.
+    pub fn in_background(self) -> Call<StartRun, Started> {
+        self.made(|client, run| async move {
+            let flow = run.flow(Some(Mode::Background), client.options(), seed())?;
+            let (started, _) = client.drive(&SendMessages::ROUTE, flow).await?;
+            Ok(started)
+        })
+    }
+}
+
+/// The threads of one sandbox: from [`SandboxHandle::threads`](crate::SandboxHandle::threads).
+#[derive(Debug, Clone)]
+pub struct SandboxThreads(pub(crate) InSandbox);
+
+in_sandbox! {
+    Threads, SandboxThreads;
+
+    /// Lists the threads of a sandbox, the newest first.
     ///
     /// # Errors
-    /// [`Error::other_run`] where another run would be ended, and all of [`Error`].
-    pub async fn cancel(&self, run: RunRef) -> Result<Cancelled, Error> {
-        let flow = run.cancel(self.client.options(), seed())?;
-        let (cancelled, _) = self.client.drive(&CancelStream::ROUTE, flow).await?;
-        Ok(cancelled)
+    /// 404 for an unknown sandbox.
+    pub fn list(&self) -> Call<ListThreads, Vec<ThreadSummary>> {
+        self.0.call(ListThreads::new)
     }
 
-    /// Starts a run whose answer is not streamed but only stored, and returns when it is accepted: it may still be starting. See
-    /// [`follow`](Self::follow) for its end, or for its stream.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
+    /// Creates a thread, without a name unless its setter gives one.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
-    pub async fn run_in_background(&self, run: StartRun) -> Result<Started, Error> {
-        let mode = Some(Mode::Background);
-        let flow = run.flow(mode, self.client.options(), seed())?;
-        let (started, _) = self.client.drive(&SendMessages::ROUTE, flow).await?;
-        Ok(started)
+    /// 404 for an unknown sandbox.
+    pub fn create(&self) -> Call<CreateThread, ThreadSummary> {
+        self.0.call(CreateThread::new)
     }
 
-    /// Starts a run: the response with its stream, and who watches it.
-    pub(crate) async fn start(
-        &self,
-        run: StartRun,
-    ) -> Result<(Started, Response<Body>, Watch), Error> {
-        let mut watch = Watch::start(&self.client, &run);
-        let starting = async {
-            let flow = run.flow(None, self.client.options(), seed())?;
-            self.client.drive(&SendMessages::ROUTE, flow).await
-        };
-        match watch.around(starting).await {
-            Ok((started, stream)) => {
-                watch.started(&started);
-                Ok((started, stream, watch))
-            }
-            Err(error) => {
-                watch.not_started(&error);
-                Err(error)
-            }
+    /// Reads a thread with the messages that are stored.
+    ///
+    /// # Errors
+    /// 404 for an unknown one.
+    pub fn get(&self, thread_id: impl IntoId<ThreadId>) -> Call<GetThread, Thread> {
+        self.0.call_in(thread_id, GetThread::new)
+    }
+
+    /// Deletes a thread.
+    ///
+    /// # Errors
+    /// 404 for one that is deleted already.
+    pub fn delete(&self, thread_id: impl IntoId<ThreadId>) -> Call<DeleteThread, ()> {
+        self.0.call_in(thread_id, DeleteThread::new)
+    }
+}
+
+/// Starts a run: the response with its stream, and who watches it.
+pub(crate) async fn start(
+    client: &AgentClient,
+    run: StartRun,
+) -> Result<(Started, Response<Body>, Watch), Error> {
+    let mut watch = Watch::start(client, &run);
+    let starting = async {
+        let flow = run.flow(None, client.options(), seed())?;
+        client.drive(&SendMessages::ROUTE, flow).await
+    };
+    match watch.around(starting).await {
+        Ok((started, stream)) => {
+            watch.started(&started);
+            Ok((started, stream, watch))
+        }
+        Err(error) => {
+            watch.not_started(&error);
+            Err(error)
         }
     }
 }

@@ -1,7 +1,7 @@
 use twentyfirst_protocol::tokens::{CreateToken, Token};
 
+use crate::call::Call;
 use crate::client::AgentClient;
-use crate::error::Error;
 
 /// Tokens for browsers: from [`AgentClient::tokens`].
 #[derive(Debug, Clone)]
@@ -14,27 +14,24 @@ impl Tokens {
         Self { client }
     }
 
-    /// Creates a token: for which agents, for whom and for how long, [`CreateToken`] says; for one hour unless it does.
+    /// Creates a token, for all agents and for one hour unless its setters say otherwise.
     ///
     /// This is the exchange of a key for a token, `exchangeToken` of `@21st-sdk/nextjs/server`. The route that browsers call
     /// for it is a [`TokenHandler`](crate::backend::TokenHandler).
     ///
     /// ```no_run
-    /// use twentyfirst_client::{AgentClient, CreateToken};
+    /// use twentyfirst_client::AgentClient;
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
-    /// let create = CreateToken::new().agent("my-agent").user_id("user_123").expires_in("15m".parse()?);
-    /// let token = client.tokens().create(&create).await?;
+    /// let token = client.tokens().create().agent("my-agent").user_id("user_123").expires_in("15m".parse()?).await?;
     /// println!("until {}: {}", token.expires_at, token.token.expose());
     /// # Ok(())
     /// # }
     /// ```
     ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
     /// # Errors
-    /// 403 where the client itself holds a token, and all of [`Error`].
-    pub async fn create(&self, create: &CreateToken) -> Result<Token, Error> {
-        self.client.execute(create).await
+    /// 403 where the client itself holds a token.
+    pub fn create(&self) -> Call<CreateToken, Token> {
+        self.client.call(CreateToken::new())
     }
 }

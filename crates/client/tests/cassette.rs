@@ -11,8 +11,7 @@ use twentyfirst_client::protocol::Redactor;
 
 use twentyfirst_client::protocol::runs::StartRun;
 use twentyfirst_client::protocol::sandboxes::{CreateSandbox, Exec};
-use twentyfirst_client::protocol::tokens::CreateToken;
-use twentyfirst_client::protocol::vaults::{CreateCredential, CredentialAuth, CredentialSettings};
+use twentyfirst_client::protocol::vaults::{CredentialAuth, CredentialSettings};
 use twentyfirst_client::transport::{Body, HttpTransport, Transport, from_fn};
 use twentyfirst_client::{AgentClient, Error, cassette};
 use twentyfirst_local_relay::LocalRelay;
@@ -46,8 +45,8 @@ async fn story(client: &AgentClient) -> Result<(String, String), Error> {
     let exec = Exec::new(&sandbox.id, "echo hello").env("PASSWORD", "exec-hunter2");
     let output = client.execute(&exec).await?;
     let start = StartRun::new("shell", "echo from the agent").sandbox_id(&sandbox.id);
-    let text = client.threads().run(start).await?.text().await?;
-    client.tokens().create(&CreateToken::new()).await?;
+    let text = client.threads().start(start).await?.text().await?;
+    client.tokens().create().await?;
     let vault = client.vaults().create("Main").await?;
     let settings = CredentialSettings::new(
         "https://mcp.example.com",
@@ -55,7 +54,7 @@ async fn story(client: &AgentClient) -> Result<(String, String), Error> {
     );
     client
         .vaults()
-        .create_credential(&CreateCredential::new(&vault.id, settings))
+        .create_credential(&vault.id, settings)
         .await?;
     client.sandboxes().delete(&sandbox.id).await?;
     Ok((output.stdout, text))
@@ -287,7 +286,7 @@ async fn common_values_leave_what_is_recorded_playable() {
         let exec = with_envs(Exec::new(&sandbox.id, "echo bye; exit 1"));
         let output = client.execute(&exec).await.unwrap();
         let start = StartRun::new("shell", "echo from the agent").sandbox_id(&sandbox.id);
-        let mut run = client.threads().run(start).await.unwrap();
+        let mut run = client.threads().start(start).await.unwrap();
         let message = run.message().await.unwrap();
         (output.exit_code, output.stdout, message.text())
     };

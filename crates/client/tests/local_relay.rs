@@ -16,8 +16,8 @@ use twentyfirst_client::protocol::threads::{CreateThread, ThreadStatus};
 use twentyfirst_client::protocol::tokens::CreateToken;
 use twentyfirst_client::protocol::ui::{Chunk, UiMessage};
 use twentyfirst_client::protocol::vaults::{
-    CreateCredential, CredentialAuth, CredentialSettings, CredentialStatus, DeleteCredential,
-    DeleteVault, UpdateCredential, UpdateVault, VaultStatus,
+    CredentialAuth, CredentialSettings, CredentialStatus, DeleteCredential, DeleteVault,
+    UpdateCredential, UpdateVault, VaultStatus,
 };
 use twentyfirst_client::protocol::{ErrorCode, SandboxId, ThreadId};
 use twentyfirst_client::transport::Body;
@@ -132,13 +132,14 @@ async fn files() {
 
     let content = Body::wrap(http_body_util::Full::new(bytes.clone()));
     let written = files
-        .write_stream(id, "/home/user/stream.bin", content, Some(100_000))
+        .write_stream(id, "/home/user/stream.bin", content)
+        .length(100_000)
         .await
         .unwrap();
     assert_eq!(written.size, Some(100_000));
     let content = Body::wrap(http_body_util::Full::new(bytes.clone()));
     files
-        .write_stream(id, "/home/user/chunked.bin", content, None)
+        .write_stream(id, "/home/user/chunked.bin", content)
         .await
         .unwrap();
     for path in ["/home/user/stream.bin", "/home/user/chunked.bin"] {
@@ -155,7 +156,7 @@ async fn files() {
     let long = Bytes::from(vec![7; 12 << 20]);
     let body = Body::from(long.clone());
     files
-        .write_stream(id, "/home/user/long.bin", body, None)
+        .write_stream(id, "/home/user/long.bin", body)
         .await
         .unwrap();
     let read = files.read_bytes(id, "/home/user/long.bin").await.unwrap();
@@ -168,7 +169,8 @@ async fn files() {
             Body::wrap(http_body_util::Full::new(bytes.clone())),
         ] {
             let result = files
-                .write_stream(id, "/home/user/other.bin", content, Some(length))
+                .write_stream(id, "/home/user/other.bin", content)
+                .length(length)
                 .await;
             let error = result.unwrap_err();
             assert!(error.maybe_sent(), "{length}: {error}");
@@ -289,7 +291,7 @@ async fn a_run_makes_what_is_missing_and_is_stored() {
     let start = StartRun::new("shell", "echo one > f; cat f")
         .name("First")
         .options(RunOptions::new().max_turns(3));
-    let mut run = client.threads().run(start).await.unwrap();
+    let mut run = client.threads().start(start).await.unwrap();
     let (sandbox, thread) = (run.sandbox_id().clone(), run.thread_id().clone());
     assert_eq!(run.created().sandbox_id.as_ref(), Some(&sandbox));
     assert_eq!(run.created().thread_id.as_ref(), Some(&thread));
@@ -321,7 +323,7 @@ async fn a_run_makes_what_is_missing_and_is_stored() {
         .thread_id(&thread);
     client
         .threads()
-        .run(again)
+        .start(again)
         .await
         .unwrap()
         .text()
@@ -336,7 +338,8 @@ async fn a_run_in_the_background() {
     let (_relay, client) = start();
     let started = client
         .threads()
-        .run_in_background(StartRun::new("echo", "Hello there"))
+        .run("echo", "Hello there")
+        .in_background()
         .await
         .unwrap();
     let thread = loop {
@@ -364,11 +367,7 @@ async fn a_run_in_the_background() {
 #[tokio::test]
 async fn a_run_is_cancelled() {
     let (_relay, client) = start();
-    let mut run = client
-        .threads()
-        .run(StartRun::new("shell", "sleep 30"))
-        .await
-        .unwrap();
+    let mut run = client.threads().run("shell", "sleep 30").await.unwrap();
     // The command has been announced, so the run has started.
     loop {
         if let Chunk::ToolInputAvailable(_) = run.next_chunk().await.unwrap().unwrap() {
@@ -393,7 +392,7 @@ async fn a_run_is_cancelled() {
 async fn a_run_that_nobody_reads_goes_on_and_can_be_joined() {
     let (_relay, client) = start();
     let start = StartRun::new("shell", "echo one\nsleep 1; echo two");
-    let run = client.threads().run(start).await.unwrap();
+    let run = client.threads().start(start).await.unwrap();
     let (sandbox, thread) = (run.sandbox_id().clone(), run.thread_id().clone());
     drop(run);
 
@@ -424,7 +423,9 @@ async fn tokens() {
     let (relay, client) = start();
     let token = client
         .tokens()
-        .create(&CreateToken::new().agent("echo").user_id("user_1"))
+        .create()
+        .agent("echo")
+        .user_id("user_1")
         .await
         .unwrap();
     let left = token
@@ -438,18 +439,14 @@ async fn tokens() {
     let browser = connect(&relay, token.token.expose());
     let text = browser
         .threads()
-        .run(StartRun::new("echo", "Hi"))
+        .run("echo", "Hi")
         .await
         .unwrap()
         .text()
         .await
         .unwrap();
     assert!(text.contains("Hi"));
-    let error = browser
-        .threads()
-        .run(StartRun::new("shell", "true"))
-        .await
-        .unwrap_err();
+    let error = browser.threads().run("shell", "true").await.unwrap_err();
     assert!(error.is_unauthorized(), "{error}");
     assert!(
         error.created().sandbox_id.is_some(),
@@ -504,12 +501,12 @@ async fn vaults() {
     let url = "https://mcp.linear.app/mcp";
     let settings = CredentialSettings::new(url, CredentialAuth::bearer("tok_x")).name("Linear");
     let credential = vaults
-        .create_credential(&CreateCredential::new(&vault.id, settings.clone()))
+        .create_credential(&vault.id, settings.clone())
         .await
         .unwrap();
     assert_eq!(credential.name.as_deref(), Some("Linear"));
     let error = vaults
-        .create_credential(&CreateCredential::new(&vault.id, settings.clone()))
+        .create_credential(&vault.id, settings.clone())
         .await
         .unwrap_err();
     assert!(error.is_conflict());

@@ -135,7 +135,7 @@ async fn make(client: &AgentClient, which: usize) -> (&'static str, Safety, Resu
             (
                 "run",
                 Safety::Once,
-                client.threads().run(run).await.map(drop),
+                client.threads().start(run).await.map(drop),
             )
         }
     }
@@ -154,11 +154,7 @@ async fn a_head_timeout_ends_the_wait_for_a_sandbox() {
         .build()
         .unwrap();
     let start = std::time::Instant::now();
-    let error = client
-        .threads()
-        .run(StartRun::new("a", "Hi"))
-        .await
-        .unwrap_err();
+    let error = client.threads().run("a", "Hi").await.unwrap_err();
     assert_eq!(error.timeout().unwrap().limit, limit);
     let waited = start.elapsed();
     assert!(

@@ -11,7 +11,6 @@ use tracing::{Event, Metadata, Subscriber};
 use twentyfirst_client::protocol::git::CloneRepository;
 use twentyfirst_client::protocol::runs::StartRun;
 use twentyfirst_client::protocol::sandboxes::{CreateSandbox, Exec};
-use twentyfirst_client::protocol::tokens::CreateToken;
 use twentyfirst_client::protocol::vaults::{
     CreateCredential, CredentialAuth, CredentialSettings, Oauth,
 };
@@ -125,19 +124,15 @@ async fn nothing_that_is_shown_or_traced_tells_a_secret() {
     text += &shown(client.execute(&oauth).await);
     text += &shown(client.vaults().get(&vault.id).await);
 
-    let token = client
-        .tokens()
-        .create(&CreateToken::new().agent("echo"))
-        .await
-        .unwrap();
+    let token = client.tokens().create().agent("echo").await.unwrap();
     text += &format!("{token:?}");
     let browser = AgentClient::builder()
         .api_key(token.token.expose())
         .base_url(relay.url())
         .build()
         .unwrap();
-    text += &shown(browser.tokens().create(&CreateToken::new()).await);
-    text += &shown(browser.threads().run(StartRun::new("shell", "true")).await);
+    text += &shown(browser.tokens().create().await);
+    text += &shown(browser.threads().run("shell", "true").await);
     drop(relay);
     text += &shown(client.execute(&create).await);
 
@@ -168,13 +163,13 @@ async fn spans_name_routes_and_nothing_of_what_is_said() {
     let start = StartRun::new("shell", "echo said-aloud").sandbox_id(&sandbox.id);
     client
         .threads()
-        .run(start)
+        .start(start)
         .await
         .unwrap()
         .text()
         .await
         .unwrap();
-    let token = client.tokens().create(&CreateToken::new()).await.unwrap();
+    let token = client.tokens().create().await.unwrap();
     let missing = SandboxId::new("no-such-sandbox").unwrap();
     assert!(client.sandboxes().get(&missing).await.is_err());
 

@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
@@ -20,6 +21,39 @@ pub(crate) fn check(field: &'static str, text: &str) -> Result<(), InvalidReques
         _ => return Ok(()),
     };
     Err(InvalidRequest::new(field, problem))
+}
+
+/// What an id is made of where a call takes one: the id, what has it, or text.
+///
+/// Text that cannot be an id is refused when the call is made.
+///
+/// ```
+/// use twentyfirst_protocol::{IntoId, SandboxId};
+///
+/// fn open(sandbox_id: impl IntoId<SandboxId>) -> bool {
+///     sandbox_id.into_id().is_ok()
+/// }
+/// assert!(open("sbx_abc123"));
+/// assert!(!open(".."));
+/// ```
+pub trait IntoId<I> {
+    /// Makes the id.
+    ///
+    /// # Errors
+    /// Where the text cannot be an id; the error names the rule.
+    fn into_id(self) -> Result<I, InvalidRequest>;
+}
+
+impl<I, T: TryInto<I, Error: Into<InvalidRequest>>> IntoId<I> for T {
+    fn into_id(self) -> Result<I, InvalidRequest> {
+        self.try_into().map_err(Into::into)
+    }
+}
+
+impl From<Infallible> for InvalidRequest {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 macro_rules! id {
@@ -75,6 +109,14 @@ macro_rules! id {
         impl From<&$name> for $name {
             fn from(id: &$name) -> Self {
                 id.clone()
+            }
+        }
+
+        impl TryFrom<&String> for $name {
+            type Error = InvalidRequest;
+
+            fn try_from(id: &String) -> Result<Self, InvalidRequest> {
+                Self::new(id)
             }
         }
 

@@ -85,6 +85,7 @@ mod retry_after;
 mod route;
 mod secret;
 mod session;
+mod setters;
 mod time;
 mod tolerant;
 mod utf_8;
@@ -109,7 +110,7 @@ pub use error::{
     ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError, shown,
 };
 pub use http;
-pub use ids::{CredentialId, MachineId, SandboxId, ThreadId, VaultId};
+pub use ids::{CredentialId, IntoId, MachineId, SandboxId, ThreadId, VaultId};
 pub use operation::{
     Endpoint, Head, Operation, Safety, StreamingOperation, UploadOperation, decode_json,
     decode_with,

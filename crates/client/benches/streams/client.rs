@@ -20,7 +20,7 @@ pub(crate) async fn measure(load: Load, client: &AgentClient) -> Result<Report> 
         let starting = Arc::clone(&starting);
         readers.spawn(async move {
             let permit = starting.acquire().await?;
-            let run = client.threads().run(start).await?;
+            let run = client.threads().start(start).await?;
             drop(permit);
             read(run, meter.open()).await
         });

@@ -25,7 +25,7 @@ pub(crate) async fn work(
     let start = StartRun::new(agent, prompt)
         .sandbox_id(sandbox_id)
         .thread_id(&thread.id);
-    let mut run = client.threads().run(start).await?;
+    let mut run = client.threads().start(start).await?;
     while let Some(chunk) = run.next_chunk().await {
         print_chunk(&chunk?)?;
     }

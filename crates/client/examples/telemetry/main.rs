@@ -18,7 +18,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use tracing_subscriber::layer::SubscriberExt as _;
 use twentyfirst_client::protocol::threads::Usage;
 use twentyfirst_client::protocol::ui::RawJson;
-use twentyfirst_client::{AgentClient, StartRun, telemetry};
+use twentyfirst_client::{AgentClient, telemetry};
 use twentyfirst_local_relay::{Agent, Fault, LocalRelay, Run};
 
 #[tokio::main]
@@ -81,7 +81,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// Four runs at once: one uses tools, one is cut and followed, one fails, and one is left.
 async fn play(client: &AgentClient) {
     let run = async |agent: &str, prompt: &str| {
-        let started = client.threads().run(StartRun::new(agent, prompt)).await;
+        let started = client.threads().run(agent, prompt).await;
         match started {
             Ok(mut run) => drop(run.outcome().await),
             Err(error) => eprintln!("{error}"),

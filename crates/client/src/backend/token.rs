@@ -132,7 +132,7 @@ impl Handler for TokenHandler {
         }
         let body = self.core.unread(body);
         let create = self.core.decide.ask(TokenRequest { head, body }).await?;
-        let token = self.core.client.tokens().create(&create).await;
+        let token = self.core.client.execute(&create).await;
         let token = token.map_err(|error| {
             self.core.on_error.show(&error);
             refusal(&error)

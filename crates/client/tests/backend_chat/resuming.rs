@@ -106,11 +106,7 @@ async fn a_sandbox_that_is_gone_is_not_found() {
 #[tokio::test]
 async fn a_reload_goes_on_in_the_middle() {
     let (_relay, client) = slow();
-    let mut run = client
-        .threads()
-        .run(StartRun::new("slow", STORY))
-        .await
-        .unwrap();
+    let mut run = client.threads().run("slow", STORY).await.unwrap();
     for _ in 0..5 {
         run.next_chunk().await.unwrap().unwrap();
     }
@@ -127,14 +123,10 @@ async fn a_reload_goes_on_in_the_middle() {
 #[tokio::test]
 async fn the_run_of_another_thread_is_neither_shown_nor_ended() {
     let (_relay, client) = slow();
-    let ours = client
-        .threads()
-        .run(StartRun::new("slow", STORY))
-        .await
-        .unwrap();
+    let ours = client.threads().run("slow", STORY).await.unwrap();
     let other = StartRun::new("slow", "A secret that is told very slowly indeed, one word after the other, on and on, at length, till the very end")
         .sandbox_id(ours.sandbox_id());
-    let mut other = client.threads().run(other).await.unwrap();
+    let mut other = client.threads().start(other).await.unwrap();
     let chats = chats_in(&client, &ours.run_ref().session());
 
     let (status, _, body) = read(chats.handle(stop()).await).await;
@@ -155,11 +147,7 @@ async fn a_run_that_is_still_starting_is_waited_for() {
         .start()
         .unwrap();
     let client = connect(&relay);
-    let run = client
-        .threads()
-        .run(StartRun::new("echo", STORY))
-        .await
-        .unwrap();
+    let run = client.threads().run("echo", STORY).await.unwrap();
     let session = run.run_ref().session();
     let (_, _, body) = read(chats_in(&client, &session).handle(resume()).await).await;
     assert_eq!(text(&events(&body)), STORY);
@@ -168,11 +156,7 @@ async fn a_run_that_is_still_starting_is_waited_for() {
 #[tokio::test]
 async fn stop_ends_the_run() {
     let (_relay, client) = slow();
-    let run = client
-        .threads()
-        .run(StartRun::new("slow", STORY))
-        .await
-        .unwrap();
+    let run = client.threads().run("slow", STORY).await.unwrap();
     let session = run.run_ref().session();
     let chats = chats_in(&client, &session);
     let (status, _, body) = read(chats.handle(stop()).await).await;
@@ -200,7 +184,7 @@ async fn stop_counts_also_when_the_page_is_closed_at_once() {
         .sandbox_id(&sandbox.id)
         .thread_id(&thread.id);
     let start = session.run(STORY);
-    client.threads().run_in_background(start).await.unwrap();
+    client.threads().start(start).in_background().await.unwrap();
 
     let chats = chats_in(&client, &session);
     let stopped = tokio::time::timeout(Duration::from_millis(50), chats.handle(stop())).await;

@@ -81,7 +81,7 @@ fn taking(
 }
 
 async fn get(client: &AgentClient) -> Result<(), Error> {
-    client.sandboxes().get(&sandbox()).await.map(drop)
+    client.sandboxes().get(sandbox()).await.map(drop)
 }
 
 async fn seconds(seconds: f64) {
@@ -217,7 +217,7 @@ async fn a_token_that_nobody_waits_for_any_more_is_not_fetched() {
 #[tokio::test(start_paused = true)]
 async fn a_rejected_token_is_replaced_once_and_the_call_repeated_once() {
     let (client, relay, count) = client(valid_for(3600), taking(&["token-2"]));
-    let output = client.sandboxes().exec(&sandbox(), "make").await;
+    let output = client.sandboxes().exec(sandbox(), "make").await;
     // The relay of this test answers to everything alike, and not as it would to a command.
     assert!(output.unwrap_err().not_understood().is_some());
     let sent = relay.take();
@@ -364,7 +364,7 @@ async fn a_run_is_started_once_with_the_second_token() {
     let run = StartRun::new("my-agent", "Hello")
         .sandbox_id(sandbox())
         .thread_id(ThreadId::new("th_1").unwrap());
-    let mut run = client.threads().run(run).await.unwrap();
+    let mut run = client.threads().start(run).await.unwrap();
     assert_eq!(run.text().await.unwrap(), "Hi");
     let sent = relay.take();
     assert_eq!(sent.len(), 2);
@@ -374,11 +374,7 @@ async fn a_run_is_started_once_with_the_second_token() {
 #[tokio::test(start_paused = true)]
 async fn where_there_is_no_token_nothing_is_sent() {
     let (client, relay, count) = client(|_| Err("the keychain is locked"), |_| Ok(found()));
-    let error = client
-        .threads()
-        .run(StartRun::new("a", "Hi"))
-        .await
-        .unwrap_err();
+    let error = client.threads().run("a", "Hi").await.unwrap_err();
     assert_eq!(
         chain(&error),
         "there is no token to send the request with <- the token source failed <- the keychain is locked"

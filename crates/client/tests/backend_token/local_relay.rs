@@ -92,13 +92,9 @@ async fn a_token_is_good_for_its_agent_and_makes_no_other() {
     let sandbox = browser.sandboxes().create("shell").await.unwrap();
 
     let other = StartRun::new("echo", "Hi").sandbox_id(&sandbox.id);
-    let error = browser.threads().run(other).await.unwrap_err();
+    let error = browser.threads().start(other).await.unwrap_err();
     assert_eq!(error.status(), Some(StatusCode::FORBIDDEN));
-    let error = browser
-        .tokens()
-        .create(&CreateToken::new())
-        .await
-        .unwrap_err();
+    let error = browser.tokens().create().await.unwrap_err();
     assert_eq!(error.status(), Some(StatusCode::FORBIDDEN));
 }
 
@@ -106,8 +102,13 @@ async fn a_token_is_good_for_its_agent_and_makes_no_other() {
 async fn forged_foreign_and_expired_tokens_are_refused() {
     let relay = LocalRelay::start().unwrap();
     let invalid = (401, "Invalid or expired token".to_owned());
-    let create = CreateToken::new().expires_in("1s".parse().unwrap());
-    let token = server(&relay).tokens().create(&create).await.unwrap();
+    let second = "1s".parse().unwrap();
+    let token = server(&relay)
+        .tokens()
+        .create()
+        .expires_in(second)
+        .await
+        .unwrap();
     let token = token.token.expose();
 
     // With other claims under the same signature.
@@ -125,11 +126,7 @@ async fn forged_foreign_and_expired_tokens_are_refused() {
     assert_eq!(refused(&relay, &format!("{none}.{said}.")).await, invalid);
 
     let neighbour = LocalRelay::start().unwrap();
-    let foreign = server(&neighbour)
-        .tokens()
-        .create(&CreateToken::new())
-        .await
-        .unwrap();
+    let foreign = server(&neighbour).tokens().create().await.unwrap();
     assert_eq!(refused(&relay, foreign.token.expose()).await, invalid);
 
     tokio::time::sleep(Duration::from_millis(1_200)).await;
@@ -181,7 +178,7 @@ async fn a_relay_that_forgets_its_tokens_is_not_noticed() {
         .token_source(move || {
             let first = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
             let server = if first { before.clone() } else { after.clone() };
-            async move { server.tokens().create(&CreateToken::new()).await }
+            async move { server.tokens().create().await }
         })
         .build()
         .unwrap();

@@ -123,7 +123,7 @@ async fn what_never_arrived_is_told_without_its_reasons() {
 
     let error = client
         .threads()
-        .run(twentyfirst_client::StartRun::new("", "Hi"))
+        .start(twentyfirst_client::StartRun::new("", "Hi"))
         .await;
     let refusal = Refusal::from(error.unwrap_err());
     assert_eq!(refusal.status(), 400);

@@ -59,7 +59,7 @@ async fn files_downloads_and_streams_are_refused_alike_and_at_once() {
         files.read(&sandbox(), "/a").await.unwrap_err(),
         files.read_bytes(&sandbox(), "/a").await.unwrap_err(),
         files.read_stream(&sandbox(), "/a").await.unwrap_err(),
-        client.threads().run(run).await.unwrap_err(),
+        client.threads().start(run).await.unwrap_err(),
     ];
     for error in errors {
         assert_eq!(error.not_understood().unwrap().problem(), PROBLEM);

@@ -141,11 +141,7 @@ async fn nothing_is_sent_that_is_invalid() {
         "the request is invalid: `agent` must not be empty"
     );
     assert!(!error.maybe_sent());
-    let error = client
-        .threads()
-        .run(StartRun::new("my-agent", ""))
-        .await
-        .unwrap_err();
+    let error = client.threads().run("my-agent", "").await.unwrap_err();
     assert_eq!(error.invalid_request().unwrap().field(), "messages");
     assert!(log.take().is_empty());
 }
@@ -226,11 +222,7 @@ async fn no_error_shows_the_key_or_a_value_of_the_request() {
                 .execute(&Exec::new(sandbox(), "true").env("PASSWORD", "hunter2"))
                 .await
                 .unwrap_err(),
-            client
-                .threads()
-                .run(StartRun::new("my-agent", "Hi"))
-                .await
-                .unwrap_err(),
+            client.threads().run("my-agent", "Hi").await.unwrap_err(),
         ];
         for error in &errors {
             assert!(!shown(error).contains(KEY), "{}", shown(error));
@@ -260,11 +252,7 @@ async fn without_an_answer_it_says_whether_the_request_may_have_arrived() {
     let reset = failing(|| transport::Error::new("connection reset"));
     let error = reset.sandboxes().get(&sandbox()).await.unwrap_err();
     assert!(error.maybe_sent());
-    let error = reset
-        .threads()
-        .run(StartRun::new("my-agent", "Hi"))
-        .await
-        .unwrap_err();
+    let error = reset.threads().run("my-agent", "Hi").await.unwrap_err();
     assert!(error.maybe_sent());
     assert_eq!(error.source().unwrap().to_string(), "connection reset");
 }
@@ -281,11 +269,7 @@ async fn a_run_that_does_not_start_names_what_was_created() {
             ),
         }
     });
-    let error = client
-        .threads()
-        .run(StartRun::new("my-agent", "Hi"))
-        .await
-        .unwrap_err();
+    let error = client.threads().run("my-agent", "Hi").await.unwrap_err();
     assert_eq!(error.code(), Some(&ErrorCode::BillingNotReady));
     assert_eq!(
         error.created().sandbox_id.as_ref().unwrap().as_str(),
@@ -309,7 +293,7 @@ async fn a_thread_that_is_streaming_is_told_from_everything_else() {
         .sandbox_id(sandbox())
         .thread_id(ThreadId::new("th_1").unwrap())
         .look_first(true);
-    let error = client.threads().run(run).await.unwrap_err();
+    let error = client.threads().start(run).await.unwrap_err();
     assert!(error.is_thread_streaming());
     assert!(!error.maybe_sent() && error.created().is_empty() && error.source().is_none());
     assert_eq!(error.to_string(), "the thread is already streaming");
@@ -327,7 +311,7 @@ async fn a_sandbox_of_another_agent_is_told_with_both_agents() {
     let run = twentyfirst_client::Session::new("mine")
         .sandbox_id(sandbox())
         .run("Hi");
-    let error = client.threads().run(run).await.unwrap_err();
+    let error = client.threads().start(run).await.unwrap_err();
     let other = error.other_agent().unwrap();
     assert_eq!((&*other.agent, &*other.owner), ("mine", "theirs"));
     assert!(!error.maybe_sent() && error.created().is_empty() && error.source().is_none());

@@ -103,8 +103,12 @@ async fn over_the_wire() {
         (streamed("four"), None, None),
     ] {
         let about = format!("{content:?} of {length:?}");
-        let written = files.write_stream(&sandbox(), "a", content, length).await;
-        written.unwrap();
+        let call = files.write_stream(sandbox(), "a", content);
+        let call = match length {
+            Some(length) => call.length(length),
+            None => call,
+        };
+        call.await.unwrap();
         let head = heads.recv().unwrap();
         assert_eq!(said(&head), expected, "{about}");
         assert_eq!(

@@ -113,7 +113,7 @@ async fn call(client: &AgentClient, call: &Call) -> Result<(), Error> {
                 create.expires_in =
                     serde_json::from_value::<TokenLifetime>(lifetime.clone()).unwrap();
             }
-            client.tokens().create(&create).await.map(drop)
+            client.execute(&create).await.map(drop)
         }
         other => panic!("{other} has no counterpart"),
     }
@@ -137,9 +137,9 @@ async fn run(client: &AgentClient, args: &Value) -> Result<(), Error> {
         run = run.vault_ids(vaults);
     }
     if args["mode"] == "background" {
-        client.threads().run_in_background(run).await.map(drop)
+        client.threads().start(run).in_background().await.map(drop)
     } else {
-        client.threads().run(run).await.map(drop)
+        client.threads().start(run).await.map(drop)
     }
 }
 

@@ -76,7 +76,7 @@ async fn run(client: &AgentClient, follow: Follow) -> Run {
     let start = StartRun::new("my-agent", "Hi");
     let start = start.sandbox_id(sandbox_id).thread_id(thread_id);
     let client = client.with_options(client.options().follow(follow));
-    client.threads().run(start).await.unwrap()
+    client.threads().start(start).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

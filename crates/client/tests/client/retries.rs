@@ -76,11 +76,7 @@ async fn what_may_have_acted_is_not_repeated() {
     assert!(error.maybe_sent());
     assert_eq!(error.give_up(), Some(GiveUp::NotRepeatable));
 
-    let error = client
-        .threads()
-        .run(StartRun::new("my-agent", "Hi"))
-        .await
-        .unwrap_err();
+    let error = client.threads().run("my-agent", "Hi").await.unwrap_err();
     assert_eq!((count.load(Ordering::SeqCst), error.attempts()), (2, 1));
 
     let (client, count) =
@@ -139,7 +135,7 @@ async fn a_head_timeout_bounds_every_exchange_of_a_run() {
             Ok(json(201, r#"{"id":"new"}"#))
         });
         let client = client.with_options(options);
-        let (result, seconds) = timed(client.threads().run(StartRun::new("a", "Hi"))).await;
+        let (result, seconds) = timed(client.threads().run("a", "Hi")).await;
         let error = result.unwrap_err();
         assert_eq!(error.timeout().unwrap().kind, TimeoutKind::Head, "{hangs}");
         assert!((30.0..30.1).contains(&seconds), "{hangs}: {seconds}");
@@ -177,7 +173,7 @@ async fn every_call_has_its_time() {
     let named = StartRun::new("a", "Hi")
         .sandbox_id(sandbox())
         .thread_id(ThreadId::new("th").unwrap());
-    let (result, seconds) = timed(client.threads().run(named)).await;
+    let (result, seconds) = timed(client.threads().start(named)).await;
     assert!(
         result.unwrap_err().is_timeout() && (300.0..300.1).contains(&seconds),
         "{seconds}"
@@ -232,7 +228,7 @@ async fn a_stream_may_be_silent_for_long_but_not_for_ever() {
     let named = StartRun::new("a", "Hi")
         .sandbox_id(sandbox())
         .thread_id(ThreadId::new("th").unwrap());
-    let mut run = client.threads().run(named).await.unwrap();
+    let mut run = client.threads().start(named).await.unwrap();
     let (_, seconds) = timed(async { Ok(run.next_chunk().await.unwrap().unwrap()) }).await;
     assert!((600.0..600.1).contains(&seconds));
     let (error, seconds) = timed(async { Ok(run.next_chunk().await.unwrap().unwrap_err()) }).await;

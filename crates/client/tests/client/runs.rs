@@ -44,7 +44,7 @@ async fn run(body: impl Into<Body>) -> Run {
     let start = StartRun::new("my agent", "Hi")
         .sandbox_id(SandboxId::new("sb_1").unwrap())
         .thread_id(ThreadId::new("th_1").unwrap());
-    client.threads().run(start).await.unwrap()
+    client.threads().start(start).await.unwrap()
 }
 
 /// The answer up to and without the event that contains `until`.
@@ -220,7 +220,7 @@ async fn a_run_that_has_told_its_end_does_not_end_the_next_one() {
     let start = StartRun::new("my-agent", "Hi")
         .sandbox_id(SandboxId::new("sb_1").unwrap())
         .thread_id(ThreadId::new("th_1").unwrap());
-    let mut run = client.threads().run(start).await.unwrap();
+    let mut run = client.threads().start(start).await.unwrap();
     run.outcome().await;
     log.take();
     assert_eq!(run.cancel().await.unwrap().status, CancelStatus::Idle);
@@ -278,7 +278,7 @@ async fn a_thread_longer_than_is_read_is_not_asked_for_again_and_again() {
         .sandbox_id(SandboxId::new("sb_1").unwrap())
         .thread_id(ThreadId::new("th_1").unwrap());
     let began = tokio::time::Instant::now();
-    let mut run = client.threads().run(start).await.unwrap();
+    let mut run = client.threads().start(start).await.unwrap();
     let error = run.text().await.unwrap_err();
     assert_eq!(error.lost().unwrap().reason, LostReason::TooLarge);
     assert!(began.elapsed() < Duration::from_secs(1));
@@ -384,7 +384,7 @@ fn everything_can_move_between_threads() {
     assert_send_and_sync::<twentyfirst_client::AgentClient>();
     assert_send_and_sync::<twentyfirst_client::Error>();
     fn futures(client: &twentyfirst_client::AgentClient, run: &mut Run) {
-        assert_send(&client.threads().run(StartRun::new("a", "b")));
+        assert_send(&client.threads().run("a", "b"));
         assert_send(&client.sandboxes().create("a"));
         assert_send(&run.next_chunk());
         assert_send(&run.message());
@@ -458,7 +458,11 @@ async fn what_is_printed_of_a_run_holds_no_conversation() {
         .sandbox_id(SandboxId::new("sb_1").unwrap())
         .thread_id(ThreadId::new("th_1").unwrap());
     let mut shown = format!("{start:?}");
-    let mut run = client.threads().run(start.look_first(false)).await.unwrap();
+    let mut run = client
+        .threads()
+        .start(start.look_first(false))
+        .await
+        .unwrap();
     for _ in 0..3 {
         run.next_chunk().await;
         shown += &format!("{run:?}");

@@ -42,7 +42,7 @@ async fn a_run_that_fails_is_failed_and_has_not_the_answer_of_an_earlier_turn() 
 
             let cut = scene.inject(Fault::cut_after(400).times(cuts));
             let again = first.run_ref().session().run("And then?");
-            let mut run = scene.client.threads().run(again).await.unwrap();
+            let mut run = scene.client.threads().start(again).await.unwrap();
             let told = read(&mut run).await;
             assert_eq!(cut.struck(), cuts);
             told.assert_of(STORY);

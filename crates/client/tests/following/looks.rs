@@ -23,7 +23,7 @@ async fn follow_all(scene: &Scene) -> Vec<Run> {
     let mut runs = Vec::new();
     for _ in 0..RUNS {
         let start = StartRun::new("narrator", "Count").sandbox_id(&sandbox.id);
-        let started = scene.client.threads().run_in_background(start).await;
+        let started = scene.client.threads().start(start).in_background().await;
         let followed = scene.client.threads().follow(started.unwrap().run);
         runs.push(followed.unwrap());
     }

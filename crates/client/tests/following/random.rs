@@ -363,7 +363,15 @@ impl Schedule {
                 return None;
             }
             let run = session.run("Neighbour");
-            Some(threads.run_in_background(run).await.unwrap().run.thread_id)
+            Some(
+                threads
+                    .start(run)
+                    .in_background()
+                    .await
+                    .unwrap()
+                    .run
+                    .thread_id,
+            )
         };
         let older = neighbour(Neighbour::Older).await;
         let ours = threads.create(&sandbox.id).await.unwrap();
@@ -381,13 +389,13 @@ impl Schedule {
         // Without a question first, which would be refused instead.
         let start = session.run("Speak").look_first(false);
         let mut run = match self.start {
-            Start::Here => threads.run(start).await.unwrap(),
+            Start::Here => threads.start(start).await.unwrap(),
             Start::Background => {
-                let started = threads.run_in_background(start).await.unwrap();
+                let started = threads.start(start).in_background().await.unwrap();
                 threads.follow(started.run).unwrap()
             }
             Start::Elsewhere(after) => {
-                threads.run_in_background(start).await.unwrap();
+                threads.start(start).in_background().await.unwrap();
                 pause(after).await;
                 threads.follow(session.current_run().unwrap()).unwrap()
             }

@@ -16,7 +16,7 @@ fn story() -> StartRun {
 async fn a_run_in_the_background_is_waited_for() {
     let scene = Scene::new(Follow::wait());
     let threads = scene.client.threads();
-    let started = threads.run_in_background(story()).await.unwrap();
+    let started = threads.start(story()).in_background().await.unwrap();
     let sent = scene.sent.len();
     let mut run = threads.follow(started.run).unwrap();
     pause(50).await;
@@ -114,7 +114,7 @@ async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
     let turn = UiMessage::user("And then?").with_id("turn-2");
     let second = first.run_ref().session().run(turn);
     let threads = scene.client.threads();
-    let later = threads.run_in_background(second).await.unwrap();
+    let later = threads.start(second).in_background().await.unwrap();
     assert_eq!(later.run.user_message_id.as_ref().unwrap(), "turn-2");
     let row = serde_json::to_string(&later.run).unwrap();
     let later: RunRef = serde_json::from_str(&row).unwrap();
@@ -137,7 +137,7 @@ async fn a_session_does_not_run_twice_at_once() {
     let error = scene
         .client
         .threads()
-        .run(session.run("Now!"))
+        .start(session.run("Now!"))
         .await
         .unwrap_err();
     assert!(error.is_thread_streaming(), "{error}");
@@ -146,12 +146,12 @@ async fn a_session_does_not_run_twice_at_once() {
 
     // Beside it in the same sandbox, and behind it.
     let beside = session.new_thread().run("Meanwhile?");
-    let mut beside = scene.client.threads().run(beside).await.unwrap();
+    let mut beside = scene.client.threads().start(beside).await.unwrap();
     assert_eq!(beside.sandbox_id(), run.sandbox_id());
     assert_ne!(beside.thread_id(), run.thread_id());
     assert_eq!(beside.text().await.unwrap(), STORY);
     assert!(run.outcome().await.is_success());
-    let behind = scene.client.threads().run(session.run("Now?")).await;
+    let behind = scene.client.threads().start(session.run("Now?")).await;
     assert_eq!(behind.unwrap().text().await.unwrap(), STORY);
     let thread = scene.thread(&run).await;
     assert_eq!(
@@ -170,7 +170,7 @@ async fn a_sandbox_that_was_made_for_a_run_that_cannot_start_is_deleted() {
         let scene = Scene::new(Follow::wait());
         let refusal = scene.inject(refusal);
         let start = story().delete_sandbox_on_failure(true);
-        let error = scene.client.threads().run(start).await.unwrap_err();
+        let error = scene.client.threads().start(start).await.unwrap_err();
         assert_eq!(refusal.struck(), 1);
         assert!(
             error
@@ -192,7 +192,7 @@ async fn a_sandbox_that_was_made_for_a_run_that_cannot_start_is_deleted() {
             let scene = Scene::new(Follow::wait());
             let refusal = scene.inject(refusal);
             let start = story().delete_sandbox_on_failure(delete);
-            let error = scene.client.threads().run(start).await.unwrap_err();
+            let error = scene.client.threads().start(start).await.unwrap_err();
             assert_eq!(refusal.struck(), 1);
             assert_eq!(scene.sent.count("DELETE sandbox"), 0);
             scene.sent.assert_once();

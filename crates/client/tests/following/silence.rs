@@ -38,7 +38,7 @@ async fn a_dead_runtime_is_lost_in_time_and_cancelling_frees_its_thread() {
         let text = scene
             .client
             .threads()
-            .run(again)
+            .start(again)
             .await
             .unwrap()
             .text()

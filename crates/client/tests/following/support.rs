@@ -55,7 +55,7 @@ impl Scene {
     /// A run in a new sandbox.
     pub(crate) async fn run(&self) -> Run {
         let start = StartRun::new("narrator", "Tell me a story");
-        self.client.threads().run(start).await.unwrap()
+        self.client.threads().start(start).await.unwrap()
     }
 
     pub(crate) async fn thread(&self, run: &Run) -> Thread {

@@ -1,7 +1,6 @@
 //! What is said stands in spans only where that is asked for.
 
 use serde_json::Value;
-use twentyfirst_client::StartRun;
 
 use crate::collector::{Collector, Span};
 use crate::support::{builder, relay};
@@ -18,15 +17,11 @@ async fn contents_are_told_where_they_are_asked_for_and_the_key_is_masked() {
     let asked = format!("Is \"{}\" the key?", relay.api_key());
     let mut run = client
         .threads()
-        .run(StartRun::new("reviewer", asked.clone()))
+        .run("reviewer", asked.clone())
         .await
         .unwrap();
     run.outcome().await;
-    let mut run = client
-        .threads()
-        .run(StartRun::new("slow", asked))
-        .await
-        .unwrap();
+    let mut run = client.threads().run("slow", asked).await.unwrap();
     run.outcome().await;
 
     let runs = collector.named("invoke_agent");

@@ -36,20 +36,8 @@ async fn runs_that_go_wrong_say_how_in_a_word_and_nothing_else() {
     for agent in ["failing", "limited"] {
         drop(answered(&client, agent).await);
     }
-    assert!(
-        client
-            .threads()
-            .run(StartRun::new("nobody", "Hello"))
-            .await
-            .is_err()
-    );
-    assert!(
-        client
-            .threads()
-            .run(StartRun::new("slow", " "))
-            .await
-            .is_err()
-    );
+    assert!(client.threads().run("nobody", "Hello").await.is_err());
+    assert!(client.threads().run("slow", " ").await.is_err());
     assert_eq!(
         ends(&collector),
         [
@@ -69,7 +57,7 @@ async fn a_run_that_is_cancelled_lost_or_dropped_has_a_span_that_says_so() {
     let relay = relay();
     let client = connect(&relay);
     let threads = client.threads();
-    let slow = || threads.run(StartRun::new("slow", STORY));
+    let slow = || threads.run("slow", STORY);
 
     let mut cancelled = slow().await.unwrap();
     cancelled.next_chunk().await.unwrap().unwrap();
@@ -83,11 +71,7 @@ async fn a_run_that_is_cancelled_lost_or_dropped_has_a_span_that_says_so() {
     relay.inject(Fault::cut_after(3));
     let off = client.options().follow(Follow::off());
     let off = client.with_options(off);
-    let mut lost = off
-        .threads()
-        .run(StartRun::new("slow", STORY))
-        .await
-        .unwrap();
+    let mut lost = off.threads().run("slow", STORY).await.unwrap();
     lost.outcome().await;
     assert_eq!(
         ends(&collector),
@@ -101,7 +85,7 @@ async fn who_takes_the_text_and_goes_has_read_the_end() {
     let relay = relay();
     let mut run = connect(&relay)
         .threads()
-        .run(StartRun::new("reviewer", "Hello"))
+        .run("reviewer", "Hello")
         .await
         .unwrap();
     run.text().await.unwrap();
@@ -119,13 +103,7 @@ async fn a_body_that_is_passed_on_is_watched_on_its_way() {
     let collector = Collector::start();
     let relay = relay();
     let client = connect(&relay);
-    let run = async |client: &AgentClient, agent| {
-        client
-            .threads()
-            .run(StartRun::new(agent, STORY))
-            .await
-            .unwrap()
-    };
+    let run = async |client: &AgentClient, agent| client.threads().run(agent, STORY).await.unwrap();
     let body = run(&client, "reviewer").await.into_body();
     body.collect_up_to(1 << 20).await.unwrap();
     let mut events = run(&client, "slow").await.into_events();
@@ -148,11 +126,7 @@ async fn a_run_that_is_followed_across_a_cut_has_one_span() {
     let relay = relay();
     let client = connect(&relay);
     relay.inject(Fault::cut_after(3));
-    let mut run = client
-        .threads()
-        .run(StartRun::new("slow", STORY))
-        .await
-        .unwrap();
+    let mut run = client.threads().run("slow", STORY).await.unwrap();
     assert_eq!(run.text().await.unwrap(), STORY);
     drop(run);
     assert_eq!(ends(&collector), ["completed"]);

@@ -87,9 +87,9 @@ fn a_run_is_active_from_its_first_request_until_nobody_reads_it() {
     };
     exporter.play(async |client| {
         let start = StartRun::new("slow", "a story that takes some time");
-        let first = client.threads().run(start.clone()).await.unwrap();
+        let first = client.threads().start(start.clone()).await.unwrap();
         active(1);
-        let second = client.threads().run(start).await.unwrap();
+        let second = client.threads().start(start).await.unwrap();
         active(2);
         drop(first);
         active(1);

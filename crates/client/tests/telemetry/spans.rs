@@ -13,7 +13,7 @@ async fn a_run_is_one_span_with_those_of_its_tools_and_requests_in_it() {
     let relay = relay();
     let options = RunOptions::new().model("claude-sonnet-4-5");
     let start = StartRun::new("reviewer", "Where is the sword-fish?").options(options);
-    let mut run = connect(&relay).threads().run(start).await.unwrap();
+    let mut run = connect(&relay).threads().start(start).await.unwrap();
     assert_eq!(run.outcome().await.end.as_str(), "completed");
     drop(run);
 
@@ -62,7 +62,7 @@ async fn it_is_a_child_of_the_span_that_is_entered() {
         let start = StartRun::new("slow", "one two three");
         client
             .threads()
-            .run(start)
+            .start(start)
             .await
             .unwrap()
             .text()

@@ -107,7 +107,7 @@ fn used() -> Usage {
 /// A run of this agent, which is over.
 pub(crate) async fn answered(client: &AgentClient, agent: &str) -> twentyfirst_client::Run {
     let start = StartRun::new(agent, "Hello");
-    let mut run = client.threads().run(start).await.unwrap();
+    let mut run = client.threads().start(start).await.unwrap();
     run.outcome().await;
     run
 }

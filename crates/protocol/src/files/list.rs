@@ -5,6 +5,7 @@ use super::{FileEntry, check_path};
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::operation::decode_json;
 use crate::route::Query;
+use crate::setters::setters;
 use crate::tolerant::List;
 use crate::{Endpoint, Operation, Route, SandboxId};
 
@@ -31,9 +32,12 @@ impl ListFiles {
             depth: None,
         }
     }
+}
+
+setters! {
+    ListFiles, list_files_setters;
 
     /// How many levels deep.
-    #[must_use]
     pub fn depth(mut self, depth: u32) -> Self {
         self.depth = Some(depth);
         self

@@ -7,6 +7,7 @@ use super::{WrittenFile, check_path};
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::{UploadOperation, decode_json};
 use crate::route::Query;
+use crate::setters::setters;
 use crate::{Body, Endpoint, Route, SandboxId, Timeouts};
 
 /// Writes a file of any length from a body that is sent as it is produced.
@@ -33,9 +34,12 @@ impl WriteStream {
             length: None,
         }
     }
+}
+
+setters! {
+    WriteStream, write_stream_setters;
 
     /// The length of the content in bytes.
-    #[must_use]
     pub fn length(mut self, length: u64) -> Self {
         self.length = Some(length);
         self

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::operation::decode_json;
 use crate::secret::{Secrets, mask_url};
+use crate::setters::setters;
 use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, tolerant};
 
 /// Clones a git repository into a sandbox.
@@ -57,30 +58,30 @@ impl CloneRepository {
             branch: None,
         }
     }
+}
+
+setters! {
+    CloneRepository, clone_repository_setters;
 
     /// Where it goes.
-    #[must_use]
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
         self
     }
 
     /// A token for a private repository.
-    #[must_use]
     pub fn token(mut self, token: impl Into<Secret>) -> Self {
         self.token = Some(token.into());
         self
     }
 
     /// How many commits of the history to take.
-    #[must_use]
     pub fn depth(mut self, depth: u32) -> Self {
         self.depth = Some(depth);
         self
     }
 
     /// The branch.
-    #[must_use]
     pub fn branch(mut self, branch: impl Into<String>) -> Self {
         self.branch = Some(branch.into());
         self

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{CancelFlow, FollowRun};
+use super::{CancelFlow, FollowRun, Started};
 use crate::error::InvalidRequest;
 use crate::options::CallOptions;
 use crate::ui::Text;
@@ -85,5 +85,23 @@ impl RunRef {
     /// Returns the id of the turn, unless there is none or it is empty.
     pub(crate) fn turn(&self) -> Option<&Text<'static>> {
         self.user_message_id.as_ref().filter(|id| **id != "")
+    }
+}
+
+impl From<&Self> for RunRef {
+    fn from(run: &Self) -> Self {
+        run.clone()
+    }
+}
+
+impl From<&Started> for RunRef {
+    fn from(started: &Started) -> Self {
+        started.run.clone()
+    }
+}
+
+impl From<Started> for RunRef {
+    fn from(started: Started) -> Self {
+        started.run
     }
 }

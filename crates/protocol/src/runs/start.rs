@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{Messages, Mode, RunOptions, RunRef, SendMessages, StartFlow};
 use crate::error::{InvalidRequest, Problem};
 use crate::options::CallOptions;
+use crate::setters::setters;
 use crate::threads::{ThreadName, name_after};
 use crate::{Endpoint, SandboxId, ThreadId, VaultId};
 
@@ -84,115 +85,6 @@ impl StartRun {
         }
     }
 
-    /// In this sandbox, which has to belong to this agent.
-    ///
-    /// The relay keeps sandboxes by agent and id. Where the agent has none with this id, sending the messages **creates a second,
-    /// paid machine** under it, and the run fails all the same; deleting the sandbox leaves one of the two. So it is for an id that
-    /// is misspelled, too. With [`look_first`](Self::look_first) neither can happen.
-    #[must_use]
-    pub fn sandbox_id(mut self, sandbox_id: impl Into<SandboxId>) -> Self {
-        self.sandbox_id = Some(sandbox_id.into());
-        self
-    }
-
-    /// In this thread of the sandbox.
-    #[must_use]
-    pub fn thread_id(mut self, thread_id: impl Into<ThreadId>) -> Self {
-        self.thread_id = Some(thread_id.into());
-        self
-    }
-
-    /// The name of the thread, where one is created. By default it is [`name_after`] the turn, as the relay does itself.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = ThreadName::Given(name.into());
-        self
-    }
-
-    /// No name for the thread, where one is created: nothing of the text stands in lists of threads.
-    #[must_use]
-    pub fn unnamed(mut self) -> Self {
-        self.name = ThreadName::None;
-        self
-    }
-
-    /// The vaults with the credentials for this run. Each is sent once, in this order.
-    #[must_use]
-    pub fn vault_ids(mut self, vault_ids: impl IntoIterator<Item = VaultId>) -> Self {
-        self.vault_ids = Some(vault_ids.into_iter().collect());
-        self
-    }
-
-    /// Whose vault is used.
-    #[must_use]
-    pub fn external_user_id(mut self, user_id: impl Into<String>) -> Self {
-        self.external_user_id = Some(user_id.into());
-        self
-    }
-
-    /// What this run overrides of the agent's configuration.
-    #[must_use]
-    pub fn options(mut self, options: RunOptions) -> Self {
-        self.options = Some(options);
-        self
-    }
-
-    /// Whether a sandbox that is named is looked at first. Nothing is created and nothing is sent
-    ///
-    /// - while the thread that is named is streaming: the relay accepts a run on it, and the history is spoiled;
-    /// - where the sandbox belongs to another agent: the relay would create [a second machine](Self::sandbox_id);
-    /// - where there is no such sandbox: the relay would create one of that name.
-    ///
-    /// That is one small exchange more, which reads the sandbox. If it fails, the run does not start. A relay that does not tell whose
-    /// a sandbox is leaves that unchecked. Between the look and the messages somebody else may start a run: whoever has several at
-    /// once has to take turns.
-    #[must_use]
-    pub fn look_first(mut self, look: bool) -> Self {
-        self.look_first = look;
-        self
-    }
-
-    /// Whether a sandbox that was made for this run is deleted again, before the error is returned, when the run surely
-    /// could not start: so a failure leaves nothing behind that costs.
-    ///
-    /// Surely could not start: the messages were never sent; or they were refused with a status from 400 to 499, except 408
-    /// and 409, or with the code `sandbox_unavailable`. After any other answer, and where there is none, a run may
-    /// exist, and its sandbox stays. So does a sandbox that you named, always.
-    ///
-    /// [`StartError::created`](super::StartError::created) names the sandbox still if deleting it failed too. The deletion is part of the call: once the
-    /// call's deadline is over it does not begin, and a call that is dropped meanwhile may leave the sandbox behind.
-    #[must_use]
-    pub fn delete_sandbox_on_failure(mut self, delete: bool) -> Self {
-        self.delete_sandbox_on_failure = delete;
-        self
-    }
-
-    /// Has the run take place in the sandbox and the thread of this one, where it names no sandbox of its own and the agent is the same.
-    #[must_use]
-    pub fn behind(mut self, run: &RunRef) -> Self {
-        if self.sandbox_id.is_none() && self.agent == run.agent {
-            self.sandbox_id = Some(run.sandbox_id.clone());
-            self.thread_id = Some(run.thread_id.clone());
-        }
-        self
-    }
-
-    /// Says what the turn of this earlier run has said, too, and before: for one that was cancelled, which the relay does not store.
-    ///
-    /// ```
-    /// use twentyfirst_protocol::runs::StartRun;
-    ///
-    /// let cancelled = StartRun::new("my-agent", "Paint the shed");
-    /// let run = StartRun::new("my-agent", "In green").carrying(&cancelled);
-    /// // Two texts, between which the relay puts a line break.
-    /// assert_eq!(run.messages.as_slice()[0].parts.len(), 2);
-    /// ```
-    #[must_use]
-    pub fn carrying(mut self, earlier: &Self) -> Self {
-        self.messages.carry(&earlier.messages);
-        self
-    }
-
     /// The exchanges that start this run. Its answer is streamed, or with [`Mode::Background`] only stored.
     ///
     /// The next turn, which is the last user message, gets an id if it has none: `msg_` and 16 hexadecimal digits, made from
@@ -255,6 +147,108 @@ impl StartRun {
             options: self.options.clone(),
             ..SendMessages::new(self.agent.clone(), sandbox_id, self.messages.clone())
         }
+    }
+}
+
+setters! {
+    StartRun, start_run_setters;
+
+    /// In this sandbox, which has to belong to this agent.
+    ///
+    /// The relay keeps sandboxes by agent and id. Where the agent has none with this id, sending the messages **creates a second,
+    /// paid machine** under it, and the run fails all the same; deleting the sandbox leaves one of the two. So it is for an id that
+    /// is misspelled, too. With [`look_first`](Self::look_first) neither can happen.
+    pub fn sandbox_id(mut self, sandbox_id: impl Into<SandboxId>) -> Self {
+        self.sandbox_id = Some(sandbox_id.into());
+        self
+    }
+
+    /// In this thread of the sandbox.
+    pub fn thread_id(mut self, thread_id: impl Into<ThreadId>) -> Self {
+        self.thread_id = Some(thread_id.into());
+        self
+    }
+
+    /// The name of the thread, where one is created. By default it is [`name_after`] the turn, as the relay does itself.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = ThreadName::Given(name.into());
+        self
+    }
+
+    /// No name for the thread, where one is created: nothing of the text stands in lists of threads.
+    pub fn unnamed(mut self) -> Self {
+        self.name = ThreadName::None;
+        self
+    }
+
+    /// The vaults with the credentials for this run. Each is sent once, in this order.
+    pub fn vault_ids(mut self, vault_ids: impl IntoIterator<Item = VaultId>) -> Self {
+        self.vault_ids = Some(vault_ids.into_iter().collect());
+        self
+    }
+
+    /// Whose vault is used.
+    pub fn external_user_id(mut self, user_id: impl Into<String>) -> Self {
+        self.external_user_id = Some(user_id.into());
+        self
+    }
+
+    /// What this run overrides of the agent's configuration.
+    pub fn options(mut self, options: RunOptions) -> Self {
+        self.options = Some(options);
+        self
+    }
+
+    /// Whether a sandbox that is named is looked at first. Nothing is created and nothing is sent
+    ///
+    /// - while the thread that is named is streaming: the relay accepts a run on it, and the history is spoiled;
+    /// - where the sandbox belongs to another agent: the relay would create [a second machine](Self::sandbox_id);
+    /// - where there is no such sandbox: the relay would create one of that name.
+    ///
+    /// That is one small exchange more, which reads the sandbox. If it fails, the run does not start. A relay that does not tell whose
+    /// a sandbox is leaves that unchecked. Between the look and the messages somebody else may start a run: whoever has several at
+    /// once has to take turns.
+    pub fn look_first(mut self, look: bool) -> Self {
+        self.look_first = look;
+        self
+    }
+
+    /// Whether a sandbox that was made for this run is deleted again, before the error is returned, when the run surely
+    /// could not start: so a failure leaves nothing behind that costs.
+    ///
+    /// Surely could not start: the messages were never sent; or they were refused with a status from 400 to 499, except 408
+    /// and 409, or with the code `sandbox_unavailable`. After any other answer, and where there is none, a run may
+    /// exist, and its sandbox stays. So does a sandbox that you named, always.
+    ///
+    /// [`StartError::created`](super::StartError::created) names the sandbox still if deleting it failed too. The deletion is part of the call: once the
+    /// call's deadline is over it does not begin, and a call that is dropped meanwhile may leave the sandbox behind.
+    pub fn delete_sandbox_on_failure(mut self, delete: bool) -> Self {
+        self.delete_sandbox_on_failure = delete;
+        self
+    }
+
+    /// Has the run take place in the sandbox and the thread of this one, where it names no sandbox of its own and the agent is the same.
+    pub fn behind(mut self, run: &RunRef) -> Self {
+        if self.sandbox_id.is_none() && self.agent == run.agent {
+            self.sandbox_id = Some(run.sandbox_id.clone());
+            self.thread_id = Some(run.thread_id.clone());
+        }
+        self
+    }
+
+    /// Says what the turn of this earlier run has said, too, and before: for one that was cancelled, which the relay does not store.
+    ///
+    /// ```
+    /// use twentyfirst_protocol::runs::StartRun;
+    ///
+    /// let cancelled = StartRun::new("my-agent", "Paint the shed");
+    /// let run = StartRun::new("my-agent", "In green").carrying(&cancelled);
+    /// // Two texts, between which the relay puts a line break.
+    /// assert_eq!(run.messages.as_slice()[0].parts.len(), 2);
+    /// ```
+    pub fn carrying(mut self, earlier: &StartRun) -> Self {
+        self.messages.carry(&earlier.messages);
+        self
     }
 }
 

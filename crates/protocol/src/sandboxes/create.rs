@@ -9,6 +9,7 @@ use super::Sandbox;
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::files::{FileText, Lengths, texts};
 use crate::operation::{check_envs, decode_json, values_of};
+use crate::setters::setters;
 use crate::{Endpoint, Operation, Route, Secret, Secrets, Timeouts, time};
 
 /// Creates a sandbox for a deployed agent.
@@ -75,9 +76,12 @@ impl CreateSandbox {
             network_deny_out: None,
         }
     }
+}
+
+setters! {
+    CreateSandbox, create_sandbox_setters;
 
     /// Adds a file, to be written after those before it.
-    #[must_use]
     pub fn file(mut self, path: impl Into<String>, text: impl Into<String>) -> Self {
         self.files
             .get_or_insert_default()
@@ -86,17 +90,15 @@ impl CreateSandbox {
     }
 
     /// Adds files, in their order: pairs of path and text.
-    #[must_use]
-    pub fn files<P: Into<String>, T: Into<String>>(
+    pub fn files(
         mut self,
-        files: impl IntoIterator<Item = (P, T)>,
+        files: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
     ) -> Self {
         self.files.get_or_insert_default().extend(texts::of(files));
         self
     }
 
     /// Adds an environment variable.
-    #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.envs
             .get_or_insert_default()
@@ -105,10 +107,9 @@ impl CreateSandbox {
     }
 
     /// Adds environment variables: pairs of name and value.
-    #[must_use]
-    pub fn envs<N: Into<String>, V: Into<Secret>>(
+    pub fn envs(
         mut self,
-        envs: impl IntoIterator<Item = (N, V)>,
+        envs: impl IntoIterator<Item = (impl Into<String>, impl Into<Secret>)>,
     ) -> Self {
         self.envs.get_or_insert_default().extend(
             envs.into_iter()
@@ -118,32 +119,28 @@ impl CreateSandbox {
     }
 
     /// The commands to run before the sandbox is ready.
-    #[must_use]
-    pub fn setup<T: Into<String>>(mut self, commands: impl IntoIterator<Item = T>) -> Self {
+    pub fn setup(mut self, commands: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.setup = Some(commands.into_iter().map(Into::into).collect());
         self
     }
 
     /// The time to live of the machine.
-    #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
     /// The hosts that the sandbox may reach.
-    #[must_use]
-    pub fn network_allow_out<T: Into<String>>(
+    pub fn network_allow_out(
         mut self,
-        hosts: impl IntoIterator<Item = T>,
+        hosts: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
         self.network_allow_out = Some(hosts.into_iter().map(Into::into).collect());
         self
     }
 
     /// The hosts that the sandbox may not reach.
-    #[must_use]
-    pub fn network_deny_out<T: Into<String>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
+    pub fn network_deny_out(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.network_deny_out = Some(hosts.into_iter().map(Into::into).collect());
         self
     }

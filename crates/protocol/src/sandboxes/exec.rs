@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::operation::{check_envs, decode_json, values_of};
+use crate::setters::setters;
 use crate::{Endpoint, Operation, Route, SandboxId, Secret, Secrets, Timeouts, time, tolerant};
 
 /// Runs a shell command in a sandbox, as root, and waits for its end.
@@ -62,16 +63,18 @@ impl Exec {
             timeout: None,
         }
     }
+}
+
+setters! {
+    Exec, exec_setters;
 
     /// The working directory.
-    #[must_use]
     pub fn cwd(mut self, cwd: impl Into<String>) -> Self {
         self.cwd = Some(cwd.into());
         self
     }
 
     /// Adds an environment variable.
-    #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.envs
             .get_or_insert_default()
@@ -80,10 +83,9 @@ impl Exec {
     }
 
     /// Adds environment variables: pairs of name and value.
-    #[must_use]
-    pub fn envs<N: Into<String>, V: Into<Secret>>(
+    pub fn envs(
         mut self,
-        envs: impl IntoIterator<Item = (N, V)>,
+        envs: impl IntoIterator<Item = (impl Into<String>, impl Into<Secret>)>,
     ) -> Self {
         self.envs.get_or_insert_default().extend(
             envs.into_iter()
@@ -93,7 +95,6 @@ impl Exec {
     }
 
     /// The time limit.
-    #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

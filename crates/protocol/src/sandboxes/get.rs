@@ -97,6 +97,12 @@ pub struct Sandbox {
     pub updated_at: Option<Timestamp>,
 }
 
+impl From<&Sandbox> for SandboxId {
+    fn from(has: &Sandbox) -> Self {
+        has.id.clone()
+    }
+}
+
 impl Sandbox {
     /// A sandbox of which only the id and the status are known.
     pub fn new(id: SandboxId, status: SandboxStatus) -> Self {

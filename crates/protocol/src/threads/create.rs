@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::ThreadSummary;
 use crate::error::ResponseError;
 use crate::operation::decode_json;
+use crate::setters::setters;
 use crate::{Endpoint, Operation, Route, SandboxId};
 
 /// Creates a thread in a sandbox.
@@ -26,9 +27,12 @@ impl CreateThread {
             name: None,
         }
     }
+}
+
+setters! {
+    CreateThread, create_thread_setters;
 
     /// A name for people.
-    #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

@@ -73,6 +73,12 @@ pub struct Thread {
     pub completed_at: Option<Timestamp>,
 }
 
+impl From<&Thread> for ThreadId {
+    fn from(has: &Thread) -> Self {
+        has.id.clone()
+    }
+}
+
 impl Thread {
     /// A thread of which only the id and the status are known.
     pub fn new(id: ThreadId, status: ThreadStatus) -> Self {

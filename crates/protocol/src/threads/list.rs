@@ -66,6 +66,12 @@ pub struct ThreadSummary {
     pub updated_at: Option<Timestamp>,
 }
 
+impl From<&ThreadSummary> for ThreadId {
+    fn from(has: &ThreadSummary) -> Self {
+        has.id.clone()
+    }
+}
+
 impl ThreadSummary {
     /// A thread of which only the id and the status are known.
     pub fn new(id: ThreadId, status: ThreadStatus) -> Self {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::TokenLifetime;
 use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
 use crate::operation::decode_with;
+use crate::setters::setters;
 use crate::{Endpoint, Operation, Route, Secret, Timestamp, tolerant};
 
 /// Creates a token for a browser, or anything else that must not have the key.
@@ -63,17 +64,19 @@ impl CreateToken {
     pub fn new() -> Self {
         Self::default()
     }
+}
+
+setters! {
+    CreateToken, create_token_setters;
 
     /// Adds an agent that it may chat with, by its slug.
-    #[must_use]
     pub fn agent(mut self, agent: impl Into<String>) -> Self {
         self.agents.get_or_insert_default().push(agent.into());
         self
     }
 
     /// Adds agents that it may chat with, by their slugs. An empty list is refused: it does not mean all of them.
-    #[must_use]
-    pub fn agents<T: Into<String>>(mut self, agents: impl IntoIterator<Item = T>) -> Self {
+    pub fn agents(mut self, agents: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.agents
             .get_or_insert_default()
             .extend(agents.into_iter().map(Into::into));
@@ -81,35 +84,30 @@ impl CreateToken {
     }
 
     /// Who uses it.
-    #[must_use]
     pub fn user_id(mut self, user_id: impl Into<String>) -> Self {
         self.user_id = Some(user_id.into());
         self
     }
 
     /// Who uses it, for vaults.
-    #[must_use]
     pub fn end_user_id(mut self, end_user_id: impl Into<String>) -> Self {
         self.end_user_id = Some(end_user_id.into());
         self
     }
 
     /// Anything; it travels in the token for everyone to read.
-    #[must_use]
     pub fn metadata(mut self, metadata: Map<String, Value>) -> Self {
         self.metadata = Some(metadata);
         self
     }
 
     /// How many messages it is meant for.
-    #[must_use]
     pub fn max_messages(mut self, max_messages: u64) -> Self {
         self.max_messages = Some(max_messages);
         self
     }
 
     /// How long it is valid.
-    #[must_use]
     pub fn expires_in(mut self, lifetime: TokenLifetime) -> Self {
         self.expires_in = lifetime;
         self

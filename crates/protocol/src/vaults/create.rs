@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Vault, VaultAnswer, check_description, check_metadata, check_name};
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::decode_json;
+use crate::setters::setters;
 use crate::{Endpoint, Operation, Route};
 
 /// Creates a vault.
@@ -31,16 +32,18 @@ impl CreateVault {
             metadata: None,
         }
     }
+}
+
+setters! {
+    CreateVault, create_vault_setters;
 
     /// A text for people.
-    #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
     }
 
     /// Adds a pair.
-    #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata
             .get_or_insert_default()

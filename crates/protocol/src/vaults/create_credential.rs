@@ -412,6 +412,12 @@ pub struct Credential {
     pub archived_at: Option<Timestamp>,
 }
 
+impl From<&Credential> for CredentialId {
+    fn from(has: &Credential) -> Self {
+        has.id.clone()
+    }
+}
+
 impl Credential {
     /// An active credential of which only id and server are known.
     pub fn new(id: CredentialId, server_url: impl Into<String>) -> Self {

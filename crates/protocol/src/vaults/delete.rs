@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ResponseError;
 use crate::operation::decode_empty;
 use crate::route::Query;
+use crate::setters::setters;
 use crate::{Endpoint, Operation, Route, VaultId};
 
 /// Archives a vault with its credentials, or deletes it for good.
@@ -26,9 +27,12 @@ impl DeleteVault {
             force: false,
         }
     }
+}
+
+setters! {
+    DeleteVault, delete_vault_setters;
 
     /// Whether to delete it for good.
-    #[must_use]
     pub fn force(mut self, force: bool) -> Self {
         self.force = force;
         self

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ResponseError;
 use crate::operation::decode_empty;
 use crate::route::Query;
+use crate::setters::setters;
 use crate::{CredentialId, Endpoint, Operation, Route, VaultId};
 
 /// Archives a credential, or deletes an archived one for good.
@@ -29,9 +30,12 @@ impl DeleteCredential {
             force: false,
         }
     }
+}
+
+setters! {
+    DeleteCredential, delete_credential_setters;
 
     /// Whether to delete it for good.
-    #[must_use]
     pub fn force(mut self, force: bool) -> Self {
         self.force = force;
         self

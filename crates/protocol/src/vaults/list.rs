@@ -118,6 +118,12 @@ pub struct Vault {
     pub credentials: Vec<Credential>,
 }
 
+impl From<&Vault> for VaultId {
+    fn from(has: &Vault) -> Self {
+        has.id.clone()
+    }
+}
+
 impl Vault {
     /// An active vault of which only id and name are known.
     pub fn new(id: VaultId, name: impl Into<String>) -> Self {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{Vault, VaultAnswer, check_description, check_metadata, check_name};
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::decode_json;
+use crate::setters::setters;
 use crate::{Endpoint, Operation, Route, VaultId};
 
 /// Changes a vault.
@@ -48,19 +49,27 @@ impl UpdateVault {
     pub fn of(vault: &Vault) -> Self {
         Self::new(&vault.id, vault.metadata.clone())
     }
+}
+
+setters! {
+    UpdateVault, update_vault_setters;
 
     /// The new name.
-    #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
     /// The new description; `None` clears it.
-    #[must_use]
     pub fn description(mut self, description: Option<String>) -> Self {
         self.description = Some(description);
         self
+    }
+}
+
+impl From<&Vault> for UpdateVault {
+    fn from(vault: &Vault) -> Self {
+        Self::of(vault)
     }
 }
 

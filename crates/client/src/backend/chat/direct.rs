@@ -38,7 +38,8 @@ impl Direct {
         } = run;
         let refuse = |error| self.on_error.refuse(&error);
         let client = &self.client;
-        let (started, stream, watch) = client.threads().start(start).await.map_err(refuse)?;
+        let (started, stream, watch) =
+            crate::threads::start(client, start).await.map_err(refuse)?;
         if let Some(on_started) = on_started {
             on_started(started.clone()).await?;
         }

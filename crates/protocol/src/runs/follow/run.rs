@@ -6,7 +6,7 @@ use super::stream::Stream;
 use super::{FollowFlow, Following, Phase};
 use crate::error::InvalidRequest;
 use crate::options::CallOptions;
-use crate::runs::RunRef;
+use crate::runs::{RunRef, Started};
 use crate::ui::Chunk;
 
 /// Follows a run until its end: one that was started elsewhere, or one whose stream is open.
@@ -95,6 +95,18 @@ impl FollowRun {
             cx,
             Phase::Reading(Reading::of(Stream::first())),
         ))
+    }
+}
+
+impl From<&RunRef> for FollowRun {
+    fn from(run: &RunRef) -> Self {
+        Self::new(run.clone())
+    }
+}
+
+impl From<&Started> for FollowRun {
+    fn from(started: &Started) -> Self {
+        Self::new(started.run.clone())
     }
 }
 

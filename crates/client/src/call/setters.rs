@@ -1,0 +1,28 @@
+//! The setters of operations, for calls of them. Each is written once, beside its operation.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use twentyfirst_protocol::files::{ListFiles, WriteStream};
+use twentyfirst_protocol::git::CloneRepository;
+use twentyfirst_protocol::runs::{RunOptions, RunRef, StartRun};
+use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec};
+use twentyfirst_protocol::threads::CreateThread;
+use twentyfirst_protocol::tokens::{CreateToken, TokenLifetime};
+use twentyfirst_protocol::vaults::{CreateVault, DeleteCredential, DeleteVault, UpdateVault};
+use twentyfirst_protocol::{SandboxId, Secret, ThreadId, VaultId};
+
+use super::Call;
+
+twentyfirst_protocol::clone_repository_setters!();
+twentyfirst_protocol::create_sandbox_setters!();
+twentyfirst_protocol::create_thread_setters!();
+twentyfirst_protocol::create_token_setters!();
+twentyfirst_protocol::create_vault_setters!();
+twentyfirst_protocol::delete_credential_setters!();
+twentyfirst_protocol::delete_vault_setters!();
+twentyfirst_protocol::exec_setters!();
+twentyfirst_protocol::list_files_setters!();
+twentyfirst_protocol::start_run_setters!();
+twentyfirst_protocol::update_vault_setters!();
+twentyfirst_protocol::write_stream_setters!();
