@@ -16,7 +16,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use prompt::prompt;
-use twentyfirst_client::{AgentClient, CreateSandbox};
+use twentyfirst_client::AgentClient;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -38,13 +38,16 @@ async fn quickstart() -> Result<(), Box<dyn Error>> {
     let setup = common::connect(AgentClient::builder)?;
     let prompt = prompt("cat notes.txt\nwc -w *.txt *.csv");
 
-    let create = CreateSandbox::new(&setup.agent)
+    let create = setup
+        .client
+        .sandboxes()
+        .create(&setup.agent)
         .file(
             "/home/user/notes.txt",
             "Agents work in sandboxes.\nThreads keep what was said.\n",
         )
         .file("/home/user/numbers.csv", "one,two\n1,2\n");
-    let sandbox = setup.client.execute(&create).await?;
+    let sandbox = create.await?;
     println!("Sandbox {} is {}.", sandbox.id, sandbox.status);
 
     let result = tokio::select! {
@@ -52,7 +55,7 @@ async fn quickstart() -> Result<(), Box<dyn Error>> {
         _ = interrupted.wait_for(|interrupted| *interrupted) => Err("interrupted".into()),
     };
 
-    setup.client.sandboxes().delete(&sandbox.id).await?;
+    setup.client.sandboxes().delete(&sandbox).await?;
     println!("Sandbox {} is deleted.", sandbox.id);
     result
 }

@@ -12,7 +12,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use twentyfirst_client::{AgentClient, CallOptions, Chunk, Follow, Moment, StartRun};
+use twentyfirst_client::{AgentClient, CallOptions, Chunk, Follow, Moment};
 use twentyfirst_local_relay::{Agent, Fault, LocalRelay, Run};
 
 const STORY: &str = "Once upon a time an agent worked in a sandbox far away. Every second the connection to it broke off, \
@@ -47,8 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
 
     let begin = Instant::now();
-    let start = StartRun::new("narrator", "Tell me a story");
-    let mut run = client.threads().start(start).await?;
+    let mut run = client.threads().run("narrator", "Tell me a story").await?;
     let mut text = String::new();
     while let Some(moment) = run.next_moment().await {
         let what = match moment {

@@ -20,9 +20,9 @@ use std::time::Duration;
 
 use prompt::prompt;
 
+use twentyfirst_client::AgentClient;
 use twentyfirst_client::transport::http::Uri;
 use twentyfirst_client::transport::{HttpTransport, InvalidSetting, Runtime};
-use twentyfirst_client::{AgentClient, CreateSandbox};
 
 fn main() -> ExitCode {
     common::exit_code(smol::block_on(job()))
@@ -31,12 +31,14 @@ fn main() -> ExitCode {
 async fn job() -> Result<(), Box<dyn Error>> {
     let builder = client_on_smol()?;
     let setup = common::connect(|| builder)?;
-    let create = CreateSandbox::new(&setup.agent)
-        .file("/home/user/notes.txt", "Agents work in sandboxes.\n");
-    let sandbox = setup.client.execute(&create).await?;
+    let sandboxes = setup.client.sandboxes();
+    let create = sandboxes.create(&setup.agent);
+    let sandbox = create
+        .file("/home/user/notes.txt", "Agents work in sandboxes.\n")
+        .await?;
     let prompt = prompt("cat notes.txt");
     let result = job::work(&setup.client, &setup.agent, &sandbox.id, prompt).await;
-    setup.client.sandboxes().delete(&sandbox.id).await?;
+    sandboxes.delete(&sandbox).await?;
     result
 }
 

@@ -12,12 +12,11 @@ use crate::client::AgentClient;
 ///
 /// ```no_run
 /// use twentyfirst_client::AgentClient;
-/// use twentyfirst_client::protocol::Secret;
-/// use twentyfirst_client::protocol::vaults::CredentialSettings;
+/// use twentyfirst_client::protocol::vaults::{CredentialAuth, CredentialSettings};
 ///
-/// # async fn example(client: AgentClient, key: Secret) -> Result<(), twentyfirst_client::Error> {
+/// # async fn example(client: AgentClient, token: String) -> Result<(), twentyfirst_client::Error> {
 /// let vault = client.vaults().create("tools").description("What the agents may use").await?;
-/// let server = CredentialSettings::new("https://mcp.example.com", key).name("search");
+/// let server = CredentialSettings::new("https://mcp.example.com", CredentialAuth::bearer(token)).name("search");
 /// client.vaults().create_credential(&vault, server).await?;
 /// client.vaults().set_default(&vault).await?;
 /// # Ok(())

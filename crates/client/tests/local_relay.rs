@@ -13,11 +13,9 @@ use twentyfirst_client::protocol::runs::{
 };
 use twentyfirst_client::protocol::sandboxes::{CreateSandbox, Exec, Sandbox, SandboxStatus};
 use twentyfirst_client::protocol::threads::{CreateThread, ThreadStatus};
-use twentyfirst_client::protocol::tokens::CreateToken;
 use twentyfirst_client::protocol::ui::{Chunk, UiMessage};
 use twentyfirst_client::protocol::vaults::{
-    CredentialAuth, CredentialSettings, CredentialStatus, DeleteCredential, DeleteVault,
-    UpdateCredential, UpdateVault, VaultStatus,
+    CredentialAuth, CredentialSettings, CredentialStatus, DeleteVault, UpdateVault, VaultStatus,
 };
 use twentyfirst_client::protocol::{ErrorCode, SandboxId, ThreadId};
 use twentyfirst_client::transport::Body;
@@ -455,7 +453,7 @@ async fn tokens() {
     assert!(
         browser
             .tokens()
-            .create(&CreateToken::new())
+            .create()
             .await
             .unwrap_err()
             .is_unauthorized()
@@ -481,11 +479,13 @@ async fn vaults() {
     let vault = vaults.create("Main").await.unwrap();
     let keep = UpdateVault::new(&vault.id, [("tier".to_owned(), "gold".to_owned())].into());
     let vault = vaults
-        .update(&keep.description(Some("desc".to_owned())))
+        .update(keep.description(Some("desc".to_owned())))
         .await
         .unwrap();
     let vault = vaults
-        .update(&UpdateVault::of(&vault).name("Renamed").description(None))
+        .update(&vault)
+        .name("Renamed")
+        .description(None)
         .await
         .unwrap();
     assert_eq!(
@@ -510,10 +510,9 @@ async fn vaults() {
         .await
         .unwrap_err();
     assert!(error.is_conflict());
-    let update = UpdateCredential::new(&vault.id, &credential.id, settings.name("Linear 2"));
     assert_eq!(
         vaults
-            .update_credential(&update)
+            .update_credential(&vault, &credential, settings.name("Linear 2"))
             .await
             .unwrap()
             .name
@@ -531,8 +530,9 @@ async fn vaults() {
         detail.vault.credentials[0].status,
         CredentialStatus::Archived
     );
-    client
-        .execute(&DeleteCredential::new(&vault.id, &credential.id).force(true))
+    vaults
+        .archive_credential(&vault, &credential)
+        .force(true)
         .await
         .unwrap();
 

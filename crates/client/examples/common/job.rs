@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use twentyfirst_client::{AgentClient, SandboxId, StartRun};
+use twentyfirst_client::{AgentClient, SandboxId};
 
 use crate::common::print_chunk;
 
@@ -22,10 +22,8 @@ pub(crate) async fn work(
     let thread = client.threads().create(sandbox_id).await?;
     println!("Thread {}. The agent is asked:\n{prompt}\n", thread.id);
 
-    let start = StartRun::new(agent, prompt)
-        .sandbox_id(sandbox_id)
-        .thread_id(&thread.id);
-    let mut run = client.threads().start(start).await?;
+    let run = client.threads().run(agent, prompt);
+    let mut run = run.sandbox_id(sandbox_id).thread_id(&thread).await?;
     while let Some(chunk) = run.next_chunk().await {
         print_chunk(&chunk?)?;
     }

@@ -416,8 +416,8 @@ async fn a_run_is_named_by_whatever_tells_of_it() {
     let start = StartRun::new("coder", "Hi");
     let started = client.threads().start(start).in_background().await.unwrap();
     assert_eq!(sent.take().len(), 3);
-    client.threads().follow(&started).unwrap();
-    client.threads().follow(&started.run).unwrap();
+    drop(client.threads().follow(&started).unwrap());
+    drop(client.threads().follow(&started.run).unwrap());
     let run = RunRef::new("coder", sandbox(), thread()).user_message_id("turn-1");
     let named = [
         client.threads().cancel(&run),

@@ -56,9 +56,9 @@ async fn files_downloads_and_streams_are_refused_alike_and_at_once() {
         .sandbox_id(sandbox())
         .thread_id(ThreadId::new("th_1").unwrap());
     let errors: [Error; 4] = [
-        files.read(&sandbox(), "/a").await.unwrap_err(),
-        files.read_bytes(&sandbox(), "/a").await.unwrap_err(),
-        files.read_stream(&sandbox(), "/a").await.unwrap_err(),
+        files.read(sandbox(), "/a").await.unwrap_err(),
+        files.read_bytes(sandbox(), "/a").await.unwrap_err(),
+        files.read_stream(sandbox(), "/a").await.unwrap_err(),
         client.threads().start(run).await.unwrap_err(),
     ];
     for error in errors {
@@ -92,7 +92,7 @@ async fn a_request_of_ones_own_asks_for_no_coding_unless_it_names_one() {
 #[tokio::test]
 async fn an_error_keeps_its_status() {
     let (client, _) = client("https://relay.test/", |_| gzip(json(404, "\u{1f}\u{8b}")));
-    let error = client.sandboxes().get(&sandbox()).await.unwrap_err();
+    let error = client.sandboxes().get(sandbox()).await.unwrap_err();
     assert!(error.is_not_found());
     assert_eq!(
         error.to_string(),

@@ -160,7 +160,7 @@ async fn answers_that_say_no_keep_what_they_say() {
             ),
         }
     });
-    let error = client.sandboxes().get(&sandbox()).await.unwrap_err();
+    let error = client.sandboxes().get(sandbox()).await.unwrap_err();
     assert!(error.is_not_found() && error.maybe_sent());
     assert_eq!(error.code(), Some(&ErrorCode::SandboxNotFound));
     assert_eq!(
@@ -169,7 +169,7 @@ async fn answers_that_say_no_keep_what_they_say() {
     );
     let error = client
         .sandboxes()
-        .exec(&sandbox(), "sleep 100")
+        .exec(sandbox(), "sleep 100")
         .await
         .unwrap_err();
     assert_eq!(error.code(), Some(&ErrorCode::CommandTimeout));
@@ -188,7 +188,7 @@ async fn answers_that_make_no_sense_keep_their_status() {
         (200, r#"{"id":["sb_1"],"status":7}"#.to_owned()),
     ] {
         let (client, _) = client("https://relay.test", move |_| json(status, &body));
-        let error = client.sandboxes().get(&sandbox()).await.unwrap_err();
+        let error = client.sandboxes().get(sandbox()).await.unwrap_err();
         assert_eq!(error.status().unwrap(), status);
         assert!(shown(&error).len() < 20_000, "bounded");
     }
@@ -199,7 +199,7 @@ async fn an_answer_too_long_to_hold_is_an_error() {
     let (client, _) = client("https://relay.test", |_| {
         json(200, "x".repeat(33 * 1024 * 1024))
     });
-    let error = client.sandboxes().get(&sandbox()).await.unwrap_err();
+    let error = client.sandboxes().get(sandbox()).await.unwrap_err();
     assert!(error.is_answer_limit(), "{error}");
     assert!(error.maybe_sent());
 }
@@ -245,12 +245,12 @@ async fn without_an_answer_it_says_whether_the_request_may_have_arrived() {
             .unwrap()
     };
     let refused = failing(|| transport::Error::not_sent("connection refused"));
-    let error = refused.sandboxes().get(&sandbox()).await.unwrap_err();
+    let error = refused.sandboxes().get(sandbox()).await.unwrap_err();
     assert!(!error.maybe_sent());
     assert_eq!(error.source().unwrap().to_string(), "connection refused");
 
     let reset = failing(|| transport::Error::new("connection reset"));
-    let error = reset.sandboxes().get(&sandbox()).await.unwrap_err();
+    let error = reset.sandboxes().get(sandbox()).await.unwrap_err();
     assert!(error.maybe_sent());
     let error = reset.threads().run("my-agent", "Hi").await.unwrap_err();
     assert!(error.maybe_sent());

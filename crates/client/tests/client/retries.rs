@@ -55,7 +55,7 @@ async fn a_passing_failure_is_not_seen() {
         2 => Ok(json(503, "")),
         _ => Ok(found()),
     });
-    let (result, seconds) = timed(client.sandboxes().get(&sandbox())).await;
+    let (result, seconds) = timed(client.sandboxes().get(sandbox())).await;
     assert_eq!(result.unwrap().id, sandbox());
     assert_eq!(count.load(Ordering::SeqCst), 3);
     assert!(
@@ -69,7 +69,7 @@ async fn what_may_have_acted_is_not_repeated() {
     let (client, count) = client(async |_| Err(TransportError::new("connection reset")));
     let error = client
         .sandboxes()
-        .exec(&sandbox(), "make release")
+        .exec(sandbox(), "make release")
         .await
         .unwrap_err();
     assert_eq!((count.load(Ordering::SeqCst), error.attempts()), (1, 1));
@@ -83,7 +83,7 @@ async fn what_may_have_acted_is_not_repeated() {
         crate::retries::client(async |_| Err(TransportError::not_sent("refused")));
     let error = client
         .sandboxes()
-        .exec(&sandbox(), "make release")
+        .exec(sandbox(), "make release")
         .await
         .unwrap_err();
     assert_eq!((count.load(Ordering::SeqCst), error.attempts()), (3, 3));
@@ -96,7 +96,7 @@ async fn an_attempt_that_may_have_arrived_is_not_forgotten() {
         1 => Err(TransportError::new("connection reset")),
         _ => Err(TransportError::not_sent("refused")),
     });
-    let error = client.sandboxes().delete(&sandbox()).await.unwrap_err();
+    let error = client.sandboxes().delete(sandbox()).await.unwrap_err();
     assert_eq!(error.attempts(), 3);
     assert!(error.maybe_sent(), "the first may have deleted it");
 }
@@ -110,11 +110,11 @@ async fn the_relay_is_waited_for_if_it_does_not_ask_too_much() {
     };
     let (client, _) =
         client(move |attempt| async move { Ok(if attempt == 1 { busy(7) } else { found() }) });
-    let (result, seconds) = timed(client.sandboxes().get(&sandbox())).await;
+    let (result, seconds) = timed(client.sandboxes().get(sandbox())).await;
     assert!(result.is_ok() && (7.0..7.1).contains(&seconds), "{seconds}");
 
     let (client, count) = crate::retries::client(move |_| async move { Ok(busy(90)) });
-    let error = client.sandboxes().get(&sandbox()).await.unwrap_err();
+    let error = client.sandboxes().get(sandbox()).await.unwrap_err();
     assert_eq!(count.load(Ordering::SeqCst), 1);
     assert_eq!(
         error.to_string(),
@@ -150,7 +150,7 @@ async fn a_head_timeout_bounds_every_exchange_of_a_run() {
 async fn every_call_has_its_time() {
     let (client, count) = client(|_| std::future::pending());
     let client = client.with_options(CallOptions::new().retry(RetryPolicy::never()));
-    let (result, seconds) = timed(client.sandboxes().get(&sandbox())).await;
+    let (result, seconds) = timed(client.sandboxes().get(sandbox())).await;
     let error = result.unwrap_err();
     assert_eq!(error.timeout().unwrap().kind, TimeoutKind::Total);
     assert_eq!(error.timeout().unwrap().limit, Duration::from_secs(60));
@@ -188,13 +188,13 @@ async fn every_call_has_its_time() {
 
     // Three attempts of a minute each, unless a deadline is set; and each time can be set or switched off.
     let patient = client.with_options(CallOptions::new());
-    let (result, seconds) = timed(patient.sandboxes().get(&sandbox())).await;
+    let (result, seconds) = timed(patient.sandboxes().get(sandbox())).await;
     assert!(
         result.unwrap_err().attempts() == 3 && (180.0..182.0).contains(&seconds),
         "{seconds}"
     );
     let hurried = client.with_options(CallOptions::new().deadline(Duration::from_secs(100)));
-    let (result, seconds) = timed(hurried.sandboxes().get(&sandbox())).await;
+    let (result, seconds) = timed(hurried.sandboxes().get(sandbox())).await;
     let error = result.unwrap_err();
     assert!(
         error.is_timeout() && (100.0..100.1).contains(&seconds),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_core::Stream as _;
 
+use twentyfirst_client::AgentClient;
 use twentyfirst_client::protocol::runs::Follow;
-use twentyfirst_client::{AgentClient, StartRun};
 use twentyfirst_local_relay::Fault;
 
 use crate::collector::{Collector, Span, shown};
