@@ -4,7 +4,7 @@
 //! passed on, or a handler of [`backend`](crate::backend). It begins before the first request, ends with the outcome, and ends also where
 //! the answer is dropped. Replays from a log have none. An answer that several instances record one after the other has one span in each;
 //! without a log, each browser that resumes reads the relay, and has one. A run that is started
-//! [in the background](crate::Threads::run_in_background) has its span where it is [followed](crate::Threads::follow).
+//! [in the background](crate::Call::in_background) has its span where it is [followed](crate::Threads::follow).
 //!
 //! ```text
 //! invoke_agent my-agent                     CLIENT      the whole answer
