@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! cargo run --example resilient             # wait for the stored answer
-//! cargo run --example resilient -- live     # open the stream again: this relay lets join in the middle
+//! cargo run --example resilient -- live     # open the stream again, on a relay that joins it in the middle
 //! cargo run --example resilient -- replay   # the same on a relay that replays from the beginning
 //! cargo run --example resilient -- off      # do not follow
 //! ```
+//!
+//! With `replay` the answer goes on live after each cut. With `live` it does not: nobody can tell how many words were missed, so what
+//! comes from the middle is held back until the stored answer tells its place. A run log ends this for your browsers.
 //!
 //! It needs no key: the relay is a local one with faults, which your own tests can have too.
 
@@ -59,6 +62,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Moment::Cut(Some(failure)) => format!("CUT: {}", cause(&*failure)),
             Moment::Cut(None) => "CUT".to_owned(),
             Moment::Asked(status) => format!("asked: the thread is {status}"),
+            Moment::Resumed if way == "live" => {
+                "RESUMED in the middle: held back until its place is known".to_owned()
+            }
             Moment::Resumed => "RESUMED".to_owned(),
             Moment::Gap => "GAP: something may be missing here".to_owned(),
             Moment::NotAChunk(error) => format!("not a chunk: {error}"),
