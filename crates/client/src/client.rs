@@ -9,6 +9,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, USER_AG
 use http::{Request, Response};
 use http_body::Body as _;
 use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
+use twentyfirst_protocol::runs::{Messages, StartRun};
 use twentyfirst_protocol::{
     ApiKey, BaseUrl, CallOptions, IntoId, InvalidRequest, Operation, Redactor, Route, SandboxId,
     StreamingOperation, Timeouts, UploadOperation,
@@ -24,6 +25,7 @@ use crate::driver::{Driver, Event};
 use crate::error::Error;
 use crate::exact_length::ExactLength;
 use crate::looks::Looks;
+use crate::run::Run;
 use crate::sandboxes::{SandboxHandle, Sandboxes};
 use crate::telemetry;
 use crate::threads::Threads;
@@ -118,6 +120,27 @@ impl AgentClient {
             shared: Arc::clone(&self.shared),
             options: Arc::new(options),
         }
+    }
+
+    /// Runs an agent, and returns when its answer begins: [`Threads::run`], where everything about it stands.
+    ///
+    /// ```no_run
+    /// use twentyfirst_client::AgentClient;
+    ///
+    /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
+    /// println!("{}", client.run("my-agent", "Find bugs in /src").await?.text().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Threads::run`].
+    pub fn run(
+        &self,
+        agent: impl Into<String>,
+        messages: impl Into<Messages>,
+    ) -> Call<StartRun, Run> {
+        self.threads().run(agent, messages)
     }
 
     /// Sandboxes, their files and their git repositories.

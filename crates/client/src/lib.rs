@@ -5,7 +5,7 @@
 //!
 //! # async fn example() -> Result<(), twentyfirst_client::Error> {
 //! let client = AgentClient::from_env()?;
-//! let mut run = client.threads().run("my-agent", "Find bugs in /src").await?;
+//! let mut run = client.run("my-agent", "Find bugs in /src").await?;
 //! println!("{}", run.text().await?);
 //! client.sandboxes().delete(run.sandbox_id()).await?;
 //! # Ok(())

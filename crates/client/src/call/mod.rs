@@ -97,6 +97,11 @@ impl<O, T> Call<O, T> {
         self
     }
 
+    /// Returns the call, which is sent when it is awaited: for hands that are used to it, as awaiting the call does the same.
+    pub fn send(self) -> Self {
+        self
+    }
+
     /// Returns what is called; `None` where that cannot be made, as with text that cannot be an id, and once the call has been polled.
     pub fn operation(&self) -> Option<&O> {
         match &self.state {
