@@ -1,4 +1,5 @@
 use std::str;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -52,7 +53,7 @@ impl Inheritance {
     }
 
     /// Who goes on behind all of it.
-    pub(super) fn writer(&self, limits: Limits) -> Writer {
+    pub(super) fn writer(&self, limits: Arc<Limits>) -> Writer {
         Writer::behind(self.walk.at(), self.walk.chunks(), self.bytes, limits)
             .overflowed(self.has_overflowed)
     }

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -35,7 +36,7 @@ pub(super) struct Writer {
     last_entry: Option<Instant>,
     last_appended: Option<Instant>,
     store: Store,
-    limits: Limits,
+    limits: Arc<Limits>,
     has_overflowed: bool,
     /// What comes behind it is not written any more.
     is_closed: bool,
@@ -199,7 +200,7 @@ enum Store {
 
 impl Writer {
     /// Writes behind a claim that stands at this position, and behind so many chunks of so many bytes.
-    pub(super) fn behind(claim: Position, chunks: u64, bytes: usize, limits: Limits) -> Self {
+    pub(super) fn behind(claim: Position, chunks: u64, bytes: usize, limits: Arc<Limits>) -> Self {
         Self {
             next: claim.next(),
             chunks,
@@ -373,17 +374,20 @@ impl Writer {
     fn next_entry(&mut self, now: Instant) -> Result<Entry, Instant> {
         let last_entry = self.last_entry;
         let since = |pause: Duration| last_entry.map_or(now, |last| last + pause);
-        if !self.queue.is_empty() || !self.block.is_empty() {
+        if let Some(entry) = self.queue.pop_front() {
+            if self.queue.is_empty() {
+                // Little but chunks is written, and they do not stand here: their room would be held as long as the run is read.
+                self.queue = VecDeque::new();
+            }
+            return Ok(self.within_limit(entry));
+        }
+        if !self.block.is_empty() {
             let due = since(self.limits.block_time);
-            if self.queue.is_empty() && now < due && self.block.size() < self.limits.block_size {
+            if now < due && self.block.size() < self.limits.block_size {
                 return Err(due);
             }
-            if self.queue.is_empty() {
-                self.close_block();
-            }
-            if let Some(entry) = self.queue.pop_front() {
-                return Ok(self.within_limit(entry));
-            }
+            let entry = Entry::Data(self.block.take());
+            return Ok(self.within_limit(entry));
         }
         match since(self.limits.beat) {
             due if now < due => Err(due),

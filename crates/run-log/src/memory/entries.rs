@@ -1,42 +1,54 @@
+use std::mem;
+
 use bytes::Bytes;
 use lz4_flex::block;
 use twentyfirst_protocol::run_log::Position;
 
-/// How many entries stand by themselves, until they are packed.
+/// How many entries stand together until they are compressed.
 const OPEN: usize = 64;
 
-/// How many bytes are packed at most. A larger entry stands by itself.
+/// How many bytes stand together at most. A larger entry stands by itself.
 const PACK: usize = 64 * 1024;
 
-/// How many entries there is room for at first.
-const FIRST_SLOTS: usize = 4;
+/// How many packs there is room for at first.
+const FIRST_PACKS: usize = 4;
+
+/// How many bytes, and how many places, there is room for at least when more is made.
+const MORE_BYTES: usize = 128;
+const MORE_PLACES: usize = 4;
 
 /// What an allocation takes beside its bytes, and what counts the readers of the bytes.
 const ALLOCATION: usize = 64;
 
-/// What a slot in the list of open entries takes.
-const SLOT: usize = size_of::<(Position, Bytes)>();
+/// How far an entry stands behind the first of its pack, and where its bytes end.
+type Place = (u32, u32);
 
-/// The entries of a log, in their order. Old ones are packed and compressed: else short ones, such as a delta that came by itself, would
-/// take more for their places and headers than for what they say.
+/// The entries of a log, in their order. They stand one behind the other, and old ones are compressed: else short ones, such as a delta
+/// that came by itself, would take more for their places and headers than for what they say.
 #[derive(Default)]
 pub(super) struct Entries {
     packs: Vec<Pack>,
-    /// The newest.
-    open: Vec<(Position, Bytes)>,
-    taken: usize,
+    /// What the packs take beside their places in the list.
+    packed: usize,
+    open: Open,
+}
+
+/// The newest entries, of one epoch: the pack that is being filled.
+struct Open {
+    first: Position,
+    places: Vec<Place>,
+    bytes: Vec<u8>,
 }
 
 /// Entries of one epoch, one behind the other.
 struct Pack {
     first: Position,
-    /// How far behind the first each stands, and where its bytes end.
-    places: Box<[(u32, u32)]>,
+    places: Box<[Place]>,
     packed: Packed,
 }
 
 enum Packed {
-    /// Too large, or no smaller when compressed: readers share it.
+    /// One entry, or no smaller when compressed: readers share it.
     Plain(Bytes),
     /// By LZ4: readers take copies.
     Compressed(Box<[u8]>),
@@ -45,166 +57,242 @@ enum Packed {
 impl Entries {
     /// Returns what they take: an upper bound.
     pub(super) const fn taken(&self) -> usize {
-        self.taken
+        self.packs.capacity() * size_of::<Pack>() + self.packed + self.open.taken()
     }
 
     /// Returns what another entry would take more, at most.
-    pub(super) fn cost(&self, entry: &Bytes) -> usize {
-        // Packs of one entry each take more than their entries, which is so where every entry is of another epoch.
-        let packs = match self.open.len() + 1 < OPEN {
-            true => 0,
-            false => (OPEN + self.packs.len() / 4) * size_of::<Pack>() + OPEN * PLACE,
+    pub(super) fn cost(&self, at: Position, entry: &[u8]) -> usize {
+        let begins_another = !self.open.has_room_for(at, entry);
+        let is_last = self.open.places.len() + 1 == OPEN;
+        let list = match (begins_another || is_last) && self.packs.len() == self.packs.capacity() {
+            true => self.more_packs() * size_of::<Pack>(),
+            false => 0,
         };
-        self.growth() * SLOT + entry.len() + ALLOCATION + packs
+        list + match begins_another {
+            true => Open::EMPTY.cost(entry),
+            false => self.open.cost(entry),
+        }
     }
 
     pub(super) fn last(&self) -> Option<(Position, Bytes)> {
         let packed = || self.packs.last().and_then(|pack| pack.iter().last());
-        self.open.last().cloned().or_else(packed)
+        let last = self.open.places.len().saturating_sub(1);
+        self.open.from(last).last().or_else(packed)
     }
 
     pub(super) fn last_position(&self) -> Option<Position> {
         let packed = || self.packs.last().map(Pack::last);
-        self.open.last().map(|(at, _)| *at).or_else(packed)
+        self.open.last().or_else(packed)
     }
 
     pub(super) fn get(&self, at: Position) -> Option<Bytes> {
-        let found = self.open.binary_search_by_key(&at, |(at, _)| *at);
-        if let Ok(index) = found {
-            return Some(self.open[index].1.clone());
-        }
         let index = self.packs.partition_point(|pack| pack.last() < at);
-        let mut entries = self.packs.get(index)?.iter();
-        entries.find(|(it, _)| *it == at).map(|(_, entry)| entry)
+        let found = match self.packs.get(index) {
+            Some(pack) => pack.iter().find(|(it, _)| *it == at),
+            None => self.open.from(self.open.place(|it| it < at)).next(),
+        };
+        found.filter(|(it, _)| *it == at).map(|(_, entry)| entry)
     }
 
     /// Returns up to `limit` entries above a position.
     pub(super) fn above(&self, after: Position, limit: usize) -> Vec<(Position, Bytes)> {
         let packs = &self.packs[self.packs.partition_point(|pack| pack.last() <= after)..];
         let packed = packs.iter().flat_map(Pack::iter);
-        let start = self.open.partition_point(|(at, _)| *at <= after);
-        packed
+        let mut above: Vec<_> = packed
             .skip_while(|(at, _)| *at <= after)
-            .chain(self.open[start..].iter().cloned())
             .take(limit)
-            .collect()
+            .collect();
+        if above.len() < limit {
+            let open = self.open.from(self.open.place(|at| at <= after));
+            above.extend(open.take(limit - above.len()));
+        }
+        above
     }
 
     /// Appends an entry, above all others.
-    pub(super) fn push(&mut self, at: Position, entry: &Bytes) {
-        let before = self.open.capacity();
-        self.open.reserve_exact(self.growth().max(1));
-        self.taken += (self.open.capacity() - before) * SLOT + entry.len() + ALLOCATION;
-        // A copy: the bytes may be a small part of a large buffer, which they would keep.
-        self.open.push((at, Bytes::copy_from_slice(entry)));
-        if self.open.len() == OPEN {
+    pub(super) fn push(&mut self, at: Position, entry: &[u8]) {
+        if !self.open.has_room_for(at, entry) {
+            self.pack();
+        }
+        self.open.push(at, entry);
+        if self.open.places.len() == OPEN {
             self.pack();
         }
     }
 
-    /// How many slots the list of open entries gets more, if another comes.
-    fn growth(&self) -> usize {
-        match self.open.len() == self.open.capacity() {
-            true => self.open.capacity().max(FIRST_SLOTS),
-            false => 0,
+    fn pack(&mut self) {
+        let pack = Pack::of(mem::take(&mut self.open));
+        self.packed += pack.taken();
+        if self.packs.len() == self.packs.capacity() {
+            self.packs.reserve_exact(self.more_packs());
         }
+        self.packs.push(pack);
     }
 
-    fn pack(&mut self) {
-        let before = self.packs.capacity();
-        let mut rest = self.open.as_slice();
-        while !rest.is_empty() {
-            let (pack, length) = Pack::of(rest);
-            let unpacked: usize = rest[..length].iter().map(|(_, it)| it.len()).sum();
-            self.taken -= unpacked + length * ALLOCATION;
-            self.taken += pack.taken();
-            if self.packs.len() == self.packs.capacity() {
-                // Not twice as many: this is room that stays empty.
-                let more = (self.packs.len() / 4).max(FIRST_SLOTS);
-                self.packs.reserve_exact(more);
-            }
-            self.packs.push(pack);
-            rest = &rest[length..];
-        }
-        self.taken += (self.packs.capacity() - before) * size_of::<Pack>();
-        self.open.clear();
+    /// For how many more packs there is to be room. Not twice as many: this is room that stays empty.
+    fn more_packs(&self) -> usize {
+        (self.packs.len() / 4).max(FIRST_PACKS)
     }
 }
 
-/// What a place takes.
-const PLACE: usize = size_of::<(u32, u32)>() + ALLOCATION;
+/// How many more there is to be room for where so many come.
+const fn growth(length: usize, capacity: usize, more: usize, least: usize) -> usize {
+    if capacity - length >= more {
+        return 0;
+    }
+    // What comes first may be all, as in the log of a chat.
+    let (quarter, least) = match capacity {
+        0 => (0, 0),
+        _ => (capacity / 4, least),
+    };
+    let spare = if quarter > least { quarter } else { least };
+    if spare > more { spare } else { more }
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+impl Open {
+    const EMPTY: Self = Self {
+        first: Position::START,
+        places: Vec::new(),
+        bytes: Vec::new(),
+    };
+
+    const fn taken(&self) -> usize {
+        match self.places.capacity() {
+            0 => 0,
+            places => places * size_of::<Place>() + self.bytes.capacity() + 2 * ALLOCATION,
+        }
+    }
+
+    /// What another entry would take more.
+    const fn cost(&self, entry: &[u8]) -> usize {
+        let (places, bytes) = self.growth(entry);
+        let allocations = match self.places.capacity() {
+            0 => 2 * ALLOCATION,
+            _ => 0,
+        };
+        places * size_of::<Place>() + bytes + allocations
+    }
+
+    /// How many more places and bytes there is to be room for, beyond what there is, where this comes.
+    const fn growth(&self, entry: &[u8]) -> (usize, usize) {
+        let (places, bytes) = (&self.places, &self.bytes);
+        (
+            growth(places.len(), places.capacity(), 1, MORE_PLACES),
+            growth(bytes.len(), bytes.capacity(), entry.len(), MORE_BYTES),
+        )
+    }
+
+    /// Whether it has room for another entry, as it has always for one.
+    fn has_room_for(&self, at: Position, entry: &[u8]) -> bool {
+        let is_near = || u32::try_from(at.seq.wrapping_sub(self.first.seq)).is_ok();
+        let fits = || self.bytes.len() + entry.len() <= PACK;
+        self.places.is_empty() || (at.epoch == self.first.epoch && is_near() && fits())
+    }
+
+    fn push(&mut self, at: Position, entry: &[u8]) {
+        if self.places.is_empty() {
+            self.first = at;
+        }
+        let (places, bytes) = self.growth(entry);
+        self.places.reserve_exact(places);
+        self.bytes.reserve_exact(bytes);
+        // A copy: the bytes may be a small part of a large buffer, which they would keep.
+        self.bytes.extend_from_slice(entry);
+        let behind = u32::try_from(at.seq - self.first.seq).unwrap_or(u32::MAX);
+        // Where one is longer, it is alone, and its end is not looked at.
+        let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.places.push((behind, end));
+    }
+
+    fn last(&self) -> Option<Position> {
+        let last = self.places.last();
+        last.map(|(behind, _)| position(self.first, *behind))
+    }
+
+    /// The first of which this does not hold.
+    fn place(&self, is_before: impl Fn(Position) -> bool) -> usize {
+        self.places
+            .partition_point(|(behind, _)| is_before(position(self.first, *behind)))
+    }
+
+    /// Returns the entries from this one on: a copy.
+    fn from(&self, index: usize) -> impl Iterator<Item = (Position, Bytes)> + '_ {
+        let start = match index.checked_sub(1) {
+            None => 0,
+            Some(before) => self.places[before].1 as usize,
+        };
+        let places = &self.places[index..];
+        let bytes = match places {
+            [] => Bytes::new(),
+            _ => Bytes::copy_from_slice(&self.bytes[start..]),
+        };
+        entries(self.first, places, start, bytes)
+    }
+}
+
+fn position(first: Position, behind: u32) -> Position {
+    Position::new(first.epoch, first.seq + u64::from(behind))
+}
+
+/// The entries at these places, whose bytes are these, from this place on.
+fn entries(
+    first: Position,
+    places: &[Place],
+    from: usize,
+    bytes: Bytes,
+) -> impl Iterator<Item = (Position, Bytes)> + '_ {
+    let last = places.len().saturating_sub(1);
+    let mut start = 0;
+    places
+        .iter()
+        .enumerate()
+        .map(move |(index, (behind, end))| {
+            let end = match index == last {
+                true => bytes.len(),
+                false => *end as usize - from,
+            };
+            let entry = bytes.slice(start..end);
+            start = end;
+            (position(first, *behind), entry)
+        })
+}
 
 impl Pack {
-    /// Packs the first of these entries, of which there is one at least, and says how many.
-    fn of(entries: &[(Position, Bytes)]) -> (Self, usize) {
-        let first = entries[0].0;
-        let mut places = Vec::with_capacity(entries.len());
-        let mut size = 0;
-        for (at, entry) in entries {
-            size += entry.len();
-            let place = (
-                u32::try_from(at.seq.wrapping_sub(first.seq)),
-                u32::try_from(size),
-            );
-            match place {
-                (Ok(behind), Ok(end)) if at.epoch == first.epoch && size <= PACK => {
-                    places.push((behind, end));
-                }
-                _ => break,
-            }
+    fn of(open: Open) -> Self {
+        Self {
+            first: open.first,
+            packed: match open.places.len() {
+                1 => Packed::Plain(plain(open.bytes)),
+                _ => Packed::of(open.bytes),
+            },
+            places: open.places.into(),
         }
-        if places.len() <= 1 {
-            // Its end is not looked at: its bytes are all.
-            let pack = Self {
-                first,
-                places: [(0, 0)].into(),
-                packed: Packed::Plain(entries[0].1.clone()),
-            };
-            return (pack, 1);
-        }
-        let length = places.len();
-        let bytes: Vec<_> = entries[..length]
-            .iter()
-            .map(|(_, it)| it.as_ref())
-            .collect();
-        let pack = Self {
-            first,
-            places: places.into(),
-            packed: Packed::of(bytes.concat()),
-        };
-        (pack, length)
     }
 
     fn taken(&self) -> usize {
-        self.places.len() * size_of::<(u32, u32)>() + self.packed.taken() + 2 * ALLOCATION
-    }
-
-    fn bytes(&self) -> Bytes {
-        let end = self.places.last().map_or(0, |(_, end)| *end as usize);
-        self.packed.bytes(end)
-    }
-
-    fn at(&self, behind: u32) -> Position {
-        Position::new(self.first.epoch, self.first.seq + u64::from(behind))
+        self.places.len() * size_of::<Place>() + self.packed.taken() + 2 * ALLOCATION
     }
 
     fn last(&self) -> Position {
-        self.places
-            .last()
-            .map_or(self.first, |(behind, _)| self.at(*behind))
+        let last = self.places.last();
+        last.map_or(self.first, |(behind, _)| position(self.first, *behind))
     }
 
     fn iter(&self) -> impl Iterator<Item = (Position, Bytes)> + '_ {
-        let bytes = self.bytes();
-        let is_one = self.places.len() == 1;
-        let mut start = 0;
-        self.places.iter().map(move |(behind, end)| {
-            let end = if is_one { bytes.len() } else { *end as usize };
-            let entry = bytes.slice(start..end);
-            start = end;
-            (self.at(*behind), entry)
-        })
+        let length = self.places.last().map_or(0, |(_, end)| *end as usize);
+        entries(self.first, &self.places, 0, self.packed.bytes(length))
     }
+}
+
+/// The bytes without room for more.
+fn plain(bytes: Vec<u8>) -> Bytes {
+    Bytes::from(bytes.into_boxed_slice())
 }
 
 impl Packed {
@@ -213,7 +301,7 @@ impl Packed {
         // A little less is not worth the time that readers take.
         match compressed.len() < bytes.len() / 8 * 7 {
             true => Self::Compressed(compressed.into()),
-            false => Self::Plain(bytes.into()),
+            false => Self::Plain(plain(bytes)),
         }
     }
 

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,12 @@ const SWEEP: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// What a log takes without entries, beside its name: itself, its place in the map with room to grow, and the allocations.
-const LOG: usize = 2 * (size_of::<LogId>() + size_of::<Log>()) + 64;
+const LOG: usize = 2 * (size_of::<LogId>() + size_of::<Box<Log>>()) + size_of::<Log>() + 64;
 
 /// All logs.
 pub(super) struct State {
-    logs: HashMap<LogId, Log>,
+    /// Boxed: the map has room for twice as many.
+    logs: HashMap<LogId, Box<Log>>,
     taken: usize,
     pub(super) limit: usize,
     next_sweep: Option<Instant>,
@@ -34,7 +35,8 @@ struct Log {
     own: usize,
     expires: Instant,
     is_over: bool,
-    waiting: BTreeMap<u64, Waker>,
+    /// By their tickets. Mostly there is one, and often none.
+    waiting: Vec<(u64, Waker)>,
 }
 
 /// What a log has above a position.
@@ -93,26 +95,25 @@ impl State {
         if at == Position::START {
             return Err(AppendError::Fenced);
         }
-        self.make_room(self.cost(id, entry), id, now)?;
+        self.make_room(self.cost(id, at, entry), id, now)?;
 
         let log = self.logs.entry(id.clone()).or_insert_with(|| {
             let own = LOG + id.as_str().len();
             self.taken += own;
-            Log {
+            Box::new(Log {
                 entries: Entries::default(),
                 own,
                 expires,
                 is_over: false,
-                waiting: BTreeMap::new(),
-            }
+                waiting: Vec::new(),
+            })
         });
         self.taken -= log.taken();
         log.entries.push(at, entry);
         self.taken += log.taken();
         log.expires = expires;
         log.is_over = keep.is_over;
-        self.woken
-            .extend(std::mem::take(&mut log.waiting).into_values());
+        self.woken.extend(log.take_waiting());
         Ok(())
     }
 
@@ -155,16 +156,23 @@ impl State {
             self.next_ticket += 1;
             self.next_ticket
         });
-        log.waiting
-            .entry(ticket)
-            .and_modify(|it| it.clone_from(waker))
-            .or_insert_with(|| waker.clone());
+        match log.waiter(ticket) {
+            Ok(index) => log.waiting[index].1.clone_from(waker),
+            Err(index) => {
+                if log.waiting.is_empty() {
+                    log.waiting.reserve_exact(1);
+                }
+                log.waiting.insert(index, (ticket, waker.clone()));
+            }
+        }
         Poll::Pending
     }
 
     pub(super) fn forget(&mut self, id: &LogId, ticket: u64) {
-        if let Some(log) = self.logs.get_mut(id) {
-            log.waiting.remove(&ticket);
+        if let Some(log) = self.logs.get_mut(id)
+            && let Ok(index) = log.waiter(ticket)
+        {
+            log.waiting.remove(index);
         }
     }
 
@@ -172,14 +180,14 @@ impl State {
         if self.logs.get(id).is_some_and(|log| log.expires <= now) {
             self.drop_log(&id.clone());
         }
-        self.logs.get_mut(id)
+        self.logs.get_mut(id).map(|log| &mut **log)
     }
 
     /// Returns what it takes to append the entry.
-    fn cost(&self, id: &LogId, entry: &Bytes) -> usize {
+    fn cost(&self, id: &LogId, at: Position, entry: &[u8]) -> usize {
         match self.logs.get(id) {
-            Some(log) => log.entries.cost(entry),
-            None => LOG + id.as_str().len() + Entries::default().cost(entry),
+            Some(log) => log.entries.cost(at, entry),
+            None => LOG + id.as_str().len() + Entries::default().cost(at, entry),
         }
     }
 
@@ -231,9 +239,9 @@ impl State {
 
     /// Its readers are woken, to find that it is gone.
     fn drop_log(&mut self, id: &LogId) {
-        if let Some(log) = self.logs.remove(id) {
+        if let Some(mut log) = self.logs.remove(id) {
             self.taken -= log.taken();
-            self.woken.extend(log.waiting.into_values());
+            self.woken.extend(log.take_waiting());
         }
     }
 }
@@ -241,6 +249,17 @@ impl State {
 impl Log {
     const fn taken(&self) -> usize {
         self.own + self.entries.taken()
+    }
+
+    /// The place of a ticket in the list of who waits, or where it belongs.
+    fn waiter(&self, ticket: u64) -> Result<usize, usize> {
+        self.waiting.binary_search_by_key(&ticket, |(it, _)| *it)
+    }
+
+    fn take_waiting(&mut self) -> impl Iterator<Item = Waker> + use<> {
+        std::mem::take(&mut self.waiting)
+            .into_iter()
+            .map(|(_, waker)| waker)
     }
 
     /// Says whether the entry stands there already, and keeps the log as an append does.

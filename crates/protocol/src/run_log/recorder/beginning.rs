@@ -1,5 +1,7 @@
 //! Taking the turn of a chat: at once, or a place in its line.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::super::line::{LONGEST, Line, Looked, State};
@@ -13,10 +15,10 @@ use super::{AGAIN, Recorder, RecorderEnd, Recording};
 impl Recorder {
     /// Records a run that is to be started: the next turn of its chat.
     #[must_use]
-    pub fn begin(recording: Recording, limits: Limits) -> Self {
+    pub fn begin(recording: Recording, limits: impl Into<Arc<Limits>>) -> Self {
         let chat = LogId::chat(&recording.owner, &recording.chat);
         let phase = Phase::LookingAtChat { claim: None };
-        Self::new(recording, limits, phase, RecorderStep::Last(chat))
+        Self::new(recording, limits.into(), phase, RecorderStep::Last(chat))
     }
 
     pub(super) fn looked_at_chat(
@@ -68,6 +70,7 @@ impl Recorder {
             return self.take(at, Vec::new(), claim);
         }
         let (line, step) = Line::below(self.chat(), at);
+        let line = Box::new(line);
         self.ask(step);
         Phase::LookingBack {
             at,
@@ -82,7 +85,7 @@ impl Recorder {
         found: Found<Vec<(Position, Bytes)>>,
         at: Position,
         claim: Option<Append>,
-        mut line: Line,
+        mut line: Box<Line>,
         open: Vec<String>,
     ) -> Phase {
         match line.handle_page(found) {
@@ -106,7 +109,7 @@ impl Recorder {
         found: Found<(Position, Bytes)>,
         at: Position,
         claim: Option<Append>,
-        mut line: Line,
+        mut line: Box<Line>,
         mut open: Vec<String>,
     ) -> Phase {
         match line.handle_last(found) {
@@ -134,7 +137,7 @@ impl Recorder {
         &mut self,
         at: Position,
         claim: Option<Append>,
-        line: Line,
+        line: Box<Line>,
         open: Vec<String>,
     ) -> Phase {
         let longest = usize::try_from(LONGEST).unwrap_or(usize::MAX);
@@ -167,7 +170,7 @@ impl Recorder {
             (false, TurnOrder::Interrupt) => turn.waiting(open.iter().cloned()),
             (false, _) => turn.waiting([]),
         };
-        let taking = Taking { at, turn, open };
+        let taking = Box::new(Taking { at, turn, open });
         match claim {
             Some(claim) => self.take_turn(taking, claim),
             None => {
@@ -179,7 +182,12 @@ impl Recorder {
         }
     }
 
-    pub(super) fn claimed(&mut self, appended: Appended, taking: Taking, claim: Append) -> Phase {
+    pub(super) fn claimed(
+        &mut self,
+        appended: Appended,
+        taking: Box<Taking>,
+        claim: Append,
+    ) -> Phase {
         match appended {
             Appended::Yes => self.take_turn(taking, claim),
             Appended::Fenced => Phase::Over(RecorderEnd::Busy),
@@ -189,7 +197,7 @@ impl Recorder {
         }
     }
 
-    fn take_turn(&mut self, taking: Taking, claim: Append) -> Phase {
+    fn take_turn(&mut self, taking: Box<Taking>, claim: Append) -> Phase {
         let append = taking.turn.append(taking.at);
         self.ask(RecorderStep::Append(self.chat(), append));
         let again = AGAIN;
@@ -203,16 +211,16 @@ impl Recorder {
     pub(super) fn took_turn(
         &mut self,
         appended: Appended,
-        taking: Taking,
+        taking: Box<Taking>,
         claim: Append,
         again: u32,
     ) -> Phase {
         match appended {
             Appended::Yes => {
-                let writer = Box::new(Writer::behind(claim.at, 0, 0, self.limits));
+                let writer = Box::new(Writer::behind(claim.at, 0, 0, Arc::clone(&self.limits)));
                 self.ask(RecorderStep::Deliver(claim));
                 match taking.turn.waits {
-                    true => self.wait_in_line(writer, taking),
+                    true => self.wait_in_line(writer, *taking),
                     false => self.start(writer),
                 }
             }
@@ -266,7 +274,7 @@ impl Recorder {
             return Phase::Over(RecorderEnd::Busy);
         }
         let claim = self.first_claim();
-        let writer = Writer::behind(claim.at, 0, 0, self.limits).without_store();
+        let writer = Writer::behind(claim.at, 0, 0, Arc::clone(&self.limits)).without_store();
         self.ask(RecorderStep::Deliver(claim));
         self.start(Box::new(writer))
     }

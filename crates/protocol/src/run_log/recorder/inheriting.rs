@@ -1,5 +1,7 @@
 //! Going on with what another instance has recorded.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::super::inheritance::Inheritance;
@@ -14,7 +16,12 @@ use crate::runs::RunEnd;
 impl Recorder {
     /// Goes on with a run that another instance has recorded up to this position or further.
     #[must_use]
-    pub fn take_over(recording: Recording, after: Position, limits: Limits) -> Self {
+    pub fn take_over(
+        recording: Recording,
+        after: Position,
+        limits: impl Into<Arc<Limits>>,
+    ) -> Self {
+        let limits = limits.into();
         let claim = Append {
             at: after.next_claim(),
             entry: recording.claim(),
@@ -31,7 +38,7 @@ impl Recorder {
                 self.ask(RecorderStep::Read(log, Position::START));
                 Phase::Inheriting {
                     claim,
-                    inheritance: Inheritance::default(),
+                    inheritance: Box::default(),
                     again: AGAIN,
                 }
             }
@@ -47,7 +54,7 @@ impl Recorder {
         &mut self,
         found: Found<Vec<(Position, Bytes)>>,
         claim: Append,
-        mut inheritance: Inheritance,
+        mut inheritance: Box<Inheritance>,
         again: u32,
     ) -> Phase {
         let log = LogId::run(&self.recording.run);
@@ -86,11 +93,11 @@ impl Recorder {
             // The claim is an old one of this instance's, which counts as appended again: others stand above it.
             return Phase::Over(RecorderEnd::Fenced);
         }
-        self.inherit(inheritance)
+        self.inherit(*inheritance)
     }
 
     fn inherit(&mut self, inheritance: Inheritance) -> Phase {
-        let mut writer = Box::new(inheritance.writer(self.limits));
+        let mut writer = Box::new(inheritance.writer(Arc::clone(&self.limits)));
         let chunks = inheritance.chunks.iter();
         chunks.for_each(|chunk| self.words.saw(chunk));
         self.place.clone_from(&inheritance.run);
@@ -103,13 +110,14 @@ impl Recorder {
             (None, None) => {
                 let (line, step) = Line::whole(self.chat());
                 self.ask(step);
+                let line = Box::new(line);
                 Phase::FindingTurn { writer, line }
             }
             (None, Some(run)) => {
                 let chunks = answer(inheritance.chunks);
-                self.ask(RecorderStep::Follow(run.clone(), chunks));
+                self.ask(RecorderStep::Follow(run, chunks));
                 // Whoever has started it may not have come to look.
-                self.looking_for_stop(writer, run)
+                self.looking_for_stop(writer)
             }
         }
     }
@@ -118,7 +126,7 @@ impl Recorder {
         &mut self,
         found: Found<Vec<(Position, Bytes)>>,
         writer: Box<Writer>,
-        mut line: Line,
+        mut line: Box<Line>,
     ) -> Phase {
         match line.handle_page(found) {
             None => {}

@@ -6,6 +6,7 @@ mod step;
 mod waiting;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -44,10 +45,10 @@ use crate::ui::Chunk;
 #[derive(Debug)]
 pub struct Recorder {
     recording: Recording,
-    limits: Limits,
+    limits: Arc<Limits>,
     phase: Phase,
     /// The place in the line of a turn that waits, or did.
-    queued: Option<Queued>,
+    queued: Option<Box<Queued>>,
     /// Where the run takes place, once it may exist.
     place: Option<RunRef>,
     words: LastWords,
@@ -57,7 +58,7 @@ pub struct Recorder {
     /// Whether the log is to be let go as soon as that can be: not while nobody knows whether the run has started.
     wants_release: bool,
     /// What the run used, and the runtime's word for its end.
-    came_to: (Usage, Option<String>),
+    came_to: Option<Box<(Usage, Option<String>)>>,
 }
 
 /// How often what others rely on is asked again where the store does not respond.
@@ -67,7 +68,7 @@ const AGAIN: u32 = 3;
 const NEVER_STARTED: &str = "the server that was to start this answer is gone, try again";
 
 impl Recorder {
-    fn new(recording: Recording, limits: Limits, phase: Phase, ask: RecorderStep) -> Self {
+    fn new(recording: Recording, limits: Arc<Limits>, phase: Phase, ask: RecorderStep) -> Self {
         Self {
             recording,
             limits,
@@ -78,7 +79,7 @@ impl Recorder {
             unreadable: None,
             asks: [ask].into(),
             wants_release: false,
-            came_to: Default::default(),
+            came_to: None,
         }
     }
 
@@ -222,7 +223,7 @@ impl Recorder {
                 self.ask(RecorderStep::Send);
                 Phase::Sending { writer }
             }
-            (Phase::Noting { writer, run }, Mark::Started) => self.looking_for_stop(writer, run),
+            (Phase::Noting { writer }, Mark::Started) => self.looking_for_stop(writer),
             (phase, _) => phase,
         };
     }
@@ -243,14 +244,15 @@ impl Recorder {
                 Found::Nothing | Found::Unavailable => waiting(writer, later),
             },
             Phase::Passing { writer, passing } => self.passed(found, writer, passing),
-            Phase::LookingForStop { writer, run, again } => match found {
+            Phase::LookingForStop { writer, again } => match found {
                 Found::Unavailable if again > 0 => {
                     let again = again - 1;
                     self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
-                    Phase::LookingForStop { writer, run, again }
+                    Phase::LookingForStop { writer, again }
                 }
                 found => {
-                    if matches!(found, Found::Some(_)) {
+                    let run = self.place.clone();
+                    if let Some(run) = run.filter(|_| matches!(found, Found::Some(_))) {
                         self.ask(RecorderStep::Cancel(run));
                     }
                     Phase::Writing { writer }
@@ -326,8 +328,10 @@ impl Recorder {
         self.phase = match self.take_phase() {
             Phase::Sending { mut writer } => {
                 writer.started(run.clone());
-                self.place = Some(run.clone());
-                Phase::Noting { writer, run }
+                self.place = Some(run);
+                // Nobody starts it again.
+                self.recording.ask = None;
+                Phase::Noting { writer }
             }
             phase => phase,
         };
@@ -352,7 +356,7 @@ impl Recorder {
 
     /// Sets what [the end](Self::end) says beside how the run has ended: what it used, and the runtime's word.
     pub fn came_to(&mut self, usage: Usage, result_subtype: Option<String>) {
-        self.came_to = (usage, result_subtype);
+        self.came_to = Some(Box::new((usage, result_subtype)));
     }
 
     /// Records that the run is over, and how: with what is left to [say](LastWords) in the stream. What is pushed later is not recorded.
@@ -368,7 +372,7 @@ impl Recorder {
         for word in &self.words.of(Some(end)) {
             writer.push(word);
         }
-        let (usage, result_subtype) = self.came_to.clone();
+        let (usage, result_subtype) = self.came_to.as_deref().cloned().unwrap_or_default();
         let ended = Ended::of(end).at(self.place.clone());
         writer.end(ended.came_to(usage, result_subtype));
     }
@@ -392,13 +396,13 @@ impl Recorder {
     }
 
     /// The start of the run stands in the log: whoever asks for a stop from now on sees it, and who has asked before is found now.
-    fn looking_for_stop(&mut self, writer: Box<Writer>, run: RunRef) -> Phase {
+    fn looking_for_stop(&mut self, writer: Box<Writer>) -> Phase {
         self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
         let again = match writer.is_alone() {
             // Nobody else knows of it, and its reader waits.
             true => 0,
             false => AGAIN,
         };
-        Phase::LookingForStop { writer, run, again }
+        Phase::LookingForStop { writer, again }
     }
 }

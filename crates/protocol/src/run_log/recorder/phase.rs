@@ -4,9 +4,8 @@ use super::super::writer::{Append, Writer};
 use super::super::{Position, Turn};
 use super::RecorderEnd;
 use super::waiting::Passing;
-use crate::runs::RunRef;
 
-/// Where a recorder is.
+/// Where a recorder is. What is needed before the run is read, or instead, is boxed: a run is read for minutes.
 #[derive(Debug)]
 pub(super) enum Phase {
     /// What the last turn of the chat is. A claim of the own log may stand already, where the turn was taken by somebody else.
@@ -23,16 +22,16 @@ pub(super) enum Phase {
     LookingBack {
         at: Position,
         claim: Option<Append>,
-        line: Line,
+        line: Box<Line>,
         open: Vec<String>,
     },
     /// The first claim. It comes before the turn, so that whoever finds the turn finds the log.
     Claiming {
-        taking: Taking,
+        taking: Box<Taking>,
         claim: Append,
     },
     TakingTurn {
-        taking: Taking,
+        taking: Box<Taking>,
         claim: Append,
         again: u32,
     },
@@ -47,7 +46,7 @@ pub(super) enum Phase {
     /// Its turn has come: whether it is to stop, what it carries along, and where it takes place.
     Passing {
         writer: Box<Writer>,
-        passing: Passing,
+        passing: Box<Passing>,
     },
     /// It is being given its place.
     Starting {
@@ -64,12 +63,10 @@ pub(super) enum Phase {
     /// The start of the run is being written.
     Noting {
         writer: Box<Writer>,
-        run: RunRef,
     },
     /// Whether somebody wants it to stop.
     LookingForStop {
         writer: Box<Writer>,
-        run: RunRef,
         again: u32,
     },
     Writing {
@@ -81,14 +78,14 @@ pub(super) enum Phase {
     },
     Inheriting {
         claim: Append,
-        inheritance: Inheritance,
+        inheritance: Box<Inheritance>,
         /// How often a page is asked for again.
         again: u32,
     },
     /// What is taken over was not started: whether it waits.
     FindingTurn {
         writer: Box<Writer>,
-        line: Line,
+        line: Box<Line>,
     },
     Over(RecorderEnd),
 }
@@ -110,7 +107,7 @@ impl Phase {
             | Self::Starting { writer }
             | Self::NotingPlace { writer }
             | Self::Sending { writer }
-            | Self::Noting { writer, .. }
+            | Self::Noting { writer }
             | Self::LookingForStop { writer, .. }
             | Self::Writing { writer } => Some(writer),
             _ => None,
@@ -124,7 +121,7 @@ impl Phase {
             | Self::Starting { writer }
             | Self::NotingPlace { writer }
             | Self::Sending { writer }
-            | Self::Noting { writer, .. }
+            | Self::Noting { writer }
             | Self::LookingForStop { writer, .. }
             | Self::Writing { writer } => Some(writer),
             _ => None,

@@ -85,7 +85,7 @@ impl Recorder {
         for run in &queued.interrupts {
             self.asks.push_back(RecorderStep::Stop(run.clone()));
         }
-        self.queued = Some(queued);
+        self.queued = Some(Box::new(queued));
         match before {
             Some(before) => {
                 self.ask(RecorderStep::WaitFor(before));
@@ -105,14 +105,14 @@ impl Recorder {
             .iter()
             .flat_map(|queued| &queued.interrupts)
             .cloned();
-        let passing = Passing {
+        let passing = Box::new(Passing {
             line: None,
             again: AGAIN,
             interrupts: interrupts.collect(),
             carried: Vec::new(),
             place: None,
             is_over: false,
-        };
+        });
         Phase::Passing { writer, passing }
     }
 
@@ -121,7 +121,7 @@ impl Recorder {
         &mut self,
         found: Found<(Position, Bytes)>,
         writer: Box<Writer>,
-        mut passing: Passing,
+        mut passing: Box<Passing>,
     ) -> Phase {
         let Some(line) = &mut passing.line else {
             return match (found, &self.queued) {
@@ -169,7 +169,7 @@ impl Recorder {
         &mut self,
         error: Option<EntryError>,
         writer: Box<Writer>,
-        passing: Passing,
+        passing: Box<Passing>,
     ) -> Phase {
         match error {
             Some(error) => Phase::Over(RecorderEnd::Unreadable(error)),
@@ -182,7 +182,7 @@ impl Recorder {
         &mut self,
         found: Found<Vec<(Position, Bytes)>>,
         writer: Box<Writer>,
-        mut passing: Passing,
+        mut passing: Box<Passing>,
     ) -> Phase {
         let looked = passing.line.as_mut().map(|line| line.handle_page(found));
         match looked {
@@ -196,7 +196,7 @@ impl Recorder {
         }
     }
 
-    fn pass_on(&mut self, writer: Box<Writer>, passing: Passing) -> Phase {
+    fn pass_on(&mut self, writer: Box<Writer>, passing: Box<Passing>) -> Phase {
         let is_known = passing.is_over && passing.place.is_some() && passing.interrupts.is_empty();
         let step = passing.line.as_ref().and_then(Line::next);
         match step.filter(|_| !is_known) {
@@ -208,10 +208,10 @@ impl Recorder {
         }
     }
 
-    fn start_with(&mut self, writer: Box<Writer>, passing: Passing) -> Phase {
+    fn start_with(&mut self, writer: Box<Writer>, passing: Box<Passing>) -> Phase {
         let Passing {
             place, mut carried, ..
-        } = passing;
+        } = *passing;
         carried.reverse();
         self.ask(RecorderStep::Start { place, carried });
         Phase::Starting { writer }

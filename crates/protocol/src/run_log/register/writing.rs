@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -117,14 +118,14 @@ const AGAIN: u32 = 3;
 /// How long to wait until a store that does not respond is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-fn limits() -> Limits {
-    Limits {
+fn limits() -> Arc<Limits> {
+    Arc::new(Limits {
         // It goes on until it is fenced: nobody waits for it longer than for a run.
         patience: Duration::from_secs(u64::MAX / 4),
         live_ttl: REGISTER_TTL,
         ended_ttl: ENDED_TTL,
         ..Limits::default()
-    }
+    })
 }
 
 impl Register {

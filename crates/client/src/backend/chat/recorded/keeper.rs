@@ -1,14 +1,16 @@
 use std::future::ready;
 use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_channel::oneshot;
 use http::StatusCode;
+use twentyfirst_protocol::run_log::register::Obligation;
 use twentyfirst_protocol::run_log::{
-    Append, Appended, Found, LastWords, Limits, LogId, Position, Recorder, RecorderEnd,
-    RecorderStep, Recording,
+    Append, Appended, Found, LastWords, LogId, Position, Recorder, RecorderEnd, RecorderStep,
+    Recording,
 };
 use twentyfirst_protocol::runs::{FollowRun, Outcome, RunEnd, RunRef, StartRun};
 use twentyfirst_protocol::ui::RawJson;
@@ -78,7 +80,7 @@ enum Response {
     Appended(Appended, Option<Cause>),
     Last(Found<(Position, Bytes)>, Option<Cause>),
     Page(Found<Vec<(Position, Bytes)>>, Option<Cause>),
-    Delivered,
+    Done,
 }
 
 impl Keeper {
@@ -86,16 +88,23 @@ impl Keeper {
     pub(super) fn begin(
         context: Recorded,
         recording: Recording,
+        obligation: Obligation,
         run: ChatRun,
         tell: oneshot::Sender<Result<(), Refusal>>,
         seat: Seat,
     ) -> Self {
-        let recorder = Recorder::begin(recording, Limits::default());
+        let recorder = Recorder::begin(recording, Arc::clone(&context.limits));
         let handle = Handle::default();
         context.logs.enter(&recorder.recording().run, &handle);
         let mut this = Self::new(context, recorder, handle, seat);
         this.start = Some(Box::new(run));
         this.tell = Some(tell);
+        let context = this.context.clone();
+        this.ask(async move {
+            // Where the store fails, the run begins all the same.
+            context.answer_for(obligation).await;
+            Response::Done
+        });
         this
     }
 
@@ -110,7 +119,7 @@ impl Keeper {
         let is_new = context.logs.enter(&recording.run, &handle);
         is_new.then(|| {
             telemetry::handed_over();
-            let recorder = Recorder::take_over(recording, after, Limits::default());
+            let recorder = Recorder::take_over(recording, after, Arc::clone(&context.limits));
             let mut this = Self::new(context, recorder, handle, seat);
             this.has_waited = true;
             this
@@ -161,7 +170,7 @@ impl Keeper {
                 self.recorder.handle_page(found);
                 cause
             }
-            Response::Delivered => None,
+            Response::Done => None,
         };
         if cause.is_some() {
             self.cause = cause;
@@ -434,7 +443,7 @@ impl Keeper {
         let is_alone = self.recorder.is_alone();
         self.ask(async move {
             logs.deliver(&local, &log, append, is_alone).await;
-            Response::Delivered
+            Response::Done
         });
     }
 
@@ -448,7 +457,7 @@ impl Keeper {
         if is_alone {
             // What was recorded without the store is read here, as long as it is kept.
             let runtime = &self.context.client.shared().runtime;
-            let kept = runtime.sleep(Limits::default().ended_ttl);
+            let kept = runtime.sleep(self.context.limits.ended_ttl);
             let handle = self.handle.clone();
             runtime.spawn(Box::pin(async move {
                 kept.await;

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,8 @@ pub(super) struct Local(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     place: Place,
-    waiting: BTreeMap<u64, Waker>,
+    /// By their tickets. Mostly there is one, and often none.
+    waiting: Vec<(u64, Waker)>,
     next_ticket: u64,
 }
 
@@ -78,7 +79,7 @@ impl Local {
             }
             mem::take(&mut state.waiting)
         };
-        waiting.into_values().for_each(Waker::wake);
+        waiting.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// The last entry, if it is held here.
@@ -110,6 +111,13 @@ impl Local {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The place of a ticket in the list of who waits, or where it belongs.
+    fn waiter(&self, ticket: u64) -> Result<usize, usize> {
+        self.waiting.binary_search_by_key(&ticket, |(it, _)| *it)
     }
 }
 
@@ -168,7 +176,15 @@ impl Future for Held<'_> {
             state.next_ticket += 1;
             state.next_ticket
         });
-        state.waiting.insert(ticket, cx.waker().clone());
+        match state.waiter(ticket) {
+            Ok(index) => state.waiting[index].1.clone_from(cx.waker()),
+            Err(index) => {
+                if state.waiting.is_empty() {
+                    state.waiting.reserve_exact(1);
+                }
+                state.waiting.insert(index, (ticket, cx.waker().clone()));
+            }
+        }
         Poll::Pending
     }
 }
@@ -176,7 +192,10 @@ impl Future for Held<'_> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            self.local.lock().waiting.remove(&ticket);
+            let mut state = self.local.lock();
+            if let Ok(index) = state.waiter(ticket) {
+                state.waiting.remove(index);
+            }
         }
     }
 }

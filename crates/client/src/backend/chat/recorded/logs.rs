@@ -253,7 +253,7 @@ impl Logs {
     ) -> Found<Pages> {
         let handle = self.here().get(&log).cloned();
         let Some(local) = handle.map(|handle| handle.local) else {
-            return self.stored(&log, after, limit, wait).await.0;
+            return Box::pin(self.stored(&log, after, limit, wait)).await.0;
         };
         let place = local.behind(after);
         let mut held = pin!(local.held(after, limit));
@@ -273,7 +273,8 @@ impl Logs {
                     Err(_) => {}
                 }
             }
-            self.stored(&log, after, limit, wait).await.0
+            // Boxed: what is recorded here is mostly read here, and each browser holds a read that waits.
+            Box::pin(self.stored(&log, after, limit, wait)).await.0
         });
         let found = poll_fn(|cx| match held.as_mut().poll(cx) {
             Poll::Ready(entries) => Poll::Ready(Found::Some(entries)),

@@ -26,6 +26,7 @@ mod supervision;
 mod taking_over;
 mod waiting;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -33,7 +34,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use http::{HeaderName, HeaderValue, Response};
 use twentyfirst_protocol::run_log::register::Obligation;
-use twentyfirst_protocol::run_log::{Appended, Entry, LogId, Recording, Stop};
+use twentyfirst_protocol::run_log::{Appended, Entry, Limits, LogId, Recording, Stop};
 use twentyfirst_protocol::runs::{CancelStatus, Cancelled, RunRef};
 use twentyfirst_protocol::ui;
 use twentyfirst_run_log::AnyRunLog;
@@ -77,7 +78,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What all that records and replays has in common.
 #[derive(Clone)]
-pub(super) struct Recorded {
+pub(super) struct Recorded(Arc<Common>);
+
+/// Behind one pointer, as every run and every browser has it.
+#[derive(Clone)]
+pub(super) struct Common {
     client: AgentClient,
     logs: Logs,
     on_error: OnError,
@@ -86,12 +91,21 @@ pub(super) struct Recorded {
     instance: Arc<str>,
     is_draining: Arc<AtomicBool>,
     supervision: Supervision,
+    limits: Arc<Limits>,
+}
+
+impl Deref for Recorded {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        &self.0
+    }
 }
 
 impl Recorded {
     pub(super) fn new(client: AgentClient) -> Self {
         let logs = Logs::new(&client.shared().runtime);
-        Self {
+        Self(Arc::new(Common {
             client,
             logs,
             on_error: OnError::default(),
@@ -99,23 +113,29 @@ impl Recorded {
             instance: format!("{:016x}", seed()).into(),
             is_draining: Arc::default(),
             supervision: Supervision::default(),
-        }
+            limits: Arc::default(),
+        }))
+    }
+
+    /// To be set: by a handler of its own from now on, if it was cloned.
+    fn common(&mut self) -> &mut Common {
+        Arc::make_mut(&mut self.0)
     }
 
     pub(super) fn share(&mut self, store: AnyRunLog) {
-        self.logs.share(store);
+        self.common().logs.share(store);
     }
 
     pub(super) fn limit_memory(&mut self, bytes: usize) {
-        self.logs.limit_memory(bytes);
+        self.common().logs.limit_memory(bytes);
     }
 
     pub(super) fn on_error(&mut self, on_error: OnError) {
-        self.on_error = on_error;
+        self.common().on_error = on_error;
     }
 
     pub(super) fn budgets(&mut self, budgets: Budgets) {
-        self.budgets = budgets;
+        self.common().budgets = budgets;
     }
 
     /// Asks whether a turn may begin.
@@ -131,11 +151,11 @@ impl Recorded {
     }
 
     pub(super) fn on_end(&mut self, on_end: OnEnd) {
-        self.supervision.on_end(on_end);
+        self.common().supervision.on_end(on_end);
     }
 
     pub(super) fn limit_runs(&mut self, runs: usize) {
-        self.supervision.limit(runs);
+        self.common().supervision.limit(runs);
     }
 
     pub(super) fn is_shared(&self) -> bool {
@@ -167,13 +187,8 @@ impl Recorded {
             .order(run.order)
             .asking(&run.start);
         let (tell, receiver) = oneshot::channel();
-        let keeper = Keeper::begin(self.clone(), recording, run, tell, seat);
-        let this = self.clone();
-        self.client.shared().runtime.spawn(Box::pin(async move {
-            // Where the store fails, the run begins all the same.
-            this.answer_for(obligation).await;
-            keeper.await;
-        }));
+        let keeper = Keeper::begin(self.clone(), recording, obligation, run, tell, seat);
+        self.client.shared().runtime.spawn(Box::pin(keeper));
         told(receiver).await
     }
 

@@ -36,7 +36,6 @@ pub(super) struct Replay {
     context: Recorded,
     run: String,
     ids: EventIds,
-    log: LogId,
     reader: Reader,
     state: State,
     /// What is to be sent.
@@ -80,7 +79,6 @@ impl Replay {
         let runtime = &context.client.shared().runtime;
         let pause = Wait::new(runtime);
         Self {
-            log: LogId::run(&run),
             ids: EventIds::of_run(&run),
             run,
             reader: Reader::from(first),
@@ -110,7 +108,7 @@ impl Replay {
             .context
             .logs
             .clone()
-            .read(self.log.clone(), after, self.page, wait);
+            .read(LogId::run(&self.run), after, self.page, wait);
         self.state = State::Reading(Box::pin(reading));
     }
 
@@ -235,7 +233,7 @@ impl Replay {
             ReaderStep::Over(end) => match end {
                 ReaderEnd::Ended(_) => self.done(),
                 ReaderEnd::Overflowed(_) => {
-                    let (context, log) = (self.context.clone(), self.log.clone());
+                    let (context, log) = (self.context.clone(), LogId::run(&self.run));
                     self.state = State::Collecting(Box::pin(collect(context, log)));
                 }
                 ReaderEnd::Unreadable(error) => {
@@ -300,9 +298,9 @@ async fn collect(context: Recorded, log: LogId) -> Option<Rest> {
     }
     let next = chunks.len() as u64;
     let run = FollowRun::new(reader.run()?.clone()).after(chunks);
-    let run = Run::joining(context.client, run, seed(), Watch::none).ok()?;
+    let run = Run::joining(context.client.clone(), run, seed(), Watch::none).ok()?;
     Some(Rest {
-        observing: Observing::new(run, None, context.on_error),
+        observing: Observing::new(run, None, context.on_error.clone()),
         words,
         next,
     })

@@ -85,7 +85,7 @@ impl Recorded {
                 let mut state = self.supervision.state();
                 let is_new = !state.held.contains_key(&run);
                 let held = state.held.entry(run.clone());
-                let held = held.or_insert_with(|| Held::new(obligation));
+                let held = held.or_insert_with(|| Box::new(Held::new(obligation)));
                 held.registers.insert(Arc::clone(id));
                 held.stands = true;
                 held.is_theirs = false;

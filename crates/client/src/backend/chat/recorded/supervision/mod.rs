@@ -50,7 +50,8 @@ struct State {
     current: Option<Writing>,
     /// The registers that are written here.
     registers: HashMap<Arc<str>, Writing>,
-    held: HashMap<String, Held>,
+    /// Boxed: the map has room for twice as many.
+    held: HashMap<String, Box<Held>>,
 }
 
 /// An obligation of this instance's.
@@ -111,7 +112,7 @@ impl Recorded {
         {
             let mut state = self.supervision.state();
             let held = state.held.entry(run.clone());
-            let held = held.or_insert_with(|| Held::new(obligation.clone()));
+            let held = held.or_insert_with(|| Box::new(Held::new(obligation.clone())));
             if held.stands {
                 return true;
             }
