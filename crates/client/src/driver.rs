@@ -250,18 +250,24 @@ impl<F: Flow> Driver<F> {
             return false;
         };
         let runtime = &self.client.shared().runtime;
-        let timer = match &mut self.timer {
-            Some(timer) if timer.at == at => timer,
-            timer => timer.insert(Timer {
-                at,
-                sleep: runtime.sleep(at.saturating_duration_since(runtime.now())),
-            }),
-        };
-        if timer.sleep.as_mut().poll(cx).is_pending() {
-            return false;
+        loop {
+            // Most moments become later with every piece of a stream: the timer is set again only when it fires.
+            let timer = match &mut self.timer {
+                Some(timer) if timer.at <= at => timer,
+                timer => timer.insert(Timer {
+                    at,
+                    sleep: runtime.sleep(at.saturating_duration_since(runtime.now())),
+                }),
+            };
+            if timer.sleep.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            let has_come = timer.at == at;
+            self.timer = None;
+            if has_come {
+                return true;
+            }
         }
-        self.timer = None;
-        true
     }
 }
 

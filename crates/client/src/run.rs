@@ -65,7 +65,8 @@ pub struct Run {
     created: Created,
     resume_url: Uri,
     driver: Driver<FollowFlow>,
-    outcome: Option<Outcome>,
+    /// Boxed: it is known when a run has been read for minutes.
+    outcome: Option<Box<Outcome>>,
     /// Whether the end was told to who reads chunks.
     told: bool,
     watch: Watch,
@@ -243,7 +244,7 @@ impl Run {
         poll_fn(|cx| {
             loop {
                 if let Some(outcome) = &self.outcome {
-                    return Poll::Ready(outcome.clone());
+                    return Poll::Ready((**outcome).clone());
                 }
                 ready!(self.poll_moment(cx));
             }
@@ -253,7 +254,7 @@ impl Run {
 
     /// What the run came to, if that is known.
     pub(crate) fn known_outcome(&self) -> Option<&Outcome> {
-        self.outcome.as_ref()
+        self.outcome.as_deref()
     }
 
     /// The events of this connection, undecoded. Take them before anything is read: what has been read is not among them,
@@ -316,7 +317,7 @@ impl Run {
             Event::Done(outcome) => {
                 let outcome = self.redacted(outcome);
                 self.watch.ended(&outcome);
-                self.outcome = Some(outcome);
+                self.outcome = Some(Box::new(outcome));
                 Poll::Ready(None)
             }
         }

@@ -311,6 +311,21 @@ fn a_run_of_short_entries_takes_less_than_its_bytes() {
     assert!(same < 0.6, "{same}");
 }
 
+/// As each of ten thousand browsers has one, of an answer that has come to its first sentences.
+#[test]
+fn a_log_that_has_just_begun_takes_little_beside_its_bytes() {
+    let log = MemoryLog::new(sleep);
+    let empty = log.taken();
+    append(&log, "r", 0, 100, KEEP.or_create()).unwrap();
+    let first = log.taken() - empty;
+    assert!(first < 800, "{first}");
+    for seq in 1..=30 {
+        append(&log, "r", seq, 100, KEEP).unwrap();
+    }
+    let more = log.taken() - first;
+    assert!(more < 30 * 140, "{more}");
+}
+
 #[test]
 fn what_cannot_be_compressed_takes_little_beside_its_bytes() {
     let log = MemoryLog::new(sleep);

@@ -1,5 +1,5 @@
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -13,10 +13,14 @@ pub(super) async fn within<F: Future>(
     work: F,
 ) -> Option<F::Output> {
     let mut work = pin!(work);
-    let mut timer = runtime.sleep(limit);
+    // Set when it is needed: a store in memory does not wait.
+    let mut timer = None;
     poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => Pin::new(&mut timer).poll(cx).map(|()| None),
+        Poll::Pending => {
+            let timer = timer.get_or_insert_with(|| runtime.sleep(limit));
+            timer.as_mut().poll(cx).map(|()| None)
+        }
     })
     .await
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -8,9 +9,9 @@ use super::{Account, Period};
 /// Names a log: what a store finds it by.
 ///
 /// It is made of letters, digits, `-`, `.`, `_`, `~`, `%` and `/`, whatever the ids within it are, and is as long as they are, or
-/// three times as long where they need to be escaped. Ids that differ give logs that differ.
+/// three times as long where they need to be escaped. Ids that differ give logs that differ. Clones share the name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogId(String);
+pub struct LogId(Arc<str>);
 
 /// All but RFC 3986's unreserved characters: nothing that separates names, and nothing that a store might read otherwise.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
@@ -23,49 +24,50 @@ impl LogId {
     /// Names the log of a chat: one entry for each turn that was begun. Chats of different owners are different chats.
     #[must_use]
     pub fn chat(owner: &str, chat: &str) -> Self {
-        Self(format!("chat/{}/{}", escaped(owner), escaped(chat)))
+        Self(format!("chat/{}/{}", escaped(owner), escaped(chat)).into())
     }
 
     /// Names the log of a run: its answer.
     #[must_use]
     pub fn run(run: &str) -> Self {
-        Self(format!("run/{}", escaped(run)))
+        Self(format!("run/{}", escaped(run)).into())
     }
 
     /// Names the log that says whether a run is to stop.
     #[must_use]
     pub fn stop(run: &str) -> Self {
-        Self(format!("run/{}/stop", escaped(run)))
+        Self(format!("run/{}/stop", escaped(run)).into())
     }
 
     /// Names the log of what an account has spent in the period of this moment: one entry for each run that was counted.
     #[must_use]
     pub fn spent(account: &Account, period: Period, now: SystemTime) -> Self {
         let period = period.name_at(now);
-        Self(match account {
+        let name = match account {
             Account::Owner(owner) => format!("spent/owner/{}/{period}", escaped(owner)),
             Account::Chat { owner, chat } => {
                 format!("spent/chat/{}/{}/{period}", escaped(owner), escaped(chat))
             }
-        })
+        };
+        Self(name.into())
     }
 
     /// Names the log that says what a run has cost, for whoever counts in periods of this kind.
     #[must_use]
     pub fn cost(run: &str, period: Period) -> Self {
-        Self(format!("run/{}/cost/{}", escaped(run), period.as_str()))
+        Self(format!("run/{}/cost/{}", escaped(run), period.as_str()).into())
     }
 
     /// Names a register: the runs that an instance answers for.
     #[must_use]
     pub fn register(register: &str) -> Self {
-        Self(format!("register/{}", escaped(register)))
+        Self(format!("register/{}", escaped(register)).into())
     }
 
     /// Names the roster of a day: the registers that were written then. Days are counted from 1970, in UTC.
     #[must_use]
     pub fn roster(day: u64) -> Self {
-        Self(format!("roster/{day}"))
+        Self(format!("roster/{day}").into())
     }
 
     /// Returns the name as a text.

@@ -33,7 +33,8 @@ pub struct Reader {
     is_released: bool,
     has_told: bool,
     asked: Option<Instant>,
-    over: Option<ReaderEnd>,
+    /// Boxed: most of the time it goes on.
+    over: Option<Box<ReaderEnd>>,
 }
 
 /// What a [`Reader`] wants.
@@ -112,7 +113,7 @@ impl Reader {
         let mut this = Self::from(u64::MAX);
         this.walk = Walk::behind(at, last.chunks_after());
         match &last.entry {
-            Entry::End(ended) => this.over = Some(ReaderEnd::Ended(ended.clone())),
+            Entry::End(ended) => this.over = Some(Box::new(ReaderEnd::Ended(ended.clone()))),
             Entry::Release => this.is_released = true,
             _ => {}
         }
@@ -164,11 +165,11 @@ impl Reader {
                 return ReaderStep::Chunk { index, json };
             }
             if let Some(end) = &self.over {
-                return ReaderStep::Over(end.clone());
+                return ReaderStep::Over((**end).clone());
             }
             if let Some((at, entry)) = self.entries.pop_front() {
                 if let Err(error) = self.entry(at, &entry) {
-                    self.over = Some(ReaderEnd::Unreadable(error));
+                    self.over = Some(Box::new(ReaderEnd::Unreadable(error)));
                 }
                 continue;
             }
@@ -196,10 +197,10 @@ impl Reader {
             Entry::Started(run) => self.run = Some(run),
             Entry::Overflow => self.has_overflowed = true,
             Entry::End(ended) => {
-                self.over = Some(match self.has_overflowed {
+                self.over = Some(Box::new(match self.has_overflowed {
                     true => ReaderEnd::Overflowed(ended),
                     false => ReaderEnd::Ended(ended),
-                });
+                }));
                 self.entries.clear();
             }
             Entry::Release => self.is_released = true,
@@ -227,6 +228,7 @@ impl Reader {
     /// There is no log any more.
     pub fn handle_missing(&mut self) {
         self.asked = None;
-        self.over.get_or_insert(ReaderEnd::Missing);
+        self.over
+            .get_or_insert_with(|| Box::new(ReaderEnd::Missing));
     }
 }

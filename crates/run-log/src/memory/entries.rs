@@ -323,3 +323,52 @@ impl Packed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// How an entry follows the one before it: in its epoch so far behind, or in a later one; and how long it is.
+    fn follows() -> impl Strategy<Value = (bool, u64, usize)> {
+        let behind =
+            prop_oneof![20 => Just(1_u64), 1 => 2..5_u64, 1 => Just(u64::from(u32::MAX) + 2)];
+        let length =
+            prop_oneof![20 => 0..300_usize, 2 => 15_000..17_000_usize, 1 => 65_000..70_000_usize];
+        (prop::bool::weighted(0.05), behind, length)
+    }
+
+    proptest! {
+        #[test]
+        fn entries_stand_as_they_were_appended(
+            steps in prop::collection::vec(follows(), 1..200),
+            limit in 1..100_usize,
+        ) {
+            let mut entries = Entries::default();
+            let mut all: Vec<(Position, Bytes)> = Vec::new();
+            let mut at = Position::new(1, 0);
+            for (index, (is_later, behind, length)) in steps.into_iter().enumerate() {
+                at = match is_later {
+                    true => Position::new(at.epoch + 1, behind - 1),
+                    false => Position::new(at.epoch, at.seq + behind),
+                };
+                let entry = Bytes::from(vec![index as u8; length]);
+                let (before, cost) = (entries.taken(), entries.cost(at, &entry));
+                entries.push(at, &entry);
+                prop_assert!(entries.taken() <= before + cost, "{} > {before} + {cost}", entries.taken());
+                all.push((at, entry));
+                prop_assert_eq!(entries.last(), all.last().cloned());
+                prop_assert_eq!(entries.last_position(), Some(at));
+            }
+            prop_assert_eq!(entries.get(Position::START), None);
+            prop_assert_eq!(entries.get(at.next()), None);
+            for (index, (at, entry)) in all.iter().enumerate() {
+                prop_assert_eq!(entries.get(*at), Some(entry.clone()));
+                let above = &all[index + 1..];
+                prop_assert_eq!(entries.above(*at, limit), above[..limit.min(above.len())].to_vec());
+            }
+            prop_assert_eq!(entries.above(Position::START, usize::MAX), all);
+        }
+    }
+}

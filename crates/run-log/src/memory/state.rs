@@ -8,7 +8,7 @@ use twentyfirst_protocol::run_log::{Keep, LogId, Position};
 use super::entries::Entries;
 use crate::AppendError;
 
-/// How often logs that have expired are looked for.
+/// How often logs that have expired are looked for at most: each time all logs are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// No log is kept longer, which keeps sums of times within their type.
@@ -23,7 +23,9 @@ pub(super) struct State {
     logs: HashMap<LogId, Box<Log>>,
     taken: usize,
     pub(super) limit: usize,
-    next_sweep: Option<Instant>,
+    last_sweep: Option<Instant>,
+    /// No log expires sooner.
+    next_expiry: Option<Instant>,
     /// Who has to be woken as soon as the lock is free.
     woken: Vec<Waker>,
     next_ticket: u64,
@@ -61,7 +63,8 @@ impl State {
             logs: HashMap::new(),
             taken: 0,
             limit,
-            next_sweep: None,
+            last_sweep: None,
+            next_expiry: None,
             woken: Vec::new(),
             next_ticket: 0,
         }
@@ -112,6 +115,7 @@ impl State {
         log.entries.push(at, entry);
         self.taken += log.taken();
         log.expires = expires;
+        self.next_expiry = Some(self.next_expiry.map_or(expires, |next| next.min(expires)));
         log.is_over = keep.is_over;
         self.woken.extend(log.take_waiting());
         Ok(())
@@ -219,13 +223,14 @@ impl State {
     }
 
     fn sweep_if_due(&mut self, now: Instant) {
-        if self.next_sweep.is_none_or(|at| at <= now) {
+        let is_due = self.last_sweep.is_none_or(|last| last + SWEEP <= now);
+        if is_due && self.next_expiry.is_some_and(|next| next <= now) {
             self.sweep(now);
         }
     }
 
     fn sweep(&mut self, now: Instant) {
-        self.next_sweep = Some(now + SWEEP);
+        self.last_sweep = Some(now);
         let expired: Vec<LogId> = self
             .logs
             .iter()
@@ -235,6 +240,7 @@ impl State {
         for id in expired {
             self.drop_log(&id);
         }
+        self.next_expiry = self.logs.values().map(|log| log.expires).min();
     }
 
     /// Its readers are woken, to find that it is gone.

@@ -175,8 +175,7 @@ impl Recorder {
             Some(claim) => self.take_turn(taking, claim),
             None => {
                 let claim = self.first_claim();
-                let log = LogId::run(&self.recording.run);
-                self.ask(RecorderStep::Append(log, claim.clone()));
+                self.ask(RecorderStep::Append(self.log.clone(), claim.clone()));
                 Phase::Claiming { taking, claim }
             }
         }

@@ -34,8 +34,7 @@ impl Recorder {
     pub(super) fn took_over(&mut self, appended: Appended, claim: Append) -> Phase {
         match appended {
             Appended::Yes => {
-                let log = LogId::run(&self.recording.run);
-                self.ask(RecorderStep::Read(log, Position::START));
+                self.ask(RecorderStep::Read(self.log.clone(), Position::START));
                 Phase::Inheriting {
                     claim,
                     inheritance: Box::default(),
@@ -57,7 +56,7 @@ impl Recorder {
         mut inheritance: Box<Inheritance>,
         again: u32,
     ) -> Phase {
-        let log = LogId::run(&self.recording.run);
+        let log = self.log.clone();
         let entries = match found {
             Found::Some(entries) if !entries.is_empty() => entries,
             // Who gives up here leaves a claim behind, and with it more to read for whoever comes next.

@@ -45,6 +45,8 @@ use crate::ui::Chunk;
 #[derive(Debug)]
 pub struct Recorder {
     recording: Recording,
+    /// The log of the run.
+    log: LogId,
     limits: Arc<Limits>,
     phase: Phase,
     /// The place in the line of a turn that waits, or did.
@@ -70,6 +72,7 @@ const NEVER_STARTED: &str = "the server that was to start this answer is gone, t
 impl Recorder {
     fn new(recording: Recording, limits: Arc<Limits>, phase: Phase, ask: RecorderStep) -> Self {
         Self {
+            log: LogId::run(&recording.run),
             recording,
             limits,
             phase,
@@ -87,6 +90,12 @@ impl Recorder {
     #[must_use]
     pub fn recording(&self) -> &Recording {
         &self.recording
+    }
+
+    /// Returns the log of the run.
+    #[must_use]
+    pub fn log(&self) -> &LogId {
+        &self.log
     }
 
     /// Returns whether the store was given up: what comes from now on is delivered to the readers of this instance only, and is not
@@ -156,9 +165,7 @@ impl Recorder {
             };
         };
         match writer.poll(now) {
-            WriterStep::Append(append) => {
-                RecorderStep::Append(LogId::run(&self.recording.run), append)
-            }
+            WriterStep::Append(append) => RecorderStep::Append(self.log.clone(), append),
             WriterStep::Deliver { append, mark } => {
                 self.delivered(mark, now);
                 match &self.phase {

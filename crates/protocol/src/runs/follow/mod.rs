@@ -109,8 +109,9 @@ enum Phase {
     Joining,
     Reading(Reading),
     Reconnecting,
-    Resuming(Resuming),
-    Verifying(Verifying),
+    // Boxed: a run is read for minutes, and opened again rarely.
+    Resuming(Box<Resuming>),
+    Verifying(Box<Verifying>),
     Settling,
     Done(Outcome),
 }

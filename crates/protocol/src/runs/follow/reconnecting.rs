@@ -28,7 +28,7 @@ pub(super) fn poll(cx: &mut Following, now: Now) -> Turn {
         return cx.reconnect_later("reconnecting: it goes on", now);
     }
     match Resuming::new(target, cx) {
-        Ok(resuming) => cx.go("reconnecting: resumes", Phase::Resuming(resuming)),
+        Ok(resuming) => cx.go("reconnecting: resumes", Phase::Resuming(Box::new(resuming))),
         Err(error) => cx.again(error.into(), now),
     }
 }

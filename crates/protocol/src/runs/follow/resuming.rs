@@ -41,7 +41,7 @@ impl Resuming {
                 cx.resumes.has_opened = true;
                 let stream = Stream::another(&cx.transcript);
                 let verifying = Verifying::new(stream, self.target.clone());
-                return Some(cx.go("resuming: opened", Phase::Verifying(verifying)));
+                return Some(cx.go("resuming: opened", Phase::Verifying(Box::new(verifying))));
             }
             Head::Open(Resumed::Nothing) => self.is_nothing = true,
             // The status says enough; a body may stall.

@@ -64,7 +64,7 @@ impl Transcript {
             if let Some(metadata) = with_metadata(stored.metadata.as_ref(), delivered) {
                 stored.metadata = Some(metadata);
             }
-            self.settled = Some(stored);
+            self.settled = Some(Box::new(stored));
         }
         continuation.holds_all
     }

@@ -56,7 +56,7 @@ pub(super) struct Transcript {
     torn: Torn,
     pub(super) said: Said,
     /// The stored answer, if it takes the place of what was delivered.
-    settled: Option<UiMessage>,
+    settled: Option<Box<UiMessage>>,
 }
 
 /// The calls whose input was being written at a gap. Of too many, or with ids that are too long, it is kept that any may be.

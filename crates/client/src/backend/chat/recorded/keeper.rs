@@ -3,14 +3,14 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
 use http::StatusCode;
 use twentyfirst_protocol::run_log::register::Obligation;
 use twentyfirst_protocol::run_log::{
-    Append, Appended, Found, LastWords, LogId, Position, Recorder, RecorderEnd, RecorderStep,
-    Recording,
+    Append, Appended, Found, LastWords, Position, Recorder, RecorderEnd, RecorderStep, Recording,
 };
 use twentyfirst_protocol::runs::{FollowRun, Outcome, RunEnd, RunRef, StartRun};
 use twentyfirst_protocol::ui::RawJson;
@@ -48,6 +48,8 @@ pub(super) struct Keeper {
     source: Source,
     request: Option<Request>,
     wait: Wait,
+    /// The moment that was waited for last.
+    until: Option<Instant>,
     handle: Handle,
     /// Whether it was said that the store has failed.
     has_complained: bool,
@@ -67,7 +69,7 @@ enum Source {
     Starting(Work<Result<Begun, Refusal>>),
     Running(Box<Observing>),
     /// The budget is told what the run has cost, before its end stands in the log.
-    Telling(Work<()>, Option<Outcome>),
+    Telling(Work<()>, Option<Box<Outcome>>),
 }
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -139,6 +141,7 @@ impl Keeper {
             source: Source::None,
             request: None,
             wait,
+            until: None,
             handle,
             has_complained: false,
             cause: None,
@@ -228,7 +231,7 @@ impl Keeper {
                             self.recorder.push(&chunk);
                         }
                         None => {
-                            let outcome = observing.outcome();
+                            let outcome = observing.outcome().map(Box::new);
                             self.source = self.telling(outcome);
                         }
                     }
@@ -239,7 +242,7 @@ impl Keeper {
                     }
                     let told = mem::replace(&mut self.source, Source::None);
                     if let Source::Telling(_, outcome) = told {
-                        self.end(outcome.as_ref());
+                        self.end(outcome.as_deref());
                     }
                 }
             }
@@ -284,7 +287,7 @@ impl Keeper {
     }
 
     /// Tells the budget what the run has cost.
-    fn telling(&self, outcome: Option<Outcome>) -> Source {
+    fn telling(&self, outcome: Option<Box<Outcome>>) -> Source {
         let bill = self.context.bill(self.run(), self.payer());
         let usage = outcome.as_ref().map(|outcome| outcome.usage);
         let telling = match bill.zip(usage) {
@@ -362,23 +365,29 @@ impl Keeper {
                 return Poll::Pending;
             }
             let now = self.wait.now();
-            let logs = self.context.logs.clone();
             match self.recorder.poll(now) {
                 RecorderStep::Append(log, append) => {
                     self.lag.append();
+                    let logs = self.context.logs.clone();
                     self.ask(async move {
                         let (appended, cause) = logs.append(log, append).await;
                         Response::Appended(appended, cause)
                     });
                 }
-                RecorderStep::Last(log) => self.ask(async move {
-                    let (found, cause) = logs.last(&log).await;
-                    Response::Last(found, cause)
-                }),
-                RecorderStep::Read(log, after) => self.ask(async move {
-                    let (found, cause) = logs.page(&log, after).await;
-                    Response::Page(found, cause)
-                }),
+                RecorderStep::Last(log) => {
+                    let logs = self.context.logs.clone();
+                    self.ask(async move {
+                        let (found, cause) = logs.last(&log).await;
+                        Response::Last(found, cause)
+                    });
+                }
+                RecorderStep::Read(log, after) => {
+                    let logs = self.context.logs.clone();
+                    self.ask(async move {
+                        let (found, cause) = logs.page(&log, after).await;
+                        Response::Page(found, cause)
+                    });
+                }
                 RecorderStep::Deliver(append) => self.deliver(append),
                 RecorderStep::WaitFor(run) => {
                     self.seat = None;
@@ -423,7 +432,11 @@ impl Keeper {
                     let Some(until) = until else {
                         return Poll::Pending;
                     };
-                    self.wait.reset();
+                    // The timer is left as it is where the moment becomes later, as it does with every chunk.
+                    if self.until.is_none_or(|last| until < last) {
+                        self.wait.reset();
+                    }
+                    self.until = Some(until);
                     let left = until.saturating_duration_since(now);
                     if self.wait.poll(now, left, cx).is_pending() {
                         return Poll::Pending;
@@ -437,10 +450,13 @@ impl Keeper {
     }
 
     fn deliver(&mut self, append: Append) {
+        let is_alone = self.recorder.is_alone();
         let logs = self.context.logs.clone();
         let local = self.handle.local.clone();
-        let log = LogId::run(self.run());
-        let is_alone = self.recorder.is_alone();
+        if !logs.delivers(&local, is_alone) {
+            return;
+        }
+        let log = self.recorder.log().clone();
         self.ask(async move {
             logs.deliver(&local, &log, append, is_alone).await;
             Response::Done

@@ -42,7 +42,9 @@ pub(super) struct Logs(Arc<Stores>);
 #[derive(Clone)]
 struct Stores {
     memory: MemoryLog,
-    shared: Option<AnyRunLog>,
+    /// What counts: the memory of this process, or what all instances share.
+    store: AnyRunLog,
+    is_shared: bool,
     runtime: Arc<dyn Runtime>,
     /// The runs that are recorded here, by their logs.
     here: Arc<Mutex<HashMap<LogId, Handle>>>,
@@ -57,9 +59,11 @@ pub(super) type Pages = Vec<(Position, Bytes)>;
 impl Logs {
     pub(super) fn new(runtime: &Arc<dyn Runtime>) -> Self {
         let clock = Arc::clone(runtime);
+        let memory = MemoryLog::new(move |duration| clock.sleep(duration));
         Self(Arc::new(Stores {
-            memory: MemoryLog::new(move |duration| clock.sleep(duration)),
-            shared: None,
+            store: AnyRunLog::new(memory.clone()),
+            is_shared: false,
+            memory,
             runtime: Arc::clone(runtime),
             here: Arc::default(),
             late: Arc::default(),
@@ -69,7 +73,9 @@ impl Logs {
 
     /// Keeps the logs in this store, too.
     pub(super) fn share(&mut self, store: AnyRunLog) {
-        Arc::make_mut(&mut self.0).shared = Some(store);
+        let stores = Arc::make_mut(&mut self.0);
+        stores.store = store;
+        stores.is_shared = true;
     }
 
     /// Sets how many bytes the logs take in this process.
@@ -80,7 +86,7 @@ impl Logs {
 
     /// Whether other instances see the logs.
     pub(super) fn is_shared(&self) -> bool {
-        self.0.shared.is_some()
+        self.0.is_shared
     }
 
     pub(super) fn here(&self) -> MutexGuard<'_, HashMap<LogId, Handle>> {
@@ -151,16 +157,11 @@ impl Logs {
         watched.remove(run);
     }
 
-    fn store(&self) -> AnyRunLog {
-        match &self.0.shared {
-            Some(shared) => shared.clone(),
-            None => AnyRunLog::new(self.0.memory.clone()),
-        }
-    }
-
     pub(super) async fn append(self, log: LogId, append: Append) -> (Appended, Option<Cause>) {
-        let store = self.store();
-        let appending = store.append(&log, append.at, append.entry, append.keep);
+        let appending = self
+            .0
+            .store
+            .append(&log, append.at, append.entry, append.keep);
         let result = self.within(TIMEOUT, appending).await;
         let result = result.unwrap_or_else(|| Err(AppendError::Unavailable(Silent.into())));
         let (appended, cause) = stored::appended(result);
@@ -169,6 +170,11 @@ impl Logs {
             self.late().remove(&log);
         }
         (appended, cause)
+    }
+
+    /// Whether the readers of this instance are given what was appended: else they see it where it stands.
+    pub(super) fn delivers(&self, local: &Local, is_alone: bool) -> bool {
+        is_alone || (self.is_shared() && local.is_in_memory())
     }
 
     /// Gives an entry to the readers of this instance: the one that was appended, or if the store was given up one that stands nowhere.
@@ -219,8 +225,7 @@ impl Logs {
         &self,
         log: &LogId,
     ) -> (Found<(Position, Bytes)>, Option<Cause>) {
-        let store = self.store();
-        let result = self.within(TIMEOUT, store.last(log)).await;
+        let result = self.within(TIMEOUT, self.0.store.last(log)).await;
         stored::last(result.unwrap_or_else(|| Err(ReadError::Unavailable(Silent.into()))))
     }
 
@@ -236,8 +241,7 @@ impl Logs {
         limit: usize,
         wait: Duration,
     ) -> (Found<Pages>, Option<Cause>) {
-        let store = self.store();
-        let reading = store.read(log, after, limit, wait);
+        let reading = self.0.store.read(log, after, limit, wait);
         let result = self.within(TIMEOUT + wait, reading).await;
         stored::page(result.unwrap_or_else(|| Err(ReadError::Unavailable(Silent.into()))))
     }
@@ -303,7 +307,7 @@ pub(super) fn page_behind(entries: &[(Position, Bytes)]) -> usize {
 impl fmt::Debug for Logs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Logs")
-            .field("shared", &self.0.shared)
+            .field("is_shared", &self.0.is_shared)
             .finish_non_exhaustive()
     }
 }

@@ -269,3 +269,19 @@ impl Recorded {
         self.client.shared().runtime.spawn(Box::pin(stop));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::chat::observing::Observing;
+
+    /// What ten thousand browsers have ten thousand times is noticed when it grows.
+    #[test]
+    fn a_run_that_is_recorded_takes_little() {
+        let (keeper, reading) = (size_of::<Keeper>(), size_of::<Observing>());
+        assert!(keeper <= 768, "{keeper}");
+        assert!(reading <= 3072, "{reading}");
+        let replay = size_of::<Replay>();
+        assert!(replay <= 640, "{replay}");
+    }
+}

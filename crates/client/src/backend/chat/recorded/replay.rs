@@ -35,6 +35,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Replay {
     context: Recorded,
     run: String,
+    log: LogId,
     ids: EventIds,
     reader: Reader,
     state: State,
@@ -79,6 +80,7 @@ impl Replay {
         let runtime = &context.client.shared().runtime;
         let pause = Wait::new(runtime);
         Self {
+            log: LogId::run(&run),
             ids: EventIds::of_run(&run),
             run,
             reader: Reader::from(first),
@@ -108,7 +110,7 @@ impl Replay {
             .context
             .logs
             .clone()
-            .read(LogId::run(&self.run), after, self.page, wait);
+            .read(self.log.clone(), after, self.page, wait);
         self.state = State::Reading(Box::pin(reading));
     }
 
@@ -233,7 +235,7 @@ impl Replay {
             ReaderStep::Over(end) => match end {
                 ReaderEnd::Ended(_) => self.done(),
                 ReaderEnd::Overflowed(_) => {
-                    let (context, log) = (self.context.clone(), LogId::run(&self.run));
+                    let (context, log) = (self.context.clone(), self.log.clone());
                     self.state = State::Collecting(Box::pin(collect(context, log)));
                 }
                 ReaderEnd::Unreadable(error) => {
