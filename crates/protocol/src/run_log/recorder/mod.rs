@@ -336,8 +336,6 @@ impl Recorder {
             Phase::Sending { mut writer } => {
                 writer.started(run.clone());
                 self.place = Some(run);
-                // Nobody starts it again.
-                self.recording.ask = None;
                 Phase::Noting { writer }
             }
             phase => phase,
