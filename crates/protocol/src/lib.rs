@@ -56,7 +56,7 @@
 //!
 //! | module | the relay's routes |
 //! |---|---|
-//! | [`sandboxes`], [`files`], [`git`] | `/v1/sandboxes` |
+//! | [`sandboxes`], [`files`], [`git`], [`processes`] | `/v1/sandboxes` |
 //! | [`threads`] | `/v1/sandboxes/{sandboxId}/threads` |
 //! | [`runs`] | `/v1/chat` |
 //! | [`tokens`] | `/v1/tokens` |
@@ -95,6 +95,7 @@ pub mod browser;
 pub mod files;
 pub mod flow;
 pub mod git;
+pub mod processes;
 pub mod retry;
 pub mod run_log;
 pub mod runs;

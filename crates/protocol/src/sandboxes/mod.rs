@@ -13,8 +13,10 @@ mod create;
 mod delete;
 mod exec;
 mod get;
+mod preview;
 
 pub use create::CreateSandbox;
 pub use delete::DeleteSandbox;
 pub use exec::{Exec, ExecOutput};
 pub use get::{GetSandbox, Sandbox, SandboxAgent, SandboxStatus};
+pub use preview::PreviewError;

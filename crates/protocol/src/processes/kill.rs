@@ -1,0 +1,73 @@
+use std::time::Duration;
+
+use super::process_ref::tenths;
+use super::{ExitStatus, ProcessError, ProcessRef, ProcessState, ScriptFlow};
+use crate::error::{InvalidRequest, Problem};
+use crate::options::CallOptions;
+use crate::setters::setters;
+
+/// How long a process has to end after SIGTERM.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+
+/// The longest time that is taken for it: `exec` ends after 10 minutes.
+const LONGEST: Duration = Duration::from_secs(5 * 60);
+
+/// Ends a process with its group: by SIGTERM, and by SIGKILL where one of the group is still there after the grace time.
+///
+/// Of a process that has ended already it returns how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KillProcess {
+    /// The process.
+    pub process: ProcessRef,
+    /// The time between the signals: 5 s by default, at most 5 minutes.
+    pub grace: Duration,
+}
+
+impl KillProcess {
+    /// This process.
+    pub fn new(process: ProcessRef) -> Self {
+        Self {
+            process,
+            grace: GRACE,
+        }
+    }
+
+    /// The exchange that ends it. `seed` spreads the delays of many clients: take any random number.
+    ///
+    /// # Errors
+    /// A grace time of more than 5 minutes.
+    pub fn flow(
+        &self,
+        options: &CallOptions,
+        seed: u64,
+    ) -> Result<ScriptFlow<ExitStatus>, InvalidRequest> {
+        if self.grace > LONGEST {
+            let rule = Problem::MustBe("at most 5 minutes");
+            return Err(InvalidRequest::new("grace", rule));
+        }
+        let id = self.process.id.clone();
+        let script = self
+            .process
+            .script("stop", &[&tenths(self.grace)], self.grace);
+        ScriptFlow::new(script, options, seed, move |reply| {
+            match reply.state(&id)? {
+                ProcessState::Exited(status) => Ok(status),
+                ProcessState::Gone => Err(ProcessError::Gone(id.clone())),
+                ProcessState::Running => Err(ProcessError::Running(id.clone())),
+                ProcessState::Starting => Err(ProcessError::NotStarted(id.clone())),
+            }
+        })
+    }
+}
+
+setters! {
+    KillProcess, kill_process_setters;
+
+    /// Sets the time between the signals, in steps of 0.1 s: 5 s by default, at most 5 minutes. With 0 there is no SIGTERM, and SIGKILL
+    /// at once.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+}

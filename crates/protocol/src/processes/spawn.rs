@@ -1,0 +1,166 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::kill::GRACE;
+use super::process_ref::tenths;
+use super::script::{Script, quote};
+use super::{ProcessError, ProcessId, ProcessRef, ProcessState, ScriptFlow};
+use crate::error::{InvalidRequest, Problem};
+use crate::operation::check_envs;
+use crate::options::CallOptions;
+use crate::setters::setters;
+use crate::{SandboxId, Secret};
+
+/// Starts a command in a sandbox and returns, while the command goes on: see the [module](super).
+///
+/// The id makes it safe to spawn again: of all spawns with one id in a sandbox, one starts the command, and each returns it, also when
+/// it has ended. With another command the id is refused; the other settings are those of the first spawn.
+///
+/// ```
+/// use std::time::Duration;
+/// use twentyfirst_protocol::processes::{ProcessId, Spawn};
+/// use twentyfirst_protocol::{CallOptions, SandboxId};
+///
+/// let spawn = Spawn::new(SandboxId::new("sbx_abc123")?, ProcessId::new("build-42")?, "npm run build")
+///     .cwd("/home/user/repo")
+///     .env("NPM_TOKEN", "npm_…")
+///     .timeout(Duration::from_secs(3600));
+/// let flow = spawn.flow(&CallOptions::new(), 7)?;
+/// # let _ = flow;
+/// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Spawn {
+    /// The sandbox.
+    pub sandbox_id: SandboxId,
+    /// The id of the process, which you choose.
+    pub id: ProcessId,
+    /// The command, for bash where the sandbox has it, else for `sh`.
+    pub command: String,
+    /// The working directory; `/root` by default.
+    pub cwd: Option<String>,
+    /// Environment variables for this command. The values are secrets.
+    pub envs: BTreeMap<String, Secret>,
+    /// Whether input can be [written](ProcessRef::write_stdin). Without it the command reads an empty file.
+    pub stdin: bool,
+    /// How long it may run until it is killed, rounded up to whole seconds; for ever by default and for 0.
+    pub timeout: Option<Duration>,
+}
+
+/// The longest command that is taken, quoted for a shell: Linux takes 128 KiB, with the script.
+const LONGEST: usize = 100 * 1024;
+
+/// The longest that starting takes within the sandbox: the script waits 10 s for the claim.
+const STARTING: Duration = Duration::from_secs(30);
+
+impl Spawn {
+    /// This command in this sandbox, under this id.
+    pub fn new(
+        sandbox_id: impl Into<SandboxId>,
+        id: impl Into<ProcessId>,
+        command: impl Into<String>,
+    ) -> Self {
+        Self {
+            sandbox_id: sandbox_id.into(),
+            id: id.into(),
+            command: command.into(),
+            cwd: None,
+            envs: BTreeMap::new(),
+            stdin: false,
+            timeout: None,
+        }
+    }
+
+    /// The exchange that spawns it. It is tried again where its response is lost. `seed` spreads the delays of many clients: take any
+    /// random number.
+    ///
+    /// # Errors
+    /// An empty command, one that is longer than 100 KiB or holds a NUL, and names of variables that cannot be ones.
+    pub fn flow(
+        &self,
+        options: &CallOptions,
+        seed: u64,
+    ) -> Result<ScriptFlow<ProcessRef>, InvalidRequest> {
+        self.validate()?;
+        let process = ProcessRef::new(&self.sandbox_id, &self.id);
+        ScriptFlow::new(self.script(), options, seed, move |reply| {
+            let id = &process.id;
+            if reply.get("other").is_some() {
+                return Err(ProcessError::OtherCommand(id.clone()));
+            }
+            match reply.state(id)? {
+                ProcessState::Starting => Err(ProcessError::NotStarted(id.clone())),
+                _ => Ok(process.clone()),
+            }
+        })
+    }
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        let problem = if self.command.is_empty() {
+            Problem::Empty
+        } else if self.command.contains('\0') {
+            Problem::MustHold("no NUL")
+        } else if quote(&self.command).len() > LONGEST {
+            Problem::TooLong { limit: LONGEST }
+        } else {
+            return check_envs(Some(&self.envs));
+        };
+        Err(InvalidRequest::new("command", problem))
+    }
+
+    fn script(&self) -> Script {
+        let limit = self.timeout.unwrap_or_default();
+        let limit = limit.as_secs() + u64::from(limit.subsec_nanos() > 0);
+        let (limit, grace) = (limit.to_string(), tenths(GRACE));
+        let input = if self.stdin { "1" } else { "0" };
+        let settings = [self.id.as_str(), &limit, &grace, input, &self.command];
+        let names = self.envs.keys().map(String::as_str);
+        let arguments = ["spawn"].into_iter().chain(settings).chain(names);
+        let mut exec = Script::new(&self.sandbox_id, arguments).0.timeout(STARTING);
+        exec.cwd.clone_from(&self.cwd);
+        for (number, value) in self.envs.values().enumerate() {
+            exec = exec.env(format!("TWENTYFIRST_ENV_{number}"), value.clone());
+        }
+        Script(exec)
+    }
+}
+
+setters! {
+    Spawn, spawn_setters;
+
+    /// Sets the working directory; `/root` by default.
+    pub fn cwd(mut self, cwd: impl Into<String>) -> Self {
+        self.cwd = Some(cwd.into());
+        self
+    }
+
+    /// Adds an environment variable. The value is a secret: it stands in no file of the process and in no error.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
+        self.envs.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds environment variables: pairs of name and value.
+    pub fn envs(
+        mut self,
+        envs: impl IntoIterator<Item = (impl Into<String>, impl Into<Secret>)>,
+    ) -> Self {
+        let envs = envs.into_iter();
+        self.envs
+            .extend(envs.map(|(name, value)| (name.into(), value.into())));
+        self
+    }
+
+    /// Sets whether input can be written; by default the command reads an empty file.
+    pub fn stdin(mut self, stdin: bool) -> Self {
+        self.stdin = stdin;
+        self
+    }
+
+    /// Sets how long it may run until it is killed, rounded up to whole seconds; for ever by default and for 0.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
