@@ -4,10 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
+use twentyfirst_protocol::processes::ProcessError;
 use twentyfirst_protocol::retry::GiveUp;
 use twentyfirst_protocol::runs::{
     CancelError, Created, Lost, LostReason, OtherAgent, RunEnd, StartError, StartErrorKind,
 };
+use twentyfirst_protocol::sandboxes::PreviewError;
 use twentyfirst_protocol::ui::{AssembleError, DecodeError};
 use twentyfirst_protocol::{
     ApiError, ApiKey, ErrorCode, InvalidRequest, NotUnderstood, ResponseError, ThreadId, shown,
@@ -69,6 +71,8 @@ enum Kind {
     /// Of this run.
     EndNotTold(String, Option<Box<dyn StdError + Send + Sync>>),
     OpenRunsUnknown(Box<dyn StdError + Send + Sync>),
+    Process(ProcessError),
+    NoPreview(PreviewError),
 }
 
 impl Error {
@@ -178,11 +182,14 @@ impl Error {
         self.transport_error()?.source()?.downcast_ref()
     }
 
-    /// Whether a time limit struck: a timeout of an exchange, the deadline of the call, or one of the limits of following a run.
+    /// Whether a time limit struck: a timeout of an exchange, the deadline of the call, one of the limits of following a run, or that
+    /// of waiting for a port.
     pub fn is_timeout(&self) -> bool {
         let deadline =
             |lost: &Lost| matches!(lost.reason, LostReason::Deadline | LostReason::Silence);
+        let closed = matches!(self.process_error(), Some(ProcessError::PortClosed { .. }));
         matches!(self.inner.kind, Kind::Deadline(_) | Kind::RunStarting)
+            || closed
             || self.lost().is_some_and(deadline)
             || self.token_error().is_some_and(TokenError::is_timeout)
             || self
@@ -245,6 +252,23 @@ impl Error {
     pub fn other_run(&self) -> Option<&ThreadId> {
         match &self.inner.kind {
             Kind::OtherRun(thread_id) => Some(thread_id),
+            _ => None,
+        }
+    }
+
+    /// Why a call about a [spawned process](crate::Process) has no result, where no exchange failed: it is gone, there is none of this
+    /// id, it takes no input.
+    pub fn process_error(&self) -> Option<&ProcessError> {
+        match &self.inner.kind {
+            Kind::Process(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Why the address of a port in a sandbox is not known.
+    pub fn preview_error(&self) -> Option<&PreviewError> {
+        match &self.inner.kind {
+            Kind::NoPreview(error) => Some(error),
             _ => None,
         }
     }
@@ -377,6 +401,8 @@ impl Kind {
             | Self::MessageTooLong(_)
             | Self::NotReplayable(_)
             | Self::NotSupervised(_)
+            | Self::Process(_)
+            | Self::NoPreview(_)
             | Self::EndNotTold(..) => Sent::Maybe,
         }
     }
@@ -438,6 +464,21 @@ impl From<CancelError> for Error {
             CancelError::Exchange(error) => error.into(),
             CancelError::Starting => Kind::RunStarting.into(),
         }
+    }
+}
+
+impl From<ProcessError> for Error {
+    fn from(error: ProcessError) -> Self {
+        match error {
+            ProcessError::Exchange(error) => error.into(),
+            error => Kind::Process(error).into(),
+        }
+    }
+}
+
+impl From<PreviewError> for Error {
+    fn from(error: PreviewError) -> Self {
+        Kind::NoPreview(error).into()
     }
 }
 
@@ -529,6 +570,8 @@ impl fmt::Display for Error {
             Kind::OpenRunsUnknown(_) => {
                 f.write_str("the store of the run log does not tell which runs are open")?;
             }
+            Kind::Process(error) => error.fmt(f)?,
+            Kind::NoPreview(error) => error.fmt(f)?,
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
             write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;
@@ -579,6 +622,8 @@ impl StdError for Error {
             | Kind::RunCancelled
             | Kind::StreamUnfinished
             | Kind::OtherRun(_)
+            | Kind::Process(_)
+            | Kind::NoPreview(_)
             | Kind::RunStarting => None,
         }
     }

@@ -24,6 +24,9 @@
 //! [`Run::cancel`] ends it. A [`Session`] is what an application stores to continue a conversation, and [`RunRef`] to follow or
 //! cancel a run from another process: see [`Threads::follow`]. [`Call::in_background`] starts one that nobody reads.
 //!
+//! A command that takes longer than a call is [spawned](SandboxHandle::spawn): a [`Process`] is followed, waited for, killed and given input,
+//! also from another process.
+//!
 //! Exchanges that fail are tried again where that is safe, every part of them has a time limit, and both can be set for a
 //! client or for one call: [`AgentClient::with_options`]. With the feature `tracing` each run, each operation and each
 //! attempt has a span, and with the feature `metrics` runs are counted: see the module `telemetry`.
@@ -51,6 +54,7 @@ mod files;
 mod git;
 mod in_sandbox;
 mod looks;
+mod process;
 mod run;
 mod sandboxes;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
@@ -70,11 +74,16 @@ pub use credentials::{TokenError, TokenUrl};
 pub use error::Error;
 pub use files::{Files, SandboxFiles};
 pub use git::{Git, SandboxGit};
+pub use process::{Output, Process};
 pub use run::Run;
 pub use sandboxes::{SandboxHandle, Sandboxes};
 pub use threads::{SandboxThreads, Threads};
 pub use tokens::Tokens;
 pub use twentyfirst_protocol as protocol;
+pub use twentyfirst_protocol::processes::{
+    ExitStatus, Offsets, OutputChunk, OutputStream, ProcessError, ProcessId, ProcessInfo,
+    ProcessRef, ProcessState,
+};
 pub use twentyfirst_protocol::retry::RetryPolicy;
 pub use twentyfirst_protocol::runs::{
     CancelStatus, Cancelled, Created, Follow, FollowRun, Lost, LostReason, MessageState, Messages,

@@ -13,7 +13,7 @@ use crate::threads::SandboxThreads;
 /// Sandboxes: from [`AgentClient::sandboxes`].
 #[derive(Debug, Clone)]
 pub struct Sandboxes {
-    client: AgentClient,
+    pub(crate) client: AgentClient,
 }
 
 impl Sandboxes {
@@ -57,7 +57,7 @@ impl Sandboxes {
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct SandboxHandle(InSandbox);
+pub struct SandboxHandle(pub(crate) InSandbox);
 
 impl SandboxHandle {
     pub(crate) fn new(client: &AgentClient, sandbox_id: impl IntoId<SandboxId>) -> Self {

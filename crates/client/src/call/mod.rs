@@ -111,9 +111,14 @@ impl<O, T> Call<O, T> {
     }
 
     /// Changes what is called.
-    pub(crate) fn map(mut self, change: impl FnOnce(O) -> O) -> Self {
+    pub(crate) fn map(self, change: impl FnOnce(O) -> O) -> Self {
+        self.and_then(|operation| Ok(change(operation)))
+    }
+
+    /// Changes what is called, to what may not be possible.
+    pub(crate) fn and_then(mut self, change: impl FnOnce(O) -> Result<O, InvalidRequest>) -> Self {
         self.state = match self.state {
-            State::Ready(operation, make) => State::Ready(operation.map(change), make),
+            State::Ready(operation, make) => State::Ready(operation.and_then(change), make),
             polled => polled,
         };
         self

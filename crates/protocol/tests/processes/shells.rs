@@ -63,7 +63,7 @@ impl Machine {
             .current_dir(
                 exec.cwd
                     .as_deref()
-                    .map_or(self.dir.join("home"), PathBuf::from),
+                    .map_or_else(|| self.dir.join("home"), PathBuf::from),
             )
             .env_clear()
             .env("PATH", self.dir.join("bin"))
@@ -187,7 +187,7 @@ fn story(machine: &Machine, kills_group: bool) {
         "trap '' TERM; echo ready; while :; do sleep 0.1; done",
     );
     machine.play(spawn.flow(&options(), 7).unwrap()).unwrap();
-    let kill = KillProcess::new(stubborn.clone()).grace(Duration::from_millis(300));
+    let kill = KillProcess::new(stubborn).grace(Duration::from_millis(300));
     let status = machine.play(kill.flow(&options(), 7).unwrap()).unwrap();
     assert_eq!(status.signal(), Some(9));
 

@@ -1,0 +1,123 @@
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::{FusedStream, Stream};
+use twentyfirst_protocol::processes::{ExitStatus, FollowOutput, Offsets, OutputChunk, ProcessRef};
+
+use crate::client::{AgentClient, seed};
+use crate::driver::{Driver, Event};
+use crate::error::Error;
+
+/// What a [`Process`](crate::Process) writes, as a [`Stream`] of chunks that ends when the process has ended and all of it is read.
+///
+/// A page of at most 1 MiB of each output is held in memory. What breaks is tried again from where it broke, as often as the
+/// [`RetryPolicy`](crate::RetryPolicy) says; then an error ends the stream, and [`offsets`](Self::offsets) tell where to go on. Of the
+/// order in which a process wrote to both outputs nothing is known. Nothing is sent until it is read.
+///
+/// ```no_run
+/// use twentyfirst_client::{OutputStream, Process};
+///
+/// # async fn example(process: Process) -> Result<(), twentyfirst_client::Error> {
+/// let mut output = process.output();
+/// while let Some(chunk) = output.next_chunk().await {
+///     let chunk = chunk?;
+///     match chunk.stream {
+///         OutputStream::Stdout => print!("{}", String::from_utf8_lossy(&chunk.bytes)),
+///         OutputStream::Stderr => eprint!("{}", String::from_utf8_lossy(&chunk.bytes)),
+///     }
+/// }
+/// println!("{:?}", output.exit_status());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is sent until the output is read"]
+pub struct Output {
+    state: State,
+    offsets: Offsets,
+    exit_status: Option<ExitStatus>,
+}
+
+#[derive(Debug)]
+enum State {
+    Reading(Box<Driver<FollowOutput>>),
+    Refused(Option<Error>),
+    Ended,
+}
+
+impl Output {
+    pub(super) fn new(client: AgentClient, process: ProcessRef, offsets: Offsets) -> Self {
+        let flow = process.output(offsets, client.options(), seed());
+        Self {
+            state: match flow {
+                Ok(flow) => State::Reading(Box::new(Driver::new(client, flow))),
+                Err(error) => State::Refused(Some(error.into())),
+            },
+            offsets,
+            exit_status: None,
+        }
+    }
+
+    /// Returns the next chunk, or `None` when the process has ended and all of its output is read.
+    ///
+    /// # Errors
+    /// [`ProcessError::Gone`](crate::ProcessError::Gone) behind what a process has written whose machine has restarted, and those of
+    /// [`Process`](crate::Process). An error ends the stream.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next_chunk(&mut self) -> Option<Result<OutputChunk, Error>> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// Returns up to where both outputs were handed out: what to store to go on from there with
+    /// [`output_from`](crate::Process::output_from).
+    pub fn offsets(&self) -> Offsets {
+        match &self.state {
+            State::Reading(driver) => driver.flow().offsets(),
+            State::Refused(_) | State::Ended => self.offsets,
+        }
+    }
+
+    /// Returns how the process has ended, when all of its output is read.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.exit_status
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<OutputChunk, Error>>> {
+        let driver = match &mut self.state {
+            State::Reading(driver) => driver,
+            State::Refused(error) => return Poll::Ready(error.take().map(Err)),
+            State::Ended => return Poll::Ready(None),
+        };
+        let result = match ready!(driver.poll_event(cx)) {
+            Event::Item(chunk) => return Poll::Ready(Some(Ok(chunk))),
+            Event::Done(result) => result,
+        };
+        self.offsets = driver.flow().offsets();
+        let result = result.map_err(|error| Error::from(error).redacted(driver.client()));
+        self.state = State::Ended;
+        Poll::Ready(match result {
+            Ok(status) => {
+                self.exit_status = Some(status);
+                None
+            }
+            Err(error) => Some(Err(error)),
+        })
+    }
+}
+
+impl Stream for Output {
+    type Item = Result<OutputChunk, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_chunk(cx)
+    }
+}
+
+impl FusedStream for Output {
+    fn is_terminated(&self) -> bool {
+        matches!(self.state, State::Ended | State::Refused(None))
+    }
+}
