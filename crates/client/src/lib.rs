@@ -46,7 +46,6 @@ mod client;
 mod credentials;
 mod driver;
 mod error;
-mod exact_length;
 mod files;
 mod git;
 mod in_sandbox;
