@@ -3,6 +3,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
+use twentyfirst_protocol::files::WrittenFile;
 use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
 use twentyfirst_protocol::retry::GiveUp;
 use twentyfirst_protocol::runs::{
@@ -16,6 +17,7 @@ use twentyfirst_transport::{InvalidSetting, Timeout};
 
 use crate::client::AgentClient;
 use crate::credentials::TokenError;
+use crate::transfer::TransferError;
 
 /// Why a call or a run failed.
 ///
@@ -33,6 +35,7 @@ pub struct Error {
 struct Inner {
     kind: Kind,
     created: Created,
+    written: Vec<WrittenFile>,
     attempts: u32,
     sent: Sent,
     give_up: Option<GiveUp>,
@@ -69,6 +72,7 @@ enum Kind {
     /// Of this run.
     EndNotTold(String, Option<Box<dyn StdError + Send + Sync>>),
     OpenRunsUnknown(Box<dyn StdError + Send + Sync>),
+    Transfer(TransferError),
 }
 
 impl Error {
@@ -276,6 +280,35 @@ impl Error {
         &self.inner.created
     }
 
+    /// The files that were surely written before the request that failed, where many are written in several requests.
+    pub fn written(&self) -> &[WrittenFile] {
+        &self.inner.written
+    }
+
+    /// What is wrong with a file or a directory on this machine, or in the archive of a sandbox, if a
+    /// [transfer](crate::transfer) failed because of it.
+    pub fn transfer_error(&self) -> Option<&TransferError> {
+        match &self.inner.kind {
+            Kind::Transfer(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The same of a call that also wrote these.
+    pub(crate) fn after_writing(mut self, written: Vec<WrittenFile>) -> Self {
+        if !written.is_empty() {
+            self.inner.sent = Sent::Maybe;
+        }
+        self.inner.written = written;
+        self
+    }
+
+    /// The same of a call that had sent nothing.
+    pub(crate) fn not_sent(mut self) -> Self {
+        self.inner.sent = Sent::No;
+        self
+    }
+
     pub(crate) fn run_failed(text: String) -> Self {
         Kind::RunFailed(RunEnd::Failed(text)).into()
     }
@@ -377,7 +410,8 @@ impl Kind {
             | Self::MessageTooLong(_)
             | Self::NotReplayable(_)
             | Self::NotSupervised(_)
-            | Self::EndNotTold(..) => Sent::Maybe,
+            | Self::EndNotTold(..)
+            | Self::Transfer(_) => Sent::Maybe,
         }
     }
 }
@@ -389,6 +423,7 @@ impl From<Kind> for Error {
             inner: Box::new(Inner {
                 kind,
                 created,
+                written: Vec::new(),
                 attempts,
                 sent,
                 give_up,
@@ -400,6 +435,12 @@ impl From<Kind> for Error {
 impl From<InvalidRequest> for Error {
     fn from(error: InvalidRequest) -> Self {
         Kind::InvalidRequest(error).into()
+    }
+}
+
+impl From<TransferError> for Error {
+    fn from(error: TransferError) -> Self {
+        Kind::Transfer(error).into()
     }
 }
 
@@ -526,12 +567,21 @@ impl fmt::Display for Error {
                 };
                 write!(f, "on_end {what} for {}, and is called again", shown(run))?;
             }
+            Kind::Transfer(error) => error.fmt(f)?,
             Kind::OpenRunsUnknown(_) => {
                 f.write_str("the store of the run log does not tell which runs are open")?;
             }
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
             write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;
+        }
+        if let Some(last) = self.inner.written.last() {
+            let count = self.inner.written.len();
+            write!(
+                f,
+                " ({count} files were written before, the last of them {})",
+                shown(&last.path)
+            )?;
         }
         match (
             &self.inner.created.sandbox_id,
@@ -558,6 +608,7 @@ impl StdError for Error {
             // These are shown by `Display` as they are; their own sources come next.
             Kind::InvalidSetting(error) => error.source(),
             Kind::Transport(error) => error.source(),
+            Kind::Transfer(error) => error.source(),
             Kind::RunLost(lost) => lost.source(),
             Kind::NotAChunk(error) => Some(error),
             Kind::Other(source) => Some(&**source),

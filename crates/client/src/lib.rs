@@ -60,6 +60,7 @@ mod telemetry;
 mod threads;
 mod tokens;
 mod trace;
+pub mod transfer;
 mod vaults;
 
 pub use builder::AgentClientBuilder;
@@ -73,6 +74,7 @@ pub use run::Run;
 pub use sandboxes::{SandboxHandle, Sandboxes};
 pub use threads::{SandboxThreads, Threads};
 pub use tokens::Tokens;
+pub use transfer::{Progress, TransferError};
 pub use twentyfirst_protocol as protocol;
 pub use twentyfirst_protocol::retry::RetryPolicy;
 pub use twentyfirst_protocol::runs::{
