@@ -500,27 +500,17 @@ async fn a_future_that_is_dropped_leaves_nothing_here() {
         .on_progress(move |_| {
             started.send(()).ok();
         });
-    let mut down = std::pin::pin!(down.into_future());
+    let mut down = Box::pin(down);
     tokio::select! {
         _ = &mut down => panic!("it is over"),
         _ = start.recv() => {}
     }
     assert_eq!(world.here().len(), 1, "on its way");
     assert!(poll!(&mut down).is_pending());
-    drop_now(down);
+    drop(down);
     eventually(|| world.here().is_empty()).await;
     // The function is dropped with its thread.
     while start.recv().await.is_some() {}
-}
-
-fn drop_now(
-    mut future: std::pin::Pin<
-        &mut twentyfirst_client::transfer::TransferFuture<
-            twentyfirst_client::transfer::Transferred,
-        >,
-    >,
-) {
-    future.set(Box::pin(std::future::pending()));
 }
 
 #[tokio::test]
