@@ -576,11 +576,10 @@ impl fmt::Display for Error {
             write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;
         }
         if let Some(last) = self.inner.written.last() {
-            let count = self.inner.written.len();
+            let (count, last) = (self.inner.written.len(), shown(&last.path));
             write!(
                 f,
-                " ({count} files were written before, the last of them {})",
-                shown(&last.path)
+                " (files written before: {count}, the last of them {last})"
             )?;
         }
         match (

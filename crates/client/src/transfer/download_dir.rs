@@ -86,7 +86,7 @@ impl Call<DownloadDir, Transferred> {
     /// [`filter`](Self::filter).
     pub fn exclude(self, name: impl Into<String>) -> Self {
         set(self, |transfer| {
-            transfer.unpack.selection.exclude(name.into())
+            transfer.unpack.selection.exclude(name.into());
         })
     }
 
@@ -111,7 +111,7 @@ impl Call<DownloadDir, Transferred> {
     /// says.
     pub fn on_progress(self, on_progress: impl FnMut(&Progress<'_>) + Send + 'static) -> Self {
         set(self, |transfer| {
-            transfer.on_progress = Some(Box::new(on_progress))
+            transfer.on_progress = Some(Box::new(on_progress));
         })
     }
 }

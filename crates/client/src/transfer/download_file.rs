@@ -4,8 +4,8 @@ use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use http_body::Body as _;
-use twentyfirst_protocol::SandboxId;
 use twentyfirst_protocol::files::{GetFileInfo, ReadStream};
+use twentyfirst_protocol::{Endpoint as _, SandboxId};
 
 use super::error::{TransferError, TransferErrorKind};
 use super::progress::{OnProgress, Progress, Reporter};
@@ -15,7 +15,6 @@ use super::{on_thread, set};
 use crate::call::Call;
 use crate::client::{AgentClient, seed};
 use crate::error::Error;
-use twentyfirst_protocol::Endpoint as _;
 
 /// A file to be downloaded: what [`Files::download_file`](crate::Files::download_file) calls. Its setters are methods of the [call](Call).
 pub struct DownloadFile {
@@ -122,7 +121,7 @@ impl Call<DownloadFile, u64> {
     /// asked first for the length of the file.
     pub fn on_progress(self, on_progress: impl FnMut(&Progress<'_>) + Send + 'static) -> Self {
         set(self, |transfer| {
-            transfer.on_progress = Some(Box::new(on_progress))
+            transfer.on_progress = Some(Box::new(on_progress));
         })
     }
 }

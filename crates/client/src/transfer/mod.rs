@@ -45,9 +45,11 @@
 //! is *in* the files stays the agent's.
 //!
 //! # What a sandbox needs
-//! Directories need a shell and `tar` in the sandbox, GNU's or BusyBox's, and room in `/tmp` for the archive, which is not compressed.
+//! Directories need a shell and `tar` in the sandbox, GNU's or BusyBox's (of which some know no `--exclude`), and room in `/tmp` for the archive, which is not compressed.
 //! Without `tar` the error is [`TransferErrorKind::NoTar`]. Packing and unpacking may take 10 minutes each, the longest that the
 //! relay lets a command run. Files need nothing.
+//!
+//! The [options](crate::Call::with_options) of a transfer count for each of its requests: a deadline is that of one of them.
 //!
 //! # What remains when something fails
 //! Here: nothing. Downloads get their name when they are complete, and what was there before stays until then. Only if the process

@@ -1,11 +1,13 @@
 use std::fmt;
 use std::path::Path;
 
+type Filter = Box<dyn FnMut(&Path) -> bool + Send>;
+
 /// What of a directory is left out.
 #[derive(Default)]
 pub(super) struct Selection {
     excluded: Vec<String>,
-    filter: Option<Box<dyn FnMut(&Path) -> bool + Send>>,
+    filter: Option<Filter>,
 }
 
 impl Selection {

@@ -329,7 +329,7 @@ impl Unpacking<'_> {
 
     /// Where an entry goes, in a directory that is there.
     fn new_place(&mut self, path: &Path) -> Result<PathBuf, TransferError> {
-        self.make_directory(path.parent().unwrap_or(Path::new("")))?;
+        self.make_directory(path.parent().unwrap_or(path))?;
         Ok(self.staging.place().join(path))
     }
 

@@ -74,7 +74,7 @@ impl Call<UploadDir, ()> {
     /// Calls this function for each piece that is sent, on the thread of the transfer, which waits for it.
     pub fn on_progress(self, on_progress: impl FnMut(&Progress<'_>) + Send + 'static) -> Self {
         set(self, |transfer| {
-            transfer.on_progress = Some(Box::new(on_progress))
+            transfer.on_progress = Some(Box::new(on_progress));
         })
     }
 }

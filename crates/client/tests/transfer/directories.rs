@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use futures_util::poll;
 use twentyfirst_client::protocol::ErrorCode;
 use twentyfirst_client::transfer::TransferErrorKind;
+use twentyfirst_local_relay::{Isolation, LocalRelay};
 
 use crate::files::cut;
 use crate::tree::{self, Node, directory, file, link, tree};
-use crate::{World, chain, eventually, world};
+use crate::{World, chain, eventually, world, world_of};
 
 /// One of everything that is kept.
 fn odd() -> tree::Tree {
@@ -92,6 +93,26 @@ async fn what_goes_up_comes_down_equal() {
 fn open_up(dir: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(dir.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+/// There, commands find `/tmp` elsewhere.
+#[tokio::test]
+async fn a_local_relay_without_isolation_takes_directories_too() {
+    let relay = LocalRelay::builder().isolation(Isolation::Unconfined);
+    let world = world_of(relay.start().unwrap()).await;
+    let up = tree([("a", directory(0o755)), ("a/b", file("x", 0o640))]);
+    tree::write(&world.path("up"), &up);
+    let files = world.client.sandbox(&world.sandbox).files();
+    for to in ["/home/user/d", "relative"] {
+        files.upload_dir(world.path("up"), to).await.unwrap();
+        files.download_dir(to, world.path("down")).await.unwrap();
+        assert_eq!(
+            tree::read(&world.path("down")),
+            tree::read(&world.path("up"))
+        );
+        fs::remove_dir_all(world.path("down")).unwrap();
+    }
+    world.assert_clean().await;
 }
 
 #[tokio::test]
@@ -248,6 +269,9 @@ async fn progress_is_told_from_the_first_byte_to_the_last() {
     assert_eq!(paths, ["", "a", "b"].map(PathBuf::from));
 }
 
+/// Puts something at a path.
+type Make<'a> = &'a dyn Fn(&Path);
+
 #[tokio::test]
 async fn what_cannot_be_kept_is_refused_by_name_before_anything_is_sent() {
     let world = world().await;
@@ -262,7 +286,7 @@ async fn what_cannot_be_kept_is_refused_by_name_before_anything_is_sent() {
     let symlink =
         |target: &'static str| move |path: &Path| std::os::unix::fs::symlink(target, path).unwrap();
     let deep = |path: &Path| fs::create_dir_all(path.join("d/".repeat(260))).unwrap();
-    let cases: [(&str, &dyn Fn(&Path)); 8] = [
+    let cases: [(&str, Make<'_>); 8] = [
         ("is a FIFO, which cannot be transferred: exclude it", &fifo),
         (
             "is a socket, which cannot be transferred: exclude it",

@@ -24,7 +24,10 @@ struct World {
 }
 
 async fn world() -> World {
-    let relay = LocalRelay::start().unwrap();
+    world_of(LocalRelay::start().unwrap()).await
+}
+
+async fn world_of(relay: LocalRelay) -> World {
     let client = AgentClient::builder()
         .api_key(relay.api_key())
         .base_url(relay.url());
