@@ -23,7 +23,6 @@ use crate::call::Call;
 use crate::credentials::Credential;
 use crate::driver::{Driver, Event};
 use crate::error::Error;
-use crate::exact_length::ExactLength;
 use crate::looks::Looks;
 use crate::run::Run;
 use crate::sandboxes::{SandboxHandle, Sandboxes};
@@ -229,18 +228,18 @@ impl AgentClient {
     /// Dropping the future closes the exchange at once and sends nothing.
     ///
     /// # Errors
-    /// All of [`Error`]; also if `body` is longer or shorter than the operation says.
+    /// All of [`Error`]; also if `body` is longer or shorter than the operation says, or than it says itself where the operation
+    /// says nothing.
     pub async fn upload<O: UploadOperation>(
         &self,
         operation: &O,
         body: impl Into<Body>,
     ) -> Result<O::Output, Error> {
         let mut request = operation.to_request()?.map(|_| body.into());
-        if let Some(length) = operation.length() {
+        let own = request.body().size_hint().exact();
+        if let Some(length) = operation.length().or(own) {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
-            request = request.map(|body| Body::wrap(ExactLength::new(body, length)));
-        } else if let Some(length) = request.body().size_hint().exact() {
-            request.headers_mut().insert(CONTENT_LENGTH, length.into());
+            request = request.map(|body| body.with_exact_length(length));
         }
         let timeouts = self.options.timeouts(operation.timeouts());
         let response = trace::operation(&O::ROUTE, self.exchange(request, timeouts)).await?;

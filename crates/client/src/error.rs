@@ -3,6 +3,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
+use twentyfirst_protocol::files::WrittenFile;
 use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
 use twentyfirst_protocol::processes::ProcessError;
 use twentyfirst_protocol::retry::GiveUp;
@@ -18,6 +19,7 @@ use twentyfirst_transport::{InvalidSetting, Timeout};
 
 use crate::client::AgentClient;
 use crate::credentials::TokenError;
+use crate::transfer::TransferError;
 
 /// Why a call or a run failed.
 ///
@@ -35,6 +37,7 @@ pub struct Error {
 struct Inner {
     kind: Kind,
     created: Created,
+    written: Vec<WrittenFile>,
     attempts: u32,
     sent: Sent,
     give_up: Option<GiveUp>,
@@ -73,6 +76,7 @@ enum Kind {
     OpenRunsUnknown(Box<dyn StdError + Send + Sync>),
     Process(ProcessError),
     NoPreview(PreviewError),
+    Transfer(TransferError),
 }
 
 impl Error {
@@ -300,6 +304,35 @@ impl Error {
         &self.inner.created
     }
 
+    /// The files that were surely written before the request that failed, where many are written in several requests.
+    pub fn written(&self) -> &[WrittenFile] {
+        &self.inner.written
+    }
+
+    /// What is wrong with a file or a directory on this machine, or in the archive of a sandbox, if a
+    /// [transfer](crate::transfer) failed because of it.
+    pub fn transfer_error(&self) -> Option<&TransferError> {
+        match &self.inner.kind {
+            Kind::Transfer(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The same of a call that also wrote these.
+    pub(crate) fn after_writing(mut self, written: Vec<WrittenFile>) -> Self {
+        if !written.is_empty() {
+            self.inner.sent = Sent::Maybe;
+        }
+        self.inner.written = written;
+        self
+    }
+
+    /// The same of a call that had sent nothing.
+    pub(crate) fn not_sent(mut self) -> Self {
+        self.inner.sent = Sent::No;
+        self
+    }
+
     pub(crate) fn run_failed(text: String) -> Self {
         Kind::RunFailed(RunEnd::Failed(text)).into()
     }
@@ -403,7 +436,8 @@ impl Kind {
             | Self::NotSupervised(_)
             | Self::Process(_)
             | Self::NoPreview(_)
-            | Self::EndNotTold(..) => Sent::Maybe,
+            | Self::EndNotTold(..)
+            | Self::Transfer(_) => Sent::Maybe,
         }
     }
 }
@@ -415,6 +449,7 @@ impl From<Kind> for Error {
             inner: Box::new(Inner {
                 kind,
                 created,
+                written: Vec::new(),
                 attempts,
                 sent,
                 give_up,
@@ -426,6 +461,12 @@ impl From<Kind> for Error {
 impl From<InvalidRequest> for Error {
     fn from(error: InvalidRequest) -> Self {
         Kind::InvalidRequest(error).into()
+    }
+}
+
+impl From<TransferError> for Error {
+    fn from(error: TransferError) -> Self {
+        Kind::Transfer(error).into()
     }
 }
 
@@ -567,6 +608,7 @@ impl fmt::Display for Error {
                 };
                 write!(f, "on_end {what} for {}, and is called again", shown(run))?;
             }
+            Kind::Transfer(error) => error.fmt(f)?,
             Kind::OpenRunsUnknown(_) => {
                 f.write_str("the store of the run log does not tell which runs are open")?;
             }
@@ -575,6 +617,13 @@ impl fmt::Display for Error {
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
             write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;
+        }
+        if let Some(last) = self.inner.written.last() {
+            let (count, last) = (self.inner.written.len(), shown(&last.path));
+            write!(
+                f,
+                " (files written before: {count}, the last of them {last})"
+            )?;
         }
         match (
             &self.inner.created.sandbox_id,
@@ -601,6 +650,7 @@ impl StdError for Error {
             // These are shown by `Display` as they are; their own sources come next.
             Kind::InvalidSetting(error) => error.source(),
             Kind::Transport(error) => error.source(),
+            Kind::Transfer(error) => error.source(),
             Kind::RunLost(lost) => lost.source(),
             Kind::NotAChunk(error) => Some(error),
             Kind::Other(source) => Some(&**source),

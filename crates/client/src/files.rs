@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use twentyfirst_protocol::files::{
     FileEntry, FileExists, GetFileInfo, ListFiles, MakeDir, ReadBytes, ReadFile, ReadStream,
@@ -9,6 +11,7 @@ use twentyfirst_transport::Body;
 use crate::call::Call;
 use crate::client::{AgentClient, seed};
 use crate::in_sandbox::{InSandbox, in_sandbox};
+use crate::transfer::{DownloadDir, DownloadFile, Transferred, UploadDir, UploadFile, write_parts};
 
 /// Files in sandboxes: from [`Sandboxes::files`](crate::Sandboxes::files). Relative paths are under `/root`.
 #[derive(Debug, Clone)]
@@ -31,13 +34,17 @@ in_sandbox! {
 
     /// Writes text files in their order, with the directories that they need: pairs of path and text, each path only once.
     ///
+    /// The relay takes 10 MiB a request: what is more is sent in several, one after the other, and a file that is too long for
+    /// one is streamed. Sizes are UTF-16 code units.
+    ///
     /// # Errors
-    /// Without any file, and with the same path twice, the request is invalid.
+    /// Without any file, and with the same path twice, the request is invalid and nothing is sent. Where one of several requests
+    /// fails, [`Error::written`](crate::Error::written) tells what the ones before it wrote.
     pub fn write(
         &self,
         files: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
     ) -> Call<WriteFiles, Vec<WrittenFile>> {
-        self.0.call(|id| WriteFiles::new(id, files))
+        self.0.call(|id| WriteFiles::new(id, files)).made(write_parts)
     }
 
     /// Reads a text file.
@@ -102,6 +109,92 @@ in_sandbox! {
             let ((), stream) = client.drive(&ReadStream::ROUTE, flow).await?;
             Ok(stream.into_body())
         })
+    }
+
+    /// Uploads a file from this machine, of any length, which is sent as it is read. Directories above it are made.
+    ///
+    /// See [`transfer`](crate::transfer) for what happens if it is dropped or fails.
+    ///
+    /// # Errors
+    /// [`Error::transfer_error`](crate::Error::transfer_error) where the file cannot be read, or changes its length meanwhile.
+    pub fn upload_file(
+        &self,
+        path_on_disk: impl Into<PathBuf>,
+        path_in_sandbox: impl Into<String>,
+    ) -> Call<UploadFile, WrittenFile> {
+        let (from, to) = (path_on_disk.into(), path_in_sandbox.into());
+        let upload = self.0.id(|id| UploadFile::new(id, from, to));
+        Call::new(self.0.client.clone(), upload, UploadFile::run)
+    }
+
+    /// Downloads a file to this machine, of any length up to a limit, and gives its length in bytes. It gets its name when it is
+    /// complete, in place of what had it before; directories above it are made.
+    ///
+    /// See [`transfer`](crate::transfer) for what happens if it is dropped or fails.
+    ///
+    /// # Errors
+    /// [`Error::transfer_error`](crate::Error::transfer_error) where the file cannot be written, or is longer than its limit; 500
+    /// with the code `internal_error` for a missing file.
+    pub fn download_file(
+        &self,
+        path_in_sandbox: impl Into<String>,
+        path_on_disk: impl Into<PathBuf>,
+    ) -> Call<DownloadFile, u64> {
+        let (from, to) = (path_in_sandbox.into(), path_on_disk.into());
+        let download = self.0.id(|id| DownloadFile::new(id, from, to));
+        Call::new(self.0.client.clone(), download, DownloadFile::run)
+    }
+
+    /// Uploads what is in a directory into one of the sandbox, which is made if need be. Other files that are there stay, and those
+    /// of the same name are overwritten.
+    ///
+    /// ```no_run
+    /// # async fn example(client: twentyfirst_client::AgentClient) -> Result<(), twentyfirst_client::Error> {
+    /// client
+    ///     .sandbox("sbx_abc123")
+    ///     .files()
+    ///     .upload_dir("./project", "/home/user/project")
+    ///     .exclude(".git")
+    ///     .exclude("node_modules")
+    ///     .on_progress(|progress| println!("{} of {:?} bytes", progress.bytes, progress.total))
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// See [`transfer`](crate::transfer) for what is kept and what is refused, and for what happens if it is dropped or fails. The
+    /// sandbox needs `tar`.
+    ///
+    /// # Errors
+    /// [`Error::transfer_error`](crate::Error::transfer_error) where something cannot be read or kept, before anything is sent;
+    /// where a file changes its length meanwhile; and where `tar` fails.
+    pub fn upload_dir(
+        &self,
+        path_on_disk: impl Into<PathBuf>,
+        path_in_sandbox: impl Into<String>,
+    ) -> Call<UploadDir, ()> {
+        let (from, to) = (path_on_disk.into(), path_in_sandbox.into());
+        let upload = self.0.id(|id| UploadDir::new(id, from, to));
+        Call::new(self.0.client.clone(), upload, UploadDir::run)
+    }
+
+    /// Downloads what is in a directory into one of this machine, which must not exist or be empty. It is there when it is
+    /// complete.
+    ///
+    /// See [`transfer`](crate::transfer) for what is kept and what is refused, and for what happens if it is dropped or fails. The
+    /// sandbox needs `tar`.
+    ///
+    /// # Errors
+    /// [`Error::transfer_error`](crate::Error::transfer_error) where something cannot be kept or written, or is more than the limits
+    /// allow, and where `tar` fails.
+    pub fn download_dir(
+        &self,
+        path_in_sandbox: impl Into<String>,
+        path_on_disk: impl Into<PathBuf>,
+    ) -> Call<DownloadDir, Transferred> {
+        let (from, to) = (path_in_sandbox.into(), path_on_disk.into());
+        let download = self.0.id(|id| DownloadDir::new(id, from, to));
+        Call::new(self.0.client.clone(), download, DownloadDir::run)
     }
 
     /// Lists a directory, one level deep unless its setter says otherwise.

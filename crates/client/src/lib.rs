@@ -49,7 +49,6 @@ mod client;
 mod credentials;
 mod driver;
 mod error;
-mod exact_length;
 mod files;
 mod git;
 mod in_sandbox;
@@ -65,6 +64,7 @@ mod telemetry;
 mod threads;
 mod tokens;
 mod trace;
+pub mod transfer;
 mod vaults;
 
 pub use builder::AgentClientBuilder;
@@ -79,6 +79,7 @@ pub use run::Run;
 pub use sandboxes::{SandboxHandle, Sandboxes};
 pub use threads::{SandboxThreads, Threads};
 pub use tokens::Tokens;
+pub use transfer::{Progress, TransferError};
 pub use twentyfirst_protocol as protocol;
 pub use twentyfirst_protocol::processes::{
     ExitStatus, Offsets, OutputChunk, OutputStream, ProcessError, ProcessId, ProcessInfo,

@@ -20,7 +20,7 @@ pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// The relay takes no longer JSON or blob body; it answers more with a misleading `400 invalid_json`.
-const LONGEST_BODY: usize = 10 * 1024 * 1024;
+pub(crate) const LONGEST_BODY: usize = 10 * 1024 * 1024;
 
 /// Where an endpoint lies: its method, its path, and which members of the operation travel in the query.
 ///

@@ -4,6 +4,8 @@
 //! [`ReadBytes`] and [`WriteBytes`] (which takes up to 10 MiB), and content of any length through [`ReadStream`] and
 //! [`WriteStream`], which hold no more of it in memory than what is under way.
 //!
+//! Texts that are too much for one request are split by [`WriteFiles::parts`].
+//!
 //! The relay cannot read an empty file as bytes or as a stream; [`ReadBytes::flow`] and [`ReadStream::flow`] can.
 
 mod content;
@@ -11,6 +13,7 @@ mod exists;
 mod info;
 mod list;
 mod make_dir;
+mod parts;
 mod read;
 mod read_bytes;
 mod read_stream;
@@ -26,6 +29,7 @@ pub use exists::FileExists;
 pub use info::{FileEntry, FileType, GetFileInfo};
 pub use list::ListFiles;
 pub use make_dir::MakeDir;
+pub use parts::WritePart;
 pub use read::{FileText, ReadFile};
 pub use read_bytes::ReadBytes;
 pub use read_stream::ReadStream;

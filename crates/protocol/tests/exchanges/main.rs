@@ -9,6 +9,7 @@ mod follow;
 mod invalid;
 mod messages;
 mod operations;
+mod parts;
 mod properties;
 mod recordings;
 mod retry;

@@ -1,6 +1,9 @@
 //! The body of a request or of an answer.
 
+mod exact_length;
 mod read;
+mod read_with;
+mod source;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,11 +17,20 @@ use http_body_util::combinators::UnsyncBoxBody;
 pub use self::read::{Beginning, Collect, ReadBeginning};
 use crate::error::{BoxError, Error};
 
+/// How much data a thread hands over at once, and how many such pieces wait.
+const PIECE: usize = 64 * 1024;
+const PIECES: usize = 2;
+
 /// The body of a request or of an answer: bytes in memory, or a stream.
 ///
 /// Both are an [`http_body::Body`]. Bytes can be cloned, so that a request can be sent again; a stream passes once.
 /// Dropping a body that has not been read to its end closes what it comes from (over HTTP/1.1 the connection, over
 /// HTTP/2 the stream) and sends nothing else.
+///
+/// It is made of bytes or text with `From`; of files, readers, streams and functions with
+/// [`from_file`](Body::from_file), [`from_reader`](Body::from_reader), [`from_async_reader`](Body::from_async_reader),
+/// [`from_stream`](Body::from_stream) and [`write_with`](Body::write_with); and of any other `http_body::Body` with
+/// [`wrap`](Body::wrap).
 ///
 /// `Debug` shows the length of bytes, or that it is a stream, and never content.
 ///

@@ -26,6 +26,16 @@ enum Kind {
     MaybeSent,
     Body,
     BodyLimit(usize),
+    /// The body of the request, as the exchange found out: the source is the whole error of that.
+    RequestBody,
+    /// The body has more bytes than were announced.
+    Longer {
+        announced: u64,
+    },
+    Shorter {
+        announced: u64,
+        sent: u64,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,9 +69,13 @@ impl Error {
             Kind::Connect | Kind::NotSent | Kind::NotProcessed | Kind::Timeout(_, Sent::No) => {
                 false
             }
-            Kind::MaybeSent | Kind::Body | Kind::BodyLimit(_) | Kind::Timeout(_, Sent::Maybe) => {
-                true
-            }
+            Kind::MaybeSent
+            | Kind::Body
+            | Kind::BodyLimit(_)
+            | Kind::RequestBody
+            | Kind::Longer { .. }
+            | Kind::Shorter { .. }
+            | Kind::Timeout(_, Sent::Maybe) => true,
         }
     }
 
@@ -94,6 +108,27 @@ impl Error {
     /// Whether a body was longer than the reader allowed.
     pub fn is_body_limit(&self) -> bool {
         matches!(self.kind, Kind::BodyLimit(_))
+    }
+
+    /// A body with more bytes than were announced.
+    pub(crate) fn longer(announced: u64) -> Self {
+        Self {
+            kind: Kind::Longer { announced },
+            source: None,
+        }
+    }
+
+    /// A body that ended too early.
+    pub(crate) fn shorter(announced: u64, sent: u64) -> Self {
+        Self {
+            kind: Kind::Shorter { announced, sent },
+            source: None,
+        }
+    }
+
+    /// An exchange that failed because of the body of its request: `error` has an error of ours beneath, which says why.
+    pub(crate) fn request_body(error: impl Into<BoxError>) -> Self {
+        Self::with_source(Kind::RequestBody, error)
     }
 
     pub(crate) fn connect(source: impl Into<BoxError>) -> Self {
@@ -181,13 +216,34 @@ impl fmt::Display for Error {
             }
             Kind::Body => f.write_str("the body broke off"),
             Kind::BodyLimit(limit) => write!(f, "the body is longer than {limit} bytes"),
+            Kind::RequestBody => f.write_str("the body of the request could not be sent"),
+            Kind::Longer { announced } => {
+                write!(
+                    f,
+                    "the body is longer than the {announced} bytes that were announced"
+                )
+            }
+            Kind::Shorter { announced, sent } => write!(
+                f,
+                "the body ended after {sent} of the {announced} bytes that were announced"
+            ),
         }
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
+        let source: &(dyn StdError + 'static) = &**self.source.as_ref()?;
+        match self.kind {
+            // What the HTTP library says in between only repeats it.
+            Kind::RequestBody => {
+                find_source::<Self>(source).map_or(Some(source), |body| match body.kind {
+                    Kind::Body => body.source(),
+                    _ => Some(body),
+                })
+            }
+            _ => Some(source),
+        }
     }
 }
 

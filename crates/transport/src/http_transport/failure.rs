@@ -35,6 +35,9 @@ pub(super) fn classify(error: legacy::Error) -> Error {
         Error::not_sent(error)
     } else if find_source(&error).is_some_and(is_not_processed) {
         Error::not_processed(error)
+    } else if find_source::<Error>(&error).is_some() {
+        // The only error of ours that passes through hyper here is one of the request's body.
+        Error::request_body(error)
     } else {
         Error::new(error)
     }

@@ -401,7 +401,10 @@ mod maybe_sent {
             .unwrap_err();
 
         assert!(error.maybe_sent());
-        assert!(chain(&error).ends_with("the body broke off\nthe disk is gone"));
+        assert_eq!(
+            chain(&error),
+            "the body of the request could not be sent\nthe disk is gone"
+        );
     }
 
     #[tokio::test]

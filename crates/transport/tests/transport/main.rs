@@ -20,6 +20,7 @@ mod secrets;
 mod secure;
 mod server;
 mod services;
+mod sources;
 mod timeouts;
 mod tls;
 #[cfg(feature = "tracing")]

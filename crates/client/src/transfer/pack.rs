@@ -1,0 +1,366 @@
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use tar::{Builder, EntryType, Header};
+
+use super::error::{TransferError, TransferErrorKind};
+use super::name;
+use super::progress::{OnProgress, Reporter};
+use super::selection::Selection;
+
+/// From this length on, a name stands in front of its header.
+const LONG_NAME: usize = 100;
+
+/// A directory as it goes into an archive.
+///
+/// All of it is looked at before anything is written, so that what cannot be kept is refused before anything is sent, and so that
+/// the length of the archive is known.
+pub(super) struct Pack {
+    dir: PathBuf,
+    entries: Vec<Entry>,
+    length: u64,
+}
+
+struct Entry {
+    path: PathBuf,
+    /// The path in the archive.
+    name: Vec<u8>,
+    kind: Kind,
+    mode: u32,
+    modified: u64,
+}
+
+enum Kind {
+    Directory,
+    File(u64),
+    /// With its target.
+    Symlink(Vec<u8>),
+    /// With the name of the file that came first.
+    HardLink(Vec<u8>),
+}
+
+impl Pack {
+    pub(super) fn new(dir: PathBuf, selection: &mut Selection) -> Result<Self, TransferError> {
+        let metadata = fs::metadata(&dir).map_err(|error| TransferError::disk(&dir, error))?;
+        if !metadata.is_dir() {
+            return Err(TransferError::new(&dir, TransferErrorKind::NotADirectory));
+        }
+        let mut entries = Vec::new();
+        let mut links = HardLinks::default();
+        let mut open = vec![PathBuf::new()];
+        while let Some(parent) = open.pop() {
+            for path in names(&dir, &parent)? {
+                if !selection.takes(&path) {
+                    continue;
+                }
+                let entry = Entry::new(&dir, path, &mut links)?;
+                if let Kind::Directory = entry.kind {
+                    open.push(entry.path.clone());
+                }
+                entries.push(entry);
+            }
+        }
+        let length = length(&entries).map_err(|error| TransferError::disk(&dir, error))?;
+        Ok(Self {
+            dir,
+            entries,
+            length,
+        })
+    }
+
+    /// The length of the archive in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Writes the archive. An error of this machine's files is a [`TransferError`] in it.
+    pub(super) fn write(
+        self,
+        out: &mut dyn Write,
+        on_progress: Option<OnProgress>,
+    ) -> io::Result<()> {
+        let written = Cell::new(0);
+        let out = Counted {
+            out,
+            count: &written,
+        };
+        let mut reporter = Reporter::new(on_progress, Some(self.length));
+        let mut archive = Builder::new(out);
+        for entry in &self.entries {
+            reporter.report(&entry.path, written.get());
+            match entry.kind {
+                Kind::File(size) => {
+                    let mut report = || reporter.report(&entry.path, written.get());
+                    let place = self.dir.join(&entry.path);
+                    let file = ExactFile::open(&place, size, &mut report)?;
+                    entry.append(&mut archive, file)?;
+                }
+                _ => entry.append(&mut archive, io::empty())?,
+            }
+        }
+        archive.into_inner()?.flush()?;
+        reporter.report(Path::new(""), written.get());
+        Ok(())
+    }
+}
+
+/// The names in a directory, in an order that is always the same.
+fn names(dir: &Path, parent: &Path) -> Result<Vec<PathBuf>, TransferError> {
+    let place = dir.join(parent);
+    let listing = fs::read_dir(&place).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let listing = listing.map_err(|error| TransferError::disk(&place, error))?;
+    let mut names: Vec<_> = listing
+        .into_iter()
+        .map(|entry| parent.join(entry.file_name()))
+        .collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+impl Entry {
+    fn new(dir: &Path, path: PathBuf, links: &mut HardLinks) -> Result<Self, TransferError> {
+        let refuse = |kind| TransferError::new(&path, kind);
+        let place = dir.join(&path);
+        let name = name::bytes(&path).map_err(refuse)?;
+        name::path(&name).map_err(refuse)?;
+        let metadata =
+            fs::symlink_metadata(&place).map_err(|error| TransferError::disk(&place, error))?;
+        let kind = if metadata.is_dir() {
+            Kind::Directory
+        } else if metadata.is_file() {
+            match links.first(&metadata, &name) {
+                Some(first) => Kind::HardLink(first),
+                None => Kind::File(metadata.len()),
+            }
+        } else if metadata.is_symlink() {
+            let target =
+                fs::read_link(&place).map_err(|error| TransferError::disk(&place, error))?;
+            let target = name::bytes(&target).map_err(refuse)?;
+            name::target(&path, &target).map_err(refuse)?;
+            Kind::Symlink(target)
+        } else {
+            return Err(refuse(TransferErrorKind::Special(special(&metadata))));
+        };
+        let modified = metadata.modified().ok();
+        let modified = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Ok(Self {
+            mode: mode(&metadata),
+            modified: modified.map_or(0, |since| since.as_secs()),
+            path,
+            name,
+            kind,
+        })
+    }
+
+    fn append<W: Write>(&self, archive: &mut Builder<W>, content: impl Read) -> io::Result<()> {
+        let mut header = Header::new_gnu();
+        header.set_mode(self.mode);
+        header.set_mtime(self.modified);
+        header.set_uid(0);
+        header.set_gid(0);
+        let (kind, size, link): (_, _, &[u8]) = match &self.kind {
+            Kind::Directory => (EntryType::Directory, 0, b""),
+            Kind::File(size) => (EntryType::Regular, *size, b""),
+            Kind::Symlink(target) => (EntryType::Symlink, 0, target),
+            Kind::HardLink(first) => (EntryType::Link, 0, first),
+        };
+        header.set_entry_type(kind);
+        header.set_size(size);
+        append_long(archive, EntryType::GNULongLink, link)?;
+        append_long(archive, EntryType::GNULongName, &self.name)?;
+        if let Some(fields) = header.as_gnu_mut() {
+            // What is too long stands in front.
+            fill(&mut fields.name, &self.name);
+            fill(&mut fields.linkname, link);
+        }
+        header.set_cksum();
+        archive.append(&header, content)
+    }
+}
+
+fn fill(field: &mut [u8], name: &[u8]) {
+    let length = name.len().min(field.len());
+    field[..length].copy_from_slice(&name[..length]);
+}
+
+/// Writes a name that has no room in a header, as GNU tar does.
+fn append_long<W: Write>(archive: &mut Builder<W>, kind: EntryType, name: &[u8]) -> io::Result<()> {
+    if name.len() < LONG_NAME {
+        return Ok(());
+    }
+    let mut header = Header::new_gnu();
+    if let Some(fields) = header.as_gnu_mut() {
+        fill(&mut fields.name, b"././@LongLink");
+    }
+    header.set_mode(0o644);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_entry_type(kind);
+    header.set_size(name.len() as u64 + 1);
+    header.set_cksum();
+    archive.append(&header, name.chain(&b"\0"[..]))
+}
+
+/// The length of the archive: that of its headers, which are written to nowhere, and that of the files.
+fn length(entries: &[Entry]) -> io::Result<u64> {
+    let count = Cell::new(0);
+    let mut nowhere = io::sink();
+    let mut archive = Builder::new(Counted {
+        out: &mut nowhere,
+        count: &count,
+    });
+    let mut contents: u64 = 0;
+    for entry in entries {
+        entry.append(&mut archive, io::empty())?;
+        if let Kind::File(size) = entry.kind {
+            let whole = size.checked_next_multiple_of(512);
+            let sum = whole.and_then(|size| contents.checked_add(size));
+            contents = sum.ok_or(io::ErrorKind::FileTooLarge)?;
+        }
+    }
+    archive.into_inner()?;
+    Ok(contents + count.get())
+}
+
+struct Counted<'a> {
+    out: &'a mut dyn Write,
+    count: &'a Cell<u64>,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let length = self.out.write(data)?;
+        self.count.set(self.count.get() + length as u64);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// A file that has to have the length with which it was announced.
+pub(super) struct ExactFile<'a> {
+    path: &'a Path,
+    file: File,
+    left: u64,
+    report: &'a mut dyn FnMut(),
+}
+
+impl<'a> ExactFile<'a> {
+    pub(super) fn open(
+        path: &'a Path,
+        length: u64,
+        report: &'a mut dyn FnMut(),
+    ) -> Result<Self, TransferError> {
+        let disk = |error| TransferError::disk(path, error);
+        let file = File::open(path).map_err(disk)?;
+        if !file.metadata().map_err(disk)?.is_file() {
+            return Err(TransferError::new(path, TransferErrorKind::NotAFile));
+        }
+        Ok(Self {
+            path,
+            file,
+            left: length,
+            report,
+        })
+    }
+
+    fn changed(&self) -> io::Error {
+        TransferError::new(self.path, TransferErrorKind::Changed).into()
+    }
+}
+
+impl Read for ExactFile<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (self.report)();
+        if self.left == 0 {
+            // One byte more is one that was not announced.
+            let more = self.file.read(&mut [0])?;
+            return if more == 0 {
+                Ok(0)
+            } else {
+                Err(self.changed())
+            };
+        }
+        let room = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let room = room.min(buffer.len());
+        let length = match self.file.read(&mut buffer[..room]) {
+            Ok(0) if room > 0 => return Err(self.changed()),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => return Err(TransferError::disk(self.path, error).into()),
+        };
+        self.left -= length as u64;
+        Ok(length)
+    }
+}
+
+#[cfg(unix)]
+mod system {
+    use std::collections::HashMap;
+    use std::fs::Metadata;
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+
+    /// Files with several names, and the first one of each.
+    #[derive(Default)]
+    pub(super) struct HardLinks(HashMap<(u64, u64), Vec<u8>>);
+
+    impl HardLinks {
+        /// The first name of this file, if this is not it.
+        pub(super) fn first(&mut self, metadata: &Metadata, name: &[u8]) -> Option<Vec<u8>> {
+            if metadata.nlink() < 2 {
+                return None;
+            }
+            let file = (metadata.dev(), metadata.ino());
+            let first = self.0.get(&file).cloned();
+            if first.is_none() {
+                self.0.insert(file, name.to_vec());
+            }
+            first
+        }
+    }
+
+    pub(super) fn mode(metadata: &Metadata) -> u32 {
+        metadata.mode() & 0o777
+    }
+
+    pub(super) fn special(metadata: &Metadata) -> &'static str {
+        let kind = metadata.file_type();
+        if kind.is_fifo() {
+            "a FIFO"
+        } else if kind.is_socket() {
+            "a socket"
+        } else {
+            "a device"
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod system {
+    use std::fs::Metadata;
+
+    #[derive(Default)]
+    pub(super) struct HardLinks;
+
+    impl HardLinks {
+        pub(super) fn first(&mut self, _: &Metadata, _: &[u8]) -> Option<Vec<u8>> {
+            None
+        }
+    }
+
+    pub(super) fn mode(metadata: &Metadata) -> u32 {
+        if metadata.is_dir() { 0o755 } else { 0o644 }
+    }
+
+    pub(super) fn special(_: &Metadata) -> &'static str {
+        "no file"
+    }
+}
+
+use system::{HardLinks, mode, special};

@@ -1,0 +1,83 @@
+use std::fmt;
+use std::path::Path;
+
+type Filter = Box<dyn FnMut(&Path) -> bool + Send>;
+
+/// What of a directory is left out.
+#[derive(Default)]
+pub(super) struct Selection {
+    excluded: Vec<String>,
+    filter: Option<Filter>,
+}
+
+impl Selection {
+    pub(super) fn exclude(&mut self, what: String) {
+        self.excluded.push(what.trim_end_matches('/').to_owned());
+    }
+
+    pub(super) fn filter(&mut self, filter: impl FnMut(&Path) -> bool + Send + 'static) {
+        self.filter = Some(Box::new(filter));
+    }
+
+    /// Whether this path is taken, provided that the directories above it are.
+    pub(super) fn takes(&mut self, path: &Path) -> bool {
+        let is_excluded = self.excluded.iter().any(|excluded| match top(excluded) {
+            Some(from_top) => path == Path::new(from_top),
+            None => path
+                .file_name()
+                .is_some_and(|name| name == excluded.as_str()),
+        });
+        !is_excluded && self.filter.as_mut().is_none_or(|filter| filter(path))
+    }
+
+    /// Whether this path and all directories above it are taken.
+    pub(super) fn takes_with_parents(&mut self, path: &Path) -> bool {
+        let mut above: Vec<_> = path.ancestors().collect();
+        // The directory itself.
+        above.pop();
+        above.into_iter().rev().all(|path| self.takes(path))
+    }
+
+    /// The options with which `tar` leaves the same out, as far as it is not for a function to decide.
+    pub(super) fn options(&self) -> String {
+        let option = |excluded: &String| {
+            let pattern = match top(excluded) {
+                Some(from_top) => format!("./{}", literal(from_top)),
+                None => literal(excluded),
+            };
+            format!(" --exclude={}", quote(&pattern))
+        };
+        self.excluded.iter().map(option).collect()
+    }
+}
+
+impl fmt::Debug for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Selection")
+            .field("excluded", &self.excluded)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A path from the top, where it is not a name for any depth.
+fn top(excluded: &str) -> Option<&str> {
+    let path = excluded.contains('/').then_some(excluded)?;
+    Some(path.trim_start_matches("./").trim_start_matches('/'))
+}
+
+/// A text as a pattern of `tar` that matches nothing else.
+fn literal(text: &str) -> String {
+    let mut pattern = String::new();
+    for letter in text.chars() {
+        if matches!(letter, '*' | '?' | '[' | ']' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern
+}
+
+/// Text as one word of a shell command.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

@@ -1,0 +1,459 @@
+use std::cell::Cell;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use tar::{Archive, Entry, EntryType, PaxExtensions};
+
+use super::error::{TransferError, TransferErrorKind};
+use super::name;
+use super::progress::{OnProgress, Reporter};
+use super::selection::Selection;
+use super::staging::{Staging, set_mode};
+
+/// The longest name or extended header that is read into memory.
+const LONGEST_HEADER: u64 = 64 * 1024;
+
+/// How much is remembered of directories whose modes are set at the end.
+const MOST_REMEMBERED: usize = 16 * 1024 * 1024;
+
+/// Unpacks an archive that nobody vouches for into a directory that is new.
+///
+/// This is what [`Files::download_dir`](crate::Files::download_dir) does with the archive of a sandbox; see [the module](super) for
+/// what is kept, what is refused, and the limits.
+#[derive(Debug)]
+#[must_use = "nothing is unpacked without an archive"]
+pub struct Unpack {
+    pub(super) to: PathBuf,
+    pub(super) selection: Selection,
+    pub(super) limits: Limits,
+}
+
+/// How much is taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            entries: 200_000,
+            bytes: 4 * 1024 * 1024 * 1024,
+        }
+    }
+}
+
+/// What was transferred of a directory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Transferred {
+    /// How many files.
+    pub files: u64,
+    /// How many directories, without the one that they are in.
+    pub directories: u64,
+    /// How many links, symbolic and hard.
+    pub links: u64,
+    /// How many bytes the files have.
+    pub bytes: u64,
+}
+
+impl Unpack {
+    /// Into this directory, which must not exist or be empty; its parents are made.
+    pub fn new(to: impl Into<PathBuf>) -> Self {
+        Self {
+            to: to.into(),
+            selection: Selection::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Leaves out what has this name, wherever it is; with a `/` in it, what has this path from the top. A directory is left out with
+    /// all that is in it.
+    pub fn exclude(mut self, name: impl Into<String>) -> Self {
+        self.selection.exclude(name.into());
+        self
+    }
+
+    /// The most entries that are taken; 200 000 by default.
+    pub fn max_entries(mut self, entries: u64) -> Self {
+        self.limits.entries = entries;
+        self
+    }
+
+    /// The most bytes that the archive may have; 4 GiB by default. Nothing in an archive becomes larger when it is unpacked.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.limits.bytes = bytes;
+        self
+    }
+
+    /// Unpacks an uncompressed archive. All of it is there when this succeeds, and nothing when it fails.
+    ///
+    /// # Errors
+    /// A [`TransferError`] with the path that cannot be kept, or with what the disk says.
+    pub fn unpack(self, archive: impl Read) -> Result<Transferred, TransferError> {
+        self.unpack_with(archive, None, None)
+    }
+
+    /// Checks that the directory can be unpacked into, and finds its real path.
+    pub(super) fn prepare(mut self) -> Result<Self, TransferError> {
+        let disk = |path: &Path, error| TransferError::disk(path, error);
+        if fs::symlink_metadata(&self.to).is_ok() {
+            // Behind a link, the directory is what is replaced and not the link.
+            let to = fs::canonicalize(&self.to).map_err(|error| disk(&self.to, error))?;
+            if !to.is_dir() {
+                return Err(TransferError::new(to, TransferErrorKind::NotADirectory));
+            }
+            let mut listing = fs::read_dir(&to).map_err(|error| disk(&to, error))?;
+            if listing.next().is_some() {
+                return Err(TransferError::new(to, TransferErrorKind::NotEmpty));
+            }
+            self.to = to;
+        }
+        Ok(self)
+    }
+
+    pub(super) fn unpack_with(
+        self,
+        archive: impl Read,
+        on_progress: Option<OnProgress>,
+        total: Option<u64>,
+    ) -> Result<Transferred, TransferError> {
+        let Self {
+            to,
+            selection,
+            limits,
+        } = self.prepare()?;
+        let staging = Staging::directory(&to)?;
+        let (read, is_over) = (Cell::new(0), Cell::new(false));
+        let mut archive = Archive::new(Limited {
+            archive,
+            read: &read,
+            is_over: &is_over,
+            limit: limits.bytes,
+            to: &to,
+        });
+        let mut unpacking = Unpacking {
+            to: &to,
+            staging,
+            selection,
+            reporter: Reporter::new(on_progress, total),
+            read: &read,
+            parent: PathBuf::new(),
+            remembered: 0,
+            name: None,
+            link: None,
+            done: Transferred::default(),
+        };
+        let damaged = |error| TransferError::archive(&to, error);
+        // Raw: the library would read names of any length into memory.
+        let mut count = 0;
+        for entry in archive.entries().map_err(damaged)?.raw(true) {
+            let entry = entry.map_err(damaged)?;
+            count += 1;
+            if count > limits.entries {
+                let kind = TransferErrorKind::TooManyEntries(limits.entries);
+                return Err(TransferError::new(&to, kind));
+            }
+            unpacking.take(entry)?;
+        }
+        if is_over.get() || unpacking.name.is_some() || unpacking.link.is_some() {
+            let kind = TransferErrorKind::Archive("it ends before its end mark");
+            return Err(TransferError::new(&to, kind));
+        }
+        unpacking.reporter.report(Path::new(""), read.get());
+        let done = unpacking.done;
+        unpacking.staging.finish()?;
+        Ok(done)
+    }
+}
+
+struct Unpacking<'a> {
+    to: &'a Path,
+    staging: Staging,
+    selection: Selection,
+    reporter: Reporter,
+    read: &'a Cell<u64>,
+    /// The directory of the last entry, which is surely one.
+    parent: PathBuf,
+    /// How long the paths are together that the staging remembers.
+    remembered: usize,
+    /// The name and the link target of the next entry, where they stand in front of it.
+    name: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    done: Transferred,
+}
+
+impl Unpacking<'_> {
+    fn take<R: Read>(&mut self, mut entry: Entry<'_, R>) -> Result<(), TransferError> {
+        let kind = entry.header().entry_type();
+        match kind {
+            EntryType::GNULongName => {
+                self.name = Some(self.long(&mut entry)?);
+                return Ok(());
+            }
+            EntryType::GNULongLink => {
+                self.link = Some(self.long(&mut entry)?);
+                return Ok(());
+            }
+            EntryType::XHeader | EntryType::XGlobalHeader => {
+                return self.extensions(&mut entry, kind == EntryType::XHeader);
+            }
+            _ => {}
+        }
+        let header = entry.header();
+        let name = self.name.take();
+        let name = name.unwrap_or_else(|| header.path_bytes().into_owned());
+        let link = self.link.take();
+        let link = link.or_else(|| header.link_name_bytes().map(|link| link.into_owned()));
+        let link = link.unwrap_or_default();
+        let path = name::path(&name).map_err(|kind| TransferError::of_bytes(&name, kind))?;
+        if !self.selection.takes_with_parents(&path) {
+            return Ok(());
+        }
+        let refuse = |kind| TransferError::new(&path, kind);
+        let mode = header
+            .mode()
+            .map_err(|error| TransferError::archive(&path, error))?
+            & 0o777;
+        self.reporter.report(&path, self.read.get());
+        if path.as_os_str().is_empty() {
+            // The directory itself, which is there.
+            return match kind {
+                EntryType::Directory => Ok(()),
+                _ => Err(refuse(TransferErrorKind::Name("is empty"))),
+            };
+        }
+        let special = match kind {
+            EntryType::Regular | EntryType::Continuous => return self.file(&path, mode, entry),
+            EntryType::Directory => return self.directory(&path, mode),
+            EntryType::Symlink => return self.symlink(&path, &link),
+            EntryType::Link => return self.hard_link(&path, &link),
+            EntryType::Fifo => "a FIFO",
+            EntryType::Char | EntryType::Block => "a device",
+            EntryType::GNUSparse => "a sparse file",
+            _ => "an entry of a kind that is not known",
+        };
+        Err(refuse(TransferErrorKind::Special(special)))
+    }
+
+    fn file(
+        &mut self,
+        path: &Path,
+        mode: u32,
+        mut content: Entry<'_, impl Read>,
+    ) -> Result<(), TransferError> {
+        let place = self.new_place(path)?;
+        let disk = |error| TransferError::disk(path, error);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&place)
+            .map_err(|error| taken(path, error))?;
+        let size = content.header().entry_size();
+        let size = size.map_err(|error| TransferError::archive(path, error))?;
+        let mut reported = Reported {
+            content: &mut content,
+            path,
+            reporter: &mut self.reporter,
+            read: self.read,
+        };
+        let length = io::copy(&mut reported, &mut file).map_err(disk)?;
+        if length != size {
+            let kind = TransferErrorKind::Archive("it ends in the middle of this file");
+            return Err(TransferError::new(path, kind));
+        }
+        let modified = content.header().mtime().unwrap_or_default();
+        if let Some(modified) = UNIX_EPOCH.checked_add(Duration::from_secs(modified)) {
+            // A time that the disk does not keep costs nothing of the content.
+            file.set_modified(modified).ok();
+        }
+        set_mode(&place, mode).map_err(disk)?;
+        self.done.files += 1;
+        self.done.bytes += length;
+        Ok(())
+    }
+
+    fn directory(&mut self, path: &Path, mode: u32) -> Result<(), TransferError> {
+        self.make_directory(path)?;
+        let place = self.staging.place().join(path);
+        // What others are to be put into it has to come in first.
+        if mode & 0o700 == 0o700 {
+            return set_mode(&place, mode).map_err(|error| TransferError::disk(path, error));
+        }
+        self.remembered += place.as_os_str().len();
+        if self.remembered > MOST_REMEMBERED {
+            let kind = TransferErrorKind::Archive("too many directories cannot be written to");
+            return Err(TransferError::new(path, kind));
+        }
+        self.staging.close(place, mode);
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    fn symlink(&mut self, path: &Path, target: &[u8]) -> Result<(), TransferError> {
+        let target = name::target(path, target).map_err(|kind| TransferError::new(path, kind))?;
+        let place = self.new_place(path)?;
+        std::os::unix::fs::symlink(target, place).map_err(|error| taken(path, error))?;
+        self.done.links += 1;
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn symlink(&mut self, path: &Path, _: &[u8]) -> Result<(), TransferError> {
+        let kind = TransferErrorKind::Special("a symbolic link");
+        Err(TransferError::new(path, kind))
+    }
+
+    fn hard_link(&mut self, path: &Path, first: &[u8]) -> Result<(), TransferError> {
+        let refuse = |kind| TransferError::new(path, kind);
+        let first = name::path(first).map_err(refuse)?;
+        let above = first.ancestors().skip(1);
+        let is_inside = above
+            .map(|dir| self.staging.place().join(dir))
+            .all(|dir| fs::symlink_metadata(dir).is_ok_and(|metadata| metadata.is_dir()));
+        let source = self.staging.place().join(&first);
+        let is_file = || fs::symlink_metadata(&source).is_ok_and(|metadata| metadata.is_file());
+        if !is_inside || !is_file() {
+            return Err(refuse(TransferErrorKind::Outside(
+                "is a hard link to what is no file in the directory",
+            )));
+        }
+        let place = self.new_place(path)?;
+        fs::hard_link(source, place).map_err(|error| taken(path, error))?;
+        self.done.links += 1;
+        Ok(())
+    }
+
+    /// Where an entry goes, in a directory that is there.
+    fn new_place(&mut self, path: &Path) -> Result<PathBuf, TransferError> {
+        self.make_directory(path.parent().unwrap_or(path))?;
+        Ok(self.staging.place().join(path))
+    }
+
+    /// Makes a directory and those above it. Nothing leads through a link: every step has to be a directory.
+    fn make_directory(&mut self, path: &Path) -> Result<(), TransferError> {
+        if self.parent.starts_with(path) {
+            return Ok(());
+        }
+        let mut step = PathBuf::new();
+        for name in path {
+            step.push(name);
+            let place = self.staging.place().join(&step);
+            match fs::symlink_metadata(&place) {
+                Ok(metadata) if metadata.is_dir() => {}
+                Ok(metadata) if metadata.is_symlink() => {
+                    let kind = TransferErrorKind::Outside("leads through a link");
+                    return Err(TransferError::new(path, kind));
+                }
+                Ok(_) => {
+                    return Err(TransferError::new(&step, TransferErrorKind::NotADirectory));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir(&place).map_err(|error| TransferError::disk(&step, error))?;
+                    self.done.directories += 1;
+                }
+                Err(error) => return Err(TransferError::disk(&step, error)),
+            }
+        }
+        self.parent = step;
+        Ok(())
+    }
+
+    /// Reads a name that stands in front of its entry.
+    fn long(&self, entry: &mut impl Read) -> Result<Vec<u8>, TransferError> {
+        let mut name = self.short(entry)?;
+        // It ends with a NUL; one within is refused with the name.
+        if name.last() == Some(&0) {
+            name.pop();
+        }
+        Ok(name)
+    }
+
+    fn short(&self, entry: &mut impl Read) -> Result<Vec<u8>, TransferError> {
+        let mut content = Vec::new();
+        entry
+            .take(LONGEST_HEADER + 1)
+            .read_to_end(&mut content)
+            .map_err(|error| TransferError::archive(self.to, error))?;
+        if content.len() as u64 > LONGEST_HEADER {
+            let kind = TransferErrorKind::Archive("a header is longer than 64 KiB");
+            return Err(TransferError::new(self.to, kind));
+        }
+        Ok(content)
+    }
+
+    /// Reads an extended header, of one entry or of all that follow.
+    fn extensions(&mut self, entry: &mut impl Read, of_one: bool) -> Result<(), TransferError> {
+        let content = self.short(entry)?;
+        for extension in PaxExtensions::new(&content) {
+            let extension = extension.map_err(|error| TransferError::archive(self.to, error))?;
+            let key = extension.key_bytes();
+            let value = extension.value_bytes();
+            match key {
+                b"path" if of_one => self.name = Some(value.to_vec()),
+                b"linkpath" if of_one => self.link = Some(value.to_vec()),
+                _ if matches!(key, b"path" | b"linkpath" | b"size")
+                    || key.starts_with(b"GNU.sparse.") =>
+                {
+                    let kind = TransferErrorKind::Special("described in a way that is not known");
+                    return Err(TransferError::of_bytes(value, kind));
+                }
+                // Times, owners, comments.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is there already was put there by the same archive: the directory is new.
+fn taken(path: &Path, error: io::Error) -> TransferError {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => TransferError::new(path, TransferErrorKind::Twice),
+        _ => TransferError::disk(path, error),
+    }
+}
+
+struct Reported<'a, R> {
+    content: R,
+    path: &'a Path,
+    reporter: &'a mut Reporter,
+    read: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Reported<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self
+            .content
+            .read(buffer)
+            .map_err(|error| TransferError::archive(self.path, error))?;
+        self.reporter.report(self.path, self.read.get());
+        Ok(length)
+    }
+}
+
+/// An archive of which no more than a limit is read, and that tells whether it was read to its end.
+struct Limited<'a, R> {
+    archive: R,
+    read: &'a Cell<u64>,
+    is_over: &'a Cell<bool>,
+    limit: u64,
+    to: &'a Path,
+}
+
+impl<R: Read> Read for Limited<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.archive.read(buffer)?;
+        self.is_over.set(length == 0 && !buffer.is_empty());
+        let read = self.read.get() + length as u64;
+        self.read.set(read);
+        if read > self.limit {
+            let kind = TransferErrorKind::TooManyBytes(self.limit);
+            return Err(TransferError::new(self.to, kind).into());
+        }
+        Ok(length)
+    }
+}

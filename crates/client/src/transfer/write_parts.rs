@@ -1,0 +1,41 @@
+//! Many text files, in as many requests as they need.
+
+use twentyfirst_protocol::files::{WriteFiles, WritePart, WrittenFile};
+use twentyfirst_transport::Body;
+
+use crate::client::AgentClient;
+use crate::error::Error;
+
+/// Writes the files in their order. An error tells which were written before.
+pub(crate) async fn write_parts(
+    client: AgentClient,
+    operation: WriteFiles,
+) -> Result<Vec<WrittenFile>, Error> {
+    let mut written = Vec::new();
+    for part in operation.parts()? {
+        let result = match part {
+            WritePart::Files(part) => client.execute(&part).await,
+            WritePart::Long(part, text) => {
+                // As the other route counts.
+                let size = text_length(&text);
+                let file = client.upload(&part, Body::from(text)).await;
+                file.map(|file| vec![WrittenFile::new(file.path, Some(size))])
+            }
+        };
+        match result {
+            Ok(files) => written.extend(files),
+            Err(error) => return Err(error.after_writing(written)),
+        }
+    }
+    Ok(written)
+}
+
+/// The length of UTF-8 in UTF-16 code units: each character has one but those of four bytes, which have two.
+fn text_length(text: &[u8]) -> u64 {
+    let units = text.iter().map(|byte| match byte {
+        0x80..0xc0 => 0,
+        0xf0.. => 2,
+        _ => 1,
+    });
+    units.sum()
+}

@@ -1,0 +1,94 @@
+use std::io::{self, Read};
+use std::thread;
+
+use bytes::{Buf as _, Bytes};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Body, PIECES};
+use crate::error::Error;
+
+impl Body {
+    /// Reads the body with a function for readers of the standard library, such as a parser or a writer to disk.
+    ///
+    /// The function runs on a thread of its own. Its `read` blocks until data comes; what waits to be read is one or two pieces as
+    /// they came from the network. Where the body breaks off, `read` fails, and the error of the body is the one that is returned
+    /// here, whatever the function made of it. What the function leaves unread is dropped.
+    ///
+    /// ```
+    /// use std::io;
+    /// use twentyfirst_transport::Body;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), twentyfirst_transport::Error> {
+    /// let text = Body::from("a long text").read_with(|reader| io::read_to_string(reader)).await?;
+    /// assert_eq!(text.unwrap(), "a long text");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The error of the body; one that wraps an [`io::Error`] if there is no thread, or if the function panics.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the body is closed at once, and the next `read` of the function fails with
+    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted): it never takes that for the end.
+    pub async fn read_with<F, T>(mut self, read: F) -> Result<T, Error>
+    where
+        F: FnOnce(&mut dyn Read) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (pieces, receiver) = mpsc::channel(PIECES);
+        let (done, result) = oneshot::channel();
+        let mut reader = Reader {
+            pieces: receiver,
+            piece: Bytes::new(),
+            is_over: false,
+        };
+        thread::Builder::new()
+            .name("body-reader".to_owned())
+            .spawn(move || done.send(read(&mut reader)).ok())
+            .map_err(Error::new)?;
+        let broken = loop {
+            let piece = std::future::poll_fn(|cx| self.poll_data(cx)).await;
+            let (piece, end) = match piece {
+                Some(Ok(piece)) => (Some(piece), None),
+                Some(Err(error)) => break Some(error),
+                None => (None, Some(())),
+            };
+            // Whoever is done reads no more.
+            if pieces.send(piece).await.is_err() || end.is_some() {
+                break None;
+            }
+        };
+        drop(pieces);
+        drop(self);
+        let result = result.await;
+        match (broken, result) {
+            (Some(error), _) => Err(error),
+            (None, Ok(result)) => Ok(result),
+            (None, Err(_)) => Err(Error::new("the function that reads the body panicked")),
+        }
+    }
+}
+
+struct Reader {
+    /// `None` is the end: a channel that is closed without it is a body that broke off or was dropped.
+    pieces: mpsc::Receiver<Option<Bytes>>,
+    piece: Bytes,
+    is_over: bool,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() && !self.is_over {
+            match self.pieces.blocking_recv() {
+                Some(Some(piece)) => self.piece = piece,
+                Some(None) => self.is_over = true,
+                None => return Err(io::ErrorKind::ConnectionAborted.into()),
+            }
+        }
+        let length = self.piece.len().min(buffer.len());
+        self.piece.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}

@@ -1,0 +1,231 @@
+//! What a body can be made from besides bytes: streams, readers, files, and functions that write.
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::thread;
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use futures_io::AsyncRead;
+use http_body::Frame;
+use tokio::sync::mpsc;
+
+use super::{Body, PIECE, PIECES};
+use crate::error::BoxError;
+
+impl Body {
+    /// Streams pieces as they come, and holds one of them at a time.
+    ///
+    /// Takes what `tokio_util::io::ReaderStream` makes of a `tokio::fs::File`, for example. The length is unknown: see
+    /// [`with_exact_length`](Self::with_exact_length). An error of the stream ends the body and becomes the
+    /// [source](std::error::Error::source) of its error.
+    pub fn from_stream<S, E>(stream: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        Self::wrap(Streamed(Box::pin(stream)))
+    }
+
+    /// Reads from a reader of the standard library, on a thread of its own that starts when the body is first asked for data.
+    ///
+    /// About 256 KiB are read ahead. The length is unknown: see [`with_exact_length`](Self::with_exact_length), and
+    /// [`from_file`](Self::from_file) for files. The thread ends when the body is dropped, at the latest after the call of `read`
+    /// that is under way.
+    pub fn from_reader<R: Read + Send + 'static>(mut reader: R) -> Self {
+        Self::write_with(move |writer| io::copy(&mut reader, writer).map(drop))
+    }
+
+    /// Reads from an asynchronous reader of `futures-io`, which every runtime but tokio has; tokio's become such with
+    /// `tokio_util::compat`.
+    ///
+    /// The length is unknown: see [`with_exact_length`](Self::with_exact_length).
+    pub fn from_async_reader<R: AsyncRead + Send + 'static>(reader: R) -> Self {
+        Self::wrap(AsyncReader {
+            reader: Box::pin(reader),
+            buffer: BytesMut::new(),
+        })
+    }
+
+    /// Reads a file from its position to its end, as [`from_reader`](Self::from_reader) does.
+    ///
+    /// A regular file's length is that of this moment: the body fails if the file grows or shrinks until it is read.
+    ///
+    /// # Errors
+    /// If the file tells no metadata or no position.
+    pub fn from_file(mut file: File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(Self::from_reader(file));
+        }
+        let length = metadata.len().saturating_sub(file.stream_position()?);
+        Ok(Self::from_reader(file).with_exact_length(length))
+    }
+
+    /// Sends what a function writes, while it writes it.
+    ///
+    /// The function runs on a thread of its own, which starts when the body is first asked for data. Its `write` blocks while
+    /// about 256 KiB wait to be read, and fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the body was dropped. An
+    /// error that the function returns ends the body and becomes the [source](std::error::Error::source) of its error. The length
+    /// is unknown: see [`with_exact_length`](Self::with_exact_length).
+    ///
+    /// ```
+    /// use std::io::Write as _;
+    /// use twentyfirst_transport::Body;
+    ///
+    /// let numbers = Body::write_with(|out| (0..1_000_000).try_for_each(|number| writeln!(out, "{number}")));
+    /// # let _ = numbers;
+    /// ```
+    pub fn write_with<F>(write: F) -> Self
+    where
+        F: FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+    {
+        Self::wrap(Written::Waiting(Some(Box::new(write))))
+    }
+}
+
+struct Streamed<S>(Pin<Box<S>>);
+
+impl<S, E> http_body::Body for Streamed<S>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+{
+    type Data = Bytes;
+    type Error = E;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, E>>> {
+        let piece = ready!(self.0.as_mut().poll_next(cx));
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+}
+
+struct AsyncReader<R> {
+    reader: Pin<Box<R>>,
+    buffer: BytesMut,
+}
+
+impl<R: AsyncRead> http_body::Body for AsyncReader<R> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = &mut *self;
+        this.buffer.resize(PIECE, 0);
+        Poll::Ready(
+            match ready!(this.reader.as_mut().poll_read(cx, &mut this.buffer)) {
+                Ok(0) => None,
+                Ok(length) => Some(Ok(Frame::data(
+                    this.buffer.split_to(length.min(PIECE)).freeze(),
+                ))),
+                Err(error) => Some(Err(error)),
+            },
+        )
+    }
+}
+
+type WriteFunction = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
+
+/// What a thread says to the body that it writes.
+enum Word {
+    Data(Bytes),
+    /// The end, without which a thread that panicked would look like one that is done.
+    End(io::Result<()>),
+}
+
+enum Written {
+    Waiting(Option<WriteFunction>),
+    Running(mpsc::Receiver<Word>),
+    Over,
+}
+
+impl Written {
+    fn start(write: WriteFunction) -> io::Result<mpsc::Receiver<Word>> {
+        let (sender, receiver) = mpsc::channel(PIECES);
+        thread::Builder::new()
+            .name("body-writer".to_owned())
+            .spawn(move || {
+                let mut writer = Writer {
+                    words: sender,
+                    buffer: BytesMut::new(),
+                };
+                let end = write(&mut writer).and_then(|()| writer.flush());
+                // Whoever dropped the body needs no end.
+                writer.words.blocking_send(Word::End(end)).ok();
+            })?;
+        Ok(receiver)
+    }
+}
+
+impl http_body::Body for Written {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Self::Waiting(write) = &mut *self
+            && let Some(write) = write.take()
+        {
+            *self = match Self::start(write) {
+                Ok(words) => Self::Running(words),
+                Err(error) => {
+                    *self = Self::Over;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            };
+        }
+        let Self::Running(words) = &mut *self else {
+            return Poll::Ready(None);
+        };
+        let end = match ready!(words.poll_recv(cx)) {
+            Some(Word::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+            Some(Word::End(Ok(()))) => None,
+            Some(Word::End(Err(error))) => Some(Err(error)),
+            None => Some(Err(io::Error::other(
+                "the function that writes it panicked",
+            ))),
+        };
+        *self = Self::Over;
+        Poll::Ready(end)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Over)
+    }
+}
+
+struct Writer {
+    words: mpsc::Sender<Word>,
+    buffer: BytesMut,
+}
+
+impl Write for Writer {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let room = PIECE - self.buffer.len();
+        let data = &data[..data.len().min(room)];
+        self.buffer.extend_from_slice(data);
+        if self.buffer.len() == PIECE {
+            self.flush()?;
+        }
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let piece = self.buffer.split().freeze();
+        self.words
+            .blocking_send(Word::Data(piece))
+            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the body was dropped"))
+    }
+}
