@@ -61,6 +61,7 @@ mod telemetry;
 mod threads;
 mod tokens;
 mod trace;
+mod typed;
 mod vaults;
 
 pub use builder::AgentClientBuilder;
@@ -72,6 +73,8 @@ pub use files::{Files, SandboxFiles};
 pub use git::{Git, SandboxGit};
 pub use run::Run;
 pub use sandboxes::{SandboxHandle, Sandboxes};
+#[cfg(feature = "schemars")]
+pub use schemars;
 pub use threads::{SandboxThreads, Threads};
 pub use tokens::Tokens;
 pub use twentyfirst_protocol as protocol;
@@ -88,6 +91,7 @@ pub use twentyfirst_protocol::{CallOptions, IntoId, SandboxId, Session, ThreadId
 pub use twentyfirst_run_log as run_log;
 pub use twentyfirst_stream as stream;
 pub use twentyfirst_transport as transport;
+pub use typed::Typed;
 pub use vaults::Vaults;
 
 #[cfg(doctest)]

@@ -287,6 +287,22 @@ impl ApiError {
         self.code.as_ref()
     }
 
+    /// Whether something that the request names is not there.
+    ///
+    /// That is a 404, and one 500: of a file that was to be read and does not exist, the relay only hands on what its provider says. It counts
+    /// where the code is `internal_error` and the whole message is `path '…' does not exist`, or begins with `ENOENT`; every other
+    /// 500 may have another cause.
+    pub fn is_not_found(&self) -> bool {
+        let says_so = || {
+            let message = self.message.trim();
+            let is_of_provider =
+                message.starts_with("path '") && message.ends_with("' does not exist");
+            is_of_provider || message.starts_with("ENOENT")
+        };
+        self.status == StatusCode::NOT_FOUND
+            || (self.code == Some(ErrorCode::InternalError) && says_so())
+    }
+
     /// The relay's message; the status in words, where there is none.
     pub fn message(&self) -> &str {
         &self.message
