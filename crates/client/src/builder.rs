@@ -27,6 +27,7 @@ use crate::error::Error;
 /// # Ok::<(), twentyfirst_client::Error>(())
 /// ```
 #[must_use = "a builder does nothing until it is built"]
+#[must_use]
 pub struct AgentClientBuilder {
     identity: Identity,
     base_url: Option<String>,
@@ -50,7 +51,7 @@ enum Identity {
 impl AgentClientBuilder {
     pub(crate) fn new() -> Self {
         Self {
-            identity: Identity::Key(Err(InvalidRequest::new("apiKey", NO_KEY))),
+            identity: Identity::Key(Err(InvalidRequest::new("api_key", NO_KEY))),
             base_url: None,
             plain_http: false,
             transport: None,
@@ -217,7 +218,7 @@ impl AgentClientBuilder {
             None => USER_AGENT.to_owned(),
         };
         let user_agent = HeaderValue::from_str(&user_agent).map_err(|_| {
-            InvalidRequest::new("userAgent", Problem::MustBe("visible characters only"))
+            InvalidRequest::new("user_agent", Problem::MustBe("visible characters only"))
         })?;
         let base_url = self
             .base_url
@@ -229,7 +230,7 @@ impl AgentClientBuilder {
             let rule = Problem::MustBe(
                 "https, since the key would travel in clear, unless `dangerous_plain_http` is set",
             );
-            return Err(InvalidRequest::new("baseUrl", rule).into());
+            return Err(InvalidRequest::new("base_url", rule).into());
         }
         let transport = match self.transport {
             Some(transport) => transport,

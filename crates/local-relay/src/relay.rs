@@ -118,6 +118,7 @@ impl fmt::Debug for LocalRelay {
 /// Makes a [`LocalRelay`].
 #[derive(Debug)]
 #[must_use]
+#[must_use]
 pub struct LocalRelayBuilder {
     port: u16,
     agents: BTreeMap<String, Agent>,

@@ -33,6 +33,7 @@ use crate::{Endpoint, SandboxId, ThreadId, VaultId};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "a run does not start until it is given to a client"]
 pub struct StartRun {
     /// The slug of the agent.
     pub agent: String,
@@ -116,7 +117,7 @@ impl StartRun {
     /// use twentyfirst_protocol::runs::{RunOptions, StartRun};
     ///
     /// let run = StartRun::new("my-agent", "Paint the shed").options(RunOptions::new().max_turns(0));
-    /// assert_eq!(run.validate().unwrap_err().field(), "max_turns");
+    /// assert_eq!(run.validate().unwrap_err().field(), "options.max_turns");
     /// ```
     ///
     /// # Errors
@@ -131,7 +132,10 @@ impl StartRun {
     /// Everything is checked as it will be sent, with its length; ids that do not exist yet will be the relay's own.
     fn check(&self, mode: Option<Mode>) -> Result<(), InvalidRequest> {
         if self.thread_id.is_some() && self.sandbox_id.is_none() {
-            return Err(InvalidRequest::new("threadId", Problem::Needs("sandboxId")));
+            return Err(InvalidRequest::new(
+                "thread_id",
+                Problem::Needs("sandbox_id"),
+            ));
         }
         crate::ids::check("agent", &self.agent)?;
         let sandbox_id = self

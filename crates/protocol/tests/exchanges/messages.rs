@@ -136,7 +136,7 @@ fn more_than_the_relay_takes_is_refused_before_anything_is_made() {
     let error = StartRun::new("my-agent", photo).flow(None, &CallOptions::new(), 0);
     assert_eq!(
         error.unwrap_err().to_string(),
-        "`body` must not be longer than 10485760 bytes"
+        "`messages` must not make the request longer than 10485760 bytes: leave out earlier messages, which the thread has stored"
     );
 }
 

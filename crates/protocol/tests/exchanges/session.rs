@@ -118,7 +118,7 @@ fn a_session_hydrates_what_is_stored() {
         missing(&session),
         "`threadId` is not set: the session has no thread yet"
     );
-    assert_eq!(session.current_run().unwrap_err().field(), "threadId");
+    assert_eq!(session.current_run().unwrap_err().field(), "thread_id");
 
     let hydrate = session
         .thread_id(ThreadId::new("th_1").unwrap())
