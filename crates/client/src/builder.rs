@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use twentyfirst_protocol::tokens::Token;
-use twentyfirst_protocol::{ApiKey, BaseUrl, CallOptions, InvalidRequest, Problem};
+use twentyfirst_protocol::{ApiKey, BaseUrl, CallOptions, InvalidRequest, Problem, RelayAccess};
 use twentyfirst_transport::{
     Body, HttpTransport, Runtime, SharedTransport, TokioRuntime, Transport, WithTimeouts,
 };
@@ -27,7 +27,6 @@ use crate::error::Error;
 /// # Ok::<(), twentyfirst_client::Error>(())
 /// ```
 #[must_use = "a builder does nothing until it is built"]
-#[must_use]
 pub struct AgentClientBuilder {
     identity: Identity,
     base_url: Option<String>,
@@ -71,6 +70,11 @@ impl AgentClientBuilder {
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
         self.identity = Identity::Key(ApiKey::new(key));
         self
+    }
+
+    /// The URL and the key of a relay that tells both, such as a local one.
+    pub fn relay(self, relay: &impl RelayAccess) -> Self {
+        self.api_key(relay.api_key()).base_url(relay.base_url())
     }
 
     /// Tokens from a URL in place of a key, as a browser has them: for programs that run where a key must not be. It is

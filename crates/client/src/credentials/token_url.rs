@@ -30,7 +30,6 @@ use super::TokenError;
 /// the route refuses: with 4xx, other than 408, 425 and 429.
 #[derive(Clone)]
 #[must_use]
-#[must_use]
 pub struct TokenUrl {
     url: String,
     agent: Option<String>,

@@ -35,7 +35,6 @@ const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 /// # Ok::<(), twentyfirst_transport::InvalidSetting>(())
 /// ```
 #[must_use = "a builder does nothing until it is built"]
-#[must_use]
 pub struct HttpTransportBuilder {
     connect_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
