@@ -11,8 +11,8 @@ use http_body::Body as _;
 use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
 use twentyfirst_protocol::runs::{Messages, StartRun};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, CallOptions, IntoId, InvalidRequest, Operation, Redactor, RelayAccess, Route, SandboxId,
-    StreamingOperation, Timeouts, UploadOperation,
+    ApiKey, BaseUrl, CallOptions, IntoId, InvalidRequest, Operation, Redactor, RelayAccess, Route,
+    SandboxId, StreamingOperation, Timeouts, UploadOperation,
 };
 use twentyfirst_transport::{
     Attempt, Body, ResponseFuture, RouteTemplate, Runtime, SharedTransport, Transport,

@@ -97,3 +97,6 @@ pub use vaults::Vaults;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+mod must_use;

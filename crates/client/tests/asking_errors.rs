@@ -45,13 +45,20 @@ async fn a_file_that_is_missing_is_not_found_however_it_is_read() {
 /// A client whose relay always responds so.
 fn responding(status: u16, body: &'static str) -> AgentClient {
     let relay = from_fn(move |_| async move {
-        Ok(Response::builder().status(status).body(Body::from(body)).unwrap())
+        Ok(Response::builder()
+            .status(status)
+            .body(Body::from(body))
+            .unwrap())
     });
     alone(relay)
 }
 
 fn alone(relay: impl transport::Transport) -> AgentClient {
-    let client = AgentClient::builder().api_key("k").transport(relay).build().unwrap();
+    let client = AgentClient::builder()
+        .api_key("k")
+        .transport(relay)
+        .build()
+        .unwrap();
     client.with_options(client.options().retry(RetryPolicy::never()))
 }
 
@@ -59,26 +66,62 @@ fn alone(relay: impl transport::Transport) -> AgentClient {
 async fn what_passes_is_retryable_and_what_stays_is_not() {
     for (status, body, is_retryable, is_timeout) in [
         (503, "", true, false),
-        (429, r#"{"error":{"code":"rate_limit_exceeded","message":"slow down"}}"#, true, false),
+        (
+            429,
+            r#"{"error":{"code":"rate_limit_exceeded","message":"slow down"}}"#,
+            true,
+            false,
+        ),
         (504, "<html>", true, true),
         (500, "", true, false),
-        (500, r#"{"error":{"code":"internal_error","message":"Failed query: path '/a' does not exist"}}"#, false, false),
-        (400, r#"{"error":{"code":"invalid_request","message":"no"}}"#, false, false),
+        (
+            500,
+            r#"{"error":{"code":"internal_error","message":"Failed query: path '/a' does not exist"}}"#,
+            false,
+            false,
+        ),
+        (
+            400,
+            r#"{"error":{"code":"invalid_request","message":"no"}}"#,
+            false,
+            false,
+        ),
         (401, r#"{"error":"Unauthorized"}"#, false, false),
-        (402, r#"{"error":{"code":"budget_exceeded","message":"no"}}"#, false, false),
-        (404, r#"{"error":{"code":"sandbox_not_found","message":"no"}}"#, false, false),
-        (409, r#"{"error":{"code":"stream_active","message":"no"}}"#, false, false),
+        (
+            402,
+            r#"{"error":{"code":"budget_exceeded","message":"no"}}"#,
+            false,
+            false,
+        ),
+        (
+            404,
+            r#"{"error":{"code":"sandbox_not_found","message":"no"}}"#,
+            false,
+            false,
+        ),
+        (
+            409,
+            r#"{"error":{"code":"stream_active","message":"no"}}"#,
+            false,
+            false,
+        ),
         (200, "not JSON", false, false),
     ] {
         let error = responding(status, body).vaults().list().await.unwrap_err();
         assert_eq!(
-            (error.is_retryable(), error.is_timeout(), error.is_not_found()),
+            (
+                error.is_retryable(),
+                error.is_timeout(),
+                error.is_not_found()
+            ),
             (is_retryable, is_timeout, status == 404),
             "{error}"
         );
     }
     // No response at all, and a request that was never sent.
-    let broken = alone(from_fn(async |_| Err::<Response<Body>, _>(transport::Error::new("cut"))));
+    let broken = alone(from_fn(async |_| {
+        Err::<Response<Body>, _>(transport::Error::new("cut"))
+    }));
     let error = broken.vaults().list().await.unwrap_err();
     assert!(error.is_retryable() && error.maybe_sent());
     let error = broken.sandboxes().exec("..", "ls").await.unwrap_err();

@@ -222,8 +222,9 @@ impl Route {
                     let value = members
                         .take_text(name)?
                         .ok_or_else(|| InvalidRequest::new(in_rust(name), Problem::Empty))?;
-                    ids::check(name, &value)
-                        .map_err(|error| InvalidRequest::new(in_rust(name), error.problem().clone()))?;
+                    ids::check(name, &value).map_err(|error| {
+                        InvalidRequest::new(in_rust(name), error.problem().clone())
+                    })?;
                     target.extend(utf8_percent_encode(&value, SEGMENT));
                 }
             }

@@ -135,14 +135,18 @@ impl Session {
     /// The sandbox and the thread, where both are there.
     fn place(&self) -> Result<(&SandboxId, &ThreadId), InvalidRequest> {
         let missing = |field, why| InvalidRequest::new(field, Problem::NotSet(why));
-        let sandbox_id = self
-            .sandbox_id
-            .as_ref()
-            .ok_or_else(|| missing("sandbox_id", "the session has no sandbox yet; its first run makes one"))?;
-        let thread_id = self
-            .thread_id
-            .as_ref()
-            .ok_or_else(|| missing("thread_id", "the session has no thread yet; its first run makes one"))?;
+        let sandbox_id = self.sandbox_id.as_ref().ok_or_else(|| {
+            missing(
+                "sandbox_id",
+                "the session has no sandbox yet; its first run makes one",
+            )
+        })?;
+        let thread_id = self.thread_id.as_ref().ok_or_else(|| {
+            missing(
+                "thread_id",
+                "the session has no thread yet; its first run makes one",
+            )
+        })?;
         Ok((sandbox_id, thread_id))
     }
 }

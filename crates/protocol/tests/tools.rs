@@ -1,7 +1,5 @@
 //! Typed views of the calls of tools: what they show, what they leave raw, and that they lose nothing.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use twentyfirst_protocol::ui::chunk::ToolInputAvailable;

@@ -92,5 +92,5 @@ pub use request_limits::RequestLimits;
 pub use sandbox::{SandboxHandler, SandboxRequest};
 pub use thread::{ThreadHandler, ThreadRequest};
 pub use token::{TokenHandler, TokenRequest};
-pub use with_state::with_state;
 pub use twentyfirst_protocol::browser::{ThreadBody, TokenBody};
+pub use with_state::with_state;

@@ -113,7 +113,10 @@ impl RunOptions {
             .max_budget_usd
             .is_some_and(|dollars| !dollars.is_finite() || dollars <= 0.0)
         {
-            return wrong("options.max_budget_usd", Problem::MustBe("a number above 0"));
+            return wrong(
+                "options.max_budget_usd",
+                Problem::MustBe("a number above 0"),
+            );
         }
         if self
             .max_sandbox_budget_usd

@@ -119,7 +119,9 @@ impl Endpoint for Exec {
             return Err(InvalidRequest::new("command", Problem::Empty));
         }
         if self.timeout.is_some_and(|timeout| timeout > LONGEST) {
-            let rule = Problem::MustBe("at most 10 minutes; run what takes longer in the background, as with `nohup … &`");
+            let rule = Problem::MustBe(
+                "at most 10 minutes; run what takes longer in the background, as with `nohup … &`",
+            );
             return Err(InvalidRequest::new("timeout", rule));
         }
         check_envs(self.envs.as_ref())

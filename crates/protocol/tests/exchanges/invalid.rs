@@ -77,7 +77,10 @@ fn base_urls_and_keys() {
     );
     for port in ["65536", "99999999999"] {
         let port = text(BaseUrl::new(&format!("http://[::1]:{port}/relay")));
-        assert_eq!(port, "`base_url` must be a URL with a port of at most 65535");
+        assert_eq!(
+            port,
+            "`base_url` must be a URL with a port of at most 65535"
+        );
     }
     assert!(BaseUrl::new("http://[::1]:65535").is_ok());
     assert!(BaseUrl::new("http://[::1]").is_ok());

@@ -140,7 +140,7 @@ impl Error {
     }
 
     /// The same, with the host of a URL, should it be about connecting to it. Nothing else of the URL is kept: it may hold a secret.
-    pub(crate) fn to_host(mut self, uri: &Uri) -> Self {
+    pub(crate) fn at_host(mut self, uri: &Uri) -> Self {
         if self.is_connect()
             && let Some(host) = uri.host()
         {

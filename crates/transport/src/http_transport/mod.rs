@@ -133,7 +133,7 @@ impl Service<Request<Body>> for HttpTransport {
                     Version::HTTP_2 => response.map(|body| Body::wrap(Counted::new(body, place))),
                     _ => response.map(Body::wrap),
                 }),
-                Some(Err(error)) => Err(failure::classify(error).to_host(&uri)),
+                Some(Err(error)) => Err(failure::classify(error).at_host(&uri)),
                 None => Err(Error::not_sent(
                     "the connection ended, and the request was not handed back",
                 )),
