@@ -18,11 +18,9 @@ fn sources(directory: &Path, all: &mut String) {
 }
 
 /// The names behind `text`, up to what is no letter.
-fn names<'a>(source: &'a str, text: &str) -> impl Iterator<Item = &'a str> {
-    let ends = source.match_indices(text).map(|(at, _)| at + text.len());
-    let ends: Vec<usize> = ends.collect();
-    ends.into_iter().map(|end| {
-        let rest = &source[end..];
+fn names<'a>(source: &'a str, text: &'a str) -> impl Iterator<Item = &'a str> {
+    source.match_indices(text).map(|(at, text)| {
+        let rest = &source[at + text.len()..];
         let length = rest.find(|char: char| !char.is_alphanumeric() && char != '_');
         &rest[..length.unwrap_or(rest.len())]
     })
