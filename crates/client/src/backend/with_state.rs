@@ -4,17 +4,18 @@
 /// closures and for functions that stand elsewhere:
 ///
 /// ```
-/// use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, EndedRun, Refusal, with_state};
+/// use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, ChatTurn, Refusal, with_state};
 /// use twentyfirst_client::{AgentClient, Session};
 /// # #[derive(Clone)]
 /// # struct Database;
 /// # impl Database {
-/// #     async fn session_of(&self, request: &ChatRequest) -> Result<Session, Refusal> { Err(Refusal::not_found("there is no such chat")) }
+/// #     async fn session_of(&self, turn: &ChatTurn) -> Result<Session, Refusal> { Err(Refusal::not_found("there is no such chat")) }
 /// # }
 ///
 /// async fn decide(database: Database, request: ChatRequest) -> Result<ChatRun, Refusal> {
-///     let session = database.session_of(&request).await?;
-///     Ok(ChatRun::new(session.run(request.turn.messages)))
+///     let turn = request.read().await?;
+///     let session = database.session_of(&turn).await?;
+///     Ok(ChatRun::new(session.run(turn.messages)))
 /// }
 ///
 /// fn chats(client: AgentClient, database: Database) -> ChatHandler {

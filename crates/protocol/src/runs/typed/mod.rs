@@ -9,7 +9,7 @@
 //!                                           └───────────────────► TypedStep::Failed
 //! ```
 //!
-//! The schema has to be in the turn before the run starts, so a [`TypedQuestion`] begins with a [`StartRun`] and gives the one to start. It
+//! The schema has to be in the turn before the run starts, so a [`TypedQuestion`] begins with a [`StartRun`](super::StartRun) and gives the one to start. It
 //! stands in a text part of its own behind the user's: the system prompt would be the other place, but a run that sets one replaces the
 //! agent's. The repair is a second run in the same thread, which says what was wrong. There is one and no more: it costs what a run costs,
 //! and an agent that misses twice mostly misses the third time, too.
