@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use twentyfirst_protocol::tokens::Token;
-use twentyfirst_protocol::{ApiKey, BaseUrl, CallOptions, InvalidRequest, Problem};
+use twentyfirst_protocol::{ApiKey, BaseUrl, CallOptions, InvalidRequest, Problem, RelayAccess};
 use twentyfirst_transport::{
     Body, HttpTransport, Runtime, SharedTransport, TokioRuntime, Transport, WithTimeouts,
 };
@@ -50,7 +50,7 @@ enum Identity {
 impl AgentClientBuilder {
     pub(crate) fn new() -> Self {
         Self {
-            identity: Identity::Key(Err(InvalidRequest::new("apiKey", NO_KEY))),
+            identity: Identity::Key(Err(InvalidRequest::new("api_key", NO_KEY))),
             base_url: None,
             plain_http: false,
             transport: None,
@@ -70,6 +70,11 @@ impl AgentClientBuilder {
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
         self.identity = Identity::Key(ApiKey::new(key));
         self
+    }
+
+    /// The URL and the key of a relay that tells both, such as a local one.
+    pub fn relay(self, relay: &impl RelayAccess) -> Self {
+        self.api_key(relay.api_key()).base_url(relay.base_url())
     }
 
     /// Tokens from a URL in place of a key, as a browser has them: for programs that run where a key must not be. It is
@@ -217,7 +222,7 @@ impl AgentClientBuilder {
             None => USER_AGENT.to_owned(),
         };
         let user_agent = HeaderValue::from_str(&user_agent).map_err(|_| {
-            InvalidRequest::new("userAgent", Problem::MustBe("visible characters only"))
+            InvalidRequest::new("user_agent", Problem::MustBe("visible characters only"))
         })?;
         let base_url = self
             .base_url
@@ -229,7 +234,7 @@ impl AgentClientBuilder {
             let rule = Problem::MustBe(
                 "https, since the key would travel in clear, unless `dangerous_plain_http` is set",
             );
-            return Err(InvalidRequest::new("baseUrl", rule).into());
+            return Err(InvalidRequest::new("base_url", rule).into());
         }
         let transport = match self.transport {
             Some(transport) => transport,

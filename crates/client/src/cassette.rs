@@ -23,8 +23,9 @@
 //! tokens that a response brings, and of all of these in later exchanges. What else is in your messages, files and commands is written. A
 //! secret that an answer tells in several events is not found.
 //!
-//! What is played has to be asked for in the order of the recording; anything else is an error that shows the difference. Where
-//! `***` is recorded, any text may be asked for.
+//! A request gets the response of the first recorded exchange that has the same method, path and body and was not played yet: requests that
+//! differ may come in any order, those that are alike get their responses in the order of the recording. Anything else is an error that
+//! shows the difference. Where `***` is recorded, any text may be asked for.
 
 use std::collections::VecDeque;
 use std::io::Write;

@@ -11,8 +11,8 @@ use http_body::Body as _;
 use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
 use twentyfirst_protocol::runs::{Messages, StartRun};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, CallOptions, IntoId, InvalidRequest, Operation, Redactor, Route, SandboxId,
-    StreamingOperation, Timeouts, UploadOperation,
+    ApiKey, BaseUrl, CallOptions, IntoId, InvalidRequest, Operation, Redactor, RelayAccess, Route,
+    SandboxId, StreamingOperation, Timeouts, UploadOperation,
 };
 use twentyfirst_transport::{
     Attempt, Body, ResponseFuture, RouteTemplate, Runtime, SharedTransport, Transport,
@@ -77,6 +77,28 @@ impl AgentClient {
     /// Where the key cannot be one: empty, or with a space or a line break in it.
     pub fn new(key: impl Into<String>) -> Result<Self, Error> {
         Self::builder().api_key(key).build()
+    }
+
+    /// A client of a relay that says where it is and which key it accepts, such as the local relay of a test.
+    ///
+    /// ```
+    /// use twentyfirst_client::AgentClient;
+    /// use twentyfirst_local_relay::LocalRelay;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let relay = LocalRelay::start()?;
+    /// let client = AgentClient::of(&relay)?;
+    /// # let _ = client;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// For other settings beside these see [`AgentClientBuilder::relay`].
+    ///
+    /// # Errors
+    /// Where the key cannot be one, or the URL is not one.
+    pub fn of(relay: &impl RelayAccess) -> Result<Self, Error> {
+        Self::builder().relay(relay).build()
     }
 
     /// A client with the key in `API_KEY_21ST`, for the relay in `RELAY_BASE_URL` where that is set.

@@ -6,7 +6,8 @@ use http::StatusCode;
 use twentyfirst_protocol::files::WrittenFile;
 use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
 use twentyfirst_protocol::processes::ProcessError;
-use twentyfirst_protocol::retry::GiveUp;
+use twentyfirst_protocol::retry::{GiveUp, Prospect};
+use twentyfirst_protocol::runs::typed::{Answered, NoValue};
 use twentyfirst_protocol::runs::{
     CancelError, Created, Lost, LostReason, OtherAgent, RunEnd, StartError, StartErrorKind,
 };
@@ -41,6 +42,7 @@ struct Inner {
     attempts: u32,
     sent: Sent,
     give_up: Option<GiveUp>,
+    answers: Vec<Answered>,
 }
 
 /// In the order of a call's life.
@@ -64,6 +66,8 @@ enum Kind {
     OtherRun(ThreadId),
     RunStarting,
     MessageTooLong(AssembleError),
+    /// The last of the answers says why.
+    NoValue,
     NotReplayable(Option<Box<dyn StdError + Send + Sync>>),
     Budget {
         /// What was to be done with it, in one word.
@@ -154,9 +158,44 @@ impl Error {
         }
     }
 
-    /// Whether the relay answered 404.
+    /// Whether something that the request names is not there: a 404, or a file that was to be read and does not exist, for which the relay has a
+    /// 500. See [`ApiError::is_not_found`] for the rule.
     pub fn is_not_found(&self) -> bool {
-        self.status() == Some(StatusCode::NOT_FOUND)
+        match self.api_error() {
+            Some(error) => error.is_not_found(),
+            None => self.status() == Some(StatusCode::NOT_FOUND),
+        }
+    }
+
+    /// Whether the same call can succeed when it is made again later: there was no response in time or no connection, or the relay has
+    /// responded with a status that passes and no code that stays. See [`Prospect`] for the table.
+    ///
+    /// It does not say that making it again is safe: where [`maybe_sent`](Self::maybe_sent) is `true`, the call may have had its effect. The
+    /// client has already tried again where that was safe, [`attempts`](Self::attempts) times. A run that failed, was cancelled or is lost
+    /// is not retryable: it is another run that would be started.
+    pub fn is_retryable(&self) -> bool {
+        match &self.inner.kind {
+            Kind::Response(ResponseError::Api(error)) => {
+                Prospect::of_response(error) == Prospect::Improves
+            }
+            Kind::Transport(error) => {
+                !error.is_body_limit() && !self.token_error().is_some_and(TokenError::is_permanent)
+            }
+            Kind::Deadline(_) | Kind::RunStarting | Kind::Other(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether an agent gave no value of the type that was asked for, and none when it was asked again: see
+    /// [`answers`](Self::answers) for what it said.
+    pub fn is_no_value(&self) -> bool {
+        matches!(self.inner.kind, Kind::NoValue)
+    }
+
+    /// Returns the runs that were made for a [value](crate::Typed) before the call failed, the first one first: what they said, used and
+    /// cost. Empty for other calls.
+    pub fn answers(&self) -> &[Answered] {
+        &self.inner.answers
     }
 
     /// Whether the relay does not accept the key or token: it answered 401 or 403.
@@ -186,14 +225,21 @@ impl Error {
         self.transport_error()?.source()?.downcast_ref()
     }
 
-    /// Whether a time limit struck: a timeout of an exchange, the deadline of the call, one of the limits of following a run, or that
-    /// of waiting for a port.
+    /// Whether a time limit struck: a timeout of an exchange, the deadline of the call, one of the limits of following a run, that of
+    /// waiting for a port, or one of the relay's, which are 408 (as `command_timeout` of a command) and 504.
     pub fn is_timeout(&self) -> bool {
         let deadline =
             |lost: &Lost| matches!(lost.reason, LostReason::Deadline | LostReason::Silence);
         let closed = matches!(self.process_error(), Some(ProcessError::PortClosed { .. }));
+        let is_of_relay = |status| {
+            matches!(
+                status,
+                StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT
+            )
+        };
         matches!(self.inner.kind, Kind::Deadline(_) | Kind::RunStarting)
             || closed
+            || self.status().is_some_and(is_of_relay)
             || self.lost().is_some_and(deadline)
             || self.token_error().is_some_and(TokenError::is_timeout)
             || self
@@ -337,6 +383,24 @@ impl Error {
         Kind::RunFailed(RunEnd::Failed(text)).into()
     }
 
+    /// No value in the last of these answers.
+    pub(crate) fn no_value() -> Self {
+        Kind::NoValue.into()
+    }
+
+    /// The same for a call that has made these runs, and this before.
+    pub(crate) fn with_answers(mut self, created: Created, answers: Vec<Answered>) -> Self {
+        if self.inner.created.is_empty() {
+            self.inner.created = created;
+        }
+        self.inner.answers = answers;
+        self
+    }
+
+    fn problem(&self) -> Option<&NoValue> {
+        self.inner.answers.last()?.problem.as_ref()
+    }
+
     pub(crate) fn run_cancelled() -> Self {
         Kind::RunCancelled.into()
     }
@@ -432,6 +496,7 @@ impl Kind {
             | Self::OtherRun(_)
             | Self::RunStarting
             | Self::MessageTooLong(_)
+            | Self::NoValue
             | Self::NotReplayable(_)
             | Self::NotSupervised(_)
             | Self::Process(_)
@@ -444,15 +509,16 @@ impl Kind {
 
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Self {
-        let (created, attempts, sent, give_up) = (Created::default(), 1, kind.sent(), None);
+        let sent = kind.sent();
         Self {
             inner: Box::new(Inner {
                 kind,
-                created,
+                created: Created::default(),
                 written: Vec::new(),
-                attempts,
+                attempts: 1,
                 sent,
-                give_up,
+                give_up: None,
+                answers: Vec::new(),
             }),
         }
     }
@@ -594,6 +660,12 @@ impl fmt::Display for Error {
             Kind::MessageTooLong(_) => {
                 f.write_str("the message is longer than is held in memory")?;
             }
+            Kind::NoValue => {
+                f.write_str("the agent gave no value of the type that was asked for, and none when it was asked again")?;
+                if let Some(problem) = self.problem() {
+                    write!(f, ": {problem}")?;
+                }
+            }
             Kind::NotReplayable(_) => {
                 f.write_str("the answer goes on, but other instances cannot replay it")?;
             }
@@ -653,6 +725,7 @@ impl StdError for Error {
             Kind::Transfer(error) => error.source(),
             Kind::RunLost(lost) => lost.source(),
             Kind::NotAChunk(error) => Some(error),
+            Kind::NoValue => self.problem()?.source(),
             Kind::Other(source) => Some(&**source),
             Kind::MessageTooLong(error) => Some(error),
             Kind::NotReplayable(Some(cause))

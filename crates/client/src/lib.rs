@@ -65,6 +65,7 @@ mod threads;
 mod tokens;
 mod trace;
 pub mod transfer;
+mod typed;
 mod vaults;
 
 pub use builder::AgentClientBuilder;
@@ -77,6 +78,8 @@ pub use git::{Git, SandboxGit};
 pub use process::{Output, Process};
 pub use run::Run;
 pub use sandboxes::{SandboxHandle, Sandboxes};
+#[cfg(feature = "schemars")]
+pub use schemars;
 pub use threads::{SandboxThreads, Threads};
 pub use tokens::Tokens;
 pub use transfer::{Progress, TransferError};
@@ -98,8 +101,12 @@ pub use twentyfirst_protocol::{CallOptions, IntoId, SandboxId, Session, ThreadId
 pub use twentyfirst_run_log as run_log;
 pub use twentyfirst_stream as stream;
 pub use twentyfirst_transport as transport;
+pub use typed::Typed;
 pub use vaults::Vaults;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+mod must_use;

@@ -15,7 +15,7 @@
 //!     }))
 //!     .start()?;
 //!
-//! // Any client of the relay takes these two.
+//! // The Rust client takes the relay itself, `AgentClient::of(&relay)`; any other client of the relay takes these two.
 //! println!("{} {}", relay.url(), relay.api_key());
 //! # Ok::<(), std::io::Error>(())
 //! ```

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
+use twentyfirst_protocol::RelayAccess;
 
 use crate::agents::Agent;
 use crate::answers::Refusal;
@@ -41,6 +42,17 @@ pub struct LocalRelay {
     faults: Arc<Faults>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// `AgentClient::of(&relay)` connects to it.
+impl RelayAccess for LocalRelay {
+    fn base_url(&self) -> &str {
+        self.url()
+    }
+
+    fn api_key(&self) -> &str {
+        self.api_key()
+    }
 }
 
 impl LocalRelay {

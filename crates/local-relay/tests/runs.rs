@@ -623,6 +623,18 @@ async fn the_shell_agent_runs_the_lines_of_the_user() {
 }
 
 #[tokio::test]
+async fn the_shell_agent_says_what_it_is_to_a_prompt() {
+    let scene = Scene::with_commands(Agent::shell()).await;
+    // The prompt of the README.
+    let mut events = scene.chat("Find bugs in /src").await;
+    let said = text_of(&events.rest().await);
+    assert!(
+        said.contains("`shell` agent") && said.contains("Try `ls -la`"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
 async fn the_head_of_a_stream_is_the_relays() {
     let scene = Scene::with(Agent::echo()).await;
     let stream = scene.chat("Hi").await;

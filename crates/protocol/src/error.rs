@@ -23,7 +23,7 @@ pub struct InvalidRequest {
 }
 
 impl InvalidRequest {
-    /// For operations of your own: `field` is the member's name on the wire.
+    /// For operations of your own: `field` is the name that its user has written, that of the field or setter.
     pub fn new(field: impl Into<Cow<'static, str>>, problem: Problem) -> Self {
         Self {
             field: field.into(),
@@ -31,7 +31,7 @@ impl InvalidRequest {
         }
     }
 
-    /// The member that is wrong, by its name on the wire: `options.maxTurns`.
+    /// Returns what is wrong, by the name that was written in Rust, that of a field or a setter: `options.max_turns`.
     pub fn field(&self) -> &str {
         &self.field
     }
@@ -64,6 +64,14 @@ pub enum Problem {
         /// The most bytes that are taken.
         limit: usize,
     },
+    /// With it the body of the request is longer than the relay takes, in bytes.
+    #[error("must not make the request longer than {limit} bytes: {instead}")]
+    BodyTooLong {
+        /// The most bytes that are taken.
+        limit: usize,
+        /// What to do.
+        instead: &'static str,
+    },
     /// It makes sense only together with another member.
     #[error("needs `{0}`")]
     Needs(&'static str),
@@ -74,7 +82,7 @@ pub enum Problem {
     #[error("must hold {0}")]
     MustHold(&'static str),
     /// The route has no place for it.
-    #[error("has no place in this request")]
+    #[error("is not a parameter of this request")]
     NoPlace,
     /// The request belongs to another route.
     #[error("belongs to another route")]
@@ -285,6 +293,22 @@ impl ApiError {
     /// What the relay calls the error, where it says.
     pub fn code(&self) -> Option<&ErrorCode> {
         self.code.as_ref()
+    }
+
+    /// Whether something that the request names is not there.
+    ///
+    /// That is a 404, and one 500: of a file that was to be read and does not exist, the relay only hands on what its provider says. It counts
+    /// where the code is `internal_error` and the whole message is `path '…' does not exist`, or begins with `ENOENT`; every other
+    /// 500 may have another cause.
+    pub fn is_not_found(&self) -> bool {
+        let says_so = || {
+            let message = self.message.trim();
+            let is_of_provider =
+                message.starts_with("path '") && message.ends_with("' does not exist");
+            is_of_provider || message.starts_with("ENOENT")
+        };
+        self.status == StatusCode::NOT_FOUND
+            || (self.code == Some(ErrorCode::InternalError) && says_so())
     }
 
     /// The relay's message; the status in words, where there is none.

@@ -162,22 +162,22 @@ id! {
     /// A sandbox, as every request names it.
     ///
     /// Not to be mixed up with [`MachineId`], which answers carry beside it.
-    SandboxId, "sandboxId"
+    SandboxId, "sandbox_id"
 }
 id! {
     /// The provider's machine behind a sandbox: the member `sandboxId` in the answers to creating and getting a
     /// sandbox. The relay refuses it in requests, so no request takes this type.
-    MachineId, "machineId"
+    MachineId, "machine_id"
 }
 id! {
     /// A thread: one conversation within a sandbox.
-    ThreadId, "threadId"
+    ThreadId, "thread_id"
 }
 id! {
     /// A vault with credentials for MCP servers.
-    VaultId, "vaultId"
+    VaultId, "vault_id"
 }
 id! {
     /// A credential in a vault.
-    CredentialId, "credentialId"
+    CredentialId, "credential_id"
 }

@@ -81,6 +81,7 @@ mod options;
 mod prospect;
 mod rate_limit;
 mod relay;
+mod relay_access;
 mod retry_after;
 mod route;
 mod secret;
@@ -119,6 +120,7 @@ pub use operation::{
 pub use options::{CallOptions, Timeouts};
 pub use rate_limit::RateLimit;
 pub use relay::{ApiKey, BaseUrl};
+pub use relay_access::RelayAccess;
 pub use retry_after::RetryAfter;
 pub use route::{Query, Route};
 pub use secret::{Redactor, Secret, Secrets};

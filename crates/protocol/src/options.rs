@@ -17,6 +17,7 @@ use crate::runs::Follow;
 /// | chat, and resuming it | 10 s | 5 min | 15 min: the relay sends nothing while a tool runs | |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
+#[must_use]
 pub struct Timeouts {
     /// Until there is a connection: name resolution, TCP and TLS.
     pub connect: Option<Duration>,
@@ -95,6 +96,7 @@ impl Timeouts {
 /// assert_eq!(options.timeouts(Timeouts::stream()).head, Some(Duration::from_secs(300)), "left as it is");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use]
 pub struct CallOptions {
     connect: Change,
     head: Change,
@@ -129,7 +131,6 @@ impl CallOptions {
     }
 
     /// The time until there is a connection; `None` for no limit.
-    #[must_use]
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.connect = Change::Set(timeout.into());
         self
@@ -138,14 +139,12 @@ impl CallOptions {
     /// The time from the end of the request to the head of the response; `None` for no limit. It counts for every exchange of a call:
     /// set for a run, it also bounds the creation of its sandbox, which takes minutes where commands set it up. A sandbox that
     /// is created all the same has no known id, and costs. [`deadline`](Self::deadline) bounds them all together.
-    #[must_use]
     pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.head = Change::Set(timeout.into());
         self
     }
 
     /// The time without a byte of a body; `None` for no limit.
-    #[must_use]
     pub fn silence_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.silence = Change::Set(timeout.into());
         self
@@ -153,7 +152,6 @@ impl CallOptions {
 
     /// The time of one exchange from its beginning to its last byte; `None` for no limit. A stream has none of its own; one set
     /// here cuts its connection, and [`Follow`] says what becomes of the run then.
-    #[must_use]
     pub fn total_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.total = Change::Set(timeout.into());
         self
@@ -161,21 +159,18 @@ impl CallOptions {
 
     /// The time of a call with all its exchanges, retries and waits, until it returns; none by default. It does not bound reading a
     /// run, which begins when the call that starts it has returned: [`Follow::deadline`] does.
-    #[must_use]
     pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
         self.deadline = deadline.into();
         self
     }
 
     /// How often exchanges are tried; [`RetryPolicy::standard`] by default.
-    #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
     /// How far a run is followed when its stream breaks off or falls silent; [`Follow::wait`] by default.
-    #[must_use]
     pub fn follow(mut self, follow: Follow) -> Self {
         self.follow = follow;
         self

@@ -32,7 +32,7 @@ impl BaseUrl {
     /// Where it is not an absolute `http` or `https` URL, or carries user information, a query or a fragment,
     /// or names a port that there cannot be.
     pub fn new(url: &str) -> Result<Self, InvalidRequest> {
-        let wrong = |rule| InvalidRequest::new("baseUrl", Problem::MustBe(rule));
+        let wrong = |rule| InvalidRequest::new("base_url", Problem::MustBe(rule));
         if url.contains(['?', '#']) {
             return Err(wrong("a URL without query and fragment"));
         }
@@ -158,11 +158,11 @@ impl ApiKey {
     pub fn new(key: impl Into<String>) -> Result<Self, InvalidRequest> {
         let key = key.into();
         if key.is_empty() {
-            return Err(InvalidRequest::new("apiKey", Problem::Empty));
+            return Err(InvalidRequest::new("api_key", Problem::Empty));
         }
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(InvalidRequest::new(
-                "apiKey",
+                "api_key",
                 Problem::MustHold("visible ASCII characters only, no spaces and no line breaks"),
             ));
         }

@@ -24,6 +24,7 @@ pub use crate::prospect::Prospect;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use]
 pub struct RetryPolicy {
     /// How often in all, the first time included: 3.
     pub attempts: u32,
@@ -55,28 +56,24 @@ impl RetryPolicy {
     }
 
     /// How often in all, the first time included. 0 counts as 1.
-    #[must_use]
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
     /// The longest wait before the second attempt.
-    #[must_use]
     pub const fn first_delay(mut self, delay: Duration) -> Self {
         self.first_delay = delay;
         self
     }
 
     /// The longest wait before any attempt.
-    #[must_use]
     pub const fn longest_delay(mut self, delay: Duration) -> Self {
         self.longest_delay = delay;
         self
     }
 
     /// The longest wait that the relay may ask for.
-    #[must_use]
     pub const fn longest_retry_after(mut self, delay: Duration) -> Self {
         self.longest_retry_after = delay;
         self

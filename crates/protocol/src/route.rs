@@ -110,11 +110,11 @@ impl Route {
         if !has_body {
             return match members.0.first() {
                 None => Ok(self.build(operation, uri, None, Body::empty())),
-                Some((name, _)) => Err(InvalidRequest::new(name.clone(), Problem::NoPlace)),
+                Some((name, _)) => Err(InvalidRequest::new(in_rust(name), Problem::NoPlace)),
             };
         }
         let body = members.to_json()?;
-        check_length(body.len())?;
+        check_length(body.len(), || members.longest())?;
         Ok(self.build(operation, uri, Some("application/json"), Body::from(body)))
     }
 
@@ -126,7 +126,7 @@ impl Route {
     ) -> Result<Request<Body>, InvalidRequest> {
         let mut members = Members::of(operation)?;
         let uri = self.uri(&mut members)?;
-        check_length(content.len())?;
+        check_length(content.len(), || "content".to_owned())?;
         Ok(self.build(operation, uri, Some("application/octet-stream"), content))
     }
 
@@ -221,8 +221,10 @@ impl Route {
                 Piece::Member(name) => {
                     let value = members
                         .take_text(name)?
-                        .ok_or_else(|| InvalidRequest::new(name, Problem::Empty))?;
-                    ids::check(name, &value)?;
+                        .ok_or_else(|| InvalidRequest::new(in_rust(name), Problem::Empty))?;
+                    ids::check(name, &value).map_err(|error| {
+                        InvalidRequest::new(in_rust(name), error.problem().clone())
+                    })?;
                     target.extend(utf8_percent_encode(&value, SEGMENT));
                 }
             }
@@ -312,16 +314,37 @@ fn query_pairs(uri: &Uri) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-fn check_length(length: usize) -> Result<(), InvalidRequest> {
-    if length > LONGEST_BODY {
-        return Err(InvalidRequest::new(
-            "body",
-            Problem::TooLong {
-                limit: LONGEST_BODY,
-            },
-        ));
+/// Checks the length of a body, most of which is in this member.
+fn check_length(length: usize, member: impl FnOnce() -> String) -> Result<(), InvalidRequest> {
+    if length <= LONGEST_BODY {
+        return Ok(());
     }
-    Ok(())
+    let member = member();
+    let instead = match member.as_str() {
+        "content" => "use `WriteStream`, the client's `write_stream`, which takes any length",
+        "files" => {
+            "write them in several requests, and long ones with `WriteStream`, the client's `write_stream`"
+        }
+        "messages" => "leave out earlier messages, which the thread has stored",
+        _ => "send less",
+    };
+    let limit = LONGEST_BODY;
+    Err(InvalidRequest::new(
+        member,
+        Problem::BodyTooLong { limit, instead },
+    ))
+}
+
+/// The name that a member has in Rust, as far as it is not renamed: `sandboxId` is `sandbox_id`.
+fn in_rust(name: &str) -> String {
+    let mut rust = String::with_capacity(name.len() + 4);
+    for char in name.chars() {
+        if char.is_ascii_uppercase() {
+            rust.push('_');
+        }
+        rust.push(char.to_ascii_lowercase());
+    }
+    rust
 }
 
 fn text_to_raw(text: &str) -> Result<Box<RawValue>, InvalidRequest> {
@@ -348,6 +371,12 @@ impl Members {
             .map(|raw| serde_json::from_str(raw.get()))
             .transpose()
             .map_err(|error| InvalidRequest::new(name, Problem::Unreadable(error.to_string())))
+    }
+
+    /// The longest member, by its name in Rust.
+    fn longest(&self) -> String {
+        let longest = self.0.iter().max_by_key(|(_, value)| value.get().len());
+        longest.map_or_else(|| "body".to_owned(), |(name, _)| in_rust(name))
     }
 
     fn set(&mut self, name: &str, value: Box<RawValue>) {

@@ -38,6 +38,7 @@ use crate::{SandboxId, ThreadId};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use]
 pub struct Session {
     /// The slug of the agent.
     pub agent: String,
@@ -60,14 +61,12 @@ impl Session {
     }
 
     /// In this sandbox.
-    #[must_use]
     pub fn sandbox_id(mut self, sandbox_id: impl Into<SandboxId>) -> Self {
         self.sandbox_id = Some(sandbox_id.into());
         self
     }
 
     /// In this thread of the sandbox.
-    #[must_use]
     pub fn thread_id(mut self, thread_id: impl Into<ThreadId>) -> Self {
         self.thread_id = Some(thread_id.into());
         self
@@ -85,7 +84,6 @@ impl Session {
     }
 
     /// The same sandbox with its files and repositories, and a new conversation.
-    #[must_use]
     pub fn new_thread(&self) -> Self {
         Self {
             thread_id: None,
@@ -137,14 +135,18 @@ impl Session {
     /// The sandbox and the thread, where both are there.
     fn place(&self) -> Result<(&SandboxId, &ThreadId), InvalidRequest> {
         let missing = |field, why| InvalidRequest::new(field, Problem::NotSet(why));
-        let sandbox_id = self
-            .sandbox_id
-            .as_ref()
-            .ok_or_else(|| missing("sandboxId", "the session has no sandbox yet"))?;
-        let thread_id = self
-            .thread_id
-            .as_ref()
-            .ok_or_else(|| missing("threadId", "the session has no thread yet"))?;
+        let sandbox_id = self.sandbox_id.as_ref().ok_or_else(|| {
+            missing(
+                "sandbox_id",
+                "the session has no sandbox yet; its first run makes one",
+            )
+        })?;
+        let thread_id = self.thread_id.as_ref().ok_or_else(|| {
+            missing(
+                "thread_id",
+                "the session has no thread yet; its first run makes one",
+            )
+        })?;
         Ok((sandbox_id, thread_id))
     }
 }

@@ -11,7 +11,6 @@ macro_rules! setters {
         impl $operation {
             $(
                 $(#[$meta])*
-                #[must_use]
                 pub fn $name(mut $self $(, $argument: $type)*) -> Self $body
             )*
         }

@@ -25,11 +25,12 @@
 //!
 //! Each takes a function of yours, which decides what a request may do, and answers with a [`Refusal`] where it may not.
 //!
-//! The futures of that function outlive its call, so what it holds, such as a database, is cloned into each of them. An
-//! `async |request|` closure lends it instead, and the compiler says that it does not implement `Fn`.
+//! The futures of that function outlive its call, so what it needs, such as a database, is cloned into each of them:
+//! [`with_state`] does so. An `async |request|` closure lends it instead, and the compiler says that it does not implement `Fn`.
 //!
 //! ```
-//! use twentyfirst_client::backend::{Refusal, ThreadHandler, ThreadRequest};
+//! use twentyfirst_client::backend::{ThreadHandler, ThreadRequest, with_state};
+//! # use twentyfirst_client::backend::Refusal;
 //! use twentyfirst_client::{AgentClient, SandboxId};
 //! # #[derive(Clone)]
 //! # struct Database;
@@ -38,10 +39,9 @@
 //! # }
 //!
 //! fn threads(client: AgentClient, database: Database) -> ThreadHandler {
-//!     ThreadHandler::new(client, move |request: ThreadRequest| {
-//!         let database = database.clone();
-//!         async move { database.sandbox_of(&request).await }
-//!     })
+//!     ThreadHandler::new(client, with_state(database, |database, request: ThreadRequest| async move {
+//!         database.sandbox_of(&request).await
+//!     }))
 //! }
 //! ```
 //!
@@ -79,6 +79,7 @@ mod thread;
 mod to_its_end;
 mod token;
 mod unread;
+mod with_state;
 mod within;
 
 pub use budget::{Budget, BudgetError, Payer, Period, RunCost, SpendingLimit, Spent, Usd};
@@ -92,3 +93,4 @@ pub use sandbox::{SandboxHandler, SandboxRequest};
 pub use thread::{ThreadHandler, ThreadRequest};
 pub use token::{TokenHandler, TokenRequest};
 pub use twentyfirst_protocol::browser::{ThreadBody, TokenBody};
+pub use with_state::with_state;

@@ -23,24 +23,23 @@ use crate::error::Error;
 /// assert_eq!(refusal.status(), 401);
 /// ```
 ///
-/// A route of your own can answer with it, too. In axum:
+/// A route of your own can respond with it, too: it becomes an [`http::Response`], and so does [`Error`]. In axum, a function whose error is a
+/// response takes `?` on both:
 ///
 /// ```
 /// use axum::Json;
 /// use axum::extract::State;
+/// use http::Response;
 /// use twentyfirst_client::backend::Refusal;
+/// use twentyfirst_client::transport::Body;
 /// use twentyfirst_client::{AgentClient, Session, UiMessage};
 /// # async fn stored_session() -> Result<Session, Refusal> { Ok(Session::new("my-agent")) }
 ///
-/// async fn messages(State(client): State<AgentClient>) -> axum::response::Result<Json<Vec<UiMessage>>> {
-///     let messages = stored_messages(&client).await;
-///     Ok(Json(messages.map_err(Refusal::into_response)?))
-/// }
-///
-/// async fn stored_messages(client: &AgentClient) -> Result<Vec<UiMessage>, Refusal> {
+/// async fn messages(State(client): State<AgentClient>) -> Result<Json<Vec<UiMessage>>, Response<Body>> {
 ///     let session = stored_session().await?;
-///     let thread = client.execute(&session.hydrate()?).await?;
-///     Ok(thread.into_ui_messages())
+///     let hydrate = session.hydrate().map_err(Refusal::from)?;
+///     let thread = client.execute(&hydrate).await?;
+///     Ok(Json(thread.into_ui_messages()))
 /// }
 /// # let _: axum::Router<AgentClient> = axum::Router::new().route("/", axum::routing::get(messages));
 /// ```
@@ -235,6 +234,13 @@ impl Refusal {
 impl From<Refusal> for Response<Body> {
     fn from(refusal: Refusal) -> Self {
         refusal.into_response()
+    }
+}
+
+/// The response of the [`Refusal`] that it becomes.
+impl From<Error> for Response<Body> {
+    fn from(error: Error) -> Self {
+        Refusal::from(error).into_response()
     }
 }
 

@@ -97,7 +97,7 @@ impl TokenUrl {
     }
 
     fn parse(&self, plain_http: bool) -> Result<Uri, InvalidRequest> {
-        let wrong = |rule| InvalidRequest::new("tokenUrl", Problem::MustBe(rule));
+        let wrong = |rule| InvalidRequest::new("token_url", Problem::MustBe(rule));
         let absolute = "an absolute http or https URL";
         let url: Uri = self.url.parse().map_err(|_| wrong(absolute))?;
         let (Some(scheme), Some(authority)) = (url.scheme(), url.authority()) else {
@@ -105,7 +105,7 @@ impl TokenUrl {
         };
         // The rules for hosts are those of the base URL.
         let origin = BaseUrl::new(&format!("{scheme}://{authority}"))
-            .map_err(|error| InvalidRequest::new("tokenUrl", error.problem().clone()))?;
+            .map_err(|error| InvalidRequest::new("token_url", error.problem().clone()))?;
         if !(origin.is_https() || origin.is_loopback() || plain_http) {
             return Err(wrong(
                 "https, since tokens would travel in clear, unless `dangerous_plain_http` is set",

@@ -11,6 +11,8 @@ use crate::support::{
 };
 
 const SORRY: &str = "data: {\"type\":\"error\",\"errorText\":\"the connection to the agent broke off\"}\n\ndata: [DONE]\n\n";
+const STOPPED: &str =
+    "data: {\"type\":\"abort\"}\n\ndata: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n";
 const UNFINISHED: &str = "the stream ended before its message: neither `finish` nor `[DONE]` came";
 const CUT: &str = "the body broke off <- the cable was pulled";
 
@@ -31,8 +33,8 @@ const BROKEN: [(&str, &str); 8] = [
 ];
 
 /// Streams whose message has ended, and what a browser gets behind them.
-const TOLD: [(&str, &str); 9] = [
-    ("data: [DONE]\n\n", ""),
+const TOLD: [(&str, &str); 7] = [
+    ("data: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n", ""),
     ("data: {\"type\":\"finish\"}\n\n", ""),
     (
         "data:{\"messageMetadata\":{},\ndata: \"type\" : \"f\\u0069nish\"}\r\n\r\n",
@@ -46,6 +48,12 @@ const TOLD: [(&str, &str); 9] = [
     ("data: {\"type\":\"abort\"}\n\n", ""),
     // The event is whole, but for its empty line.
     ("data: {\"type\":\"finish\"}", "\n\n"),
+];
+
+/// Streams of runs that somebody has stopped, and what a browser gets behind them.
+const STOPS: [(&str, &str); 4] = [
+    ("data: [DONE]\n\n", ""),
+    ("data: {\"type\":\"start\"}\n\ndata: [DONE]\n\n", ""),
     ("data: [DONE]\n", "\n\n"),
     ("data: [DONE]\r", "\n\n"),
 ];
@@ -93,13 +101,24 @@ async fn a_stream_whose_message_has_ended_is_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_stop_is_told_from_a_break_and_from_the_end() {
+    for (came, end) in STOPS {
+        for is_cut in [false, true] {
+            let (body, errors) = passed(&[came], is_cut).await;
+            assert_eq!(body, format!("{came}{end}{STOPPED}"), "{is_cut}");
+            assert_eq!(errors, [""; 0], "{came}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn it_makes_no_difference_how_a_stream_is_cut_into_pieces() {
-    for (streams, sorry) in [(&BROKEN[..], SORRY), (&TOLD[..], "")] {
+    for (streams, sorry) in [(&BROKEN[..], SORRY), (&TOLD[..], ""), (&STOPS[..], STOPPED)] {
         for (came, end) in streams {
             for at in (0..=came.len()).filter(|at| came.is_char_boundary(*at)) {
                 let (body, errors) = passed(&[&came[..at], &came[at..]], false).await;
                 assert_eq!(body, format!("{came}{end}{sorry}"), "at {at}");
-                assert_eq!(errors.is_empty(), sorry.is_empty(), "{came} at {at}");
+                assert_eq!(errors.is_empty(), sorry != SORRY, "{came} at {at}");
             }
         }
     }

@@ -61,7 +61,12 @@ async fn every_piece_comes_at_once() {
     let body = std::sync::Mutex::new(Some(body));
     let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
     let mut answer = chats(&client).handle(post("Hi")).await.into_body();
-    for piece in ["data: {\"type\":", "\"start\"}\n", "\n", "data: [DONE]\n\n"] {
+    for piece in [
+        "data: {\"type\":",
+        "\"finish\"}\n",
+        "\n",
+        "data: [DONE]\n\n",
+    ] {
         pieces.send(Ok(piece)).unwrap();
         let frame = answer.frame().await.unwrap().unwrap();
         assert_eq!(frame.into_data().unwrap(), piece);

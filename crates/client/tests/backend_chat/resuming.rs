@@ -73,7 +73,8 @@ async fn there_is_nothing_to_resume_when_the_run_is_over() {
 
 #[tokio::test]
 async fn a_run_is_resumed_byte_for_byte() {
-    const REST: &str = "data: {\"type\" : \"start\"}\r\n\r\ndata: [DONE]\n\n";
+    const REST: &str =
+        "data: {\"type\" : \"start\"}\r\n\r\ndata: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n";
     let (client, log) = relay(|target| match target {
         "GET /v1/sandboxes/sb_1/threads" => {
             threads(&[("th_1", "streaming"), ("th_0", "streaming")])

@@ -136,7 +136,7 @@ async fn what_never_arrived_is_told_without_its_reasons() {
     let refusal = Refusal::from(error);
     assert_eq!(
         refusal.to_string(),
-        "refused with 400: the request is invalid: `sandboxId` must not be empty"
+        "refused with 400: the request is invalid: `sandbox_id` must not be empty"
     );
 }
 

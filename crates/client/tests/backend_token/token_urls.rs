@@ -215,17 +215,17 @@ fn a_url_that_cannot_be_one_is_refused_before_anything_is_sent() {
     }
     insta::assert_snapshot!(problems, @r"
     //
-      the request is invalid: `tokenUrl` must be an absolute http or https URL
+      the request is invalid: `token_url` must be an absolute http or https URL
     /api/agent/token
-      the request is invalid: `tokenUrl` must be an absolute http or https URL
+      the request is invalid: `token_url` must be an absolute http or https URL
     ftp://app.example/token
-      the request is invalid: `tokenUrl` must be an absolute http or https URL
+      the request is invalid: `token_url` must be an absolute http or https URL
     https://me:pw@app.example/token
-      the request is invalid: `tokenUrl` must be a URL without user and password
+      the request is invalid: `token_url` must be a URL without user and password
     https://app.example:99999/token
-      the request is invalid: `tokenUrl` must be a URL with a port of at most 65535
+      the request is invalid: `token_url` must be a URL with a port of at most 65535
     http://app.example/token
-      the request is invalid: `tokenUrl` must be https, since tokens would travel in clear, unless `dangerous_plain_http` is set
+      the request is invalid: `token_url` must be https, since tokens would travel in clear, unless `dangerous_plain_http` is set
     ");
     let builder = AgentClient::builder;
     assert!(

@@ -346,10 +346,10 @@ async fn an_id_that_is_none_is_refused_before_anything_is_sent() {
     let calls = Calls::new();
     let sandbox = calls.client.sandbox("..");
     let error = sandbox.exec("ls").await.unwrap_err();
-    assert!(error.to_string().contains("sandboxId"), "{error}");
+    assert!(error.to_string().contains("sandbox_id"), "{error}");
     assert!(sandbox.files().read("a").operation().is_none());
     let thread = calls.client.sandbox("sbx_1").threads().get("").await;
-    assert!(thread.unwrap_err().to_string().contains("threadId"));
+    assert!(thread.unwrap_err().to_string().contains("thread_id"));
     let threads = calls.client.threads();
     assert!(threads.get(String::new(), "thr_1").await.is_err());
     assert!(calls.sent.take().is_empty());

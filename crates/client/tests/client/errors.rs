@@ -38,26 +38,26 @@ fn settings_that_cannot_work_are_refused_at_once() {
     };
     assert_eq!(
         message(AgentClient::new("")),
-        "the request is invalid: `apiKey` must not be empty"
+        "the request is invalid: `api_key` must not be empty"
     );
     let pasted = "21st_sk_pasted_with_its_newline\n";
     let error = AgentClient::new(pasted).unwrap_err();
     assert!(!shown(&error).contains("pasted"), "{error:?}");
-    assert_eq!(error.invalid_request().unwrap().field(), "apiKey");
+    assert_eq!(error.invalid_request().unwrap().field(), "api_key");
     let url = AgentClient::builder()
         .api_key("k")
         .base_url("relay.an.dev")
         .build();
     assert_eq!(
         message(url),
-        "the request is invalid: `baseUrl` must be an absolute http or https URL"
+        "the request is invalid: `base_url` must be an absolute http or https URL"
     );
     let clear = || {
         AgentClient::builder()
             .api_key("k")
             .base_url("http://relay.example")
     };
-    assert!(message(clear().build()).contains("`baseUrl` must be https"));
+    assert!(message(clear().build()).contains("`base_url` must be https"));
     assert!(clear().dangerous_plain_http().build().is_ok());
     for loopback in [
         "http://localhost:1",
@@ -89,13 +89,13 @@ fn settings_that_cannot_work_are_refused_at_once() {
     }
     assert_eq!(
         message(AgentClient::builder().build()),
-        "the request is invalid: `apiKey` is not set: call `api_key`, `env`, `token_url` or `token_source` of the builder"
+        "the request is invalid: `api_key` is not set: call `api_key`, `env`, `token_url` or `token_source` of the builder"
     );
     let agent = AgentClient::builder()
         .api_key("k")
         .user_agent("a\nb")
         .build();
-    assert!(message(agent).contains("`userAgent`"));
+    assert!(message(agent).contains("`user_agent`"));
 }
 
 /// Runs once more, in processes of its own: a test cannot change its environment.

@@ -82,7 +82,8 @@ impl Agent {
     }
 
     /// Runs each line of the user's text as a command in `/home/user`: a call of the tool `Bash`, whose output is
-    /// `{exitCode, stdout, stderr}`. A sentence at the end says how it went.
+    /// `{exitCode, stdout, stderr}`. A sentence at the end says how it went, and where no line
+    /// was a command, as with a prompt, what this agent is.
     pub fn shell() -> Self {
         Self::new(shell::shell).pace(Duration::from_millis(10))
     }

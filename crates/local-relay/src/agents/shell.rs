@@ -5,8 +5,15 @@ use crate::Command;
 
 const TOOL: &str = "Bash";
 
+/// What a shell says of a command that it does not know.
+const NOT_FOUND: i32 = 127;
+
+const WHAT_IT_IS: &str = "This is the local relay's `shell` agent, which understands no language: it runs each line as a command. \
+    Try `ls -la`, or `echo hello > a.txt`. For answers in words, use the agent `echo` or one of your own (`LocalRelay::builder().agent(…)`).";
+
 pub(super) async fn shell(run: Run) -> RunResult {
     let (mut ran, mut failed) = (0, 0);
+    let mut is_unknown = true;
     for line in run.text().lines() {
         let line = line.trim();
         // As people copy it from a terminal.
@@ -20,10 +27,12 @@ pub(super) async fn shell(run: Run) -> RunResult {
         match run.sandbox().exec(command).await {
             Ok(output) => {
                 failed += usize::from(!output.success());
+                is_unknown &= output.exit_code == NOT_FOUND;
                 call.output(json!(output)).await;
             }
             Err(error) => {
                 failed += 1;
+                is_unknown = false;
                 call.error(error.to_string()).await;
             }
         }
@@ -32,6 +41,10 @@ pub(super) async fn shell(run: Run) -> RunResult {
     let closing = match failed {
         0 => format!("Ran {ran} {commands}."),
         _ => format!("Ran {ran} {commands}, {failed} of them without success."),
+    };
+    let closing = match ran > 0 && is_unknown {
+        true => format!("{closing} {WHAT_IT_IS}"),
+        false => closing,
     };
     run.say(closing).await;
     run.count_words().await;

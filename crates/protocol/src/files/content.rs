@@ -51,6 +51,7 @@ impl ReadStream {
 /// So after a 500 the file is read as text. Where that is empty, so is the file. Where it is not, the file may have been filled in
 /// the meantime, and it is read once more. Where it fails, too, the first error stands.
 #[derive(Debug)]
+#[must_use = "a flow does nothing until it is driven"]
 pub struct ReadContent<F> {
     read: F,
     /// Reads once more.

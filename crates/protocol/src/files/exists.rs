@@ -11,6 +11,7 @@ use crate::{Endpoint, Operation, Route, SandboxId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct FileExists {
     /// The sandbox.
     pub sandbox_id: SandboxId,

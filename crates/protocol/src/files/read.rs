@@ -13,6 +13,7 @@ use crate::{Endpoint, Operation, Route, SandboxId, tolerant};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct ReadFile {
     /// The sandbox.
     pub sandbox_id: SandboxId,

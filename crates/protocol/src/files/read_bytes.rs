@@ -15,6 +15,7 @@ use crate::{Endpoint, Operation, Route, SandboxId, Timeouts};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct ReadBytes {
     /// The sandbox.
     pub sandbox_id: SandboxId,

@@ -10,6 +10,7 @@ use crate::{Endpoint, Operation, Route, SandboxId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct RenameFile {
     /// The sandbox.
     pub sandbox_id: SandboxId,
@@ -38,8 +39,8 @@ impl Endpoint for RenameFile {
     const ROUTE: Route = Route::post("/v1/sandboxes/{sandboxId}/files/rename");
 
     fn validate(&self) -> Result<(), InvalidRequest> {
-        check_path("oldPath", &self.old_path)?;
-        check_path("newPath", &self.new_path)
+        check_path("old_path", &self.old_path)?;
+        check_path("new_path", &self.new_path)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{Body, Endpoint, Operation, Route, SandboxId, Timeouts};
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct WriteBytes {
     /// The sandbox.
     pub sandbox_id: SandboxId,

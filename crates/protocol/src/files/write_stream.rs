@@ -14,6 +14,7 @@ use crate::{Body, Endpoint, Route, SandboxId, Timeouts};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct WriteStream {
     /// The sandbox.
     pub sandbox_id: SandboxId,

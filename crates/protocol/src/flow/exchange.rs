@@ -279,6 +279,7 @@ impl Deadline {
 ///
 /// See [`Attempts`] for what is tried again.
 #[derive(Debug)]
+#[must_use = "a flow does nothing until it is driven"]
 pub struct Execute<'a, O: Operation> {
     call: Call<O, &'a O>,
     deadline: Deadline,
@@ -315,6 +316,7 @@ impl<O: Operation> Flow for Execute<'_, O> {
 
 /// The [`Flow`] of one [`StreamingOperation`]. At its end [`Slot::Stream`] holds the body that belongs to the output.
 #[derive(Debug)]
+#[must_use = "a flow does nothing until it is driven"]
 pub struct Open<'a, O: StreamingOperation> {
     opening: Opening<O, &'a O>,
     deadline: Deadline,

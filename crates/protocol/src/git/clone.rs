@@ -27,6 +27,7 @@ use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, tolerant};
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct CloneRepository {
     /// The sandbox.
     pub sandbox_id: SandboxId,

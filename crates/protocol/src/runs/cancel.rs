@@ -15,6 +15,7 @@ use crate::{Endpoint, Route, SandboxId, tolerant};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct CancelStream {
     /// The slug of the agent that the sandbox belongs to.
     pub agent: String,

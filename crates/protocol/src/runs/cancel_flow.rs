@@ -51,6 +51,7 @@ const MOST_FAILED: u32 = 5;
 /// # Ok::<(), twentyfirst_protocol::InvalidRequest>(())
 /// ```
 #[derive(Debug)]
+#[must_use = "a flow does nothing until it is driven"]
 pub struct CancelFlow {
     run: RunRef,
     options: CallOptions,

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem};
-use crate::ui::{Role, Text, UiMessage};
+use crate::ui::{Part, Role, Text, UiMessage};
 
 /// The messages of a conversation, as a UI shows them. The relay takes the last user message as the next turn.
 ///
@@ -77,6 +77,17 @@ impl Messages {
             .rfind(|message| message.role == Role::User);
         if let (Some(said), Some(turn)) = (said, turn) {
             turn.parts.splice(0..0, said);
+        }
+    }
+
+    /// Adds a text to what the next turn says.
+    pub(super) fn add_to_turn(&mut self, text: String) {
+        let turn = self
+            .0
+            .iter_mut()
+            .rfind(|message| message.role == Role::User);
+        if let Some(turn) = turn {
+            turn.parts.push(Part::text(text));
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! [`SendMessages`], [`ResumeStream`] and [`CancelStream`] are the relay's three routes. What a user wants takes more than one
 //! exchange: [`StartRun`] starts a run, with the sandbox and the thread made where there are none. A [`RunRef`] names one:
-//! [`FollowRun`] follows it to its [`Outcome`], whatever the network does, and [`CancelFlow`] ends it, and no other.
+//! [`FollowRun`] follows it to its [`Outcome`], whatever the network does, and [`CancelFlow`] ends it, and no other. [`typed`] reads
+//! an answer as a value.
 
 mod backoff;
 mod cancel;
@@ -19,6 +20,7 @@ mod start;
 mod start_error;
 mod start_flow;
 mod transcript;
+pub mod typed;
 
 pub use cancel::{CancelStatus, CancelStream, Cancelled};
 pub use cancel_flow::{CancelError, CancelFlow};

@@ -18,11 +18,12 @@ use crate::error::{InvalidRequest, Problem};
 /// assert_eq!(options.validate(), Ok(()));
 ///
 /// let error = options.max_turns(0).validate().unwrap_err();
-/// assert_eq!(error.to_string(), "`options.maxTurns` must be at least 1");
+/// assert_eq!(error.to_string(), "`options.max_turns` must be at least 1");
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[non_exhaustive]
+#[must_use]
 pub struct RunOptions {
     /// The model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,49 +56,42 @@ impl RunOptions {
     }
 
     /// The model.
-    #[must_use]
     pub fn model(mut self, model: impl Into<String>) -> Self {
         self.model = Some(model.into());
         self
     }
 
     /// The system prompt: a text, or a [`SystemPrompt`].
-    #[must_use]
     pub fn system_prompt(mut self, prompt: impl Into<SystemPrompt>) -> Self {
         self.system_prompt = Some(prompt.into());
         self
     }
 
     /// The most reasoning steps.
-    #[must_use]
     pub fn max_turns(mut self, turns: u32) -> Self {
         self.max_turns = Some(turns);
         self
     }
 
     /// The cost cap of this run in US dollars.
-    #[must_use]
     pub fn max_budget_usd(mut self, dollars: f64) -> Self {
         self.max_budget_usd = Some(dollars);
         self
     }
 
     /// The cost cap of the sandbox in US dollars.
-    #[must_use]
     pub fn max_sandbox_budget_usd(mut self, dollars: f64) -> Self {
         self.max_sandbox_budget_usd = Some(dollars);
         self
     }
 
     /// What the agent may do without asking.
-    #[must_use]
     pub fn permission_mode(mut self, mode: PermissionMode) -> Self {
         self.permission_mode = Some(mode);
         self
     }
 
     /// The tools that it may not use.
-    #[must_use]
     pub fn disallowed_tools<T: Into<String>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
         self.disallowed_tools = Some(tools.into_iter().map(Into::into).collect());
         self
@@ -113,27 +107,30 @@ impl RunOptions {
             return wrong("options.model", Problem::Empty);
         }
         if self.max_turns == Some(0) {
-            return wrong("options.maxTurns", Problem::MustBe("at least 1"));
+            return wrong("options.max_turns", Problem::MustBe("at least 1"));
         }
         if self
             .max_budget_usd
             .is_some_and(|dollars| !dollars.is_finite() || dollars <= 0.0)
         {
-            return wrong("options.maxBudgetUsd", Problem::MustBe("a number above 0"));
+            return wrong(
+                "options.max_budget_usd",
+                Problem::MustBe("a number above 0"),
+            );
         }
         if self
             .max_sandbox_budget_usd
             .is_some_and(|dollars| !dollars.is_finite() || dollars < 0.0)
         {
             return wrong(
-                "options.maxSandboxBudgetUsd",
+                "options.max_sandbox_budget_usd",
                 Problem::MustBe("a number of at least 0"),
             );
         }
         match &self.disallowed_tools {
-            Some(tools) if tools.is_empty() => wrong("options.disallowedTools", Problem::Empty),
+            Some(tools) if tools.is_empty() => wrong("options.disallowed_tools", Problem::Empty),
             Some(tools) if tools.iter().any(String::is_empty) => wrong(
-                "options.disallowedTools",
+                "options.disallowed_tools",
                 Problem::MustHold("no empty names"),
             ),
             _ => Ok(()),

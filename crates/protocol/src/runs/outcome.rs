@@ -2,6 +2,9 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+
 use super::RunRef;
 use crate::error::shown;
 use crate::flow::ExchangeError;
@@ -24,6 +27,19 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// An outcome of which only the end is known. Of a run that completed the message is whole.
+    pub fn new(end: RunEnd) -> Self {
+        Self {
+            message_state: match end {
+                RunEnd::Completed => MessageState::Whole,
+                _ => MessageState::Partial,
+            },
+            end,
+            result_subtype: None,
+            usage: Usage::default(),
+        }
+    }
+
     /// Whether the run completed, and the runtime does not call it an error. Without a word of the runtime's a completed run
     /// counts as a success.
     ///
@@ -68,6 +84,35 @@ impl Outcome {
             RunEnd::Completed | RunEnd::Cancelled => {}
         }
         self
+    }
+}
+
+/// For a row or a line of a log: `end` is the word of [`RunEnd::as_str`], `reason` the relay's whole reason of a failure or the word of a
+/// [`LostReason`], `errorType` that of [`Outcome::error_type`], and `messageState` that of [`MessageState::as_str`].
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let reason = match &self.end {
+            RunEnd::Completed | RunEnd::Cancelled => None,
+            RunEnd::Failed(reason) => Some(reason.as_str()),
+            RunEnd::Lost(lost) => Some(lost.reason.as_str()),
+        };
+        let optional = [
+            ("reason", reason),
+            ("errorType", self.error_type()),
+            ("resultSubtype", self.result_subtype.as_deref()),
+        ];
+        let given = optional.iter().filter(|(_, value)| value.is_some()).count();
+        let mut outcome = serializer.serialize_struct("Outcome", 3 + given)?;
+        outcome.serialize_field("end", self.end.as_str())?;
+        for (name, value) in optional {
+            match value {
+                Some(value) => outcome.serialize_field(name, value)?,
+                None => outcome.skip_field(name)?,
+            }
+        }
+        outcome.serialize_field("usage", &self.usage)?;
+        outcome.serialize_field("messageState", self.message_state.as_str())?;
+        outcome.end()
     }
 }
 
@@ -188,6 +233,17 @@ pub enum MessageState {
     Partial,
 }
 
+impl MessageState {
+    /// Returns the state in one word: `whole`, `stored_incompletely` or `partial`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::StoredIncompletely => "stored_incompletely",
+            Self::Partial => "partial",
+        }
+    }
+}
+
 /// Why it is not known what became of a run.
 ///
 /// It may go on, and cost. A run whose runtime has died streams for ever: only cancelling it frees its thread.
@@ -244,6 +300,12 @@ pub enum LostReason {
 }
 
 impl LostReason {
+    /// Returns the reason in one word: `silence`, `cut`, `deadline`, `refused`, `deleted`, `too_large` or `not_stored`.
+    pub fn as_str(self) -> &'static str {
+        let error_type = self.error_type();
+        error_type.strip_prefix("lost_").unwrap_or(error_type)
+    }
+
     fn error_type(self) -> &'static str {
         match self {
             Self::Silence => "lost_silence",
@@ -318,6 +380,26 @@ mod tests {
             "{}",
             long.len()
         );
+    }
+
+    #[test]
+    fn an_outcome_is_a_row() {
+        let mut failed = Outcome::new(RunEnd::Failed("session_expired: gone".to_owned()));
+        failed.usage.output_tokens = Some(7);
+        let row = serde_json::to_value(&failed).unwrap();
+        assert_eq!(row["end"], "failed");
+        assert_eq!(row["reason"], "session_expired: gone");
+        assert_eq!(row["errorType"], "session_expired");
+        assert_eq!(row["usage"]["outputTokens"], 7);
+        assert_eq!(row["messageState"], "partial");
+        let row = serde_json::to_value(Outcome::new(RunEnd::Lost(lost(LostReason::Cut)))).unwrap();
+        assert_eq!(
+            (&row["end"], &row["reason"]),
+            (&"lost".into(), &"cut".into())
+        );
+        let row = serde_json::to_string(&Outcome::new(RunEnd::Completed)).unwrap();
+        assert!(row.starts_with(r#"{"end":"completed","usage":{"#), "{row}");
+        assert!(row.ends_with(r#","messageState":"whole"}"#), "{row}");
     }
 
     #[test]

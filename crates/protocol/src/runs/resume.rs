@@ -16,6 +16,7 @@ use crate::{Endpoint, Route, SandboxId, Timeouts};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct ResumeStream {
     /// The slug of the agent that the sandbox belongs to.
     pub agent: String,

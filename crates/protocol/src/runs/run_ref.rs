@@ -27,6 +27,7 @@ use crate::{SandboxId, Session, ThreadId};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "it only names a run"]
 pub struct RunRef {
     /// The slug of the agent.
     pub agent: String,
@@ -55,7 +56,6 @@ impl RunRef {
     }
 
     /// Sets the id of the user's message that the run answers, so that no other turn of the thread is taken for it.
-    #[must_use]
     pub fn user_message_id(mut self, id: impl Into<Text<'static>>) -> Self {
         self.user_message_id = Some(id.into());
         self

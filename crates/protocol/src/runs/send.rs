@@ -19,6 +19,7 @@ use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, content_cod
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct SendMessages {
     /// The slug of the agent.
     pub agent: String,
@@ -73,42 +74,36 @@ impl SendMessages {
     }
 
     /// In this thread of the sandbox.
-    #[must_use]
     pub fn thread_id(mut self, thread_id: impl Into<ThreadId>) -> Self {
         self.thread_id = Some(thread_id.into());
         self
     }
 
     /// The name of the thread that the relay makes, where the sandbox has none.
-    #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
     /// How the answer comes.
-    #[must_use]
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = Some(mode);
         self
     }
 
     /// The vaults with the credentials for this run. Each is sent once, in this order.
-    #[must_use]
     pub fn vault_ids(mut self, vault_ids: impl IntoIterator<Item = VaultId>) -> Self {
         self.vault_ids = Some(vault_ids.into_iter().collect());
         self
     }
 
     /// Whose vault is used.
-    #[must_use]
     pub fn external_user_id(mut self, user_id: impl Into<String>) -> Self {
         self.external_user_id = Some(user_id.into());
         self
     }
 
     /// What this run overrides of the agent's configuration.
-    #[must_use]
     pub fn options(mut self, options: RunOptions) -> Self {
         self.options = Some(options);
         self

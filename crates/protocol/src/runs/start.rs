@@ -33,6 +33,7 @@ use crate::{Endpoint, SandboxId, ThreadId, VaultId};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "a run does not start until it is given to a client"]
 pub struct StartRun {
     /// The slug of the agent.
     pub agent: String,
@@ -94,19 +95,48 @@ impl StartRun {
     /// `seed` also spreads the delays of many clients: take a random number, a new one for every run.
     ///
     /// # Errors
-    /// Everything that can be checked is checked here, before the first request: that there is a next turn with a text, the
-    /// options, and that it all fits into the 10 MiB that the relay takes.
+    /// As [`validate`](Self::validate).
     pub fn flow(
         mut self,
         mode: Option<Mode>,
         options: &CallOptions,
         seed: u64,
     ) -> Result<StartFlow, InvalidRequest> {
-        if self.thread_id.is_some() && self.sandbox_id.is_none() {
-            return Err(InvalidRequest::new("threadId", Problem::Needs("sandboxId")));
-        }
         let user_message_id = self.messages.identify_turn(seed);
-        // Everything is checked as it will be sent, with its length; ids that do not exist yet will be the relay's own.
+        self.check(mode)?;
+        Ok(StartFlow::new(self, user_message_id, mode, options, seed))
+    }
+
+    /// Checks everything that can be checked before a request is sent: that there is a next turn with a text, the options, the ids, and that
+    /// it all fits into the 10 MiB that the relay takes.
+    ///
+    /// [`flow`](Self::flow) does it, too, before its first request, so that no sandbox is paid for a run that would be refused. Call it where a
+    /// run is stored to be started later.
+    ///
+    /// ```
+    /// use twentyfirst_protocol::runs::{RunOptions, StartRun};
+    ///
+    /// let run = StartRun::new("my-agent", "Paint the shed").options(RunOptions::new().max_turns(0));
+    /// assert_eq!(run.validate().unwrap_err().field(), "options.max_turns");
+    /// ```
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate(&self) -> Result<(), InvalidRequest> {
+        let mut run = self.clone();
+        // With the id that a turn gets, which counts for the length.
+        run.messages.identify_turn(0);
+        run.check(None)
+    }
+
+    /// Everything is checked as it will be sent, with its length; ids that do not exist yet will be the relay's own.
+    fn check(&self, mode: Option<Mode>) -> Result<(), InvalidRequest> {
+        if self.thread_id.is_some() && self.sandbox_id.is_none() {
+            return Err(InvalidRequest::new(
+                "thread_id",
+                Problem::Needs("sandbox_id"),
+            ));
+        }
         crate::ids::check("agent", &self.agent)?;
         let sandbox_id = self
             .sandbox_id
@@ -118,7 +148,7 @@ impl StartRun {
             .map_or_else(|| ThreadId::new(UUID), Ok)?;
         self.send_messages(sandbox_id, Some(thread_id), mode)
             .to_request()?;
-        Ok(StartFlow::new(self, user_message_id, mode, options, seed))
+        Ok(())
     }
 
     /// The name of the thread to create, if it gets one.

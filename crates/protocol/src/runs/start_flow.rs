@@ -22,6 +22,7 @@ use crate::ui::Text;
 /// Its one item is the run, when its sandbox and its thread exist and its messages were not sent yet: whoever stores it before polling
 /// again can find the run whatever happens then.
 #[derive(Debug)]
+#[must_use = "a flow does nothing until it is driven"]
 pub struct StartFlow {
     run: StartRun,
     user_message_id: Option<Text<'static>>,

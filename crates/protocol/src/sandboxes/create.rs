@@ -31,6 +31,7 @@ use crate::{Endpoint, Operation, Route, Secret, Secrets, Timeouts, time};
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct CreateSandbox {
     /// The slug of the agent.
     pub agent: String,

@@ -28,6 +28,7 @@ use crate::{Endpoint, Operation, Route, SandboxId, Secret, Secrets, Timeouts, ti
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct Exec {
     /// The sandbox.
     pub sandbox_id: SandboxId,
@@ -118,8 +119,10 @@ impl Endpoint for Exec {
             return Err(InvalidRequest::new("command", Problem::Empty));
         }
         if self.timeout.is_some_and(|timeout| timeout > LONGEST) {
-            let rule = Problem::MustBe("at most 10 minutes");
-            return Err(InvalidRequest::new("timeoutMs", rule));
+            let rule = Problem::MustBe(
+                "at most 10 minutes; run what takes longer in the background, as with `nohup … &`",
+            );
+            return Err(InvalidRequest::new("timeout", rule));
         }
         check_envs(self.envs.as_ref())
     }

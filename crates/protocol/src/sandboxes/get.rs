@@ -11,6 +11,7 @@ use crate::{Endpoint, MachineId, Operation, Route, SandboxId, Timestamp, toleran
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct GetSandbox {
     /// The sandbox.
     pub sandbox_id: SandboxId,

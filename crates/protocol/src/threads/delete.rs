@@ -9,6 +9,7 @@ use crate::{Endpoint, Operation, Route, SandboxId, ThreadId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct DeleteThread {
     /// The sandbox.
     pub sandbox_id: SandboxId,

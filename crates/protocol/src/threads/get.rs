@@ -1,7 +1,7 @@
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
-use super::{StoredMessage, ThreadStatus};
+use super::{StoredMessage, ThreadStatus, Usage};
 use crate::error::ResponseError;
 use crate::operation::decode_json;
 use crate::ui::UiMessage;
@@ -11,6 +11,7 @@ use crate::{Endpoint, Operation, Route, SandboxId, ThreadId, Timestamp, tolerant
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct GetThread {
     /// The sandbox.
     pub sandbox_id: SandboxId,
@@ -116,26 +117,4 @@ impl Thread {
             .flatten()
             .filter_map(StoredMessage::as_ui_message)
     }
-}
-
-/// What a run used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct Usage {
-    /// Tokens read by the model.
-    #[serde(default, deserialize_with = "tolerant::count")]
-    pub input_tokens: Option<u64>,
-    /// Tokens written by the model.
-    #[serde(default, deserialize_with = "tolerant::count")]
-    pub output_tokens: Option<u64>,
-    /// Both.
-    #[serde(default, deserialize_with = "tolerant::count")]
-    pub total_tokens: Option<u64>,
-    /// The cost in US dollars.
-    #[serde(default, deserialize_with = "tolerant::or_default")]
-    pub total_cost_usd: Option<f64>,
-    /// The time that it took, in milliseconds.
-    #[serde(default, deserialize_with = "tolerant::count")]
-    pub duration_ms: Option<u64>,
 }

@@ -21,6 +21,7 @@ use crate::{Endpoint, Operation, Route, Secret, Timestamp, tolerant};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct CreateToken {
     /// The agents that it may chat with, at least one; all by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,10 +128,10 @@ impl Endpoint for CreateToken {
             _ => {}
         }
         if self.user_id.as_ref().is_some_and(String::is_empty) {
-            return wrong("userId", Problem::Empty);
+            return wrong("user_id", Problem::Empty);
         }
         if self.end_user_id.as_ref().is_some_and(String::is_empty) {
-            return wrong("endUserId", Problem::Empty);
+            return wrong("end_user_id", Problem::Empty);
         }
         Ok(())
     }

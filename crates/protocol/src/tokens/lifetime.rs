@@ -36,7 +36,7 @@ impl TokenLifetime {
     /// Where it is not a whole number of seconds, zero, or longer than 24 hours.
     pub fn new(lifetime: Duration) -> Result<Self, InvalidRequest> {
         let rule = InvalidRequest::new(
-            "expiresIn",
+            "expires_in",
             Problem::MustBe("from 1 second to 24 hours, in whole seconds"),
         );
         match u32::try_from(lifetime.as_secs()) {
@@ -101,7 +101,7 @@ impl FromStr for TokenLifetime {
                 digits.parse::<u64>().ok()?.checked_mul(unit)
             });
         let rule = Problem::MustBe("a number and one of `s`, `m`, `h` and `d`, such as `15m`");
-        let seconds = seconds.ok_or_else(|| InvalidRequest::new("expiresIn", rule))?;
+        let seconds = seconds.ok_or_else(|| InvalidRequest::new("expires_in", rule))?;
         Self::new(Duration::from_secs(seconds))
     }
 }

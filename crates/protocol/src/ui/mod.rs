@@ -1,7 +1,7 @@
 //! The UI message stream of the AI SDK: chunks, and the messages that they build.
 //!
 //! `data:` events of a response body become [`Chunk`]s in a [`Decoder`]; [`Chunk::encode_event`] is the way back. An
-//! [`Assembler`] makes a message of chunks; [`disassemble`] is the way back.
+//! [`Assembler`] makes a message of chunks; [`disassemble`] is the way back. [`tools`] has typed views of the calls in it.
 
 mod assembler;
 pub mod chunk;
@@ -14,6 +14,7 @@ pub(crate) mod held;
 mod joiner;
 mod message;
 mod partial_json;
+pub mod tools;
 
 pub(crate) use assembler::TextKind;
 pub use assembler::{AssembleError, Assembler, Change};

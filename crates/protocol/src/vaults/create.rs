@@ -12,6 +12,7 @@ use crate::{Endpoint, Operation, Route};
 /// Creates a vault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct CreateVault {
     /// The name: 1 to 200 characters.
     pub name: String,

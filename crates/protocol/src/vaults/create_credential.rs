@@ -27,6 +27,7 @@ use crate::{CredentialId, Endpoint, Operation, Route, Secret, Timestamp, VaultId
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct CreateCredential {
     /// The vault.
     pub vault_id: VaultId,
@@ -69,6 +70,7 @@ impl Operation for CreateCredential {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use]
 pub struct CredentialSettings {
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,21 +100,18 @@ impl CredentialSettings {
     }
 
     /// A name for people.
-    #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
     /// Where the token goes.
-    #[must_use]
     pub fn inject(mut self, inject: Inject) -> Self {
         self.inject = Some(inject);
         self
     }
 
     /// Adds a pair.
-    #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata
             .get_or_insert_default()
@@ -121,7 +120,7 @@ impl CredentialSettings {
     }
 
     pub(super) fn validate(&self) -> Result<(), InvalidRequest> {
-        let wrong = |rule| InvalidRequest::new("serverUrl", Problem::MustBe(rule));
+        let wrong = |rule| InvalidRequest::new("server_url", Problem::MustBe(rule));
         let uri: Uri = self
             .server_url
             .parse()
@@ -183,6 +182,7 @@ pub enum CredentialAuth {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use]
 pub struct Oauth {
     /// The access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,7 +226,6 @@ impl Oauth {
     }
 
     /// With what the relay needs to refresh the access token.
-    #[must_use]
     pub fn refresh(
         mut self,
         refresh_token: impl Into<Secret>,
@@ -260,18 +259,18 @@ impl CredentialAuth {
             }
             Self::Bearer { .. } => Ok(()),
             Self::Oauth(oauth) if blank(&oauth.access_token) && blank(&oauth.refresh_token) => {
-                Err(InvalidRequest::new("auth.accessToken", Problem::Empty))
+                Err(InvalidRequest::new("auth.access_token", Problem::Empty))
             }
             Self::Oauth(oauth) if oauth.refresh_token.is_some() => {
                 let needs = |name| {
                     Err(InvalidRequest::new(
-                        "auth.refreshToken",
+                        "auth.refresh_token",
                         Problem::Needs(name),
                     ))
                 };
                 match (&oauth.client_id, &oauth.token_endpoint) {
-                    (None, _) => needs("auth.clientId"),
-                    (_, None) => needs("auth.tokenEndpoint"),
+                    (None, _) => needs("auth.client_id"),
+                    (_, None) => needs("auth.token_endpoint"),
                     _ => Ok(()),
                 }
             }

@@ -12,6 +12,7 @@ use crate::{Endpoint, Operation, Route, Timestamp, VaultId, tolerant};
 /// Lists the vaults, the default one first. Archived ones are still listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct ListVaults {}
 
 impl ListVaults {

@@ -9,6 +9,7 @@ use crate::{Endpoint, Operation, Route, VaultId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct SetDefaultVault {
     /// The vault.
     pub vault_id: VaultId,

@@ -12,6 +12,7 @@ use crate::{CredentialId, Endpoint, Operation, Route, Secrets, VaultId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[must_use = "an operation sends nothing until it is executed"]
 pub struct UpdateCredential {
     /// The vault.
     pub vault_id: VaultId,

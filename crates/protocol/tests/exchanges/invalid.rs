@@ -34,26 +34,26 @@ fn text<T>(result: Result<T, InvalidRequest>) -> String {
 
 #[test]
 fn ids_that_cannot_be_a_segment_of_a_path() {
-    assert_eq!(text(SandboxId::new("")), "`sandboxId` must not be empty");
+    assert_eq!(text(SandboxId::new("")), "`sandbox_id` must not be empty");
     assert_eq!(
         text(SandboxId::new(".")),
-        "`sandboxId` must not be `.` or `..`"
+        "`sandbox_id` must not be `.` or `..`"
     );
     assert_eq!(
         text(ThreadId::new("..")),
-        "`threadId` must not be `.` or `..`"
+        "`thread_id` must not be `.` or `..`"
     );
     assert_eq!(
         text(VaultId::new("a\nb")),
-        "`vaultId` must not hold control characters"
+        "`vault_id` must not hold control characters"
     );
     assert_eq!(
         text(SandboxId::new("a\u{85}b")),
-        "`sandboxId` must not hold control characters"
+        "`sandbox_id` must not hold control characters"
     );
     assert_eq!(
         text(SandboxId::new("x".repeat(1025))),
-        "`sandboxId` must not be longer than 1024 bytes"
+        "`sandbox_id` must not be longer than 1024 bytes"
     );
     let slug = |slug: &str| refused(ResumeStream::new(slug, sandbox()));
     assert_eq!(slug(""), "`agent` must not be empty");
@@ -62,28 +62,31 @@ fn ids_that_cannot_be_a_segment_of_a_path() {
 
 #[test]
 fn base_urls_and_keys() {
-    let url = "`baseUrl` must be an absolute http or https URL";
+    let url = "`base_url` must be an absolute http or https URL";
     assert_eq!(text(BaseUrl::new("relay.an.dev")), url);
     assert_eq!(text(BaseUrl::new("")), url);
     assert_eq!(text(BaseUrl::new("/v1")), url);
     assert_eq!(text(BaseUrl::new("ftp://relay.an.dev")), url);
     assert_eq!(
         text(BaseUrl::new("https://u:p@relay.an.dev")),
-        "`baseUrl` must be a URL without user and password"
+        "`base_url` must be a URL without user and password"
     );
     assert_eq!(
         text(BaseUrl::new("https://relay.an.dev/?a=b")),
-        "`baseUrl` must be a URL without query and fragment"
+        "`base_url` must be a URL without query and fragment"
     );
     for port in ["65536", "99999999999"] {
         let port = text(BaseUrl::new(&format!("http://[::1]:{port}/relay")));
-        assert_eq!(port, "`baseUrl` must be a URL with a port of at most 65535");
+        assert_eq!(
+            port,
+            "`base_url` must be a URL with a port of at most 65535"
+        );
     }
     assert!(BaseUrl::new("http://[::1]:65535").is_ok());
     assert!(BaseUrl::new("http://[::1]").is_ok());
 
-    let key = "`apiKey` must hold visible ASCII characters only, no spaces and no line breaks";
-    assert_eq!(text(ApiKey::new("")), "`apiKey` must not be empty");
+    let key = "`api_key` must hold visible ASCII characters only, no spaces and no line breaks";
+    assert_eq!(text(ApiKey::new("")), "`api_key` must not be empty");
     assert_eq!(text(ApiKey::new("21st_sk_x\n")), key);
     assert_eq!(text(ApiKey::new("21st sk x")), key);
     assert_eq!(text(ApiKey::new("21st_sk_ü")), key);
@@ -102,7 +105,7 @@ fn members_without_which_the_relay_refuses() {
     );
     assert_eq!(
         refused(RenameFile::new(sandbox(), "a", "")),
-        "`newPath` must not be empty"
+        "`new_path` must not be empty"
     );
     assert_eq!(
         refused(WriteFiles::new(sandbox(), [("", ""); 0])),
@@ -144,11 +147,11 @@ fn tokens_that_would_allow_more_than_was_meant() {
     );
     assert_eq!(
         refused(CreateToken::new().user_id("")),
-        "`userId` must not be empty"
+        "`user_id` must not be empty"
     );
     assert_eq!(
         refused(CreateToken::new().end_user_id("")),
-        "`endUserId` must not be empty"
+        "`end_user_id` must not be empty"
     );
     let two = CreateToken::new().agents(["a", "b"]);
     assert_eq!(two, CreateToken::new().agent("a").agent("b"));
@@ -171,7 +174,7 @@ fn times_that_the_relay_does_not_take() {
     assert!(exec(most).to_request().is_ok());
     assert_eq!(
         refused(exec(most + Duration::from_nanos(1))),
-        "`timeoutMs` must be at most 10 minutes"
+        "`timeout` must be at most 10 minutes; run what takes longer in the background, as with `nohup … &`"
     );
     let sent = |timeout| {
         let request = exec(timeout).to_request().unwrap();
@@ -187,10 +190,10 @@ fn times_that_the_relay_does_not_take() {
 #[test]
 fn bodies_that_the_relay_does_not_take() {
     let limit = 10 * 1024 * 1024;
-    let too_long = "`body` must not be longer than 10485760 bytes";
     assert_eq!(
         refused(WriteBytes::new(sandbox(), "a", vec![0; limit + 1])),
-        too_long
+        "`content` must not make the request longer than 10485760 bytes: \
+         use `WriteStream`, the client's `write_stream`, which takes any length"
     );
     assert!(
         WriteBytes::new(sandbox(), "a", vec![0; limit])
@@ -199,7 +202,8 @@ fn bodies_that_the_relay_does_not_take() {
     );
     assert_eq!(
         refused(WriteFiles::new(sandbox(), [("a", "x".repeat(limit))])),
-        too_long
+        "`files` must not make the request longer than 10485760 bytes: \
+         write them in several requests, and long ones with `WriteStream`, the client's `write_stream`"
     );
 }
 
@@ -224,7 +228,7 @@ fn a_thread_without_its_sandbox() {
     let run = StartRun::new("my-agent", "Hi").thread_id(ThreadId::new("th_1").unwrap());
     assert_eq!(
         text(run.flow(None, &CallOptions::new(), 0)),
-        "`threadId` needs `sandboxId`"
+        "`thread_id` needs `sandbox_id`"
     );
 }
 
@@ -244,30 +248,30 @@ fn options_that_would_make_the_relay_drop_them_all() {
     );
     assert_eq!(
         run(options().max_turns(0)),
-        "`options.maxTurns` must be at least 1"
+        "`options.max_turns` must be at least 1"
     );
     for dollars in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert_eq!(
             run(options().max_budget_usd(dollars)),
-            "`options.maxBudgetUsd` must be a number above 0"
+            "`options.max_budget_usd` must be a number above 0"
         );
     }
     for dollars in [-0.01, f64::NAN, f64::INFINITY] {
         let sandbox = run(options().max_sandbox_budget_usd(dollars));
         assert_eq!(
             sandbox,
-            "`options.maxSandboxBudgetUsd` must be a number of at least 0"
+            "`options.max_sandbox_budget_usd` must be a number of at least 0"
         );
     }
     // Nothing may be spent beyond the run.
     assert_eq!(options().max_sandbox_budget_usd(0.0).validate(), Ok(()));
     assert_eq!(
         run(options().disallowed_tools([""; 0])),
-        "`options.disallowedTools` must not be empty"
+        "`options.disallowed_tools` must not be empty"
     );
     assert_eq!(
         run(options().disallowed_tools(["a", ""])),
-        "`options.disallowedTools` must hold no empty names"
+        "`options.disallowed_tools` must hold no empty names"
     );
 
     // What the relay drops, a server that reads with these types sees too.
@@ -292,7 +296,7 @@ fn token_lifetimes_that_the_relay_would_change() {
         Duration::from_millis(1500),
         Duration::from_secs(24 * 3600 + 1),
     ] {
-        let rule = "`expiresIn` must be from 1 second to 24 hours, in whole seconds";
+        let rule = "`expires_in` must be from 1 second to 24 hours, in whole seconds";
         assert_eq!(text(TokenLifetime::new(lifetime)), rule);
     }
     for lifetime in ["90min", "1w", "", "-1s", "0s", "25h", "ü"] {
@@ -305,12 +309,12 @@ fn token_lifetimes_that_the_relay_would_change() {
     for lifetime in ["0m", "25h", "2d"] {
         assert_eq!(
             text(lifetime.parse::<TokenLifetime>()),
-            "`expiresIn` must be from 1 second to 24 hours, in whole seconds"
+            "`expires_in` must be from 1 second to 24 hours, in whole seconds"
         );
     }
     assert_eq!(
         text("1 hour".parse::<TokenLifetime>()),
-        "`expiresIn` must be a number and one of `s`, `m`, `h` and `d`, such as `15m`"
+        "`expires_in` must be a number and one of `s`, `m`, `h` and `d`, such as `15m`"
     );
     assert_eq!("1h".parse(), Ok(TokenLifetime::HOUR));
     let day: TokenLifetime = serde_json::from_str("\"1d\"").unwrap();
@@ -356,15 +360,15 @@ fn vaults_by_the_relays_rules() {
     let bearer = || CredentialAuth::bearer("t");
     assert_eq!(
         credential("nope", bearer()),
-        "`serverUrl` must be an http or https URL"
+        "`server_url` must be an http or https URL"
     );
     assert_eq!(
         credential("ftp://a.example.com", bearer()),
-        "`serverUrl` must be an http or https URL"
+        "`server_url` must be an http or https URL"
     );
     assert_eq!(
         credential("https://u:p@a.example.com", bearer()),
-        "`serverUrl` must be a URL without user and password"
+        "`server_url` must be a URL without user and password"
     );
     let url = "https://a.example.com";
     assert_eq!(
@@ -373,12 +377,12 @@ fn vaults_by_the_relays_rules() {
     );
     assert_eq!(
         credential(url, Oauth::default().into()),
-        "`auth.accessToken` must not be empty"
+        "`auth.access_token` must not be empty"
     );
     let mut oauth = Oauth::new("a");
     oauth.refresh_token = Some("r".into());
     assert_eq!(
         credential(url, oauth.into()),
-        "`auth.refreshToken` needs `auth.clientId`"
+        "`auth.refresh_token` needs `auth.client_id`"
     );
 }

@@ -130,13 +130,14 @@ fn more_than_the_relay_takes_is_refused_before_anything_is_made() {
     assert_eq!(length(&longest), Ok(limit));
     flow(longest.clone()).unwrap();
     let error = flow(longest + "x").unwrap_err();
-    assert_eq!(error.problem(), &Problem::TooLong { limit });
+    let instead = "leave out earlier messages, which the thread has stored";
+    assert_eq!(error.problem(), &Problem::BodyTooLong { limit, instead });
 
     let photo = UiMessage::user("Look").with_image(Image::new(vec![0; 8_000_000], "image/jpeg"));
     let error = StartRun::new("my-agent", photo).flow(None, &CallOptions::new(), 0);
     assert_eq!(
         error.unwrap_err().to_string(),
-        "`body` must not be longer than 10485760 bytes"
+        "`messages` must not make the request longer than 10485760 bytes: leave out earlier messages, which the thread has stored"
     );
 }
 

@@ -112,13 +112,13 @@ fn a_session_hydrates_what_is_stored() {
     let missing = |session: &Session| session.hydrate().unwrap_err().to_string();
     assert_eq!(
         missing(&Session::new("my-agent")),
-        "`sandboxId` is not set: the session has no sandbox yet"
+        "`sandbox_id` is not set: the session has no sandbox yet; its first run makes one"
     );
     assert_eq!(
         missing(&session),
-        "`threadId` is not set: the session has no thread yet"
+        "`thread_id` is not set: the session has no thread yet; its first run makes one"
     );
-    assert_eq!(session.current_run().unwrap_err().field(), "threadId");
+    assert_eq!(session.current_run().unwrap_err().field(), "thread_id");
 
     let hydrate = session
         .thread_id(ThreadId::new("th_1").unwrap())

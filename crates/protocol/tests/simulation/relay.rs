@@ -428,7 +428,7 @@ impl Relay {
                 self.get(conn, get.sandbox_id.as_str(), get.thread_id.as_str());
             }
             Asks::CreateSandbox => {
-                CreateSandbox::from_request(request)?;
+                let _ = CreateSandbox::from_request(request)?;
                 let sandbox = self.create_sandbox();
                 let id = self.sandbox_id(sandbox);
                 self.facts.sandboxes_created.push(id.clone());

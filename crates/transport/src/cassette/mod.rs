@@ -1,7 +1,8 @@
 //! Exchanges recorded to a file, and played from it: tests that need neither network nor server. Feature `cassette`.
 //!
-//! A [`Recorder`] goes around a transport and writes what passes; a [`Player`] is a transport that answers with what
-//! was written, in the order in which it was recorded, and fails when it is asked for something else.
+//! A [`Recorder`] goes around a transport and writes what passes; a [`Player`] is a transport that responds with what was written, and
+//! fails when it is asked for something else. Requests may come in any order, since those of several tasks do; requests that are alike
+//! get their responses in the order of the recording.
 //!
 //! ```no_run
 //! use std::fs::{self, File};

@@ -28,8 +28,8 @@ use crate::transport::ResponseFuture;
 /// again. Clones play the same cassette on.
 ///
 /// # Errors
-/// A request that was not recorded, or not as often, was [not sent](Error::maybe_sent). The
-/// [source](std::error::Error::source) of its error says how it differs from the exchange that comes closest to it.
+/// A request that was not recorded, or not as often, was [not sent](Error::maybe_sent). Its error says how it differs from the exchange
+/// that comes closest to it.
 #[derive(Clone)]
 pub struct Player {
     exchanges: Arc<Mutex<Vec<Recorded>>>,
@@ -145,7 +145,7 @@ impl Service<Request<Body>> for Player {
                 head,
                 body,
             };
-            let play = player.find(&asked).map_err(Error::not_sent)?;
+            let play = player.find(&asked).map_err(Error::not_recorded)?;
             play.answer(player.pace).await
         })
     }
@@ -394,13 +394,12 @@ enum Difference {
 
 impl fmt::Display for NotRecorded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} is not in the recording", self.method, self.path)
-    }
-}
-
-impl std::error::Error for NotRecorded {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.difference)
+        let Self {
+            method,
+            path,
+            difference,
+        } = self;
+        write!(f, "{method} {path} is not in the recording: {difference}")
     }
 }
 
@@ -422,8 +421,6 @@ impl fmt::Display for Difference {
         }
     }
 }
-
-impl std::error::Error for Difference {}
 
 impl fmt::Debug for Player {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

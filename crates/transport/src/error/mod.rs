@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::{fmt, io};
 
+use http::Uri;
+
 use crate::timeouts::{Timeout, TimeoutKind};
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -14,6 +16,8 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
+    /// The host that was to be connected to, with its port, where the transport tells.
+    host: Option<Box<str>>,
     source: Option<BoxError>,
 }
 
@@ -22,6 +26,8 @@ enum Kind {
     Connect,
     Timeout(Timeout, Sent),
     NotSent,
+    #[cfg(feature = "cassette")]
+    NotRecorded(Box<str>),
     NotProcessed,
     MaybeSent,
     Body,
@@ -69,6 +75,8 @@ impl Error {
             Kind::Connect | Kind::NotSent | Kind::NotProcessed | Kind::Timeout(_, Sent::No) => {
                 false
             }
+            #[cfg(feature = "cassette")]
+            Kind::NotRecorded(_) => false,
             Kind::MaybeSent
             | Kind::Body
             | Kind::BodyLimit(_)
@@ -114,6 +122,7 @@ impl Error {
     pub(crate) fn longer(announced: u64) -> Self {
         Self {
             kind: Kind::Longer { announced },
+            host: None,
             source: None,
         }
     }
@@ -122,6 +131,7 @@ impl Error {
     pub(crate) fn shorter(announced: u64, sent: u64) -> Self {
         Self {
             kind: Kind::Shorter { announced, sent },
+            host: None,
             source: None,
         }
     }
@@ -143,6 +153,7 @@ impl Error {
         let sent = if maybe_sent { Sent::Maybe } else { Sent::No };
         Self {
             kind: Kind::Timeout(timeout, sent),
+            host: None,
             source: None,
         }
     }
@@ -150,8 +161,30 @@ impl Error {
     pub(crate) fn body_limit(limit: usize) -> Self {
         Self {
             kind: Kind::BodyLimit(limit),
+            host: None,
             source: None,
         }
+    }
+
+    /// A request that no recording answers; `difference` says why, in one line.
+    #[cfg(feature = "cassette")]
+    pub(crate) fn not_recorded(difference: impl fmt::Display) -> Self {
+        Self {
+            kind: Kind::NotRecorded(difference.to_string().into()),
+            host: None,
+            source: None,
+        }
+    }
+
+    /// The same, with the host of a URL, should it be about connecting to it. Nothing else of the URL is kept: it may hold a secret.
+    pub(crate) fn at_host(mut self, uri: &Uri) -> Self {
+        if self.is_connect()
+            && let Some(host) = uri.host()
+        {
+            let port = uri.port_u16().map(|port| format!(":{port}"));
+            self.host = Some(format!("{host}{}", port.unwrap_or_default()).into());
+        }
+        self
     }
 
     /// What a service answered its call with. Only an error that is ours, and not one that merely wraps ours, is
@@ -183,6 +216,7 @@ impl Error {
     fn with_source(kind: Kind, source: impl Into<BoxError>) -> Self {
         Self {
             kind,
+            host: None,
             source: Some(source.into()),
         }
     }
@@ -194,11 +228,12 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            Kind::Connect => f.write_str("could not connect to the server"),
+        let host = self.host.as_deref().unwrap_or("the server");
+        match &self.kind {
+            Kind::Connect => write!(f, "could not connect to {host}"),
             Kind::Timeout(Timeout { kind, limit }, _) => match kind {
                 TimeoutKind::Connect => {
-                    write!(f, "could not connect to the server within {limit:?}")
+                    write!(f, "could not connect to {host} within {limit:?}")
                 }
                 TimeoutKind::Send => {
                     write!(f, "nothing of the request's body was sent for {limit:?}")
@@ -210,6 +245,8 @@ impl fmt::Display for Error {
                 TimeoutKind::Total => write!(f, "the exchange was not over within {limit:?}"),
             },
             Kind::NotSent => f.write_str("the request was not sent"),
+            #[cfg(feature = "cassette")]
+            Kind::NotRecorded(difference) => f.write_str(difference),
             Kind::NotProcessed => f.write_str("the server did not process the request"),
             Kind::MaybeSent => {
                 f.write_str("the exchange failed and the request may have been sent")

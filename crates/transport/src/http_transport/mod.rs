@@ -105,6 +105,7 @@ impl Service<Request<Body>> for HttpTransport {
                 .insert(PROXY_AUTHORIZATION, authorization);
         }
         say_empty(&mut request);
+        let uri = request.uri().clone();
         let (client, place) = self.clients.take();
         let mut exchange = client.request(request);
         ResponseFuture::new(async move {
@@ -132,7 +133,7 @@ impl Service<Request<Body>> for HttpTransport {
                     Version::HTTP_2 => response.map(|body| Body::wrap(Counted::new(body, place))),
                     _ => response.map(Body::wrap),
                 }),
-                Some(Err(error)) => Err(failure::classify(error)),
+                Some(Err(error)) => Err(failure::classify(error).at_host(&uri)),
                 None => Err(Error::not_sent(
                     "the connection ended, and the request was not handed back",
                 )),

@@ -65,6 +65,9 @@ impl ChatRun {
     /// Does this when the run has started, before the first byte is passed on. It is the moment to store
     /// [`Started`] to continue the conversation: its `run.session()`: a first message makes a sandbox and a thread, which are known from here on.
     ///
+    /// It is also where the user's turn is stored, if you keep turns of your own: in the function that decides, one that is refused afterwards would
+    /// stay.
+    ///
     /// With it, starting the run does not end when the browser leaves meanwhile; so what was created, and costs, is never
     /// lost. Where it refuses, the browser gets the refusal, and the run goes on without a reader and without an observer.
     ///

@@ -123,7 +123,15 @@ use crate::error::Error;
 ///
 /// A run that is lost ends with an `error` chunk. Without a log, a browser gets an `error` chunk and `[DONE]` where the relay's connection
 /// breaks off, or ends before the message does (without `finish`, `error`, `abort` or `[DONE]`); an event that was under way ends with an
-/// empty line first.
+/// empty line first. Where somebody has stopped the run, the relay says only `[DONE]`, and the browser gets `abort`, `finish` and `[DONE]` behind
+/// it: so a page can tell the end, a stop (`abort`) and a break (`error`).
+///
+/// # Where to store what the user says
+/// The relay stores a turn with its answer, and [`Session::hydrate`](crate::Session::hydrate) reads both; of a turn that failed or was stopped it
+/// stores nothing. To keep the user's words yourself, store them in [`ChatRun::on_started`], which is called once the run has begun. In the
+/// function that decides it would be too early: what is refused behind it (a chat that is answering, a budget that is used up, a request that
+/// the relay does not take) would stand in your database as a turn that never was. Give the message its id
+/// ([`UiMessage::with_id`](crate::UiMessage::with_id)), and store it by that id, so that a request that is sent twice stores it once.
 ///
 /// Refused with 400: `trigger: "regenerate-message"` and a history that does not end with a message of the user's, since the
 /// relay can only append a turn to a conversation. Refused with 409: a chat that is answering, or whose thread is streaming; see

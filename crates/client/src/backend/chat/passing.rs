@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::Frame;
 use twentyfirst_protocol::run_log::LastWords;
+use twentyfirst_protocol::runs::RunEnd;
 use twentyfirst_protocol::ui::{Chunk, DecodeError, Decoder, End, chunk, encode_done};
 use twentyfirst_transport::Body;
 
@@ -63,10 +64,11 @@ impl http_body::Body for Passing {
             this.on_error
                 .show(&end.unwrap_or_else(Error::stream_unfinished));
         }
-        Poll::Ready(
-            farewell
-                .map(|(Farewell::Broken(words) | Farewell::Told(words))| Ok(Frame::data(words))),
-        )
+        Poll::Ready(farewell.map(|farewell| {
+            let (Farewell::Broken(words) | Farewell::Stopped(words) | Farewell::Told(words)) =
+                farewell;
+            Ok(Frame::data(words))
+        }))
     }
 }
 
@@ -89,6 +91,8 @@ struct Progress {
 enum Farewell {
     /// The message has not ended.
     Broken(Bytes),
+    /// Somebody has stopped the run.
+    Stopped(Bytes),
     /// The message has ended with the event that was under way.
     Told(Bytes),
 }
@@ -119,19 +123,36 @@ impl Progress {
         self.is_done() || self.decoder.saw_finish() || self.decoder.end() != End::Cut
     }
 
+    /// Whether somebody has stopped the run: then the relay says `[DONE]` and nothing else, not even `finish`.
+    fn is_stopped(&self) -> bool {
+        let has_end = self.decoder.saw_finish() || self.decoder.end() != End::Finished;
+        self.decoder.is_done() && !has_end
+    }
+
     /// Ends the event that is under way, and the stream where it has no end.
+    ///
+    /// A page could not tell a stop from an answer without an end, so it is told of it as with a log: behind the relay's `[DONE]`, as its
+    /// bytes have passed already. The AI SDK reads on there.
     fn farewell(&mut self) -> Option<Farewell> {
         const EMPTY_LINE: Bytes = Bytes::from_static(b"\n\n");
 
-        if self.is_told() {
+        let is_told = self.is_told();
+        let is_within_event = self.tail.is_within_event();
+        if !is_told && is_within_event {
+            self.push(&EMPTY_LINE);
+        }
+        if self.is_stopped() {
+            let stop = LastWords::default().of(Some(&RunEnd::Cancelled));
+            let stop = stop.iter().map(Chunk::encode_event).chain([encode_done()]);
+            let line = (is_within_event && !is_told).then_some(EMPTY_LINE);
+            let words: Vec<Bytes> = line.into_iter().chain(stop).collect();
+            return Some(Farewell::Stopped(words.concat().into()));
+        }
+        if is_told {
             return None;
         }
-        let is_within_event = self.tail.is_within_event();
-        if is_within_event {
-            self.push(&EMPTY_LINE);
-            if self.is_told() {
-                return Some(Farewell::Told(EMPTY_LINE));
-            }
+        if self.is_told() {
+            return Some(Farewell::Told(EMPTY_LINE));
         }
         let apology = apology(LastWords::BROKE_OFF);
         Some(Farewell::Broken(match is_within_event {

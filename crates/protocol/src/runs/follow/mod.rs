@@ -99,6 +99,7 @@ pub enum Moment {
 }
 
 /// The [`Flow`] of [`FollowRun`]: hands out what happens, and comes to an [`Outcome`].
+#[must_use = "a flow does nothing until it is driven"]
 pub struct FollowFlow {
     phase: Phase,
     cx: Following,

@@ -15,6 +15,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// # let _ = options;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
 pub struct Follow {
     pub(super) mode: Mode,
     pub(super) ask_after: Duration,
@@ -71,7 +72,6 @@ impl Follow {
 
     /// How long the stream may be silent until the relay is asked whether the run still streams: 2 min by default. It is asked
     /// again at growing intervals. Silence is not a cut: the relay sends nothing while a tool runs.
-    #[must_use]
     pub const fn ask_after(mut self, silence: Duration) -> Self {
         self.ask_after = silence;
         self
@@ -80,7 +80,6 @@ impl Follow {
     /// How long nothing may come of a stream, be it silent or cut, until the run is lost, although its thread says that it
     /// streams: 30 min by default; `None` for no limit. It does not count where nothing has ever been read: who waits for a
     /// run in the background sets a [`deadline`](Self::deadline).
-    #[must_use]
     pub fn lost_after(mut self, silence: impl Into<Option<Duration>>) -> Self {
         self.lost_after = silence.into();
         self
@@ -90,7 +89,6 @@ impl Follow {
     ///
     /// It bounds reading the run. [`CallOptions::deadline`](crate::CallOptions::deadline) bounds each call, such as the one that
     /// starts it.
-    #[must_use]
     pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
         self.deadline = deadline.into();
         self
@@ -110,7 +108,6 @@ impl Follow {
     /// of which it is not clear yet whether they repeat what was delivered; up to 16 MiB of a stream of which it is not known yet whether
     /// it is this run's; and while a thread is read, the response, which the driver limits (`AgentClient`: 32 MiB), and its messages: at most
     /// about five times as much where they are long texts, and up to 65 times where they have nothing but the tiniest parts.
-    #[must_use]
     pub const fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self

@@ -24,6 +24,7 @@ use crate::ui::Chunk;
 /// ```
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
+#[must_use = "a run is not followed until it is given to a client"]
 pub struct FollowRun {
     /// The run.
     pub run: RunRef,
@@ -54,7 +55,6 @@ impl FollowRun {
     /// with its `start`, and without a gap. They are not handed out again, and the message has them.
     ///
     /// It is as if the stream had been cut behind them: [`join`](Self::join) goes on from there.
-    #[must_use]
     pub fn after(mut self, chunks: impl IntoIterator<Item = Chunk<'static>>) -> Self {
         self.after = chunks.into_iter().collect();
         self

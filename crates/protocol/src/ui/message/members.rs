@@ -77,7 +77,7 @@ impl Members {
     }
 
     /// Takes a member out if it fits; what does not fit stays.
-    pub(super) fn take<T: Member>(&mut self, name: &str) -> Option<T> {
+    pub(in crate::ui) fn take<T: Member>(&mut self, name: &str) -> Option<T> {
         let value = T::read(self.get(name)?)?;
         self.list.retain(|(key, _)| key != name);
         Some(value)
@@ -207,7 +207,7 @@ fn read_text(raw: &str) -> Option<Text<'static>> {
 }
 
 /// A member's type: what can be read from a JSON value, or does not fit it.
-pub(super) trait Member: Sized {
+pub(in crate::ui) trait Member: Sized {
     fn read(raw: &RawJson<'static>) -> Option<Self>;
 }
 
@@ -235,14 +235,14 @@ pub(super) fn prefixed(prefix: &str, name: &Text<'_>) -> Text<'static> {
 }
 
 /// An object with fields of its own, and other members that are written after them.
-pub(super) trait Object {
+pub(in crate::ui) trait Object {
     fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error>;
 
     fn other(&self) -> &Members;
 }
 
 /// Writes an object. A field goes before another member of the same name.
-pub(super) fn write_object<S: Serializer>(
+pub(in crate::ui) fn write_object<S: Serializer>(
     object: &impl Object,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
@@ -272,13 +272,13 @@ fn write_members<M: SerializeMap>(object: &impl Object, map: M) -> Result<M::Ok,
 }
 
 /// The fields of an object as they are written.
-pub(super) struct Fields<M> {
+pub(in crate::ui) struct Fields<M> {
     map: M,
     written: Vec<&'static str>,
 }
 
 impl<M: SerializeMap> Fields<M> {
-    pub(super) fn field(
+    pub(in crate::ui) fn field(
         &mut self,
         name: &'static str,
         value: &(impl Serialize + ?Sized),
@@ -287,7 +287,7 @@ impl<M: SerializeMap> Fields<M> {
         self.map.serialize_entry(name, value)
     }
 
-    pub(super) fn optional(
+    pub(in crate::ui) fn optional(
         &mut self,
         name: &'static str,
         value: Option<&impl Serialize>,

@@ -1,0 +1,32 @@
+//! What only describes a call, and sends nothing: forgotten, it is an error where unused values are denied.
+
+macro_rules! must_be_used {
+    ($($name:ident: $statement:literal;)*) => {$(
+        #[doc = concat!(
+            "```compile_fail\n#![deny(unused_must_use)]\n",
+            "use twentyfirst_client::{AgentClient, Error, Exec, Follow, RunRef, SandboxId, Session, StartRun, Started};\n",
+            "async fn example(client: AgentClient, session: Session, run: RunRef, started: Started) -> Result<(), Error> {\n",
+            $statement, ";\nOk(())\n}\n```\n",
+            // And nothing else is wrong with it.
+            "```\n#![deny(unused_must_use)]\n",
+            "use twentyfirst_client::{AgentClient, Error, Exec, Follow, RunRef, SandboxId, Session, StartRun, Started};\n",
+            "async fn example(client: AgentClient, session: Session, run: RunRef, started: Started) -> Result<(), Error> {\n",
+            "let _ = ", $statement, ";\nOk(())\n}\n```",
+        )]
+        struct $name;
+    )*};
+}
+
+must_be_used! {
+    Cancel: "client.threads().cancel(started.run)";
+    CancelFlow: "run.cancel(client.options(), 7)?";
+    CurrentRun: "session.current_run()?";
+    FollowRun: "run.follow()";
+    Hydrate: "session.hydrate()?";
+    RunOfSession: "session.run(\"Hi\")";
+    Operation: "Exec::new(SandboxId::new(\"sbx_1\")?, \"ls\")";
+    Setter: "StartRun::new(\"my-agent\", \"Hi\").name(\"a\")";
+    ExecCall: "client.sandboxes().exec(\"sbx_1\", \"ls\").cwd(\"/srv\")";
+    Options: "client.options().follow(Follow::off())";
+    Builder: "AgentClient::builder().api_key(\"k\")";
+}

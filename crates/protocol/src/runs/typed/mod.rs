@@ -1,0 +1,29 @@
+//! Runs whose answer is read as a value: the schema in the turn, the value in the answer, and one repair.
+//!
+//! ```text
+//!   first() ──► asked ── answer ──► read ── a value ────────────► TypedStep::Value
+//!                                    │ none
+//!                                    ▼
+//!               repair asked ── answer ──► read ── a value ─────► TypedStep::Value
+//!               (TypedStep::Ask)            │ none
+//!                                           └───────────────────► TypedStep::Failed
+//! ```
+//!
+//! The schema has to be in the turn before the run starts, so a [`TypedQuestion`] begins with a [`StartRun`](super::StartRun) and gives the one to start. It
+//! stands in a text part of its own behind the user's: the system prompt would be the other place, but a run that sets one replaces the
+//! agent's. The repair is a second run in the same thread, which says what was wrong. There is one and no more: it costs what a run costs,
+//! and an agent that misses twice mostly misses the third time, too.
+//!
+//! Nothing that was paid for is lost: every answer is kept as an [`Answered`], with its text, its usage and its problem.
+
+mod answered;
+mod candidates;
+mod no_value;
+mod prompt;
+mod question;
+mod read;
+
+pub use answered::Answered;
+pub use no_value::NoValue;
+pub use question::{TypedQuestion, TypedStep};
+pub use read::read_json;

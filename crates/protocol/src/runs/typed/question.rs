@@ -1,0 +1,118 @@
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::read::{Shape, read};
+use super::{Answered, NoValue, prompt};
+use crate::runs::{RunRef, StartRun};
+
+/// A run whose answer is to be read as a `T`: what to ask, and what to make of each answer.
+///
+/// With `AgentClient`, `threads().run(…).json::<T>()` drives it. It does no IO: start [`first`](Self::first), wait for the run's end, give what it
+/// answered to [`answered`](Self::answered), and do as the step says. See the [module](super) for its states.
+///
+/// ```
+/// use serde_json::json;
+/// use twentyfirst_protocol::runs::StartRun;
+/// use twentyfirst_protocol::runs::typed::TypedQuestion;
+///
+/// let schema = json!({"type": "object", "properties": {"bugs": {"type": "integer"}}, "required": ["bugs"]});
+/// let question = TypedQuestion::<serde_json::Value>::new(StartRun::new("my-agent", "How many bugs are there?"), schema);
+/// // The user's text, and behind it what is asked for.
+/// assert_eq!(question.first().messages.as_slice()[0].parts.len(), 2);
+/// ```
+#[must_use]
+pub struct TypedQuestion<T> {
+    run: StartRun,
+    schema: Value,
+    answers: Vec<Answered>,
+    reads: PhantomData<fn() -> T>,
+}
+
+/// What to do next.
+#[must_use]
+#[derive(Debug)]
+pub enum TypedStep<T> {
+    /// The value is there.
+    Value(T),
+    /// Start this run and come back with its answer.
+    Ask(Box<StartRun>),
+    /// There is no value, also after the repair. The last of the [`answers`](TypedQuestion::answers) says why.
+    Failed,
+}
+
+impl<T: DeserializeOwned> TypedQuestion<T> {
+    /// Asks for a value that is valid against this JSON Schema. Where its `type` is `object` or `array`, nothing else is taken for the value.
+    pub fn new(run: StartRun, schema: Value) -> Self {
+        Self {
+            run,
+            schema,
+            answers: Vec::new(),
+            reads: PhantomData,
+        }
+    }
+
+    /// Returns the run to start first: the turn, with the schema in a text part behind the user's.
+    pub fn first(&self) -> StartRun {
+        let mut run = self.run.clone();
+        run.messages.add_to_turn(prompt::ask(&self.schema));
+        run
+    }
+
+    /// Takes the answer of the run that was started last.
+    ///
+    /// A run that failed, was cancelled or is lost has no answer: give it to [`note`](Self::note), and end with its own error.
+    pub fn answered(&mut self, mut answer: Answered) -> TypedStep<T> {
+        let step = match read(&answer.text, Shape::of(&self.schema)) {
+            Ok(value) => TypedStep::Value(value),
+            Err(problem) => {
+                let step = match self.answers.is_empty() {
+                    true => TypedStep::Ask(Box::new(self.repair(&answer.run, &problem))),
+                    false => TypedStep::Failed,
+                };
+                answer.problem = Some(problem);
+                step
+            }
+        };
+        self.answers.push(answer);
+        step
+    }
+
+    /// Takes a run that did not complete, so that what it has cost is among the answers.
+    pub fn note(&mut self, answer: Answered) {
+        self.answers.push(answer);
+    }
+
+    /// Returns the runs that were made so far, the first one first.
+    pub fn answers(&self) -> &[Answered] {
+        &self.answers
+    }
+
+    /// Hands out the runs that were made.
+    pub fn into_answers(self) -> Vec<Answered> {
+        self.answers
+    }
+
+    /// The same run in the thread of the answer. Only the new turn is sent: the relay has stored the others.
+    fn repair(&self, run: &RunRef, problem: &NoValue) -> StartRun {
+        StartRun {
+            messages: prompt::repair(&self.schema, problem).into(),
+            sandbox_id: Some(run.sandbox_id.clone()),
+            thread_id: Some(run.thread_id.clone()),
+            look_first: false,
+            delete_sandbox_on_failure: false,
+            ..self.run.clone()
+        }
+    }
+}
+
+impl<T> fmt::Debug for TypedQuestion<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedQuestion")
+            .field("run", &self.run)
+            .field("answers", &self.answers)
+            .finish_non_exhaustive()
+    }
+}
