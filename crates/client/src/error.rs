@@ -208,6 +208,11 @@ impl Error {
         )
     }
 
+    /// Whether the relay takes no more requests for now: 429. [`retry_after`](Self::retry_after) tells for how long, where the relay said so.
+    pub fn is_rate_limited(&self) -> bool {
+        self.status() == Some(StatusCode::TOO_MANY_REQUESTS)
+    }
+
     /// Whether it is the relay's 409: the thing exists already, or is in a state that forbids this.
     pub fn is_conflict(&self) -> bool {
         self.status() == Some(StatusCode::CONFLICT)

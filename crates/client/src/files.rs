@@ -40,25 +40,26 @@ in_sandbox! {
     /// # Errors
     /// Without any file, and with the same path twice, the request is invalid and nothing is sent. Where one of several requests
     /// fails, [`Error::written`](crate::Error::written) tells what the ones before it wrote.
-    pub fn write(
+    pub fn write_many(
         &self,
         files: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
     ) -> Call<WriteFiles, Vec<WrittenFile>> {
         self.0.call(|id| WriteFiles::new(id, files)).made(write_parts)
     }
 
-    /// Reads a text file.
+    /// Reads a text file. Bytes that are not UTF-8 arrive as U+FFFD.
     ///
     /// # Errors
     /// 500 with the code `internal_error` for a missing file.
-    pub fn read(&self, path: impl Into<String>) -> Call<ReadFile, String> {
+    pub fn read_to_string(&self, path: impl Into<String>) -> Call<ReadFile, String> {
         self.0
             .call(|id| ReadFile::new(id, path))
             .made(|client, read| async move { Ok(client.execute(&read).await?.content) })
     }
 
-    /// Writes a file from at most 10 MiB of bytes.
-    pub fn write_bytes(
+    /// Writes a file from at most 10 MiB of text or bytes, with the directories that it needs. See
+    /// [`write_stream`](Self::write_stream) for more, and [`upload`](Self::upload) for a file on disk.
+    pub fn write(
         &self,
         path: impl Into<String>,
         content: impl Into<Bytes>,
@@ -71,7 +72,7 @@ in_sandbox! {
     ///
     /// # Errors
     /// 500 with the code `internal_error` for a missing file.
-    pub fn read_bytes(&self, path: impl Into<String>) -> Call<ReadBytes, Bytes> {
+    pub fn read(&self, path: impl Into<String>) -> Call<ReadBytes, Bytes> {
         let read = self.0.id(|id| ReadBytes::new(id, path));
         Call::new(self.0.client.clone(), read, |client, read| async move {
             let flow = read.flow(client.options(), seed())?;
@@ -117,7 +118,7 @@ in_sandbox! {
     ///
     /// # Errors
     /// [`Error::transfer_error`](crate::Error::transfer_error) where the file cannot be read, or changes its length meanwhile.
-    pub fn upload_file(
+    pub fn upload(
         &self,
         path_on_disk: impl Into<PathBuf>,
         path_in_sandbox: impl Into<String>,
@@ -135,7 +136,7 @@ in_sandbox! {
     /// # Errors
     /// [`Error::transfer_error`](crate::Error::transfer_error) where the file cannot be written, or is longer than its limit; 500
     /// with the code `internal_error` for a missing file.
-    pub fn download_file(
+    pub fn download(
         &self,
         path_in_sandbox: impl Into<String>,
         path_on_disk: impl Into<PathBuf>,

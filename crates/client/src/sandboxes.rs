@@ -51,7 +51,7 @@ impl Sandboxes {
 /// let sandbox = client.sandbox("sbx_abc123");
 /// sandbox.git().clone_repository("https://github.com/org/repo.git").depth(1).await?;
 /// println!("{}", sandbox.exec("npm test").cwd("repo").await?.stdout);
-/// println!("{}", sandbox.files().read("repo/README.md").await?);
+/// println!("{}", sandbox.files().read_to_string("repo/README.md").await?);
 /// sandbox.delete().await?;
 /// # Ok(())
 /// # }

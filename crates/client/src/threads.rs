@@ -32,11 +32,10 @@ impl Threads {
     /// [`Session`](crate::Session), see [`start`](Self::start).
     ///
     /// ```no_run
-    /// use twentyfirst_client::{AgentClient, RunOptions};
+    /// use twentyfirst_client::AgentClient;
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
-    /// let options = RunOptions::new().max_turns(25);
-    /// let mut run = client.threads().run("my-agent", "Find bugs in /src").options(options).await?;
+    /// let mut run = client.threads().run("my-agent", "Find bugs in /src").max_turns(25).max_budget_usd(1.0).await?;
     /// println!("{}", run.text().await?);
     /// # Ok(())
     /// # }

@@ -30,14 +30,20 @@ async fn a_command_that_takes_too_long_is_a_timeout_and_not_retryable() {
 async fn a_file_that_is_missing_is_not_found_however_it_is_read() {
     let (_relay, client, sandbox) = sandbox().await;
     let files = client.sandboxes().files();
-    let text = files.read(&sandbox, "missing.txt").await.unwrap_err();
-    let bytes = files.read_bytes(&sandbox, "missing.txt").await.unwrap_err();
+    let text = files
+        .read_to_string(&sandbox, "missing.txt")
+        .await
+        .unwrap_err();
+    let bytes = files.read(&sandbox, "missing.txt").await.unwrap_err();
     let list = files.list(&sandbox, "missing").await.unwrap_err();
     for error in [text, bytes, list] {
         assert!(error.is_not_found() && !error.is_retryable(), "{error}");
     }
     // Another failure with the same status and the same code.
-    let directory = files.read(&sandbox, "/home/user").await.unwrap_err();
+    let directory = files
+        .read_to_string(&sandbox, "/home/user")
+        .await
+        .unwrap_err();
     assert_eq!(directory.status().unwrap(), 500, "{directory}");
     assert!(!directory.is_not_found());
 }

@@ -103,7 +103,7 @@ async fn files() {
     let files = client.sandboxes().files();
 
     let written = files
-        .write(
+        .write_many(
             id,
             [
                 ("/home/user/a.txt", "Привет 👩"),
@@ -114,19 +114,16 @@ async fn files() {
         .unwrap();
     assert_eq!(written[0].size, Some(9), "UTF-16 code units");
     assert_eq!(
-        files.read(id, "/home/user/a.txt").await.unwrap(),
+        files.read_to_string(id, "/home/user/a.txt").await.unwrap(),
         "Привет 👩"
     );
 
     let bytes = Bytes::from((0..=255).cycle().take(100_000).collect::<Vec<u8>>());
     files
-        .write_bytes(id, "/home/user/blob.bin", bytes.clone())
+        .write(id, "/home/user/blob.bin", bytes.clone())
         .await
         .unwrap();
-    assert_eq!(
-        files.read_bytes(id, "/home/user/blob.bin").await.unwrap(),
-        bytes
-    );
+    assert_eq!(files.read(id, "/home/user/blob.bin").await.unwrap(), bytes);
 
     let content = Body::wrap(http_body_util::Full::new(bytes.clone()));
     let written = files
@@ -145,8 +142,8 @@ async fn files() {
         assert_eq!(body.collect().await.unwrap().to_bytes(), bytes, "{path}");
     }
     // The relay reads an empty file only as text.
-    files.write_bytes(id, "/home/user/empty", "").await.unwrap();
-    let empty = files.read_bytes(id, "/home/user/empty").await.unwrap();
+    files.write(id, "/home/user/empty", "").await.unwrap();
+    let empty = files.read(id, "/home/user/empty").await.unwrap();
     assert!(empty.is_empty());
     let body = files.read_stream(id, "/home/user/empty").await.unwrap();
     assert!(body.collect().await.unwrap().to_bytes().is_empty());
@@ -157,7 +154,7 @@ async fn files() {
         .write_stream(id, "/home/user/long.bin", body)
         .await
         .unwrap();
-    let read = files.read_bytes(id, "/home/user/long.bin").await.unwrap();
+    let read = files.read(id, "/home/user/long.bin").await.unwrap();
     assert!(read == long, "{}", read.len());
     files.remove(id, "/home/user/long.bin").await.unwrap();
     // HTTP alone would cut a growing file off, and call that a success.

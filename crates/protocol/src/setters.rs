@@ -3,18 +3,50 @@
 /// `setters! { Exec, exec_setters; … }` makes the functions methods of `Exec`, and exports the macro `exec_setters!`, which makes
 /// them methods of `Call<Exec, T>` in the crate that has such a type: one with a function `map` that changes what is called.
 /// The macro names types without their paths, so that crate has them in scope.
+///
+/// `setters! { RunOptions, run_options_setters, in StartRun.options; … }` makes them methods of `RunOptions`, of the operation that has
+/// it as an optional member, and of calls of that operation.
 macro_rules! setters {
-    ($operation:ident, $exported:ident; $(
+    ($operation:ident, $exported:ident; $($setters:tt)*) => {
+        $crate::setters::setters! { @own $operation; $($setters)* }
+        $crate::setters::setters! { @call $operation, $exported; $($setters)* }
+    };
+    ($part:ident, $exported:ident, in $operation:ident.$member:ident; $($setters:tt)*) => {
+        $crate::setters::setters! { @own $part; $($setters)* }
+        $crate::setters::setters! { @within $operation, $member; $($setters)* }
+        $crate::setters::setters! { @call $operation, $exported; $($setters)* }
+    };
+    (@own $type:ident; $(
         $(#[$meta:meta])*
-        pub fn $name:ident(mut $self:ident $(, $argument:ident: $type:ty)* $(,)?) -> Self $body:block
+        pub fn $name:ident(mut $self:ident $(, $argument:ident: $argument_type:ty)* $(,)?) -> Self $body:block
+    )*) => {
+        impl $type {
+            $(
+                $(#[$meta])*
+                #[must_use]
+                pub fn $name(mut $self $(, $argument: $argument_type)*) -> Self $body
+            )*
+        }
+    };
+    (@within $operation:ident, $member:ident; $(
+        $(#[$meta:meta])*
+        pub fn $name:ident(mut $self:ident $(, $argument:ident: $argument_type:ty)* $(,)?) -> Self $body:block
     )*) => {
         impl $operation {
             $(
                 $(#[$meta])*
-                pub fn $name(mut $self $(, $argument: $type)*) -> Self $body
+                #[must_use]
+                pub fn $name(mut self $(, $argument: $argument_type)*) -> Self {
+                    self.$member = Some(self.$member.unwrap_or_default().$name($($argument),*));
+                    self
+                }
             )*
         }
-
+    };
+    (@call $operation:ident, $exported:ident; $(
+        $(#[$meta:meta])*
+        pub fn $name:ident(mut $self:ident $(, $argument:ident: $argument_type:ty)* $(,)?) -> Self $body:block
+    )*) => {
         #[doc(hidden)]
         #[macro_export]
         macro_rules! $exported {
@@ -22,7 +54,7 @@ macro_rules! setters {
                 impl<T> Call<$operation, T> {
                     $(
                         $(#[$meta])*
-                        pub fn $name(self $(, $argument: $type)*) -> Self {
+                        pub fn $name(self $(, $argument: $argument_type)*) -> Self {
                             self.map(|operation| operation.$name($($argument),*))
                         }
                     )*

@@ -16,7 +16,7 @@ use crate::call::Call;
 use crate::client::{AgentClient, seed};
 use crate::error::Error;
 
-/// A file to be downloaded: what [`Files::download_file`](crate::Files::download_file) calls. Its setters are methods of the [call](Call).
+/// A file to be downloaded: what [`Files::download`](crate::Files::download) calls. Its setters are methods of the [call](Call).
 pub struct DownloadFile {
     sandbox_id: SandboxId,
     from: String,

@@ -3,8 +3,8 @@
 //! ```text
 //!               this machine                        │                 the sandbox
 //!                                                   │
-//!  upload_file     file ─── thread ─── body ────────┼──── write_stream ───────────────► file
-//!  download_file   file.part ◄── thread ◄── body ◄──┼──── read_stream ───────────────── file
+//!  upload          file ─── thread ─── body ────────┼──── write_stream ───────────────► file
+//!  download        file.part ◄── thread ◄── body ◄──┼──── read_stream ───────────────── file
 //!                  └─ renamed at the end            │
 //!                                                   │
 //!  upload_dir      look at all ─► archive ── body ──┼──── write_stream ─► /tmp/….tar ─ tar -x ─► directory
@@ -15,7 +15,7 @@
 //!                  └─ renamed at the end            │
 //! ```
 //!
-//! The calls are [`Files::upload_file`](crate::Files::upload_file), [`download_file`](crate::Files::download_file),
+//! The calls are [`Files::upload`](crate::Files::upload), [`download`](crate::Files::download),
 //! [`upload_dir`](crate::Files::upload_dir) and [`download_dir`](crate::Files::download_dir). The source comes first, then where it
 //! goes.
 //!

@@ -168,19 +168,25 @@ async fn sandboxes_files_and_repositories_are_called_as_their_operations() {
     let (any, files) = (sandboxes.files(), one.files());
     let two = [("a.txt", "a"), ("b.txt", "b")];
     calls
-        .same(any.write("sbx_1", two), &WriteFiles::new(sandbox(), two))
-        .await;
-    calls
-        .same(files.read("a.txt"), &ReadFile::new(sandbox(), "a.txt"))
+        .same(
+            any.write_many("sbx_1", two),
+            &WriteFiles::new(sandbox(), two),
+        )
         .await;
     calls
         .same(
-            files.write_bytes("a", "abc"),
+            files.read_to_string("a.txt"),
+            &ReadFile::new(sandbox(), "a.txt"),
+        )
+        .await;
+    calls
+        .same(
+            files.write("a", "abc"),
             &WriteBytes::new(sandbox(), "a", "abc"),
         )
         .await;
     calls
-        .same(files.read_bytes("a"), &ReadBytes::new(sandbox(), "a"))
+        .same(files.read("a"), &ReadBytes::new(sandbox(), "a"))
         .await;
     calls
         .same(files.read_stream("a"), &ReadStream::new(sandbox(), "a"))
@@ -347,7 +353,7 @@ async fn an_id_that_is_none_is_refused_before_anything_is_sent() {
     let sandbox = calls.client.sandbox("..");
     let error = sandbox.exec("ls").await.unwrap_err();
     assert!(error.to_string().contains("sandbox_id"), "{error}");
-    assert!(sandbox.files().read("a").operation().is_none());
+    assert!(sandbox.files().read_to_string("a").operation().is_none());
     let thread = calls.client.sandbox("sbx_1").threads().get("").await;
     assert!(thread.unwrap_err().to_string().contains("thread_id"));
     let threads = calls.client.threads();

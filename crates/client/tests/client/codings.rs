@@ -56,8 +56,8 @@ async fn files_downloads_and_streams_are_refused_alike_and_at_once() {
         .sandbox_id(sandbox())
         .thread_id(ThreadId::new("th_1").unwrap());
     let errors: [Error; 4] = [
+        files.read_to_string(sandbox(), "/a").await.unwrap_err(),
         files.read(sandbox(), "/a").await.unwrap_err(),
-        files.read_bytes(sandbox(), "/a").await.unwrap_err(),
         files.read_stream(sandbox(), "/a").await.unwrap_err(),
         client.threads().start(run).await.unwrap_err(),
     ];

@@ -86,9 +86,9 @@ async fn over_the_wire() {
     let client = client.unwrap();
     let files = client.sandboxes().files();
 
-    files.write_bytes(sandbox(), "a", "").await.unwrap();
+    files.write(sandbox(), "a", "").await.unwrap();
     assert_eq!(said(&heads.recv().unwrap()), Some("0"), "an empty blob");
-    files.write_bytes(sandbox(), "a", "four").await.unwrap();
+    files.write(sandbox(), "a", "four").await.unwrap();
     assert_eq!(said(&heads.recv().unwrap()), Some("4"), "a blob");
     let create = CreateThread::new(sandbox());
     client.execute(&create).await.unwrap();
@@ -131,7 +131,7 @@ async fn over_the_wire() {
 async fn through_another_http_client() {
     let (client, log) = client("https://relay.example", |_| json(200, r#"{"path":"a"}"#));
     let files = client.sandboxes().files();
-    files.write_bytes(sandbox(), "a", "").await.unwrap();
+    files.write(sandbox(), "a", "").await.unwrap();
     let upload = WriteStream::new(sandbox(), "a");
     client.upload(&upload, Body::empty()).await.unwrap();
     for sent in log.take() {

@@ -573,8 +573,8 @@ async fn calls_are_futures_for_any_task() {
     let (id, files) = (&world.sandbox, world.files());
     spawnable(files.upload_dir(id, "a", "b"));
     spawnable(files.download_dir(id, "a", "b"));
-    spawnable(files.upload_file(id, "a", "b"));
-    spawnable(files.download_file(id, "a", "b"));
+    spawnable(files.upload(id, "a", "b"));
+    spawnable(files.download(id, "a", "b"));
     let gone = files.download_dir(id, "/home/user/x", world.path("x"));
     world.client.sandboxes().delete(id).await.unwrap();
     assert_eq!(

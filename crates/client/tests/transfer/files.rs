@@ -21,7 +21,7 @@ async fn a_file_goes_up_and_down() {
         fs::write(world.path("up"), &content).unwrap();
         let to = "/home/user/new directory/-file";
         let written = files
-            .upload_file(&world.sandbox, world.path("up"), to)
+            .upload(&world.sandbox, world.path("up"), to)
             .await
             .unwrap();
         assert_eq!(
@@ -29,10 +29,7 @@ async fn a_file_goes_up_and_down() {
             (to, Some(length as u64))
         );
         let down = world.path("made/on the way/down");
-        let read = files
-            .download_file(&world.sandbox, to, &down)
-            .await
-            .unwrap();
+        let read = files.download(&world.sandbox, to, &down).await.unwrap();
         assert_eq!(read, length as u64);
         assert!(fs::read(&down).unwrap() == content);
         assert_eq!(fs::read_dir(down.parent().unwrap()).unwrap().count(), 1);
@@ -53,13 +50,11 @@ async fn progress_of_files() {
                 .push((progress.bytes, progress.total, name));
         }
     };
-    let upload = world
-        .files()
-        .upload_file(&world.sandbox, world.path("up"), "x");
+    let upload = world.files().upload(&world.sandbox, world.path("up"), "x");
     upload.on_progress(note()).await.unwrap();
     let download = world
         .files()
-        .download_file(&world.sandbox, "x", world.path("down"));
+        .download(&world.sandbox, "x", world.path("down"));
     let up = std::mem::take(&mut *told.lock().unwrap());
     download.on_progress(note()).await.unwrap();
     let down = std::mem::take(&mut *told.lock().unwrap());
@@ -80,7 +75,7 @@ async fn what_is_no_file_is_refused() {
     let up = |name: &str| {
         world
             .files()
-            .upload_file(&world.sandbox, world.path(name), "x")
+            .upload(&world.sandbox, world.path(name), "x")
             .into_future()
     };
     let error = up("none").await.unwrap_err();
@@ -96,17 +91,17 @@ async fn what_is_no_file_is_refused() {
     );
     let down = world
         .files()
-        .download_file(&world.sandbox, "x", world.path("dir"));
+        .download(&world.sandbox, "x", world.path("dir"));
     let error = down.await.unwrap_err();
     assert!(!error.maybe_sent());
     assert_eq!(chain(&world, &error), "[dir]/dir is not a file");
     fs::write(world.path("file"), "").unwrap();
     let below = world
         .files()
-        .download_file(&world.sandbox, "x", world.path("file/below"));
+        .download(&world.sandbox, "x", world.path("file/below"));
     world
         .files()
-        .write(&world.sandbox, [("x", "x")])
+        .write_many(&world.sandbox, [("x", "x")])
         .await
         .unwrap();
     assert!(chain(&world, &below.await.unwrap_err()).starts_with("[dir]/file"));
@@ -118,7 +113,7 @@ async fn a_file_that_changes_while_it_is_sent_is_named() {
     for length in [10, 2_000_001] {
         let path = world.path("log");
         fs::write(&path, vec![0; 2_000_000]).unwrap();
-        let upload = world.files().upload_file(&world.sandbox, &path, "log");
+        let upload = world.files().upload(&world.sandbox, &path, "log");
         let change = move |_: &Progress<'_>| {
             fs::OpenOptions::new()
                 .write(true)
@@ -151,7 +146,7 @@ async fn a_download_replaces_what_was_there_only_when_it_is_complete() {
     let download = || {
         world
             .files()
-            .download_file(&world.sandbox, "/home/user/long", world.path("link"))
+            .download(&world.sandbox, "/home/user/long", world.path("link"))
     };
     let error = download().max_bytes(2_999_999).await.unwrap_err();
     assert_eq!(
@@ -163,7 +158,7 @@ async fn a_download_replaces_what_was_there_only_when_it_is_complete() {
     let client = cut(&world, 1_000_000);
     let files = client.sandboxes().files();
     let error = files
-        .download_file(&world.sandbox, "/home/user/long", &down)
+        .download(&world.sandbox, "/home/user/long", &down)
         .await
         .unwrap_err();
     assert_eq!(
@@ -229,7 +224,7 @@ async fn texts_are_written_in_as_many_requests_as_they_need() {
     ];
     let written = world
         .files()
-        .write(&world.sandbox, texts.clone())
+        .write_many(&world.sandbox, texts.clone())
         .await
         .unwrap();
     let sizes: Vec<_> = written
@@ -247,7 +242,12 @@ async fn texts_are_written_in_as_many_requests_as_they_need() {
     );
     for (path, text) in texts {
         assert!(
-            world.files().read(&world.sandbox, path).await.unwrap() == text,
+            world
+                .files()
+                .read_to_string(&world.sandbox, path)
+                .await
+                .unwrap()
+                == text,
             "{path}"
         );
     }
@@ -266,7 +266,7 @@ async fn an_error_tells_what_was_written_before() {
     ];
     let error = world
         .files()
-        .write(&world.sandbox, texts)
+        .write_many(&world.sandbox, texts)
         .await
         .unwrap_err();
     assert_eq!(error.status(), Some(StatusCode::INTERNAL_SERVER_ERROR));
@@ -286,7 +286,7 @@ async fn an_error_tells_what_was_written_before() {
     let twice = [("e", &large), ("f", &large), ("e", &large)];
     let error = world
         .files()
-        .write(&world.sandbox, twice)
+        .write_many(&world.sandbox, twice)
         .await
         .unwrap_err();
     assert!(!error.maybe_sent() && error.written().is_empty());
@@ -318,7 +318,7 @@ async fn a_file_is_read_only_as_far_as_it_is_sent() {
     let upload = client
         .sandboxes()
         .files()
-        .upload_file(&id, Path::new(&path), "x");
+        .upload(&id, Path::new(&path), "x");
     let upload = upload.on_progress(move |progress| *note.lock().unwrap() = progress.bytes);
     let upload = tokio::time::timeout(std::time::Duration::from_millis(300), upload.into_future());
     assert!(upload.await.is_err());

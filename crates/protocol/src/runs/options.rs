@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 
+use super::StartRun;
 use crate::error::{InvalidRequest, Problem};
+use crate::setters::setters;
 
 /// What a single run overrides of its agent's configuration.
 ///
@@ -55,48 +57,6 @@ impl RunOptions {
         Self::default()
     }
 
-    /// The model.
-    pub fn model(mut self, model: impl Into<String>) -> Self {
-        self.model = Some(model.into());
-        self
-    }
-
-    /// The system prompt: a text, or a [`SystemPrompt`].
-    pub fn system_prompt(mut self, prompt: impl Into<SystemPrompt>) -> Self {
-        self.system_prompt = Some(prompt.into());
-        self
-    }
-
-    /// The most reasoning steps.
-    pub fn max_turns(mut self, turns: u32) -> Self {
-        self.max_turns = Some(turns);
-        self
-    }
-
-    /// The cost cap of this run in US dollars.
-    pub fn max_budget_usd(mut self, dollars: f64) -> Self {
-        self.max_budget_usd = Some(dollars);
-        self
-    }
-
-    /// The cost cap of the sandbox in US dollars.
-    pub fn max_sandbox_budget_usd(mut self, dollars: f64) -> Self {
-        self.max_sandbox_budget_usd = Some(dollars);
-        self
-    }
-
-    /// What the agent may do without asking.
-    pub fn permission_mode(mut self, mode: PermissionMode) -> Self {
-        self.permission_mode = Some(mode);
-        self
-    }
-
-    /// The tools that it may not use.
-    pub fn disallowed_tools<T: Into<String>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
-        self.disallowed_tools = Some(tools.into_iter().map(Into::into).collect());
-        self
-    }
-
     /// Checks every member by the relay's rules.
     ///
     /// # Errors
@@ -135,6 +95,52 @@ impl RunOptions {
             ),
             _ => Ok(()),
         }
+    }
+}
+
+setters! {
+    RunOptions, run_options_setters, in StartRun.options;
+
+    /// The model.
+    pub fn model(mut self, model: impl Into<String>) -> Self {
+        self.model = Some(model.into());
+        self
+    }
+
+    /// The system prompt: a text, or a [`SystemPrompt`].
+    pub fn system_prompt(mut self, prompt: impl Into<SystemPrompt>) -> Self {
+        self.system_prompt = Some(prompt.into());
+        self
+    }
+
+    /// The most reasoning steps.
+    pub fn max_turns(mut self, turns: u32) -> Self {
+        self.max_turns = Some(turns);
+        self
+    }
+
+    /// The cost cap of this run in US dollars.
+    pub fn max_budget_usd(mut self, dollars: f64) -> Self {
+        self.max_budget_usd = Some(dollars);
+        self
+    }
+
+    /// The cost cap of the sandbox in US dollars.
+    pub fn max_sandbox_budget_usd(mut self, dollars: f64) -> Self {
+        self.max_sandbox_budget_usd = Some(dollars);
+        self
+    }
+
+    /// What the agent may do without asking.
+    pub fn permission_mode(mut self, mode: PermissionMode) -> Self {
+        self.permission_mode = Some(mode);
+        self
+    }
+
+    /// The tools that it may not use.
+    pub fn disallowed_tools(mut self, tools: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.disallowed_tools = Some(tools.into_iter().map(Into::into).collect());
+        self
     }
 }
 
