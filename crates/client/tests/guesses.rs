@@ -102,7 +102,7 @@ async fn as_guessed(
         Ok(s) => println!("{}", s.id),
         Err(e) if e.is_not_found() => {}
         Err(e) if e.is_timeout() || e.is_rate_limited() || e.is_retryable() => {
-            tokio::time::sleep(e.retry_after().unwrap_or(Duration::from_secs(1))).await
+            tokio::time::sleep(e.retry_after().unwrap_or(Duration::from_secs(1))).await;
         }
         Err(e) => eprintln!("{:?} {:?}: {e}", e.status(), e.code()),
     }

@@ -23,7 +23,6 @@ macro_rules! setters {
         impl $type {
             $(
                 $(#[$meta])*
-                #[must_use]
                 pub fn $name(mut $self $(, $argument: $argument_type)*) -> Self $body
             )*
         }
@@ -35,7 +34,6 @@ macro_rules! setters {
         impl $operation {
             $(
                 $(#[$meta])*
-                #[must_use]
                 pub fn $name(mut self $(, $argument: $argument_type)*) -> Self {
                     self.$member = Some(self.$member.unwrap_or_default().$name($($argument),*));
                     self
