@@ -2,21 +2,20 @@
 // sleeps for so long that it is taken for dead.
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { Chat } from "@ai-sdk/react";
 import { DefaultChatTransport } from "ai";
 
+import { hasRedis, startRedis } from "./redis.mjs";
 import { openBrowser, startRelay, startWebChat, storedText, until, words } from "./server.mjs";
 
-if (spawnSync("redis-server", ["--version"]).status === 0) {
+if (hasRedis) {
   const folder = await mkdtemp(join(tmpdir(), "web_chat-"));
   const relay = await startRelay();
-  const redis = await startRedis();
+  const redis = await startRedis(folder);
   after(async () => {
     redis.kill();
     await relay.stop();
@@ -155,31 +154,6 @@ if (spawnSync("redis-server", ["--version"]).status === 0) {
     assert.equal(chat.status, "ready", chat.error?.message);
     assert.equal(chat.messages.length, 2);
     assert.equal(storedText(chat.messages[1]), said);
-  }
-
-  /// Starts a Redis of its own: `{ url, log, kill }`. `log` reads the entries of a run: `{ at, kind, text }`.
-  async function startRedis() {
-    const listener = createServer();
-    await new Promise((listening) => listener.listen(0, "127.0.0.1", listening));
-    const { port } = listener.address();
-    await new Promise((closed) => listener.close(closed));
-    const options = ["--port", port, "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "no"];
-    const child = spawn("redis-server", options, { stdio: ["ignore", "pipe", "inherit"] });
-    process.once("exit", () => child.kill());
-    let printed = "";
-    child.stdout.setEncoding("utf8").on("data", (text) => (printed += text));
-    await until(() => printed.includes("Ready to accept connections"));
-    const ask = (...command) => {
-      const { stdout, status } = spawnSync("redis-cli", ["-p", port, "--json", ...command], { encoding: "utf8" });
-      assert.equal(status, 0, "redis-cli comes with redis-server");
-      return JSON.parse(stdout);
-    };
-    const log = (run) => {
-      const [key, ...others] = ask("KEYS", `*run/${run}*`);
-      assert.deepEqual(others, []);
-      return ask("XRANGE", key, "-", "+").map(([at, [, text]]) => ({ at, kind: text.split(" ")[1], text }));
-    };
-    return { url: `redis://127.0.0.1:${port}`, log, kill: () => child.kill() };
   }
 } else {
   test("web_chat in several processes", { skip: "there is no redis-server" }, () => {});

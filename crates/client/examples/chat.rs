@@ -80,7 +80,7 @@ impl Conversation {
                 // An answer that fails does not end the conversation.
                 line => {
                     if let Err(error) = self.turn(line, interrupts).await {
-                        common::print_error(&*error);
+                        common::errors::print_error(&*error);
                     }
                     // What was meant for the answer is not to end the conversation.
                     while interrupts.try_recv().is_ok() {}

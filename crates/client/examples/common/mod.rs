@@ -1,13 +1,16 @@
 //! What the examples share: a client, with or without a key, and how a run is shown.
 
+pub(crate) mod errors;
+
 use std::env;
 use std::error::Error;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use twentyfirst_client::protocol::ui::{Chunk, RawJson};
 use twentyfirst_client::{AgentClient, AgentClientBuilder};
 use twentyfirst_local_relay::LocalRelay;
+
+pub(crate) use self::errors::exit_code;
 
 /// A client, the slug of an agent, and the local relay that has to live as long as they are used.
 pub(crate) struct Setup {
@@ -43,27 +46,6 @@ pub(crate) fn connect(
         agent: "shell".to_owned(),
         _relay: Some(relay),
     })
-}
-
-/// The end of an example: 0, or the error printed and 1.
-pub(crate) fn exit_code(result: Result<(), Box<dyn Error>>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_error(&*error);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Prints an error with its causes.
-pub(crate) fn print_error(error: &dyn Error) {
-    eprintln!("error: {error}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        eprintln!("  because {error}");
-        source = error.source();
-    }
 }
 
 /// Prints a chunk: text as it is, tool calls and their output set apart.

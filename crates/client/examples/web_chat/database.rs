@@ -9,7 +9,7 @@ use twentyfirst_client::backend::Refusal;
 use twentyfirst_client::protocol::threads::Usage;
 use twentyfirst_client::{SandboxId, Session, UiMessage};
 
-use crate::common::print_error;
+use crate::common::errors::print_error;
 use crate::users::User;
 
 /// The tables. Each call takes microseconds, so none needs a thread of its own.

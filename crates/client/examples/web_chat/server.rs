@@ -54,7 +54,7 @@ fn chats(server: Server, log: Option<AnyRunLog>) -> ChatHandler {
     let chats = ChatHandler::new(server.client.clone(), move |request: ChatRequest| {
         run_in_chat(server.clone(), request)
     })
-    .on_error(|error| common::print_error(error))
+    .on_error(|error| common::errors::print_error(error))
     // Whoever is still there when the answer is complete: another instance, if need be.
     .on_end(move |ended| {
         let database = Arc::clone(&database);

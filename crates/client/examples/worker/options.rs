@@ -1,6 +1,9 @@
 //! What is said on the command line.
 
+use std::num::NonZero;
 use std::path::PathBuf;
+
+use pico_args::Arguments;
 
 use super::Failure;
 
@@ -26,31 +29,21 @@ echo seven
 sleep 1; echo eight";
 
 impl Options {
-    pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, Failure> {
-        let mut options = Self {
-            redis: None,
-            journal: "worker.journal".into(),
-            sandboxes: 2,
-            at_once: 4,
-            prompts: None,
+    pub(crate) fn read(mut arguments: Arguments) -> Result<Self, Failure> {
+        let journal = arguments.opt_value_from_str("--journal")?;
+        let number =
+            |default| move |number: Option<NonZero<usize>>| number.map_or(default, NonZero::get);
+        let options = Self {
+            redis: arguments.opt_value_from_str("--redis")?,
+            journal: journal.unwrap_or_else(|| "worker.journal".into()),
+            sandboxes: arguments.opt_value_from_str("--sandboxes").map(number(2))?,
+            at_once: arguments.opt_value_from_str("--at-once").map(number(4))?,
+            prompts: arguments.opt_free_from_str()?,
         };
-        while let Some(argument) = arguments.next() {
-            let mut value = || {
-                let value = arguments.next();
-                value.ok_or_else(|| format!("{argument} wants a value"))
-            };
-            match argument.as_str() {
-                "--redis" => options.redis = Some(value()?),
-                "--journal" => options.journal = value()?.into(),
-                "--sandboxes" => options.sandboxes = number(&argument, &value()?)?,
-                "--at-once" => options.at_once = number(&argument, &value()?)?,
-                unknown if unknown.starts_with('-') => {
-                    return Err(format!("there is no option {unknown}").into());
-                }
-                file => options.prompts = Some(file.into()),
-            }
+        match arguments.finish().first() {
+            Some(unknown) => Err(format!("there is no option {}", unknown.display()).into()),
+            None => Ok(options),
         }
-        Ok(options)
     }
 
     /// The prompts, one a line.
@@ -65,9 +58,4 @@ impl Options {
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         Ok(lines.map(str::to_owned).collect())
     }
-}
-
-fn number(name: &str, text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| format!("{name} wants a number from 1 on, not {text}"))
 }

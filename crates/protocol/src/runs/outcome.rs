@@ -116,6 +116,27 @@ impl Serialize for Outcome {
     }
 }
 
+/// A line to show: the [end](RunEnd), and of a run that completed in what the runtime calls an error, its word for that.
+///
+/// ```
+/// use twentyfirst_protocol::runs::Outcome;
+///
+/// fn told(outcome: &Outcome) -> Option<String> {
+///     // `failed: the model is overloaded`, `completed: error_max_turns`
+///     (!outcome.is_success()).then(|| outcome.to_string())
+/// }
+/// # let _ = told;
+/// ```
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.end.fmt(f)?;
+        match (&self.end, self.error_type()) {
+            (RunEnd::Completed, Some(error)) => write!(f, ": {}", shown(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// How a run ended. There are no other ways.
 ///
 /// [`as_str`](Self::as_str) is the word to store. `Display` is a line to show: the word, and why the run failed or is lost.
@@ -400,6 +421,29 @@ mod tests {
         let row = serde_json::to_string(&Outcome::new(RunEnd::Completed)).unwrap();
         assert!(row.starts_with(r#"{"end":"completed","usage":{"#), "{row}");
         assert!(row.ends_with(r#","messageState":"whole"}"#), "{row}");
+    }
+
+    #[test]
+    fn an_outcome_is_shown_with_the_limit_that_ended_it() {
+        let outcome = |end, result_subtype: &str| Outcome {
+            end,
+            result_subtype: Some(result_subtype.to_owned()),
+            usage: Usage::default(),
+            message_state: MessageState::Whole,
+        };
+        let shown = [
+            outcome(RunEnd::Completed, "success"),
+            outcome(RunEnd::Completed, "error_max_turns"),
+            outcome(RunEnd::Failed("overloaded".to_owned()), "error_x"),
+        ];
+        assert_eq!(
+            shown.map(|outcome| outcome.to_string()),
+            [
+                "completed",
+                "completed: error_max_turns",
+                "failed: overloaded"
+            ]
+        );
     }
 
     #[test]

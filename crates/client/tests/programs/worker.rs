@@ -1,29 +1,28 @@
 //! The example `worker`, killed ten times at random and started again: over a real Redis, in processes of its own.
 //!
-//! The worker is this program: [`work`] is what runs in its process. `WORKER_SEED` repeats the moments of a test that has failed.
+//! `WORKER_SEED` repeats the moments of a test that has failed.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-#[path = "../examples/worker/main.rs"]
+#[path = "../../examples/worker/main.rs"]
 #[allow(dead_code, reason = "an example has a main function")]
 mod example;
-#[path = "../../run-log/tests/redis/server.rs"]
+#[path = "../../../run-log/tests/redis/server.rs"]
 #[allow(dead_code, reason = "other tests do more with a server")]
 mod redis;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{env, fs};
 
+use pico_args::Arguments;
 use serde_json::Value;
 use twentyfirst_client::protocol::threads::Usage;
 use twentyfirst_client::protocol::ui::Role;
 use twentyfirst_client::{AgentClient, SandboxId};
 use twentyfirst_local_relay::{Agent, LocalRelay, Run};
+
+use crate::process::{Folder, Process, arguments};
 
 const PROMPTS: usize = 40;
 
@@ -33,62 +32,20 @@ const AT_ONCE: usize = 4;
 /// The kill of the one that lives until it has adopted what those before have left, or almost.
 const ADOPTING: usize = 7;
 
-/// Longer than it takes to find and finish everything.
-const LONGEST: Duration = Duration::from_secs(120);
-
 /// What an answer costs.
 const USD: f64 = 0.25;
 
+const PROGRAM: &str = "worker::program";
+
 #[test]
-#[ignore = "it is the worker of the other test"]
-fn work() {
-    let Ok(arguments) = env::var("WORKER_ARGUMENTS") else {
+#[ignore = "it is the program of the other test"]
+fn program() {
+    let Some(arguments) = arguments() else {
         return;
     };
-    let options = example::Options::read(arguments.lines().map(str::to_owned)).unwrap();
+    let options = example::Options::read(Arguments::from_vec(arguments)).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(example::run(options)).unwrap();
-}
-
-struct Worker(Child);
-
-impl Worker {
-    fn start(relay: &LocalRelay, arguments: &[String]) -> Self {
-        let child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "work", "--ignored", "--nocapture"])
-            .env("WORKER_ARGUMENTS", arguments.join("\n"))
-            .env("API_KEY_21ST", relay.api_key())
-            .env("RELAY_BASE_URL", relay.url())
-            .env("AGENT_SLUG", "counted")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn();
-        Self(child.unwrap())
-    }
-
-    fn is_over(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_some()
-    }
-
-    /// Waits for its end.
-    fn is_successful(&mut self) -> bool {
-        let begun = Instant::now();
-        while begun.elapsed() < LONGEST {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                return status.success();
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        false
-    }
-}
-
-/// Ends it as a crash does.
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// An agent that counts how often it is asked what.
@@ -144,12 +101,6 @@ fn seed() -> u64 {
     }
 }
 
-fn new_folder() -> PathBuf {
-    let folder = env::temp_dir().join(format!("worker-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
 #[test]
 fn a_worker_that_is_killed_ten_times_asks_each_prompt_once() {
     let Some(redis) = redis::start(&[]) else {
@@ -161,24 +112,19 @@ fn a_worker_that_is_killed_ten_times_asks_each_prompt_once() {
     let asked = Arc::default();
     let relay = LocalRelay::builder().agent("counted", counted(&asked));
     let relay = relay.start().unwrap();
-    let folder = new_folder();
-    let (journal, list) = (folder.join("journal"), folder.join("prompts"));
+    let folder = Folder::new("worker");
+    let (journal, list) = (folder.file("journal"), folder.file("prompts"));
+    let redis_url = redis.url();
     let prompts: Vec<String> = (0..PROMPTS).map(|job| format!("prompt-{job}")).collect();
     fs::write(&list, prompts.join("\n")).unwrap();
-    let arguments = |at_once: usize| {
+    let start = |at_once: usize| {
         let at_once = at_once.to_string();
-        let (journal, list) = (journal.to_string_lossy(), list.to_string_lossy());
+        let arguments = ["--redis", &*redis_url, "--journal", &journal];
         let arguments = [
-            "--redis",
-            &redis.url(),
-            "--journal",
-            &journal,
-            "--sandboxes",
-            "3",
+            &arguments[..],
+            &["--sandboxes", "3", "--at-once", &at_once, &list],
         ];
-        let arguments = arguments.iter().copied();
-        let arguments = arguments.chain(["--at-once", &at_once, &list]);
-        arguments.map(str::to_owned).collect::<Vec<_>>()
+        Process::start(PROGRAM, &relay, "counted", &arguments.concat())
     };
 
     for kill in 1..=10 {
@@ -192,7 +138,7 @@ fn a_worker_that_is_killed_ten_times_asks_each_prompt_once() {
             life = Duration::from_secs(15) + random.up_to(25_000);
             ends = random.below(at_once as u64) as usize;
         }
-        let mut worker = Worker::start(&relay, &arguments(at_once));
+        let mut worker = start(at_once);
         let started = Instant::now();
         while started.elapsed() < life && done(&journal).len() <= ends {
             std::thread::sleep(Duration::from_millis(1));
@@ -213,7 +159,7 @@ fn a_worker_that_is_killed_ten_times_asks_each_prompt_once() {
     let mut file = fs::File::options().append(true).open(&journal).unwrap();
     file.write_all(br#"{"done":{"job":7,"#).unwrap();
     let begun = Instant::now();
-    let mut last = Worker::start(&relay, &arguments(AT_ONCE * 10));
+    let mut last = start(AT_ONCE * 10);
     assert!(
         last.is_successful(),
         "the last worker goes on, or has failed"
@@ -233,11 +179,10 @@ fn a_worker_that_is_killed_ten_times_asks_each_prompt_once() {
         assert_eq!(done["answer"], answer(prompt));
         assert_eq!(done["usd"], USD);
     }
-    fs::remove_dir_all(&folder).unwrap();
 }
 
 /// The whole lines of the journal that say this.
-fn lines(journal: &Path, of: &str) -> Vec<Value> {
+fn lines(journal: &str, of: &str) -> Vec<Value> {
     let text = fs::read_to_string(journal).unwrap_or_default();
     let lines = text
         .split_inclusive('\n')
@@ -248,12 +193,12 @@ fn lines(journal: &Path, of: &str) -> Vec<Value> {
         .collect()
 }
 
-fn done(journal: &Path) -> Vec<Value> {
+fn done(journal: &str) -> Vec<Value> {
     lines(journal, "done")
 }
 
 /// How often each prompt stands in a thread of the sandboxes.
-fn turns(relay: &LocalRelay, journal: &Path) -> BTreeMap<String, usize> {
+fn turns(relay: &LocalRelay, journal: &str) -> BTreeMap<String, usize> {
     let client = AgentClient::builder().api_key(relay.api_key());
     let client = client.base_url(relay.url()).build().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -1,0 +1,178 @@
+//! A list of prompts, answered over a number of sandboxes, with the results in a file of JSON Lines.
+//!
+//! ```text
+//! cargo run --example batch -- crates/client/examples/batch/prompts.txt results.jsonl     # commands, on a local relay
+//! API_KEY_21ST=… AGENT_SLUG=… cargo run --example batch -- --sandboxes 20 --at-once 40 prompts.txt results.jsonl
+//! ```
+//!
+//! Each line of `prompts.txt` is a prompt, and is asked in a thread of its own. Each line of `results.jsonl` tells what became of one:
+//! [`Line`].
+//!
+//! - A prompt that fails stops no other. The exit code is 0 if all have an answer, else 1.
+//! - Started again with the same files, it asks only what has no answer yet.
+//! - The sandboxes are deleted at the end, and on Ctrl-C. After `kill -9` the relay deletes them when their time is over: [`SANDBOX_LIFE`].
+//! - The client retries what can be repeated, and waits for an answer whose connection breaks off.
+//!
+//! # Length
+//! 191 lines of code; with `@21st-sdk/node` 269: `interop/programs/batch.mjs`. Both as their formatters make them, without comments and
+//! empty lines; and without the local relay, which only the examples start. That client tells neither status nor code of an error, repeats
+//! nothing and reads no answer, so the program does.
+
+#[path = "../common/mod.rs"]
+#[allow(dead_code, reason = "it is shared with other examples")]
+mod common;
+#[path = "../common/progress.rs"]
+mod progress;
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, Stream, StreamExt};
+use pico_args::Arguments;
+use serde::{Deserialize, Serialize};
+use twentyfirst_client::protocol::threads::Usage;
+use twentyfirst_client::{AgentClient, RunRef, Sandbox};
+
+use self::progress::Progress;
+
+/// How long a sandbox lives at most.
+const SANDBOX_LIFE: Duration = Duration::from_secs(4 * 3600);
+
+/// What became of a prompt.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    index: usize,
+    prompt: String,
+    text: Option<String>,
+    usage: Usage,
+    /// Where it was asked.
+    run: Option<RunRef>,
+    /// `null` where there is an answer.
+    error: Option<String>,
+    /// What the relay refused it with.
+    status: Option<u16>,
+    code: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    common::exit_code(batch(Arguments::from_env()).await)
+}
+
+pub(crate) async fn batch(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let sandboxes = arguments.opt_value_from_str("--sandboxes")?.unwrap_or(20);
+    let at_once = arguments.opt_value_from_str("--at-once")?;
+    let at_once = at_once.map_or(20, NonZero::get);
+    let prompts = std::fs::read_to_string(arguments.free_from_str::<String>()?)?;
+    let prompts = prompts.lines().filter(|line| !line.trim().is_empty());
+    let (file, answered) = open(&arguments.free_from_str::<String>()?)?;
+    let is_left =
+        |(index, prompt): &(usize, &str)| answered.get(index).is_none_or(|it| it != prompt);
+    let left: Vec<(usize, &str)> = prompts.enumerate().filter(is_left).collect();
+
+    let setup = common::connect(AgentClient::builder)?;
+    let (client, agent) = (&setup.client, &*setup.agent);
+    let stopped = tokio::spawn(tokio::signal::ctrl_c());
+    let create = |_| client.sandboxes().create(agent).timeout(SANDBOX_LIFE);
+    let created = join_all((0..left.len().min(sandboxes)).map(create)).await;
+    let sandboxes: Vec<Sandbox> = created.into_iter().filter_map(or_print).collect();
+    let lines = left.iter().zip(sandboxes.iter().cycle());
+    let lines = lines.map(|((index, prompt), sandbox)| ask(client, agent, sandbox, *index, prompt));
+    let lines = stream::iter(lines).buffer_unordered(at_once);
+    let written = write(lines.take_until(stopped), file, left.len(), at_once).await;
+    let deleted = sandboxes
+        .iter()
+        .map(|sandbox| client.sandboxes().delete(sandbox));
+    let deleted = join_all(deleted).await.into_iter().filter_map(or_print);
+    if deleted.count() < sandboxes.len() || written? < left.len() {
+        return Err("not all went well: start again to ask what has no answer".into());
+    }
+    Ok(())
+}
+
+/// The file of results, and which prompts have an answer there.
+fn open(path: &str) -> Result<(File, HashMap<usize, String>), Box<dyn Error>> {
+    let mut options = File::options();
+    let mut file = options.create(true).read(true).append(true).open(path)?;
+    file.try_lock()?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    // What was killed may have begun a line.
+    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+    file.set_len(text.len() as u64)?;
+    let lines: Result<Vec<Line>, _> = text.lines().map(serde_json::from_str).collect();
+    let answered = lines?.into_iter().filter(|line| line.error.is_none());
+    Ok((
+        file,
+        answered.map(|line| (line.index, line.prompt)).collect(),
+    ))
+}
+
+/// Writes what becomes of the prompts, and returns how many have an answer.
+async fn write(
+    lines: impl Stream<Item = Line>,
+    mut file: File,
+    all: usize,
+    at_once: usize,
+) -> std::io::Result<usize> {
+    let (mut done, mut answers, mut cost) = (0, 0, 0.0);
+    let mut lines = pin!(lines);
+    let mut progress = Progress::every(10);
+    loop {
+        let left = all - done;
+        progress.show(done, left.min(at_once), left.saturating_sub(at_once), cost);
+        let Some(line) = lines.next().await else {
+            return Ok(answers);
+        };
+        writeln!(file, "{}", serde_json::to_string(&line)?)?;
+        done += 1;
+        answers += usize::from(line.error.is_none());
+        cost += line.usage.total_cost_usd.unwrap_or_default();
+    }
+}
+
+async fn ask(
+    client: &AgentClient,
+    agent: &str,
+    sandbox: &Sandbox,
+    index: usize,
+    prompt: &str,
+) -> Line {
+    let prompt = prompt.to_owned();
+    let mut line = Line {
+        index,
+        prompt,
+        ..Line::default()
+    };
+    let run = client.threads().run(agent, &*line.prompt);
+    match run.sandbox_id(sandbox).await {
+        Ok(mut run) => {
+            let outcome = run.outcome().await;
+            line.text = Some(run.message_so_far().text());
+            line.usage = outcome.usage;
+            line.run = Some(run.run_ref().clone());
+            line.error = (!outcome.is_success()).then(|| outcome.to_string());
+            line.code = outcome.error_type().map(str::to_owned);
+        }
+        Err(error) => {
+            line.status = error.status().map(|status| status.as_u16());
+            line.code = error.code().map(|code| code.as_str().to_owned());
+            line.error = Some(error.to_string());
+        }
+    }
+    line
+}
+
+fn or_print<T>(result: Result<T, twentyfirst_client::Error>) -> Option<T> {
+    result
+        .inspect_err(|error| common::errors::print_error(error))
+        .ok()
+}
