@@ -152,7 +152,7 @@ async fn ask(
         prompt,
         ..Line::default()
     };
-    let run = client.threads().run(agent, &*line.prompt);
+    let run = client.run(agent, &*line.prompt);
     match run.sandbox_id(sandbox).await {
         Ok(mut run) => {
             let outcome = run.outcome().await;

@@ -39,7 +39,7 @@
 //! Those of the relay are what [`Refusal`] makes of an error of the client; the whole table is there.
 //!
 //! # Length
-//! 314 lines of code; with `@21st-sdk/node` 367: `interop/programs/review_service.mjs`. Both as their formatters make them, without
+//! 311 lines of code; with `@21st-sdk/node` 367: `interop/programs/review_service.mjs`. Both as their formatters make them, without
 //! comments and empty lines; and without the local relay, which only the examples start. What the client has here, and that one lacks: statuses
 //! and codes, repeating, following a run to its end, cancelling one run and no other, and what a browser may know of an error.
 
@@ -62,9 +62,7 @@ use pico_args::Arguments;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use twentyfirst_client::backend::Refusal;
-use twentyfirst_client::{
-    AgentClient, CallOptions, Error, Follow, RetryPolicy, RunOptions, RunRef, UiMessage,
-};
+use twentyfirst_client::{AgentClient, CallOptions, Error, Follow, RetryPolicy, RunRef, UiMessage};
 
 use self::reviews::{Review, Reviews};
 
@@ -181,8 +179,7 @@ impl Service {
         let run = review.run.insert(run).clone();
         self.reviews.keep(review)?;
         let turn = UiMessage::user(review.question.clone()).with_id(review.id.clone());
-        let turn = run.session().run(turn);
-        let turn = turn.options(RunOptions::new().max_budget_usd(self.budget));
+        let turn = run.session().run(turn).max_budget_usd(self.budget);
         self.client.threads().start(turn).in_background().await?;
         review.status = "running".to_owned();
         Ok(self.reviews.keep(review)?)
