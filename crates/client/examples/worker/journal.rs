@@ -63,6 +63,8 @@ impl Journal {
                 .read(true)
                 .write(true)
                 .open(path)?;
+            // It takes Rust 1.89: more than the crate needs, and no more than the SQLite that other examples use.
+            #[allow(clippy::incompatible_msrv)]
             file.try_lock()
                 .map_err(|error| format!("another worker has {shown}: {error}"))?;
             let mut text = String::new();
