@@ -105,9 +105,10 @@ pub use twentyfirst_transport as transport;
 pub use typed::Typed;
 pub use vaults::Vaults;
 
+/// The examples of the workspace's readme, as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
-struct Readme;
+struct WorkspaceReadme;
 
 #[cfg(doctest)]
 mod must_use;
