@@ -38,6 +38,7 @@
 //! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing. It needs a
 //! tokio runtime unless it is given another [`transport`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 pub mod backend;
@@ -104,9 +105,15 @@ pub use twentyfirst_transport as transport;
 pub use typed::Typed;
 pub use vaults::Vaults;
 
+/// The examples of the workspace's readme, as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
-struct Readme;
+struct WorkspaceReadme;
 
 #[cfg(doctest)]
 mod must_use;
+
+/// The examples of the readme, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

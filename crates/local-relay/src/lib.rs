@@ -70,6 +70,7 @@
 //! - Of web pages, only those of this machine are let in: see [`LocalRelayBuilder::allow_origin`].
 //! - Delays are short: see [`LocalRelayBuilder::done_delay`], [`LocalRelayBuilder::hold_back`] and [`Agent::start_up`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod agents;
@@ -96,3 +97,8 @@ pub use auth::Key;
 pub use faults::{After, Fault};
 pub use relay::{LocalRelay, LocalRelayBuilder};
 pub use sandbox::{Command, ExecError, FileError, Isolation, Sandbox};
+
+/// The examples of the readme, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -11,6 +11,7 @@ use crate::rate_limit::RateLimit;
 use crate::retry_after::RetryAfter;
 use crate::secret::{CUT, Redactor};
 use crate::tolerant;
+use crate::utf_8::char_boundary;
 
 /// A request that was not made, because the relay would refuse it, misread it or quietly ignore part of it.
 ///
@@ -458,7 +459,7 @@ fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
     if text.len() <= limit {
         return Cow::Borrowed(text);
     }
-    let end = text.floor_char_boundary(limit);
+    let end = char_boundary(text, limit);
     Cow::Owned(format!("{}{CUT}", &text[..end]))
 }
 

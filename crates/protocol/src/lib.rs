@@ -64,6 +64,7 @@
 //!
 //! [`browser`] has what browsers send to a server between them and the relay.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(
     clippy::disallowed_methods,
     clippy::expect_used,
@@ -126,3 +127,8 @@ pub use route::{Query, Route};
 pub use secret::{Redactor, Secret, Secrets};
 pub use session::Session;
 pub use time::Timestamp;
+
+/// The examples of the readme, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

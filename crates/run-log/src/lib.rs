@@ -47,6 +47,7 @@
 //! # }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod any;
@@ -67,3 +68,8 @@ pub use self::log::{Page, RunLog};
 pub use self::memory::MemoryLog;
 #[cfg(feature = "redis")]
 pub use self::redis_log::{ConnectError, Eviction, RedisLog, RedisLogBuilder};
+
+/// The examples of the readme, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

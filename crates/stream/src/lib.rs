@@ -41,6 +41,7 @@
 //! # assert_eq!(answer, Ok(("Hi".to_owned(), true)));
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod chunks;
@@ -56,3 +57,8 @@ pub use events::SseEvents;
 pub use ext::BodyStreamExt;
 pub use messages::UiMessages;
 pub use {http_body, twentyfirst_protocol as protocol};
+
+/// The examples of the readme, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

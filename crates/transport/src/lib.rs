@@ -79,6 +79,7 @@
 //! Redirects are never followed, nothing is retried once a byte of it may have left, and there are no cookies and no
 //! decompression. Nothing that is printed or logged shows a header, a body, a query, a key or a password.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod body;
@@ -104,3 +105,8 @@ pub use self::timeouts::{Timeout, TimeoutKind, Timeouts, WithTimeouts};
 pub use self::trace::WithTracing;
 pub use self::trace::{Attempt, RouteTemplate};
 pub use self::transport::{FromFn, ResponseFuture, SharedTransport, Transport, from_fn};
+
+/// The examples of the readme, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,6 +6,7 @@ use super::RunEnd;
 use super::transcript::Said;
 use crate::threads::Usage;
 use crate::ui::{Chunk, RawJson, Text};
+use crate::utf_8::char_boundary;
 
 /// The facts that the chunks of a run tell of it: its tool calls, its usage, its end. Spans and metrics are made of them.
 ///
@@ -231,6 +232,6 @@ impl fmt::Debug for RunFacts {
 /// The beginning of a text, at most this many bytes.
 fn short(text: &Text<'_>, most: usize) -> String {
     let mut text = text.to_string_lossy().into_owned();
-    text.truncate(text.floor_char_boundary(most));
+    text.truncate(char_boundary(&text, most));
     text
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::MASK;
 use super::spelling::{Found, Spelling};
 use super::structure::{Kind, spans};
+use crate::utf_8::char_boundary;
 
 /// Stands behind text that was cut off.
 pub(crate) const CUT: char = '…';
@@ -188,7 +189,7 @@ fn end_of(secret: &str, found: Found, cut_at: Option<usize>) -> Option<usize> {
     if let (Some(cut), Some(TELLING_AT_END..)) = (cut_at, found.at_end) {
         return Some(cut);
     }
-    let telling = secret.floor_char_boundary(TELLING);
+    let telling = char_boundary(secret, TELLING);
     (found.matched >= telling.min(secret.len())).then_some(found.end)
 }
 

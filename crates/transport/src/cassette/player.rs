@@ -360,12 +360,21 @@ fn common_prefix(one: &[u8], other: &[u8]) -> usize {
 fn excerpt(text: &str, place: usize) -> String {
     const BEFORE: usize = 20;
     const LENGTH: usize = 120;
-    let start = text.floor_char_boundary(place.saturating_sub(BEFORE));
-    let end = text.floor_char_boundary(start.saturating_add(LENGTH));
+    let start = char_boundary(text, place.saturating_sub(BEFORE));
+    let end = char_boundary(text, start.saturating_add(LENGTH));
     let shown = text.get(start..end).unwrap_or_default();
     let before = if start > 0 { "…" } else { "" };
     let after = if end < text.len() { "…" } else { "" };
     format!("{before}{}{after}", shown.escape_debug())
+}
+
+/// The last place at or before `at` that stands between two characters of `text`.
+fn char_boundary(text: &str, at: usize) -> usize {
+    // `str::floor_char_boundary` takes Rust 1.91.
+    (0..=at.min(text.len()))
+        .rev()
+        .find(|&at| text.is_char_boundary(at))
+        .unwrap_or(0)
 }
 
 /// A request that no exchange is left for.

@@ -200,7 +200,8 @@ async fn show_everything() {
     }
     for secret in SECRETS.into_iter().chain(key.lines()) {
         if let Some(place) = shown.find(secret) {
-            let around = shown.floor_char_boundary(place.saturating_sub(300));
+            let around = shown[..place].char_indices().rev().nth(300);
+            let around = around.map_or(0, |(at, _)| at);
             panic!(
                 "{secret} is shown: {}",
                 &shown[around..place + secret.len()]
