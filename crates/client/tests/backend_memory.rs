@@ -31,9 +31,9 @@ fn piece() -> Vec<u8> {
 }
 
 /// How every answer ends.
-const DONE: &str = "data: [DONE]\n\n";
+const DONE: &str = "data: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n";
 
-/// A relay that answers every request with so many bytes and [`DONE`], and counts what it could write.
+/// A relay that answers every request with so many bytes and [`DONE`], as a run that is completed, and counts what it could write.
 fn relay(length: usize, written: Arc<AtomicUsize>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -101,6 +101,7 @@ impl Offsets {
 ///
 /// Each output holds at most 1 MiB in memory. Of the order in which a process wrote to both nothing is known.
 #[derive(Debug)]
+#[must_use = "a flow does nothing until it is driven"]
 pub struct FollowOutput {
     process: ProcessRef,
     offsets: Offsets,

@@ -18,6 +18,7 @@ const PIECE: usize = 64 * 1024;
 
 /// The [`Flow`] that writes to the standard input of a process, or closes it: [`ProcessRef::write_stdin`] makes it.
 #[derive(Debug)]
+#[must_use = "a flow does nothing until it is driven"]
 pub struct WriteStdin {
     process: ProcessRef,
     rest: Bytes,
