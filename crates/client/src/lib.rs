@@ -20,6 +20,9 @@
 //!   [`protocol`], where all of them are, or one of your own;
 //! - any request: [`AgentClient::send`].
 //!
+//! Files and directories travel between a disk and a sandbox ([`transfer`]), a command may outlive its call ([`Process`]), and an
+//! answer is read as a value of a type (`json`, with the feature `schemars`).
+//!
 //! A run survives its connection: see [`Run`], and [`Follow`] for the ways. [`Run::outcome`] tells what it came to, and
 //! [`Run::cancel`] ends it. A [`Session`] is what an application stores to continue a conversation, and [`RunRef`] to follow or
 //! cancel a run from another process: see [`Threads::follow`]. [`Call::in_background`] starts one that nobody reads.
@@ -95,7 +98,7 @@ pub use twentyfirst_protocol::runs::{
     Moment, OtherAgent, Outcome, RunEnd, RunOptions, RunRef, StartRun, Started,
 };
 pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec, ExecOutput, Sandbox};
-pub use twentyfirst_protocol::threads::Thread;
+pub use twentyfirst_protocol::threads::{Thread, Usage};
 pub use twentyfirst_protocol::tokens::{CreateToken, Token, TokenLifetime};
 pub use twentyfirst_protocol::ui::{Chunk, Image, UiMessage};
 pub use twentyfirst_protocol::{CallOptions, IntoId, SandboxId, Session, ThreadId};

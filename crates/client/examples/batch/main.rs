@@ -14,7 +14,7 @@
 //! - The client retries what can be repeated, and waits for an answer whose connection breaks off.
 //!
 //! # Length
-//! 191 lines of code; with `@21st-sdk/node` 269: `interop/programs/batch.mjs`. Both as their formatters make them, without comments and
+//! 192 lines of code; with `@21st-sdk/node` 269: `interop/programs/batch.mjs`. Both as their formatters make them, without comments and
 //! empty lines; and without the local relay, which only the examples start. That client tells neither status nor code of an error, repeats
 //! nothing and reads no answer, so the program does.
 

@@ -24,7 +24,7 @@
 //! Ctrl-C lets the runs go, so that the next start finds them at once. In a program of your own, `RedisLog` is the client's feature `redis`.
 //!
 //! # Length
-//! 422 lines of code; with `@21st-sdk/node` 285: `interop/programs/worker.mjs`. Both as their formatters make them, without comments and
+//! 423 lines of code; with `@21st-sdk/node` 285: `interop/programs/worker.mjs`. Both as their formatters make them, without comments and
 //! empty lines; and without the local relay, which only the examples start. This one is longer: that one has no run log. It keeps its runs in
 //! its journal, as the example `review_service` keeps them in its database, and looks at the thread of each twice a second.
 
