@@ -102,8 +102,7 @@ pub(crate) async fn batch(mut arguments: Arguments) -> Result<(), Box<dyn Error>
 fn open(path: &str) -> Result<(File, HashMap<usize, String>), Box<dyn Error>> {
     let mut options = File::options();
     let mut file = options.create(true).read(true).append(true).open(path)?;
-    // It takes Rust 1.89, as the tests and examples do together.
-    #[allow(clippy::incompatible_msrv)]
+    #[allow(clippy::incompatible_msrv, reason = "examples take Rust 1.89")]
     file.try_lock()?;
     let mut text = String::new();
     file.read_to_string(&mut text)?;

@@ -63,8 +63,7 @@ impl Journal {
                 .read(true)
                 .write(true)
                 .open(path)?;
-            // It takes Rust 1.89, as the tests and examples do together.
-            #[allow(clippy::incompatible_msrv)]
+            #[allow(clippy::incompatible_msrv, reason = "examples take Rust 1.89")]
             file.try_lock()
                 .map_err(|error| format!("another worker has {shown}: {error}"))?;
             let mut text = String::new();
