@@ -548,14 +548,7 @@ async fn a_file_that_changes_while_it_is_sent_is_named() {
         let upload = world
             .files()
             .upload_dir(&world.sandbox, &up, "/home/user/up");
-        let change = move |_: &twentyfirst_client::Progress<'_>| {
-            fs::OpenOptions::new()
-                .write(true)
-                .open(&path)
-                .unwrap()
-                .set_len(length)
-                .unwrap();
-        };
+        let change = crate::becomes(path, length);
         let error = upload.on_progress(change).await.unwrap_err();
         assert_eq!(
             chain(&world, &error),

@@ -114,14 +114,7 @@ async fn a_file_that_changes_while_it_is_sent_is_named() {
         let path = world.path("log");
         fs::write(&path, vec![0; 2_000_000]).unwrap();
         let upload = world.files().upload(&world.sandbox, &path, "log");
-        let change = move |_: &Progress<'_>| {
-            fs::OpenOptions::new()
-                .write(true)
-                .open(&path)
-                .unwrap()
-                .set_len(length)
-                .unwrap();
-        };
+        let change = crate::becomes(path, length);
         let error = upload.on_progress(change).await.unwrap_err();
         assert_eq!(
             chain(&world, &error),

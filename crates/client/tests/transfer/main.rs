@@ -9,10 +9,12 @@ mod hostile;
 mod names;
 mod tree;
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use twentyfirst_client::protocol::sandboxes::Exec;
-use twentyfirst_client::{AgentClient, Error, SandboxId};
+use twentyfirst_client::{AgentClient, Error, Progress, SandboxId};
 use twentyfirst_local_relay::LocalRelay;
 
 struct World {
@@ -101,4 +103,12 @@ async fn eventually(mut is_so: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("this does not happen");
+}
+
+/// What is told of progress, which changes the length of this file meanwhile.
+fn becomes(path: PathBuf, length: u64) -> impl FnMut(&Progress<'_>) + Send + 'static {
+    move |_| {
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(length).unwrap();
+    }
 }
