@@ -11,8 +11,8 @@ use http_body::Body as _;
 use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
 use twentyfirst_protocol::runs::{Messages, StartRun};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, CallOptions, IntoId, InvalidRequest, Operation, Redactor, RelayAccess, Route,
-    SandboxId, StreamingOperation, Timeouts, UploadOperation,
+    ApiKey, BaseUrl, CallOptions, IntoId, InvalidRequest, Operation, Redactor, Route, SandboxId,
+    StreamingOperation, Timeouts, UploadOperation,
 };
 use twentyfirst_transport::{
     Attempt, Body, ResponseFuture, RouteTemplate, Runtime, SharedTransport, Transport,
@@ -75,6 +75,7 @@ impl AgentClient {
     ///
     /// # Errors
     /// Where the key cannot be one: empty, or with a space or a line break in it.
+    #[cfg(feature = "http")]
     pub fn new(key: impl Into<String>) -> Result<Self, Error> {
         Self::builder().api_key(key).build()
     }
@@ -97,7 +98,8 @@ impl AgentClient {
     ///
     /// # Errors
     /// Where the key cannot be one, or the URL is not one.
-    pub fn of(relay: &impl RelayAccess) -> Result<Self, Error> {
+    #[cfg(feature = "http")]
+    pub fn of(relay: &impl twentyfirst_protocol::RelayAccess) -> Result<Self, Error> {
         Self::builder().relay(relay).build()
     }
 
@@ -105,6 +107,7 @@ impl AgentClient {
     ///
     /// # Errors
     /// Where the key is missing or cannot be one, or the URL is not one.
+    #[cfg(feature = "http")]
     pub fn from_env() -> Result<Self, Error> {
         Self::builder().env().build()
     }

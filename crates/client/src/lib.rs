@@ -38,8 +38,20 @@
 //! [`AgentClientBuilder::token_url`]. The routes of a web server, for browsers that chat through it or get their
 //! tokens from it, are in [`backend`].
 //!
-//! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing. It needs a
-//! tokio runtime unless it is given another [`transport`].
+//! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing.
+//!
+//! # Features
+//! | feature | adds |
+//! |---|---|
+//! | `http` (default) | requests over hyper and rustls: the client then needs no transport of yours, and a tokio runtime |
+//! | `tokio` | timers and tasks of tokio, for a transport of your own; `http` brings it |
+//! | `redis` | logs of answers in Redis or Valkey: [`run_log`] |
+//! | `schemars` | answers as values whose JSON Schema is made of their type |
+//! | `cassette` | exchanges recorded to a file and played from it: the module `cassette` |
+//! | `tracing`, `metrics` | spans and metrics: the module `telemetry` |
+//!
+//! Without default features there is no hyper, no rustls and no tokio. The client then takes a [`transport`] and a runtime of yours: see
+//! [`AgentClientBuilder::transport`] and [`AgentClientBuilder::runtime`], and the example `own_transport`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]

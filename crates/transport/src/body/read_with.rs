@@ -1,8 +1,12 @@
+use std::future::poll_fn;
 use std::io::{self, Read};
+use std::pin::Pin;
 use std::thread;
 
 use bytes::{Buf as _, Bytes};
-use tokio::sync::{mpsc, oneshot};
+use futures_channel::{mpsc, oneshot};
+use futures_core::Stream as _;
+use pollster::block_on;
 
 use super::{Body, PIECES};
 use crate::error::Error;
@@ -37,7 +41,7 @@ impl Body {
         F: FnOnce(&mut dyn Read) -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (pieces, receiver) = mpsc::channel(PIECES);
+        let (mut pieces, receiver) = mpsc::channel(PIECES - 1);
         let (done, result) = oneshot::channel();
         let mut reader = Reader {
             pieces: receiver,
@@ -49,14 +53,15 @@ impl Body {
             .spawn(move || done.send(read(&mut reader)).ok())
             .map_err(Error::new)?;
         let broken = loop {
-            let piece = std::future::poll_fn(|cx| self.poll_data(cx)).await;
+            let piece = poll_fn(|cx| self.poll_data(cx)).await;
             let (piece, end) = match piece {
                 Some(Ok(piece)) => (Some(piece), None),
                 Some(Err(error)) => break Some(error),
                 None => (None, Some(())),
             };
             // Whoever is done reads no more.
-            if pieces.send(piece).await.is_err() || end.is_some() {
+            let is_read = poll_fn(|cx| pieces.poll_ready(cx)).await;
+            if is_read.and_then(|()| pieces.start_send(piece)).is_err() || end.is_some() {
                 break None;
             }
         };
@@ -81,7 +86,7 @@ struct Reader {
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.piece.is_empty() && !self.is_over {
-            match self.pieces.blocking_recv() {
+            match block_on(poll_fn(|cx| Pin::new(&mut self.pieces).poll_next(cx))) {
                 Some(Some(piece)) => self.piece = piece,
                 Some(None) => self.is_over = true,
                 None => return Err(io::ErrorKind::ConnectionAborted.into()),

@@ -9,12 +9,13 @@ use http::Uri;
 use hyper_util::client::legacy::Client;
 use tower_service::Service;
 
+use super::HttpTransport;
 use super::certificates::{ClientCertificate, RootCertificates};
 use super::clients::Clients;
 use super::connector::{Connector, Dialer, Tls};
 use super::proxy::Proxy;
-use super::{HttpTransport, InvalidSetting};
 use crate::error::BoxError;
+use crate::invalid_setting::InvalidSetting;
 use crate::runtime::hyper::HyperRuntime;
 use crate::runtime::{Runtime, TokioRuntime};
 

@@ -14,15 +14,18 @@ pub(crate) struct Handover {
 }
 
 const WAITING: u8 = 1;
+#[cfg(feature = "http")]
 const GIVEN: u8 = 2;
 
 impl Handover {
     /// The request waits for a connection, and [`set_given`](Self::set_given) will be called before one gets it.
+    #[cfg(feature = "http")]
     pub(crate) fn set_waiting(&self) {
         self.stage.fetch_max(WAITING, Ordering::Relaxed);
     }
 
     /// A connection has the request.
+    #[cfg(feature = "http")]
     pub(crate) fn set_given(&self) {
         self.stage.fetch_max(GIVEN, Ordering::Relaxed);
     }
