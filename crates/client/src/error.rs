@@ -568,13 +568,16 @@ impl From<DecodeError> for Error {
 impl From<CancelError> for Error {
     fn from(error: CancelError) -> Self {
         match error {
-            CancelError::AnotherRun { thread_id, sent } => {
+            CancelError::AnotherRun {
+                thread_id, sent, ..
+            } => {
                 let mut error = Self::from(Kind::OtherRun(thread_id));
                 error.inner.sent = sent;
                 error
             }
             CancelError::Exchange(error) => error.into(),
             CancelError::Starting => Kind::RunStarting.into(),
+            other => Kind::Other(other.into()).into(),
         }
     }
 }
@@ -601,6 +604,7 @@ impl From<StartError> for Error {
             StartErrorKind::Exchange { source, .. } => Self::from(*source),
             StartErrorKind::ThreadStreaming => Kind::ThreadStreaming.into(),
             StartErrorKind::OtherAgent(other) => Kind::OtherAgent(other).into(),
+            other => Kind::Other(other.into()).into(),
         };
         error.inner.created = created;
         error
@@ -613,7 +617,7 @@ impl From<ExchangeError> for Error {
         let kind = match error.into_kind() {
             ExchangeErrorKind::InvalidRequest(error) => Kind::InvalidRequest(error),
             ExchangeErrorKind::Response(error) => Kind::Response(error),
-            ExchangeErrorKind::Deadline { deadline } => Kind::Deadline(deadline),
+            ExchangeErrorKind::Deadline { deadline, .. } => Kind::Deadline(deadline),
             ExchangeErrorKind::Failure(failure) => match failure.into_source().downcast() {
                 Ok(error) => Kind::Transport(*error),
                 Err(source) => Kind::Other(source),

@@ -46,6 +46,7 @@ impl InvalidRequest {
 /// The rule that an [`InvalidRequest`] breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since operations of your own refuse values with them, too.
 pub enum Problem {
     /// It has to be there and to hold something.
     #[error("must not be empty")]

@@ -124,6 +124,8 @@ pub trait StreamingOperation: Endpoint {
 }
 
 /// What a head says about the body that follows.
+///
+/// Deliberately exhaustive: whoever sends the request must handle each of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head<T> {
     /// The answer is this, and the body belongs to it: leave it open.

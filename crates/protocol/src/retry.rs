@@ -113,6 +113,7 @@ pub struct Attempts {
 
 /// What came of an attempt.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Attempt<'a> {
     /// There is no answer.
     Failed(Sent),

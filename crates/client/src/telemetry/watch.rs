@@ -145,8 +145,10 @@ impl Watch {
         for sink in [&mut inner.spans as &mut dyn Sink, &mut inner.meters] {
             sink.chunk(chunk);
             match &fact {
-                Some(ToolFact::Called { call, input }) => sink.called(call, *input),
-                Some(ToolFact::Ended { call, end, output }) => {
+                Some(ToolFact::Called { call, input, .. }) => sink.called(call, *input),
+                Some(ToolFact::Ended {
+                    call, end, output, ..
+                }) => {
                     sink.returned(call, *end, *output, now);
                 }
                 _ => {}

@@ -669,6 +669,7 @@ impl Schedule {
                 }
                 holds_all(&message, told)?;
             }
+            other => return Err(format!("nobody knows what {other:?} is worth")),
         }
         Ok(())
     }

@@ -23,6 +23,8 @@ pub trait BlockingIo: Io {
 }
 
 /// How far a flow has gone.
+///
+/// Deliberately exhaustive: whoever drives a flow must handle each of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advanced<I, O> {
     /// It hands this out; go on.

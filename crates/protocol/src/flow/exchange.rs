@@ -37,6 +37,7 @@ pub enum ExchangeErrorKind {
     Failure(#[from] Failure),
     /// The deadline of the call is over.
     #[error("the deadline of {} s is over", deadline.as_secs_f64())]
+    #[non_exhaustive]
     Deadline {
         /// The deadline.
         deadline: Duration,

@@ -16,6 +16,7 @@ pub enum ProcessError {
         "the script in the sandbox failed with exit code {exit_code}: {}",
         shown(message)
     )]
+    #[non_exhaustive]
     Script {
         /// Its exit code.
         exit_code: i32,
@@ -51,6 +52,7 @@ pub enum ProcessError {
     StdinClosed(ProcessId),
     /// Nothing listens on the port.
     #[error("nothing listened on port {port} for {} s", waited.as_secs_f64())]
+    #[non_exhaustive]
     PortClosed {
         /// The port.
         port: u16,

@@ -26,6 +26,8 @@ const BLOCK: u64 = 64 * 1024;
 const BLOCKS: u64 = 16;
 
 /// Which output of a process.
+///
+/// Deliberately exhaustive: a process has two outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OutputStream {

@@ -64,10 +64,12 @@ pub struct CancelFlow {
 
 /// Why a run was not cancelled.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CancelError {
     /// The relay would end another run: that of this thread, which is newer than ours and streams. That was not asked for. To end
     /// that one, name it, or use [`CancelStream`], which means the newest.
     #[error("cancelling would end the run of thread {thread_id}")]
+    #[non_exhaustive]
     AnotherRun {
         /// The other thread.
         thread_id: ThreadId,

@@ -137,7 +137,9 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// How a run ended. There are no other ways.
+/// How a run ended.
+///
+/// Deliberately exhaustive: code that stores or bills runs must handle each end, and an unknown end is [`Lost`](Self::Lost).
 ///
 /// [`as_str`](Self::as_str) is the word to store. `Display` is a line to show: the word, and why the run failed or is lost.
 ///
@@ -243,6 +245,7 @@ impl fmt::Display for RunEnd {
 
 /// What the message of a run is worth when the run is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MessageState {
     /// It is the whole answer.
     Whole,

@@ -129,7 +129,9 @@ fn a_newer_run_is_not_cancelled_instead() {
     let mut relay = under_way();
     relay.newer = vec![("th_2", "streaming")];
     match relay.cancel().unwrap_err() {
-        CancelError::AnotherRun { thread_id, sent } => {
+        CancelError::AnotherRun {
+            thread_id, sent, ..
+        } => {
             assert_eq!((thread_id.as_str(), sent), ("th_2", Sent::No));
         }
         other => panic!("{other}"),

@@ -468,7 +468,7 @@ impl Judge {
             let is_true = match outcome.message_state {
                 MessageState::Partial => true,
                 MessageState::Whole => has_finished,
-                MessageState::StoredIncompletely => false,
+                _ => false,
             };
             if !is_true {
                 return violation(
@@ -598,6 +598,7 @@ impl Judge {
             }
             MessageState::StoredIncompletely => None,
             MessageState::Partial => Some("a completed run's message is called partial"),
+            _ => Some("nobody knows what the message is worth"),
         };
         if let Some(problem) = problem {
             let why = format!(
