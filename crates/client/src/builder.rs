@@ -104,7 +104,8 @@ impl AgentClientBuilder {
     /// Tokens from an async closure in place of a key, fetched and renewed as those of a [`token_url`](Self::token_url).
     ///
     /// ```
-    /// use twentyfirst_client::{AgentClient, CreateToken};
+    /// use twentyfirst_client::AgentClient;
+    /// use twentyfirst_client::protocol::tokens::CreateToken;
     ///
     /// // A client for one user, made from the one that holds the key.
     /// fn for_user(server: &AgentClient, user_id: &str) -> Result<AgentClient, twentyfirst_client::Error> {

@@ -200,7 +200,8 @@ impl AgentClient {
     /// Makes a call of any operation: one of [`protocol`](crate::protocol), or one of your own.
     ///
     /// ```no_run
-    /// use twentyfirst_client::{AgentClient, CreateSandbox};
+    /// use twentyfirst_client::AgentClient;
+    /// use twentyfirst_client::protocol::sandboxes::CreateSandbox;
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
     /// let create = CreateSandbox::new("my-agent").env("CI", "true").setup(["npm install"]);

@@ -20,6 +20,9 @@
 //!   [`protocol`], where all of them are, or one of your own;
 //! - any request: [`AgentClient::send`].
 //!
+//! Here at the root is what nearly every program names. All other types of the protocol have their one path in [`protocol`], such as
+//! [`protocol::sandboxes::CreateSandbox`].
+//!
 //! Files and directories travel between a disk and a sandbox ([`transfer`]), a command may outlive its call ([`Process`]), and an
 //! answer is read as a value of a type (`json`, with the feature `schemars`).
 //!
@@ -98,22 +101,14 @@ pub use sandboxes::{SandboxHandle, Sandboxes};
 pub use schemars;
 pub use threads::{SandboxThreads, Threads};
 pub use tokens::Tokens;
-pub use transfer::{Progress, TransferError};
 pub use twentyfirst_protocol as protocol;
-pub use twentyfirst_protocol::processes::{
-    ExitStatus, Offsets, OutputChunk, OutputStream, ProcessError, ProcessId, ProcessInfo,
-    ProcessRef, ProcessState,
-};
 pub use twentyfirst_protocol::retry::RetryPolicy;
 pub use twentyfirst_protocol::runs::{
-    CancelStatus, Cancelled, Created, Follow, FollowRun, Lost, LostReason, MessageState, Messages,
-    Moment, OtherAgent, Outcome, RunEnd, RunOptions, RunRef, StartRun, Started,
+    Follow, Moment, Outcome, RunEnd, RunOptions, RunRef, StartRun,
 };
-pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec, ExecOutput, Sandbox};
-pub use twentyfirst_protocol::threads::{Thread, Usage};
-pub use twentyfirst_protocol::tokens::{CreateToken, Token, TokenLifetime};
-pub use twentyfirst_protocol::ui::{Chunk, Image, UiMessage};
-pub use twentyfirst_protocol::{CallOptions, IntoId, SandboxId, Session, ThreadId};
+pub use twentyfirst_protocol::sandboxes::Sandbox;
+pub use twentyfirst_protocol::ui::{Chunk, UiMessage};
+pub use twentyfirst_protocol::{CallOptions, SandboxId, Session, ThreadId};
 pub use twentyfirst_run_log as run_log;
 pub use twentyfirst_stream as stream;
 pub use twentyfirst_transport as transport;

@@ -4,12 +4,14 @@ macro_rules! must_be_used {
     ($($name:ident: $statement:literal;)*) => {$(
         #[doc = concat!(
             "```compile_fail\n#![deny(unused_must_use)]\n",
-            "use twentyfirst_client::{AgentClient, Error, Exec, Follow, RunRef, SandboxId, Session, StartRun, Started};\n",
+            "use twentyfirst_client::protocol::{runs::Started, sandboxes::Exec};\n",
+            "use twentyfirst_client::{AgentClient, Error, Follow, RunRef, SandboxId, Session, StartRun};\n",
             "async fn example(client: AgentClient, session: Session, run: RunRef, started: Started) -> Result<(), Error> {\n",
             $statement, ";\nOk(())\n}\n```\n",
             // And nothing else is wrong with it.
             "```\n#![deny(unused_must_use)]\n",
-            "use twentyfirst_client::{AgentClient, Error, Exec, Follow, RunRef, SandboxId, Session, StartRun, Started};\n",
+            "use twentyfirst_client::protocol::{runs::Started, sandboxes::Exec};\n",
+            "use twentyfirst_client::{AgentClient, Error, Follow, RunRef, SandboxId, Session, StartRun};\n",
             "async fn example(client: AgentClient, session: Session, run: RunRef, started: Started) -> Result<(), Error> {\n",
             "let _ = ", $statement, ";\nOk(())\n}\n```",
         )]

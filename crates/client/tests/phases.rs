@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use twentyfirst_client::protocol::files::{RemoveFile, WriteFiles};
 use twentyfirst_client::protocol::runs::{CancelStream, ResumeStream};
+use twentyfirst_client::protocol::sandboxes::{CreateSandbox, Exec};
 use twentyfirst_client::protocol::vaults::UpdateVault;
 use twentyfirst_client::protocol::{Operation, Safety, VaultId};
 use twentyfirst_client::{
-    AgentClient, CallOptions, CreateSandbox, Error, Exec, RetryPolicy, SandboxId, StartRun,
-    ThreadId,
+    AgentClient, CallOptions, Error, RetryPolicy, SandboxId, StartRun, ThreadId,
 };
 
 /// Where the server breaks off.

@@ -16,7 +16,8 @@ use crate::error::Error;
 /// order in which a process wrote to both outputs nothing is known. Nothing is sent until it is read.
 ///
 /// ```no_run
-/// use twentyfirst_client::{OutputStream, Process};
+/// use twentyfirst_client::Process;
+/// use twentyfirst_client::protocol::processes::OutputStream;
 ///
 /// # async fn example(process: Process) -> Result<(), twentyfirst_client::Error> {
 /// let mut output = process.output();
@@ -62,8 +63,8 @@ impl Output {
     /// Returns the next chunk, or `None` when the process has ended and all of its output is read.
     ///
     /// # Errors
-    /// [`ProcessError::Gone`](crate::ProcessError::Gone) behind what a process has written whose machine has restarted, and those of
-    /// [`Process`](crate::Process). An error ends the stream.
+    /// [`ProcessError::Gone`](crate::protocol::processes::ProcessError::Gone) behind what a process has written whose machine has
+    /// restarted, and those of [`Process`](crate::Process). An error ends the stream.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.

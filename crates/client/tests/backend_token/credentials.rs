@@ -11,9 +11,10 @@ use http::Response;
 use tokio::task::JoinSet;
 use twentyfirst_client::protocol::Timestamp;
 use twentyfirst_client::protocol::files::WriteStream;
+use twentyfirst_client::protocol::tokens::Token;
 use twentyfirst_client::transport::{Body, Error as TransportError};
 use twentyfirst_client::{
-    AgentClient, CallOptions, Error, RetryPolicy, SandboxId, StartRun, ThreadId, Token,
+    AgentClient, CallOptions, Error, RetryPolicy, SandboxId, StartRun, ThreadId,
 };
 
 use crate::support::{Log, Sent, chain, json, relay, token, token_until};

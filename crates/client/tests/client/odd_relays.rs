@@ -9,11 +9,9 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Frame;
 use tokio::time::Instant;
-use twentyfirst_client::protocol::runs::MessageState;
+use twentyfirst_client::protocol::runs::{LostReason, MessageState};
 use twentyfirst_client::transport::Body;
-use twentyfirst_client::{
-    AgentClient, Follow, LostReason, Run, RunEnd, RunRef, SandboxId, StartRun, ThreadId,
-};
+use twentyfirst_client::{AgentClient, Follow, Run, RunEnd, RunRef, SandboxId, StartRun, ThreadId};
 
 use crate::support::{client, event_stream, json};
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::BodyExt;
-use twentyfirst_client::protocol::runs::{CancelStatus, MessageState, StartRun};
+use twentyfirst_client::protocol::runs::{CancelStatus, LostReason, MessageState, StartRun};
 use twentyfirst_client::protocol::ui::Chunk;
 use twentyfirst_client::protocol::{SandboxId, ThreadId};
 use twentyfirst_client::transport::{self, Body, from_fn};
-use twentyfirst_client::{AgentClient, CallOptions, Follow, LostReason, Run, RunRef};
+use twentyfirst_client::{AgentClient, CallOptions, Follow, Run, RunRef};
 
 use crate::support::{client, event_stream, json};
 
