@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use http_body::Body as _;
-use twentyfirst_protocol::flow::{Execute, Flow, Open, SendRequest};
+use twentyfirst_protocol::flow::{ExecuteFlow, Flow, OpenFlow, SendRequest};
 use twentyfirst_protocol::runs::{Messages, StartRun};
 use twentyfirst_protocol::{
     ApiKey, BaseUrl, CallOptions, IntoId, InvalidRequest, Operation, Redactor, Route, SandboxId,
@@ -227,7 +227,7 @@ impl AgentClient {
     /// # Errors
     /// As [`call`](Self::call).
     pub async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
-        let flow = Execute::new(operation, &self.options, seed())?;
+        let flow = ExecuteFlow::new(operation, &self.options, seed())?;
         let (output, _) = self.drive(&O::ROUTE, flow).await?;
         Ok(output)
     }
@@ -243,7 +243,7 @@ impl AgentClient {
         &self,
         operation: &O,
     ) -> Result<(O::Output, Body), Error> {
-        let flow = Open::new(operation, &self.options, seed())?;
+        let flow = OpenFlow::new(operation, &self.options, seed())?;
         let (output, stream) = self.drive(&O::ROUTE, flow).await?;
         Ok((output, stream.into_body()))
     }
@@ -394,7 +394,7 @@ impl AgentClient {
             .entry(ACCEPT_ENCODING)
             .or_insert(HeaderValue::from_static("identity"));
         self.shared.credential.authorize(&mut request);
-        let mut limits = twentyfirst_transport::Timeouts::default();
+        let mut limits = twentyfirst_transport::StageTimeouts::default();
         // Without a limit here the transport's own would count.
         limits.connect = Some(timeouts.connect.unwrap_or(Duration::MAX));
         limits.send = timeouts.silence;

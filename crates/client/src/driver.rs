@@ -121,7 +121,7 @@ impl<F: Flow> Driver<F> {
                             .handle(flow::Event::Failure(slot, Failure::new(Sent::No, error))),
                     }
                 }
-                Step::Read { until } => {
+                Step::Wait { until } => {
                     let news = self.poll_exchange(cx)
                         || self.poll_stream(cx)
                         || self.poll_timer(until, cx);

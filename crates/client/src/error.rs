@@ -14,7 +14,7 @@ use twentyfirst_protocol::runs::{
 use twentyfirst_protocol::sandboxes::PreviewError;
 use twentyfirst_protocol::ui::{AssembleError, DecodeError};
 use twentyfirst_protocol::{
-    ApiError, ApiKey, ErrorCode, InvalidRequest, NotUnderstood, ResponseError, ThreadId, shown,
+    ApiError, ApiKey, ErrorCode, InvalidRequest, InvalidResponse, ResponseError, ThreadId, shown,
 };
 use twentyfirst_transport::{InvalidSetting, Timeout};
 
@@ -107,9 +107,9 @@ impl Error {
 
     /// The relay's answer, if it has a status of success and is not understood: with what does not fit, and its body's
     /// beginning.
-    pub fn not_understood(&self) -> Option<&NotUnderstood> {
+    pub fn invalid_response(&self) -> Option<&InvalidResponse> {
         match &self.inner.kind {
-            Kind::Response(ResponseError::NotUnderstood(error)) => Some(error),
+            Kind::Response(ResponseError::InvalidResponse(error)) => Some(error),
             _ => None,
         }
     }

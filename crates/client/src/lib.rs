@@ -26,7 +26,7 @@
 //! Files and directories travel between a disk and a sandbox ([`transfer`]), a command may outlive its call ([`Process`]), and an
 //! answer is read as a value of a type (`json`, with the feature `schemars`).
 //!
-//! A run survives its connection: see [`Run`], and [`Follow`] for the ways. [`Run::outcome`] tells what it came to, and
+//! A run survives its connection: see [`Run`], and [`FollowPolicy`] for the ways. [`Run::outcome`] tells what it came to, and
 //! [`Run::cancel`] ends it. A [`Session`] is what an application stores to continue a conversation, and [`RunRef`] to follow or
 //! cancel a run from another process: see [`Threads::follow`]. [`Call::in_background`] starts one that nobody reads.
 //!
@@ -104,7 +104,7 @@ pub use tokens::Tokens;
 pub use twentyfirst_protocol as protocol;
 pub use twentyfirst_protocol::retry::RetryPolicy;
 pub use twentyfirst_protocol::runs::{
-    Follow, Moment, Outcome, RunEnd, RunOptions, RunRef, StartRun,
+    FollowPolicy, Outcome, RunEnd, RunEvent, RunOptions, RunRef, StartRun,
 };
 pub use twentyfirst_protocol::sandboxes::Sandbox;
 pub use twentyfirst_protocol::ui::{Chunk, UiMessage};

@@ -126,7 +126,7 @@ async fn make(client: &AgentClient, which: usize) -> (&'static str, Safety, Resu
                 .open(&ResumeStream::new("a", sandbox()))
                 .await
                 .map(drop);
-            ("resume", Safety::OwnFlow, result)
+            ("resume", Safety::FlowOnly, result)
         }
         _ => {
             let run = StartRun::new("a", "Hi")

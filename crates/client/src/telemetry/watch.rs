@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use twentyfirst_protocol::runs::{
-    Moment, Outcome, RunFacts, RunRef, StartRun, Started, ToolEnd, ToolFact,
+    Outcome, RunEvent, RunFacts, RunRef, StartRun, Started, ToolEnd, ToolFact,
 };
 use twentyfirst_protocol::ui::Chunk;
 use twentyfirst_transport::{Body, Runtime};
@@ -123,10 +123,10 @@ impl Watch {
         self.end("not_started", Some(error_type(error)), None);
     }
 
-    pub(crate) fn moment(&mut self, moment: &Moment) {
+    pub(crate) fn moment(&mut self, moment: &RunEvent) {
         match moment {
-            Moment::Chunk(chunk) => self.chunk(chunk),
-            Moment::Cut(_) => {
+            RunEvent::Chunk(chunk) => self.chunk(chunk),
+            RunEvent::Cut(_) => {
                 if let Some(inner) = &mut self.inner {
                     inner.cuts += 1;
                 }

@@ -18,7 +18,7 @@ use crate::options::Timeouts;
 ///            ┌───────────── poll(now) ◄────────────┐
 ///            ▼                                     │
 ///   Send ── begin to send the request ─────────────┤
-///   Read ── wait for what is under way:            │
+///   Wait ── wait for what is under way:            │
 ///            ├─ an Event ─────► handle ────────────┤
 ///            └─ `until` is over ───────────────────┤
 ///   Close ─ drop what is under way in the slot ────┤
@@ -96,7 +96,7 @@ pub enum Step<I, O> {
     /// Begin to send a request, and poll again at once. What was under way in the slot is dropped before.
     Send(SendRequest),
     /// Wait for what is next: an answer, or bytes of the open body. Nothing may be under way; then only time passes.
-    Read {
+    Wait {
         /// Poll again at this moment, if nothing has come.
         until: Option<Instant>,
     },

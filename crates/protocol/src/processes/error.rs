@@ -25,7 +25,7 @@ pub enum ProcessError {
     },
     /// What the script wrote is not what it writes. The output may have been cut.
     #[error("the output of the script in the sandbox is not understood: {}", shown(.0))]
-    NotUnderstood(String),
+    InvalidResponse(String),
     /// No process of this id was spawned in the sandbox, or its files were removed.
     #[error("there is no process {0}")]
     Unknown(ProcessId),

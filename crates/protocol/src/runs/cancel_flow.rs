@@ -140,7 +140,7 @@ impl CancelFlow {
     ) -> Result<Result<State>, Step<Infallible, Result<Cancelled>>> {
         Ok(match &mut self.state {
             State::Pausing(Some(at)) if now.mono < *at => {
-                return Err(Step::Read { until: Some(*at) });
+                return Err(Step::Wait { until: Some(*at) });
             }
             State::Pausing(_) if self.run.turn().is_some() => {
                 let look = GetThread::new(&self.run.sandbox_id, &self.run.thread_id);
@@ -178,7 +178,7 @@ impl CancelFlow {
                 }
             },
             State::Done(result) => {
-                return Err(result.take().map_or(Step::Read { until: None }, Step::Done));
+                return Err(result.take().map_or(Step::Wait { until: None }, Step::Done));
             }
         })
     }

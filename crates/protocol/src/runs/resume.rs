@@ -42,7 +42,7 @@ impl Endpoint for ResumeStream {
     }
 
     fn safety(&self) -> Safety {
-        Safety::OwnFlow
+        Safety::FlowOnly
     }
 }
 

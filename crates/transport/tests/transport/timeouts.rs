@@ -12,7 +12,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use twentyfirst_transport::{
-    Body, Error, HttpTransport, TimeoutKind, Timeouts, TokioRuntime, Transport, WithTimeouts,
+    Body, Error, HttpTransport, StageTimeouts, TimeoutKind, TokioRuntime, Transport, WithTimeouts,
     from_fn,
 };
 
@@ -24,13 +24,13 @@ use crate::{chain, soon};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn limits(set: impl FnOnce(&mut Timeouts)) -> Timeouts {
-    let mut timeouts = Timeouts::default();
+fn limits(set: impl FnOnce(&mut StageTimeouts)) -> StageTimeouts {
+    let mut timeouts = StageTimeouts::default();
     set(&mut timeouts);
     timeouts
 }
 
-fn post(url: &str, timeouts: Timeouts, body: impl Into<Body>) -> Request<Body> {
+fn post(url: &str, timeouts: StageTimeouts, body: impl Into<Body>) -> Request<Body> {
     Request::post(url)
         .extension(timeouts)
         .body(body.into())
@@ -40,7 +40,7 @@ fn post(url: &str, timeouts: Timeouts, body: impl Into<Body>) -> Request<Body> {
 /// Sends through limits by tokio's clock.
 async fn send(
     transport: impl Transport + Clone,
-    timeouts: Timeouts,
+    timeouts: StageTimeouts,
     body: impl Into<Body>,
 ) -> Result<Response<Body>, Error> {
     WithTimeouts::new(transport, TokioRuntime)
@@ -285,7 +285,7 @@ mod the_answers_body {
 
     type Sender = mpsc::UnboundedSender<Result<&'static str, &'static str>>;
 
-    async fn open(timeouts: Timeouts) -> (Sender, Body) {
+    async fn open(timeouts: StageTimeouts) -> (Sender, Body) {
         let (pieces, body) = Pieces::new();
         let body = std::sync::Mutex::new(Some(Body::wrap(body)));
         let server = from_fn(move |_| {
@@ -406,7 +406,7 @@ async fn nothing_is_limited_that_was_not_asked_for() {
 
     assert!(transport.send(request).await.is_ok());
     assert!(
-        send(server.clone(), Timeouts::default(), "{}")
+        send(server.clone(), StageTimeouts::default(), "{}")
             .await
             .is_ok()
     );
