@@ -7,33 +7,33 @@ use http_body::{Frame, SizeHint};
 
 /// The bytes of a request, held in memory.
 ///
-/// It is an [`http_body::Body`], so that a request can go to any HTTP client of the hyper family as it is; for
-/// others, [`into_bytes`](Self::into_bytes) gives the content. `Debug` prints the length and never the content.
+/// Implements [`http_body::Body`], so any HTTP client of the hyper family sends the request as it is. For others,
+/// [`into_bytes`](Self::into_bytes) returns the content. `Debug` prints the length and never the content.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Body(Bytes);
 
 impl Body {
-    /// A body without content.
+    /// Creates a body without content.
     pub const fn empty() -> Self {
         Self(Bytes::new())
     }
 
-    /// The content.
+    /// Returns the content.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The content, without a copy.
+    /// Returns the content without a copy.
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
 
-    /// The length in bytes.
+    /// Returns the length in bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is no content.
+    /// Returns whether there is no content.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

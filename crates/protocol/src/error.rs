@@ -13,9 +13,7 @@ use crate::secret::{CUT, Redactor};
 use crate::tolerant;
 use crate::utf_8::char_boundary;
 
-/// A request that was not made, because the relay would refuse it, misread it or quietly ignore part of it.
-///
-/// Nothing has been sent when this is returned.
+/// A request that was not sent, because the relay would refuse it, misread it or silently ignore part of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` {problem}", shown(field))]
 pub struct InvalidRequest {
@@ -24,7 +22,7 @@ pub struct InvalidRequest {
 }
 
 impl InvalidRequest {
-    /// For operations of your own: `field` is the name that its user has written, that of the field or setter.
+    /// Creates an error for an operation of your own. `field` is the name of the field or setter, as its user has written it.
     pub fn new(field: impl Into<Cow<'static, str>>, problem: Problem) -> Self {
         Self {
             field: field.into(),
@@ -32,12 +30,12 @@ impl InvalidRequest {
         }
     }
 
-    /// Returns what is wrong, by the name that was written in Rust, that of a field or a setter: `options.max_turns`.
+    /// Returns the name of the field or setter at fault, as written in Rust: `options.max_turns`.
     pub fn field(&self) -> &str {
         &self.field
     }
 
-    /// The rule that it breaks.
+    /// Returns the rule that the request breaks.
     pub fn problem(&self) -> &Problem {
         &self.problem
     }
@@ -46,44 +44,44 @@ impl InvalidRequest {
 /// The rule that an [`InvalidRequest`] breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since operations of your own refuse values with them, too.
+// Deliberately exhaustive: the fields of its variants, since operations of your own also construct them.
 pub enum Problem {
-    /// It has to be there and to hold something.
+    /// A required value is missing or empty.
     #[error("must not be empty")]
     Empty,
-    /// It has to be there; the text says more.
+    /// A required value is not set; the text says more.
     #[error("is not set: {0}")]
     NotSet(&'static str),
-    /// It would be resolved away as a path segment.
+    /// URL parsers would resolve it away as a path segment.
     #[error("must not be `.` or `..`")]
     DotSegment,
-    /// It holds a control character, such as a line break.
-    #[error("must not hold control characters")]
+    /// It contains a control character, such as a line break.
+    #[error("must not contain control characters")]
     ControlCharacter,
-    /// It is longer than the limit, in bytes.
+    /// It exceeds the limit, in bytes.
     #[error("must not be longer than {limit} bytes")]
     TooLong {
-        /// The most bytes that are taken.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// With it the body of the request is longer than the relay takes, in bytes.
+    /// It makes the body of the request exceed the relay's limit, in bytes.
     #[error("must not make the request longer than {limit} bytes: {instead}")]
     BodyTooLong {
-        /// The most bytes that are taken.
+        /// The limit in bytes.
         limit: usize,
-        /// What to do.
+        /// The advice: another way to send it.
         instead: &'static str,
     },
-    /// It makes sense only together with another member.
-    #[error("needs `{0}`")]
+    /// It requires another member.
+    #[error("requires `{0}`")]
     Needs(&'static str),
-    /// It is outside of what the relay takes.
+    /// It is outside the range that the relay accepts.
     #[error("must be {0}")]
     MustBe(&'static str),
-    /// What is in it is not what the relay takes.
-    #[error("must hold {0}")]
+    /// It contains a value that the relay does not accept.
+    #[error("must contain {0}")]
     MustHold(&'static str),
-    /// The route has no place for it.
+    /// It is not a parameter of the route.
     #[error("is not a parameter of this request")]
     NoPlace,
     /// The request belongs to another route.
@@ -94,20 +92,20 @@ pub enum Problem {
     Unreadable(String),
 }
 
-/// Why an answer is not a result.
+/// An error response of the relay, or an invalid one.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResponseError {
-    /// The relay answered with an error.
+    /// The relay responded with an error.
     #[error(transparent)]
     Api(#[from] Box<ApiError>),
-    /// The relay answered with success, in a form that cannot be read.
+    /// The relay responded with a success that cannot be read.
     #[error(transparent)]
     InvalidResponse(#[from] InvalidResponse),
 }
 
 impl ResponseError {
-    /// The status of the answer.
+    /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Api(error) => error.status(),
@@ -115,7 +113,7 @@ impl ResponseError {
         }
     }
 
-    /// The same with every occurrence of `secrets` shown as `***`.
+    /// Returns the error with every occurrence of `secrets` shown as `***`.
     #[must_use]
     pub fn redacted(self, secrets: &[&str]) -> Self {
         let redactor = Redactor::new(secrets);
@@ -127,7 +125,7 @@ impl ResponseError {
 }
 
 open_enum! {
-    /// What the relay calls an error. The list is open: others are carried as `Other`.
+    /// The code of a relay error. The list is open: others are carried as `Other`.
     ErrorCode {
         /// 400, also 403 when a token is not for this agent.
         InvalidRequest = "invalid_request",
@@ -153,19 +151,19 @@ open_enum! {
         FileNotFound = "file_not_found",
         /// There is no such stream.
         StreamNotFound = "stream_not_found",
-        /// It exists already, or is in a state that forbids this.
+        /// It exists already, or its state forbids this.
         Conflict = "conflict",
         /// The conversation cannot be continued in this sandbox.
         SessionExpired = "session_expired",
         /// The sandbox cannot be reached.
         SandboxUnavailable = "sandbox_unavailable",
-        /// The sandbox answered with an error.
+        /// The sandbox responded with an error.
         SandboxError = "sandbox_error",
         /// A command ran longer than its time limit; its output is lost.
         CommandTimeout = "command_timeout",
         /// `git clone` failed; the message is git's own.
         GitCloneFailed = "git_clone_failed",
-        /// A pull request could not be made.
+        /// The pull request could not be created.
         CreatePrFailed = "create_pr_failed",
         /// A run is streaming already.
         StreamActive = "stream_active",
@@ -183,15 +181,15 @@ open_enum! {
         VaultCoverageMissing = "vault_coverage_missing",
         /// A vault holds at most 20 active credentials.
         CredentialCapExceeded = "credential_cap_exceeded",
-        /// Anything else, permanent ones too: a missing file, an id of the wrong form.
+        /// Anything else, including permanent errors: a missing file, a malformed id.
         InternalError = "internal_error",
     }
 }
 
-/// An answer of the relay, or of something in front of it, that says no.
+/// An error response of the relay, or of a proxy in front of it.
 ///
-/// All four shapes that occur are read: `{"error": {"code", "message", …}}`, `{"error": "text"}`,
-/// `{"error": "code", "message", "status"}`, and everything else (HTML pages, empty bodies), where the status speaks.
+/// Reads all four shapes that occur: `{"error": {"code", "message", …}}`, `{"error": "text"}`, `{"error": "code", "message",
+/// "status"}`, and everything else (HTML pages, empty bodies), where only the status counts.
 #[derive(Clone, PartialEq)]
 pub struct ApiError {
     status: StatusCode,
@@ -205,14 +203,14 @@ pub struct ApiError {
     body: String,
 }
 
-/// How much of an answer's body an error keeps, in bytes.
+/// The part of the response body that an error keeps, in bytes.
 const KEPT_BODY: usize = 4 * 1024;
 
-/// How much of a message `Display` shows, in bytes: the relay may send SQL text with a conversation in it.
+/// The part of a message that `Display` shows, in bytes: the relay may send SQL text with a conversation in it.
 const SHOWN: usize = 300;
 
 impl ApiError {
-    /// Reads the answer. `body` may be only the beginning of a long one: the status is known all the same.
+    /// Reads an error response. `body` may be only the beginning of a long one.
     ///
     /// A body with a content coding is not read.
     pub fn new(head: &Parts, body: &[u8]) -> Self {
@@ -287,21 +285,21 @@ impl ApiError {
         self.extra = members;
     }
 
-    /// The status of the answer.
+    /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What the relay calls the error, where it says.
+    /// Returns the relay's error code, if it sends one.
     pub fn code(&self) -> Option<&ErrorCode> {
         self.code.as_ref()
     }
 
-    /// Whether something that the request names is not there.
+    /// Returns whether something that the request names does not exist.
     ///
-    /// That is a 404, and one 500: of a file that was to be read and does not exist, the relay only hands on what its provider says. It counts
-    /// where the code is `internal_error` and the whole message is `path '…' does not exist`, or begins with `ENOENT`; every other
-    /// 500 may have another cause.
+    /// True for a 404, and for one kind of 500: when a file to read does not exist, the relay passes on its provider's error.
+    /// Such a 500 has the code `internal_error` and a message that begins with `ENOENT`, or that is `path '…' does not exist` as
+    /// a whole. Any other 500 may have another cause.
     pub fn is_not_found(&self) -> bool {
         let says_so = || {
             let message = self.message.trim();
@@ -313,42 +311,42 @@ impl ApiError {
             || (self.code == Some(ErrorCode::InternalError) && says_so())
     }
 
-    /// The relay's message; the status in words, where there is none.
+    /// Returns the relay's message, or the status in words if there is none.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The members of the error beside code, message and status: `missing`, `setup_url`, `spentUsd`, …
+    /// Returns the members of the error beside code, message and status: `missing`, `setup_url`, `spentUsd`, …
     pub fn extra(&self) -> &Map<String, Value> {
         &self.extra
     }
 
-    /// How long to wait before another try, from the header `retry-after` or the member `retryAfter`.
+    /// Returns the wait before the next attempt, from the header `retry-after` or the member `retryAfter`.
     pub fn retry_after(&self) -> Option<RetryAfter> {
         self.retry_after
     }
 
-    /// How many requests the relay takes, where it says.
+    /// Returns the rate limit of the relay, if it sends one.
     pub fn rate_limit(&self) -> Option<RateLimit> {
         self.rate_limit
     }
 
-    /// Where a redirect points. It is never followed: the key would travel there.
+    /// Returns the target of a redirect. Redirects are never followed, because the key would travel along.
     pub fn location(&self) -> Option<&str> {
         self.location.as_deref()
     }
 
-    /// What the relay, or something in front of it, calls this exchange, for support requests.
+    /// Returns the id that the relay or a proxy gave this request, for support requests.
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
 
-    /// The beginning of the answer's body, at most 4 KiB.
+    /// Returns the beginning of the response body, at most 4 KiB.
     pub fn body(&self) -> &str {
         &self.body
     }
 
-    /// Whether it is the relay that speaks, by one of its three shapes, and not something before it.
+    /// Returns whether the relay itself responded, in one of its three shapes, and not a proxy in front of it.
     pub(crate) fn is_of_relay(&self) -> bool {
         let members = tolerant::object(self.body.as_bytes());
         self.code.is_some() || members.is_some_and(|members| members.contains_key("error"))
@@ -371,7 +369,7 @@ impl std::error::Error for ApiError {}
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the relay answered {}", self.status.as_u16())?;
+        write!(f, "the relay responded with {}", self.status.as_u16())?;
         if let Some(code) = &self.code {
             write!(f, " {}", shown(code.as_str()))?;
         }
@@ -402,9 +400,9 @@ impl fmt::Debug for ApiError {
     }
 }
 
-/// An answer with a status of success that is not what the documents promise.
+/// A response with a success status that does not match the documented form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the relay answered {}, which is not understood: {}", status.as_u16(), shown(problem))]
+#[error("the relay responded with {}, but the response is invalid: {}", status.as_u16(), shown(problem))]
 pub struct InvalidResponse {
     status: StatusCode,
     problem: String,
@@ -412,7 +410,7 @@ pub struct InvalidResponse {
 }
 
 impl InvalidResponse {
-    /// `problem` is one clause that says what does not fit.
+    /// Creates the error. `problem` is one clause that says what does not fit.
     pub fn new(head: &Parts, problem: impl fmt::Display, body: &[u8]) -> Self {
         Self {
             status: head.status,
@@ -425,22 +423,22 @@ impl InvalidResponse {
         }
     }
 
-    /// The status of the answer.
+    /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What does not fit.
+    /// Returns what does not fit.
     pub fn problem(&self) -> &str {
         &self.problem
     }
 
-    /// The beginning of the answer's body, at most 4 KiB; empty where such an answer may hold a secret.
+    /// Returns the beginning of the response body, at most 4 KiB; empty if the response may hold a secret.
     pub fn body(&self) -> &str {
         &self.body
     }
 
-    /// The same, without anything that was in the answer: for answers that hold a secret.
+    /// Removes everything that was in the response, for responses that hold a secret.
     #[must_use]
     pub fn without_content(mut self) -> Self {
         "its content is withheld, as it may hold a secret".clone_into(&mut self.problem);
@@ -455,7 +453,7 @@ impl InvalidResponse {
     }
 }
 
-/// `text`, or its beginning with a mark where it is longer than `limit` bytes.
+/// Returns `text`, cut and marked if it is longer than `limit` bytes.
 fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
     if text.len() <= limit {
         return Cow::Borrowed(text);
@@ -464,10 +462,11 @@ fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}{CUT}", &text[..end]))
 }
 
-/// Returns a foreign text as it may stand in an error: on one line, at most about 300 bytes of it, and with nothing in it that is obeyed but not seen.
+/// Makes a foreign text safe to show in an error: one line of at most about 300 bytes, without invisible characters that would
+/// take effect.
 ///
-/// Line breaks and other control characters become blanks. Characters that have no shape of their own, such as those that turn the direction of
-/// writing around (U+202E), are written out as `\u{202e}`.
+/// Line breaks and other control characters become blanks. Characters without a shape of their own, such as those that reverse
+/// the direction of writing (U+202E), are escaped as `\u{202e}`.
 pub fn shown(text: &str) -> String {
     let mut shown = String::new();
     for char in beginning(text, SHOWN).chars() {
@@ -481,7 +480,7 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// Whether a character is one of Unicode's format characters (Cf), fillers, or supplementary variation selectors.
+/// Returns whether a character is one of Unicode's format characters (Cf), fillers, or supplementary variation selectors.
 fn is_invisible(char: char) -> bool {
     matches!(char,
         '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}'
@@ -502,7 +501,7 @@ fn text_of(members: &mut Map<String, Value>, name: &str) -> Option<String> {
     }
 }
 
-/// The headers in which servers and proxies name an exchange; there is no standard.
+/// The headers in which servers and proxies name a request; there is no standard.
 const REQUEST_IDS: [HeaderName; 5] = [
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("request-id"),
@@ -511,7 +510,7 @@ const REQUEST_IDS: [HeaderName; 5] = [
     HeaderName::from_static("cf-ray"),
 ];
 
-/// The first of these headers that is there, bounded.
+/// Returns the first of these headers that is present, shortened to a limit.
 fn header_text(headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
     let value = names.iter().find_map(|name| headers.get(name))?;
     Some(beginning(&String::from_utf8_lossy(value.as_bytes()), KEPT_BODY).into_owned())

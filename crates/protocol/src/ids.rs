@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem};
 
-/// The longest id that is taken, in bytes.
+/// The longest id, in bytes.
 const LONGEST: usize = 1024;
 
-/// The rule for everything that becomes a segment of a path.
+/// Checks the rule for every path segment.
 ///
 /// `.` and `..` are refused because percent-encoding leaves them alone and URL parsers resolve them away.
 pub(crate) fn check(field: &'static str, text: &str) -> Result<(), InvalidRequest> {
@@ -23,7 +23,7 @@ pub(crate) fn check(field: &'static str, text: &str) -> Result<(), InvalidReques
     Err(InvalidRequest::new(field, problem))
 }
 
-/// What an id is made of where a call takes one: the id, what has it, or text.
+/// A conversion into an id, for calls that take one: from the id itself, from a value that has it, or from text.
 ///
 /// Text that cannot be an id is refused when the call is made.
 ///
@@ -37,10 +37,10 @@ pub(crate) fn check(field: &'static str, text: &str) -> Result<(), InvalidReques
 /// assert!(!open(".."));
 /// ```
 pub trait IntoId<I> {
-    /// Makes the id.
+    /// Converts the value into the id.
     ///
     /// # Errors
-    /// Where the text cannot be an id; the error names the rule.
+    /// The text cannot be an id; the error names the rule.
     fn into_id(self) -> Result<I, InvalidRequest>;
 }
 
@@ -66,17 +66,17 @@ macro_rules! id {
         pub struct $name(String);
 
         impl $name {
-            /// Takes an id that was stored or sent.
+            /// Creates an id from text.
             ///
             /// # Errors
-            /// Where the text cannot be an id; the error names the rule.
+            /// The text cannot be an id; the error names the rule.
             pub fn new(id: impl Into<String>) -> Result<Self, InvalidRequest> {
                 let id = id.into();
                 check($field, &id)?;
                 Ok(Self(id))
             }
 
-            /// The id as text.
+            /// Returns the id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -159,14 +159,14 @@ macro_rules! id {
 }
 
 id! {
-    /// A sandbox, as every request names it.
+    /// A sandbox, as requests name it.
     ///
-    /// Not to be mixed up with [`MachineId`], which answers carry beside it.
+    /// Not to be confused with [`MachineId`], which responses carry beside it.
     SandboxId, "sandbox_id"
 }
 id! {
-    /// The provider's machine behind a sandbox: the member `sandboxId` in the answers to creating and getting a
-    /// sandbox. The relay refuses it in requests, so no request takes this type.
+    /// The provider's machine behind a sandbox: the member `sandboxId` in the responses to creating and reading a sandbox. The
+    /// relay refuses it in requests, so no request takes this type.
     MachineId, "machine_id"
 }
 id! {

@@ -1,12 +1,11 @@
-//! Requests, answers, errors and the UI message stream of 21st Agents, without IO.
+//! Requests, responses, errors and the UI message stream of 21st Agents, without IO.
 //!
-//! This crate knows what is said to the relay and what comes back. It opens no socket, reads no clock, draws no random
-//! number and starts no task: whoever uses it brings an HTTP client, async or not. It works in both directions, so a
-//! server can speak with the same types.
+//! The crate opens no socket, reads no clock, draws no random number and starts no task: you bring the HTTP client, async or not.
+//! It works in both directions, so a server can speak with the same types.
 //!
-//! # One exchange
+//! # One request
 //!
-//! An [`Operation`] is a plain struct. It makes a request, and reads the answer:
+//! An [`Operation`] is a plain struct. It creates the request and decodes the response:
 //!
 //! ```
 //! use twentyfirst_protocol::sandboxes::GetSandbox;
@@ -19,24 +18,24 @@
 //! ApiKey::new("21st_sk_x")?.authorize(&mut request);
 //! assert_eq!(request.uri(), "https://relay.an.dev/v1/sandboxes/sbx_abc123");
 //!
-//! // Your HTTP client sends it, and this is what comes back:
+//! // Your HTTP client sends the request. This is the response:
 //! let (head, body) = http::Response::new(r#"{"id":"sbx_abc123","status":"active"}"#).into_parts();
 //! let sandbox = get.decode(&head, body.as_bytes())?;
 //! assert_eq!(sandbox.status.as_str(), "active");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A [`StreamingOperation`] looks at the head of the answer and leaves its body open; an [`UploadOperation`] sends a body
-//! that it does not hold.
+//! A [`StreamingOperation`] decides by the response head and leaves the body open. An [`UploadOperation`] sends a body that is
+//! not held in memory.
 //!
-//! # More than one
+//! # Several requests
 //!
-//! A [`flow`] is a state machine for what takes several exchanges, a wait, or a choice after a failure. It says what to do
-//! next and is told what came of it. There is one each to try an exchange again where that is safe, to start a run
-//! ([`StartRun`](runs::StartRun)), to follow it until its end ([`FollowRun`](runs::FollowRun)), and to cancel it
+//! A [`flow`] is a state machine for work that takes several requests, a wait, or a decision after a failure. It returns the next
+//! step to take and accepts the result. There are flows to retry a request where that is safe, to start a run
+//! ([`StartRun`](runs::StartRun)), to follow it to its end ([`FollowRun`](runs::FollowRun)), and to cancel it
 //! ([`CancelFlow`](runs::CancelFlow)). A [`RunRef`](runs::RunRef) names a run.
 //!
-//! A [`Session`] is what an application stores of a conversation to continue it.
+//! A [`Session`] is the value that an application stores to continue a conversation.
 //!
 //! # The answer of an agent
 //!
@@ -45,14 +44,15 @@
 //!            └────── ui::Decoder ──────────────┘
 //! ```
 //!
-//! Each of these machines can be used alone: see [`sse`] and [`ui`].
+//! Each of these machines is usable alone: see [`sse`] and [`ui`].
 //!
-//! # An answer that replays
+//! # Recording and replay
 //!
-//! A [`run_log`] records the answer of a run so that it replays from its start, on any server, and survives the server that read it:
-//! entries and their codec, who may write, and what readers do, for any store that appends and reads.
+//! A [`run_log`] records the answer of a run. Readers replay it from its start on any server, even after the server that recorded
+//! it is gone. The module defines the entries and their codec, the rules for writers and the behaviour of readers, for any store
+//! that can append and read.
 //!
-//! # Where things are
+//! # Modules
 //!
 //! | module | the relay's routes |
 //! |---|---|
@@ -62,7 +62,7 @@
 //! | [`tokens`] | `/v1/tokens` |
 //! | [`vaults`] | `/v1/mcp/vaults` |
 //!
-//! [`browser`] has what browsers send to a server between them and the relay.
+//! [`browser`] reads the bodies that browsers send to a server between them and the relay.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(
@@ -128,7 +128,7 @@ pub use secret::{Redactor, Secret, Secrets};
 pub use session::Session;
 pub use time::Timestamp;
 
-/// The examples of the readme, as tests.
+/// The examples of the readme, compiled as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-/// An enum over text whose list is not closed: a value that it does not know is carried as `Other`.
+/// Defines an open enum over text: an unknown value is carried as `Other`.
 macro_rules! open_enum {
     (
         $(#[$meta:meta])*
@@ -9,12 +9,12 @@ macro_rules! open_enum {
         #[non_exhaustive]
         pub enum $name {
             $( $(#[$variant_meta])* $variant, )+
-            /// A value that this version does not know, as it came.
+            /// A value that this version does not know, unchanged.
             Other(Box<str>),
         }
 
         impl $name {
-            /// The value as it stands on the wire.
+            /// Returns the value as it stands on the wire.
             pub fn as_str(&self) -> &str {
                 match self {
                     $( Self::$variant => $text, )+
@@ -23,7 +23,7 @@ macro_rules! open_enum {
             }
         }
 
-        /// `Other` without a text: how an answer is read that does not say.
+        /// `Other` without a text: the value of a response that leaves the member out.
         impl Default for $name {
             fn default() -> Self {
                 Self::from("")

@@ -11,15 +11,15 @@ use crate::options::Timeouts;
 use crate::route::Route;
 use crate::{Body, Secret, Secrets, content_coding, tolerant};
 
-/// The request side of an operation: a plain struct whose members are the members of the request.
+/// The request side of an operation: a plain struct whose fields are the members of the request.
 ///
-/// A member that the [route](Self::ROUTE) names travels in the path or the query, every other in the JSON body.
-/// The same struct is what a user builds, what goes on the wire, what a server reads and what tests print.
+/// A member that the [route](Self::ROUTE) names travels in the path or the query, every other one in the JSON body. Users build
+/// this struct, servers read it, and tests print it.
 pub trait Endpoint: Serialize + DeserializeOwned {
-    /// Where it lies.
+    /// The method, the path and the query parameters.
     const ROUTE: Route;
 
-    /// Checks what the types cannot.
+    /// Checks the rules that the types cannot express.
     ///
     /// # Errors
     /// Names the first member that the relay would refuse, misread or ignore.
@@ -27,7 +27,7 @@ pub trait Endpoint: Serialize + DeserializeOwned {
         Ok(())
     }
 
-    /// Whether the request may be sent again. By default the method decides: GET and DELETE may.
+    /// Returns whether the request may be sent again. Default: GET and DELETE may, other methods may not.
     fn safety(&self) -> Safety {
         match Self::ROUTE.method {
             Method::GET | Method::DELETE => Safety::Repeatable,
@@ -35,49 +35,50 @@ pub trait Endpoint: Serialize + DeserializeOwned {
         }
     }
 
-    /// How long its parts may take; 60 s in all by default.
+    /// Returns the timeouts of the request. Default: 60 s in total.
     fn timeouts(&self) -> Timeouts {
         Timeouts::ordinary()
     }
 
-    /// The values in this request that no error may show.
+    /// Returns the values in this request that no error may show.
     fn secrets(&self) -> Secrets {
         Secrets::default()
     }
 
-    /// The request: path and query only. The client adds the base URL and the authorization.
+    /// Creates the request, with path and query only. The client adds the base URL and the authorization.
     ///
     /// # Errors
-    /// What [`validate`](Self::validate) finds, an id that cannot be a path segment, a body over 10 MiB.
+    /// An error of [`validate`](Self::validate), an id that cannot be a path segment, or a body over 10 MiB.
     fn to_request(&self) -> Result<Request<Body>, InvalidRequest> {
         self.validate()?;
         Self::ROUTE.request(self)
     }
 
-    /// The operation that a request stands for: the inverse of [`to_request`](Self::to_request), for servers.
+    /// Reads the operation from a request: the inverse of [`to_request`](Self::to_request), for servers.
     ///
-    /// It does not [validate](Self::validate), so that a server can answer as it likes.
+    /// It does not [validate](Self::validate): the server chooses its own response to an invalid request.
     ///
     /// # Errors
-    /// Where the request belongs to another route or its members cannot be read.
+    /// The request belongs to another route, or its members cannot be read.
     fn from_request(request: &Request<Body>) -> Result<Self, InvalidRequest> {
         Self::ROUTE.operation(request)
     }
 }
 
-/// Whether a request may be sent a second time.
+/// The rule for sending a request a second time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Safety {
-    /// Sending it again changes nothing more.
+    /// Sending it again has no further effect.
     Repeatable,
-    /// A second one would act, and cost, a second time: only when the first was surely never sent.
+    /// Sending it again would act, and cost, a second time. Retried only if the first attempt was certainly not processed.
     Once,
-    /// Only the flow that it belongs to can tell: resuming and cancelling a run name a sandbox, not a run.
+    /// Never retried outside its own flow: resuming and cancelling a run name a sandbox, not a run, so a retry could reach a
+    /// later run.
     FlowOnly,
 }
 
-/// One exchange: a request and its whole answer.
+/// One request and its whole response.
 ///
 /// ```
 /// use twentyfirst_protocol::sandboxes::Exec;
@@ -94,70 +95,69 @@ pub enum Safety {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Operation: Endpoint {
-    /// What a successful answer means.
+    /// The result of a successful response.
     type Output;
 
-    /// Reads the answer.
+    /// Decodes the response.
     ///
-    /// A member that is missing, `null` or not what was promised is read as unknown, and an element of a list that cannot
-    /// be read is left out. Only what the answer means nothing without has to be there, such as the id of a new sandbox.
+    /// A member that is missing, `null` or of another type than documented is read as unknown. A list element that cannot be read
+    /// is left out. Only members that give the response its meaning are required, such as the id of a new sandbox.
     ///
     /// # Errors
-    /// An answer that says no, or one that is not understood. Either has the status; secrets of this operation are
-    /// masked in it.
+    /// An error response, or an invalid one. Both errors carry the status, and mask the secrets of this operation.
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Self::Output, ResponseError>;
 }
 
-/// One exchange whose answer is decided by its head, since the body may be long or never end.
+/// One request whose response is decided by its head, because the body may be long or endless.
 pub trait StreamingOperation: Endpoint {
-    /// What a successful answer means.
+    /// The result of a successful response.
     type Output;
 
-    /// Reads the head.
+    /// Decodes the head.
     fn decode_head(&self, head: &Parts) -> Head<Self::Output>;
 
-    /// Reads the answer of which [`decode_head`](Self::decode_head) said that its body is to be read first.
+    /// Decodes a whole response, after [`decode_head`](Self::decode_head) has returned [`Head::Read`].
     ///
     /// # Errors
     /// As [`Operation::decode`].
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Self::Output, ResponseError>;
 }
 
-/// What a head says about the body that follows.
+/// The treatment of the body after a response head.
 ///
-/// Deliberately exhaustive: whoever sends the request must handle each of them.
+/// Deliberately exhaustive: the sender of the request must handle each of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head<T> {
-    /// The answer is this, and the body belongs to it: leave it open.
+    /// The result, which owns the body: leave the body open.
     Open(T),
-    /// Read the whole body, then ask [`StreamingOperation::decode`].
+    /// Read the whole body, then call [`StreamingOperation::decode`].
     Read,
 }
 
-/// One exchange whose request body is not held in memory.
+/// One request whose body is not held in memory.
 ///
-/// [`Endpoint::to_request`] gives the request with an empty body; whoever sends it puts the body in.
+/// [`Endpoint::to_request`] returns the request with an empty body; the sender fills it in.
 pub trait UploadOperation: Endpoint {
-    /// What a successful answer means.
+    /// The result of a successful response.
     type Output;
 
-    /// The length of the body in bytes, where it is known.
+    /// Returns the length of the body in bytes, if it is known.
     fn length(&self) -> Option<u64>;
 
-    /// Reads the answer.
+    /// Decodes the response.
     ///
     /// # Errors
     /// As [`Operation::decode`].
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Self::Output, ResponseError>;
 }
 
-/// Reads an answer: an error unless its status says success, else what `read` makes of it.
+/// Decodes a response with `read` if its status is a success, and as an error otherwise.
 ///
 /// For operations of your own, beside [`decode_json`].
 ///
 /// # Errors
-/// An [`ApiError`] for any status but 2xx, with the secrets of `endpoint` masked; else what `read` returns. A body with
-/// a content coding, such as `gzip`, is not understood: requests ask for none.
+/// An [`ApiError`] for any status but 2xx, with the secrets of `endpoint` masked. Otherwise the errors of `read`. A body with a
+/// content coding, such as `gzip`, is an [`InvalidResponse`]: requests ask for none.
 pub fn decode_with<E: Endpoint, T>(
     endpoint: &E,
     head: &Parts,
@@ -174,7 +174,7 @@ pub fn decode_with<E: Endpoint, T>(
     })
 }
 
-/// Reads a response of which an operation's own stream should have been the body.
+/// Decodes a response whose body should have been a stream.
 pub(crate) fn decode_no_stream<E: Endpoint>(
     endpoint: &E,
     head: &Parts,
@@ -193,7 +193,7 @@ pub(crate) fn decode_no_stream<E: Endpoint>(
     }
 }
 
-/// Reads a response: an error unless its status says success.
+/// Decodes a response: an error unless its status is a success.
 fn decode_status<E: Endpoint, T>(
     endpoint: &E,
     head: &Parts,
@@ -207,20 +207,20 @@ fn decode_status<E: Endpoint, T>(
     };
     result.map_err(|error| {
         let mut secrets = endpoint.secrets();
-        // Also a token that the response brings.
+        // Mask a token that the response brings, too.
         secrets.add_json(body);
         let secrets: Vec<&str> = secrets.iter().map(Secret::expose).collect();
         error.redacted(&secrets)
     })
 }
 
-/// Reads an answer whose body is the JSON of `T`.
+/// Decodes a response whose body is the JSON of `T`.
 ///
-/// A detail for which strict parsers refuse the whole does not: half a surrogate pair becomes U+FFFD, a control character
-/// in a string stands for itself.
+/// Tolerates defects that strict parsers refuse: half a surrogate pair becomes U+FFFD, and a control character in a string stands
+/// for itself.
 ///
 /// # Errors
-/// As [`decode_with`]; a body that is not `T` is not understood.
+/// As [`decode_with`]. A body that is not `T` is an [`InvalidResponse`].
 pub fn decode_json<E: Endpoint, T: DeserializeOwned>(
     endpoint: &E,
     head: &Parts,
@@ -231,7 +231,7 @@ pub fn decode_json<E: Endpoint, T: DeserializeOwned>(
     })
 }
 
-/// Reads an answer of which only the status counts.
+/// Decodes a response of which only the status counts.
 pub(crate) fn decode_empty<E: Endpoint>(
     endpoint: &E,
     head: &Parts,

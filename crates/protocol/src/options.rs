@@ -3,10 +3,10 @@ use std::time::Duration;
 use crate::retry::RetryPolicy;
 use crate::runs::FollowPolicy;
 
-/// How long the parts of one exchange may take. `None` is no limit.
+/// The timeouts of one request and its response. `None` is no limit.
 ///
-/// Each operation has its own ([`Endpoint::timeouts`](crate::Endpoint::timeouts)); [`CallOptions`] change them. They count for each
-/// exchange by itself: starting a run may take three (a sandbox, a thread, the chat), and each has the row of its own.
+/// Each operation has its own ([`Endpoint::timeouts`](crate::Endpoint::timeouts)), and [`CallOptions`] change them. They apply to
+/// each request by itself: starting a run may take three (a sandbox, a thread, the chat), each with the timeouts of its own row.
 ///
 /// | | connect | head | silence | total |
 /// |---|---|---|---|---|
@@ -19,13 +19,13 @@ use crate::runs::FollowPolicy;
 #[non_exhaustive]
 #[must_use]
 pub struct Timeouts {
-    /// Until there is a connection: name resolution, TCP and TLS.
+    /// The time to connect: name resolution, TCP and TLS.
     pub connect: Option<Duration>,
-    /// From the end of the request to the head of the answer.
+    /// The time from the end of the request to the response head.
     pub head: Option<Duration>,
-    /// Without a byte of a body, in either direction. Any byte starts it anew.
+    /// The time without a byte of a body, in either direction. Any byte restarts it.
     pub silence: Option<Duration>,
-    /// From the beginning to the last byte of the answer.
+    /// The time from the beginning to the last byte of the response.
     pub total: Option<Duration>,
 }
 
@@ -33,7 +33,7 @@ const CONNECT: Option<Duration> = Some(Duration::from_secs(10));
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Timeouts {
-    /// No limit at all.
+    /// Returns no limits.
     pub const fn none() -> Self {
         Self {
             connect: None,
@@ -43,12 +43,12 @@ impl Timeouts {
         }
     }
 
-    /// For a call whose answer is held in memory: 60 s in all.
+    /// Returns the timeouts of a call whose response is held in memory: 60 s in total.
     pub const fn ordinary() -> Self {
         Self::within(MINUTE)
     }
 
-    /// For a call that takes at most `total` in all.
+    /// Returns the timeouts of a call that takes at most `total`, with 10 s of them to connect.
     pub const fn within(total: Duration) -> Self {
         Self {
             connect: CONNECT,
@@ -58,7 +58,7 @@ impl Timeouts {
         }
     }
 
-    /// For content of any length: 60 s without progress.
+    /// Returns the timeouts for content of any length: 60 s without progress.
     pub const fn content() -> Self {
         Self {
             connect: CONNECT,
@@ -68,7 +68,7 @@ impl Timeouts {
         }
     }
 
-    /// For the stream of a run: 5 min to its head, 15 min of silence.
+    /// Returns the timeouts for the stream of a run: 5 min to the response head, 15 min of silence.
     pub const fn stream() -> Self {
         Self {
             connect: CONNECT,
@@ -79,7 +79,7 @@ impl Timeouts {
     }
 }
 
-/// What can be changed for all calls of a client, or for one: timeouts, retries, and how runs are followed.
+/// The options of all calls of a client, or of one call: timeouts, deadline, retries, and how runs are followed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -107,7 +107,7 @@ pub struct CallOptions {
     follow: FollowPolicy,
 }
 
-/// What becomes of an operation's own timeout.
+/// A change of an operation's own timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Change {
     #[default]
@@ -125,58 +125,58 @@ impl Change {
 }
 
 impl CallOptions {
-    /// Every operation with its own timeouts, no deadline, the standard retries, and runs followed by waiting for them.
+    /// Returns the defaults: each operation's own timeouts, no deadline, the standard retries, and [`FollowPolicy::wait`].
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The time until there is a connection; `None` for no limit.
+    /// Sets the time to connect; `None` for no limit.
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.connect = Change::Set(timeout.into());
         self
     }
 
-    /// The time from the end of the request to the head of the response; `None` for no limit. It counts for every exchange of a call:
-    /// set for a run, it also bounds the creation of its sandbox, which takes minutes where commands set it up. A sandbox that
-    /// is created all the same has no known id, and costs. [`deadline`](Self::deadline) bounds them all together.
+    /// Sets the time from the end of the request to the response head; `None` for no limit. It applies to every request of a
+    /// call. For a run it also bounds the creation of its sandbox, which takes minutes if commands set it up. A sandbox that is
+    /// created after the timeout has no known id, and costs. [`deadline`](Self::deadline) bounds all requests together.
     pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.head = Change::Set(timeout.into());
         self
     }
 
-    /// The time without a byte of a body; `None` for no limit.
+    /// Sets the time without a byte of a body; `None` for no limit.
     pub fn silence_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.silence = Change::Set(timeout.into());
         self
     }
 
-    /// The time of one exchange from its beginning to its last byte; `None` for no limit. A stream has none of its own; one set
-    /// here cuts its connection, and [`FollowPolicy`] says what becomes of the run then.
+    /// Sets the time of one request from its beginning to the last byte of the response; `None` for no limit. Streams have none
+    /// by default. A timeout set here cuts the connection of a stream, and [`FollowPolicy`] decides what happens to the run then.
     pub fn total_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.total = Change::Set(timeout.into());
         self
     }
 
-    /// The time of a call with all its exchanges, retries and waits, until it returns; none by default. It does not bound reading a
-    /// run, which begins when the call that starts it has returned: [`FollowPolicy::deadline`] does.
+    /// Sets the time of a call with all its requests, retries and waits, until it returns; none by default. It does not bound
+    /// reading a run, which begins after the call that starts it has returned: [`FollowPolicy::deadline`] does.
     pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
         self.deadline = deadline.into();
         self
     }
 
-    /// How often exchanges are tried; [`RetryPolicy::standard`] by default.
+    /// Sets the retry policy; [`RetryPolicy::standard`] by default.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
-    /// How far a run is followed when its stream breaks off or falls silent; [`FollowPolicy::wait`] by default.
+    /// Sets how far a run is followed after its stream breaks off or falls silent; [`FollowPolicy::wait`] by default.
     pub fn follow(mut self, follow: FollowPolicy) -> Self {
         self.follow = follow;
         self
     }
 
-    /// The timeouts of an operation whose own are these.
+    /// Returns an operation's own timeouts with these options applied.
     pub fn timeouts(&self, own: Timeouts) -> Timeouts {
         Timeouts {
             connect: self.connect.of(own.connect),
@@ -190,10 +190,11 @@ impl CallOptions {
         self.retry
     }
 
-    /// The same for a stream that is followed: its silence is judged by whoever follows it, and the timeout comes later.
+    /// Returns the options for a stream that is followed. The follower judges the silence, so the transport's timeout comes
+    /// later.
     pub(crate) fn listening(&self) -> Self {
         let silence = match (self.silence, self.follow.longest_silence()) {
-            // What is longer than a `Duration` is no limit.
+            // Anything longer than a `Duration` is no limit.
             (Change::Keep, longest) => {
                 Change::Set(longest.and_then(|longest| longest.checked_add(MINUTE)))
             }

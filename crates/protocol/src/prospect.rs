@@ -3,17 +3,17 @@ use http::StatusCode;
 use crate::error::{ApiError, ErrorCode, ResponseError};
 use crate::flow::{ExchangeError, ExchangeErrorKind, Failure, Sent};
 
-/// What the same request can be expected to get when it is sent again: the one place that says which errors pass.
+/// The expected result of sending the same request again. This is the one place that decides which errors are transient.
 ///
-/// Whether it *may* be sent again is another question, which [`Attempts`](super::retry::Attempts) decides.
+/// [`Attempts`](super::retry::Attempts) decides whether the request *may* be sent again.
 ///
 /// | | |
 /// |---|---|
 /// | no response; 408, 425, 429, 500, 502, 503, 504 | `Improves` |
 /// | 404 and 410 from the relay itself | `Gone` |
 /// | any other status from 400 to 499, except 409 | `Refused` |
-/// | a response that is longer than is read | `TooLarge` |
-/// | a passing status with a code that does not pass, such as `billing_not_ready`; 429 where a quota is used up; 409; 404 of a proxy; all else | `Stays` |
+/// | a response that exceeds the size limit | `TooLarge` |
+/// | a transient status with a permanent code, such as `billing_not_ready`; a 429 because a quota is used up; 409; a 404 of a proxy; everything else | `Stays` |
 ///
 /// ```
 /// use http::StatusCode;
@@ -27,18 +27,18 @@ use crate::flow::{ExchangeError, ExchangeErrorKind, Failure, Sent};
 pub enum Prospect {
     /// It may succeed later.
     Improves,
-    /// It gets the same, as far as anyone can tell; what is asked for may change all the same.
+    /// It probably fails the same way, although the state at the relay may change.
     Stays,
     /// It is refused.
     Refused,
-    /// What it names is not there any more.
+    /// The object that it names no longer exists.
     Gone,
-    /// Its response is longer than is read.
+    /// Its response exceeds the size limit.
     TooLarge,
 }
 
 impl Prospect {
-    /// Returns what a status by itself says, sent by the relay.
+    /// Returns the prospect for a status of the relay alone.
     pub fn of_status(status: StatusCode) -> Self {
         match status.as_u16() {
             408 | 425 | 429 | 500 | 502 | 503 | 504 => Self::Improves,
@@ -49,17 +49,17 @@ impl Prospect {
         }
     }
 
-    /// Returns what an error response says.
+    /// Returns the prospect for an error response.
     pub fn of_response(error: &ApiError) -> Self {
         match Self::of_status(error.status()) {
             Self::Improves if error.code().is_some_and(stays) || is_used_up(error) => Self::Stays,
-            // Something before the relay may know the route no more, as while the relay is deployed anew.
+            // A proxy may miss the route for a while, as during a deployment of the relay.
             Self::Gone if !error.is_of_relay() => Self::Stays,
             prospect => prospect,
         }
     }
 
-    /// Returns what the failure of a whole exchange says.
+    /// Returns the prospect for a failed call.
     pub fn of(error: &ExchangeError) -> Self {
         match error.kind() {
             ExchangeErrorKind::Response(ResponseError::Api(error)) => Self::of_response(error),
@@ -74,14 +74,14 @@ impl Prospect {
         match (failure.is_permanent(), failure.sent()) {
             (false, _) => Self::Improves,
             (true, Sent::Maybe) => Self::TooLarge,
-            // What was not sent, for want of a token, may be sent yet.
+            // A request that was not sent, for want of a token, may succeed later.
             (true, Sent::No) => Self::Stays,
         }
     }
 }
 
-/// Whether a 429 is not about how fast requests come, but about something that is used up: its code says so, or its limit is 0, and it
-/// does not say when to come again.
+/// Returns whether a 429 means a used-up quota and not a high rate of requests: its code says so, or its limit is 0, and it has
+/// no retry-after.
 fn is_used_up(error: &ApiError) -> bool {
     let is_told = |code: &ErrorCode| match code {
         ErrorCode::Other(code) => ["quota", "credit"].iter().any(|word| code.contains(word)),
@@ -93,7 +93,7 @@ fn is_used_up(error: &ApiError) -> bool {
         && (is_closed || error.code().is_some_and(is_told))
 }
 
-/// Whether an error with this code is there to stay, whatever its status.
+/// Returns whether an error with this code is permanent, whatever its status.
 fn stays(code: &ErrorCode) -> bool {
     use ErrorCode as Code;
 

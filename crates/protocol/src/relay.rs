@@ -7,7 +7,7 @@ use http::{HeaderValue, Request, Uri};
 
 use crate::error::{InvalidRequest, Problem};
 
-/// Where the relay is: a scheme, a host and, behind a proxy, a path prefix.
+/// The address of the relay: a scheme, a host and, behind a proxy, a path prefix.
 ///
 /// ```
 /// use twentyfirst_protocol::BaseUrl;
@@ -21,16 +21,16 @@ use crate::error::{InvalidRequest, Problem};
 pub struct BaseUrl {
     scheme: Scheme,
     authority: Authority,
-    /// Without a slash at its end.
+    /// Has no slash at its end.
     prefix: String,
 }
 
 impl BaseUrl {
-    /// Reads a URL. A slash at its end is dropped.
+    /// Parses a URL. A slash at its end is dropped.
     ///
     /// # Errors
-    /// Where it is not an absolute `http` or `https` URL, or carries user information, a query or a fragment,
-    /// or names a port that there cannot be.
+    /// The URL is not an absolute `http` or `https` URL, carries user information, a query or a fragment, or names an impossible
+    /// port.
     pub fn new(url: &str) -> Result<Self, InvalidRequest> {
         let wrong = |rule| InvalidRequest::new("base_url", Problem::MustBe(rule));
         if url.contains(['?', '#']) {
@@ -61,10 +61,10 @@ impl BaseUrl {
         })
     }
 
-    /// The absolute URI for a target of path and query, such as that of an operation's request.
+    /// Returns the absolute URI for a path and query, such as those of an operation's request.
     ///
     /// # Errors
-    /// Where both together are longer than a URI can be.
+    /// Both together are longer than a URI can be.
     pub fn join(&self, target: &Uri) -> Result<Uri, InvalidRequest> {
         let path_and_query = target.path_and_query().map_or("/", PathAndQuery::as_str);
         Uri::builder()
@@ -82,23 +82,23 @@ impl BaseUrl {
             })
     }
 
-    /// Whether the connection is encrypted.
+    /// Returns whether the connection is encrypted.
     pub fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
     }
 
-    /// The host, without the port.
+    /// Returns the host, without the port.
     pub fn host(&self) -> &str {
         self.authority.host()
     }
 
-    /// The port: the one that the URL names, or else that of its scheme.
+    /// Returns the port of the URL, or the default port of its scheme.
     pub fn port(&self) -> u16 {
         let of_scheme = if self.is_https() { 443 } else { 80 };
         self.authority.port_u16().unwrap_or(of_scheme)
     }
 
-    /// Whether the host is this machine: `localhost`, an address of 127.0.0.0/8, or `[::1]`.
+    /// Returns whether the host is this machine: `localhost`, an address of 127.0.0.0/8, or `[::1]`.
     pub fn is_loopback(&self) -> bool {
         let host = self.host();
         let address = host
@@ -143,18 +143,18 @@ impl fmt::Debug for BaseUrl {
     }
 }
 
-/// A key of 21st Agents (`21st_sk_…`, `an_sk_…`), or a token in its place.
+/// An API key of 21st Agents (`21st_sk_…`, `an_sk_…`), or a token in its place.
 ///
 /// `Debug` prints `***`, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// Takes a key.
+    /// Creates a key.
     ///
     /// # Errors
-    /// Where it is empty, or holds what cannot stand in a header: a line break, a space, anything but ASCII. Such a
-    /// key was copied or read wrongly. The error does not show it.
+    /// The key is empty, or holds a character that a header value cannot hold here: a line break, a space, anything but ASCII.
+    /// Such a key was copied or read wrongly. The error does not show it.
     pub fn new(key: impl Into<String>) -> Result<Self, InvalidRequest> {
         let key = key.into();
         if key.is_empty() {
@@ -169,22 +169,22 @@ impl ApiKey {
         Ok(Self(key))
     }
 
-    /// The key. Whoever calls this takes care that it is not shown.
+    /// Returns the key in plain text. Do not show or log it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The value of the header `authorization`, marked as sensitive.
+    /// Returns the value of the header `authorization`, marked as sensitive.
     pub fn authorization(&self) -> HeaderValue {
         let text = format!("Bearer {}", self.0);
-        // `new` has refused everything that is not visible ASCII.
+        // `new` has refused everything but visible ASCII.
         let mut value =
             HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         value.set_sensitive(true);
         value
     }
 
-    /// Puts the key into a request.
+    /// Adds the key to a request.
     pub fn authorize<B>(&self, request: &mut Request<B>) {
         request
             .headers_mut()

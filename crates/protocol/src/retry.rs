@@ -1,4 +1,4 @@
-//! When an exchange is tried again, and how long is waited before: pure decisions.
+//! Retry rules and delays, as pure functions.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use crate::flow::{Now, Sent};
 use crate::operation::{Endpoint, Safety};
 pub use crate::prospect::Prospect;
 
-/// How often an exchange is tried, and how long is waited in between.
+/// The number of attempts and the delays between them.
 ///
-/// What may be tried again at all is not a setting: see [`Attempts`].
+/// Whether a request may be retried at all is not configurable: see [`Attempts`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,18 +26,18 @@ pub use crate::prospect::Prospect;
 #[non_exhaustive]
 #[must_use]
 pub struct RetryPolicy {
-    /// How often in all, the first time included: 3.
+    /// The number of attempts, including the first: 3.
     pub attempts: u32,
-    /// The longest wait before the second attempt: 0.5 s. It doubles with each further one.
+    /// The upper limit of the wait before the second attempt: 0.5 s. It doubles with each further attempt.
     pub first_delay: Duration,
-    /// The longest wait before any attempt: 8 s.
+    /// The upper limit of the wait before any attempt: 8 s.
     pub longest_delay: Duration,
     /// The longest wait that the relay may ask for: 60 s. If it asks for more, the call fails at once.
     pub longest_retry_after: Duration,
 }
 
 impl RetryPolicy {
-    /// Three attempts; the delays double from 0.5 s to 8 s, with full jitter.
+    /// Returns three attempts, with delays that double from 0.5 s to 8 s and full jitter.
     pub const fn standard() -> Self {
         Self {
             attempts: 3,
@@ -47,7 +47,7 @@ impl RetryPolicy {
         }
     }
 
-    /// One attempt.
+    /// Returns a single attempt.
     pub const fn never() -> Self {
         Self {
             attempts: 1,
@@ -55,25 +55,25 @@ impl RetryPolicy {
         }
     }
 
-    /// How often in all, the first time included. 0 counts as 1.
+    /// Sets the number of attempts, including the first. 0 counts as 1.
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// The longest wait before the second attempt.
+    /// Sets the upper limit of the wait before the second attempt.
     pub const fn first_delay(mut self, delay: Duration) -> Self {
         self.first_delay = delay;
         self
     }
 
-    /// The longest wait before any attempt.
+    /// Sets the upper limit of the wait before any attempt.
     pub const fn longest_delay(mut self, delay: Duration) -> Self {
         self.longest_delay = delay;
         self
     }
 
-    /// The longest wait that the relay may ask for.
+    /// Sets the longest wait that the relay may ask for.
     pub const fn longest_retry_after(mut self, delay: Duration) -> Self {
         self.longest_retry_after = delay;
         self
@@ -86,21 +86,21 @@ impl Default for RetryPolicy {
     }
 }
 
-/// The attempts of one exchange, and the decision after each.
+/// The attempts of one request, and the decision after each.
 ///
 /// | what happened | GET, DELETE | POST, PATCH |
 /// |---|---|---|
-/// | surely [not sent](Sent::No), or refused before it was processed | again | again |
-/// | maybe sent, no answer | again | |
+/// | certainly [not sent](Sent::No), or refused before it was processed | retry | retry |
+/// | maybe sent, no response | retry | |
 /// | either, and [another attempt would fail the same way](crate::flow::Failure::permanent) | | |
-/// | 429 | again | again |
-/// | 408, 425, 502, 503, 504 | again | |
-/// | 500 | again, unless its code is `internal_error`: so the relay answers to missing files and malformed ids | |
-/// | 404 to a DELETE that may have arrived before | it is done | |
-/// | what [cannot get better](Prospect): a code such as `billing_not_ready`, a 429 because a quota is used up | | |
+/// | 429 | retry | retry |
+/// | 408, 425, 502, 503, 504 | retry | |
+/// | 500 | retry, unless its code is `internal_error`: the relay's response to missing files and malformed ids | |
+/// | 404 to a DELETE that may have arrived before | success | |
+/// | an error that [does not pass](Prospect): a code such as `billing_not_ready`, a 429 because a quota is used up | | |
 ///
-/// A POST creates a sandbox, runs a command or starts a run, and a second one costs a second time. Resuming and cancelling
-/// ([`Safety::FlowOnly`]) are never tried again here.
+/// A POST creates a sandbox, runs a command or starts a run, and a second one costs a second time. Requests to resume or cancel a
+/// run ([`Safety::FlowOnly`]) are never retried here.
 #[derive(Debug, Clone)]
 pub struct Attempts {
     policy: RetryPolicy,
@@ -111,50 +111,50 @@ pub struct Attempts {
     jitter: Jitter,
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Attempt<'a> {
-    /// There is no answer.
+    /// No response.
     Failed(Sent),
-    /// There is none, or none that can be read, and another attempt would bring no other.
+    /// No response, or an unreadable one, and another attempt would fail the same way.
     Permanent(Sent),
-    /// There is one, which is no result.
+    /// A response that is not a success.
     Answered(&'a ResponseError),
 }
 
-/// What follows of it.
+/// The decision after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Decision {
-    /// Try again after this delay.
+    /// Retry after this delay.
     Retry(Duration),
-    /// It is done: what was to be deleted is gone.
+    /// Success: the object to delete is gone.
     Done,
-    /// It has failed.
+    /// Failure.
     GiveUp(GiveUp),
 }
 
-/// Why there is no further attempt.
+/// The reason why there is no further attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GiveUp {
-    /// As many as allowed were made.
+    /// The allowed number of attempts is used up.
     #[error("it was the last attempt")]
     LastAttempt,
-    /// Another one could act, and cost, a second time.
+    /// Another attempt could act, and cost, a second time.
     #[error("another attempt could act twice")]
     NotRepeatable,
-    /// Another one would fail the same way.
+    /// Another attempt would fail the same way.
     #[error("another attempt would fail the same way")]
     Permanent,
-    /// The relay asks to wait for longer than allowed.
-    #[error("the relay asks to wait for {} s", .0.as_secs_f64())]
+    /// The relay asks for a longer wait than allowed.
+    #[error("the relay asks for a wait of {} s, longer than allowed", .0.as_secs_f64())]
     RetryAfterTooLong(Duration),
 }
 
 impl Attempts {
-    /// The attempts of this exchange. `seed` spreads the delays of many clients: take any random number.
+    /// Creates the attempts of one request. `seed` spreads the delays of many clients: pass any random number.
     pub fn new<E: Endpoint>(endpoint: &E, policy: RetryPolicy, seed: u64) -> Self {
         Self {
             policy,
@@ -166,17 +166,17 @@ impl Attempts {
         }
     }
 
-    /// How many were made.
+    /// Returns the number of attempts made.
     pub fn made(&self) -> u32 {
         self.made
     }
 
-    /// Whether one of them may have reached the relay.
+    /// Returns whether one of the attempts may have reached the relay.
     pub fn may_have_arrived(&self) -> bool {
         self.may_have_arrived
     }
 
-    /// What follows of the attempt that was just made.
+    /// Decides what follows the attempt that was just made.
     pub fn decide(&mut self, attempt: Attempt<'_>, now: Now) -> Decision {
         self.made += 1;
         let decision = self.rule(attempt, now);
@@ -192,7 +192,7 @@ impl Attempts {
         let mut asked = None;
         let again = match attempt {
             Attempt::Failed(sent) => repeatable || sent == Sent::No,
-            // Half an answer, one of something else than the relay, or too long a one: it would be the same again.
+            // A truncated response, one that is not the relay's, or one over the limit would be the same again.
             Attempt::Permanent(_) | Attempt::Answered(ResponseError::InvalidResponse(_)) => {
                 return Decision::GiveUp(GiveUp::Permanent);
             }
@@ -223,7 +223,8 @@ impl Attempts {
         }
     }
 
-    /// Full jitter: anything from nothing to the whole delay, so that clients that failed together do not return together.
+    /// Returns a delay with full jitter, anything from zero to the whole delay, so that clients that failed together do not
+    /// return together.
     fn backoff(&mut self) -> Duration {
         let doubled = 2_u32.saturating_pow(self.made.saturating_sub(1));
         let longest = self
@@ -260,7 +261,7 @@ mod tests {
     #[test]
     fn jitter_is_the_sequence_of_split_mix_64() {
         let mut jitter = Jitter(1_234_567);
-        // The first numbers from this seed, as the authors' program prints them.
+        // The first numbers from this seed, as printed by the authors' program.
         for number in [
             6_457_827_717_110_365_317_u64,
             3_203_168_211_198_807_973,

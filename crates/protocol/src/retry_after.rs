@@ -3,25 +3,25 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, header};
 use serde_json::Value;
 
-/// How long the relay asks to wait before the next try.
+/// The wait before the next attempt that the relay asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RetryAfter {
-    /// So long after the response.
+    /// This long after the response.
     Delay(Duration),
-    /// Until this moment, by a clock that is not known: the response had no `date`.
+    /// Until this time, by an unknown clock: the response had no `date`.
     At(SystemTime),
 }
 
-/// 2^31 seconds, which RFC 9111, section 1.2.2, has for more than can be held: whoever adds it to a moment needs no care.
+/// 2^31 seconds: the value of RFC 9111, section 1.2.2, for anything larger. Adding it to a `SystemTime` cannot overflow.
 const LONGEST: Duration = Duration::from_secs(1 << 31);
 
 impl RetryAfter {
-    /// Reads the header `retry-after` (RFC 9110, section 10.2.3): seconds, also with a fraction, or an HTTP date in any
-    /// of its three forms.
+    /// Reads the header `retry-after` (RFC 9110, section 10.2.3): seconds, also with a fraction, or an HTTP date in any of its
+    /// three forms.
     ///
-    /// A date is counted from the response's own `date`, so that neither clock has to be right. Of several headers the
-    /// first that can be read counts. A delay that is longer than 2^31 s is 2^31 s, and one that is negative is none.
+    /// A date is compared with the response's own `date`, so neither clock has to be right. Of several headers, the first
+    /// readable one counts. A delay over 2^31 s is capped at 2^31 s, and a negative one is ignored.
     ///
     /// ```
     /// use std::time::Duration;
@@ -41,7 +41,7 @@ impl RetryAfter {
             .find_map(|value| Self::from_text(value.to_str().ok()?, headers))
     }
 
-    /// Reads the header, or the member `retryAfter` of an error where there is none.
+    /// Reads the header, or else the member `retryAfter` of the error.
     pub(crate) fn of_error(headers: &HeaderMap, member: Option<&Value>) -> Option<Self> {
         Self::from_headers(headers).or_else(|| match member? {
             Value::Number(seconds) => Self::from_seconds(seconds.as_f64()?),
@@ -50,7 +50,7 @@ impl RetryAfter {
         })
     }
 
-    /// The time to wait, when the response came at `now`.
+    /// Returns the time to wait, for a response that arrived at `now`.
     pub fn delay(self, now: SystemTime) -> Duration {
         match self {
             Self::Delay(delay) => delay,

@@ -11,21 +11,21 @@ use crate::error::{InvalidRequest, Problem};
 use crate::ids;
 use crate::operation::Endpoint;
 
-/// What is encoded in one segment of a path, and in a query value: everything but the unreserved characters of
-/// RFC 3986, section 2.3. `/` is encoded too, so a value never becomes two segments.
+/// The characters to encode in a path segment and in a query value: everything but the unreserved characters of RFC 3986, section
+/// 2.3. `/` is encoded too, so a value never becomes two segments.
 pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// The relay takes no longer JSON or blob body; it answers more with a misleading `400 invalid_json`.
+/// The limit of the relay for a JSON or blob body. It responds to longer ones with a misleading `400 invalid_json`.
 pub(crate) const LONGEST_BODY: usize = 10 * 1024 * 1024;
 
-/// Where an endpoint lies: its method, its path, and which members of the operation travel in the query.
+/// The method and path of an endpoint, and the members that travel in its query.
 ///
-/// Members named in `path` and `query` travel there, all others in the JSON body. Every request that an operation makes
-/// carries its route as an extension, for logs and spans: unlike the path itself it names no one.
+/// Members named in `path` and `query` travel there, all others in the JSON body. Every request of an operation carries its route
+/// as an extension, for logs and spans: unlike the path itself, it contains no ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Route {
@@ -42,40 +42,40 @@ pub struct Route {
 #[non_exhaustive]
 // Deliberately exhaustive: the fields of its variants, which are written by hand.
 pub enum Query {
-    /// The member of this name, as text. Left out when the member is absent.
+    /// The member of this name, as text. Omitted if the member is absent.
     Text(&'static str),
-    /// The member of this name, a number or a boolean. Left out when the member is absent.
+    /// The member of this name, a number or a boolean. Omitted if the member is absent.
     Json(&'static str),
-    /// Always the same name and value.
+    /// A constant name and value.
     Fixed(&'static str, &'static str),
 }
 
-/// A JSON object with its values untouched, in their order.
+/// A JSON object with its values unchanged and in their order.
 #[derive(Default)]
 struct Members(Vec<(String, Box<RawValue>)>);
 
 impl Route {
-    /// `GET` of a path.
+    /// Creates a route for `GET`.
     pub const fn get(path: &'static str) -> Self {
         Self::new(Method::GET, path)
     }
 
-    /// `POST` to a path.
+    /// Creates a route for `POST`.
     pub const fn post(path: &'static str) -> Self {
         Self::new(Method::POST, path)
     }
 
-    /// `PATCH` of a path.
+    /// Creates a route for `PATCH`.
     pub const fn patch(path: &'static str) -> Self {
         Self::new(Method::PATCH, path)
     }
 
-    /// `DELETE` of a path.
+    /// Creates a route for `DELETE`.
     pub const fn delete(path: &'static str) -> Self {
         Self::new(Method::DELETE, path)
     }
 
-    /// This method and path, in which members stand in braces: `/v1/sandboxes/{sandboxId}/files`.
+    /// Creates a route with this method and path. Members stand in braces: `/v1/sandboxes/{sandboxId}/files`.
     pub const fn new(method: Method, path: &'static str) -> Self {
         Self {
             method,
@@ -84,14 +84,14 @@ impl Route {
         }
     }
 
-    /// The same route with these query parameters.
+    /// Sets the query parameters.
     #[must_use]
     pub const fn with_query(mut self, query: &'static [Query]) -> Self {
         self.query = query;
         self
     }
 
-    /// Whether a request with this method and target belongs to this route. A server tries its routes with it.
+    /// Returns whether a request with this method and target belongs to this route. Servers find the route of a request with it.
     pub fn matches<B>(&self, request: &Request<B>) -> bool {
         let fixed = |parameter: &Query| match parameter {
             Query::Fixed(name, value) => query_pairs(request.uri())
@@ -103,7 +103,7 @@ impl Route {
             && self.query.iter().all(fixed)
     }
 
-    /// The request for an operation: path and query only, no authority and no authorization.
+    /// Creates the request of an operation, with path and query only: no authority and no authorization.
     pub(crate) fn request<T: Endpoint>(
         &self,
         operation: &T,
@@ -122,7 +122,7 @@ impl Route {
         Ok(self.build(operation, uri, Some("application/json"), Body::from(body)))
     }
 
-    /// The same for an operation whose body is not JSON.
+    /// Creates the request of an operation whose body is not JSON.
     pub(crate) fn request_with_bytes<T: Endpoint>(
         &self,
         operation: &T,
@@ -134,7 +134,7 @@ impl Route {
         Ok(self.build(operation, uri, Some("application/octet-stream"), content))
     }
 
-    /// The inverse of [`request`](Self::request). A JSON body is read when there is one.
+    /// Reads an operation from its request: the inverse of [`request`](Self::request). A JSON body is read if there is one.
     pub(crate) fn operation<T: DeserializeOwned>(
         &self,
         request: &Request<Body>,
@@ -210,7 +210,7 @@ impl Route {
             let length = request.body().len();
             let headers = request.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-            // HTTP libraries leave out the length of an empty body, and the relay refuses an upload without one.
+            // HTTP libraries omit the length of an empty body, and the relay refuses an upload without one.
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
         request
@@ -248,7 +248,7 @@ impl Route {
                 separator = '&';
             }
         }
-        // Everything that is not an unreserved character is encoded; only the length can be too much.
+        // Everything but unreserved characters is encoded, so only the length can be invalid.
         target.try_into().map_err(|_| {
             InvalidRequest::new(
                 "path",
@@ -259,7 +259,7 @@ impl Route {
         })
     }
 
-    /// The members in `path`, decoded, where it fits this route.
+    /// Returns the decoded members in `path`, if it matches this route.
     fn path_values(&self, path: &str) -> Option<Vec<(&'static str, String)>> {
         let mut segments = path.strip_prefix('/')?.split('/');
         let mut values = Vec::new();
@@ -281,7 +281,7 @@ impl Route {
     }
 }
 
-/// Method and path template, as logs and spans name a route.
+/// Prints the method and the path template, as logs and spans name a route.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.path)
@@ -305,7 +305,7 @@ fn pieces(path: &'static str) -> impl Iterator<Item = Piece> {
     })
 }
 
-/// Names and values of a query, decoded. `+` is a space, as HTML forms write it.
+/// Returns the decoded names and values of a query. `+` is a space, as HTML forms write it.
 fn query_pairs(uri: &Uri) -> impl Iterator<Item = (String, String)> {
     let decode = |text: &str| {
         percent_decode_str(&text.replace('+', " "))
@@ -318,7 +318,7 @@ fn query_pairs(uri: &Uri) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Checks the length of a body, most of which is in this member.
+/// Checks the length of a body. `member` names its longest member, for the error.
 fn check_length(length: usize, member: impl FnOnce() -> String) -> Result<(), InvalidRequest> {
     if length <= LONGEST_BODY {
         return Ok(());
@@ -339,7 +339,7 @@ fn check_length(length: usize, member: impl FnOnce() -> String) -> Result<(), In
     ))
 }
 
-/// The name that a member has in Rust, as far as it is not renamed: `sandboxId` is `sandbox_id`.
+/// Returns the name of a member in Rust, if it is not renamed: `sandboxId` is `sandbox_id`.
 fn in_rust(name: &str) -> String {
     let mut rust = String::with_capacity(name.len() + 4);
     for char in name.chars() {
@@ -357,7 +357,7 @@ fn text_to_raw(text: &str) -> Result<Box<RawValue>, InvalidRequest> {
 }
 
 impl Members {
-    /// Text and numbers of `operation` stay as they are written: nothing passes through a `serde_json::Value`.
+    /// Keeps the text and numbers of `operation` as written: nothing passes through a `serde_json::Value`.
     fn of<T: Serialize>(operation: &T) -> Result<Self, InvalidRequest> {
         serde_json::to_string(operation)
             .and_then(|json| serde_json::from_str(&json))
@@ -377,7 +377,7 @@ impl Members {
             .map_err(|error| InvalidRequest::new(name, Problem::Unreadable(error.to_string())))
     }
 
-    /// The longest member, by its name in Rust.
+    /// Returns the longest member by its name in Rust.
     fn longest(&self) -> String {
         let longest = self.0.iter().max_by_key(|(_, value)| value.get().len());
         longest.map_or_else(|| "body".to_owned(), |(name, _)| in_rust(name))

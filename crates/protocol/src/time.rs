@@ -3,10 +3,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A moment as the relay wrote it (`2026-02-26T12:00:00.000Z`).
+/// A time as the relay wrote it (`2026-02-26T12:00:00.000Z`).
 ///
-/// The text is kept as it came, so that an unexpected form loses nothing; [`to_system_time`](Self::to_system_time)
-/// reads it.
+/// The text is kept unchanged, so that an unexpected form loses nothing; [`to_system_time`](Self::to_system_time) parses it.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -21,16 +20,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(String);
 
 impl Timestamp {
-    /// The text as the relay wrote it.
+    /// Returns the text as the relay wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Reads the moment, in any form of RFC 3339: with an offset, with a blank or a small letter between date and time, with
-    /// any number of fractional digits. A leap second is the second before it.
+    /// Parses the time, in any form of RFC 3339: with an offset, with a blank or a small letter between date and time, with any
+    /// number of fractional digits. A leap second is read as the second before it.
     ///
-    /// Returns `None` for any other text, above all for a time without a zone, which could be up to a day away; and for what
-    /// lies before 1970.
+    /// Returns `None` for any other text, in particular for a time without a zone, which could be up to a day away, and for times
+    /// before 1970.
     pub fn to_system_time(&self) -> Option<SystemTime> {
         let (date, rest) = self.0.trim().split_at_checked("2026-02-26".len())?;
         let rest = rest.strip_prefix(['T', 't', ' '])?;
@@ -59,7 +58,7 @@ impl Timestamp {
     }
 }
 
-/// Milliseconds, as the relay writes them. What is before 1970 or after 9999 cannot be written and becomes the nearest that
+/// Writes milliseconds, as the relay does. A time before 1970 or after 9999 cannot be written and becomes the nearest one that
 /// can.
 impl From<SystemTime> for Timestamp {
     fn from(moment: SystemTime) -> Self {
@@ -81,7 +80,7 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// For members such as `timeoutMs`: a duration as whole milliseconds, rounded up, since 0 has a meaning of its own.
+/// Reads and writes a duration as whole milliseconds, rounded up, for members such as `timeoutMs`: 0 has a meaning of its own.
 pub(crate) mod milliseconds {
     use super::*;
 

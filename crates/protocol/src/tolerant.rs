@@ -1,4 +1,4 @@
-//! Answers are taken as they come: the relay may differ from its documents, and not every error is read to its end.
+//! Tolerant JSON reading: the relay may differ from its documents, and long error bodies are cut.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use serde_json::{Map, Value};
 
 use crate::ui::PartialJson;
 
-/// The most containers that are kept in one another: `serde_json` reads 127.
+/// The deepest nesting of containers that is kept; `serde_json` reads 127 levels.
 const DEEPEST: usize = 100;
 
-/// Reads JSON; where it is not quite JSON, [mended](mend).
+/// Reads JSON, [mending](mend) it if it is slightly invalid.
 ///
 /// # Errors
-/// What the text itself has for an error.
+/// The error of the original text.
 pub(crate) fn from_slice<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(json)
         .or_else(|error| serde_json::from_str(&mend(json)).map_err(|_| error))
 }
 
-/// The object with which a text begins, as far as it is there.
+/// Reads as many complete members of the object at the beginning of a text as possible.
 pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
     if let Ok(members) = serde_json::from_slice(json) {
         return Some(members);
@@ -39,7 +39,7 @@ pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
     serde_json::from_str(closed.get()).ok()
 }
 
-/// Reads a member that has a default: `null` and whatever cannot be read are the default.
+/// Reads a member that has a default, which replaces `null` and unreadable values.
 pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -47,7 +47,7 @@ pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Defaul
     Ok(T::deserialize(value).unwrap_or_default())
 }
 
-/// Reads a number that counts. JavaScript knows only doubles: `120`, `120.0` and `1.2e2` are one number.
+/// Reads a count. JavaScript knows only doubles: `120`, `120.0` and `1.2e2` are one number.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -66,7 +66,7 @@ pub(crate) fn count<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
     Ok(count.and_then(|count| T::try_from(count).ok()))
 }
 
-/// Reads a number that is whole, however it is written.
+/// Reads a whole number in any notation.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the cast saturates, as it should"
@@ -75,7 +75,7 @@ pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D
     f64::deserialize(deserializer).map(|number| number as i32)
 }
 
-/// Reads pairs of text. `null` is none; a value that is not text becomes its JSON, so that an update does not lose it.
+/// Reads pairs of text. `null` is an empty map; a value that is not text becomes its JSON, so that an update does not lose it.
 pub(crate) fn texts<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
@@ -91,7 +91,7 @@ pub(crate) fn texts<'de, D: Deserializer<'de>>(
         .collect())
 }
 
-/// Reads a list that has a default: `null` and whatever is no list are an empty one.
+/// Reads a list that has a default: `null` and values that are no list become an empty one.
 pub(crate) fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -99,14 +99,14 @@ pub(crate) fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     Ok(elements(value).unwrap_or_default())
 }
 
-/// Reads the [list](List) for which the answer is there.
+/// Reads the [list](List) that a response consists of.
 pub(crate) fn elements<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
     List::deserialize(deserializer).map(|List(elements)| elements)
 }
 
-/// A list without the elements that cannot be read: one must not hide the others.
+/// A list without its unreadable elements: one of them must not hide the others.
 pub(crate) struct List<T>(pub(crate) Vec<T>);
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
@@ -119,17 +119,16 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
     }
 }
 
-/// Text that JSON parsers refuse for a detail, without the detail: a byte order mark, bytes that are not UTF-8, control
-/// characters, half a surrogate pair, an escape that JSON does not know, a number that no double holds, and what lies
-/// deeper than anyone looks.
+/// Repairs text that JSON parsers refuse for a detail: a byte order mark, bytes that are not UTF-8, control characters, half a
+/// surrogate pair, an unknown escape, a number outside the range of a double. Containers nested too deep are dropped.
 ///
-/// What is wrong otherwise stays wrong. A text that breaks off stays so, but never within an escape.
+/// Other errors stay errors. A truncated text stays truncated, but never within an escape.
 fn mend(json: &[u8]) -> String {
     let text = String::from_utf8_lossy(json);
     let mut rest = text.trim_start_matches('\u{feff}');
     let mut mended = String::with_capacity(rest.len());
     let mut depth = 0_usize;
-    // Where the container begins that lies too deep.
+    // The start of the container that is nested too deep.
     let mut too_deep = 0;
     while let Some(next) = rest.chars().next() {
         let length = match next {
@@ -243,7 +242,7 @@ fn escape(text: &str, mended: &mut String) -> usize {
     }
 }
 
-/// The code unit of which `text` begins with the escape.
+/// Returns the code unit of the escape at the beginning of `text`.
 fn code_unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     let all = digits.bytes().all(|digit| digit.is_ascii_hexdigit());

@@ -1,21 +1,22 @@
-//! Searches that look at eight bytes at a time. For a few bytes, they are over before `memchr` has begun.
+//! Searches over eight bytes at a time. For a few bytes, they finish before `memchr` has begun.
 
 const ONES: u64 = u64::MAX / 255;
 const HIGHS: u64 = ONES << 7;
 
-/// Eight bytes like this one.
+/// Returns a word of eight bytes like this one.
 #[inline]
 pub(crate) const fn all(byte: u8) -> u64 {
     ONES * byte as u64
 }
 
-/// The high bit of each byte of `word` that is below `limit`, which is at most 128. Those above the lowest one may be wrong.
+/// Returns a word with the high bit of each byte of `word` that is below `limit`, which is at most 128. Bits above the lowest one
+/// may be wrong.
 #[inline]
 pub(crate) const fn below(word: u64, limit: u8) -> u64 {
     word.wrapping_sub(all(limit)) & !word & HIGHS
 }
 
-/// Where the first line feed or carriage return is.
+/// Returns the position of the first line feed or carriage return.
 #[inline]
 pub(crate) fn line_end(bytes: &[u8]) -> Option<usize> {
     const SHORT: usize = 64;
@@ -27,7 +28,7 @@ pub(crate) fn line_end(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// The first byte of `bytes` that `stops` finds in the word that it is in. It finds no byte 0xff.
+/// Returns the position of the first byte that `stops` finds in the word that it is in. It never finds a byte 0xff.
 #[inline]
 pub(crate) fn first(bytes: &[u8], stops: impl Fn(u64) -> u64) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
@@ -37,7 +38,7 @@ pub(crate) fn first(bytes: &[u8], stops: impl Fn(u64) -> u64) -> Option<usize> {
             return Some(8 * at + found.trailing_zeros() as usize / 8);
         }
     }
-    // The bytes of the last word that were looked at before are no stops.
+    // The bytes of the last word that were already looked at are no stops.
     let (word, start) = match bytes.last_chunk::<8>() {
         Some(last) => (u64::from_le_bytes(*last), bytes.len() - 8),
         None => {

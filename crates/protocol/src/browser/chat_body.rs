@@ -7,10 +7,10 @@ use super::json_body::{id_of, members, text, text_of};
 use crate::ui::chunk::json::elements;
 use crate::ui::{RawJson, Role, UiMessage};
 
-/// What a page sends to a chat: a conversation that ends with the next turn of the user's.
+/// The body that a page sends to a chat: a conversation that ends with the user's next turn.
 ///
-/// `useChat` sends the whole conversation with each turn, and the relay has it already. So only the turn is read; of all else it is only
-/// checked that it is JSON, in one pass, and the [`history`](Self::history) reads it when it is asked for.
+/// `useChat` sends the whole conversation with each turn, although the relay already has it. So only the turn is parsed. The rest
+/// is validated as JSON in one pass, and parsed when [`history`](Self::history) is read.
 ///
 /// ```
 /// use twentyfirst_protocol::browser::{ChatBody, ChatLimits};
@@ -33,36 +33,37 @@ use crate::ui::{RawJson, Role, UiMessage};
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ChatBody {
-    /// The id of the chat, which the browser has chosen. Anybody can name any.
+    /// The id of the chat, chosen by the browser. Any client can send any id.
     pub id: String,
-    /// The next turn: the last message, which is the user's.
+    /// The next turn: the last message, written by the user.
     pub turn: UiMessage,
-    /// The message that the page has changed, where it says so. The relay cannot change one: it appends the new text as another turn.
+    /// The id of the message that the page has edited, if it says so. The relay cannot edit messages: it appends the new text as
+    /// another turn.
     pub message_id: Option<String>,
-    /// All that was sent.
+    /// Everything that was sent.
     pub history: ChatHistory,
 }
 
-/// All that a page has sent with a turn: the conversation as it shows it, and members of its own. Read when you ask.
+/// Everything that a page has sent with a turn: the conversation as it shows it, and members of its own. Parsed on demand.
 #[derive(Clone)]
 pub struct ChatHistory {
     text: String,
     parts: usize,
 }
 
-/// How much of a [`ChatBody`] is taken.
+/// The limits for a [`ChatBody`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChatLimits {
-    /// How many messages a conversation may have. Default: 100 000.
+    /// The most messages of a conversation. Default: 100 000.
     pub messages: usize,
-    /// How many parts are read at most: those of the turn, and those of all messages where the history is asked for. A part takes some
-    /// 300 bytes, however short it is. Default: 100 000.
+    /// The most parts to parse: those of the turn, and those of all messages when the history is read. A part takes about 300
+    /// bytes, however short it is. Default: 100 000.
     pub parts: usize,
 }
 
 impl ChatLimits {
-    /// The defaults.
+    /// Returns the defaults.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -71,14 +72,14 @@ impl ChatLimits {
         }
     }
 
-    /// Sets how many messages a conversation may have.
+    /// Sets the most messages of a conversation.
     #[must_use]
     pub const fn messages(mut self, messages: usize) -> Self {
         self.messages = messages;
         self
     }
 
-    /// Sets how many parts are read at most.
+    /// Sets the most parts to parse.
     #[must_use]
     pub const fn parts(mut self, parts: usize) -> Self {
         self.parts = parts;
@@ -93,11 +94,11 @@ impl Default for ChatLimits {
 }
 
 impl ChatBody {
-    /// Reads a body. It keeps the bytes that it is given and copies none but the turn's.
+    /// Reads a body. It keeps the given bytes and copies only the turn.
     ///
     /// # Errors
-    /// If it is not JSON, has no `id` or no `messages`, is over a limit, does not end with a message of the user's, or asks for what the
-    /// relay cannot do.
+    /// The body is not JSON, has no `id` or no `messages`, exceeds a limit, does not end with a message of the user, or asks for
+    /// something that the relay does not support.
     pub fn read(body: impl Into<Vec<u8>>, limits: &ChatLimits) -> Result<Self, BodyError> {
         let text = text(body.into());
         let names = ["id", "messages", "trigger", "messageId"];
@@ -135,7 +136,7 @@ impl ChatBody {
 }
 
 impl ChatHistory {
-    /// That of a request that sends none: no messages, and `{}`.
+    /// Returns the history of a request without one: no messages, and `{}`.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -144,10 +145,10 @@ impl ChatHistory {
         }
     }
 
-    /// Reads the whole conversation, as the page shows it, with the turn at its end.
+    /// Parses the whole conversation as the page shows it, ending with the turn.
     ///
     /// # Errors
-    /// If a message is none, or all have more parts than the [limit](ChatLimits::parts).
+    /// A message is invalid, or all messages together exceed the [limit](ChatLimits::parts) of parts.
     pub fn messages(&self) -> Result<Vec<UiMessage>, BodyError> {
         let [messages] = members(&self.text, ["messages"])?;
         let messages = || elements(messages.unwrap_or_default()).into_iter().flatten();
@@ -155,7 +156,8 @@ impl ChatHistory {
         messages().map(read).collect()
     }
 
-    /// All that was sent, with the members that the page has added: `history.json().deserialize::<MyMembers>()` reads them.
+    /// Returns everything that was sent, including members that the page has added: `history.json().deserialize::<MyMembers>()`
+    /// reads them.
     #[must_use]
     pub fn json(&self) -> RawJson<'_> {
         RawJson::from_valid(self.text.as_str())
@@ -169,17 +171,17 @@ fn at_most(what: &'static str, count: usize, limit: usize) -> Result<(), BodyErr
     Ok(())
 }
 
-/// How many parts a message has.
+/// Counts the parts of a message.
 fn parts(message: &str) -> usize {
     let parts = members(message, ["parts"]).ok().and_then(|[parts]| parts);
     parts.and_then(elements).map_or(0, Iterator::count)
 }
 
-/// Reads a message that is JSON.
+/// Parses a message that is valid JSON.
 fn read(message: &str) -> Result<UiMessage, BodyError> {
     let mut deserializer = serde_json::Deserializer::from_str(message);
     UiMessage::deserialize(&mut deserializer).map_err(|error| {
-        // Other messages of serde's repeat what was sent.
+        // Other messages of serde repeat what was sent.
         let error = error.to_string();
         let missing = ["role", "parts"].into_iter();
         let missing = missing
@@ -189,7 +191,7 @@ fn read(message: &str) -> Result<UiMessage, BodyError> {
     })
 }
 
-/// The id alone: what is said is the user's.
+/// Prints the id alone: the messages are the user's.
 impl fmt::Debug for ChatBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChatBody")
@@ -198,7 +200,7 @@ impl fmt::Debug for ChatBody {
     }
 }
 
-/// Nothing of it: what is said is the user's.
+/// Prints nothing of the history: the messages are the user's.
 impl fmt::Debug for ChatHistory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChatHistory").finish_non_exhaustive()

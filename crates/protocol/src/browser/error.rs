@@ -1,9 +1,9 @@
 use crate::InvalidRequest;
 use crate::ui::chunk::json::JsonError;
 
-/// Why the body of a browser's request is not taken.
+/// The reason why the body of a browser's request is refused.
 ///
-/// It never repeats what was sent.
+/// The error never repeats what was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
@@ -16,60 +16,60 @@ pub enum BodyError {
         /// The byte in that line, from 1.
         column: usize,
     },
-    /// It has a key that JavaScript gives a meaning.
+    /// It has a key with a special meaning in JavaScript.
     #[error(
-        "the body has a key that is not taken: `__proto__`, or `prototype` within `constructor`"
+        "the body has a forbidden key: `__proto__`, or `prototype` within `constructor`"
     )]
     ForbiddenKey,
     /// It is JSON, but not an object.
     #[error("the body is not a JSON object")]
     NotAnObject,
-    /// A member that has to be there is not.
+    /// A required member is missing.
     #[error("`{0}` is missing")]
     Missing(&'static str),
-    /// A member that each message has to have is not in one.
+    /// A required member is missing in a message.
     #[error("`{0}` is missing in `messages`")]
     MissingInMessage(&'static str),
-    /// A member is not of its type.
-    #[error("`{0}` is not what belongs there")]
+    /// A member has the wrong type.
+    #[error("`{0}` has the wrong type")]
     Unfit(&'static str),
-    /// A member is something else than a text.
-    #[error("`{0}` is not a text")]
+    /// A member is not a string.
+    #[error("`{0}` is not a string")]
     NotText(&'static str),
-    /// An id holds half a surrogate pair, with which different ids would become equal.
-    #[error("`{0}` holds half a surrogate pair")]
+    /// An id contains half a surrogate pair, which would make different ids equal.
+    #[error("`{0}` contains half a surrogate pair")]
     HalfSurrogate(&'static str),
-    /// An id is none.
+    /// An id breaks a rule.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// An id in the URL is no UTF-8, with which different ids would become equal.
+    /// An id in the URL is not UTF-8, which would make different ids equal.
     #[error("an id in the URL is not UTF-8")]
     NotUtf8,
-    /// An answer is to be made again.
-    #[error("an answer cannot be made again: the relay can only append to a conversation")]
+    /// It asks to regenerate an answer.
+    #[error("regenerating a message is not supported: the relay can only append to a conversation")]
     Regenerate,
-    /// The `trigger` is none that is known.
-    #[error("the trigger is not known here")]
+    /// The `trigger` is unknown.
+    #[error("`trigger` is unknown: only `submit-message` is supported")]
     UnknownTrigger,
-    /// The conversation does not end with a message of the user's. The relay takes the last one, wherever it stands: it would answer an
-    /// earlier turn again.
-    #[error("the last message must be one of the user's")]
+    /// The conversation does not end with a message of the user. The relay takes the user's last message wherever it stands, so
+    /// it would answer an earlier turn again.
+    #[error("the last message must have the role `user`")]
     NoTurn,
-    /// There are more of something than [are read](super::ChatLimits).
-    #[error("there are {count} {what}, and {limit} are taken at most")]
+    /// There are more messages or parts than the [limit](super::ChatLimits).
+    #[error("{count} {what} exceed the limit of {limit}")]
     #[non_exhaustive]
     TooMany {
         /// `messages` or `parts`.
         what: &'static str,
-        /// How many there are.
+        /// The number in the body.
         count: usize,
-        /// How many are taken.
+        /// The limit.
         limit: usize,
     },
 }
 
 impl BodyError {
-    /// An error of the JSON in this text.
+    /// Returns the error for invalid JSON in this text.
     pub(super) fn of(error: JsonError, text: &str) -> Self {
         let JsonError::Syntax(offset) = error else {
             return Self::ForbiddenKey;

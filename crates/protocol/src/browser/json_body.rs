@@ -3,7 +3,7 @@ use crate::ui::Text;
 use crate::ui::chunk::json::{Members, validate};
 use crate::ui::chunk::member;
 
-/// The text of a body: without a byte order mark, and with U+FFFD for what is not UTF-8.
+/// Decodes the text of a body: drops a byte order mark, and replaces bytes that are not UTF-8 by U+FFFD.
 pub(super) fn text(body: Vec<u8>) -> String {
     let mut text = String::from_utf8(body)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
@@ -13,7 +13,7 @@ pub(super) fn text(body: Vec<u8>) -> String {
     text
 }
 
-/// Checks that a text is one JSON object, and gives its members of these names, of each the last.
+/// Checks that a text is one JSON object, and returns its members of these names. If a name repeats, the last one counts.
 pub(super) fn members<'a, const N: usize>(
     text: &'a str,
     names: [&str; N],
@@ -33,7 +33,7 @@ pub(super) fn members<'a, const N: usize>(
     Ok(found)
 }
 
-/// A member that is a text; none where it is absent or `null`.
+/// Reads a string member; `None` if it is absent or `null`.
 pub(super) fn text_of<'a>(
     name: &'static str,
     value: Option<&'a str>,
@@ -43,7 +43,7 @@ pub(super) fn text_of<'a>(
     text.map_err(|_| BodyError::NotText(name))
 }
 
-/// A member that is a name or an id; none where it is absent or `null`.
+/// Reads a member that is a name or an id; `None` if it is absent or `null`.
 pub(super) fn id_of(name: &'static str, value: Option<&str>) -> Result<Option<String>, BodyError> {
     let id = text_of(name, value)?.map(|text| match text.as_str() {
         Some(id) => Ok(id.to_owned()),

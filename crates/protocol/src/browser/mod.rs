@@ -1,4 +1,4 @@
-//! What browsers send to a server of yours that speaks to the relay for them: the bodies of its routes.
+//! The bodies that browsers send to a server of yours, which calls the relay for them.
 //!
 //! | body | sent by |
 //! |---|---|
@@ -6,9 +6,10 @@
 //! | [`TokenBody`] | `createAgentChat` of `@21st-sdk/react` |
 //! | [`ThreadBody`] | pages that create threads |
 //!
-//! They are read as `request.json()` of browsers, Node and Next.js reads them: a byte order mark is passed over, bytes that are not UTF-8
-//! become U+FFFD, nesting and numbers have no limit but the body's, strings may hold half a surrogate pair, and of members of one name
-//! the last counts. Unlike there, a key that JavaScript gives a meaning is refused, since chunks and messages may not have it.
+//! Bodies are read like `request.json()` of browsers, Node and Next.js: a byte order mark is skipped, bytes that are not UTF-8
+//! become U+FFFD, nesting and numbers are only limited by the size of the body, strings may contain half a surrogate pair, and
+//! the last member of a name counts. Unlike there, a key with a special meaning in JavaScript is refused, since chunks and
+//! messages may not have it.
 
 mod chat_body;
 mod error;

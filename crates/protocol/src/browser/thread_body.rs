@@ -5,11 +5,11 @@ use super::json_body::{id_of, members, text, text_of};
 use crate::SandboxId;
 use crate::ui::Text;
 
-/// What a page that wants to list or create threads says: the sandbox, and the name of a new thread.
+/// The body of a page that lists or creates threads: the sandbox, and the name of a new thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ThreadBody {
-    /// The sandbox that it says to mean. Anybody can say any.
+    /// The sandbox, as claimed by the page. Any client can send any id.
     pub sandbox_id: Option<SandboxId>,
     /// The name of the thread to create.
     pub name: Option<String>,
@@ -19,7 +19,7 @@ impl ThreadBody {
     /// Reads a body: `{"sandboxId"?, "name"?}`.
     ///
     /// # Errors
-    /// If it is not a JSON object, or a member is there and no text.
+    /// The body is not a JSON object, or a member is not a string.
     pub fn read(body: impl Into<Vec<u8>>) -> Result<Self, BodyError> {
         let text = text(body.into());
         let [sandbox_id, name] = members(&text, ["sandboxId", "name"])?;
@@ -32,10 +32,10 @@ impl ThreadBody {
         })
     }
 
-    /// Reads a query, such as `sandboxId=sb_1`, as `URLSearchParams` does: of values of one name the first counts.
+    /// Reads a query, such as `sandboxId=sb_1`, like `URLSearchParams`: the first value of a name counts.
     ///
     /// # Errors
-    /// If the id is not UTF-8.
+    /// The id is not UTF-8.
     pub fn of_query(query: &str) -> Result<Self, BodyError> {
         let decode = |text: &str| {
             let text = text.replace('+', " ");

@@ -1,21 +1,22 @@
 use super::BodyError;
 use super::json_body::{id_of, members, text};
 
-/// What a page that asks for a token says: `{"agent"?, "userId"?}`.
+/// The body of a page that asks for a token: `{"agent"?, "userId"?}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenBody {
-    /// The slug of the agent that it wants to chat with. Anybody can ask for any.
+    /// The slug of the agent that the page wants to chat with. Any client can ask for any agent.
     pub agent: Option<String>,
-    /// Who it says to be. Anybody can say anything: take the user from your session instead.
+    /// The user, as claimed by the page. Any client can claim anything: take the user from your session instead.
     pub user_id: Option<String>,
 }
 
 impl TokenBody {
-    /// Reads a body. An empty one counts as `{}`, and nothing else that cannot be read: without an agent, a token may be good for all.
+    /// Reads a body. An empty body counts as `{}`; any other invalid body is an error, because a token without an agent may be
+    /// valid for all agents.
     ///
     /// # Errors
-    /// If it is not a JSON object, or a member is there and no text.
+    /// The body is not a JSON object, or a member is not a string.
     pub fn read(body: impl Into<Vec<u8>>) -> Result<Self, BodyError> {
         let body = body.into();
         if body.is_empty() {

@@ -12,11 +12,11 @@ use crate::flow::{
 use crate::options::CallOptions;
 
 impl ReadBytes {
-    /// The exchanges that read this file, [an empty one too](ReadContent). `seed` spreads the delays of many clients: take any random
-    /// number.
+    /// Returns the flow that reads this file, [an empty one too](ReadContent). `seed` spreads the delays of many clients: pass
+    /// any random number.
     ///
     /// # Errors
-    /// Everything that can be checked is checked here, before the first request.
+    /// Every check is made here, before the first request.
     pub fn flow(
         &self,
         options: &CallOptions,
@@ -29,11 +29,11 @@ impl ReadBytes {
 }
 
 impl ReadStream {
-    /// The exchanges that read this file, [an empty one too](ReadContent): in the end [`Slot::Stream`] holds its content, and nothing
-    /// where it is empty. `seed` spreads the delays of many clients: take any random number.
+    /// Returns the flow that reads this file, [an empty one too](ReadContent). In the end [`Slot::Stream`] holds its content, or
+    /// nothing if the file is empty. `seed` spreads the delays of many clients: pass any random number.
     ///
     /// # Errors
-    /// Everything that can be checked is checked here, before the first request.
+    /// Every check is made here, before the first request.
     pub fn flow(
         &self,
         options: &CallOptions,
@@ -47,14 +47,20 @@ impl ReadStream {
 
 /// The [`Flow`] that reads a file as bytes or as a stream, an empty one too.
 ///
-/// The relay reads an empty file only as text: asked for bytes or a stream, it responds with 500, as it does for a missing file.
-/// So after a 500 the file is read as text. Where that is empty, so is the file. Where it is not, the file may have been filled in
-/// the meantime, and it is read once more. Where it fails, too, the first error stands.
+/// The relay reads an empty file only as text. Asked for bytes or a stream, it responds with 500, as it does for a missing file.
+/// So after a 500, the flow reads the file as text:
+///
+/// ```text
+/// Reading ─ 500 ─► Failed ─► Looking ┬─ text is empty ────► Empty: done without content
+///                               ├─ text is not empty ─► ReadingAgain: the file may have been filled in the meantime;
+///                               │                       if this fails too, done with the first error
+///                               └─ failed ────────────► done with the first error
+/// ```
 #[derive(Debug)]
 #[must_use = "a flow does nothing until it is driven"]
 pub struct ReadContent<F> {
     read: F,
-    /// Reads once more.
+    /// The second read.
     again: F,
     text: ReadFile,
     options: CallOptions,
@@ -70,10 +76,10 @@ pub struct ReadContent<F> {
 )]
 enum State {
     Reading,
-    /// What follows of the error is to be closed, then the text is read.
+    /// The stream of the failed response is being closed; reading the text comes next.
     Failed(ExchangeError),
     Looking(Exchange, ExchangeError),
-    /// The file has content. The error is of the first time.
+    /// The file has content. The error is that of the first read.
     ReadingAgain(ExchangeError),
     Empty,
 }
@@ -91,7 +97,7 @@ impl<F> ReadContent<F> {
         }
     }
 
-    /// The flow that reads at present.
+    /// Returns the flow that is reading at present.
     fn current(&mut self) -> &mut F {
         match self.state {
             State::ReadingAgain(_) => &mut self.again,
@@ -100,7 +106,7 @@ impl<F> ReadContent<F> {
     }
 }
 
-/// Whether an empty file may be the reason.
+/// Returns whether an empty file may be the reason.
 fn may_be_empty(error: &ExchangeError) -> bool {
     match error.kind() {
         ExchangeErrorKind::Response(ResponseError::Api(error)) => {
@@ -150,7 +156,7 @@ where
                     }
                     self.state = State::ReadingAgain(error);
                     return match self.again.poll(now) {
-                        // The deadline of the second time begins later than that of the call.
+                        // The second flow starts its deadline later than the call did, so the call's deadline bounds it.
                         Step::Wait { until } => Step::Wait {
                             until: deadline.soonest(until),
                         },

@@ -7,7 +7,7 @@ use crate::operation::decode_json;
 use crate::route::Query;
 use crate::{Endpoint, Operation, Route, SandboxId};
 
-/// Asks whether there is something at a path.
+/// Checks whether something exists at a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -20,7 +20,7 @@ pub struct FileExists {
 }
 
 impl FileExists {
-    /// In this sandbox.
+    /// Creates the operation for this path.
     pub fn new(sandbox_id: impl Into<SandboxId>, path: impl Into<String>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),

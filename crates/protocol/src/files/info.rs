@@ -8,7 +8,7 @@ use crate::operation::decode_json;
 use crate::route::Query;
 use crate::{Endpoint, Operation, Route, SandboxId, Timestamp, tolerant};
 
-/// Describes what is at a path. Nothing there is a 404 with the code `file_not_found`.
+/// Reads the entry at a path. A missing entry is a 404 with the code `file_not_found`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -21,7 +21,7 @@ pub struct GetFileInfo {
 }
 
 impl GetFileInfo {
-    /// In this sandbox.
+    /// Creates the operation for this path.
     pub fn new(sandbox_id: impl Into<SandboxId>, path: impl Into<String>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
@@ -47,7 +47,7 @@ impl Operation for GetFileInfo {
     }
 }
 
-/// What is at a path.
+/// An entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -56,7 +56,7 @@ pub struct FileEntry {
     pub name: String,
     /// The path.
     pub path: String,
-    /// What it is. Some providers tell no type of a symbolic link: [`is_symlink`](Self::is_symlink) knows both.
+    /// The type. Some providers report no type for a symbolic link: [`is_symlink`](Self::is_symlink) covers both.
     #[serde(
         default,
         rename = "type",
@@ -64,21 +64,21 @@ pub struct FileEntry {
         skip_serializing_if = "Option::is_none"
     )]
     pub file_type: Option<FileType>,
-    /// Its length in bytes.
+    /// The length in bytes.
     #[serde(
         default,
         deserialize_with = "tolerant::count",
         skip_serializing_if = "Option::is_none"
     )]
     pub size: Option<u64>,
-    /// Its permission bits: 420 is `0o644`.
+    /// The permission bits: 420 is `0o644`.
     #[serde(
         default,
         deserialize_with = "tolerant::count",
         skip_serializing_if = "Option::is_none"
     )]
     pub mode: Option<u32>,
-    /// Its permissions as `ls -l` shows them.
+    /// The permissions as `ls -l` shows them.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
@@ -99,14 +99,14 @@ pub struct FileEntry {
         skip_serializing_if = "Option::is_none"
     )]
     pub group: Option<String>,
-    /// When its content last changed.
+    /// The time of the last change of the content.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
         skip_serializing_if = "Option::is_none"
     )]
     pub modified_time: Option<Timestamp>,
-    /// Where a symbolic link points.
+    /// The target of a symbolic link.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
@@ -116,7 +116,7 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
-    /// An entry of which only name and path are known.
+    /// Creates an entry with only its name and path known.
     pub fn new(name: impl Into<String>, path: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -132,20 +132,20 @@ impl FileEntry {
         }
     }
 
-    /// Whether it is a symbolic link: it is called so, or it has a target.
+    /// Returns whether it is a symbolic link: it has that type, or a target.
     pub fn is_symlink(&self) -> bool {
         self.file_type == Some(FileType::Symlink) || self.symlink_target.is_some()
     }
 }
 
 open_enum! {
-    /// What is at a path. The list is open: others are carried as `Other`.
+    /// The type of an entry. The list is open: others are carried as `Other`.
     FileType {
         /// A regular file.
         File = "file",
         /// A directory.
         Dir = "dir",
-        /// A symbolic link, as newer providers tell.
+        /// A symbolic link, as newer providers report it.
         Symlink = "symlink",
     }
 }

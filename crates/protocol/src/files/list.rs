@@ -9,7 +9,7 @@ use crate::setters::setters;
 use crate::tolerant::List;
 use crate::{Endpoint, Operation, Route, SandboxId};
 
-/// Lists a directory. Nothing there is a 404 with the code `file_not_found`.
+/// Lists a directory. A missing directory is a 404 with the code `file_not_found`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -19,13 +19,13 @@ pub struct ListFiles {
     pub sandbox_id: SandboxId,
     /// The directory.
     pub path: String,
-    /// How many levels deep, at least 1; 1 by default.
+    /// The number of levels, at least 1; 1 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u32>,
 }
 
 impl ListFiles {
-    /// In this sandbox.
+    /// Creates the operation for this directory.
     pub fn new(sandbox_id: impl Into<SandboxId>, path: impl Into<String>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
@@ -38,7 +38,7 @@ impl ListFiles {
 setters! {
     ListFiles, list_files_setters;
 
-    /// How many levels deep.
+    /// Sets the number of levels, at least 1; 1 by default.
     pub fn depth(mut self, depth: u32) -> Self {
         self.depth = Some(depth);
         self

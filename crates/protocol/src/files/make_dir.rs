@@ -6,7 +6,7 @@ use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::decode_json;
 use crate::{Endpoint, Operation, Route, SandboxId};
 
-/// Makes a directory, and those above it. The answer is `true` if it is new.
+/// Creates a directory and its parents. The output is `true` if it is new.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -19,7 +19,7 @@ pub struct MakeDir {
 }
 
 impl MakeDir {
-    /// In this sandbox.
+    /// Creates the operation for this path.
     pub fn new(sandbox_id: impl Into<SandboxId>, path: impl Into<String>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),

@@ -1,10 +1,10 @@
 //! Files in a sandbox.
 //!
-//! Relative paths are under `/root`. Text goes through [`ReadFile`] and [`WriteFiles`], bytes that are held in memory through
-//! [`ReadBytes`] and [`WriteBytes`] (which takes up to 10 MiB), and content of any length through [`ReadStream`] and
-//! [`WriteStream`], which hold no more of it in memory than what is under way.
+//! Relative paths start in `/root`. [`ReadFile`] and [`WriteFiles`] handle text, [`ReadBytes`] and [`WriteBytes`] (up to 10 MiB)
+//! handle bytes held in memory, and [`ReadStream`] and [`WriteStream`] handle content of any length, with only the bytes in
+//! flight in memory.
 //!
-//! Texts that are too much for one request are split by [`WriteFiles::parts`].
+//! [`WriteFiles::parts`] splits texts that exceed one request.
 //!
 //! The relay cannot read an empty file as bytes or as a stream; [`ReadBytes::flow`] and [`ReadStream::flow`] can.
 
@@ -52,7 +52,7 @@ use crate::tolerant;
 pub struct WrittenFile {
     /// Its path, as it was sent.
     pub path: String,
-    /// Its length, where the relay tells: UTF-16 code units for text, bytes otherwise.
+    /// The length, if the relay reports it: UTF-16 code units for text, bytes otherwise.
     #[serde(
         default,
         deserialize_with = "tolerant::count",
@@ -62,7 +62,7 @@ pub struct WrittenFile {
 }
 
 impl WrittenFile {
-    /// A file of this size.
+    /// Creates a file of this size.
     pub fn new(path: impl Into<String>, size: Option<u64>) -> Self {
         Self {
             path: path.into(),
@@ -71,7 +71,7 @@ impl WrittenFile {
     }
 }
 
-/// Shows paths and lengths in place of texts.
+/// Prints paths and lengths instead of texts.
 pub(crate) struct Lengths<'a>(pub(crate) &'a [FileText]);
 
 impl fmt::Debug for Lengths<'_> {

@@ -13,21 +13,22 @@ const EMPTY: usize = r#"{"files":{}}"#.len();
 
 /// One of the requests that write many files: see [`WriteFiles::parts`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-// Deliberately exhaustive: whoever sends the parts must send all of them.
+// Deliberately exhaustive: the sender must send every kind of part.
 pub enum WritePart {
-    /// As many files as one request takes.
+    /// As many files as fit in one request.
     Files(WriteFiles),
-    /// A file that is too long for that by itself, and its text as UTF-8.
+    /// A file that exceeds one request by itself, with its text as UTF-8.
     Long(WriteStream, Bytes),
 }
 
 impl WriteFiles {
-    /// Splits the files into requests that the relay takes: a request's body is at most 10 MiB, as JSON.
+    /// Splits the files into requests that the relay accepts: a request's body is at most 10 MiB, as JSON.
     ///
-    /// The order stays, and each request holds as many files as fit. A file that is too long even by itself is a [`WriteStream`].
+    /// The order is kept, and each request holds as many files as fit. A file that exceeds the limit by itself becomes a
+    /// [`WriteStream`].
     ///
     /// # Errors
-    /// As [`validate`](Endpoint::validate), for all files together: a path that is given twice is refused, wherever it stands.
+    /// As [`validate`](Endpoint::validate), for all files together: a duplicate path is refused wherever it stands.
     pub fn parts(self) -> Result<Vec<WritePart>, InvalidRequest> {
         self.validate()?;
         let Self { sandbox_id, files } = self;
@@ -62,7 +63,7 @@ impl WriteFiles {
     }
 }
 
-/// How long a text is as JSON.
+/// Returns the length of a text as JSON.
 fn json_length(text: &str) -> Result<usize, InvalidRequest> {
     struct Count(usize);
 

@@ -22,7 +22,7 @@ pub struct ReadFile {
 }
 
 impl ReadFile {
-    /// In this sandbox.
+    /// Creates the operation for this path.
     pub fn new(sandbox_id: impl Into<SandboxId>, path: impl Into<String>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
@@ -52,15 +52,15 @@ impl Operation for ReadFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FileText {
-    /// Its path, as it was asked for.
+    /// The path, as requested.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub path: String,
-    /// Its text.
+    /// The text.
     pub content: String,
 }
 
 impl FileText {
-    /// A text file.
+    /// Creates a text file.
     pub fn new(path: impl Into<String>, content: impl Into<String>) -> Self {
         Self {
             path: path.into(),

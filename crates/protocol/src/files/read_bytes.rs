@@ -8,10 +8,10 @@ use crate::operation::decode_with;
 use crate::route::Query;
 use crate::{Endpoint, Operation, Route, SandboxId, Timeouts};
 
-/// Reads a file as bytes. The relay sets no limit; the whole file is held in memory, so for a long one see
-/// [`ReadStream`](super::ReadStream).
+/// Reads a file as bytes. The relay sets no limit, and the whole file is held in memory: use [`ReadStream`](super::ReadStream)
+/// for a long one.
 ///
-/// This one exchange fails for an empty file, with a 500: [`flow`](Self::flow) reads that, too.
+/// This single request fails for an empty file, with a 500; [`flow`](Self::flow) reads an empty file too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -24,7 +24,7 @@ pub struct ReadBytes {
 }
 
 impl ReadBytes {
-    /// In this sandbox.
+    /// Creates the operation for this path.
     pub fn new(sandbox_id: impl Into<SandboxId>, path: impl Into<String>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),

@@ -7,9 +7,9 @@ use crate::operation::{Head, StreamingOperation, decode_no_stream};
 use crate::route::Query;
 use crate::{Endpoint, Route, SandboxId, Timeouts, content_coding};
 
-/// Reads a file of any length: the response's body is the file.
+/// Reads a file of any length: the body of the response is the file.
 ///
-/// This one exchange fails for an empty file, with a 500: [`flow`](Self::flow) reads that, too.
+/// This single request fails for an empty file, with a 500; [`flow`](Self::flow) reads an empty file too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -22,7 +22,7 @@ pub struct ReadStream {
 }
 
 impl ReadStream {
-    /// In this sandbox.
+    /// Creates the operation for this path.
     pub fn new(sandbox_id: impl Into<SandboxId>, path: impl Into<String>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),

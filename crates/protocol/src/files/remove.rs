@@ -7,7 +7,7 @@ use crate::operation::decode_empty;
 use crate::route::Query;
 use crate::{Endpoint, Operation, Route, SandboxId};
 
-/// Removes a file, or a directory with all that is in it. To remove what is not there is no error.
+/// Removes a file, or a directory with its content. Removing a missing path is not an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -20,7 +20,7 @@ pub struct RemoveFile {
 }
 
 impl RemoveFile {
-    /// In this sandbox.
+    /// Creates the operation for this path.
     pub fn new(sandbox_id: impl Into<SandboxId>, path: impl Into<String>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),

@@ -14,14 +14,14 @@ use crate::{Endpoint, Operation, Route, SandboxId};
 pub struct RenameFile {
     /// The sandbox.
     pub sandbox_id: SandboxId,
-    /// Where it is.
+    /// The present path.
     pub old_path: String,
-    /// Where it goes.
+    /// The new path.
     pub new_path: String,
 }
 
 impl RenameFile {
-    /// In this sandbox.
+    /// Creates the operation for these paths.
     pub fn new(
         sandbox_id: impl Into<SandboxId>,
         old_path: impl Into<String>,

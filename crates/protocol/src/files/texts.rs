@@ -1,4 +1,4 @@
-//! Text files in a request: an object of path to text, in the order in which they were given.
+//! Text files in a request: an object from path to text, in the given order.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::ser::{SerializeMap, Serializer};
 use super::FileText;
 use crate::error::{InvalidRequest, Problem};
 
-/// Checks that each file has a path, and one of its own.
+/// Checks that each file has a path, and that no path repeats.
 pub(crate) fn check(files: &[FileText]) -> Result<(), InvalidRequest> {
     let mut paths = BTreeSet::new();
     for file in files {
@@ -29,7 +29,7 @@ pub(crate) fn check(files: &[FileText]) -> Result<(), InvalidRequest> {
     Ok(())
 }
 
-/// Makes files of pairs of path and text.
+/// Creates files from pairs of path and text.
 pub(crate) fn of<P: Into<String>, T: Into<String>>(
     files: impl IntoIterator<Item = (P, T)>,
 ) -> impl Iterator<Item = FileText> {
@@ -50,7 +50,7 @@ pub(crate) fn serialize<S: Serializer>(
     map.end()
 }
 
-/// Reads the object, or the array of files that the relay takes as well.
+/// Reads the object, or an array of files, which the relay accepts too.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<FileText>, D::Error> {
@@ -83,7 +83,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer.deserialize_any(Files)
 }
 
-/// The same where there may be none.
+/// Reads and writes the object if there is one.
 pub(crate) mod option {
     use serde::{Deserialize, Deserializer, Serializer};
 

@@ -9,11 +9,11 @@ use crate::operation::decode_with;
 use crate::tolerant::{self, List};
 use crate::{Endpoint, Operation, Route, SandboxId};
 
-/// Writes text files in the order in which they are given, with the directories that they need. Each path may be given once.
+/// Writes text files in the given order, and creates their directories. Each path may be given once.
 ///
-/// The files travel as one JSON object, from which a relay in JavaScript reads paths that are whole numbers first.
+/// The files travel as one JSON object. A relay in JavaScript reads paths that are whole numbers first.
 ///
-/// `Debug` shows paths and lengths, and never content.
+/// `Debug` prints paths and lengths, and never content.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -21,13 +21,13 @@ use crate::{Endpoint, Operation, Route, SandboxId};
 pub struct WriteFiles {
     /// The sandbox.
     pub sandbox_id: SandboxId,
-    /// The files; at least one, and each path only once.
+    /// The files: at least one, and each path only once.
     #[serde(with = "texts")]
     pub files: Vec<FileText>,
 }
 
 impl WriteFiles {
-    /// These files into this sandbox: pairs of path and text.
+    /// Creates the operation from pairs of path and text.
     pub fn new<P: Into<String>, T: Into<String>>(
         sandbox_id: impl Into<SandboxId>,
         files: impl IntoIterator<Item = (P, T)>,

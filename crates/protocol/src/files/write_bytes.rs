@@ -11,7 +11,7 @@ use crate::operation::decode_json;
 use crate::route::Query;
 use crate::{Body, Endpoint, Operation, Route, SandboxId, Timeouts};
 
-/// Writes a file from bytes, at most 10 MiB: for more see [`WriteStream`](super::WriteStream).
+/// Writes a file from at most 10 MiB of bytes. For more, use [`WriteStream`](super::WriteStream).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -21,13 +21,13 @@ pub struct WriteBytes {
     pub sandbox_id: SandboxId,
     /// The path.
     pub path: String,
-    /// The content, which is the request's body as it is.
+    /// The content, sent unchanged as the body of the request.
     #[serde(skip)]
     pub content: Bytes,
 }
 
 impl WriteBytes {
-    /// In this sandbox.
+    /// Creates the operation for this path.
     pub fn new(
         sandbox_id: impl Into<SandboxId>,
         path: impl Into<String>,

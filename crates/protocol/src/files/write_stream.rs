@@ -10,7 +10,7 @@ use crate::route::Query;
 use crate::setters::setters;
 use crate::{Body, Endpoint, Route, SandboxId, Timeouts};
 
-/// Writes a file of any length from a body that is sent as it is produced.
+/// Writes a file of any length from a body that is sent while it is produced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -20,14 +20,14 @@ pub struct WriteStream {
     pub sandbox_id: SandboxId,
     /// The path.
     pub path: String,
-    /// The length of the content in bytes, where it is known. Without it the request has no `content-length`: over HTTP/1.1 the
-    /// body is sent chunked, and the response does not tell a size.
+    /// The length of the content in bytes, if it is known. Without it the request has no `content-length`: over HTTP/1.1 the body
+    /// is sent chunked, and the response reports no size.
     #[serde(skip)]
     pub length: Option<u64>,
 }
 
 impl WriteStream {
-    /// In this sandbox.
+    /// Creates the operation for this path.
     pub fn new(sandbox_id: impl Into<SandboxId>, path: impl Into<String>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
@@ -40,7 +40,7 @@ impl WriteStream {
 setters! {
     WriteStream, write_stream_setters;
 
-    /// The length of the content in bytes.
+    /// Sets the length of the content in bytes.
     pub fn length(mut self, length: u64) -> Self {
         self.length = Some(length);
         self
@@ -62,7 +62,7 @@ impl Endpoint for WriteStream {
     fn to_request(&self) -> Result<Request<Body>, InvalidRequest> {
         self.validate()?;
         let mut request = Self::ROUTE.request_with_bytes(self, Body::empty())?;
-        // The body that is put in has another length than the empty one here.
+        // The sender fills in a body of another length than the empty one here.
         match self.length {
             Some(length) => request.headers_mut().insert(CONTENT_LENGTH, length.into()),
             None => request.headers_mut().remove(CONTENT_LENGTH),

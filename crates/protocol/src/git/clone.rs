@@ -12,8 +12,8 @@ use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, tolerant};
 
 /// Clones a git repository into a sandbox.
 ///
-/// A failure is an error with the code `git_clone_failed` and git's own words. Newer relays mark this route as
-/// deprecated and advise to run `git clone` by [`Exec`](crate::sandboxes::Exec).
+/// A failure has the code `git_clone_failed` and git's own message. Newer relays mark this route as deprecated and advise running
+/// `git clone` by [`Exec`](crate::sandboxes::Exec).
 ///
 /// ```
 /// use twentyfirst_protocol::{SandboxId, git::CloneRepository};
@@ -31,24 +31,24 @@ use crate::{Endpoint, Operation, Route, SandboxId, Secret, Timeouts, tolerant};
 pub struct CloneRepository {
     /// The sandbox.
     pub sandbox_id: SandboxId,
-    /// Where the repository is. User and password in it are secrets.
+    /// The URL of the repository. User and password in it are secrets.
     pub url: String,
-    /// Where it goes; the relay chooses by default.
+    /// The target directory; the relay chooses by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// A token for a private repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Secret>,
-    /// How many commits of the history to take, at least 1; all by default.
+    /// The number of commits of the history, at least 1; all by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u32>,
-    /// The branch; the repository's own by default.
+    /// The branch; the repository's default branch by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
 }
 
 impl CloneRepository {
-    /// This repository into this sandbox.
+    /// Creates the operation for this repository.
     pub fn new(sandbox_id: impl Into<SandboxId>, url: impl Into<String>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
@@ -64,25 +64,25 @@ impl CloneRepository {
 setters! {
     CloneRepository, clone_repository_setters;
 
-    /// Where it goes.
+    /// Sets the target directory; the relay chooses by default.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
         self
     }
 
-    /// A token for a private repository.
+    /// Sets a token for a private repository.
     pub fn token(mut self, token: impl Into<Secret>) -> Self {
         self.token = Some(token.into());
         self
     }
 
-    /// How many commits of the history to take.
+    /// Sets the number of commits of the history, at least 1; all by default.
     pub fn depth(mut self, depth: u32) -> Self {
         self.depth = Some(depth);
         self
     }
 
-    /// The branch.
+    /// Sets the branch; the repository's default branch by default.
     pub fn branch(mut self, branch: impl Into<String>) -> Self {
         self.branch = Some(branch.into());
         self
@@ -138,9 +138,9 @@ impl fmt::Debug for CloneRepository {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ClonedRepository {
-    /// Where it is.
+    /// The directory.
     pub path: String,
-    /// The branch that was asked for; `default` where none was.
+    /// The requested branch; `default` if none was requested.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
@@ -150,7 +150,7 @@ pub struct ClonedRepository {
 }
 
 impl ClonedRepository {
-    /// A repository at this path.
+    /// Creates a repository at this path.
     pub fn new(path: impl Into<String>, branch: Option<String>) -> Self {
         Self {
             path: path.into(),

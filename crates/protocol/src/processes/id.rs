@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{InvalidRequest, Problem};
 
-/// The longest id that is taken, in bytes.
+/// The longest id, in bytes.
 const LONGEST: usize = 64;
 
-/// A spawned process, as its sandbox knows it: the name of the directory with its files.
+/// The id of a spawned process in its sandbox: the name of the directory with its files.
 ///
-/// Letters, digits, `.`, `_` and `-` of ASCII, at most 64, and none but a letter or a digit at the beginning.
+/// At most 64 characters: ASCII letters, digits, `.`, `_` and `-`. The first is a letter or a digit.
 ///
 /// ```
 /// use twentyfirst_protocol::processes::ProcessId;
@@ -24,10 +24,10 @@ const LONGEST: usize = 64;
 pub struct ProcessId(String);
 
 impl ProcessId {
-    /// Takes an id that you choose, or that was stored.
+    /// Creates an id from text.
     ///
     /// # Errors
-    /// Where the text cannot be an id; the error names the rule.
+    /// The text cannot be an id; the error names the rule.
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidRequest> {
         let id = id.into();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -46,7 +46,7 @@ impl ProcessId {
         Err(InvalidRequest::new("processId", problem))
     }
 
-    /// Makes an id of a random number, for a process that needs no name.
+    /// Creates an id from a random number, for a process that needs no name.
     pub fn random(number: u64) -> Self {
         Self(format!("{number:016x}"))
     }

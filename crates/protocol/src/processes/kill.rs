@@ -6,15 +6,15 @@ use crate::error::{InvalidRequest, Problem};
 use crate::options::CallOptions;
 use crate::setters::setters;
 
-/// How long a process has to end after SIGTERM.
+/// The default time between SIGTERM and SIGKILL.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
-/// The longest time that is taken for it: `exec` ends after 10 minutes.
+/// The longest grace time. It leaves room for the `exec` that runs the script, which ends after 10 minutes.
 const LONGEST: Duration = Duration::from_secs(5 * 60);
 
-/// Ends a process with its group: by SIGTERM, and by SIGKILL where one of the group is still there after the grace time.
+/// Ends a process with its group: sends SIGTERM, and SIGKILL if one of the group is still there after the grace time.
 ///
-/// Of a process that has ended already it returns how.
+/// If the process has already ended, the flow returns its exit status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KillProcess {
@@ -25,7 +25,7 @@ pub struct KillProcess {
 }
 
 impl KillProcess {
-    /// This process.
+    /// Creates the operation for this process.
     pub fn new(process: ProcessRef) -> Self {
         Self {
             process,
@@ -33,10 +33,10 @@ impl KillProcess {
         }
     }
 
-    /// The exchange that ends it. `seed` spreads the delays of many clients: take any random number.
+    /// Returns the flow that ends it. `seed` spreads the delays of many clients: pass any random number.
     ///
     /// # Errors
-    /// A grace time of more than 5 minutes.
+    /// The grace time exceeds 5 minutes.
     pub fn flow(
         &self,
         options: &CallOptions,
@@ -64,8 +64,8 @@ impl KillProcess {
 setters! {
     KillProcess, kill_process_setters;
 
-    /// Sets the time between the signals, in steps of 0.1 s: 5 s by default, at most 5 minutes. With 0 there is no SIGTERM, and SIGKILL
-    /// at once.
+    /// Sets the time between the signals, in steps of 0.1 s: 5 s by default, at most 5 minutes. With 0, SIGKILL is sent at once,
+    /// without SIGTERM.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self

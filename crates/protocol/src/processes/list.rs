@@ -7,7 +7,7 @@ use crate::SandboxId;
 use crate::error::InvalidRequest;
 use crate::options::CallOptions;
 
-/// Lists what was spawned in a sandbox, in the order of the ids, until it is removed.
+/// Lists the processes that were spawned in a sandbox and not removed since, in the order of their ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListProcesses {
@@ -16,17 +16,17 @@ pub struct ListProcesses {
 }
 
 impl ListProcesses {
-    /// In this sandbox.
+    /// Creates the operation for this sandbox.
     pub fn new(sandbox_id: impl Into<SandboxId>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
         }
     }
 
-    /// The exchange that lists them. `seed` spreads the delays of many clients: take any random number.
+    /// Returns the flow that lists them. `seed` spreads the delays of many clients: pass any random number.
     ///
     /// # Errors
-    /// Everything that can be checked is checked before the first request.
+    /// Every check is made here, before the first request.
     pub fn flow(
         &self,
         options: &CallOptions,
@@ -37,7 +37,7 @@ impl ListProcesses {
     }
 }
 
-/// Reads the processes of a list. One that is not there is an error.
+/// Reads the processes of a list. An unknown process is an error.
 pub(super) fn read_list(reply: &Reply<'_>) -> Result<Vec<ProcessInfo>, ProcessError> {
     let mut list: Vec<ProcessInfo> = Vec::new();
     let invalid_response = |what: &str| ProcessError::InvalidResponse(what.to_owned());
@@ -55,7 +55,7 @@ pub(super) fn read_list(reply: &Reply<'_>) -> Result<Vec<ProcessInfo>, ProcessEr
         }
         let info = list
             .last_mut()
-            .ok_or_else(|| invalid_response("it tells of no process"))?;
+            .ok_or_else(|| invalid_response("it has a line before the first process"))?;
         match word {
             "state" => info.state = read_state(rest, &info.id)?,
             "pid" => info.pid = rest.parse().ok(),

@@ -13,19 +13,19 @@ use crate::flow::{Call, Deadline, Event, ExchangeError, Flow, Now, Step, UnderWa
 use crate::operation::Endpoint;
 use crate::options::{CallOptions, Timeouts};
 
-/// How long a look waits in the sandbox for news.
+/// The longest wait of a poll in the sandbox for new output.
 const HOLD: Duration = Duration::from_secs(20);
 
-/// How long it is before the next look, unless there is more to read at once.
+/// The pause before the next poll, unless more output is ready.
 const PACE: Duration = Duration::from_millis(250);
 
-/// What `dd` reads at a time.
+/// The block size of `dd`.
 const BLOCK: u64 = 64 * 1024;
 
-/// How many blocks of each output a look reads: 1 MiB.
+/// The blocks of each output that a poll reads: 1 MiB.
 const BLOCKS: u64 = 16;
 
-/// Which output of a process.
+/// An output of a process.
 ///
 /// Deliberately exhaustive: a process has two outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,37 +37,37 @@ pub enum OutputStream {
     Stderr,
 }
 
-/// A piece of what a process wrote.
+/// A piece of a process's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutputChunk {
-    /// Where it was written to.
+    /// The output that it was written to.
     pub stream: OutputStream,
-    /// Where in that stream it begins, in bytes.
+    /// The offset of its first byte in that output.
     pub offset: u64,
-    /// The bytes, at least one. A character may be cut at their end.
+    /// The bytes, at least one. A character may be split at their end.
     pub bytes: Bytes,
 }
 
-/// Up to where the outputs of a process were read, in bytes: what to store to go on from there.
+/// The positions up to which the outputs of a process were read, in bytes. Store them to continue later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Offsets {
-    /// In standard output; `None` if it is not read.
+    /// The offset in standard output; `None` if it is not read.
     pub stdout: Option<u64>,
-    /// In standard error; `None` if it is not read.
+    /// The offset in standard error; `None` if it is not read.
     pub stderr: Option<u64>,
 }
 
 impl Offsets {
-    /// Both outputs from their start.
+    /// The start of both outputs.
     pub const START: Self = Self {
         stdout: Some(0),
         stderr: Some(0),
     };
 
-    /// Standard output from this offset, and no standard error.
+    /// Returns this offset in standard output, without standard error.
     pub const fn stdout(offset: u64) -> Self {
         Self {
             stdout: Some(offset),
@@ -75,7 +75,7 @@ impl Offsets {
         }
     }
 
-    /// Standard error from this offset, and no standard output.
+    /// Returns this offset in standard error, without standard output.
     pub const fn stderr(offset: u64) -> Self {
         Self {
             stdout: None,
@@ -91,8 +91,8 @@ impl Offsets {
     }
 }
 
-/// The [`Flow`] that reads what a process writes until its end, or just waits for that: [`ProcessRef::output`] and
-/// [`ProcessRef::wait`] make it.
+/// The [`Flow`] that reads the output of a process until its end, or only waits for the end. [`ProcessRef::output`] and
+/// [`ProcessRef::wait`] create it.
 ///
 /// ```text
 ///            ┌──── after 250 ms, or at once behind a full page ────┐
@@ -101,7 +101,7 @@ impl Offsets {
 ///            └────── ended, and both outputs read to their end ──► done
 /// ```
 ///
-/// Each output holds at most 1 MiB in memory. Of the order in which a process wrote to both nothing is known.
+/// Holds at most 1 MiB of each output in memory. The order between the two outputs is unknown.
 #[derive(Debug)]
 #[must_use = "a flow does nothing until it is driven"]
 pub struct FollowOutput {
@@ -121,10 +121,10 @@ pub struct FollowOutput {
     reason = "there is one, and it changes once a look"
 )]
 enum State {
-    /// To look at this moment.
+    /// Pauses until this time.
     Pausing(Option<Instant>),
     Looking(Call<Script>),
-    /// `None` once it was told.
+    /// `None` after the result was returned.
     Done(Option<Result<ExitStatus, ProcessError>>),
 }
 
@@ -140,14 +140,14 @@ impl FollowOutput {
             offsets,
             options: *options,
             seed,
-            // The deadline is that of a call, and this goes on for as long as the process does.
+            // The deadline is for a call, and a process may run for longer than any call.
             deadline: Deadline::none(),
             hold: HOLD,
             chunks: VecDeque::new(),
             state: State::Pausing(None),
         };
         flow.hold = hold(options.timeouts(flow.script().timeouts()));
-        // What cannot be asked is found out now.
+        // Finds an invalid request before the flow starts.
         flow.look()?;
         Ok(flow)
     }
@@ -166,7 +166,7 @@ impl FollowOutput {
         Ok(flow)
     }
 
-    /// Returns up to where it was read, and handed out.
+    /// Returns the positions up to which output was read and returned.
     pub fn offsets(&self) -> Offsets {
         let mut offsets = self.offsets;
         for chunk in self.chunks.iter().rev() {
@@ -188,7 +188,7 @@ impl FollowOutput {
         Call::new(self.script(), &self.options, self.seed)
     }
 
-    /// Takes what a look has found: the next state.
+    /// Applies the reply to a poll, and returns the next state.
     fn take(&mut self, reply: &Reply<'_>, now: Now) -> Result<State, ProcessError> {
         let id = &self.process.id;
         let state = reply.state(id)?;
@@ -202,7 +202,7 @@ impl FollowOutput {
             };
             let bytes = reply.bytes(word)?;
             let length = bytes.len() as u64;
-            // The first of the blocks is the one in which the offset lies.
+            // The offset lies within the first of the blocks.
             let full = BLOCKS * BLOCK - offset % BLOCK;
             if length > full {
                 return Err(ProcessError::InvalidResponse(
@@ -226,14 +226,14 @@ impl FollowOutput {
         Ok(match state {
             ProcessState::Running => State::Pausing(now.mono.checked_add(PACE)),
             ProcessState::Exited(status) => State::Done(Some(Ok(status))),
-            // A look waits for it to be started.
+            // A poll waits for the process to be started.
             ProcessState::Starting => State::Done(Some(Err(ProcessError::NotStarted(id)))),
             ProcessState::Gone => State::Done(Some(Err(ProcessError::Gone(id)))),
         })
     }
 }
 
-/// How long a look may wait within these timeouts: half of them, since a wait is no failure.
+/// Returns the longest wait of a poll within these timeouts: half of them, because a wait is no failure.
 fn hold(timeouts: Timeouts) -> Duration {
     let limits = [timeouts.head, timeouts.silence, timeouts.total];
     let limits = limits.into_iter().flatten().map(|limit| limit / 2);

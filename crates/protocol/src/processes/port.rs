@@ -8,13 +8,13 @@ use crate::error::{InvalidRequest, Problem};
 use crate::options::CallOptions;
 use crate::setters::setters;
 
-/// The longest that is waited: `exec` ends after 10 minutes.
+/// The longest wait. The `exec` that runs the script ends after 10 minutes.
 const LONGEST: Duration = Duration::from_secs(9 * 60);
 
-/// Waits until something in a sandbox listens on a TCP port, such as a server that was spawned.
+/// Waits until something in a sandbox listens on a TCP port, such as a spawned server.
 ///
-/// It looks into `/proc/net/tcp` within the sandbox and connects to nothing. Whether the port can be reached from outside is the
-/// provider's matter.
+/// It reads `/proc/net/tcp` within the sandbox and does not connect. The provider decides whether the port is reachable from
+/// outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WaitForPort {
@@ -22,12 +22,12 @@ pub struct WaitForPort {
     pub sandbox_id: SandboxId,
     /// The port.
     pub port: u16,
-    /// How long to wait: 60 s by default, at most 9 minutes.
+    /// The longest wait: 60 s by default, at most 9 minutes.
     pub timeout: Duration,
 }
 
 impl WaitForPort {
-    /// For this port in this sandbox.
+    /// Creates the operation for this port.
     pub fn new(sandbox_id: impl Into<SandboxId>, port: u16) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
@@ -36,10 +36,10 @@ impl WaitForPort {
         }
     }
 
-    /// The exchange that waits. `seed` spreads the delays of many clients: take any random number.
+    /// Returns the flow that waits. `seed` spreads the delays of many clients: pass any random number.
     ///
     /// # Errors
-    /// The port 0, and a timeout of more than 9 minutes.
+    /// The port is 0, or the timeout exceeds 9 minutes.
     pub fn flow(&self, options: &CallOptions, seed: u64) -> Result<ScriptFlow<()>, InvalidRequest> {
         if self.port == 0 {
             return Err(InvalidRequest::new(
@@ -70,7 +70,7 @@ impl WaitForPort {
 setters! {
     WaitForPort, wait_for_port_setters;
 
-    /// Sets how long to wait: 60 s by default, at most 9 minutes.
+    /// Sets the longest wait: 60 s by default, at most 9 minutes.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -12,7 +12,7 @@ use crate::SandboxId;
 use crate::error::InvalidRequest;
 use crate::options::CallOptions;
 
-/// Names a spawned process: what to store to find it again, also from another process.
+/// The name of a spawned process. Store it to find the process again, also from another client.
 ///
 /// ```
 /// use twentyfirst_protocol::SandboxId;
@@ -30,13 +30,13 @@ use crate::options::CallOptions;
 pub struct ProcessRef {
     /// The sandbox in which it runs.
     pub sandbox_id: SandboxId,
-    /// Its id there.
+    /// The id of the process in the sandbox.
     #[serde(rename = "processId")]
     pub id: ProcessId,
 }
 
 impl ProcessRef {
-    /// The process of this id in this sandbox.
+    /// Creates the name of the process with this id.
     pub fn new(sandbox_id: impl Into<SandboxId>, id: impl Into<ProcessId>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
@@ -44,11 +44,11 @@ impl ProcessRef {
         }
     }
 
-    /// Follows the output from these offsets until the process has ended and all of it is read. `seed` spreads the delays of many
-    /// clients, here and below: take any random number.
+    /// Returns the flow that reads the output from these offsets until the process has ended and all output is read. `seed`
+    /// spreads the delays of many clients, here and below: pass any random number.
     ///
     /// # Errors
-    /// Everything that can be checked is checked before the first request.
+    /// Every check is made here, before the first request.
     pub fn output(
         &self,
         offsets: Offsets,
@@ -58,7 +58,7 @@ impl ProcessRef {
         FollowOutput::new(self.clone(), offsets, options, seed)
     }
 
-    /// Waits for the end, at most until the [deadline](CallOptions::deadline) of the call.
+    /// Returns the flow that waits for the end, at most until the [deadline](CallOptions::deadline) of the call.
     ///
     /// # Errors
     /// As [`output`](Self::output).
@@ -66,7 +66,7 @@ impl ProcessRef {
         FollowOutput::waiting(self.clone(), options, seed)
     }
 
-    /// Reads the state.
+    /// Returns the flow that reads the state.
     ///
     /// # Errors
     /// As [`output`](Self::output).
@@ -83,7 +83,7 @@ impl ProcessRef {
         })
     }
 
-    /// Writes to standard input, in pieces of 64 KiB. A piece whose response is lost is not written twice.
+    /// Returns the flow that writes to standard input, in pieces of 64 KiB. A piece whose response is lost is not written twice.
     ///
     /// # Errors
     /// As [`output`](Self::output).
@@ -96,7 +96,7 @@ impl ProcessRef {
         WriteStdin::new(self.clone(), input.into(), options, seed)
     }
 
-    /// Closes standard input behind what was written.
+    /// Returns the flow that closes standard input after everything that was written.
     ///
     /// # Errors
     /// As [`output`](Self::output).
@@ -108,7 +108,7 @@ impl ProcessRef {
         WriteStdin::closing(self.clone(), options, seed)
     }
 
-    /// Removes its files, with its output. Removing a process that is not there is not an error.
+    /// Returns the flow that removes the files of the process, with its output. Removing a missing process is not an error.
     ///
     /// # Errors
     /// As [`output`](Self::output).
@@ -126,7 +126,7 @@ impl ProcessRef {
         })
     }
 
-    /// A function of the script that takes this long, and what it takes besides.
+    /// Returns the call of a function of the script, which takes at most `longest` beyond an ordinary call.
     pub(super) fn script(&self, function: &str, arguments: &[&str], longest: Duration) -> Script {
         let words = [function, self.id.as_str()].into_iter();
         let words = words.chain(arguments.iter().copied());
@@ -135,7 +135,7 @@ impl ProcessRef {
     }
 }
 
-/// A time for the script, which counts tenths of seconds.
+/// Formats a time for the script, which counts tenths of seconds.
 pub(super) fn tenths(time: Duration) -> String {
     time.as_millis().div_ceil(100).to_string()
 }

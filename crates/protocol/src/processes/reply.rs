@@ -6,12 +6,12 @@ use super::{ExitStatus, ProcessError, ProcessId, ProcessState};
 use crate::sandboxes::ExecOutput;
 use crate::{Redactor, Secret, Secrets};
 
-/// What a function of the script wrote: lines with a word and what it says, and `end` as the last one.
+/// The output of a function of the script: lines of a word and its value, and `end` as the last line.
 #[derive(Debug)]
 pub(super) struct Reply<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Reply<'a> {
-    /// Reads the output. `secrets` are masked in what an error shows of it.
+    /// Parses the output. An error that shows part of it masks the `secrets`.
     pub(super) fn read(output: &'a ExecOutput, secrets: &Secrets) -> Result<Self, ProcessError> {
         let mask = |text: &str| Redactor::new(secrets.iter().map(Secret::expose)).redact(text);
         if output.exit_code != 0 {
@@ -23,7 +23,7 @@ impl<'a> Reply<'a> {
         let Some(lines) = output.stdout.strip_suffix("end\n") else {
             let message = match output.stderr.trim() {
                 "" => "it does not end with `end`".to_owned(),
-                said => format!("it does not end with `end`, and says {}", mask(said)),
+                said => format!("it does not end with `end`: {}", mask(said)),
             };
             return Err(ProcessError::InvalidResponse(message));
         };
@@ -39,23 +39,23 @@ impl<'a> Reply<'a> {
         self.0.iter().copied()
     }
 
-    /// What the line with this word says.
+    /// Returns the value of the line with this word.
     pub(super) fn get(&self, word: &str) -> Option<&'a str> {
         self.lines()
             .find_map(|(found, rest)| (found == word).then_some(rest))
     }
 
-    /// The bytes in the line with this word; nothing where there is none.
+    /// Returns the decoded bytes of the line with this word; empty if there is none.
     pub(super) fn bytes(&self, word: &str) -> Result<Bytes, ProcessError> {
         self.get(word).map_or(Ok(Bytes::new()), decode)
     }
 
-    /// The state of this process.
+    /// Returns the state of this process.
     pub(super) fn state(&self, id: &ProcessId) -> Result<ProcessState, ProcessError> {
         match self.get("state") {
             Some(state) => read_state(state, id),
             None => Err(ProcessError::InvalidResponse(
-                "it tells no state".to_owned(),
+                "it has no state".to_owned(),
             )),
         }
     }
@@ -90,5 +90,5 @@ pub(super) fn read_state(state: &str, id: &ProcessId) -> Result<ProcessState, Pr
 }
 
 fn unreadable(state: &str) -> ProcessError {
-    ProcessError::InvalidResponse(format!("`{state}` is no state"))
+    ProcessError::InvalidResponse(format!("`{state}` is not a state"))
 }

@@ -7,13 +7,13 @@ use crate::route::Route;
 use crate::sandboxes::{Exec, ExecOutput};
 use crate::{SandboxId, Secrets, Timeouts};
 
-/// The shell script of which each call runs one function.
+/// The shell script that every call sends, to run one function of it.
 pub const SCRIPT: &str = include_str!("processes.sh");
 
 /// Evaluates the script, then runs the function with its arguments.
 const RUN: &str = r#"lib=$1; shift; eval "$lib"; "$@""#;
 
-/// A function of [`SCRIPT`], run in the sandbox. Each of them may run twice and acts once, so it is tried again as a read would be.
+/// A function of [`SCRIPT`], run in the sandbox. Each of them acts once even if it runs twice, so it is retried like a read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Script(pub(super) Exec);
@@ -60,7 +60,7 @@ impl Operation for Script {
     }
 }
 
-/// Text as one word of a shell command.
+/// Quotes a text as one word of a shell command.
 pub(super) fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -11,7 +11,7 @@ use crate::options::CallOptions;
 
 type Read<T> = Box<dyn Fn(&Reply<'_>) -> Result<T, ProcessError> + Send + Sync>;
 
-/// The [`Flow`] that runs one function of the script and reads what it wrote.
+/// The [`Flow`] that runs one function of the script and reads its output.
 #[must_use = "a flow does nothing until it is driven"]
 pub struct ScriptFlow<T> {
     call: Call<Script>,

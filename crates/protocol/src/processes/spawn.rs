@@ -11,10 +11,11 @@ use crate::options::CallOptions;
 use crate::setters::setters;
 use crate::{SandboxId, Secret};
 
-/// Starts a command in a sandbox and returns, while the command goes on: see the [module](super).
+/// Starts a command in a sandbox and returns while the command runs: see the [module](super).
 ///
-/// The id makes it safe to spawn again: of all spawns with one id in a sandbox, one starts the command, and each returns it, also when
-/// it has ended. With another command the id is refused; the other settings are those of the first spawn.
+/// The id makes a repeated spawn safe: of all spawns with one id in a sandbox, one starts the command, and each returns the
+/// process, even after it has ended. A spawn with the same id and another command is refused; its other settings are ignored in
+/// favour of the first spawn's.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,28 +35,28 @@ use crate::{SandboxId, Secret};
 pub struct Spawn {
     /// The sandbox.
     pub sandbox_id: SandboxId,
-    /// The id of the process, which you choose.
+    /// The id of the process, chosen by you.
     pub id: ProcessId,
-    /// The command, for bash where the sandbox has it, else for `sh`.
+    /// The command, for bash if the sandbox has it, and for `sh` otherwise.
     pub command: String,
     /// The working directory; `/root` by default.
     pub cwd: Option<String>,
     /// Environment variables for this command. The values are secrets.
     pub envs: BTreeMap<String, Secret>,
-    /// Whether input can be [written](ProcessRef::write_stdin). Without it the command reads an empty file.
+    /// Whether input can be [written](ProcessRef::write_stdin). Otherwise the command reads an empty file.
     pub stdin: bool,
-    /// How long it may run until it is killed, rounded up to whole seconds; for ever by default and for 0.
+    /// The time limit after which it is killed, rounded up to whole seconds; none by default and for 0.
     pub timeout: Option<Duration>,
 }
 
-/// The longest command that is taken, quoted for a shell: Linux takes 128 KiB, with the script.
+/// The longest command, quoted for a shell: Linux accepts 128 KiB, with the script.
 const LONGEST: usize = 100 * 1024;
 
-/// The longest that starting takes within the sandbox: the script waits 10 s for the claim.
+/// The longest time to start within the sandbox: the script waits 10 s for the claim.
 const STARTING: Duration = Duration::from_secs(30);
 
 impl Spawn {
-    /// This command in this sandbox, under this id.
+    /// Creates the operation that spawns this command under this id.
     pub fn new(
         sandbox_id: impl Into<SandboxId>,
         id: impl Into<ProcessId>,
@@ -72,11 +73,11 @@ impl Spawn {
         }
     }
 
-    /// The exchange that spawns it. It is tried again where its response is lost. `seed` spreads the delays of many clients: take any
-    /// random number.
+    /// Returns the flow that spawns it. It is retried if its response is lost. `seed` spreads the delays of many clients: pass
+    /// any random number.
     ///
     /// # Errors
-    /// An empty command, one that is longer than 100 KiB or holds a NUL, and names of variables that cannot be ones.
+    /// The command is empty, exceeds 100 KiB or contains a NUL, or the name of a variable is invalid.
     pub fn flow(
         &self,
         options: &CallOptions,
@@ -135,7 +136,7 @@ setters! {
         self
     }
 
-    /// Adds an environment variable. The value is a secret: it stands in no file of the process and in no error.
+    /// Adds an environment variable. The value is a secret: no file of the process and no error contains it.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.envs.insert(name.into(), value.into());
         self
@@ -152,13 +153,13 @@ setters! {
         self
     }
 
-    /// Sets whether input can be written; by default the command reads an empty file.
+    /// Sets whether input can be written. By default the command reads an empty file.
     pub fn stdin(mut self, stdin: bool) -> Self {
         self.stdin = stdin;
         self
     }
 
-    /// Sets how long it may run until it is killed, rounded up to whole seconds; for ever by default and for 0.
+    /// Sets the time limit after which it is killed, rounded up to whole seconds; none by default and for 0.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

@@ -12,28 +12,28 @@ use super::ProcessId;
 pub enum ProcessState {
     /// It is being started.
     Starting,
-    /// It runs.
+    /// It is running.
     Running,
     /// It has ended.
     Exited(ExitStatus),
-    /// It was not seen to end: its machine has restarted, or its supervisor was killed.
+    /// Its end was not recorded: its machine has restarted, or its supervisor was killed.
     Gone,
 }
 
-/// How a spawned process has ended.
+/// The exit status of a spawned process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ExitStatus {
-    /// The exit code, as a shell tells it: 128 and the number of the signal for a process that was killed.
+    /// The exit code, as a shell reports it: 128 plus the signal's number for a process that was killed.
     pub code: i32,
-    /// Whether its [time limit](super::Spawn::timeout) struck.
+    /// Whether its [time limit](super::Spawn::timeout) expired.
     #[serde(default)]
     pub timed_out: bool,
 }
 
 impl ExitStatus {
-    /// A process that has ended with this code.
+    /// Creates the status of a process that has ended with this code.
     pub fn new(code: i32) -> Self {
         Self {
             code,
@@ -53,8 +53,8 @@ impl ExitStatus {
 
     /// Returns the signal that ended it: 15 for SIGTERM, 9 for SIGKILL.
     ///
-    /// A shell shows a signal as a code from 129 to 192. A command that returns such a code of its own accord looks the same, as
-    /// `bash -c` does when what it ran was killed.
+    /// A shell reports a signal as a code from 129 to 192. A command that returns such a code itself looks the same, such as a
+    /// `bash -c` whose own child was killed.
     pub fn signal(&self) -> Option<i32> {
         matches!(self.code, 129..=192).then(|| self.code - 128)
     }
@@ -73,7 +73,7 @@ impl fmt::Display for ExitStatus {
     }
 }
 
-/// What is known of a spawned process.
+/// The description of a spawned process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -82,10 +82,10 @@ pub struct ProcessInfo {
     pub id: ProcessId,
     /// Its state.
     pub state: ProcessState,
-    /// The command; its first 4 KiB.
+    /// The first 4 KiB of the command.
     pub command: String,
-    /// The number of the process in its machine, which is that of its group; `None` if it has not begun.
+    /// The number of the process on its machine, which is also its group's; `None` if it has not begun.
     pub pid: Option<u32>,
-    /// When it was started, by the clock of the machine.
+    /// The start time, by the clock of the machine.
     pub started_at: Option<SystemTime>,
 }

@@ -13,10 +13,10 @@ use crate::options::CallOptions;
 
 use super::script::Script;
 
-/// How much is written at once. As base64 it has to fit into the text of a command: Linux takes 128 KiB.
+/// The bytes written at once. Their base64 has to fit into the text of a command: Linux accepts 128 KiB.
 const PIECE: usize = 64 * 1024;
 
-/// The [`Flow`] that writes to the standard input of a process, or closes it: [`ProcessRef::write_stdin`] makes it.
+/// The [`Flow`] that writes to the standard input of a process, or closes it. [`ProcessRef::write_stdin`] creates it.
 #[derive(Debug)]
 #[must_use = "a flow does nothing until it is driven"]
 pub struct WriteStdin {
@@ -26,9 +26,9 @@ pub struct WriteStdin {
     options: CallOptions,
     seed: u64,
     deadline: Deadline,
-    /// How many pieces were begun.
+    /// The number of pieces begun.
     number: u32,
-    /// `None` once there is nothing left.
+    /// `None` if nothing is left.
     call: Option<Call<Script>>,
 }
 
@@ -73,7 +73,7 @@ impl WriteStdin {
         self.call("data", &BASE64_STANDARD.encode(piece)).map(Some)
     }
 
-    /// A piece of the same nonce is the same piece.
+    /// A piece with the same nonce is the same piece, so a retry does not write it twice.
     fn call(&self, kind: &str, data: &str) -> Result<Call<Script>, InvalidRequest> {
         let nonce = format!("{:016x}-{}", self.seed, self.number);
         let script = self

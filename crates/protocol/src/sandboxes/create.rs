@@ -14,10 +14,10 @@ use crate::{Endpoint, Operation, Route, Secret, Secrets, Timeouts, time};
 
 /// Creates a sandbox for a deployed agent.
 ///
-/// The answer comes when the sandbox is ready, which with set-up commands can take minutes. A set-up command that
-/// fails does not fail the call.
+/// The relay responds when the sandbox is ready, which can take minutes with set-up commands. A failed set-up command does not
+/// fail the call.
 ///
-/// `Debug` shows paths and lengths of files, and never content.
+/// `Debug` prints paths and lengths of files, and never content.
 ///
 /// ```
 /// use twentyfirst_protocol::sandboxes::CreateSandbox;
@@ -65,7 +65,7 @@ pub struct CreateSandbox {
 }
 
 impl CreateSandbox {
-    /// For the agent with this slug, with the agent's own configuration.
+    /// Creates the operation for the agent with this slug, with the agent's own configuration.
     pub fn new(agent: impl Into<String>) -> Self {
         Self {
             agent: agent.into(),
@@ -82,7 +82,7 @@ impl CreateSandbox {
 setters! {
     CreateSandbox, create_sandbox_setters;
 
-    /// Adds a file, to be written after those before it.
+    /// Adds a file, to be written after the earlier ones.
     pub fn file(mut self, path: impl Into<String>, text: impl Into<String>) -> Self {
         self.files
             .get_or_insert_default()
@@ -90,7 +90,7 @@ setters! {
         self
     }
 
-    /// Adds files, in their order: pairs of path and text.
+    /// Adds files in their order: pairs of path and text.
     pub fn files(
         mut self,
         files: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
@@ -119,19 +119,19 @@ setters! {
         self
     }
 
-    /// The commands to run before the sandbox is ready.
+    /// Sets the commands to run before the sandbox is ready, in `/home/user`.
     pub fn setup(mut self, commands: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.setup = Some(commands.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The time to live of the machine.
+    /// Sets the time to live of the machine.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// The hosts that the sandbox may reach.
+    /// Sets the hosts that the sandbox may reach.
     pub fn network_allow_out(
         mut self,
         hosts: impl IntoIterator<Item = impl Into<String>>,
@@ -140,7 +140,7 @@ setters! {
         self
     }
 
-    /// The hosts that the sandbox may not reach.
+    /// Sets the hosts that the sandbox may not reach.
     pub fn network_deny_out(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.network_deny_out = Some(hosts.into_iter().map(Into::into).collect());
         self

@@ -5,7 +5,7 @@ use crate::error::ResponseError;
 use crate::operation::decode_empty;
 use crate::{Endpoint, Operation, Route, SandboxId};
 
-/// Deletes a sandbox, and its threads with it. A second time the relay answers 404.
+/// Deletes a sandbox with its threads. The relay responds with 404 to a second request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -16,7 +16,7 @@ pub struct DeleteSandbox {
 }
 
 impl DeleteSandbox {
-    /// This sandbox.
+    /// Creates the operation for this sandbox.
     pub fn new(sandbox_id: impl Into<SandboxId>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),

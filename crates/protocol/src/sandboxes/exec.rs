@@ -11,8 +11,8 @@ use crate::{Endpoint, Operation, Route, SandboxId, Secret, Secrets, Timeouts, ti
 
 /// Runs a shell command in a sandbox, as root, and waits for its end.
 ///
-/// A command that fails is a result, not an error: see [`ExecOutput::exit_code`]. A command that takes longer than
-/// [`timeout`](Self::timeout) is killed, and the answer is an error with the code `command_timeout`; its output is lost.
+/// A failed command is a result, not an error: see [`ExecOutput::exit_code`]. A command that exceeds its
+/// [`timeout`](Self::timeout) is killed, its output is lost, and the call fails with the code `command_timeout`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,11 +50,11 @@ pub struct Exec {
     pub timeout: Option<Duration>,
 }
 
-/// The longest that the relay lets a command run.
+/// The relay's limit for a command.
 const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 impl Exec {
-    /// This command in this sandbox.
+    /// Creates the operation for this command.
     pub fn new(sandbox_id: impl Into<SandboxId>, command: impl Into<String>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
@@ -69,7 +69,7 @@ impl Exec {
 setters! {
     Exec, exec_setters;
 
-    /// The working directory.
+    /// Sets the working directory; `/root` by default.
     pub fn cwd(mut self, cwd: impl Into<String>) -> Self {
         self.cwd = Some(cwd.into());
         self
@@ -95,7 +95,7 @@ setters! {
         self
     }
 
-    /// The time limit.
+    /// Sets the time limit: 60 s by default and for 0, at most 10 minutes.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -110,7 +110,7 @@ impl Endpoint for Exec {
             .timeout
             .filter(|limit| !limit.is_zero())
             .unwrap_or(Duration::from_secs(60));
-        // The relay answers when the command has ended, or was killed.
+        // The relay responds when the command has ended or was killed.
         Timeouts::within(limit.saturating_add(Duration::from_secs(15)))
     }
 
@@ -120,7 +120,7 @@ impl Endpoint for Exec {
         }
         if self.timeout.is_some_and(|timeout| timeout > LONGEST) {
             let rule = Problem::MustBe(
-                "at most 10 minutes; run what takes longer in the background, as with `nohup … &`",
+                "at most 10 minutes; run longer commands in the background, as with `nohup … &`",
             );
             return Err(InvalidRequest::new("timeout", rule));
         }
@@ -140,24 +140,24 @@ impl Operation for Exec {
     }
 }
 
-/// What a command did.
+/// The output of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ExecOutput {
-    /// The exit code; -1 where the command was killed.
+    /// The exit code; -1 if the command was killed.
     #[serde(deserialize_with = "tolerant::whole")]
     pub exit_code: i32,
-    /// What it wrote to standard output; bytes that are not UTF-8 are U+FFFD.
+    /// The standard output; bytes that are not UTF-8 are U+FFFD.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub stdout: String,
-    /// What it wrote to standard error.
+    /// The standard error.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub stderr: String,
 }
 
 impl ExecOutput {
-    /// An output.
+    /// Creates an output.
     pub fn new(exit_code: i32, stdout: impl Into<String>, stderr: impl Into<String>) -> Self {
         Self {
             exit_code,
@@ -166,7 +166,7 @@ impl ExecOutput {
         }
     }
 
-    /// Whether the exit code is 0.
+    /// Returns whether the exit code is 0.
     pub fn success(&self) -> bool {
         self.exit_code == 0
     }

@@ -18,7 +18,7 @@ pub struct GetSandbox {
 }
 
 impl GetSandbox {
-    /// Of this sandbox.
+    /// Creates the operation for this sandbox.
     pub fn new(sandbox_id: impl Into<SandboxId>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
@@ -40,12 +40,12 @@ impl Operation for GetSandbox {
 
 /// A sandbox.
 ///
-/// The answer to creating one has only `id`, `machine_id`, `status` and `created_at`.
+/// The response to creating one has only `id`, `machine_id`, `status` and `created_at`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Sandbox {
-    /// The id that every request takes.
+    /// The id, as requests name it.
     pub id: SandboxId,
     /// The provider's machine, for support requests. The relay calls it `sandboxId` here.
     #[serde(
@@ -55,41 +55,41 @@ pub struct Sandbox {
         skip_serializing_if = "Option::is_none"
     )]
     pub machine_id: Option<MachineId>,
-    /// Who runs the machine.
+    /// The provider of the machine.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
         skip_serializing_if = "Option::is_none"
     )]
     pub provider: Option<String>,
-    /// The state. One failed run can make it `error`, and the next run mend it.
+    /// The state. A failed run can set it to `error`, and the next run can clear that.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: SandboxStatus,
-    /// Why the status is `error`: a code, a colon and a text.
+    /// The reason for the status `error`: a code, a colon and a text.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
         skip_serializing_if = "Option::is_none"
     )]
     pub error: Option<String>,
-    /// The agent that it was made for.
+    /// The agent that it was created for.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
         skip_serializing_if = "Option::is_none"
     )]
     pub agent: Option<SandboxAgent>,
-    /// Its threads, the newest first.
+    /// The threads, newest first.
     #[serde(default, deserialize_with = "tolerant::list")]
     pub threads: Vec<ThreadSummary>,
-    /// When it was made.
+    /// The time of creation.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
         skip_serializing_if = "Option::is_none"
     )]
     pub created_at: Option<Timestamp>,
-    /// When it last changed.
+    /// The time of the last change.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
@@ -105,7 +105,7 @@ impl From<&Sandbox> for SandboxId {
 }
 
 impl Sandbox {
-    /// A sandbox of which only the id and the status are known.
+    /// Creates a sandbox with only its id and status known.
     pub fn new(id: SandboxId, status: SandboxStatus) -> Self {
         Self {
             id,
@@ -121,13 +121,13 @@ impl Sandbox {
     }
 }
 
-/// The agent that a sandbox was made for.
+/// The agent that a sandbox was created for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SandboxAgent {
-    /// Its slug, as runs name it.
+    /// The slug, as runs name it.
     pub slug: String,
-    /// Its name for people.
+    /// The display name.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
@@ -137,7 +137,7 @@ pub struct SandboxAgent {
 }
 
 impl SandboxAgent {
-    /// An agent.
+    /// Creates an agent.
     pub fn new(slug: impl Into<String>, name: Option<String>) -> Self {
         Self {
             slug: slug.into(),

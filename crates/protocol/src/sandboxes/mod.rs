@@ -1,13 +1,13 @@
 //! Sandboxes: the machines in which agents run.
 //!
-//! Where a relative path leads depends on who takes it:
+//! The directory in which a relative path starts:
 //!
-//! | | begins in |
+//! | | starts in |
 //! |---|---|
 //! | commands of [`Exec`], unless [`cwd`](Exec::cwd) says otherwise | `/root` |
-//! | paths of [files](crate::files), of [`CreateSandbox::files`] too | `/root` |
+//! | paths of [files](crate::files), also of [`CreateSandbox::files`] | `/root` |
 //! | commands of [`CreateSandbox::setup`] | `/home/user` |
-//! | agents, and `git clone` without a [path](crate::git::CloneRepository::path) | the relay's choice: name it, or use absolute paths |
+//! | agents, and `git clone` without a [path](crate::git::CloneRepository::path) | the relay's choice: set it, or use absolute paths |
 
 mod create;
 mod delete;

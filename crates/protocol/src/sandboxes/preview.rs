@@ -3,22 +3,22 @@ use http::Uri;
 use super::Sandbox;
 use crate::shown;
 
-/// Why the address of a port in a sandbox is not known.
+/// The reason why the address of a port in a sandbox is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PreviewError {
-    /// The relay does not say who runs the machine.
-    #[error("the address of a port is not known: the relay names no provider of the sandbox")]
+    /// The relay does not name the provider of the machine.
+    #[error("the address of a port is unknown: the relay names no provider of the sandbox; read the sandbox first")]
     NoProvider,
-    /// How this provider addresses ports is not documented.
-    #[error("the address of a port is not known for the provider `{}`, only for `e2b`", shown(.0))]
+    /// The provider's addresses for ports are not documented.
+    #[error("the address of a port is unknown for the provider `{}`: only `e2b` is supported", shown(.0))]
     UnknownProvider(String),
-    /// The relay does not name the machine, or by something that cannot be part of a host name.
+    /// The relay does not name the machine, or its name cannot be part of a host name.
     #[error(
-        "the address of a port is not known: the relay names no machine that can be part of a host name"
+        "the address of a port is unknown: the relay names no machine that can be part of a host name"
     )]
     NoMachine,
-    /// It is not a port.
+    /// The port is 0.
     #[error("the port must be from 1 to 65535")]
     NoPort,
 }
@@ -30,7 +30,7 @@ impl Sandbox {
     /// |---|---|---|
     /// | `e2b` | `https://{port}-{machine}.e2b.app` | <https://e2b.dev/docs/network/public-url> |
     ///
-    /// It is public, unless the provider was told otherwise, and leads nowhere until something listens on the port.
+    /// The URL is public, unless the provider was told otherwise, and leads nowhere until something listens on the port.
     ///
     /// ```
     /// use twentyfirst_protocol::sandboxes::Sandbox;
@@ -43,7 +43,8 @@ impl Sandbox {
     /// ```
     ///
     /// # Errors
-    /// Another provider, or one that the relay does not name: it names it where a sandbox is read, not where it is created.
+    /// The provider is another one, or the relay does not name it: the relay names it when a sandbox is read, not when it is
+    /// created.
     pub fn preview_url(&self, port: u16) -> Result<Uri, PreviewError> {
         if port == 0 {
             return Err(PreviewError::NoPort);

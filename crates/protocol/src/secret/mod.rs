@@ -16,10 +16,10 @@ use crate::tolerant;
 pub(crate) use self::redactor::CUT;
 pub use self::redactor::Redactor;
 
-/// Text that must not be shown: a token, a password, the value of an environment variable.
+/// A text that must not be shown: a token, a password, the value of an environment variable.
 ///
-/// `Debug` prints `***`, there is no `Display`, and errors made from an answer show `***` where the relay repeats it.
-/// Serializing gives the text itself, since that is how it travels.
+/// `Debug` prints `***`, there is no `Display`, and errors made from a response show `***` where the relay repeats the secret.
+/// Serializing writes the text itself, which is how it travels.
 ///
 /// ```
 /// use twentyfirst_protocol::Secret;
@@ -33,7 +33,7 @@ pub use self::redactor::Redactor;
 pub struct Secret(String);
 
 impl Secret {
-    /// The text. Whoever calls this takes care that it is not shown.
+    /// Returns the text. Do not show or log it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -59,18 +59,18 @@ impl From<&str> for Secret {
 
 const MASK: &str = "***";
 
-/// The values in an exchange that must not be shown or written: an extension of every request that an operation makes.
+/// The values of a request that must not be shown or written: an extension of every request of an operation.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets(Vec<Secret>);
 
 impl Secrets {
-    /// The values.
+    /// Returns the values.
     pub fn iter(&self) -> impl Iterator<Item = &Secret> {
         self.0.iter()
     }
 
-    /// Adds what the value of a header holds that says who somebody is, such as `authorization`, `cookie` or `set-cookie`: all of
-    /// it, the credential behind a scheme, user and password of `Basic`, the value of each cookie.
+    /// Adds the credentials in the value of a header such as `authorization`, `cookie` or `set-cookie`: the whole value, the
+    /// credential after a scheme, user and password of `Basic`, and the value of each cookie.
     pub fn add_header(&mut self, value: &str) {
         self.add_if_telling(value);
         let pairs = value
@@ -104,8 +104,8 @@ impl Secrets {
         }
     }
 
-    /// Adds the tokens and passwords in JSON, which members of these names hold, however deep; and all that `envs` holds. What
-    /// cannot be read to its end is read as far as that goes.
+    /// Adds the tokens and passwords in JSON: the values of members with well-known names, at any depth, and everything in
+    /// `envs`. Truncated JSON is read as far as it goes.
     pub fn add_json(&mut self, json: &[u8]) {
         if let Ok(value) = tolerant::from_slice(json) {
             self.add_value(&value);
@@ -145,7 +145,7 @@ impl Secrets {
         self.add_decoded(password);
     }
 
-    /// As it is written, and as what it stands for.
+    /// Adds a text as it is written, and decoded.
     fn add_decoded(&mut self, encoded: &str) {
         self.add(encoded);
         if let Ok(decoded) = percent_decode_str(encoded).decode_utf8()
@@ -155,7 +155,7 @@ impl Secrets {
         }
     }
 
-    /// What is shorter is more often a word that says nothing than a token.
+    /// A shorter text is more often a common word than a token.
     fn add_if_telling(&mut self, text: &str) {
         if text.len() >= 6 {
             self.add(text);
@@ -175,7 +175,7 @@ impl<T: Into<Secret>> FromIterator<T> for Secrets {
     }
 }
 
-/// What `set-cookie` says beside the cookie: RFC 6265, section 5.2.
+/// The attributes of `set-cookie` beside the cookie: RFC 6265, section 5.2.
 const COOKIE_ATTRIBUTES: [&str; 5] = ["domain", "expires", "max-age", "path", "samesite"];
 
 /// The members that hold tokens and passwords.
@@ -194,7 +194,7 @@ const NAMES: [&str; 12] = [
     "token",
 ];
 
-/// User and password in a URL: RFC 3986, section 3.2.1. `git@host:path` is no URL and holds no secret.
+/// Returns user and password of a URL: RFC 3986, section 3.2.1. `git@host:path` is no URL and holds no secret.
 pub(crate) fn user_info(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
@@ -204,7 +204,7 @@ pub(crate) fn user_info(url: &str) -> Option<&str> {
         .filter(|user_info| !user_info.is_empty())
 }
 
-/// The values in the query of a URL; all of a part that has no name.
+/// Returns the values in the query of a URL, and the whole part if it has no name.
 fn query_values(url: &str) -> impl Iterator<Item = &str> {
     let (_, query) = url.split_once('?').unwrap_or_default();
     let query = query.split('#').next().unwrap_or_default();
@@ -212,7 +212,7 @@ fn query_values(url: &str) -> impl Iterator<Item = &str> {
     query.split('&').map(move |pair| &pair[value(pair)..])
 }
 
-/// `url` as it may be shown: without user, password and query.
+/// Masks user, password and query of `url`, so that it may be shown.
 pub(crate) fn mask_url(url: &str) -> Cow<'_, str> {
     let (shown, query) = match url.find(['?', '#']) {
         Some(at) => (&url[..at], "?***"),

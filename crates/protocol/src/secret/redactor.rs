@@ -9,29 +9,29 @@ use super::spelling::{Found, Spelling};
 use super::structure::{Kind, spans};
 use crate::utf_8::char_boundary;
 
-/// Stands behind text that was cut off.
+/// The mark after text that was cut off.
 pub(crate) const CUT: char = '…';
 
-/// Shorter values are left alone: masking every `1` of a message because of `DEBUG=1` protects nothing.
+/// The shortest secret. Shorter values are left alone: masking every `1` of a message because of `DEBUG=1` protects nothing.
 const SHORTEST: usize = 3;
 
-/// Values that protect nothing either, and stand in every JSON.
+/// The values that protect nothing either, and occur in every JSON.
 const LITERALS: [&str; 3] = ["true", "false", "null"];
 
-/// So many bytes of a long secret are enough to be masked, wherever they stand: what repeats a secret may cut it off.
+/// The bytes of a long secret that are enough to be masked anywhere, because a program that repeats a secret may cut it off.
 const TELLING: usize = 12;
 
-/// The last bytes of a text are masked where they may be the beginning of a secret, from so many on.
+/// The bytes at the end of a text that are masked if they may be the beginning of a secret.
 const TELLING_AT_END: usize = 6;
 
-/// Masks secrets in text, however they are spelled there: as they are, and as JSON, URLs and HTML escape them.
+/// Masks secrets in text in every spelling: unchanged, or escaped as JSON, URLs and HTML.
 ///
-/// In JSON and in event streams of JSON only the values are masked, so that the text stays well-formed: the insides of strings, and
-/// numbers that are a secret (as the string `***`). Words of the format are left: names of members, and what `type`, `role`,
-/// `state` and `status` say, unless they could not be plain words. In any other text a secret is masked wherever it stands.
+/// In JSON and in event streams of JSON, only values are masked, so the text stays well-formed: the insides of strings, and
+/// numbers that are a secret (as the string `***`). Words of the format are kept: names of members, and the values of `type`,
+/// `role`, `state` and `status` that can be plain words. In any other text a secret is masked wherever it stands.
 ///
-/// Of a secret of more than 12 bytes the first 12 are enough to be masked, and each line of that length counts as a secret. Values of less
-/// than three bytes, and `true`, `false` and `null`, protect nothing and are left.
+/// The first 12 bytes of a longer secret are enough to be masked, and each line of that length counts as a secret. Values of less
+/// than three bytes, and `true`, `false` and `null`, protect nothing and are kept.
 ///
 /// ```
 /// use twentyfirst_protocol::Redactor;
@@ -47,14 +47,14 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// A redactor of these secrets.
+    /// Creates a redactor of these secrets.
     pub fn new<S: AsRef<str>>(secrets: impl IntoIterator<Item = S>) -> Self {
         let mut forms = BTreeSet::new();
         for secret in secrets {
             let secret = secret.as_ref();
-            // Programs print what has lines one by one, and trim what they print.
+            // Programs print multi-line text line by line, and trim it.
             let lines = secret.lines().filter(|line| line.trim().len() >= TELLING);
-            // A byte order mark at the beginning of a body is no part of its text.
+            // A byte order mark at the beginning of a body is not part of its text.
             let unmarked = secret.trim_start_matches('\u{feff}');
             for form in [secret, secret.trim(), unmarked].into_iter().chain(lines) {
                 let text = form.trim().trim_start_matches('\u{feff}');
@@ -71,9 +71,9 @@ impl Redactor {
         Self { secrets, firsts }
     }
 
-    /// `text` with every secret, and every telling beginning of one, masked as `***`.
+    /// Returns `text` with every secret masked as `***`, and every beginning of one that is long enough to recognise.
     ///
-    /// The text may be the beginning of a longer one: what may be the beginning of a secret at its end is masked, too.
+    /// The text may be the beginning of a longer one: a possible beginning of a secret at its end is masked too.
     pub fn redact(&self, text: &str) -> String {
         let (whole, mark) = match text.strip_suffix(CUT) {
             Some(whole) => (whole, Some(CUT)),
@@ -91,9 +91,9 @@ impl Redactor {
         masked
     }
 
-    /// Where the secrets stand in a whole text, in order, and what to write in their place.
+    /// Returns the ranges of the secrets in a whole text, in order, with their replacements.
     ///
-    /// For bytes that are kept in pieces, or are not UTF-8; for all else, there is [`redact`](Self::redact).
+    /// For bytes that are kept in pieces or are not UTF-8; for everything else, use [`redact`](Self::redact).
     pub fn places(&self, text: &[u8]) -> Vec<(Range<usize>, &'static str)> {
         self.find(text, false)
     }
@@ -128,7 +128,7 @@ impl Redactor {
 
     fn within(&self, text: &[u8], spelling: Spelling<'_>, is_cut: bool) -> Vec<Range<usize>> {
         let mut places: Vec<Range<usize>> = Vec::new();
-        // Each secret is looked for from the end of where it was found, all others also within.
+        // The search for a secret continues after its last match. All other secrets are also searched within the match.
         let mut from = vec![0; self.secrets.len()];
         let mut at = 0;
         while at < text.len() {
@@ -162,7 +162,7 @@ impl Redactor {
         places
     }
 
-    /// The same for everything in a JSON value. A number that is a secret becomes text.
+    /// Masks everything in a JSON value. A number that is a secret becomes text.
     pub(crate) fn redact_value(&self, value: Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.redact(&text)),
@@ -184,7 +184,7 @@ impl Redactor {
     }
 }
 
-/// Where what was found of a secret ends, if it is enough to tell the secret.
+/// Returns the end of a match, if enough of the secret was found.
 fn end_of(secret: &str, found: Found, cut_at: Option<usize>) -> Option<usize> {
     if let (Some(cut), Some(TELLING_AT_END..)) = (cut_at, found.at_end) {
         return Some(cut);
@@ -193,7 +193,7 @@ fn end_of(secret: &str, found: Found, cut_at: Option<usize>) -> Option<usize> {
     (found.matched >= telling.min(secret.len())).then_some(found.end)
 }
 
-/// Without the secrets.
+/// Prints no secrets.
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redactor").finish_non_exhaustive()
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(redact("hunter2", &["hunter2\n"]), "***");
     }
 
-    /// JSON as others write it: each character as it is, or escaped in one of the ways.
+    /// Writes JSON as other programs do: each character plain, or escaped in one of several ways.
     fn written(text: &str, ways: &[u8]) -> String {
         let mut ways = ways.iter().cycle();
         let mut written = String::from("\"");
@@ -325,7 +325,7 @@ mod tests {
         written + "\""
     }
 
-    /// A value in which the secret may stand, short pieces of what JSON is made of, and what is like an escape.
+    /// Generates values that may contain the secret, short pieces of JSON, and text that resembles escapes.
     fn texts() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             "[a-c1\"\\\\/%&+ ;:,{}\\[\\]]{0,4}",
@@ -338,8 +338,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
 
-        /// Whatever the secrets are: JSON stays JSON of the same shape, no string of it holds one of them, and a text without them
-        /// stays as it is.
+        /// For any secrets: JSON stays JSON of the same shape, no string of it contains one of them, and a text without them is
+        /// unchanged.
         #[test]
         fn json_stays_json_and_holds_no_secret(
             secret in texts(),
@@ -370,7 +370,7 @@ mod tests {
                 if !counts {
                     prop_assert_eq!(&masked, &body);
                 } else if secret.bytes().all(|byte| byte.is_ascii_alphanumeric()) && secret.len() < TELLING {
-                    // Asked of what was written, not of what came back: a secret in it is gone there.
+                    // Checks the strings before masking: a secret in them is gone afterwards.
                     let is_spelled = around[2].contains(['%', '&', '\\', '+']);
                     if !holds(&around[2]) && !is_spelled {
                         prop_assert_eq!(d, &around[2]);
@@ -379,7 +379,7 @@ mod tests {
             }
         }
 
-        /// Bytes of any kind: places are in order, do not overlap and lie within; nothing panics, and text stays text.
+        /// For any bytes: the ranges are in order, do not overlap and lie within the text; nothing panics, and text stays text.
         #[test]
         fn places_are_in_order(
             secrets in prop::collection::vec(texts(), 0..4),
@@ -396,7 +396,7 @@ mod tests {
             redactor.redact(&text);
         }
 
-        /// However much of a text has come: of a secret at its end no more than a beginning that tells nothing is shown.
+        /// For any truncation of a text: at most a short beginning of a secret at its end is shown.
         #[test]
         fn a_text_that_breaks_off_shows_no_telling_beginning(
             secret in "[a-z0-9]{13,30}",

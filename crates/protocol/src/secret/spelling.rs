@@ -1,34 +1,34 @@
-//! The spellings of one text: as it is, and escaped as JSON, URLs, HTML and what programs print escape it.
+//! The spellings of a text: unchanged, and escaped as in JSON, URLs, HTML and the output of programs.
 
 use std::collections::BTreeSet;
 
-/// How many escapes can lie in one another: a URL in HTML within JSON.
+/// The most nested escapes: a URL in HTML within JSON.
 const DEPTH: u8 = 3;
 
-/// So many meanings of a text are followed, and so many more with each byte that is found: runs of backslashes have thousands.
+/// The most meanings of a text that are followed, plus as many for each byte that is found: runs of backslashes have thousands.
 const MEANINGS: usize = 64;
 const MEANINGS_A_BYTE: usize = 8;
 
-/// A stretch of bytes, read as text that may be escaped.
+/// A range of bytes, read as text that may be escaped.
 #[derive(Clone, Copy)]
 pub(super) struct Spelling<'a> {
     text: &'a [u8],
-    /// Whether it is the inside of a JSON string, where a backslash never stands for itself.
+    /// Whether it is the inside of a JSON string, in which a backslash never stands for itself.
     is_json: bool,
 }
 
-/// How far a secret was found, from where it was looked for.
+/// The match of a secret from a start position.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Found {
-    /// How many bytes of the secret are there.
+    /// The number of matched bytes of the secret.
     pub(super) matched: usize,
-    /// Where they end in the text.
+    /// The end of the match in the text.
     pub(super) end: usize,
-    /// How many bytes of the secret were there when the text was over.
+    /// The number of matched bytes of the secret when the text ended.
     pub(super) at_end: Option<usize>,
 }
 
-/// A character, or a byte of one, and where it ends in the text.
+/// A character, or a byte of one, and its end in the text.
 #[derive(Clone, Copy, PartialEq)]
 struct Unit {
     bytes: [u8; 4],
@@ -36,11 +36,11 @@ struct Unit {
     end: usize,
 }
 
-/// What an escape comes to.
+/// The result of decoding an escape.
 enum Escape {
     Is(Unit),
     IsNone,
-    /// The text is over before the escape is.
+    /// The text ends within the escape.
     BreaksOff,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Spelling<'a> {
         Self { text, is_json }
     }
 
-    /// Where the character at `at` ends, beneath which no mask may begin or end.
+    /// Returns the end of the character at `at`. No mask may begin or end within a character.
     pub(super) fn next(&self, at: usize) -> usize {
         if self.text.get(at) != Some(&b'\\') || !self.is_json {
             return at + 1;
@@ -63,7 +63,7 @@ impl<'a> Spelling<'a> {
         self.read(at, 0).map_or(at + 1, |unit| unit.end)
     }
 
-    /// With which bytes a secret could begin that stands at `at`.
+    /// Returns the bytes with which a secret at `at` could begin.
     pub(super) fn firsts(&self, at: usize) -> impl Iterator<Item = u8> {
         let byte = self.text.get(at).copied();
         let deepest = if byte.is_some_and(is_special) {
@@ -76,7 +76,7 @@ impl<'a> Spelling<'a> {
         units.map(|unit| unit.bytes[0]).chain(blank)
     }
 
-    /// How much of `secret` stands at `at`, each of its characters spelled in any way.
+    /// Returns how much of `secret` stands at `at`, with its characters in any spelling.
     pub(super) fn find(&self, at: usize, secret: &str) -> Found {
         let bytes = secret.as_bytes();
         let mut found = Found {
@@ -104,7 +104,7 @@ impl<'a> Spelling<'a> {
                     (matched, at) = (matched + 1, at + 1);
                     continue;
                 }
-                // It can mean different things: all of them are followed.
+                // The text has several meanings here: all of them are followed.
                 if seen.len() > MEANINGS + MEANINGS_A_BYTE * found.matched
                     || !seen.insert((matched, at))
                 {
@@ -126,11 +126,11 @@ impl<'a> Spelling<'a> {
         found
     }
 
-    /// The character at `at` where escapes up to so many in one another are undone; `None` where it breaks off.
+    /// Reads the character at `at`, undoing up to `depth` nested escapes; `None` if the text ends within it.
     fn read(&self, at: usize, depth: u8) -> Option<Unit> {
         let byte = *self.text.get(at)?;
         let plain = Unit::byte(byte, at + 1);
-        // The inside of a JSON string is read as what it stands for before anything else.
+        // The escapes of a JSON string are undone first.
         let below = match depth.checked_sub(1) {
             Some(below) => self.read(at, below)?,
             None if self.is_json && byte == b'\\' => {
@@ -156,7 +156,7 @@ impl<'a> Spelling<'a> {
         }
     }
 
-    /// One character of an escape: raw without a depth.
+    /// Reads one character of an escape, unescaped if there is no depth.
     fn ascii(&self, at: usize, depth: Option<u8>) -> Result<(u8, usize), Escape> {
         let unit = match depth {
             Some(depth) => self.read(at, depth),
@@ -167,7 +167,7 @@ impl<'a> Spelling<'a> {
         Ok((byte, unit.end))
     }
 
-    /// So many hexadecimal digits.
+    /// Reads this number of hexadecimal digits.
     fn hex(&self, mut at: usize, digits: u8, depth: Option<u8>) -> Result<(u32, usize), Escape> {
         let mut number = 0;
         for _ in 0..digits {
@@ -178,7 +178,7 @@ impl<'a> Spelling<'a> {
         Ok((number, at))
     }
 
-    /// A number in digits of this radix, up to this character.
+    /// Reads a number in digits of this radix, up to this character.
     fn number(&self, mut at: usize, radix: u32, until: u8, depth: Option<u8>) -> Escape {
         let mut number = 0;
         for _ in 0..8 {
@@ -199,7 +199,7 @@ impl<'a> Spelling<'a> {
         Escape::IsNone
     }
 
-    /// `\n`, `\/`, `\u0026`, `\u{26}`, `\x26`: JSON, JavaScript, Rust, Python.
+    /// Reads `\n`, `\/`, `\u0026`, `\u{26}` or `\x26`, as in JSON, JavaScript, Rust and Python.
     fn backslash(&self, at: usize, depth: Option<u8>) -> Escape {
         let read = || {
             let (byte, end) = self.ascii(at, depth)?;
@@ -257,7 +257,7 @@ impl<'a> Spelling<'a> {
         }
     }
 
-    /// `%26`.
+    /// Reads `%26`.
     fn percent(&self, at: usize, depth: Option<u8>) -> Escape {
         match self.hex(at, 2, depth) {
             Ok((number, end)) => u8::try_from(number)
@@ -266,7 +266,7 @@ impl<'a> Spelling<'a> {
         }
     }
 
-    /// `&amp;`, `&#38;`, `&#x26;`: what servers escape in HTML, and any character by its number.
+    /// Reads `&amp;`, `&#38;` or `&#x26;`: the named entities that servers write in HTML, and any character by its number.
     fn entity(&self, at: usize, depth: Option<u8>) -> Escape {
         const NAMES: [(&[u8], char); 6] = [
             (b"amp", '&'),
@@ -305,7 +305,7 @@ impl<'a> Spelling<'a> {
     }
 }
 
-/// Whether this byte can stand for another, or begin what does.
+/// Returns whether this byte can stand for another, or begin an escape.
 fn is_special(byte: u8) -> bool {
     matches!(byte, b'\\' | b'%' | b'&' | b'+')
 }
@@ -329,7 +329,7 @@ impl Unit {
         (self.length == 1 && self.bytes[0].is_ascii()).then_some(self.bytes[0])
     }
 
-    /// How many bytes of it `rest` begins with, if with all. `+` is a blank in a form.
+    /// Returns the length of this unit if `rest` begins with it. `+` is a blank in a form.
     fn begins(&self, rest: &[u8]) -> Option<usize> {
         let bytes = &self.bytes[..self.length];
         let blank = bytes == b"+" && rest.first() == Some(&b' ');

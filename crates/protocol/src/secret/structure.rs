@@ -1,8 +1,8 @@
-//! Where in a text values stand, and what is the form around them.
+//! The values in a text, and the form around them.
 
 use std::ops::Range;
 
-/// Something in a text that may hold a secret. What lies between is the form of the text and is never masked.
+/// A value in a text that may contain a secret. The text between values is its form and is never masked.
 #[derive(Debug, PartialEq)]
 pub(super) struct Span {
     pub(super) range: Range<usize>,
@@ -22,19 +22,19 @@ pub(super) enum Kind {
     Number,
 }
 
-/// The values in a text: in JSON its strings and numbers, in an event stream its data. Any other text is one value.
+/// Returns the values in a text: the strings and numbers of JSON, and the data of an event stream. Any other text is one value.
 ///
-/// JSON is recognized by its tokens alone, so that what [a tolerant reader](crate::tolerant) reads is JSON here, too.
+/// JSON is recognised by its tokens alone, so everything that [a tolerant reader](crate::tolerant) reads is JSON here, too.
 pub(super) fn spans(text: &[u8]) -> Vec<Span> {
     json(text, 0..text.len())
         .or_else(|| event_stream(text))
         .unwrap_or_else(|| vec![Span::text(0..text.len())])
 }
 
-/// The longest word of a format: `tool-output-available`.
+/// The length of the longest word of a format: `tool-output-available`.
 const LONGEST_WORD: usize = 24;
 
-/// The members whose values are words of the format, such as `text-delta`, and say how to read the rest.
+/// The members whose values are words of the format, such as `text-delta`, and determine how the rest is read.
 const WORDS: [&[u8]; 4] = [b"type", b"role", b"state", b"status"];
 
 fn json(text: &[u8], range: Range<usize>) -> Option<Vec<Span>> {
@@ -45,7 +45,7 @@ fn json(text: &[u8], range: Range<usize>) -> Option<Vec<Span>> {
     }
     let mut depth = 0_usize;
     let mut value_may_come = true;
-    // The name of the member that is read, and whether the last string may turn out to be one.
+    // The name of the current member, and whether the last string may turn out to be a name.
     let mut name = 0..0;
     let mut last_string: Option<Range<usize>> = None;
     while at < range.end {
@@ -57,7 +57,7 @@ fn json(text: &[u8], range: Range<usize>) -> Option<Vec<Span>> {
             b'}' | b']' => {
                 depth = depth.checked_sub(1)?;
                 name = 0..0;
-                // One may follow another.
+                // Several JSON values may follow each other.
                 value_may_come = depth == 0;
                 at += 1;
                 continue;
@@ -123,7 +123,7 @@ fn json(text: &[u8], range: Range<usize>) -> Option<Vec<Span>> {
     Some(spans)
 }
 
-/// The inside of the string that begins here.
+/// Returns the inside of the string that begins here.
 fn string_at(text: &[u8], range: Range<usize>) -> Range<usize> {
     let mut at = range.start;
     while at < range.end {
@@ -136,7 +136,7 @@ fn string_at(text: &[u8], range: Range<usize>) -> Range<usize> {
     range
 }
 
-/// Whether this may be a word of a format: a secret that is one is not told by it.
+/// Returns whether this may be a word of a format. A secret that is such a word reveals nothing here.
 fn is_word(text: &[u8]) -> bool {
     text.len() <= LONGEST_WORD
         && text
@@ -144,7 +144,7 @@ fn is_word(text: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte))
 }
 
-/// An event stream: all its lines are fields of one. The last may break off.
+/// Reads an event stream: every line is a field of one. The last line may be incomplete.
 fn event_stream(text: &[u8]) -> Option<Vec<Span>> {
     const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
     let mut spans = Vec::new();

@@ -10,32 +10,32 @@ use super::{Event, Limits, SseError, UnfinishedEvent};
 use crate::utf_8::utf_8;
 use crate::words;
 
-/// Decodes an event stream as its bytes arrive.
+/// Decodes an event stream while its bytes arrive.
 ///
-/// [`push`](Self::push) the pieces of the body as they come, cut anywhere, and take the events out with [`next_event`](Self::next_event) until there is none.
-/// When the body has ended, [`finish`](Self::finish) tells whether it ended in the middle of an event. No event ever depends on how the bytes were
-/// cut.
+/// [`push`](Self::push) the pieces of the body as they arrive, cut anywhere, and call [`next_event`](Self::next_event) until it
+/// returns `None`. After the end of the body, [`finish`](Self::finish) reports whether it ended inside an event. The events never
+/// depend on how the bytes were cut.
 ///
-/// The decoder does no more than a small constant of work for each byte. The data of an event that came in one piece is lent from
-/// that piece; only what is cut by the end of a piece is copied.
+/// The work for each byte is a small constant. The data of an event within one piece is borrowed from that piece; only data that
+/// is cut by the end of a piece is copied.
 #[derive(Debug, Default)]
 pub struct Decoder {
     limits: Limits,
-    /// The piece that is being read, from `at` on.
+    /// The current piece, read from `at`.
     piece: Bytes,
     at: usize,
     /// The pieces after it.
     queue: VecDeque<Bytes>,
-    /// How much of the stream has been taken from the queue.
+    /// The number of bytes of the stream taken from the queue.
     taken: u64,
-    /// The stream goes on behind `piece`, but beyond [`Limits::total`].
+    /// Whether the stream continues after `piece`, but beyond [`Limits::total`].
     over_total: bool,
 
-    /// The beginning of a line whose end has not come.
+    /// The beginning of a line whose end has not arrived.
     line: Buffer,
-    /// A carriage return was the last byte; a line feed after it belongs to it.
+    /// Whether the last byte was a carriage return; a line feed after it belongs to it.
     after_carriage_return: bool,
-    /// A line has ended: from now on a byte order mark is nothing special.
+    /// Whether a line has ended: from then on a byte order mark is nothing special.
     begun: bool,
 
     data: Data,
@@ -43,7 +43,7 @@ pub struct Decoder {
     data_buffer: Buffer,
     name: String,
     new_id: Option<String>,
-    /// The event in the fields above is complete, and was lent to the caller.
+    /// Whether the event in the fields above is complete and was lent to the caller.
     lent: bool,
 
     last_event_id: Option<String>,
@@ -53,30 +53,30 @@ pub struct Decoder {
     scanned: usize,
 }
 
-/// Where the data of the event is, as far as it has come.
+/// The data of the event so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Data {
     #[default]
     None,
-    /// One line, in the piece that is being read.
+    /// One line, in the current piece.
     InPiece(Range<usize>),
-    /// In the buffer, from this byte on.
+    /// In the buffer, from this byte.
     InBuffer(usize),
 }
 
-/// Where a line is.
+/// The place of a line.
 enum Line {
     InPiece(Range<usize>),
     InBuffer,
 }
 
 impl Decoder {
-    /// A decoder at the beginning of a stream, with the default [`Limits`].
+    /// Creates a decoder at the beginning of a stream, with the default [`Limits`].
     pub fn new() -> Self {
         Self::with_limits(Limits::default())
     }
 
-    /// A decoder at the beginning of a stream.
+    /// Creates a decoder at the beginning of a stream.
     pub fn with_limits(limits: Limits) -> Self {
         Self {
             limits,
@@ -84,7 +84,7 @@ impl Decoder {
         }
     }
 
-    /// Takes the next piece of the body. Call [`next_event`](Self::next_event) afterwards, until it gives `None`.
+    /// Adds the next piece of the body. Then call [`next_event`](Self::next_event) until it returns `None`.
     pub fn push(&mut self, piece: impl Into<Bytes>) {
         if self.failed {
             return;
@@ -97,11 +97,11 @@ impl Decoder {
         }
     }
 
-    /// The next event; `None` if more bytes are needed.
+    /// Returns the next event; `None` if more bytes are needed.
     ///
     /// # Errors
-    /// If the stream is beyond the [`Limits`]. Then it cannot be decoded any further: there are no more events, and what is pushed
-    /// is ignored, until [`finish`](Self::finish) makes the decoder ready for another stream.
+    /// The stream exceeds the [`Limits`]. It cannot be decoded further: there are no more events, and pushed bytes are ignored,
+    /// until [`finish`](Self::finish) resets the decoder for another stream.
     pub fn next_event(&mut self) -> Option<Result<Event<'_>, SseError>> {
         match self.advance()? {
             Ok(()) => Some(Ok(self.event())),
@@ -109,14 +109,15 @@ impl Decoder {
         }
     }
 
-    /// Says that the body has ended, and makes the decoder ready for the next one.
+    /// Ends the body, and resets the decoder for the next one.
     ///
-    /// Call it when [`next_event`](Self::next_event) has given `None`; events that were not taken out before are lost. [`last_event_id`](Self::last_event_id) and
-    /// [`retry`](Self::retry) stay, as they are meant for the next connection.
+    /// Call it after [`next_event`](Self::next_event) has returned `None`; events that were not taken before are lost.
+    /// [`last_event_id`](Self::last_event_id) and [`retry`](Self::retry) are kept, because they are meant for the next
+    /// connection.
     ///
     /// # Errors
-    /// If the stream ended in the middle of an event, unless [`next_event`](Self::next_event) has given an error. As the standard says, the event
-    /// is dropped.
+    /// The stream ended inside an event, unless [`next_event`](Self::next_event) has returned an error. The standard says to drop
+    /// the event.
     pub fn finish(&mut self) -> Result<(), UnfinishedEvent> {
         self.forget_lent_event();
         let unread = self.piece.len() - self.at + self.queue.iter().map(Bytes::len).sum::<usize>();
@@ -139,17 +140,18 @@ impl Decoder {
         }
     }
 
-    /// The id of the last event that had one: what a client sends as `last-event-id` when it connects again.
+    /// Returns the id of the last event that had one, which a client sends as `last-event-id` when it reconnects.
     pub fn last_event_id(&self) -> Option<&str> {
         self.last_event_id.as_deref()
     }
 
-    /// How long the server asks clients to wait before they connect again, if it does.
+    /// Returns how long the server asks clients to wait before they reconnect, if it does.
     pub fn retry(&self) -> Option<Duration> {
         self.retry
     }
 
-    /// Reads up to the end of the next event. Then [`data_bytes`](Self::data_bytes) and [`event`](Self::event) are those of that event, until the next call.
+    /// Reads up to the end of the next event. Until the next call, [`data_bytes`](Self::data_bytes) and [`event`](Self::event)
+    /// are those of that event.
     pub(crate) fn advance(&mut self) -> Option<Result<(), SseError>> {
         if self.failed {
             return None;
@@ -163,8 +165,8 @@ impl Decoder {
         found
     }
 
-    /// What may be the data of the next event and more, if a line `data: ` begins here and the event has no data before it. For a reader
-    /// that finds the end of the data on its own.
+    /// Returns bytes that begin with the possible data of the next event, if a line `data: ` begins here and the event has no
+    /// data before it. For a reader that finds the end of the data itself.
     pub(crate) fn peek_data(&mut self) -> Option<&[u8]> {
         self.forget_lent_event();
         let rest = self.piece.get(self.at..).unwrap_or_default();
@@ -175,8 +177,8 @@ impl Decoder {
         }
     }
 
-    /// Skips the event that [`peek_data`](Self::peek_data) has shown, if its data has this length, line feeds end it, and it is within the limits; otherwise
-    /// says `false`. Then the event is found, as by [`advance`](Self::advance).
+    /// Skips the event shown by [`peek_data`](Self::peek_data), as if found by [`advance`](Self::advance), if its data has this
+    /// length, line feeds end it, and it is within the limits. Returns `false` otherwise.
     pub(crate) fn skip_event(&mut self, length: usize) -> bool {
         let start = self.at + DATA.len();
         let end = start + length;
@@ -193,7 +195,7 @@ impl Decoder {
         skipped
     }
 
-    /// The data of the event that was found.
+    /// Returns the data of the event that was found.
     pub(crate) fn data_bytes(&self) -> &[u8] {
         match &self.data {
             Data::None => None,
@@ -214,7 +216,7 @@ impl Decoder {
         }
     }
 
-    /// Goes back to the beginning of a stream, with what is meant for the next connection.
+    /// Returns to the beginning of a stream, and keeps the values for the next connection.
     fn reset(&mut self) {
         *self = Self {
             limits: self.limits,
@@ -227,7 +229,7 @@ impl Decoder {
     fn forget_lent_event(&mut self) {
         if mem::take(&mut self.lent) {
             if let Data::InBuffer(_) = self.data {
-                // The next line that is cut goes where this one was: that memory is in the cache.
+                // The buffer of this line is reused for the next cut line: that memory is in the cache.
                 mem::swap(&mut self.line, &mut self.data_buffer);
                 self.line.clear();
             }
@@ -246,7 +248,7 @@ impl Decoder {
                     }));
                 }
                 if !self.piece.is_empty() {
-                    // All of it is read. As long as a piece is held, whoever reads the body cannot use its buffer again.
+                    // The whole piece is read, so let go of it: while it is held, the reader of the body cannot reuse its buffer.
                     self.move_data_to_buffer();
                     self.piece = Bytes::new();
                     self.at = 0;
@@ -299,12 +301,12 @@ impl Decoder {
 }
 
 impl Decoder {
-    /// Goes on to a piece, after the one before it has been read and let go.
+    /// Continues with a piece, after the one before it has been read and released.
     #[inline]
     fn take(&mut self, piece: Bytes) {
         self.piece = piece;
         let left = self.limits.total - self.taken;
-        // What lies within the limit is still read, so that it makes no difference how the bytes were cut.
+        // Bytes within the limit are still read, so that the cuts make no difference.
         if self.piece.len() as u64 > left {
             self.piece.truncate(left as usize);
             self.over_total = true;
@@ -312,7 +314,7 @@ impl Decoder {
         self.taken += self.piece.len() as u64;
     }
 
-    /// Does what the standard says about a line; whether it completes an event.
+    /// Processes a line by the rules of the standard. Returns whether it completes an event.
     fn end_of_line(&mut self, line: Line) -> Result<bool, SseError> {
         let mut bytes = match &line {
             Line::InPiece(range) => self.piece.get(range.clone()).unwrap_or_default(),
@@ -394,7 +396,7 @@ impl Decoder {
         }
     }
 
-    /// Does what the standard says about a blank line; whether there is an event for the caller.
+    /// Processes a blank line by the rules of the standard. Returns whether there is an event for the caller.
     fn end_of_event(&mut self) -> bool {
         if let Some(id) = self.new_id.take() {
             self.last_event_id = Some(id);
@@ -408,7 +410,7 @@ impl Decoder {
     }
 }
 
-/// How nearly all events begin.
+/// The beginning of nearly all events.
 const DATA: &[u8] = b"data: ";
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -418,13 +420,13 @@ enum Field {
     Event,
     Id,
     Retry,
-    /// A comment, or a field that the standard does not have.
+    /// A comment, or a field that is not in the standard.
     Ignored,
     /// The line is blank.
     None,
 }
 
-/// The field of a line and its value.
+/// Splits a line into its field and value.
 fn split_field(line: &[u8]) -> (Field, &[u8]) {
     if let Some(value) = line.strip_prefix(DATA) {
         return (Field::Data, value);
@@ -448,7 +450,7 @@ fn split_field(line: &[u8]) -> (Field, &[u8]) {
     (field, value)
 }
 
-/// A number of milliseconds, if the value is only digits. One that is too large is the largest.
+/// Parses a number of milliseconds, if the value is only digits. A number that is too large becomes the largest.
 fn milliseconds(value: &[u8]) -> Option<Duration> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
@@ -470,7 +472,7 @@ struct Buffer {
 }
 
 impl Buffer {
-    /// Appends bytes. The buffer doubles when it has to grow, but gets no larger than `most` without need.
+    /// Appends bytes. The buffer doubles to grow, but exceeds `most` only if the bytes require it.
     fn append(&mut self, bytes: &[u8], most: usize) {
         let needed = self.bytes.len() + bytes.len();
         #[cfg(test)]
@@ -503,7 +505,7 @@ impl Deref for Buffer {
 mod tests {
     use super::*;
 
-    /// Decodes `stream` in pieces; gives the bytes scanned and copied for each byte of it, and the number of events.
+    /// Decodes `stream` in pieces. Returns the bytes scanned and copied for each of its bytes, and the number of events.
     fn work(stream: &[u8], piece: usize) -> (f64, f64, usize) {
         let mut decoder = Decoder::new();
         let mut events = 0;
@@ -527,7 +529,7 @@ mod tests {
         let (scanned, copied, events) = work(large.as_bytes(), 1 << 10);
         assert_eq!(events, 1);
         assert!((0.9..1.1).contains(&scanned), "{scanned}");
-        // The data itself, and what the buffer moves as it doubles.
+        // The data itself, and the bytes that the buffer moves as it doubles.
         assert!((0.9..3.1).contains(&copied), "{copied}");
 
         for (name, stream, events) in [

@@ -1,48 +1,48 @@
-/// Why a stream of events cannot be decoded any further.
+/// The error of an event stream that cannot be decoded further: it exceeds the [`Limits`](super::Limits).
 ///
-/// Nothing that the format allows or tolerates is an error: unknown fields, lines without a colon and bytes that are not UTF-8 are read
-/// as the standard says. What remains is a stream beyond the [`Limits`](super::Limits).
+/// Everything that the format allows or tolerates is no error: unknown fields, lines without a colon and bytes that are not UTF-8
+/// are read by the rules of the standard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since tests compare an error with one that they make.
+// Deliberately exhaustive: the fields of its variants, since tests compare an error with one that they construct.
 pub enum SseError {
-    /// A line is longer than [`Limits::line`](super::Limits::line).
-    #[error("a line of the event stream is longer than {limit} bytes")]
+    /// A line exceeds [`Limits::line`](super::Limits::line).
+    #[error("a line of the event stream exceeds the limit of {limit} bytes")]
     LineTooLong {
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The data of an event is longer than [`Limits::event`](super::Limits::event).
-    #[error("an event of the event stream is longer than {limit} bytes")]
+    /// The data of an event exceeds [`Limits::event`](super::Limits::event).
+    #[error("an event of the event stream exceeds the limit of {limit} bytes")]
     EventTooLong {
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The stream is longer than [`Limits::total`](super::Limits::total).
-    #[error("the event stream is longer than {limit} bytes")]
+    /// The stream exceeds [`Limits::total`](super::Limits::total).
+    #[error("the event stream exceeds the limit of {limit} bytes")]
     StreamTooLong {
-        /// The limit.
+        /// The limit in bytes.
         limit: u64,
     },
 }
 
-/// A stream ended in the middle of an event, which is lost.
+/// A stream ended inside an event, which is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the event stream ended inside an event, after {bytes} bytes of it")]
 #[non_exhaustive]
 pub struct UnfinishedEvent {
-    /// How much of the event had come.
+    /// The bytes of the event that had arrived.
     pub bytes: usize,
 }
 
-/// Why an event cannot be written.
+/// The reason why an event cannot be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// The name has a line break.
-    #[error("the name of an event has a line break")]
+    /// The name contains a line break.
+    #[error("the name of an event contains a line break")]
     Name,
-    /// The id has a line break or a NUL.
-    #[error("the id of an event has a line break or a NUL")]
+    /// The id contains a line break or a NUL.
+    #[error("the id of an event contains a line break or a NUL")]
     Id,
 }

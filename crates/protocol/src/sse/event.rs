@@ -8,17 +8,16 @@ use super::EncodeError;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event<'a> {
-    /// The event's name; `None` is the standard's `message`.
+    /// The event's name; `None` stands for the standard's default, `message`.
     pub event: Option<Cow<'a, str>>,
-    /// The data, its lines joined by line feeds.
+    /// The data, with its lines joined by line feeds.
     pub data: Cow<'a, str>,
-    /// The last event id: of this event, or of the last one before it that had one. `None` if none had; empty if it was
-    /// taken back.
+    /// The last event id: of this event, or of the last one before it that had one. `None` if none had; empty if it was reset.
     pub id: Option<Cow<'a, str>>,
 }
 
 impl<'a> Event<'a> {
-    /// An event with data, and neither name nor id.
+    /// Creates an event with data, and without name and id.
     pub fn new(data: impl Into<Cow<'a, str>>) -> Self {
         Self {
             event: None,
@@ -27,21 +26,21 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The event's name. An empty one is none.
+    /// Sets the event's name. An empty name is ignored by decoders.
     #[must_use]
     pub fn event(mut self, event: impl Into<Cow<'a, str>>) -> Self {
         self.event = Some(event.into());
         self
     }
 
-    /// The event's id. It stays that of later events until one brings another; an empty one takes it back.
+    /// Sets the event's id. It applies to later events until one sets another; an empty id resets it.
     #[must_use]
     pub fn id(mut self, id: impl Into<Cow<'a, str>>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// The same event, borrowing nothing.
+    /// Returns the event without borrows.
     pub fn into_owned(self) -> Event<'static> {
         let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         Event {
@@ -51,13 +50,13 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The event as bytes of an event stream.
+    /// Encodes the event as bytes of an event stream.
     ///
-    /// A decoder gives the same event back, but that all line breaks in the data become line feeds, and that an event without an id
+    /// A decoder returns the same event, except that all line breaks in the data become line feeds, and an event without an id
     /// has that of the events before it.
     ///
     /// # Errors
-    /// If the name or the id cannot be written: they stand on one line, and an id has no NUL.
+    /// The name or the id contains a line break, or the id a NUL.
     ///
     /// ```
     /// use twentyfirst_protocol::sse::Event;
@@ -85,7 +84,7 @@ impl<'a> Event<'a> {
     }
 }
 
-/// A comment as bytes of an event stream. It is no event; servers send it to show that they are alive.
+/// Encodes a comment as bytes of an event stream. It is no event; servers send it to keep a connection alive.
 ///
 /// ```
 /// use twentyfirst_protocol::sse::encode_comment;

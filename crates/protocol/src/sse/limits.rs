@@ -1,9 +1,9 @@
-/// How much a [`Decoder`](super::Decoder) takes before it gives up. Each limit is the largest number of bytes that is still taken.
+/// The limits of a [`Decoder`](super::Decoder). Each is the largest accepted number of bytes.
 ///
-/// The defaults are far above what an honest stream needs; they keep a broken or hostile server from filling the memory. Beside the
-/// pieces that were pushed and not read yet, a decoder takes at most four times `line` and twice `event`: for the line and the data that
-/// have not ended, one of them moving to a larger buffer, and for the event's name, its id and the last id, which are lines each. Names
-/// and ids that are not UTF-8 may take three times as much.
+/// The defaults are far above the needs of an honest stream and keep a broken or hostile server from filling the memory. Beside
+/// the pieces that were pushed and not read yet, a decoder holds at most four times `line` and twice `event`: the line and the
+/// data that have not ended, one of them while it moves to a larger buffer, and the event's name, its id and the last id, one
+/// line each. Names and ids that are not UTF-8 may take three times as much.
 ///
 /// ```
 /// use twentyfirst_protocol::sse::{Decoder, Limits, SseError};
@@ -18,11 +18,11 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// One line without its end. 16 MiB and 64 bytes by default, so that one line holds the data of any event.
+    /// One line without its end. Default: 16 MiB and 64 bytes, so that one line holds the data of any event.
     pub line: usize,
-    /// The data of one event, its lines joined. 16 MiB by default.
+    /// The data of one event, its lines joined. Default: 16 MiB.
     pub event: usize,
-    /// All of the stream. 4 GiB by default.
+    /// The whole stream. Default: 4 GiB.
     pub total: u64,
 }
 

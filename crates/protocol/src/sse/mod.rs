@@ -1,7 +1,8 @@
 //! The event stream format (`text/event-stream`) of the WHATWG HTML standard, decoded as bytes arrive.
 //!
-//! [`Decoder`] takes pieces of a response body, cut anywhere, and lends out [`Event`]s; [`Event::encode`] is its inverse. The rules are those
-//! of [section 9.2 of the HTML standard](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
+//! [`Decoder`] reads pieces of a response body, cut anywhere, and lends out [`Event`]s; [`Event::encode`] is its inverse. The
+//! rules are those of [section 9.2 of the HTML
+//! standard](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
 //!
 //! ```
 //! use twentyfirst_protocol::sse::Decoder;

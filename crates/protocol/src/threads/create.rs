@@ -15,13 +15,13 @@ use crate::{Endpoint, Operation, Route, SandboxId};
 pub struct CreateThread {
     /// The sandbox.
     pub sandbox_id: SandboxId,
-    /// A name for people.
+    /// The display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
 impl CreateThread {
-    /// In this sandbox.
+    /// Creates the operation for this sandbox.
     pub fn new(sandbox_id: impl Into<SandboxId>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
@@ -33,7 +33,7 @@ impl CreateThread {
 setters! {
     CreateThread, create_thread_setters;
 
-    /// A name for people.
+    /// Sets the display name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

@@ -5,7 +5,7 @@ use crate::error::ResponseError;
 use crate::operation::decode_empty;
 use crate::{Endpoint, Operation, Route, SandboxId, ThreadId};
 
-/// Deletes a thread. A second time the relay answers 404.
+/// Deletes a thread. The relay responds with 404 to a second request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -18,7 +18,7 @@ pub struct DeleteThread {
 }
 
 impl DeleteThread {
-    /// This thread of this sandbox.
+    /// Creates the operation for this thread.
     pub fn new(sandbox_id: impl Into<SandboxId>, thread_id: impl Into<ThreadId>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),

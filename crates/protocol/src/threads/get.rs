@@ -7,7 +7,7 @@ use crate::operation::decode_json;
 use crate::ui::UiMessage;
 use crate::{Endpoint, Operation, Route, SandboxId, ThreadId, Timestamp, tolerant};
 
-/// Reads a thread with the messages that are stored.
+/// Reads a thread with its stored messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -20,7 +20,7 @@ pub struct GetThread {
 }
 
 impl GetThread {
-    /// This thread of this sandbox.
+    /// Creates the operation for this thread.
     pub fn new(sandbox_id: impl Into<SandboxId>, thread_id: impl Into<ThreadId>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
@@ -48,28 +48,28 @@ impl Operation for GetThread {
 pub struct Thread {
     /// The id.
     pub id: ThreadId,
-    /// The name, where it has one.
+    /// The name, if it has one.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub name: Option<String>,
     /// The state.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: ThreadStatus,
-    /// What is stored; `None` before the first run has ended. Failed and cancelled runs are not stored.
+    /// The stored messages; `None` before the first run has ended. Failed and cancelled runs are not stored.
     #[serde(default)]
     pub messages: Option<Vec<StoredMessage>>,
-    /// What the last run used, as far as it is known.
+    /// The usage of the last run, as far as it is known.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub usage: Usage,
-    /// Why the last run failed: a code, a colon and a text, which can be very long.
+    /// The error of the last run: a code, a colon and a text, which can be very long.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub error: Option<String>,
-    /// When it was made.
+    /// The time of creation.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub created_at: Option<Timestamp>,
-    /// When it last changed.
+    /// The time of the last change.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub updated_at: Option<Timestamp>,
-    /// When its last run ended.
+    /// The time when the last run ended.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub completed_at: Option<Timestamp>,
 }
@@ -81,7 +81,7 @@ impl From<&Thread> for ThreadId {
 }
 
 impl Thread {
-    /// A thread of which only the id and the status are known.
+    /// Creates a thread with only its id and status known.
     pub fn new(id: ThreadId, status: ThreadStatus) -> Self {
         Self {
             id,
@@ -96,13 +96,13 @@ impl Thread {
         }
     }
 
-    /// Whether a run is under way; what it has said so far is not among the messages. A run whose runtime has died counts
-    /// too, until somebody cancels it.
+    /// Returns whether a run is active. Its messages so far are not among the stored ones. A run whose runtime has died counts as
+    /// active until it is cancelled.
     pub fn is_streaming(&self) -> bool {
         self.status == ThreadStatus::Streaming
     }
 
-    /// The stored messages in their order, those of the older form too; what is neither is left out.
+    /// Returns the stored messages in their order, including those of the older form. Messages of unknown form are left out.
     pub fn into_ui_messages(self) -> Vec<UiMessage> {
         let messages = self.messages.into_iter().flatten();
         messages
@@ -110,7 +110,7 @@ impl Thread {
             .collect()
     }
 
-    /// The stored messages in their order, those of the older form too; what is neither is left out.
+    /// Returns the stored messages in their order, including those of the older form. Messages of unknown form are left out.
     pub fn ui_messages(&self) -> impl Iterator<Item = &UiMessage> {
         self.messages
             .iter()

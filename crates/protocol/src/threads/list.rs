@@ -7,7 +7,7 @@ use crate::operation::decode_json;
 use crate::tolerant::{self, List};
 use crate::{Endpoint, Operation, Route, SandboxId, ThreadId, Timestamp};
 
-/// Lists the threads of a sandbox, the newest first.
+/// Lists the threads of a sandbox, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -18,7 +18,7 @@ pub struct ListThreads {
 }
 
 impl ListThreads {
-    /// Of this sandbox.
+    /// Creates the operation for this sandbox.
     pub fn new(sandbox_id: impl Into<SandboxId>) -> Self {
         Self {
             sandbox_id: sandbox_id.into(),
@@ -45,20 +45,20 @@ impl Operation for ListThreads {
 pub struct ThreadSummary {
     /// The id.
     pub id: ThreadId,
-    /// The name, where it has one.
+    /// The name, if it has one.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub name: Option<String>,
     /// The state.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: ThreadStatus,
-    /// When it was made.
+    /// The time of creation.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
         skip_serializing_if = "Option::is_none"
     )]
     pub created_at: Option<Timestamp>,
-    /// When it last changed; not every answer tells.
+    /// The time of the last change; not every response has it.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
@@ -74,7 +74,7 @@ impl From<&ThreadSummary> for ThreadId {
 }
 
 impl ThreadSummary {
-    /// A thread of which only the id and the status are known.
+    /// Creates a thread with only its id and status known.
     pub fn new(id: ThreadId, status: ThreadStatus) -> Self {
         Self {
             id,
@@ -89,25 +89,25 @@ impl ThreadSummary {
 open_enum! {
     /// The state of a thread. The list is open: others are carried as `Other`.
     ThreadStatus {
-        /// Nothing has run in it yet.
+        /// No run has started in it yet.
         Idle = "idle",
         /// It can be used.
         Active = "active",
-        /// A run is under way, or its runtime has died and nobody has cancelled it.
+        /// A run is active, or its runtime has died and the run was not cancelled.
         Streaming = "streaming",
         /// The last run has ended and is stored.
         Completed = "completed",
-        /// The last run has failed; nothing of it is stored.
+        /// The last run has failed and is not stored.
         Error = "error",
         /// As `Error`.
         Failed = "failed",
-        /// The last run was cancelled; nothing of it is stored.
+        /// The last run was cancelled and is not stored.
         Cancelled = "cancelled",
     }
 }
 
 impl ThreadStatus {
-    /// Whether the last run has ended, for certain.
+    /// Returns whether the last run has certainly ended.
     pub(crate) fn is_end(&self) -> bool {
         matches!(
             self,

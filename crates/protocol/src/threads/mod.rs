@@ -1,4 +1,4 @@
-//! Threads: conversations within a sandbox. They share its files and keep their histories apart.
+//! Threads: conversations within a sandbox. They share its files and have separate histories.
 
 mod create;
 mod delete;

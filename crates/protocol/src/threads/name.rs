@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ui::{Part, UiMessage};
 
-/// The longest name that a thread gets from a text, in UTF-16 code units, as JavaScript counts.
+/// The longest name derived from a text, in UTF-16 code units, as JavaScript counts.
 const LONGEST: usize = 80;
 
 /// The name of a thread that is created for a run.
@@ -25,11 +25,11 @@ impl<T: Into<String>> From<T> for ThreadName {
     }
 }
 
-/// Returns the name that the relay gives to a thread after its first turn: the text of the message, with each run of white space as
-/// one blank. Where it is longer than 80 UTF-16 code units, it is cut to at most 79 and ends with `…`.
+/// Returns the name that the relay gives to a thread after its first turn: the text of the message, with each run of white space
+/// as one blank. A name over 80 UTF-16 code units is cut to at most 79 and ends with `…`.
 ///
-/// Two things differ from the relay: a character outside the BMP is never cut in half, and a NUL, which no name can hold, is left
-/// out.
+/// Two things differ from the relay: a character outside the BMP is never cut in half, and a NUL, which no name can contain, is
+/// left out.
 ///
 /// ```
 /// use twentyfirst_protocol::threads::name_after;
@@ -73,7 +73,7 @@ pub fn name_after(turn: &UiMessage) -> String {
     name
 }
 
-/// White space as JavaScript has it: with the byte order mark, and without U+0085.
+/// Returns whether a character is white space in JavaScript: with the byte order mark, and without U+0085.
 fn is_space(next: char) -> bool {
     next == '\u{feff}' || (next.is_whitespace() && next != '\u{85}')
 }

@@ -2,24 +2,24 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ui::{RawJson, UiMessage, message_with_content};
 
-/// A message as it is stored.
+/// A stored message of a thread.
 ///
-/// Older threads hold messages of an older form, `{role, content}`, whose content is a text or a list of blocks. They are read
-/// as UI messages: a text and a block `text` as a text part, a block `thinking` as a reasoning part, a block `image` with its
-/// content in it as a `data-image` part, and every other block as the part that it is, or as
-/// [`Part::Unknown`](crate::ui::Part::Unknown). What else the message holds is kept. Written again, they have the new form.
+/// Older threads hold messages of an older form, `{role, content}`, whose content is a text or a list of blocks. They are read as
+/// UI messages: a text or a block `text` becomes a text part, a block `thinking` a reasoning part, and a block `image` with its
+/// content a `data-image` part. Every other block becomes the part that it already is, or
+/// [`Part::Unknown`](crate::ui::Part::Unknown). Other members of the message are kept. The messages are written in the new form.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum StoredMessage {
     /// A UI message.
     Ui(UiMessage),
-    /// Something of another shape, as it came.
+    /// A value of another shape, unchanged.
     Other(RawJson<'static>),
 }
 
 impl StoredMessage {
-    /// The UI message, if it is one.
+    /// Returns the UI message, if it is one.
     pub fn as_ui_message(&self) -> Option<&UiMessage> {
         match self {
             Self::Ui(message) => Some(message),
@@ -27,7 +27,7 @@ impl StoredMessage {
         }
     }
 
-    /// The UI message, if it is one.
+    /// Returns the UI message, if it is one.
     pub fn into_ui_message(self) -> Option<UiMessage> {
         match self {
             Self::Ui(message) => Some(message),

@@ -3,11 +3,11 @@ use std::cmp::Reverse;
 use super::{ThreadStatus, ThreadSummary};
 use crate::ThreadId;
 
-/// What a list of threads says of the streams of its sandbox, to whoever means one of the threads.
+/// The target of resuming and cancelling in a sandbox, as seen from one of its threads.
 ///
-/// Resuming and cancelling name a sandbox, and mean its newest created thread that streams
-/// ([`ResumeStream`](crate::runs::ResumeStream), [`CancelStream`](crate::runs::CancelStream)). So list the threads first; and where a stream was
-/// opened, once more before anything of it is taken, since a newer run may have begun in between.
+/// Requests to resume or cancel name a sandbox and reach the most recently created thread that streams
+/// ([`ResumeStream`](crate::runs::ResumeStream), [`CancelStream`](crate::runs::CancelStream)). So list the threads first. After a
+/// stream was opened, list them again before anything is taken from it, since a newer run may have begun in between.
 ///
 /// ```
 /// use twentyfirst_protocol::ThreadId;
@@ -31,9 +31,10 @@ pub struct StreamTarget {
 }
 
 impl StreamTarget {
-    /// What this list says to whoever means this thread.
+    /// Returns the target in this list, as seen from this thread.
     pub fn of(threads: &[ThreadSummary], thread_id: &ThreadId) -> Self {
-        // The list has the newest first; where there are dates, they count. Stable, it leaves the rest as it is.
+        // The list is sorted newest first, but dates take precedence. The sort is stable, so entries without a date keep their
+        // order.
         let mut threads: Vec<&ThreadSummary> = threads.iter().collect();
         let created = |thread: &ThreadSummary| thread.created_at.as_ref()?.to_system_time();
         if threads.iter().all(|thread| created(thread).is_some()) {
@@ -53,23 +54,23 @@ impl StreamTarget {
         }
     }
 
-    /// The state of our thread; `None` if it is not in the list.
+    /// Returns the state of our thread; `None` if it is not in the list.
     pub fn status(&self) -> Option<&ThreadStatus> {
         self.status.as_ref()
     }
 
-    /// The thread that resuming and cancelling mean, if any streams.
+    /// Returns the thread that resuming and cancelling reach, if any thread streams.
     pub fn newest(&self) -> Option<&ThreadId> {
         self.newest.as_ref()
     }
 
-    /// Whether resuming and cancelling mean our thread.
+    /// Returns whether resuming and cancelling reach our thread.
     pub fn is_ours(&self) -> bool {
         self.newest.as_ref() == Some(&self.thread_id)
     }
 
-    /// Whether a stream that was opened between the list `before`, by which it would be ours, and this one is ours: no thread newer than
-    /// ours streams, and none has changed.
+    /// Returns whether a stream opened between the list `before`, which assigned it to us, and this list is ours: no thread newer
+    /// than ours streams, and none has changed.
     pub fn is_still_ours(&self, before: &Self) -> bool {
         self.newer == before.newer && (self.newest.is_none() || self.is_ours())
     }
@@ -100,7 +101,7 @@ mod tests {
             "new"
         );
         assert_eq!(newest(&[old, new, over.clone()]).unwrap(), "new");
-        // Without dates the order counts.
+        // Without dates, the order counts.
         let other = thread("other", "streaming", "");
         assert_eq!(newest(&[undated, other]).unwrap(), "undated");
         assert_eq!(newest(&[over]), None);

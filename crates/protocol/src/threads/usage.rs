@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::tolerant;
 
-/// What a run used.
+/// The usage of a run.
 ///
-/// Usages add: a member is known where it is known of one of them.
+/// Usages can be added: a field of the sum is known if it is known in one of them.
 ///
 /// ```
 /// use twentyfirst_protocol::threads::Usage;
@@ -27,13 +27,13 @@ pub struct Usage {
     /// Tokens written by the model.
     #[serde(default, deserialize_with = "tolerant::count")]
     pub output_tokens: Option<u64>,
-    /// Both.
+    /// The sum of both.
     #[serde(default, deserialize_with = "tolerant::count")]
     pub total_tokens: Option<u64>,
     /// The cost in US dollars.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub total_cost_usd: Option<f64>,
-    /// The time that it took, in milliseconds.
+    /// The duration in milliseconds.
     #[serde(default, deserialize_with = "tolerant::count")]
     pub duration_ms: Option<u64>,
 }

@@ -8,9 +8,9 @@ use crate::operation::decode_with;
 use crate::setters::setters;
 use crate::{Endpoint, Operation, Route, Secret, Timestamp, tolerant};
 
-/// Creates a token for a browser, or anything else that must not have the key.
+/// Creates a token for a browser, or for any other party that must not have the key.
 ///
-/// The agents of a token restrict chat only: with any token one can still create and read sandboxes.
+/// The agents of a token restrict chat only: any token can create and read sandboxes.
 ///
 /// ```
 /// use twentyfirst_protocol::tokens::CreateToken;
@@ -23,22 +23,22 @@ use crate::{Endpoint, Operation, Route, Secret, Timestamp, tolerant};
 #[non_exhaustive]
 #[must_use = "an operation sends nothing until it is executed"]
 pub struct CreateToken {
-    /// The agents that it may chat with, at least one; all by default.
+    /// The agents that the token may chat with, at least one; all by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<Vec<String>>,
-    /// Who uses it.
+    /// The user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// Who uses it, for vaults: a run's `externalUserId` must be the same.
+    /// The end user for vaults: a run's `externalUserId` must be the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_user_id: Option<String>,
-    /// Anything; it travels in the token for everyone to read.
+    /// Any values. They are readable for everyone who has the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
-    /// How many messages it is meant for. The relay does not enforce it.
+    /// The intended number of messages. The relay does not enforce it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_messages: Option<u64>,
-    /// How long it is valid.
+    /// The lifetime of the token.
     #[serde(default = "hour")]
     pub expires_in: TokenLifetime,
 }
@@ -61,7 +61,7 @@ impl Default for CreateToken {
 }
 
 impl CreateToken {
-    /// For all agents, for one hour.
+    /// Creates a token for all agents and one hour.
     pub fn new() -> Self {
         Self::default()
     }
@@ -70,13 +70,13 @@ impl CreateToken {
 setters! {
     CreateToken, create_token_setters;
 
-    /// Adds an agent that it may chat with, by its slug.
+    /// Adds an agent that the token may chat with, by its slug.
     pub fn agent(mut self, agent: impl Into<String>) -> Self {
         self.agents.get_or_insert_default().push(agent.into());
         self
     }
 
-    /// Adds agents that it may chat with, by their slugs. An empty list is refused: it does not mean all of them.
+    /// Adds agents that the token may chat with, by their slugs. An empty list is refused: it does not mean all of them.
     pub fn agents(mut self, agents: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.agents
             .get_or_insert_default()
@@ -84,31 +84,31 @@ setters! {
         self
     }
 
-    /// Who uses it.
+    /// Sets the user.
     pub fn user_id(mut self, user_id: impl Into<String>) -> Self {
         self.user_id = Some(user_id.into());
         self
     }
 
-    /// Who uses it, for vaults.
+    /// Sets the end user for vaults: a run's `externalUserId` must be the same.
     pub fn end_user_id(mut self, end_user_id: impl Into<String>) -> Self {
         self.end_user_id = Some(end_user_id.into());
         self
     }
 
-    /// Anything; it travels in the token for everyone to read.
+    /// Sets any values. They are readable for everyone who has the token.
     pub fn metadata(mut self, metadata: Map<String, Value>) -> Self {
         self.metadata = Some(metadata);
         self
     }
 
-    /// How many messages it is meant for.
+    /// Sets the intended number of messages. The relay does not enforce it.
     pub fn max_messages(mut self, max_messages: u64) -> Self {
         self.max_messages = Some(max_messages);
         self
     }
 
-    /// How long it is valid.
+    /// Sets the lifetime of the token.
     pub fn expires_in(mut self, lifetime: TokenLifetime) -> Self {
         self.expires_in = lifetime;
         self
@@ -142,7 +142,7 @@ impl Operation for CreateToken {
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Token, ResponseError> {
         decode_with(self, head, body, |body| {
-            // What is not understood may still hold the token.
+            // An invalid response may still contain the token.
             tolerant::from_slice(body)
                 .map_err(|error| InvalidResponse::new(head, error, body).without_content())
         })
@@ -156,12 +156,12 @@ impl Operation for CreateToken {
 pub struct Token {
     /// The token itself: `an_t_` and a JWT.
     pub token: Secret,
-    /// When it ends.
+    /// The time when it expires.
     pub expires_at: Timestamp,
 }
 
 impl Token {
-    /// A token.
+    /// Creates a token.
     pub fn new(token: impl Into<Secret>, expires_at: impl Into<Timestamp>) -> Self {
         Self {
             token: token.into(),

@@ -6,10 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{InvalidRequest, Problem};
 
-/// How long a token is valid: whole seconds, from one second to 24 hours.
+/// The lifetime of a token: whole seconds, from one second to 24 hours.
 ///
-/// The relay silently takes one hour for what it cannot read and cuts anything longer than a day, so neither can be
-/// said here.
+/// The relay silently replaces an unreadable lifetime by one hour and cuts anything over a day, so this type allows neither.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,10 +29,10 @@ impl TokenLifetime {
     /// One hour, the relay's default.
     pub const HOUR: Self = Self(3600);
 
-    /// A lifetime.
+    /// Creates a lifetime.
     ///
     /// # Errors
-    /// Where it is not a whole number of seconds, zero, or longer than 24 hours.
+    /// The duration is not a whole number of seconds, is zero, or exceeds 24 hours.
     pub fn new(lifetime: Duration) -> Result<Self, InvalidRequest> {
         let rule = InvalidRequest::new(
             "expires_in",
@@ -47,7 +46,7 @@ impl TokenLifetime {
         }
     }
 
-    /// The lifetime.
+    /// Returns the lifetime as a duration.
     pub fn as_duration(self) -> Duration {
         Duration::from_secs(self.0.into())
     }
@@ -61,7 +60,7 @@ impl TryFrom<Duration> for TokenLifetime {
     }
 }
 
-/// As the relay writes it: `30s`, `15m`, `1h`.
+/// Prints the relay's form: `30s`, `15m`, `1h`.
 impl fmt::Display for TokenLifetime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
@@ -78,7 +77,7 @@ impl Serialize for TokenLifetime {
     }
 }
 
-/// Reads `<digits><s|m|h|d>`.
+/// Parses `<digits><s|m|h|d>`.
 impl FromStr for TokenLifetime {
     type Err = InvalidRequest;
 
@@ -93,7 +92,7 @@ impl FromStr for TokenLifetime {
                     "d" => 24 * 3600,
                     _ => return None,
                 };
-                // The parser of numbers takes a sign, which the relay does not.
+                // The number parser accepts a sign, which the relay does not.
                 let digits = digits
                     .bytes()
                     .all(|byte| byte.is_ascii_digit())

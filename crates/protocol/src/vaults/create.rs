@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
-use super::{Vault, VaultAnswer, check_description, check_metadata, check_name};
+use super::{Vault, VaultEnvelope, check_description, check_metadata, check_name};
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::decode_json;
 use crate::setters::setters;
@@ -16,16 +16,16 @@ use crate::{Endpoint, Operation, Route};
 pub struct CreateVault {
     /// The name: 1 to 200 characters.
     pub name: String,
-    /// A text for people, at most 500 characters.
+    /// The description, at most 500 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Pairs of your own: at most 16, keys of at most 64 and values of at most 512 characters.
+    /// Your own pairs: at most 16, with keys of at most 64 and values of at most 512 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
 impl CreateVault {
-    /// With this name.
+    /// Creates the operation with this name.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -38,13 +38,13 @@ impl CreateVault {
 setters! {
     CreateVault, create_vault_setters;
 
-    /// A text for people.
+    /// Sets the description, at most 500 characters.
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
     }
 
-    /// Adds a pair.
+    /// Adds a pair of metadata.
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata
             .get_or_insert_default()
@@ -67,6 +67,6 @@ impl Operation for CreateVault {
     type Output = Vault;
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Vault, ResponseError> {
-        decode_json(self, head, body).map(|VaultAnswer { vault }| vault)
+        decode_json(self, head, body).map(|VaultEnvelope { vault }| vault)
     }
 }

@@ -6,14 +6,14 @@ use http::response::Parts;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{CredentialAnswer, check_metadata};
+use super::{CredentialEnvelope, check_metadata};
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::open::open_enum;
 use crate::operation::decode_json;
 use crate::secret::{Secrets, mask_url};
 use crate::{CredentialId, Endpoint, Operation, Route, Secret, Timestamp, VaultId, tolerant};
 
-/// Puts a credential for an MCP server into a vault. A vault holds at most 20 active ones, one for each server.
+/// Creates a credential for an MCP server in a vault. A vault holds at most 20 active ones, one for each server.
 ///
 /// ```
 /// use twentyfirst_protocol::VaultId;
@@ -37,7 +37,7 @@ pub struct CreateCredential {
 }
 
 impl CreateCredential {
-    /// Into this vault.
+    /// Creates the operation for this vault.
     pub fn new(vault_id: impl Into<VaultId>, settings: CredentialSettings) -> Self {
         Self {
             vault_id: vault_id.into(),
@@ -62,33 +62,33 @@ impl Operation for CreateCredential {
     type Output = Credential;
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Credential, ResponseError> {
-        decode_json(self, head, body).map(|CredentialAnswer { credential }| credential)
+        decode_json(self, head, body).map(|CredentialEnvelope { credential }| credential)
     }
 }
 
-/// What a credential is to be: for creating and for replacing one.
+/// The settings of a credential, for creating and for replacing one.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 #[must_use]
 pub struct CredentialSettings {
-    /// A name for people.
+    /// The display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The MCP server, by `http` or `https`, without user and password.
+    /// The URL of the MCP server: `http` or `https`, without user and password.
     pub server_url: String,
-    /// How to authenticate there.
+    /// The authentication at the server.
     pub auth: CredentialAuth,
-    /// Where the token goes in requests to the server; an `Authorization: Bearer` header by default.
+    /// The place of the token in requests to the server; an `Authorization: Bearer` header by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inject: Option<Inject>,
-    /// Pairs of your own: at most 16, keys of at most 64 and values of at most 512 characters.
+    /// Your own pairs: at most 16, with keys of at most 64 and values of at most 512 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
 impl CredentialSettings {
-    /// For this server.
+    /// Creates settings for this server.
     pub fn new(server_url: impl Into<String>, auth: impl Into<CredentialAuth>) -> Self {
         Self {
             name: None,
@@ -99,19 +99,19 @@ impl CredentialSettings {
         }
     }
 
-    /// A name for people.
+    /// Sets the display name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Where the token goes.
+    /// Sets the place of the token in requests to the server.
     pub fn inject(mut self, inject: Inject) -> Self {
         self.inject = Some(inject);
         self
     }
 
-    /// Adds a pair.
+    /// Adds a pair of metadata.
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata
             .get_or_insert_default()
@@ -158,7 +158,7 @@ impl fmt::Debug for CredentialSettings {
     }
 }
 
-/// How to authenticate at an MCP server.
+/// The authentication at an MCP server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     tag = "type",
@@ -167,17 +167,17 @@ impl fmt::Debug for CredentialSettings {
 )]
 #[non_exhaustive]
 pub enum CredentialAuth {
-    /// By a token that does not change.
+    /// A constant token.
     #[non_exhaustive]
     Bearer {
         /// The token.
         token: Secret,
     },
-    /// By OAuth 2.
+    /// OAuth 2.
     Oauth(Box<Oauth>),
 }
 
-/// What is known of an OAuth 2 grant: an access token, or what is needed to get one.
+/// The known values of an OAuth 2 grant: an access token, or the values to get one.
 ///
 /// To refresh, the relay needs `refresh_token`, `token_endpoint` and `client_id`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,16 +197,16 @@ pub struct Oauth {
     /// The client's secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<Secret>,
-    /// Where tokens are refreshed.
+    /// The URL at which tokens are refreshed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint: Option<String>,
-    /// How the client authenticates there.
+    /// The authentication of the client at the token endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth: Option<TokenEndpointAuth>,
-    /// `Bearer`, mostly.
+    /// The type of the token, usually `Bearer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_type: Option<String>,
-    /// When the access token ends.
+    /// The time when the access token expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     /// The scope.
@@ -218,7 +218,7 @@ pub struct Oauth {
 }
 
 impl Oauth {
-    /// With an access token and nothing to refresh it.
+    /// Creates a grant with an access token and without refresh.
     pub fn new(access_token: impl Into<Secret>) -> Self {
         Self {
             access_token: Some(access_token.into()),
@@ -226,7 +226,7 @@ impl Oauth {
         }
     }
 
-    /// With what the relay needs to refresh the access token.
+    /// Sets the values that the relay needs to refresh the access token.
     pub fn refresh(
         mut self,
         refresh_token: impl Into<Secret>,
@@ -241,7 +241,7 @@ impl Oauth {
 }
 
 impl CredentialAuth {
-    /// By a token that does not change.
+    /// Creates an authentication by a constant token.
     pub fn bearer(token: impl Into<Secret>) -> Self {
         Self::Bearer {
             token: token.into(),
@@ -302,18 +302,18 @@ impl From<Oauth> for CredentialAuth {
 }
 
 open_enum! {
-    /// How an OAuth client authenticates at its token endpoint.
+    /// The authentication of an OAuth client at its token endpoint.
     TokenEndpointAuth {
-        /// Not at all.
+        /// No authentication.
         None = "none",
-        /// By HTTP Basic.
+        /// HTTP Basic.
         ClientSecretBasic = "client_secret_basic",
-        /// In the form that it posts.
+        /// Members of the posted form.
         ClientSecretPost = "client_secret_post",
     }
 }
 
-/// Where the token goes in requests to an MCP server.
+/// The place of the token in requests to an MCP server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 #[non_exhaustive]
@@ -323,7 +323,7 @@ pub enum Inject {
     Header {
         /// Its name.
         header: String,
-        /// What stands before the token, such as `Bearer ` with its space.
+        /// The text before the token, such as `Bearer ` with its space.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         prefix: Option<String>,
     },
@@ -332,34 +332,34 @@ pub enum Inject {
         /// Its name.
         param: String,
     },
-    /// As the password of HTTP Basic.
+    /// The password of HTTP Basic.
     Basic {
         /// The user.
         username: String,
     },
 }
 
-/// A credential. Its values are never in an answer, only which of them exist.
+/// A credential. Responses never contain its values, only which of them exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Credential {
     /// The id.
     pub id: CredentialId,
-    /// The vault that it is in, where the answer tells.
+    /// The vault that it is in, if the response has it.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
         skip_serializing_if = "Option::is_none"
     )]
     pub vault_id: Option<VaultId>,
-    /// A name for people.
+    /// The display name.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub name: Option<String>,
     /// The MCP server.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub server_url: String,
-    /// The same in the form by which the relay compares.
+    /// The URL in the form that the relay compares.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
@@ -373,7 +373,7 @@ pub struct Credential {
         skip_serializing_if = "Option::is_none"
     )]
     pub host_pattern: Option<String>,
-    /// Where the token goes, as the relay tells it: a kind that is not known yet must not hide the credential.
+    /// The place of the token, as raw JSON: an unknown kind must not hide the credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inject: Option<Value>,
     /// `bearer` or `oauth`.
@@ -383,32 +383,32 @@ pub struct Credential {
         skip_serializing_if = "Option::is_none"
     )]
     pub auth_type: Option<String>,
-    /// Which values exist: `hasToken`, `hasRefreshToken`, …
+    /// The values that exist: `hasToken`, `hasRefreshToken`, …
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
         skip_serializing_if = "Option::is_none"
     )]
     pub auth: Option<Map<String, Value>>,
-    /// Pairs of the owner's own.
+    /// The owner's own pairs.
     #[serde(default, deserialize_with = "tolerant::texts")]
     pub metadata: BTreeMap<String, String>,
     /// The state.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: CredentialStatus,
-    /// Why its last use failed.
+    /// The error of its last use.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub last_error: Option<String>,
-    /// When it was last used.
+    /// The time of its last use.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub last_resolved_at: Option<Timestamp>,
-    /// When it was made.
+    /// The time of creation.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub created_at: Option<Timestamp>,
-    /// When it last changed.
+    /// The time of the last change.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub updated_at: Option<Timestamp>,
-    /// When it was archived.
+    /// The time when it was archived.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub archived_at: Option<Timestamp>,
 }
@@ -420,7 +420,7 @@ impl From<&Credential> for CredentialId {
 }
 
 impl Credential {
-    /// An active credential of which only id and server are known.
+    /// Creates an active credential with only its id and server known.
     pub fn new(id: CredentialId, server_url: impl Into<String>) -> Self {
         Self {
             id,

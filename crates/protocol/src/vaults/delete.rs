@@ -7,7 +7,7 @@ use crate::route::Query;
 use crate::setters::setters;
 use crate::{Endpoint, Operation, Route, VaultId};
 
-/// Archives a vault with its credentials, or deletes it for good.
+/// Archives a vault with its credentials, or deletes it permanently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -15,13 +15,13 @@ use crate::{Endpoint, Operation, Route, VaultId};
 pub struct DeleteVault {
     /// The vault.
     pub vault_id: VaultId,
-    /// Whether to delete it for good. The relay refuses that (409) while it has active credentials.
+    /// Whether to delete it permanently. The relay refuses that (409) while the vault has active credentials.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
 }
 
 impl DeleteVault {
-    /// Archives this vault.
+    /// Creates the operation that archives this vault.
     pub fn new(vault_id: impl Into<VaultId>) -> Self {
         Self {
             vault_id: vault_id.into(),
@@ -33,7 +33,7 @@ impl DeleteVault {
 setters! {
     DeleteVault, delete_vault_setters;
 
-    /// Whether to delete it for good.
+    /// Sets whether to delete it permanently. The relay refuses that (409) while the vault has active credentials.
     pub fn force(mut self, force: bool) -> Self {
         self.force = force;
         self

@@ -7,7 +7,7 @@ use crate::route::Query;
 use crate::setters::setters;
 use crate::{CredentialId, Endpoint, Operation, Route, VaultId};
 
-/// Archives a credential, or deletes an archived one for good.
+/// Archives a credential, or deletes an archived one permanently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -17,13 +17,13 @@ pub struct DeleteCredential {
     pub vault_id: VaultId,
     /// The credential.
     pub credential_id: CredentialId,
-    /// Whether to delete it for good. The relay refuses that (409) while it is active.
+    /// Whether to delete it permanently. The relay refuses that (409) while the credential is active.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
 }
 
 impl DeleteCredential {
-    /// Archives this credential.
+    /// Creates the operation that archives this credential.
     pub fn new(vault_id: impl Into<VaultId>, credential_id: impl Into<CredentialId>) -> Self {
         Self {
             vault_id: vault_id.into(),
@@ -36,7 +36,7 @@ impl DeleteCredential {
 setters! {
     DeleteCredential, delete_credential_setters;
 
-    /// Whether to delete it for good.
+    /// Sets whether to delete it permanently. The relay refuses that (409) while the credential is active.
     pub fn force(mut self, force: bool) -> Self {
         self.force = force;
         self

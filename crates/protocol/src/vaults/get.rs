@@ -18,7 +18,7 @@ pub struct GetVault {
 }
 
 impl GetVault {
-    /// This vault.
+    /// Creates the operation for this vault.
     pub fn new(vault_id: impl Into<VaultId>) -> Self {
         Self {
             vault_id: vault_id.into(),
@@ -37,7 +37,7 @@ impl Operation for GetVault {
         decode_with(self, head, body, |body| {
             let mut extra: Map<String, Value> = tolerant::from_slice(body)
                 .map_err(|error| InvalidResponse::new(head, error, body))?;
-            // The relay wraps the vault; its reference shows it bare.
+            // The relay wraps the vault, although its reference shows it bare.
             let (vault, extra) = match extra.remove("vault") {
                 Some(vault) => (vault, extra),
                 None => (Value::Object(extra.clone()), extra),
@@ -49,19 +49,19 @@ impl Operation for GetVault {
     }
 }
 
-/// A vault, and what the relay tells beside it.
+/// A vault, with the other members of the response.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct VaultDetail {
     /// The vault.
     pub vault: Vault,
-    /// The other members of the answer: `agents`, `coverage`, `suggestions`, …
+    /// The other members of the response: `agents`, `coverage`, `suggestions`, …
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
 impl VaultDetail {
-    /// A vault with what is told beside it.
+    /// Creates a vault with other members.
     pub fn new(vault: Vault, extra: Map<String, Value>) -> Self {
         Self { vault, extra }
     }

@@ -16,7 +16,7 @@ use crate::{Endpoint, Operation, Route, Timestamp, VaultId, tolerant};
 pub struct ListVaults {}
 
 impl ListVaults {
-    /// All of them.
+    /// Creates the operation.
     pub fn new() -> Self {
         Self::default()
     }
@@ -47,7 +47,7 @@ pub struct VaultList {
 }
 
 impl VaultList {
-    /// A list.
+    /// Creates a list.
     pub fn new(vaults: Vec<Vault>, suggestions: Vec<Suggestion>) -> Self {
         Self {
             vaults,
@@ -60,14 +60,14 @@ impl VaultList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Suggestion {
-    /// Its name for people.
+    /// The display name.
     pub name: String,
-    /// Its URL.
+    /// The URL.
     pub url: String,
 }
 
 impl Suggestion {
-    /// A server.
+    /// Creates a server.
     pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -93,28 +93,28 @@ pub struct Vault {
     /// The name.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub name: String,
-    /// A text for people.
+    /// The description.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub description: Option<String>,
-    /// Pairs of the owner's own.
+    /// The owner's own pairs.
     #[serde(default, deserialize_with = "tolerant::texts")]
     pub metadata: BTreeMap<String, String>,
-    /// Whether runs use it when they name no other.
+    /// Whether runs use it if they name no other.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub is_default: bool,
     /// The state.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: VaultStatus,
-    /// When it was made.
+    /// The time of creation.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub created_at: Option<Timestamp>,
-    /// When it last changed.
+    /// The time of the last change.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub updated_at: Option<Timestamp>,
-    /// When it was archived.
+    /// The time when it was archived.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub archived_at: Option<Timestamp>,
-    /// Its credentials, archived ones too.
+    /// The credentials, including archived ones.
     #[serde(default, deserialize_with = "tolerant::list")]
     pub credentials: Vec<Credential>,
 }
@@ -126,7 +126,7 @@ impl From<&Vault> for VaultId {
 }
 
 impl Vault {
-    /// An active vault of which only id and name are known.
+    /// Creates an active vault with only its id and name known.
     pub fn new(id: VaultId, name: impl Into<String>) -> Self {
         Self {
             id,

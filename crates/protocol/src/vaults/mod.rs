@@ -1,4 +1,4 @@
-//! Vaults: credentials for the MCP servers that agents use. Tokens may not touch them, only keys.
+//! Vaults: credentials for the MCP servers that agents use. Only keys may manage them, not tokens.
 
 mod create;
 mod create_credential;
@@ -29,15 +29,15 @@ use serde::Deserialize;
 
 use crate::error::{InvalidRequest, Problem};
 
-/// The envelope in which a vault comes.
+/// The envelope of a vault.
 #[derive(Deserialize)]
-struct VaultAnswer {
+struct VaultEnvelope {
     vault: Vault,
 }
 
-/// The envelope in which a credential comes.
+/// The envelope of a credential.
 #[derive(Deserialize)]
-struct CredentialAnswer {
+struct CredentialEnvelope {
     credential: Credential,
 }
 
@@ -75,7 +75,7 @@ fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), InvalidRequ
     Err(InvalidRequest::new("metadata", Problem::MustHold(rule)))
 }
 
-/// The relay counts as JavaScript does.
+/// Returns the length as the relay counts it: in UTF-16 code units, like JavaScript.
 fn utf16_length(text: &str) -> usize {
     text.encode_utf16().count()
 }

@@ -5,7 +5,7 @@ use crate::error::ResponseError;
 use crate::operation::decode_empty;
 use crate::{Endpoint, Operation, Route, VaultId};
 
-/// Makes a vault the one that runs use when they name no other.
+/// Makes a vault the default: runs use it if they name no other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -16,7 +16,7 @@ pub struct SetDefaultVault {
 }
 
 impl SetDefaultVault {
-    /// This vault.
+    /// Creates the operation for this vault.
     pub fn new(vault_id: impl Into<VaultId>) -> Self {
         Self {
             vault_id: vault_id.into(),

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use http::response::Parts;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Vault, VaultAnswer, check_description, check_metadata, check_name};
+use super::{Vault, VaultEnvelope, check_description, check_metadata, check_name};
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::decode_json;
 use crate::setters::setters;
@@ -11,8 +11,8 @@ use crate::{Endpoint, Operation, Route, VaultId};
 
 /// Changes a vault.
 ///
-/// The relay clears the metadata whenever an update does not send it. So an update always says what the metadata is to
-/// be: [`of`](Self::of) keeps that of a vault that was read before.
+/// The relay clears the metadata if an update does not send it. So an update always contains the whole metadata: [`of`](Self::of)
+/// keeps that of a vault that was read before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -20,23 +20,23 @@ use crate::{Endpoint, Operation, Route, VaultId};
 pub struct UpdateVault {
     /// The vault.
     pub vault_id: VaultId,
-    /// The new name; `None` leaves it.
+    /// The new name; `None` keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The new description: `None` leaves it, `Some(None)` clears it.
+    /// The new description: `None` keeps it, `Some(None)` clears it.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "present"
     )]
     pub description: Option<Option<String>>,
-    /// The metadata after the update, whole.
+    /// The whole metadata after the update.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
 }
 
 impl UpdateVault {
-    /// Of this vault, with the metadata that it is to have afterwards.
+    /// Creates an update of this vault with the whole metadata.
     pub fn new(vault_id: impl Into<VaultId>, metadata: BTreeMap<String, String>) -> Self {
         Self {
             vault_id: vault_id.into(),
@@ -46,7 +46,7 @@ impl UpdateVault {
         }
     }
 
-    /// Of this vault, with its metadata as it was read.
+    /// Creates an update that keeps the metadata of this vault.
     pub fn of(vault: &Vault) -> Self {
         Self::new(&vault.id, vault.metadata.clone())
     }
@@ -55,13 +55,13 @@ impl UpdateVault {
 setters! {
     UpdateVault, update_vault_setters;
 
-    /// The new name.
+    /// Sets the new name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// The new description; `None` clears it.
+    /// Sets the new description; `None` clears it.
     pub fn description(mut self, description: Option<String>) -> Self {
         self.description = Some(description);
         self
@@ -74,7 +74,7 @@ impl From<&Vault> for UpdateVault {
     }
 }
 
-/// `null` is a value here; only an absent member is `None`.
+/// Reads a member that distinguishes `null` from absence: only an absent member is `None`.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
@@ -93,6 +93,6 @@ impl Operation for UpdateVault {
     type Output = Vault;
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Vault, ResponseError> {
-        decode_json(self, head, body).map(|VaultAnswer { vault }| vault)
+        decode_json(self, head, body).map(|VaultEnvelope { vault }| vault)
     }
 }

@@ -1,14 +1,15 @@
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
-use super::{Credential, CredentialAnswer, CredentialSettings};
+use super::{Credential, CredentialEnvelope, CredentialSettings};
 use crate::error::{InvalidRequest, ResponseError};
 use crate::operation::decode_json;
 use crate::{CredentialId, Endpoint, Operation, Route, Secrets, VaultId};
 
 /// Replaces a credential.
 ///
-/// The relay takes it whole: a name or metadata left out are cleared. The server's URL has to be sent and cannot change.
+/// The relay replaces it as a whole: a missing name or missing metadata is cleared. The server's URL is required and cannot
+/// change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -18,13 +19,13 @@ pub struct UpdateCredential {
     pub vault_id: VaultId,
     /// The credential.
     pub credential_id: CredentialId,
-    /// What it is to be, whole.
+    /// The new settings, as a whole.
     #[serde(flatten)]
     pub settings: CredentialSettings,
 }
 
 impl UpdateCredential {
-    /// Of this credential.
+    /// Creates the operation for this credential.
     pub fn new(
         vault_id: impl Into<VaultId>,
         credential_id: impl Into<CredentialId>,
@@ -54,6 +55,6 @@ impl Operation for UpdateCredential {
     type Output = Credential;
 
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Credential, ResponseError> {
-        decode_json(self, head, body).map(|CredentialAnswer { credential }| credential)
+        decode_json(self, head, body).map(|CredentialEnvelope { credential }| credential)
     }
 }
