@@ -51,11 +51,12 @@ impl ReadStream {
 /// So after a 500, the flow reads the file as text:
 ///
 /// ```text
-/// Reading ─ 500 ─► Failed ─► Looking ┬─ text is empty ────► Empty: done without content
-///                               ├─ text is not empty ─► ReadingAgain: the file may have been filled in the meantime;
-///                               │                       if this fails too, done with the first error
-///                               └─ failed ────────────► done with the first error
+/// Reading ─ 500 ─► Failed ─► Looking ┬─ text is empty ─────► Empty: done without content
+///                                    ├─ text is not empty ─► ReadingAgain: the file may have been filled in the meantime
+///                                    └─ failed ────────────► done with the first error
 /// ```
+///
+/// The second read is the last: its result is the flow's, and only a deadline that has expired brings the first error back.
 #[derive(Debug)]
 #[must_use = "a flow does nothing until it is driven"]
 pub struct ReadContent<F> {

@@ -18,6 +18,12 @@ use crate::words;
 ///
 /// The work for each byte is a small constant. The data of an event within one piece is borrowed from that piece; only data that
 /// is cut by the end of a piece is copied.
+///
+/// ```text
+///  push ─► queue ─► piece ─┬─ whole line ──────────► end_of_line ─┬─ data ──────────────► a range of `piece`, or `data_buffer`
+///                          └─ cut line ─► `line` ─►               ├─ event, id, retry ──► their fields
+///                                                                 └─ blank ─► end_of_event ─► an event, lent to the caller
+/// ```
 #[derive(Debug, Default)]
 pub struct Decoder {
     limits: Limits,
@@ -159,6 +165,7 @@ impl Decoder {
         self.forget_lent_event();
         let found = self.find_event();
         if let Some(Err(_)) = found {
+            // Release everything that is held: after an error nothing of it is ever read.
             self.reset();
             self.failed = true;
         }
@@ -270,6 +277,7 @@ impl Decoder {
             {
                 self.scanned += length + 1;
             }
+            // Checked before the bytes are copied, so that a line beyond the limit never takes memory.
             if self.line.len() + length > self.limits.line {
                 return Some(Err(SseError::LineTooLong {
                     limit: self.limits.line,
@@ -367,9 +375,11 @@ impl Decoder {
         }
         match (&self.data, line) {
             (Data::None, Line::InPiece(line)) => {
+                // Nearly all events are a single line, which is lent from the piece without a copy.
                 self.data = Data::InPiece(line.end - length..line.end);
             }
             (Data::None, Line::InBuffer) => {
+                // The buffers change places instead of copying the value.
                 mem::swap(&mut self.line, &mut self.data_buffer);
                 self.data = Data::InBuffer(self.data_buffer.len() - length);
             }
@@ -398,6 +408,7 @@ impl Decoder {
 
     /// Processes a blank line by the rules of the standard. Returns whether there is an event for the caller.
     fn end_of_event(&mut self) -> bool {
+        // An id counts even without data, although such an event is not dispatched (HTML standard, section 9.2.6).
         if let Some(id) = self.new_id.take() {
             self.last_event_id = Some(id);
         }

@@ -9,12 +9,12 @@ use super::{
 use crate::sse::{self, Limits, SseError, UnfinishedEvent};
 use crate::utf_8::utf_8;
 
-/// Decodes a UI message stream, from the bytes of a response body to chunks, as they arrive.
+/// Decodes a UI message stream, from the bytes of a response body to chunks, while they arrive.
 ///
-/// It is [`sse::Decoder`] and [`Chunk::decode`] in one, and as strict, but made for speed: the chunks that it lends borrow from the pieces pushed
-/// or from a buffer that is used again, so that a delta costs no allocation.
+/// It combines [`sse::Decoder`] and [`Chunk::decode`], is as strict, and is optimised for speed: chunks borrow from the pushed
+/// pieces or from a reused buffer, so that a delta costs no allocation.
 ///
-/// A character outside of the BMP that was cut in two between two deltas stays cut: a [`Joiner`](super::Joiner) joins it.
+/// A character outside of the BMP that was split between two deltas stays split: a [`Joiner`](super::Joiner) joins it.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::{Chunk, Decoder, End};
@@ -36,18 +36,18 @@ use crate::utf_8::utf_8;
 pub struct Decoder {
     events: sse::Decoder,
     signs: Signs,
-    /// The delta of a chunk whose string had escapes.
+    /// The unescaped delta of a chunk whose string had escapes.
     unescaped: Unescaped,
-    /// The data of an event that was not UTF-8.
+    /// The data of an event that was not UTF-8, with U+FFFD in it.
     replaced: String,
 }
 
-/// Why there is no chunk: one of the two steps has failed.
+/// The error of one of the two decoding steps.
 ///
-/// Deliberately exhaustive: there is no third step, and a reader goes on after the second error only.
+/// Deliberately exhaustive: there is no third step, and a reader continues after the second error only.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The event stream cannot be decoded any further. This is the end.
+    /// The event stream cannot be decoded further. No more chunks follow.
     #[error(transparent)]
     Sse(#[from] SseError),
     /// The data of one event is not a chunk. The next event may be one.
@@ -56,27 +56,27 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Whether nothing comes after this error.
+    /// Returns whether no chunk follows this error.
     pub fn is_fatal(&self) -> bool {
         matches!(self, Self::Sse(_))
     }
 }
 
-/// Where the next chunk is.
+/// The place of the next chunk.
 enum Found {
-    /// In the data of the event; it is a delta that was read already.
+    /// In the data of the event, as a delta that was already read.
     Delta(Delta),
     /// In the data of the event.
     Data,
 }
 
 impl Decoder {
-    /// A decoder at the beginning of a stream, with the default [`Limits`].
+    /// Creates a decoder at the beginning of a stream, with the default [`Limits`].
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A decoder at the beginning of a stream.
+    /// Creates a decoder at the beginning of a stream.
     pub fn with_limits(limits: Limits) -> Self {
         Self {
             events: sse::Decoder::with_limits(limits),
@@ -84,18 +84,18 @@ impl Decoder {
         }
     }
 
-    /// Takes the next piece of the body. Call [`next_chunk`](Self::next_chunk) afterwards, until it gives `None`.
+    /// Adds the next piece of the body. Then call [`next_chunk`](Self::next_chunk) until it returns `None`.
     pub fn push(&mut self, piece: impl Into<Bytes>) {
         self.events.push(piece);
     }
 
-    /// The next chunk; `None` if more bytes are needed.
+    /// Returns the next chunk; `None` if more bytes are needed.
     ///
-    /// An event whose data is exactly `[DONE]` is no chunk, but [`is_done`](Self::is_done) tells that it came. What comes after it still counts.
+    /// An event whose data is exactly `[DONE]` is no chunk; [`is_done`](Self::is_done) reports it. Events after it still count.
     ///
     /// # Errors
-    /// [`DecodeError::Chunk`] if the data of an event is not a chunk; the caller may go on with the next. [`DecodeError::Sse`] if the stream is beyond the limits;
-    /// there are no more chunks then.
+    /// [`DecodeError::Chunk`] if the data of an event is not a chunk; the caller may continue with the next. [`DecodeError::Sse`]
+    /// if the stream exceeds the limits; no more chunks follow.
     pub fn next_chunk(&mut self) -> Option<Result<Chunk<'_>, DecodeError>> {
         let found = match self.find_chunk()? {
             Ok(found) => found,
@@ -107,27 +107,28 @@ impl Decoder {
         }
     }
 
-    /// Whether `[DONE]` has come.
+    /// Returns whether `[DONE]` has arrived.
     pub fn is_done(&self) -> bool {
         self.signs.done
     }
 
-    /// Whether a `finish` chunk has come.
+    /// Returns whether a `finish` chunk has arrived.
     pub fn saw_finish(&self) -> bool {
         self.signs.finish
     }
 
-    /// How the stream has ended, if this is all of it. What was pushed must have been taken out before.
+    /// Returns the end of the stream, if no more bytes follow. Take out all chunks first.
     pub fn end(&self) -> End {
         self.signs.end()
     }
 
-    /// Says that the body has ended. A decoder is for one stream: [`end`](Self::end) and what else it knows stay as they are.
+    /// Ends the body. A decoder is for a single stream: [`end`](Self::end) and the other facts are kept.
     ///
-    /// Call it when [`next_chunk`](Self::next_chunk) has given `None`; chunks that were not taken out before are lost.
+    /// Call it after [`next_chunk`](Self::next_chunk) has returned `None`; chunks that were not taken out before are lost.
     ///
     /// # Errors
-    /// If the stream ended in the middle of an event, unless [`next_chunk`](Self::next_chunk) has given a fatal error. The event is dropped.
+    /// The stream ended inside an event, unless [`next_chunk`](Self::next_chunk) has returned a fatal error. The event is
+    /// dropped.
     pub fn finish(&mut self) -> Result<(), UnfinishedEvent> {
         self.events.finish()
     }

@@ -1,7 +1,7 @@
-//! The short path for deltas, which are nearly all of a stream.
+//! A fast path for deltas, which make up nearly all of a stream.
 //!
-//! Servers write them in one layout, without whitespace and with the members in the AI SDK's order. What is exactly so is read in one
-//! pass over its bytes; anything else, right or wrong, is left to [`Chunk::decode`].
+//! Servers write them in one layout, without whitespace and with the members in the AI SDK's order. An event in exactly this
+//! layout is read in one pass over its bytes. Anything else, valid or not, is left to [`Chunk::decode`].
 
 use std::ops::Range;
 
@@ -17,9 +17,9 @@ use super::{
 pub(super) struct Delta {
     kind: Kind,
     id: Range<usize>,
-    /// The delta as it came, or none if it had escapes and was unescaped.
+    /// The range of the delta, or `None` if it had escapes and was unescaped.
     delta: Option<Range<usize>>,
-    /// How long the whole object is.
+    /// The length of the whole object.
     pub(super) length: usize,
 }
 
@@ -31,7 +31,7 @@ enum Kind {
 }
 
 impl Delta {
-    /// Reads the object that `bytes` begin with. An unfinished one is none.
+    /// Reads the object at the beginning of `bytes`; `None` if it is incomplete.
     #[inline]
     pub(super) fn read(bytes: &[u8], unescaped: &mut Unescaped) -> Option<Self> {
         const SHORTEST: &[u8] = br#"{"type":"text-delta","id":"","delta":""}"#;
@@ -77,7 +77,7 @@ impl Delta {
         })
     }
 
-    /// The chunk, lent from the bytes that it was read from and from what was unescaped then.
+    /// Returns the chunk, borrowed from the bytes that it was read from and from the unescaped text.
     #[inline]
     pub(super) fn chunk<'a>(&self, bytes: &'a [u8], unescaped: &'a Unescaped) -> Chunk<'a> {
         let whole = utf_8(bytes);
@@ -123,10 +123,10 @@ impl Delta {
     }
 }
 
-/// A string without its escapes. The memory is used again.
+/// A string without its escapes, in a reused buffer.
 #[derive(Debug, Default)]
 pub(super) struct Unescaped {
-    /// What is behind `length` is left over, and is there to be written over.
+    /// The bytes after `length` are leftovers, to be overwritten.
     bytes: Vec<u8>,
     length: usize,
 }
@@ -141,8 +141,8 @@ impl Unescaped {
         self.bytes
     }
 
-    /// Reads the string that begins at `start`, whose first stop is known, and gives where it has ended. `None` if it is unfinished, wrong or
-    /// ill-formed.
+    /// Unescapes the string that begins at `start` and has its first stop at `stop`. Returns its end; `None` if it is incomplete,
+    /// invalid or ill-formed.
     fn fill(&mut self, bytes: &[u8], start: usize, mut stop: usize) -> Option<usize> {
         let mut stops = Stops::new(bytes, stop);
         let mut at = start;
@@ -159,7 +159,7 @@ impl Unescaped {
                     at = bytes.len() - rest.len();
                 }
                 [b'\\', byte, ..] => {
-                    // There is room for it behind what was appended.
+                    // There is room for it after the appended bytes.
                     *self.bytes.get_mut(self.length)? = escaped(*byte)?;
                     self.length += 1;
                     at = stop + 2;
@@ -179,7 +179,7 @@ impl Unescaped {
             self.bytes.resize(2 * end + SHORT, 0);
         }
         let free = self.bytes.get_mut(self.length..).unwrap_or_default();
-        // Most stretches are short, and copying more than is needed is faster than copying just enough.
+        // Most stretches are short, and copying a whole block is faster than copying the exact length.
         if length <= SHORT
             && let Some(from) = bytes.first_chunk::<SHORT>()
             && let Some(to) = free.first_chunk_mut()
@@ -192,14 +192,14 @@ impl Unescaped {
     }
 }
 
-/// A string that is not UTF-8. The standard replaces what is wrong in the stream; since quotes and escapes are ASCII, it makes no difference
-/// that it is done in the string.
+/// Decodes a string that is not UTF-8. The standard replaces invalid bytes in the stream; quotes and escapes are ASCII, so
+/// replacing them in the string has the same result.
 #[cold]
 fn replaced(bytes: &[u8]) -> Text<'_> {
     String::from_utf8_lossy(bytes).into_owned().into()
 }
 
-/// What a byte after a backslash stands for, if it is an escape that stands for one byte.
+/// Returns the byte of an escape that stands for a single byte.
 #[inline]
 fn escaped(byte: u8) -> Option<u8> {
     Some(match byte {
@@ -213,7 +213,7 @@ fn escaped(byte: u8) -> Option<u8> {
     })
 }
 
-/// The character of one `\u`, or of two that make a pair. A lone surrogate is none.
+/// Returns the character of one `\u` escape, or of two that form a pair; `None` for a lone surrogate.
 fn unicode_escape(after_u: &[u8]) -> Option<(char, &[u8])> {
     let (first, rest) = hex_unit(after_u)?;
     if let Some(char) = char::from_u32(u32::from(first)) {

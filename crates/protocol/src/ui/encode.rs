@@ -7,7 +7,7 @@ use super::Chunk;
 pub(super) const DONE: &str = "[DONE]";
 
 impl Chunk<'_> {
-    /// The chunk as an event of a UI message stream, ready to be sent.
+    /// Encodes the chunk as an event of a UI message stream, ready to be sent.
     ///
     /// ```
     /// use twentyfirst_protocol::ui::Chunk;
@@ -22,15 +22,15 @@ impl Chunk<'_> {
     }
 }
 
-/// The event that ends a UI message stream: `[DONE]`.
+/// Encodes the event that ends a UI message stream: `[DONE]`.
 pub fn encode_done() -> Bytes {
     Bytes::from_static(b"data: [DONE]\n\n")
 }
 
-/// The headers of a response whose body is a UI message stream.
+/// Returns the headers of a response whose body is a UI message stream.
 ///
-/// They are the AI SDK's but for `connection`, which is no business of the content: the type, the version of the protocol, and that
-/// nothing on the way may keep or collect the events.
+/// They are the AI SDK's, without `connection`, which does not describe the content: the content type, the version of the
+/// protocol, and the demand that no proxy caches or buffers the events.
 pub fn response_headers() -> HeaderMap {
     const HEADERS: [(HeaderName, &str); 4] = [
         (header::CONTENT_TYPE, "text/event-stream"),

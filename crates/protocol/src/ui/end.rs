@@ -1,24 +1,24 @@
 use super::Chunk;
 
-/// How a UI message stream has ended. The first that applies is the end, in this order.
+/// The end of a UI message stream. If several apply, the first one in this order counts.
 ///
-/// Deliberately exhaustive: code that takes an answer for whole must know each end, and an unknown end is [`Cut`](End::Cut).
+/// Deliberately exhaustive: code that relies on a complete answer must know each end. An unknown end is [`Cut`](End::Cut).
 ///
-/// A stream that breaks off is [`Cut`](End::Cut), so that a part of an answer never passes for the whole.
+/// A stream that breaks off is [`Cut`](End::Cut), so that a part of an answer is never mistaken for the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
-    /// An `error` chunk came.
+    /// An `error` chunk arrived.
     Failed,
-    /// An `abort` chunk came.
+    /// An `abort` chunk arrived.
     Aborted,
-    /// `[DONE]` came.
+    /// `[DONE]` arrived.
     Finished,
-    /// The bytes have ended, and that is all that is known.
+    /// The bytes ended without any of these.
     Cut,
 }
 
 impl End {
-    /// The end in one lower-case word: `failed`, `aborted`, `finished` or `cut`.
+    /// Returns the end in one lower-case word: `failed`, `aborted`, `finished` or `cut`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Failed => "failed",
@@ -29,7 +29,7 @@ impl End {
     }
 }
 
-/// What matters of the events of a stream to its end.
+/// The events of a stream that determine its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Signs {
     failed: bool,

@@ -1,20 +1,20 @@
-//! What values take in memory.
+//! The memory that values own.
 
 use crate::ui::{Approval, Part, RawJson, Text, ToolPart, ToolState};
 
 /// A value that owns memory.
 pub(crate) trait Held {
-    /// The bytes that are allocated for it, beside its own.
+    /// Returns the bytes allocated for it, beside its own.
     fn held(&self) -> usize;
 }
 
-/// A chunk of whose members copies are kept.
+/// A chunk whose members may be copied.
 pub(super) trait OwnedSize {
-    /// What all of them take once they are owned, in bytes.
+    /// Returns the memory of all owned members, in bytes.
     fn owned_size(&self) -> usize;
 }
 
-/// What an allocation of so many bytes takes: an allocator keeps a length beside each and gives them in steps.
+/// Returns the memory of an allocation: an allocator stores a length beside each and rounds up.
 pub(crate) const fn allocation(bytes: usize) -> usize {
     match bytes {
         0 => 0,
@@ -23,24 +23,24 @@ pub(crate) const fn allocation(bytes: usize) -> usize {
     }
 }
 
-/// What an entry of a `BTreeMap` with entries of this size takes at most, in bytes, wherever it stands.
+/// Returns the memory of an entry of a `BTreeMap` with entries of this size, at most.
 ///
-/// A node has room for 11 entries and holds at least 5, and above the lowest nodes there are others with 12 pointers each.
+/// A node has room for 11 entries and holds at least 5. Above the lowest nodes are others with 12 pointers each.
 pub(super) const fn entry(size: usize) -> usize {
     size * 11 / 4 + 16
 }
 
-/// What a `BTreeMap` takes beside its entries as soon as it has one: the first node.
+/// Returns the memory that a `BTreeMap` with at least one entry needs beside its entries: the first node.
 pub(crate) const fn first_node(size: usize) -> usize {
     allocation(size * 11 + 16)
 }
 
-/// What a string takes once it is owned.
+/// Returns the memory of an owned string.
 pub(crate) fn owned(text: &Text<'_>) -> usize {
     allocation(text.stored_len())
 }
 
-/// What a value takes once it is owned.
+/// Returns the memory of an owned value.
 pub(super) fn owned_raw(raw: &RawJson<'_>) -> usize {
     allocation(raw.get().len())
 }

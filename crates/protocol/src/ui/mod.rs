@@ -1,7 +1,7 @@
 //! The UI message stream of the AI SDK: chunks, and the messages that they build.
 //!
-//! `data:` events of a response body become [`Chunk`]s in a [`Decoder`]; [`Chunk::encode_event`] is the way back. An
-//! [`Assembler`] makes a message of chunks; [`disassemble`] is the way back. [`tools`] has typed views of the calls in it.
+//! A [`Decoder`] turns the `data:` events of a response body into [`Chunk`]s; [`Chunk::encode_event`] is the inverse. An
+//! [`Assembler`] turns chunks into a message; [`disassemble`] is the inverse. [`tools`] has typed views of the tool calls in it.
 
 mod assembler;
 pub mod chunk;

@@ -5,12 +5,12 @@ use crate::ui::held::{allocation, entry, first_node};
 
 /// A map whose keys are strings of chunks, well-formed or not.
 ///
-/// Trees grow node by node: a hash map that doubles would have to be there twice for a moment, and half empty afterwards.
+/// A tree grows node by node. A hash map that doubles would need both tables for a moment, and be half empty afterwards.
 #[derive(Clone, Debug)]
 pub(super) struct ByText<T> {
     well_formed: BTreeMap<Box<str>, T>,
     ill_formed: BTreeMap<Box<[u16]>, T>,
-    /// What the keys take, in bytes.
+    /// The memory of the keys in bytes.
     keys: usize,
 }
 
@@ -76,7 +76,7 @@ impl<T> ByText<T> {
         well_formed.chain(ill_formed.map(|(key, value)| (Text::from_code_units(key), value)))
     }
 
-    /// The keys and values. No key is copied.
+    /// Returns the keys and values without copying a key.
     pub(super) fn into_entries(self) -> impl Iterator<Item = (Text<'static>, T)> {
         let well_formed = self.well_formed.into_iter();
         let well_formed = well_formed.map(|(key, value)| (Text::from(String::from(key)), value));
@@ -94,7 +94,7 @@ impl<T> ByText<T> {
         self.well_formed.len() + self.ill_formed.len()
     }
 
-    /// What the map takes, in bytes, without what its values hold.
+    /// Returns the memory of the map in bytes, without what its values own.
     pub(super) fn held(&self) -> usize {
         let first = |is_empty: bool| match is_empty {
             true => 0,
@@ -104,7 +104,7 @@ impl<T> ByText<T> {
         entries + self.keys + first(self.well_formed.is_empty()) + first(self.ill_formed.is_empty())
     }
 
-    /// What it takes more with another key, at most.
+    /// Returns the additional memory for another key, at most.
     pub(super) fn growth(&self, key: &Text<'_>) -> usize {
         let is_empty = match key.is_well_formed() {
             true => self.well_formed.is_empty(),
@@ -115,7 +115,7 @@ impl<T> ByText<T> {
         } else {
             0
         };
-        // Code units are there twice while the key is made.
+        // The code units exist twice while the key is created.
         first + entry(Self::ENTRY_SIZE) + allocation(4 * key.stored_len())
     }
 }

@@ -10,40 +10,49 @@ use crate::ui::held::{Held, allocation};
 use crate::ui::joiner::Half;
 use crate::ui::{Part, PartialJson, RawJson, Text, ToolPart, ToolState};
 
-/// The tool calls whose input is streaming or was, each with the text of its input.
+/// The tool calls whose input is streaming or has streamed, each with the text of its input.
 ///
-/// A part shows the text and what can be read of it, but only when somebody looks at the message: writing both anew for every delta
-/// would take time that grows with the square of the input.
+/// A part shows the text and the value read from it, but only when the message is looked at: rewriting both for every delta would
+/// take time quadratic in the size of the input.
+///
+/// ```text
+///          show, append_fresh            settle (the message is looked at)
+///  a part ────────────────────► stale ───────────────────────────────────► up to date
+///                                 ▲                                              │
+///                                 └──────────────── append_fresh ────────────────┘
+///
+///  start, or append to another part ──► settle ──► released: keeps what it showed last
+/// ```
 #[derive(Clone, Debug, Default)]
 pub(super) struct Calls {
     calls: ByText<Box<Call>>,
-    /// A part of each call whose part may not show all of its input yet.
+    /// The parts that may not show all of the input of their call yet.
     stale: Vec<usize>,
-    /// Parts that no longer show the input of their call, and have what they showed last.
+    /// The parts that no longer show the input of their call, and keep what they showed last.
     released: Vec<usize>,
-    /// What all calls hold in memory, in bytes.
+    /// The memory of all calls in bytes.
     size: usize,
 }
 
-/// A tool call whose input is streaming or was.
+/// A tool call whose input is streaming or has streamed.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) dynamic: bool,
-    /// Whether it was opened by a delta, so that nobody knows the tool's name.
+    /// Whether it was opened by a delta, so that the tool's name is unknown.
     pub(super) nameless: bool,
     names: Arc<Names>,
     encoding: Option<InputEncoding>,
     input: Input,
     half: Half,
-    /// The part that shows the input as it is now.
+    /// The part that shows the current input.
     shown: Option<Shown>,
     /// Whether that part does not show everything yet.
     stale: bool,
-    /// Whether it is in the list of those that may be stale.
+    /// Whether the part is in the list of possibly stale ones.
     listed: bool,
 }
 
-/// What a call's start says about it, and what each delta says again.
+/// The names that a call's start brings and each delta needs again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     pub(super) tool_name: Text<'static>,
@@ -54,18 +63,18 @@ pub(super) struct Names {
 #[derive(Clone, Copy, Debug)]
 struct Shown {
     part: usize,
-    /// Whether the part has the text too.
+    /// Whether the part also has the text.
     raw: bool,
-    /// Whether a delta was the last that changed the part.
+    /// Whether the last change of the part was a delta.
     fresh: bool,
 }
 
-/// How a call grows for a delta.
+/// The growth of a call for a delta.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Growth {
     /// The capacity that its text needs.
     capacity: usize,
-    /// How many bytes more that takes, with all that follows, at most.
+    /// The additional memory of the text and of everything that follows from it, at most.
     pub(super) more: usize,
 }
 
@@ -97,7 +106,7 @@ impl Call {
         }
     }
 
-    /// The same call, of which nobody knows the tool's name.
+    /// Marks the tool's name as unknown.
     pub(super) fn nameless(mut self) -> Self {
         self.nameless = true;
         self
@@ -111,15 +120,15 @@ impl Call {
         self.encoding
     }
 
-    /// How it has to grow for a delta, if there is `room` for that and for all that follows from it.
+    /// Returns the growth for a delta, if there is `room` for it and for everything that follows from it.
     pub(super) fn growth(&self, delta: &Text<'_>, room: usize) -> Option<Growth> {
-        // What was half a character becomes whole, and what is, is shown as one.
+        // A waiting half of a character becomes whole, and is counted as shown.
         let added = delta.stored_len() + 2 * "\u{fffd}".len();
         let text = self.input.text().len() + added;
         let scratch = self.half.scratch(delta);
         let mut more = scratch + self.input.growth(added, added);
         if more > room {
-            // Few deltas are nothing but brackets.
+            // Few deltas consist of brackets alone, so the estimate without counting them is tried first.
             more = scratch + self.input.growth(added, brackets(delta));
         }
         let mut capacity = self.input.capacity();
@@ -135,7 +144,7 @@ impl Call {
         self.input.push(&piece, capacity);
     }
 
-    /// The whole text, and what can be read of it.
+    /// Reads the whole text, and the value in it.
     fn read(&self) -> (String, Option<RawJson<'static>>) {
         if self.half.is_waiting() {
             return self.input.with("\u{fffd}").into_shown();
@@ -144,7 +153,7 @@ impl Call {
         (self.input.text().to_owned(), value)
     }
 
-    /// What it and the part that shows it hold of the input, in bytes.
+    /// Returns the memory of the input, in the call and in the part that shows it.
     fn size(&self) -> usize {
         let shown = if self.shown.is_some() {
             self.shown_size()
@@ -154,10 +163,10 @@ impl Call {
         Self::EMPTY_SIZE + self.names.size() + self.input.held() + shown
     }
 
-    /// What every call takes, with its places in lists of calls.
+    /// The memory of an empty call, with its places in lists of calls.
     const EMPTY_SIZE: usize = allocation(size_of::<Self>()) + 6 * size_of::<usize>();
 
-    /// What a part that shows the input takes for it, in bytes: the text, what can be read of it, and what reading it takes.
+    /// Returns the memory of the input in a part that shows it: the text, the value, and the work of reading it.
     pub(super) fn shown_size(&self) -> usize {
         let text = self.input.text().len();
         allocation(text + "\u{fffd}".len())
@@ -181,7 +190,7 @@ impl Call {
         let Some(Part::Tool(part)) = parts.get_mut(shown.part) else {
             return;
         };
-        // What was shown goes before anything new is made.
+        // Drop what was shown before anything new is allocated: both together could exceed the limit.
         part.input = None;
         if shown.raw {
             part.raw_input = None;
@@ -227,18 +236,18 @@ impl Calls {
         self.calls.get(tool_call_id).map(|call| &**call)
     }
 
-    /// What all calls and the inputs that their parts show take, in bytes.
+    /// Returns the memory of all calls and of the inputs that their parts show.
     pub(super) fn held(&self) -> usize {
         self.size + self.calls.held()
     }
 
-    /// What they take more with another call of these names, at most.
+    /// Returns the additional memory for another call with these names, at most.
     pub(super) fn call_growth(&self, tool_call_id: &Text<'_>, names: usize) -> usize {
         let names_size = allocation(size_of::<Names>() + 2 * size_of::<usize>()) + names;
         self.calls.growth(tool_call_id) + Call::EMPTY_SIZE + names_size + Input::EMPTY_SIZE
     }
 
-    /// How a call has to grow for a delta, if there is `room` for that and for all that follows from it.
+    /// Returns the growth of a call for a delta, if there is `room` for it and for everything that follows from it.
     pub(super) fn growth(
         &self,
         tool_call_id: &Text<'_>,
@@ -248,7 +257,7 @@ impl Calls {
         self.calls.get(tool_call_id)?.growth(delta, room)
     }
 
-    /// Whether the call had no name, which it now gets.
+    /// Marks the tool's name as known. Returns whether it was unknown before.
     pub(super) fn named(&mut self, tool_call_id: &Text<'_>, dynamic: bool) -> bool {
         let Some(call) = self.calls.get_mut(tool_call_id) else {
             return false;
@@ -257,7 +266,7 @@ impl Calls {
         mem::take(&mut call.nameless)
     }
 
-    /// Begins the input of a call, from nothing.
+    /// Begins the input of a call with an empty text.
     pub(super) fn start(&mut self, tool_call_id: &Text<'_>, mut call: Call, parts: &mut [Part]) {
         call.listed = self.get(tool_call_id).is_some_and(|old| old.listed);
         self.size += call.size();
@@ -268,8 +277,8 @@ impl Calls {
         }
     }
 
-    /// Appends to the input of a call, if there is `room`, and if a part from `step_start` on shows all else that a delta says. Gives that
-    /// part.
+    /// Appends to the input of a call, if there is `room`, and if a part from `step_start` on already shows everything else that
+    /// a delta says. Returns that part.
     pub(super) fn append_fresh(
         &mut self,
         tool_call_id: &Text<'_>,
@@ -293,7 +302,7 @@ impl Calls {
         Some(shown.part)
     }
 
-    /// Appends to the input of a call, which grows as was found before. If another part than this shows it, that part shows it as it was.
+    /// Appends to the input of a call with a growth found before. If another part shows the input, that part keeps the old state.
     pub(super) fn append(
         &mut self,
         tool_call_id: &Text<'_>,
@@ -317,7 +326,7 @@ impl Calls {
         self.released.extend(released);
     }
 
-    /// From now on, and until it is told otherwise, this part shows the input of the call.
+    /// Makes this part show the input of the call, until another change.
     pub(super) fn show(&mut self, tool_call_id: &Text<'_>, part: usize, raw: bool) {
         let mut listed = true;
         self.change(tool_call_id, |call| {
@@ -334,7 +343,7 @@ impl Calls {
         }
     }
 
-    /// Something but a delta has changed the part, which keeps the input, and its text or not.
+    /// Records that something other than a delta has changed the part. The part keeps the input, and its text if `raw`.
     pub(super) fn keep(&mut self, tool_call_id: &Text<'_>, part: usize, raw: bool) {
         self.change(tool_call_id, |call| {
             if let Some(shown) = call.shown.as_mut().filter(|shown| shown.part == part) {
@@ -344,20 +353,20 @@ impl Calls {
         });
     }
 
-    /// The part has an input of its own.
+    /// Records that the part has an input of its own.
     pub(super) fn hide(&mut self, tool_call_id: &Text<'_>, part: usize) {
         self.change(tool_call_id, |call| {
             call.shown = call.shown.filter(|shown| shown.part != part);
         });
     }
 
-    /// Whether the part shows the input of its call.
+    /// Returns whether the part shows the input of its call.
     pub(super) fn shows(&self, part: &ToolPart, at: usize) -> bool {
         let call = self.calls.get(&part.tool_call_id);
         call.is_some_and(|call| call.shown.is_some_and(|shown| shown.part == at))
     }
 
-    /// Changes a call, and keeps the size.
+    /// Changes a call, and updates the total size.
     fn change(&mut self, tool_call_id: &Text<'_>, change: impl FnOnce(&mut Call)) {
         let Some(call) = self.calls.get_mut(tool_call_id) else {
             return;
@@ -367,7 +376,7 @@ impl Calls {
         self.size += call.size();
     }
 
-    /// Forgets all calls. Their parts have what they showed last.
+    /// Forgets all calls. Their parts keep what they showed last.
     pub(super) fn clear(&mut self, parts: &mut [Part]) {
         self.settle(parts);
         let calls = mem::take(self).calls;
@@ -375,7 +384,7 @@ impl Calls {
         self.released.extend(shown.map(|shown| shown.part));
     }
 
-    /// Parts that no longer show the input of their call, since the last time that this was asked.
+    /// Returns the parts that stopped showing the input of their call since the last call of this function.
     pub(super) fn take_released(&mut self) -> Vec<usize> {
         mem::take(&mut self.released)
     }

@@ -3,41 +3,41 @@ use std::borrow::Cow;
 use crate::ui::Text;
 use crate::ui::chunk::Data;
 
-/// What a chunk changed in a message, so that nobody has to compare messages.
+/// The change of a message by a chunk, so that callers need not compare messages.
 ///
-/// Parts are named by their place in [`UiMessage::parts`](crate::ui::UiMessage::parts). A part that is not named is as it was.
+/// Parts are identified by their index in [`UiMessage::parts`](crate::ui::UiMessage::parts). All other parts are unchanged.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since whoever mirrors a message must heed all of them.
+// Deliberately exhaustive: the fields of its variants, since a mirror of the message must apply all of them.
 pub enum Change<'a> {
-    /// Nothing that shows.
+    /// No visible change.
     Nothing,
-    /// The message's id or metadata, or all of it: another message has begun. Look at the whole.
+    /// A change of the message's id or metadata, or of everything, because another message has begun. Read the whole message.
     Message,
-    /// There are new parts at the end.
+    /// New parts at the end.
     Added {
-        /// The first of them.
+        /// The index of the first new part.
         first: usize,
     },
-    /// The text of a text or reasoning part has grown, and nothing else in it has changed.
+    /// More text in a text or reasoning part, and no other change in it.
     Appended {
-        /// Which part.
+        /// The index of the part.
         part: usize,
-        /// What was appended.
+        /// The appended text.
         text: Cow<'a, str>,
     },
-    /// Something in a part has changed.
+    /// Any other change of a part.
     Changed {
-        /// Which part.
+        /// The index of the part.
         part: usize,
     },
-    /// The parts of the step were taken back.
+    /// The parts of the current step were removed.
     Removed {
-        /// How many parts are left.
+        /// The number of remaining parts.
         left: usize,
     },
-    /// Data that does not enter the message: this is the only time it is seen.
+    /// Data that does not enter the message, and is only seen here.
     Transient(&'a Data<'a>),
-    /// The run has failed, for this reason. The message stays as it is, and more may follow.
+    /// The error of a failed run. The message is unchanged, and more chunks may follow.
     Failed(&'a Text<'a>),
 }

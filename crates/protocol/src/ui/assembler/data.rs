@@ -6,7 +6,7 @@ use crate::ui::held::{OwnedSize, owned_raw};
 use crate::ui::{DataPart, Members, Part};
 
 impl Assembler {
-    /// Adds data of the application's own, or replaces what has the same name and id.
+    /// Adds data of the application, or replaces the data with the same name and id.
     pub(super) fn data<'c>(&mut self, chunk: &'c Data<'_>) -> Result<Change<'c>, AssembleError> {
         if chunk.transient == Some(true) {
             return Ok(Change::Transient(chunk));

@@ -3,35 +3,35 @@ use std::fmt;
 use crate::error::shown;
 use crate::ui::Text;
 
-/// Why a chunk could not be applied to a message. The message is as it was before.
+/// The error of a chunk that could not be applied. The message is unchanged.
 ///
-/// The words of the first three are those of the AI SDK's `UIMessageStreamError`.
+/// The texts of the first three are those of the AI SDK's `UIMessageStreamError`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since tests compare an error with one that they make.
+// Deliberately exhaustive: the fields of its variants, since tests compare an error with one that they construct.
 pub enum AssembleError {
-    /// A delta or an end for a part that has not been started, or has ended.
+    /// A delta or an end for a part that was not started, or has ended.
     NotStarted {
         /// The type of the chunk.
         chunk: &'static str,
         /// The id of the part.
         id: Text<'static>,
     },
-    /// A result of a tool call that is not in the message, or a question about one.
+    /// A result or an approval request for a tool call that is not in the message.
     NoToolCall {
         /// The id of the call.
         tool_call_id: Text<'static>,
     },
-    /// An answer to an approval that nobody has asked for.
+    /// A response to an approval that was not requested.
     NoApproval {
         /// The id of the approval.
         approval_id: Text<'static>,
     },
-    /// The message's metadata is a string, a number or a boolean, and members cannot be merged into it.
+    /// The message's metadata is a string, a number or a boolean, so members cannot be merged into it.
     MetadataNotAnObject,
     /// The metadata is nested deeper than [`Assembler::MAX_METADATA_DEPTH`](crate::ui::Assembler::MAX_METADATA_DEPTH).
     MetadataTooDeep,
-    /// The message would become larger than the assembler's limit.
+    /// The message would exceed the assembler's limit.
     TooLarge {
         /// The limit in bytes.
         limit: usize,
@@ -68,7 +68,7 @@ impl fmt::Display for AssembleError {
             }
             Self::MetadataTooDeep => f.write_str("metadata is nested too deeply"),
             Self::TooLarge { limit } => {
-                write!(f, "the message would be larger than {limit} bytes")
+                write!(f, "the message would exceed the memory limit of {limit} bytes")
             }
         }
     }

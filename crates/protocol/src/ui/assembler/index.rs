@@ -4,31 +4,31 @@ use super::by_text::ByText;
 use crate::ui::held::{entry, first_node};
 use crate::ui::{DataPart, Part, Text, ToolPart};
 
-/// Where the parts of a message are found again, without a walk through the message for each chunk.
+/// An index of the parts of a message, which saves a walk through the message for each chunk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
-    /// The first part of the current step; what is before it belongs to earlier steps.
+    /// The first part of the current step. Earlier parts belong to earlier steps.
     step_start: usize,
     tools: ByText<CallParts>,
     approvals: ByText<BTreeSet<usize>>,
-    /// How many parts have an approval.
+    /// The number of parts with an approval.
     approval_parts: usize,
-    /// By name and id.
+    /// The data parts by name and id.
     data: ByText<usize>,
 }
 
-/// The parts of a call that can still be asked for.
+/// The parts of a call that chunks can still refer to.
 ///
-/// Steps begin without a word here: which parts are of the current step is told by their places.
+/// The beginning of a step does not change these: the index of a part says which step it is in.
 #[derive(Clone, Copy, Debug, Default)]
 struct CallParts {
-    /// The last one of all.
+    /// The last part of all.
     last: usize,
-    /// The first one that is not dynamic, in the step of the last one.
+    /// The first part that is not dynamic, in the step of the last part.
     fixed: Option<usize>,
-    /// The first one that is, in the step of the last one.
+    /// The first part that is dynamic, in the step of the last part.
     dynamic: Option<usize>,
-    /// The last one before the step of the last one.
+    /// The last part before the step of the last part.
     before: Option<usize>,
 }
 
@@ -48,7 +48,7 @@ impl Index {
         index
     }
 
-    /// What it takes, in bytes.
+    /// Returns the memory of the index in bytes.
     pub(super) fn held(&self) -> usize {
         let sets = self.approvals.len() * first_node(size_of::<usize>());
         self.tools.held()
@@ -58,29 +58,29 @@ impl Index {
             + self.data.held()
     }
 
-    /// What it takes more with another call, at most.
+    /// Returns the additional memory for another call, at most.
     pub(super) fn call_growth(&self, tool_call_id: &Text<'_>) -> usize {
         self.tools.growth(tool_call_id)
     }
 
-    /// What it takes more with another approval, at most.
+    /// Returns the additional memory for another approval, at most.
     pub(super) fn approval_growth(&self, approval_id: &Text<'_>) -> usize {
         let set = first_node(size_of::<usize>()) + entry(size_of::<usize>());
         self.approvals.growth(approval_id) + set
     }
 
-    /// What it takes more with other data, at most.
+    /// Returns the additional memory for other data, at most.
     pub(super) fn data_growth(&self, name: &Text<'_>, id: &Text<'_>) -> usize {
-        // The key, and what it is made of.
+        // The key, and the strings that it is made of.
         5 * self.data.growth(name) + 5 * self.data.growth(id)
     }
 
-    /// The first part of the current step.
+    /// Returns the first part of the current step.
     pub(super) fn step_start(&self) -> usize {
         self.step_start
     }
 
-    /// A step begins, before any part of it is there.
+    /// Begins a step, before it has any part.
     pub(super) fn begin_step(&mut self, step_start: usize) {
         self.step_start = step_start;
     }
@@ -119,7 +119,7 @@ impl Index {
         }
     }
 
-    /// A part of the current step is taken away, with all others of the step.
+    /// Forgets a part of the current step, which is removed with all others of the step.
     pub(super) fn removed(&mut self, at: usize, part: &Part) {
         match part {
             Part::Tool(part) => {
@@ -171,24 +171,24 @@ impl Index {
         }
     }
 
-    /// The part of a call in the current step that is dynamic, or is not.
+    /// Returns the part of a call in the current step that is dynamic, or that is not.
     pub(super) fn tool_in_step(&self, tool_call_id: &Text<'_>, dynamic: bool) -> Option<usize> {
         let parts = self.in_step(tool_call_id)?;
         if dynamic { parts.dynamic } else { parts.fixed }
     }
 
-    /// The first part of a call in the current step.
+    /// Returns the first part of a call in the current step.
     pub(super) fn any_tool_in_step(&self, tool_call_id: &Text<'_>) -> Option<usize> {
         self.in_step(tool_call_id)?.first_in_step()
     }
 
-    /// The part of a call: the first in the current step, else the last before it.
+    /// Returns the part of a call: the first one in the current step, or else the last one before it.
     pub(super) fn tool(&self, tool_call_id: &Text<'_>) -> Option<usize> {
         self.any_tool_in_step(tool_call_id)
             .or_else(|| Some(self.tools.get(tool_call_id)?.last))
     }
 
-    /// A part of the current step changes between dynamic and not.
+    /// Records that a part of the current step changes between dynamic and not.
     pub(super) fn kind_changed(&mut self, at: usize, part: &ToolPart) {
         let Some(parts) = self.tools.get_mut(&part.tool_call_id) else {
             return;
@@ -204,24 +204,24 @@ impl Index {
         }
     }
 
-    /// The first part that asks for this approval.
+    /// Returns the first part that requests this approval.
     pub(super) fn approval(&self, approval_id: &Text<'_>) -> Option<usize> {
         self.approvals.get(approval_id)?.first().copied()
     }
 
-    /// The first data part of this name and id.
+    /// Returns the first data part with this name and id.
     pub(super) fn data(&self, name: &Text<'_>, id: &Text<'_>) -> Option<usize> {
         self.data.get(&data_key(name, id)).copied()
     }
 
-    /// The parts of a call, if there are any in the current step.
+    /// Returns the parts of a call, if it has any in the current step.
     fn in_step(&self, tool_call_id: &Text<'_>) -> Option<&CallParts> {
         let parts = self.tools.get(tool_call_id)?;
         (parts.last >= self.step_start).then_some(parts)
     }
 }
 
-/// A name and an id as one string, which no other two give.
+/// Combines a name and an id to a string that no other pair has.
 fn data_key(name: &Text<'_>, id: &Text<'_>) -> Text<'static> {
     if let (Some(name), Some(id)) = (name.as_str(), id.as_str()) {
         return format!("{} {name}{id}", name.encode_utf16().count()).into();

@@ -1,25 +1,25 @@
 use crate::ui::held::allocation;
 use crate::ui::{PartialJson, RawJson, Text};
 
-/// The text of a call's input, as far as it has come.
+/// The text of a call's input so far.
 #[derive(Clone, Debug)]
 pub(super) enum Input {
     Json(PartialJson),
     Text {
         text: String,
-        /// How long the text is as a JSON string.
+        /// The length of the text as a JSON string.
         json_size: usize,
     },
 }
 
 impl Input {
-    /// What an input takes of which nothing has come: the first containers that are open.
+    /// The memory of an empty input: room for the first open containers.
     pub(super) const EMPTY_SIZE: usize = 256;
 
-    /// How many bytes it takes at most to read a value, for each open container.
+    /// The bytes for each open container while a value is read, at most.
     pub(super) const SCRATCH: usize = 16;
 
-    /// Appends a piece, for which the text has this capacity.
+    /// Appends a piece. `capacity` is the capacity of the text for it.
     pub(super) fn push(&mut self, piece: &str, capacity: usize) {
         match self {
             Self::Json(json) => {
@@ -34,7 +34,7 @@ impl Input {
         }
     }
 
-    /// The same with a piece that has not come yet.
+    /// Returns a copy with another piece, for texts that are only looked at.
     pub(super) fn with(&self, piece: &str) -> Self {
         let capacity = self.text().len() + piece.len();
         match self {
@@ -53,7 +53,7 @@ impl Input {
         }
     }
 
-    /// The text, and what can be read of it.
+    /// Returns the text, and the value read from it.
     pub(super) fn into_shown(self) -> (String, Option<RawJson<'static>>) {
         let value = self.value();
         let text = match self {
@@ -70,7 +70,7 @@ impl Input {
         }
     }
 
-    /// What it takes, in bytes.
+    /// Returns its memory in bytes.
     pub(super) fn held(&self) -> usize {
         match self {
             Self::Json(json) => allocation(json.capacity()) + json.depth_held(),
@@ -78,12 +78,12 @@ impl Input {
         }
     }
 
-    /// What follows from so many bytes more, at most, with so many brackets among them, beside the buffer of the text: the part that
-    /// shows it, and all that is kept for open containers.
+    /// Returns the growth by so many bytes with so many brackets among them, at most, without the buffer of the text: for the
+    /// part that shows it and for the open containers.
     pub(super) fn growth(&self, added: usize, brackets: usize) -> usize {
         match self {
             Self::Json(json) => {
-                // The first byte that is not JSON has all that is open counted anew.
+                // The first byte that is not JSON makes another reader count everything that is open.
                 2 * added + 2 * Self::SCRATCH * brackets + 4 * json.depth() + Self::EMPTY_SIZE
             }
             Self::Text { .. } => 7 * added,
@@ -109,7 +109,7 @@ impl Input {
     }
 }
 
-/// How many containers a piece of JSON may open.
+/// Counts the containers that a piece of JSON may open.
 pub(super) fn brackets(piece: &Text<'_>) -> usize {
     match piece.as_str() {
         Some(piece) => memchr::memchr2_iter(b'[', b'{', piece.as_bytes()).count(),
@@ -117,7 +117,7 @@ pub(super) fn brackets(piece: &Text<'_>) -> usize {
     }
 }
 
-/// How long a text is within a JSON string.
+/// Returns the length of a text within a JSON string.
 fn escaped_size(text: &str) -> usize {
     let sizes = text.bytes().map(|byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,

@@ -14,17 +14,17 @@ use crate::ui::{
     SourceUrlPart, SteeringMessagePart, StepStartPart, Text, UiMessage,
 };
 
-/// Puts chunks together to the message that they describe.
+/// Assembles chunks to the message that they describe.
 ///
-/// The message is the one that `useChat` and `readUIMessageStream` of the AI SDK 7.0.173 show after the same chunks. Put chunks in with
-/// [`apply`](Self::apply), which says what each has changed, and look at the message whenever you like with
-/// [`message`](Self::message). All of it takes time that grows with the size of the chunks: the input of a tool is read as it comes, and
-/// written into the message only when somebody looks.
+/// The message is the one that `useChat` and `readUIMessageStream` of the AI SDK 7.0.173 show after the same chunks.
+/// [`apply`](Self::apply) adds a chunk and returns what it has changed; [`message`](Self::message) returns the message at any
+/// time. The work is proportional to the size of the chunks: the input of a tool is parsed as it arrives, and written into the
+/// message only when the message is looked at.
 ///
-/// # Errors and what to do after them
+/// # Errors and recovery
 ///
-/// A chunk that does not fit the message is an [`AssembleError`] and leaves the message as it was. The AI SDK stops there. A caller who
-/// would rather go on may do so; with [`lenient`](Self::lenient), a delta for a part that was never started opens that part, so that a
+/// A chunk that does not fit the message is an [`AssembleError`] and leaves the message unchanged. The AI SDK stops there;
+/// callers may continue. With [`lenient`](Self::lenient), a delta for a part that was never started opens that part, so that a
 /// stream joined in the middle can be shown.
 ///
 /// ```
@@ -55,35 +55,35 @@ pub struct Assembler {
     pub(super) texts: ByText<Active>,
     pub(super) reasonings: ByText<Active>,
     pub(super) calls: Calls,
-    /// Steps that have begun and show with the next thing that does, as in the AI SDK.
+    /// The steps that have begun. As in the AI SDK, they become visible with the next visible change.
     pub(super) pending_steps: usize,
     pub(super) shown: bool,
     pub(super) lenient: bool,
     pub(super) limit: usize,
-    /// What each part holds beside its place in the message, in bytes, but for inputs that stream, which their calls count.
+    /// The memory of each part beside its place in the message, in bytes, without inputs that stream, which their calls count.
     pub(super) sizes: Vec<usize>,
     /// The sum of `sizes`.
     pub(super) parts_size: usize,
-    /// What the message's other members take.
+    /// The memory of the message's other members.
     pub(super) other_size: usize,
 }
 
 impl Assembler {
-    /// How much memory an assembler takes at most, in bytes, unless [`with_limit`](Self::with_limit) says otherwise: 256 MiB.
+    /// The default memory limit in bytes: 256 MiB. [`with_limit`](Self::with_limit) changes it.
     pub const DEFAULT_LIMIT: usize = 256 * 1024 * 1024;
 
-    /// How deep objects may be nested in metadata.
+    /// The deepest nesting of objects in metadata.
     pub const MAX_METADATA_DEPTH: usize = Metadata::MAX_DEPTH;
 
-    /// Begins with an empty assistant message, whose id is empty until the stream gives it one.
+    /// Creates an assembler with an empty assistant message. Its id is empty until the stream sets it.
     #[must_use]
     pub fn new() -> Self {
         Self::with_message(UiMessage::new(Role::Assistant, Vec::new()).with_id(""))
     }
 
-    /// Continues a message of the assistant's, as when a run is resumed.
+    /// Creates an assembler that continues an assistant message, as when a run is resumed.
     ///
-    /// After a message of anybody else a new one begins, which has its id until the stream gives it another.
+    /// After a message of another role a new one begins, with the id of that message until the stream sets another.
     #[must_use]
     pub fn continuing(mut message: UiMessage) -> Self {
         if message.role != Role::Assistant {
@@ -93,46 +93,46 @@ impl Assembler {
         Self::with_message(message)
     }
 
-    /// Sets how much memory the assembler may take, in bytes. A chunk that would need more is [`AssembleError::TooLarge`], and nothing of
-    /// it is kept. Default: [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT).
+    /// Sets the memory limit in bytes. A chunk that would exceed it is an [`AssembleError::TooLarge`] and is dropped as a whole.
+    /// Default: [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT).
     ///
-    /// All that is allocated counts: the message with its parts, what finds parts again by their ids, texts that have not ended with the
-    /// room that they have to grow, the inputs of tools both as they come and as the message shows them, metadata both as they are merged
-    /// and as they are shown. What is needed only for a moment counts too, above all a buffer that moves to a larger one and is there
-    /// twice: the largest text is about half as long as the limit, the largest input of a tool about a fifth. Allocators differ in what
-    /// they add; up to a quarter of the limit may come on top.
+    /// All allocations count: the message with its parts, the index of the parts, texts that have not ended with their spare
+    /// capacity, the inputs of tools both as they arrive and as the message shows them, and metadata both as they are merged and
+    /// as they are shown. Temporary memory counts too, in particular the old buffer while a text moves to a larger one: the
+    /// largest text is about half the limit, the largest input of a tool about a fifth. Allocators add their own overhead, up to
+    /// a quarter of the limit.
     ///
-    /// What the caller holds is the caller's: chunks, clones of the assembler or of the message. So is a message to
-    /// [continue](Self::continuing), which counts, but is never refused.
+    /// Memory of the caller does not count: chunks, and clones of the assembler or of the message. A message to
+    /// [continue](Self::continuing) counts, but is never refused.
     #[must_use]
     pub fn with_limit(mut self, bytes: usize) -> Self {
         self.set_limit(bytes);
         self
     }
 
-    /// Sets how much memory the assembler may take from now on, as [`with_limit`](Self::with_limit) does. What it holds already stays.
+    /// Sets the memory limit from now on, as [`with_limit`](Self::with_limit) does. Anything already held is kept.
     pub fn set_limit(&mut self, bytes: usize) {
         self.limit = bytes;
     }
 
-    /// Sets whether a delta for a part that was never started opens that part, instead of being an error. The tool of a call opened
-    /// so has no name until a chunk brings it. Default: false, as in the AI SDK.
+    /// Sets whether a delta for a part that was never started opens that part, instead of being an error. The tool of a call
+    /// opened this way has no name until a chunk brings it. Default: false, as in the AI SDK.
     #[must_use]
     pub fn lenient(mut self, lenient: bool) -> Self {
         self.lenient = lenient;
         self
     }
 
-    /// Whether a delta for a part that was never started opens that part.
+    /// Returns whether a delta for a part that was never started opens that part.
     #[must_use]
     pub fn is_lenient(&self) -> bool {
         self.lenient
     }
 
-    /// Applies a chunk, and says what it has changed.
+    /// Applies a chunk, and returns the change.
     ///
     /// # Errors
-    /// If the chunk does not fit the message, or would make it too large. The message is as it was before.
+    /// The chunk does not fit the message, or would exceed the memory limit. The message is unchanged.
     pub fn apply<'c>(&mut self, chunk: &'c Chunk<'_>) -> Result<Change<'c>, AssembleError> {
         match chunk {
             Chunk::TextDelta(chunk) => self.delta(
@@ -219,7 +219,7 @@ impl Assembler {
             }
             Chunk::Data(chunk) => self.data(chunk),
             Chunk::StartStep => {
-                // The place is there when it shows.
+                // The capacity is reserved now, so that the step fits when it becomes visible.
                 self.fits_parts(1, 0)?;
                 self.pending_steps += 1;
                 self.index.begin_step(self.message.parts.len());
@@ -234,39 +234,38 @@ impl Assembler {
         }
     }
 
-    /// The message so far.
+    /// Returns the message so far.
     ///
-    /// What has come of tool inputs and metadata since the last look is written into it now, which takes time that grows with their
-    /// size.
+    /// Tool inputs and metadata that arrived since the last look are written into it now, in time proportional to their size.
     pub fn message(&mut self) -> &UiMessage {
         self.calls.settle(&mut self.message.parts);
         if mem::take(&mut self.metadata_is_stale) {
-            // What was shown goes before it is made anew.
+            // Drop the shown metadata before it is built anew: both together could exceed the limit.
             self.message.metadata = None;
             self.message.metadata = self.metadata.to_json();
         }
         &self.message
     }
 
-    /// How many parts the message has, which takes no time to say.
+    /// Returns the number of parts, without writing anything into the message.
     pub(crate) fn part_count(&self) -> usize {
         self.message.parts.len()
     }
 
-    /// How many steps have begun, those included that do not show yet.
+    /// Returns the number of steps that have begun, including those that are not visible yet.
     pub(crate) fn step_count(&self) -> usize {
         let is_step = |part: &&Part| matches!(part, Part::StepStart(_));
         self.message.parts.iter().filter(is_step).count() + self.pending_steps
     }
 
-    /// Takes the message.
+    /// Returns the message.
     #[must_use]
     pub fn into_message(mut self) -> UiMessage {
         self.message();
         self.message
     }
 
-    /// Whether a chunk has shown in the message. Until then, the AI SDK gives no message at all.
+    /// Returns whether the message has had a visible change. Until then, the AI SDK shows no message at all.
     #[must_use]
     pub fn has_shown(&self) -> bool {
         self.shown
@@ -295,7 +294,8 @@ impl Assembler {
         }
     }
 
-    /// Something shows: so do the steps that have begun. Gives the place of the first of them, if any.
+    /// Makes the steps that have begun visible, before another visible change. Returns the index of the first of them, if there
+    /// are any.
     pub(super) fn show(&mut self) -> Option<usize> {
         self.shown = true;
         if self.pending_steps == 0 {
@@ -311,7 +311,7 @@ impl Assembler {
         Some(first)
     }
 
-    /// Appends a part. It must fit.
+    /// Appends a part. The caller has checked that it fits.
     pub(super) fn push(&mut self, part: Part) -> usize {
         let at = self.message.parts.len();
         let size = part.held();
@@ -322,7 +322,7 @@ impl Assembler {
         at
     }
 
-    /// Adds a part. It must fit.
+    /// Appends a part and returns the change. The caller has checked that it fits.
     pub(super) fn add<'c>(&mut self, part: Part) -> Change<'c> {
         let steps = self.show();
         let at = self.push(part);
@@ -333,7 +333,7 @@ impl Assembler {
 
     pub(super) fn changed<'c>(&mut self, part: usize) -> Change<'c> {
         match self.show() {
-            // Both a part and steps behind it: more than a change of one of them says.
+            // A new part after new steps is more than a change of one part can say.
             Some(_) => Change::Message,
             None => Change::Changed { part },
         }
@@ -367,7 +367,7 @@ impl Assembler {
         if self.message.id.as_ref() == Some(id) {
             self.merge_metadata(metadata)?;
         } else {
-            // All that there was goes before anything new is made.
+            // Drop everything before anything new is allocated: both together could exceed the limit.
             let metadata_size = metadata.map_or(0, |metadata| 2 * owned_raw(metadata));
             if owned(id) + metadata_size > self.limit {
                 return Err(self.too_large());

@@ -5,7 +5,7 @@ use crate::ui::chunk::elements;
 use crate::ui::held::{allocation, entry, first_node, owned_raw};
 use crate::ui::{RawJson, Text};
 
-/// A message's metadata, into which more can be merged without writing all of it again each time.
+/// The metadata of a message, which merges more without rewriting everything each time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Metadata {
     state: State,
@@ -16,7 +16,7 @@ pub(super) struct Metadata {
 enum State {
     #[default]
     Absent,
-    /// As it came: nothing has been merged into it.
+    /// Unchanged JSON: nothing has been merged into it.
     Raw(Box<str>),
     Merged(Object),
 }
@@ -24,7 +24,7 @@ enum State {
 #[derive(Clone, Debug)]
 enum Value {
     Object(Object),
-    /// Anything else, as it came.
+    /// Any other value, unchanged.
     Other(Box<str>),
 }
 
@@ -36,17 +36,17 @@ struct Object {
 
 #[derive(Clone, Debug)]
 struct Member {
-    /// How many members were there before it.
+    /// The number of members before it.
     place: usize,
     value: Value,
 }
 
-/// What metadata take.
+/// The size of metadata.
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
-    /// The bytes that are allocated.
+    /// The allocated bytes.
     held: usize,
-    /// How long they are as JSON.
+    /// The length as JSON.
     json: usize,
 }
 
@@ -76,12 +76,12 @@ impl Metadata {
         })
     }
 
-    /// Merges as the AI SDK does: objects member by member, everything else is replaced. May take `room` bytes more.
+    /// Merges like the AI SDK: objects member by member, while any other value is replaced. May allocate `room` more bytes.
     pub(super) fn merge(&mut self, from: &RawJson<'_>, room: Room) -> Result<(), AssembleError> {
         let from = from.get();
         let opened = match &self.state {
             State::Absent => {
-                // It is shown, too.
+                // The metadata is also shown, so its JSON counts too.
                 room.take(2 * allocation(from.len()))?;
                 *self = Self::of(Some(&RawJson::from_valid(from)));
                 return Ok(());
@@ -107,7 +107,7 @@ impl Metadata {
         Ok(())
     }
 
-    /// The bytes that they take, as they can be merged and as they are shown.
+    /// Returns the memory in bytes, of the form for merging and of the shown form.
     pub(super) fn size(&self) -> usize {
         self.size.held + allocation(self.size.json)
     }
@@ -125,7 +125,7 @@ impl Metadata {
     }
 }
 
-/// How much more an assembler may hold.
+/// The additional memory that an assembler may use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     pub(super) bytes: usize,
@@ -156,10 +156,10 @@ impl Value {
 impl Object {
     const MEMBER_SIZE: usize = size_of::<Box<str>>() + size_of::<Member>();
 
-    /// What an object takes as soon as it has members.
+    /// The memory of an object as soon as it has members.
     const FIRST_NODE: usize = first_node(Self::MEMBER_SIZE);
 
-    /// What each member takes beside its name and value: also its place in a list, when the members are written in order.
+    /// The memory of each member beside its name and value, including its place in the list that orders members for writing.
     const MEMBER: usize = entry(Self::MEMBER_SIZE) + size_of::<(usize, usize)>();
 
     fn size(&self) -> Size {
@@ -177,7 +177,7 @@ impl Object {
         size
     }
 
-    /// What a member takes beside its value.
+    /// Returns the memory of a member beside its value.
     fn name_size(name: &str) -> Size {
         Size {
             held: Self::MEMBER + allocation(name.len()),
@@ -195,7 +195,7 @@ impl Object {
         }
     }
 
-    /// Merges the members of another, and keeps the size of all.
+    /// Merges the members of another object, and updates the total size.
     fn merge(&mut self, from: Self, size: &mut Size) {
         for (name, value) in from.into_members() {
             if is_skipped(&name) {
@@ -222,7 +222,7 @@ impl Object {
         }
     }
 
-    /// The members in their order.
+    /// Returns the members in their order.
     fn into_members(self) -> impl Iterator<Item = (Box<str>, Value)> {
         let mut members: Vec<_> = self.members.into_iter().collect();
         members.sort_unstable_by_key(|(_, member)| member.place);
@@ -249,7 +249,7 @@ impl Object {
     }
 }
 
-/// What an object takes at most that is read from this, in bytes, and while it is merged.
+/// Returns the memory of an object read from this JSON, at most, including the work of merging it.
 fn size_read(json: &str) -> usize {
     let count = |byte| memchr::memchr_iter(byte, json.as_bytes()).count();
     let (members, objects) = match json.trim_ascii_start().as_bytes().first() {
@@ -261,16 +261,16 @@ fn size_read(json: &str) -> usize {
         Some(b'"') => (json.len().min(MOST_ELEMENTS + 1), 1),
         _ => return 0,
     };
-    // The name and the value are allocated each, and all members of an object are listed once.
+    // The name and the value are allocated separately, and all members of an object are listed once.
     let member = Object::MEMBER + Object::MEMBER_SIZE + 2 * allocation(1);
     members * member + objects * Object::FIRST_NODE + json.len()
 }
 
-/// How many elements an array may have that is spread to an object, and code units a string.
+/// The most elements of an array, and code units of a string, that are spread to an object.
 const MOST_ELEMENTS: usize = 65_536;
 
-/// A value as an object, as `{...value}` makes one in JavaScript: of an array its elements by their places, of a string its UTF-16
-/// code units.
+/// Converts a value to an object, like `{...value}` in JavaScript: an array to its elements by index, a string to its UTF-16 code
+/// units.
 fn spread(json: &str) -> Result<Object, AssembleError> {
     let mut object = Object::default();
     let mut add = |element: &str| {
@@ -314,7 +314,7 @@ fn read(json: &str) -> Result<Value, AssembleError> {
     reader.value(0)
 }
 
-/// Keys that JavaScript gives a meaning, and that the AI SDK does not merge.
+/// Returns whether a key has a special meaning in JavaScript, so that the AI SDK does not merge it.
 fn is_skipped(name: &str) -> bool {
     matches!(name, "\"__proto__\"" | "\"constructor\"" | "\"prototype\"")
 }
@@ -413,7 +413,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A name as a JSON string, always with the same escapes.
+/// Returns a name as a JSON string, always with the same escapes.
 fn canonical(name: &str) -> Box<str> {
     let mut name = Text::from_json_string(name);
     if !name.is_well_formed() {

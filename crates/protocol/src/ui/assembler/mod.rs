@@ -1,4 +1,4 @@
-//! Chunks put together to the message that they describe.
+//! Assembles chunks to the message that they describe.
 
 mod by_text;
 mod calls;

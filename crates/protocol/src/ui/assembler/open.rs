@@ -5,9 +5,9 @@ use super::texts::Kind;
 use crate::ui::chunk::{ReasoningEnd, TextEnd};
 use crate::ui::{Chunk, Part, Text, TextState, ToolState};
 
-/// What is still being written.
+/// The parts that are still being written.
 impl Assembler {
-    /// Returns the text and reasoning parts that have not ended, in their order: the place of each, its kind and its id.
+    /// Returns the text and reasoning parts that have not ended, in their order: the index of each, its kind and its id.
     pub(crate) fn open_texts(&self) -> Vec<(usize, Kind, Text<'static>)> {
         let texts = self
             .texts
@@ -20,8 +20,8 @@ impl Assembler {
         open
     }
 
-    /// Ends the text and reasoning parts that have not ended, and returns them as [`open_texts`](Self::open_texts) does, without a
-    /// copy of their ids.
+    /// Ends the text and reasoning parts that have not ended, and returns them like [`open_texts`](Self::open_texts), without
+    /// copying their ids.
     pub(crate) fn end_open_texts(&mut self) -> Vec<(usize, Kind, Text<'static>)> {
         let texts = mem::take(&mut self.texts).into_entries();
         let texts = texts.map(|(id, text)| (text.part, Kind::Text, id));
@@ -39,7 +39,7 @@ impl Assembler {
         ended
     }
 
-    /// Whether a text or reasoning part with this id has not ended.
+    /// Returns whether a text or reasoning part with this id has not ended.
     pub(crate) fn is_open(&self, kind: Kind, id: &Text<'_>) -> bool {
         match kind {
             Kind::Text => self.texts.get(id).is_some(),
@@ -47,7 +47,7 @@ impl Assembler {
         }
     }
 
-    /// Returns the ids of the calls whose input has not come whole.
+    /// Returns the ids of the calls whose input is incomplete.
     pub(crate) fn calls_being_written(&self) -> impl Iterator<Item = Text<'static>> {
         let calls = self.message.parts.iter().filter_map(Part::as_tool);
         let calls = calls.filter(|call| call.state == ToolState::InputStreaming);
@@ -56,7 +56,7 @@ impl Assembler {
 }
 
 impl Kind {
-    /// The end of such a part.
+    /// Returns the chunk that ends such a part.
     pub(crate) fn end(self, id: Text<'static>) -> Chunk<'static> {
         match self {
             Self::Text => TextEnd::new(id).into(),

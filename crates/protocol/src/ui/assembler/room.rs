@@ -4,13 +4,13 @@ use super::size::grown;
 use crate::ui::Part;
 use crate::ui::held::{Held, allocation};
 
-/// What an assembler takes, and whether more fits.
+/// The memory of an assembler, and its limit.
 impl Assembler {
-    /// How much memory the assembler takes now, in bytes, with what the next look at the message takes: what its
-    /// [limit](Self::with_limit) limits. It takes no time to say.
+    /// Returns the memory of the assembler now, in bytes, including that of the next look at the message. The
+    /// [limit](Self::with_limit) applies to it. Takes constant time.
     #[must_use]
     pub fn size(&self) -> usize {
-        // A clone has no places yet for the steps that do not show.
+        // A clone has no capacity yet for the steps that are not visible.
         let needed = self.message.parts.len() + self.pending_steps;
         let parts = self.message.parts.capacity().max(needed);
         let sizes = self.sizes.capacity().max(needed);
@@ -25,7 +25,7 @@ impl Assembler {
             + self.other_size
     }
 
-    /// How many bytes more it may take.
+    /// Returns the remaining bytes within the limit.
     pub(super) fn room(&self) -> usize {
         self.limit.saturating_sub(self.size())
     }
@@ -34,7 +34,7 @@ impl Assembler {
         AssembleError::TooLarge { limit: self.limit }
     }
 
-    /// Whether so many bytes more fit.
+    /// Checks that so many more bytes fit.
     pub(super) fn fits(&self, more: usize) -> Result<(), AssembleError> {
         if self.size().saturating_add(more) > self.limit {
             return Err(self.too_large());
@@ -42,7 +42,8 @@ impl Assembler {
         Ok(())
     }
 
-    /// Whether so many parts more fit, after the steps that do not show yet, and so many bytes more. Then there are places for them.
+    /// Checks that so many more parts fit after the steps that are not visible yet, with so many more bytes, and reserves the
+    /// capacity for them.
     pub(super) fn fits_parts(&mut self, parts: usize, more: usize) -> Result<(), AssembleError> {
         self.fits(more)?;
         let length = self.message.parts.len();
@@ -62,7 +63,7 @@ impl Assembler {
         Ok(())
     }
 
-    /// Weighs a part that is not a tool call's.
+    /// Measures a part that is not a tool call's.
     pub(super) fn weigh(&mut self, at: usize) {
         if let Some(part) = self.message.parts.get(at) {
             self.resize(at, part.held());
@@ -77,7 +78,7 @@ impl Assembler {
     }
 }
 
-/// What places for so many parts take, and for so many of their sizes.
+/// Returns the memory for the places of so many parts, and of so many of their sizes.
 fn places(parts: usize, sizes: usize) -> usize {
     allocation(parts * size_of::<Part>()) + allocation(sizes * size_of::<usize>())
 }

@@ -1,6 +1,6 @@
-/// The capacity that a buffer grows to, so that at least so many elements fit: double, or less where there is no `room` for what that
-/// takes. While it grows, the old buffer is there beside the new one. `None` if there is no room for an eighth more, so that appending
-/// little by little never takes time that grows with the square.
+/// Returns the capacity to which a buffer grows so that at least so many elements fit: double, or less if there is no `room` for
+/// that. While it grows, the old buffer exists beside the new one. `None` if there is no room for an eighth more, so that
+/// appending in small pieces never takes quadratic time.
 pub(super) fn grown(
     capacity: usize,
     needed: usize,

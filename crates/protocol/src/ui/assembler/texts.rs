@@ -13,7 +13,7 @@ use crate::ui::{Part, RawJson, ReasoningPart, Text, TextPart, TextState};
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Active {
     pub(super) part: usize,
-    /// If one waits, the text shows U+FFFD in its place.
+    /// The waiting half of a character. While it waits, the text shows U+FFFD in its place.
     half: Half,
 }
 
@@ -54,7 +54,7 @@ impl Assembler {
         id: &Text<'_>,
         provider_metadata: Option<&RawJson<'_>>,
     ) -> Result<Change<'c>, AssembleError> {
-        // The id is kept twice: in the part and to find it.
+        // The id exists twice: in the part and in the map that finds it.
         let index = self.active(kind).growth(id);
         let metadata = provider_metadata.map_or(0, owned_raw);
         self.fits_parts(1, index + owned(id) + metadata)?;
@@ -109,7 +109,7 @@ impl Assembler {
         let text = self.message.parts.get_mut(active.part).and_then(text_of);
         let (length, capacity) =
             text.map_or((0, 0), |(text, ..)| (text.stored_len(), text.capacity()));
-        // What was half a character becomes whole, and what is, is shown as one.
+        // A waiting half of a character becomes whole, and is counted as shown.
         let needed = length + delta.stored_len() + 2 * REPLACEMENT_LENGTH;
         let grows = needed > capacity;
         let mut new_capacity = capacity;
@@ -195,7 +195,7 @@ type TextFields<'p> = (
     &'p mut Option<RawJson<'static>>,
 );
 
-/// The fields that text and reasoning parts share: text, state and the provider's metadata.
+/// Returns the fields that text and reasoning parts share: text, state and the provider's metadata.
 fn text_of(part: &mut Part) -> Option<TextFields<'_>> {
     match part {
         Part::Text(part) => Some((&mut part.text, &mut part.state, &mut part.provider_metadata)),

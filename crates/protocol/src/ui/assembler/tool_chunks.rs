@@ -26,7 +26,7 @@ impl Assembler {
             tool_metadata: chunk.tool_metadata.as_ref(),
             ..ToolUpdate::new(ToolState::InputStreaming)
         };
-        // Names are kept twice: in the part and for deltas that come after.
+        // Names exist twice: in the part and for later deltas.
         let call = self.calls.call_growth(id, update.names_size());
         self.fits_part(id, update.size(id) + call)?;
         let names = Names {
@@ -50,7 +50,7 @@ impl Assembler {
         let room = self.room();
         let step_start = self.index.step_start();
         if let Some(at) = self.calls.append_fresh(id, delta, step_start, room) {
-            // The rule: one delta after the other. Nothing of the part changes but its input, and perhaps its state.
+            // The common case: one delta after another. Only the input of the part changes, and perhaps its state.
             if let Some(Part::Tool(part)) = self.message.parts.get_mut(at) {
                 part.state = ToolState::InputStreaming;
             }
@@ -75,7 +75,7 @@ impl Assembler {
             raw_input: true,
             ..ToolUpdate::new(ToolState::InputStreaming)
         };
-        // The part may not have shown any of it before.
+        // The part may not have shown any of the input before.
         let more = update.size(id) + call.shown_size();
         let growth = self
             .calls
@@ -88,7 +88,7 @@ impl Assembler {
         Ok(self.update_tool(id, dynamic, at, &update))
     }
 
-    /// A delta for a call that was never started opens the call, if we are lenient. Nobody knows the tool's name.
+    /// Opens the call for a delta that was never started, if the assembler is lenient. The tool's name is unknown.
     pub(super) fn open_tool<'c>(
         &mut self,
         chunk: &ToolInputDelta<'_>,
@@ -98,24 +98,24 @@ impl Assembler {
             return Err(not_started("tool-input-delta", id));
         }
         if self.index.tool(id).is_some() {
-            // It was started, and is over.
+            // The call was started, and has ended.
             return Err(not_started("tool-input-delta", id));
         }
         let update = ToolUpdate::new(ToolState::InputStreaming);
-        // A call to ask what the delta takes is itself a call, which has to fit.
+        // The growth of a delta is a question to the call itself, which has to fit first.
         let opened = self.calls.call_growth(id, 0) + update.size(id);
         self.fits_part(id, opened)?;
         let call = Call::new(Names::default(), false, None).nameless();
         let growth = call
             .growth(&chunk.input_text_delta, self.room())
             .ok_or_else(|| self.too_large())?;
-        // As much as the delta will ask for that follows.
+        // The same amount as the delta asks for afterwards.
         self.fits_part(id, opened + call.shown_size() + growth.more)?;
         self.calls.start(id, call, &mut self.message.parts);
         self.tool_input_delta(chunk)
     }
 
-    /// A call that was opened without a name gets one, and with it says whether it is dynamic.
+    /// Gives a name to a call that was opened without one, and records whether it is dynamic.
     pub(super) fn name_tool(&mut self, id: &Text<'_>, dynamic: bool) {
         if !self.calls.named(id, dynamic) || self.index.tool_in_step(id, dynamic).is_some() {
             return;
@@ -160,7 +160,7 @@ impl Assembler {
             error_text: Some(&chunk.error_text),
             provider_executed: chunk.provider_executed,
             provider_metadata: chunk.provider_metadata.as_ref(),
-            // Its title is not looked at, as in the AI SDK.
+            // The title of the chunk is ignored, as in the AI SDK.
             tool_metadata: chunk.tool_metadata.as_ref(),
             ..ToolUpdate::new(ToolState::OutputError)
         };
@@ -257,7 +257,7 @@ impl Assembler {
         let part = self.message.parts.get(at).and_then(Part::as_tool);
         let approval = part.and_then(|part| part.approval.as_ref());
         let approval = approval.ok_or_else(missing)?;
-        // It is there twice while it changes.
+        // The value exists twice while it changes.
         self.fits(2 * approval.held() + chunk.owned_size())?;
         let mut approval = approval.clone();
         set(
@@ -316,7 +316,7 @@ impl Assembler {
         }
     }
 
-    /// Changes the part of a call, or adds one if there is none. It must fit.
+    /// Changes the part of a call, or adds one if there is none. The caller has checked that it fits.
     pub(super) fn update_tool<'c>(
         &mut self,
         id: &Text<'_>,
@@ -341,7 +341,7 @@ impl Assembler {
         update.apply(part);
         match update.input {
             NewInput::Streaming => {
-                // As in the AI SDK, a dynamic tool's part shows the text only from its second delta on.
+                // As in the AI SDK, the part of a dynamic tool shows the text only from its second delta on.
                 let raw = existing.is_some() || !dynamic;
                 self.calls.show(id, at, raw);
             }
@@ -352,7 +352,7 @@ impl Assembler {
         change
     }
 
-    /// Weighs the part of a call, but for an input that streams, which the call weighs.
+    /// Measures the part of a call, without an input that streams, which the call counts.
     pub(super) fn resize_tool(&mut self, at: usize) {
         if let Some(part) = self.message.parts.get(at)
             && let Some(tool) = part.as_tool()
@@ -366,7 +366,7 @@ impl Assembler {
         }
     }
 
-    /// Whether another part of a call fits, if there is to be one, with so many bytes beside its place.
+    /// Checks that another part of a call fits, if one is needed, with so many bytes beside its place.
     fn fits_part(&mut self, tool_call_id: &Text<'_>, more: usize) -> Result<(), AssembleError> {
         let index = self.index.call_growth(tool_call_id);
         self.fits_parts(1, more + index)

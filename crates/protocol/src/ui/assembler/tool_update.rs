@@ -3,7 +3,7 @@ use crate::ui::chunk::InputEncoding;
 use crate::ui::held::{allocation, owned, owned_raw};
 use crate::ui::{Members, RawJson, Text, ToolPart, ToolState};
 
-/// What a chunk says about the part of a tool call. Members that it does not set are gone afterwards, but for those that stay once
+/// The update of a tool call's part by a chunk. Members that it does not set are removed, except for those that are kept once
 /// they are set: title, metadata, and whether the provider executes the tool.
 pub(super) struct ToolUpdate<'u> {
     pub(super) state: ToolState,
@@ -11,7 +11,7 @@ pub(super) struct ToolUpdate<'u> {
     pub(super) tool_name: Option<&'u Text<'u>>,
     pub(super) encoding: Option<InputEncoding>,
     pub(super) input: NewInput<'u>,
-    /// Whether the text of the input stays.
+    /// Whether the text of the input is kept.
     pub(super) raw_input: bool,
     pub(super) output: Option<&'u RawJson<'u>>,
     pub(super) preliminary: Option<bool>,
@@ -25,9 +25,9 @@ pub(super) struct ToolUpdate<'u> {
 pub(super) enum NewInput<'u> {
     Absent,
     Value(&'u RawJson<'u>),
-    /// As before.
+    /// The previous input.
     Kept,
-    /// What the call has.
+    /// The input of the call.
     Streaming,
 }
 
@@ -55,7 +55,7 @@ impl ToolUpdate<'_> {
         }
     }
 
-    /// What a new part that shows this takes at most, in bytes, beside its place in the message.
+    /// Returns the memory of a new part with this update, at most, beside its place in the message.
     pub(super) fn size(&self, tool_call_id: &Text<'_>) -> usize {
         let input = match self.input {
             NewInput::Value(input) => owned_raw(input),
@@ -70,7 +70,7 @@ impl ToolUpdate<'_> {
             + self.names_size()
     }
 
-    /// What its names take.
+    /// Returns the memory of its names.
     pub(super) fn names_size(&self) -> usize {
         let texts = [self.tool_name, self.title];
         texts.into_iter().flatten().map(owned).sum::<usize>()
@@ -141,7 +141,7 @@ impl ToolUpdate<'_> {
     }
 }
 
-/// Sets a member of a part, also if it has had a value that does not fit its type.
+/// Sets a member of a part, even if its value did not fit its type before.
 pub(super) fn set<T>(field: &mut Option<T>, value: Option<T>, name: &str, other: &mut Members) {
     *field = value;
     if !other.is_empty() {

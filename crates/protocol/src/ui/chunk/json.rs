@@ -1,14 +1,14 @@
-//! A JSON scanner that validates as it walks and copies nothing.
+//! A JSON scanner that validates in one pass without copying.
 //!
 //! It accepts what `JSON.parse` accepts: RFC 8259 without limits on depth or on the size of numbers, and strings with lone
-//! surrogate escapes. In the same pass it looks for the keys that the AI SDK refuses (see [`JsonError::ForbiddenKey`]).
+//! surrogate escapes. The same pass finds the keys that the AI SDK refuses (see [`JsonError::ForbiddenKey`]).
 
 use std::{borrow::Cow, ops::Range};
 
 use super::Text;
 use crate::words;
 
-/// Why a text is not JSON that we take.
+/// The reason why a text is not accepted as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JsonError {
     /// The grammar is broken at this byte.
@@ -32,7 +32,7 @@ enum State {
 }
 
 impl<'a> Members<'a> {
-    /// Begins to walk a document that has to be an object; `None` if it begins as something else.
+    /// Begins to walk a document; `None` if it does not begin as an object.
     pub(crate) fn of(document: &'a str) -> Option<Self> {
         let at = skip_whitespace(document.as_bytes(), 0);
         (document.as_bytes().get(at) == Some(&b'{')).then(|| Self {
@@ -43,7 +43,7 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// The next key and the text of its value; `None` after the last one, when the whole document has proved valid.
+    /// Returns the next key and the text of its value; `None` after the last one, when the whole document has been validated.
     pub(crate) fn next(&mut self) -> Result<Option<(Text<'a>, &'a str)>, JsonError> {
         let bytes = self.text.as_bytes();
         let mut at = skip_whitespace(bytes, self.at);
@@ -71,7 +71,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Checks that `document` is one JSON value, and nothing else beside whitespace.
+/// Checks that `document` is a single JSON value, with optional whitespace around it.
 pub(crate) fn validate(document: &str) -> Result<(), JsonError> {
     let start = skip_whitespace(document.as_bytes(), 0);
     let mut stops = Stops::new(document.as_bytes(), 0);
@@ -79,7 +79,7 @@ pub(crate) fn validate(document: &str) -> Result<(), JsonError> {
     end_of_document(document.as_bytes(), start + value.len())
 }
 
-/// The elements of a JSON array that has been validated before; `None` if it is not an array.
+/// Returns the elements of an already validated JSON array; `None` if the value is not an array.
 pub(crate) fn elements(array: &str) -> Option<impl Iterator<Item = &str>> {
     let bytes = array.as_bytes();
     let mut stops = Stops::new(bytes, 0);
@@ -95,9 +95,9 @@ pub(crate) fn elements(array: &str) -> Option<impl Iterator<Item = &str>> {
     }))
 }
 
-/// Returns a JSON value that has been validated before without the whitespace between its tokens, and lends it where there is none.
+/// Returns an already validated JSON value without whitespace between its tokens. Borrows it if there is none.
 ///
-/// Nothing else changes: numbers, escapes, and the order of members stay as they are written.
+/// Nothing else changes: numbers, escapes, and the order of members stay as written.
 pub(crate) fn compact(value: &str) -> Cow<'_, str> {
     let bytes = value.as_bytes();
     let mut stops = Stops::new(bytes, 0);
@@ -117,7 +117,7 @@ pub(crate) fn compact(value: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether a JSON value that has been validated before has a number that is too large for a double.
+/// Returns whether an already validated JSON value contains a number that is too large for a double.
 pub(crate) fn has_number_beyond_double(value: &str) -> bool {
     let bytes = value.as_bytes();
     let mut stops = Stops::new(bytes, 0);
@@ -139,7 +139,7 @@ pub(crate) fn has_number_beyond_double(value: &str) -> bool {
     }
 }
 
-/// Returns where the next whitespace outside of strings stands, or the end.
+/// Returns the position of the next whitespace outside of strings, or the end.
 fn next_whitespace(stops: &mut Stops<'_>, mut at: usize) -> usize {
     let bytes = stops.bytes;
     loop {
@@ -151,8 +151,8 @@ fn next_whitespace(stops: &mut Stops<'_>, mut at: usize) -> usize {
     }
 }
 
-/// How many bytes at the beginning of `bytes` may stand in a JSON string as they are: no quote, backslash or control. For one string alone;
-/// [`Stops`] is for many.
+/// Returns the length of the prefix of `bytes` that can stand unescaped in a JSON string: no quote, backslash or control
+/// character. For a single string; [`Stops`] is for many.
 #[inline]
 pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
     // As in `is_stop`.
@@ -162,25 +162,25 @@ pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
     .unwrap_or(bytes.len())
 }
 
-/// Finds where plain stretches of JSON strings end: the quotes, backslashes and controls of a text.
+/// Finds the ends of plain stretches in JSON strings: the quotes, backslashes and control characters of a text.
 ///
-/// It looks at a block at a time and remembers all stops in it. Strings and the stretches between escapes are short, so that a block mostly answers
-/// for several of them.
+/// It scans one block at a time and remembers all stops in it. Strings and the stretches between escapes are short, so one block
+/// usually covers several of them.
 #[derive(Clone, Copy)]
 pub(crate) struct Stops<'a> {
     bytes: &'a [u8],
-    /// Where the block begins.
+    /// The start of the block.
     block: usize,
     /// A bit for each byte of the block that is a stop.
     bits: u64,
-    /// The same for the block after it. It is known one block ahead, so that nothing has to wait for it.
+    /// The bits of the block after it, computed one block ahead to hide the latency.
     next_bits: u64,
 }
 
 impl<'a> Stops<'a> {
     const BLOCK: usize = 64;
 
-    /// Looks from `at` on.
+    /// Starts a scan at `at`.
     #[inline]
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
         Self {
@@ -191,7 +191,8 @@ impl<'a> Stops<'a> {
         }
     }
 
-    /// The first stop at `at`, which is not before the one asked for last, or after it. The end of the text is one.
+    /// Returns the first stop at or after `at`, which must not be before the last requested position. The end of the text is a
+    /// stop.
     #[inline]
     pub(crate) fn next(&mut self, at: usize) -> usize {
         let before = at.saturating_sub(self.block);
@@ -222,7 +223,7 @@ impl<'a> Stops<'a> {
     }
 }
 
-/// The stops of the block at `at`. What is behind the end are stops.
+/// Returns the stops of the block at `at`. Positions beyond the end are stops.
 #[inline]
 fn stops_at(bytes: &[u8], at: usize) -> u64 {
     let rest = bytes.get(at..).unwrap_or_default();
@@ -239,7 +240,7 @@ fn stops_at(bytes: &[u8], at: usize) -> u64 {
     }
 }
 
-/// A bit for each of the bytes that is a stop. It is written so that the compiler makes vector instructions of it.
+/// Returns a bit for each byte that is a stop, in a form that the compiler vectorises.
 #[inline]
 fn stops_in(bytes: &[u8; Stops::BLOCK]) -> u64 {
     // The highest byte of the product of eight bytes that are 0 or 1 has a bit for each.
@@ -256,20 +257,20 @@ fn stops_in(bytes: &[u8; Stops::BLOCK]) -> u64 {
 
 #[inline]
 fn is_stop(byte: u8) -> bool {
-    // Not `||`, which would be branches. With its second bit turned, a quote is the byte after the controls.
+    // Not `||`, which would compile to branches. With its second bit flipped, a quote is the byte after the control characters.
     (byte ^ 0x02 <= 0x20) | (byte == b'\\')
 }
 
-/// A key, and where its value begins.
+/// A key, and the start of its value.
 struct Key {
-    /// What stands between the quotes.
+    /// The bytes between the quotes.
     raw: Range<usize>,
     has_escapes: bool,
     value_at: usize,
 }
 
 impl Key {
-    /// Whether the key may be one of those that JavaScript gives a meaning. Nearly all keys have another length.
+    /// Returns whether the key may be one of those with a meaning in JavaScript. Nearly all keys have another length.
     #[inline]
     fn may_be_special(&self) -> bool {
         self.has_escapes || matches!(self.raw.len(), 9 | 11)
@@ -321,7 +322,7 @@ fn read_key(stops: &mut Stops<'_>, at: usize) -> Result<Key, JsonError> {
     })
 }
 
-/// What comes after the string whose opening quote is before `at`, and whether the string has escapes.
+/// Returns the position after the string whose opening quote is before `at`, and whether the string has escapes.
 #[inline]
 fn end_of_string(stops: &mut Stops<'_>, at: usize) -> Result<(usize, bool), JsonError> {
     let mut at = stops.next(at);
@@ -342,7 +343,7 @@ fn end_of_string(stops: &mut Stops<'_>, at: usize) -> Result<(usize, bool), Json
 
 #[inline]
 fn length_of_escape(escaped: u8, rest: &[u8]) -> Option<usize> {
-    /// A bit for each byte that may stand alone after a backslash. (`matches!` would be a jump that is hard to predict.)
+    /// A bit for each byte that may stand alone after a backslash. (`matches!` would compile to a jump that is hard to predict.)
     const ALONE: u128 = 1 << b'"'
         | 1 << b'\\'
         | 1 << b'/'
@@ -358,7 +359,7 @@ fn length_of_escape(escaped: u8, rest: &[u8]) -> Option<usize> {
     (escaped == b'u' && digits.iter().all(u8::is_ascii_hexdigit)).then_some(6)
 }
 
-/// The text of the value that begins at `start`. `under_constructor` says that its key was `constructor`.
+/// Returns the text of the value that begins at `start`. `under_constructor` says that its key was `constructor`.
 fn value<'a>(
     text: &'a str,
     stops_of_caller: &mut Stops<'_>,
@@ -416,7 +417,7 @@ fn value<'a>(
             Some(b'n') => end_of_literal(bytes, at, b"null")?,
             _ => return Err(JsonError::Syntax(at)),
         };
-        // A value has ended: close what ends with it, up to the next comma.
+        // A value has ended: close the containers that end with it, up to the next comma.
         loop {
             let Some(frame) = frames.last() else {
                 *stops_of_caller = stops;
@@ -483,7 +484,7 @@ fn end_of_literal(bytes: &[u8], at: usize, literal: &[u8]) -> Result<usize, Json
     }
 }
 
-/// What a value stands in.
+/// The container of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Frame {
     Array,
@@ -492,8 +493,8 @@ enum Frame {
     Constructor,
 }
 
-/// The open containers, two bits each: as deep as the document goes, without a call of ourselves for each, and without an
-/// allocation for the first 32.
+/// The open containers, two bits each. They may be nested without limit: there is no recursion, and no allocation for the first
+/// 32.
 #[derive(Default)]
 struct Frames {
     depth: usize,

@@ -1,4 +1,4 @@
-//! Every chunk that the AI SDK defines, as one table.
+//! All chunks that the AI SDK defines, as one table.
 
 use serde::{Serialize, Serializer};
 
@@ -11,9 +11,9 @@ use super::{
     member::{self, Fields, Member},
 };
 
-/// Turns the table into one struct for each type of chunk, and into [`Chunk`] with all it can do.
+/// Generates one struct for each type of chunk, and [`Chunk`] with its functions, from the table.
 ///
-/// A row is a type with its members; a member is a field, its type in Rust, the function of [`member`] that reads it, and its
+/// A row is a type with its members. A member is a field, its type in Rust, the function of [`member`] that reads it, and its
 /// name on the wire.
 macro_rules! chunks {
     (
@@ -27,11 +27,12 @@ macro_rules! chunks {
             }
         )*
     ) => {
-        /// One chunk of a UI message stream: what a server says about the message that grows.
+        /// A chunk of a UI message stream: one step in the growth of a message.
         ///
-        /// The list is that of the AI SDK 7.0.173; what it does not know is [`Unknown`](Chunk::Unknown), so that newer servers can be read and
-        /// passed on. Inputs, outputs, data and metadata stay [`RawJson`] until asked for. A chunk borrows from the data it was
-        /// decoded from; [`into_owned`](Self::into_owned) makes a `Chunk<'static>` of it.
+        /// The list is that of the AI SDK 7.0.173. Chunks that it does not know are [`Unknown`](Chunk::Unknown), so that streams
+        /// of newer servers can be read and passed on. Inputs, outputs, data and metadata stay [`RawJson`] until they are asked
+        /// for. A chunk borrows from the data it was decoded from; [`into_owned`](Self::into_owned) converts it to a
+        /// `Chunk<'static>`.
         ///
         /// ```
         /// use twentyfirst_protocol::ui::{Chunk, chunk::TextDelta};
@@ -48,21 +49,21 @@ macro_rules! chunks {
         pub enum Chunk<'a> {
             $( $(#[$unit_doc])* $unit, )*
             $( $(#[$doc])* $name($name<'a>), )*
-            /// `data-*`: data of the application's own.
+            /// `data-*`: data of the application.
             Data(Data<'a>),
-            /// A chunk of a type that is not known here, kept whole.
+            /// A chunk of an unknown type, kept as a whole.
             Unknown(Unknown<'a>),
         }
 
         impl<'a> Chunk<'a> {
             /// Decodes the data of one event.
             ///
-            /// Members may stand in any order. Members that a known type does not have are ignored; only `data-*` keeps them.
+            /// Members may stand in any order. Unknown members of a known type are ignored; only `data-*` keeps them.
             ///
             /// # Errors
-            /// If the data is not a JSON object with a `type`, if it does not have what its type needs, or if it has one of the keys
-            /// that the AI SDK refuses. A number beyond a double (`1e400`) is refused in `providerMetadata` and `toolMetadata`, as by the
-            /// AI SDK; everywhere else it is kept as it is written.
+            /// The data is not a JSON object with a `type`, lacks a member that its type requires, or has one of the keys that
+            /// the AI SDK refuses. A number beyond a double (`1e400`) is refused in `providerMetadata` and `toolMetadata`, as by
+            /// the AI SDK; everywhere else it is kept as written.
             pub fn decode(data: &'a str) -> Result<Self, ChunkError> {
                 if let Some(chunk) = Delta::decode(data) {
                     return Ok(chunk);
@@ -83,9 +84,9 @@ macro_rules! chunks {
                 }
             }
 
-            /// The chunk as JSON, on one line.
+            /// Encodes the chunk as JSON on one line.
             ///
-            /// Decoded and encoded again, a chunk is the same JSON value, but for the members that were ignored.
+            /// A chunk that is decoded and encoded again is the same JSON value, without ignored members.
             pub fn encode(&self) -> String {
                 let mut out = String::new();
                 self.encode_into(&mut out);
@@ -102,7 +103,7 @@ macro_rules! chunks {
                 }
             }
 
-            /// The chunk's `type` on the wire.
+            /// Returns the chunk's `type` on the wire.
             pub fn kind(&self) -> Text<'_> {
                 match self {
                     $( Self::$unit => $unit_type.into(), )*
@@ -112,7 +113,7 @@ macro_rules! chunks {
                 }
             }
 
-            /// The same chunk, borrowing nothing.
+            /// Returns the chunk without borrows.
             pub fn into_owned(self) -> Chunk<'static> {
                 match self {
                     $( Self::$unit => Chunk::$unit, )*
@@ -133,8 +134,8 @@ macro_rules! chunks {
             }
 
             impl<'a> $name<'a> {
-                /// The chunk with what it must have, and nothing else.
-                #[allow(clippy::new_without_default, reason = "some chunks need nothing; they are made like all others")]
+                /// Creates a chunk with its required members only.
+                #[allow(clippy::new_without_default, reason = "some chunks have no required members, and are created like all others")]
                 pub fn new($( $required: impl Into<$required_type> ),*) -> Self {
                     Self { $( $required: $required.into(), )* $( $optional: None, )* }
                 }
@@ -148,7 +149,7 @@ macro_rules! chunks {
                     }
                 )*
 
-                /// The same chunk, borrowing nothing.
+                /// Returns the chunk without borrows.
                 pub fn into_owned(self) -> $name<'static> {
                     $name {
                         $( $required: Member::into_owned(self.$required), )*
@@ -204,20 +205,20 @@ macro_rules! chunks {
 }
 
 chunks! {
-    /// `start-step`: a step begins, one call of the model.
+    /// `start-step`: a step begins, which is one call of the model.
     StartStep = "start-step";
-    /// `finish-step`: a step is over. Parts stay open.
+    /// `finish-step`: a step has ended. Parts stay open.
     FinishStep = "finish-step";
-    /// `reset-step`: everything since the step began is taken back.
+    /// `reset-step`: everything since the step began is removed.
     ResetStep = "reset-step";
     ---
-    /// `start`: the message begins, or one is continued.
+    /// `start`: a message begins, or is continued.
     Start = "start" {
         required {}
         optional {
-            /// The message's id. Another one than before drops all that was collected.
+            /// The message's id. A different id than before drops everything collected so far.
             message_id: Text<'a> = text "messageId",
-            /// Merged into the message's metadata.
+            /// The metadata to merge into the message's.
             message_metadata: RawJson<'a> = any "messageMetadata",
         }
     }
@@ -225,32 +226,32 @@ chunks! {
     Finish = "finish" {
         required {}
         optional {
-            /// Why the model stopped.
+            /// The reason why the model stopped.
             finish_reason: FinishReason = finish_reason "finishReason",
-            /// Merged into the message's metadata.
+            /// The metadata to merge into the message's.
             message_metadata: RawJson<'a> = any "messageMetadata",
         }
     }
-    /// `abort`: the run was stopped. The message stays as it is.
+    /// `abort`: the run was stopped. The message is unchanged.
     Abort = "abort" {
         required {}
         optional {
-            /// Why, in words.
+            /// The reason in words.
             reason: Text<'a> = text "reason",
         }
     }
-    /// `message-metadata`: something about the message.
+    /// `message-metadata`: metadata of the message.
     MessageMetadata = "message-metadata" {
         required {}
         optional {
-            /// Merged into the message's metadata.
+            /// The metadata to merge into the message's.
             message_metadata: RawJson<'a> = any "messageMetadata",
         }
     }
     /// `error`: the run has failed. More chunks may follow.
     Error = "error" {
         required {
-            /// What went wrong, in words.
+            /// The error in words.
             error_text: Text<'a> = text "errorText",
         }
         optional {}
@@ -258,104 +259,104 @@ chunks! {
     /// `text-start`: a text part begins.
     TextStart = "text-start" {
         required {
-            /// Names the part until it ends.
+            /// The id of the part until it ends.
             id: Text<'a> = text "id",
         }
         optional {
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
         }
     }
     /// `text-delta`: a text part grows.
     TextDelta = "text-delta" {
         required {
-            /// Which part.
+            /// The id of the part.
             id: Text<'a> = text "id",
             /// The text to append. It may end or begin with half of a surrogate pair.
             delta: Text<'a> = text "delta",
         }
         optional {
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
         }
     }
     /// `text-end`: a text part is complete.
     TextEnd = "text-end" {
         required {
-            /// Which part.
+            /// The id of the part.
             id: Text<'a> = text "id",
         }
         optional {
-            /// What the text refers to: an array of the AI SDK's citations, without members that it does not know.
+            /// The citations of the text: an array of the AI SDK's citations, without members that it does not know.
             citations: RawJson<'a> = citations "citations",
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
         }
     }
     /// `reasoning-start`: a reasoning part begins.
     ReasoningStart = "reasoning-start" {
         required {
-            /// Names the part until it ends.
+            /// The id of the part until it ends.
             id: Text<'a> = text "id",
         }
         optional {
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
         }
     }
     /// `reasoning-delta`: a reasoning part grows.
     ReasoningDelta = "reasoning-delta" {
         required {
-            /// Which part.
+            /// The id of the part.
             id: Text<'a> = text "id",
             /// The text to append. It may end or begin with half of a surrogate pair.
             delta: Text<'a> = text "delta",
         }
         optional {
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
         }
     }
     /// `reasoning-end`: a reasoning part is complete.
     ReasoningEnd = "reasoning-end" {
         required {
-            /// Which part.
+            /// The id of the part.
             id: Text<'a> = text "id",
         }
         optional {
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
         }
     }
-    /// `tool-input-start`: the model begins to write the input of a tool call.
+    /// `tool-input-start`: the model begins the input of a tool call.
     ToolInputStart = "tool-input-start" {
         required {
-            /// Which call.
+            /// The id of the call.
             tool_call_id: Text<'a> = text "toolCallId",
             /// The tool's name.
             tool_name: Text<'a> = text "toolName",
         }
         optional {
-            /// What the deltas are; JSON if absent.
+            /// The encoding of the deltas; JSON if absent.
             input_encoding: InputEncoding = input_encoding "inputEncoding",
             /// Whether the model's provider executes the tool.
             provider_executed: bool = flag "providerExecuted",
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
-            /// What the tool's definition adds: an object.
+            /// The metadata of the tool's definition: an object.
             tool_metadata: RawJson<'a> = object "toolMetadata",
-            /// Whether the tool is one that the application did not declare.
+            /// Whether the application did not declare the tool.
             dynamic: bool = flag "dynamic",
-            /// A name for people.
+            /// The display name.
             title: Text<'a> = text "title",
         }
     }
     /// `tool-input-delta`: the input of a tool call grows.
     ToolInputDelta = "tool-input-delta" {
         required {
-            /// Which call.
+            /// The id of the call.
             tool_call_id: Text<'a> = text "toolCallId",
-            /// The text to append to the input, which is JSON as far as it has come.
+            /// The text to append to the input, which is incomplete JSON.
             input_text_delta: Text<'a> = text "inputTextDelta",
         }
         optional {}
@@ -363,67 +364,67 @@ chunks! {
     /// `tool-input-available`: the input of a tool call is complete.
     ToolInputAvailable = "tool-input-available" {
         required {
-            /// Which call.
+            /// The id of the call.
             tool_call_id: Text<'a> = text "toolCallId",
             /// The tool's name.
             tool_name: Text<'a> = text "toolName",
         }
         optional {
-            /// The input. A server in JavaScript leaves it out when it is undefined.
+            /// The input. A server in JavaScript omits it if it is undefined.
             input: RawJson<'a> = any "input",
             /// Whether the model's provider executes the tool.
             provider_executed: bool = flag "providerExecuted",
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
-            /// What the tool's definition adds: an object.
+            /// The metadata of the tool's definition: an object.
             tool_metadata: RawJson<'a> = object "toolMetadata",
-            /// Whether the tool is one that the application did not declare.
+            /// Whether the application did not declare the tool.
             dynamic: bool = flag "dynamic",
-            /// A name for people.
+            /// The display name.
             title: Text<'a> = text "title",
         }
     }
-    /// `tool-input-error`: the input of a tool call is not what the tool takes.
+    /// `tool-input-error`: the input of a tool call is invalid for the tool.
     ToolInputError = "tool-input-error" {
         required {
-            /// Which call.
+            /// The id of the call.
             tool_call_id: Text<'a> = text "toolCallId",
             /// The tool's name.
             tool_name: Text<'a> = text "toolName",
-            /// What is wrong, in words.
+            /// The error in words.
             error_text: Text<'a> = text "errorText",
         }
         optional {
-            /// The input. A server in JavaScript leaves it out when it is undefined.
+            /// The input. A server in JavaScript omits it if it is undefined.
             input: RawJson<'a> = any "input",
             /// Whether the model's provider executes the tool.
             provider_executed: bool = flag "providerExecuted",
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
-            /// What the tool's definition adds: an object.
+            /// The metadata of the tool's definition: an object.
             tool_metadata: RawJson<'a> = object "toolMetadata",
-            /// Whether the tool is one that the application did not declare.
+            /// Whether the application did not declare the tool.
             dynamic: bool = flag "dynamic",
-            /// A name for people.
+            /// The display name.
             title: Text<'a> = text "title",
         }
     }
     /// `tool-output-available`: a tool call has a result.
     ToolOutputAvailable = "tool-output-available" {
         required {
-            /// Which call.
+            /// The id of the call.
             tool_call_id: Text<'a> = text "toolCallId",
         }
         optional {
-            /// The output. A server in JavaScript leaves it out when it is undefined.
+            /// The output. A server in JavaScript omits it if it is undefined.
             output: RawJson<'a> = any "output",
             /// Whether the model's provider executed the tool.
             provider_executed: bool = flag "providerExecuted",
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
-            /// What the tool's definition adds: an object.
+            /// The metadata of the tool's definition: an object.
             tool_metadata: RawJson<'a> = object "toolMetadata",
-            /// Whether the tool is one that the application did not declare.
+            /// Whether the application did not declare the tool.
             dynamic: bool = flag "dynamic",
             /// Whether another output will replace this one.
             preliminary: bool = flag "preliminary",
@@ -432,176 +433,176 @@ chunks! {
     /// `tool-output-error`: a tool call has failed.
     ToolOutputError = "tool-output-error" {
         required {
-            /// Which call.
+            /// The id of the call.
             tool_call_id: Text<'a> = text "toolCallId",
-            /// What went wrong, in words.
+            /// The error in words.
             error_text: Text<'a> = text "errorText",
         }
         optional {
             /// Whether the model's provider executed the tool.
             provider_executed: bool = flag "providerExecuted",
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
-            /// What the tool's definition adds: an object.
+            /// The metadata of the tool's definition: an object.
             tool_metadata: RawJson<'a> = object "toolMetadata",
-            /// Whether the tool is one that the application did not declare.
+            /// Whether the application did not declare the tool.
             dynamic: bool = flag "dynamic",
         }
     }
     /// `tool-output-denied`: a tool call was not allowed.
     ToolOutputDenied = "tool-output-denied" {
         required {
-            /// Which call.
+            /// The id of the call.
             tool_call_id: Text<'a> = text "toolCallId",
         }
         optional {}
     }
-    /// `tool-approval-request`: a tool call waits for somebody to allow it.
+    /// `tool-approval-request`: a tool call waits for an approval.
     ToolApprovalRequest = "tool-approval-request" {
         required {
-            /// Names the request in the response.
+            /// The id of the request, which the response repeats.
             approval_id: Text<'a> = text "approvalId",
-            /// Which call.
+            /// The id of the call.
             tool_call_id: Text<'a> = text "toolCallId",
         }
         optional {
-            /// What is asked for, in the application's terms.
+            /// The description of the request, in the application's terms.
             approval_descriptor: RawJson<'a> = any "approvalDescriptor",
             /// The input as the tool's schema sees it.
             input_schema_input: RawJson<'a> = any "inputSchemaInput",
-            /// Why it is asked, in words.
+            /// The reason for the request, in words.
             reason: Text<'a> = text "reason",
-            /// Whether no person is asked.
+            /// Whether a rule decides instead of a person.
             is_automatic: bool = flag "isAutomatic",
-            /// Proves that the server has made the request.
+            /// The signature that proves that the server made the request.
             signature: Text<'a> = text "signature",
         }
     }
-    /// `tool-approval-response`: a tool call was allowed or not.
+    /// `tool-approval-response`: a tool call was approved or denied.
     ToolApprovalResponse = "tool-approval-response" {
         required {
-            /// Which request.
+            /// The id of the request.
             approval_id: Text<'a> = text "approvalId",
             /// Whether the call may be made.
             approved: bool = flag "approved",
         }
         optional {
-            /// Why, in words.
+            /// The reason for the decision, in words.
             reason: Text<'a> = text "reason",
             /// Whether the model's provider executes the tool.
             provider_executed: bool = flag "providerExecuted",
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
         }
     }
     /// `source-url`: a web page that the answer draws on.
     SourceUrl = "source-url" {
         required {
-            /// Names the source.
+            /// The id of the source.
             source_id: Text<'a> = text "sourceId",
-            /// Where it is.
+            /// The URL of the page.
             url: Text<'a> = text "url",
         }
         optional {
-            /// Its title.
+            /// The title.
             title: Text<'a> = text "title",
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
         }
     }
     /// `source-document`: a document that the answer draws on.
     SourceDocument = "source-document" {
         required {
-            /// Names the source.
+            /// The id of the source.
             source_id: Text<'a> = text "sourceId",
-            /// Its media type.
+            /// The media type.
             media_type: Text<'a> = text "mediaType",
-            /// Its title.
+            /// The title.
             title: Text<'a> = text "title",
         }
         optional {
-            /// The name of its file.
+            /// The file name.
             filename: Text<'a> = text "filename",
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
         }
     }
-    /// `file`: a file that the model has made.
+    /// `file`: a file that the model has generated.
     File = "file" {
         required {
-            /// Where it is; often a `data:` URL.
+            /// The URL of the file, often a `data:` URL.
             url: Text<'a> = text "url",
-            /// Its media type.
+            /// The media type.
             media_type: Text<'a> = text "mediaType",
         }
         optional {
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
         }
     }
-    /// `reasoning-file`: a file that the model has made while reasoning.
+    /// `reasoning-file`: a file that the model has generated while reasoning.
     ReasoningFile = "reasoning-file" {
         required {
-            /// Where it is; often a `data:` URL.
+            /// The URL of the file, often a `data:` URL.
             url: Text<'a> = text "url",
-            /// Its media type.
+            /// The media type.
             media_type: Text<'a> = text "mediaType",
         }
         optional {
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
         }
     }
-    /// `custom`: something that only one provider has.
+    /// `custom`: content specific to one provider.
     Custom = "custom" {
         required {
-            /// What it is: the provider and its word for it, with a dot between.
+            /// The kind: the provider and its name for the content, with a dot between.
             kind: Text<'a> = text "kind",
         }
         optional {
-            /// What the model's provider adds: an object of objects.
+            /// The metadata of the model's provider: an object of objects.
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
         }
     }
-    /// `steering-message`: a user's message that was added while the run went on.
+    /// `steering-message`: a user's message that was added during the run.
     SteeringMessage = "steering-message" {
         required {
             /// The message's id.
             id: Text<'a> = text "id",
-            /// Its parts: an array of the AI SDK's text and file parts.
+            /// The parts: an array of the AI SDK's text and file parts.
             parts: RawJson<'a> = steering_parts "parts",
         }
         optional {}
     }
 }
 
-/// The JSON of [`Chunk::encode`]; only `serde_json`'s serializers to text can write it.
+/// Writes the JSON of [`Chunk::encode`]. Only `serde_json`'s serializers to text can write it.
 impl Serialize for Chunk<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         RawJson::from_valid(self.encode()).serialize(serializer)
     }
 }
 
-/// `data-*`: data of the application's own.
+/// `data-*`: data of the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Data<'a> {
     /// The type without its `data-`.
     pub name: Text<'a>,
-    /// Which part to replace; without one, each chunk makes a part of its own.
+    /// The id of the part to replace. Without an id, each chunk creates a part of its own.
     pub id: Option<Text<'a>>,
     /// The data.
     pub data: Option<RawJson<'a>>,
-    /// Whether the data stays out of the message.
+    /// Whether the data does not enter the message.
     pub transient: Option<bool>,
-    /// The members that the AI SDK does not know but keeps, in their order. If a name comes twice, the last one counts.
+    /// The members that the AI SDK does not know but keeps, in their order. If a name repeats, the last one counts.
     pub other: Vec<(Text<'a>, RawJson<'a>)>,
 }
 
 impl<'a> Data<'a> {
     const PREFIX: &'static str = "data-";
 
-    /// The chunk with a name and nothing else. `Data::new("weather")` has the type `data-weather`.
+    /// Creates a chunk with a name alone. `Data::new("weather")` has the type `data-weather`.
     pub fn new(name: impl Into<Text<'a>>) -> Self {
         Self {
             name: name.into(),
@@ -612,28 +613,28 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// Which part to replace; without one, each chunk makes a part of its own.
+    /// Sets the id of the part to replace. Without an id, each chunk creates a part of its own.
     #[must_use]
     pub fn id(mut self, id: impl Into<Text<'a>>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// The data.
+    /// Sets the data.
     #[must_use]
     pub fn data(mut self, data: impl Into<RawJson<'a>>) -> Self {
         self.data = Some(data.into());
         self
     }
 
-    /// Whether the data stays out of the message.
+    /// Sets whether the data does not enter the message.
     #[must_use]
     pub fn transient(mut self, transient: bool) -> Self {
         self.transient = Some(transient);
         self
     }
 
-    /// The type on the wire: `data-` and the name.
+    /// Returns the type on the wire: `data-` and the name.
     pub fn kind(&self) -> Text<'static> {
         match self.name.as_str() {
             Some(name) => format!("{}{name}", Self::PREFIX).into(),
@@ -645,7 +646,7 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// The same chunk, borrowing nothing.
+    /// Returns the chunk without borrows.
     pub fn into_owned(self) -> Data<'static> {
         Data {
             name: self.name.into_owned(),
@@ -718,7 +719,7 @@ impl OwnedSize for Data<'_> {
     fn owned_size(&self) -> usize {
         let members = self.other.iter();
         let members = members.map(|(name, value)| owned(name) + owned_raw(value));
-        // One more may say whether the data is transient.
+        // A further member may say whether the data is transient.
         let list = (self.other.len() + 1) * size_of::<(Text<'_>, RawJson<'_>)>();
         owned(&self.name)
             + self.id.as_ref().map_or(0, owned)
@@ -735,18 +736,18 @@ impl<'a> From<Data<'a>> for Chunk<'a> {
     }
 }
 
-/// A chunk of a type that is not known here, kept whole.
+/// A chunk of an unknown type, kept as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unknown<'a> {
-    /// Its type.
+    /// The type.
     pub kind: Text<'a>,
     /// The whole chunk.
     pub raw: RawJson<'a>,
 }
 
 impl Unknown<'_> {
-    /// The same chunk, borrowing nothing.
+    /// Returns the chunk without borrows.
     pub fn into_owned(self) -> Unknown<'static> {
         Unknown {
             kind: self.kind.into_owned(),
@@ -755,7 +756,7 @@ impl Unknown<'_> {
     }
 }
 
-/// A word of a closed list of the AI SDK's.
+/// Defines a closed list of words of the AI SDK.
 macro_rules! words {
     ($( #[$doc:meta] )* $name:ident { $( #[$word_doc:meta] $word:ident = $text:literal, )* }) => {
         $( #[$doc] )*
@@ -766,7 +767,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// The word on the wire.
+            /// Returns the word on the wire.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $( Self::$word => $text, )*
@@ -784,27 +785,27 @@ macro_rules! words {
 }
 
 words! {
-    /// Why a model stopped.
+    /// The reason why a model stopped.
     FinishReason {
-        /// It had said everything.
+        /// The model has finished its answer.
         Stop = "stop",
-        /// It had used up the tokens it was given.
+        /// The model has used up its tokens.
         Length = "length",
-        /// A filter of the provider has stopped it.
+        /// A filter of the provider has stopped the model.
         ContentFilter = "content-filter",
-        /// It waits for the results of tools.
+        /// The model waits for the results of tools.
         ToolCalls = "tool-calls",
-        /// Something went wrong.
+        /// An error occurred.
         Error = "error",
-        /// It was interrupted.
+        /// The model was interrupted.
         Interrupted = "interrupted",
-        /// Something else.
+        /// Another reason.
         Other = "other",
     }
 }
 
 words! {
-    /// What the deltas of a tool's input are.
+    /// The encoding of a tool's input in deltas.
     InputEncoding {
         /// The text of a JSON value.
         Json = "json",

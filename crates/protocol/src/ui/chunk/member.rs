@@ -1,4 +1,4 @@
-//! The values that members of a chunk can have: how each is read, written and made to borrow nothing.
+//! The values of chunk members: functions that read and write them, and convert them to owned values.
 
 use crate::ui::held::{owned, owned_raw};
 
@@ -7,11 +7,11 @@ use super::{
     json::{self, JsonError, Members},
 };
 
-/// A value of a member. The reading functions of this module are its other half.
+/// A value of a member. The reading functions of this module are its counterpart.
 pub(crate) trait Member {
     type Owned;
     fn into_owned(self) -> Self::Owned;
-    /// What it takes once it is owned, beside its own bytes.
+    /// Returns the size of the owned value beside its own bytes.
     fn owned_size(&self) -> usize {
         0
     }
@@ -86,7 +86,7 @@ impl Member for InputEncoding {
     }
 }
 
-/// What a value should have been.
+/// The description of an expected value.
 pub(crate) type Expected = &'static str;
 
 pub(crate) fn text(value: &str) -> Result<Text<'_>, Expected> {
@@ -111,7 +111,7 @@ pub(crate) fn any(value: &str) -> Result<RawJson<'_>, Expected> {
     Ok(RawJson::from_valid(value))
 }
 
-/// Tool metadata: an object. The AI SDK takes no number in it that is infinite as a double, nor in provider metadata.
+/// Reads tool metadata: an object. The AI SDK refuses numbers that are infinite as a double here and in provider metadata.
 pub(crate) fn object(value: &str) -> Result<RawJson<'_>, Expected> {
     if value.starts_with('{') && !json::has_number_beyond_double(value) {
         Ok(RawJson::from_valid(value))
@@ -120,7 +120,7 @@ pub(crate) fn object(value: &str) -> Result<RawJson<'_>, Expected> {
     }
 }
 
-/// What the AI SDK calls provider metadata: an object of objects.
+/// Reads the AI SDK's provider metadata: an object of objects.
 pub(crate) fn metadata(value: &str) -> Result<RawJson<'_>, Expected> {
     let is_object = is_object_of(value, |value| value.starts_with('{'));
     if is_object && !json::has_number_beyond_double(value) {
@@ -144,7 +144,7 @@ pub(crate) fn input_encoding(value: &str) -> Result<InputEncoding, Expected> {
         .ok_or("json or text")
 }
 
-/// The parts of a steering message: texts and files, with any other members beside.
+/// Reads the parts of a steering message: texts and files, with any other members.
 pub(crate) fn steering_parts(value: &str) -> Result<RawJson<'_>, Expected> {
     let fits = |part: &str| {
         let Some(part) = Fields::of(part) else {
@@ -170,7 +170,7 @@ pub(crate) fn steering_parts(value: &str) -> Result<RawJson<'_>, Expected> {
     }
 }
 
-/// Citations, without the members that the AI SDK does not know: it drops them here, as nowhere else.
+/// Reads citations, without the members that the AI SDK does not know: it drops unknown members here and nowhere else.
 pub(crate) fn citations(value: &str) -> Result<RawJson<'_>, Expected> {
     const EXPECTED: Expected = "an array of citations";
     let mut kept = String::with_capacity(value.len());
@@ -222,7 +222,7 @@ fn citation_into(citation: &str, out: &mut String) -> Option<()> {
     Some(())
 }
 
-/// The members of an object in a value that has been validated before.
+/// The members of an already validated object.
 pub(crate) struct Fields<'a>(Vec<(Text<'a>, &'a str)>);
 
 impl<'a> Fields<'a> {
@@ -238,7 +238,7 @@ impl<'a> Fields<'a> {
         Self::read(Members::of(object)?).ok()
     }
 
-    /// The value of a member: the last one, if its name comes more than once.
+    /// Returns the value of a member: the last one, if its name repeats.
     pub(crate) fn last(&self, name: &str) -> Option<&'a str> {
         self.0
             .iter()
@@ -263,7 +263,7 @@ impl<'a> Fields<'a> {
         self.last(name).is_none_or(fits)
     }
 
-    /// Appends those of the members that there are, each after a comma.
+    /// Appends those of the members that are present, each after a comma.
     fn write_known<'n>(&self, names: impl IntoIterator<Item = &'n str>, out: &mut String) {
         for name in names {
             if let Some(value) = self.last(name) {
@@ -277,7 +277,7 @@ fn is_string(value: &str) -> bool {
     value.starts_with('"')
 }
 
-/// A whole number from 0 up to the largest that a double counts exactly, however it is written.
+/// Returns whether a value is a whole number from 0 to the largest one that a double counts exactly, in any notation.
 fn is_index(value: &str) -> bool {
     const LARGEST: f64 = 9_007_199_254_740_991.0;
     value

@@ -1,7 +1,7 @@
-//! What each type of [`Chunk`](super::Chunk) holds.
+//! The members of each type of [`Chunk`](super::Chunk).
 //!
-//! There is a struct for each type that the AI SDK 7.0.173 defines; its fields are the AI SDK's members. `new` takes what a chunk must have,
-//! and a method for each optional member sets it:
+//! There is a struct for each type that the AI SDK 7.0.173 defines; its fields are the AI SDK's members. `new` takes the required
+//! members, and a method sets each optional one:
 //!
 //! ```
 //! use twentyfirst_protocol::ui::{Chunk, chunk::ToolInputAvailable};

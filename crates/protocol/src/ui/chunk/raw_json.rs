@@ -5,14 +5,14 @@ use serde_json::value::RawValue;
 
 use super::{ChunkError, json};
 
-/// One JSON value, kept as the text in which it came: an input, an output, data or metadata.
+/// A JSON value, kept as its original text: an input, an output, data or metadata.
 ///
-/// The text is valid JSON, but it is read only when asked for ([`deserialize`](Self::deserialize)). [`get`](Self::get) returns it as it came, over
-/// several lines if it was written so. Whatever writes it, alone or within a chunk or a message, writes it on one line: without the whitespace
-/// between its tokens, and with every digit, escape and member as it came.
+/// The text is valid JSON, but it is parsed only on demand ([`deserialize`](Self::deserialize)). [`get`](Self::get) returns it
+/// unchanged, over several lines if it was written so. Serialization, alone or within a chunk or a message, writes it on one
+/// line: without whitespace between its tokens, and with every digit, escape and member unchanged.
 ///
-/// Two of them are equal if they are written alike: `{"a":1}` and `{ "a": 1 }` are, `1.0` and `1` are not. Compare what
-/// [`deserialize`](Self::deserialize) gives where the value is meant.
+/// Two values are equal if their tokens are written alike: `{"a":1}` and `{ "a": 1 }` are, `1.0` and `1` are not. To compare by
+/// meaning, compare the results of [`deserialize`](Self::deserialize).
 ///
 /// ```
 /// use twentyfirst_protocol::ui::RawJson;
@@ -28,10 +28,10 @@ use super::{ChunkError, json};
 pub struct RawJson<'a>(Cow<'a, str>);
 
 impl<'a> RawJson<'a> {
-    /// Takes a text that is one JSON value, with whitespace around it or not.
+    /// Validates a text as one JSON value, with optional whitespace around it.
     ///
     /// # Errors
-    /// If it is not JSON, or has a key that chunks may not have ([`ChunkError::ForbiddenKey`]).
+    /// The text is not JSON, or has a key that chunks may not have ([`ChunkError::ForbiddenKey`]).
     pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<Self, ChunkError> {
         let text = text.into();
         json::validate(&text)?;
@@ -44,31 +44,31 @@ impl<'a> RawJson<'a> {
         }))
     }
 
-    /// The text as it came.
+    /// Returns the original text.
     pub fn get(&self) -> &str {
         &self.0
     }
 
-    /// Reads the value.
+    /// Deserializes the value.
     ///
     /// # Errors
-    /// If it is not of this type. `serde_json` also refuses nesting deeper than 128, numbers beyond a double, and lone
+    /// The value is not of this type. `serde_json` also refuses nesting deeper than 128, numbers beyond a double, and lone
     /// surrogates in strings, all of which JSON allows.
     pub fn deserialize<'de, T: Deserialize<'de>>(&'de self) -> serde_json::Result<T> {
         serde_json::from_str(&self.0)
     }
 
-    /// Whether the value is `null`.
+    /// Returns whether the value is `null`.
     pub fn is_null(&self) -> bool {
         self.0 == "null"
     }
 
-    /// The same value, borrowing nothing.
+    /// Returns the value without borrows.
     pub fn into_owned(self) -> RawJson<'static> {
         RawJson(Cow::Owned(self.0.into_owned()))
     }
 
-    /// How many bytes are allocated for it.
+    /// Returns the number of allocated bytes.
     pub(crate) fn capacity(&self) -> usize {
         match &self.0 {
             Cow::Borrowed(_) => 0,
@@ -76,22 +76,22 @@ impl<'a> RawJson<'a> {
         }
     }
 
-    /// Takes a text that is known to be one JSON value.
+    /// Wraps a text that is known to be one JSON value.
     pub(crate) fn from_valid(text: impl Into<Cow<'a, str>>) -> Self {
         Self(text.into())
     }
 
-    /// The text on one line, lent where it has no whitespace to drop.
+    /// Returns the text on one line. Borrows it if it has no whitespace to drop.
     pub(crate) fn compact(&self) -> Cow<'_, str> {
         json::compact(&self.0)
     }
 }
 
 impl RawJson<'static> {
-    /// Writes a value as JSON.
+    /// Serializes a value as JSON.
     ///
     /// # Errors
-    /// If `serde_json` cannot write it: a map whose keys are not strings, or a failing `Serialize`.
+    /// `serde_json` cannot write the value: a map has keys that are not strings, or `Serialize` fails.
     pub fn from_value<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Self> {
         serde_json::to_string(value).map(Self::from_valid)
     }
@@ -115,7 +115,7 @@ impl<'a> From<&'a RawValue> for RawJson<'a> {
     }
 }
 
-/// Whitespace between tokens makes no difference.
+/// Ignores whitespace between tokens.
 impl PartialEq<RawJson<'_>> for RawJson<'_> {
     fn eq(&self, other: &RawJson<'_>) -> bool {
         self.0 == other.0 || self.compact() == other.compact()
@@ -124,21 +124,21 @@ impl PartialEq<RawJson<'_>> for RawJson<'_> {
 
 impl Eq for RawJson<'_> {}
 
-/// The value on one line.
+/// Prints the value on one line.
 impl fmt::Debug for RawJson<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.compact())
     }
 }
 
-/// The value on one line.
+/// Prints the value on one line.
 impl fmt::Display for RawJson<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.compact())
     }
 }
 
-/// On one line, where `serde_json` writes text; other serializers cannot write raw JSON.
+/// Writes the value on one line with `serde_json`'s serializers to text; others cannot write raw JSON.
 impl Serialize for RawJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = self.compact();
@@ -147,7 +147,7 @@ impl Serialize for RawJson<'_> {
     }
 }
 
-/// From `serde_json` reading text; not from within an internally tagged or untagged enum, which reads its members twice.
+/// Reads with `serde_json` from text, but not within an internally tagged or untagged enum, which reads its members twice.
 impl<'de> Deserialize<'de> for RawJson<'static> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;

@@ -9,11 +9,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{RawJson, json};
 
-/// A string of a chunk, with everything that a JSON string can hold.
+/// A string of a chunk, which can hold everything that a JSON string can.
 ///
-/// JSON may name half of a surrogate pair (`"\ud83d"`), which no Rust string can hold. It happens when a server cuts text
-/// into deltas without regard for characters; the other half comes with the next delta. Such an ill-formed string is kept
-/// as it came and encodes back so; joining the halves is left to whoever reads the text.
+/// JSON may contain half of a surrogate pair (`"\ud83d"`), which no Rust string can hold. This happens if a server cuts text into
+/// deltas between UTF-16 code units; the other half arrives with the next delta. Such an ill-formed string is kept and encoded
+/// unchanged. Joining the halves is left to the reader of the text.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::Text;
@@ -33,12 +33,12 @@ pub struct Text<'a>(Repr<'a>);
 enum Repr<'a> {
     Borrowed(&'a str),
     Owned(String),
-    /// What stood between the quotes, escapes and all. Rare, so it is never borrowed.
+    /// The text between the quotes, with its escapes. It is rare, so it is never borrowed.
     IllFormed(Box<str>),
 }
 
 impl<'a> Text<'a> {
-    /// The string, unless it is ill-formed.
+    /// Returns the string, unless it is ill-formed.
     pub fn as_str(&self) -> Option<&str> {
         match &self.0 {
             Repr::Borrowed(text) => Some(text),
@@ -47,12 +47,12 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Whether the string holds no lone surrogate.
+    /// Returns whether the string contains no lone surrogate.
     pub fn is_well_formed(&self) -> bool {
         self.as_str().is_some()
     }
 
-    /// The string with U+FFFD in place of each lone surrogate.
+    /// Returns the string with U+FFFD in place of each lone surrogate.
     pub fn to_string_lossy(&self) -> Cow<'_, str> {
         match &self.0 {
             Repr::Borrowed(text) => Cow::Borrowed(text),
@@ -61,7 +61,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The string as UTF-16 code units, lone surrogates included.
+    /// Returns the string as UTF-16 code units, including lone surrogates.
     pub fn to_code_units(&self) -> Vec<u16> {
         match &self.0 {
             Repr::Borrowed(text) => text.encode_utf16().collect(),
@@ -70,7 +70,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The string with these UTF-16 code units. It is ill-formed if a surrogate among them stands alone.
+    /// Creates a string from UTF-16 code units. It is ill-formed if a surrogate among them stands alone.
     pub fn from_code_units(units: &[u16]) -> Text<'static> {
         if let Ok(text) = String::from_utf16(units) {
             return Text(Repr::Owned(text));
@@ -85,7 +85,7 @@ impl<'a> Text<'a> {
         Text(Repr::IllFormed(raw.into()))
     }
 
-    /// The same string, borrowing nothing.
+    /// Returns the string without borrows.
     pub fn into_owned(self) -> Text<'static> {
         Text(match self.0 {
             Repr::Borrowed(text) => Repr::Owned(text.to_owned()),
@@ -94,7 +94,7 @@ impl<'a> Text<'a> {
         })
     }
 
-    /// The string with U+FFFD in place of each lone surrogate, without a copy if it is owned and well-formed.
+    /// Returns the string with U+FFFD in place of each lone surrogate, without a copy if it is owned and well-formed.
     pub fn into_string_lossy(self) -> String {
         match self.0 {
             Repr::Owned(text) => text,
@@ -102,7 +102,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// How many bytes it has where it is owned.
+    /// Returns the number of bytes of the owned string.
     pub(crate) fn stored_len(&self) -> usize {
         match &self.0 {
             Repr::Borrowed(text) => text.len(),
@@ -111,7 +111,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// How many bytes are allocated for it.
+    /// Returns the number of allocated bytes.
     pub(crate) fn capacity(&self) -> usize {
         match &self.0 {
             Repr::Borrowed(_) => 0,
@@ -120,7 +120,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The rest of a string that begins with `prefix`.
+    /// Returns the rest of a string that begins with `prefix`.
     pub(crate) fn strip_prefix(&self, prefix: &str) -> Option<Self> {
         match &self.0 {
             Repr::Borrowed(text) => text
@@ -139,14 +139,14 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Reads the contents of a valid JSON string: what stands between the quotes.
+    /// Reads the contents of a valid JSON string: the text between the quotes.
     pub(crate) fn from_json_string(raw: &'a str) -> Self {
         if !raw.contains('\\') {
             return Self(Repr::Borrowed(raw));
         }
         let mut text = String::with_capacity(raw.len());
         if unescape(raw, &mut text) {
-            // An escape may be six times as long as what it stands for.
+            // An escape may be six times as long as its character.
             text.shrink_to_fit();
             Self(Repr::Owned(text))
         } else {
@@ -154,7 +154,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Appends the string as JSON, quotes included.
+    /// Appends the string as JSON, with quotes.
     pub(crate) fn write_json(&self, out: &mut String) {
         out.push('"');
         match &self.0 {
@@ -199,7 +199,7 @@ impl Default for Text<'_> {
     }
 }
 
-/// Equal if the code units are, however they were escaped.
+/// Compares code units, so different escapes of one string are equal.
 impl PartialEq<Text<'_>> for Text<'_> {
     fn eq(&self, other: &Text<'_>) -> bool {
         match (&self.0, &other.0) {
@@ -217,7 +217,7 @@ impl Hash for Text<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self.as_str() {
             Some(text) => text.hash(state),
-            // One string can be escaped in many ways.
+            // One string can be escaped in many ways, so the code units are hashed.
             None => self.to_code_units().hash(state),
         }
     }
@@ -235,7 +235,7 @@ impl PartialEq<&str> for Text<'_> {
     }
 }
 
-/// As a JSON string in Rust's escapes; the same for well-formed strings as that of `str`.
+/// Prints a JSON string with Rust's escapes, like `str` for well-formed strings.
 impl fmt::Debug for Text<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -245,14 +245,14 @@ impl fmt::Debug for Text<'_> {
     }
 }
 
-/// With U+FFFD in place of each lone surrogate.
+/// Prints U+FFFD in place of each lone surrogate.
 impl fmt::Display for Text<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.to_string_lossy(), formatter)
     }
 }
 
-/// As a string. An ill-formed one is raw JSON, which only `serde_json`'s serializers to text can write.
+/// Writes a string. An ill-formed one is raw JSON, which only `serde_json`'s serializers to text can write.
 impl Serialize for Text<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.as_str() {
@@ -266,10 +266,10 @@ impl Serialize for Text<'_> {
     }
 }
 
-/// From a string. One with a lone surrogate is read by `serde_json` alone, from text.
+/// Reads a string. Only `serde_json` can read a lone surrogate, from text.
 impl<'de> Deserialize<'de> for Text<'static> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Asked for bytes, `serde_json` gives strings that Rust's cannot hold as WTF-8, and all others as any format does.
+        // When asked for bytes, `serde_json` returns strings with lone surrogates as WTF-8, and all others like any format does.
         deserializer.deserialize_bytes(TextVisitor)
     }
 }
@@ -297,7 +297,7 @@ impl Visitor<'_> for TextVisitor {
     }
 }
 
-/// The code units of WTF-8: UTF-8 that has also half surrogate pairs.
+/// Returns the code units of WTF-8, which is UTF-8 that may contain half surrogate pairs.
 fn wtf_8(bytes: &[u8]) -> Option<Vec<u16>> {
     let mut units = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -319,7 +319,7 @@ fn wtf_8(bytes: &[u8]) -> Option<Vec<u16>> {
     }
 }
 
-/// Appends what `raw`, the contents of a valid JSON string, stands for; `false` if a surrogate in it stands alone.
+/// Appends the unescaped form of `raw`, the contents of a valid JSON string. Returns `false` if a surrogate in it stands alone.
 pub(crate) fn unescape(raw: &str, out: &mut String) -> bool {
     let mut rest = raw;
     while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
@@ -360,7 +360,7 @@ fn code_units(raw: &str) -> Vec<u16> {
     units
 }
 
-/// Reads one escape of a valid JSON string, and gives what comes after it.
+/// Reads one escape of a valid JSON string. Returns the code unit and the text after it.
 fn escaped_unit(escape: &str) -> (u16, &str) {
     let kind = escape.as_bytes().get(1).copied().unwrap_or_default();
     let (unit, length) = match kind {
@@ -378,7 +378,7 @@ fn escaped_unit(escape: &str) -> (u16, &str) {
     (unit, escape.get(length..).unwrap_or_default())
 }
 
-/// Appends `text` as the contents of a JSON string, with the escapes that `JSON.stringify` writes.
+/// Appends `text` as the contents of a JSON string, with the escapes of `JSON.stringify`.
 fn escape(text: &str, out: &mut String) {
     let mut rest = text;
     loop {

@@ -2,9 +2,9 @@ use std::fmt;
 
 use crate::ui::Chunk;
 
-/// A message that chunks cannot say in full: [`disassemble`](crate::ui::disassemble) lists what they cannot.
+/// The error of a message that chunks cannot express in full; [`disassemble`](crate::ui::disassemble) lists the reasons.
 ///
-/// [`into_chunks`](Self::into_chunks) gives those that come closest, where a message is wanted that differs in this.
+/// [`into_chunks`](Self::into_chunks) returns the closest chunks, for callers that accept such a difference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DisassembleError {
     pub(super) chunks: Vec<Chunk<'static>>,
@@ -12,20 +12,20 @@ pub struct DisassembleError {
 }
 
 impl DisassembleError {
-    /// The first part that does not come out as it is, counted from 0; `None` if the parts do, but not the message's id, role, metadata
-    /// or other members.
+    /// Returns the index of the first part that the chunks do not reproduce; `None` if only the message's id, role, metadata or
+    /// other members differ.
     #[must_use]
     pub fn part(&self) -> Option<usize> {
         self.part
     }
 
-    /// The chunks that come closest.
+    /// Returns the closest chunks.
     #[must_use]
     pub fn chunks(&self) -> &[Chunk<'static>] {
         &self.chunks
     }
 
-    /// Takes the chunks that come closest.
+    /// Returns the closest chunks.
     #[must_use]
     pub fn into_chunks(self) -> Vec<Chunk<'static>> {
         self.chunks
@@ -35,12 +35,12 @@ impl DisassembleError {
 impl fmt::Display for DisassembleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.part {
-            Some(part) => write!(f, "part {part} of the message cannot be said in chunks as it is")?,
+            Some(part) => write!(f, "chunks cannot express part {part} of the message")?,
             None => f.write_str(
-                "the id, the role, the metadata or another member of the message cannot be said in chunks",
+                "chunks cannot express the id, the role, the metadata or another member of the message",
             )?,
         }
-        f.write_str("; take the chunks that come closest, or keep the message")
+        f.write_str("; use the closest chunks, or keep the message")
     }
 }
 

@@ -6,26 +6,26 @@ use super::tool::{
 use crate::ui::chunk::{InputEncoding, ToolApprovalRequest, ToolApprovalResponse};
 use crate::ui::{Chunk, PartialJson, RawJson, Text, ToolPart, ToolState};
 
-/// How a call has come to what its part shows.
+/// The chunks of a call, in an order that leads to the state of its part.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    /// What makes the part.
+    /// The chunks that create the part.
     pub(super) made: Vec<Chunk<'static>>,
-    /// What changes its input again, in the part's own step.
+    /// The chunks that change its input again, in the part's own step.
     pub(super) again: Vec<Chunk<'static>>,
-    /// What came of it.
+    /// The result of the call.
     pub(super) then: Vec<Chunk<'static>>,
-    /// Whether the call may run, and what came of it after that.
+    /// The decision whether the call may run, and the result after it.
     pub(super) decided: Vec<Chunk<'static>>,
 }
 
-/// The part of a later step in which the input of a call goes on, and how much was written before.
+/// The part of a later step in which the input of a call continues, and the text written before it.
 pub(super) struct Next<'p> {
     pub(super) part: &'p ToolPart,
     pub(super) text: &'p Text<'static>,
 }
 
-/// The last chunk that has set the whole part. What may come after it changes the state, and leaves the rest.
+/// The last chunk that has set the whole part. Later chunks change only its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Basis {
     /// The input was being written: `tool-input-start` and `tool-input-delta`.
@@ -34,7 +34,7 @@ enum Basis {
     Input,
     /// `tool-output-available`.
     Output,
-    /// `tool-output-error`, or `tool-input-error`, which makes the same.
+    /// `tool-output-error`, or `tool-input-error`, which has the same effect.
     Error,
 }
 
@@ -62,8 +62,8 @@ impl Basis {
     }
 }
 
-/// Whether the input of a call was written on in this part and had begun in that of an earlier step. Only the part of a dynamic tool
-/// tells: as in the AI SDK, it shows no text when a delta has made it.
+/// Returns whether the input of a call was continued in this part, after it began in an earlier step. Only the part of a dynamic
+/// tool shows this: as in the AI SDK, it shows no text if a delta has created it.
 pub(super) fn goes_on(call: &ToolPart) -> bool {
     call.dynamic
         && Basis::of(call) == Basis::Writing
@@ -71,22 +71,22 @@ pub(super) fn goes_on(call: &ToolPart) -> bool {
         && call.input.is_some()
 }
 
-/// Whether the input of a call that goes on in a part, `next`, can have begun in this one, which has another input now.
+/// Returns whether the input of a call that continues in a part, `next`, can have begun in this one, which has another input now.
 pub(super) fn may_begin(call: &ToolPart, next: &ToolPart) -> bool {
-    // What a start says of these stays.
+    // The start sets these members, and they are kept.
     let keeps_title = next.title.is_none() || call.title.is_some();
     let keeps_metadata = next.tool_metadata.is_none() || call.tool_metadata.is_some();
     Basis::of(call) == Basis::Writing || (keeps_title && keeps_metadata)
 }
 
 impl History {
-    /// Of a call that begins in its own step, and whose input may go on elsewhere.
+    /// Returns the history of a call that begins in its own step, and whose input may continue elsewhere.
     pub(super) fn of(call: &ToolPart, next: Option<&Next<'_>>) -> Self {
         let basis = Basis::of(call);
         let mut history = Self::default();
         if matches!(basis, Basis::Writing | Basis::Input) && call.result_provider_metadata.is_some()
         {
-            // Only a result has such metadata, and it stays when the input comes anew.
+            // Only a result has such metadata, and it is kept when the input starts again.
             history.then.push(output_of(call));
         }
         let input = input_of(call, next);
@@ -129,20 +129,20 @@ impl History {
         history
     }
 
-    /// If an input that is being written makes the part, that comes later, and something else makes the part.
+    /// Moves an input that is being written behind the chunks that create the part, and creates the part with another chunk.
     pub(super) fn write_later(&mut self, call: &ToolPart) {
         if let Some(Chunk::ToolInputStart(_)) = self.made.first() {
             self.again = mem::replace(&mut self.made, vec![available_of(call, None)]);
         }
     }
 
-    /// Of a call that goes on in its part with this much of its input.
+    /// Returns the history of a call that continues in its part, with this rest of its input.
     pub(super) fn of_continued(call: &ToolPart, more: &Text<'static>) -> Self {
         let mut then = Vec::new();
         if let Some(approval) = &call.approval
             && (call.provider_executed.is_some() || call.call_provider_metadata.is_some())
         {
-            // Only the response to an approval can have set them: to one before, as any.
+            // Only the response to an approval can have set them, and an approval that has just been requested serves.
             let before = Text::from(format!("{} before", approval.id));
             let mut response = ToolApprovalResponse::new(before.clone(), false);
             response.provider_executed = call.provider_executed;
@@ -159,7 +159,7 @@ impl History {
     }
 }
 
-/// What came of a call, if that has set the whole part.
+/// Returns the result of a call, if it has set the whole part.
 fn result_on(call: &ToolPart, basis: Basis) -> Option<Chunk<'static>> {
     match basis {
         Basis::Writing | Basis::Input => None,
@@ -168,7 +168,7 @@ fn result_on(call: &ToolPart, basis: Basis) -> Option<Chunk<'static>> {
     }
 }
 
-/// Whether the call may run, and that it did not.
+/// Returns the decision whether the call may run, and a denied result.
 fn decision_of(call: &ToolPart) -> Vec<Chunk<'static>> {
     let mut chunks = approval_of(call, None);
     if call.state == ToolState::OutputDenied {
@@ -177,7 +177,7 @@ fn decision_of(call: &ToolPart) -> Vec<Chunk<'static>> {
     chunks
 }
 
-/// The input of a call, written or whole.
+/// Returns the input of a call, being written or complete.
 fn input_of(call: &ToolPart, next: Option<&Next<'_>>) -> Vec<Chunk<'static>> {
     let encoding = match Basis::of(call) {
         Basis::Writing => call.input_encoding,
@@ -196,7 +196,7 @@ fn input_of(call: &ToolPart, next: Option<&Next<'_>>) -> Vec<Chunk<'static>> {
     [start].into_iter().chain(delta).collect()
 }
 
-/// What the text of a failed call's input was, which its part does not tell.
+/// Returns the encoding of a failed call's input, which its part does not show.
 fn encoding_of(call: &ToolPart) -> Option<InputEncoding> {
     let text = call.raw_input.as_ref()?.to_string_lossy();
     let is_text = |encoding| value_of(&text, encoding).as_ref() == call.input.as_ref();
@@ -207,13 +207,13 @@ fn encoding_of(call: &ToolPart) -> Option<InputEncoding> {
         .flatten()
 }
 
-/// The text of the input that is being written in the part of a call.
+/// Returns the text of the input that is being written in the part of a call.
 pub(super) fn written_in(call: &ToolPart) -> Option<String> {
     let text = call.raw_input.as_ref().map(Text::to_string_lossy);
     (Basis::of(call) == Basis::Writing).then(|| text.unwrap_or_default().into_owned())
 }
 
-/// What can be read of the text of an input.
+/// Returns the value that can be read from the text of an input.
 fn value_of(text: &str, encoding: Option<InputEncoding>) -> Option<RawJson<'static>> {
     match encoding {
         Some(InputEncoding::Text) => RawJson::from_value(text).ok(),
@@ -221,7 +221,7 @@ fn value_of(text: &str, encoding: Option<InputEncoding>) -> Option<RawJson<'stat
     }
 }
 
-/// A text that is read as the input of a call.
+/// Returns a text that is read as the input of a call.
 pub(super) fn text_of(call: &ToolPart) -> String {
     let input = call.input.as_ref();
     let text = match call.input_encoding {

@@ -4,13 +4,13 @@ use super::history::{Next, goes_on, may_begin, text_of, written_in};
 use super::tools::Tool;
 use crate::ui::Text;
 
-/// The inputs of dynamic tools that were written on in parts of later steps, and the texts that were written of them.
+/// The inputs of dynamic tools that were continued in parts of later steps, and the texts written in each.
 pub(super) struct Inputs {
-    /// By the number of a tool: that of the one in which its input goes on.
+    /// From the index of a tool to that of the one in which its input continues.
     next: HashMap<usize, usize>,
-    /// By the number of a tool whose input goes on from another part: how much was written in this one.
+    /// From the index of a tool whose input continues from another part: the text written in this one.
     more: HashMap<usize, Text<'static>>,
-    /// By the number of a tool whose input goes on in another part: how much was written there.
+    /// From the index of a tool whose input continues in another part: the text written there.
     begun: HashMap<usize, Text<'static>>,
 }
 
@@ -27,7 +27,7 @@ impl Inputs {
                 inputs.more.insert(number, Text::default());
             }
         }
-        // From the last: the text up to the end of a part is what the text of a later one begins with.
+        // In reverse order: the text up to the end of a part is a prefix of the text of a later one.
         let mut texts: HashMap<usize, Vec<u16>> = HashMap::new();
         for (number, tool) in tools.iter().enumerate().rev() {
             let is_continued = inputs.more.contains_key(&number);
@@ -57,12 +57,12 @@ impl Inputs {
         inputs
     }
 
-    /// How much was written in the part of a tool, if its input goes on from another.
+    /// Returns the text written in the part of a tool, if its input continues from another.
     pub(super) fn more(&self, number: usize) -> Option<&Text<'static>> {
         self.more.get(&number)
     }
 
-    /// Where the input goes on that begins in the part of a tool.
+    /// Returns the part that continues the input begun in the part of a tool.
     pub(super) fn next<'t>(&'t self, number: usize, tools: &'t [Tool<'_>]) -> Option<Next<'t>> {
         let text = self.begun.get(&number)?;
         let next = tools.get(*self.next.get(&number)?)?;
@@ -73,7 +73,7 @@ impl Inputs {
     }
 }
 
-/// The last part before in which an input may have begun that goes on in this.
+/// Returns the last earlier part in which an input that continues in this one may have begun.
 fn begun_before(tool: &Tool<'_>, tools: &[Tool<'_>]) -> Option<usize> {
     if !goes_on(tool.part) {
         return None;
@@ -93,7 +93,8 @@ fn units(text: &str) -> Vec<u16> {
     text.encode_utf16().collect()
 }
 
-/// What two texts begin with. The first may show U+FFFD for half a surrogate pair at its end, whose other half the second has.
+/// Returns the common prefix of two texts. The first may end with U+FFFD for half a surrogate pair whose other half the second
+/// has.
 fn common(one: &[u16], two: &[u16]) -> Vec<u16> {
     let pairs = one.iter().zip(two);
     let mut common: Vec<u16> = pairs
@@ -107,7 +108,7 @@ fn common(one: &[u16], two: &[u16]) -> Vec<u16> {
     common
 }
 
-/// What was written of a text, and what has to come to make it one that is read as this value.
+/// Splits a text into the part written already and the rest that makes it read as this value.
 fn go_on(written: Vec<u16>, value: &[u16]) -> (Vec<u16>, Vec<u16>) {
     let is_space = |unit: &u16| matches!(*unit, 0x09 | 0x0a | 0x0d | 0x20);
     let space = written.iter().take_while(|unit| is_space(unit)).count();
@@ -119,6 +120,6 @@ fn go_on(written: Vec<u16>, value: &[u16]) -> (Vec<u16>, Vec<u16>) {
             return ([before, &common].concat(), more.to_vec());
         }
     }
-    // Nothing more can be read of it than could before.
+    // No more can be read from it than before.
     (written, Vec::new())
 }

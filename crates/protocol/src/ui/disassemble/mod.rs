@@ -1,4 +1,4 @@
-//! A message as the chunks that make it: the inverse of the assembler.
+//! Disassembles a message into the chunks that create it: the inverse of the assembler.
 
 mod error;
 mod history;
@@ -18,29 +18,30 @@ pub(crate) use tool::rest_of_call;
 
 use super::{Assembler, Chunk, UiMessage};
 
-/// Takes a message apart into chunks from which an [`Assembler`] makes it again.
+/// Disassembles a message into chunks from which an [`Assembler`] creates it again.
 ///
-/// The first is `start`, with the message's id and metadata; what follows is in the order of the parts, as far as chunks allow. A text
-/// or an input that is still being written stays open. There is no `finish-step` and no `finish`: a message does not tell whether they
-/// have come. The chunks give the same message when they were encoded and decoded in between.
+/// The first chunk is `start`, with the message's id and metadata. The others follow in the order of the parts, as far as chunks
+/// allow. A text or an input that is still being written stays open. There is no `finish-step` and no `finish`, because a message
+/// does not show whether they have arrived. Encoding and decoding the chunks does not change the result.
 ///
-/// Takes time that grows with the size of the message, because the chunks are put together again to see that nothing is missing.
+/// The time is proportional to the size of the message. It includes assembling the chunks again, to check that nothing is
+/// missing.
 ///
 /// # Errors
-/// If the chunks make another message than this. Every message that an assembler has made of decoded chunks, begun with
-/// [`Assembler::new`], can be said in chunks. What cannot, is in messages from elsewhere:
+/// The chunks create a different message. Chunks can express every message that an assembler has created from decoded chunks,
+/// beginning with [`Assembler::new`]. They cannot express the following, which occurs in messages from elsewhere:
 ///
-/// - another role than `assistant`, no id, metadata that is `null`, and members of the message that are not known;
-/// - text and reasoning parts without a state, as users' messages have them; reasoning without an id; citations of a text that is still
+/// - another role than `assistant`, no id, metadata that is `null`, and unknown members of the message;
+/// - text and reasoning parts without a state, as in users' messages; reasoning without an id; citations of a text that is still
 ///   being written;
 /// - `filename` and `providerReference` of a file;
-/// - members of a part that are not known, or whose values do not fit: only data parts pass them on;
-/// - parts that are not known, and steering messages with anything but texts and files;
+/// - unknown members of a part, or members whose values do not fit: only data parts pass them on;
+/// - unknown parts, and steering messages with anything but texts and files;
 /// - a second data part of the same name and id, which would replace the data of the first;
-/// - tool calls that no chunks lead to: with an unknown state, with a `rawInput` from which `input` cannot be read, as after an input
-///   error in messages of the AI SDK 5, with members of another state (an output before the input is whole), or two of the same id and
-///   kind in one step;
-/// - values that chunks may not have: metadata of providers that is no object of objects, citations with members that are not known, keys
+/// - tool calls that no chunks lead to: with an unknown state, with a `rawInput` from which `input` cannot be read, as after an
+///   input error in messages of the AI SDK 5, with members of another state (an output before the input is complete), or two of
+///   the same id and kind in one step;
+/// - values that chunks may not have: metadata of providers that is no object of objects, citations with unknown members, keys
 ///   like `__proto__`, and text with half a surrogate pair.
 ///
 /// ```
@@ -67,7 +68,7 @@ use super::{Assembler, Chunk, UiMessage};
 /// }
 /// assert_eq!(assembler.into_message(), stored);
 ///
-/// // A text without a state comes out as one that is done.
+/// // A text without a state becomes one that is done.
 /// let question = UiMessage::assistant("Which folder?").with_id("m2");
 /// let error = disassemble(&question).unwrap_err();
 /// assert_eq!(error.part(), Some(0));
@@ -88,11 +89,11 @@ pub fn disassemble(message: &UiMessage) -> Result<Vec<Chunk<'static>>, Disassemb
     Err(DisassembleError { chunks, part })
 }
 
-/// What an assembler makes of the chunks at the other end of a stream.
+/// Returns the message that an assembler creates from the chunks at the other end of a stream.
 fn assembled(chunks: &[Chunk<'static>]) -> UiMessage {
     let mut assembler = Assembler::new().with_limit(usize::MAX);
     for chunk in chunks {
-        // What does not fit is missing in what is made.
+        // A chunk that does not fit is missing in the result.
         if let Ok(chunk) = Chunk::decode(&chunk.encode()) {
             let _ = assembler.apply(&chunk);
         }

@@ -1,5 +1,5 @@
-//! In which order the chunks of all parts come. Mostly it is that of the parts, but a chunk of a tool call names the call only, or its
-//! approval, and which part that is depends on what has come before.
+//! The order of the chunks of all parts. It is mostly that of the parts. But a chunk of a tool call names only the call or its
+//! approval, so earlier chunks decide which part it reaches.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::tools::tools;
 use crate::ui::chunk::Start;
 use crate::ui::{Chunk, Part, Text, UiMessage};
 
-/// The chunks of a message.
+/// Returns the chunks of a message.
 pub(super) fn chunks(message: &UiMessage) -> Vec<Chunk<'static>> {
     let mut start = Start::new();
     start.message_id = message.id.clone();
@@ -42,7 +42,7 @@ pub(super) fn chunks(message: &UiMessage) -> Vec<Chunk<'static>> {
     }
     chunks.append(&mut calls.changes(RunEvent::before(parts.len())));
     if let Some(Part::StepStart(_)) = parts.last() {
-        // A step shows with the next thing that does.
+        // A step becomes visible with the next visible change.
         let mut start = Start::new();
         start.message_id = message.id.clone();
         chunks.push(start.into());
@@ -55,7 +55,7 @@ pub(super) fn chunks(message: &UiMessage) -> Vec<Chunk<'static>> {
 struct RunEvent(usize);
 
 impl RunEvent {
-    /// Before the part of this number.
+    /// Returns the place before the part with this index.
     fn before(part: usize) -> Self {
         Self(2 * part)
     }
@@ -68,9 +68,9 @@ impl RunEvent {
 /// The chunks of all tool calls.
 #[derive(Default)]
 struct Calls {
-    /// What makes a part.
+    /// The chunks that create a part.
     made: HashMap<usize, Vec<Chunk<'static>>>,
-    /// What changes parts later.
+    /// The chunks that change parts later.
     changes: HashMap<RunEvent, Vec<Chunk<'static>>>,
 }
 
@@ -79,7 +79,7 @@ impl Calls {
         let tools = tools(parts);
         let inputs = Inputs::of(&tools);
         let mut calls = Self::default();
-        // A response goes to the first part that asks for its approval, so that the last such part has to get its own first.
+        // A response reaches the first part that requests its approval, so the last such part has to get its own response first.
         let mut responded: HashMap<&Text<'static>, RunEvent> = HashMap::new();
         for (number, tool) in tools.iter().enumerate().rev() {
             let mut moment = RunEvent::after(tool.at);
@@ -89,7 +89,7 @@ impl Calls {
                 None => History::of(tool.part, next.as_ref()),
             };
             if next.is_some() {
-                // The last input that begins in a step is the one that goes on.
+                // The last input that begins in a step is the one that continues.
                 history.write_later(tool.part);
                 moment = RunEvent::before(tool.step_end);
                 calls.change(moment, history.again);
@@ -97,7 +97,7 @@ impl Calls {
                 && inputs.more(second).is_some()
                 && let Some(second) = tools.get(second)
             {
-                // An input that begins here ends the one that goes on there.
+                // An input that begins here ends the one that continues there.
                 history.write_later(tool.part);
                 moment = RunEvent::after(second.at);
                 calls.change(moment, history.again);

@@ -8,8 +8,8 @@ use crate::ui::chunk::{
 };
 use crate::ui::{Chunk, Part, RawJson, ReasoningPart, TextPart, UiMessage};
 
-/// The chunks that make a part, the `number`-th of its message, as it is in the end: texts have ended. None for a step, and for what is
-/// not known.
+/// Returns the chunks that create a part in its final state, with texts ended. `number` is its index in the message. Empty for a
+/// step, and for an unknown part.
 pub(crate) fn chunks_of(part: &Part, number: usize) -> Vec<Chunk<'static>> {
     match part {
         Part::Text(TextPart { text, .. }) | Part::Reasoning(ReasoningPart { text, .. }) => {
@@ -33,7 +33,7 @@ pub(crate) fn chunks_of(part: &Part, number: usize) -> Vec<Chunk<'static>> {
     }
 }
 
-/// The one chunk that makes a part, if it is one, and the part no step.
+/// Returns the chunk that creates a part, if a single one does and the part is not a step.
 pub(super) fn chunk_of(part: &Part) -> Option<Chunk<'static>> {
     Some(match part {
         Part::SourceUrl(part) => {
@@ -80,7 +80,7 @@ pub(super) fn chunk_of(part: &Part) -> Option<Chunk<'static>> {
                     Some("transient") if at == 0 && value.get() == "false" => {
                         chunk.transient = Some(false);
                     }
-                    // Nothing of these is a member that a chunk just passes on.
+                    // None of these parts has members that a chunk just passes on.
                     Some("type" | "id" | "data" | "transient") => {}
                     _ => chunk.other.push((name.clone(), value.clone())),
                 }
@@ -95,7 +95,7 @@ pub(super) fn chunk_of(part: &Part) -> Option<Chunk<'static>> {
     })
 }
 
-/// The metadata of a message as a chunk, without the members that were delivered. `None` if all were.
+/// Returns the metadata of a message as a chunk, without the members that were delivered. `None` if all were.
 pub(crate) fn rest_of_metadata(
     whole: &UiMessage,
     delivered: Option<&RawJson<'static>>,

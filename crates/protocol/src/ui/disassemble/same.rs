@@ -2,13 +2,14 @@ use serde_json::Value;
 
 use crate::ui::RawJson;
 
-/// Whether two values are the same. The relay's database writes them anew: in another order, and numbers in another form.
+/// Returns whether two values are the same. The relay's database rewrites values with another order of members and other forms of
+/// numbers.
 pub(crate) fn same(a: Option<&RawJson<'_>>, b: Option<&RawJson<'_>>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) if a.get() == b.get() => true,
         (Some(a), Some(b)) => match (a.deserialize::<Value>(), b.deserialize::<Value>()) {
             (Ok(a), Ok(b)) => same_value(&a, &b),
-            // Too deep to be read: nothing speaks against it.
+            // Values that are too deep to be read count as the same.
             _ => true,
         },
         (None, None) => true,

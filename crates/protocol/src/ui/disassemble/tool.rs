@@ -5,7 +5,8 @@ use crate::ui::chunk::{
 };
 use crate::ui::{Approval, Chunk, PartialJson, RawJson, Text, ToolPart, ToolState};
 
-/// What is missing of a tool call. `None` if it is another, or has come less far. The input of a torn one is what could be read of it.
+/// Returns the missing chunks of a tool call; `None` if the call is another one, or has made less progress. A torn input is the
+/// value that could be read of it.
 pub(crate) fn rest_of_call(
     begun: &ToolPart,
     call: &ToolPart,
@@ -46,7 +47,7 @@ fn is_result(state: &ToolState) -> bool {
     }
 }
 
-/// The input of a call, of which this part has come already.
+/// Returns the input of a call, after this part of it.
 pub(super) fn input_of(call: &ToolPart, begun: Option<&ToolPart>) -> Vec<Chunk<'static>> {
     if let Some(encoding) = encoding_of_written(call) {
         let written = call.raw_input.as_ref().map(Text::to_string_lossy);
@@ -74,8 +75,8 @@ pub(super) fn input_of(call: &ToolPart, begun: Option<&ToolPart>) -> Vec<Chunk<'
     vec![available_of(call, call.input.clone())]
 }
 
-/// How the text of an input is encoded that was never said to be whole: a call that was does not keep the text. `None` if that is not
-/// how the call has come to its input.
+/// Returns the encoding of an input that was never completed: a completed call does not keep the text. `None` if the call did not
+/// get its input this way.
 fn encoding_of_written(call: &ToolPart) -> Option<Option<InputEncoding>> {
     let keeps_text = match call.state {
         ToolState::InputAvailable | ToolState::OutputAvailable | ToolState::Unknown(_) => false,
@@ -103,7 +104,7 @@ fn encoding_of_written(call: &ToolPart) -> Option<Option<InputEncoding>> {
     same(as_text.as_ref(), call.input.as_ref()).then_some(Some(InputEncoding::Text))
 }
 
-/// The input of a call begins, which has its names from this part.
+/// Begins the input of a call with the names in this part.
 pub(super) fn start_of(
     call: &ToolPart,
     names: &ToolPart,
@@ -119,12 +120,12 @@ pub(super) fn start_of(
     chunk.into()
 }
 
-/// The input of a call grows.
+/// Appends to the input of a call.
 pub(super) fn input_delta_of(call: &ToolPart, delta: impl Into<Text<'static>>) -> Chunk<'static> {
     ToolInputDelta::new(call.tool_call_id.clone(), delta).into()
 }
 
-/// The input of a call is this.
+/// Completes the input of a call.
 pub(super) fn available_of(call: &ToolPart, input: Option<RawJson<'static>>) -> Chunk<'static> {
     let mut chunk = ToolInputAvailable::new(call.tool_call_id.clone(), call.tool_name.clone());
     chunk.input = input;
@@ -136,7 +137,7 @@ pub(super) fn available_of(call: &ToolPart, input: Option<RawJson<'static>>) -> 
     chunk.into()
 }
 
-/// Whether a call has no input but what could not be read as one.
+/// Returns whether a call has only an input that could not be read.
 fn is_input_error(call: &ToolPart) -> bool {
     let has_text = call.raw_input.is_some() || call.other.get("rawInput").is_some();
     call.state == ToolState::OutputError
@@ -145,7 +146,7 @@ fn is_input_error(call: &ToolPart) -> bool {
         && encoding_of_written(call).is_none()
 }
 
-/// The question whether a call may run, and its answer, as far as they have not come already.
+/// Returns the request for an approval and the response, without those that were already delivered.
 pub(super) fn approval_of(call: &ToolPart, begun: Option<&Approval>) -> Vec<Chunk<'static>> {
     let Some(approval) = &call.approval else {
         return Vec::new();
@@ -171,7 +172,7 @@ pub(super) fn approval_of(call: &ToolPart, begun: Option<&Approval>) -> Vec<Chun
     chunks
 }
 
-/// What came of a call.
+/// Returns the result of a call.
 pub(super) fn result_of(call: &ToolPart) -> Option<Chunk<'static>> {
     Some(match &call.state {
         ToolState::OutputAvailable => output_of(call),
@@ -186,7 +187,7 @@ pub(super) fn result_of(call: &ToolPart) -> Option<Chunk<'static>> {
     })
 }
 
-/// The output of a call.
+/// Returns the output of a call.
 pub(super) fn output_of(call: &ToolPart) -> Chunk<'static> {
     let mut chunk = ToolOutputAvailable::new(call.tool_call_id.clone());
     chunk.output = call.output.clone();
@@ -196,7 +197,7 @@ pub(super) fn output_of(call: &ToolPart) -> Chunk<'static> {
     chunk.into()
 }
 
-/// Why a call has no output.
+/// Returns the error of a call.
 pub(super) fn error_of(call: &ToolPart) -> Chunk<'static> {
     let text = call.error_text.clone().unwrap_or_default();
     let mut chunk = ToolOutputError::new(call.tool_call_id.clone(), text);
@@ -205,7 +206,7 @@ pub(super) fn error_of(call: &ToolPart) -> Chunk<'static> {
     chunk.into()
 }
 
-/// A call was not allowed.
+/// Returns the denial of a call.
 pub(super) fn denied_of(call: &ToolPart) -> Chunk<'static> {
     ToolOutputDenied::new(call.tool_call_id.clone()).into()
 }

@@ -2,21 +2,21 @@ use std::collections::HashMap;
 
 use crate::ui::{Part, Text, ToolPart};
 
-/// A part of a tool call, with what has to be known of the others.
+/// A part of a tool call, with the relevant facts about other parts.
 pub(super) struct Tool<'p> {
     pub(super) at: usize,
     pub(super) part: &'p ToolPart,
-    /// Where the next step begins, or the message ends.
+    /// The index at which the next step begins, or the message ends.
     pub(super) step_end: usize,
-    /// Whether another part of its step has the same id. As long as the step lasts, results go to that one.
+    /// Whether another part of its step has the same id. During the step, results reach that one.
     pub(super) is_second: bool,
-    /// Which of the tools is the other part of its step with the same id, behind it.
+    /// The index among the tools of a later part of its step with the same id.
     pub(super) second: Option<usize>,
-    /// Which of the tools was the last of this id before, if both are dynamic and in different steps.
+    /// The index among the tools of the previous part with this id, if both are dynamic and in different steps.
     pub(super) before: Option<usize>,
 }
 
-/// All tool calls of a message.
+/// Returns all tool calls of a message.
 pub(super) fn tools(parts: &[Part]) -> Vec<Tool<'_>> {
     let mut tools: Vec<Tool<'_>> = Vec::new();
     let mut in_step: HashMap<&Text<'static>, usize> = HashMap::new();

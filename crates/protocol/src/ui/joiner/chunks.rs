@@ -8,15 +8,15 @@ use crate::ui::chunk::{ReasoningDelta, TextDelta, ToolInputDelta};
 use crate::ui::held::{allocation, entry};
 use crate::ui::{Chunk, Text};
 
-/// Joins halves of surrogate pairs that were cut apart between two deltas of one part.
+/// Joins halves of surrogate pairs that were split between two deltas of one part.
 ///
-/// JavaScript cuts strings between UTF-16 code units, so that an emoji may come as two deltas with half of it each, neither of which is
-/// text. After the joiner, every delta is well-formed: the first half waits until the part's next delta comes, and a half that
-/// stays alone becomes U+FFFD. All other chunks pass as they are, and the order stays.
+/// JavaScript cuts strings between UTF-16 code units, so an emoji may arrive in two deltas with half of it each. After the
+/// joiner, every delta is well-formed: the first half waits for the part's next delta, and a half that stays alone becomes
+/// U+FFFD. All other chunks pass unchanged, in the same order.
 ///
-/// Put chunks in with [`push`](Self::push) and take out what it gives, which is the chunk itself, with what waited for it
-/// before it. At the end of the stream, take out what [`finish`](Self::finish) gives. The [`Assembler`](crate::ui::Assembler)
-/// joins halves by itself and needs no joiner before it; one that is there does no harm.
+/// [`push`](Self::push) takes a chunk and returns it, after the chunks that waited before it. [`finish`](Self::finish) returns
+/// the rest at the end of the stream. The [`Assembler`](crate::ui::Assembler) joins halves itself and needs no joiner before it,
+/// although one does no harm.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::{Chunk, Joiner};
@@ -39,12 +39,12 @@ use crate::ui::{Chunk, Text};
 #[derive(Clone, Debug, Default)]
 pub struct Joiner {
     halves: BTreeMap<(Kind, Id), Half>,
-    /// What the parts take for which a half waits, in bytes.
+    /// The memory of the parts with a waiting half, in bytes.
     waiting: usize,
     message_id: Option<Text<'static>>,
 }
 
-/// Which deltas belong together.
+/// The kinds of deltas that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Text,
@@ -52,23 +52,23 @@ enum Kind {
     ToolInput,
 }
 
-/// An id as its code units, which can be compared whatever they are.
+/// An id as code units, which are comparable even if the id is ill-formed.
 type Id = Vec<u16>;
 
 impl Joiner {
-    /// How much memory the halves may take that wait, in bytes, with the ids of their parts: 2 MiB. A half beyond that is not waited for
-    /// and becomes U+FFFD at once.
+    /// The memory limit for waiting halves, with the ids of their parts: 2 MiB. A half beyond the limit becomes U+FFFD at once.
     ///
-    /// Beside them, a joiner keeps the id of the message, if it is no longer than this; a longer one is taken for another each time.
+    /// A joiner also keeps the id of the message, unless it is longer than this limit; such an id counts as a different one each
+    /// time.
     pub const MAX_WAITING: usize = 2 * 1024 * 1024;
 
-    /// A joiner in which nothing waits.
+    /// Creates a joiner without waiting halves.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Puts a chunk in. Gives halves that the chunk shows to be alone, then the chunk.
+    /// Takes a chunk. Returns the halves that it proves to be alone, then the chunk.
     pub fn push<'a>(&mut self, mut chunk: Chunk<'a>) -> Joined<'a> {
         let alone = match &mut chunk {
             Chunk::TextDelta(delta) => {
@@ -109,7 +109,7 @@ impl Joiner {
         }
     }
 
-    /// Ends the stream. Gives the halves that still waited.
+    /// Ends the stream. Returns the halves that still waited.
     pub fn finish(&mut self) -> Joined<'static> {
         Joined {
             alone: self.all_end().into_iter(),
@@ -138,7 +138,7 @@ impl Joiner {
         self.halves.insert(key, half);
     }
 
-    /// A `start` with another id than before drops the parts that are open.
+    /// Drops the open parts if a `start` has another id than before.
     fn start(&mut self, message_id: Option<&Text<'_>>) -> Vec<Chunk<'static>> {
         let Some(message_id) = message_id else {
             return Vec::new();
@@ -170,9 +170,9 @@ impl Joiner {
     }
 }
 
-/// What comes out of a [`Joiner`] when a chunk goes in.
+/// The output of a [`Joiner`] for a chunk.
 #[derive(Clone, Debug)]
-#[must_use = "these are the chunks; what is not taken out is lost"]
+#[must_use = "these are the chunks; chunks that are not taken are lost"]
 pub struct Joined<'a> {
     alone: vec::IntoIter<Chunk<'static>>,
     chunk: Option<Chunk<'a>>,
@@ -195,7 +195,7 @@ impl ExactSizeIterator for Joined<'_> {}
 
 impl FusedIterator for Joined<'_> {}
 
-/// What a half takes that waits: its place, the id of its part, and the chunk that it becomes when it stays alone.
+/// Returns the memory of a waiting half: its place, the id of its part, and the chunk that it becomes if it stays alone.
 fn size((_, id): &(Kind, Id)) -> usize {
     let place = entry(size_of::<((Kind, Id), Half)>()) + size_of::<Chunk<'_>>();
     // In UTF-8, a code unit has at most three bytes; as an escape six.
@@ -204,7 +204,7 @@ fn size((_, id): &(Kind, Id)) -> usize {
 
 const REPLACEMENT: &str = "\u{fffd}";
 
-/// The delta that stands for a half that stayed alone.
+/// Returns the delta for a half that stayed alone.
 fn replacement((kind, id): &(Kind, Id)) -> Chunk<'static> {
     let id = Text::from_code_units(id);
     match kind {

@@ -2,27 +2,27 @@ use std::borrow::Cow;
 
 use crate::ui::Text;
 
-/// The first half of a surrogate pair that ended a piece of text and waits for the second.
+/// The first half of a surrogate pair at the end of a piece of text, which waits for the second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::ui) struct Half(Option<u16>);
 
 impl Half {
-    /// Whether there is one.
+    /// Returns whether a half waits.
     pub(in crate::ui) fn is_waiting(self) -> bool {
         self.0.is_some()
     }
 
-    /// How many bytes [`join`](Self::join) allocates at most, for what it gives and to make it.
+    /// Returns the bytes that [`join`](Self::join) allocates at most, including temporary ones.
     pub(in crate::ui) fn scratch(self, piece: &Text<'_>) -> usize {
         match piece.is_well_formed() {
             true if self.0.is_none() => 0,
             true => piece.stored_len() + REPLACEMENT.len(),
-            // The code units take two bytes for each of the string.
+            // The code units take two bytes for each byte of the string.
             false => 3 * piece.stored_len() + REPLACEMENT.len(),
         }
     }
 
-    /// What can be said for certain once this piece has come. Halves that stay alone become U+FFFD; one at the end is kept back.
+    /// Returns the text that is certain after this piece. Halves that stay alone become U+FFFD; one at the end is kept back.
     pub(in crate::ui) fn join<'a>(&mut self, piece: &'a Text<'_>) -> Cow<'a, str> {
         match piece.as_str() {
             Some("") => return Cow::Borrowed(""),

@@ -1,4 +1,4 @@
-//! Halves of surrogate pairs that were cut apart, joined again.
+//! Joins halves of surrogate pairs that were split between deltas.
 
 mod chunks;
 mod half;

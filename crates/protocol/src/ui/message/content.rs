@@ -46,7 +46,7 @@ fn part(block: RawJson<'static>) -> Part {
     read().unwrap_or_else(|| Part::from_raw(block.clone(), false))
 }
 
-/// `{source: {type: "base64", media_type, data}}`.
+/// Reads `{source: {type: "base64", media_type, data}}`.
 fn image(block: &Members) -> Option<Image> {
     let mut source = Members::from_json(block.get("source")?.get())?;
     let kind: Text<'static> = source.take("type")?;

@@ -8,8 +8,8 @@ use crate::ui::{RawJson, Text};
 
 /// An image for a user's message: see [`UiMessage::with_image`](super::UiMessage::with_image).
 ///
-/// It travels within the message, as a `data:` URL, or by its address. The relay takes a request of 10 MiB at most, so that all
-/// images of a history together may have 7.5 MiB.
+/// It travels within the message as a `data:` URL, or by its URL. The relay accepts requests of at most 10 MiB, so all images of
+/// a history together may have 7.5 MiB.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::{Image, UiMessage};
@@ -34,7 +34,7 @@ pub struct Image {
     filename: Option<Text<'static>>,
 }
 
-/// The images that are known by the ends of their names.
+/// The known file name extensions of images.
 const MEDIA_TYPES: [(&str, &str); 12] = [
     ("png", "image/png"),
     ("jpg", "image/jpeg"),
@@ -51,8 +51,8 @@ const MEDIA_TYPES: [(&str, &str); 12] = [
 ];
 
 impl Image {
-    /// The content of an image, of this media type, such as `image/png`. Which ones can be seen is up to the agent's model;
-    /// all take PNG, JPEG, GIF and WebP.
+    /// Creates an image from its content and media type, such as `image/png`. The agent's model decides which types it can read;
+    /// all models read PNG, JPEG, GIF and WebP.
     pub fn new(bytes: impl AsRef<[u8]>, media_type: impl Into<Text<'static>>) -> Self {
         let media_type = media_type.into();
         let mut url = format!("data:{};base64,", media_type.to_string_lossy());
@@ -60,12 +60,12 @@ impl Image {
         Self::from_url(url, media_type)
     }
 
-    /// The content of a file with this name or path, which tells the media type: png, jpg, jpeg, gif, webp, avif, bmp, heic,
-    /// heif, svg, tif or tiff, in whatever case. Of a path only the last segment is sent, as the image's name. Nothing is
-    /// read here: bring the bytes, from `std::fs::read` or wherever they are.
+    /// Creates an image from the content of a file with this name or path, whose extension determines the media type: png, jpg,
+    /// jpeg, gif, webp, avif, bmp, heic, heif, svg, tif or tiff, in any case. Only the last segment of a path is sent, as the
+    /// image's name. This function reads no file: pass the bytes, for example from `std::fs::read`.
     ///
     /// # Errors
-    /// A name with another end, or none: see [`new`](Self::new).
+    /// The name has another extension, or none: use [`new`](Self::new).
     pub fn from_named_bytes(name: &str, bytes: impl AsRef<[u8]>) -> Result<Self, InvalidRequest> {
         let filename = name.rsplit(['/', '\\']).next().unwrap_or(name);
         let end = filename.rsplit_once('.').map(|(_, end)| end);
@@ -79,8 +79,7 @@ impl Image {
         Ok(Self::new(bytes, *media_type).filename(filename.to_owned()))
     }
 
-    /// An image at this address, `https:`, `http:` or `data:`, of this media type. An address has to be reachable from the
-    /// relay.
+    /// Creates an image from its `https:`, `http:` or `data:` URL and its media type. The relay must be able to reach the URL.
     pub fn from_url(url: impl Into<Text<'static>>, media_type: impl Into<Text<'static>>) -> Self {
         Self {
             url: url.into(),
@@ -89,17 +88,17 @@ impl Image {
         }
     }
 
-    /// What the image is called.
+    /// Sets the file name.
     pub fn filename(mut self, filename: impl Into<Text<'static>>) -> Self {
         self.filename = Some(filename.into());
         self
     }
 }
 
-/// A `data-image` part, which is the form that the relay takes: it drops `file` parts without a word.
+/// Creates a `data-image` part, the form that the relay accepts: it silently drops `file` parts.
 impl From<Image> for Part {
     fn from(image: Image) -> Self {
-        // Three strings can be written.
+        // Writing three strings as JSON cannot fail.
         let data = RawJson::from_value(&image).unwrap_or_else(|_| RawJson::from_valid("null"));
         Self::data("image", data)
     }

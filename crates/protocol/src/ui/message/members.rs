@@ -9,21 +9,21 @@ use crate::ui::{RawJson, Text};
 
 /// Members of a JSON object that its type does not name, or whose values do not fit their type (`"title": null`).
 ///
-/// They are kept in the order they came in and written back as they came. Where a name stands twice, the later value counts, as in
-/// every JSON reader of the AI SDK.
+/// They keep their order and are written back unchanged. If a name repeats, the later value counts, as in every JSON reader of
+/// the AI SDK.
 #[derive(Clone, Default, PartialEq)]
 pub struct Members {
     list: Vec<(Text<'static>, RawJson<'static>)>,
 }
 
 impl Members {
-    /// No members.
+    /// Creates an empty list.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The value of a member.
+    /// Returns the value of a member.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&RawJson<'static>> {
         let (_, value) = self.list.iter().rev().find(|(key, _)| key == name)?;
@@ -39,17 +39,17 @@ impl Members {
         }
     }
 
-    /// Appends a member, also if there is one of its name.
+    /// Appends a member, even if its name exists already.
     pub(crate) fn push(&mut self, name: Text<'static>, value: RawJson<'static>) {
         self.list.push((name, value));
     }
 
-    /// Makes room for so many members and no more.
+    /// Reserves capacity for exactly so many members.
     pub(crate) fn reserve(&mut self, members: usize) {
         self.list.reserve_exact(members);
     }
 
-    /// Takes a member out.
+    /// Removes a member.
     pub fn remove(&mut self, name: &str) -> Option<RawJson<'static>> {
         let last = self.list.iter().rposition(|(key, _)| key == name)?;
         let (_, value) = self.list.remove(last);
@@ -57,12 +57,12 @@ impl Members {
         Some(value)
     }
 
-    /// All members in order.
+    /// Returns all members in order.
     pub fn iter(&self) -> impl Iterator<Item = (&Text<'static>, &RawJson<'static>)> {
         self.list.iter().map(|(name, value)| (name, value))
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -76,14 +76,14 @@ impl Members {
             .flatten()
     }
 
-    /// Takes a member out if it fits; what does not fit stays.
+    /// Removes and returns a member if its value fits; otherwise it stays.
     pub(in crate::ui) fn take<T: Member>(&mut self, name: &str) -> Option<T> {
         let value = T::read(self.get(name)?)?;
         self.list.retain(|(key, _)| key != name);
         Some(value)
     }
 
-    /// Takes members out as strings if all of them are, else none.
+    /// Removes and returns members as strings if all of them are strings; otherwise all stay.
     pub(super) fn take_texts<const N: usize>(
         &mut self,
         names: [&str; N],
@@ -140,14 +140,14 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// The next member's name.
+/// Reads the next member's name.
 pub(super) fn next_name<'de, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Option<Text<'static>>, A::Error> {
     Ok(map.next_key::<Name>()?.map(|Name(name)| name))
 }
 
-/// A member's name, which need not be well-formed either.
+/// A member's name, which may be ill-formed too.
 struct Name(Text<'static>);
 
 impl<'de> Deserialize<'de> for Name {
@@ -173,12 +173,12 @@ impl<'de> Deserialize<'de> for Name {
             }
         }
 
-        // As a string it would be refused if it is not well-formed; as bytes `serde_json` gives WTF-8.
+        // As a string, an ill-formed name would be refused; as bytes, `serde_json` returns WTF-8.
         deserializer.deserialize_bytes(NameVisitor)
     }
 }
 
-/// The UTF-16 code units of a string in WTF-8, which is UTF-8 with halves of surrogate pairs in it.
+/// Returns the UTF-16 code units of a string in WTF-8, which is UTF-8 that may contain half surrogate pairs.
 fn code_units(wtf8: &[u8]) -> Vec<u16> {
     let mut units = Vec::with_capacity(wtf8.len());
     let mut rest = wtf8;
@@ -200,13 +200,13 @@ fn code_units(wtf8: &[u8]) -> Vec<u16> {
     }
 }
 
-/// Reads a valid JSON value as a string; `None` if it is another kind of value.
+/// Reads a valid JSON value as a string; `None` for any other kind of value.
 fn read_text(raw: &str) -> Option<Text<'static>> {
     let raw = raw.trim_ascii().strip_prefix('"')?.strip_suffix('"')?;
     Some(Text::from_json_string(raw).into_owned())
 }
 
-/// A member's type: what can be read from a JSON value, or does not fit it.
+/// The type of a member: it reads a JSON value if the value fits.
 pub(in crate::ui) trait Member: Sized {
     fn read(raw: &RawJson<'static>) -> Option<Self>;
 }
@@ -223,7 +223,7 @@ impl Member for bool {
     }
 }
 
-/// The string `prefix` + `name`.
+/// Returns the string `prefix` + `name`.
 pub(super) fn prefixed(prefix: &str, name: &Text<'_>) -> Text<'static> {
     if let Some(name) = name.as_str() {
         return format!("{prefix}{name}").into();
@@ -241,7 +241,7 @@ pub(in crate::ui) trait Object {
     fn other(&self) -> &Members;
 }
 
-/// Writes an object. A field goes before another member of the same name.
+/// Writes an object. A field takes precedence over another member of the same name.
 pub(in crate::ui) fn write_object<S: Serializer>(
     object: &impl Object,
     serializer: S,
@@ -250,7 +250,7 @@ pub(in crate::ui) fn write_object<S: Serializer>(
     if other.iter().all(|(name, _)| name.is_well_formed()) {
         return write_members(object, serializer.serialize_map(None)?);
     }
-    // `serde` can only write names that are strings of Rust: write this object as text instead.
+    // `serde` can only write names that are Rust strings: write this object as text instead.
     write_members(object, JsonText::default())
         .map_err(S::Error::custom)?
         .serialize(serializer)
@@ -271,7 +271,7 @@ fn write_members<M: SerializeMap>(object: &impl Object, map: M) -> Result<M::Ok,
     map.end()
 }
 
-/// The fields of an object as they are written.
+/// The fields of an object while it is written.
 pub(in crate::ui) struct Fields<M> {
     map: M,
     written: Vec<&'static str>,
@@ -299,7 +299,7 @@ impl<M: SerializeMap> Fields<M> {
     }
 }
 
-/// Writes a map as the text of a JSON object, whose names may hold half a surrogate pair.
+/// Writes a map as the text of a JSON object, whose names may contain half a surrogate pair.
 #[derive(Default)]
 struct JsonText {
     text: String,

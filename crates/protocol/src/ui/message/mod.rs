@@ -1,4 +1,4 @@
-//! A message as `useChat` of the AI SDK shows it, and its parts.
+//! Messages as `useChat` of the AI SDK shows them, and their parts.
 
 mod content;
 mod image;

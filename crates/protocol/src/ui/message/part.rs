@@ -9,58 +9,58 @@ use crate::ui::{RawJson, Text};
 
 /// A part of a message.
 ///
-/// A part reads as one of the types below if it has the members that the type requires, with values that fit. Every other part is
-/// [`Unknown`](Self::Unknown) and kept whole. Members beyond those of a type are in its `other`, so that writing a part gives back the
-/// JSON that it was read from.
+/// A part is read as one of the types below if it has the required members with values that fit. Every other part is
+/// [`Unknown`](Self::Unknown) and kept as a whole. Additional members are in `other`, so that writing a part restores the JSON
+/// that it was read from.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Part {
-    /// `text`: what the user or the assistant says.
+    /// `text`: text of the user or the assistant.
     Text(TextPart),
-    /// `reasoning`: what the model thinks aloud.
+    /// `reasoning`: the model's reasoning.
     Reasoning(ReasoningPart),
-    /// `tool-NAME` and `dynamic-tool`: a call of a tool, with its result.
+    /// `tool-NAME` and `dynamic-tool`: a tool call, with its result.
     Tool(Box<ToolPart>),
-    /// `source-url`: a page that the answer rests on.
+    /// `source-url`: a web page that the answer draws on.
     SourceUrl(SourceUrlPart),
-    /// `source-document`: a document that the answer rests on.
+    /// `source-document`: a document that the answer draws on.
     SourceDocument(SourceDocumentPart),
     /// `file`: a file, by its URL.
     File(FilePart),
     /// `reasoning-file`: a file that belongs to the reasoning.
     ReasoningFile(ReasoningFilePart),
-    /// `custom`: content that only its provider knows.
+    /// `custom`: content specific to one provider.
     Custom(CustomPart),
-    /// `step-start`: where a step of the answer begins.
+    /// `step-start`: the beginning of a step of the answer.
     StepStart(StepStartPart),
-    /// `steering-message`: what the user said while the answer was being made.
+    /// `steering-message`: a user's message that was added during the run.
     SteeringMessage(SteeringMessagePart),
-    /// `data-NAME`: data of the application's own.
+    /// `data-NAME`: data of the application.
     Data(DataPart),
-    /// A part of a type that is not known here, or without what its type requires: the whole JSON value.
+    /// A part of an unknown type, or without the members that its type requires: the whole JSON value.
     Unknown(RawJson<'static>),
 }
 
 impl Part {
-    /// A text part without a state, as a user's message has it.
+    /// Creates a text part without a state, as in a user's message.
     #[must_use]
     pub fn text(text: impl Into<Text<'static>>) -> Self {
         Self::Text(TextPart::new(text))
     }
 
-    /// A file part. The relay drops those of a user's message without a word: see [`Image`](crate::ui::Image).
+    /// Creates a file part. The relay silently drops file parts of user messages: see [`Image`](crate::ui::Image).
     #[must_use]
     pub fn file(url: impl Into<Text<'static>>, media_type: impl Into<Text<'static>>) -> Self {
         Self::File(FilePart::new(url, media_type))
     }
 
-    /// A `data-NAME` part; `name` goes without the prefix.
+    /// Creates a `data-NAME` part from a name without the prefix.
     #[must_use]
     pub fn data(name: impl Into<Text<'static>>, data: RawJson<'static>) -> Self {
         Self::Data(DataPart::new(name, data))
     }
 
-    /// The tool call, if this is one.
+    /// Returns the tool call, if this is one.
     #[must_use]
     pub fn as_tool(&self) -> Option<&ToolPart> {
         match self {
@@ -75,7 +75,7 @@ impl Part {
             .unwrap_or(Self::Unknown(raw))
     }
 
-    /// Reads a part of a known type. Steering messages do not nest: inside of one, another is unknown.
+    /// Reads a part of a known type. Steering messages do not nest: within one, another is unknown.
     fn from_members(mut members: Members, nested: bool) -> Option<Self> {
         let kind: Text<'static> = members.take("type")?;
         Some(match kind.as_str().unwrap_or_default() {
@@ -132,18 +132,18 @@ impl<'de> Deserialize<'de> for Part {
     }
 }
 
-/// Whether a text or reasoning part still grows.
+/// The state of a text or reasoning part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TextState {
-    /// `streaming`: more may come.
+    /// `streaming`: more text may follow.
     Streaming,
     /// `done`: the part has ended.
     Done,
 }
 
 impl TextState {
-    /// The word in JSON.
+    /// Returns the word in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -175,18 +175,18 @@ impl Serialize for TextState {
 pub struct TextPart {
     /// The text.
     pub text: Text<'static>,
-    /// Whether more text may come; absent in messages that were not streamed.
+    /// The state; absent in messages that were not streamed.
     pub state: Option<TextState>,
-    /// `citations`: what supports this text.
+    /// `citations`: the sources that support this text.
     pub citations: Option<RawJson<'static>>,
-    /// `providerMetadata`: what the model's provider adds, by provider.
+    /// `providerMetadata`: the metadata of the model's providers, by provider.
     pub provider_metadata: Option<RawJson<'static>>,
     /// Every other member.
     pub other: Members,
 }
 
 impl TextPart {
-    /// A text part without a state, as a user's message has it.
+    /// Creates a text part without a state, as in a user's message.
     #[must_use]
     pub fn new(text: impl Into<Text<'static>>) -> Self {
         Self {
@@ -234,20 +234,20 @@ impl Serialize for TextPart {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ReasoningPart {
-    /// The id that the stream gave it.
+    /// The id from the stream.
     pub id: Option<Text<'static>>,
-    /// The reasoning's text.
+    /// The text of the reasoning.
     pub text: Text<'static>,
-    /// Whether more text may come.
+    /// The state.
     pub state: Option<TextState>,
-    /// `providerMetadata`: what the model's provider adds, by provider.
+    /// `providerMetadata`: the metadata of the model's providers, by provider.
     pub provider_metadata: Option<RawJson<'static>>,
     /// Every other member.
     pub other: Members,
 }
 
 impl ReasoningPart {
-    /// A reasoning part without an id or a state.
+    /// Creates a reasoning part without an id or a state.
     #[must_use]
     pub fn new(text: impl Into<Text<'static>>) -> Self {
         Self {
@@ -297,18 +297,18 @@ impl Serialize for ReasoningPart {
 pub struct SourceUrlPart {
     /// `sourceId`: the source's id.
     pub source_id: Text<'static>,
-    /// Where the source is.
+    /// The URL of the source.
     pub url: Text<'static>,
     /// The source's title.
     pub title: Option<Text<'static>>,
-    /// `providerMetadata`: what the model's provider adds, by provider.
+    /// `providerMetadata`: the metadata of the model's providers, by provider.
     pub provider_metadata: Option<RawJson<'static>>,
     /// Every other member.
     pub other: Members,
 }
 
 impl SourceUrlPart {
-    /// A source without a title.
+    /// Creates a source without a title.
     #[must_use]
     pub fn new(source_id: impl Into<Text<'static>>, url: impl Into<Text<'static>>) -> Self {
         Self {
@@ -365,14 +365,14 @@ pub struct SourceDocumentPart {
     pub title: Text<'static>,
     /// The document's file name.
     pub filename: Option<Text<'static>>,
-    /// `providerMetadata`: what the model's provider adds, by provider.
+    /// `providerMetadata`: the metadata of the model's providers, by provider.
     pub provider_metadata: Option<RawJson<'static>>,
     /// Every other member.
     pub other: Members,
 }
 
 impl SourceDocumentPart {
-    /// A source without a file name.
+    /// Creates a source without a file name.
     #[must_use]
     pub fn new(
         source_id: impl Into<Text<'static>>,
@@ -429,22 +429,22 @@ impl Serialize for SourceDocumentPart {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FilePart {
-    /// `mediaType`: the file's media type, or only its first half (`image`).
+    /// `mediaType`: the file's media type, or only its top-level type (`image`).
     pub media_type: Text<'static>,
-    /// Where the file is; may be a `data:` URL.
+    /// The URL of the file, possibly a `data:` URL.
     pub url: Text<'static>,
     /// The file's name.
     pub filename: Option<Text<'static>>,
     /// `providerReference`: the file's id at each provider that has it.
     pub provider_reference: Option<RawJson<'static>>,
-    /// `providerMetadata`: what the model's provider adds, by provider.
+    /// `providerMetadata`: the metadata of the model's providers, by provider.
     pub provider_metadata: Option<RawJson<'static>>,
     /// Every other member.
     pub other: Members,
 }
 
 impl FilePart {
-    /// A file without a name.
+    /// Creates a file without a name.
     #[must_use]
     pub fn new(url: impl Into<Text<'static>>, media_type: impl Into<Text<'static>>) -> Self {
         Self {
@@ -498,16 +498,16 @@ impl Serialize for FilePart {
 pub struct ReasoningFilePart {
     /// `mediaType`: the file's media type.
     pub media_type: Text<'static>,
-    /// Where the file is; may be a `data:` URL.
+    /// The URL of the file, possibly a `data:` URL.
     pub url: Text<'static>,
-    /// `providerMetadata`: what the model's provider adds, by provider.
+    /// `providerMetadata`: the metadata of the model's providers, by provider.
     pub provider_metadata: Option<RawJson<'static>>,
     /// Every other member.
     pub other: Members,
 }
 
 impl ReasoningFilePart {
-    /// A file that belongs to the reasoning.
+    /// Creates a file that belongs to the reasoning.
     #[must_use]
     pub fn new(url: impl Into<Text<'static>>, media_type: impl Into<Text<'static>>) -> Self {
         Self {
@@ -553,16 +553,16 @@ impl Serialize for ReasoningFilePart {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CustomPart {
-    /// What it is, as `provider.type`.
+    /// The kind, as `provider.type`.
     pub kind: Text<'static>,
-    /// `providerMetadata`: what the model's provider adds, by provider.
+    /// `providerMetadata`: the metadata of the model's providers, by provider.
     pub provider_metadata: Option<RawJson<'static>>,
     /// Every other member.
     pub other: Members,
 }
 
 impl CustomPart {
-    /// A custom part without metadata.
+    /// Creates a custom part without metadata.
     #[must_use]
     pub fn new(kind: impl Into<Text<'static>>) -> Self {
         Self {
@@ -609,7 +609,7 @@ pub struct StepStartPart {
 }
 
 impl StepStartPart {
-    /// The start of a step.
+    /// Creates the start of a step.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -639,14 +639,14 @@ impl Serialize for StepStartPart {
 pub struct SteeringMessagePart {
     /// The steering message's id.
     pub id: Text<'static>,
-    /// What the user said: text and file parts.
+    /// The text and file parts of the user's message.
     pub parts: Vec<Part>,
     /// Every other member.
     pub other: Members,
 }
 
 impl SteeringMessagePart {
-    /// A steering message.
+    /// Creates a steering message.
     #[must_use]
     pub fn new(id: impl Into<Text<'static>>, parts: Vec<Part>) -> Self {
         Self {
@@ -666,12 +666,12 @@ impl SteeringMessagePart {
         Some(parts)
     }
 
-    /// What the parts take at most, in bytes, that are read from this.
+    /// Returns the memory of the parts read from this, at most, in bytes.
     pub(crate) fn size_of_parts(raw: &RawJson<'_>) -> usize {
         let json = raw.get();
         let count = |byte| memchr::memchr_iter(byte, json.as_bytes()).count();
         let parts = elements(json).map_or(0, Iterator::count);
-        // A list of members may be twice as long as it needs to be.
+        // A list of members may have twice the capacity that it needs.
         let member = 3 * size_of::<(Text<'_>, RawJson<'_>)>() + 2 * allocation(1);
         parts * (size_of::<Part>() + 4 * member) + count(b':') * member + 3 * json.len()
     }
@@ -711,9 +711,9 @@ impl Serialize for SteeringMessagePart {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DataPart {
-    /// The name behind `data-`.
+    /// The name after `data-`.
     pub name: Text<'static>,
-    /// The part's id: later data of the same name and id replaces this one's.
+    /// The part's id: later data with the same name and id replaces this data.
     pub id: Option<Text<'static>>,
     /// The data.
     pub data: Option<RawJson<'static>>,
@@ -722,7 +722,7 @@ pub struct DataPart {
 }
 
 impl DataPart {
-    /// A data part without an id; `name` goes without the prefix `data-`.
+    /// Creates a data part without an id, from a name without the prefix `data-`.
     #[must_use]
     pub fn new(name: impl Into<Text<'static>>, data: RawJson<'static>) -> Self {
         Self {

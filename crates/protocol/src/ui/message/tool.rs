@@ -7,49 +7,49 @@ use crate::ui::{RawJson, Text};
 
 /// A `tool-NAME` or `dynamic-tool` part: one call of a tool.
 ///
-/// What is present follows from [`state`](Self::state), but not strictly: a call that was approved and then streamed again keeps its
-/// approval, as it does in the AI SDK.
+/// [`state`](Self::state) determines which members are present, but not strictly: a call that was approved and then streamed
+/// again keeps its approval, as in the AI SDK.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ToolPart {
     /// `toolCallId`: the call's id.
     pub tool_call_id: Text<'static>,
-    /// The tool's name: what follows `tool-` in the type, or the member `toolName` of a dynamic tool.
+    /// The tool's name: the text after `tool-` in the type, or the member `toolName` of a dynamic tool.
     pub tool_name: Text<'static>,
-    /// Whether the type is `dynamic-tool`: the application did not know the tool when it was written.
+    /// Whether the type is `dynamic-tool`: the application did not declare the tool.
     pub dynamic: bool,
-    /// How far the call has come.
+    /// The progress of the call.
     pub state: ToolState,
-    /// The input, or what can be read of it so far. Absent if nothing can.
+    /// The input, or the value that can be read of it so far. Absent if nothing can be read.
     pub input: Option<RawJson<'static>>,
-    /// `rawInput`: the text of the input as it came, while it streams and after an error.
+    /// `rawInput`: the text of the input as it arrived, while it streams and after an error.
     pub raw_input: Option<Text<'static>>,
-    /// `inputEncoding`: what `raw_input` is; JSON if absent.
+    /// `inputEncoding`: the encoding of `raw_input`; JSON if absent.
     pub input_encoding: Option<InputEncoding>,
     /// The tool's output.
     pub output: Option<RawJson<'static>>,
     /// Whether a later output will replace this one.
     pub preliminary: Option<bool>,
-    /// `errorText`: why there is no output.
+    /// `errorText`: the reason why there is no output.
     pub error_text: Option<Text<'static>>,
-    /// `providerExecuted`: whether the model's provider ran the tool.
+    /// `providerExecuted`: whether the model's provider executes the tool.
     pub provider_executed: Option<bool>,
     /// A title to show.
     pub title: Option<Text<'static>>,
-    /// `toolMetadata`: what the tool's definition adds.
+    /// `toolMetadata`: the metadata of the tool's definition.
     pub tool_metadata: Option<RawJson<'static>>,
-    /// `callProviderMetadata`: what the model's provider adds to the call.
+    /// `callProviderMetadata`: the metadata of the model's provider for the call.
     pub call_provider_metadata: Option<RawJson<'static>>,
-    /// `resultProviderMetadata`: what the model's provider adds to the result.
+    /// `resultProviderMetadata`: the metadata of the model's provider for the result.
     pub result_provider_metadata: Option<RawJson<'static>>,
-    /// The question whether the tool may run, and its answer.
+    /// The approval of the call, requested or decided.
     pub approval: Option<Approval>,
     /// Every other member.
     pub other: Members,
 }
 
 impl ToolPart {
-    /// A `tool-NAME` part with nothing but its state.
+    /// Creates a `tool-NAME` part with a state and nothing else.
     #[must_use]
     pub fn new(
         tool_name: impl Into<Text<'static>>,
@@ -147,30 +147,30 @@ impl Serialize for ToolPart {
     }
 }
 
-/// How far a tool call has come.
+/// The progress of a tool call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ToolState {
     /// `input-streaming`: the input is being written.
     InputStreaming,
-    /// `input-available`: the input is whole.
+    /// `input-available`: the input is complete.
     InputAvailable,
-    /// `approval-requested`: somebody has to say whether the tool may run.
+    /// `approval-requested`: the call waits for an approval.
     ApprovalRequested,
-    /// `approval-responded`: somebody said so.
+    /// `approval-responded`: the call was approved or denied.
     ApprovalResponded,
     /// `output-available`: the tool has run.
     OutputAvailable,
-    /// `output-error`: the tool failed, or its input was no good.
+    /// `output-error`: the tool failed, or its input was invalid.
     OutputError,
-    /// `output-denied`: the tool was not allowed to run.
+    /// `output-denied`: the call was denied.
     OutputDenied,
-    /// A state that is not known here.
+    /// An unknown state.
     Unknown(Text<'static>),
 }
 
 impl ToolState {
-    /// The word in JSON, unless it is unknown.
+    /// Returns the word in JSON, unless it is unknown.
     fn word(&self) -> Result<&'static str, &Text<'static>> {
         Ok(match self {
             Self::InputStreaming => "input-streaming",
@@ -215,32 +215,32 @@ impl Member for InputEncoding {
     }
 }
 
-/// Whether a tool may run: the question, and the answer once it was given.
+/// An approval of a tool call: the request, and the decision once it was made.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Approval {
-    /// The approval's id, which the answer has to name.
+    /// The id, which the response repeats.
     pub id: Text<'static>,
-    /// The answer.
+    /// The decision.
     pub approved: Option<bool>,
-    /// What is asked for, for the one who answers.
+    /// The description of the request for the person who decides.
     pub descriptor: Option<RawJson<'static>>,
-    /// `inputSchemaInput`: the input as the tool's schema saw it.
+    /// `inputSchemaInput`: the input as the tool's schema sees it.
     pub input_schema_input: Option<RawJson<'static>>,
-    /// `requestReason`: why it is asked.
+    /// `requestReason`: the reason for the request.
     pub request_reason: Option<Text<'static>>,
-    /// Why it was answered so.
+    /// The reason for the decision.
     pub reason: Option<Text<'static>>,
-    /// `isAutomatic`: whether a rule answers instead of a person.
+    /// `isAutomatic`: whether a rule decides instead of a person.
     pub is_automatic: Option<bool>,
-    /// A signature over the question.
+    /// The signature of the request.
     pub signature: Option<Text<'static>>,
     /// Every other member.
     pub other: Members,
 }
 
 impl Approval {
-    /// A question that nobody has answered.
+    /// Creates a request without a decision.
     #[must_use]
     pub fn new(id: impl Into<Text<'static>>) -> Self {
         Self {

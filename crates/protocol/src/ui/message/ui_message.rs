@@ -12,9 +12,9 @@ use crate::ui::{RawJson, Text};
 
 /// A message as `useChat` of the AI SDK shows it.
 ///
-/// Serializes as the AI SDK's JSON and reads back without loss, whatever it contains: unknown members and parts are kept, as are
-/// strings with half a surrogate pair, numbers of any size, and roles that are not known here. It reads with `serde_json` only, because
-/// it keeps values raw, and not from within an internally tagged or untagged enum, which reads its members twice.
+/// A message serializes to the AI SDK's JSON and deserializes without loss, whatever it contains: it keeps unknown members and
+/// parts, strings with half a surrogate pair, numbers of any size, and unknown roles. Because it keeps raw values, it
+/// deserializes with `serde_json` only, and not within an internally tagged or untagged enum, which reads its members twice.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::{Role, UiMessage};
@@ -35,20 +35,20 @@ use crate::ui::{RawJson, Text};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct UiMessage {
-    /// The message's id. The relay takes messages without one.
+    /// The message's id. The relay accepts messages without one.
     pub id: Option<Text<'static>>,
-    /// Who speaks.
+    /// The author of the message.
     pub role: Role,
-    /// What is known about the message: usage, times, or whatever the application adds.
+    /// Metadata of the message: usage, times, or values of the application.
     pub metadata: Option<RawJson<'static>>,
-    /// What is said, in order.
+    /// The parts in order.
     pub parts: Vec<Part>,
     /// Every other member.
     pub other: Members,
 }
 
 impl UiMessage {
-    /// A message without an id.
+    /// Creates a message without an id.
     #[must_use]
     pub fn new(role: Role, parts: Vec<Part>) -> Self {
         Self {
@@ -60,19 +60,19 @@ impl UiMessage {
         }
     }
 
-    /// A user's message of one text part.
+    /// Creates a user message with one text part.
     #[must_use]
     pub fn user(text: impl Into<Text<'static>>) -> Self {
         Self::new(Role::User, vec![Part::text(text)])
     }
 
-    /// A system message of one text part.
+    /// Creates a system message with one text part.
     #[must_use]
     pub fn system(text: impl Into<Text<'static>>) -> Self {
         Self::new(Role::System, vec![Part::text(text)])
     }
 
-    /// An assistant's message of one text part.
+    /// Creates an assistant message with one text part.
     #[must_use]
     pub fn assistant(text: impl Into<Text<'static>>) -> Self {
         Self::new(Role::Assistant, vec![Part::text(text)])
@@ -92,7 +92,7 @@ impl UiMessage {
         self
     }
 
-    /// Appends an image, as a `data-image` part. A text has to be there too: without one the relay refuses the turn.
+    /// Appends an image, as a `data-image` part. The message also needs a text: the relay refuses a turn without one.
     #[must_use]
     pub fn with_image(self, image: Image) -> Self {
         self.with_part(image.into())
@@ -105,7 +105,7 @@ impl UiMessage {
         self
     }
 
-    /// The texts of all text parts, one after the other with nothing between them.
+    /// Returns the texts of all text parts, joined without a separator.
     #[must_use]
     pub fn text(&self) -> String {
         self.texts(|part| match part {
@@ -114,7 +114,7 @@ impl UiMessage {
         })
     }
 
-    /// The texts of all reasoning parts, one after the other with nothing between them.
+    /// Returns the texts of all reasoning parts, joined without a separator.
     #[must_use]
     pub fn reasoning(&self) -> String {
         self.texts(|part| match part {
@@ -123,12 +123,12 @@ impl UiMessage {
         })
     }
 
-    /// The tool calls in order, static and dynamic ones.
+    /// Returns the tool calls in order, static and dynamic ones.
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolPart> {
         self.parts.iter().filter_map(Part::as_tool)
     }
 
-    /// The last tool call with this id.
+    /// Returns the last tool call with this id.
     #[must_use]
     pub fn tool_call(&self, tool_call_id: &str) -> Option<&ToolPart> {
         let mut parts = self.parts.iter().rev().filter_map(Part::as_tool);
@@ -193,7 +193,7 @@ impl<'de> Deserialize<'de> for UiMessage {
             }
         }
 
-        // By way of the text, so that a `serde_json::Value` can be read too: its map has no raw names.
+        // Reads from text, so that a `serde_json::Value` can be read too: its map has no raw names.
         let text = <RawJson<'static> as Deserialize>::deserialize(deserializer)?;
         serde_json::Deserializer::from_str(text.get())
             .deserialize_map(MessageVisitor)
@@ -201,22 +201,22 @@ impl<'de> Deserialize<'de> for UiMessage {
     }
 }
 
-/// Who speaks in a message.
+/// The author of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Role {
-    /// `system`: the instructions.
+    /// `system`: instructions.
     System,
-    /// `user`: the one who asks.
+    /// `user`: the user.
     User,
     /// `assistant`: the agent.
     Assistant,
-    /// A role that is not known here.
+    /// An unknown role.
     Unknown(Text<'static>),
 }
 
 impl Role {
-    /// The word in JSON, unless it is unknown.
+    /// Returns the word in JSON, unless it is unknown.
     fn word(&self) -> Result<&'static str, &Text<'static>> {
         Ok(match self {
             Self::System => "system",

@@ -1,17 +1,17 @@
 use crate::ui::held::allocation;
 
-/// Finds out where a document that breaks off has to be cut, and what closes it there.
+/// Finds the position at which a truncated document has to be cut, and the text that closes it there.
 ///
-/// It knows little of JSON: what it gives back need not be valid. It makes the same mistakes that the AI SDK makes, which takes
-/// `"a\"b"` as a key for `"a\"` and some more, so that we have a value exactly when the AI SDK has one.
+/// It is no JSON parser, and its result need not be valid. It makes the same mistakes as the AI SDK, which takes `"a\"b"` as a
+/// key for `"a\"` and others, so that there is a value exactly if the AI SDK has one.
 #[derive(Clone, Debug)]
 pub(super) struct Closer {
     stack: Vec<State>,
-    /// How many bytes are kept: up to the last place where the document can be closed.
+    /// The number of bytes that are kept: up to the last position at which the document can be closed.
     kept: usize,
-    /// Where the word that is being read begins.
+    /// The start of the current word.
     word_start: usize,
-    /// How many hexadecimal digits of an escape have come.
+    /// The number of hexadecimal digits of an escape so far.
     hex_digits: u8,
 }
 
@@ -47,7 +47,7 @@ impl Default for Closer {
 }
 
 impl Closer {
-    /// Reads the text from `start`, to which it has been read before.
+    /// Reads the text from `start`. The text before it was read already.
     pub(super) fn read(&mut self, text: &str, start: usize) {
         let bytes = text.as_bytes();
         let mut at = start;
@@ -90,22 +90,22 @@ impl Closer {
         }
     }
 
-    /// How many bytes of the text are kept.
+    /// Returns the number of bytes of the text that are kept.
     pub(super) fn kept(&self) -> usize {
         self.kept
     }
 
-    /// How many bytes close the text, about.
+    /// Returns the approximate number of bytes that close the text.
     pub(super) fn depth(&self) -> usize {
         self.stack.len() + 4
     }
 
-    /// What is allocated for what is open, in bytes.
+    /// Returns the memory for open containers, in bytes.
     pub(super) fn held(&self) -> usize {
         allocation(self.stack.capacity() * size_of::<State>())
     }
 
-    /// Appends what closes the kept bytes of `text`.
+    /// Appends the text that closes the kept bytes of `text`.
     pub(super) fn close(&self, text: &str, out: &mut String) {
         for state in self.stack.iter().rev() {
             match state {
@@ -231,7 +231,7 @@ impl Closer {
         self.stack.push(state);
     }
 
-    /// What may follow a value in an object or an array.
+    /// Reads a byte that may follow a value in an object or an array.
     fn after_value(&mut self, byte: u8, at: usize) {
         match (self.state(), byte) {
             (State::ObjectAfterValue, b',') => self.become_state(State::ObjectAfterComma),
@@ -243,7 +243,7 @@ impl Closer {
         }
     }
 
-    /// Ends an object, an array or an escape, up to and with this byte.
+    /// Ends an object, an array or an escape with this byte.
     fn end_container(&mut self, at: usize) {
         self.stack.pop();
         self.kept = at + 1;

@@ -5,13 +5,13 @@ use super::forbidden::has_forbidden_key;
 use super::grammar::Grammar;
 use crate::ui::RawJson;
 
-/// A JSON document that grows, and at any time the value that it has so far.
+/// A JSON document that grows, with the value it has so far at any time.
 ///
-/// The value is what `parsePartialJson` of the AI SDK makes of the same text: a document that breaks off is closed where it breaks off
-/// (inside a string, a number, a word, after a comma or a colon). What cannot be closed has no value, nor has what holds a key
+/// The value is that of the AI SDK's `parsePartialJson` for the same text: a truncated document is closed where it ends (inside a
+/// string, a number, a word, after a comma or a colon). A document that cannot be closed has no value, nor does one with a key
 /// `__proto__`, or `prototype` under `constructor`.
 ///
-/// Each piece is looked at once, when it comes. Asking for the value costs a copy of it and no more.
+/// Each piece is scanned once, when it arrives. Reading the value costs only a copy of it.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::PartialJson;
@@ -30,14 +30,14 @@ use crate::ui::RawJson;
 #[derive(Clone, Debug, Default)]
 pub struct PartialJson {
     text: String,
-    /// Has read the text; if there is a closer, only as much of it as the closer keeps.
+    /// Has read the text. If there is a closer, it has only read the bytes that the closer keeps.
     grammar: Grammar,
-    /// Closes texts that the AI SDK reads in its own way.
+    /// Closes texts that the AI SDK reads differently from the grammar.
     closer: Option<Closer>,
 }
 
 impl PartialJson {
-    /// A document of which nothing has come.
+    /// Creates an empty document.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -62,25 +62,25 @@ impl PartialJson {
         }
     }
 
-    /// All that has come.
+    /// Returns the text so far.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Takes all that has come.
+    /// Returns the text so far.
     #[must_use]
     pub fn into_text(self) -> String {
         self.text
     }
 
-    /// Whether what has come is a whole JSON document. More digits of a number may still follow.
+    /// Returns whether the text is a complete JSON document. More digits of a number may still follow.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.whole().is_some()
     }
 
-    /// The value so far; `None` if there is none.
+    /// Returns the value so far; `None` if there is none.
     #[must_use]
     pub fn value(&self) -> Option<RawJson<'static>> {
         if let Some(grammar) = self.whole()
@@ -108,7 +108,7 @@ impl PartialJson {
         allowed(closed, &grammar)
     }
 
-    /// What the grammar says at the end of the text, if it is whole.
+    /// Returns the state of the grammar at the end of the text, if it is a complete document.
     fn whole(&self) -> Option<Cow<'_, Grammar>> {
         let mut grammar = Cow::Borrowed(&self.grammar);
         if self.closer.is_some() {
@@ -117,7 +117,7 @@ impl PartialJson {
         grammar.is_complete().then_some(grammar)
     }
 
-    /// The same with a piece that has not come yet.
+    /// Returns a copy with another piece, for texts that are only looked at.
     pub(crate) fn with(&self, piece: &str) -> Self {
         let mut text = String::with_capacity(self.text.len() + piece.len());
         text.push_str(&self.text);
@@ -130,23 +130,23 @@ impl PartialJson {
         longer
     }
 
-    /// How many bytes the text may have until it has to move.
+    /// Returns the number of bytes that the text can hold before it has to move.
     pub(crate) fn capacity(&self) -> usize {
         self.text.capacity()
     }
 
-    /// Makes room for a text of so many bytes, and no more.
+    /// Reserves capacity for a text of exactly so many bytes.
     pub(crate) fn reserve(&mut self, capacity: usize) {
         let more = capacity.saturating_sub(self.text.len());
         self.text.reserve_exact(more);
     }
 
-    /// What is kept for the open objects and arrays, in bytes.
+    /// Returns the memory for the open objects and arrays, in bytes.
     pub(crate) fn depth_held(&self) -> usize {
         self.grammar.held() + self.closer.as_ref().map_or(0, Closer::held)
     }
 
-    /// How many objects and arrays are open, about.
+    /// Returns the approximate number of open objects and arrays.
     pub(crate) fn depth(&self) -> usize {
         self.closer
             .as_ref()
@@ -154,7 +154,7 @@ impl PartialJson {
     }
 }
 
-/// A value, unless it has a key that the AI SDK refuses. `grammar` has read its keys.
+/// Returns a value, unless it has a key that the AI SDK refuses. `grammar` has read its keys.
 fn allowed(mut value: String, grammar: &Grammar) -> Option<RawJson<'static>> {
     if grammar.has_suspicious_key() && has_forbidden_key(&value) {
         return None;

@@ -2,11 +2,11 @@ use std::collections::BTreeSet;
 
 use crate::ui::Text;
 
-/// Whether a value holds a key that the AI SDK refuses: `__proto__`, or `prototype` in the object under `constructor`.
+/// Returns whether a value contains a key that the AI SDK refuses: `__proto__`, or `prototype` in the object under `constructor`.
 ///
-/// A member that stands twice has only its later value, and what the earlier one held does not count. `json` must be valid.
+/// If a member repeats, only its last value counts, and the content of the earlier ones is ignored. `json` must be valid.
 ///
-/// It takes 9 bytes for each container that is open at once, and no more than some 100 KiB beside.
+/// Takes 9 bytes for each container that is open at once, and at most about 100 KiB beyond that.
 pub(super) fn has_forbidden_key(json: &str) -> bool {
     let depth = depth(json);
     let mut open = Open {
@@ -34,7 +34,7 @@ pub(super) fn has_forbidden_key(json: &str) -> bool {
                 }
             }
             b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {}
-            // Each byte of a number or a word ends a value, which is as good as once.
+            // Each byte of a number or a word ends a value, which has the same effect as one end.
             _ => ended = Some(Value::default()),
         }
         at += 1;
@@ -51,29 +51,29 @@ pub(super) fn has_forbidden_key(json: &str) -> bool {
     false
 }
 
-/// What matters of a value that has been read.
+/// The relevant facts about a value that was read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Value {
     is_forbidden: bool,
     has_prototype: bool,
 }
 
-/// The arrays and objects that are open.
+/// The open arrays and objects.
 struct Open<'a> {
     json: &'a str,
-    /// What is known of each, as flags.
+    /// The facts about each, as flags.
     containers: Vec<u8>,
-    /// Where the keys begin whose values come next, each with its quote.
+    /// The starts of the keys whose values come next, including the quote.
     keys: Vec<usize>,
     /// The members of open objects whose latest values are forbidden: the depth of the object, and the key.
     forbidden: BTreeSet<(usize, Vec<u16>)>,
-    /// How long those keys are.
+    /// The total length of those keys.
     forbidden_units: usize,
 }
 
-/// A key has come, and its value not yet.
+/// A key was read, and its value was not.
 const KEY: u8 = 1;
-/// It has a member or an element that cannot be taken back and is forbidden.
+/// It has a forbidden member or element that cannot be replaced.
 const FORBIDDEN: u8 = 2;
 /// Its member `constructor` has a member `prototype`.
 const CONSTRUCTOR: u8 = 4;
@@ -81,7 +81,8 @@ const CONSTRUCTOR: u8 = 4;
 const PROTOTYPE: u8 = 8;
 
 impl Open<'_> {
-    /// Whether what is forbidden, and may be taken back, is more than any honest document has. It counts as forbidden.
+    /// Returns whether there are more replaceable forbidden members than in any honest document. Such a document counts as
+    /// forbidden.
     fn holds_too_many(&self) -> bool {
         self.forbidden.len() > 1_000 || self.forbidden_units > 16 * 1024
     }
@@ -93,7 +94,7 @@ impl Open<'_> {
         }
     }
 
-    /// A value has ended inside of the innermost container.
+    /// Records the end of a value in the innermost container.
     fn add(&mut self, value: Value) {
         let depth = self.containers.len();
         let Some(flags) = self.containers.last_mut() else {
@@ -147,7 +148,7 @@ impl Open<'_> {
     }
 }
 
-/// How many containers are open at once, at most.
+/// Returns the most containers that are open at once.
 fn depth(json: &str) -> usize {
     let (mut depth, mut deepest, mut at) = (0_usize, 0, 0);
     while let Some(byte) = json.as_bytes().get(at) {
@@ -163,7 +164,7 @@ fn depth(json: &str) -> usize {
     deepest
 }
 
-/// The contents of the string whose opening quote is at `start`.
+/// Returns the contents of the string whose opening quote is at `start`.
 fn string_at(json: &str, start: usize) -> &str {
     let bytes = json.as_bytes();
     let mut end = start + 1;

@@ -1,13 +1,14 @@
 use crate::ui::chunk::plain_prefix;
 use crate::ui::held::allocation;
 
-/// The grammar of JSON, byte by byte: whether a text can still become a document, whether it is one, and what closes it.
+/// The grammar of JSON, byte by byte. It knows whether a text can still become a document, whether it is one, and how to close
+/// it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Grammar {
     state: State,
     /// The open containers.
     containers: Vec<Container>,
-    /// How many bytes have been read.
+    /// The number of bytes read.
     read: usize,
     kept: usize,
     key_start: usize,
@@ -40,16 +41,16 @@ enum State {
     Broken,
 }
 
-/// Where in a string.
+/// The position in a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Str {
     Plain,
     Escape,
-    /// So many hexadecimal digits have to come.
+    /// So many hexadecimal digits have to follow.
     Unicode(u8),
 }
 
-/// Where in a number.
+/// The position in a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Num {
     Minus,
@@ -63,7 +64,7 @@ enum Num {
 }
 
 impl Grammar {
-    /// Reads the text up to `end`, from where it was read before.
+    /// Reads the text up to `end`, from the end of the last read.
     pub(super) fn read(&mut self, text: &str, end: usize) {
         let bytes = text.as_bytes();
         let bytes = bytes.get(..end).unwrap_or(bytes);
@@ -132,7 +133,7 @@ impl Grammar {
         }
     }
 
-    /// Whether what was read is a document.
+    /// Returns whether the text is a document.
     pub(super) fn is_complete(&self) -> bool {
         let value_ended = match self.state {
             State::AfterValue => true,
@@ -142,32 +143,32 @@ impl Grammar {
         value_ended && self.containers.is_empty()
     }
 
-    /// Whether there is a key that may be one of those that the AI SDK refuses.
+    /// Returns whether there may be a key that the AI SDK refuses.
     pub(super) fn has_suspicious_key(&self) -> bool {
         self.has_suspicious_key
     }
 
-    /// Whether there is something in the text that the AI SDK reads otherwise: what is not JSON, and some of what is.
+    /// Returns whether the AI SDK may read the text differently: invalid JSON, and some valid JSON.
     pub(super) fn is_odd(&self) -> bool {
         self.is_odd
     }
 
-    /// How many bytes are kept when the text is closed: up to the last place where it can be.
+    /// Returns the number of bytes that are kept when the text is closed: up to the last position at which it can be.
     pub(super) fn kept(&self) -> usize {
         self.kept
     }
 
-    /// How many containers are open.
+    /// Returns the number of open containers.
     pub(super) fn depth(&self) -> usize {
         self.containers.len()
     }
 
-    /// What is allocated for the open containers, in bytes.
+    /// Returns the memory for the open containers, in bytes.
     pub(super) fn held(&self) -> usize {
         allocation(self.containers.capacity() * size_of::<Container>())
     }
 
-    /// Appends what closes the kept bytes.
+    /// Appends the text that closes the kept bytes.
     pub(super) fn close(&self, out: &mut String) {
         match self.state {
             State::String(_) => out.push('"'),
@@ -289,7 +290,7 @@ impl Grammar {
 }
 
 impl Str {
-    /// Where the string is after a byte of an escape.
+    /// Returns the position in the string after a byte of an escape.
     fn after(self, byte: u8) -> Option<Self> {
         match (self, byte) {
             (Self::Escape, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {

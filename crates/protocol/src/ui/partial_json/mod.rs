@@ -1,4 +1,4 @@
-//! JSON that is still being written, read as far as it goes.
+//! Reads JSON that is still being written, as far as it goes.
 
 mod closer;
 mod document;

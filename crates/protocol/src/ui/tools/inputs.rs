@@ -12,11 +12,11 @@ views! {
         /// The command line.
         command: Text<'static> = "command",
         ;
-        /// What it is for, in the agent's words.
+        /// The purpose, in the agent's words.
         description: Text<'static> = "description",
         /// The time limit in milliseconds.
         timeout: u64 = "timeout",
-        /// `run_in_background`: whether the agent goes on while it runs.
+        /// `run_in_background`: whether the agent continues while it runs.
         run_in_background: bool = "run_in_background",
     }
 
@@ -25,9 +25,9 @@ views! {
         /// `file_path`: the file.
         file_path: Text<'static> = "file_path",
         ;
-        /// The first line that is read.
+        /// The first line to read.
         offset: u64 = "offset",
-        /// How many lines are read.
+        /// The number of lines to read.
         limit: u64 = "limit",
     }
 
@@ -35,7 +35,7 @@ views! {
     Write {
         /// `file_path`: the file.
         file_path: Text<'static> = "file_path",
-        /// Its new content.
+        /// The new content.
         content: Text<'static> = "content",
         ;
     }
@@ -44,9 +44,9 @@ views! {
     Edit {
         /// `file_path`: the file.
         file_path: Text<'static> = "file_path",
-        /// `old_string`: the text that is replaced.
+        /// `old_string`: the text to replace.
         old_string: Text<'static> = "old_string",
-        /// `new_string`: the text in its place.
+        /// `new_string`: the replacement.
         new_string: Text<'static> = "new_string",
         ;
         /// `replace_all`: whether every occurrence is replaced.
@@ -55,10 +55,10 @@ views! {
 
     /// `Glob`: finds files by their names.
     Glob {
-        /// The pattern, as `**/*.rs`.
+        /// The pattern, such as `**/*.rs`.
         pattern: Text<'static> = "pattern",
         ;
-        /// The directory that is searched.
+        /// The directory to search.
         path: Text<'static> = "path",
     }
 
@@ -67,51 +67,51 @@ views! {
         /// The regular expression.
         pattern: Text<'static> = "pattern",
         ;
-        /// The file or the directory that is searched.
+        /// The file or the directory to search.
         path: Text<'static> = "path",
-        /// The pattern of the names of files that are searched.
+        /// The pattern for the names of files to search.
         glob: Text<'static> = "glob",
-        /// `type`: the kind of files that are searched, as `rust`.
+        /// `type`: the kind of files to search, such as `rust`.
         file_type: Text<'static> = "type",
         /// `output_mode`: `content`, `files_with_matches` or `count`.
         output_mode: Text<'static> = "output_mode",
-        /// `head_limit`: the most lines or entries that are put out.
+        /// `head_limit`: the most lines or entries in the output.
         head_limit: u64 = "head_limit",
-        /// Whether a match may go over several lines.
+        /// Whether a match may span several lines.
         multiline: bool = "multiline",
-        /// `-i`: whether case makes no difference.
+        /// `-i`: whether to ignore case.
         ignore_case: bool = "-i",
-        /// `-n`: whether lines are numbered.
+        /// `-n`: whether to number lines.
         line_numbers: bool = "-n",
-        /// `-A`: how many lines are shown after a match.
+        /// `-A`: the number of lines to show after a match.
         after: u64 = "-A",
-        /// `-B`: how many lines are shown before a match.
+        /// `-B`: the number of lines to show before a match.
         before: u64 = "-B",
-        /// `-C`: how many lines are shown around a match.
+        /// `-C`: the number of lines to show around a match.
         context: u64 = "-C",
     }
 
     /// `WebFetch`: reads a page and asks a model about it.
     WebFetch {
-        /// The page.
+        /// The URL of the page.
         url: Text<'static> = "url",
         ;
-        /// What is asked.
+        /// The question.
         prompt: Text<'static> = "prompt",
     }
 
-    /// `Task`: has a sub-agent do something. The ids of the sub-agent's own calls are `parent:child`.
+    /// `Task`: runs a sub-agent. The ids of the sub-agent's own calls are `parent:child`.
     Task {
-        /// What it is to do.
+        /// The instructions.
         prompt: Text<'static> = "prompt",
         ;
-        /// What it is for, in a few words.
+        /// The purpose, in a few words.
         description: Text<'static> = "description",
         /// `subagent_type`: the kind of sub-agent.
         subagent_type: Text<'static> = "subagent_type",
     }
 
-    /// `TodoWrite`: replaces the agent's list of what is to be done.
+    /// `TodoWrite`: replaces the agent's to-do list.
     TodoWrite {
         /// The whole list.
         todos: Vec<Todo> = "todos",
@@ -120,27 +120,27 @@ views! {
 
     /// An entry of a [`TodoWrite`].
     Todo {
-        /// What is to be done.
+        /// The task.
         content: Text<'static> = "content",
-        /// How far it is.
+        /// The status.
         status: TodoStatus = "status",
         ;
-        /// `activeForm`: the words to show while it is being done.
+        /// `activeForm`: the text to show while the task is in progress.
         active_form: Text<'static> = "activeForm",
     }
 }
 
-/// How far an entry of a [`TodoWrite`] is.
+/// The status of an entry of a [`TodoWrite`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TodoStatus {
-    /// `pending`: nobody has begun.
+    /// `pending`: not begun.
     Pending,
-    /// `in_progress`: it is being done.
+    /// `in_progress`: begun.
     InProgress,
-    /// `completed`: it is done.
+    /// `completed`: done.
     Completed,
-    /// A status that is not known here.
+    /// An unknown status.
     Unknown(Text<'static>),
 }
 

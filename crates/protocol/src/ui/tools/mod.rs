@@ -1,11 +1,11 @@
-//! Typed views of the tools that agents usually have, and of what these put out.
+//! Typed views of the usual tools of agents, and of their outputs.
 //!
-//! [`Tool`] is a view of a call's input, [`ToolOutput`] of its output. A view is made when it is asked for; the part or the chunk keeps the JSON as it came.
-//! Tools differ from runtime to runtime and change without notice, so nothing that does not fit is an error: a member of another type than
-//! here is in [`other`](Bash::other) with all members that are not known, and an input without what its tool requires is
-//! [`Tool::Other`]. Written again, every view is the JSON that it was made of.
+//! [`Tool`] is a view of a call's input, [`ToolOutput`] of its output. A view is created on demand; the part or the chunk keeps
+//! the original JSON. Tools differ between runtimes and change without notice, so a mismatch is not an error: unknown members,
+//! and members of another type than here, are in [`other`](Bash::other), and an input without the required members of its tool is
+//! [`Tool::Other`]. Every view serializes to the JSON that it was created from.
 //!
-//! The inputs are those of Claude Code, by which the relay's agents run.
+//! The inputs are those of Claude Code, which runs the relay's agents.
 //!
 //! ```
 //! use twentyfirst_protocol::ui::tools::{Tool, ToolOutput};

@@ -7,21 +7,21 @@ use crate::ui::message::{Fields, Member, Object, write_object};
 use crate::ui::{Members, RawJson, Text, ToolPart};
 
 views! {
-    /// The output of a command, as runtimes have it that do not put it into one text.
+    /// The output of a command, from runtimes that do not combine it into one text.
     CommandOutput {
-        /// What it wrote to its standard output.
+        /// The standard output.
         stdout: Text<'static> = "stdout",
-        /// What it wrote to its standard error.
+        /// The standard error.
         stderr: Text<'static> = "stderr",
         ;
-        /// `exitCode`: 0 for success, where the runtime tells.
+        /// `exitCode`: 0 for success, if the runtime reports it.
         exit_code: i64 = "exitCode",
-        /// Whether it was stopped before its end.
+        /// Whether the command was stopped before its end.
         interrupted: bool = "interrupted",
     }
 }
 
-/// What a tool puts out: a view. The relay's agents put out a text or blocks of it, whatever the tool is.
+/// A view of a tool's output. For the relay's agents it is a text or blocks of text, whatever the tool is.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ToolOutput {
@@ -29,17 +29,17 @@ pub enum ToolOutput {
     Text(Text<'static>),
     /// The output of a command.
     Command(CommandOutput),
-    /// Anything else: blocks of text and images, or what the tool has of its own.
+    /// Any other output: blocks of text and images, or a form specific to the tool.
     Other(RawJson<'static>),
 }
 
 impl ToolOutput {
-    /// Views the output of a call in a message; `None` where there is none yet.
+    /// Creates a view of the output of a call in a message; `None` if there is no output yet.
     pub fn of(part: &ToolPart) -> Option<Self> {
         part.output.as_ref().map(Self::view)
     }
 
-    /// Views an output, such as that of a chunk.
+    /// Creates a view of an output, such as that of a chunk.
     pub fn view(output: &RawJson<'static>) -> Self {
         if let Some(text) = Text::read(output) {
             return Self::Text(text);
@@ -50,8 +50,8 @@ impl ToolOutput {
         }
     }
 
-    /// Returns the text: of a command its standard output and then its standard error, of several blocks those that are text, with a line break between
-    /// two of them. `None` where there is no text.
+    /// Returns the text: the standard output of a command followed by its standard error, or the text blocks among several
+    /// blocks, joined by line breaks. `None` if there is no text.
     pub fn text(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.to_string_lossy().into_owned()),

@@ -4,45 +4,45 @@ use super::inputs::{Bash, Edit, Glob, Grep, Read, Task, TodoWrite, WebFetch, Wri
 use crate::ui::chunk::ToolInputAvailable;
 use crate::ui::{Members, RawJson, Text, ToolPart};
 
-/// What a tool is called with: a view of its input. See the [module](super).
+/// A view of a tool call's input. See the [module](super).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Tool {
-    /// A command.
+    /// Runs a command.
     Bash(Bash),
-    /// Reading a file.
+    /// Reads a file.
     Read(Read),
-    /// Writing a file.
+    /// Writes a file.
     Write(Write),
-    /// Changing a file.
+    /// Edits a file.
     Edit(Edit),
-    /// Finding files.
+    /// Finds files.
     Glob(Glob),
-    /// Finding texts.
+    /// Finds text in files.
     Grep(Grep),
-    /// Reading a page.
+    /// Reads a web page.
     WebFetch(WebFetch),
-    /// A sub-agent.
+    /// Runs a sub-agent.
     Task(Task),
-    /// The list of what is to be done.
+    /// Replaces the to-do list.
     TodoWrite(TodoWrite),
-    /// Another tool, or an input that is not, or not yet, what the tool requires.
+    /// Another tool, or an input that does not have the required members, or not yet.
     #[non_exhaustive]
     Other {
         /// The tool's name.
         name: Text<'static>,
-        /// The input as it came, if there is one.
+        /// The original input, if there is one.
         input: Option<RawJson<'static>>,
     },
 }
 
 impl Tool {
-    /// Views the input of a call in a message. While it streams it is what can be read of it so far.
+    /// Creates a view of the input of a call in a message. While it streams, it is the value that can be read so far.
     pub fn of(part: &ToolPart) -> Self {
         Self::view(&part.tool_name, part.input.as_ref())
     }
 
-    /// Views the input that a chunk of the stream brings.
+    /// Creates a view of the input in a chunk of the stream.
     pub fn of_chunk(chunk: &ToolInputAvailable<'_>) -> Self {
         let input = chunk.input.clone().map(RawJson::into_owned);
         Self::view(&chunk.tool_name.clone().into_owned(), input.as_ref())
@@ -87,7 +87,7 @@ impl Tool {
     }
 }
 
-/// The input.
+/// Writes the original input.
 impl Serialize for Tool {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {

@@ -1,7 +1,7 @@
 use crate::ui::RawJson;
 use crate::ui::message::Member;
 
-/// Writes views: structs with required and optional members, and `other` for the rest.
+/// Defines views: structs with required and optional members, and `other` for the rest.
 macro_rules! views {
     ($(
         $(#[$doc:meta])*
@@ -17,13 +17,13 @@ macro_rules! views {
         pub struct $name {
             $($(#[$required_doc])* pub $required: $required_type,)*
             $($(#[$optional_doc])* pub $optional: Option<$optional_type>,)*
-            /// Every other member, and those above whose values are of another type.
+            /// Every other member, and members above whose values have another type.
             pub other: Members,
         }
 
         impl $name {
             pub(super) fn from_members(mut members: Members) -> Option<Self> {
-                // All that are required, before any is taken out.
+                // Check all required members before any is removed.
                 $(<$required_type as Member>::read(members.get($required_name)?)?;)*
                 Some(Self {
                     $($required: members.take($required_name)?,)*
@@ -69,7 +69,7 @@ macro_rules! views {
 
 pub(super) use views;
 
-/// Only whole numbers that are written as such: `5.0` would not be written again as it came.
+/// Reads only whole numbers in the plain notation: `5.0` would not be written back unchanged.
 impl Member for u64 {
     fn read(raw: &RawJson<'static>) -> Option<Self> {
         raw.deserialize().ok()
@@ -83,7 +83,7 @@ impl Member for i64 {
     }
 }
 
-/// All of them, or none.
+/// Reads all elements, or none.
 impl<T: Member> Member for Vec<T> {
     fn read(raw: &RawJson<'static>) -> Option<Self> {
         let items: Vec<RawJson<'static>> = raw.deserialize().ok()?;
