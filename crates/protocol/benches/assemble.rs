@@ -1,4 +1,5 @@
-//! How fast the chunks of a large tool input become a message, beside one parse of that input. `BENCHMARKS.md` explains the figures.
+//! The speed from the chunks of a large tool input to a message, compared with one parse of that input. `BENCHMARKS.md` explains
+//! the figures.
 //!
 //! ```text
 //! cargo bench -p twentyfirst-protocol --bench assemble
@@ -13,10 +14,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use twentyfirst_protocol::ui::{Assembler, Chunk, Decoder, Part, UiMessage};
 
-/// How many megabytes each pipeline reads of each load, in as many rounds; the median counts.
+/// The megabytes of each load that each pipeline reads, in as many rounds; the median counts.
 const MEGABYTES: usize = 160;
 
-/// How much longer than one parse assembling may take.
+/// The longest time of assembling, as a multiple of one parse.
 const GOAL: f64 = 2.5;
 
 const START: &str =
@@ -36,7 +37,7 @@ fn main() {
     );
 }
 
-/// Runs all pipelines over one tool input and prints a row for each; gives the time that assembling takes for a megabyte.
+/// Runs all pipelines over one tool input and prints a row for each. Returns the time of assembling for a megabyte.
 fn measure(megabytes: usize) -> f64 {
     let load = loads::tool_input(megabytes << 20);
     let mut pieces = vec![Bytes::from(START)];
@@ -119,7 +120,7 @@ fn assemble(chunks: &[Chunk<'_>]) -> UiMessage {
     assembler.into_message()
 }
 
-/// Looks at the message now and then, as something that shows it would.
+/// Looks at the message now and then, as a program that shows it would.
 fn look(chunks: &[Chunk<'_>]) -> UiMessage {
     let mut assembler = Assembler::new();
     for some in chunks.chunks(chunks.len() / 100 + 1) {
@@ -144,7 +145,7 @@ fn read(pieces: &[Bytes]) -> UiMessage {
     assembler.into_message()
 }
 
-/// That the message has all of the input.
+/// Checks that the message has the whole input.
 fn check(message: UiMessage, whole: &str) {
     let [Part::Tool(part)] = &message.parts[..] else {
         panic!("the load is one tool call")

@@ -1,6 +1,6 @@
-//! How long the body of a chat request takes to read: `cargo bench -p twentyfirst-protocol --bench chat_body`.
+//! The time to read the body of a chat request: `cargo bench -p twentyfirst-protocol --bench chat_body`.
 //!
-//! Beside it, what `serde_json` takes to read all messages as values.
+//! For comparison: the time of `serde_json` to read all messages as values.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -33,7 +33,7 @@ fn main() {
     }
 }
 
-/// The least time of some, in milliseconds.
+/// Returns the least time of several runs, in milliseconds.
 fn fastest<T>(run: impl Fn() -> T) -> f64 {
     let times = (0..15).map(|_| {
         let start = Instant::now();

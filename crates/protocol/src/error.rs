@@ -5,13 +5,13 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::{Map, Value};
 
-use crate::content_coding;
 use crate::open::open_enum;
+use crate::operation::unreadable_coding;
 use crate::rate_limit::RateLimit;
 use crate::retry_after::RetryAfter;
+use crate::scan::char_boundary;
 use crate::secret::{CUT, Redactor};
 use crate::tolerant;
-use crate::utf_8::char_boundary;
 
 /// A request that was not sent, because the relay would refuse it, misread it or silently ignore part of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -214,7 +214,7 @@ impl ApiError {
     ///
     /// A body with a content coding is not read.
     pub fn new(head: &Parts, body: &[u8]) -> Self {
-        let unreadable = content_coding::unreadable(&head.headers);
+        let unreadable = unreadable_coding(&head.headers);
         let body = if unreadable.is_some() { b"" } else { body };
         let mut error = Self {
             status: head.status,

@@ -73,7 +73,7 @@
 )]
 
 mod body;
-mod content_coding;
+mod environment;
 mod error;
 mod ids;
 mod open;
@@ -82,16 +82,14 @@ mod options;
 mod prospect;
 mod rate_limit;
 mod relay;
-mod relay_access;
 mod retry_after;
 mod route;
+mod scan;
 mod secret;
 mod session;
 mod setters;
 mod time;
 mod tolerant;
-mod utf_8;
-mod words;
 
 pub mod browser;
 pub mod files;
@@ -120,8 +118,7 @@ pub use operation::{
 };
 pub use options::{CallOptions, Timeouts};
 pub use rate_limit::RateLimit;
-pub use relay::{ApiKey, BaseUrl};
-pub use relay_access::RelayAccess;
+pub use relay::{ApiKey, BaseUrl, RelayAccess};
 pub use retry_after::RetryAfter;
 pub use route::{Query, Route};
 pub use secret::{Redactor, Secret, Secrets};

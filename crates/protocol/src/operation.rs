@@ -1,15 +1,14 @@
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use http::response::Parts;
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{ApiError, InvalidRequest, InvalidResponse, Problem, ResponseError};
+use crate::error::{ApiError, InvalidRequest, InvalidResponse, ResponseError};
 use crate::options::Timeouts;
 use crate::route::Route;
-use crate::{Body, Secret, Secrets, content_coding, tolerant};
+use crate::{Body, Secret, Secrets, tolerant};
 
 /// The request side of an operation: a plain struct whose fields are the members of the request.
 ///
@@ -166,7 +165,7 @@ pub fn decode_with<E: Endpoint, T>(
 ) -> Result<T, ResponseError> {
     decode_status(endpoint, head, body, || {
         if !body.is_empty()
-            && let Some(problem) = content_coding::unreadable(&head.headers)
+            && let Some(problem) = unreadable_coding(&head.headers)
         {
             return Err(InvalidResponse::new(head, problem, b""));
         }
@@ -182,7 +181,7 @@ pub(crate) fn decode_no_stream<E: Endpoint>(
     expected: &'static str,
 ) -> ResponseError {
     let result = decode_status(endpoint, head, body, || -> Result<Infallible, _> {
-        Err(match content_coding::unreadable(&head.headers) {
+        Err(match unreadable_coding(&head.headers) {
             Some(problem) => InvalidResponse::new(head, problem, b""),
             None => InvalidResponse::new(head, expected, body),
         })
@@ -214,6 +213,24 @@ fn decode_status<E: Endpoint, T>(
     })
 }
 
+/// Returns why the bytes of a response are not its content: they have a content coding (RFC 9110, section 8.4), which nothing here
+/// decodes.
+///
+/// `identity` is no coding. Neither is `none`, which the relay sends with its streams.
+pub(crate) fn unreadable_coding(headers: &HeaderMap) -> Option<String> {
+    let codings: Vec<_> = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(|coding| String::from_utf8_lossy(coding).trim().to_ascii_lowercase())
+        .filter(|coding| !matches!(coding.as_str(), "" | "identity" | "none"))
+        .collect();
+    (!codings.is_empty()).then(|| {
+        let codings = codings.join(", ");
+        format!("its content-encoding is {codings}, and only identity was asked for")
+    })
+}
+
 /// Decodes a response whose body is the JSON of `T`.
 ///
 /// Tolerates defects that strict parsers refuse: half a surrogate pair becomes U+FFFD, and a control character in a string stands
@@ -238,22 +255,4 @@ pub(crate) fn decode_empty<E: Endpoint>(
     body: &[u8],
 ) -> Result<(), ResponseError> {
     decode_status(endpoint, head, body, || Ok(()))
-}
-
-/// Checks the names of environment variables.
-pub(crate) fn check_envs(envs: Option<&BTreeMap<String, Secret>>) -> Result<(), InvalidRequest> {
-    let wrong = |name: &String| name.is_empty() || name.contains(['=', '\0']);
-    if envs.is_some_and(|envs| envs.keys().any(wrong)) {
-        let rule = "no name that is empty or has a `=` or a NUL in it";
-        return Err(InvalidRequest::new("envs", Problem::MustHold(rule)));
-    }
-    Ok(())
-}
-
-/// The values of environment variables, which are secrets one and all.
-pub(crate) fn values_of(envs: Option<&BTreeMap<String, Secret>>) -> Secrets {
-    envs.into_iter()
-        .flat_map(|envs| envs.values())
-        .cloned()
-        .collect()
 }

@@ -197,3 +197,12 @@ impl fmt::Debug for ApiKey {
         f.write_str("***")
     }
 }
+
+/// A relay that knows its own address and a valid key, such as a local one in a test.
+pub trait RelayAccess {
+    /// Returns its base URL.
+    fn base_url(&self) -> &str;
+
+    /// Returns a key that it accepts.
+    fn api_key(&self) -> &str;
+}

@@ -1,4 +1,4 @@
-//! Which part a chunk about a tool call changes.
+//! The part that a chunk about a tool call changes.
 
 use twentyfirst_protocol::ui::{Assembler, Chunk, ToolPart, ToolState, UiMessage};
 
@@ -51,7 +51,7 @@ fn a_call_with_a_wrong_input_is_dynamic_where_it_says_so_or_was() {
     ] {
         let message = assembled(false, &[&wrong(dynamic)]);
         assert_eq!(calls(&message)[0].dynamic, is_dynamic, "{dynamic}");
-        // What began as one stays it.
+        // A part that began as dynamic stays dynamic.
         let message = assembled(false, &[CALL, &wrong(dynamic)]);
         let calls = calls(&message);
         assert_eq!((calls.len(), calls[0].dynamic), (1, false), "{dynamic}");

@@ -1,4 +1,4 @@
-//! Surrogate pairs that were cut between deltas come out whole.
+//! Surrogate pairs that were split between deltas are joined.
 
 use twentyfirst_protocol::ui::chunk::{
     Finish, ReasoningDelta, Start, TextDelta, TextEnd, ToolInputAvailable, ToolInputDelta,
@@ -12,7 +12,7 @@ fn text(id: &'static str, units: &[u16]) -> Chunk<'static> {
     TextDelta::new(id, Text::from_code_units(units)).into()
 }
 
-/// What comes out, as JSON.
+/// Returns the output of a joiner as JSON.
 fn join(chunks: Vec<Chunk<'static>>) -> Vec<String> {
     let mut joiner = Joiner::new();
     let mut out: Vec<Chunk<'static>> = Vec::new();

@@ -1,4 +1,4 @@
-//! What an assembler counts towards its limit, to the byte.
+//! The exact bytes that an assembler counts towards its limit.
 
 use twentyfirst_protocol::ui::{AssembleError, Assembler, Chunk};
 
@@ -35,7 +35,7 @@ fn metadata_counts_twice_as_it_is_held_twice() {
     let limit = assembler.size();
     assert!(limit >= empty.size() + 2 * METADATA.len(), "{limit}");
 
-    // So much it may hold, and not a byte less.
+    // This much fits, and not a byte less.
     let mut assembler = empty.clone().with_limit(limit);
     assembler.apply(&chunk).unwrap();
     let limit = limit - 1;
@@ -64,7 +64,7 @@ fn metadata_is_merged_down_to_the_depth_that_is_documented_and_no_deeper() {
     );
 }
 
-/// The message after these metadata, one chunk each.
+/// Returns the message after these metadata, one chunk each.
 fn merged(metadata: &[&str]) -> Result<String, AssembleError> {
     let mut assembler = Assembler::new();
     for metadata in metadata {

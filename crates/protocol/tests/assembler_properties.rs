@@ -1,4 +1,4 @@
-//! What holds for every sequence of chunks.
+//! Properties of every sequence of chunks.
 
 #[path = "assembler_support/any_chunk.rs"]
 mod any_chunk;
@@ -20,7 +20,7 @@ fn text_of(part: &Part) -> &Text<'static> {
     }
 }
 
-/// Checks that a change names everything in which two messages differ.
+/// Checks that a change names every difference between two messages.
 fn assert_names_all(change: &Change<'_>, before: &UiMessage, after: &UiMessage) {
     let mut expected = before.clone();
     match change {
@@ -79,7 +79,7 @@ proptest! {
                 let limit = assembler.size().saturating_sub(short);
                 let mut limited = before.clone().with_limit(limit);
                 let _ = limited.apply(chunk);
-                // Clones have no room to grow.
+                // Clones have no spare capacity.
                 prop_assert!(limited.size() <= limit.max(before.clone().size()));
             }
         }
@@ -171,7 +171,7 @@ proptest! {
             chunks.iter().filter(|chunk| delta_of(chunk).is_none()).cloned().collect()
         };
         prop_assert_eq!(others(&out), others(&chunks));
-        // The whole of each part's text is there, but for what stands for halves.
+        // The whole text of each part is there, except for replaced halves.
         for id in ["text a", "text b", "reasoning a", "input a"] {
             let all = |chunks: &[Chunk<'static>]| -> Vec<u16> {
                 let deltas = chunks.iter().filter_map(delta_of).filter(|(key, _)| key == id);
@@ -198,7 +198,7 @@ proptest! {
     }
 }
 
-/// Which part a delta is for, and what it appends.
+/// Returns the part of a delta, and the text that it appends.
 fn delta_of<'c>(chunk: &'c Chunk<'static>) -> Option<(String, &'c Text<'static>)> {
     match chunk {
         Chunk::TextDelta(chunk) => Some((format!("text {}", chunk.id), &chunk.delta)),

@@ -1,4 +1,4 @@
-//! The message is the one that `readUIMessageStream` of the AI SDK gives for the same chunks.
+//! The message is the one that `readUIMessageStream` of the AI SDK returns for the same chunks.
 
 mod assembler_support;
 
@@ -14,7 +14,7 @@ const SEQUENCES: &str = include_str!("data/ui/assemble.jsonl");
 const VECTORS: &str = include_str!("data/ui/vectors_assemble.jsonl");
 const RELAY_STREAMS: &str = include_str!("data/ui/relay_streams.jsonl");
 
-/// The first line: what the names in the others mean.
+/// The first line: the meaning of the names in the others.
 #[derive(Deserialize)]
 struct Names {
     chunks: HashMap<String, Box<RawValue>>,
@@ -33,7 +33,7 @@ fn begin(initial: Option<UiMessage>) -> Assembler {
     initial.map_or_else(Assembler::new, Assembler::continuing)
 }
 
-/// The message as the AI SDK gives it: none before something shows.
+/// Returns the message like the AI SDK: `None` before the first visible change.
 fn shown(assembler: &mut Assembler) -> Option<Value> {
     assembler
         .has_shown()
@@ -86,7 +86,7 @@ fn every_sequence_gives_the_message_of_the_reference() {
     assert!(messages.len() > 2_000);
 }
 
-/// What the AI SDK calls an error.
+/// Returns the AI SDK's name of an error.
 fn name(error: &AssembleError) -> &'static str {
     match error {
         AssembleError::MetadataNotAnObject => "TypeError",
@@ -94,12 +94,12 @@ fn name(error: &AssembleError) -> &'static str {
     }
 }
 
-/// What came of a stream.
+/// The result of a stream.
 struct Outcome {
     message: Option<Value>,
     /// The texts of error chunks.
     errors: Vec<String>,
-    /// What ended the message.
+    /// The error that ended the message.
     error: Option<ReadError>,
     end: End,
 }
@@ -165,7 +165,7 @@ fn the_vectors_of_the_reference_hold() {
                 errors.push(error.to_string());
             }
         }
-        // The AI SDK hands the error that ends the stream to the same place as those of error chunks.
+        // The AI SDK reports the error that ends the stream in the same place as those of error chunks.
         assert_eq!(Value::from(errors), expect["errors"], "{line}");
     }
 }
@@ -207,7 +207,7 @@ fn the_recorded_streams_of_the_relay_give_the_message_of_the_reference_and_the_r
     assert!(count > 60, "{count}");
 }
 
-/// Writes out the runs of a recording: `<x x 1000>` stands for a thousand `x`.
+/// Expands the abbreviations of a recording: `<x x 1000>` stands for a thousand `x`.
 fn expand(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

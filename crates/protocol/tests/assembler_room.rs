@@ -1,4 +1,5 @@
-//! What an assembler counts is what it holds: no less, or its limit would be none, and not much more, or little would fit.
+//! The memory that an assembler counts is the memory that it holds. Counting less would break the limit; counting much more would
+//! waste it.
 
 #[path = "assembler_support/any_chunk.rs"]
 mod any_chunk;
@@ -7,7 +8,7 @@ use any_chunk::any_chunk;
 use proptest::prelude::*;
 use twentyfirst_protocol::ui::{AssembleError, Assembler, Chunk};
 
-/// What is allocated when all of this has been applied, and what was at most on the way there, in bytes.
+/// Returns the bytes allocated after all chunks were applied, and the peak on the way.
 fn allocated(assembler: &mut Assembler, chunks: &[Chunk<'static>]) -> (usize, usize) {
     let allocated = allocation_counter::measure(|| {
         for chunk in chunks {
@@ -18,7 +19,7 @@ fn allocated(assembler: &mut Assembler, chunks: &[Chunk<'static>]) -> (usize, us
     (bytes(allocated.bytes_current), allocated.bytes_max as usize)
 }
 
-/// Whether a reset of the step leaves nothing of it behind.
+/// Returns whether a reset of the step removes everything of the chunk.
 fn is_undone(chunk: &Chunk<'static>) -> bool {
     !matches!(
         chunk,
@@ -44,7 +45,7 @@ proptest! {
         let limit = (assembler.size() as f64 * share) as usize;
         let mut assembler = Assembler::new().lenient(lenient).with_limit(limit);
         let (_, most) = allocated(&mut assembler, &chunks);
-        // What an error says is the caller's.
+        // The memory of an error belongs to the caller.
         prop_assert!(most <= limit.max(256), "{most} bytes of {limit}");
     }
 
@@ -71,7 +72,7 @@ proptest! {
     }
 }
 
-/// What share of the limit such chunks have as JSON until no other fits, behind these.
+/// Returns the share of the limit that such chunks have as JSON until no other fits, after these chunks.
 fn share(limit: usize, before: &[&str], chunk: impl Fn(usize) -> String) -> f64 {
     let mut assembler = Assembler::new().with_limit(limit);
     for chunk in before {
@@ -172,7 +173,7 @@ fn so_much_fits_as_is_documented() {
     }
 }
 
-/// What is counted after these chunks.
+/// Returns the counted bytes after these chunks.
 fn counted(chunks: &[&str]) -> usize {
     let mut assembler = Assembler::new();
     for chunk in chunks {
@@ -201,7 +202,7 @@ fn the_input_of_a_call_counts_no_more_than_its_text_and_what_is_read_of_it() {
     let delta = |delta: &str| {
         format!(r#"{{"type":"tool-input-delta","toolCallId":"a","inputTextDelta":"{delta}"}}"#)
     };
-    // The text is there twice, and what is read of it once. As a JSON string, what is escaped is longer.
+    // The text exists twice, and the value read from it once. As a JSON string, escaped text is longer.
     for (start, piece, times) in [
         (start, "x", 3),
         (as_text, "x", 3),
@@ -217,7 +218,7 @@ fn the_input_of_a_call_counts_no_more_than_its_text_and_what_is_read_of_it() {
     }
 }
 
-/// Applies what is made of each number, and checks that all that it takes is counted.
+/// Applies the chunks made from each number, and checks that all their memory is counted.
 fn is_counted(what: &str, chunks: impl Fn(usize) -> Vec<String>) {
     let chunks: Vec<Chunk<'static>> = (0..300)
         .flat_map(chunks)

@@ -1,4 +1,4 @@
-//! What an assembler does with a stream, and what it tells about it.
+//! The work of an assembler with a stream, and the changes that it reports.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -175,7 +175,7 @@ fn a_stream_joined_in_the_middle_can_be_shown() {
     );
     insta::assert_snapshot!(pretty(assembler.message()));
 
-    // What has been and is over is not opened again, and what is not a delta opens nothing.
+    // A part that has ended is not opened again, and only a delta opens one.
     let before = assembler.message().clone();
     for value in [
         json!({"type": "text-end", "id": "t"}),
@@ -360,7 +360,7 @@ fn metadata_that_is_nested_too_deeply_is_refused() {
     assert_eq!(assembler.message(), &before);
 }
 
-/// With work that grew with the square of the input, this would take many minutes.
+/// Quadratic work would take many minutes.
 #[test]
 fn a_large_input_in_many_deltas_takes_time_that_grows_with_its_size() {
     let began = Instant::now();

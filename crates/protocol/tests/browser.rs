@@ -1,4 +1,4 @@
-//! What browsers send, read as `request.json()` of a browser reads it, and what of it is not taken.
+//! The bodies of browsers, read like `request.json()` of a browser, and the bodies that are refused.
 
 use proptest::prelude::*;
 use twentyfirst_protocol::browser::{BodyError, ChatBody, ChatLimits, ThreadBody, TokenBody};
@@ -92,17 +92,17 @@ fn no_more_is_read_than_the_limits_say() {
     let three = r#"{"role":"user","parts":[1,2,3]}"#;
     assert_eq!(
         read(&[&one, &one, &one]).unwrap_err().to_string(),
-        "there are 3 messages, and 2 are taken at most"
+        "too many messages: 3 exceed the limit of 2"
     );
     assert_eq!(
         read(&[three]).unwrap_err().to_string(),
-        "there are 3 parts, and 2 are taken at most"
+        "too many parts: 3 exceed the limit of 2"
     );
-    // Those of earlier messages count where they are read.
+    // The parts of earlier messages count when they are read.
     let body = read(&[three, &one]).unwrap();
     assert_eq!(
         body.history.messages().unwrap_err().to_string(),
-        "there are 4 parts, and 2 are taken at most"
+        "too many parts: 4 exceed the limit of 2"
     );
     assert_eq!(
         read(&[&one, &one])
@@ -165,7 +165,7 @@ proptest! {
     }
 }
 
-/// Bodies of some 6 MB: of very many messages, and of very many parts in an earlier message or in the turn.
+/// Returns bodies of some 6 MB: with very many messages, and with very many parts in an earlier message or in the turn.
 fn large() -> [(&'static str, String); 3] {
     let message = r#"{"id":"m","role":"user","parts":[{"type":"text","text":"x"}]}"#;
     let messages = vec![message; 100_000].join(",");

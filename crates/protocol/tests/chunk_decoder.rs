@@ -11,7 +11,7 @@ use twentyfirst_protocol::{
     },
 };
 
-/// All that a decoder makes of a stream that came in these pieces.
+/// Everything that a decoder returns for a stream in these pieces.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     chunks: Vec<Result<Chunk<'static>, DecodeError>>,
@@ -43,7 +43,7 @@ fn decode(stream: impl AsRef<[u8]>) -> Outcome {
     decode_with(Limits::default(), [stream.as_ref()])
 }
 
-/// The same, without the short path for deltas: first events, then chunks.
+/// Decodes without the fast path for deltas: first events, then chunks.
 fn decode_in_two_steps(stream: &[u8], limits: Limits) -> Vec<Result<Chunk<'static>, DecodeError>> {
     let mut decoder = sse::Decoder::with_limits(limits);
     decoder.push(Bytes::copy_from_slice(stream));
@@ -296,7 +296,7 @@ fn the_response_says_what_it_carries() {
     );
 }
 
-/// Streams of deltas as servers write them, and of what is nearly so.
+/// Generates streams of deltas as servers write them, and streams that resemble them.
 fn streams() -> impl Strategy<Value = Vec<u8>> {
     let string = prop::collection::vec(
         prop_oneof![

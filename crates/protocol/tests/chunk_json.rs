@@ -1,4 +1,4 @@
-//! Chunks as JSON: what is decoded, what is refused, and that nothing is lost on the way back.
+//! Chunks as JSON: which ones are decoded, which ones are refused, and that encoding loses nothing.
 
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
@@ -174,7 +174,7 @@ fn each_error_names_what_is_wrong() {
         (
             r#"{"type":"start","__proto__":{}}"#,
             ChunkError::ForbiddenKey,
-            "the data has a key `__proto__` or `constructor.prototype`",
+            "the data has a forbidden key: `__proto__` or `constructor.prototype`",
         ),
         (
             r#"{"type":"text-delta","id":"t"}"#,
@@ -191,7 +191,7 @@ fn each_error_names_what_is_wrong() {
                 member: "reason",
                 expected: "a string",
             },
-            "the reason of the abort chunk is not a string",
+            "the reason of the abort chunk must be a string",
         ),
         (
             r#"{"type":"data-x","transient":0}"#,
@@ -200,7 +200,7 @@ fn each_error_names_what_is_wrong() {
                 member: "transient",
                 expected: "a boolean",
             },
-            "the transient of the data-* chunk is not a boolean",
+            "the transient of the data-* chunk must be a boolean",
         ),
     ] {
         assert_eq!(Chunk::decode(data), Err(error.clone()), "{data}");
@@ -241,7 +241,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Objects that are chunks, or nearly.
+/// Generates objects that are chunks, or nearly.
 fn objects() -> impl Strategy<Value = Value> {
     let kind = prop::sample::select(vec![
         "start",

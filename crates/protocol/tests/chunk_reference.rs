@@ -1,4 +1,4 @@
-//! What the AI SDK's own schema makes of the data of events (`tests/reference/chunks.mjs`), and what we make of it.
+//! The AI SDK's own schema (`tests/reference/chunks.mjs`) and this crate agree on the data of events.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -51,7 +51,7 @@ fn what_the_ai_sdk_accepts_is_the_same_chunk() {
     }
 }
 
-/// Equal as JSON, but that a known type does not keep the members `x-…`, which the AI SDK does not know.
+/// Checks that both are equal as JSON, except that a known type drops the members `x-…`, which the AI SDK does not know.
 fn assert_same(encoded: Value, mut expected: Value, data: &str) {
     let kind = expected["type"].as_str().unwrap();
     if !kind.starts_with("data-") {
@@ -63,7 +63,7 @@ fn assert_same(encoded: Value, mut expected: Value, data: &str) {
     assert_eq!(as_doubles(encoded), as_doubles(expected), "{data}");
 }
 
-/// JavaScript's numbers are doubles: 1 and 1.0 are the same.
+/// Converts numbers to doubles, as in JavaScript: 1 and 1.0 are the same.
 fn as_doubles(value: Value) -> Value {
     match value {
         Value::Number(number) => number.as_f64().into(),

@@ -1,4 +1,4 @@
-//! What was taken apart comes together again.
+//! Disassembled messages assemble to the same message.
 
 #[path = "assembler_support/any_chunk.rs"]
 mod any_chunk;
@@ -25,7 +25,7 @@ fn assembled<'c>(chunks: impl IntoIterator<Item = &'c Chunk<'c>>) -> UiMessage {
     assembler.into_message()
 }
 
-/// Takes a message apart, and puts it together again of the chunks, and of their encoding.
+/// Disassembles a message, and assembles it again from the chunks, and from their encoding.
 fn assert_comes_together(message: &UiMessage) {
     let chunks = disassemble(message)
         .unwrap_or_else(|error| panic!("{error}: {:#?}\n{message:#?}", error.chunks()));
@@ -43,7 +43,7 @@ fn message_of(chunks: &[Chunk<'_>], lenient: bool) -> UiMessage {
     assembler.into_message()
 }
 
-/// Whether a chunk is about a tool call, or begins a step.
+/// Returns whether a chunk is about a tool call, or begins a step.
 fn is_of_call(chunk: &Chunk<'_>) -> bool {
     let kind = chunk.kind();
     kind == "start-step" || kind.as_str().is_some_and(|kind| kind.starts_with("tool-"))
@@ -68,7 +68,7 @@ proptest! {
     }
 }
 
-/// The first line of the sequences: what the names in the others mean.
+/// The first line of the sequences: the meaning of the names in the others.
 #[derive(Deserialize)]
 struct Names {
     chunks: HashMap<String, Box<RawValue>>,
@@ -101,7 +101,7 @@ fn the_messages_of_every_sequence_come_together_again() {
     assert!(count > 1_500, "{count}");
 }
 
-/// Messages whose chunks do not come part by part, each found by the properties above.
+/// Messages whose chunks do not arrive part by part. Each was found by the properties above.
 #[test]
 fn calls_that_name_one_part_for_another_come_together_again() {
     let start = r#"{"type":"tool-input-start","toolCallId":"a","toolName":"n","dynamic":true,"inputEncoding":"text"}"#;
@@ -118,14 +118,14 @@ fn calls_that_name_one_part_for_another_come_together_again() {
     let ask_b = r#"{"type":"tool-approval-request","approvalId":"q","toolCallId":"b"}"#;
     let respond = r#"{"type":"tool-approval-response","approvalId":"q","approved":true,"providerExecuted":true}"#;
     let cases: &[&[&str]] = &[
-        // The input goes on in a step after that in which it began; half a character is written in each.
+        // The input continues in a later step than the one in which it began, and half a character is written in each.
         &[start, delta, dynamic, step, delta],
         &[start, high, step, low],
         &[start, step, fixed, delta, restart],
         &[start, step, delta, ask_a, respond, ask_a],
-        // The result goes to the second part of a call only when the next step has begun.
+        // The result reaches the second part of a call only after the next step has begun.
         &[fixed, start, step, output, ask_a],
-        // The response goes to the first part that asks, which asked last.
+        // The response reaches the first part that requests the approval, which requested it last.
         &[fixed, other, ask_b, respond, ask_a],
         &[
             restart, delta, output, restart, step, other, ask_b, respond, ask_a,
@@ -170,7 +170,7 @@ fn the_messages_of_the_vectors_and_of_recorded_streams_come_together_again() {
     assert!(count > 150, "{count}");
 }
 
-/// The part that cannot be said, of a message with this part before one more.
+/// Returns the part that chunks cannot express, of a message with this part before another one.
 fn part_of(part: &str) -> Option<usize> {
     let json = format!(
         r#"{{"id":"m","role":"assistant","parts":[{{"type":"step-start"}},{part},{{"type":"step-start"}}]}}"#

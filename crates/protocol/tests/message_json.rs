@@ -224,7 +224,7 @@ fn text_states_are_read() {
     assert_eq!(states, [Some(TextState::Streaming), Some(TextState::Done)]);
 }
 
-/// Any JSON value, with the names and words that messages use more often than others.
+/// Generates any JSON value, with names and words of messages more often than others.
 fn any_json() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         Just("text"),
@@ -292,7 +292,7 @@ proptest! {
     }
 }
 
-/// A JSON text as a value that can be compared: halves of surrogate pairs and numbers become words.
+/// Returns a JSON text as a comparable value: halves of surrogate pairs and numbers become words.
 fn canonical(json: &str) -> Value {
     let json = json
         .replace(r"\ud83d", "<half>")

@@ -1,4 +1,5 @@
-//! What only describes a call does nothing, and the compiler says so: every operation and every flow is `#[must_use]`.
+//! A value that only describes a call does nothing, and the compiler warns about it: every operation and every flow is
+//! `#[must_use]`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -17,7 +18,7 @@ fn sources(directory: &Path, all: &mut String) {
     }
 }
 
-/// The names behind `text`, up to what is no letter.
+/// Returns the names after `text`, up to the first character that is no letter.
 fn names<'a>(source: &'a str, text: &'a str) -> impl Iterator<Item = &'a str> {
     source.match_indices(text).map(|(at, text)| {
         let rest = &source[at + text.len()..];
@@ -45,7 +46,7 @@ fn every_operation_and_every_flow_must_be_used() {
                 .and_then(|rest| rest.strip_prefix(name));
             rest.is_some_and(|rest| rest.starts_with([' ', '<', ';', '(']))
         });
-        // Of types within this crate nobody can forget anything.
+        // Types within this crate cannot be forgotten by users.
         at.is_none_or(|at| {
             let attributes = lines[..at]
                 .iter()

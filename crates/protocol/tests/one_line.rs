@@ -1,4 +1,4 @@
-//! What is serialized is on one line, whatever whitespace the relay or a model wrote into it, and the value stays the same to the last digit.
+//! Serialized values are on one line, whatever whitespace the relay or a model wrote into them, and keep every digit.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -36,9 +36,9 @@ fn raw_json_lends_what_came_and_writes_one_line() {
 
 #[derive(Clone, Debug)]
 struct Json {
-    /// With whitespace between its tokens.
+    /// The text with whitespace between its tokens.
     spread: String,
-    /// Without.
+    /// The text without it.
     line: String,
 }
 
@@ -58,7 +58,7 @@ fn string() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..12).prop_map(|pieces| format!("\"{}\"", pieces.concat()))
 }
 
-/// Any JSON, in two spellings.
+/// Generates any JSON, in both spellings.
 fn json() -> impl Strategy<Value = Json> {
     let number = prop::sample::select(vec![
         "1.0",
@@ -181,7 +181,7 @@ proptest! {
     }
 }
 
-/// A value that Rust's JSON readers read is the same one after it was written on one line.
+/// A value that Rust's JSON readers accept is the same after it was written on one line.
 #[test]
 fn the_value_is_the_same() {
     let spread = "{ \"a\" : [ 1.0 , -2e-3 ,\n\" x \\n\" ] ,\"b\":{ } }";

@@ -1,4 +1,4 @@
-//! What can be read of unfinished JSON is what `parsePartialJson` of the AI SDK reads.
+//! The value of unfinished JSON is that of the AI SDK's `parsePartialJson`.
 
 mod assembler_support;
 
@@ -10,14 +10,14 @@ use twentyfirst_protocol::ui::PartialJson;
 const REFERENCE: &str = include_str!("data/ui/partial_json.jsonl");
 const VECTORS: &str = include_str!("data/ui/vectors_partial_json.jsonl");
 
-/// A text, and what the AI SDK makes of its prefixes: from a length on, a state, and a value if there is one.
+/// A text, and the AI SDK's result for its prefixes: from a length on, a state, and a value if there is one.
 #[derive(Deserialize)]
 struct Prefixes {
     text: String,
     values: Vec<(usize, String, Option<String>)>,
 }
 
-/// The AI SDK gives an entry of two for no value.
+/// The AI SDK writes an entry of two if there is no value.
 fn prefixes(line: &str) -> Prefixes {
     let mut value: Value = serde_json::from_str(line).unwrap();
     for entry in value["values"].as_array_mut().unwrap() {

@@ -1,4 +1,4 @@
-//! What the chunks of a run tell of it: of recorded runs, and of any order of chunks.
+//! The facts in the chunks of a run: of recorded runs, and of chunks in any order.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -29,7 +29,7 @@ struct Piece {
     text: String,
 }
 
-/// The facts of a recorded stream, in lines.
+/// Returns the facts of a recorded stream, in lines.
 fn facts(recording: &Recording) -> String {
     let begun = Instant::now();
     let mut facts = RunFacts::new(begun);
@@ -172,7 +172,7 @@ fn any_chunk() -> impl Strategy<Value = Chunk<'static>> {
 }
 
 proptest! {
-    /// Whatever comes: a call is open from when it was made until it ended, each ends once, and its parent is open when it begins.
+    /// For any chunks: a call is open from its start to its end, each ends once, and its parent is open when it begins.
     #[test]
     fn each_call_begins_and_ends_once(chunks in prop::collection::vec(any_chunk(), 0..60)) {
         let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! The event stream format as the WHATWG HTML standard has it, section 9.2.
+//! The event stream format of the WHATWG HTML standard, section 9.2.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use twentyfirst_protocol::sse::{
     Decoder, Event, Limits, SseError, UnfinishedEvent, encode_comment,
 };
 
-/// All that a decoder makes of a stream that came in these pieces.
+/// Everything that a decoder returns for a stream in these pieces.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     events: Vec<Event<'static>>,
@@ -44,7 +44,7 @@ fn decode(stream: impl AsRef<[u8]>) -> Outcome {
     decode_with(Limits::default(), [stream.as_ref()])
 }
 
-/// The data of the events of a stream that decodes without an error.
+/// Returns the data of the events of a stream that decodes without an error.
 fn data(stream: impl AsRef<[u8]>) -> Vec<String> {
     let outcome = decode(stream);
     assert_eq!(outcome.error, None);
@@ -280,7 +280,7 @@ fn an_event_that_has_not_ended_says_how_much_of_it_has_come() {
         let unfinished = decode(stream).end.unwrap_err();
         assert_eq!(unfinished.bytes, bytes, "{stream:?}");
     }
-    // What was pushed and never read counts as it stands.
+    // Bytes that were pushed and never read count too.
     let mut decoder = Decoder::new();
     decoder.push("data: a\n\ndata: b\n\n");
     decoder.push("data: c\n\n");
@@ -393,7 +393,7 @@ fn events_before_an_error_are_not_lost() {
     }
 }
 
-/// Streams with much of what matters to the format.
+/// Generates streams with many bytes that matter to the format.
 fn streams() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
         6 => prop::sample::select(vec![
@@ -405,7 +405,7 @@ fn streams() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat())
 }
 
-/// Where to cut a stream; each number is the length of a piece.
+/// Generates the cuts of a stream; each number is the length of a piece.
 fn cuts() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(0usize..7, 1..60)
 }
@@ -421,7 +421,7 @@ fn cut<'s>(mut stream: &'s [u8], cuts: &[usize]) -> Vec<&'s [u8]> {
     pieces
 }
 
-/// The standard's text, word by word, on the whole stream at once.
+/// Decodes the whole stream at once, by the text of the standard.
 fn by_the_book(stream: &[u8]) -> Vec<Event<'static>> {
     let text = String::from_utf8_lossy(stream);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);

@@ -1,4 +1,4 @@
-//! Typed views of the calls of tools: what they show, what they leave raw, and that they lose nothing.
+//! Typed views of tool calls: their fields, the raw rest, and that they lose nothing.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ fn chunk(name: &str, input: &Value) -> ToolInputAvailable<'static> {
     ToolInputAvailable::new("c1", name.to_owned()).input(RawJson::from(input))
 }
 
-/// An input of each tool with all members that are known, as Claude Code documents them.
+/// Returns an input of each tool with all known members, as Claude Code documents them.
 fn inputs() -> [(&'static str, Value); 9] {
     [
         (
@@ -66,7 +66,7 @@ fn every_usual_tool_has_a_view_that_is_its_input() {
         assert_eq!(view.name(), name);
         assert_eq!(Tool::of_chunk(&chunk(name, &input)), view, "{name}");
         assert_eq!(serde_json::to_value(&view).unwrap(), input, "{name}");
-        // All of its members are known, but for one that the list has of its own.
+        // All members are known, except for one of the list's own.
         let debug = format!("{view:?}");
         assert!(debug.contains("other: {}"), "{debug}");
         assert_eq!(
@@ -113,7 +113,7 @@ fn what_does_not_fit_is_kept_and_fails_nothing() {
     assert_eq!(bash.other.get("timeout").unwrap().get(), r#""soon""#);
     assert_eq!(serde_json::to_value(&bash).unwrap(), odd);
 
-    // Without what it requires, of another kind (as where the JSON of a model was broken), or of a tool that is not known.
+    // Without a required member, of another type (as when the model's JSON was broken), or of an unknown tool.
     for (name, input) in [
         ("Bash", json!({"timeout": 5})),
         ("Bash", json!({"command": 5})),
@@ -170,7 +170,7 @@ fn outputs_have_a_text_where_they_have_one() {
     }
 }
 
-/// The calls that the relay's runs were recorded with.
+/// The tool calls in the recorded runs of the relay.
 #[test]
 fn recorded_calls_are_viewed() {
     let (mut views, mut outputs) = (Vec::new(), 0);
@@ -202,7 +202,7 @@ fn recorded_calls_are_viewed() {
         count(|view| matches!(view, Tool::Grep(_))) >= 1,
         "{views:?}"
     );
-    // A string that was to be JSON, and a tool of nobody's.
+    // A string that was meant to be JSON, and an unknown tool.
     assert!(
         count(|view| matches!(view, Tool::Other { .. })) >= 2,
         "{views:?}"
@@ -239,7 +239,7 @@ fn object(members: impl Iterator<Item = (&'static str, String)>) -> String {
     format!("{{{}}}", members.join(", "))
 }
 
-/// A value with its members sorted, and every digit as it came, which a `Value` would not keep.
+/// Returns a value with its members sorted and every digit kept, which a `Value` would not do.
 fn canonical(json: &str) -> String {
     use serde_json::value::RawValue;
     use std::collections::BTreeMap;
@@ -266,7 +266,7 @@ proptest! {
         unknown in prop::collection::btree_map(prop::sample::select(vec!["a", "b", "exitCode"]), value(), 0..3),
     ) {
         let (name, input) = inputs()[tool].clone();
-        // Members as they are, changed, and left out.
+        // Members unchanged, changed, and omitted.
         let mut members: Vec<(String, String)> =
             input.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
         for (at, change) in changes {

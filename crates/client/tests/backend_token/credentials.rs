@@ -344,7 +344,7 @@ async fn a_token_that_was_rejected_is_masked_as_long_as_calls_with_it_may_be_und
     assert_eq!(count.get(), 2);
     assert_eq!(
         error.to_string(),
-        "the relay answered 400: *** is older than ***"
+        "the relay responded with 400: *** is older than ***"
     );
 }
 
@@ -456,7 +456,7 @@ async fn tokens_are_masked_where_the_relay_repeats_them() {
     let error = get(&client).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the relay answered 400: *** or *** is wrong"
+        "the relay responded with 400: *** or *** is wrong"
     );
     assert!(!format!("{error:?} {client:?}").contains("token-"));
 }
@@ -475,7 +475,7 @@ async fn a_token_that_was_renewed_is_masked_as_long_as_calls_with_it_may_be_unde
     assert_eq!(count.get(), 2);
     assert_eq!(
         error.to_string(),
-        "the relay answered 400: *** is older than ***"
+        "the relay responded with 400: *** is older than ***"
     );
 }
 

@@ -129,11 +129,11 @@ async fn what_cannot_be_read_does_not_become_a_token_for_all() {
         (b"\"my-agent\"", "the body is not a JSON object"),
         (
             b"{\"agent\":\"\\ud83d\"}",
-            "`agent` holds half a surrogate pair",
+            "`agent` contains half a surrogate pair",
         ),
         (
             b"{\"__proto__\":{\"agent\":\"a\"}}",
-            "the body has a key that is not taken: `__proto__`, or `prototype` within `constructor`",
+            "the body has a forbidden key: `__proto__`, or `prototype` within `constructor`",
         ),
     ] {
         let answer = text(handler.handle(post(body.to_vec())).await).await;
@@ -155,7 +155,7 @@ async fn an_agent_that_is_no_text_does_not_become_a_token_for_all() {
         (r#"{"agent":["my-agent"]}"#, "agent"),
         (r#"{"agent":"my-agent","userId":{"id":1}}"#, "userId"),
     ] {
-        let message = format!(r#"{{"error":"`{name}` is not a text"}}"#);
+        let message = format!(r#"{{"error":"`{name}` is not a string"}}"#);
         let answer = text(handler.handle(post(body)).await).await;
         assert_eq!(answer, (400, message), "{body}");
     }

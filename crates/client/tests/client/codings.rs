@@ -96,6 +96,6 @@ async fn an_error_keeps_its_status() {
     assert!(error.is_not_found());
     assert_eq!(
         error.to_string(),
-        format!("the relay answered 404: {PROBLEM}")
+        format!("the relay responded with 404: {PROBLEM}")
     );
 }

@@ -165,7 +165,7 @@ async fn answers_that_say_no_keep_what_they_say() {
     assert_eq!(error.code(), Some(&ErrorCode::SandboxNotFound));
     assert_eq!(
         error.to_string(),
-        "the relay answered 404 sandbox_not_found: Sandbox \"sb_1\" not found"
+        "the relay responded with 404 sandbox_not_found: Sandbox \"sb_1\" not found"
     );
     let error = client
         .sandboxes()
@@ -278,7 +278,7 @@ async fn a_run_that_does_not_start_names_what_was_created() {
     assert_eq!(error.created().thread_id.as_ref().unwrap().as_str(), "th_7");
     assert_eq!(
         error.to_string(),
-        "the relay answered 402 billing_not_ready: Billing setup is required (sandbox sb_7 with thread th_7 was created)"
+        "the relay responded with 402 billing_not_ready: Billing setup is required (sandbox sb_7 with thread th_7 was created)"
     );
     assert_eq!(log.take().len(), 3);
 }

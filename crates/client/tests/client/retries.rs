@@ -118,7 +118,7 @@ async fn the_relay_is_waited_for_if_it_does_not_ask_too_much() {
     assert_eq!(count.load(Ordering::SeqCst), 1);
     assert_eq!(
         error.to_string(),
-        "the relay answered 429: Too Many Requests (it asks to wait for 90 s)"
+        "the relay responded with 429: Too Many Requests (it asks to wait for 90 s)"
     );
     assert_eq!(error.retry_after(), Some(Duration::from_secs(90)));
 }

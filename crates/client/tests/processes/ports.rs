@@ -54,6 +54,6 @@ async fn the_url_of_a_port_is_refused_by_the_name_of_an_unknown_provider() {
     assert_eq!(error.preview_error(), Some(&unknown));
     assert_eq!(
         error.to_string(),
-        "the address of a port is not known for the provider `local`, only for `e2b`"
+        "the address of a port is unknown for the provider `local`: only `e2b` is supported"
     );
 }

@@ -1,9 +1,9 @@
-//! What cannot be saved: the least that finds the events of these loads, and less than that. Neither is of use to anybody.
+//! Lower bounds: the least work that finds the events of these loads, and less than that. Neither is a usable decoder.
 
 use bytes::Bytes;
 use twentyfirst_protocol::ui::Chunk;
 
-/// Copies every piece into a buffer and lets go of it. Gives the number of pieces and of bytes.
+/// Copies every piece into a buffer and releases it. Returns the number of pieces and of bytes.
 pub(crate) fn copies(pieces: Vec<Bytes>) -> (usize, usize) {
     let mut buffer = Vec::new();
     let mut copied = (0, 0);
@@ -19,8 +19,8 @@ pub(crate) fn copies(pieces: Vec<Bytes>) -> (usize, usize) {
     copied
 }
 
-/// Finds the line feeds, copies the lines, and decodes what is behind `data: `: without limits, other fields, other line ends, what is not
-/// UTF-8, or a caller who asks for one chunk at a time.
+/// Finds the line feeds, copies the lines, and decodes the text after `data: `: without limits, other fields, other line ends,
+/// invalid UTF-8, or a caller who asks for one chunk at a time.
 pub(crate) fn lines_and_chunks(pieces: Vec<Bytes>) -> (usize, usize) {
     let mut line = Vec::new();
     let mut read = (0, 0);

@@ -1,5 +1,5 @@
-//! How fast bytes become chunks, beside what one would use otherwise. All pipelines run in turns over the same loads, so that the ratios hold
-//! even where the machine is busy. `BENCHMARKS.md` explains the figures.
+//! The speed from bytes to chunks, compared with the usual alternatives. All pipelines take turns over the same loads, so that
+//! the ratios hold even if the machine is busy. `BENCHMARKS.md` explains the figures.
 //!
 //! ```text
 //! cargo bench -p twentyfirst-protocol --bench decode
@@ -16,11 +16,12 @@ use bytes::Bytes;
 use loads::Load;
 use twentyfirst_protocol::{sse, ui};
 
-/// How often each pipeline runs over each load. Medians count; that of a ratio is the median of the ratios in each round, so that a machine that is
-/// busy for a while slows both sides.
+/// The number of runs of each pipeline over each load. Medians count. The median of a ratio is that of the ratios in each round,
+/// so that a machine that is busy for a while slows both sides.
 const ROUNDS: usize = 15;
 
-/// A way from bytes to chunks. It gives the number of events and of bytes in their deltas, to show that it has read everything.
+/// A pipeline from bytes to chunks. Returns the number of events and of bytes in their deltas, to show that it has read
+/// everything.
 type Pipeline = fn(Vec<Bytes>) -> (usize, usize);
 
 const PIPELINES: [(&str, Pipeline); 6] = [
@@ -44,7 +45,7 @@ const PIPELINES: [(&str, Pipeline); 6] = [
 const BORROWED: usize = 2;
 const TAGGED: usize = 3;
 const FLOOR: usize = 5;
-/// Behind the pipelines.
+/// The index after the pipelines.
 const IGNORED: usize = 6;
 
 fn main() {
@@ -84,7 +85,7 @@ fn main() {
     println!("lines + Chunk::decode is faster than the last of these by {ratio:.2} ×");
 }
 
-/// Runs everything over a load and prints a row for each; gives the times of each.
+/// Runs everything over a load and prints a row for each. Returns the times of each.
 fn measure(load: &Load, pieces: &[Bytes], shape: &str) -> Vec<Vec<Duration>> {
     let megabytes = load.stream.len() as f64 / 1e6;
     println!(
@@ -136,7 +137,7 @@ fn timed<I, O>(run: impl Fn(I) -> O, input: I) -> (Duration, O) {
     (start.elapsed(), output)
 }
 
-/// By how much one is slower than the other: the median of the ratios in each round.
+/// Returns how much slower one is than the other: the median of the ratios in each round.
 fn ratio(slow: &[Duration], fast: &[Duration]) -> f64 {
     let ratios = slow.iter().zip(fast);
     let mut ratios: Vec<f64> = ratios

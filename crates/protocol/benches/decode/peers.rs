@@ -1,4 +1,4 @@
-//! What one would use otherwise: an event stream parser and `serde_json`, put together in the usual ways.
+//! The usual alternatives: an event stream parser and `serde_json`, combined in the usual ways.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -12,7 +12,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use sse_stream::SseStream;
 
-/// The usual type: an enum with a tag, its values read into `serde_json::Value`.
+/// The usual type: an enum with a tag, with values as `serde_json::Value`.
 #[derive(Deserialize)]
 #[serde(
     tag = "type",
@@ -56,7 +56,7 @@ enum Tagged {
     },
 }
 
-/// The careful type: one struct that borrows what it can, its values left raw.
+/// The careful type: one struct that borrows what it can, with raw values.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "not all that is read is looked at")]
@@ -117,7 +117,7 @@ pub(crate) fn sse_stream_and_borrowed_struct(pieces: Vec<Bytes>) -> Read {
     })
 }
 
-/// Only the JSON, of events that were found before: what `serde_json` needs to say that it is JSON, and no more.
+/// Reads only the JSON, of events that were found before: the least work of `serde_json` to validate it.
 pub(crate) fn ignored_any(data: &[&str]) -> Read {
     for data in data {
         let IgnoredAny = serde_json::from_str(data).expect("the load is JSON");
@@ -143,7 +143,7 @@ fn body(pieces: Vec<Bytes>) -> impl Stream<Item = Result<Bytes, Infallible>> {
     stream::iter(pieces).map(Ok)
 }
 
-/// Takes everything out of a stream that never has to wait.
+/// Reads everything from a stream that never has to wait.
 fn fold<S: Stream>(events: S, mut each: impl FnMut(S::Item, &mut Read)) -> Read {
     let mut read = (0, 0);
     let mut events = pin!(events);

@@ -1,4 +1,4 @@
-//! The streams that are measured. They are made from a seed, so that every run measures the same.
+//! The measured streams. They are generated from a seed, so that every run measures the same.
 
 use std::fmt::Write;
 
@@ -8,19 +8,19 @@ use bytes::Bytes;
 pub(crate) struct Load {
     pub(crate) name: &'static str,
     pub(crate) stream: Bytes,
-    /// How many chunks it has.
+    /// The number of chunks.
     pub(crate) events: usize,
-    /// How many bytes of text its deltas have.
+    /// The bytes of text in the deltas.
     pub(crate) text: usize,
 }
 
 impl Load {
-    /// The stream in pieces of 16 KB, as a connection gives them.
+    /// Returns the stream in pieces of 16 KB, as from a connection.
     pub(crate) fn in_large_pieces(&self) -> Vec<Bytes> {
         self.cut(|| 16 << 10)
     }
 
-    /// The stream in random pieces of 1 to 64 bytes.
+    /// Returns the stream in random pieces of 1 to 64 bytes.
     pub(crate) fn in_small_pieces(&self) -> Vec<Bytes> {
         let mut random = Random::new(4);
         self.cut(|| 1 + random.below(64))
@@ -36,7 +36,7 @@ impl Load {
     }
 }
 
-/// T: a long answer, 200 000 text deltas whose JSON is 62 bytes in the mean.
+/// T: returns a long answer, 200 000 text deltas whose JSON is 62 bytes in the mean.
 pub(crate) fn text() -> Load {
     let mut random = Random::new(1);
     let mut events = Events::default();
@@ -54,7 +54,7 @@ pub(crate) fn text() -> Load {
     events.load("T")
 }
 
-/// I: one tool input of `bytes`, 1 MB by default, in deltas of 100 bytes.
+/// I: returns one tool input of `bytes`, 1 MB by default, in deltas of 100 bytes.
 pub(crate) fn tool_input(bytes: usize) -> Load {
     let mut random = Random::new(2);
     let mut events = Events::default();
@@ -72,7 +72,7 @@ pub(crate) fn tool_input(bytes: usize) -> Load {
     events.load("I")
 }
 
-/// B: 200 tool outputs of 256 KB.
+/// B: returns 200 tool outputs of 256 KB.
 pub(crate) fn tool_outputs() -> Load {
     let mut random = Random::new(3);
     let mut events = Events::default();
@@ -135,7 +135,7 @@ impl Random {
         (self.next() % limit as u64) as usize
     }
 
-    /// A token as models write them; one in some twenty needs an escape in JSON, or is not ASCII.
+    /// Returns a token as models write them; about one in twenty needs an escape in JSON, or is not ASCII.
     fn word(&mut self) -> &'static str {
         const WORDS: [&str; 40] = [
             " the",
@@ -188,7 +188,8 @@ impl Random {
         }
     }
 
-    /// A JSON object of about `length` bytes: what tools take and give, half of it lists of small objects and half long texts.
+    /// Returns a JSON object of about `length` bytes, like inputs and outputs of tools: half of it lists of small objects and
+    /// half long texts.
     fn object(&mut self, length: usize) -> String {
         let mut json = String::from("{\"path\":\"/home/user/project/src/main.rs\",\"items\":[");
         let mut number = 0;
@@ -212,7 +213,7 @@ impl Random {
         json
     }
 
-    /// Text of about `length` bytes in lines.
+    /// Returns text of about `length` bytes in lines.
     fn sentence(&mut self, length: usize) -> String {
         let mut text = String::new();
         let mut line = 0;

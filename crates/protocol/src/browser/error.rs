@@ -17,9 +17,7 @@ pub enum BodyError {
         column: usize,
     },
     /// It has a key with a special meaning in JavaScript.
-    #[error(
-        "the body has a forbidden key: `__proto__`, or `prototype` within `constructor`"
-    )]
+    #[error("the body has a forbidden key: `__proto__`, or `prototype` within `constructor`")]
     ForbiddenKey,
     /// It is JSON, but not an object.
     #[error("the body is not a JSON object")]
@@ -56,7 +54,7 @@ pub enum BodyError {
     #[error("the last message must have the role `user`")]
     NoTurn,
     /// There are more messages or parts than the [limit](super::ChatLimits).
-    #[error("{count} {what} exceed the limit of {limit}")]
+    #[error("too many {what}: {count} exceed the limit of {limit}")]
     #[non_exhaustive]
     TooMany {
         /// `messages` or `parts`.

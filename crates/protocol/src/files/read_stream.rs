@@ -3,9 +3,10 @@ use serde::{Deserialize, Serialize};
 
 use super::check_path;
 use crate::error::{InvalidRequest, ResponseError};
+use crate::operation::unreadable_coding;
 use crate::operation::{Head, StreamingOperation, decode_no_stream};
 use crate::route::Query;
-use crate::{Endpoint, Route, SandboxId, Timeouts, content_coding};
+use crate::{Endpoint, Route, SandboxId, Timeouts};
 
 /// Reads a file of any length: the body of the response is the file.
 ///
@@ -48,7 +49,7 @@ impl StreamingOperation for ReadStream {
     type Output = ();
 
     fn decode_head(&self, head: &Parts) -> Head<()> {
-        if head.status.is_success() && content_coding::unreadable(&head.headers).is_none() {
+        if head.status.is_success() && unreadable_coding(&head.headers).is_none() {
             Head::Open(())
         } else {
             Head::Read

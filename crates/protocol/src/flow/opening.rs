@@ -7,8 +7,8 @@ use http::response::Parts;
 use super::call::{UnderWay, no_content};
 use super::exchange::{Deadline, Exchange, Next};
 use super::{Event, ExchangeError, Now, Slot, Step};
-use crate::content_coding;
 use crate::error::InvalidRequest;
+use crate::operation::unreadable_coding;
 use crate::operation::{Head, StreamingOperation};
 use crate::options::CallOptions;
 
@@ -136,7 +136,7 @@ impl Reading {
     /// Until when the end of the body is waited for, counted from the first poll; `None` once that is over.
     fn until(&mut self, now: Now, deadline: Deadline) -> Option<Instant> {
         // There is nothing to wait for in a body that is not read.
-        let is_read = content_coding::unreadable(&self.head.headers).is_none();
+        let is_read = unreadable_coding(&self.head.headers).is_none();
         let wait = if is_read {
             LONGEST_WAIT
         } else {

@@ -54,9 +54,7 @@ impl<'a> Reply<'a> {
     pub(super) fn state(&self, id: &ProcessId) -> Result<ProcessState, ProcessError> {
         match self.get("state") {
             Some(state) => read_state(state, id),
-            None => Err(ProcessError::InvalidResponse(
-                "it has no state".to_owned(),
-            )),
+            None => Err(ProcessError::InvalidResponse("it has no state".to_owned())),
         }
     }
 }

@@ -5,8 +5,8 @@ use super::kill::GRACE;
 use super::process_ref::tenths;
 use super::script::{Script, quote};
 use super::{ProcessError, ProcessId, ProcessRef, ProcessState, ScriptFlow};
+use crate::environment;
 use crate::error::{InvalidRequest, Problem};
-use crate::operation::check_envs;
 use crate::options::CallOptions;
 use crate::setters::setters;
 use crate::{SandboxId, Secret};
@@ -105,7 +105,7 @@ impl Spawn {
         } else if quote(&self.command).len() > LONGEST {
             Problem::TooLong { limit: LONGEST }
         } else {
-            return check_envs(Some(&self.envs));
+            return environment::check(Some(&self.envs));
         };
         Err(InvalidRequest::new("command", problem))
     }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::RunEnd;
 use super::transcript::Said;
+use crate::scan::char_boundary;
 use crate::threads::Usage;
 use crate::ui::{Chunk, RawJson, Text};
-use crate::utf_8::char_boundary;
 
 /// The facts that the chunks of a run tell of it: its tool calls, its usage, its end. Spans and metrics are made of them.
 ///

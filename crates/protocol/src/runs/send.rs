@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::{Messages, RunOptions};
 use crate::error::{InvalidRequest, InvalidResponse, Problem, ResponseError};
 use crate::open::open_enum;
-use crate::operation::{Head, StreamingOperation, decode_no_stream, decode_with};
-use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, content_coding, tolerant};
+use crate::operation::{Head, StreamingOperation, decode_no_stream, decode_with, unreadable_coding};
+use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, tolerant};
 
 /// Sends messages to an agent in an existing sandbox, and starts a run.
 ///
@@ -206,7 +206,7 @@ pub(super) const NOT_AN_EVENT_STREAM: &str = "the content is not an event stream
 
 /// Whether the body is an event stream, and its bytes are those of the events.
 pub(super) fn is_readable_event_stream(headers: &HeaderMap) -> bool {
-    is_event_stream(headers) && content_coding::unreadable(headers).is_none()
+    is_event_stream(headers) && unreadable_coding(headers).is_none()
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

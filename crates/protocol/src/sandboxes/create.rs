@@ -6,9 +6,10 @@ use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
 use super::Sandbox;
+use crate::environment;
 use crate::error::{InvalidRequest, Problem, ResponseError};
 use crate::files::{FileText, Lengths, texts};
-use crate::operation::{check_envs, decode_json, values_of};
+use crate::operation::decode_json;
 use crate::setters::setters;
 use crate::{Endpoint, Operation, Route, Secret, Secrets, Timeouts, time};
 
@@ -159,11 +160,11 @@ impl Endpoint for CreateSandbox {
             return Err(InvalidRequest::new("agent", Problem::Empty));
         }
         texts::check(self.files.as_deref().unwrap_or_default())?;
-        check_envs(self.envs.as_ref())
+        environment::check(self.envs.as_ref())
     }
 
     fn secrets(&self) -> Secrets {
-        values_of(self.envs.as_ref())
+        environment::secrets(self.envs.as_ref())
     }
 }
 

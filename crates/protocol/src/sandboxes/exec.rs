@@ -4,8 +4,9 @@ use std::time::Duration;
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
+use crate::environment;
 use crate::error::{InvalidRequest, Problem, ResponseError};
-use crate::operation::{check_envs, decode_json, values_of};
+use crate::operation::decode_json;
 use crate::setters::setters;
 use crate::{Endpoint, Operation, Route, SandboxId, Secret, Secrets, Timeouts, time, tolerant};
 
@@ -124,11 +125,11 @@ impl Endpoint for Exec {
             );
             return Err(InvalidRequest::new("timeout", rule));
         }
-        check_envs(self.envs.as_ref())
+        environment::check(self.envs.as_ref())
     }
 
     fn secrets(&self) -> Secrets {
-        values_of(self.envs.as_ref())
+        environment::secrets(self.envs.as_ref())
     }
 }
 

@@ -8,7 +8,9 @@ use crate::shown;
 #[non_exhaustive]
 pub enum PreviewError {
     /// The relay does not name the provider of the machine.
-    #[error("the address of a port is unknown: the relay names no provider of the sandbox; read the sandbox first")]
+    #[error(
+        "the address of a port is unknown: the relay names no provider of the sandbox; read the sandbox first"
+    )]
     NoProvider,
     /// The provider's addresses for ports are not documented.
     #[error("the address of a port is unknown for the provider `{}`: only `e2b` is supported", shown(.0))]

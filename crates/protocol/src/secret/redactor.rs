@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::MASK;
 use super::spelling::{Found, Spelling};
 use super::structure::{Kind, spans};
-use crate::utf_8::char_boundary;
+use crate::scan::char_boundary;
 
 /// The mark after text that was cut off.
 pub(crate) const CUT: char = '…';

@@ -7,8 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Event, Limits, SseError, UnfinishedEvent};
-use crate::utf_8::utf_8;
-use crate::words;
+use crate::scan::{line_end, utf_8};
 
 /// Decodes an event stream while its bytes arrive.
 ///
@@ -270,7 +269,7 @@ impl Decoder {
             }
             let end = match first {
                 b'\n' | b'\r' => Some(0),
-                _ => words::line_end(rest),
+                _ => line_end(rest),
             };
             let length = end.unwrap_or(rest.len());
             #[cfg(test)]

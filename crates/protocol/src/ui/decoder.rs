@@ -6,8 +6,8 @@ use super::{
     encode::DONE,
     end::Signs,
 };
+use crate::scan::utf_8;
 use crate::sse::{self, Limits, SseError, UnfinishedEvent};
-use crate::utf_8::utf_8;
 
 /// Decodes a UI message stream, from the bytes of a response body to chunks, while they arrive.
 ///

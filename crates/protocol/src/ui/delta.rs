@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::utf_8::utf_8;
+use crate::scan::utf_8;
 
 use super::{
     Chunk, Text,

@@ -1,4 +1,4 @@
-//! Chunks as a server may send them, in any order, right or wrong.
+//! Chunks that a server may send, in any order, valid or not.
 
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use twentyfirst_protocol::ui::chunk::{
 };
 use twentyfirst_protocol::ui::{Chunk, RawJson, Text};
 
-/// Strings that JavaScript can make: code units, with many halves of surrogate pairs.
+/// Generates strings that JavaScript can make: code units, with many halves of surrogate pairs.
 pub(crate) fn units() -> impl Strategy<Value = Vec<u16>> {
     let unit = prop_oneof![
         4 => prop::sample::select("{}[]\":,\\u0 1tn-.".encode_utf16().collect::<Vec<u16>>()),
@@ -46,7 +46,7 @@ fn raw() -> impl Strategy<Value = RawJson<'static>> {
     .prop_map(|json| RawJson::parse(json).unwrap())
 }
 
-/// What providers and tools add.
+/// Generates metadata of providers and tools.
 fn metadata() -> impl Strategy<Value = Option<RawJson<'static>>> {
     let metadata = prop::sample::select(vec![r#"{"p":{"a":1}}"#, "{}", r#"{ "q" : {} }"#]);
     weighted(0.2, metadata.prop_map(|json| RawJson::parse(json).unwrap()))
@@ -78,7 +78,7 @@ fn encoding() -> impl Strategy<Value = Option<InputEncoding>> {
     weighted(0.3, prop::sample::select(encodings))
 }
 
-/// Pieces of which the text of an input is easily made.
+/// Generates pieces that often form the text of an input.
 fn piece() -> impl Strategy<Value = Text<'static>> {
     let pieces = vec![
         "", "{", "\"a\":", "tr", "ue", "1", ".", "\"x", "\"", ",", "}", " ", "]", "[",
@@ -121,7 +121,7 @@ fn texts() -> impl Strategy<Value = Chunk<'static>> {
 
 fn inputs() -> impl Strategy<Value = Chunk<'static>> {
     let name = || prop::sample::select(vec!["n", "n", "m"]);
-    // What chunks about an input have in common.
+    // The common members of chunks about an input.
     let about = || {
         (
             id(),
@@ -268,7 +268,7 @@ fn others() -> impl Strategy<Value = Chunk<'static>> {
     ]
 }
 
-/// Any chunk that says something about a message, about few parts.
+/// Generates any chunk that changes a message, about a few parts.
 pub(crate) fn any_chunk() -> impl Strategy<Value = Chunk<'static>> {
     prop_oneof![4 => texts(), 8 => inputs(), 4 => outputs(), 2 => whole_parts(), 3 => others()]
 }

@@ -13,7 +13,7 @@ pub(crate) fn canonical(json: &str) -> Value {
 fn to_doubles(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            // Adding zero makes zero of minus zero, as JSON.stringify does.
+            // Adding zero turns minus zero into zero, like JSON.stringify.
             *number = Number::from_f64(number.as_f64().unwrap() + 0.0).unwrap();
         }
         Value::Array(values) => values.iter_mut().for_each(to_doubles),

@@ -26,7 +26,7 @@ fn head(status: u16, codings: &[&str]) -> Parts {
     head
 }
 
-/// The beginning of what gzip writes.
+/// The first bytes of gzip.
 const GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00";
 
 const NONE: [&[&str]; 6] = [
@@ -90,7 +90,7 @@ fn no_stream_is_opened_whose_bytes_have_a_coding() {
         assert_eq!(resume.decode_head(&head), Head::Read);
         assert_eq!(send.decode_head(&head), Head::Read);
         for error in [
-            // Nobody waits for the body of a stream to end.
+            // The body of a stream is not awaited.
             file.decode(&head, b"").unwrap_err(),
             resume.decode(&head, b"").unwrap_err(),
             send.decode(&head, b"").unwrap_err(),
@@ -129,7 +129,7 @@ fn an_error_keeps_its_status_and_what_its_headers_say() {
     let error = ApiError::new(&head, GZIP);
     assert_eq!(
         error.to_string(),
-        "the relay answered 503: its content-encoding is gzip, and only identity was asked for"
+        "the relay responded with 503: its content-encoding is gzip, and only identity was asked for"
     );
     assert_eq!((error.body(), error.code()), ("", None));
     assert!(error.retry_after().is_some());

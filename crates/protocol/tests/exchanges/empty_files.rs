@@ -1,4 +1,5 @@
-//! Reading files as bytes and as streams where the relay responds with 500: empty ones, missing ones, and those that change meanwhile.
+//! Reading files as bytes and as streams when the relay responds with 500: empty files, missing ones, and ones that change
+//! meanwhile.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,8 +21,8 @@ const MISSING: (u16, &str) = (
 const TEXT: (u16, &str) = (200, r#"{"path":"a","content":"now"}"#);
 const EMPTY: (u16, &str) = (200, r#"{"path":"a","content":""}"#);
 
-/// Plays a flow against these responses; one with the status 0 fails. What was asked for in which format, and the result, with the
-/// content of the stream that is open in the end.
+/// Runs a flow against these responses; one with the status 0 fails. Returns the formats that were requested, and the result with
+/// the content of the stream that is open in the end.
 fn play<T, F>(
     mut flow: F,
     responses: &[(u16, &'static str)],
@@ -85,7 +86,7 @@ where
     panic!("it goes on for ever");
 }
 
-/// The content by either way, or the error; and the formats that were asked for, in short.
+/// Returns the content by either way, or the error; and a short form of the requested formats.
 fn read(responses: &[(u16, &'static str)]) -> (String, Result<String, String>) {
     let sandbox = SandboxId::new("sb").unwrap();
     let options = CallOptions::new()
@@ -116,7 +117,7 @@ fn what_there_is_is_read_at_once() {
         read(&[(200, "content")]),
         ("read".into(), Ok("content".into()))
     );
-    // As a relay may do that reads empty files.
+    // The response of a relay that can read empty files.
     assert_eq!(read(&[(200, "")]), ("read".into(), Ok(String::new())));
 }
 
@@ -131,7 +132,7 @@ fn an_empty_file_is_empty() {
 
 #[test]
 fn a_missing_file_stays_missing() {
-    let message = "the relay answered 500 internal_error: path 'a' does not exist";
+    let message = "the relay responded with 500 internal_error: path 'a' does not exist";
     let not_found = (404, r#"{"error":{"code":"file_not_found","message":"x"}}"#);
     for second in [MISSING, not_found, (0, ""), (200, "garbage"), (204, "")] {
         let (asked, content) = read(&[MISSING, second]);
@@ -143,9 +144,9 @@ fn a_missing_file_stays_missing() {
 fn a_file_that_was_filled_meanwhile_is_read_once_more() {
     let (asked, content) = read(&[FELL_OVER, TEXT, (200, "now")]);
     assert_eq!((&*asked, content), ("read text read", Ok("now".into())));
-    // And no more than once.
+    // And not a third time.
     let (asked, content) = read(&[MISSING, TEXT, FELL_OVER]);
-    let message = "the relay answered 500 internal_error: blob.arrayBuffer is not a function";
+    let message = "the relay responded with 500 internal_error: blob.arrayBuffer is not a function";
     assert_eq!((&*asked, content), ("read text read", Err(message.into())));
 }
 

@@ -1,4 +1,4 @@
-//! Answers that say no, in every shape, and answers that make no sense.
+//! Error responses in every shape, and invalid responses.
 
 use http::StatusCode;
 use http::response::Parts;
@@ -57,7 +57,7 @@ fn all_four_shapes_are_read() {
     let html = api(502, b"<!DOCTYPE html><title>Bad gateway</title>");
     assert_eq!((html.code(), html.message()), (None, "Bad Gateway"));
     assert_eq!(html.body(), "<!DOCTYPE html><title>Bad gateway</title>");
-    assert_eq!(html.to_string(), "the relay answered 502: Bad Gateway");
+    assert_eq!(html.to_string(), "the relay responded with 502: Bad Gateway");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn whatever_else_comes_has_its_status() {
     }
     assert_eq!(
         api(599, b"").to_string(),
-        "the relay answered 599: no message"
+        "the relay responded with 599: no message"
     );
     assert_eq!(
         api(500, b"upstream timed out\n").message(),
@@ -197,7 +197,7 @@ fn a_redirect_names_where_it_pointed_and_the_exchange_its_id() {
     assert_eq!(error.request_id(), Some("req_7"));
     assert_eq!(
         error.to_string(),
-        "the relay answered 307: Temporary Redirect (it points to https://elsewhere.example/v1, which is not followed)"
+        "the relay responded with 307: Temporary Redirect (it points to https://elsewhere.example/v1, which is not followed)"
     );
 }
 
@@ -211,7 +211,7 @@ fn an_error_is_shown_on_one_line() {
     let error = ApiError::new(&head, body);
     assert_eq!(
         error.to_string(),
-        "the relay answered 500 a b: no   [31mroute    here (it points to /a b, which is not followed)"
+        "the relay responded with 500 a b: no   [31mroute    here (it points to /a b, which is not followed)"
     );
     assert_eq!(
         error.message(),
@@ -259,7 +259,7 @@ fn success_that_is_invalid_response_has_its_status_and_its_beginning() {
         .decode(&head(200), br#"{"status":"active"}"#)
         .unwrap_err();
     let text =
-        "the relay answered 200, which is not understood: missing field `id` at line 1 column 19";
+        "the relay responded with 200, but the response is invalid: missing field `id` at line 1 column 19";
     assert_eq!(error.to_string(), text);
 }
 
@@ -304,7 +304,7 @@ fn one_strange_message_does_not_hide_a_thread() {
     assert_eq!(texts, ["an old one", "a new one"]);
 }
 
-/// Everything that an error shows.
+/// Returns everything that an error shows.
 fn shown(error: &ResponseError) -> String {
     let mut text = format!("{error}\n{error:?}\n{error:#?}");
     if let ResponseError::Api(error) = error {
@@ -417,7 +417,7 @@ fn a_password_in_a_repository_url_is_a_secret() {
         CredentialSettings::new("https://me:hunter2@x", CredentialAuth::bearer("t")),
     );
     assert!(!format!("{credential:?}").contains("hunter2"));
-    // Escaped in the URL, and not in what git says; and a token in its query.
+    // Escaped in the URL, and not in git's message; and a token in its query.
     let clone = CloneRepository::new(
         sandbox(),
         "https://me:hunt%2Ber2@x/y.git?private_token=hunter3",
@@ -452,7 +452,7 @@ fn a_text_that_turns_around_what_stands_beside_it_is_made_visible() {
     assert_eq!(
         error.to_string(),
         concat!(
-            r"the relay answered 400 a\u{202e}b: x\u{2066}y\u{2069} \u{200f}\u{61c}\u{200b}\u{feff}\u{ad}\u{e0041} z ü 😀",
+            r"the relay responded with 400 a\u{202e}b: x\u{2066}y\u{2069} \u{200f}\u{61c}\u{200b}\u{feff}\u{ad}\u{e0041} z ü 😀",
             " e\u{301}"
         )
     );

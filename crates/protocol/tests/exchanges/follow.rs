@@ -1,4 +1,4 @@
-//! Following the runs that were recorded at the relay: cut anywhere, and settled with what the relay has stored.
+//! Recorded runs of the relay, cut anywhere and settled with the stored answer.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -52,7 +52,7 @@ fn streams() -> Vec<Stream> {
         .collect()
 }
 
-/// The recordings have `<ж x 40000>` where so many came.
+/// Expands the abbreviations of the recordings, such as `<ж x 40000>`.
 fn written_out(text: &str) -> String {
     let mut parts = text.split("<ж x ");
     let mut out = parts.next().unwrap().to_owned();
@@ -64,15 +64,15 @@ fn written_out(text: &str) -> String {
     out
 }
 
-/// A run that is followed, and what was made of it.
+/// A run that is followed, and the result.
 pub(crate) struct Scene {
     flow: FollowFlow,
     thread: Value,
     now: Now,
     moments: Vec<RunEvent>,
-    /// What each request was.
+    /// The kind of each request.
     sent: Vec<&'static str>,
-    /// What resuming gives, if it gives anything.
+    /// The response to resuming, if there is one.
     pub(crate) resumed: Option<Vec<u8>>,
 }
 
@@ -95,7 +95,8 @@ impl Scene {
         }
     }
 
-    /// Plays until the end, with the relay's answers; while bytes are read that is what the first stream says, and then its end.
+    /// Runs the flow to its end with the relay's responses. While bytes are read, they are those of the first stream, followed by
+    /// its end.
     pub(crate) fn play(
         mut self,
         bytes: &[u8],
@@ -181,7 +182,7 @@ impl Scene {
     }
 }
 
-/// What comes of the chunks alone, as in a browser to which they are passed on.
+/// Assembles the chunks alone, like a browser that receives them.
 pub(crate) fn assembled(moments: &[RunEvent]) -> UiMessage {
     let mut assembler = Assembler::new();
     for moment in moments {
@@ -200,7 +201,7 @@ fn finishes(moments: &[RunEvent]) -> usize {
     kinds.filter(|kind| kind == "finish").count()
 }
 
-/// All texts and tools, as far as chunks can tell them.
+/// Returns all texts and tools, as far as chunks can express them.
 fn contents(message: &UiMessage) -> Vec<Value> {
     let parts = serde_json::to_value(message).unwrap();
     let parts = parts["parts"].as_array().unwrap().iter();
@@ -214,7 +215,7 @@ fn contents(message: &UiMessage) -> Vec<Value> {
         .collect()
 }
 
-/// The runs that were recorded to their end, with the thread as it was stored then.
+/// Returns the runs that were recorded to their end, with the thread as it was stored then.
 fn stored_runs() -> Vec<(Stream, Value)> {
     let mut runs = Vec::new();
     for stream in streams() {
@@ -284,7 +285,7 @@ fn a_recorded_run_that_is_cut_anywhere_is_whole_in_the_end() {
                 .into_ui_messages()
                 .into_iter()
                 .rfind(|message| message.id == answer);
-            // At `finish` all was delivered: nothing needs to be asked for, and nothing replaces it.
+            // At `finish` everything was delivered: no request is needed, and nothing is replaced.
             if scene.sent.contains(&"get") && !has_finished(&bytes[..cut]) {
                 assert_eq!(Some(&message), stored.as_ref(), "{case}");
             }
@@ -297,7 +298,7 @@ fn a_recorded_run_that_is_cut_anywhere_is_whole_in_the_end() {
     assert!(cuts > 8_000, "{cuts}");
 }
 
-/// Whether `finish` is among what came.
+/// Returns whether the bytes contain `finish`.
 fn has_finished(bytes: &[u8]) -> bool {
     let mut decoder = Decoder::new();
     decoder.push(bytes.to_vec());
@@ -309,7 +310,7 @@ fn has_finished(bytes: &[u8]) -> bool {
     .any(|is_finish| is_finish)
 }
 
-/// A stream of this name.
+/// Returns the stream of this name.
 fn stream(name: &str) -> Stream {
     let stream = streams().into_iter().find(|stream| stream.name == name);
     stream.unwrap_or_else(|| panic!("no stream {name:?}"))
@@ -351,7 +352,7 @@ fn a_recorded_run_that_is_joined_again_is_whole_in_the_end() {
             .iter()
             .filter(|moment| matches!(moment, RunEvent::Gap));
         assert_eq!((gaps.count(), finishes(&moments)), (1, 1), "{first}");
-        // Who was passed the chunks has all that came, in its order, and no message anew.
+        // A receiver of the chunks has everything in its order, and no message starts again.
         let texts = assembled(&moments).text();
         assert!(
             texts.starts_with(&assembled_text(&stream(first))),
@@ -386,13 +387,13 @@ fn a_stream_that_is_too_long_before_it_is_known_to_be_ours_is_given_up() {
     let start = b"data: {\"type\":\"start\",\"messageId\":\"m1\"}\n\n";
     scene.flow.handle(Event::Data(Bytes::from_static(start)));
     scene.flow.handle(Event::End);
-    // What is asked behind the stream that was opened again is answered late.
+    // The request after the stream was opened again gets a late response.
     let mut late = None;
     loop {
         match scene.flow.poll(scene.now) {
             Step::Item(RunEvent::Resumed) => panic!("it was taken for our stream"),
             Step::Item(_) | Step::Close(Slot::Exchange) => {}
-            // Behind its limit it is not read.
+            // The stream is not read beyond its limit.
             Step::Close(Slot::Stream) if scene.sent.contains(&"resume") => break,
             Step::Close(Slot::Stream) => {}
             Step::Done(outcome) => panic!("{outcome:?}"),

@@ -1,4 +1,4 @@
-//! What is refused before anything is sent, and by which name.
+//! Requests that are refused before anything is sent, and the names in their errors.
 
 use std::time::Duration;
 
@@ -45,11 +45,11 @@ fn ids_that_cannot_be_a_segment_of_a_path() {
     );
     assert_eq!(
         text(VaultId::new("a\nb")),
-        "`vault_id` must not hold control characters"
+        "`vault_id` must not contain control characters"
     );
     assert_eq!(
         text(SandboxId::new("a\u{85}b")),
-        "`sandbox_id` must not hold control characters"
+        "`sandbox_id` must not contain control characters"
     );
     assert_eq!(
         text(SandboxId::new("x".repeat(1025))),
@@ -85,7 +85,7 @@ fn base_urls_and_keys() {
     assert!(BaseUrl::new("http://[::1]:65535").is_ok());
     assert!(BaseUrl::new("http://[::1]").is_ok());
 
-    let key = "`api_key` must hold visible ASCII characters only, no spaces and no line breaks";
+    let key = "`api_key` must contain visible ASCII characters only, no spaces and no line breaks";
     assert_eq!(text(ApiKey::new("")), "`api_key` must not be empty");
     assert_eq!(text(ApiKey::new("21st_sk_x\n")), key);
     assert_eq!(text(ApiKey::new("21st sk x")), key);
@@ -111,10 +111,10 @@ fn members_without_which_the_relay_refuses() {
         refused(WriteFiles::new(sandbox(), [("", ""); 0])),
         "`files` must not be empty"
     );
-    let no_path = "`files` must hold no empty paths";
+    let no_path = "`files` must contain no empty paths";
     assert_eq!(refused(WriteFiles::new(sandbox(), [("", "x")])), no_path);
     assert_eq!(refused(CreateSandbox::new("a").file("", "x")), no_path);
-    let once = "`files` must hold each path only once";
+    let once = "`files` must contain each path only once";
     let twice = [("a", "1"), ("b", "2"), ("a", "3")];
     assert_eq!(refused(WriteFiles::new(sandbox(), twice)), once);
     assert_eq!(refused(CreateSandbox::new("a").files(twice)), once);
@@ -143,7 +143,7 @@ fn tokens_that_would_allow_more_than_was_meant() {
     );
     assert_eq!(
         refused(CreateToken::new().agent("my-agent").agent("")),
-        "`agents` must hold no empty names"
+        "`agents` must contain no empty names"
     );
     assert_eq!(
         refused(CreateToken::new().user_id("")),
@@ -160,7 +160,7 @@ fn tokens_that_would_allow_more_than_was_meant() {
 
 #[test]
 fn names_that_no_environment_has() {
-    let rule = "`envs` must hold no name that is empty or has a `=` or a NUL in it";
+    let rule = "`envs` must contain no name that is empty or contains a `=` or a NUL";
     for name in ["", "A=B", "A\0"] {
         assert_eq!(refused(Exec::new(sandbox(), "env").env(name, "x")), rule);
         assert_eq!(refused(CreateSandbox::new("my-agent").env(name, "x")), rule);
@@ -174,7 +174,7 @@ fn times_that_the_relay_does_not_take() {
     assert!(exec(most).to_request().is_ok());
     assert_eq!(
         refused(exec(most + Duration::from_nanos(1))),
-        "`timeout` must be at most 10 minutes; run what takes longer in the background, as with `nohup … &`"
+        "`timeout` must be at most 10 minutes; run longer commands in the background, as with `nohup … &`"
     );
     let sent = |timeout| {
         let request = exec(timeout).to_request().unwrap();
@@ -214,8 +214,8 @@ fn messages_without_a_turn() {
     };
     assert_eq!(run(Vec::new().into()), "`messages` must not be empty");
     let assistant = UiMessage::assistant("Hello");
-    assert_eq!(run(assistant.into()), "`messages` must hold a user message");
-    let blank = "`messages` must hold text in the last user message";
+    assert_eq!(run(assistant.into()), "`messages` must contain a user message");
+    let blank = "`messages` must contain text in the last user message";
     assert_eq!(run(" \n ".into()), blank);
     assert_eq!(
         run(vec![UiMessage::user("first"), UiMessage::user("")].into()),
@@ -228,7 +228,7 @@ fn a_thread_without_its_sandbox() {
     let run = StartRun::new("my-agent", "Hi").thread_id(ThreadId::new("th_1").unwrap());
     assert_eq!(
         text(run.flow(None, &CallOptions::new(), 0)),
-        "`thread_id` needs `sandbox_id`"
+        "`thread_id` requires `sandbox_id`"
     );
 }
 
@@ -263,7 +263,7 @@ fn options_that_would_make_the_relay_drop_them_all() {
             "`options.max_sandbox_budget_usd` must be a number of at least 0"
         );
     }
-    // Nothing may be spent beyond the run.
+    // The limit must hold for the whole run.
     assert_eq!(options().max_sandbox_budget_usd(0.0).validate(), Ok(()));
     assert_eq!(
         run(options().disallowed_tools([""; 0])),
@@ -271,10 +271,10 @@ fn options_that_would_make_the_relay_drop_them_all() {
     );
     assert_eq!(
         run(options().disallowed_tools(["a", ""])),
-        "`options.disallowed_tools` must hold no empty names"
+        "`options.disallowed_tools` must contain no empty names"
     );
 
-    // What the relay drops, a server that reads with these types sees too.
+    // A server that reads with these types also sees the members that the relay drops.
     for dropped in [
         r#"{"temperature":0.5}"#,
         r#"{"permissionMode":"yolo"}"#,
@@ -336,18 +336,18 @@ fn vaults_by_the_relays_rules() {
     let key = CreateVault::new("x").metadata("k".repeat(65), "");
     assert_eq!(
         refused(key),
-        "`metadata` must hold no key longer than 64 characters"
+        "`metadata` must contain no key longer than 64 characters"
     );
     let value = CreateVault::new("x").metadata("k", "v".repeat(513));
     assert_eq!(
         refused(value),
-        "`metadata` must hold no value longer than 512 characters"
+        "`metadata` must contain no value longer than 512 characters"
     );
     let many = (0..17).fold(CreateVault::new("x"), |vault, n| {
         vault.metadata(n.to_string(), "")
     });
-    assert_eq!(refused(many), "`metadata` must hold at most 16 pairs");
-    // JavaScript counts what is outside of the BMP twice.
+    assert_eq!(refused(many), "`metadata` must contain at most 16 pairs");
+    // JavaScript counts characters outside of the BMP twice.
     assert!(CreateVault::new("😀".repeat(100)).to_request().is_ok());
     assert!(CreateVault::new("😀".repeat(101)).to_request().is_err());
 
@@ -383,6 +383,6 @@ fn vaults_by_the_relays_rules() {
     oauth.refresh_token = Some("r".into());
     assert_eq!(
         credential(url, oauth.into()),
-        "`auth.refresh_token` needs `auth.client_id`"
+        "`auth.refresh_token` requires `auth.client_id`"
     );
 }

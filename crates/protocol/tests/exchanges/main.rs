@@ -1,4 +1,4 @@
-//! Requests and answers, against what the relay was recorded to take and to give.
+//! Requests and responses, compared with recordings of the relay.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! What a user says: texts, images, whole histories.
+//! Messages of a user: texts, images, whole histories.
 
 use std::time::{Instant, SystemTime};
 
@@ -85,7 +85,7 @@ fn a_history_is_told_turn_by_turn() {
         ])
     );
 
-    // Stored ones go back as they came, and the next turn behind them.
+    // Stored messages go back unchanged, and the next turn follows them.
     let get = GetThread::new(SandboxId::new("sb").unwrap(), ThreadId::new("t").unwrap());
     let answer = recording("threads.get: after tool calls").response;
     let thread = get.decode(&answer.head(), &answer.body()).unwrap();
@@ -105,7 +105,7 @@ fn a_history_is_told_turn_by_turn() {
         .run(nobody)
         .flow(None, &CallOptions::new(), 0)
         .unwrap_err();
-    assert_eq!(error.to_string(), "`messages` must hold a user message");
+    assert_eq!(error.to_string(), "`messages` must contain a user message");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn more_than_the_relay_takes_is_refused_before_anything_is_made() {
     let limit = 10 * 1024 * 1024;
     let sandbox = SandboxId::new("11111111-1111-4111-8111-111111111111").unwrap();
     let thread = ThreadId::new("22222222-2222-4222-8222-222222222222").unwrap();
-    // As long as what the relay would make, with the id that the turn gets.
+    // As long as the name that the relay would give, with the id that the turn gets.
     let length = |text: &str| {
         let message = UiMessage::user(text.to_owned()).with_id("msg_0123456789abcdef");
         let send = SendMessages::new("my-agent", &sandbox, message).thread_id(&thread);
@@ -141,7 +141,7 @@ fn more_than_the_relay_takes_is_refused_before_anything_is_made() {
     );
 }
 
-/// The messages as they are sent first, where nothing has to be made.
+/// Returns the messages of the first request, if nothing has to be created.
 fn sent(messages: Messages, seed: u64) -> Vec<UiMessage> {
     let run = StartRun::new("my-agent", messages)
         .sandbox_id(SandboxId::new("sb").unwrap())
@@ -163,7 +163,7 @@ fn sent(messages: Messages, seed: u64) -> Vec<UiMessage> {
 }
 
 proptest! {
-    /// The turn has an id that no other message has, unless the caller gave it one; nothing else is changed.
+    /// The turn gets an id that no other message has, unless the caller gave it one. Nothing else changes.
     #[test]
     fn only_a_turn_without_an_id_gets_one(
         seed in 0..4_u64,

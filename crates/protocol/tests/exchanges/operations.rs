@@ -1,4 +1,4 @@
-//! Every operation: its whole request, what a server reads of it, and what a recorded answer means.
+//! Every operation: its whole request, the server's view of it, and the meaning of a recorded response.
 
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn credential() -> CredentialId {
     CredentialId::new("cred_1").unwrap()
 }
 
-/// The request as text, after checking that a server reads the same operation of it.
+/// Returns the request as text, after checking that a server reads the same operation from it.
 fn request<E: Endpoint + Debug + PartialEq>(endpoint: &E) -> String {
     let request = endpoint.to_request().unwrap();
     assert!(
@@ -48,7 +48,7 @@ fn request<E: Endpoint + Debug + PartialEq>(endpoint: &E) -> String {
     assert_eq!(&E::from_request(&request).unwrap(), endpoint);
 
     let mut text = format!("{} {}\n", request.method(), request.uri());
-    // All requests say that they take no coding: see `content_coding`.
+    // Every request refuses content codings: see `content_coding`.
     for (name, value) in request.headers() {
         if name == "accept-encoding" {
             continue;
@@ -178,7 +178,7 @@ fn files() {
         "files.make_dir",
         exchange(&MakeDir::new(sandbox(), path), "files.mkdir: new, nested")
     );
-    // The relay's answer to a rename that works is not among the recordings; it is a file entry like any other.
+    // The recordings have no response to a successful rename; it is a file entry like any other.
     let rename = RenameFile::new(sandbox(), path, "/home/user/b");
     snapshot!("files.rename", exchange(&rename, "files.info: directory"));
     snapshot!(
@@ -216,7 +216,7 @@ fn file_streams() {
     let error = read.decode(&missing.head(), &missing.body()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the relay answered 500 internal_error: path '/home/user/missing.txt' does not exist"
+        "the relay responded with 500 internal_error: path '/home/user/missing.txt' does not exist"
     );
 }
 

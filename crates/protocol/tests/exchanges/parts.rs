@@ -1,4 +1,4 @@
-//! Many files in requests that the relay takes.
+//! Many files in requests that the relay accepts.
 
 use proptest::prelude::*;
 use twentyfirst_protocol::files::{WriteFiles, WritePart};
@@ -10,7 +10,7 @@ fn write(files: &[(String, String)]) -> WriteFiles {
     WriteFiles::new(SandboxId::new("sb_1").unwrap(), files.to_vec())
 }
 
-/// Path and length of each file in each request, those that stream with a `~`.
+/// Returns path and length of each file in each request, with a `~` for streams.
 fn shape(parts: &[WritePart]) -> Vec<String> {
     let shape = |part: &WritePart| match part {
         WritePart::Files(write) => {
@@ -40,7 +40,7 @@ fn the_last_byte_counts() {
     assert_eq!(parts(&[("a", "x".repeat(most))]), [format!("a:{most}")]);
     let long = "x".repeat(most + 1);
     assert_eq!(parts(&[("a", long)]), [format!("~a:{}", most + 1)]);
-    // Written as `\n`, each is two bytes.
+    // Written as `\n`, each takes two bytes.
     let lines = "\n".repeat(most / 2 + 1);
     assert_eq!(parts(&[("a", lines)]), [format!("~a:{}", most / 2 + 1)]);
     // ,"b":""
@@ -74,7 +74,7 @@ fn all_are_checked_before_the_first_is_sent() {
     let twice: Result<_, InvalidRequest> = write(&[file("a"), file("b"), file("a")]).parts();
     assert_eq!(
         twice.unwrap_err().to_string(),
-        "`files` must hold each path only once"
+        "`files` must contain each path only once"
     );
     assert!(write(&[]).parts().is_err());
 }
@@ -82,7 +82,7 @@ fn all_are_checked_before_the_first_is_sent() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(6))]
 
-    /// Every part is a request that is taken, the files are all there in their order, and no two neighbours would fit into one.
+    /// Every part is an accepted request, all files are there in their order, and no two neighbours would fit in one request.
     #[test]
     fn parts_fit_and_are_as_few_as_can_be(
         sizes in proptest::collection::vec(

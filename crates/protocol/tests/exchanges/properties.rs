@@ -1,4 +1,4 @@
-//! Rules that hold for any input.
+//! Properties for any input.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ fn envs() -> impl Strategy<Value = Vec<(String, String)>> {
     vec(("[^=\0]{1,9}", text()), 0..3)
 }
 
-/// Files in any order; text that does not look like a path.
+/// Generates files in any order, with text that does not look like a path.
 fn files() -> impl Strategy<Value = Vec<(String, String)>> {
     let files = btree_map("[a-z0-9/ü]{1,5}", "[A-Z\n]{0,9}", 1..6);
     files.prop_map(Vec::from_iter).prop_shuffle()
@@ -62,7 +62,7 @@ fn undone<E: Endpoint + PartialEq + std::fmt::Debug>(operation: &E) -> Result<()
     let takes_body = !matches!(request.method().as_str(), "GET" | "DELETE");
     let length = request.headers().get("content-length");
     let length = length.map(|length| length.to_str().unwrap().parse::<usize>().unwrap());
-    // The content of a streamed upload is put in later.
+    // The content of a streamed upload is filled in later.
     if !E::ROUTE.query.contains(&Query::Fixed("format", "stream")) {
         prop_assert_eq!(length, takes_body.then_some(request.body().len()));
     }
@@ -248,7 +248,7 @@ proptest! {
     ) {
         let mut turn = UiMessage::user("");
         turn.parts = texts.iter().map(|text| Part::text(text.clone())).collect();
-        // The relay's own words, in UTF-16: `text.trim().replace(/\s+/g, ' ')`, then `slice(0, 79)` and `…` beyond 80.
+        // The relay's code, in UTF-16: `text.trim().replace(/\s+/g, ' ')`, then `slice(0, 79)` and `…` beyond 80.
         let is_space = |unit: char| unit == '\u{feff}' || (unit.is_whitespace() && unit != '\u{85}');
         let joined = texts.join("\n");
         let words: Vec<_> = joined.split(is_space).filter(|word| !word.is_empty()).collect();

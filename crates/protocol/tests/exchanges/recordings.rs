@@ -1,4 +1,4 @@
-//! Every recorded answer of a route that has an operation is a value, or an error that loses nothing.
+//! Every recorded response of a route with an operation is a value, or an error that loses nothing.
 
 use std::fmt::Debug;
 
@@ -18,11 +18,11 @@ use twentyfirst_protocol::{
 
 use crate::support::{Recording, recordings};
 
-/// What an answer means, without its type.
+/// The meaning of a response, without its type.
 type Decoded = Result<String, ResponseError>;
 
-/// Reads an answer as the operation does whose route the request matches. Recorded requests can be broken on purpose:
-/// then a sound operation of the same route reads the answer.
+/// Decodes a response with the operation whose route the request matches. Recorded requests can be broken on purpose: then a
+/// valid operation of the same route decodes the response.
 fn decode(recording: &Recording) -> Option<Decoded> {
     let request = recording.request.to_request();
     let (head, body) = (recording.response.head(), recording.response.body());
@@ -109,7 +109,7 @@ fn decode(recording: &Recording) -> Option<Decoded> {
     None
 }
 
-/// The code, read without our code.
+/// Returns the code without using the crate.
 fn recorded_code(body: &Value) -> Option<&str> {
     match &body["error"] {
         Value::Object(error) => error["code"].as_str(),
@@ -157,7 +157,7 @@ fn every_recorded_answer_is_a_value_or_an_error_that_loses_nothing() {
             Err(error) => panic!("{name}: {error}"),
         }
     }
-    // Routes that no document of the relay's users names.
+    // Routes that no document for users of the relay names.
     insta::assert_snapshot!(without_operation.join("\n"));
     assert!(read > 300, "only {read} recordings belong to an operation");
 }

@@ -1,4 +1,4 @@
-//! What is tried again, when, and what never is. Time is an argument.
+//! Retries: which requests, when, and which never. Time is an argument.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -57,7 +57,7 @@ fn code(status: u16, code: &str) -> ResponseError {
     )
 }
 
-/// What follows of one attempt, in a word.
+/// Returns the decision after one attempt, in a word.
 fn verdict<E: Endpoint>(endpoint: &E, attempt: Attempt<'_>) -> &'static str {
     let mut attempts = Attempts::new(endpoint, RetryPolicy::standard(), 7);
     match attempts.decide(attempt, now()) {
@@ -170,7 +170,7 @@ fn what_was_to_be_deleted_and_is_gone_is_done() {
         Decision::Done
     );
 
-    // The first surely did not arrive: then it never was there.
+    // The first attempt certainly did not arrive, so the object never existed.
     let mut attempts = Attempts::new(&DeleteSandbox::new(sandbox()), RetryPolicy::standard(), 7);
     assert!(matches!(
         attempts.decide(Attempt::Failed(Sent::No), now()),
@@ -210,7 +210,7 @@ fn the_relay_says_how_long_to_wait() {
         asked("61"),
         Decision::GiveUp(GiveUp::RetryAfterTooLong(Duration::from_secs(61)))
     );
-    // The clock that is passed in stands at the beginning of 1970.
+    // The clock that is passed in is at the beginning of 1970.
     assert_eq!(
         asked("Thu, 01 Jan 1970 00:00:09 GMT"),
         Decision::Retry(Duration::from_secs(9))
@@ -270,7 +270,7 @@ fn each_wait_of_a_policy_can_be_set() {
     assert_eq!(policy.first_delay, Duration::from_secs(1000));
     assert_eq!(policy.longest_delay, Duration::from_secs(3));
     assert_eq!(policy.longest_retry_after, Duration::from_secs(7));
-    // No wait is longer than the longest, however long the first may be.
+    // No wait exceeds the longest, however long the first may be.
     for seed in 0..100 {
         let mut attempts = Attempts::new(&GetSandbox::new(sandbox()), policy, seed);
         match attempts.decide(Attempt::Failed(Sent::Maybe), now()) {
@@ -314,8 +314,8 @@ fn every_operation_has_its_time() {
     assert_eq!(times(ResumeStream::new("a", sandbox())), chat);
 }
 
-/// Plays a flow: each request meets the next of `outcomes`, and every wait is over at once. Returns the number of
-/// requests and the time that was waited.
+/// Runs a flow: each request meets the next of `outcomes`, and every wait is over at once. Returns the number of requests and the
+/// total wait.
 fn play<F, T>(mut flow: F, outcomes: &[Outcome]) -> (Result<T, ExchangeError>, usize, Duration)
 where
     F: Flow<Item = std::convert::Infallible, Output = Result<T, ExchangeError>>,
@@ -399,7 +399,7 @@ fn a_passing_failure_is_not_seen() {
     assert_eq!(sent, 2);
 }
 
-/// An operation of a user's own, whose answer streams and whose method deletes.
+/// An operation of a user, whose response streams and whose method deletes.
 #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct DrainLog {}
 
@@ -452,7 +452,7 @@ fn an_error_whose_body_stalls_is_decided_by_its_status() {
     assert!(matches!(flow.poll(just_before), Step::Wait { .. }));
     match flow.poll(after(start, limit)) {
         Step::Done(Err(error)) => {
-            assert_eq!(error.to_string(), "the relay answered 404: not he");
+            assert_eq!(error.to_string(), "the relay responded with 404: not he");
         }
         other => panic!("{other:?}"),
     }
@@ -492,7 +492,7 @@ fn a_deadline_ends_attempts_and_waits() {
     assert!(matches!(error.kind(), ExchangeErrorKind::Deadline { .. }));
     assert_eq!(error.sent(), Sent::Maybe);
 
-    // A wait that would end after the deadline is not begun: what happened says more.
+    // A wait that would end after the deadline is not begun: the last error is more informative.
     let slow = Outcome::Answers(
         503,
         r#"{"error":{"code":"sandbox_unavailable","message":"busy","retryAfter":6}}"#,
@@ -545,7 +545,7 @@ proptest! {
         outcomes in prop::collection::vec(outcome(), 8), attempts in 0_u32..9, seed in any::<u64>(),
     ) {
         let options = CallOptions::new().retry(RetryPolicy::standard().attempts(attempts));
-        // Up to and with the first that may have acted: a refusal for being too many has not.
+        // Up to and including the first attempt that may have acted. A 429 has not acted.
         let harmless = |outcome: &Outcome| matches!(outcome, Outcome::Fails(Sent::No) | Outcome::Answers(429, _));
         let allowed = outcomes.iter().take_while(|outcome| harmless(outcome)).count() + 1;
         let allowed = allowed.min(attempts.max(1) as usize);

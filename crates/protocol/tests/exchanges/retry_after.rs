@@ -1,4 +1,4 @@
-//! How long the relay, or something in front of it, asks to wait.
+//! The waits that the relay, or a proxy in front of it, asks for.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,7 +9,7 @@ use twentyfirst_protocol::retry::{Attempt, Attempts, Decision, GiveUp, Prospect,
 use twentyfirst_protocol::sandboxes::GetSandbox;
 use twentyfirst_protocol::{ApiError, ResponseError, RetryAfter, SandboxId};
 
-/// 429 with these headers.
+/// Returns a 429 with these headers.
 fn head(headers: &[(&'static str, &str)]) -> Parts {
     let (mut head, ()) = http::Response::new(()).into_parts();
     head.status = http::StatusCode::TOO_MANY_REQUESTS;
@@ -135,7 +135,7 @@ fn more_than_is_allowed_fails_at_once_and_is_told_to_the_last_digit() {
     let Decision::GiveUp(why) = decide("60.5") else {
         panic!("it waits")
     };
-    assert_eq!(why.to_string(), "the relay asks to wait for 60.5 s");
+    assert_eq!(why.to_string(), "the relay asks for a wait of 60.5 s, longer than allowed");
     assert_eq!(
         decide("18446744073709551616"),
         Decision::GiveUp(GiveUp::RetryAfterTooLong(Duration::from_secs(1 << 31)))

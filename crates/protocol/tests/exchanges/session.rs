@@ -1,4 +1,4 @@
-//! A session: what is stored between two requests of a conversation.
+//! A session: the value that is stored between two requests of a conversation.
 
 use std::collections::HashSet;
 use std::time::{Instant, SystemTime};
@@ -15,7 +15,7 @@ use twentyfirst_protocol::{CallOptions, Operation, SandboxId, Session, ThreadId}
 
 use crate::support::recording;
 
-/// Runs it with a relay that grants everything: what was sent, and what came of it.
+/// Runs it with a relay that grants everything. Returns the requests and the result.
 fn run(session: &Session, messages: impl Into<Messages>) -> (Vec<String>, Started) {
     let now = Now {
         mono: Instant::now(),
@@ -112,11 +112,11 @@ fn a_session_hydrates_what_is_stored() {
     let missing = |session: &Session| session.hydrate().unwrap_err().to_string();
     assert_eq!(
         missing(&Session::new("my-agent")),
-        "`sandbox_id` is not set: the session has no sandbox yet; its first run makes one"
+        "`sandbox_id` is not set: the session has no sandbox yet; its first run creates one"
     );
     assert_eq!(
         missing(&session),
-        "`thread_id` is not set: the session has no thread yet; its first run makes one"
+        "`thread_id` is not set: the session has no thread yet; its first run creates one"
     );
     assert_eq!(session.current_run().unwrap_err().field(), "thread_id");
 
@@ -163,7 +163,7 @@ fn a_run_is_stored_to_be_followed_and_cancelled_from_elsewhere() {
         Some(started.run.thread_id.clone())
     );
 
-    // In a sandbox and a thread that were there, with the id that the turn was given.
+    // In an existing sandbox and thread, with the id that the turn was given.
     let (_, started) = run(&started.run.session(), "And then?");
     let id = started.run.user_message_id.as_ref().unwrap();
     assert!(started.created.is_empty());
@@ -183,7 +183,7 @@ fn a_run_is_stored_to_be_followed_and_cancelled_from_elsewhere() {
     assert!(other.contains("expected a string"), "{other}");
 }
 
-/// A table of an application, in which a run is some columns among others.
+/// A table of an application that stores a run in some of its columns.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Job {
     job: u32,
@@ -224,7 +224,7 @@ proptest! {
         session.thread_id = thread.map(|id| ThreadId::new(id).unwrap());
         let json = serde_json::to_string(&session).unwrap();
         prop_assert_eq!(&serde_json::from_str::<Session>(&json).unwrap(), &session);
-        // A column of a table that is empty comes as null, and a table may have more columns.
+        // An empty column of a table comes as null, and a table may have more columns.
         let row = serde_json::json!({
             "agent": session.agent, "sandboxId": session.sandbox_id, "threadId": session.thread_id, "createdAt": 1
         });

@@ -1,4 +1,4 @@
-//! Starting a run: sandbox, thread, messages, and what exists when one of them fails.
+//! Starting a run: sandbox, thread, messages, and what exists after one of them has failed.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,11 +20,11 @@ use twentyfirst_protocol::{
     CallOptions, Endpoint, ErrorCode, ResponseError, SandboxId, ThreadId, VaultId,
 };
 
-/// A relay that plays its part from a script.
+/// A relay that follows a script.
 struct Scene {
     flow: StartFlow,
     sent: Vec<String>,
-    /// What was handed out, and behind how many requests.
+    /// The runs that were returned, and the number of requests before each.
     placed: Vec<(usize, RunRef)>,
     now: Now,
 }
@@ -60,7 +60,7 @@ impl Scene {
         self.now.wall += time;
     }
 
-    /// Expects a request in `slot`, then that the flow waits.
+    /// Expects a request in `slot`, and then that the flow waits.
     fn sends(&mut self, slot: Slot) {
         match self.poll() {
             Step::Send(SendRequest {
@@ -179,7 +179,7 @@ fn the_run_is_handed_out_before_its_messages_are_sent() {
     scene.makes_thread();
     scene.streams();
     let started = scene.done().unwrap();
-    // Behind the two that made its place.
+    // After the two requests that created its sandbox and thread.
     assert_eq!(scene.placed, [(2, started.run)]);
 }
 
@@ -375,7 +375,7 @@ fn an_endless_or_broken_error_body_still_has_its_status() {
     ));
     assert_eq!(status(scene.done().unwrap_err()), 502);
 
-    // A page of a proxy, with a status of success.
+    // A page of a proxy, with a success status.
     let mut scene = Scene::new(named(), None);
     scene.sends(Slot::Stream);
     scene.flow.handle(Event::Response {
@@ -390,7 +390,7 @@ fn an_endless_or_broken_error_body_still_has_its_status() {
     let error = scene.done().unwrap_err();
     assert_eq!(
         error.exchange_error().unwrap().to_string(),
-        "the relay answered 200, which is not understood: the content is not an event stream"
+        "the relay responded with 200, but the response is invalid: the content is not an event stream"
     );
 }
 
@@ -411,7 +411,7 @@ fn an_error_whose_body_stalls_is_decided_by_its_status() {
             Step::Wait { until } => assert_eq!(until, Some(head_at + Duration::from_secs(10))),
             other => panic!("{other:?}"),
         }
-        // Bytes that trickle do not make it longer.
+        // Bytes that trickle in do not extend the time.
         scene.passes(Duration::from_millis(4_900));
         scene.flow.handle(Event::Data(Bytes::from_static(b"no ")));
     }
@@ -420,10 +420,10 @@ fn an_error_whose_body_stalls_is_decided_by_its_status() {
     let error = scene.done().unwrap_err();
     assert_eq!(
         error.exchange_error().unwrap().to_string(),
-        "the relay answered 500: no no"
+        "the relay responded with 500: no no"
     );
 
-    // A deadline that strikes meanwhile does not hide the status either.
+    // A deadline that expires meanwhile does not hide the status either.
     let options = CallOptions::new().deadline(Duration::from_secs(5));
     let mut scene = Scene::with(named(), None, options, 0);
     assert!(matches!(scene.poll(), Step::Send(_)));
@@ -436,7 +436,7 @@ fn an_error_whose_body_stalls_is_decided_by_its_status() {
     let error = scene.done().unwrap_err();
     assert_eq!(
         error.exchange_error().unwrap().to_string(),
-        "the relay answered 403: Forbidden"
+        "the relay responded with 403: Forbidden"
     );
 }
 
@@ -466,7 +466,7 @@ fn a_thread_that_is_streaming_is_left_alone() {
     assert!(std::error::Error::source(&error).is_none() && error.exchange_error().is_none());
     assert_eq!(scene.sent, [asked], "nothing else is sent");
 
-    // Others may stream, and a thread that is not listed is left to the relay.
+    // Other threads may stream, and the relay decides about a thread that is not listed.
     for sandbox in [
         r#"{"id":"sb","threads":[{"id":"th_2","status":"streaming"},{"id":"th_1","status":"completed"}]}"#,
         r#"{"id":"sb","agent":{"name":"My agent"},"threads":[{"id":"th_2","status":"streaming"}]}"#,
@@ -482,7 +482,7 @@ fn a_thread_that_is_streaming_is_left_alone() {
         assert_eq!((scene.sent.len(), &*scene.sent[0]), (2, asked));
     }
 
-    // Who does not know does not send.
+    // Without this knowledge nothing is sent.
     let mut scene = Scene::new(named(), None);
     scene.sends(Slot::Exchange);
     scene.answers(
@@ -498,7 +498,7 @@ fn a_thread_that_is_streaming_is_left_alone() {
     );
     assert_eq!(scene.sent.len(), 1);
 
-    // A sandbox that is made for the run is not looked at, nor any unless that is wished.
+    // A sandbox that is created for the run is not checked, nor is any other without the option.
     let mut scene = Scene::new(run().look_first(true), None);
     scene.makes_sandbox();
     scene.makes_thread();
@@ -582,10 +582,10 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     assert!(error.created.is_empty());
     assert_eq!(
         error.exchange_error().unwrap().to_string(),
-        "the relay answered 402 budget_exceeded: Sandbox budget exceeded"
+        "the relay responded with 402 budget_exceeded: Sandbox budget exceeded"
     );
 
-    // If that fails too, the sandbox is named, and the first cause stays.
+    // If that fails too, the error names the sandbox and keeps the first cause.
     let mut scene = Scene::new(run().delete_sandbox_on_failure(true), None);
     scene.makes_sandbox();
     scene.sends(Slot::Exchange);
@@ -597,10 +597,10 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     assert_eq!(error.created.sandbox_id.as_ref().unwrap(), &"sb_1");
     assert_eq!(
         error.exchange_error().unwrap().to_string(),
-        "the relay answered 500: first"
+        "the relay responded with 500: first"
     );
 
-    // A deletion that may have arrived, and then finds nothing, has done its work.
+    // A repeated deletion that finds nothing has done its work.
     let retry = RetryPolicy::standard().first_delay(Duration::ZERO);
     let mut scene = Scene::with(
         run().delete_sandbox_on_failure(true),
@@ -619,7 +619,7 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     scene.answers(Slot::Exchange, 404, r#"{"error":"not found"}"#);
     assert!(scene.done().unwrap_err().created.is_empty());
 
-    // Past the deadline of the call nothing is begun.
+    // After the deadline of the call nothing is begun.
     let options = CallOptions::new().deadline(Duration::from_secs(5));
     let mut scene = Scene::with(run().delete_sandbox_on_failure(true), None, options, 0);
     assert!(matches!(scene.poll(), Step::Send(_)));
@@ -631,13 +631,13 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     assert_eq!(error.created.sandbox_id.as_ref().unwrap(), &"sb_1");
 }
 
-/// What a request to a relay comes to.
+/// The fate of a request to a relay.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
     Done,
-    /// It answers with this status, and with a code where one is given.
+    /// The relay responds with this status, and with a code if there is one.
     Answers(u16, &'static str),
-    /// The answer is lost; the flag says whether the relay did what was asked.
+    /// The response is lost; the flag says whether the relay has executed the request.
     Lost(bool),
     NotSent,
 }
@@ -654,8 +654,8 @@ fn fate() -> impl Strategy<Value = Fate> {
 }
 
 proptest! {
-    /// Whatever happens: no sandbox is deleted in which a run may exist, nor one that was named; and what the error names is
-    /// what exists, as far as the relay has told.
+    /// In any case: no sandbox is deleted in which a run may exist, nor a named one. The error names exactly what exists, as far
+    /// as the relay has reported it.
     #[test]
     fn no_run_is_deleted_and_nothing_is_left_unnamed(
         fates in vec(fate(), 12),
@@ -671,7 +671,7 @@ proptest! {
         let mode = background.then_some(Mode::Background);
         let mut scene = Scene::with(start, mode, CallOptions::new().retry(retry), 0);
         let mut fates = fates.into_iter();
-        // What is so at the relay, and what it has told.
+        // The state of the relay, and the reported part of it.
         let (mut run_may_exist, mut told, mut chats, mut deleted) = (false, false, 0, false);
         let result = loop {
             let send = match scene.poll() {
@@ -695,11 +695,11 @@ proptest! {
             }
             chats += u32::from(is_chat);
             let fate = match fates.next().unwrap_or(Fate::Done) {
-                // There is a sandbox to delete, so that no relay says that there is none.
+                // There is a sandbox to delete, so the relay never says that there is none.
                 Fate::Answers(404, code) if is_deletion => Fate::Answers(400, code),
                 fate => fate,
             };
-            // Refusals come before anything is begun, all others may come after.
+            // Refusals come before anything is begun; all other errors may come later.
             run_may_exist |= is_chat && match fate {
                 Fate::Done | Fate::Lost(_) => true,
                 Fate::NotSent | Fate::Answers(_, "sandbox_unavailable") => false,

@@ -1,4 +1,4 @@
-//! The messages that a thread has stored, in the form of today and in the older one.
+//! The stored messages of a thread, in the present form and in the older one.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -61,7 +61,7 @@ fn a_message_of_the_older_form_reads_as_a_ui_message() {
 }
 
 proptest! {
-    /// One conversation, each of whose messages is stored in any of the forms: it reads alike.
+    /// A conversation reads the same, whichever form each of its messages is stored in.
     #[test]
     fn both_forms_read_alike(
         turns in vec((select(&["user", "assistant", "system", "tool"][..]), vec(".{0,8}", 1..4), 0..4_u8), 0..6)
@@ -90,7 +90,7 @@ proptest! {
         prop_assert_eq!(thread.into_ui_messages(), messages);
     }
 
-    /// Whatever lies between them, the messages that can be read are, and the rest stays as it came.
+    /// Unreadable messages do not hide the readable ones, and are kept unchanged.
     #[test]
     fn what_cannot_be_read_hides_nothing(
         odd in vec(select(&[

@@ -1,4 +1,4 @@
-//! Runs whose stored answer differs from what was streamed: cut into other parts, trimmed, or with parts left out.
+//! Runs whose stored answer differs from the stream: split into other parts, trimmed, or with parts left out.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use twentyfirst_protocol::ui::{Assembler, Chunk, Part, UiMessage};
 
 use crate::follow::{Scene, assembled};
 
-/// What came of a run.
+/// The result of a run.
 struct Told {
     moments: Vec<RunEvent>,
     message: UiMessage,
@@ -17,7 +17,7 @@ struct Told {
 }
 
 impl Told {
-    /// Each text that was delivered, as whoever reads the chunks has it.
+    /// Returns each delivered text, as a reader of the chunks has it.
     fn texts(&self) -> Vec<String> {
         texts(&assembled(&self.moments))
     }
@@ -45,7 +45,7 @@ fn text(id: &str, text: &str) -> Vec<Value> {
     chunks
 }
 
-/// A text that has not ended.
+/// Returns the chunks of a text that has not ended.
 fn open_text(id: &str, text: &str) -> Vec<Value> {
     vec![
         json!({"type": "text-start", "id": id}),
@@ -175,7 +175,7 @@ fn texts_without_a_word_need_not_be_stored() {
             .any(|moment| matches!(moment, RunEvent::Gap))
     );
 
-    // One that has begun, and of which nothing was said.
+    // A text that has begun and is empty.
     read.truncate(1);
     let told = follow(&stream(read), stored());
     assert_eq!(told.texts(), ["I am working on it.", "", "Done."]);
@@ -209,7 +209,7 @@ fn a_text_that_never_said_anything_ends_all_the_same() {
 
 #[test]
 fn what_may_have_come_already_is_left_out() {
-    // The stored answer has not all of it, and in another order, so that where it goes on cannot be told.
+    // The stored answer is incomplete and in another order, so the place to continue is ambiguous.
     let mut read = text("0", "Two things.");
     read.extend(text("1", "One of two things that are written."));
     read.extend(text("2", "The other of the two things."));
@@ -231,7 +231,7 @@ fn what_may_have_come_already_is_left_out() {
     );
     assert_eq!(told.state, MessageState::StoredIncompletely);
 
-    // It has other words at its beginning.
+    // It begins with other words.
     let read = open_text("1", "Höllo. I am working on your long question");
     let told = follow(
         &stream(read),
@@ -248,7 +248,7 @@ fn what_may_have_come_already_is_left_out() {
 
 #[test]
 fn of_what_came_later_only_the_rest_is_delivered() {
-    // Of a reader who has joined in the middle, and of what it saw we have read a piece.
+    // A reader has joined in the middle, and we have read a piece of what it saw.
     let mut read = events([json!({"type": "start", "messageId": "m1"})]);
     read += &events(text("1", "This is how it begins."));
     read += "data: {nonsense\n\n";
@@ -288,7 +288,7 @@ fn two_texts_behind_a_gap_are_not_one_in_the_stored_answer() {
     assert_eq!(texts(&told.message), ["One.", "ok, next", "ok, next"]);
     assert_eq!(told.state, MessageState::StoredIncompletely);
 
-    // What the first reader has stored is the answer, whatever came in pieces.
+    // The first reader has stored the answer, which counts, whatever pieces arrived.
     let told = follow(&read, stored(1));
     assert_eq!(texts(&told.message), ["One.", "ok, next"]);
     assert_eq!(told.state, MessageState::Whole);
@@ -314,7 +314,7 @@ fn a_call_that_begins_anew_behind_a_gap_is_read_again() {
     let told = follow(&read, stored);
     let begun = "tool-input-start";
     let delta = "tool-input-delta";
-    // What is the middle of an input is of no use; what begins anew is whole.
+    // The middle of an input is useless; an input that begins again is complete.
     assert_eq!(told.kinds()[..5], ["start", begun, delta, begun, delta]);
     assert_eq!(told.state, MessageState::Whole);
 }
@@ -406,7 +406,7 @@ fn an_input_that_was_being_written_goes_on() {
     assert_eq!(tellable(&assembled(&told.moments)), tellable(&told.message));
 }
 
-/// Chunks about a few parts of each kind. A call is of one kind, and its approval its own.
+/// Generates chunks about a few parts of each kind. A call is of one kind and has its own approval.
 fn any_chunk() -> impl Strategy<Value = Value> {
     let id = || prop::sample::select(vec!["a", "b", "c"]);
     let is_dynamic = |id: &str| id == "c";
@@ -476,8 +476,8 @@ fn any_chunk() -> impl Strategy<Value = Value> {
     prop_oneof![3 => texts, 6 => inputs, 4 => outputs, 3 => others]
 }
 
-/// Whether a call that has come so far goes on with this, and not back: what comes anew may leave traces of what was before. Its
-/// input is of one step.
+/// Returns whether a call advances with this chunk. A call that starts again may keep traces of its earlier state. Its input is
+/// within one step.
 fn goes_on(chunk: &Value, calls: &mut BTreeMap<String, usize>) -> bool {
     let step = match chunk["type"].as_str().unwrap() {
         "tool-input-start" => 1,
@@ -503,7 +503,7 @@ fn goes_on(chunk: &Value, calls: &mut BTreeMap<String, usize>) -> bool {
     goes_on
 }
 
-/// What is not there is not in a chunk; a value may be null all the same.
+/// Removes absent members from a chunk; a value may still be null.
 fn without_null(mut chunk: Value) -> Value {
     let members = chunk.as_object_mut().unwrap();
     members.retain(|name, value| {
@@ -512,8 +512,8 @@ fn without_null(mut chunk: Value) -> Value {
     chunk
 }
 
-/// What the chunks of a stored answer can tell of it: texts have ended, ids of reasoning are each reader's own, and a step shows with
-/// what comes in it.
+/// Returns the part of a stored answer that its chunks can express: texts have ended, ids of reasoning are each reader's own, and
+/// a step becomes visible with its content.
 fn tellable(message: &UiMessage) -> Value {
     let mut message = message.clone();
     while let Some(Part::StepStart(_)) = message.parts.last() {
@@ -545,7 +545,7 @@ proptest! {
                 continue;
             }
             let chunk = chunk.to_string();
-            // Many do not fit those before.
+            // Many do not fit the chunks before.
             let _ = assembler.apply(&Chunk::decode(&chunk).unwrap());
         }
         let stored = assembler.into_message();
@@ -554,7 +554,7 @@ proptest! {
     }
 }
 
-/// How a relay may store what was streamed.
+/// The ways in which a relay may store a stream.
 #[derive(Debug, Clone, Copy)]
 struct Storing {
     trims: bool,
@@ -586,7 +586,7 @@ impl Storing {
     }
 }
 
-/// All that a message says, spaces aside.
+/// Returns all texts of a message, without spaces.
 fn said(message: &UiMessage, reasoning: bool) -> String {
     let texts = message.parts.iter().filter_map(|part| match part {
         Part::Text(part) if !reasoning => Some(part.text.to_string_lossy()),

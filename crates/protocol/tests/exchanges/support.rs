@@ -30,7 +30,7 @@ pub(crate) struct RecordedResponse {
     pub(crate) body: Value,
 }
 
-/// All of them.
+/// Returns all of them.
 pub(crate) fn recordings() -> Vec<Recording> {
     include_str!("../data/recordings/relay.jsonl")
         .lines()
@@ -38,7 +38,7 @@ pub(crate) fn recordings() -> Vec<Recording> {
         .collect()
 }
 
-/// The one of this name.
+/// Returns the one with this name.
 pub(crate) fn recording(name: &str) -> Recording {
     let mut found: Vec<_> = recordings()
         .into_iter()
@@ -57,7 +57,7 @@ impl RecordedResponse {
         response.body(()).unwrap().into_parts().0
     }
 
-    /// Whatever is not text stands as JSON in the recording, and binary content as `{"base64": …}`.
+    /// Returns the body. The recordings hold JSON instead of text, and `{"base64": …}` for binary content.
     pub(crate) fn body(&self) -> Vec<u8> {
         match &self.body {
             Value::Null => Vec::new(),
@@ -75,7 +75,7 @@ impl RecordedResponse {
 }
 
 impl RecordedRequest {
-    /// As a server receives it.
+    /// Returns the request as a server receives it.
     pub(crate) fn to_request(&self) -> Request<Body> {
         let mut request = Request::builder()
             .method(Method::from_bytes(self.method.as_bytes()).unwrap())

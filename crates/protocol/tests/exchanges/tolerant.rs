@@ -1,4 +1,4 @@
-//! Answers that differ from what the documents promise, in ways that do not matter.
+//! Responses that differ from the documents in harmless ways.
 
 use twentyfirst_protocol::files::*;
 use twentyfirst_protocol::http::Response;
@@ -28,7 +28,7 @@ fn read<O: Operation>(operation: &O, body: &str) -> O::Output {
     try_read(operation, body).unwrap()
 }
 
-/// The object with each of `members` in turn being `null`, text, a number, a list and an object.
+/// Returns the object with each of `members` in turn replaced by `null`, text, a number, a list and an object.
 fn with_odd_members(object: &str, members: &[&str]) -> Vec<String> {
     let mut odd = Vec::new();
     for member in members {

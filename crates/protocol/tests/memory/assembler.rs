@@ -11,18 +11,18 @@ use crate::run_each;
 
 pub(crate) const LIMIT: usize = 16 * MIB;
 
-/// How many chunks come of an attack that may never reach the limit.
+/// The number of chunks of an attack that may never reach the limit.
 pub(crate) const MOST: usize = 150_000;
 
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
     pub(crate) lenient: bool,
-    /// How many chunks come between two looks at the message.
+    /// The number of chunks between two looks at the message.
     pub(crate) look: usize,
     pub(crate) first: &'static [&'static str],
-    /// How many chunks come, unless the limit is reached before.
+    /// The number of chunks, unless the limit is reached before.
     pub(crate) most: usize,
-    /// The chunk that comes as number so and so.
+    /// Returns the chunk with this index.
     pub(crate) next: fn(usize) -> String,
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn metadata(value: &str) -> String {
     format!(r#"{{"type":"message-metadata","messageMetadata":{value}}}"#)
 }
 
-/// So many members, all different from those of other numbers.
+/// Returns this many members, all different from those of other numbers.
 pub(crate) fn members(n: usize, count: usize) -> String {
     let mut members = String::new();
     for member in 0..count {
@@ -108,7 +108,7 @@ fn attack() {
     assembler.message();
     let filled = growth.peak();
     let size = assembler.size();
-    // Ten times as many come, or twice as many bytes as the limit.
+    // Ten times as many chunks arrive, or twice as many bytes as the limit.
     let mut bytes = 0;
     for further in applied..11 * applied.min(MOST) {
         let data = (attack.next)(further);

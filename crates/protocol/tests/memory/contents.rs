@@ -1,4 +1,4 @@
-//! Attacks with what parts hold: inputs, texts and large chunks.
+//! Attacks with the content of parts: inputs, texts and large chunks.
 
 use crate::assembler::*;
 
@@ -239,7 +239,7 @@ pub(crate) fn texts() -> Vec<Attack> {
     ]
 }
 
-/// Chunks that say much at once.
+/// Large chunks.
 pub(crate) fn large_chunks() -> Vec<Attack> {
     vec![
         Attack {

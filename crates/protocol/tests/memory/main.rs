@@ -1,7 +1,7 @@
-//! Limits of memory are real: whatever comes, a process grows by little more than they say.
+//! Memory limits are real: for any input, a process grows by little more than they say.
 //!
-//! Each attack runs in a process of its own, which measures its resident memory. Its allocator (that of `allocation-counter`) copies
-//! every buffer that grows, as the worst of allocators do, so that the old and the new one are both there for a moment.
+//! Each attack runs in a process of its own, which measures its resident memory. Its allocator (that of `allocation-counter`)
+//! copies every buffer that grows, like the worst of allocators, so that the old and the new one exist together for a moment.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::process::Command;
 use std::sync::Mutex;
 
-/// Runs attacks, each in a process of its own and two at a time, and gives what those say that do not hold.
+/// Runs attacks, each in a process of its own and two at a time. Returns the messages of those that fail.
 fn run_each(test: &str, names: impl IntoIterator<Item = &'static str>) {
     let names = Mutex::new(names.into_iter().collect::<VecDeque<_>>());
     let failed = Mutex::new(Vec::new());

@@ -1,8 +1,8 @@
-//! What a process takes.
+//! The memory of a process.
 
 pub(crate) const MIB: usize = 1024 * 1024;
 
-/// A figure of this process, in bytes.
+/// Returns a figure of this process, in bytes.
 fn figure(name: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -10,7 +10,7 @@ fn figure(name: &str) -> usize {
     number.parse::<usize>().unwrap() * 1024
 }
 
-/// How much this process has grown since the measurement began.
+/// The growth of this process since the measurement began.
 pub(crate) struct Growth {
     before: usize,
 }
@@ -22,13 +22,13 @@ impl Growth {
         }
     }
 
-    /// At most, at any time, in bytes.
+    /// Returns the peak so far, in bytes.
     pub(crate) fn peak(&self) -> usize {
         figure("VmHWM:").saturating_sub(self.before)
     }
 }
 
-/// Says how much an attack took, and whether that is within 1.25 × the limit.
+/// Prints the memory of an attack, and whether it is within 1.25 × the limit.
 pub(crate) fn check(name: &str, limit: usize, peak: usize, further: &str) {
     println!(
         "{name:44} {:7.1} MiB, {:.2} × the limit{further}",

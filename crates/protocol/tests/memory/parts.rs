@@ -2,7 +2,7 @@
 
 use crate::assembler::*;
 
-/// Ever new parts, and what finds them again.
+/// Ever new parts, and their index.
 pub(crate) fn small_parts() -> Vec<Attack> {
     vec![
         Attack {

@@ -1,4 +1,4 @@
-//! A relay with one run in a time of its own, whose streams never are in memory as a whole.
+//! A relay with one run and a clock of its own, whose streams are never in memory as a whole.
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
@@ -11,36 +11,36 @@ use twentyfirst_protocol::runs::{FollowPolicy, FollowRun, Outcome, RunEvent, Run
 use twentyfirst_protocol::threads::{GetThread, ListThreads};
 use twentyfirst_protocol::{CallOptions, Endpoint, Operation, SandboxId, ThreadId};
 
-/// What a run says, and how often its stream breaks off.
+/// The chunks of a run, and the number of its streams.
 pub(crate) struct Run {
     pub(crate) name: &'static str,
     pub(crate) follow: FollowPolicy,
-    /// How many streams there are, one after the other.
+    /// The number of consecutive streams.
     pub(crate) streams: usize,
-    /// Chunk number so and so of a stream, which breaks off where there is none.
+    /// Returns the chunk of a stream with this index; the stream breaks off at the first `None`.
     pub(crate) says: fn(stream: usize, n: usize) -> Option<String>,
 }
 
-/// How many chunks come at once.
+/// The number of chunks that arrive at once.
 const AT_ONCE: usize = 50;
 
 pub(crate) struct Relay {
     begin: Now,
     now: Duration,
     run: Run,
-    /// How many streams were opened.
+    /// The number of streams that were opened.
     opened: usize,
-    /// How many chunks of the last one have come. `None` if it is not open.
+    /// The number of chunks of the last stream that have arrived. `None` if it is not open.
     said: Option<usize>,
     bytes: usize,
     asked: usize,
     exchange: Option<Event>,
     head: Option<Event>,
-    /// What is stored when the run is over, behind the question, in the JSON of messages.
+    /// The stored answer after the user's message, in the JSON of messages.
     stored: fn() -> Option<String>,
 }
 
-/// What was told of a run.
+/// The facts that were reported of a run.
 #[derive(Default)]
 pub(crate) struct Told {
     bytes: usize,
@@ -122,7 +122,7 @@ impl Relay {
         thread.into()
     }
 
-    /// Reads what is stored when the run is over, and says how long it is.
+    /// Reads the stored thread after the run, and returns its length.
     pub(crate) fn read_thread(&mut self) -> usize {
         let said = self.said.take();
         let opened = std::mem::replace(&mut self.opened, self.run.streams);
@@ -135,7 +135,7 @@ impl Relay {
         body.len()
     }
 
-    /// The next bytes of the stream that is open.
+    /// Returns the next bytes of the stream that is open.
     fn data(&mut self) -> Event {
         let from = self.said.unwrap_or_default();
         let mut data = String::new();
@@ -154,7 +154,7 @@ impl Relay {
                 }
                 None => break,
             }
-            // What is long comes alone.
+            // A long chunk arrives alone.
             if data.len() > 64 * 1024 {
                 break;
             }

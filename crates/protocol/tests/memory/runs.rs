@@ -1,4 +1,4 @@
-//! Attacks on the memory of a followed run: all that it takes, from the bytes of its streams to the stored answer.
+//! Attacks on the memory of a followed run: all its memory, from the bytes of its streams to the stored answer.
 
 use twentyfirst_protocol::runs::FollowPolicy;
 
@@ -8,7 +8,7 @@ use crate::run_each;
 
 const LIMIT: usize = 32 * MIB;
 
-/// How many small chunks a stream has: more than fit.
+/// The number of small chunks of a stream: more than fit.
 const MANY: usize = 120_000;
 
 #[test]
@@ -48,7 +48,7 @@ fn settling() {
     let growth = Growth::begin();
     let mut relay = Relay::new(run, stored);
     let stored = relay.read_thread();
-    // The thread as such a relay makes it, and as it is read.
+    // The thread as such a relay creates it, and as it is read.
     let reading = growth.peak();
     let (told, outcome) = relay.follow(LIMIT);
     let beside = growth.peak().saturating_sub(reading);
@@ -57,7 +57,7 @@ fn settling() {
     check(&name, LIMIT, beside, &further);
 }
 
-/// What is stored when a run is over, and what was delivered of it.
+/// The stored answer of a run, and the delivered part of it.
 type StoredRun = (
     &'static str,
     fn() -> Option<String>,
@@ -123,7 +123,7 @@ fn answer(parts: &[String]) -> String {
     )
 }
 
-/// Streams that all say the same, up to so many chunks.
+/// Defines streams that all have the same chunks, up to this many.
 macro_rules! same {
     ($count:expr, $says:expr) => {
         |_, n| {
@@ -136,7 +136,7 @@ macro_rules! same {
     };
 }
 
-/// Streams of which the first says a little, and all others repeat that and go on.
+/// Defines streams of which the first has a few chunks, and all others repeat them and continue.
 macro_rules! goes_on {
     ($says:expr) => {
         |stream, n| {
@@ -316,7 +316,7 @@ fn attacks() -> Vec<Run> {
             n => text_start(&n.to_string()),
         }),
     );
-    // Of a text of many pieces nothing has ended, and all that comes is known or may be.
+    // Nothing of a text of many pieces has ended, and everything that arrives is known or may be.
     attack("a replay with long ids", |stream, n| match (stream, n) {
         (_, 0) => Some(text_start(&stream.to_string())),
         (0, n) => (n <= 20_000).then(|| delta("0", "x")),
@@ -386,7 +386,7 @@ fn tool_delta(id: &str, delta: &str) -> String {
     format!(r#"{{"type":"tool-input-delta","toolCallId":"{id}","inputTextDelta":"{delta}"}}"#)
 }
 
-/// So many bytes that are different for other numbers.
+/// Returns this many bytes, which are different for other numbers.
 fn long(n: usize, length: usize) -> String {
     format!("{n:09}{}", "x".repeat(length))
 }

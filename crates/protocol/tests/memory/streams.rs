@@ -1,4 +1,4 @@
-//! Attacks on what stands before an assembler: decoders and the joiner.
+//! Attacks on the stages before an assembler: decoders and the joiner.
 
 use bytes::Bytes;
 use twentyfirst_protocol::sse;
@@ -7,7 +7,7 @@ use twentyfirst_protocol::ui::{Chunk, Decoder, Joiner, Text, chunk::TextDelta};
 use crate::measure::{Growth, MIB, check};
 use crate::run_each;
 
-/// What a process takes beside, of its own.
+/// The memory of the process itself.
 const BESIDE: usize = MIB;
 
 #[test]
@@ -24,7 +24,7 @@ fn attack() {
     (attack.unwrap().1)(&name);
 }
 
-/// Its name, and what it does when it is told that.
+/// A name, and the function that runs for it.
 type Attack = (&'static str, fn(&str));
 
 fn attacks() -> [Attack; 6] {
@@ -69,7 +69,7 @@ fn attacks() -> [Attack; 6] {
                 decoder.push(piece);
                 while decoder.next_chunk().is_some() {}
             });
-            // The delta without its escapes beside.
+            // The unescaped delta beside it.
             let most = 4 * limits().line + 3 * limits().event + BESIDE;
             check(name, most, growth.peak(), "");
         }),
@@ -97,7 +97,7 @@ fn limits() -> sse::Limits {
     limits
 }
 
-/// A stream, as parts that are repeated: so many times the same bytes.
+/// A stream of repeated parts: the bytes of each and their count.
 type Stream = Vec<(&'static str, usize)>;
 
 fn long_fields() -> Stream {

@@ -1,4 +1,4 @@
-//! Pages of any length, at any offsets, across cuts: all bytes come, once and in their order.
+//! Pages of any length, at any offset, across cuts: all bytes arrive, once and in order.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -17,12 +17,12 @@ use crate::support::{Came, Relay, process, words};
 
 const BLOCK: usize = 64 * 1024;
 
-/// A process that writes a piece between two looks.
+/// A process that writes a piece between two polls.
 struct Writer {
     pieces: Vec<(usize, usize)>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
-    /// When it was looked at, and whether a page was full.
+    /// The time of each poll, and whether its page was full.
     looks: Vec<(Instant, bool)>,
 }
 
@@ -63,7 +63,7 @@ fn grow(bytes: &mut Vec<u8>, by: usize) {
     bytes.extend((from..from + by).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8));
 }
 
-/// As `dd` and `tail` do it: 16 blocks, from the one in which the offset lies.
+/// Reads a page like `dd` and `tail` do: 16 blocks, from the one that contains the offset.
 fn page(bytes: &[u8], offset: &str) -> (String, bool) {
     let Ok(offset) = offset.parse::<usize>() else {
         assert_eq!(offset, "-");
@@ -74,7 +74,7 @@ fn page(bytes: &[u8], offset: &str) -> (String, bool) {
     (BASE64_STANDARD.encode(page), bytes.len() >= end)
 }
 
-/// Plays a flow over a writer, with a cut wherever this says so.
+/// Runs a flow against a writer, with a cut wherever the function says so.
 fn play<F: Flow>(
     flow: &mut F,
     writer: &RefCell<Writer>,
@@ -136,7 +136,7 @@ proptest! {
         prop_assert!(stderr == from.1.map(|from| rest(&writer.stderr, from)).unwrap_or_default());
         prop_assert_eq!(flow.offsets().stdout, Some(from.0 + stdout.len() as u64));
 
-        // It asks again at once only behind a full page.
+        // It polls again at once only after a full page.
         for pair in writer.looks.windows(2) {
             let pause = pair[1].0 - pair[0].0;
             prop_assert!(pair[0].1 || pause >= Duration::from_millis(250), "{:?}", pause);

@@ -1,4 +1,4 @@
-//! Spawned processes: what is sent, what is read, and what real shells make of it.
+//! Spawned processes: requests, replies, and the script in real shells.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

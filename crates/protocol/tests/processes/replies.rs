@@ -1,4 +1,4 @@
-//! What the script writes, and what it never writes.
+//! Outputs of the script, and outputs that it never writes.
 
 use proptest::prelude::*;
 use twentyfirst_protocol::CallOptions;
@@ -10,7 +10,7 @@ use twentyfirst_protocol::sandboxes::{ExecOutput, Sandbox};
 
 use crate::support::{Came, Relay, process, sandbox};
 
-/// What becomes of this output, call by call.
+/// Returns the result of each call for this output.
 fn read(output: &ExecOutput) -> Vec<String> {
     let options = CallOptions::new();
     let relay = || Relay::new(|_, _| Came::Output(output.clone()));
@@ -138,9 +138,9 @@ fn the_address_of_a_port_is_told_for_e2b_alone() {
     };
     let e2b = r#","provider":"e2b""#;
     insta::assert_snapshot!(of(e2b, r#","sandboxId":"i62mff4ahtr""#), @"https://3000-i62mff4ahtr.e2b.app/");
-    insta::assert_snapshot!(of("", r#","sandboxId":"i6""#), @"the address of a port is not known: the relay names no provider of the sandbox");
-    insta::assert_snapshot!(of(r#","provider":"daytona""#, ""), @"the address of a port is not known for the provider `daytona`, only for `e2b`");
-    let none = "the address of a port is not known: the relay names no machine that can be part of a host name";
+    insta::assert_snapshot!(of("", r#","sandboxId":"i6""#), @"the address of a port is unknown: the relay names no provider of the sandbox; read the sandbox first");
+    insta::assert_snapshot!(of(r#","provider":"daytona""#, ""), @"the address of a port is unknown for the provider `daytona`: only `e2b` is supported");
+    let none = "the address of a port is unknown: the relay names no machine that can be part of a host name";
     let long = format!(r#","sandboxId":"{}""#, "x".repeat(59));
     for machine in [
         "",
@@ -159,7 +159,7 @@ proptest! {
         stdout in "((state|stdout|stderr|process|pid|started|command|input|port)? ?[ -~]{0,12}\n){0,6}(end\n)?",
         exit_code in prop_oneof![Just(0), any::<i32>()],
     ) {
-        // A process that is told to run for ever is asked for ever.
+        // A process that is always reported as running is polled forever.
         prop_assume!(!stdout.contains("running"));
         read(&ExecOutput::new(exit_code, stdout, "said"));
     }

@@ -1,4 +1,4 @@
-//! What is sent.
+//! The requests of process calls.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use twentyfirst_protocol::{CallOptions, Secret};
 
 use crate::support::{Came, Relay, process, sandbox};
 
-/// The request without the script, and with the variables' values, which it has nowhere else.
+/// Returns the request without the script, and with the values of the variables, which are nowhere else in it.
 fn shown(exec: &Exec) -> String {
     let script = format!("'{}'", SCRIPT.replace('\'', r"'\''"));
     assert_eq!(exec.command.matches(&script).count(), 1);
@@ -83,7 +83,7 @@ fn input_is_sent_in_pieces_each_with_a_nonce_of_its_own() {
     finish(&mut write, &mut relay).unwrap();
     let data = "data".to_owned();
     let piece = |number, length| (format!("0000000000000007-{number}"), data.clone(), length);
-    // The second was cut and is sent again as it was.
+    // The second piece was cut off and is sent again unchanged.
     assert_eq!(pieces, [piece(1, 87_384), piece(2, 16), piece(2, 16)]);
 }
 

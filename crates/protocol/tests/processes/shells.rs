@@ -1,5 +1,5 @@
-//! The script in real shells: those that are here, with the tools that are here, and those of busybox (`apt-get install busybox-static`;
-//! skipped without).
+//! The script in the shells and tools of this machine, and in those of busybox (`apt-get install busybox-static`; skipped
+//! without).
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const TOOLS: [&str; 17] = [
     "tr", "nohup", "seq", "printf",
 ];
 
-/// A machine: a home and a search path.
+/// A machine: a home directory and a search path.
 struct Machine {
     dir: PathBuf,
 }
@@ -34,7 +34,7 @@ impl Machine {
         Self { dir }
     }
 
-    /// With this shell as `sh`, and these tools.
+    /// Creates a machine with this shell as `sh`, and these tools.
     fn with_shell(name: &str, shell: &str, tools: &[&str]) -> Option<Self> {
         let shell = find(shell)?;
         let machine = Self::new(name);
@@ -123,9 +123,9 @@ fn find(name: &str) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// All that a process can do. `kills_group` is `false` without `setsid`.
+/// Tests everything that a process can do. `kills_group` is `false` without `setsid`.
 fn story(machine: &Machine, kills_group: bool) {
-    // Settings, bytes, and how it ends.
+    // Settings, bytes, and the exit status.
     let (talks, spawn) = machine.spawn(
         "talks",
         "printf 'a\\000b\\377'; echo \"$A\" >&2; env | grep -c ^TWENTY; exit 3",
@@ -145,7 +145,7 @@ fn story(machine: &Machine, kills_group: bool) {
     let expected: String = (100_000..400_000).map(|line| format!("{line}\n")).collect();
     assert!(machine.output(&long).0 == expected.as_bytes());
 
-    // Once.
+    // The command ran once.
     let (once, spawn) = machine.spawn("once", "echo x >> ../count");
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -174,7 +174,7 @@ fn story(machine: &Machine, kills_group: bool) {
     machine.play(reads.wait(&options(), 7).unwrap()).unwrap();
     assert_eq!(machine.output(&reads).0, b"one\0\xfftwoend\n");
 
-    // Signals: one that is not ignored, as it would be in the background, and those that kill.
+    // Signals: one that is not ignored, as it would be in the background, and signals that kill.
     let (interrupted, spawn) = machine.spawn("interrupted", "kill -s INT $$; echo survived");
     machine.play(spawn.flow(&options(), 7).unwrap()).unwrap();
     let status = machine

@@ -1,4 +1,4 @@
-//! A relay in one function: it runs commands, in a time of its own.
+//! A relay in one function: it runs commands, with a clock of its own.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,7 +10,7 @@ use twentyfirst_protocol::processes::{ProcessId, ProcessRef};
 use twentyfirst_protocol::sandboxes::{Exec, ExecOutput};
 use twentyfirst_protocol::{Endpoint, SandboxId, http};
 
-/// What comes of a command.
+/// The result of a command.
 pub(crate) enum Came {
     Output(ExecOutput),
     Cut,
@@ -83,7 +83,7 @@ pub(crate) fn process(id: &str) -> ProcessRef {
     ProcessRef::new(sandbox(), ProcessId::new(id).unwrap())
 }
 
-/// The words behind the script in a command: the function and its arguments, which hold no quote.
+/// Returns the words after the script in a command: the function and its arguments, which contain no quote.
 pub(crate) fn words(exec: &Exec) -> Vec<&str> {
     let (_, words) = exec.command.rsplit_once("\n' ").unwrap();
     words

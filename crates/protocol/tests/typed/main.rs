@@ -1,4 +1,4 @@
-//! Answers that are read as values, and the repair of one that cannot be.
+//! Answers that are read as typed values, and the repair of an answer that cannot be read.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -143,7 +143,7 @@ fn huge_answers_take_bounded_time() {
         let answer = unit.repeat(1024 * 1024 / unit.len());
         assert!(read_json::<Report>(&answer).is_err(), "{unit}");
     }
-    // With the square of their length they would take hours.
+    // Quadratic time would take hours.
     assert!(
         begun.elapsed() < Duration::from_secs(60),
         "{:?}",
@@ -168,7 +168,7 @@ fn texts(run: &StartRun) -> String {
     let texts: Vec<String> = texts
         .map(|part| part["text"].as_str().unwrap().to_owned())
         .collect();
-    // As the relay joins them.
+    // Joined as the relay joins them.
     texts.join("\n")
 }
 
@@ -177,7 +177,7 @@ fn value() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
-        // What looks like structure, in strings.
+        // Text in strings that resembles structure.
         "[a-z{}\\[\\]\"`~\n\\\\,: ]{0,12}".prop_map(Value::from),
         "\\PC{0,8}".prop_map(Value::from),
     ];
@@ -226,7 +226,7 @@ proptest! {
     fn whatever_an_agent_says_there_is_a_value_or_an_error(answer in "([{}\\[\\]\",:`~\n a1]|```json\n|~~~|\u{feff}|é|\\PC){0,80}") {
         let typed = read_json::<Value>(&answer);
         let text = read_json::<String>(&answer);
-        // What fits a string fits any value.
+        // Any text that fits a string fits any value.
         prop_assert!(text.is_err() || typed.is_ok());
         let mut question = question();
         if let TypedStep::Value(report) = question.answered(answered(&answer)) {

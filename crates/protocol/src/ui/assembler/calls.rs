@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::by_text::ByText;
 use super::input::{Input, brackets};
-use super::size::grown;
+use super::room::grown;
 use super::tool_update::set;
 use crate::ui::chunk::InputEncoding;
 use crate::ui::held::{Held, allocation};

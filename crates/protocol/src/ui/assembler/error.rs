@@ -68,7 +68,10 @@ impl fmt::Display for AssembleError {
             }
             Self::MetadataTooDeep => f.write_str("metadata is nested too deeply"),
             Self::TooLarge { limit } => {
-                write!(f, "the message would exceed the memory limit of {limit} bytes")
+                write!(
+                    f,
+                    "the message would exceed the memory limit of {limit} bytes"
+                )
             }
         }
     }

@@ -11,7 +11,6 @@ mod machine;
 mod metadata;
 mod open;
 mod room;
-mod size;
 mod texts;
 mod tool_chunks;
 mod tool_update;

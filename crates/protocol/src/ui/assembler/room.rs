@@ -1,6 +1,5 @@
 use super::error::AssembleError;
 use super::machine::Assembler;
-use super::size::grown;
 use crate::ui::Part;
 use crate::ui::held::{Held, allocation};
 
@@ -81,4 +80,19 @@ impl Assembler {
 /// Returns the memory for the places of so many parts, and of so many of their sizes.
 fn places(parts: usize, sizes: usize) -> usize {
     allocation(parts * size_of::<Part>()) + allocation(sizes * size_of::<usize>())
+}
+
+/// Returns the capacity to which a buffer grows so that at least so many elements fit: double, or less if there is no `room` for
+/// that. While it grows, the old buffer exists beside the new one. `None` if there is no room for an eighth more, so that
+/// appending in small pieces never takes quadratic time.
+pub(super) fn grown(
+    capacity: usize,
+    needed: usize,
+    room: usize,
+    takes: impl Fn(usize) -> usize,
+) -> Option<usize> {
+    [2 * capacity, capacity + capacity / 8]
+        .map(|capacity| capacity.max(needed))
+        .into_iter()
+        .find(|&capacity| takes(capacity) <= room)
 }

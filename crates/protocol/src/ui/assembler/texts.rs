@@ -4,7 +4,7 @@ use super::by_text::ByText;
 use super::change::Change;
 use super::error::AssembleError;
 use super::machine::{Assembler, not_started, own, own_raw};
-use super::size::grown;
+use super::room::grown;
 use crate::ui::held::{allocation, owned, owned_raw};
 use crate::ui::joiner::Half;
 use crate::ui::{Part, RawJson, ReasoningPart, Text, TextPart, TextState};

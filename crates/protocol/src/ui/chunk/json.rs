@@ -6,7 +6,7 @@
 use std::{borrow::Cow, ops::Range};
 
 use super::Text;
-use crate::words;
+use crate::scan;
 
 /// The reason why a text is not accepted as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,8 +156,8 @@ fn next_whitespace(stops: &mut Stops<'_>, mut at: usize) -> usize {
 #[inline]
 pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
     // As in `is_stop`.
-    words::first(bytes, |word| {
-        words::below(word ^ words::all(0x02), 0x21) | words::below(word ^ words::all(b'\\'), 1)
+    scan::first(bytes, |word| {
+        scan::below(word ^ scan::all(0x02), 0x21) | scan::below(word ^ scan::all(b'\\'), 1)
     })
     .unwrap_or(bytes.len())
 }

@@ -1,4 +1,6 @@
-//! Searches over eight bytes at a time. For a few bytes, they finish before `memchr` has begun.
+//! Fast scans of bytes and text.
+//!
+//! The searches look at eight bytes at a time. For a few bytes, they finish before `memchr` has begun.
 
 const ONES: u64 = u64::MAX / 255;
 const HIGHS: u64 = ONES << 7;
@@ -51,6 +53,21 @@ pub(crate) fn first(bytes: &[u8], stops: impl Fn(u64) -> u64) -> Option<usize> {
     };
     let found = stops(word);
     (found != 0).then(|| start + found.trailing_zeros() as usize / 8)
+}
+
+/// Returns the bytes as text, if they are UTF-8.
+#[inline]
+pub(crate) fn utf_8(bytes: &[u8]) -> Option<&str> {
+    simdutf8::basic::from_utf8(bytes).ok()
+}
+
+/// Returns the last character boundary of `text` at or before `at`.
+pub(crate) fn char_boundary(text: &str, at: usize) -> usize {
+    // `str::floor_char_boundary` requires Rust 1.91.
+    (0..=at.min(text.len()))
+        .rev()
+        .find(|&at| text.is_char_boundary(at))
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
