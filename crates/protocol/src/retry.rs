@@ -119,8 +119,8 @@ pub enum Attempt<'a> {
     Failed(Sent),
     /// No response, or an unreadable one, and another attempt would fail the same way.
     Permanent(Sent),
-    /// A response that is not a success.
-    Answered(&'a ResponseError),
+    /// An error response, or an invalid one.
+    ErrorResponse(&'a ResponseError),
 }
 
 /// The decision after an attempt.
@@ -193,10 +193,10 @@ impl Attempts {
         let again = match attempt {
             Attempt::Failed(sent) => repeatable || sent == Sent::No,
             // A truncated response, one that is not the relay's, or one over the limit would be the same again.
-            Attempt::Permanent(_) | Attempt::Answered(ResponseError::InvalidResponse(_)) => {
+            Attempt::Permanent(_) | Attempt::ErrorResponse(ResponseError::InvalidResponse(_)) => {
                 return Decision::GiveUp(GiveUp::Permanent);
             }
-            Attempt::Answered(ResponseError::Api(error)) => {
+            Attempt::ErrorResponse(ResponseError::Api(error)) => {
                 let gone = error.status() == StatusCode::NOT_FOUND && self.method == Method::DELETE;
                 if gone && repeatable && self.may_have_arrived {
                     return Decision::Done;

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_end_of_a_line_wherever_it_stands() {
+    fn finds_the_end_of_a_line_anywhere() {
         // Bytes that differ from a line end in one bit, or by one.
         let others: Vec<u8> = [b'\n', b'\r']
             .iter()

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_moment_is_read() {
+    fn every_form_of_a_time_is_parsed() {
         let moment = read("2026-02-26T12:00:00Z");
         assert!(moment.is_some());
         for same in [
@@ -158,7 +158,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn a_moment_is_the_same_in_every_zone(
+        fn a_time_is_the_same_in_every_zone(
             seconds in 100_000..253_402_000_000_u64,
             nanos in 0..1_000_000_000_u32,
             zone in -1439..=1439_i64,
@@ -175,13 +175,13 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_reading_it_panic(text in "\\PC*|[0-9]{4}-[0-9]{2}-[0-9]{2}.[0-9:.+-é]*") {
+        fn no_text_makes_parsing_panic(text in "\\PC*|[0-9]{4}-[0-9]{2}-[0-9]{2}.[0-9:.+-é]*") {
             let _ = read(&text);
         }
     }
 
     #[test]
-    fn moments_that_cannot_be_written_become_the_nearest_that_can() {
+    fn unwritable_times_become_the_nearest_writable_ones() {
         let written = |moment: SystemTime| Timestamp::from(moment).to_string();
         let day = Duration::from_secs(86_400);
         assert_eq!(

@@ -22,7 +22,7 @@ const CALL: &str = r#"{"type":"tool-input-available","toolCallId":"c","toolName"
 const OUTPUT: &str = r#"{"type":"tool-output-available","toolCallId":"c","output":2}"#;
 
 #[test]
-fn where_a_step_was_reset_the_output_of_a_call_is_that_of_the_step_before() {
+fn the_output_of_a_call_survives_a_reset_of_a_later_step() {
     let message = assembled(false, &[TEXT, CALL, STEP, CALL, RESET, OUTPUT]);
     let calls = calls(&message);
     assert_eq!(calls.len(), 1);
@@ -38,7 +38,7 @@ fn where_a_step_was_reset_the_output_of_a_call_is_that_of_the_step_before() {
 }
 
 #[test]
-fn a_call_with_a_wrong_input_is_dynamic_where_it_says_so_or_was() {
+fn a_call_with_an_invalid_input_is_dynamic_if_it_says_so_or_was() {
     let wrong = |dynamic: &str| {
         format!(
             r#"{{"type":"tool-input-error","toolCallId":"c","toolName":"n","errorText":"no"{dynamic}}}"#
@@ -59,7 +59,7 @@ fn a_call_with_a_wrong_input_is_dynamic_where_it_says_so_or_was() {
 }
 
 #[test]
-fn a_call_that_was_opened_by_a_delta_is_the_dynamic_one_that_names_it_later() {
+fn a_call_opened_by_a_delta_is_the_dynamic_call_that_names_it_later() {
     let delta = r#"{"type":"tool-input-delta","toolCallId":"c","inputTextDelta":"1"}"#;
     let start = r#"{"type":"tool-input-available","toolCallId":"c","toolName":"n","input":1,"dynamic":true}"#;
     let message = assembled(true, &[delta, start]);

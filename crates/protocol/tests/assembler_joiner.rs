@@ -58,7 +58,7 @@ fn halves_of_one_part_join_across_deltas_of_others() {
 }
 
 #[test]
-fn a_half_that_stays_alone_is_replaced_where_its_part_ends() {
+fn a_lone_half_is_replaced_at_the_end_of_its_part() {
     let alone = || TextDelta::new("a", "\u{fffd}").into();
     for end in [
         TextEnd::new("a").into(),
@@ -128,7 +128,7 @@ fn the_provider_metadata_of_a_delta_stays_with_it() {
 }
 
 #[test]
-fn no_more_halves_wait_than_there_is_room_for() {
+fn waiting_halves_are_limited() {
     let mut joiner = Joiner::new();
     let half = |id: &str| TextDelta::new(id.to_owned(), Text::from_code_units(HIGH)).into();
     let long = "x".repeat(Joiner::MAX_WAITING);

@@ -11,7 +11,7 @@ fn assembled(chunks: &[&str]) -> Assembler {
 }
 
 #[test]
-fn data_that_was_replaced_counts_as_if_it_had_come_first() {
+fn replaced_data_counts_like_first_data() {
     let short = r#"{"type":"data-x","id":"d","data":1}"#;
     let long = r#"{"type":"data-x","id":"d","data":"a text that is longer than a number"}"#;
     for (first, last) in [(short, long), (long, short), (long, long)] {
@@ -25,7 +25,7 @@ fn data_that_was_replaced_counts_as_if_it_had_come_first() {
 }
 
 #[test]
-fn metadata_counts_twice_as_it_is_held_twice() {
+fn metadata_counts_twice_because_it_is_held_twice() {
     const METADATA: &str = r#"{"model":"a name"}"#;
     let chunk = format!(r#"{{"type":"message-metadata","messageMetadata":{METADATA}}}"#);
     let chunk = Chunk::decode(&chunk).unwrap();
@@ -47,7 +47,7 @@ fn metadata_counts_twice_as_it_is_held_twice() {
 }
 
 #[test]
-fn metadata_is_merged_down_to_the_depth_that_is_documented_and_no_deeper() {
+fn metadata_is_merged_down_to_the_documented_depth() {
     let deep = |depth: usize| {
         let metadata = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
         format!(r#"{{"type":"message-metadata","messageMetadata":{metadata}}}"#)
@@ -76,7 +76,7 @@ fn merged(metadata: &[&str]) -> Result<String, AssembleError> {
 }
 
 #[test]
-fn metadata_is_merged_however_it_is_spaced() {
+fn metadata_is_merged_with_any_whitespace() {
     let spaced = "{ \"a\" : 1 ,\n\t\"b\":\r\n{ \"c\" : [ 1 , 2 ] } , \"d\" : { } }";
     let dense = r#"{"a":1,"b":{"c":[ 1 , 2 ]},"d":{}}"#;
     assert_eq!(merged(&["{}", spaced]).unwrap(), dense);
@@ -88,7 +88,7 @@ fn metadata_is_merged_however_it_is_spaced() {
 }
 
 #[test]
-fn a_string_is_spread_up_to_65_536_code_units_however_they_are_written() {
+fn a_string_is_spread_up_to_65_536_code_units_in_any_spelling() {
     for unit in ["a", r"\u0001"] {
         let string = |units: usize| format!("\"{}\"", unit.repeat(units));
         let spread = merged(&["{}", &string(65_536)]).unwrap();
@@ -103,7 +103,7 @@ fn a_string_is_spread_up_to_65_536_code_units_however_they_are_written() {
 }
 
 #[test]
-fn whether_an_assembler_is_lenient_is_known() {
+fn an_assembler_reports_whether_it_is_lenient() {
     assert!(!Assembler::new().is_lenient());
     assert!(Assembler::new().lenient(true).is_lenient());
     assert!(!Assembler::new().lenient(true).lenient(false).is_lenient());

@@ -46,7 +46,7 @@ fn assert_names_all(change: &Change<'_>, before: &UiMessage, after: &UiMessage) 
 
 proptest! {
     #[test]
-    fn every_change_is_told_and_every_error_changes_nothing(
+    fn every_change_is_reported_and_errors_change_nothing(
         chunks in prop::collection::vec(any_chunk(), 0..24),
         lenient: bool,
         limit in prop_oneof![3 => Just(1_000_000_usize), 1 => 0_usize..20_000],
@@ -86,7 +86,7 @@ proptest! {
     }
 
     #[test]
-    fn all_that_is_allocated_counts(chunks in prop::collection::vec(any_chunk(), 0..24), lenient: bool, look: bool) {
+    fn all_allocations_count(chunks in prop::collection::vec(any_chunk(), 0..24), lenient: bool, look: bool) {
         let mut assembler = Assembler::new().lenient(lenient);
         let allocated = allocation_counter::measure(|| {
             for chunk in &chunks {
@@ -157,7 +157,7 @@ proptest! {
     }
 
     #[test]
-    fn the_joiner_makes_every_delta_text_and_loses_nothing(chunks in prop::collection::vec(any_chunk(), 0..24)) {
+    fn the_joiner_makes_every_delta_well_formed_and_loses_nothing(chunks in prop::collection::vec(any_chunk(), 0..24)) {
         let mut joiner = Joiner::new();
         let mut out: Vec<Chunk<'static>> = chunks.iter().cloned().flat_map(|chunk| joiner.push(chunk)).collect();
         out.extend(joiner.finish());

@@ -41,7 +41,7 @@ fn shown(assembler: &mut Assembler) -> Option<Value> {
 }
 
 #[test]
-fn every_sequence_gives_the_message_of_the_reference() {
+fn every_sequence_has_the_message_of_the_reference() {
     let mut lines = SEQUENCES.lines();
     let names: Names = serde_json::from_str(lines.next().unwrap()).unwrap();
     let mut messages: Vec<Option<Value>> = Vec::new();
@@ -181,7 +181,7 @@ struct RelayStream {
 }
 
 #[test]
-fn the_recorded_streams_of_the_relay_give_the_message_of_the_reference_and_the_right_end() {
+fn recorded_streams_have_the_message_of_the_reference_and_the_right_end() {
     let mut count = 0;
     for line in RELAY_STREAMS.lines() {
         let stream: RelayStream = serde_json::from_str(line).unwrap();

@@ -35,7 +35,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn never_is_more_allocated_than_the_limit(
+    fn no_more_than_the_limit_is_allocated(
         chunks in prop::collection::vec(any_chunk(), 0..24),
         lenient: bool,
         share in 0.0..1.2_f64,
@@ -50,7 +50,7 @@ proptest! {
     }
 
     #[test]
-    fn what_counts_is_not_much_more_than_what_is_allocated(chunks in prop::collection::vec(any_chunk(), 0..120), lenient: bool) {
+    fn the_counted_size_is_close_to_the_allocated_size(chunks in prop::collection::vec(any_chunk(), 0..120), lenient: bool) {
         let mut assembler = Assembler::new().lenient(lenient);
         let (held, _) = allocated(&mut assembler, &chunks);
         let most = Assembler::new().size() + 1536 + held + held / 2;
@@ -58,7 +58,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_undone_counts_no_more(chunks in prop::collection::vec(any_chunk(), 0..24), lenient: bool) {
+    fn undone_changes_no_longer_count(chunks in prop::collection::vec(any_chunk(), 0..24), lenient: bool) {
         let chunks: Vec<_> = chunks.into_iter().filter(is_undone).collect();
         let mut assembler = Assembler::new().lenient(lenient);
         let mut sizes = Vec::new();
@@ -93,7 +93,7 @@ fn share(limit: usize, before: &[&str], chunk: impl Fn(usize) -> String) -> f64 
 }
 
 #[test]
-fn so_much_fits_as_is_documented() {
+fn the_documented_share_of_the_limit_fits() {
     let x = "x".repeat(1000);
     let start = |encoding: &str| {
         format!(r#"{{"type":"tool-input-start","toolCallId":"a","toolName":"n"{encoding}}}"#)
@@ -183,7 +183,7 @@ fn counted(chunks: &[&str]) -> usize {
 }
 
 #[test]
-fn the_id_of_a_text_that_has_ended_counts_no_more() {
+fn the_id_of_an_ended_text_no_longer_counts() {
     let text = |id: &str| {
         let start = format!(r#"{{"type":"text-start","id":"{id}"}}"#);
         let end = format!(r#"{{"type":"text-end","id":"{id}"}}"#);
@@ -195,7 +195,7 @@ fn the_id_of_a_text_that_has_ended_counts_no_more() {
 }
 
 #[test]
-fn the_input_of_a_call_counts_no_more_than_its_text_and_what_is_read_of_it() {
+fn the_input_of_a_call_counts_its_text_and_its_value_alone() {
     let start = r#"{"type":"tool-input-start","toolCallId":"a","toolName":"n"}"#;
     let as_text =
         r#"{"type":"tool-input-start","toolCallId":"a","toolName":"n","inputEncoding":"text"}"#;
@@ -234,7 +234,7 @@ fn is_counted(what: &str, chunks: impl Fn(usize) -> Vec<String>) {
 }
 
 #[test]
-fn whatever_finds_parts_again_counts() {
+fn the_index_of_parts_counts() {
     let x = "x".repeat(100);
     is_counted("texts", |n| {
         vec![format!(r#"{{"type":"text-start","id":"{n}"}}"#)]
@@ -277,7 +277,7 @@ fn whatever_finds_parts_again_counts() {
 }
 
 #[test]
-fn an_input_counts_also_where_its_call_has_begun_anew() {
+fn an_input_counts_after_its_call_has_restarted() {
     let x = "x".repeat(1000);
     for piece in ["", r#"{"type":"start-step"}"#] {
         is_counted("inputs", |_| {

@@ -24,7 +24,7 @@ fn pretty(message: &UiMessage) -> String {
 }
 
 #[test]
-fn a_run_with_a_tool_says_what_changes() {
+fn a_run_with_a_tool_reports_its_changes() {
     let mut assembler = Assembler::new();
     let mut story = String::new();
     for value in [
@@ -96,7 +96,7 @@ fn a_tool_call_can_be_looked_at_while_its_input_streams() {
 }
 
 #[test]
-fn an_error_leaves_the_message_as_it_was() {
+fn an_error_leaves_the_message_unchanged() {
     let mut assembler = Assembler::new();
     apply_all(
         &mut assembler,
@@ -146,7 +146,7 @@ fn an_error_leaves_the_message_as_it_was() {
 }
 
 #[test]
-fn an_error_is_short_even_if_the_id_is_not() {
+fn an_error_with_a_long_id_is_short() {
     let mut assembler = Assembler::new();
     let error = assembler
         .apply(&TextDelta::new("ж".repeat(100_000), "a").into())
@@ -187,7 +187,7 @@ fn a_stream_joined_in_the_middle_can_be_shown() {
 }
 
 #[test]
-fn a_call_whose_input_was_there_is_not_opened_by_a_delta() {
+fn a_call_with_a_complete_input_is_not_opened_by_a_delta() {
     let message: UiMessage = serde_json::from_value(json!({
         "role": "assistant",
         "parts": [{"type": "tool-run", "toolCallId": "c", "state": "input-available", "input": {"a": 1}}],
@@ -201,7 +201,7 @@ fn a_call_whose_input_was_there_is_not_opened_by_a_delta() {
 }
 
 #[test]
-fn a_broken_run_is_continued_from_what_was_stored() {
+fn a_broken_run_continues_from_the_stored_message() {
     let mut first = Assembler::new();
     apply_all(
         &mut first,
@@ -312,7 +312,7 @@ fn the_limit_holds_for_everything_that_can_grow() {
 }
 
 #[test]
-fn what_is_replaced_does_not_count_towards_the_limit() {
+fn replaced_data_does_not_count_towards_the_limit() {
     let long = "x".repeat(10_000);
     let mut assembler = Assembler::new().with_limit(300_000);
     apply_all(
@@ -362,7 +362,7 @@ fn metadata_that_is_nested_too_deeply_is_refused() {
 
 /// Quadratic work would take many minutes.
 #[test]
-fn a_large_input_in_many_deltas_takes_time_that_grows_with_its_size() {
+fn a_large_input_in_many_deltas_takes_linear_time() {
     let began = Instant::now();
     let mut assembler = Assembler::new();
     assembler
@@ -392,7 +392,7 @@ fn a_large_input_in_many_deltas_takes_time_that_grows_with_its_size() {
 }
 
 #[test]
-fn partial_json_says_when_it_is_whole() {
+fn partial_json_reports_completeness() {
     let mut document = PartialJson::from("[1, 2");
     assert!(!document.is_complete());
     document.push("]");
@@ -404,7 +404,7 @@ fn partial_json_says_when_it_is_whole() {
 }
 
 #[test]
-fn partial_json_may_be_nested_as_deeply_as_it_likes() {
+fn partial_json_may_be_nested_without_limit() {
     let depth = 1_000_000;
     let document = PartialJson::from(&*"[".repeat(depth));
     let value = document.value().unwrap();
@@ -413,7 +413,7 @@ fn partial_json_may_be_nested_as_deeply_as_it_likes() {
 }
 
 #[test]
-fn keys_that_javascript_gives_a_meaning_leave_no_value() {
+fn keys_with_a_meaning_in_javascript_leave_no_value() {
     for (text, value) in [
         (r#"{"a": 1, "__proto__"#, Some(r#"{"a": 1}"#)),
         (r#"{"a": 1, "__proto__": "#, Some(r#"{"a": 1}"#)),

@@ -16,7 +16,7 @@ fn with_messages(messages: &str) -> String {
 }
 
 #[test]
-fn only_the_turn_has_to_be_a_message() {
+fn only_the_turn_must_be_a_message() {
     let body = with_messages(&format!(r#"[1,{{"role":"assistant"}},{}]"#, user("Hi")));
     let body = chat(body).unwrap();
     assert_eq!(body.turn.text(), "Hi");
@@ -27,7 +27,7 @@ fn only_the_turn_has_to_be_a_message() {
 }
 
 #[test]
-fn what_is_not_taken_is_named_and_what_was_sent_is_not_repeated() {
+fn refused_bodies_are_named_without_repeating_them() {
     let user = user("s3cr3t");
     let said: Vec<String> = [
         "",
@@ -60,7 +60,7 @@ fn what_is_not_taken_is_named_and_what_was_sent_is_not_repeated() {
 }
 
 #[test]
-fn of_members_of_one_name_the_last_counts() {
+fn the_last_of_repeated_members_counts() {
     let body = format!(
         r#"{{"id":"c1","messages":[],"messages":[{}],"id":"c2","trigger":"x","trigger":null}}"#,
         user("Hi")
@@ -83,7 +83,7 @@ fn a_body_is_read_as_javascript_reads_it() {
 }
 
 #[test]
-fn no_more_is_read_than_the_limits_say() {
+fn bodies_over_the_limits_are_refused() {
     let limits = ChatLimits::new().messages(2).parts(2);
     let read = |messages: &[&str]| {
         ChatBody::read(with_messages(&format!("[{}]", messages.join(","))), &limits)
@@ -116,7 +116,7 @@ fn no_more_is_read_than_the_limits_say() {
 }
 
 #[test]
-fn an_empty_body_asks_for_any_token_and_no_other_that_cannot_be_read_does() {
+fn only_an_empty_body_asks_for_any_token() {
     assert_eq!(TokenBody::read("").unwrap(), TokenBody::default());
     let body = TokenBody::read(r#"{"agent":"a","userId":null}"#).unwrap();
     assert_eq!((body.agent.as_deref(), body.user_id), (Some("a"), None));
@@ -126,7 +126,7 @@ fn an_empty_body_asks_for_any_token_and_no_other_that_cannot_be_read_does() {
 }
 
 #[test]
-fn a_thread_is_asked_for_in_a_body_or_in_a_query() {
+fn a_thread_is_requested_in_a_body_or_in_a_query() {
     let body = ThreadBody::read(r#"{"sandboxId":"sb_1","name":"cut \ud83d"}"#).unwrap();
     assert_eq!(body.sandbox_id.unwrap().as_str(), "sb_1");
     assert_eq!(body.name.as_deref(), Some("cut \u{fffd}"));
@@ -150,12 +150,12 @@ fn a_thread_is_asked_for_in_a_body_or_in_a_query() {
 
 proptest! {
     #[test]
-    fn whatever_comes_it_is_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn any_body_is_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..64)) {
         let _ = (chat(body.clone()), TokenBody::read(body.clone()), ThreadBody::read(body));
     }
 
     #[test]
-    fn the_history_is_what_serde_json_reads(texts in prop::collection::vec("[ -~&&[^\"\\\\]]{0,8}", 1..8)) {
+    fn the_history_equals_that_of_serde_json(texts in prop::collection::vec("[ -~&&[^\"\\\\]]{0,8}", 1..8)) {
         let messages: Vec<String> = texts.iter().map(|text| user(text)).collect();
         let messages = format!("[{}]", messages.join(" , "));
         let body = chat(with_messages(&messages)).unwrap();
@@ -182,7 +182,7 @@ fn large() -> [(&'static str, String); 3] {
 }
 
 #[test]
-fn a_large_body_takes_little_beside_itself() {
+fn a_large_body_takes_little_additional_memory() {
     for (what, body) in large() {
         let size = body.len();
         let body = std::cell::Cell::new(Some(body.into_bytes()));

@@ -63,7 +63,7 @@ fn decode_in_two_steps(stream: &[u8], limits: Limits) -> Vec<Result<Chunk<'stati
 }
 
 #[test]
-fn deltas_are_read_whatever_they_hold() {
+fn deltas_with_any_content_are_read() {
     let stream = r#"
 data: {"type":"text-delta","id":"t1","delta":"Grüezi \"wohl\"\n\u00e9\ud83d\ude00\/\\\b\f\r\t"}
 
@@ -149,7 +149,7 @@ fn a_cut_before_a_delta_changes_nothing() {
 }
 
 #[test]
-fn a_bad_chunk_is_an_error_of_its_own() {
+fn an_invalid_chunk_is_an_error_between_others() {
     let stream = "data: {\"type\":\"start\"}\n\ndata: {\"type\":\"abort\",\"reason\":1}\n\ndata: oops\n\ndata: {\"type\":\"finish\"}\n\n";
     let outcome = decode(stream);
     let [
@@ -180,7 +180,7 @@ fn a_bad_chunk_is_an_error_of_its_own() {
 }
 
 #[test]
-fn a_delta_is_held_to_the_same_limits_as_any_other_event() {
+fn a_delta_has_the_same_limits_as_any_other_event() {
     let data = r#"{"type":"text-delta","id":"a","delta":"some text"}"#;
     let stream = format!("data: {data}\n\n");
     let line = "data: ".len() + data.len();
@@ -262,7 +262,7 @@ fn the_end_of_a_stream_is_known() {
 }
 
 #[test]
-fn only_the_exact_word_is_the_end() {
+fn only_the_exact_word_ends_the_stream() {
     for data in [
         " [DONE]",
         "[DONE] ",
@@ -279,7 +279,7 @@ fn only_the_exact_word_is_the_end() {
 }
 
 #[test]
-fn the_response_says_what_it_carries() {
+fn the_response_headers_describe_the_stream() {
     let headers = response_headers();
     let lines: Vec<_> = headers
         .iter()
@@ -363,7 +363,7 @@ fn streams() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn the_short_path_makes_no_difference(stream in streams(), (line, event, total) in (0usize..200, 0usize..200, 0u64..600)) {
+    fn the_fast_path_makes_no_difference(stream in streams(), (line, event, total) in (0usize..200, 0usize..200, 0u64..600)) {
         let mut tight = Limits::default();
         (tight.line, tight.event, tight.total) = (line, event, total);
         for limits in [Limits::default(), tight] {
@@ -372,7 +372,7 @@ proptest! {
     }
 
     #[test]
-    fn it_makes_no_difference_how_the_bytes_were_cut(
+    fn cuts_make_no_difference(
         stream in streams(),
         lengths in prop::collection::vec(0usize..90, 0..30),
         (line, event, total) in (0usize..200, 0usize..200, 0u64..600),
@@ -395,7 +395,7 @@ proptest! {
     }
 
     #[test]
-    fn chunks_that_were_sent_arrive(texts in prop::collection::vec((any::<String>(), any::<String>()), 0..6)) {
+    fn encoded_chunks_are_decoded(texts in prop::collection::vec((any::<String>(), any::<String>()), 0..6)) {
         let sent: Vec<Chunk<'_>> = texts.iter().flat_map(|(id, delta)| [
             TextDelta::new(id, delta).into(), ReasoningDelta::new(id, delta).into(), ToolInputDelta::new(id, delta).into(), Error::new(delta).into(),
         ]).collect();

@@ -9,7 +9,7 @@ use twentyfirst_protocol::ui::{
 };
 
 #[test]
-fn a_chunk_is_what_it_says() {
+fn a_chunk_has_the_type_it_names() {
     let data = r#"{"toolName":"Bash","title":"Run \"ls\"","inputEncoding":"text","dynamic":false,"type":"tool-input-start","toolCallId":"c1"}"#;
     let Ok(Chunk::ToolInputStart(start)) = Chunk::decode(data) else {
         panic!("not a tool-input-start")
@@ -26,7 +26,7 @@ fn a_chunk_is_what_it_says() {
 }
 
 #[test]
-fn values_stay_as_they_came() {
+fn values_are_kept_unchanged() {
     let data = r#"{"type":"tool-output-available","toolCallId":"c","output": { "big": 12345678901234567890123, "e":1E2 } }"#;
     let Ok(Chunk::ToolOutputAvailable(output)) = Chunk::decode(data) else {
         panic!("not a tool-output-available")
@@ -59,7 +59,7 @@ fn a_number_beyond_a_double_is_refused_in_metadata_as_by_the_ai_sdk_and_kept_els
 }
 
 #[test]
-fn values_that_a_server_drops_may_be_absent() {
+fn values_that_servers_omit_may_be_absent() {
     for data in [
         r#"{"type":"tool-input-available","toolCallId":"c","toolName":"t"}"#,
         r#"{"type":"tool-input-error","toolCallId":"c","toolName":"t","errorText":"e"}"#,
@@ -72,7 +72,7 @@ fn values_that_a_server_drops_may_be_absent() {
 }
 
 #[test]
-fn data_keeps_members_of_its_own() {
+fn data_keeps_unknown_members() {
     let data =
         r#"{"type":"data-weather","id":"w","data":{"c":21},"transient":true,"x":[1],"delta":null}"#;
     let chunk = Chunk::decode(data).unwrap();
@@ -93,7 +93,7 @@ fn data_keeps_members_of_its_own() {
 }
 
 #[test]
-fn a_chunk_of_the_future_is_kept_whole() {
+fn an_unknown_chunk_is_kept_whole() {
     let data = r#" {"b": 1.0, "type":"brand-new", "a":"\ud83d"} "#;
     let chunk = Chunk::decode(data).unwrap();
     assert_eq!(chunk.kind(), "brand-new");
@@ -105,7 +105,7 @@ fn a_chunk_of_the_future_is_kept_whole() {
 }
 
 #[test]
-fn half_a_character_is_kept_as_it_came() {
+fn half_a_character_is_kept_unchanged() {
     let data = r#"{"type":"text-delta","id":"t","delta":"a\uD83D"}"#;
     let chunk = Chunk::decode(data).unwrap().into_owned();
     let Chunk::TextDelta(delta) = &chunk else {
@@ -156,7 +156,7 @@ fn chunks_are_made_in_a_line() {
 }
 
 #[test]
-fn each_error_names_what_is_wrong() {
+fn each_error_names_its_cause() {
     for (data, error, display) in [
         (
             "{\"type\":}",

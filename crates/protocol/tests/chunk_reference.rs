@@ -19,7 +19,7 @@ fn vectors() -> Vec<Vector> {
 }
 
 #[test]
-fn what_the_ai_sdk_refuses_is_refused_or_unknown() {
+fn chunks_that_the_ai_sdk_refuses_are_refused_or_unknown() {
     for Vector { data, chunk } in vectors() {
         if chunk.is_some() {
             continue;
@@ -33,7 +33,7 @@ fn what_the_ai_sdk_refuses_is_refused_or_unknown() {
 }
 
 #[test]
-fn what_the_ai_sdk_accepts_is_the_same_chunk() {
+fn chunks_that_the_ai_sdk_accepts_are_equal() {
     for Vector { data, chunk } in vectors() {
         let Some(expected) = chunk else { continue };
         let chunk = Chunk::decode(&data).unwrap_or_else(|error| panic!("{error}: {data}"));

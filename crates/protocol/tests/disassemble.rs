@@ -51,7 +51,7 @@ fn is_of_call(chunk: &Chunk<'_>) -> bool {
 
 proptest! {
     #[test]
-    fn every_message_of_an_assembler_is_made_again_of_its_chunks(
+    fn every_message_of_an_assembler_survives_disassembly(
         chunks in prop::collection::vec(any_chunk(), 0..24),
         lenient: bool,
     ) {
@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn so_are_calls_that_go_on_in_every_way(
+    fn calls_that_continue_in_every_way_survive_disassembly(
         chunks in prop::collection::vec(any_chunk(), 0..60),
         lenient: bool,
     ) {
@@ -81,7 +81,7 @@ struct Sequence {
 }
 
 #[test]
-fn the_messages_of_every_sequence_come_together_again() {
+fn the_messages_of_every_sequence_survive_disassembly() {
     let mut lines = SEQUENCES.lines();
     let names: Names = serde_json::from_str(lines.next().unwrap()).unwrap();
     let mut count = 0;
@@ -103,7 +103,7 @@ fn the_messages_of_every_sequence_come_together_again() {
 
 /// Messages whose chunks do not arrive part by part. Each was found by the properties above.
 #[test]
-fn calls_that_name_one_part_for_another_come_together_again() {
+fn calls_with_ambiguous_parts_survive_disassembly() {
     let start = r#"{"type":"tool-input-start","toolCallId":"a","toolName":"n","dynamic":true,"inputEncoding":"text"}"#;
     let fixed = r#"{"type":"tool-input-available","toolCallId":"a","toolName":"n","input":1}"#;
     let dynamic = r#"{"type":"tool-input-available","toolCallId":"a","toolName":"n","input":1,"dynamic":true}"#;
@@ -152,7 +152,7 @@ fn message_of_stream(sse: String) -> UiMessage {
 }
 
 #[test]
-fn the_messages_of_the_vectors_and_of_recorded_streams_come_together_again() {
+fn the_messages_of_vectors_and_recordings_survive_disassembly() {
     let mut count = 0;
     for line in [VECTORS, RELAY_STREAMS].into_iter().flat_map(str::lines) {
         let vector: Value = serde_json::from_str(line).unwrap();
@@ -183,7 +183,7 @@ fn part_of(part: &str) -> Option<usize> {
 }
 
 #[test]
-fn what_chunks_cannot_say_is_told_by_its_part() {
+fn an_inexpressible_part_is_named() {
     for part in [
         r#"{"type":"text","text":"a"}"#,
         r#"{"type":"text","text":"\ud83d","state":"done"}"#,
@@ -218,7 +218,7 @@ fn what_chunks_cannot_say_is_told_by_its_part() {
 }
 
 #[test]
-fn what_chunks_cannot_say_of_the_message_is_told_without_a_part() {
+fn an_inexpressible_message_has_no_part() {
     for json in [
         r#"{"role":"assistant","parts":[]}"#,
         r#"{"id":"m","role":"user","parts":[]}"#,

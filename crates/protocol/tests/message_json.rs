@@ -57,7 +57,7 @@ fn messages_are_read_from_values_too() {
 }
 
 #[test]
-fn every_known_part_is_written_as_it_was_read() {
+fn every_known_part_is_written_unchanged() {
     let json = include_str!("data/ui/message_all_parts.json");
     let message = read(json);
     let written = write(&message);
@@ -70,7 +70,7 @@ fn every_known_part_is_written_as_it_was_read() {
 }
 
 #[test]
-fn members_that_no_type_names_are_kept() {
+fn unknown_members_are_kept() {
     let json = r#"{"id":"m","role":"assistant","parts":[{"type":"text","text":"a","state":"paused","x":[1,2]},{"type":"step-start","n":1e999}],"createdAt":12345678901234567890123}"#;
     let message = read(json);
     assert_eq!(write(&message), json);
@@ -86,7 +86,7 @@ fn members_that_no_type_names_are_kept() {
 }
 
 #[test]
-fn null_in_place_of_a_member_is_kept() {
+fn null_instead_of_a_member_is_kept() {
     let json = r#"{"id":"m","role":"assistant","parts":[{"type":"tool-run","toolCallId":"c","state":"output-available","input":null,"output":null,"title":null,"providerExecuted":null,"approval":null}]}"#;
     let message = read(json);
     let call = message.tool_call("c").unwrap();
@@ -96,7 +96,7 @@ fn null_in_place_of_a_member_is_kept() {
 }
 
 #[test]
-fn what_does_not_fit_a_type_is_unknown_and_kept_whole() {
+fn a_part_that_does_not_fit_its_type_is_unknown_and_kept_whole() {
     for part in [
         r#"{"type":"text"}"#,
         r#"{"type":"text","text":5}"#,
@@ -133,7 +133,7 @@ fn unknown_roles_and_states_are_carried() {
 }
 
 #[test]
-fn half_a_surrogate_pair_is_kept_wherever_it_stands() {
+fn half_a_surrogate_pair_is_kept_anywhere() {
     let json = r#"{"id":"\ud83d","role":"\ud83d","parts":[{"type":"text","text":"a\uDE00","\ud83d":"\ud83d"},{"type":"tool-\ud83d","toolCallId":"\ude00","state":"\ud83d","rawInput":"\ud83d"},{"type":"data-\ud83d","id":"\ud83d","data":"\ud83d"}],"\ud83d":1}"#;
     let message = read(json);
     assert_eq!(message.text(), "a\u{fffd}");
@@ -143,7 +143,7 @@ fn half_a_surrogate_pair_is_kept_wherever_it_stands() {
 }
 
 #[test]
-fn of_a_member_that_stands_twice_the_later_counts() {
+fn the_later_of_two_members_counts() {
     let message = read(
         r#"{"id":"a","role":"user","id":"b","role":"assistant","parts":[],"parts":[{"type":"text","text":"x","type":"reasoning","text":"y","id":1,"id":"r"}]}"#,
     );
@@ -282,7 +282,7 @@ fn any_json() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn what_was_read_is_written_so_that_it_reads_the_same(parts in prop::collection::vec(any_json(), 0..4), id in any_json()) {
+    fn written_messages_are_read_back_unchanged(parts in prop::collection::vec(any_json(), 0..4), id in any_json()) {
         let json = format!(r#"{{"role":"assistant","id":{id},"parts":[{}]}}"#, parts.join(","));
         let message = read(&json);
         let written = write(&message);

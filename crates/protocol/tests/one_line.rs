@@ -6,7 +6,7 @@ use twentyfirst_protocol::threads::StoredMessage;
 use twentyfirst_protocol::ui::{Assembler, Chunk, RawJson, UiMessage};
 
 #[test]
-fn an_input_that_is_written_over_several_lines_is_a_message_of_one_line() {
+fn a_multi_line_input_is_a_message_of_one_line() {
     let mut assembler = Assembler::new();
     for data in [
         r#"{"type":"start"}"#,
@@ -23,7 +23,7 @@ fn an_input_that_is_written_over_several_lines_is_a_message_of_one_line() {
 }
 
 #[test]
-fn raw_json_lends_what_came_and_writes_one_line() {
+fn raw_json_returns_the_original_and_writes_one_line() {
     let raw = RawJson::parse("{\n  \"a b\": 1E400,\r\n\t\"a b\": \" \\ud83d \"\n}").unwrap();
     assert_eq!(
         raw.get(),
@@ -111,7 +111,7 @@ fn json() -> impl Strategy<Value = Json> {
 
 proptest! {
     #[test]
-    fn only_whitespace_between_tokens_goes(json in json(), before in whitespace(), after in whitespace()) {
+    fn only_whitespace_between_tokens_is_removed(json in json(), before in whitespace(), after in whitespace()) {
         let Json { spread, line } = json;
         let spread = format!("{before}{spread}{after}");
         let raw = RawJson::parse(&*spread).unwrap();
@@ -158,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_assembled_is_one_line(first in json(), second in json(), cut in any::<prop::sample::Index>()) {
+    fn assembled_messages_are_one_line(first in json(), second in json(), cut in any::<prop::sample::Index>()) {
         let input = format!("{{\n \"a\" : {} }}", first.spread);
         let end = (0..=cut.index(input.len())).rev().find(|at| input.is_char_boundary(*at)).unwrap();
         let metadata = |json: &Json| Chunk::decode(&format!(

@@ -95,7 +95,7 @@ fn recorded_runs() {
 }
 
 #[test]
-fn an_end_says_what_went_wrong_in_a_word_that_nobody_has_said() {
+fn an_end_names_the_error_without_repeating_its_text() {
     let end = |chunks: &[Chunk<'static>]| {
         let mut facts = RunFacts::new(Instant::now());
         for chunk in chunks {
@@ -136,7 +136,7 @@ fn an_end_says_what_went_wrong_in_a_word_that_nobody_has_said() {
 }
 
 #[test]
-fn calls_that_are_too_many_or_too_long_are_passed_over() {
+fn too_many_or_too_long_calls_are_skipped() {
     let now = Instant::now();
     let mut facts = RunFacts::new(now);
     let call = |id: String| Chunk::from(ToolInputAvailable::new(id, "é".repeat(1000)));

@@ -109,7 +109,7 @@ fn lines_end_in_three_ways() {
 }
 
 #[test]
-fn an_event_is_lent_as_soon_as_its_last_byte_is_there() {
+fn an_event_is_returned_with_its_last_byte() {
     for blank_line in ["\n", "\r"] {
         let mut decoder = Decoder::new();
         decoder.push(format!("data: a{blank_line}"));
@@ -141,14 +141,14 @@ fn one_space_after_the_colon_is_not_part_of_the_value() {
 }
 
 #[test]
-fn fields_that_are_not_known_are_ignored() {
+fn unknown_fields_are_ignored() {
     let stream =
         "dat: a\nDATA: b\n data: c\ndata : d\ndataa\nid2: 3\nnothing\n:data: e\n\ndata: f\n\n";
     assert_eq!(decode(stream).events, [Event::new("f")]);
 }
 
 #[test]
-fn events_have_the_name_that_came_last() {
+fn the_last_name_of_an_event_counts() {
     let stream = "event: a\nevent: b\ndata: 1\n\ndata: 2\n\nevent: c\n\ndata: 3\n\nevent: d\nevent\ndata: 4\n\nevent: message\ndata: 5\n\n";
     assert_eq!(
         decode(stream).events,
@@ -163,7 +163,7 @@ fn events_have_the_name_that_came_last() {
 }
 
 #[test]
-fn an_id_stays_until_another_one_comes() {
+fn an_id_applies_until_the_next_one() {
     let outcome = decode(
         "data: 0\n\nid: 1\ndata: 1\n\ndata: 2\n\nid: 3\n\ndata: 3\n\nid: 4\0\ndata: 4\n\nid\ndata: 5\n\nid: 6\ndata: 6\n\nid: 7\ndata: 7\n",
     );
@@ -231,7 +231,7 @@ fn bytes_that_are_not_utf_8_are_replaced() {
 }
 
 #[test]
-fn a_stream_may_end_between_events_only() {
+fn a_stream_may_only_end_between_events() {
     for whole in [
         "",
         "\n",
@@ -266,7 +266,7 @@ fn a_stream_may_end_between_events_only() {
 }
 
 #[test]
-fn an_event_that_has_not_ended_says_how_much_of_it_has_come() {
+fn an_unfinished_event_reports_its_bytes() {
     for (stream, bytes) in [
         ("d", 1),
         ("data: a", 7),
@@ -367,7 +367,7 @@ fn each_limit_has_an_error_that_ends_the_stream() {
 }
 
 #[test]
-fn an_event_of_16_mib_is_taken_by_default() {
+fn an_event_of_16_mib_is_accepted_by_default() {
     let whole = "x".repeat(16 << 20);
     let stream = format!("data: {whole}\n\ndata: {whole}x\n\n");
     let outcome = decode_with(Limits::default(), stream.as_bytes().chunks(1 << 16));
@@ -463,7 +463,7 @@ proptest! {
     }
 
     #[test]
-    fn it_makes_no_difference_how_the_bytes_were_cut(
+    fn cuts_make_no_difference(
         stream in streams(),
         cuts in cuts(),
         (line, event, total) in (0usize..30, 0usize..30, 0u64..200),
@@ -489,7 +489,7 @@ proptest! {
     }
 
     #[test]
-    fn an_encoded_event_is_decoded_as_it_was(
+    fn an_encoded_event_is_decoded_unchanged(
         data in "([a-z\\{\"ü😀: ]|\n|\0|\u{feff}){0,20}",
         event in prop::option::of("[a-zü: ]{1,5}"),
         id in prop::option::of("[a-zü: ]{0,5}"),
@@ -505,7 +505,7 @@ proptest! {
     }
 
     #[test]
-    fn decoded_events_are_encoded_and_decoded_as_they_were(stream in streams()) {
+    fn decoded_events_are_encoded_and_decoded_unchanged(stream in streams()) {
         let events = decode(stream).events;
         let again: Vec<u8> = events.iter().flat_map(|event| event.encode().unwrap()).collect();
         prop_assert_eq!(decode(again).events, events);

@@ -59,7 +59,7 @@ fn inputs() -> [(&'static str, Value); 9] {
 }
 
 #[test]
-fn every_usual_tool_has_a_view_that_is_its_input() {
+fn every_usual_tool_has_a_view_equal_to_its_input() {
     for (name, input) in inputs() {
         let view = Tool::of(&part(name, &input));
         assert!(!matches!(view, Tool::Other { .. }), "{name}");
@@ -103,7 +103,7 @@ fn views_have_types() {
 }
 
 #[test]
-fn what_does_not_fit_is_kept_and_fails_nothing() {
+fn mismatching_values_are_kept_without_an_error() {
     let odd =
         json!({"command": "ls", "timeout": "soon", "description": null, "sandbox": {"a": [1]}});
     let Tool::Bash(bash) = Tool::of(&part("Bash", &odd)) else {
@@ -148,7 +148,7 @@ fn what_does_not_fit_is_kept_and_fails_nothing() {
 }
 
 #[test]
-fn outputs_have_a_text_where_they_have_one() {
+fn outputs_return_their_text_if_they_have_one() {
     let text = |output: Value| ToolOutput::view(&RawJson::from(&output)).text();
     assert_eq!(text(json!("out\n")).as_deref(), Some("out\n"));
     let blocks = json!([{"type": "text", "text": "a"}, {"type": "image", "source": {}}, {"type": "text", "text": "b"}]);
@@ -260,7 +260,7 @@ fn canonical(json: &str) -> String {
 
 proptest! {
     #[test]
-    fn a_view_is_the_json_that_it_was_made_of(
+    fn a_view_serializes_to_its_original_json(
         tool in 0..9_usize,
         changes in prop::collection::vec((0..20_usize, prop::option::of(value())), 0..6),
         unknown in prop::collection::btree_map(prop::sample::select(vec!["a", "b", "exitCode"]), value(), 0..3),
@@ -286,7 +286,7 @@ proptest! {
     }
 
     #[test]
-    fn an_output_is_the_json_that_it_was_made_of(text in value()) {
+    fn an_output_serializes_to_its_original_json(text in value()) {
         let raw = RawJson::parse(text).unwrap();
         let output = ToolOutput::view(&raw);
         output.text();

@@ -162,7 +162,7 @@ impl Exchange {
     pub(crate) fn poll(&mut self, now: Now, deadline: Deadline) -> Next {
         if let Some(kind) = self.outcome.take() {
             let attempt = match &kind {
-                ExchangeErrorKind::Response(error) => Attempt::Answered(error),
+                ExchangeErrorKind::Response(error) => Attempt::ErrorResponse(error),
                 ExchangeErrorKind::Failure(failure) if failure.is_permanent() => {
                     Attempt::Permanent(failure.sent())
                 }

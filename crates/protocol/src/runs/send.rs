@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::{Messages, RunOptions};
 use crate::error::{InvalidRequest, InvalidResponse, Problem, ResponseError};
 use crate::open::open_enum;
-use crate::operation::{Head, StreamingOperation, decode_no_stream, decode_with, unreadable_coding};
+use crate::operation::{
+    Head, StreamingOperation, decode_no_stream, decode_with, unreadable_coding,
+};
 use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, tolerant};
 
 /// Sends messages to an agent in an existing sandbox, and starts a run.

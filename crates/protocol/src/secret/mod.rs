@@ -72,13 +72,13 @@ impl Secrets {
     /// Adds the credentials in the value of a header such as `authorization`, `cookie` or `set-cookie`: the whole value, the
     /// credential after a scheme, user and password of `Basic`, and the value of each cookie.
     pub fn add_header(&mut self, value: &str) {
-        self.add_if_telling(value);
+        self.add_if_long(value);
         let pairs = value
             .split(';')
             .filter_map(|pair| pair.trim().split_once('='));
         for (name, value) in pairs {
             if !COOKIE_ATTRIBUTES.contains(&name.to_ascii_lowercase().as_str()) {
-                self.add_if_telling(value.trim_matches('"'));
+                self.add_if_long(value.trim_matches('"'));
             }
         }
         let Some((scheme, credential)) = value.trim().split_once(' ') else {
@@ -121,7 +121,7 @@ impl Secrets {
                 for (name, value) in members {
                     match value {
                         Value::String(text) if NAMES.contains(&name.as_str()) => {
-                            self.add_if_telling(text);
+                            self.add_if_long(text);
                         }
                         Value::Object(envs) if name == "envs" => {
                             let values = envs.values().filter_map(Value::as_str);
@@ -156,7 +156,7 @@ impl Secrets {
     }
 
     /// A shorter text is more often a common word than a token.
-    fn add_if_telling(&mut self, text: &str) {
+    fn add_if_long(&mut self, text: &str) {
         if text.len() >= 6 {
             self.add(text);
         }

@@ -19,10 +19,10 @@ const SHORTEST: usize = 3;
 const LITERALS: [&str; 3] = ["true", "false", "null"];
 
 /// The bytes of a long secret that are enough to be masked anywhere, because a program that repeats a secret may cut it off.
-const TELLING: usize = 12;
+const RECOGNISABLE: usize = 12;
 
 /// The bytes at the end of a text that are masked if they may be the beginning of a secret.
-const TELLING_AT_END: usize = 6;
+const RECOGNISABLE_AT_END: usize = 6;
 
 /// Masks secrets in text in every spelling: unchanged, or escaped as JSON, URLs and HTML.
 ///
@@ -53,7 +53,9 @@ impl Redactor {
         for secret in secrets {
             let secret = secret.as_ref();
             // Programs print multi-line text line by line, and trim it.
-            let lines = secret.lines().filter(|line| line.trim().len() >= TELLING);
+            let lines = secret
+                .lines()
+                .filter(|line| line.trim().len() >= RECOGNISABLE);
             // A byte order mark at the beginning of a body is not part of its text.
             let unmarked = secret.trim_start_matches('\u{feff}');
             for form in [secret, secret.trim(), unmarked].into_iter().chain(lines) {
@@ -186,11 +188,11 @@ impl Redactor {
 
 /// Returns the end of a match, if enough of the secret was found.
 fn end_of(secret: &str, found: Found, cut_at: Option<usize>) -> Option<usize> {
-    if let (Some(cut), Some(TELLING_AT_END..)) = (cut_at, found.at_end) {
+    if let (Some(cut), Some(RECOGNISABLE_AT_END..)) = (cut_at, found.at_end) {
         return Some(cut);
     }
-    let telling = char_boundary(secret, TELLING);
-    (found.matched >= telling.min(secret.len())).then_some(found.end)
+    let recognisable = char_boundary(secret, RECOGNISABLE);
+    (found.matched >= recognisable.min(secret.len())).then_some(found.end)
 }
 
 /// Prints no secrets.
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_was_cut_off_is_masked() {
+    fn a_truncated_secret_is_masked() {
         let key = ["21st_sk_abcdefghijkl"];
         assert_eq!(redact("token: 21st_sk_ab", &key), "token: ***");
         assert_eq!(redact("token: 21st_sk_ab…", &key), "token: ***…");
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_masked_however_it_is_spelled() {
+    fn a_secret_is_masked_in_any_spelling() {
         let secret = ["pä/ss+w&rd\"<'1"];
         for spelled in [
             r#"{"a":"pä/ss+w&rd\"<'1"}"#,
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_masked_stays_json() {
+    fn masked_json_stays_json() {
         let secrets = [
             "1", "true", "nope", "1234", ":1,", " ", "  ", "abc\"", "\\", "\"a\"", "type", "text",
         ];
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overlaps_is_masked_together() {
+    fn overlapping_secrets_are_masked_together() {
         assert_eq!(redact("x abcdef y", &["abcd", "cdef"]), "x *** y");
         assert_eq!(redact("x abababab y", &["abab"]), "x ****** y");
         assert_eq!(redact("hunter2", &["hunter2\n"]), "***");
@@ -341,7 +343,7 @@ mod tests {
         /// For any secrets: JSON stays JSON of the same shape, no string of it contains one of them, and a text without them is
         /// unchanged.
         #[test]
-        fn json_stays_json_and_holds_no_secret(
+        fn masked_json_stays_json_without_secrets(
             secret in texts(),
             around in prop::collection::vec(texts(), 3),
             ways in prop::collection::vec(0..3_u8, 1..20),
@@ -369,7 +371,7 @@ mod tests {
                 }
                 if !counts {
                     prop_assert_eq!(&masked, &body);
-                } else if secret.bytes().all(|byte| byte.is_ascii_alphanumeric()) && secret.len() < TELLING {
+                } else if secret.bytes().all(|byte| byte.is_ascii_alphanumeric()) && secret.len() < RECOGNISABLE {
                     // Checks the strings before masking: a secret in them is gone afterwards.
                     let is_spelled = around[2].contains(['%', '&', '\\', '+']);
                     if !holds(&around[2]) && !is_spelled {
@@ -398,7 +400,7 @@ mod tests {
 
         /// For any truncation of a text: at most a short beginning of a secret at its end is shown.
         #[test]
-        fn a_text_that_breaks_off_shows_no_telling_beginning(
+        fn a_truncated_text_shows_no_recognisable_beginning(
             secret in "[a-z0-9]{13,30}",
             kept in 6..12_usize,
             form in 0..3,

@@ -569,7 +569,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_in_one_piece_is_not_copied() {
+    fn an_event_in_one_piece_is_not_copied() {
         let (_, copied, events) = work("data: {\"a\":1}\n\n".repeat(100).as_bytes(), usize::MAX);
         assert_eq!((copied, events), (0.0, 100));
     }

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_ids_stand_on_one_line() {
+    fn names_and_ids_are_on_one_line() {
         assert_eq!(
             Event::new("").event("a\nb").encode(),
             Err(EncodeError::Name)

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_that_streams_is_meant_also_if_the_list_is_not_in_order() {
+    fn the_newest_streaming_thread_is_the_target_in_any_order() {
         let newest = |threads: &[ThreadSummary]| streams(threads).newest().map(ToString::to_string);
         let old = thread("old", "streaming", "2026-01-01T00:00:00Z");
         let new = thread("new", "streaming", "2026-01-02T00:00:00Z");
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_run_in_between_makes_a_stream_doubtful_also_if_it_is_over() {
+    fn a_newer_run_in_between_makes_a_stream_doubtful_even_if_it_has_ended() {
         let ours = thread("ours", "streaming", "2026-01-01T00:00:00Z");
         let idle = thread("newer", "idle", "2026-01-02T00:00:00Z");
         let before = streams(&[idle.clone(), ours.clone()]);

@@ -120,14 +120,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_lifetime_is_read_as_it_is_written(seconds in 1..=LONGEST) {
+        fn a_lifetime_is_read_back_unchanged(seconds in 1..=LONGEST) {
             let lifetime = TokenLifetime::new(Duration::from_secs(seconds)).unwrap();
             prop_assert_eq!(lifetime.as_duration().as_secs(), seconds);
             prop_assert_eq!(lifetime.to_string().parse(), Ok(lifetime));
         }
 
         #[test]
-        fn what_the_relay_would_take_for_something_else_is_refused(
+        fn lifetimes_that_the_relay_would_misread_are_refused(
             text in prop_oneof!["[+-]?[0-9]{0,6}[smhdSMw]?", "[0-9]{1,25}[smhd]", ".{0,6}"],
         ) {
             let read_by_relay = text

@@ -4,7 +4,7 @@ use super::{
     Chunk, ChunkError, End,
     delta::{Delta, Unescaped},
     encode::DONE,
-    end::Signs,
+    end::EndSigns,
 };
 use crate::scan::utf_8;
 use crate::sse::{self, Limits, SseError, UnfinishedEvent};
@@ -35,7 +35,7 @@ use crate::sse::{self, Limits, SseError, UnfinishedEvent};
 #[derive(Debug, Default)]
 pub struct Decoder {
     events: sse::Decoder,
-    signs: Signs,
+    end_signs: EndSigns,
     /// The unescaped delta of a chunk whose string had escapes.
     unescaped: Unescaped,
     /// The data of an event that was not UTF-8, with U+FFFD in it.
@@ -109,17 +109,17 @@ impl Decoder {
 
     /// Returns whether `[DONE]` has arrived.
     pub fn is_done(&self) -> bool {
-        self.signs.done
+        self.end_signs.done
     }
 
     /// Returns whether a `finish` chunk has arrived.
     pub fn saw_finish(&self) -> bool {
-        self.signs.finish
+        self.end_signs.finish
     }
 
     /// Returns the end of the stream, if no more bytes follow. Take out all chunks first.
     pub fn end(&self) -> End {
-        self.signs.end()
+        self.end_signs.end()
     }
 
     /// Ends the body. A decoder is for a single stream: [`end`](Self::end) and the other facts are kept.
@@ -146,7 +146,7 @@ impl Decoder {
             }
             let data = self.events.data_bytes();
             if data == DONE.as_bytes() {
-                self.signs.done = true;
+                self.end_signs.done = true;
                 continue;
             }
             let delta = Delta::read(data, &mut self.unescaped);
@@ -167,7 +167,7 @@ impl Decoder {
             }
         };
         let chunk = Chunk::decode(text)?;
-        self.signs.see(&chunk);
+        self.end_signs.see(&chunk);
         Ok(chunk)
     }
 }

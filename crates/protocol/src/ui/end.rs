@@ -31,14 +31,14 @@ impl End {
 
 /// The events of a stream that determine its end.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Signs {
+pub(super) struct EndSigns {
     failed: bool,
     aborted: bool,
     pub(super) done: bool,
     pub(super) finish: bool,
 }
 
-impl Signs {
+impl EndSigns {
     pub(super) fn see(&mut self, chunk: &Chunk<'_>) {
         match chunk {
             Chunk::Error(_) => self.failed = true,

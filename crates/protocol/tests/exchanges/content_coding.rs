@@ -57,7 +57,7 @@ fn requests_ask_for_no_coding() {
 }
 
 #[test]
-fn content_with_a_coding_is_not_given_out() {
+fn content_with_a_coding_is_an_error() {
     let file = ReadBytes::new(sandbox(), "/a");
     let exec = Exec::new(sandbox(), "ls");
     for (codings, named) in CODINGS {
@@ -80,7 +80,7 @@ fn content_with_a_coding_is_not_given_out() {
 }
 
 #[test]
-fn no_stream_is_opened_whose_bytes_have_a_coding() {
+fn no_stream_with_a_coding_is_opened() {
     let file = ReadStream::new(sandbox(), "/a");
     let resume = ResumeStream::new("agent", sandbox());
     let send = SendMessages::new("agent", sandbox(), "hello");
@@ -111,7 +111,7 @@ fn no_stream_is_opened_whose_bytes_have_a_coding() {
 }
 
 #[test]
-fn a_run_in_the_background_has_started_whatever_the_stream_would_be_like() {
+fn a_run_in_the_background_has_started_whatever_its_content_type() {
     let mut send = SendMessages::new("agent", sandbox(), "hello");
     send.mode = Some(Mode::Background);
     assert!(matches!(
@@ -121,7 +121,7 @@ fn a_run_in_the_background_has_started_whatever_the_stream_would_be_like() {
 }
 
 #[test]
-fn an_error_keeps_its_status_and_what_its_headers_say() {
+fn an_error_keeps_its_status_and_its_headers() {
     let mut head = head(503, &["gzip"]);
     head.headers.insert("retry-after", "7".parse().unwrap());
     head.headers
@@ -139,7 +139,7 @@ fn an_error_keeps_its_status_and_what_its_headers_say() {
 }
 
 #[test]
-fn where_only_the_status_counts_a_coding_does_not() {
+fn a_coding_is_ignored_if_only_the_status_counts() {
     let remove = RemoveFile::new(sandbox(), "/a");
     assert!(remove.decode(&head(204, &["gzip"]), b"").is_ok());
     assert!(remove.decode(&head(200, &["gzip"]), GZIP).is_ok());
@@ -152,7 +152,7 @@ fn where_only_the_status_counts_a_coding_does_not() {
 
 proptest! {
     #[test]
-    fn bytes_are_given_out_where_no_coding_is_named(codings in prop::collection::vec("[ -~]{0,8}", 0..3)) {
+    fn content_without_a_coding_is_decoded(codings in prop::collection::vec("[ -~]{0,8}", 0..3)) {
         let list: Vec<_> = codings.iter().map(String::as_str).collect();
         let head = head(200, &list);
         let named = codings

@@ -112,7 +112,7 @@ fn read(responses: &[(u16, &'static str)]) -> (String, Result<String, String>) {
 }
 
 #[test]
-fn what_there_is_is_read_at_once() {
+fn existing_content_is_read_at_once() {
     assert_eq!(
         read(&[(200, "content")]),
         ("read".into(), Ok("content".into()))
@@ -141,7 +141,7 @@ fn a_missing_file_stays_missing() {
 }
 
 #[test]
-fn a_file_that_was_filled_meanwhile_is_read_once_more() {
+fn a_file_filled_meanwhile_is_read_once_more() {
     let (asked, content) = read(&[FELL_OVER, TEXT, (200, "now")]);
     assert_eq!((&*asked, content), ("read text read", Ok("now".into())));
     // And not a third time.
@@ -151,7 +151,7 @@ fn a_file_that_was_filled_meanwhile_is_read_once_more() {
 }
 
 #[test]
-fn only_a_500_is_looked_into() {
+fn only_a_500_is_examined() {
     for status in [400, 401, 404, 502, 503] {
         let (asked, content) = read(&[(status, "")]);
         assert_eq!(asked, "read");
@@ -162,7 +162,7 @@ fn only_a_500_is_looked_into() {
 }
 
 #[test]
-fn the_deadline_is_one_for_all() {
+fn the_deadline_bounds_all_requests() {
     let read = ReadBytes::new(SandboxId::new("sb").unwrap(), "a");
     let options = CallOptions::new().deadline(Duration::from_secs(10));
     let mut flow = read.flow(&options, 0).unwrap();

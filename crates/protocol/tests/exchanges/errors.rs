@@ -57,11 +57,14 @@ fn all_four_shapes_are_read() {
     let html = api(502, b"<!DOCTYPE html><title>Bad gateway</title>");
     assert_eq!((html.code(), html.message()), (None, "Bad Gateway"));
     assert_eq!(html.body(), "<!DOCTYPE html><title>Bad gateway</title>");
-    assert_eq!(html.to_string(), "the relay responded with 502: Bad Gateway");
+    assert_eq!(
+        html.to_string(),
+        "the relay responded with 502: Bad Gateway"
+    );
 }
 
 #[test]
-fn whatever_else_comes_has_its_status() {
+fn any_other_response_has_its_status() {
     for body in [
         &b""[..],
         b"null",
@@ -140,7 +143,7 @@ fn one_odd_thing_in_an_error_does_not_hide_the_rest() {
 }
 
 #[test]
-fn an_error_that_was_not_read_to_its_end_says_what_was_read() {
+fn a_truncated_error_keeps_the_members_that_were_read() {
     let whole = format!(
         r#"{{"error":{{"code":"internal_error","spentUsd":0.5,"message":"Failed query: {}"}}}}"#,
         "é\\u00e9\\\"".repeat(100)
@@ -237,7 +240,7 @@ fn files_are_not_shown() {
 }
 
 #[test]
-fn success_that_is_invalid_response_has_its_status_and_its_beginning() {
+fn an_invalid_response_has_its_status_and_its_beginning() {
     let get = GetSandbox::new(sandbox());
     for body in [
         "",
@@ -258,8 +261,7 @@ fn success_that_is_invalid_response_has_its_status_and_its_beginning() {
     let error = get
         .decode(&head(200), br#"{"status":"active"}"#)
         .unwrap_err();
-    let text =
-        "the relay responded with 200, but the response is invalid: missing field `id` at line 1 column 19";
+    let text = "the relay responded with 200, but the response is invalid: missing field `id` at line 1 column 19";
     assert_eq!(error.to_string(), text);
 }
 
@@ -431,7 +433,7 @@ fn a_password_in_a_repository_url_is_a_secret() {
 }
 
 #[test]
-fn a_token_that_is_invalid_response_is_not_shown() {
+fn a_token_in_an_invalid_response_is_not_shown() {
     for body in [
         r#"{"token":"an_t_abc"}"#,
         r#"{"token":"an_t_abc","#,
@@ -446,7 +448,7 @@ fn a_token_that_is_invalid_response_is_not_shown() {
 }
 
 #[test]
-fn a_text_that_turns_around_what_stands_beside_it_is_made_visible() {
+fn text_that_reverses_its_neighbours_is_made_visible() {
     let body = "{\"error\":{\"code\":\"a\u{202e}b\",\"message\":\"x\u{2066}y\u{2069} \u{200f}\u{61c}\u{200b}\u{feff}\u{ad}\u{e0041}\u{2028}z\\nü 😀 e\u{301}\"}}";
     let error = api(400, body.as_bytes());
     assert_eq!(

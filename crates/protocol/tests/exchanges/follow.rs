@@ -259,7 +259,7 @@ fn stored_runs() -> Vec<(Stream, Value)> {
 }
 
 #[test]
-fn a_recorded_run_that_is_cut_anywhere_is_whole_in_the_end() {
+fn a_recorded_run_that_is_cut_anywhere_is_complete_in_the_end() {
     let runs = stored_runs();
     assert!(runs.len() >= 15, "{}", runs.len());
     let mut cuts = 0;
@@ -317,7 +317,7 @@ fn stream(name: &str) -> Stream {
 }
 
 #[test]
-fn a_recorded_run_that_is_joined_again_is_whole_in_the_end() {
+fn a_recorded_run_that_is_joined_again_is_complete_in_the_end() {
     for (first, second, thread) in [
         (
             "resume 1a: original reader, client disconnects",
@@ -376,7 +376,7 @@ fn assembled_text(stream: &Stream) -> String {
 }
 
 #[test]
-fn a_stream_that_is_too_long_before_it_is_known_to_be_ours_is_given_up() {
+fn a_stream_over_the_limit_is_given_up_before_it_is_known_to_be_ours() {
     let thread = serde_json::json!({ "id": "th_1", "status": "streaming", "messages": null });
     let mut scene = Scene::new(FollowPolicy::live(), thread.clone());
     let json = |body: &Value| {

@@ -93,7 +93,7 @@ fn base_urls_and_keys() {
 }
 
 #[test]
-fn members_without_which_the_relay_refuses() {
+fn required_members() {
     assert_eq!(refused(CreateSandbox::new("")), "`agent` must not be empty");
     assert_eq!(
         refused(Exec::new(sandbox(), "")),
@@ -133,7 +133,7 @@ fn members_without_which_the_relay_refuses() {
 }
 
 #[test]
-fn tokens_that_would_allow_more_than_was_meant() {
+fn tokens_that_would_allow_more_than_intended() {
     let filtered = ["other-agent"]
         .iter()
         .filter(|agent| agent.starts_with("my-"));
@@ -159,7 +159,7 @@ fn tokens_that_would_allow_more_than_was_meant() {
 }
 
 #[test]
-fn names_that_no_environment_has() {
+fn invalid_names_of_environment_variables() {
     let rule = "`envs` must contain no name that is empty or contains a `=` or a NUL";
     for name in ["", "A=B", "A\0"] {
         assert_eq!(refused(Exec::new(sandbox(), "env").env(name, "x")), rule);
@@ -168,7 +168,7 @@ fn names_that_no_environment_has() {
 }
 
 #[test]
-fn times_that_the_relay_does_not_take() {
+fn times_over_the_relays_limits() {
     let exec = |timeout| Exec::new(sandbox(), "sleep 1").timeout(timeout);
     let most = Duration::from_secs(600);
     assert!(exec(most).to_request().is_ok());
@@ -188,7 +188,7 @@ fn times_that_the_relay_does_not_take() {
 }
 
 #[test]
-fn bodies_that_the_relay_does_not_take() {
+fn bodies_over_the_relays_limit() {
     let limit = 10 * 1024 * 1024;
     assert_eq!(
         refused(WriteBytes::new(sandbox(), "a", vec![0; limit + 1])),
@@ -214,7 +214,10 @@ fn messages_without_a_turn() {
     };
     assert_eq!(run(Vec::new().into()), "`messages` must not be empty");
     let assistant = UiMessage::assistant("Hello");
-    assert_eq!(run(assistant.into()), "`messages` must contain a user message");
+    assert_eq!(
+        run(assistant.into()),
+        "`messages` must contain a user message"
+    );
     let blank = "`messages` must contain text in the last user message";
     assert_eq!(run(" \n ".into()), blank);
     assert_eq!(
@@ -263,7 +266,7 @@ fn options_that_would_make_the_relay_drop_them_all() {
             "`options.max_sandbox_budget_usd` must be a number of at least 0"
         );
     }
-    // The limit must hold for the whole run.
+    // A budget of 0 is valid: nothing may be spent beyond the run.
     assert_eq!(options().max_sandbox_budget_usd(0.0).validate(), Ok(()));
     assert_eq!(
         run(options().disallowed_tools([""; 0])),

@@ -24,7 +24,7 @@ fn json(part: impl Into<Part>) -> Value {
 }
 
 #[test]
-fn an_image_is_sent_as_the_relay_was_recorded_to_take_it() {
+fn an_image_has_the_recorded_form() {
     let get = GetThread::new(
         SandboxId::new("sb_1").unwrap(),
         ThreadId::new("th_36").unwrap(),
@@ -44,7 +44,7 @@ fn an_image_is_sent_as_the_relay_was_recorded_to_take_it() {
 }
 
 #[test]
-fn the_name_of_a_file_tells_what_image_it_is() {
+fn the_file_name_determines_the_media_type() {
     for (name, filename, media_type) in [
         ("a.png", "a.png", "image/png"),
         ("shots/of today/A.B.JPG", "A.B.JPG", "image/jpeg"),
@@ -71,7 +71,7 @@ fn the_name_of_a_file_tells_what_image_it_is() {
 }
 
 #[test]
-fn a_history_is_told_turn_by_turn() {
+fn a_history_is_built_turn_by_turn() {
     let messages = Messages::new()
         .user("What is in this folder?")
         .assistant("Two files.")
@@ -109,11 +109,11 @@ fn a_history_is_told_turn_by_turn() {
 }
 
 #[test]
-fn more_than_the_relay_takes_is_refused_before_anything_is_made() {
+fn messages_over_the_limit_are_refused_before_anything_is_created() {
     let limit = 10 * 1024 * 1024;
     let sandbox = SandboxId::new("11111111-1111-4111-8111-111111111111").unwrap();
     let thread = ThreadId::new("22222222-2222-4222-8222-222222222222").unwrap();
-    // As long as the name that the relay would give, with the id that the turn gets.
+    // The ids are as long as those that the relay creates, and as the id that the turn gets.
     let length = |text: &str| {
         let message = UiMessage::user(text.to_owned()).with_id("msg_0123456789abcdef");
         let send = SendMessages::new("my-agent", &sandbox, message).thread_id(&thread);

@@ -115,7 +115,7 @@ fn sandboxes() {
 }
 
 #[test]
-fn many_at_once_are_the_same_as_one_by_one() {
+fn many_values_at_once_equal_one_by_one() {
     let create = CreateSandbox::new("my-agent")
         .file("a", "1")
         .files([("b", "2"), ("c", "3")])
@@ -261,7 +261,7 @@ fn threads() {
 }
 
 #[test]
-fn what_follows_the_prompt_of_claude_code_is_known() {
+fn text_after_the_prompt_of_claude_code_is_known() {
     let appended = |prompt: SystemPrompt| match prompt {
         SystemPrompt::Preset(preset) => preset.append().map(str::to_owned),
         other => panic!("{other:?}"),

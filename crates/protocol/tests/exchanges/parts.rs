@@ -68,7 +68,7 @@ fn a_long_file_stands_where_it_was_given() {
 }
 
 #[test]
-fn all_are_checked_before_the_first_is_sent() {
+fn all_files_are_checked_before_the_first_is_sent() {
     let large = "x".repeat(LIMIT - 100);
     let file = |path: &str| (path.to_owned(), large.clone());
     let twice: Result<_, InvalidRequest> = write(&[file("a"), file("b"), file("a")]).parts();

@@ -88,7 +88,7 @@ proptest! {
     }
 
     #[test]
-    fn requests_about_sandboxes_are_undone(
+    fn requests_about_sandboxes_are_read_back(
         agent in not_empty(), files in option::of(files()), envs in envs(),
         setup in option::of(vec(text(), 0..3)), timeout in option::of(milliseconds()),
         sandbox in sandbox(), command in not_empty(), cwd in option::of(text()),
@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn requests_about_files_are_undone(
+    fn requests_about_files_are_read_back(
         sandbox in sandbox(), path in not_empty(), other in not_empty(), files in files(),
         content in vec(any::<u8>(), 0..64), depth in option::of(1_u32..), length in option::of(any::<u64>()),
     ) {
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn requests_about_threads_and_runs_are_undone(
+    fn requests_about_threads_and_runs_are_read_back(
         sandbox in sandbox(), thread in thread(), agent in slug(), name in option::of(text()),
         prompt in "[a-zü😀]{1,9}", user in option::of(text()), vaults in option::of(btree_set(vault(), 0..3)),
         model in "[a-z]{1,9}", turns in option::of(1_u32..), dollars in option::of(0.01_f64..1e9),
@@ -175,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn requests_about_tokens_and_vaults_are_undone(
+    fn requests_about_tokens_and_vaults_are_read_back(
         vault in vault(), agents in option::of(vec(not_empty(), 1..3)), user in option::of(not_empty()), seconds in 1_u32..=86_400,
         name in "[a-zü😀]{1,50}", description in option::of(option::of("[a-zü😀]{0,50}")),
         metadata in btree_map("[a-zü]{0,60}", "[a-zü]{0,200}", 0..4), token in "[a-zA-Z0-9_ü]{1,20}", force in any::<bool>(),
@@ -218,7 +218,7 @@ proptest! {
     }
 
     #[test]
-    fn an_error_that_breaks_off_keeps_what_came_before(message in any::<String>(), odd in any::<bool>(), end in 0.0..1.0) {
+    fn a_truncated_error_keeps_its_earlier_members(message in any::<String>(), odd in any::<bool>(), end in 0.0..1.0) {
         let head = Response::builder().status(402).body(()).unwrap().into_parts().0;
         let odd = if odd { r"\ud83d" } else { "" };
         let begin = format!(r#"{{"error":{{"code":"budget_exceeded","x":"{odd}","limitUsd":1,"#);

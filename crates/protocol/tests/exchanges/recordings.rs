@@ -119,7 +119,7 @@ fn recorded_code(body: &Value) -> Option<&str> {
 }
 
 #[test]
-fn every_recorded_answer_is_a_value_or_an_error_that_loses_nothing() {
+fn every_recorded_response_is_a_value_or_an_error_that_loses_nothing() {
     let mut without_operation = Vec::new();
     let mut read = 0;
     for recording in recordings() {
@@ -163,7 +163,7 @@ fn every_recorded_answer_is_a_value_or_an_error_that_loses_nothing() {
 }
 
 #[test]
-fn servers_read_what_the_recorded_client_sent() {
+fn servers_read_the_recorded_requests() {
     let request = |name| crate::support::recording(name).request.to_request();
 
     let exec = Exec::from_request(&request("exec: cwd")).unwrap();

@@ -101,11 +101,11 @@ fn every_row_of_the_table() {
     assert_eq!(all(Attempt::Permanent(Sent::No)), ["permanent"; 6]);
     assert_eq!(all(Attempt::Permanent(Sent::Maybe)), ["permanent"; 6]);
     assert_eq!(
-        all(Attempt::Answered(&answer(429, ""))),
+        all(Attempt::ErrorResponse(&answer(429, ""))),
         ["again", "again", "again", "again", never, never]
     );
     for status in [408, 425, 500, 502, 503, 504] {
-        let row = all(Attempt::Answered(&answer(status, "<html>")));
+        let row = all(Attempt::ErrorResponse(&answer(status, "<html>")));
         assert_eq!(
             row,
             ["again", "again", never, never, never, never],
@@ -114,7 +114,7 @@ fn every_row_of_the_table() {
     }
     for status in [300, 304, 400, 401, 402, 403, 404, 409, 413, 422, 501, 505] {
         assert_eq!(
-            all(Attempt::Answered(&answer(status, ""))),
+            all(Attempt::ErrorResponse(&answer(status, ""))),
             ["permanent"; 6],
             "{status}"
         );
@@ -129,15 +129,15 @@ fn every_row_of_the_table() {
         (500, "conflict"),
     ] {
         assert_eq!(
-            all(Attempt::Answered(&code(status, name))),
+            all(Attempt::ErrorResponse(&code(status, name))),
             ["permanent"; 6],
             "{status} {name}"
         );
     }
     for name in ["rate_limit_exceeded", "sandbox_unavailable", "unheard_of"] {
         assert_eq!(
-            all(Attempt::Answered(&code(429, name))),
-            all(Attempt::Answered(&answer(429, ""))),
+            all(Attempt::ErrorResponse(&code(429, name))),
+            all(Attempt::ErrorResponse(&answer(429, ""))),
             "{name}"
         );
     }
@@ -146,7 +146,7 @@ fn every_row_of_the_table() {
         (502, "sandbox_error"),
         (500, "unheard_of"),
     ] {
-        let row = all(Attempt::Answered(&code(status, name)));
+        let row = all(Attempt::ErrorResponse(&code(status, name)));
         assert_eq!(
             row,
             ["again", "again", never, never, never, never],
@@ -154,11 +154,11 @@ fn every_row_of_the_table() {
         );
     }
     let strange = ResponseError::InvalidResponse(InvalidResponse::new(&head(200), "what", b""));
-    assert_eq!(all(Attempt::Answered(&strange)), ["permanent"; 6]);
+    assert_eq!(all(Attempt::ErrorResponse(&strange)), ["permanent"; 6]);
 }
 
 #[test]
-fn what_was_to_be_deleted_and_is_gone_is_done() {
+fn a_deletion_that_finds_nothing_may_be_done() {
     let gone = code(404, "sandbox_not_found");
     let mut attempts = Attempts::new(&DeleteSandbox::new(sandbox()), RetryPolicy::standard(), 7);
     assert!(matches!(
@@ -166,7 +166,7 @@ fn what_was_to_be_deleted_and_is_gone_is_done() {
         Decision::Retry(_)
     ));
     assert_eq!(
-        attempts.decide(Attempt::Answered(&gone), now()),
+        attempts.decide(Attempt::ErrorResponse(&gone), now()),
         Decision::Done
     );
 
@@ -177,7 +177,7 @@ fn what_was_to_be_deleted_and_is_gone_is_done() {
         Decision::Retry(_)
     ));
     assert_eq!(
-        attempts.decide(Attempt::Answered(&gone), now()),
+        attempts.decide(Attempt::ErrorResponse(&gone), now()),
         Decision::GiveUp(GiveUp::Permanent)
     );
 
@@ -188,16 +188,16 @@ fn what_was_to_be_deleted_and_is_gone_is_done() {
         Decision::Retry(_)
     ));
     assert_eq!(
-        attempts.decide(Attempt::Answered(&gone), now()),
+        attempts.decide(Attempt::ErrorResponse(&gone), now()),
         Decision::GiveUp(GiveUp::Permanent)
     );
 }
 
 #[test]
-fn the_relay_says_how_long_to_wait() {
+fn the_relay_determines_the_wait() {
     let get = GetSandbox::new(sandbox());
     let decide = |error: &ResponseError| {
-        Attempts::new(&get, RetryPolicy::standard(), 7).decide(Attempt::Answered(error), now())
+        Attempts::new(&get, RetryPolicy::standard(), 7).decide(Attempt::ErrorResponse(error), now())
     };
     let asked = |seconds: &str| {
         let mut head = head(503);
@@ -244,7 +244,7 @@ fn three_attempts_and_no_more() {
 }
 
 #[test]
-fn what_may_have_reached_the_relay_stays_known() {
+fn a_possible_arrival_is_remembered() {
     let mut attempts = Attempts::new(&GetSandbox::new(sandbox()), RetryPolicy::standard(), 7);
     assert!(!attempts.may_have_arrived());
     attempts.decide(Attempt::Failed(Sent::No), now());
@@ -256,7 +256,7 @@ fn what_may_have_reached_the_relay_stays_known() {
     let mut attempts = Attempts::new(&GetSandbox::new(sandbox()), RetryPolicy::standard(), 7);
     attempts.decide(Attempt::Permanent(Sent::No), now());
     assert!(!attempts.may_have_arrived());
-    attempts.decide(Attempt::Answered(&answer(429, "")), now());
+    attempts.decide(Attempt::ErrorResponse(&answer(429, "")), now());
     assert!(attempts.may_have_arrived());
 }
 
@@ -281,7 +281,7 @@ fn each_wait_of_a_policy_can_be_set() {
 }
 
 #[test]
-fn every_operation_has_its_time() {
+fn every_operation_has_its_timeouts() {
     fn times<E: Endpoint>(endpoint: E) -> Timeouts {
         endpoint.timeouts()
     }
@@ -333,7 +333,7 @@ where
                     Outcome::Fails(state) => {
                         flow.handle(Event::Failure(slot, Failure::new(*state, "no luck")));
                     }
-                    Outcome::Answers(status, body) => {
+                    Outcome::Responds(status, body) => {
                         flow.handle(Event::Response {
                             slot,
                             head: head(*status),
@@ -360,15 +360,15 @@ where
 #[derive(Debug, Clone, Copy)]
 enum Outcome {
     Fails(Sent),
-    Answers(u16, &'static str),
+    Responds(u16, &'static str),
     Hangs,
 }
 
-const SANDBOX: Outcome = Outcome::Answers(200, r#"{"id":"sb_1","status":"active"}"#);
-const BUSY: Outcome = Outcome::Answers(503, "");
+const SANDBOX: Outcome = Outcome::Responds(200, r#"{"id":"sb_1","status":"active"}"#);
+const BUSY: Outcome = Outcome::Responds(503, "");
 
 #[test]
-fn a_passing_failure_is_not_seen() {
+fn a_transient_failure_is_hidden() {
     let get = GetSandbox::new(sandbox());
     let options = CallOptions::new();
     let outcomes = [Outcome::Fails(Sent::Maybe), BUSY, SANDBOX];
@@ -382,12 +382,12 @@ fn a_passing_failure_is_not_seen() {
     let read = ReadStream::new(sandbox(), "a");
     let (result, sent, _) = play(
         OpenFlow::new(&read, &options, 1).unwrap(),
-        &[BUSY, Outcome::Answers(200, "")],
+        &[BUSY, Outcome::Responds(200, "")],
     );
     assert_eq!((result.unwrap(), sent), ((), 2));
 
     let delete = RemoveFile::new(sandbox(), "a");
-    let gone = Outcome::Answers(
+    let gone = Outcome::Responds(
         404,
         r#"{"error":{"code":"file_not_found","message":"gone"}}"#,
     );
@@ -424,8 +424,8 @@ impl StreamingOperation for DrainLog {
 }
 
 #[test]
-fn what_streams_can_be_gone_too() {
-    let outcomes = [Outcome::Fails(Sent::Maybe), Outcome::Answers(404, "")];
+fn a_streaming_deletion_can_be_done_too() {
+    let outcomes = [Outcome::Fails(Sent::Maybe), Outcome::Responds(404, "")];
     let flow = OpenFlow::new(&DrainLog {}, &CallOptions::new(), 1).unwrap();
     let (result, sent, _) = play(flow, &outcomes);
     assert_eq!((result.unwrap(), sent), ("gone", 2));
@@ -459,7 +459,7 @@ fn an_error_whose_body_stalls_is_decided_by_its_status() {
 }
 
 #[test]
-fn a_lasting_failure_tells_the_last_that_happened() {
+fn a_lasting_failure_reports_the_last_error() {
     let get = GetSandbox::new(sandbox());
     let outcomes = [Outcome::Fails(Sent::No), Outcome::Fails(Sent::Maybe), BUSY];
     let (result, sent, _) = play(
@@ -493,7 +493,7 @@ fn a_deadline_ends_attempts_and_waits() {
     assert_eq!(error.sent(), Sent::Maybe);
 
     // A wait that would end after the deadline is not begun: the last error is more informative.
-    let slow = Outcome::Answers(
+    let slow = Outcome::Responds(
         503,
         r#"{"error":{"code":"sandbox_unavailable","message":"busy","retryAfter":6}}"#,
     );
@@ -517,11 +517,11 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         Just(Outcome::Fails(Sent::No)),
         Just(Outcome::Fails(Sent::Maybe)),
-        Just(Outcome::Answers(429, "")),
+        Just(Outcome::Responds(429, "")),
         Just(BUSY),
-        Just(Outcome::Answers(500, "<html>")),
-        Just(Outcome::Answers(404, "")),
-        Just(Outcome::Answers(200, "{}")),
+        Just(Outcome::Responds(500, "<html>")),
+        Just(Outcome::Responds(404, "")),
+        Just(Outcome::Responds(200, "{}")),
         Just(SANDBOX),
     ]
 }
@@ -541,12 +541,12 @@ fn requests<O: Operation>(
 
 proptest! {
     #[test]
-    fn what_may_have_acted_is_never_sent_again(
+    fn a_request_that_may_have_acted_is_never_retried(
         outcomes in prop::collection::vec(outcome(), 8), attempts in 0_u32..9, seed in any::<u64>(),
     ) {
         let options = CallOptions::new().retry(RetryPolicy::standard().attempts(attempts));
         // Up to and including the first attempt that may have acted. A 429 has not acted.
-        let harmless = |outcome: &Outcome| matches!(outcome, Outcome::Fails(Sent::No) | Outcome::Answers(429, _));
+        let harmless = |outcome: &Outcome| matches!(outcome, Outcome::Fails(Sent::No) | Outcome::Responds(429, _));
         let allowed = outcomes.iter().take_while(|outcome| harmless(outcome)).count() + 1;
         let allowed = allowed.min(attempts.max(1) as usize);
         prop_assert!(requests(&CreateSandbox::new("a"), &options, seed, &outcomes) <= allowed);

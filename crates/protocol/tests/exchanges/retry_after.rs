@@ -30,7 +30,7 @@ fn seconds(seconds: f64) -> Option<RetryAfter> {
 const LONGEST: f64 = 2_147_483_648.0;
 
 #[test]
-fn a_number_of_seconds_is_read_however_it_is_written() {
+fn a_number_of_seconds_is_read_in_any_notation() {
     for (value, expected) in [
         ("7", seconds(7.0)),
         (" 7\t", seconds(7.0)),
@@ -120,7 +120,7 @@ fn the_first_header_that_can_be_read_counts_and_then_the_error() {
 }
 
 #[test]
-fn more_than_is_allowed_fails_at_once_and_is_told_to_the_last_digit() {
+fn a_longer_wait_than_allowed_fails_at_once_and_is_named() {
     let sandbox = GetSandbox::new(SandboxId::new("sb_1").unwrap());
     let decide = |value: &str| {
         let error = ApiError::new(&head(&[("retry-after", value)]), b"");
@@ -129,13 +129,17 @@ fn more_than_is_allowed_fails_at_once_and_is_told_to_the_last_digit() {
             mono: Instant::now(),
             wall: SystemTime::now(),
         };
-        Attempts::new(&sandbox, RetryPolicy::standard(), 1).decide(Attempt::Answered(&error), now)
+        Attempts::new(&sandbox, RetryPolicy::standard(), 1)
+            .decide(Attempt::ErrorResponse(&error), now)
     };
     assert_eq!(decide("1.5"), Decision::Retry(Duration::from_millis(1500)));
     let Decision::GiveUp(why) = decide("60.5") else {
         panic!("it waits")
     };
-    assert_eq!(why.to_string(), "the relay asks for a wait of 60.5 s, longer than allowed");
+    assert_eq!(
+        why.to_string(),
+        "the relay asks for a wait of 60.5 s, longer than allowed"
+    );
     assert_eq!(
         decide("18446744073709551616"),
         Decision::GiveUp(GiveUp::RetryAfterTooLong(Duration::from_secs(1 << 31)))
@@ -144,7 +148,7 @@ fn more_than_is_allowed_fails_at_once_and_is_told_to_the_last_digit() {
 
 proptest! {
     #[test]
-    fn whatever_is_asked_can_be_waited_for(value in "[ -~]{0,30}|[0-9]{1,40}(\\.[0-9]{1,40})?", date in "[ -~]{0,30}") {
+    fn any_requested_wait_is_possible(value in "[ -~]{0,30}|[0-9]{1,40}(\\.[0-9]{1,40})?", date in "[ -~]{0,30}") {
         let headers = head(&[("retry-after", &value), ("date", &date)]).headers;
         if let Some(after) = RetryAfter::from_headers(&headers) {
             let delay = after.delay(SystemTime::UNIX_EPOCH);
@@ -163,7 +167,7 @@ proptest! {
 }
 
 #[test]
-fn an_error_says_how_many_requests_are_taken() {
+fn an_error_has_the_rate_limit() {
     let rate = |headers: &[(&'static str, &str)]| {
         let rate = ApiError::new(&head(headers), b"").rate_limit()?;
         Some((rate.limit, rate.remaining))
@@ -183,7 +187,7 @@ fn an_error_says_how_many_requests_are_taken() {
 }
 
 #[test]
-fn who_is_told_when_to_come_again_has_not_used_anything_up() {
+fn an_error_with_retry_after_is_no_used_up_quota() {
     for (headers, improves) in [
         (&[("x-ratelimit-limit", "0")][..], false),
         (&[("x-ratelimit-limit", "0"), ("retry-after", "3")], true),

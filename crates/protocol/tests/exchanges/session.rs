@@ -58,7 +58,7 @@ fn run(session: &Session, messages: impl Into<Messages>) -> (Vec<String>, Starte
 }
 
 #[test]
-fn a_session_begins_goes_on_and_begins_anew_with_the_same_files() {
+fn a_session_begins_continues_and_restarts_with_the_same_files() {
     let session = Session::new("my-agent");
     assert_eq!(
         serde_json::to_string(&session).unwrap(),
@@ -107,7 +107,7 @@ fn a_session_begins_goes_on_and_begins_anew_with_the_same_files() {
 }
 
 #[test]
-fn a_session_hydrates_what_is_stored() {
+fn a_session_hydrates_the_stored_messages() {
     let session = Session::new("my-agent").sandbox_id(SandboxId::new("sb_1").unwrap());
     let missing = |session: &Session| session.hydrate().unwrap_err().to_string();
     assert_eq!(
@@ -145,7 +145,7 @@ fn a_session_hydrates_what_is_stored() {
 }
 
 #[test]
-fn a_run_is_stored_to_be_followed_and_cancelled_from_elsewhere() {
+fn a_stored_run_is_followed_and_cancelled_from_elsewhere() {
     let turn = UiMessage::user("Hello").with_id("turn-1");
     let (_, started) = run(&Session::new("my-agent"), turn);
     let row = serde_json::to_string(&started.run).unwrap();
@@ -193,7 +193,7 @@ struct Job {
 
 proptest! {
     #[test]
-    fn a_run_is_read_as_it_was_stored(
+    fn a_run_is_read_back_unchanged(
         agent in ".*",
         turn in option::of(prop_oneof![
             any::<String>().prop_map(Text::from),
@@ -214,7 +214,7 @@ proptest! {
     }
 
     #[test]
-    fn a_session_is_read_as_it_was_stored(
+    fn a_session_is_read_back_unchanged(
         agent in ".*",
         sandbox in option::of("[^\\p{Cc}]{3,20}"),
         thread in option::of("[^\\p{Cc}]{3,20}"),

@@ -78,7 +78,7 @@ impl Scene {
         assert!(matches!(self.poll(), Step::Wait { until: None }));
     }
 
-    fn answers(&mut self, slot: Slot, status: u16, body: &'static str) {
+    fn responds(&mut self, slot: Slot, status: u16, body: &'static str) {
         self.flow.handle(Event::Response {
             slot,
             head: head(status, "application/json"),
@@ -88,7 +88,7 @@ impl Scene {
 
     fn makes_sandbox(&mut self) {
         self.sends(Slot::Exchange);
-        self.answers(
+        self.responds(
             Slot::Exchange,
             201,
             r#"{"id":"sb_1","sandboxId":"e2b_1","status":"active"}"#,
@@ -97,7 +97,7 @@ impl Scene {
 
     fn makes_thread(&mut self) {
         self.sends(Slot::Exchange);
-        self.answers(
+        self.responds(
             Slot::Exchange,
             201,
             r#"{"id":"th_1","name":null,"status":"idle"}"#,
@@ -149,7 +149,7 @@ fn is_thread_streaming(error: &StartError) -> bool {
 }
 
 #[test]
-fn what_is_missing_is_made_first() {
+fn missing_sandboxes_and_threads_are_created_first() {
     let mut scene = Scene::new(
         run()
             .name("Nightly")
@@ -173,7 +173,7 @@ fn what_is_missing_is_made_first() {
 }
 
 #[test]
-fn the_run_is_handed_out_before_its_messages_are_sent() {
+fn the_run_is_returned_before_its_messages_are_sent() {
     let mut scene = Scene::new(run(), None);
     scene.makes_sandbox();
     scene.makes_thread();
@@ -184,7 +184,7 @@ fn the_run_is_handed_out_before_its_messages_are_sent() {
 }
 
 #[test]
-fn the_turn_has_an_id_and_the_caller_learns_which() {
+fn the_caller_learns_the_id_of_the_turn() {
     let start = |messages: Messages, seed| {
         let run = StartRun::new("my-agent", messages)
             .sandbox_id(SandboxId::new("sb").unwrap())
@@ -259,7 +259,7 @@ fn each_vault_is_sent_once() {
 }
 
 #[test]
-fn what_is_named_is_used() {
+fn named_sandboxes_and_threads_are_used() {
     let sandbox = SandboxId::new("mine").unwrap();
     let mut scene = Scene::new(
         run()
@@ -284,12 +284,12 @@ fn what_is_named_is_used() {
 }
 
 #[test]
-fn a_failure_tells_what_exists_all_the_same() {
+fn a_failure_names_what_exists() {
     let refused = r#"{"error":{"code":"billing_not_ready","message":"Billing setup is required","setup_url":"https://x"}}"#;
 
     let mut scene = Scene::new(run(), None);
     scene.sends(Slot::Exchange);
-    scene.answers(Slot::Exchange, 402, refused);
+    scene.responds(Slot::Exchange, 402, refused);
     let error = scene.done().unwrap_err();
     assert!(error.created.is_empty());
     assert_eq!(
@@ -319,7 +319,7 @@ fn a_failure_tells_what_exists_all_the_same() {
     scene.makes_sandbox();
     scene.makes_thread();
     scene.sends(Slot::Stream);
-    scene.answers(Slot::Stream, 402, "");
+    scene.responds(Slot::Stream, 402, "");
     let (first, second) = refused.split_at(40);
     scene
         .flow
@@ -353,7 +353,7 @@ fn an_endless_or_broken_error_body_still_has_its_status() {
 
     let mut scene = Scene::new(named(), None);
     scene.sends(Slot::Stream);
-    scene.answers(Slot::Stream, 503, "");
+    scene.responds(Slot::Stream, 503, "");
     for _ in 0..10 {
         scene
             .flow
@@ -368,7 +368,7 @@ fn an_endless_or_broken_error_body_still_has_its_status() {
 
     let mut scene = Scene::new(named(), None);
     scene.sends(Slot::Stream);
-    scene.answers(Slot::Stream, 502, "");
+    scene.responds(Slot::Stream, 502, "");
     scene.flow.handle(Event::Failure(
         Slot::Stream,
         Failure::new(Sent::Maybe, "reset"),
@@ -404,7 +404,7 @@ fn an_error_whose_body_stalls_is_decided_by_its_status() {
     let mut scene = Scene::new(named(), None);
     scene.sends(Slot::Stream);
     scene.passes(Duration::from_secs(100));
-    scene.answers(Slot::Stream, 500, "");
+    scene.responds(Slot::Stream, 500, "");
     let head_at = scene.now.mono;
     for _ in 0..2 {
         match scene.poll() {
@@ -427,7 +427,7 @@ fn an_error_whose_body_stalls_is_decided_by_its_status() {
     let options = CallOptions::new().deadline(Duration::from_secs(5));
     let mut scene = Scene::with(named(), None, options, 0);
     assert!(matches!(scene.poll(), Step::Send(_)));
-    scene.answers(Slot::Stream, 403, "");
+    scene.responds(Slot::Stream, 403, "");
     match scene.poll() {
         Step::Wait { until } => assert_eq!(until, Some(scene.now.mono + Duration::from_secs(5))),
         other => panic!("{other:?}"),
@@ -452,7 +452,7 @@ fn a_thread_that_is_streaming_is_left_alone() {
 
     let mut scene = Scene::new(named(), None);
     scene.sends(Slot::Exchange);
-    scene.answers(
+    scene.responds(
         Slot::Exchange,
         200,
         r#"{"id":"sb","agent":{"slug":"my-agent"},"threads":[{"id":"th_2","status":"completed"},{"id":"th_1","status":"streaming"}]}"#,
@@ -476,16 +476,16 @@ fn a_thread_that_is_streaming_is_left_alone() {
     ] {
         let mut scene = Scene::new(named(), None);
         scene.sends(Slot::Exchange);
-        scene.answers(Slot::Exchange, 200, sandbox);
+        scene.responds(Slot::Exchange, 200, sandbox);
         scene.streams();
         assert_eq!(scene.done().unwrap().run.thread_id.as_str(), "th_1");
         assert_eq!((scene.sent.len(), &*scene.sent[0]), (2, asked));
     }
 
-    // Without this knowledge nothing is sent.
+    // If the threads cannot be read, nothing is sent.
     let mut scene = Scene::new(named(), None);
     scene.sends(Slot::Exchange);
-    scene.answers(
+    scene.responds(
         Slot::Exchange,
         404,
         r#"{"error":{"code":"sandbox_not_found","message":"Sandbox \"sb\" not found"}}"#,
@@ -517,7 +517,7 @@ fn nothing_is_created_in_a_sandbox_of_another_agent() {
     for run in [new_thread, in_thread] {
         let mut scene = Scene::new(run.delete_sandbox_on_failure(true), None);
         scene.sends(Slot::Exchange);
-        scene.answers(
+        scene.responds(
             Slot::Exchange,
             200,
             r#"{"id":"sb","agent":{"slug":"other-agent"},"threads":[{"id":"th_1","status":"streaming"}]}"#,
@@ -540,7 +540,7 @@ fn nothing_is_created_in_a_sandbox_of_another_agent() {
 }
 
 #[test]
-fn a_thread_is_named_after_the_turn_unless_it_is_not_to_be() {
+fn a_thread_is_named_after_the_turn_by_default() {
     let thread_of = |run: StartRun| {
         let mut scene = Scene::new(run.sandbox_id(SandboxId::new("sb").unwrap()), None);
         scene.makes_thread();
@@ -569,7 +569,7 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     scene.makes_sandbox();
     scene.makes_thread();
     scene.sends(Slot::Stream);
-    scene.answers(Slot::Stream, 402, "");
+    scene.responds(Slot::Stream, 402, "");
     scene.flow.handle(Event::Data(Bytes::from_static(
         br#"{"error":{"code":"budget_exceeded","message":"Sandbox budget exceeded"}}"#,
     )));
@@ -577,7 +577,7 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     assert!(matches!(scene.poll(), Step::Close(Slot::Stream)));
     scene.sends(Slot::Exchange);
     assert_eq!(scene.sent[3], "DELETE /v1/sandboxes/sb_1 ");
-    scene.answers(Slot::Exchange, 204, "");
+    scene.responds(Slot::Exchange, 204, "");
     let error = scene.done().unwrap_err();
     assert!(error.created.is_empty());
     assert_eq!(
@@ -589,10 +589,10 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     let mut scene = Scene::new(run().delete_sandbox_on_failure(true), None);
     scene.makes_sandbox();
     scene.sends(Slot::Exchange);
-    scene.answers(Slot::Exchange, 500, r#"{"error":"first"}"#);
+    scene.responds(Slot::Exchange, 500, r#"{"error":"first"}"#);
     assert!(matches!(scene.poll(), Step::Close(Slot::Stream)));
     scene.sends(Slot::Exchange);
-    scene.answers(Slot::Exchange, 500, r#"{"error":"second"}"#);
+    scene.responds(Slot::Exchange, 500, r#"{"error":"second"}"#);
     let error = scene.done().unwrap_err();
     assert_eq!(error.created.sandbox_id.as_ref().unwrap(), &"sb_1");
     assert_eq!(
@@ -616,14 +616,14 @@ fn a_sandbox_for_nothing_is_deleted_again() {
     scene.sends(Slot::Exchange);
     scene.flow.handle(Event::Failure(Slot::Exchange, lost()));
     scene.sends(Slot::Exchange);
-    scene.answers(Slot::Exchange, 404, r#"{"error":"not found"}"#);
+    scene.responds(Slot::Exchange, 404, r#"{"error":"not found"}"#);
     assert!(scene.done().unwrap_err().created.is_empty());
 
     // After the deadline of the call nothing is begun.
     let options = CallOptions::new().deadline(Duration::from_secs(5));
     let mut scene = Scene::with(run().delete_sandbox_on_failure(true), None, options, 0);
     assert!(matches!(scene.poll(), Step::Send(_)));
-    scene.answers(Slot::Exchange, 201, r#"{"id":"sb_1"}"#);
+    scene.responds(Slot::Exchange, 201, r#"{"id":"sb_1"}"#);
     assert!(matches!(scene.poll(), Step::Send(_)));
     scene.passes(Duration::from_secs(5));
     assert!(matches!(scene.poll(), Step::Close(Slot::Stream)));
@@ -636,7 +636,7 @@ fn a_sandbox_for_nothing_is_deleted_again() {
 enum Fate {
     Done,
     /// The relay responds with this status, and with a code if there is one.
-    Answers(u16, &'static str),
+    Responds(u16, &'static str),
     /// The response is lost; the flag says whether the relay has executed the request.
     Lost(bool),
     NotSent,
@@ -647,7 +647,7 @@ fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
         3 => Just(Fate::Done),
         4 => (300_u16..600, select(CODES.as_slice()))
-            .prop_map(|(status, code)| Fate::Answers(status, code)),
+            .prop_map(|(status, code)| Fate::Responds(status, code)),
         1 => any::<bool>().prop_map(Fate::Lost),
         1 => Just(Fate::NotSent),
     ]
@@ -657,7 +657,7 @@ proptest! {
     /// In any case: no sandbox is deleted in which a run may exist, nor a named one. The error names exactly what exists, as far
     /// as the relay has reported it.
     #[test]
-    fn no_run_is_deleted_and_nothing_is_left_unnamed(
+    fn no_run_is_deleted_and_no_sandbox_is_left_unnamed(
         fates in vec(fate(), 12),
         named in any::<bool>(),
         background in any::<bool>(),
@@ -696,19 +696,19 @@ proptest! {
             chats += u32::from(is_chat);
             let fate = match fates.next().unwrap_or(Fate::Done) {
                 // There is a sandbox to delete, so the relay never says that there is none.
-                Fate::Answers(404, code) if is_deletion => Fate::Answers(400, code),
+                Fate::Responds(404, code) if is_deletion => Fate::Responds(400, code),
                 fate => fate,
             };
             // Refusals come before anything is begun; all other errors may come later.
             run_may_exist |= is_chat && match fate {
                 Fate::Done | Fate::Lost(_) => true,
-                Fate::NotSent | Fate::Answers(_, "sandbox_unavailable") => false,
-                Fate::Answers(status, _) => !(400..500).contains(&status) || matches!(status, 408 | 409),
+                Fate::NotSent | Fate::Responds(_, "sandbox_unavailable") => false,
+                Fate::Responds(status, _) => !(400..500).contains(&status) || matches!(status, 408 | 409),
             };
             deleted |= is_deletion && matches!(fate, Fate::Done | Fate::Lost(true));
             match fate {
                 Fate::Done if is_chat && background => {
-                    scene.answers(send.slot, 202, "");
+                    scene.responds(send.slot, 202, "");
                     scene.flow.handle(Event::Data(Bytes::from_static(b"{}")));
                     scene.flow.handle(Event::End);
                 }
@@ -717,19 +717,19 @@ proptest! {
                 }
                 Fate::Done if is_deletion => {
                     told = false;
-                    scene.answers(send.slot, 204, "");
+                    scene.responds(send.slot, 204, "");
                 }
                 Fate::Done if send.request.uri() == "/v1/sandboxes" => {
                     told = true;
-                    scene.answers(send.slot, 201, r#"{"id":"sb_1"}"#);
+                    scene.responds(send.slot, 201, r#"{"id":"sb_1"}"#);
                 }
-                Fate::Done => scene.answers(send.slot, 201, r#"{"id":"th_1"}"#),
+                Fate::Done => scene.responds(send.slot, 201, r#"{"id":"th_1"}"#),
                 // A second deletion finds nothing.
-                Fate::Answers(..) if deleted => {
+                Fate::Responds(..) if deleted => {
                     told = false;
-                    scene.answers(send.slot, 404, "");
+                    scene.responds(send.slot, 404, "");
                 }
-                Fate::Answers(status, code) => {
+                Fate::Responds(status, code) => {
                     let body = format!(r#"{{"error":{{"code":"{code}","message":"no"}}}}"#);
                     let (slot, head) = (send.slot, head(status, "application/json"));
                     if is_chat {
@@ -770,7 +770,7 @@ fn a_run_in_the_background_has_no_stream() {
         "{}",
         scene.sent[2]
     );
-    scene.answers(Slot::Stream, 202, "");
+    scene.responds(Slot::Stream, 202, "");
     scene.flow.handle(Event::Data(Bytes::from_static(
         br#"{"threadId":"th_1","sandboxId":"sb_1","status":"running"}"#,
     )));

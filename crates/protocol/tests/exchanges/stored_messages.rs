@@ -92,7 +92,7 @@ proptest! {
 
     /// Unreadable messages do not hide the readable ones, and are kept unchanged.
     #[test]
-    fn what_cannot_be_read_hides_nothing(
+    fn unreadable_messages_hide_nothing(
         odd in vec(select(&[
             "17", "null", "[]", "\"text\"", "{}", r#"{"role":"user"}"#, r#"{"role":1,"content":"a"}"#, r#"{"content":"a"}"#,
             r#"{"role":"user","content":null}"#, r#"{"role":"user","content":{"type":"text","text":"a"}}"#,

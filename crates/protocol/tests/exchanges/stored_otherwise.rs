@@ -10,13 +10,13 @@ use twentyfirst_protocol::ui::{Assembler, Chunk, Part, UiMessage};
 use crate::follow::{Scene, assembled};
 
 /// The result of a run.
-struct Told {
+struct Followed {
     moments: Vec<RunEvent>,
     message: UiMessage,
     state: MessageState,
 }
 
-impl Told {
+impl Followed {
     /// Returns each delivered text, as a reader of the chunks has it.
     fn texts(&self) -> Vec<String> {
         texts(&assembled(&self.moments))
@@ -64,14 +64,14 @@ fn stream(chunks: Vec<Value>) -> String {
 }
 
 /// Reads this until it breaks off, and then the answer as it was stored.
-fn follow(read: &str, stored: Value) -> Told {
+fn follow(read: &str, stored: Value) -> Followed {
     let thread = json!({"id": "th_1", "status": "completed", "messages": [
         {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]},
         stored,
     ]});
     let scene = Scene::new(FollowPolicy::wait(), thread);
     let (moments, message, outcome, _) = scene.play(read.as_bytes(), true);
-    Told {
+    Followed {
         moments,
         message,
         state: outcome.message_state,
@@ -83,13 +83,13 @@ fn answer(parts: Value) -> Value {
 }
 
 #[test]
-fn behind_a_part_that_is_not_stored_the_answer_goes_on() {
+fn the_answer_continues_after_a_part_that_is_not_stored() {
     let mut read = text("1", "Let me look.");
     read.push(json!({"type": "reasoning-start", "id": "2"}));
     read.push(json!({"type": "reasoning-delta", "id": "2", "delta": "Hm."}));
     read.push(json!({"type": "reasoning-end", "id": "2"}));
     read.extend(open_text("3", "The an"));
-    let told = follow(
+    let followed = follow(
         &stream(read),
         answer(json!([
             {"type": "text", "text": "Let me look."},
@@ -99,19 +99,23 @@ fn behind_a_part_that_is_not_stored_the_answer_goes_on() {
         ])),
     );
     assert_eq!(
-        told.texts(),
+        followed.texts(),
         ["Let me look.", "The an", "swer is 42.", "Done."]
     );
-    assert!(told.kinds().contains(&"tool-output-available".to_owned()));
-    assert_eq!(texts(&told.message), told.texts());
-    assert_eq!(told.state, MessageState::StoredIncompletely);
+    assert!(
+        followed
+            .kinds()
+            .contains(&"tool-output-available".to_owned())
+    );
+    assert_eq!(texts(&followed.message), followed.texts());
+    assert_eq!(followed.state, MessageState::StoredIncompletely);
 }
 
 #[test]
-fn behind_a_text_that_was_trimmed_the_answer_goes_on() {
+fn the_answer_continues_after_a_trimmed_text() {
     let mut read = text("1", "\n\nHello. ");
     read.extend(open_text("2", "I am working on your long "));
-    let told = follow(
+    let followed = follow(
         &stream(read),
         answer(json!([
             {"type": "text", "text": "Hello."},
@@ -119,27 +123,30 @@ fn behind_a_text_that_was_trimmed_the_answer_goes_on() {
         ])),
     );
     assert_eq!(
-        told.texts(),
+        followed.texts(),
         ["\n\nHello. ", "I am working on your long ", "question now."]
     );
-    assert_eq!(told.state, MessageState::StoredIncompletely);
+    assert_eq!(followed.state, MessageState::StoredIncompletely);
 }
 
 #[test]
-fn texts_that_are_stored_as_one_do_not_come_twice() {
+fn texts_stored_as_one_are_not_delivered_twice() {
     let mut read = text("1", "Hello. ");
     read.extend(open_text("2", "I am working"));
-    let told = follow(
+    let followed = follow(
         &stream(read),
         answer(json!([{"type": "text", "text": "Hello. I am working on it. Done."}])),
     );
-    assert_eq!(told.texts(), ["Hello. ", "I am working", " on it. Done."]);
-    assert_eq!(told.state, MessageState::StoredIncompletely);
+    assert_eq!(
+        followed.texts(),
+        ["Hello. ", "I am working", " on it. Done."]
+    );
+    assert_eq!(followed.state, MessageState::StoredIncompletely);
 }
 
 #[test]
-fn a_text_that_is_stored_as_two_does_not_come_twice() {
-    let told = follow(
+fn a_text_stored_as_two_is_not_delivered_twice() {
+    let followed = follow(
         &stream(open_text("1", "Hello. I am working on")),
         answer(json!([
             {"type": "text", "text": "Hello."},
@@ -147,12 +154,15 @@ fn a_text_that_is_stored_as_two_does_not_come_twice() {
             {"type": "text", "text": "Done."},
         ])),
     );
-    assert_eq!(told.texts(), ["Hello. I am working on", " it.", "Done."]);
-    assert_eq!(told.state, MessageState::StoredIncompletely);
+    assert_eq!(
+        followed.texts(),
+        ["Hello. I am working on", " it.", "Done."]
+    );
+    assert_eq!(followed.state, MessageState::StoredIncompletely);
 }
 
 #[test]
-fn texts_without_a_word_need_not_be_stored() {
+fn blank_texts_need_not_be_stored() {
     let mut read = vec![
         json!({"type": "text-start", "id": "0"}),
         json!({"type": "text-end", "id": "0"}),
@@ -165,11 +175,11 @@ fn texts_without_a_word_need_not_be_stored() {
             {"type": "text", "text": "Done."},
         ]))
     };
-    let told = follow(&stream(read.clone()), stored());
-    assert_eq!(told.texts(), ["", "I am working on it.", "", "Done."]);
-    assert_eq!(told.state, MessageState::Whole);
+    let followed = follow(&stream(read.clone()), stored());
+    assert_eq!(followed.texts(), ["", "I am working on it.", "", "Done."]);
+    assert_eq!(followed.state, MessageState::Whole);
     assert!(
-        !told
+        !followed
             .moments
             .iter()
             .any(|moment| matches!(moment, RunEvent::Gap))
@@ -177,22 +187,22 @@ fn texts_without_a_word_need_not_be_stored() {
 
     // A text that has begun and is empty.
     read.truncate(1);
-    let told = follow(&stream(read), stored());
-    assert_eq!(told.texts(), ["I am working on it.", "", "Done."]);
-    assert_eq!(told.state, MessageState::Whole);
+    let followed = follow(&stream(read), stored());
+    assert_eq!(followed.texts(), ["I am working on it.", "", "Done."]);
+    assert_eq!(followed.state, MessageState::Whole);
 }
 
 #[test]
-fn a_text_that_never_said_anything_ends_all_the_same() {
+fn an_empty_text_ends_too() {
     let mut read = text("1", "Wait.");
     read.push(json!({"type": "text-start", "id": "2"}));
     let stored = answer(json!([
         {"type": "text", "text": "Wait."},
         {"type": "file", "url": "https://example.com/a.png", "mediaType": "image/png"},
     ]));
-    let told = follow(&stream(read), stored);
+    let followed = follow(&stream(read), stored);
     assert_eq!(
-        told.kinds(),
+        followed.kinds(),
         [
             "start",
             "text-start",
@@ -204,16 +214,16 @@ fn a_text_that_never_said_anything_ends_all_the_same() {
             "finish"
         ]
     );
-    assert_eq!(told.state, MessageState::Whole);
+    assert_eq!(followed.state, MessageState::Whole);
 }
 
 #[test]
-fn what_may_have_come_already_is_left_out() {
+fn possibly_delivered_content_is_left_out() {
     // The stored answer is incomplete and in another order, so the place to continue is ambiguous.
     let mut read = text("0", "Two things.");
     read.extend(text("1", "One of two things that are written."));
     read.extend(text("2", "The other of the two things."));
-    let told = follow(
+    let followed = follow(
         &stream(read),
         answer(json!([
             {"type": "text", "text": "The other of the two things."},
@@ -222,32 +232,32 @@ fn what_may_have_come_already_is_left_out() {
         ])),
     );
     assert_eq!(
-        told.texts(),
+        followed.texts(),
         [
             "Two things.",
             "One of two things that are written.",
             "The other of the two things."
         ]
     );
-    assert_eq!(told.state, MessageState::StoredIncompletely);
+    assert_eq!(followed.state, MessageState::StoredIncompletely);
 
     // It begins with other words.
     let read = open_text("1", "Höllo. I am working on your long question");
-    let told = follow(
+    let followed = follow(
         &stream(read),
         answer(json!([
             {"type": "text", "text": "Hi! Hello. I am working on your long question. Done."},
         ])),
     );
     assert_eq!(
-        told.texts(),
+        followed.texts(),
         ["Höllo. I am working on your long question", ". Done."]
     );
-    assert_eq!(told.state, MessageState::StoredIncompletely);
+    assert_eq!(followed.state, MessageState::StoredIncompletely);
 }
 
 #[test]
-fn of_what_came_later_only_the_rest_is_delivered() {
+fn only_the_rest_of_later_content_is_delivered() {
     // A reader has joined in the middle, and we have read a piece of what it saw.
     let mut read = events([json!({"type": "start", "messageId": "m1"})]);
     read += &events(text("1", "This is how it begins."));
@@ -257,20 +267,20 @@ fn of_what_came_later_only_the_rest_is_delivered() {
         {"type": "text", "text": "was missed, and this is from its middle, and here it ends."},
     ]));
     stored["id"] = json!("m2");
-    let told = follow(&read, stored);
+    let followed = follow(&read, stored);
     assert_eq!(
-        told.texts(),
+        followed.texts(),
         [
             "This is how it begins.",
             "and this is from its middle",
             ", and here it ends."
         ]
     );
-    assert_eq!(told.state, MessageState::StoredIncompletely);
+    assert_eq!(followed.state, MessageState::StoredIncompletely);
 }
 
 #[test]
-fn two_texts_behind_a_gap_are_not_one_in_the_stored_answer() {
+fn two_texts_after_a_gap_are_not_one_in_the_stored_answer() {
     let mut read = stream(text("1", "One."));
     read += "data: {nonsense\n\n";
     read += &events(text("2", "ok, next"));
@@ -284,25 +294,25 @@ fn two_texts_behind_a_gap_are_not_one_in_the_stored_answer() {
         stored["id"] = json!(id);
         stored
     };
-    let told = follow(&read, under("m2", stored(1)));
-    assert_eq!(texts(&told.message), ["One.", "ok, next", "ok, next"]);
-    assert_eq!(told.state, MessageState::StoredIncompletely);
+    let followed = follow(&read, under("m2", stored(1)));
+    assert_eq!(texts(&followed.message), ["One.", "ok, next", "ok, next"]);
+    assert_eq!(followed.state, MessageState::StoredIncompletely);
 
     // The first reader has stored the answer, which counts, whatever pieces arrived.
-    let told = follow(&read, stored(1));
-    assert_eq!(texts(&told.message), ["One.", "ok, next"]);
-    assert_eq!(told.state, MessageState::Whole);
+    let followed = follow(&read, stored(1));
+    assert_eq!(texts(&followed.message), ["One.", "ok, next"]);
+    assert_eq!(followed.state, MessageState::Whole);
 
-    let told = follow(&read, stored(3));
+    let followed = follow(&read, stored(3));
     assert_eq!(
-        texts(&told.message),
+        texts(&followed.message),
         ["One.", "ok, next", "ok, next", "ok, next"]
     );
-    assert_eq!(told.state, MessageState::Whole);
+    assert_eq!(followed.state, MessageState::Whole);
 }
 
 #[test]
-fn a_call_that_begins_anew_behind_a_gap_is_read_again() {
+fn a_call_that_restarts_after_a_gap_is_read_again() {
     let begin = || json!({"type": "tool-input-start", "toolCallId": "t", "toolName": "x"});
     let delta = |delta: &str| json!({"type": "tool-input-delta", "toolCallId": "t", "inputTextDelta": delta});
     let mut read = stream(vec![begin(), delta("{\"a\":")]);
@@ -311,23 +321,23 @@ fn a_call_that_begins_anew_behind_a_gap_is_read_again() {
     let stored = answer(json!([
         {"type": "tool-x", "toolCallId": "t", "state": "input-available", "input": {"a": 1}},
     ]));
-    let told = follow(&read, stored);
+    let followed = follow(&read, stored);
     let begun = "tool-input-start";
     let delta = "tool-input-delta";
     // The middle of an input is useless; an input that begins again is complete.
-    assert_eq!(told.kinds()[..5], ["start", begun, delta, begun, delta]);
-    assert_eq!(told.state, MessageState::Whole);
+    assert_eq!(followed.kinds()[..5], ["start", begun, delta, begun, delta]);
+    assert_eq!(followed.state, MessageState::Whole);
 }
 
 #[test]
-fn metadata_that_was_delivered_does_not_come_again() {
+fn delivered_metadata_is_not_repeated() {
     let mut read = open_text("1", "I am");
     read.push(json!({"type": "message-metadata", "messageMetadata": {"a": 1, "b": {"c": [2]}}}));
     let metadata = |stored: Value| {
         let mut answer = answer(json!([{"type": "text", "text": "I am", "state": "done"}]));
         answer["metadata"] = stored;
-        let told = follow(&stream(read.clone()), answer);
-        let metadata = told.moments.iter().filter_map(|moment| match moment {
+        let followed = follow(&stream(read.clone()), answer);
+        let metadata = followed.moments.iter().filter_map(|moment| match moment {
             RunEvent::Chunk(chunk) => Some(serde_json::to_value(chunk).unwrap()),
             _ => None,
         });
@@ -347,12 +357,12 @@ fn metadata_that_was_delivered_does_not_come_again() {
 }
 
 #[test]
-fn an_answer_to_an_approval_comes_without_the_question() {
+fn an_approval_response_is_delivered_without_the_request() {
     let read = vec![
         json!({"type": "tool-input-available", "toolCallId": "t", "toolName": "x", "input": {}}),
         json!({"type": "tool-approval-request", "approvalId": "a", "toolCallId": "t"}),
     ];
-    let told = follow(
+    let followed = follow(
         &stream(read),
         answer(json!([{
             "type": "tool-x", "toolCallId": "t", "state": "output-denied", "input": {},
@@ -360,15 +370,15 @@ fn an_answer_to_an_approval_comes_without_the_question() {
         }])),
     );
     assert_eq!(
-        told.kinds()[3..],
+        followed.kinds()[3..],
         ["tool-approval-response", "tool-output-denied", "finish"]
     );
-    assert_eq!(assembled(&told.moments), told.message);
-    assert_eq!(told.state, MessageState::Whole);
+    assert_eq!(assembled(&followed.moments), followed.message);
+    assert_eq!(followed.state, MessageState::Whole);
 }
 
 #[test]
-fn an_input_that_is_none_is_said_to_be_wrong() {
+fn an_unreadable_input_is_delivered_as_an_error() {
     let call = |raw_input: Value| {
         answer(json!([{
             "type": "tool-x", "toolCallId": "t", "state": "output-error", "rawInput": raw_input,
@@ -376,9 +386,9 @@ fn an_input_that_is_none_is_said_to_be_wrong() {
         }]))
     };
     for raw_input in [json!("{bad"), json!({"not": "fit"})] {
-        let told = follow(&stream(Vec::new()), call(raw_input.clone()));
-        assert_eq!(told.kinds(), ["start", "tool-input-error", "finish"]);
-        let message = assembled(&told.moments);
+        let followed = follow(&stream(Vec::new()), call(raw_input.clone()));
+        assert_eq!(followed.kinds(), ["start", "tool-input-error", "finish"]);
+        let message = assembled(&followed.moments);
         let call = message.parts[0].as_tool().unwrap();
         assert_eq!(
             call.input.as_ref().unwrap().deserialize::<Value>().unwrap(),
@@ -386,24 +396,27 @@ fn an_input_that_is_none_is_said_to_be_wrong() {
         );
         assert_eq!(
             call.error_text,
-            told.message.parts[0].as_tool().unwrap().error_text
+            followed.message.parts[0].as_tool().unwrap().error_text
         );
     }
 }
 
 #[test]
-fn an_input_that_was_being_written_goes_on() {
+fn an_unfinished_input_continues() {
     let begin = json!({"type": "tool-input-start", "toolCallId": "t", "toolName": "x"});
     let delta = json!({"type": "tool-input-delta", "toolCallId": "t", "inputTextDelta": "{\"a"});
-    let told = follow(
+    let followed = follow(
         &stream(vec![begin, delta]),
         answer(json!([{
             "type": "tool-x", "toolCallId": "t", "state": "input-streaming",
             "input": {"a": 1}, "rawInput": "{\"a\": 1",
         }])),
     );
-    assert_eq!(told.kinds()[3..], ["tool-input-delta", "finish"]);
-    assert_eq!(tellable(&assembled(&told.moments)), tellable(&told.message));
+    assert_eq!(followed.kinds()[3..], ["tool-input-delta", "finish"]);
+    assert_eq!(
+        tellable(&assembled(&followed.moments)),
+        tellable(&followed.message)
+    );
 }
 
 /// Generates chunks about a few parts of each kind. A call is of one kind and has its own approval.
@@ -533,7 +546,7 @@ fn tellable(message: &UiMessage) -> Value {
 
 proptest! {
     #[test]
-    fn the_chunks_of_a_stored_answer_make_it_again(
+    fn the_chunks_of_a_stored_answer_assemble_to_it(
         chunks in prop::collection::vec(any_chunk(), 0..40),
     ) {
         let mut assembler = Assembler::new();
@@ -549,8 +562,8 @@ proptest! {
             let _ = assembler.apply(&Chunk::decode(&chunk).unwrap());
         }
         let stored = assembler.into_message();
-        let told = follow("", serde_json::to_value(&stored).unwrap());
-        prop_assert_eq!(tellable(&assembled(&told.moments)), tellable(&stored));
+        let followed = follow("", serde_json::to_value(&stored).unwrap());
+        prop_assert_eq!(tellable(&assembled(&followed.moments)), tellable(&stored));
     }
 }
 
@@ -599,7 +612,7 @@ fn said(message: &UiMessage, reasoning: bool) -> String {
 
 proptest! {
     #[test]
-    fn everything_comes_once_however_it_is_stored(
+    fn everything_is_delivered_once_however_it_is_stored(
         parts in prop::collection::vec((any::<bool>(), prop::collection::vec("[a-dé]{0,9}", 0..6)), 1..6),
         cut in 0.0..1.0,
         (trims, joins_texts, drops_reasoning, drops_empty) in any::<(bool, bool, bool, bool)>(),
@@ -623,8 +636,8 @@ proptest! {
             of_kind.flat_map(|(_, text)| text.split_whitespace()).collect()
         }).into();
         chunks.truncate((chunks.len() as f64 * cut) as usize);
-        let told = follow(&stream(chunks), answer(storing.parts(&streamed)));
-        for message in [&assembled(&told.moments), &told.message] {
+        let followed = follow(&stream(chunks), answer(storing.parts(&streamed)));
+        for message in [&assembled(&followed.moments), &followed.message] {
             prop_assert_eq!(said(message, false), whole[0].clone());
             let reasoning = said(message, true);
             match drops_reasoning {
@@ -636,7 +649,7 @@ proptest! {
 }
 
 #[test]
-fn pieces_of_texts_written_in_parallel_are_known_in_the_stored_answer() {
+fn pieces_of_parallel_texts_are_found_in_the_stored_answer() {
     let mut read = events([json!({"type": "start", "messageId": "m1"})]);
     read += "data: {nonsense\n\n";
     read += &events([json!({"type":"start-step"})]);
@@ -660,6 +673,6 @@ fn pieces_of_texts_written_in_parallel_are_known_in_the_stored_answer() {
         {"type": "text", "text": "k250 ha ha k275 Grüße, \nk29a the "},
     ]));
     stored["id"] = json!("m2");
-    let told = follow(&read, stored);
-    assert_eq!(texts(&told.message).len(), 4);
+    let followed = follow(&read, stored);
+    assert_eq!(texts(&followed.message).len(), 4);
 }

@@ -43,7 +43,7 @@ fn with_odd_members(object: &str, members: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn what_was_created_is_known_by_its_id() {
+fn created_objects_are_known_by_their_id() {
     let create = CreateSandbox::new("my-agent");
     let created = read(&create, r#"{"id":"sb_1"}"#);
     assert_eq!(created, Sandbox::new(sandbox(), SandboxStatus::default()));
@@ -231,7 +231,7 @@ fn metadata_survives_an_update() {
 }
 
 #[test]
-fn a_run_in_the_background_has_started_whatever_the_answer_leaves_out() {
+fn a_run_in_the_background_has_started_whatever_the_response_omits() {
     let mut send = SendMessages::new("my-agent", sandbox(), "Hi");
     send.thread_id = Some(ThreadId::new("th_1").unwrap());
     send.mode = Some(Mode::Background);
@@ -259,7 +259,7 @@ fn a_run_in_the_background_has_started_whatever_the_answer_leaves_out() {
 }
 
 #[test]
-fn other_answers_are_as_forgiving() {
+fn other_responses_are_as_tolerant() {
     let cancelled = read(
         &CancelStream::new("my-agent", sandbox()),
         r#"{"ok":true,"streamId":null}"#,

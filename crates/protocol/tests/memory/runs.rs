@@ -28,7 +28,7 @@ fn attack() {
 }
 
 #[test]
-fn settling_takes_no_more_than_is_said_beside_the_limit() {
+fn settling_takes_only_the_documented_memory_beyond_the_limit() {
     let names = stored().into_iter().map(|stored| stored.0);
     run_each("runs::settling", names);
 }

@@ -11,7 +11,7 @@ use crate::run_each;
 const BESIDE: usize = MIB;
 
 #[test]
-fn what_stands_before_an_assembler_stays_within_its_limits() {
+fn decoders_and_joiner_stay_within_their_limits() {
     let names = attacks().into_iter().map(|(name, _)| name);
     run_each("streams::attack", names);
 }

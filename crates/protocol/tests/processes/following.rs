@@ -13,7 +13,7 @@ use twentyfirst_protocol::processes::{ExitStatus, Offsets, OutputStream, Process
 use twentyfirst_protocol::retry::RetryPolicy;
 use twentyfirst_protocol::sandboxes::{Exec, ExecOutput};
 
-use crate::support::{Came, Relay, process, words};
+use crate::support::{CommandResult, Relay, process, words};
 
 const BLOCK: usize = 64 * 1024;
 
@@ -82,8 +82,8 @@ fn play<F: Flow>(
     mut item: impl FnMut(F::Item),
 ) -> F::Output {
     let mut relay = Relay::new(|exec, now| match is_cut() {
-        true => Came::Cut,
-        false => Came::Output(writer.borrow_mut().look(&exec, now)),
+        true => CommandResult::Cut,
+        false => CommandResult::Output(writer.borrow_mut().look(&exec, now)),
     });
     loop {
         let now = relay.now();
@@ -103,7 +103,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn all_bytes_come_once_and_in_order_from_any_offset(
+    fn all_bytes_arrive_once_and_in_order_from_any_offset(
         pieces in prop::collection::vec((0..200_000_usize, 0..200_000_usize), 0..12),
         burst in 0..3_000_000_usize,
         from in (0..300_000_u64, prop::option::of(0..300_000_u64)),
@@ -145,12 +145,13 @@ proptest! {
 }
 
 #[test]
-fn offsets_count_only_what_was_handed_out() {
+fn offsets_count_only_returned_bytes() {
     let writer = RefCell::new(Writer::new(vec![(10, 5)]));
     let mut flow = process("p")
         .output(Offsets::START, &CallOptions::new(), 7)
         .unwrap();
-    let mut relay = Relay::new(|exec, now| Came::Output(writer.borrow_mut().look(&exec, now)));
+    let mut relay =
+        Relay::new(|exec, now| CommandResult::Output(writer.borrow_mut().look(&exec, now)));
     let first = twentyfirst_protocol::flow::drive::next(&mut flow, &mut relay).unwrap();
     assert_eq!(
         (first.stream, first.bytes.len()),
@@ -164,25 +165,25 @@ fn offsets_count_only_what_was_handed_out() {
 }
 
 #[test]
-fn a_look_waits_no_longer_than_half_a_timeout() {
+fn a_poll_waits_at_most_half_a_timeout() {
     let short = CallOptions::new().total_timeout(Duration::from_secs(8));
     let mut flow = process("p").wait(&short, 7).unwrap();
     let mut relay = Relay::new(|exec: Exec, _| {
         assert_eq!(words(&exec)[2..], ["40", "-", "-", "16"]);
-        Came::Output(ExecOutput::new(0, "state exited 0 -\nend\n", ""))
+        CommandResult::Output(ExecOutput::new(0, "state exited 0 -\nend\n", ""))
     });
     let ended = twentyfirst_protocol::flow::drive::finish(&mut flow, &mut relay);
     assert!(ended.unwrap().success());
 }
 
 #[test]
-fn a_page_that_is_longer_than_asked_for_is_refused() {
+fn a_page_over_the_requested_length_is_refused() {
     let mut flow = process("p")
         .output(Offsets::stdout(5), &CallOptions::new(), 7)
         .unwrap();
     let long = BASE64_STANDARD.encode(vec![0; 16 * BLOCK - 4]);
     let mut relay = Relay::new(|_, _| {
-        Came::Output(ExecOutput::new(
+        CommandResult::Output(ExecOutput::new(
             0,
             format!("state running\nstdout {long}\nend\n"),
             "",

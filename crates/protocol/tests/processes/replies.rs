@@ -8,12 +8,12 @@ use twentyfirst_protocol::processes::{
 };
 use twentyfirst_protocol::sandboxes::{ExecOutput, Sandbox};
 
-use crate::support::{Came, Relay, process, sandbox};
+use crate::support::{CommandResult, Relay, process, sandbox};
 
 /// Returns the result of each call for this output.
 fn read(output: &ExecOutput) -> Vec<String> {
     let options = CallOptions::new();
-    let relay = || Relay::new(|_, _| Came::Output(output.clone()));
+    let relay = || Relay::new(|_, _| CommandResult::Output(output.clone()));
     let p = process("p");
     let spawn = Spawn::new(sandbox(), &p.id, "true").env("TOKEN", "s3cr3t");
     vec![
@@ -69,7 +69,7 @@ fn shown<T: std::fmt::Debug, E: std::fmt::Display>(call: &str, result: &Result<T
 }
 
 #[test]
-fn each_state_is_told_by_each_call() {
+fn each_call_reports_each_state() {
     let mut told = String::new();
     for lines in [
         "state exited 0 -\n",
@@ -104,7 +104,7 @@ fn each_state_is_told_by_each_call() {
 fn a_list_is_read() {
     let text = "process a\nstate exited 1 -\npid 12\nstarted 1700000000\ncommand ZXhpdCAx\n\
                 process b-2\nstate running\nend\n";
-    let mut relay = Relay::new(|_, _| Came::Output(ExecOutput::new(0, text, "")));
+    let mut relay = Relay::new(|_, _| CommandResult::Output(ExecOutput::new(0, text, "")));
     let options = CallOptions::new();
     let list = finish(
         &mut ListProcesses::new(sandbox()).flow(&options, 7).unwrap(),
@@ -124,7 +124,7 @@ fn a_list_is_read() {
 }
 
 #[test]
-fn the_address_of_a_port_is_told_for_e2b_alone() {
+fn the_address_of_a_port_is_known_for_e2b_alone() {
     let url = |json: &str, port| {
         let sandbox: Sandbox = serde_json::from_str(json).unwrap();
         match sandbox.preview_url(port) {
@@ -165,7 +165,7 @@ proptest! {
     }
 
     #[test]
-    fn an_id_is_a_name_that_no_shell_and_no_path_reads_otherwise(text in "[a-c./$' _-]{0,70}|\\PC{0,10}") {
+    fn an_id_has_no_special_meaning_in_shells_and_paths(text in "[a-c./$' _-]{0,70}|\\PC{0,10}") {
         let plain = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
         let is_id = text.len() <= 64
             && text.chars().all(plain)

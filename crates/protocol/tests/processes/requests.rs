@@ -9,7 +9,7 @@ use twentyfirst_protocol::processes::{
 use twentyfirst_protocol::sandboxes::{Exec, ExecOutput};
 use twentyfirst_protocol::{CallOptions, Secret};
 
-use crate::support::{Came, Relay, process, sandbox};
+use crate::support::{CommandResult, Relay, process, sandbox};
 
 /// Returns the request without the script, and with the values of the variables, which are nowhere else in it.
 fn shown(exec: &Exec) -> String {
@@ -33,7 +33,7 @@ fn each_call_sends_the_script_with_its_function() {
     let mut sent = String::new();
     let mut relay = Relay::new(|exec: Exec, _| {
         sent += &shown(&exec);
-        Came::Output(ExecOutput::new(0, "state exited 0 -\nend\n", ""))
+        CommandResult::Output(ExecOutput::new(0, "state exited 0 -\nend\n", ""))
     });
     let (options, p) = (CallOptions::new(), process("p"));
     let spawn = Spawn::new(
@@ -72,8 +72,8 @@ fn input_is_sent_in_pieces_each_with_a_nonce_of_its_own() {
         pieces.push((words[2].to_owned(), words[3].to_owned(), words[4].len()));
         assert!(exec.command.len() < 128 * 1024);
         match cuts.next() {
-            Some(true) => Came::Cut,
-            _ => Came::Output(ExecOutput::new(0, "state running\nend\n", "")),
+            Some(true) => CommandResult::Cut,
+            _ => CommandResult::Output(ExecOutput::new(0, "state running\nend\n", "")),
         }
     });
     let input = vec![7; 64 * 1024 + 10];
@@ -88,7 +88,7 @@ fn input_is_sent_in_pieces_each_with_a_nonce_of_its_own() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn invalid_requests_are_refused() {
     let (options, p) = (CallOptions::new(), process("p"));
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     let spawn = |command: &str| Spawn::new(sandbox(), &p.id, command);

@@ -14,7 +14,7 @@ use twentyfirst_protocol::processes::{
 };
 use twentyfirst_protocol::sandboxes::{Exec, ExecOutput};
 
-use crate::support::{Came, Relay, process};
+use crate::support::{CommandResult, Relay, process};
 
 const TOOLS: [&str; 17] = [
     "base64", "cat", "date", "dd", "env", "head", "ln", "ls", "mkdir", "mv", "rm", "sleep", "tail",
@@ -82,7 +82,7 @@ impl Machine {
     fn play<F: Flow>(&self, mut flow: F) -> F::Output {
         finish(
             &mut flow,
-            &mut Relay::new(|exec, _| Came::Output(self.run(&exec))),
+            &mut Relay::new(|exec, _| CommandResult::Output(self.run(&exec))),
         )
     }
 
@@ -94,7 +94,7 @@ impl Machine {
 
     fn output(&self, process: &ProcessRef) -> (Vec<u8>, Vec<u8>) {
         let mut flow = process.output(Offsets::START, &options(), 7).unwrap();
-        let mut relay = Relay::new(|exec, _| Came::Output(self.run(&exec)));
+        let mut relay = Relay::new(|exec, _| CommandResult::Output(self.run(&exec)));
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         while let Ok(chunk) = next(&mut flow, &mut relay) {
             match chunk.stream {
@@ -279,7 +279,7 @@ fn in_busybox() {
 }
 
 #[test]
-fn what_is_missing_is_told() {
+fn missing_tools_are_reported() {
     let tools: Vec<_> = TOOLS.into_iter().filter(|tool| *tool != "ln").collect();
     let Some(machine) = Machine::with_shell("missing", "sh", &tools) else {
         return;

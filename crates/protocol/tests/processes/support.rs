@@ -11,7 +11,7 @@ use twentyfirst_protocol::sandboxes::{Exec, ExecOutput};
 use twentyfirst_protocol::{Endpoint, SandboxId, http};
 
 /// The result of a command.
-pub(crate) enum Came {
+pub(crate) enum CommandResult {
     Output(ExecOutput),
     Cut,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Relay<F> {
     came: Option<Event>,
 }
 
-impl<F: FnMut(Exec, Instant) -> Came> Relay<F> {
+impl<F: FnMut(Exec, Instant) -> CommandResult> Relay<F> {
     pub(crate) fn new(run: F) -> Self {
         Self {
             now: Now {
@@ -35,11 +35,11 @@ impl<F: FnMut(Exec, Instant) -> Came> Relay<F> {
     }
 }
 
-impl<F: FnMut(Exec, Instant) -> Came> Io for Relay<F> {
+impl<F: FnMut(Exec, Instant) -> CommandResult> Io for Relay<F> {
     fn send(&mut self, send: SendRequest) {
         let exec = Exec::from_request(&send.request).unwrap();
         self.came = Some(match (self.run)(exec, self.now.mono) {
-            Came::Output(output) => {
+            CommandResult::Output(output) => {
                 let (mut head, ()) = http::Response::new(()).into_parts();
                 head.status = StatusCode::OK;
                 let body = Bytes::from(serde_json::to_vec(&output).unwrap());
@@ -49,7 +49,7 @@ impl<F: FnMut(Exec, Instant) -> Came> Io for Relay<F> {
                     body,
                 }
             }
-            Came::Cut => {
+            CommandResult::Cut => {
                 let cut = Failure::new(Sent::Maybe, std::io::Error::other("cut"));
                 Event::Failure(send.slot, cut)
             }
@@ -62,7 +62,7 @@ impl<F: FnMut(Exec, Instant) -> Came> Io for Relay<F> {
     }
 }
 
-impl<F: FnMut(Exec, Instant) -> Came> BlockingIo for Relay<F> {
+impl<F: FnMut(Exec, Instant) -> CommandResult> BlockingIo for Relay<F> {
     fn now(&mut self) -> Now {
         self.now
     }

@@ -37,7 +37,7 @@ fn answered(text: &str) -> Answered {
 }
 
 #[test]
-fn odd_answers_are_read_or_refused_by_name() {
+fn odd_answers_are_read_or_refused_with_a_reason() {
     let cases = include_str!("answers.txt");
     let mut seen = 0;
     for case in cases.split("\n=== ").skip(1) {
@@ -73,7 +73,7 @@ fn values_of_any_type_are_read() {
 }
 
 #[test]
-fn the_turn_asks_and_the_repair_says_what_was_wrong() {
+fn the_turn_asks_and_the_repair_names_the_error() {
     let mut question = question();
     let first = question.first();
     insta::assert_snapshot!("first", texts(&first));
@@ -118,7 +118,7 @@ fn there_is_one_repair_and_no_more() {
 }
 
 #[test]
-fn what_was_said_is_not_in_debug_output() {
+fn debug_output_contains_no_text_of_the_answer() {
     let mut question = question();
     let _ = question.answered(answered("my secret"));
     assert!(
@@ -200,7 +200,7 @@ fn prose() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn a_value_in_a_fence_is_read_whatever_stands_around_it(
+    fn a_value_in_a_fence_is_read_within_any_text(
         value in value(),
         [before, after] in [prose(), prose()],
         (is_pretty, ends, mark) in (any::<bool>(), any::<bool>(), prop::sample::select(vec!["```", "````", "~~~"])),
@@ -223,7 +223,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_an_agent_says_there_is_a_value_or_an_error(answer in "([{}\\[\\]\",:`~\n a1]|```json\n|~~~|\u{feff}|é|\\PC){0,80}") {
+    fn any_answer_is_a_value_or_an_error(answer in "([{}\\[\\]\",:`~\n a1]|```json\n|~~~|\u{feff}|é|\\PC){0,80}") {
         let typed = read_json::<Value>(&answer);
         let text = read_json::<String>(&answer);
         // Any text that fits a string fits any value.

@@ -535,7 +535,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_what_json_parse_takes() {
+    fn accepts_what_json_parse_accepts() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let mixed = format!("{}1{}", "[{\"k\":".repeat(1_000), "}]".repeat(1_000));
         for valid in [
@@ -620,7 +620,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_forbidden_keys_however_they_are_spelled() {
+    fn finds_forbidden_keys_in_any_spelling() {
         for forbidden in [
             r#"{"__proto__":1}"#,
             r#"[{"a":[{"__proto__":null}]}]"#,
@@ -656,7 +656,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_first_special_byte_wherever_it_stands() {
+    fn finds_the_first_special_byte_anywhere() {
         for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
             for length in 0..100 {
                 let mut bytes = vec![b' '; length];

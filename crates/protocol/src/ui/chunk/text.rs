@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn lone_surrogates_are_kept_as_they_came() {
+    fn lone_surrogates_are_kept_unchanged() {
         for (raw, units, lossy) in [
             (r"\uD83d", &[0xd83d][..], "\u{fffd}"),
             (r"a\ude00\n", &[0x61, 0xde00, 0x0a][..], "a\u{fffd}\n"),

@@ -10,13 +10,13 @@ use crate::ui::{Chunk, PartialJson, RawJson, Text, ToolPart, ToolState};
 #[derive(Debug, Default)]
 pub(super) struct History {
     /// The chunks that create the part.
-    pub(super) made: Vec<Chunk<'static>>,
+    pub(super) created: Vec<Chunk<'static>>,
     /// The chunks that change its input again, in the part's own step.
-    pub(super) again: Vec<Chunk<'static>>,
+    pub(super) input_again: Vec<Chunk<'static>>,
     /// The result of the call.
-    pub(super) then: Vec<Chunk<'static>>,
+    pub(super) result: Vec<Chunk<'static>>,
     /// The decision whether the call may run, and the result after it.
-    pub(super) decided: Vec<Chunk<'static>>,
+    pub(super) decision: Vec<Chunk<'static>>,
 }
 
 /// The part of a later step in which the input of a call continues, and the text written before it.
@@ -87,40 +87,40 @@ impl History {
         if matches!(basis, Basis::Writing | Basis::Input) && call.result_provider_metadata.is_some()
         {
             // Only a result has such metadata, and it is kept when the input starts again.
-            history.then.push(output_of(call));
+            history.result.push(output_of(call));
         }
         let input = input_of(call, next);
         match call.state {
             ToolState::InputStreaming | ToolState::InputAvailable => {
-                history.decided.extend(approval_of(call, None));
-                if history.then.is_empty() && history.decided.is_empty() {
-                    history.made = input;
+                history.decision.extend(approval_of(call, None));
+                if history.result.is_empty() && history.decision.is_empty() {
+                    history.created = input;
                 } else {
-                    history.made = vec![available_of(call, None)];
-                    history.decided.extend(input);
+                    history.created = vec![available_of(call, None)];
+                    history.decision.extend(input);
                 }
             }
             ToolState::OutputAvailable | ToolState::OutputError => {
-                history.made = input;
-                history.decided.extend(approval_of(call, None));
-                history.decided.extend(result_on(call, basis));
+                history.created = input;
+                history.decision.extend(approval_of(call, None));
+                history.decision.extend(result_on(call, basis));
             }
             ToolState::ApprovalRequested
             | ToolState::ApprovalResponded
             | ToolState::OutputDenied
             | ToolState::Unknown(_) => {
-                if basis == Basis::Writing && !history.then.is_empty() {
-                    history.made = vec![available_of(call, None)];
-                    history.then.extend(input);
+                if basis == Basis::Writing && !history.result.is_empty() {
+                    history.created = vec![available_of(call, None)];
+                    history.result.extend(input);
                 } else {
-                    history.made = input;
+                    history.created = input;
                 }
-                history.then.extend(result_on(call, basis));
-                history.decided = decision_of(call);
+                history.result.extend(result_on(call, basis));
+                history.decision = decision_of(call);
             }
         }
         if let Some(next) = next.filter(|_| basis != Basis::Writing) {
-            history.again = vec![
+            history.input_again = vec![
                 start_of(call, next.part, next.part.input_encoding),
                 input_delta_of(call, next.text.clone()),
                 available_of(call, call.input.clone()),
@@ -131,30 +131,30 @@ impl History {
 
     /// Moves an input that is being written behind the chunks that create the part, and creates the part with another chunk.
     pub(super) fn write_later(&mut self, call: &ToolPart) {
-        if let Some(Chunk::ToolInputStart(_)) = self.made.first() {
-            self.again = mem::replace(&mut self.made, vec![available_of(call, None)]);
+        if let Some(Chunk::ToolInputStart(_)) = self.created.first() {
+            self.input_again = mem::replace(&mut self.created, vec![available_of(call, None)]);
         }
     }
 
     /// Returns the history of a call that continues in its part, with this rest of its input.
     pub(super) fn of_continued(call: &ToolPart, more: &Text<'static>) -> Self {
-        let mut then = Vec::new();
+        let mut result = Vec::new();
         if let Some(approval) = &call.approval
             && (call.provider_executed.is_some() || call.call_provider_metadata.is_some())
         {
-            // Only the response to an approval can have set them, and an approval that has just been requested serves.
+            // Only the response to an approval can have set them: any approval before this one serves.
             let before = Text::from(format!("{} before", approval.id));
             let mut response = ToolApprovalResponse::new(before.clone(), false);
             response.provider_executed = call.provider_executed;
             response.provider_metadata = call.call_provider_metadata.clone();
             let request = ToolApprovalRequest::new(before, call.tool_call_id.clone());
-            then.extend([request.into(), response.into()]);
+            result.extend([request.into(), response.into()]);
         }
         Self {
-            made: vec![input_delta_of(call, more.clone())],
-            again: Vec::new(),
-            then,
-            decided: decision_of(call),
+            created: vec![input_delta_of(call, more.clone())],
+            input_again: Vec::new(),
+            result,
+            decision: decision_of(call),
         }
     }
 }

@@ -21,14 +21,14 @@ pub(super) fn chunks(message: &UiMessage) -> Vec<Chunk<'static>> {
     let parts = &message.parts;
     let mut calls = Calls::of(parts);
     for (at, part) in parts.iter().enumerate() {
-        chunks.append(&mut calls.changes(RunEvent::before(at)));
+        chunks.append(&mut calls.changes(Position::before(at)));
         match part {
             Part::Text(_) | Part::Reasoning(_) => {
                 let written = Written::of(part).into_iter();
                 chunks.extend(written.flat_map(|part| part.chunks(at)));
             }
             Part::StepStart(_) => chunks.push(Chunk::StartStep),
-            Part::Tool(_) => chunks.append(&mut calls.made(at)),
+            Part::Tool(_) => chunks.append(&mut calls.created(at)),
             Part::SourceUrl(_)
             | Part::SourceDocument(_)
             | Part::File(_)
@@ -38,9 +38,9 @@ pub(super) fn chunks(message: &UiMessage) -> Vec<Chunk<'static>> {
             | Part::Data(_)
             | Part::Unknown(_) => chunks.extend(chunk_of(part)),
         }
-        chunks.append(&mut calls.changes(RunEvent::after(at)));
+        chunks.append(&mut calls.changes(Position::after(at)));
     }
-    chunks.append(&mut calls.changes(RunEvent::before(parts.len())));
+    chunks.append(&mut calls.changes(Position::before(parts.len())));
     if let Some(Part::StepStart(_)) = parts.last() {
         // A step becomes visible with the next visible change.
         let mut start = Start::new();
@@ -52,9 +52,9 @@ pub(super) fn chunks(message: &UiMessage) -> Vec<Chunk<'static>> {
 
 /// A place among the chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct RunEvent(usize);
+struct Position(usize);
 
-impl RunEvent {
+impl Position {
     /// Returns the place before the part with this index.
     fn before(part: usize) -> Self {
         Self(2 * part)
@@ -69,9 +69,9 @@ impl RunEvent {
 #[derive(Default)]
 struct Calls {
     /// The chunks that create a part.
-    made: HashMap<usize, Vec<Chunk<'static>>>,
+    created: HashMap<usize, Vec<Chunk<'static>>>,
     /// The chunks that change parts later.
-    changes: HashMap<RunEvent, Vec<Chunk<'static>>>,
+    changes: HashMap<Position, Vec<Chunk<'static>>>,
 }
 
 impl Calls {
@@ -80,9 +80,9 @@ impl Calls {
         let inputs = Inputs::of(&tools);
         let mut calls = Self::default();
         // A response reaches the first part that requests its approval, so the last such part has to get its own response first.
-        let mut responded: HashMap<&Text<'static>, RunEvent> = HashMap::new();
+        let mut responded: HashMap<&Text<'static>, Position> = HashMap::new();
         for (number, tool) in tools.iter().enumerate().rev() {
-            let mut moment = RunEvent::after(tool.at);
+            let mut position = Position::after(tool.at);
             let next = inputs.next(number, &tools);
             let mut history = match inputs.more(number) {
                 Some(more) => History::of_continued(tool.part, more),
@@ -91,46 +91,46 @@ impl Calls {
             if next.is_some() {
                 // The last input that begins in a step is the one that continues.
                 history.write_later(tool.part);
-                moment = RunEvent::before(tool.step_end);
-                calls.change(moment, history.again);
+                position = Position::before(tool.step_end);
+                calls.change(position, history.input_again);
             } else if let Some(second) = tool.second
                 && inputs.more(second).is_some()
                 && let Some(second) = tools.get(second)
             {
                 // An input that begins here ends the one that continues there.
                 history.write_later(tool.part);
-                moment = RunEvent::after(second.at);
-                calls.change(moment, history.again);
+                position = Position::after(second.at);
+                calls.change(position, history.input_again);
             }
             if tool.is_second && tool.step_end < parts.len() {
-                moment = RunEvent::after(tool.step_end);
+                position = Position::after(tool.step_end);
             }
-            calls.change(moment, history.then);
+            calls.change(position, history.result);
             if let Some(approval) = &tool.part.approval {
                 if let Some(last) = responded.get(&approval.id) {
-                    moment = moment.max(*last);
+                    position = position.max(*last);
                 }
                 if approval.approved.is_some() {
-                    responded.insert(&approval.id, moment);
+                    responded.insert(&approval.id, position);
                 }
             }
-            calls.change(moment, history.decided);
-            calls.made.insert(tool.at, history.made);
+            calls.change(position, history.decision);
+            calls.created.insert(tool.at, history.created);
         }
         calls
     }
 
-    fn change(&mut self, moment: RunEvent, chunks: Vec<Chunk<'static>>) {
+    fn change(&mut self, position: Position, chunks: Vec<Chunk<'static>>) {
         if !chunks.is_empty() {
-            self.changes.entry(moment).or_default().extend(chunks);
+            self.changes.entry(position).or_default().extend(chunks);
         }
     }
 
-    fn made(&mut self, part: usize) -> Vec<Chunk<'static>> {
-        self.made.remove(&part).unwrap_or_default()
+    fn created(&mut self, part: usize) -> Vec<Chunk<'static>> {
+        self.created.remove(&part).unwrap_or_default()
     }
 
-    fn changes(&mut self, moment: RunEvent) -> Vec<Chunk<'static>> {
-        self.changes.remove(&moment).unwrap_or_default()
+    fn changes(&mut self, position: Position) -> Vec<Chunk<'static>> {
+        self.changes.remove(&position).unwrap_or_default()
     }
 }
