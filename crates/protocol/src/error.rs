@@ -44,7 +44,7 @@ impl InvalidRequest {
 /// The rule that an [`InvalidRequest`] breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since operations of your own also construct them.
+// Deliberately exhaustive: operations of your own construct its variants with all fields.
 pub enum Problem {
     /// A required value is missing or empty.
     #[error("must not be empty")]
@@ -316,7 +316,7 @@ impl ApiError {
         &self.message
     }
 
-    /// Returns the members of the error beside code, message and status: `missing`, `setup_url`, `spentUsd`, …
+    /// Returns the members of the error other than code, message and status: `missing`, `setup_url`, `spentUsd`, …
     pub fn extra(&self) -> &Map<String, Value> {
         &self.extra
     }

@@ -161,7 +161,7 @@ macro_rules! id {
 id! {
     /// A sandbox, as requests name it.
     ///
-    /// Not to be confused with [`MachineId`], which responses carry beside it.
+    /// Not to be confused with [`MachineId`], which responses also carry.
     SandboxId, "sandbox_id"
 }
 id! {

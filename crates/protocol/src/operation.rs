@@ -152,7 +152,7 @@ pub trait UploadOperation: Endpoint {
 
 /// Decodes a response with `read` if its status is a success, and as an error otherwise.
 ///
-/// For operations of your own, beside [`decode_json`].
+/// For operations of your own whose body [`decode_json`] cannot read.
 ///
 /// # Errors
 /// An [`ApiError`] for any status but 2xx, with the secrets of `endpoint` masked. Otherwise the errors of `read`. A body with a
@@ -248,7 +248,7 @@ pub fn decode_json<E: Endpoint, T: DeserializeOwned>(
     })
 }
 
-/// Decodes a response of which only the status counts.
+/// Decodes a response whose status is its only result.
 pub(crate) fn decode_empty<E: Endpoint>(
     endpoint: &E,
     head: &Parts,

@@ -40,7 +40,7 @@ pub struct Route {
 /// A query parameter of a [`Route`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, which are written by hand.
+// Deliberately exhaustive: users write its variants by hand, with all fields.
 pub enum Query {
     /// The member of this name, as text. Omitted if the member is absent.
     Text(&'static str),

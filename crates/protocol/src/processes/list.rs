@@ -26,7 +26,7 @@ impl ListProcesses {
     /// Returns the flow that lists them. `seed` spreads the delays of many clients: pass any random number.
     ///
     /// # Errors
-    /// Every check is made here, before the first request.
+    /// The request is invalid. Every check is made here, before the first request is sent.
     pub fn flow(
         &self,
         options: &CallOptions,

@@ -95,7 +95,7 @@ impl Offsets {
 /// [`ProcessRef::wait`] create it.
 ///
 /// ```text
-///            ┌──── after 250 ms, or at once behind a full page ────┐
+///            ┌──── after 250 ms, or at once after a full page ────┐
 ///            ▼                                                     │
 ///         Looking ── news, or nothing for 20 s ────────────────────┤
 ///            └────── ended, and both outputs read to their end ──► done

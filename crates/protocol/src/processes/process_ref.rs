@@ -48,7 +48,7 @@ impl ProcessRef {
     /// spreads the delays of many clients, here and below: pass any random number.
     ///
     /// # Errors
-    /// Every check is made here, before the first request.
+    /// The request is invalid. Every check is made here, before the first request is sent.
     pub fn output(
         &self,
         offsets: Offsets,

@@ -73,7 +73,7 @@ impl WriteStdin {
         self.call("data", &BASE64_STANDARD.encode(piece)).map(Some)
     }
 
-    /// A piece with the same nonce is the same piece, so a retry does not write it twice.
+    /// Creates the call for a piece. The nonce identifies the piece, so a retry does not write it twice.
     fn call(&self, kind: &str, data: &str) -> Result<Call<Script>, InvalidRequest> {
         let nonce = format!("{:016x}-{}", self.seed, self.number);
         let script = self

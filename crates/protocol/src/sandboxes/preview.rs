@@ -32,7 +32,7 @@ impl Sandbox {
     /// |---|---|---|
     /// | `e2b` | `https://{port}-{machine}.e2b.app` | <https://e2b.dev/docs/network/public-url> |
     ///
-    /// The URL is public, unless the provider was told otherwise, and leads nowhere until something listens on the port.
+    /// The URL is public, unless the provider is configured otherwise, and leads nowhere until something listens on the port.
     ///
     /// ```
     /// use twentyfirst_protocol::sandboxes::Sandbox;

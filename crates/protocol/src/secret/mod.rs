@@ -155,7 +155,7 @@ impl Secrets {
         }
     }
 
-    /// A shorter text is more often a common word than a token.
+    /// Adds a text that is long enough. A shorter one is more often a common word than a token.
     fn add_if_long(&mut self, text: &str) {
         if text.len() >= 6 {
             self.add(text);
@@ -175,7 +175,7 @@ impl<T: Into<Secret>> FromIterator<T> for Secrets {
     }
 }
 
-/// The attributes of `set-cookie` beside the cookie: RFC 6265, section 5.2.
+/// The attributes of `set-cookie`, which are not part of the cookie: RFC 6265, section 5.2.
 const COOKIE_ATTRIBUTES: [&str; 5] = ["domain", "expires", "max-age", "path", "samesite"];
 
 /// The members that hold tokens and passwords.

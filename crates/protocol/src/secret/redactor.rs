@@ -26,6 +26,10 @@ const RECOGNISABLE_AT_END: usize = 6;
 
 /// Masks secrets in text in every spelling: unchanged, or escaped as JSON, URLs and HTML.
 ///
+/// ```text
+///  text ─► spans: the values in JSON or an event stream ─► Spelling: each value in every spelling ─► ranges ─► ***
+/// ```
+///
 /// In JSON and in event streams of JSON, only values are masked, so the text stays well-formed: the insides of strings, and
 /// numbers that are a secret (as the string `***`). Words of the format are kept: names of members, and the values of `type`,
 /// `role`, `state` and `status` that can be plain words. In any other text a secret is masked wherever it stands.
@@ -109,6 +113,7 @@ impl Redactor {
             let value = &text[span.range.clone()];
             let (spelling, is_cut) = match span.kind {
                 Kind::Number => {
+                    // Only a whole number, because `***` within one would not be JSON.
                     if self.secrets.iter().any(|secret| secret.as_bytes() == value) {
                         places.push((span.range, "\"***\""));
                     }
@@ -134,6 +139,7 @@ impl Redactor {
         let mut from = vec![0; self.secrets.len()];
         let mut at = 0;
         while at < text.len() {
+            // Comparing the first byte saves a search for every secret at nearly all positions.
             if spelling
                 .firsts(at)
                 .any(|first| self.firsts[usize::from(first)])

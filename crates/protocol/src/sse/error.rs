@@ -4,7 +4,7 @@
 /// are read by the rules of the standard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since tests compare an error with one that they construct.
+// Deliberately exhaustive: tests construct its variants with all fields, to compare them with an error.
 pub enum SseError {
     /// A line exceeds [`Limits::line`](super::Limits::line).
     #[error("a line of the event stream exceeds the limit of {limit} bytes")]

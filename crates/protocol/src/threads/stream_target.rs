@@ -69,8 +69,8 @@ impl StreamTarget {
         self.newest.as_ref() == Some(&self.thread_id)
     }
 
-    /// Returns whether a stream opened between the list `before`, which assigned it to us, and this list is ours: no thread newer
-    /// than ours streams, and none has changed.
+    /// Returns whether a stream is ours that was opened between two lists: `before`, in which our thread was the target, and this
+    /// one. It is ours if no thread newer than ours streams, and none has changed.
     pub fn is_still_ours(&self, before: &Self) -> bool {
         self.newer == before.newer && (self.newest.is_none() || self.is_ours())
     }

@@ -135,6 +135,7 @@ impl Decoder {
 
     fn find_chunk(&mut self) -> Option<Result<Found, SseError>> {
         loop {
+            // The fast path: a delta in the usual layout is read before the decoder looks for the end of its line.
             if let Some(data) = self.events.peek_data()
                 && let Some(delta) = Delta::read(data, &mut self.unescaped)
                 && self.events.skip_event(delta.length)
@@ -145,6 +146,7 @@ impl Decoder {
                 return Some(Err(error));
             }
             let data = self.events.data_bytes();
+            // No chunk, and not the end either: later events still count.
             if data == DONE.as_bytes() {
                 self.end_signs.done = true;
                 continue;

@@ -4,7 +4,7 @@ use crate::ui::{Approval, Part, RawJson, Text, ToolPart, ToolState};
 
 /// A value that owns memory.
 pub(crate) trait Held {
-    /// Returns the bytes allocated for it, beside its own.
+    /// Returns the bytes allocated for it, without the size of the value itself.
     fn held(&self) -> usize;
 }
 
@@ -30,7 +30,7 @@ pub(super) const fn entry(size: usize) -> usize {
     size * 11 / 4 + 16
 }
 
-/// Returns the memory that a `BTreeMap` with at least one entry needs beside its entries: the first node.
+/// Returns the memory that a `BTreeMap` with at least one entry needs in addition to its entries: the first node.
 pub(crate) const fn first_node(size: usize) -> usize {
     allocation(size * 11 + 16)
 }

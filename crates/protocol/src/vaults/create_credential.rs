@@ -317,7 +317,7 @@ open_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, which are written by hand.
+// Deliberately exhaustive: users write its variants by hand, with all fields.
 pub enum Inject {
     /// In a header.
     Header {

@@ -8,7 +8,7 @@ use crate::ui::chunk::Data;
 /// Parts are identified by their index in [`UiMessage::parts`](crate::ui::UiMessage::parts). All other parts are unchanged.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since a mirror of the message must apply all of them.
+// Deliberately exhaustive: a mirror of the message must apply all fields of its variants.
 pub enum Change<'a> {
     /// No visible change.
     Nothing,

@@ -8,7 +8,7 @@ use crate::ui::Text;
 /// The texts of the first three are those of the AI SDK's `UIMessageStreamError`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since tests compare an error with one that they construct.
+// Deliberately exhaustive: tests construct its variants with all fields, to compare them with an error.
 pub enum AssembleError {
     /// A delta or an end for a part that was not started, or has ended.
     NotStarted {

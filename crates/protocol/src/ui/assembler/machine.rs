@@ -21,6 +21,14 @@ use crate::ui::{
 /// time. The work is proportional to the size of the chunks: the input of a tool is parsed as it arrives, and written into the
 /// message only when the message is looked at.
 ///
+/// ```text
+///  apply(chunk) ─┬─ text, reasoning ──────► texts, reasonings: the open parts by id ────────────────► message
+///                ├─ tool ─────────────────► index: finds the part; calls: inputs that stream ─ settle ► message
+///                ├─ metadata ─────────────► metadata: merges ─ message() ───────────────────────────► message
+///                ├─ start-step ───────────► pending_steps ─ show(), with the next visible change ───► message
+///                └─ start with a new id ──► drops everything
+/// ```
+///
 /// # Errors and recovery
 ///
 /// A chunk that does not fit the message is an [`AssembleError`] and leaves the message unchanged. The AI SDK stops there;
@@ -60,7 +68,8 @@ pub struct Assembler {
     pub(super) shown: bool,
     pub(super) lenient: bool,
     pub(super) limit: usize,
-    /// The memory of each part beside its place in the message, in bytes, without inputs that stream, which their calls count.
+    /// The memory of each part in bytes, without its place in the message, and without inputs that stream, which their calls
+    /// count.
     pub(super) sizes: Vec<usize>,
     /// The sum of `sizes`.
     pub(super) parts_size: usize,
@@ -134,6 +143,7 @@ impl Assembler {
     /// # Errors
     /// The chunk does not fit the message, or would exceed the memory limit. The message is unchanged.
     pub fn apply<'c>(&mut self, chunk: &'c Chunk<'_>) -> Result<Change<'c>, AssembleError> {
+        // Every branch checks that the chunk fits before it changes anything, because an error must leave the message unchanged.
         match chunk {
             Chunk::TextDelta(chunk) => self.delta(
                 Kind::Text,
@@ -367,7 +377,8 @@ impl Assembler {
         if self.message.id.as_ref() == Some(id) {
             self.merge_metadata(metadata)?;
         } else {
-            // Drop everything before anything new is allocated: both together could exceed the limit.
+            // Drop everything before anything new is allocated: both together could exceed the limit. So the check comes before
+            // that, because an error must leave the message unchanged.
             let metadata_size = metadata.map_or(0, |metadata| 2 * owned_raw(metadata));
             if owned(id) + metadata_size > self.limit {
                 return Err(self.too_large());

@@ -159,7 +159,7 @@ impl Object {
     /// The memory of an object as soon as it has members.
     const FIRST_NODE: usize = first_node(Self::MEMBER_SIZE);
 
-    /// The memory of each member beside its name and value, including its place in the list that orders members for writing.
+    /// The memory of each member without its name and value, including its place in the list that orders members for writing.
     const MEMBER: usize = entry(Self::MEMBER_SIZE) + size_of::<(usize, usize)>();
 
     fn size(&self) -> Size {
@@ -177,7 +177,7 @@ impl Object {
         size
     }
 
-    /// Returns the memory of a member beside its value.
+    /// Returns the memory of a member without its value.
     fn name_size(name: &str) -> Size {
         Size {
             held: Self::MEMBER + allocation(name.len()),

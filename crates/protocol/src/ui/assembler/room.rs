@@ -33,7 +33,7 @@ impl Assembler {
         AssembleError::TooLarge { limit: self.limit }
     }
 
-    /// Checks that so many more bytes fit.
+    /// Checks that this many more bytes fit.
     pub(super) fn fits(&self, more: usize) -> Result<(), AssembleError> {
         if self.size().saturating_add(more) > self.limit {
             return Err(self.too_large());
@@ -77,7 +77,7 @@ impl Assembler {
     }
 }
 
-/// Returns the memory for the places of so many parts, and of so many of their sizes.
+/// Returns the memory of a list of parts and a list of sizes with these capacities.
 fn places(parts: usize, sizes: usize) -> usize {
     allocation(parts * size_of::<Part>()) + allocation(sizes * size_of::<usize>())
 }

@@ -366,7 +366,7 @@ impl Assembler {
         }
     }
 
-    /// Checks that another part of a call fits, if one is needed, with so many bytes beside its place.
+    /// Checks that another part of a call fits, if one is needed, with this many bytes besides its place.
     fn fits_part(&mut self, tool_call_id: &Text<'_>, more: usize) -> Result<(), AssembleError> {
         let index = self.index.call_growth(tool_call_id);
         self.fits_parts(1, more + index)

@@ -55,7 +55,7 @@ impl ToolUpdate<'_> {
         }
     }
 
-    /// Returns the memory of a new part with this update, at most, beside its place in the message.
+    /// Returns the memory of a new part with this update, at most, without its place in the message.
     pub(super) fn size(&self, tool_call_id: &Text<'_>) -> usize {
         let input = match self.input {
             NewInput::Value(input) => owned_raw(input),

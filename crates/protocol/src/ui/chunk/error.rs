@@ -3,7 +3,7 @@ use super::json::JsonError;
 /// The reason why the data of an event is not a chunk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since tests compare an error with one that they construct.
+// Deliberately exhaustive: tests construct its variants with all fields, to compare them with an error.
 pub enum ChunkError {
     /// It is not JSON.
     #[error("the data is not JSON: byte {offset} is unexpected")]

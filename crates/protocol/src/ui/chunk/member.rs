@@ -11,7 +11,7 @@ use super::{
 pub(crate) trait Member {
     type Owned;
     fn into_owned(self) -> Self::Owned;
-    /// Returns the size of the owned value beside its own bytes.
+    /// Returns the memory that the owned value allocates.
     fn owned_size(&self) -> usize {
         0
     }

@@ -50,7 +50,7 @@ pub(super) fn chunks(message: &UiMessage) -> Vec<Chunk<'static>> {
     chunks
 }
 
-/// A place among the chunks.
+/// A place among the chunks: 2n before part n, 2n + 1 after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Position(usize);
 

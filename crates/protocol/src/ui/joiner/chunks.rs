@@ -14,6 +14,12 @@ use crate::ui::{Chunk, Text};
 /// joiner, every delta is well-formed: the first half waits for the part's next delta, and a half that stays alone becomes
 /// U+FFFD. All other chunks pass unchanged, in the same order.
 ///
+/// ```text
+///  a delta ends with a first half ─► it waits ─┬─ the part's next delta begins with the second half ─► one character
+///                                              ├─ that delta begins otherwise, or the part ends ─────► U+FFFD
+///                                              └─ the part's next delta is empty ────────────────────► it waits on
+/// ```
+///
 /// [`push`](Self::push) takes a chunk and returns it, after the chunks that waited before it. [`finish`](Self::finish) returns
 /// the rest at the end of the stream. The [`Assembler`](crate::ui::Assembler) joins halves itself and needs no joiner before it,
 /// although one does no harm.
@@ -85,6 +91,7 @@ impl Joiner {
                 Vec::new()
             }
             Chunk::Start(start) => self.start(start.message_id.as_ref()),
+            // Nearly always: no half waits, so the end of a part needs no search.
             _ if self.halves.is_empty() => Vec::new(),
             Chunk::TextStart(chunk) => self.part_ends(Kind::Text, &chunk.id),
             Chunk::TextEnd(chunk) => self.part_ends(Kind::Text, &chunk.id),

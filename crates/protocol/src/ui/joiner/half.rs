@@ -25,6 +25,7 @@ impl Half {
     /// Returns the text that is certain after this piece. Halves that stay alone become U+FFFD; one at the end is kept back.
     pub(in crate::ui) fn join<'a>(&mut self, piece: &'a Text<'_>) -> Cow<'a, str> {
         match piece.as_str() {
+            // An empty piece keeps the half waiting.
             Some("") => return Cow::Borrowed(""),
             Some(piece) if self.0.is_none() => return Cow::Borrowed(piece),
             _ => {}

@@ -44,7 +44,7 @@ impl Members {
         self.list.push((name, value));
     }
 
-    /// Reserves capacity for exactly so many members.
+    /// Reserves capacity for exactly this many members.
     pub(crate) fn reserve(&mut self, members: usize) {
         self.list.reserve_exact(members);
     }

@@ -11,6 +11,11 @@ use crate::ui::RawJson;
 /// string, a number, a word, after a comma or a colon). A document that cannot be closed has no value, nor does one with a key
 /// `__proto__`, or `prototype` under `constructor`.
 ///
+/// ```text
+///  text ─► Grammar ─┬─ JSON so far ───────────────────────────────► closed by the grammar
+///                   └─ is_odd ─► Closer, which reads it once more ─► cut and closed like the AI SDK, then checked by a grammar
+/// ```
+///
 /// Each piece is scanned once, when it arrives. Reading the value costs only a copy of it.
 ///
 /// ```
@@ -54,6 +59,7 @@ impl PartialJson {
         }
         self.grammar.read(&self.text, self.text.len());
         if self.grammar.is_odd() {
+            // The grammar cannot close such a text like the AI SDK. A closer reads it again, and decides from here on.
             let mut closer = Closer::default();
             closer.read(&self.text, 0);
             self.grammar = Grammar::default();
@@ -100,6 +106,7 @@ impl PartialJson {
             return allowed(closed, &self.grammar);
         };
         closer.close(&self.text, &mut closed);
+        // The closer's result need not be JSON, and then there is no value.
         let mut grammar = self.grammar.clone();
         grammar.read(&closed, closed.len());
         if !grammar.is_complete() {
@@ -135,7 +142,7 @@ impl PartialJson {
         self.text.capacity()
     }
 
-    /// Reserves capacity for a text of exactly so many bytes.
+    /// Reserves capacity for a text of exactly this many bytes.
     pub(crate) fn reserve(&mut self, capacity: usize) {
         let more = capacity.saturating_sub(self.text.len());
         self.text.reserve_exact(more);
