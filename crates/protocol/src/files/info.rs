@@ -47,7 +47,7 @@ impl Operation for GetFileInfo {
     }
 }
 
-/// An entry of a directory.
+/// An entry at a path: a file, a directory or a symbolic link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

@@ -1,5 +1,5 @@
-# Runs in the sandbox, in any POSIX sh with the tools that busybox and coreutils both have. The module docs have the picture.
-# The call behind it names one of these functions and its arguments. `lib` holds this text, and `again` is what evaluates it.
+# Runs in the sandbox, in any POSIX sh with the tools that busybox and coreutils both have. See the docs of the module.
+# Each call names one of these functions and its arguments. `lib` holds this text, and `again` evaluates it.
 base=${HOME:-/root}/.twentyfirst/processes
 again='lib=$1; shift; eval "$lib"; "$@"'
 detach=nohup
@@ -9,7 +9,7 @@ pause() {
     sleep "$1" 2>/dev/null || sleep 1
 }
 
-# Sets `born` to what tells a process from a later one with its number: its start time, or `-` without /proc. Fails if it is dead.
+# Sets `born` to the start time of a process, which no later process with its number has; `-` without /proc. Fails if it is dead.
 birth() {
     if [ ! -r /proc/self/stat ]; then
         born=-
@@ -22,7 +22,7 @@ birth() {
     case $1 in Z | X) return 1 ;; esac
 }
 
-# Prints number, start time and boot of a process. After a restart of the machine both numbers can come again.
+# Prints number, start time and boot id of a process. After a restart of the machine both numbers can recur.
 identify() {
     birth "$1"
     booted
@@ -34,7 +34,7 @@ booted() {
     if [ -r /proc/sys/kernel/random/boot_id ]; then read -r boot </proc/sys/kernel/random/boot_id; fi
 }
 
-# Whether the process that a file identifies is alive. Sets `pid`.
+# Succeeds if the process that a file identifies is alive. Sets `pid`.
 lives() {
     pid=
     [ -r "$1" ] || return 1
@@ -44,7 +44,7 @@ lives() {
     [ "$boot" = "$when" ] && birth "$pid" && [ "$born" = "$was" ]
 }
 
-# Whether a member of the group `pid` is alive. Who is dead stays in it until it is collected.
+# Succeeds if a member of the group `pid` is alive. A dead process stays in its group until it is reaped.
 group_lives() {
     if [ ! -r /proc/self/stat ]; then
         kill -s 0 -- "-$pid" 2>/dev/null
@@ -96,7 +96,7 @@ report() {
 spawn() {
     dir=$base/$1 command=$5
     shift
-    # What fails in the supervisor, nobody hears.
+    # Checked here, because the errors of the supervisor are not read.
     for tool in base64 cat date dd env head ln ls mkdir mv rm sleep tail tr; do
         command -v "$tool" >/dev/null && continue
         echo "$tool: not found" >&2
@@ -104,8 +104,8 @@ spawn() {
     done
     (umask 077 && mkdir -p "$base") && mkdir -p "$dir" || exit
     if [ ! -e "$dir/claim" ]; then
-        # A shell has its children in the background ignore SIGINT and SIGQUIT, for good, and a member of a pipeline not. So it is one
-        # whose shell does not wait for it.
+        # A background child of a shell ignores SIGINT and SIGQUIT for good, and a member of a pipeline does not. So the supervisor
+        # is a member of a pipeline, whose shell does not wait for it.
         { sh -c '"$@" </dev/null >/dev/null 2>&1 | kill -s KILL $$' sh \
             "$detach" sh -c "$again" sh "$lib" supervise "$dir" "$@"; } 2>/dev/null
         n=0
@@ -121,7 +121,7 @@ spawn() {
     echo end
 }
 
-# Runs the command, if it is the first to claim the id, and notes how it ends.
+# Runs the command if this is the first claim of the id, and records its exit code.
 supervise() {
     dir=$1 limit=$2 grace=$3 input=$4 command=$5
     shift 5
@@ -150,7 +150,7 @@ supervise() {
     if [ "$limit" -gt 0 ]; then kill -s KILL -- "-$watch" || kill -s KILL "$watch"; fi
 }
 
-# Becomes the command. Its variables came under other names, so that they change nothing before.
+# Becomes the command. Its variables have other names until then, so that they do not affect the script.
 launch() {
     dir=$1 command=$2
     shift 2
@@ -179,7 +179,7 @@ watch() {
     fi
 }
 
-# Passes on what is written to standard input, until it is closed or the command has ended.
+# Passes on standard input until it is closed or the command has ended.
 feed() {
     n=1
     while :; do
@@ -196,7 +196,7 @@ feed() {
     done
 }
 
-# write ID NONCE KIND BASE64: each piece is a file, made at once or not at all; a nonce that is there was written before.
+# write ID NONCE KIND BASE64: each piece is a file that is created atomically. An existing nonce means that the piece was written.
 write() {
     dir=$base/$1
     is_under_way
@@ -230,7 +230,7 @@ write() {
     echo end
 }
 
-# look ID TENTHS STDOUT STDERR BLOCKS: waits for news behind these offsets, or for the end, and prints pages. `-` is no offset.
+# look ID TENTHS STDOUT STDERR BLOCKS: waits for output after these offsets, or for the end, and prints pages. `-` is no offset.
 look() {
     dir=$base/$1
     n=0
@@ -244,7 +244,7 @@ look() {
             n=$((n + 5))
         fi
     done
-    # Before the pages: what had ended by now has written all of it.
+    # Before the pages: a command that has ended by now has written everything.
     echo "state $state"
     page stdout "$3" "$5"
     page stderr "$4" "$5"
@@ -258,7 +258,7 @@ is_longer() {
     [ "$5" -gt "$least" ]
 }
 
-# Blocks, because dd alone seeks wherever it comes from.
+# Whole blocks, because only dd can seek with every set of tools.
 page() {
     if [ "$2" != - ] && [ -e "$dir/$1" ]; then
         printf '%s ' "$1"
@@ -311,7 +311,7 @@ stop() {
     echo end
 }
 
-# Ends the command and its group: SIGTERM, and SIGKILL if one of them is still there after so many tenths of a second.
+# Ends the command and its group: SIGTERM, and SIGKILL if one of them is still there after this many tenths of a second.
 finish() {
     lives "$dir/pid" || return 0
     if [ "$kind" = group ]; then
@@ -341,7 +341,7 @@ remove() {
     echo end
 }
 
-# port NUMBER TENTHS: waits until somebody listens on it.
+# port NUMBER TENTHS: waits until something listens on it.
 port() {
     hex=$(printf ':%04X 0A' "$1")
     n=0

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::error::shown;
-use crate::ui::Text;
+use crate::ui::{Assembler, Text};
 
 /// The error of a chunk that could not be applied. The message is unchanged.
 ///
@@ -66,7 +66,11 @@ impl fmt::Display for AssembleError {
             Self::MetadataNotAnObject => {
                 f.write_str("metadata cannot be merged into a value that is not an object")
             }
-            Self::MetadataTooDeep => f.write_str("metadata is nested too deeply"),
+            Self::MetadataTooDeep => write!(
+                f,
+                "metadata is nested deeper than {} levels",
+                Assembler::MAX_METADATA_DEPTH
+            ),
             Self::TooLarge { limit } => {
                 write!(
                     f,
