@@ -188,8 +188,12 @@ open_enum! {
 
 /// An error response of the relay, or of a proxy in front of it.
 ///
-/// Reads all four shapes that occur: `{"error": {"code", "message", …}}`, `{"error": "text"}`, `{"error": "code", "message",
-/// "status"}`, and everything else (HTML pages, empty bodies), where only the status counts.
+/// Reads all four shapes that occur:
+///
+/// - `{"error": {"code", "message", …}}`
+/// - `{"error": "text"}`
+/// - `{"error": "code", "message", "status"}`
+/// - everything else (HTML pages, empty bodies), where only the status counts
 #[derive(Clone, PartialEq)]
 pub struct ApiError {
     status: StatusCode,
@@ -210,7 +214,7 @@ const KEPT_BODY: usize = 4 * 1024;
 const SHOWN: usize = 300;
 
 impl ApiError {
-    /// Reads an error response. `body` may be only the beginning of a long one.
+    /// Reads an error response. `body` may be only the beginning of a long one: the status does not depend on it.
     ///
     /// A body with a content coding is not read.
     pub fn new(head: &Parts, body: &[u8]) -> Self {

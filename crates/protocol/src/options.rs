@@ -48,7 +48,7 @@ impl Timeouts {
         Self::within(MINUTE)
     }
 
-    /// Returns the timeouts of a call that takes at most `total`, with 10 s of them to connect.
+    /// Returns the timeouts of a call that takes at most `total`, including at most 10 s to connect.
     pub const fn within(total: Duration) -> Self {
         Self {
             connect: CONNECT,
