@@ -643,7 +643,7 @@ async fn an_answer_can_be_any() {
         .header("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")
         .body("<h1>Back soon</h1>")
         .unwrap();
-    let builder = LocalRelay::builder().fault(Fault::answer_with(answer).always());
+    let builder = LocalRelay::builder().fault(Fault::respond_with(answer).always());
     let relay = builder.start().unwrap();
     let client = Client::new(&relay);
     for _ in 0..2 {
