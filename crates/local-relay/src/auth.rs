@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode, header};
 
-use crate::responses::Refusal;
 use crate::relay::Relay;
+use crate::responses::Refusal;
 use crate::tokens::Claims;
 
 /// An API key of a [`LocalRelay`](crate::LocalRelay).

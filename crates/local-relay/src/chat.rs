@@ -25,10 +25,10 @@ use twentyfirst_protocol::ui::{Part, UiMessage};
 use twentyfirst_protocol::{ErrorCode, SandboxId, ThreadId, Timestamp};
 use uuid::{Uuid, Version};
 
-use crate::responses::{RelayResponse, Refusal, empty, json_response};
 use crate::auth::Credential;
 use crate::records::Record;
 use crate::request::{Call, Members, member, text};
+use crate::responses::{Refusal, RelayResponse, empty, json_response};
 use crate::runs::{self, NewRun};
 use crate::threads::{check_uuid, not_found};
 

@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 use twentyfirst_protocol::ErrorCode;
 use twentyfirst_protocol::files::{FileText, WriteFiles, WrittenFile};
 
-use crate::responses::{RelayResponse, Refusal, empty, json_response, stream};
 use crate::request::{
     Call, Members, Payload, announces_body, collect, is_json, member, text, too_large,
 };
+use crate::responses::{Refusal, RelayResponse, empty, json_response, stream};
 use crate::sandbox::{FileError, Files, Sandbox};
 
 /// The size of a piece of a file in a response, and the number of pieces between file and connection.
@@ -131,7 +131,10 @@ pub(crate) async fn write_bytes(call: Call) -> Result<RelayResponse, Refusal> {
         .write(path.clone(), content)
         .await
         .map_err(|error| refuse_write(&error))?;
-    Ok(json_response(StatusCode::OK, &WrittenFile::new(path, Some(size))))
+    Ok(json_response(
+        StatusCode::OK,
+        &WrittenFile::new(path, Some(size)),
+    ))
 }
 
 /// `POST /v1/sandboxes/{sandboxId}/files?format=stream`

@@ -5,8 +5,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use twentyfirst_protocol::ErrorCode;
 use twentyfirst_protocol::git::{CloneRepository, ClonedRepository};
 
-use crate::responses::{RelayResponse, Refusal, json_response};
 use crate::request::{Call, no_body};
+use crate::responses::{Refusal, RelayResponse, json_response};
 use crate::sandbox::{Command, quote};
 
 /// All characters except the unreserved ones of RFC 3986.

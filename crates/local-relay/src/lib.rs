@@ -73,7 +73,6 @@
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod agents;
-mod responses;
 mod auth;
 mod chat;
 mod faults;
@@ -82,6 +81,7 @@ mod git;
 mod records;
 mod relay;
 mod request;
+mod responses;
 mod router;
 mod runs;
 mod sandbox;

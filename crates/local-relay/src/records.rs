@@ -16,8 +16,8 @@ use twentyfirst_protocol::threads::{Thread, ThreadStatus, ThreadSummary};
 use twentyfirst_protocol::{MachineId, SandboxId, ThreadId, Timestamp};
 use uuid::Uuid;
 
-use crate::responses::Refusal;
 use crate::relay::Relay;
+use crate::responses::Refusal;
 use crate::runs::Stream;
 use crate::sandbox::Sandbox;
 

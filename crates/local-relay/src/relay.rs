@@ -23,10 +23,10 @@ use tokio::task::JoinSet;
 use twentyfirst_protocol::RelayAccess;
 
 use crate::agents::Agent;
-use crate::responses::Refusal;
 use crate::auth::Key;
 use crate::faults::{Fault, Faults};
 use crate::records::Record;
+use crate::responses::Refusal;
 use crate::sandbox::{Confinement, Isolation};
 use crate::server;
 use crate::tokens::Signer;
@@ -252,9 +252,11 @@ impl LocalRelayBuilder {
         let thread = std::thread::Builder::new()
             .name("local-relay".to_owned())
             .spawn(move || self.serve(&ready, stopped))?;
-        let (address, isolation) = started
-            .recv()
-            .unwrap_or_else(|_| Err(io::Error::other("the relay's thread ended before the relay had started")))?;
+        let (address, isolation) = started.recv().unwrap_or_else(|_| {
+            Err(io::Error::other(
+                "the relay's thread ended before the relay had started",
+            ))
+        })?;
         Ok(LocalRelay {
             address,
             url: format!("http://{address}"),

@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use twentyfirst_protocol::{Body, Endpoint, SandboxId};
 
-use crate::responses::Refusal;
 use crate::auth::Caller;
 use crate::relay::Relay;
+use crate::responses::Refusal;
 
 /// The longest JSON or blob body that the relay accepts.
 pub(crate) const LONGEST_BODY: usize = 10 * 1024 * 1024;

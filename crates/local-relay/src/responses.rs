@@ -104,11 +104,19 @@ fn tagged(mut response: RelayResponse) -> RelayResponse {
 }
 
 /// Returns the response, or 304 if the client has the same content already.
-pub(crate) fn unless_known(response: RelayResponse, method: &Method, asked: &HeaderMap) -> RelayResponse {
+pub(crate) fn unless_known(
+    response: RelayResponse,
+    method: &Method,
+    asked: &HeaderMap,
+) -> RelayResponse {
     let may_be_known = (method == Method::GET || method == Method::HEAD)
         && response.status().is_success()
         && !directives(asked).any(|directive| directive == "no-cache");
-    let Some(tag) = response.headers().get(header::ETAG).filter(|_| may_be_known) else {
+    let Some(tag) = response
+        .headers()
+        .get(header::ETAG)
+        .filter(|_| may_be_known)
+    else {
         return response;
     };
     let known = asked.get(header::IF_NONE_MATCH);
@@ -259,7 +267,7 @@ impl From<Refusal> for RelayResponse {
                 json_response(status, &json!({ "error": error }))
             }
             Refusal::Text(status, text) => json_response(status, &json!({ "error": text })),
-            Refusal::Flat(status, code, message) => json(
+            Refusal::Flat(status, code, message) => json_response(
                 status,
                 &json!({ "error": code.as_str(), "message": message, "status": status.as_u16() }),
             ),

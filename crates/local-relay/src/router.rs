@@ -17,8 +17,8 @@ use twentyfirst_protocol::vaults::{
 };
 use twentyfirst_protocol::{Endpoint, Route};
 
-use crate::responses::{RelayResponse, Refusal};
 use crate::request::Call;
+use crate::responses::{Refusal, RelayResponse};
 use crate::{chat, files, git, sandboxes, threads, tokens, vaults};
 
 type Handled = Pin<Box<dyn Future<Output = Result<RelayResponse, Refusal>> + Send>>;

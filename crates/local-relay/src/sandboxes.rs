@@ -10,9 +10,9 @@ use twentyfirst_protocol::sandboxes::{
 };
 use twentyfirst_protocol::{ErrorCode, Secret};
 
-use crate::responses::{RelayResponse, Refusal, empty, json_response};
 use crate::records::new_id;
 use crate::request::{Call, text};
+use crate::responses::{Refusal, RelayResponse, empty, json_response};
 use crate::sandbox::{Command, ExecError};
 
 /// `POST /v1/sandboxes`

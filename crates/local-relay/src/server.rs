@@ -26,11 +26,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use twentyfirst_protocol::{Route, Timestamp};
 
-use crate::responses::{RelayResponse, ResponseBody, Refusal, empty, json_response, unless_known};
 use crate::auth::Caller;
 use crate::faults::{Breaker, Connection, FaultyBody};
 use crate::relay::Relay;
 use crate::request::{Call, Payload};
+use crate::responses::{Refusal, RelayResponse, ResponseBody, empty, json_response, unless_known};
 use crate::router;
 
 /// The time limit for the headers of the next request on a connection.
@@ -112,7 +112,9 @@ async fn respond(
             let (relay, route) = (Arc::clone(&relay), route.clone());
             async move {
                 let handled = handle(relay, route.as_ref(), request).await;
-                response.send(handled.unwrap_or_else(RelayResponse::from)).ok();
+                response
+                    .send(handled.unwrap_or_else(RelayResponse::from))
+                    .ok();
             }
         });
         let response = responded.await.unwrap_or_else(|_| Refusal::crash().into());

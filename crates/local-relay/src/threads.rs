@@ -4,8 +4,8 @@ use http::StatusCode;
 use twentyfirst_protocol::threads::{CreateThread, DeleteThread, GetThread, ListThreads};
 use twentyfirst_protocol::{ErrorCode, ThreadId};
 
-use crate::responses::{RelayResponse, Refusal, empty, json_response};
 use crate::request::Call;
+use crate::responses::{Refusal, RelayResponse, empty, json_response};
 
 /// `GET /v1/sandboxes/{sandboxId}/threads`
 pub(crate) async fn list(call: Call) -> Result<RelayResponse, Refusal> {

@@ -10,9 +10,9 @@ use sha2::Sha256;
 use twentyfirst_protocol::Timestamp;
 use twentyfirst_protocol::tokens::Token;
 
-use crate::responses::{RelayResponse, Refusal, json_response};
 use crate::auth::Credential;
 use crate::request::{Call, member};
+use crate::responses::{Refusal, RelayResponse, json_response};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;

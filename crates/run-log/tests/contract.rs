@@ -102,10 +102,7 @@ const FAULTS: [(Fault, &str); 21] = [
         "pages_begin_behind_a_position_and_end_at_the_limit",
     ),
     (Fault::Skips, "all_readers_see_the_same"),
-    (
-        Fault::WaitsForMissing,
-        "a_missing_log_is_reported_at_once",
-    ),
+    (Fault::WaitsForMissing, "a_missing_log_is_reported_at_once"),
     (Fault::NeverWaits, "a_wait_ends_with_an_empty_page"),
     (Fault::IsNotWoken, "a_waiting_read_is_woken_by_an_append"),
     (Fault::LastIsFirst, "the_last_entry_is_read_alone"),

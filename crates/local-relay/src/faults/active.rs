@@ -54,7 +54,9 @@ impl Faults {
         self.lock()
             .iter()
             .find_map(|active| match &active.fault.kind {
-                Kind::Response(response) if active.fault.concerns(route, true) && active.strike() => {
+                Kind::Response(response)
+                    if active.fault.concerns(route, true) && active.strike() =>
+                {
                     Some(Response::clone(response))
                 }
                 _ => None,

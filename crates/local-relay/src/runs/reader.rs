@@ -24,8 +24,8 @@ use super::journal::Journal;
 use super::recut::cut_elsewhere;
 use super::rival::Rival;
 use super::view::View;
-use crate::responses::{RelayResponse, stream};
 use crate::relay::Relay;
+use crate::responses::{RelayResponse, stream};
 
 /// The number of events between a reader and its connection.
 const BUFFERED_EVENTS: usize = 16;
@@ -59,7 +59,7 @@ pub(crate) fn joined(relay: &Relay, journal: &Journal) -> RelayResponse {
         relay.hold_back
     };
     let due = relay.faults.of_race();
-    if !due.is_empty() || journal.is_forsaken() {
+    if !due.is_empty() || journal.is_abandoned() {
         journal.compete(Rival::new(message_id, subscription.missed, due));
     }
     let reader = Reader {

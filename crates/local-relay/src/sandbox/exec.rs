@@ -120,7 +120,9 @@ pub enum ExecError {
     #[error("cwd '{0}' does not exist")]
     NoSuchDirectory(String),
     /// The text or an environment variable exceeds the system's limit, which is 128 KiB on Linux.
-    #[error("the command or one of its environment variables is too long: the limit is 128 KiB on Linux")]
+    #[error(
+        "the command or one of its environment variables is too long: the limit is 128 KiB on Linux"
+    )]
     TooLong,
     /// The relay refuses all commands: see [`Isolation::NoCommands`](crate::Isolation::NoCommands).
     #[error("commands are refused: {0}")]

@@ -293,7 +293,10 @@ impl Files {
             }
             links += 1;
             if links > MAX_LINKS {
-                return Err(failed(path, io::Error::other("more than 40 symbolic links")));
+                return Err(failed(
+                    path,
+                    io::Error::other("more than 40 symbolic links"),
+                ));
             }
             let target = self
                 .dir

@@ -187,7 +187,11 @@ async fn read_stderr(stderr: impl AsyncRead + Unpin) -> Vec<u8> {
 fn first_line(stderr: &[u8]) -> io::Error {
     let text = String::from_utf8_lossy(stderr);
     let first = text.lines().map(str::trim).find(|line| !line.is_empty());
-    io::Error::other(first.unwrap_or("it failed without an error message").to_owned())
+    io::Error::other(
+        first
+            .unwrap_or("it failed without an error message")
+            .to_owned(),
+    )
 }
 
 /// Finds a program in the relay's own search path, or in the usual directories.
@@ -197,5 +201,9 @@ fn find(name: &str) -> io::Result<PathBuf> {
         .chain(["/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from))
         .map(|dir| dir.join(name))
         .find(|program| program.is_absolute() && program.is_file())
-        .ok_or_else(|| io::Error::other(format!("the program `{name}` is missing, install util-linux")))
+        .ok_or_else(|| {
+            io::Error::other(format!(
+                "the program `{name}` is missing, install util-linux"
+            ))
+        })
 }

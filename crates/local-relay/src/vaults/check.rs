@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::refusals::invalid;
-use crate::responses::Refusal;
 use crate::request::{Members, member};
+use crate::responses::Refusal;
 
 /// A check of members that collects all issues, with the messages of the relay's schema library.
 #[derive(Default)]

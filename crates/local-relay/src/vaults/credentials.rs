@@ -13,8 +13,8 @@ use super::refusals::{conflict, internal, invalid, not_found};
 use super::routes::success;
 use super::server_url::ServerUrl;
 use super::store::{admit, check_uuid, is_active, vault_id, with_vault};
-use crate::responses::{RelayResponse, Refusal, json_response};
 use crate::request::{Call, member, text};
+use crate::responses::{Refusal, RelayResponse, json_response};
 
 /// The maximum number of active credentials in a vault.
 const MAX_ACTIVE: usize = 20;

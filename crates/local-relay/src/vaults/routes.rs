@@ -13,8 +13,8 @@ use super::check::Check;
 use super::credentials;
 use super::refusals::conflict;
 use super::store::{admit, is_active, is_of, vault_id, with_vault};
-use crate::responses::{RelayResponse, Refusal, json_response};
 use crate::request::Call;
+use crate::responses::{Refusal, RelayResponse, json_response};
 
 /// `GET /v1/mcp/vaults`
 pub(crate) async fn list(call: Call) -> Result<RelayResponse, Refusal> {
@@ -55,7 +55,10 @@ pub(crate) async fn create(call: Call) -> Result<RelayResponse, Refusal> {
     call.relay
         .vaults
         .change(|vaults| vaults.push(vault.clone()));
-    Ok(json_response(StatusCode::CREATED, &json!({ "vault": vault })))
+    Ok(json_response(
+        StatusCode::CREATED,
+        &json!({ "vault": vault }),
+    ))
 }
 
 /// `GET /v1/mcp/vaults/{vaultId}`

@@ -6,9 +6,9 @@ use twentyfirst_protocol::{ErrorCode, VaultId};
 use uuid::Uuid;
 
 use super::refusals::{internal, not_found};
-use crate::responses::Refusal;
 use crate::auth::Credential as Authorization;
 use crate::request::Call;
+use crate::responses::Refusal;
 use crate::threads::failed_query;
 
 /// All vaults, in the order of their creation.

@@ -51,9 +51,7 @@ pub(super) async fn a_repeated_append_succeeds_and_changes_nothing(
         .await
 }
 
-pub(super) async fn a_log_is_created_only_on_request(
-    s: Subject<'_, impl RunLog>,
-) -> Checked {
+pub(super) async fn a_log_is_created_only_on_request(s: Subject<'_, impl RunLog>) -> Checked {
     let id = s.id(1);
     let missing = s.append(&id, (1, 0), "a").await;
     ensure(matches!(missing, Err(AppendError::Missing)), || {

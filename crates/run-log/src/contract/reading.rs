@@ -68,7 +68,11 @@ pub(super) async fn a_missing_log_is_reported_at_once(s: Subject<'_, impl RunLog
 
 pub(super) async fn the_last_entry_is_read_alone(s: Subject<'_, impl RunLog>) -> Checked {
     let id = s.id(1);
-    equal("the last entry of a missing log", &done("reading", s.log.last(&id).await)?, &None)?;
+    equal(
+        "the last entry of a missing log",
+        &done("reading", s.log.last(&id).await)?,
+        &None,
+    )?;
     for (at, entry) in [((1, 0), "a"), ((1, 1), "b"), ((4, 0), "")] {
         done("appending", s.create(&id, at, entry).await)?;
         let last = done("reading", s.log.last(&id).await)?;

@@ -331,7 +331,9 @@ impl Packed {
             Self::Plain(bytes) => bytes.clone(),
             Self::Compressed(compressed) => match block::decompress(compressed, length) {
                 Ok(bytes) => bytes.into(),
-                Err(error) => unreachable!("a pack that this module compressed does not decompress: {error}"),
+                Err(error) => {
+                    unreachable!("a pack that this module compressed does not decompress: {error}")
+                }
             },
         }
     }

@@ -119,12 +119,7 @@ pub(super) fn replies<const N: usize>(values: Vec<Value>) -> Result<[Value; N], 
     let count = values.len();
     <[Value; N]>::try_from(values).map_err(|_| {
         let detail = format!("{N} replies expected, {count} received");
-        RedisError::from((
-            ErrorKind::UnexpectedReturnType,
-            "unexpected reply",
-            detail,
-        ))
-        .into()
+        RedisError::from((ErrorKind::UnexpectedReturnType, "unexpected reply", detail)).into()
     })
 }
 

@@ -52,7 +52,7 @@ async fn an_invalid_url_is_refused_without_being_shown() {
 
 #[tokio::test]
 async fn a_missing_server_is_unavailable_in_bounded_time() {
-    // A bound port without a listener that accepts.
+    // A listener that never accepts, and a port without one.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     for port in [port, 1] {
@@ -94,7 +94,7 @@ async fn a_wrong_password_is_reported_when_connecting_and_never_shown() {
     );
 }
 
-/// Returns the arguments of the ACL line in the documentation of `RedisLog`.
+/// The ACL line in the documentation of `RedisLog`.
 pub(crate) const ACL: &str = "ACL SETUSER run-log on >secret ~twentyfirst:* resetchannels &twentyfirst:* -@all \
     +xadd +xrange +xrevrange +exists +pexpire +multi +exec +publish +subscribe +unsubscribe";
 

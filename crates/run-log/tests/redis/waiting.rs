@@ -20,7 +20,7 @@ fn connections(server: &Server) -> usize {
 }
 
 /// Returns the number of these logs with a subscription.
-fn heard(server: &Server, ids: &[LogId]) -> usize {
+fn subscribed(server: &Server, ids: &[LogId]) -> usize {
     let keys: Vec<_> = ids.iter().map(|id| format!("twentyfirst:{id}")).collect();
     let mut command = vec!["PUBSUB", "NUMSUB"];
     command.extend(keys.iter().map(String::as_str));
@@ -28,18 +28,18 @@ fn heard(server: &Server, ids: &[LogId]) -> usize {
     reply.matches("\r\n:1").count()
 }
 
-async fn until_heard(server: &Server, ids: &[LogId], count: usize) {
+async fn until_subscribed(server: &Server, ids: &[LogId], count: usize) {
     let start = Instant::now();
-    while heard(server, ids) != count {
-        let are_heard = heard(server, ids);
-        assert!(start.elapsed() < PATIENCE, "{are_heard} are heard");
+    while subscribed(server, ids) != count {
+        let count = subscribed(server, ids);
+        assert!(start.elapsed() < PATIENCE, "{count} are subscribed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 type Reading = JoinHandle<(Result<Page, ReadError>, Instant)>;
 
-/// Waits for the second entry of a log, and returns the time of its arrival.
+/// Spawns a read of the second entry of a log, which also returns the time of its arrival.
 fn wait(readers: &RedisLog, id: &LogId) -> Reading {
     let (readers, id) = (readers.clone(), id.clone());
     tokio::spawn(async move {
@@ -61,7 +61,7 @@ async fn waited_for(
         create(writer, id, (1, 0), "a").await.unwrap();
         tasks.push(wait(readers, id));
     }
-    until_heard(server, &ids, count).await;
+    until_subscribed(server, &ids, count).await;
     ids.into_iter().zip(tasks).collect()
 }
 
@@ -81,7 +81,7 @@ async fn a_thousand_readers_at_one_position_are_woken_at_once() {
     let id = LogId::run("r");
     create(&writer, &id, (1, 0), "a").await.unwrap();
     let tasks: Vec<_> = (0..1000).map(|_| wait(&readers, &id)).collect();
-    until_heard(&server, std::slice::from_ref(&id), 1).await;
+    until_subscribed(&server, std::slice::from_ref(&id), 1).await;
     append(&writer, &id, (1, 1), "b").await.unwrap();
     let start = Instant::now();
     for task in tasks {
@@ -154,7 +154,7 @@ async fn a_closed_subscription_is_renewed() {
         assert!(late(&writer, &id, reading).await < LOOK / 2);
     }
     let ids: Vec<_> = later.iter().map(|(id, _)| id.clone()).collect();
-    until_heard(&server, &ids, ids.len()).await;
+    until_subscribed(&server, &ids, ids.len()).await;
     for (id, reading) in later {
         assert!(late(&writer, &id, reading).await < LOOK / 2);
     }
@@ -168,7 +168,7 @@ async fn an_append_with_a_lost_message_is_found_within_about_a_second() {
     let id = LogId::run("r");
     create(&writer, &id, (1, 0), "a").await.unwrap();
     let waits = wait(&readers, &id);
-    until_heard(&server, std::slice::from_ref(&id), 1).await;
+    until_subscribed(&server, std::slice::from_ref(&id), 1).await;
     tokio::time::sleep(LOOK / 10).await;
     // Appended by hand, without a message.
     server.command(&["XADD", "twentyfirst:run/r", "1-1", "e", "b"]);
@@ -198,14 +198,14 @@ async fn the_channel_of_a_log_is_left_after_a_while_without_readers() {
     while start.elapsed() < Duration::from_secs(6) {
         let page = read(&readers, &ids[0], (1, 0), Duration::from_millis(100)).await;
         assert!(page.unwrap().is_empty());
-        assert_eq!(heard(&server, &ids), 2);
+        assert_eq!(subscribed(&server, &ids), 2);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    until_heard(&server, &ids, 1).await;
+    until_subscribed(&server, &ids, 1).await;
     late(&writer, &ids[1], kept_on).await;
     // A later reader subscribes again.
     let again = wait(&readers, &ids[0]);
-    until_heard(&server, &ids[..1], 1).await;
+    until_subscribed(&server, &ids[..1], 1).await;
     late(&writer, &ids[0], again).await;
 }
 
@@ -240,14 +240,14 @@ fn a_listener_that_ended_with_its_runtime_is_replaced_on_the_next() {
     first.block_on(async {
         create(&readers, &id, (1, 0), "a").await.unwrap();
         let _waits = wait(&readers, &id);
-        until_heard(&server, ids, 1).await;
+        until_subscribed(&server, ids, 1).await;
     });
     drop(first);
     runtime().block_on(async {
         let writer = connect(&server).await;
-        until_heard(&server, ids, 0).await;
+        until_subscribed(&server, ids, 0).await;
         let waits = wait(&readers, &id);
-        until_heard(&server, ids, 1).await;
+        until_subscribed(&server, ids, 1).await;
         assert!(late(&writer, &id, waits).await < LOOK / 2);
     });
 }
@@ -277,7 +277,7 @@ async fn dropping_a_waiting_read_does_not_affect_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_writer_learns_that_its_log_was_taken_over() {
+async fn readers_in_the_writers_store_see_appends_of_other_instances() {
     let server = server_or_return!();
     let (log, other) = (connect(&server).await, connect(&server).await);
     let id = LogId::run("r");
@@ -336,7 +336,7 @@ async fn a_reader_that_keeps_up_looks_once_per_entry_and_a_late_one_finds_it_at_
     let id = LogId::run("r");
     create(&writer, &id, (1, 0), "a").await.unwrap();
     let waits = wait(&readers, &id);
-    until_heard(&server, std::slice::from_ref(&id), 1).await;
+    until_subscribed(&server, std::slice::from_ref(&id), 1).await;
     append(&writer, &id, (1, 1), "b").await.unwrap();
     waits.await.unwrap().0.unwrap();
 
