@@ -40,7 +40,7 @@
 //! let cut = Fault::cut_after(100);
 //! let relay = LocalRelay::builder().fault(cut.clone()).start()?;
 //!
-//! // In place of your program: a chat without a client.
+//! // Stands in for your program: a chat over a plain socket.
 //! let body = r#"{"sandboxId":"s","messages":[{"role":"user","parts":[{"type":"text","text":"Hello"}]}]}"#;
 //! let mut socket = TcpStream::connect(relay.address())?;
 //! write!(

@@ -34,7 +34,7 @@ pub(crate) struct Call {
     pub(crate) payload: Payload,
 }
 
-/// The body of a request, as the relay's framework sees it.
+/// The body of a request, as the relay's framework passes it on.
 pub(crate) enum Payload {
     /// A body that is not JSON, unread.
     Raw(Incoming),

@@ -66,7 +66,7 @@ enum Open {
 pub(crate) struct Ending {
     pub(crate) error: Option<String>,
     pub(crate) final_text: Option<String>,
-    /// The agent's own closing metadata.
+    /// The metadata from the agent, if any.
     pub(crate) metadata: Option<RawJson<'static>>,
 }
 

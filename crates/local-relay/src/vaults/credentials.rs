@@ -125,7 +125,7 @@ pub(super) fn archive(credential: &mut Credential, now: &Timestamp) {
     credential.archived_at = Some(now.clone());
 }
 
-/// A credential as a request describes it.
+/// A credential in a request.
 struct Draft {
     name: Option<String>,
     server_url: String,

@@ -29,7 +29,7 @@ use crate::{AppendError, Page, ReadError, RunLog};
 
 /// A store in the memory of the process, for one instance and for tests. Clones share the logs.
 ///
-/// It needs no runtime, only a timer for reads that wait:
+/// It needs no runtime, only a timer for waiting reads:
 ///
 /// ```
 /// use twentyfirst_run_log::MemoryLog;

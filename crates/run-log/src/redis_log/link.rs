@@ -1,4 +1,10 @@
 //! Connections to the server.
+//!
+//! ```text
+//!   send ─► current connection, or a new one ─► replies
+//!              │ lost ─► give it up ─► send once more
+//!              │ no reply in time, or a replica replies ─► give it up ─► error
+//! ```
 
 use std::io;
 use std::sync::Arc;

@@ -81,8 +81,8 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 ///
 /// # TLS
 /// `rediss://` verifies the server's certificate against the roots of the system, or those of
-/// [`root_certificates`](RedisLogBuilder::root_certificates). It uses rustls with the process's default provider; where the process has
-/// none, `ring` becomes it.
+/// [`root_certificates`](RedisLogBuilder::root_certificates). It uses rustls with the process's default provider, and makes `ring` the
+/// default if the process has none.
 #[derive(Clone)]
 pub struct RedisLog {
     shared: Arc<Shared>,

@@ -1,12 +1,12 @@
 //! Reads that wait.
 //!
 //! ```text
-//!   append ─► XADD, PEXPIRE, PUBLISH key position ─► Redis ─► Listener: one connection, a channel a log
+//!   append ─► XADD, PEXPIRE, PUBLISH key position ─► Redis ─► Listener: one connection, a channel per log
 //!                                                                │
-//!                                                                │ wakes those that are at an earlier position
+//!                                                                │ wakes the reads at earlier positions
 //!   reads of (log, after) ──┐                                    ▼
 //!   reads of (log, after) ──┴─► Flight ─► look ─► nothing ─► wait, at most 1 s ─► look ─► …
-//!                                          └────► something: done
+//!                                          └────► entries: done
 //! ```
 //!
 //! A message only says that there is something to read, and the entries come from the log. A superfluous, late or repeated message
