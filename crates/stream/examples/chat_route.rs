@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Prints its URL, and ends when standard input does. `useChat` posts to `/api/chat`; the text of the last message names the answer: `everything`,
-//! `failed` or `aborted`. `GET /messages/{name}` has what our own assembler makes of the same answer.
+//! `failed` or `aborted`. `GET /messages/{name}` has what our own assembler makes of the same chunks, which were not encoded.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -28,8 +28,7 @@ use twentyfirst_protocol::ui::chunk::{
     ToolInputDelta, ToolInputError, ToolInputStart, ToolOutputAvailable, ToolOutputDenied,
     ToolOutputError,
 };
-use twentyfirst_protocol::ui::{Chunk, UiMessage, encode_done, response_headers};
-use twentyfirst_stream::BodyStreamExt;
+use twentyfirst_protocol::ui::{Assembler, Chunk, UiMessage, encode_done, response_headers};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -65,12 +64,11 @@ async fn chat(Json(chat): Json<Chat>) -> impl IntoResponse {
 }
 
 async fn message(Path(name): Path<String>) -> Result<Json<UiMessage>, String> {
-    let events: Vec<_> = answer(&name).iter().map(Chunk::encode_event).collect();
-    let mut messages = Body::from(events.concat()).ui_messages();
-    while let Some(message) = messages.next().await {
-        message.map_err(|error| error.to_string())?;
+    let mut assembler = Assembler::new();
+    for chunk in answer(&name) {
+        assembler.apply(&chunk).map_err(|error| error.to_string())?;
     }
-    Ok(Json(messages.into_message()))
+    Ok(Json(assembler.into_message()))
 }
 
 fn answer(name: &str) -> Vec<Chunk<'static>> {
