@@ -73,6 +73,7 @@ mod git;
 mod in_sandbox;
 mod looks;
 mod process;
+mod relay;
 mod run;
 mod sandboxes;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
