@@ -12,6 +12,8 @@
 //! # }
 //! ```
 //!
+//! The [`guide`] goes on from here: sessions, failures, costs, web backends, tests, and the JavaScript SDK's snippets in Rust.
+//!
 //! A method of the client is a [`Call`]: complete it with the setters of its operation, and await it. It is there in three depths:
 //!
 //! - a method for what is done every day: `client.sandboxes().exec(&sandbox, "ls").cwd("/srv").await?`, and where one sandbox is meant
@@ -70,6 +72,7 @@ mod driver;
 mod error;
 mod files;
 mod git;
+pub mod guide;
 mod in_sandbox;
 mod looks;
 mod process;
