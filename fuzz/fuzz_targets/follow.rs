@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use twentyfirst_protocol::flow::drive::{BlockingIo, Io, finish};
 use twentyfirst_protocol::flow::{Event, Failure, Now, SendRequest, Sent, Slot};
 use twentyfirst_protocol::http::Response;
-use twentyfirst_protocol::runs::{Follow, RunRef};
+use twentyfirst_protocol::runs::{FollowPolicy, RunRef};
 use twentyfirst_protocol::ui::Decoder;
 use twentyfirst_protocol::{CallOptions, SandboxId, ThreadId};
 
@@ -96,9 +96,9 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let follow = match first % 3 {
-        0 => Follow::wait(),
-        1 => Follow::live(),
-        _ => Follow::off(),
+        0 => FollowPolicy::wait(),
+        1 => FollowPolicy::live(),
+        _ => FollowPolicy::off(),
     };
     let (Ok(sandbox_id), Ok(thread_id)) = (SandboxId::new("sb"), ThreadId::new("th")) else {
         return;

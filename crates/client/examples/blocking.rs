@@ -17,10 +17,12 @@ use std::thread;
 use std::time::{Instant, SystemTime};
 
 use twentyfirst_client::protocol::flow::drive::{self, BlockingIo, Io};
-use twentyfirst_client::protocol::flow::{Event, Execute, Failure, Now, SendRequest, Sent, Slot};
+use twentyfirst_client::protocol::flow::{
+    Event, ExecuteFlow, Failure, Now, SendRequest, Sent, Slot,
+};
 use twentyfirst_client::protocol::sandboxes::{CreateSandbox, DeleteSandbox};
 use twentyfirst_client::protocol::{ApiKey, BaseUrl, Operation};
-use twentyfirst_client::{CallOptions, Chunk, Moment, StartRun};
+use twentyfirst_client::{CallOptions, Chunk, RunEvent, StartRun};
 use twentyfirst_local_relay::{After, Fault, LocalRelay};
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
@@ -130,7 +132,7 @@ impl Relay {
     }
 
     fn execute<O: Operation>(&mut self, operation: &O) -> Result<O::Output> {
-        let mut flow = Execute::new(operation, &CallOptions::new(), 0)?;
+        let mut flow = ExecuteFlow::new(operation, &CallOptions::new(), 0)?;
         Ok(drive::finish(&mut flow, self)?)
     }
 }
@@ -153,9 +155,11 @@ fn main() -> Result<()> {
     let mut run = started.run.follow().read(&options, 0)?;
     let outcome = loop {
         match drive::next(&mut run, &mut relay) {
-            Ok(Moment::Chunk(Chunk::TextDelta(text))) => print!("{}", text.delta.to_string_lossy()),
-            Ok(Moment::Chunk(Chunk::ToolOutputAvailable(tool))) => println!("{:?}", tool.output),
-            Ok(Moment::Cut(_)) => println!("(the stream broke off)"),
+            Ok(RunEvent::Chunk(Chunk::TextDelta(text))) => {
+                print!("{}", text.delta.to_string_lossy())
+            }
+            Ok(RunEvent::Chunk(Chunk::ToolOutputAvailable(tool))) => println!("{:?}", tool.output),
+            Ok(RunEvent::Cut(_)) => println!("(the stream broke off)"),
             Ok(_) => {}
             Err(outcome) => break outcome,
         }

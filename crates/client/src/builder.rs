@@ -8,9 +8,10 @@ use twentyfirst_protocol::tokens::Token;
 use twentyfirst_protocol::{ApiKey, BaseUrl, CallOptions, InvalidRequest, Problem, RelayAccess};
 use twentyfirst_transport::{Body, Runtime, SharedTransport, Transport, WithTimeouts};
 
-use crate::client::{AgentClient, Shared};
+use crate::client::AgentClient;
 use crate::credentials::{Credential, Fetch, TokenCache, TokenError, TokenUrl, WithTokens};
 use crate::error::Error;
+use crate::relay::Relay;
 
 /// Settings for an [`AgentClient`].
 ///
@@ -104,7 +105,8 @@ impl AgentClientBuilder {
     /// Tokens from an async closure in place of a key, fetched and renewed as those of a [`token_url`](Self::token_url).
     ///
     /// ```
-    /// use twentyfirst_client::{AgentClient, CreateToken};
+    /// use twentyfirst_client::AgentClient;
+    /// use twentyfirst_client::protocol::tokens::CreateToken;
     ///
     /// // A client for one user, made from the one that holds the key.
     /// fn for_user(server: &AgentClient, user_id: &str) -> Result<AgentClient, twentyfirst_client::Error> {
@@ -254,7 +256,7 @@ impl AgentClientBuilder {
             }
             Identity::Source(fetch) => with_tokens(fetch, transport, &runtime),
         };
-        let shared = Shared {
+        let relay = Relay {
             credential,
             base_url,
             transport,
@@ -265,7 +267,7 @@ impl AgentClientBuilder {
             trace_contents: self.trace_contents,
             looks: crate::looks::Looks::default(),
         };
-        Ok(AgentClient::from_shared(shared, self.options))
+        Ok(AgentClient::from_relay(relay, self.options))
     }
 }
 

@@ -109,7 +109,7 @@ pub use self::invalid_setting::InvalidSetting;
 #[cfg(feature = "tokio")]
 pub use self::runtime::TokioRuntime;
 pub use self::runtime::{Runtime, Wait};
-pub use self::timeouts::{Timeout, TimeoutKind, Timeouts, WithTimeouts};
+pub use self::timeouts::{StageTimeouts, Timeout, TimeoutKind, WithTimeouts};
 #[cfg(feature = "tracing")]
 pub use self::trace::WithTracing;
 pub use self::trace::{Attempt, RouteTemplate};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use twentyfirst_client::protocol::http::StatusCode;
-use twentyfirst_client::{Exec, ProcessError, ProcessRef, ProcessState};
+use twentyfirst_client::protocol::processes::{ProcessError, ProcessRef, ProcessState};
+use twentyfirst_client::protocol::sandboxes::Exec;
 use twentyfirst_local_relay::{Fault, Isolation, LocalRelay};
 
 use crate::{World, connect, read};

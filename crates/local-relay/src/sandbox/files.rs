@@ -53,6 +53,7 @@ pub enum FileError {
     NotADirectory(String),
     /// The file system refused an operation.
     #[error("path '{path}' cannot be used")]
+    #[non_exhaustive]
     Io {
         /// The path of the request.
         path: String,

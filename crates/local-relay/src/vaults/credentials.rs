@@ -167,7 +167,7 @@ impl Draft {
         let url = ServerUrl::parse(&self.server_url)?;
         let blank = |secret: &Option<Secret>| secret.as_ref().is_none_or(is_blank);
         match &self.auth {
-            CredentialAuth::Bearer { token } if is_blank(token) => {
+            CredentialAuth::Bearer { token, .. } if is_blank(token) => {
                 Err(internal("Bearer token is required"))
             }
             CredentialAuth::Oauth(oauth) if **oauth == Oauth::default() => {

@@ -75,7 +75,7 @@ impl HttpTransportBuilder {
     /// together.
     ///
     /// 10 seconds unless set; `None` leaves it to the operating system. A request may have
-    /// [a limit of its own](crate::Timeouts::connect).
+    /// [a limit of its own](crate::StageTimeouts::connect).
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.connect_timeout = timeout.into();
         self

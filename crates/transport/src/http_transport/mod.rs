@@ -32,7 +32,7 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::invalid_setting::InvalidSetting;
 use crate::runtime::Runtime;
-use crate::timeouts::{Handover, Timeouts};
+use crate::timeouts::{Handover, StageTimeouts};
 use crate::transport::ResponseFuture;
 
 /// HTTP/1.1 and HTTP/2 over TCP and TLS: what a client uses unless it is given something else.
@@ -93,7 +93,7 @@ impl Service<Request<Body>> for HttpTransport {
     fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
         let extensions = request.extensions();
         let connect_timeout = extensions
-            .get::<Timeouts>()
+            .get::<StageTimeouts>()
             .and_then(|timeouts| timeouts.connect);
         let handover = extensions.get::<Handover>().cloned();
         let connection = capture_connection(&mut request);

@@ -31,6 +31,8 @@ pub trait Runtime: Send + Sync + 'static {
 /// The tokio runtime that the caller is on.
 ///
 /// Its timers and tasks belong to the runtime within which a request is sent; without one, tokio panics.
+///
+/// Deliberately exhaustive: it holds nothing, and is written by its name.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioRuntime;
