@@ -28,9 +28,9 @@ use crate::transport::ResponseFuture;
 
 /// HTTP/1.1 over `ureq`, for programs without an async runtime.
 ///
-/// An exchange runs on a thread until its response's head is there, and the response's body is read on a thread when it is first asked
-/// for; at most one of the two exists at a time. The body of the request is read where the future is polled. Nothing here needs tokio,
-/// and futures and bodies may be polled by anything, such as `pollster::block_on`.
+/// An exchange runs on a thread until the head of the response is there. The body of the response is read on another one, which starts
+/// when it is first asked for. The body of the request is read where the future is polled. Nothing here needs tokio, and futures and
+/// bodies may be polled by anything, such as `pollster::block_on`.
 ///
 /// Connections are kept and used again. Cloning is cheap and shares them; dropping the last clone closes the idle ones.
 ///
@@ -50,8 +50,8 @@ use crate::transport::ResponseFuture;
 ///
 /// # Cancellation
 /// Dropping a future or a body shuts its connection down at once, also while a thread waits for the server to say something, and the
-/// thread ends. Only resolving a name and connecting are not interrupted: their thread ends when their time limit does, and sends
-/// nothing.
+/// thread ends. Only resolving a name and TCP's handshake are not interrupted: their thread ends when they do, at the latest when
+/// connecting has taken too long, and sends nothing.
 ///
 /// ```no_run
 /// use pollster::block_on;
@@ -159,7 +159,7 @@ async fn exchange(lanes: Arc<Lanes>, request: Request<Body>) -> Result<Response<
     match fed.await {
         Fed::Done(Ok(response)) => Ok(response.map(|body| arriving(body, lane))),
         Fed::Done(Err(error)) => {
-            let limit = connect_timeout.or(lane.agent().config().timeouts().connect);
+            let limit = connect_timeout.or_else(|| lane.agent().config().timeouts().connect);
             Err(failure::classify(error, lane.is_connecting(), limit).at_host(&uri))
         }
         Fed::Broken(error) => Err(Error::request_body(error)),
@@ -176,7 +176,7 @@ fn announce(method: &Method, headers: &mut HeaderMap, body: Body) -> Body {
     }
     let announced = headers.get(CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-    match announced.or(body.size_hint().exact()) {
+    match announced.or_else(|| body.size_hint().exact()) {
         // RFC 9110, section 8.6: said only by methods that give a body a meaning.
         Some(0) if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) => body,
         Some(length) => {
