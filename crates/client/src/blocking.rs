@@ -45,7 +45,7 @@
 //! Retries, time limits, tokens and following across cuts are the same, since the code is: a thread waits where a task would.
 //!
 //! # Which client
-//! [`AgentClientBuilder::blocking`] gives the client a [transport](crate::transport::UreqTransport) and a
+//! [`AgentClientBuilder::blocking`](crate::AgentClientBuilder::blocking) gives the client a [transport](crate::transport::UreqTransport) and a
 //! [runtime](crate::transport::ThreadRuntime) that need no async runtime. Such a client works everywhere: `.wait()` on any thread, and
 //! `.await` in any async program. Built with `default-features = false, features = ["blocking"]`, the crate has neither tokio nor hyper.
 //!
