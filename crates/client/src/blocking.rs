@@ -45,9 +45,10 @@
 //! Retries, time limits, tokens and following across cuts are the same, since the code is: a thread waits where a task would.
 //!
 //! # Which client
-//! [`AgentClientBuilder::blocking`](crate::AgentClientBuilder::blocking) gives the client a [transport](crate::transport::UreqTransport) and a
-//! [runtime](crate::transport::ThreadRuntime) that need no async runtime. Such a client works everywhere: `.wait()` on any thread, and
-//! `.await` in any async program. Built with `default-features = false, features = ["blocking"]`, the crate has neither tokio nor hyper.
+//! [`AgentClientBuilder::blocking`](crate::AgentClientBuilder::blocking) gives the client a
+//! [transport](crate::transport::UreqTransport) and a [runtime](crate::transport::ThreadRuntime) that need no async runtime. Such
+//! a client works everywhere: `.wait()` on any thread, and `.await` in any async program. Built with `default-features = false,
+//! features = ["blocking"]`, the crate has neither tokio nor hyper.
 //!
 //! A client over an [`HttpTransport`](crate::transport::HttpTransport), as the feature `http` makes it by default, needs tokio to go on
 //! while it is waited for. Await it; its `.wait()` panics outside of tokio, and within tokio's current-thread runtime it never ends.
@@ -58,8 +59,8 @@
 //! # Leaving
 //! A wait cannot be left before its call has ended: set a [`deadline`](crate::CallOptions::deadline) for calls, and
 //! [`Follow::deadline`](crate::Follow::deadline) for reading a run; a run is also ended from another thread, with what
-//! [`cancel`](crate::Run::cancel) returns. Dropping a [`Run`](crate::Run) or an [`Output`](crate::Output) closes its connection at once and ends its thread, also while the relay
-//! is silent.
+//! [`cancel`](crate::Run::cancel) returns. Dropping a [`Run`](crate::Run) or an [`Output`](crate::Output) closes its connection
+//! at once and ends its thread, also while the relay is silent.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -80,7 +81,7 @@ pub trait Wait: IntoFuture {
 
 impl<F: IntoFuture> Wait for F {}
 
-/// Adds [`iter`](Self::iter) to every stream: a [`Run`](crate::Run), the [`Output`](crate::Output) of a process, the events of a body.
+/// Adds [`iter`](Self::iter) to every stream: a [`Run`](crate::Run), the [`Output`](crate::Output) of a process, events of a body.
 pub trait Iterate: Stream + Unpin {
     /// Returns an iterator over the items, each of which blocks this thread until it is there.
     ///
