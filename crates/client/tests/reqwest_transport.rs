@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::io::Error;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -40,9 +41,10 @@ async fn a_sandbox_and_its_files() {
 
     let content = Bytes::from((0..=255).cycle().take(300_000).collect::<Vec<u8>>());
     let files = sandbox.files();
-    let pieces = content.chunks(70_000).map(Bytes::copy_from_slice);
-    let stream =
-        futures_util::stream::iter(pieces.map(Ok::<_, std::io::Error>).collect::<Vec<_>>());
+    let whole = content.clone();
+    let pieces = (0..3)
+        .map(move |piece| Ok::<_, Error>(whole.slice(piece * 100_000..(piece + 1) * 100_000)));
+    let stream = futures_util::stream::iter(pieces);
     let written = files
         .write_stream("/home/user/stream.bin", Body::from_stream(stream))
         .length(content.len() as u64)
@@ -53,9 +55,9 @@ async fn a_sandbox_and_its_files() {
     let read = read.collect_up_to(Body::DEFAULT_LIMIT).await.unwrap();
     assert_eq!(read, content);
 
-    let short = Body::from_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(
-        Bytes::from("short"),
-    )]));
+    let short = Body::from_stream(futures_util::stream::iter([Ok::<_, Error>(Bytes::from(
+        "short",
+    ))]));
     let error = files
         .write_stream("/home/user/short.bin", short)
         .length(9)

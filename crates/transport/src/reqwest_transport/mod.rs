@@ -39,21 +39,24 @@ use crate::transport::ResponseFuture;
 /// # Settings of the client that matter here
 /// | setting | what to know |
 /// |---|---|
-/// | `redirect` | Set it to `Policy::none()`. reqwest follows up to 10 redirects unless it is told otherwise. |
-/// | `timeout`, `read_timeout` | Each cuts streams: `timeout` those that take longer, such as an agent's answer. Leave them unset, and use [`StageTimeouts`](crate::StageTimeouts), which tell the stages apart. |
+/// | `redirect` | Set it to `Policy::none()`. Unless it is told otherwise, reqwest follows redirects: see below. |
+/// | `timeout`, `read_timeout` | Leave them unset, and use [`StageTimeouts`](crate::StageTimeouts), which tell the stages apart. `timeout` cuts every stream that takes longer, such as an agent's answer; a client that follows runs goes on behind the cut. |
 /// | `connect_timeout` | Set it here: [`StageTimeouts::connect`](crate::StageTimeouts::connect) does not reach reqwest. |
-/// | `retry` | It has no effect. A request is sent once, since its body passes once; reqwest's default, to repeat what a server of HTTP/2 did not process, included. |
+/// | `retry` | It has no effect, and neither has reqwest's default, which repeats what a server of HTTP/2 did not process: a request is sent once. |
 /// | `default_headers`, `cookie_store` | They are added to every request. |
 /// | `gzip` and the like | They change nothing where a request names an `accept-encoding`. A response that is compressed all the same arrives decompressed. |
 ///
-/// A redirect that was followed is an error, and its response is not read. By then reqwest has sent a second request: without the body,
-/// and without `authorization` and `cookie` where it went to another host, port or scheme; but with all other headers, and with a `referer`,
-/// which is the URL of the first. So a redirect is not followed at all where it would repeat the method: the 3xx is the response.
+/// # Redirects
+/// reqwest cannot be told to follow none for one request. One that would repeat the method is not followed all the same: the 3xx is the
+/// response. One that makes a `GET` of the request (303, and 301 and 302 of a `POST`) is followed where the client does so. Then the result
+/// is an error, and the response to the `GET` is not read. That `GET` had no body, and where it went to another host, port or scheme, no
+/// `authorization` and no cookies; it had all other headers, and the URL of the first request as its `referer`. A redirect to the same URL
+/// is not noticed.
 ///
 /// # Errors
 /// [`maybe_sent`](Error::maybe_sent) is `false` where there was no connection, and for URLs that reqwest refuses or would change: those with
-/// `..` in their path, or with a character there that it percent-encodes. Otherwise it is `true`.
-/// [`is_timeout`](Error::is_timeout) is `true` where a timeout of the client struck. No error shows a URL.
+/// `..` in their path, or with a character there that it percent-encodes. Otherwise it is `true`, also where a server of HTTP/2 says that it
+/// has not processed the request. [`is_timeout`](Error::is_timeout) is `true` where a timeout of the client struck. No error shows a URL.
 ///
 /// # Panics
 /// Connections are made with tokio, so a request must be sent within a tokio runtime.
