@@ -15,10 +15,9 @@ use tower::ServiceExt as _;
 use twentyfirst_client::backend::{
     ChatRequest, Refusal, RequestLimits, ThreadHandler, ThreadRequest, TokenRequest,
 };
-use twentyfirst_client::protocol::threads::ThreadStatus;
-use twentyfirst_client::{
-    AgentClient, CreateToken, Error, RunRef, Sandbox, Session, Thread, Token,
-};
+use twentyfirst_client::protocol::threads::{Thread, ThreadStatus};
+use twentyfirst_client::protocol::tokens::{CreateToken, Token};
+use twentyfirst_client::{AgentClient, Error, RunRef, Sandbox, Session};
 use twentyfirst_local_relay::{Fault, LocalRelay};
 
 /// A team's own route, whose errors are the client's.

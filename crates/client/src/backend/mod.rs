@@ -56,19 +56,23 @@
 //!
 #![cfg_attr(feature = "axum", doc = "```")]
 #![cfg_attr(not(feature = "axum"), doc = "```ignore")]
+//! use axum::Router;
 //! use axum::extract::{Extension, State};
 //! use axum::routing::post;
-//! use axum::{Json, Router};
+//! use http::StatusCode;
+//! use twentyfirst_client::AgentClient;
 //! use twentyfirst_client::backend::{ChatHandler, ChatRequest, Refusal, RequestLimits};
-//! use twentyfirst_client::{AgentClient, Session, Started};
+//! # use twentyfirst_client::{RunRef, Session};
 //! # async fn session_of(chat: &str) -> Result<Session, Refusal> { Err(Refusal::not_found("there is no such chat")) }
+//! # async fn store(chat: &str, run: RunRef) -> Result<(), Refusal> { Ok(()) }
 //!
 //! /// Starts the next turn of a chat, and does not wait for its answer.
-//! async fn ask(State(client): State<AgentClient>, request: ChatRequest) -> Result<Json<Started>, Refusal> {
+//! async fn ask(State(client): State<AgentClient>, request: ChatRequest) -> Result<StatusCode, Refusal> {
 //!     let turn = request.read().await?;
 //!     let session = session_of(&turn.id).await?;
 //!     let run = client.threads().start(session.run(turn.messages));
-//!     Ok(Json(run.in_background().await?))
+//!     store(&turn.id, run.in_background().await?.run).await?;
+//!     Ok(StatusCode::ACCEPTED)
 //! }
 //!
 //! fn routes(client: AgentClient, chats: ChatHandler) -> Router {
