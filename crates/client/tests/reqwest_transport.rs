@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
+use twentyfirst_client::protocol::runs::{CancelStatus, RunEnd};
 use twentyfirst_client::protocol::threads::ThreadStatus;
 use twentyfirst_client::protocol::ui::Chunk;
 use twentyfirst_client::transport::{Body, ReqwestTransport};
-use twentyfirst_client::{
-    AgentClient, CallOptions, CancelStatus, FollowPolicy, RetryPolicy, RunEnd,
-};
+use twentyfirst_client::{AgentClient, CallOptions, FollowPolicy, RetryPolicy};
 use twentyfirst_local_relay::{Fault, LocalRelay};
 
 fn client(relay: &LocalRelay, http: ClientBuilder) -> AgentClient {
@@ -103,7 +102,7 @@ async fn a_run_is_read_and_followed_across_a_cut() {
 #[tokio::test]
 async fn a_run_that_takes_longer_than_the_timeout_of_the_client_is_followed_to_its_end() {
     let relay = LocalRelay::start().unwrap();
-    let follow = async |follow: Follow| {
+    let follow = async |follow: FollowPolicy| {
         let client = client(&relay, Client::builder().timeout(Duration::from_secs(1)))
             .with_options(CallOptions::new().follow(follow));
         let began = Instant::now();
