@@ -306,10 +306,10 @@ impl Lost {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LostReason {
-    /// Nothing came for too long: see [`FollowPolicy::lost_after`](super::Follow::lost_after). A dead runtime is silent for ever, and
+    /// Nothing came for too long: see [`FollowPolicy::lost_after`](super::FollowPolicy::lost_after). A dead runtime is silent for ever, and
     /// only cancelling its run frees the thread.
     Silence,
-    /// Its stream broke off, and it is not followed further: see [`FollowPolicy::off`](super::Follow::off).
+    /// Its stream broke off, and it is not followed further: see [`FollowPolicy::off`](super::FollowPolicy::off).
     Cut,
     /// The deadline of following is over.
     Deadline,
