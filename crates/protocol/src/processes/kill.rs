@@ -33,7 +33,7 @@ impl KillProcess {
         }
     }
 
-    /// Returns the flow that ends it. `seed` spreads the delays of many clients: pass any random number.
+    /// Returns the [flow](super#flows) that ends it.
     ///
     /// # Errors
     /// The grace time exceeds 5 minutes.

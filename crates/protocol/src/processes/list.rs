@@ -23,10 +23,10 @@ impl ListProcesses {
         }
     }
 
-    /// Returns the flow that lists them. `seed` spreads the delays of many clients: pass any random number.
+    /// Returns the [flow](super#flows) that lists them.
     ///
     /// # Errors
-    /// The request is invalid. Every check is made here, before the first request is sent.
+    /// The request is invalid.
     pub fn flow(
         &self,
         options: &CallOptions,

@@ -43,6 +43,10 @@
 //! The relay does not document children that outlive their `exec`. The provider decides whether they live on, and how long a
 //! machine without calls keeps running. The client's `Sandboxes::can_spawn` tests it.
 //!
+//! # Flows
+//! `flow` of an operation, and each method of a [`ProcessRef`], checks the request and returns a [flow](crate::flow), before anything
+//! is sent. `seed` spreads the delays of many clients: pass any random number.
+//!
 //! # Reading the output
 //! `dd` reads a page from a block, which is sent as base64, since the output of `exec` is text. The file routes have no ranges:
 //! each poll of a growing file would read it from its start. A poll waits in the sandbox, up to 20 s, until there is output

@@ -36,7 +36,7 @@ impl WaitForPort {
         }
     }
 
-    /// Returns the flow that waits. `seed` spreads the delays of many clients: pass any random number.
+    /// Returns the [flow](super#flows) that waits.
     ///
     /// # Errors
     /// The port is 0, or the timeout exceeds 9 minutes.

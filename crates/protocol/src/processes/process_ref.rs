@@ -44,11 +44,11 @@ impl ProcessRef {
         }
     }
 
-    /// Returns the flow that reads the output from these offsets until the process has ended and all output is read. `seed`
-    /// spreads the delays of many clients, here and below: pass any random number.
+    /// Returns the [flow](super#flows) that reads the output from these offsets until the process has ended and all output is
+    /// read.
     ///
     /// # Errors
-    /// The request is invalid. Every check is made here, before the first request is sent.
+    /// The request is invalid.
     pub fn output(
         &self,
         offsets: Offsets,
@@ -58,7 +58,7 @@ impl ProcessRef {
         FollowOutput::new(self.clone(), offsets, options, seed)
     }
 
-    /// Returns the flow that waits for the end, at most until the [deadline](CallOptions::deadline) of the call.
+    /// Returns the [flow](super#flows) that waits for the end, at most until the [deadline](CallOptions::deadline) of the call.
     ///
     /// # Errors
     /// As [`output`](Self::output).
@@ -66,7 +66,7 @@ impl ProcessRef {
         FollowOutput::waiting(self.clone(), options, seed)
     }
 
-    /// Returns the flow that reads the state.
+    /// Returns the [flow](super#flows) that reads the state.
     ///
     /// # Errors
     /// As [`output`](Self::output).
@@ -83,7 +83,8 @@ impl ProcessRef {
         })
     }
 
-    /// Returns the flow that writes to standard input, in pieces of 64 KiB. A piece whose response is lost is not written twice.
+    /// Returns the [flow](super#flows) that writes to standard input, in pieces of 64 KiB. A piece whose
+    /// response is lost is not written twice.
     ///
     /// # Errors
     /// As [`output`](Self::output).
@@ -96,7 +97,7 @@ impl ProcessRef {
         WriteStdin::new(self.clone(), input.into(), options, seed)
     }
 
-    /// Returns the flow that closes standard input after everything that was written.
+    /// Returns the [flow](super#flows) that closes standard input after everything that was written.
     ///
     /// # Errors
     /// As [`output`](Self::output).
@@ -108,7 +109,8 @@ impl ProcessRef {
         WriteStdin::closing(self.clone(), options, seed)
     }
 
-    /// Returns the flow that removes the files of the process, with its output. Removing a missing process is not an error.
+    /// Returns the [flow](super#flows) that removes the files of the process, with its output. Removing a missing
+    /// process is not an error.
     ///
     /// # Errors
     /// As [`output`](Self::output).

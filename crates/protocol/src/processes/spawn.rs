@@ -73,8 +73,7 @@ impl Spawn {
         }
     }
 
-    /// Returns the flow that spawns it. It is retried if its response is lost. `seed` spreads the delays of many clients: pass
-    /// any random number.
+    /// Returns the [flow](super#flows) that spawns it. It is retried if its response is lost.
     ///
     /// # Errors
     /// The command is empty, exceeds 100 KiB or contains a NUL, or the name of a variable is invalid.

@@ -16,7 +16,7 @@ mod retry;
 mod retry_after;
 mod session;
 mod start;
+mod stored_differently;
 mod stored_messages;
-mod stored_otherwise;
 mod support;
 mod tolerant;

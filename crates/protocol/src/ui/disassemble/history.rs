@@ -64,7 +64,7 @@ impl Basis {
 
 /// Returns whether the input of a call was continued in this part, after it began in an earlier step. Only the part of a dynamic
 /// tool shows this: as in the AI SDK, it shows no text if a delta has created it.
-pub(super) fn goes_on(call: &ToolPart) -> bool {
+pub(super) fn is_continued(call: &ToolPart) -> bool {
     call.dynamic
         && Basis::of(call) == Basis::Writing
         && call.raw_input.is_none()
@@ -72,7 +72,7 @@ pub(super) fn goes_on(call: &ToolPart) -> bool {
 }
 
 /// Returns whether the input of a call that continues in a part, `next`, can have begun in this one, which has another input now.
-pub(super) fn may_begin(call: &ToolPart, next: &ToolPart) -> bool {
+pub(super) fn may_have_begun(call: &ToolPart, next: &ToolPart) -> bool {
     // The start sets these members, and they are kept.
     let keeps_title = next.title.is_none() || call.title.is_some();
     let keeps_metadata = next.tool_metadata.is_none() || call.tool_metadata.is_some();

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::history::{Next, goes_on, may_begin, text_of, written_in};
+use super::history::{Next, is_continued, may_have_begun, text_of, written_in};
 use super::tools::Tool;
 use crate::ui::Text;
 
@@ -43,7 +43,7 @@ impl Inputs {
                 let more = later.get(text.len()..).unwrap_or_default();
                 (text, more.to_vec())
             } else if let Some(written) = written_in(tool.part) {
-                go_on(units(&written), &later)
+                split_written(units(&written), &later)
             } else {
                 (later, Vec::new())
             };
@@ -75,13 +75,13 @@ impl Inputs {
 
 /// Returns the last earlier part in which an input that continues in this one may have begun.
 fn begun_before(tool: &Tool<'_>, tools: &[Tool<'_>]) -> Option<usize> {
-    if !goes_on(tool.part) {
+    if !is_continued(tool.part) {
         return None;
     }
     let mut before = tool.before;
     while let Some(number) = before {
         let tool_before = tools.get(number)?;
-        if may_begin(tool_before.part, tool.part) {
+        if may_have_begun(tool_before.part, tool.part) {
             return before;
         }
         before = tool_before.before;
@@ -109,7 +109,7 @@ fn common(one: &[u16], two: &[u16]) -> Vec<u16> {
 }
 
 /// Splits a text into the part written already and the rest that makes it read as this value.
-fn go_on(written: Vec<u16>, value: &[u16]) -> (Vec<u16>, Vec<u16>) {
+fn split_written(written: Vec<u16>, value: &[u16]) -> (Vec<u16>, Vec<u16>) {
     let is_space = |unit: &u16| matches!(*unit, 0x09 | 0x0a | 0x0d | 0x20);
     let space = written.iter().take_while(|unit| is_space(unit)).count();
     for skipped in [0, space] {

@@ -491,7 +491,7 @@ fn any_chunk() -> impl Strategy<Value = Value> {
 
 /// Returns whether a call advances with this chunk. A call that starts again may keep traces of its earlier state. Its input is
 /// within one step.
-fn goes_on(chunk: &Value, calls: &mut BTreeMap<String, usize>) -> bool {
+fn advances(chunk: &Value, calls: &mut BTreeMap<String, usize>) -> bool {
     let step = match chunk["type"].as_str().unwrap() {
         "tool-input-start" => 1,
         "tool-input-delta" => 2,
@@ -511,9 +511,9 @@ fn goes_on(chunk: &Value, calls: &mut BTreeMap<String, usize>) -> bool {
     let id = chunk["toolCallId"].as_str().map(str::to_owned);
     let id = id.unwrap_or_else(|| chunk["approvalId"].as_str().unwrap().replace("of ", ""));
     let before = calls.entry(id).or_default();
-    let goes_on = step > *before || (step, *before) == (2, 2);
+    let advances = step > *before || (step, *before) == (2, 2);
     *before = step.max(*before);
-    goes_on
+    advances
 }
 
 /// Removes absent members from a chunk; a value may still be null.
@@ -554,7 +554,7 @@ proptest! {
         let _ = assembler.apply(&Chunk::decode(&start).unwrap()).unwrap();
         let mut calls = BTreeMap::new();
         for chunk in chunks {
-            if !goes_on(&chunk, &mut calls) {
+            if !advances(&chunk, &mut calls) {
                 continue;
             }
             let chunk = chunk.to_string();
