@@ -31,6 +31,7 @@ mod common;
 mod agent;
 mod database;
 mod instances;
+mod page;
 mod server;
 mod setup;
 mod users;
