@@ -26,9 +26,9 @@ export async function stop(page) {
 
 export const comesTo = (page, status) => page.waitForSelector(`body[data-status=${status}]`);
 
-/// Waits until the last call of a tool is in this state.
-export const callIs = (page, words) =>
-  until(async () => (await page.locator(".tool .state").allInnerTexts()).at(-1) === words);
+/// Waits until the calls of tools are in these states.
+export const callsAre = (page, ...states) =>
+  until(async () => (await page.locator(".tool .state").allInnerTexts()).join() === states.join());
 
 /// The letters of the answers: Markdown that is not complete yet changes all else.
 export async function textOf(page) {
@@ -50,7 +50,7 @@ export const states = {
   },
   async running(page) {
     await type(page, "$ uname -s\n$ sleep 60 && echo done");
-    await callIs(page, "running");
+    await callsAre(page, "done", "running");
   },
   async finished(page) {
     await type(page, "How does this page work?\n$ ls -la\n$ ls missing");
@@ -60,7 +60,7 @@ export const states = {
   },
   async failed(page) {
     await type(page, "$ echo one\n$ sleep 60");
-    await callIs(page, "running");
+    await callsAre(page, "done", "running");
     await stop(page);
     await type(page, "! rate_limit: the model is overloaded, try again in a minute");
     await page.locator(".failed").waitFor();

@@ -6,7 +6,8 @@ use serde_json::json;
 use twentyfirst_client::protocol::threads::Usage;
 use twentyfirst_local_relay::{Agent, Run, RunResult};
 
-/// Runs the lines that begin with `$`, and then talks for some seconds. A line that begins with `!` makes the run fail.
+/// Runs the lines that begin with `$`, and then talks for some seconds. A line that begins with `!` and a space makes the run
+/// fail.
 pub(crate) fn assistant() -> Agent {
     Agent::new(answer)
         .name("Assistant")
@@ -14,12 +15,12 @@ pub(crate) fn assistant() -> Agent {
 }
 
 async fn answer(run: Run) -> RunResult {
-    let lines = |mark| {
+    let lines = |mark: &'static str| {
         let lines = run.text().lines();
         lines.filter_map(move |line| Some(line.trim().strip_prefix(mark)?.trim().to_owned()))
     };
-    let commands: Vec<_> = lines('$').collect();
-    if let Some(reason) = lines('!').next() {
+    let commands: Vec<_> = lines("$").collect();
+    if let Some(reason) = lines("! ").next() {
         run.say("I begin to answer, and then").await;
         return Err(reason.into());
     }
