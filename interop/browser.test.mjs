@@ -9,7 +9,7 @@ import { articles, comesTo, open, outputOf, stop, textOf, type } from "./page.mj
 import { chromiumPath, startWebChat, until } from "./server.mjs";
 
 /// The answer of the agent, behind what it has repeated; letters only, since Markdown changes all else.
-const whole = /^IliveinthelocalrelayandanswerslowlysothatyoucanwatchthewordscomeReload\w*trylsla$/;
+const whole = /^ThisisthedemoagentofthelocalrelayItanswersslowly\w*trylsla$/;
 
 if (chromiumPath) {
   const server = await startWebChat();

@@ -42,13 +42,13 @@ async fn answer(run: Run) -> RunResult {
     Ok(())
 }
 
-const WORDS: &str = r#"I live in the **local relay**, and answer slowly, so that you can watch the words come.
+const WORDS: &str = r#"This is the demo agent of the **local relay**. It answers slowly, so that you can watch the words arrive.
 
-- Reload the page: the answer goes on, because the run does not depend on the browser.
-- Press `Esc` or **Stop**, and the run ends.
-- Open the page in another browser, and you are another user.
+- Reload the page: the answer goes on.
+- Press `Esc` or **Stop**: the run ends.
+- Open the page in another browser: you are another user.
 
-A server needs a few lines of Rust for it:
+The server, in a few lines of Rust:
 
 ```rust
 let chats = ChatHandler::new(client, run_in_chat);

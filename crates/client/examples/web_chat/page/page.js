@@ -20,6 +20,9 @@ function open() {
   if (matchMedia("(hover: hover)").matches) element("input").focus({ preventScroll: true });
 }
 
+/// What is said while there is no answer to show.
+const PENDING = { loading: "Loading", waiting: "Starting", streaming: "Waiting for the agent" };
+
 let isShownSoon = false;
 let shownStatus, wasRunning, shownProblem;
 
@@ -39,7 +42,9 @@ function show() {
   document.body.dataset.status = status;
   element("welcome").hidden = messages.length > 0 || status !== "ready" || Boolean(chat.problem);
   showMessages(element("messages"), chat);
-  element("messages").classList.toggle("waiting", isRunning && messages.at(-1)?.role !== "assistant");
+  const pending = messages.at(-1)?.role === "assistant" ? undefined : PENDING[status];
+  element("pending").hidden = !pending;
+  element("pending").textContent = pending ?? "";
   showProblem(chat.problem);
   element("usage").textContent = cost(chat.usage);
   element("send").hidden = isRunning;
