@@ -185,10 +185,12 @@ async fn chat(
             database.keep_usage(id, message, &usage)?;
         }
     }
+    let begun = add_turns(&mut messages, database.turns(id)?);
+    // A turn that is still starting is known to the log only.
     let open = open
         .first()
         .and_then(|turn| turn.messages.as_slice().last());
-    let turn = add_turns(&mut messages, database.turns(id)?).or(open.cloned());
+    let turn = open.cloned().or(begun);
     let is_known = |turn: &UiMessage| messages.iter().any(|message| message.id == turn.id);
     let turn = turn.filter(|turn| !is_known(turn));
     Ok(json!({
@@ -199,29 +201,29 @@ async fn chat(
     }))
 }
 
-/// Puts the turns among the messages that the relay has not stored, and returns the one that is not over.
+/// Puts the turns among the messages that the relay has not stored, and returns the last one if it is not over.
 fn add_turns(messages: &mut Vec<UiMessage>, turns: Vec<Turn>) -> Option<UiMessage> {
-    let (mut at, mut open) = (0, None);
-    for turn in turns {
-        let stored = messages
-            .iter()
-            .position(|message| message.id == turn.question.id);
-        match (stored, turn.answer) {
-            (Some(stored), _) => {
-                let mut rest = messages.iter().skip(stored + 1);
-                let next = rest.position(|message| message.role == Role::User);
-                at = next.map_or(messages.len(), |next| stored + 1 + next);
-            }
-            (None, Some(answer)) => {
-                messages.splice(at..at, [turn.question, answer]);
-                at += 2;
-            }
-            (None, None) if !turn.is_over => open = Some(turn.question),
+    let mut at = 0;
+    let mut turns = turns.into_iter().peekable();
+    while let Some(turn) = turns.next() {
+        let is_question = |message: &UiMessage| message.id == turn.question.id;
+        if let Some(stored) = messages.iter().position(is_question) {
+            let mut rest = messages.iter().skip(stored + 1);
+            let next = rest.position(|message| message.role == Role::User);
+            at = next.map_or(messages.len(), |next| stored + 1 + next);
+        } else if turn.is_over && turn.answer.is_none() {
             // It has completed, and is gone with its sandbox.
-            (None, None) => {}
+        } else if !turn.is_over && turns.peek().is_none() {
+            return Some(turn.question);
+        } else {
+            // It was stopped, has failed, or nobody knows.
+            let kept = [Some(turn.question), turn.answer].into_iter().flatten();
+            let count = messages.len();
+            messages.splice(at..at, kept);
+            at += messages.len() - count;
         }
     }
-    open
+    None
 }
 
 async fn stored(
