@@ -135,6 +135,16 @@ impl Database {
         Ok(())
     }
 
+    /// The id of the question that is being answered, if there is one.
+    pub(crate) fn open_turn(&self, chat: &str) -> Result<Option<String>, Refusal> {
+        let query =
+            "SELECT id FROM turns WHERE chat = ?1 AND ended IS NULL ORDER BY rowid DESC LIMIT 1";
+        self.with(|connection| {
+            let row = connection.query_row(query, [chat], |row| row.get(0));
+            row.optional()
+        })
+    }
+
     /// Keeps how a turn has ended, and of what the relay does not store the answer, as far as it came.
     pub(crate) fn end_turn(&self, ended: EndedRun) -> Result<(), Refusal> {
         self.keep_usage(&ended.chat, &ended.message, &ended.outcome.usage)?;

@@ -96,10 +96,15 @@ async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Re
     let Some(turn) = turn else {
         return Ok(run);
     };
+    let replaces = match members.turn_order {
+        // What it interrupts is asked again with it.
+        Order::Interrupt => database.open_turn(&asked.id)?,
+        _ => members.replaces,
+    };
     let turns = (asked.id, Arc::clone(database));
     Ok(run.on_started(async move |started| {
         let (id, database) = turns;
-        database.begin_turn(&id, &started.run, turn, members.replaces.as_deref())
+        database.begin_turn(&id, &started.run, turn, replaces.as_deref())
     }))
 }
 
@@ -113,7 +118,7 @@ struct Members {
 }
 
 /// What happens where the chat is answering.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Order {
     #[default]
