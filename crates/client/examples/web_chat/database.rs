@@ -42,11 +42,11 @@ const TABLES: &str = "
     CREATE INDEX IF NOT EXISTS answers_in_chat ON answers (chat);
 ";
 
-/// A turn of a chat. The relay stores one that has completed; of one that was stopped, or has failed, only this is left.
+/// A turn of a chat. The relay stores completed turns only: stopped and failed ones are kept here.
 pub(crate) struct Turn {
     pub(crate) question: UiMessage,
     pub(crate) is_over: bool,
-    /// As far as it came, where the relay has not stored it.
+    /// The answer as far as it came, unless the relay has stored it.
     pub(crate) answer: Option<UiMessage>,
 }
 
@@ -108,7 +108,7 @@ impl Database {
         })
     }
 
-    /// Stores a turn that has begun, in the place of the one that is asked again, and where it takes place.
+    /// Stores a turn that has begun, and the session it runs in. It takes the place of the turn that is asked again.
     pub(crate) fn begin_turn(
         &self,
         chat: &str,
@@ -135,7 +135,7 @@ impl Database {
         Ok(())
     }
 
-    /// The id of the question that is being answered, if there is one.
+    /// Returns the id of the question that is being answered.
     pub(crate) fn open_turn(&self, chat: &str) -> Result<Option<String>, Refusal> {
         let query =
             "SELECT id FROM turns WHERE chat = ?1 AND ended IS NULL ORDER BY rowid DESC LIMIT 1";
@@ -145,7 +145,7 @@ impl Database {
         })
     }
 
-    /// Keeps how a turn has ended, and of what the relay does not store the answer, as far as it came.
+    /// Stores how a turn ended and what it cost, with the answer as far as it came, unless the relay has stored it.
     pub(crate) fn end_turn(&self, ended: EndedRun) -> Result<(), Refusal> {
         self.keep_usage(&ended.chat, &ended.message, &ended.outcome.usage)?;
         let Some(id) = ended.run.and_then(|run| run.user_message_id) else {
@@ -167,7 +167,7 @@ impl Database {
         Ok(())
     }
 
-    /// The turns of a chat, in their order.
+    /// Returns the turns of a chat in their order.
     pub(crate) fn turns(&self, chat: &str) -> Result<Vec<Turn>, Refusal> {
         let query = "SELECT question, ended, answer FROM turns WHERE chat = ?1 ORDER BY rowid";
         self.with(|connection| {
@@ -210,7 +210,7 @@ impl Database {
         Ok(())
     }
 
-    /// What all answers of a chat have used.
+    /// Returns what all answers of a chat have used.
     pub(crate) fn usage(&self, chat: &str) -> Result<Value, Refusal> {
         let query = "SELECT total(tokens), total(cost) FROM answers WHERE chat = ?1";
         self.with(|connection| {

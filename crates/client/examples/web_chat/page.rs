@@ -26,11 +26,11 @@ const FILES: [(&str, &str, &str); 8] = [
     ),
 ];
 
-/// Should markup of an agent ever get past the page's own rules, the browser neither runs it nor loads anything for it.
+/// A second line of defence: the browser runs no markup of an agent that gets past the page's own rules, and loads nothing for it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What the page loads.
+/// Serves what the page loads.
 pub(crate) fn files<S: Clone + Send + Sync + 'static>() -> Router<S> {
     FILES
         .into_iter()

@@ -97,7 +97,7 @@ async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Re
         return Ok(run);
     };
     let replaces = match members.turn_order {
-        // What it interrupts is asked again with it.
+        // The new question repeats the one that it interrupts.
         Order::Interrupt => database.open_turn(&asked.id)?,
         _ => members.replaces,
     };
@@ -206,7 +206,7 @@ async fn chat(
     }))
 }
 
-/// Puts the turns among the messages that the relay has not stored, and returns the last one if it is not over.
+/// Inserts the turns that the relay has not stored. Returns the last one if it is still running.
 fn add_turns(messages: &mut Vec<UiMessage>, turns: Vec<Turn>) -> Option<UiMessage> {
     let mut at = 0;
     let mut turns = turns.into_iter().peekable();

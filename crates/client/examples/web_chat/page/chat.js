@@ -1,4 +1,4 @@
-// A chat, as the server tells it. It knows nothing of how it is shown.
+// A chat and its server. How it is shown is no matter here.
 
 export class Chat {
   /// Calls `onChange` whenever there is something new to show.
@@ -77,7 +77,7 @@ export class Chat {
     this.isStopping = true;
     this.onChange();
     try {
-      // A message that has not reached the server yet is no run there: it is asked until there is one.
+      // The server knows no run until the message has reached it, so it is asked again.
       while (this.isRunning && !(await this.cancel())) await pause(200);
     } catch (error) {
       this.isStopping = false;
@@ -85,7 +85,7 @@ export class Chat {
     }
   }
 
-  /// Whether there was something to cancel.
+  /// Cancels the run. Returns whether there was one.
   async cancel() {
     try {
       const response = await this.fetch(this.stream(), { method: "DELETE" });
@@ -161,7 +161,7 @@ export class Chat {
     await this.stored();
   }
 
-  /// The rest of an answer behind the last event that has come, from whichever instance is there to send it.
+  /// Asks for the rest of an answer, behind the last event, until an instance responds.
   async comeBack(run, last) {
     const headers = last === undefined ? {} : { "last-event-id": last };
     for (let tries = 1; ; tries++) {
@@ -200,7 +200,7 @@ export async function request(path, options) {
   throw Object.assign(new Error(sentence(message || `the server responded with ${response.status}`)), { status: response.status });
 }
 
-/// What a server says, as a sentence, and without the code that may stand before it, as in `rate_limit: …`.
+/// Makes a sentence of an error, without the code that may stand before it, as in `rate_limit: …`.
 export function sentence(text) {
   const words = text.trim().replace(/^[a-z]+(_[a-z]+)+: /, "");
   return words.charAt(0).toUpperCase() + words.slice(1).replace(/([^.!?])$/, "$1.");
@@ -208,7 +208,7 @@ export function sentence(text) {
 
 const pause = (milliseconds) => new Promise((next) => setTimeout(next, milliseconds));
 
-/// The events of a stream: their ids and their data.
+/// Yields the events of a stream: their ids and their data.
 async function* events(body) {
   const texts = body.pipeThrough(new TextDecoderStream()).getReader();
   for (let rest = ""; ; ) {
@@ -225,7 +225,7 @@ async function* events(body) {
   }
 }
 
-/// Does to a message what a chunk says.
+/// Applies a chunk to a message.
 function apply(chunk, message) {
   const { parts } = message;
   const part = parts.findLast((part) => part.id !== undefined && part.id === chunk.id && part.state === "streaming");

@@ -1,4 +1,4 @@
-// The Markdown of agents, shown. Nothing that an agent writes can run, load or look like the page itself.
+// Shows the Markdown of agents. Nothing that an agent writes can run, load or look like the page itself.
 
 const { marked } = window;
 const { DOMPurify } = window;
@@ -28,7 +28,7 @@ const allowed = {
     "table", "tbody", "td", "th", "thead", "tr", "ul",
   ],
   ALLOWED_ATTR: ["align", "data-language", "href", "start"],
-  // Whose values are no addresses.
+  // Their values are no addresses.
   ADD_URI_SAFE_ATTR: ["align", "data-language", "start"],
   ALLOW_ARIA_ATTR: false,
   ALLOW_DATA_ATTR: false,
@@ -36,7 +36,7 @@ const allowed = {
   RETURN_DOM_FRAGMENT: true,
 };
 
-/// Shows Markdown in an element: what stands there and has not changed, stays.
+/// Shows Markdown in an element. Blocks that have not changed stay as they are.
 export function showMarkdown(element, text, isGrowing) {
   const blocks = marked.lexer(isGrowing ? closed(text) : text).filter(({ type }) => type !== "space" && type !== "def");
   blocks.forEach((block, at) => {
@@ -77,7 +77,7 @@ function frame(code) {
   reachable(code, `Code, ${language}`);
 }
 
-/// What is wider than the page scrolls by itself, with the keyboard too.
+/// Lets an element that is wider than the page scroll by itself.
 function scrolling(element, name) {
   const frame = Object.assign(document.createElement("div"), { className: "scrolling" });
   element.replaceWith(frame);
@@ -85,13 +85,14 @@ function scrolling(element, name) {
   reachable(frame, name);
 }
 
+/// Lets the keyboard scroll an element.
 export function reachable(element, name) {
   element.tabIndex = 0;
   element.role = "group";
   element.ariaLabel = name;
 }
 
-/// Closes what is open at the end of a text that grows, so that no line changes its looks when its end comes.
+/// Closes the markup that is open at the end of a growing text, so that a line does not change its looks when its end arrives.
 function closed(text) {
   const fences = text.match(/^ *(```|~~~)/gm) ?? [];
   if (fences.length % 2) return text;

@@ -10,7 +10,7 @@ export const make = (name, className = "", ...children) => {
   return element;
 };
 
-/// What each message is shown in. Only what has changed is shown again, so that what is open stays open.
+/// The article of each message. Only changes are shown again, so that an open call stays open.
 const articles = new WeakMap();
 
 /// Shows the messages of a chat in an element.
@@ -66,7 +66,7 @@ const text = {
   },
 };
 
-/// Where the next word will stand.
+/// Returns the element in which the next word will stand.
 function lastLineOf(element) {
   const inner = element.lastElementChild;
   const isBlock = inner?.matches("div, p, ul, ol, li, blockquote, figure, pre, pre > code, h3, h4, h5, h6, table, thead, tbody, tr, td");
@@ -112,7 +112,7 @@ const tool = {
   },
 };
 
-/// The state of a call, and the words for it. A call without an output in an answer that is over was stopped with it.
+/// Returns the state of a call and the words for it. A call that has no output when its answer is over was stopped.
 function stateOf({ state, output }, isLive) {
   if (state === "output-error") return ["failed", "failed"];
   if (state === "output-available") {
@@ -123,7 +123,7 @@ function stateOf({ state, output }, isLive) {
   return state === "input-streaming" ? ["running", "preparing"] : ["running", "running"];
 }
 
-/// The one member of an input that tells the most.
+/// Returns the member of an input that tells the most.
 function summaryOf(input) {
   if (typeof input !== "object" || input === null) return undefined;
   const names = ["command", "file_path", "path", "pattern", "query", "url", "description", "prompt"];
@@ -131,7 +131,7 @@ function summaryOf(input) {
   return name && input[name].split("\n")[0];
 }
 
-/// The output of a command as a terminal shows it; anything else as JSON.
+/// Returns the output of a command as a terminal shows it, and anything else as JSON.
 function readable(value) {
   if (typeof value === "string") return value;
   if (typeof value?.stdout === "string") return value.stdout + (value.stderr ?? "");
@@ -139,7 +139,7 @@ function readable(value) {
   return JSON.stringify(value, null, 2);
 }
 
-/// What an answer has come to: its cost, or why there is no more of it.
+/// Shows the cost of an answer, or why it ended early.
 function showEnd(article, { metadata, parts }, again) {
   const footer = article.lastElementChild;
   const key = JSON.stringify([metadata, Boolean(again), parts.length > 0]);
@@ -158,7 +158,7 @@ function notice(words, again) {
   return shown;
 }
 
-/// What went wrong, in words, and what can be done about it.
+/// Shows in words what failed, with a button to try it again.
 export function problem(words, again) {
   const shown = make("p", "failed", make("span", "", words));
   if (again) shown.append(button("Retry", again));
@@ -169,7 +169,7 @@ function button(words, onclick) {
   return Object.assign(make("button", "retry", words), { type: "button", onclick });
 }
 
-/// What something has used and cost, if that is known.
+/// Says in words what was used and what it cost; nothing if that is not known.
 export function cost({ totalTokens, totalCostUsd } = {}) {
   if (!totalTokens) return "";
   const dollars = totalCostUsd ? ` · $${totalCostUsd.toFixed(totalCostUsd < 1 ? 4 : 2)}` : "";

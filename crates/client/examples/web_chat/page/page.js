@@ -68,7 +68,7 @@ function showProblem(shown) {
   element("problem").replaceChildren(...(shown ? [problem(shown.text, shown.retry)] : []));
 }
 
-/// The instance that has responded can be killed, where there are several.
+/// Offers to kill the instance that has responded, where there are several.
 function showInstance(number) {
   const kill = element("kill");
   kill.hidden = !number;
@@ -76,7 +76,7 @@ function showInstance(number) {
   kill.onclick = () => fetch(`/instances/${number}/kill`, { method: "POST" });
 }
 
-/// The chats of this browser, the newest first.
+/// Lists the chats of this browser, the newest first.
 async function list() {
   const asked = chat;
   const response = await request("/api/chats").catch(() => undefined);
@@ -105,7 +105,7 @@ function showSidebar(isShown) {
   element("menu").ariaExpanded = String(isShown);
 }
 
-/// The field is as high as what stands in it.
+/// Makes the field as high as its text.
 function fit() {
   const input = element("input");
   input.style.height = "auto";
@@ -131,7 +131,7 @@ element("new").onclick = () => {
 element("menu").onclick = () => showSidebar(!document.body.classList.contains("sidebar"));
 document.querySelector("main").addEventListener("click", (event) => {
   if (!event.target.closest("#menu")) showSidebar(false);
-  // Whoever pressed a button with a key that goes away goes on in the field.
+  // A button that was pressed with a key goes away: the field takes the focus.
   if (event.detail === 0 && event.target.closest("#stop, .retry, #suggestions")) element("input").focus();
 });
 element("suggestions").onclick = ({ target }) => {
