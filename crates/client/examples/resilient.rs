@@ -15,7 +15,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use twentyfirst_client::{AgentClient, CallOptions, Chunk, Follow, Moment};
+use twentyfirst_client::{AgentClient, CallOptions, Chunk, FollowPolicy, RunEvent};
 use twentyfirst_local_relay::{Agent, Fault, LocalRelay, Run};
 
 const STORY: &str = "Once upon a time an agent worked in a sandbox far away. Every second the connection to it broke off, \
@@ -26,9 +26,9 @@ const STORY: &str = "Once upon a time an agent worked in a sandbox far away. Eve
 async fn main() -> Result<(), Box<dyn Error>> {
     let way = std::env::args().nth(1).unwrap_or_default();
     let follow = match way.as_str() {
-        "" | "wait" => Follow::wait(),
-        "live" | "replay" => Follow::live(),
-        "off" => Follow::off(),
+        "" | "wait" => FollowPolicy::wait(),
+        "live" | "replay" => FollowPolicy::live(),
+        "off" => FollowPolicy::off(),
         other => return Err(format!("{other} is none of wait, live, replay, off").into()),
     };
 
@@ -52,22 +52,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let begin = Instant::now();
     let mut run = client.threads().run("narrator", "Tell me a story").await?;
     let mut text = String::new();
-    while let Some(moment) = run.next_moment().await {
+    while let Some(moment) = run.next_event().await {
         let what = match moment {
-            Moment::Chunk(Chunk::TextDelta(delta)) => {
+            RunEvent::Chunk(Chunk::TextDelta(delta)) => {
                 text += &delta.delta.to_string_lossy();
                 continue;
             }
-            Moment::Chunk(chunk) => chunk.kind().to_string_lossy().into_owned(),
-            Moment::Cut(Some(failure)) => format!("CUT: {}", cause(&*failure)),
-            Moment::Cut(None) => "CUT".to_owned(),
-            Moment::Asked(status) => format!("asked: the thread is {status}"),
-            Moment::Resumed if way == "live" => {
+            RunEvent::Chunk(chunk) => chunk.kind().to_string_lossy().into_owned(),
+            RunEvent::Cut(Some(failure)) => format!("CUT: {}", cause(&*failure)),
+            RunEvent::Cut(None) => "CUT".to_owned(),
+            RunEvent::Asked(status) => format!("asked: the thread is {status}"),
+            RunEvent::Resumed if way == "live" => {
                 "RESUMED in the middle: held back until its place is known".to_owned()
             }
-            Moment::Resumed => "RESUMED".to_owned(),
-            Moment::Gap => "GAP: something may be missing here".to_owned(),
-            Moment::NotAChunk(error) => format!("not a chunk: {error}"),
+            RunEvent::Resumed => "RESUMED".to_owned(),
+            RunEvent::Gap => "GAP: something may be missing here".to_owned(),
+            RunEvent::NotAChunk(error) => format!("not a chunk: {error}"),
             _ => continue,
         };
         if !text.is_empty() {

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use http::HeaderValue;
 use twentyfirst_protocol::tokens::Token;
 use twentyfirst_protocol::{ApiKey, BaseUrl, CallOptions, InvalidRequest, Problem, RelayAccess};
-use twentyfirst_transport::{
-    Body, HttpTransport, Runtime, SharedTransport, TokioRuntime, Transport, WithTimeouts,
-};
+use twentyfirst_transport::{Body, Runtime, SharedTransport, Transport, WithTimeouts};
 
-use crate::client::{AgentClient, Shared};
+use crate::client::AgentClient;
 use crate::credentials::{Credential, Fetch, TokenCache, TokenError, TokenUrl, WithTokens};
 use crate::error::Error;
+use crate::relay::Relay;
 
 /// Settings for an [`AgentClient`].
 ///
@@ -32,7 +31,7 @@ pub struct AgentClientBuilder {
     base_url: Option<String>,
     plain_http: bool,
     transport: Option<SharedTransport>,
-    runtime: Arc<dyn Runtime>,
+    runtime: Option<Arc<dyn Runtime>>,
     user_agent: Option<String>,
     answer_limit: usize,
     options: CallOptions,
@@ -54,7 +53,7 @@ impl AgentClientBuilder {
             base_url: None,
             plain_http: false,
             transport: None,
-            runtime: Arc::new(TokioRuntime),
+            runtime: None,
             user_agent: None,
             answer_limit: Body::DEFAULT_LIMIT,
             options: CallOptions::new(),
@@ -106,7 +105,8 @@ impl AgentClientBuilder {
     /// Tokens from an async closure in place of a key, fetched and renewed as those of a [`token_url`](Self::token_url).
     ///
     /// ```
-    /// use twentyfirst_client::{AgentClient, CreateToken};
+    /// use twentyfirst_client::AgentClient;
+    /// use twentyfirst_client::protocol::tokens::CreateToken;
     ///
     /// // A client for one user, made from the one that holds the key.
     /// fn for_user(server: &AgentClient, user_id: &str) -> Result<AgentClient, twentyfirst_client::Error> {
@@ -166,17 +166,39 @@ impl AgentClientBuilder {
         self
     }
 
-    /// What carries requests; an [`HttpTransport`] unless set.
+    /// Sets what carries requests. The default is an [`HttpTransport`](crate::transport::HttpTransport) with the feature `http`; without
+    /// it there is none, and one has to be set.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(SharedTransport::new(transport));
         self
     }
 
-    /// Where waits are timed, and where the default transport has its timers and tasks; [`TokioRuntime`] unless set. With
-    /// another runtime than tokio's, give an [`HttpTransport`] with a connector of that runtime.
+    /// Sets where waits are timed, and where the default transport has its timers and tasks. The default is
+    /// [`TokioRuntime`](crate::transport::TokioRuntime) with the feature `tokio`, which `http` brings; without it there is none, and one
+    /// has to be set. With another runtime than tokio's, give an [`HttpTransport`](crate::transport::HttpTransport) with a connector of
+    /// that runtime.
     pub fn runtime(mut self, runtime: impl Runtime) -> Self {
-        self.runtime = Arc::new(runtime);
+        self.runtime = Some(Arc::new(runtime));
         self
+    }
+
+    /// Sets a transport and a runtime that need no async runtime, over `ureq` and threads: see the module
+    /// [`blocking`](crate::blocking). Feature `blocking`.
+    ///
+    /// ```
+    /// use twentyfirst_client::AgentClient;
+    ///
+    /// let client = AgentClient::builder().api_key("21st_sk_example").blocking().build()?;
+    /// # let _ = client;
+    /// # Ok::<(), twentyfirst_client::Error>(())
+    /// ```
+    ///
+    /// For other settings of the transport, such as a proxy or certificates of your own, call this first, and then
+    /// [`transport`](Self::transport) with a [`UreqTransport`](crate::transport::UreqTransport).
+    #[cfg(feature = "blocking")]
+    pub fn blocking(self) -> Self {
+        self.transport(twentyfirst_transport::UreqTransport::new())
+            .runtime(twentyfirst_transport::ThreadRuntime)
     }
 
     /// What is put before the client's own name in the header `user-agent`: `my-service/1.2`.
@@ -236,35 +258,66 @@ impl AgentClientBuilder {
             );
             return Err(InvalidRequest::new("base_url", rule).into());
         }
+        let runtime = match self.runtime {
+            Some(runtime) => runtime,
+            None => default_runtime()?,
+        };
         let transport = match self.transport {
             Some(transport) => transport,
-            None => {
-                let runtime = Arc::clone(&self.runtime);
-                SharedTransport::new(HttpTransport::builder().runtime(runtime).build()?)
-            }
+            None => default_transport(&runtime)?,
         };
-        let transport = observed(WithTimeouts::new(transport, Arc::clone(&self.runtime)));
+        let transport = observed(WithTimeouts::new(transport, Arc::clone(&runtime)));
         let (credential, transport) = match self.identity {
             Identity::Key(key) => (Credential::Key(key?), transport),
             Identity::Url(url) => {
                 let fetch = url.fetch(self.plain_http, transport.clone(), user_agent.clone())?;
-                with_tokens(fetch, transport, &self.runtime)
+                with_tokens(fetch, transport, &runtime)
             }
-            Identity::Source(fetch) => with_tokens(fetch, transport, &self.runtime),
+            Identity::Source(fetch) => with_tokens(fetch, transport, &runtime),
         };
-        let shared = Shared {
+        let relay = Relay {
             credential,
             base_url,
             transport,
-            runtime: self.runtime,
+            runtime,
             user_agent,
             answer_limit: self.answer_limit,
             #[cfg(feature = "tracing")]
             trace_contents: self.trace_contents,
             looks: crate::looks::Looks::default(),
         };
-        Ok(AgentClient::from_shared(shared, self.options))
+        Ok(AgentClient::from_relay(relay, self.options))
     }
+}
+
+#[cfg(feature = "tokio")]
+fn default_runtime() -> Result<Arc<dyn Runtime>, Error> {
+    Ok(Arc::new(twentyfirst_transport::TokioRuntime))
+}
+
+#[cfg(not(feature = "tokio"))]
+fn default_runtime() -> Result<Arc<dyn Runtime>, Error> {
+    let problem = Problem::NotSet(match cfg!(feature = "blocking") {
+        true => "call `blocking` or `runtime` of the builder, or turn on the feature `tokio`",
+        false => "call `runtime` of the builder, or turn on the feature `tokio`",
+    });
+    Err(InvalidRequest::new("runtime", problem).into())
+}
+
+#[cfg(feature = "http")]
+fn default_transport(runtime: &Arc<dyn Runtime>) -> Result<SharedTransport, Error> {
+    let transport = twentyfirst_transport::HttpTransport::builder();
+    let transport = transport.runtime(Arc::clone(runtime)).build()?;
+    Ok(SharedTransport::new(transport))
+}
+
+#[cfg(not(feature = "http"))]
+fn default_transport(_: &Arc<dyn Runtime>) -> Result<SharedTransport, Error> {
+    let problem = Problem::NotSet(match cfg!(feature = "blocking") {
+        true => "call `blocking` or `transport` of the builder, or turn on the feature `http`",
+        false => "call `transport` of the builder, or turn on the feature `http`",
+    });
+    Err(InvalidRequest::new("transport", problem).into())
 }
 
 /// Tokens go around the time limits, which are those of one exchange.

@@ -14,12 +14,12 @@ use twentyfirst_protocol::runs::{
 use twentyfirst_protocol::sandboxes::PreviewError;
 use twentyfirst_protocol::ui::{AssembleError, DecodeError};
 use twentyfirst_protocol::{
-    ApiError, ApiKey, ErrorCode, InvalidRequest, NotUnderstood, ResponseError, ThreadId, shown,
+    ApiError, ApiKey, ErrorCode, InvalidRequest, InvalidResponse, ResponseError, ThreadId, shown,
 };
 use twentyfirst_transport::{InvalidSetting, Timeout};
 
-use crate::client::AgentClient;
 use crate::credentials::TokenError;
+use crate::relay::Relay;
 use crate::transfer::TransferError;
 
 /// Why a call or a run failed.
@@ -107,9 +107,9 @@ impl Error {
 
     /// The relay's answer, if it has a status of success and is not understood: with what does not fit, and its body's
     /// beginning.
-    pub fn not_understood(&self) -> Option<&NotUnderstood> {
+    pub fn invalid_response(&self) -> Option<&InvalidResponse> {
         match &self.inner.kind {
-            Kind::Response(ResponseError::NotUnderstood(error)) => Some(error),
+            Kind::Response(ResponseError::InvalidResponse(error)) => Some(error),
             _ => None,
         }
     }
@@ -420,11 +420,11 @@ impl Error {
     }
 
     /// The same with the client's key or token masked, should the relay repeat it.
-    pub(crate) fn redacted(self, client: &AgentClient) -> Self {
+    pub(crate) fn redacted(self, relay: &Relay) -> Self {
         let inner = *self.inner;
         let kind = match inner.kind {
             Kind::Response(error) => {
-                let secrets = client.secrets();
+                let secrets = relay.secrets();
                 let secrets: Vec<&str> = secrets.iter().map(ApiKey::expose).collect();
                 Kind::Response(error.redacted(&secrets))
             }
@@ -568,13 +568,16 @@ impl From<DecodeError> for Error {
 impl From<CancelError> for Error {
     fn from(error: CancelError) -> Self {
         match error {
-            CancelError::AnotherRun { thread_id, sent } => {
+            CancelError::AnotherRun {
+                thread_id, sent, ..
+            } => {
                 let mut error = Self::from(Kind::OtherRun(thread_id));
                 error.inner.sent = sent;
                 error
             }
             CancelError::Exchange(error) => error.into(),
             CancelError::Starting => Kind::RunStarting.into(),
+            other => Kind::Other(other.into()).into(),
         }
     }
 }
@@ -601,6 +604,7 @@ impl From<StartError> for Error {
             StartErrorKind::Exchange { source, .. } => Self::from(*source),
             StartErrorKind::ThreadStreaming => Kind::ThreadStreaming.into(),
             StartErrorKind::OtherAgent(other) => Kind::OtherAgent(other).into(),
+            other => Kind::Other(other.into()).into(),
         };
         error.inner.created = created;
         error
@@ -613,7 +617,7 @@ impl From<ExchangeError> for Error {
         let kind = match error.into_kind() {
             ExchangeErrorKind::InvalidRequest(error) => Kind::InvalidRequest(error),
             ExchangeErrorKind::Response(error) => Kind::Response(error),
-            ExchangeErrorKind::Deadline { deadline } => Kind::Deadline(deadline),
+            ExchangeErrorKind::Deadline { deadline, .. } => Kind::Deadline(deadline),
             ExchangeErrorKind::Failure(failure) => match failure.into_source().downcast() {
                 Ok(error) => Kind::Transport(*error),
                 Err(source) => Kind::Other(source),

@@ -12,6 +12,8 @@
 //! # }
 //! ```
 //!
+//! The [`guide`] goes on from here: sessions, failures, costs, web backends, tests, and the JavaScript SDK's snippets in Rust.
+//!
 //! A method of the client is a [`Call`]: complete it with the setters of its operation, and await it. It is there in three depths:
 //!
 //! - a method for what is done every day: `client.sandboxes().exec(&sandbox, "ls").cwd("/srv").await?`, and where one sandbox is meant
@@ -20,10 +22,13 @@
 //!   [`protocol`], where all of them are, or one of your own;
 //! - any request: [`AgentClient::send`].
 //!
+//! Here at the root is what nearly every program names. All other types of the protocol have their one path in [`protocol`], such as
+//! [`protocol::sandboxes::CreateSandbox`].
+//!
 //! Files and directories travel between a disk and a sandbox ([`transfer`]), a command may outlive its call ([`Process`]), and an
 //! answer is read as a value of a type (`json`, with the feature `schemars`).
 //!
-//! A run survives its connection: see [`Run`], and [`Follow`] for the ways. [`Run::outcome`] tells what it came to, and
+//! A run survives its connection: see [`Run`], and [`FollowPolicy`] for the ways. [`Run::outcome`] tells what it came to, and
 //! [`Run::cancel`] ends it. A [`Session`] is what an application stores to continue a conversation, and [`RunRef`] to follow or
 //! cancel a run from another process: see [`Threads::follow`]. [`Call::in_background`] starts one that nobody reads.
 //!
@@ -38,13 +43,29 @@
 //! [`AgentClientBuilder::token_url`]. The routes of a web server, for browsers that chat through it or get their
 //! tokens from it, are in [`backend`].
 //!
-//! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing. It needs a
-//! tokio runtime unless it is given another [`transport`].
+//! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing.
+//!
+//! # Features
+//! | feature | adds |
+//! |---|---|
+//! | `http` (default) | requests over hyper and rustls: the client then needs no transport of yours, and a tokio runtime |
+//! | `tokio` | timers and tasks of tokio, for a transport of your own; `http` brings it |
+//! | `blocking` | the client without async, over ureq and threads: the module `blocking` |
+//! | `redis` | logs of answers in Redis or Valkey: [`run_log`] |
+//! | `schemars` | answers as values whose JSON Schema is made of their type |
+//! | `cassette` | exchanges recorded to a file and played from it: the module `cassette` |
+//! | `tracing`, `metrics` | spans and metrics: the module `telemetry` |
+//!
+//! Without default features there is no hyper, no rustls and no tokio. The client then takes a [`transport`] and a runtime of yours: see
+//! [`AgentClientBuilder::transport`] and [`AgentClientBuilder::runtime`], and the example `own_transport`. With the feature `blocking` it can
+//! have those that need no async runtime.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 pub mod backend;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 mod call;
 #[cfg(feature = "cassette")]
@@ -55,9 +76,11 @@ mod driver;
 mod error;
 mod files;
 mod git;
+pub mod guide;
 mod in_sandbox;
 mod looks;
 mod process;
+mod relay;
 mod run;
 mod sandboxes;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
@@ -86,22 +109,14 @@ pub use sandboxes::{SandboxHandle, Sandboxes};
 pub use schemars;
 pub use threads::{SandboxThreads, Threads};
 pub use tokens::Tokens;
-pub use transfer::{Progress, TransferError};
 pub use twentyfirst_protocol as protocol;
-pub use twentyfirst_protocol::processes::{
-    ExitStatus, Offsets, OutputChunk, OutputStream, ProcessError, ProcessId, ProcessInfo,
-    ProcessRef, ProcessState,
-};
 pub use twentyfirst_protocol::retry::RetryPolicy;
 pub use twentyfirst_protocol::runs::{
-    CancelStatus, Cancelled, Created, Follow, FollowRun, Lost, LostReason, MessageState, Messages,
-    Moment, OtherAgent, Outcome, RunEnd, RunOptions, RunRef, StartRun, Started,
+    FollowPolicy, Outcome, RunEnd, RunEvent, RunOptions, RunRef, StartRun,
 };
-pub use twentyfirst_protocol::sandboxes::{CreateSandbox, Exec, ExecOutput, Sandbox};
-pub use twentyfirst_protocol::threads::{Thread, Usage};
-pub use twentyfirst_protocol::tokens::{CreateToken, Token, TokenLifetime};
-pub use twentyfirst_protocol::ui::{Chunk, Image, UiMessage};
-pub use twentyfirst_protocol::{CallOptions, IntoId, SandboxId, Session, ThreadId};
+pub use twentyfirst_protocol::sandboxes::Sandbox;
+pub use twentyfirst_protocol::ui::{Chunk, UiMessage};
+pub use twentyfirst_protocol::{CallOptions, SandboxId, Session, ThreadId};
 pub use twentyfirst_run_log as run_log;
 pub use twentyfirst_stream as stream;
 pub use twentyfirst_transport as transport;

@@ -4,12 +4,14 @@ macro_rules! must_be_used {
     ($($name:ident: $statement:literal;)*) => {$(
         #[doc = concat!(
             "```compile_fail\n#![deny(unused_must_use)]\n",
-            "use twentyfirst_client::{AgentClient, Error, Exec, Follow, RunRef, SandboxId, Session, StartRun, Started};\n",
+            "use twentyfirst_client::protocol::{runs::Started, sandboxes::Exec};\n",
+            "use twentyfirst_client::{AgentClient, Error, FollowPolicy, RunRef, SandboxId, Session, StartRun};\n",
             "async fn example(client: AgentClient, session: Session, run: RunRef, started: Started) -> Result<(), Error> {\n",
             $statement, ";\nOk(())\n}\n```\n",
             // And nothing else is wrong with it.
             "```\n#![deny(unused_must_use)]\n",
-            "use twentyfirst_client::{AgentClient, Error, Exec, Follow, RunRef, SandboxId, Session, StartRun, Started};\n",
+            "use twentyfirst_client::protocol::{runs::Started, sandboxes::Exec};\n",
+            "use twentyfirst_client::{AgentClient, Error, FollowPolicy, RunRef, SandboxId, Session, StartRun};\n",
             "async fn example(client: AgentClient, session: Session, run: RunRef, started: Started) -> Result<(), Error> {\n",
             "let _ = ", $statement, ";\nOk(())\n}\n```",
         )]
@@ -27,6 +29,6 @@ must_be_used! {
     Operation: "Exec::new(SandboxId::new(\"sbx_1\")?, \"ls\")";
     Setter: "StartRun::new(\"my-agent\", \"Hi\").name(\"a\")";
     ExecCall: "client.sandboxes().exec(\"sbx_1\", \"ls\").cwd(\"/srv\")";
-    Options: "client.options().follow(Follow::off())";
+    Options: "client.options().follow(FollowPolicy::off())";
     Builder: "AgentClient::builder().api_key(\"k\")";
 }

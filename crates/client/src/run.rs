@@ -5,8 +5,8 @@ use std::task::{Context, Poll, ready};
 use futures_core::{FusedStream, Stream};
 use http::Uri;
 use twentyfirst_protocol::runs::{
-    CancelStatus, Cancelled, Created, FollowFlow, FollowRun, MessageState, Moment, Outcome,
-    ResumeStream, RunEnd, RunRef, Started,
+    CancelStatus, Cancelled, Created, FollowFlow, FollowRun, MessageState, Outcome, ResumeStream,
+    RunEnd, RunEvent, RunRef, Started,
 };
 use twentyfirst_protocol::ui::{Chunk, UiMessage};
 use twentyfirst_protocol::{ApiKey, Endpoint, SandboxId, ThreadId};
@@ -25,16 +25,16 @@ use crate::telemetry::Watch;
 /// - [`text`](Self::text): just the text;
 /// - [`message`](Self::message): the assembled message, with tool calls and metadata;
 /// - [`next_chunk`](Self::next_chunk), or the [`Stream`] that a run is: the chunks as they arrive, each once;
-/// - [`next_moment`](Self::next_moment): the chunks, and what happens to the connection;
+/// - [`next_event`](Self::next_event): the chunks, and what happens to the connection;
 /// - [`into_events`](Self::into_events) and [`into_body`](Self::into_body): this connection, to pass it on.
 ///
 /// And there is what it came to: [`outcome`](Self::outcome).
 ///
 /// # When the connection breaks off
 /// A run does not end with its connection. By default what is missing is taken from the stored answer once the run is over, up to
-/// 30 min after the cut; see [`Follow`](crate::Follow), a part of the [`CallOptions`](crate::CallOptions), for longer and for other ways.
+/// 30 min after the cut; see [`FollowPolicy`](crate::FollowPolicy), a part of the [`CallOptions`](crate::CallOptions), for longer and for other ways.
 /// What was delivered never disappears from the message, nothing is delivered twice, and the messages are never sent again. Where
-/// something may be missing between two chunks there is a [`Gap`](crate::Moment::Gap); behind it, a rest that cannot be told from what
+/// something may be missing between two chunks there is a [`Gap`](crate::RunEvent::Gap); behind it, a rest that cannot be told from what
 /// was delivered does not come as chunks, but only in the [`message`](Self::message). The last two levels are of one connection: there,
 /// a cut is an error.
 ///
@@ -61,6 +61,7 @@ use crate::telemetry::Watch;
 #[derive(Debug)]
 #[must_use = "a run that nobody reads goes on and costs"]
 pub struct Run {
+    client: AgentClient,
     run: RunRef,
     created: Created,
     resume_url: Uri,
@@ -83,7 +84,8 @@ impl Run {
     ) -> Result<Self, Error> {
         let flow = started.run.clone().follow().read(client.options(), seed)?;
         Self::new(
-            Driver::with_stream(client, flow, body),
+            Driver::with_stream(client.relay(), flow, body),
+            client,
             started.run,
             started.created,
             watch,
@@ -100,20 +102,22 @@ impl Run {
         let started = run.run.clone();
         let flow = run.join(client.options(), seed)?;
         let watch = watch(&client, &started);
-        let driver = Driver::new(client, flow);
-        Self::new(driver, started, Created::default(), watch)
+        let driver = Driver::new(client.relay(), flow);
+        Self::new(driver, client, started, Created::default(), watch)
     }
 
     fn new(
         driver: Driver<FollowFlow>,
+        client: AgentClient,
         run: RunRef,
         created: Created,
         watch: Watch,
     ) -> Result<Self, Error> {
         let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id).to_request()?;
         Ok(Self {
-            resume_url: driver.client().base_url().join(resume.uri())?,
+            resume_url: client.base_url().join(resume.uri())?,
             driver: driver.in_sandbox(&run.sandbox_id),
+            client,
             run,
             created,
             outcome: None,
@@ -155,7 +159,7 @@ impl Run {
 
     /// The next chunk; `None` when the run is over. Surrogate halves that were cut apart are joined.
     ///
-    /// Of a run that has lost its connection, chunks may be missing in the middle: [`next_moment`](Self::next_moment) tells where.
+    /// Of a run that has lost its connection, chunks may be missing in the middle: [`next_event`](Self::next_event) tells where.
     /// The [`message`](Self::message) has them.
     ///
     /// This operation is cancel-safe: dropping the future loses nothing.
@@ -170,15 +174,15 @@ impl Run {
     /// What happens next: a chunk, or something about the connection; `None` when the run is over.
     ///
     /// This operation is cancel-safe: dropping the future loses nothing.
-    pub async fn next_moment(&mut self) -> Option<Moment> {
-        poll_fn(|cx| self.poll_moment(cx)).await
+    pub async fn next_event(&mut self) -> Option<RunEvent> {
+        poll_fn(|cx| self.poll_event(cx)).await
     }
 
     /// The whole message: reads on until the run has finished. Chunks that do not fit are passed over.
     ///
     /// A run that was stopped by one of its limits, such as `maxTurns`, has a message all the same: see
     /// [`Outcome::is_success`]. And where the relay has stored an answer incompletely, as it can after
-    /// [`Follow::live`](crate::Follow::live), the message is what there is: see [`Outcome::message_state`].
+    /// [`FollowPolicy::live`](crate::FollowPolicy::live), the message is what there is: see [`Outcome::message_state`].
     ///
     /// This operation is cancel-safe: what has been read stays in the run, see [`message_so_far`](Self::message_so_far).
     ///
@@ -187,7 +191,7 @@ impl Run {
     /// [`message_so_far`](Self::message_so_far).
     pub async fn message(&mut self) -> Result<UiMessage, Error> {
         while !self.driver.flow().has_message() {
-            if self.next_moment().await.is_none() {
+            if self.next_event().await.is_none() {
                 break;
             }
         }
@@ -210,7 +214,7 @@ impl Run {
             None => match flow.failure() {
                 Some("cancelled") => return Err(Error::run_cancelled()),
                 Some(text) => {
-                    return Err(Error::run_failed(self.driver.client().mask(text)));
+                    return Err(Error::run_failed(self.client.relay().mask(text)));
                 }
                 None => {}
             },
@@ -246,7 +250,7 @@ impl Run {
                 if let Some(outcome) = &self.outcome {
                     return Poll::Ready((**outcome).clone());
                 }
-                ready!(self.poll_moment(cx));
+                ready!(self.poll_event(cx));
             }
         })
         .await
@@ -279,7 +283,7 @@ impl Run {
     /// # Errors
     /// [`Error::other_run`] where another run would be ended, and all of [`Error`].
     pub fn cancel(&self) -> impl Future<Output = Result<Cancelled, Error>> + Send + use<> {
-        let client = self.driver.client().clone();
+        let client = self.client.clone();
         let run = self.run.clone();
         let end = self.outcome.as_ref().map(|outcome| &outcome.end);
         let is_over = end.is_some_and(|end| !matches!(end, RunEnd::Lost(_)));
@@ -297,12 +301,12 @@ impl Run {
     }
 
     fn redacted(&self, outcome: Outcome) -> Outcome {
-        let secrets = self.driver.client().secrets();
+        let secrets = self.client.relay().secrets();
         let secrets: Vec<&str> = secrets.iter().map(ApiKey::expose).collect();
         outcome.redacted(&secrets)
     }
 
-    pub(crate) fn poll_moment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Moment>> {
+    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<RunEvent>> {
         if self.outcome.is_some() {
             return Poll::Ready(None);
         }
@@ -325,9 +329,9 @@ impl Run {
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk<'static>, Error>>> {
         loop {
-            match ready!(self.poll_moment(cx)) {
-                Some(Moment::Chunk(chunk)) => return Poll::Ready(Some(Ok(chunk))),
-                Some(Moment::NotAChunk(error)) => return Poll::Ready(Some(Err(error.into()))),
+            match ready!(self.poll_event(cx)) {
+                Some(RunEvent::Chunk(chunk)) => return Poll::Ready(Some(Ok(chunk))),
+                Some(RunEvent::NotAChunk(error)) => return Poll::Ready(Some(Err(error.into()))),
                 Some(_) => {}
                 None => break,
             }

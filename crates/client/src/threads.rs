@@ -78,16 +78,16 @@ impl Threads {
 
     /// Follows a run that was started elsewhere: in the background, or by another process. Nothing is sent until the run is read.
     ///
-    /// With [`Follow::wait`](crate::Follow::wait), the default, its end is waited for, and its stored answer delivered. With
-    /// [`Follow::live`](crate::Follow::live) and [`Follow::off`](crate::Follow::off) its stream is joined, which can cost stored
+    /// With [`FollowPolicy::wait`](crate::FollowPolicy::wait), the default, its end is waited for, and its stored answer delivered. With
+    /// [`FollowPolicy::live`](crate::FollowPolicy::live) and [`FollowPolicy::off`](crate::FollowPolicy::off) its stream is joined, which can cost stored
     /// history.
     ///
-    /// A run whose runtime has died streams for ever. So without a [`deadline`](crate::Follow::deadline) waiting may never end; and
+    /// A run whose runtime has died streams for ever. So without a [`deadline`](crate::FollowPolicy::deadline) waiting may never end; and
     /// only cancelling such a run frees its thread.
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use twentyfirst_client::{AgentClient, Follow, RunRef};
+    /// use twentyfirst_client::{AgentClient, FollowPolicy, RunRef};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), Box<dyn std::error::Error>> {
     /// // Start it, and store what it takes to find it again.
@@ -96,7 +96,7 @@ impl Threads {
     ///
     /// // After a restart, or in another process: follow it, and cancel it if it takes too long.
     /// let run: RunRef = serde_json::from_str(&row)?;
-    /// let hour = Follow::wait().deadline(Duration::from_secs(3600));
+    /// let hour = FollowPolicy::wait().deadline(Duration::from_secs(3600));
     /// let client = client.with_options(client.options().follow(hour));
     /// let mut following = client.threads().follow(&run)?;
     /// match following.text().await {

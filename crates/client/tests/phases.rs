@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use twentyfirst_client::protocol::files::{RemoveFile, WriteFiles};
 use twentyfirst_client::protocol::runs::{CancelStream, ResumeStream};
+use twentyfirst_client::protocol::sandboxes::{CreateSandbox, Exec};
 use twentyfirst_client::protocol::vaults::UpdateVault;
 use twentyfirst_client::protocol::{Operation, Safety, VaultId};
 use twentyfirst_client::{
-    AgentClient, CallOptions, CreateSandbox, Error, Exec, RetryPolicy, SandboxId, StartRun,
-    ThreadId,
+    AgentClient, CallOptions, Error, RetryPolicy, SandboxId, StartRun, ThreadId,
 };
 
 /// Where the server breaks off.
@@ -126,7 +126,7 @@ async fn make(client: &AgentClient, which: usize) -> (&'static str, Safety, Resu
                 .open(&ResumeStream::new("a", sandbox()))
                 .await
                 .map(drop);
-            ("resume", Safety::OwnFlow, result)
+            ("resume", Safety::FlowOnly, result)
         }
         _ => {
             let run = StartRun::new("a", "Hi")

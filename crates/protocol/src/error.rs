@@ -46,6 +46,7 @@ impl InvalidRequest {
 /// The rule that an [`InvalidRequest`] breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since operations of your own refuse values with them, too.
 pub enum Problem {
     /// It has to be there and to hold something.
     #[error("must not be empty")]
@@ -102,7 +103,7 @@ pub enum ResponseError {
     Api(#[from] Box<ApiError>),
     /// The relay answered with success, in a form that cannot be read.
     #[error(transparent)]
-    NotUnderstood(#[from] NotUnderstood),
+    InvalidResponse(#[from] InvalidResponse),
 }
 
 impl ResponseError {
@@ -110,7 +111,7 @@ impl ResponseError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Api(error) => error.status(),
-            Self::NotUnderstood(error) => error.status(),
+            Self::InvalidResponse(error) => error.status(),
         }
     }
 
@@ -120,7 +121,7 @@ impl ResponseError {
         let redactor = Redactor::new(secrets);
         match self {
             Self::Api(error) => Self::Api(Box::new(error.redacted(&redactor))),
-            Self::NotUnderstood(error) => Self::NotUnderstood(error.redacted(&redactor)),
+            Self::InvalidResponse(error) => Self::InvalidResponse(error.redacted(&redactor)),
         }
     }
 }
@@ -404,13 +405,13 @@ impl fmt::Debug for ApiError {
 /// An answer with a status of success that is not what the documents promise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the relay answered {}, which is not understood: {}", status.as_u16(), shown(problem))]
-pub struct NotUnderstood {
+pub struct InvalidResponse {
     status: StatusCode,
     problem: String,
     body: String,
 }
 
-impl NotUnderstood {
+impl InvalidResponse {
     /// `problem` is one clause that says what does not fit.
     pub fn new(head: &Parts, problem: impl fmt::Display, body: &[u8]) -> Self {
         Self {

@@ -110,7 +110,7 @@ pub mod vaults;
 
 pub use body::Body;
 pub use error::{
-    ApiError, ErrorCode, InvalidRequest, NotUnderstood, Problem, ResponseError, shown,
+    ApiError, ErrorCode, InvalidRequest, InvalidResponse, Problem, ResponseError, shown,
 };
 pub use http;
 pub use ids::{CredentialId, IntoId, MachineId, SandboxId, ThreadId, VaultId};

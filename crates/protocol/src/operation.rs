@@ -6,7 +6,7 @@ use http::{Method, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{ApiError, InvalidRequest, NotUnderstood, Problem, ResponseError};
+use crate::error::{ApiError, InvalidRequest, InvalidResponse, Problem, ResponseError};
 use crate::options::Timeouts;
 use crate::route::Route;
 use crate::{Body, Secret, Secrets, content_coding, tolerant};
@@ -74,7 +74,7 @@ pub enum Safety {
     /// A second one would act, and cost, a second time: only when the first was surely never sent.
     Once,
     /// Only the flow that it belongs to can tell: resuming and cancelling a run name a sandbox, not a run.
-    OwnFlow,
+    FlowOnly,
 }
 
 /// One exchange: a request and its whole answer.
@@ -124,6 +124,8 @@ pub trait StreamingOperation: Endpoint {
 }
 
 /// What a head says about the body that follows.
+///
+/// Deliberately exhaustive: whoever sends the request must handle each of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head<T> {
     /// The answer is this, and the body belongs to it: leave it open.
@@ -160,13 +162,13 @@ pub fn decode_with<E: Endpoint, T>(
     endpoint: &E,
     head: &Parts,
     body: &[u8],
-    read: impl FnOnce(&[u8]) -> Result<T, NotUnderstood>,
+    read: impl FnOnce(&[u8]) -> Result<T, InvalidResponse>,
 ) -> Result<T, ResponseError> {
     decode_status(endpoint, head, body, || {
         if !body.is_empty()
             && let Some(problem) = content_coding::unreadable(&head.headers)
         {
-            return Err(NotUnderstood::new(head, problem, b""));
+            return Err(InvalidResponse::new(head, problem, b""));
         }
         read(body)
     })
@@ -181,8 +183,8 @@ pub(crate) fn decode_no_stream<E: Endpoint>(
 ) -> ResponseError {
     let result = decode_status(endpoint, head, body, || -> Result<Infallible, _> {
         Err(match content_coding::unreadable(&head.headers) {
-            Some(problem) => NotUnderstood::new(head, problem, b""),
-            None => NotUnderstood::new(head, expected, body),
+            Some(problem) => InvalidResponse::new(head, problem, b""),
+            None => InvalidResponse::new(head, expected, body),
         })
     });
     match result {
@@ -196,7 +198,7 @@ fn decode_status<E: Endpoint, T>(
     endpoint: &E,
     head: &Parts,
     body: &[u8],
-    read: impl FnOnce() -> Result<T, NotUnderstood>,
+    read: impl FnOnce() -> Result<T, InvalidResponse>,
 ) -> Result<T, ResponseError> {
     let result = if head.status.is_success() {
         read().map_err(ResponseError::from)
@@ -225,7 +227,7 @@ pub fn decode_json<E: Endpoint, T: DeserializeOwned>(
     body: &[u8],
 ) -> Result<T, ResponseError> {
     decode_with(endpoint, head, body, |body| {
-        tolerant::from_slice(body).map_err(|error| NotUnderstood::new(head, error, body))
+        tolerant::from_slice(body).map_err(|error| InvalidResponse::new(head, error, body))
     })
 }
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::retry::RetryPolicy;
-use crate::runs::Follow;
+use crate::runs::FollowPolicy;
 
 /// How long the parts of one exchange may take. `None` is no limit.
 ///
@@ -104,7 +104,7 @@ pub struct CallOptions {
     total: Change,
     deadline: Option<Duration>,
     retry: RetryPolicy,
-    follow: Follow,
+    follow: FollowPolicy,
 }
 
 /// What becomes of an operation's own timeout.
@@ -151,14 +151,14 @@ impl CallOptions {
     }
 
     /// The time of one exchange from its beginning to its last byte; `None` for no limit. A stream has none of its own; one set
-    /// here cuts its connection, and [`Follow`] says what becomes of the run then.
+    /// here cuts its connection, and [`FollowPolicy`] says what becomes of the run then.
     pub fn total_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.total = Change::Set(timeout.into());
         self
     }
 
     /// The time of a call with all its exchanges, retries and waits, until it returns; none by default. It does not bound reading a
-    /// run, which begins when the call that starts it has returned: [`Follow::deadline`] does.
+    /// run, which begins when the call that starts it has returned: [`FollowPolicy::deadline`] does.
     pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
         self.deadline = deadline.into();
         self
@@ -170,8 +170,8 @@ impl CallOptions {
         self
     }
 
-    /// How far a run is followed when its stream breaks off or falls silent; [`Follow::wait`] by default.
-    pub fn follow(mut self, follow: Follow) -> Self {
+    /// How far a run is followed when its stream breaks off or falls silent; [`FollowPolicy::wait`] by default.
+    pub fn follow(mut self, follow: FollowPolicy) -> Self {
         self.follow = follow;
         self
     }
@@ -202,7 +202,7 @@ impl CallOptions {
         Self { silence, ..*self }
     }
 
-    pub(crate) fn following(&self) -> Follow {
+    pub(crate) fn following(&self) -> FollowPolicy {
         self.follow
     }
 

@@ -63,7 +63,7 @@ impl Prospect {
     pub fn of(error: &ExchangeError) -> Self {
         match error.kind() {
             ExchangeErrorKind::Response(ResponseError::Api(error)) => Self::of_response(error),
-            ExchangeErrorKind::Response(ResponseError::NotUnderstood(_)) => Self::Stays,
+            ExchangeErrorKind::Response(ResponseError::InvalidResponse(_)) => Self::Stays,
             ExchangeErrorKind::Failure(failure) => Self::of_failure(failure),
             ExchangeErrorKind::InvalidRequest(_) => Self::Refused,
             ExchangeErrorKind::Deadline { .. } => Self::Improves,

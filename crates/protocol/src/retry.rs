@@ -100,7 +100,7 @@ impl Default for RetryPolicy {
 /// | what [cannot get better](Prospect): a code such as `billing_not_ready`, a 429 because a quota is used up | | |
 ///
 /// A POST creates a sandbox, runs a command or starts a run, and a second one costs a second time. Resuming and cancelling
-/// ([`Safety::OwnFlow`]) are never tried again here.
+/// ([`Safety::FlowOnly`]) are never tried again here.
 #[derive(Debug, Clone)]
 pub struct Attempts {
     policy: RetryPolicy,
@@ -113,6 +113,7 @@ pub struct Attempts {
 
 /// What came of an attempt.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Attempt<'a> {
     /// There is no answer.
     Failed(Sent),
@@ -192,7 +193,7 @@ impl Attempts {
         let again = match attempt {
             Attempt::Failed(sent) => repeatable || sent == Sent::No,
             // Half an answer, one of something else than the relay, or too long a one: it would be the same again.
-            Attempt::Permanent(_) | Attempt::Answered(ResponseError::NotUnderstood(_)) => {
+            Attempt::Permanent(_) | Attempt::Answered(ResponseError::InvalidResponse(_)) => {
                 return Decision::GiveUp(GiveUp::Permanent);
             }
             Attempt::Answered(ResponseError::Api(error)) => {
@@ -207,7 +208,7 @@ impl Attempts {
                 repeatable || error.status() == StatusCode::TOO_MANY_REQUESTS
             }
         };
-        if !again || self.safety == Safety::OwnFlow {
+        if !again || self.safety == Safety::FlowOnly {
             return Decision::GiveUp(GiveUp::NotRepeatable);
         }
         if self.made >= self.policy.attempts {

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 /// How long the relay asks to wait before the next try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RetryAfter {
     /// So long after the response.
     Delay(Duration),

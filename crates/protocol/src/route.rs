@@ -27,6 +27,7 @@ pub(crate) const LONGEST_BODY: usize = 10 * 1024 * 1024;
 /// Members named in `path` and `query` travel there, all others in the JSON body. Every request that an operation makes
 /// carries its route as an extension, for logs and spans: unlike the path itself it names no one.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Route {
     /// The HTTP method.
     pub method: Method,
@@ -38,6 +39,8 @@ pub struct Route {
 
 /// A query parameter of a [`Route`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, which are written by hand.
 pub enum Query {
     /// The member of this name, as text. Left out when the member is absent.
     Text(&'static str),
@@ -72,7 +75,8 @@ impl Route {
         Self::new(Method::DELETE, path)
     }
 
-    const fn new(method: Method, path: &'static str) -> Self {
+    /// This method and path, in which members stand in braces: `/v1/sandboxes/{sandboxId}/files`.
+    pub const fn new(method: Method, path: &'static str) -> Self {
         Self {
             method,
             path,

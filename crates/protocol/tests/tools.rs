@@ -130,6 +130,7 @@ fn what_does_not_fit_is_kept_and_fails_nothing() {
         let Tool::Other {
             name: other,
             input: raw,
+            ..
         } = &view
         else {
             panic!("{name}: {view:?}");

@@ -1,4 +1,4 @@
-//! HTTP transport for the 21st Agents client: hyper and rustls behind a tower service.
+//! HTTP transports for the 21st Agents client, each a tower service: hyper and rustls, or one of your own.
 //!
 //! It carries requests and brings answers back, and knows nothing of what they say. Which request to send, whether to
 //! send it again and how long to wait is decided elsewhere; what that needs from here is one fact about every
@@ -70,8 +70,13 @@
 //! ```
 //!
 //! # Features
-//! Both are off by default, and neither changes what the rest does.
+//! None of them changes what the rest does. Without any, this crate has no hyper, no rustls and no tokio: the types that a
+//! [`Transport`] of your own needs, its time limits, and bodies.
 //!
+//! - `http`, on by default: `HttpTransport`, over hyper, rustls and tokio.
+//! - `tokio`: `TokioRuntime`. `http` brings it.
+//! - `ureq`: `UreqTransport`, over ureq and rustls on threads, for programs without an async runtime; it brings `threads`.
+//! - `threads`: `ThreadRuntime`.
 //! - `tracing`: `WithTracing`, a span for each exchange.
 //! - `cassette`: the module `cassette`, which records exchanges and plays them.
 //!
@@ -86,25 +91,39 @@ mod body;
 #[cfg(feature = "cassette")]
 pub mod cassette;
 mod error;
+#[cfg(feature = "http")]
 mod http_transport;
+mod invalid_setting;
 mod runtime;
 mod timeouts;
 mod trace;
 mod transport;
+#[cfg(feature = "ureq")]
+mod ureq_transport;
 
+#[cfg(feature = "ureq")]
+pub use ureq;
 pub use {bytes, futures_io, http, http_body, tower_service};
 
 pub use self::body::{Beginning, Body, Collect, ReadBeginning};
 pub use self::error::Error;
+#[cfg(feature = "http")]
 pub use self::http_transport::{
-    ClientCertificate, HttpTransport, HttpTransportBuilder, InvalidSetting, Proxy, RootCertificates,
+    ClientCertificate, HttpTransport, HttpTransportBuilder, Proxy, RootCertificates,
 };
-pub use self::runtime::{Runtime, TokioRuntime, Wait};
-pub use self::timeouts::{Timeout, TimeoutKind, Timeouts, WithTimeouts};
+pub use self::invalid_setting::InvalidSetting;
+#[cfg(feature = "threads")]
+pub use self::runtime::ThreadRuntime;
+#[cfg(feature = "tokio")]
+pub use self::runtime::TokioRuntime;
+pub use self::runtime::{Runtime, Wait};
+pub use self::timeouts::{StageTimeouts, Timeout, TimeoutKind, WithTimeouts};
 #[cfg(feature = "tracing")]
 pub use self::trace::WithTracing;
 pub use self::trace::{Attempt, RouteTemplate};
 pub use self::transport::{FromFn, ResponseFuture, SharedTransport, Transport, from_fn};
+#[cfg(feature = "ureq")]
+pub use self::ureq_transport::UreqTransport;
 
 /// The examples of the readme, as tests.
 #[cfg(doctest)]

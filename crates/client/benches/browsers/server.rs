@@ -10,8 +10,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, TokenHandler};
+use twentyfirst_client::protocol::tokens::CreateToken;
 use twentyfirst_client::transport::Body;
-use twentyfirst_client::{AgentClient, CreateToken, Session};
+use twentyfirst_client::{AgentClient, Session};
 
 use crate::Result;
 use crate::bare::Bare;

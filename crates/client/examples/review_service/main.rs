@@ -62,7 +62,9 @@ use pico_args::Arguments;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use twentyfirst_client::backend::Refusal;
-use twentyfirst_client::{AgentClient, CallOptions, Error, Follow, RetryPolicy, RunRef, UiMessage};
+use twentyfirst_client::{
+    AgentClient, CallOptions, Error, FollowPolicy, RetryPolicy, RunRef, UiMessage,
+};
 
 use self::reviews::{Review, Reviews};
 
@@ -97,7 +99,7 @@ pub(crate) async fn serve(mut arguments: Arguments) -> Result<(), Box<dyn StdErr
     let retry = RetryPolicy::standard().longest_retry_after(Duration::from_secs(2));
     let options = CallOptions::new()
         .retry(retry)
-        .follow(Follow::wait().deadline(LONGEST));
+        .follow(FollowPolicy::wait().deadline(LONGEST));
     let setup = common::connect(|| AgentClient::builder().options(options));
     let setup = setup.map_err(|error| error.to_string())?;
     let service = Arc::new(Service {

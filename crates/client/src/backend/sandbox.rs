@@ -20,7 +20,8 @@ use crate::error::Error;
 ///
 /// ```
 /// use twentyfirst_client::backend::{NewSandbox, Refusal, SandboxHandler, SandboxRequest};
-/// use twentyfirst_client::{AgentClient, CreateSandbox};
+/// use twentyfirst_client::AgentClient;
+/// use twentyfirst_client::protocol::sandboxes::CreateSandbox;
 /// # #[derive(Clone)]
 /// # struct Database;
 /// # impl Database {
@@ -67,7 +68,7 @@ pub struct SandboxRequest {
 }
 
 impl SandboxHandler {
-    /// Creates what `decide` gives: a [`CreateSandbox`](crate::CreateSandbox) or a [`NewSandbox`].
+    /// Creates what `decide` gives: a [`CreateSandbox`](crate::protocol::sandboxes::CreateSandbox) or a [`NewSandbox`].
     ///
     /// The closure may run many times at once. Its futures outlive the call, so what they need of what it holds is cloned
     /// into them. They are dropped when the browser leaves meanwhile.

@@ -28,7 +28,8 @@ use crate::error::Error;
 ///
 /// ```
 /// use twentyfirst_client::backend::{Refusal, TokenHandler, TokenRequest};
-/// use twentyfirst_client::{AgentClient, CreateToken};
+/// use twentyfirst_client::AgentClient;
+/// use twentyfirst_client::protocol::tokens::CreateToken;
 ///
 /// #[derive(Clone)]
 /// struct User {

@@ -24,7 +24,8 @@ use crate::error::Error;
 /// machine does, until it ends or is [killed](Self::kill); its files stay until they are [removed](Self::remove).
 ///
 /// ```no_run
-/// use twentyfirst_client::{AgentClient, ProcessRef};
+/// use twentyfirst_client::AgentClient;
+/// use twentyfirst_client::protocol::processes::ProcessRef;
 ///
 /// # async fn example(client: AgentClient) -> Result<(), Box<dyn std::error::Error>> {
 /// let build = client.sandbox("sbx_abc123").spawn("npm run build").cwd("/home/user/repo").await?;

@@ -16,7 +16,8 @@ use crate::error::Error;
 /// order in which a process wrote to both outputs nothing is known. Nothing is sent until it is read.
 ///
 /// ```no_run
-/// use twentyfirst_client::{OutputStream, Process};
+/// use twentyfirst_client::Process;
+/// use twentyfirst_client::protocol::processes::OutputStream;
 ///
 /// # async fn example(process: Process) -> Result<(), twentyfirst_client::Error> {
 /// let mut output = process.output();
@@ -51,7 +52,7 @@ impl Output {
         let flow = process.output(offsets, client.options(), seed());
         Self {
             state: match flow {
-                Ok(flow) => State::Reading(Box::new(Driver::new(client, flow))),
+                Ok(flow) => State::Reading(Box::new(Driver::new(client.relay(), flow))),
                 Err(error) => State::Refused(Some(error.into())),
             },
             offsets,
@@ -62,8 +63,8 @@ impl Output {
     /// Returns the next chunk, or `None` when the process has ended and all of its output is read.
     ///
     /// # Errors
-    /// [`ProcessError::Gone`](crate::ProcessError::Gone) behind what a process has written whose machine has restarted, and those of
-    /// [`Process`](crate::Process). An error ends the stream.
+    /// [`ProcessError::Gone`](crate::protocol::processes::ProcessError::Gone) behind what a process has written whose machine has
+    /// restarted, and those of [`Process`](crate::Process). An error ends the stream.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -96,7 +97,7 @@ impl Output {
             Event::Done(result) => result,
         };
         self.offsets = driver.flow().offsets();
-        let result = result.map_err(|error| Error::from(error).redacted(driver.client()));
+        let result = result.map_err(|error| Error::from(error).redacted(driver.relay()));
         self.state = State::Ended;
         Poll::Ready(match result {
             Ok(status) => {

@@ -20,7 +20,8 @@ impl Sandboxes {
     /// Finds a process again that was spawned before, also by another program. Nothing is sent.
     ///
     /// ```no_run
-    /// use twentyfirst_client::{AgentClient, ProcessRef};
+    /// use twentyfirst_client::AgentClient;
+    /// use twentyfirst_client::protocol::processes::ProcessRef;
     ///
     /// # async fn example(client: AgentClient, row: &str) -> Result<(), Box<dyn std::error::Error>> {
     /// let process: ProcessRef = serde_json::from_str(row)?;
@@ -63,7 +64,7 @@ in_sandbox! {
     /// dropped may have started the command; an [`id`](Call::id) of your own finds it.
     ///
     /// # Errors
-    /// [`ProcessError::OtherCommand`](crate::ProcessError::OtherCommand) where the id is in use.
+    /// [`ProcessError::OtherCommand`](crate::protocol::processes::ProcessError::OtherCommand) where the id is in use.
     pub fn spawn(&self, command: impl Into<String>) -> Call<Spawn, Process> {
         let spawn = self.0.id(|id| Spawn::new(id, ProcessId::random(seed()), command));
         Call::new(self.0.client.clone(), spawn, |client, spawn| async move {
@@ -86,7 +87,7 @@ in_sandbox! {
     pub fn can_spawn(&self) -> Call<Spawn, bool> {
         self.spawn("sleep 60").made(|client, spawn| async move {
             let process = played(&client, spawn.flow(client.options(), seed())).await?;
-            let runtime = &client.shared().runtime;
+            let runtime = &client.relay().runtime;
             runtime.sleep(PROBED).await;
             let process = Process::new(client.clone(), process);
             let lives = process.status().await?.state == ProcessState::Running;
@@ -102,7 +103,7 @@ in_sandbox! {
     /// [`timeout`](WaitForPort::timeout) says otherwise. It works with every provider.
     ///
     /// # Errors
-    /// [`ProcessError::PortClosed`](crate::ProcessError::PortClosed) when the time is over: then
+    /// [`ProcessError::PortClosed`](crate::protocol::processes::ProcessError::PortClosed) when the time is over: then
     /// [`Error::is_timeout`](crate::Error::is_timeout) is `true`.
     pub fn wait_for_port(&self, port: u16) -> Call<WaitForPort, ()> {
         let wait = self.0.id(|id| WaitForPort::new(id, port));

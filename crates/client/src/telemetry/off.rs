@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use twentyfirst_protocol::Route;
-use twentyfirst_protocol::runs::{Moment, Outcome, RunRef, StartRun, Started};
+use twentyfirst_protocol::runs::{Outcome, RunEvent, RunRef, StartRun, Started};
 use twentyfirst_transport::Body;
 
 use crate::client::AgentClient;
@@ -37,7 +37,7 @@ impl Watch {
 
     pub(crate) fn not_started(self, _: &Error) {}
 
-    pub(crate) fn moment(&mut self, _: &Moment) {}
+    pub(crate) fn moment(&mut self, _: &RunEvent) {}
 
     pub(crate) fn bytes(&mut self, _: u64) {}
 

@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use twentyfirst_protocol::runs::{
-    Moment, Outcome, RunFacts, RunRef, StartRun, Started, ToolEnd, ToolFact,
+    Outcome, RunEvent, RunFacts, RunRef, StartRun, Started, ToolEnd, ToolFact,
 };
 use twentyfirst_protocol::ui::Chunk;
 use twentyfirst_transport::{Body, Runtime};
@@ -72,7 +72,7 @@ impl Watch {
     }
 
     fn new(client: &AgentClient, agent: &str, model: Option<&str>, starts_here: bool) -> Self {
-        let runtime = Arc::clone(&client.shared().runtime);
+        let runtime = Arc::clone(&client.relay().runtime);
         let inner = Inner {
             facts: RunFacts::new(runtime.now()),
             runtime,
@@ -123,10 +123,10 @@ impl Watch {
         self.end("not_started", Some(error_type(error)), None);
     }
 
-    pub(crate) fn moment(&mut self, moment: &Moment) {
+    pub(crate) fn moment(&mut self, moment: &RunEvent) {
         match moment {
-            Moment::Chunk(chunk) => self.chunk(chunk),
-            Moment::Cut(_) => {
+            RunEvent::Chunk(chunk) => self.chunk(chunk),
+            RunEvent::Cut(_) => {
                 if let Some(inner) = &mut self.inner {
                     inner.cuts += 1;
                 }
@@ -145,8 +145,10 @@ impl Watch {
         for sink in [&mut inner.spans as &mut dyn Sink, &mut inner.meters] {
             sink.chunk(chunk);
             match &fact {
-                Some(ToolFact::Called { call, input }) => sink.called(call, *input),
-                Some(ToolFact::Ended { call, end, output }) => {
+                Some(ToolFact::Called { call, input, .. }) => sink.called(call, *input),
+                Some(ToolFact::Ended {
+                    call, end, output, ..
+                }) => {
                     sink.returned(call, *end, *output, now);
                 }
                 _ => {}

@@ -48,6 +48,7 @@ pub enum TransferErrorKind {
     /// The sandbox has no `tar`.
     NoTar,
     /// `tar` failed in the sandbox.
+    #[non_exhaustive]
     Command {
         /// The exit code; -1 where it was killed.
         exit_code: i32,

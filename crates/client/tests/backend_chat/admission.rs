@@ -12,8 +12,9 @@ use twentyfirst_client::backend::{
     ChatHandler, ChatRequest, Refusal, RequestLimits, ThreadHandler, ThreadRequest, TokenHandler,
     TokenRequest,
 };
+use twentyfirst_client::protocol::tokens::CreateToken;
 use twentyfirst_client::transport::Body;
-use twentyfirst_client::{AgentClient, CreateToken, SandboxId, StartRun};
+use twentyfirst_client::{AgentClient, SandboxId, StartRun};
 
 use crate::support::{channel, chats, post, read, relay, request, stream};
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun};
 use twentyfirst_client::protocol::runs::SendMessages;
-use twentyfirst_client::{AgentClient, CallOptions, Follow, Session};
+use twentyfirst_client::{AgentClient, CallOptions, FollowPolicy, Session};
 use twentyfirst_local_relay::{Agent, Fault, LocalRelay};
 
 use crate::observing::observed;
@@ -72,7 +72,7 @@ async fn a_connection_on_which_nothing_comes_is_kept_alive() {
 async fn a_page_is_told_where_something_is_missing() {
     let cut = Fault::cut_after(Duration::from_millis(150)).on::<SendMessages>();
     let relay = slow(cut);
-    let client = connect(&relay).with_options(CallOptions::new().follow(Follow::live()));
+    let client = connect(&relay).with_options(CallOptions::new().follow(FollowPolicy::live()));
     let (_, _, body) = read(followed(client).handle(post(STORY)).await).await;
     let events = events(&body);
     let gaps = events.iter().filter(|event| event["type"] == "data-gap");

@@ -29,7 +29,9 @@ impl Seen {
     fn see(&self, observed: &Observed<'_>) {
         let line = match observed {
             Observed::Chunk(chunk) => chunk.encode(),
-            Observed::End { message, outcome } => {
+            Observed::End {
+                message, outcome, ..
+            } => {
                 let end = match &outcome.end {
                     RunEnd::Lost(lost) => lost.to_string(),
                     RunEnd::Failed(reason) => format!("Failed({reason:?})"),
@@ -38,7 +40,7 @@ impl Seen {
                 let cost = outcome.usage.total_cost_usd;
                 format!("{end} {cost:?} {:?}", message.text())
             }
-            Observed::Left { message } => format!("left at {:?}", message.text()),
+            Observed::Left { message, .. } => format!("left at {:?}", message.text()),
             _ => unreachable!(),
         };
         self.0.lock().unwrap().push(line);

@@ -8,8 +8,9 @@ use twentyfirst_client::backend::{
     NewSandbox, Refusal, SandboxHandler, SandboxRequest, ThreadBody, ThreadHandler, ThreadRequest,
     TokenHandler,
 };
+use twentyfirst_client::protocol::sandboxes::CreateSandbox;
 use twentyfirst_client::transport::from_fn;
-use twentyfirst_client::{AgentClient, CreateSandbox, Error, SandboxId};
+use twentyfirst_client::{AgentClient, Error, SandboxId};
 use twentyfirst_local_relay::LocalRelay;
 
 use crate::support::{answer, connect, read, relay, request};

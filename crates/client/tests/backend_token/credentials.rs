@@ -11,9 +11,10 @@ use http::Response;
 use tokio::task::JoinSet;
 use twentyfirst_client::protocol::Timestamp;
 use twentyfirst_client::protocol::files::WriteStream;
+use twentyfirst_client::protocol::tokens::Token;
 use twentyfirst_client::transport::{Body, Error as TransportError};
 use twentyfirst_client::{
-    AgentClient, CallOptions, Error, RetryPolicy, SandboxId, StartRun, ThreadId, Token,
+    AgentClient, CallOptions, Error, RetryPolicy, SandboxId, StartRun, ThreadId,
 };
 
 use crate::support::{Log, Sent, chain, json, relay, token, token_until};
@@ -219,7 +220,7 @@ async fn a_rejected_token_is_replaced_once_and_the_call_repeated_once() {
     let (client, relay, count) = client(valid_for(3600), taking(&["token-2"]));
     let output = client.sandboxes().exec(sandbox(), "make").await;
     // The relay of this test answers to everything alike, and not as it would to a command.
-    assert!(output.unwrap_err().not_understood().is_some());
+    assert!(output.unwrap_err().invalid_response().is_some());
     let sent = relay.take();
     let bearers: Vec<_> = sent.iter().map(Sent::bearer).collect();
     assert_eq!(bearers, ["token-1", "token-2"]);

@@ -7,8 +7,9 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use tower::ServiceExt as _;
 use twentyfirst_client::backend::{Refusal, TokenHandler, TokenRequest};
+use twentyfirst_client::protocol::tokens::{CreateToken, TokenLifetime};
 use twentyfirst_client::transport::{Body, Error};
-use twentyfirst_client::{AgentClient, CreateToken, RetryPolicy, TokenLifetime};
+use twentyfirst_client::{AgentClient, RetryPolicy};
 
 use crate::support::{KEY, Log, Sent, json, server};
 

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Request, StatusCode};
 use serde_json::Value;
 use twentyfirst_client::backend::{Refusal, TokenHandler, TokenRequest};
+use twentyfirst_client::protocol::tokens::{CreateToken, Token, TokenLifetime};
 use twentyfirst_client::transport::{Body, HttpTransport, ResponseFuture, Transport as _, from_fn};
 use twentyfirst_client::{
-    AgentClient, AgentClientBuilder, CallOptions, CreateToken, Error, RetryPolicy, StartRun, Token,
-    TokenLifetime,
+    AgentClient, AgentClientBuilder, CallOptions, Error, RetryPolicy, StartRun,
 };
 use twentyfirst_local_relay::LocalRelay;
 

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant as StdInstant};
 use http::{Request, Response};
 use proptest::prelude::*;
 use tokio::time::Instant;
+use twentyfirst_client::protocol::tokens::Token;
 use twentyfirst_client::transport::{Body, Runtime, from_fn};
-use twentyfirst_client::{AgentClient, CallOptions, Error, RetryPolicy, SandboxId, Token};
+use twentyfirst_client::{AgentClient, CallOptions, Error, RetryPolicy, SandboxId};
 
 use crate::support::{json, token};
 

@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
+use twentyfirst_client::AgentClient;
 use twentyfirst_client::protocol::Timestamp;
+use twentyfirst_client::protocol::tokens::Token;
 use twentyfirst_client::transport::{Body, Error, FromFn, ResponseFuture, from_fn};
-use twentyfirst_client::{AgentClient, Token};
 
 pub(crate) const KEY: &str = "an_sk_very_secret_key";
 

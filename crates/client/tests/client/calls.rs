@@ -10,16 +10,17 @@ use twentyfirst_client::protocol::files::{
 };
 use twentyfirst_client::protocol::git::CloneRepository;
 use twentyfirst_client::protocol::runs::SendMessages;
-use twentyfirst_client::protocol::sandboxes::{DeleteSandbox, GetSandbox};
+use twentyfirst_client::protocol::sandboxes::{CreateSandbox, DeleteSandbox, Exec, GetSandbox};
 use twentyfirst_client::protocol::threads::{CreateThread, DeleteThread, GetThread, ListThreads};
+use twentyfirst_client::protocol::tokens::CreateToken;
 use twentyfirst_client::protocol::vaults::{
     CreateCredential, CreateVault, CredentialAuth, CredentialSettings, DeleteCredential,
     DeleteVault, GetVault, ListVaults, SetDefaultVault, UpdateCredential, UpdateVault, Vault,
 };
 use twentyfirst_client::protocol::{Body, CredentialId, Endpoint, VaultId};
 use twentyfirst_client::{
-    AgentClient, Call, CreateSandbox, CreateToken, Exec, RetryPolicy, RunOptions, RunRef,
-    SandboxId, Session, StartRun, ThreadId, UiMessage,
+    AgentClient, Call, RetryPolicy, RunOptions, RunRef, SandboxId, Session, StartRun, ThreadId,
+    UiMessage,
 };
 
 use crate::support::{Log, SentRequest, client, event_stream, json as json_response};

@@ -62,7 +62,7 @@ async fn files_downloads_and_streams_are_refused_alike_and_at_once() {
         client.threads().start(run).await.unwrap_err(),
     ];
     for error in errors {
-        assert_eq!(error.not_understood().unwrap().problem(), PROBLEM);
+        assert_eq!(error.invalid_response().unwrap().problem(), PROBLEM);
         assert_eq!(error.status().unwrap(), 200);
         assert_eq!(error.attempts(), 1, "it would be the same again");
     }

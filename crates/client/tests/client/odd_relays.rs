@@ -9,10 +9,10 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Frame;
 use tokio::time::Instant;
-use twentyfirst_client::protocol::runs::MessageState;
+use twentyfirst_client::protocol::runs::{LostReason, MessageState};
 use twentyfirst_client::transport::Body;
 use twentyfirst_client::{
-    AgentClient, Follow, LostReason, Run, RunEnd, RunRef, SandboxId, StartRun, ThreadId,
+    AgentClient, FollowPolicy, Run, RunEnd, RunRef, SandboxId, StartRun, ThreadId,
 };
 
 use crate::support::{client, event_stream, json};
@@ -71,7 +71,7 @@ fn ids() -> (SandboxId, ThreadId) {
     )
 }
 
-async fn run(client: &AgentClient, follow: Follow) -> Run {
+async fn run(client: &AgentClient, follow: FollowPolicy) -> Run {
     let (sandbox_id, thread_id) = ids();
     let start = StartRun::new("my-agent", "Hi");
     let start = start.sandbox_id(sandbox_id).thread_id(thread_id);
@@ -93,7 +93,7 @@ async fn a_page_of_a_proxy_does_not_end_a_run() {
             _ => thread("completed"),
         },
     );
-    let mut run = run(&client, Follow::wait()).await;
+    let mut run = run(&client, FollowPolicy::wait()).await;
     assert_eq!(run.text().await.unwrap(), "Hello there");
     assert!(run.outcome().await.is_success());
 }
@@ -110,7 +110,7 @@ async fn a_state_that_nobody_knows_does_not_end_a_run() {
             }
         },
     );
-    let mut run = run(&client, Follow::wait()).await;
+    let mut run = run(&client, FollowPolicy::wait()).await;
     assert_eq!(run.text().await.unwrap(), "Hello there");
     assert!(run.outcome().await.is_success());
 }
@@ -121,7 +121,7 @@ async fn a_deadline_behind_finish_takes_no_message_away() {
         || Body::wrap(Open::saying(&[BEGINNING, FINISH].concat())),
         |_, _| threads("streaming"),
     );
-    let follow = Follow::wait().deadline(Duration::from_secs(5));
+    let follow = FollowPolicy::wait().deadline(Duration::from_secs(5));
     let mut run = run(&client, follow).await;
     assert_eq!(run.text().await.unwrap(), "Hello");
     let outcome = run.outcome().await;
@@ -144,7 +144,7 @@ async fn a_finish_behind_abort_makes_no_message() {
         },
         |_, _| threads("cancelled"),
     );
-    let mut run = run(&client, Follow::wait()).await;
+    let mut run = run(&client, FollowPolicy::wait()).await;
     assert!(run.message().await.unwrap_err().is_run_cancelled());
     assert!(matches!(run.outcome().await.end, RunEnd::Cancelled));
 }
@@ -156,7 +156,7 @@ async fn a_limit_may_be_as_long_as_there_are_durations() {
         |_, _| threads("completed"),
     );
     let longest = Duration::MAX;
-    let follow = Follow::live().lost_after(longest).deadline(longest);
+    let follow = FollowPolicy::live().lost_after(longest).deadline(longest);
     let mut run = run(&client, follow.ask_after(longest)).await;
     assert_eq!(run.text().await.unwrap(), "Hello");
 }
@@ -172,7 +172,7 @@ async fn a_run_in_the_background_is_not_silent_while_the_relay_answers() {
             false => thread(status),
         }
     });
-    let follow = Follow::wait().lost_after(Duration::from_secs(2));
+    let follow = FollowPolicy::wait().lost_after(Duration::from_secs(2));
     let client = client.with_options(client.options().follow(follow));
     let (sandbox_id, thread_id) = ids();
     let run = RunRef::new("my-agent", sandbox_id, thread_id).user_message_id("u1");

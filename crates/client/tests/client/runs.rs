@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::BodyExt;
-use twentyfirst_client::protocol::runs::{CancelStatus, MessageState, StartRun};
+use twentyfirst_client::protocol::runs::{CancelStatus, LostReason, MessageState, StartRun};
 use twentyfirst_client::protocol::ui::Chunk;
 use twentyfirst_client::protocol::{SandboxId, ThreadId};
 use twentyfirst_client::transport::{self, Body, from_fn};
-use twentyfirst_client::{AgentClient, CallOptions, Follow, LostReason, Run, RunRef};
+use twentyfirst_client::{AgentClient, CallOptions, FollowPolicy, Run, RunRef};
 
 use crate::support::{client, event_stream, json};
 
@@ -40,7 +40,7 @@ async fn run(body: impl Into<Body>) -> Run {
             _ => json(200, STORED),
         }
     });
-    let client = client.with_options(CallOptions::new().follow(Follow::off()));
+    let client = client.with_options(CallOptions::new().follow(FollowPolicy::off()));
     let start = StartRun::new("my agent", "Hi")
         .sandbox_id(SandboxId::new("sb_1").unwrap())
         .thread_id(ThreadId::new("th_1").unwrap());
@@ -187,7 +187,7 @@ async fn no_key_is_shown_by_a_run_that_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_key_is_shown_of_an_answer_that_is_not_understood() {
+async fn no_key_is_shown_of_an_answer_that_is_invalid_response() {
     let (client, _) = client("https://relay.test/", |request| {
         let key = request.headers["authorization"].to_str().unwrap();
         json(200, format!("\"you sent {key}\""))
@@ -197,7 +197,7 @@ async fn no_key_is_shown_of_an_answer_that_is_not_understood() {
         SandboxId::new("sb_1").unwrap(),
         ThreadId::new("th_1").unwrap(),
     );
-    let minute = Follow::wait().deadline(Duration::from_secs(60));
+    let minute = FollowPolicy::wait().deadline(Duration::from_secs(60));
     let client = client.with_options(client.options().follow(minute));
     let mut run = client.threads().follow(follow).unwrap();
     let error = run.text().await.unwrap_err();

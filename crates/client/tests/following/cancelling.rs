@@ -2,7 +2,7 @@
 
 use twentyfirst_client::protocol::runs::{CancelStatus, MessageState};
 use twentyfirst_client::protocol::threads::ThreadStatus;
-use twentyfirst_client::{Follow, Run, RunEnd};
+use twentyfirst_client::{FollowPolicy, Run, RunEnd};
 
 use crate::support::{STORY, Scene, each, read, read_some};
 
@@ -24,7 +24,11 @@ async fn assert_cancelled(scene: &Scene, run: &mut Run) {
 #[tokio::test]
 async fn while_it_is_read() {
     each(
-        [Follow::wait(), Follow::live(), Follow::off()],
+        [
+            FollowPolicy::wait(),
+            FollowPolicy::live(),
+            FollowPolicy::off(),
+        ],
         |follow| async move {
             let scene = Scene::new(follow);
             let mut run = scene.run().await;

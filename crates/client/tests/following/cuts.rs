@@ -1,6 +1,6 @@
 //! The stream breaks off, or ends before the run does.
 
-use twentyfirst_client::Follow;
+use twentyfirst_client::FollowPolicy;
 use twentyfirst_client::protocol::threads::ThreadStatus;
 use twentyfirst_local_relay::Fault;
 
@@ -12,7 +12,7 @@ const PLACES: [u64; 7] = [0, 1, 70, 123, 350, 517, 1234];
 #[tokio::test]
 async fn what_is_missing_behind_a_cut_is_taken_from_the_stored_answer() {
     each(PLACES, |bytes| async move {
-        let scene = Scene::new(Follow::wait());
+        let scene = Scene::new(FollowPolicy::wait());
         let cut = scene.inject(Fault::cut_after(bytes));
         let mut run = scene.run().await;
         let told = read(&mut run).await;
@@ -41,7 +41,7 @@ async fn what_is_missing_behind_a_cut_is_taken_from_the_stored_answer() {
 #[tokio::test]
 async fn a_stream_that_is_cut_is_opened_again() {
     each(PLACES, |bytes| async move {
-        let scene = Scene::new(Follow::live());
+        let scene = Scene::new(FollowPolicy::live());
         let cut = scene.inject(Fault::cut_after(bytes));
         let mut run = scene.run().await;
         let told = read(&mut run).await;
@@ -58,7 +58,7 @@ async fn a_stream_that_is_cut_is_opened_again() {
 
 #[tokio::test]
 async fn who_reads_chunks_or_the_message_need_not_know() {
-    let scene = Scene::new(Follow::wait());
+    let scene = Scene::new(FollowPolicy::wait());
     let cuts = scene.inject(Fault::cut_after(350).times(3));
 
     let mut run = scene.run().await;

@@ -1,7 +1,7 @@
 //! What a run comes to, however its end is learned.
 
 use twentyfirst_client::protocol::runs::MessageState;
-use twentyfirst_client::{Follow, RunEnd};
+use twentyfirst_client::{FollowPolicy, RunEnd};
 use twentyfirst_local_relay::{Agent, Fault, Run};
 
 use crate::support::{STORY, Scene, each, last_answer, lost, ms, read};
@@ -29,11 +29,11 @@ fn failure(end: &RunEnd) -> &str {
 async fn a_run_that_fails_is_failed_and_has_not_the_answer_of_an_earlier_turn() {
     each(
         [
-            (Follow::wait(), 0),
-            (Follow::live(), 0),
-            (Follow::off(), 0),
-            (Follow::wait(), 1),
-            (Follow::live(), 1),
+            (FollowPolicy::wait(), 0),
+            (FollowPolicy::live(), 0),
+            (FollowPolicy::off(), 0),
+            (FollowPolicy::wait(), 1),
+            (FollowPolicy::live(), 1),
         ],
         |(follow, cuts)| async move {
             let scene = Scene::with(fickle(), follow);
@@ -65,7 +65,7 @@ async fn a_run_that_fails_is_failed_and_has_not_the_answer_of_an_earlier_turn() 
 
 #[tokio::test]
 async fn a_run_that_is_not_followed_is_stored_all_the_same() {
-    let scene = Scene::new(Follow::off());
+    let scene = Scene::new(FollowPolicy::off());
     let cut = scene.inject(Fault::cut_after(0));
     let mut run = scene.run().await;
     let error = run.text().await.unwrap_err();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use twentyfirst_client::{Follow, Run, RunEnd, StartRun};
+use twentyfirst_client::{FollowPolicy, Run, RunEnd, StartRun};
 use twentyfirst_local_relay::Agent;
 
 use crate::support::{Scene, read};
@@ -32,7 +32,7 @@ async fn follow_all(scene: &Scene) -> Vec<Run> {
 
 #[tokio::test]
 async fn one_look_a_second_is_for_all_runs_of_a_sandbox() {
-    let scene = Scene::with(slow(), Follow::wait());
+    let scene = Scene::with(slow(), FollowPolicy::wait());
     let begun = Instant::now();
     let runs = follow_all(&scene).await;
     let reading = runs.into_iter().map(|mut run| {
@@ -55,7 +55,7 @@ async fn one_look_a_second_is_for_all_runs_of_a_sandbox() {
 
 #[tokio::test]
 async fn whoever_leaves_takes_the_look_from_nobody() {
-    let scene = Scene::with(slow(), Follow::wait());
+    let scene = Scene::with(slow(), FollowPolicy::wait());
     let mut runs = follow_all(&scene).await;
     let mut last = runs.pop().unwrap();
     let rest = runs.into_iter().map(|mut run| {

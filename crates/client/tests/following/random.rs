@@ -20,7 +20,7 @@ use twentyfirst_client::protocol::ui::chunk::{
     ReasoningDelta, ReasoningEnd, ReasoningStart, TextDelta, TextEnd, TextStart,
 };
 use twentyfirst_client::protocol::ui::{Text, UiMessage};
-use twentyfirst_client::{Chunk, Follow, Moment, Outcome, Run, RunEnd, Session};
+use twentyfirst_client::{Chunk, FollowPolicy, Outcome, Run, RunEnd, RunEvent, Session};
 use twentyfirst_local_relay::{After, Agent, Fault};
 
 use crate::support::{Scene, Told, ms, pause, read, relay};
@@ -288,11 +288,11 @@ impl Schedule {
         }
     }
 
-    fn follow(&self) -> Follow {
+    fn follow(&self) -> FollowPolicy {
         let follow = match self.way {
-            Way::Wait => Follow::wait(),
-            Way::Live => Follow::live(),
-            Way::Off => Follow::off(),
+            Way::Wait => FollowPolicy::wait(),
+            Way::Live => FollowPolicy::live(),
+            Way::Off => FollowPolicy::off(),
         };
         let follow = follow.ask_after(ms(400));
         if !self.has("dead runtime") {
@@ -546,11 +546,11 @@ impl Schedule {
         let mut pieces = vec![[String::new(), String::new()]];
         for moment in &told.0 {
             let chunk = match moment {
-                Moment::Gap => {
+                RunEvent::Gap => {
                     pieces.push([String::new(), String::new()]);
                     continue;
                 }
-                Moment::Chunk(chunk) => chunk,
+                RunEvent::Chunk(chunk) => chunk,
                 _ => continue,
             };
             if finishes > 0 {
@@ -669,6 +669,7 @@ impl Schedule {
                 }
                 holds_all(&message, told)?;
             }
+            other => return Err(format!("nobody knows what {other:?} is worth")),
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use twentyfirst_client::protocol::ErrorCode;
 use twentyfirst_client::protocol::http::StatusCode;
 use twentyfirst_client::protocol::runs::LostReason;
 use twentyfirst_client::protocol::threads::ListThreads;
-use twentyfirst_client::{Error, Follow};
+use twentyfirst_client::{Error, FollowPolicy};
 use twentyfirst_local_relay::Fault;
 
 use crate::support::{STORY, Scene, each, lost, read};
@@ -16,7 +16,7 @@ async fn a_relay_that_refuses_for_good_loses_the_run_with_its_reason() {
         (403, LostReason::Refused, ErrorCode::Forbidden),
     ];
     each(cases, |(status, reason, code)| async move {
-        let scene = Scene::new(Follow::wait());
+        let scene = Scene::new(FollowPolicy::wait());
         let cut = scene.inject(Fault::cut_after(350));
         let refusal = Fault::refuse(StatusCode::from_u16(status).unwrap());
         let refusal = scene.inject(refusal.on::<ListThreads>());

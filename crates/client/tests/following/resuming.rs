@@ -1,6 +1,6 @@
 //! Another stream of the run is opened, and what is no chunk passed over.
 
-use twentyfirst_client::Follow;
+use twentyfirst_client::FollowPolicy;
 use twentyfirst_local_relay::Fault;
 
 use crate::support::{STORY, Scene, each, read};
@@ -8,7 +8,7 @@ use crate::support::{STORY, Scene, each, read};
 #[tokio::test]
 async fn a_replay_goes_on_in_the_middle_of_a_part() {
     each([517, 790, 1234], |bytes| async move {
-        let scene = Scene::new(Follow::live());
+        let scene = Scene::new(FollowPolicy::live());
         let cut = scene.inject(Fault::cut_after(bytes));
         let replay = scene.inject(Fault::replay_on_resume());
         let mut run = scene.run().await;
@@ -33,10 +33,10 @@ async fn a_replay_goes_on_in_the_middle_of_a_part() {
 async fn an_event_that_is_not_a_chunk_leaves_a_gap_and_no_more() {
     each(
         [
-            ("{", Follow::wait()),
-            ("{}", Follow::live()),
-            ("[1,2]", Follow::off()),
-            ("\"start\"", Follow::wait()),
+            ("{", FollowPolicy::wait()),
+            ("{}", FollowPolicy::live()),
+            ("[1,2]", FollowPolicy::off()),
+            ("\"start\"", FollowPolicy::wait()),
         ],
         |(data, follow)| async move {
             let scene = Scene::new(follow);

@@ -3,7 +3,7 @@
 use twentyfirst_client::protocol::http::StatusCode;
 use twentyfirst_client::protocol::runs::{CancelStatus, LostReason, SendMessages};
 use twentyfirst_client::protocol::threads::{CreateThread, ThreadStatus};
-use twentyfirst_client::{Follow, RunRef, Session, StartRun, UiMessage};
+use twentyfirst_client::{FollowPolicy, RunRef, Session, StartRun, UiMessage};
 use twentyfirst_local_relay::Fault;
 
 use crate::support::{STORY, Scene, client, each, last_answer, pause, read, read_some};
@@ -14,7 +14,7 @@ fn story() -> StartRun {
 
 #[tokio::test]
 async fn a_run_in_the_background_is_waited_for() {
-    let scene = Scene::new(Follow::wait());
+    let scene = Scene::new(FollowPolicy::wait());
     let threads = scene.client.threads();
     let started = threads.start(story()).in_background().await.unwrap();
     let sent = scene.sent.len();
@@ -30,7 +30,7 @@ async fn a_run_in_the_background_is_waited_for() {
 
 #[tokio::test]
 async fn a_run_that_is_dropped_goes_on_and_nothing_is_sent() {
-    let scene = Scene::new(Follow::live());
+    let scene = Scene::new(FollowPolicy::live());
     let mut run = scene.run().await;
     let begun = read_some(&mut run, 10).await;
     assert!(begun.text().len() < STORY.len());
@@ -45,63 +45,66 @@ async fn a_run_that_is_dropped_goes_on_and_nothing_is_sent() {
 
 #[tokio::test]
 async fn after_a_restart_a_run_is_followed_with_what_its_row_tells() {
-    each([Follow::wait(), Follow::live()], |follow| async move {
-        let scene = Scene::new(follow);
-        // An earlier turn, whose answer is not to be taken for the one that streams.
-        let mut first = scene.run().await;
-        scene.assert_whole(&mut first).await;
-        let first = first.message().await.unwrap();
-        let mut session = Session::new("narrator");
-        let thread = {
-            let run = scene.run().await;
-            session = session
-                .sandbox_id(run.sandbox_id())
-                .thread_id(run.thread_id());
-            run.thread_id().clone()
-        };
-        let row = serde_json::to_string(&session).unwrap();
+    each(
+        [FollowPolicy::wait(), FollowPolicy::live()],
+        |follow| async move {
+            let scene = Scene::new(follow);
+            // An earlier turn, whose answer is not to be taken for the one that streams.
+            let mut first = scene.run().await;
+            scene.assert_whole(&mut first).await;
+            let first = first.message().await.unwrap();
+            let mut session = Session::new("narrator");
+            let thread = {
+                let run = scene.run().await;
+                session = session
+                    .sandbox_id(run.sandbox_id())
+                    .thread_id(run.thread_id());
+                run.thread_id().clone()
+            };
+            let row = serde_json::to_string(&session).unwrap();
 
-        // The process is another one. It shows what was said, and goes on.
-        let (client, sent) = client(&scene.relay, follow);
-        let session: Session = serde_json::from_str(&row).unwrap();
-        let hydrated = client.execute(&session.hydrate().unwrap()).await.unwrap();
-        assert!(hydrated.is_streaming());
-        assert_eq!(hydrated.ui_messages().count(), 0);
-        let mut run = client
-            .threads()
-            .follow(session.current_run().unwrap())
-            .unwrap();
-        assert_eq!(run.thread_id(), &thread);
-        let told = read(&mut run).await;
-        told.assert_of(STORY);
-        assert!(run.outcome().await.is_success());
-        let stored = last_answer(scene.thread(&run).await);
-        assert_eq!(run.message_so_far(), &stored);
-        assert_ne!(run.message_so_far().id, first.id);
-        assert_eq!(sent.count("POST chat"), 0);
+            // The process is another one. It shows what was said, and goes on.
+            let (client, sent) = client(&scene.relay, follow);
+            let session: Session = serde_json::from_str(&row).unwrap();
+            let hydrated = client.execute(&session.hydrate().unwrap()).await.unwrap();
+            assert!(hydrated.is_streaming());
+            assert_eq!(hydrated.ui_messages().count(), 0);
+            let mut run = client
+                .threads()
+                .follow(session.current_run().unwrap())
+                .unwrap();
+            assert_eq!(run.thread_id(), &thread);
+            let told = read(&mut run).await;
+            told.assert_of(STORY);
+            assert!(run.outcome().await.is_success());
+            let stored = last_answer(scene.thread(&run).await);
+            assert_eq!(run.message_so_far(), &stored);
+            assert_ne!(run.message_so_far().id, first.id);
+            assert_eq!(sent.count("POST chat"), 0);
 
-        // A moment later there is nothing to follow but the answer.
-        let hydrated = client.execute(&session.hydrate().unwrap()).await.unwrap();
-        assert!(!hydrated.is_streaming());
-        let roles = hydrated.ui_messages().count();
-        assert_eq!(roles, 2);
-        let mut again = client
-            .threads()
-            .follow(session.current_run().unwrap())
-            .unwrap();
-        assert_eq!(again.message().await.unwrap(), run.message().await.unwrap());
-    })
+            // A moment later there is nothing to follow but the answer.
+            let hydrated = client.execute(&session.hydrate().unwrap()).await.unwrap();
+            assert!(!hydrated.is_streaming());
+            let roles = hydrated.ui_messages().count();
+            assert_eq!(roles, 2);
+            let mut again = client
+                .threads()
+                .follow(session.current_run().unwrap())
+                .unwrap();
+            assert_eq!(again.message().await.unwrap(), run.message().await.unwrap());
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
-    let scene = Scene::new(Follow::wait());
+    let scene = Scene::new(FollowPolicy::wait());
     let mut first = scene.run().await;
     let row = serde_json::to_string(first.run_ref()).unwrap();
     let told = first.text().await.unwrap();
     first.outcome().await;
-    let (client, sent) = client(&scene.relay, Follow::wait());
+    let (client, sent) = client(&scene.relay, FollowPolicy::wait());
     let stored: RunRef = serde_json::from_str(&row).unwrap();
     let mut run = client.threads().follow(stored.clone()).unwrap();
     assert_eq!(run.text().await.unwrap(), told);
@@ -131,7 +134,7 @@ async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
 
 #[tokio::test]
 async fn a_session_does_not_run_twice_at_once() {
-    let scene = Scene::new(Follow::wait());
+    let scene = Scene::new(FollowPolicy::wait());
     let mut run = scene.run().await;
     let session = run.run_ref().session();
     let error = scene
@@ -167,7 +170,7 @@ async fn a_sandbox_that_was_made_for_a_run_that_cannot_start_is_deleted() {
     let chat = Fault::refuse(StatusCode::PAYMENT_REQUIRED).on::<SendMessages>();
     let thread = Fault::refuse(StatusCode::FORBIDDEN).on::<CreateThread>();
     each([chat.clone(), thread], |refusal| async move {
-        let scene = Scene::new(Follow::wait());
+        let scene = Scene::new(FollowPolicy::wait());
         let refusal = scene.inject(refusal);
         let start = story().delete_sandbox_on_failure(true);
         let error = scene.client.threads().start(start).await.unwrap_err();
@@ -189,7 +192,7 @@ async fn a_sandbox_that_was_made_for_a_run_that_cannot_start_is_deleted() {
     each(
         [(unknown, true), (refused, false)],
         |(refusal, delete)| async move {
-            let scene = Scene::new(Follow::wait());
+            let scene = Scene::new(FollowPolicy::wait());
             let refusal = scene.inject(refusal);
             let start = story().delete_sandbox_on_failure(delete);
             let error = scene.client.threads().start(start).await.unwrap_err();

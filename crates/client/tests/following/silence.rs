@@ -1,6 +1,6 @@
 //! Nothing comes any more, and the connection stays open.
 
-use twentyfirst_client::Follow;
+use twentyfirst_client::FollowPolicy;
 use twentyfirst_client::protocol::runs::{CancelStatus, LostReason, MessageState};
 use twentyfirst_client::protocol::threads::ThreadStatus;
 use twentyfirst_local_relay::{After, Fault};
@@ -9,7 +9,7 @@ use crate::support::{STORY, Scene, lost, ms, read};
 
 #[tokio::test]
 async fn a_dead_runtime_is_lost_in_time_and_cancelling_frees_its_thread() {
-    let dead = |follow: Follow| async move {
+    let dead = |follow: FollowPolicy| async move {
         let scene = Scene::new(follow.ask_after(ms(150)).lost_after(ms(900)));
         let death = scene.inject(Fault::dead_runtime_after(After::Events(8)));
         let mut run = scene.run().await;
@@ -46,8 +46,8 @@ async fn a_dead_runtime_is_lost_in_time_and_cancelling_frees_its_thread() {
         assert_eq!(text.unwrap(), STORY);
     };
     tokio::join!(
-        dead(Follow::wait()),
-        dead(Follow::live()),
-        dead(Follow::off())
+        dead(FollowPolicy::wait()),
+        dead(FollowPolicy::live()),
+        dead(FollowPolicy::off())
     );
 }

@@ -9,8 +9,8 @@ use twentyfirst_client::protocol::threads::{Thread, ThreadStatus};
 use twentyfirst_client::protocol::ui::{Role, UiMessage};
 use twentyfirst_client::transport::{HttpTransport, Transport, from_fn};
 use twentyfirst_client::{
-    AgentClient, CallOptions, Chunk, Follow, Moment, Outcome, Run, RunEnd, SandboxId, StartRun,
-    ThreadId,
+    AgentClient, CallOptions, Chunk, FollowPolicy, Outcome, Run, RunEnd, RunEvent, SandboxId,
+    StartRun, ThreadId,
 };
 use twentyfirst_local_relay::{Agent, Fault, Isolation, LocalRelay, LocalRelayBuilder};
 
@@ -27,16 +27,16 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// With the narrator. Who joins gets everything at once, without being held back.
-    pub(crate) fn new(follow: Follow) -> Self {
+    pub(crate) fn new(follow: FollowPolicy) -> Self {
         Self::with(narrator(), follow)
     }
 
     /// With another agent in the narrator's place.
-    pub(crate) fn with(agent: Agent, follow: Follow) -> Self {
+    pub(crate) fn with(agent: Agent, follow: FollowPolicy) -> Self {
         Self::of(relay().agent("narrator", agent), follow)
     }
 
-    pub(crate) fn of(relay: LocalRelayBuilder, follow: Follow) -> Self {
+    pub(crate) fn of(relay: LocalRelayBuilder, follow: FollowPolicy) -> Self {
         let relay = relay.start().unwrap();
         let (client, sent) = client(&relay, follow);
         Self {
@@ -118,7 +118,7 @@ pub(crate) fn narrator() -> Agent {
 }
 
 /// Another process, as far as the relay can tell.
-pub(crate) fn client(relay: &LocalRelay, follow: Follow) -> (AgentClient, Sent) {
+pub(crate) fn client(relay: &LocalRelay, follow: FollowPolicy) -> (AgentClient, Sent) {
     let sent = Sent::default();
     let log = sent.clone();
     let http = HttpTransport::new().unwrap();
@@ -174,12 +174,12 @@ impl Sent {
 
 /// What a run has told.
 #[derive(Debug, Default)]
-pub(crate) struct Told(pub(crate) Vec<Moment>);
+pub(crate) struct Told(pub(crate) Vec<RunEvent>);
 
 /// Reads a run to its end.
 pub(crate) async fn read(run: &mut Run) -> Told {
     let mut told = Told::default();
-    while let Some(moment) = run.next_moment().await {
+    while let Some(moment) = run.next_event().await {
         told.0.push(moment);
     }
     told
@@ -189,7 +189,7 @@ pub(crate) async fn read(run: &mut Run) -> Told {
 pub(crate) async fn read_some(run: &mut Run, length: usize) -> Told {
     let mut told = Told::default();
     while told.text().len() < length {
-        told.0.push(run.next_moment().await.unwrap());
+        told.0.push(run.next_event().await.unwrap());
     }
     told
 }
@@ -205,11 +205,11 @@ impl Told {
         let mut pieces = vec![String::new()];
         for moment in &self.0 {
             match moment {
-                Moment::Chunk(Chunk::TextDelta(delta)) => {
+                RunEvent::Chunk(Chunk::TextDelta(delta)) => {
                     let piece = pieces.last_mut().unwrap();
                     piece.push_str(&delta.delta.to_string_lossy());
                 }
-                Moment::Gap => pieces.push(String::new()),
+                RunEvent::Gap => pieces.push(String::new()),
                 _ => {}
             }
         }
@@ -219,7 +219,9 @@ impl Told {
     /// The ids of its texts: one that went on in the middle has one.
     pub(crate) fn text_ids(&self) -> Vec<String> {
         let deltas = self.0.iter().filter_map(|moment| match moment {
-            Moment::Chunk(Chunk::TextDelta(delta)) => Some(delta.id.to_string_lossy().into_owned()),
+            RunEvent::Chunk(Chunk::TextDelta(delta)) => {
+                Some(delta.id.to_string_lossy().into_owned())
+            }
             _ => None,
         });
         let mut ids: Vec<_> = deltas.collect();
@@ -243,7 +245,8 @@ impl Told {
     }
 
     pub(crate) fn asked(&self, status: ThreadStatus) -> usize {
-        let asked = |moment: &&Moment| matches!(moment, Moment::Asked(asked) if *asked == status);
+        let asked =
+            |moment: &&RunEvent| matches!(moment, RunEvent::Asked(asked) if *asked == status);
         self.0.iter().filter(asked).count()
     }
 
@@ -265,18 +268,18 @@ impl Told {
     }
 }
 
-fn moment(moment: &Moment) -> String {
+fn moment(moment: &RunEvent) -> String {
     match moment {
-        Moment::Chunk(Chunk::Start(_)) => "start".to_owned(),
-        Moment::Chunk(Chunk::Finish(_)) => "finish".to_owned(),
-        Moment::Chunk(Chunk::Error(_)) => "error".to_owned(),
-        Moment::Chunk(_) => "chunks".to_owned(),
-        Moment::NotAChunk(_) => "not a chunk".to_owned(),
-        Moment::Cut(Some(_)) => "cut".to_owned(),
-        Moment::Cut(None) => "ended".to_owned(),
-        Moment::Asked(status) => format!("asked: {status}"),
-        Moment::Resumed => "resumed".to_owned(),
-        Moment::Gap => "gap".to_owned(),
+        RunEvent::Chunk(Chunk::Start(_)) => "start".to_owned(),
+        RunEvent::Chunk(Chunk::Finish(_)) => "finish".to_owned(),
+        RunEvent::Chunk(Chunk::Error(_)) => "error".to_owned(),
+        RunEvent::Chunk(_) => "chunks".to_owned(),
+        RunEvent::NotAChunk(_) => "not a chunk".to_owned(),
+        RunEvent::Cut(Some(_)) => "cut".to_owned(),
+        RunEvent::Cut(None) => "ended".to_owned(),
+        RunEvent::Asked(status) => format!("asked: {status}"),
+        RunEvent::Resumed => "resumed".to_owned(),
+        RunEvent::Gap => "gap".to_owned(),
         other => format!("{other:?}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use twentyfirst_client::{ProcessError, ProcessState};
+use twentyfirst_client::protocol::processes::{ProcessError, ProcessState};
 
 use crate::{World, connect, read};
 

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use twentyfirst_client::{Offsets, OutputStream, Process, RetryPolicy};
+use twentyfirst_client::protocol::processes::{Offsets, OutputStream};
+use twentyfirst_client::{Process, RetryPolicy};
 use twentyfirst_local_relay::Fault;
 
 use crate::{World, connect, read};
@@ -49,7 +50,7 @@ async fn read_on(process: &Process, offset: u64, chunks: usize) -> u64 {
 async fn two_readers_of_100_mb_get_the_same_bytes_though_one_is_late_and_one_is_cut_ten_times() {
     let world = World::new().await;
     let cut = Fault::cut_after(500_000)
-        .on::<twentyfirst_client::Exec>()
+        .on::<twentyfirst_client::protocol::sandboxes::Exec>()
         .times(10);
     let patient = RetryPolicy::standard()
         .attempts(11)

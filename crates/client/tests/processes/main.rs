@@ -8,7 +8,8 @@ mod ports;
 mod starting;
 mod stdin;
 
-use twentyfirst_client::{AgentClient, Output, OutputStream, SandboxId};
+use twentyfirst_client::protocol::processes::OutputStream;
+use twentyfirst_client::{AgentClient, Output, SandboxId};
 use twentyfirst_local_relay::LocalRelay;
 
 /// A relay, a client and a sandbox.

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use twentyfirst_client::ProcessError;
+use twentyfirst_client::protocol::processes::ProcessError;
 use twentyfirst_client::protocol::sandboxes::PreviewError;
 
 use crate::World;

@@ -1,6 +1,7 @@
 //! Input.
 
-use twentyfirst_client::{Exec, ProcessError};
+use twentyfirst_client::protocol::processes::ProcessError;
+use twentyfirst_client::protocol::sandboxes::Exec;
 use twentyfirst_local_relay::Fault;
 
 use crate::{World, read};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_core::Stream as _;
 
 use twentyfirst_client::AgentClient;
-use twentyfirst_client::protocol::runs::Follow;
+use twentyfirst_client::protocol::runs::FollowPolicy;
 use twentyfirst_local_relay::Fault;
 
 use crate::collector::{Collector, Span, shown};
@@ -69,7 +69,7 @@ async fn a_run_that_is_cancelled_lost_or_dropped_has_a_span_that_says_so() {
     let _ = tokio::time::timeout(Duration::from_millis(1), slow()).await;
 
     relay.inject(Fault::cut_after(3));
-    let off = client.options().follow(Follow::off());
+    let off = client.options().follow(FollowPolicy::off());
     let off = client.with_options(off);
     let mut lost = off.threads().run("slow", STORY).await.unwrap();
     lost.outcome().await;

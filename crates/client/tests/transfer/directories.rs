@@ -233,7 +233,7 @@ async fn progress_is_told_from_the_first_byte_to_the_last() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let note = || {
         let told = Arc::clone(&told);
-        move |progress: &twentyfirst_client::Progress<'_>| {
+        move |progress: &twentyfirst_client::transfer::Progress<'_>| {
             let path = progress.path.to_path_buf();
             told.lock()
                 .unwrap()
@@ -462,7 +462,7 @@ async fn what_fails_in_the_sandbox_says_why() {
     let error = onto.await.unwrap_err();
     let kind = error.transfer_error().unwrap().kind();
     assert!(
-        matches!(kind, TransferErrorKind::Command { exit_code: 2, stderr } if stderr.contains("./a")
+        matches!(kind, TransferErrorKind::Command { exit_code: 2, stderr, .. } if stderr.contains("./a")
             || stderr.contains(" a:")),
         "{kind:?}"
     );
@@ -478,7 +478,8 @@ async fn what_fails_in_the_sandbox_says_why() {
 #[tokio::test]
 async fn without_tar() {
     let world = world().await;
-    let create = twentyfirst_client::CreateSandbox::new("shell").env("PATH", "/nowhere");
+    let create = twentyfirst_client::protocol::sandboxes::CreateSandbox::new("shell")
+        .env("PATH", "/nowhere");
     let bare = world.client.execute(&create).await.unwrap().id;
     fs::create_dir(world.path("up")).unwrap();
     let files = world.files();

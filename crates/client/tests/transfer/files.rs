@@ -5,10 +5,10 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use twentyfirst_client::transfer::TransferErrorKind;
+use twentyfirst_client::AgentClient;
+use twentyfirst_client::transfer::{Progress, TransferErrorKind};
 use twentyfirst_client::transport::http::{Request, Response, StatusCode};
 use twentyfirst_client::transport::{Body, SharedTransport, Transport as _, from_fn};
-use twentyfirst_client::{AgentClient, Progress};
 
 use crate::{World, chain, eventually, world};
 

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use twentyfirst_client::protocol::sandboxes::Exec;
-use twentyfirst_client::{AgentClient, Error, Progress, SandboxId};
+use twentyfirst_client::transfer::Progress;
+use twentyfirst_client::{AgentClient, Error, SandboxId};
 use twentyfirst_local_relay::LocalRelay;
 
 struct World {

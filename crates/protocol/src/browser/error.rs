@@ -9,6 +9,7 @@ use crate::ui::chunk::json::JsonError;
 pub enum BodyError {
     /// It is not JSON.
     #[error("the body is not JSON (line {line}, column {column})")]
+    #[non_exhaustive]
     NotJson {
         /// The line where it stops being JSON, from 1.
         line: usize,
@@ -56,6 +57,7 @@ pub enum BodyError {
     NoTurn,
     /// There are more of something than [are read](super::ChatLimits).
     #[error("there are {count} {what}, and {limit} are taken at most")]
+    #[non_exhaustive]
     TooMany {
         /// `messages` or `parts`.
         what: &'static str,

@@ -6,8 +6,8 @@ use super::{ReadBytes, ReadFile, ReadStream};
 use crate::Operation;
 use crate::error::{InvalidRequest, ResponseError};
 use crate::flow::{
-    Deadline, Event, Exchange, ExchangeError, ExchangeErrorKind, Execute, Flow, Next, Now, Open,
-    Slot, Step,
+    Deadline, Event, Exchange, ExchangeError, ExchangeErrorKind, ExecuteFlow, Flow, Next, Now,
+    OpenFlow, Slot, Step,
 };
 use crate::options::CallOptions;
 
@@ -21,8 +21,8 @@ impl ReadBytes {
         &self,
         options: &CallOptions,
         seed: u64,
-    ) -> Result<ReadContent<Execute<'_, Self>>, InvalidRequest> {
-        let read = || Execute::new(self, options, seed);
+    ) -> Result<ReadContent<ExecuteFlow<'_, Self>>, InvalidRequest> {
+        let read = || ExecuteFlow::new(self, options, seed);
         let text = ReadFile::new(&self.sandbox_id, &self.path);
         Ok(ReadContent::new(read()?, read()?, text, options, seed))
     }
@@ -38,8 +38,8 @@ impl ReadStream {
         &self,
         options: &CallOptions,
         seed: u64,
-    ) -> Result<ReadContent<Open<'_, Self>>, InvalidRequest> {
-        let read = || Open::new(self, options, seed);
+    ) -> Result<ReadContent<OpenFlow<'_, Self>>, InvalidRequest> {
+        let read = || OpenFlow::new(self, options, seed);
         let text = ReadFile::new(&self.sandbox_id, &self.path);
         Ok(ReadContent::new(read()?, read()?, text, options, seed))
     }
@@ -138,7 +138,7 @@ where
                 State::Looking(mut exchange, error) => {
                     let step = match exchange.poll(now, deadline) {
                         Next::Send(send) => Step::Send(send),
-                        Next::Read { until } => Step::Read { until },
+                        Next::Read { until } => Step::Wait { until },
                         Next::Failed(_) | Next::Gone => return Step::Done(Err(error)),
                     };
                     self.state = State::Looking(exchange, error);
@@ -151,7 +151,7 @@ where
                     self.state = State::ReadingAgain(error);
                     return match self.again.poll(now) {
                         // The deadline of the second time begins later than that of the call.
-                        Step::Read { until } => Step::Read {
+                        Step::Wait { until } => Step::Wait {
                             until: deadline.soonest(until),
                         },
                         step => step,

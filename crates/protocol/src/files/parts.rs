@@ -13,7 +13,7 @@ const EMPTY: usize = r#"{"files":{}}"#.len();
 
 /// One of the requests that write many files: see [`WriteFiles::parts`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-// Deliberately exhaustive: whoever sends the parts has to send all of them.
+// Deliberately exhaustive: whoever sends the parts must send all of them.
 pub enum WritePart {
     /// As many files as one request takes.
     Files(WriteFiles),

@@ -4,7 +4,7 @@ use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
 use super::{FileText, Lengths, WrittenFile, texts};
-use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
+use crate::error::{InvalidRequest, InvalidResponse, Problem, ResponseError};
 use crate::operation::decode_with;
 use crate::tolerant::{self, List};
 use crate::{Endpoint, Operation, Route, SandboxId};
@@ -64,7 +64,7 @@ impl Operation for WriteFiles {
         decode_with(self, head, body, |body| match tolerant::from_slice(body) {
             Ok(Answer::Many { files: List(files) }) => Ok(files),
             Ok(Answer::One(file)) => Ok(vec![file]),
-            Err(error) => Err(NotUnderstood::new(head, error, body)),
+            Err(error) => Err(InvalidResponse::new(head, error, body)),
         })
     }
 }

@@ -58,7 +58,7 @@ impl<O: Operation, P: Borrow<O>> Call<O, P> {
         }
         Ok(match self.exchange.poll(now, deadline) {
             Next::Send(send) => return Err(Step::Send(send)),
-            Next::Read { until } => return Err(Step::Read { until }),
+            Next::Read { until } => return Err(Step::Wait { until }),
             Next::Failed(error) => Err(error),
             Next::Gone => {
                 let result = self.operation.borrow().decode(&no_content(), b"");

@@ -23,6 +23,8 @@ pub trait BlockingIo: Io {
 }
 
 /// How far a flow has gone.
+///
+/// Deliberately exhaustive: whoever drives a flow must handle each of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advanced<I, O> {
     /// It hands this out; go on.
@@ -46,7 +48,7 @@ pub fn advance<F: Flow + ?Sized>(
         match flow.poll(now) {
             Step::Send(send) => io.send(send),
             Step::Close(slot) => io.close(slot),
-            Step::Read { until } => return Advanced::Waits { until },
+            Step::Wait { until } => return Advanced::Waits { until },
             Step::Item(item) => return Advanced::Item(item),
             Step::Done(output) => return Advanced::Done(output),
         }
@@ -80,7 +82,7 @@ pub fn next<F: Flow + ?Sized>(
 /// ```
 /// # use std::time::{Instant, SystemTime};
 /// use twentyfirst_protocol::flow::drive::{BlockingIo, Io, finish};
-/// use twentyfirst_protocol::flow::{Event, Execute, Now, SendRequest, Slot};
+/// use twentyfirst_protocol::flow::{Event, ExecuteFlow, Now, SendRequest, Slot};
 /// use twentyfirst_protocol::threads::ListThreads;
 /// use twentyfirst_protocol::{CallOptions, SandboxId};
 ///

@@ -37,6 +37,7 @@ pub enum ExchangeErrorKind {
     Failure(#[from] Failure),
     /// The deadline of the call is over.
     #[error("the deadline of {} s is over", deadline.as_secs_f64())]
+    #[non_exhaustive]
     Deadline {
         /// The deadline.
         deadline: Duration,
@@ -280,12 +281,12 @@ impl Deadline {
 /// See [`Attempts`] for what is tried again.
 #[derive(Debug)]
 #[must_use = "a flow does nothing until it is driven"]
-pub struct Execute<'a, O: Operation> {
+pub struct ExecuteFlow<'a, O: Operation> {
     call: Call<O, &'a O>,
     deadline: Deadline,
 }
 
-impl<'a, O: Operation> Execute<'a, O> {
+impl<'a, O: Operation> ExecuteFlow<'a, O> {
     /// The exchange of this operation. `seed` spreads the delays of many clients: take any random number.
     ///
     /// # Errors
@@ -298,7 +299,7 @@ impl<'a, O: Operation> Execute<'a, O> {
     }
 }
 
-impl<O: Operation> Flow for Execute<'_, O> {
+impl<O: Operation> Flow for ExecuteFlow<'_, O> {
     type Item = Infallible;
     type Output = Result<O::Output, ExchangeError>;
 
@@ -317,12 +318,12 @@ impl<O: Operation> Flow for Execute<'_, O> {
 /// The [`Flow`] of one [`StreamingOperation`]. At its end [`Slot::Stream`] holds the body that belongs to the output.
 #[derive(Debug)]
 #[must_use = "a flow does nothing until it is driven"]
-pub struct Open<'a, O: StreamingOperation> {
+pub struct OpenFlow<'a, O: StreamingOperation> {
     opening: Opening<O, &'a O>,
     deadline: Deadline,
 }
 
-impl<'a, O: StreamingOperation> Open<'a, O> {
+impl<'a, O: StreamingOperation> OpenFlow<'a, O> {
     /// The exchange of this operation. `seed` spreads the delays of many clients: take any random number.
     ///
     /// # Errors
@@ -335,7 +336,7 @@ impl<'a, O: StreamingOperation> Open<'a, O> {
     }
 }
 
-impl<O: StreamingOperation> Flow for Open<'_, O> {
+impl<O: StreamingOperation> Flow for OpenFlow<'_, O> {
     type Item = Infallible;
     type Output = Result<O::Output, ExchangeError>;
 

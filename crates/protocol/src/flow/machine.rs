@@ -18,7 +18,7 @@ use crate::options::Timeouts;
 ///            ┌───────────── poll(now) ◄────────────┐
 ///            ▼                                     │
 ///   Send ── begin to send the request ─────────────┤
-///   Read ── wait for what is under way:            │
+///   Wait ── wait for what is under way:            │
 ///            ├─ an Event ─────► handle ────────────┤
 ///            └─ `until` is over ───────────────────┤
 ///   Close ─ drop what is under way in the slot ────┤
@@ -41,6 +41,8 @@ pub trait Flow {
 }
 
 /// What has come of a request that a [`Flow`] has sent.
+///
+/// Deliberately exhaustive: adding a variant is a breaking change, since whoever drives a flow must tell it of each.
 #[derive(Debug)]
 pub enum Event {
     /// The response. In [`Slot::Exchange`] with its whole body; in [`Slot::Stream`] `body` is empty, and what comes of it is
@@ -72,6 +74,8 @@ impl Event {
 }
 
 /// The time, as a flow is told it.
+///
+/// Deliberately exhaustive: whoever drives a flow reads both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// For measuring.
@@ -80,7 +84,9 @@ pub struct Now {
     pub wall: SystemTime,
 }
 
-/// What a [`Flow`] asks for. The list is complete, so that whoever drives a flow is told by the compiler if it grows.
+/// What a [`Flow`] asks for.
+///
+/// Deliberately exhaustive: adding a variant is a breaking change, since whoever drives a flow must handle all of them.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -90,7 +96,7 @@ pub enum Step<I, O> {
     /// Begin to send a request, and poll again at once. What was under way in the slot is dropped before.
     Send(SendRequest),
     /// Wait for what is next: an answer, or bytes of the open body. Nothing may be under way; then only time passes.
-    Read {
+    Wait {
         /// Poll again at this moment, if nothing has come.
         until: Option<Instant>,
     },
@@ -117,6 +123,8 @@ pub struct SendRequest {
 }
 
 /// Where an exchange of a [`Flow`] takes place.
+///
+/// Deliberately exhaustive: adding a variant is a breaking change, since whoever drives a flow keeps what is under way in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Slot {
     /// The exchange whose answer's body is the stream.
@@ -134,6 +142,8 @@ pub struct Failure {
 }
 
 /// Whether a request that failed may have reached the relay.
+///
+/// Deliberately exhaustive: whoever reports a failure must decide, and what is not sure is `Maybe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sent {
     /// Surely nothing of it was sent, or the server said that it has processed none of it (HTTP/2: RFC 9113, section 8.7).

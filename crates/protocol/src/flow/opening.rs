@@ -60,7 +60,7 @@ impl<O: StreamingOperation, P: Borrow<O>> Opening<O, P> {
     ) -> Result<Result<O::Output, ExchangeError>, Step<I, T>> {
         if let Some(reading) = &mut self.reading {
             if let Some(until) = reading.until(now, deadline) {
-                return Err(Step::Read { until: Some(until) });
+                return Err(Step::Wait { until: Some(until) });
             }
             self.decode();
         }
@@ -69,7 +69,7 @@ impl<O: StreamingOperation, P: Borrow<O>> Opening<O, P> {
         }
         Ok(match self.exchange.poll(now, deadline) {
             Next::Send(send) => return Err(Step::Send(send)),
-            Next::Read { until } => return Err(Step::Read { until }),
+            Next::Read { until } => return Err(Step::Wait { until }),
             Next::Failed(error) => Err(error),
             Next::Gone => {
                 let (operation, head) = (self.operation.borrow(), no_content());

@@ -16,6 +16,7 @@ pub enum ProcessError {
         "the script in the sandbox failed with exit code {exit_code}: {}",
         shown(message)
     )]
+    #[non_exhaustive]
     Script {
         /// Its exit code.
         exit_code: i32,
@@ -24,7 +25,7 @@ pub enum ProcessError {
     },
     /// What the script wrote is not what it writes. The output may have been cut.
     #[error("the output of the script in the sandbox is not understood: {}", shown(.0))]
-    NotUnderstood(String),
+    InvalidResponse(String),
     /// No process of this id was spawned in the sandbox, or its files were removed.
     #[error("there is no process {0}")]
     Unknown(ProcessId),
@@ -51,6 +52,7 @@ pub enum ProcessError {
     StdinClosed(ProcessId),
     /// Nothing listens on the port.
     #[error("nothing listened on port {port} for {} s", waited.as_secs_f64())]
+    #[non_exhaustive]
     PortClosed {
         /// The port.
         port: u16,

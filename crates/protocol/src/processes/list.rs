@@ -40,12 +40,12 @@ impl ListProcesses {
 /// Reads the processes of a list. One that is not there is an error.
 pub(super) fn read_list(reply: &Reply<'_>) -> Result<Vec<ProcessInfo>, ProcessError> {
     let mut list: Vec<ProcessInfo> = Vec::new();
-    let not_understood = |what: &str| ProcessError::NotUnderstood(what.to_owned());
+    let invalid_response = |what: &str| ProcessError::InvalidResponse(what.to_owned());
     for (word, rest) in reply.lines() {
         if word == "process" {
             list.push(ProcessInfo {
                 id: ProcessId::new(rest)
-                    .map_err(|_| not_understood("a directory is not named by an id"))?,
+                    .map_err(|_| invalid_response("a directory is not named by an id"))?,
                 state: ProcessState::Starting,
                 command: String::new(),
                 pid: None,
@@ -55,7 +55,7 @@ pub(super) fn read_list(reply: &Reply<'_>) -> Result<Vec<ProcessInfo>, ProcessEr
         }
         let info = list
             .last_mut()
-            .ok_or_else(|| not_understood("it tells of no process"))?;
+            .ok_or_else(|| invalid_response("it tells of no process"))?;
         match word {
             "state" => info.state = read_state(rest, &info.id)?,
             "pid" => info.pid = rest.parse().ok(),
@@ -65,7 +65,7 @@ pub(super) fn read_list(reply: &Reply<'_>) -> Result<Vec<ProcessInfo>, ProcessEr
                     seconds.and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(seconds));
             }
             "command" => info.command = String::from_utf8_lossy(&decode(rest)?).into_owned(),
-            _ => return Err(not_understood("a line begins with an unknown word")),
+            _ => return Err(invalid_response("a line begins with an unknown word")),
         }
     }
     Ok(list)

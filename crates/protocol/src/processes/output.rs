@@ -26,6 +26,8 @@ const BLOCK: u64 = 64 * 1024;
 const BLOCKS: u64 = 16;
 
 /// Which output of a process.
+///
+/// Deliberately exhaustive: a process has two outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OutputStream {
@@ -203,7 +205,9 @@ impl FollowOutput {
             // The first of the blocks is the one in which the offset lies.
             let full = BLOCKS * BLOCK - offset % BLOCK;
             if length > full {
-                return Err(ProcessError::NotUnderstood("a page is too long".to_owned()));
+                return Err(ProcessError::InvalidResponse(
+                    "a page is too long".to_owned(),
+                ));
             }
             is_more |= length == full;
             if length > 0 {
@@ -248,7 +252,7 @@ impl Flow for FollowOutput {
             }
             self.state = match &mut self.state {
                 State::Pausing(Some(at)) if now.mono < *at => {
-                    return Step::Read {
+                    return Step::Wait {
                         until: deadline.soonest(Some(*at)),
                     };
                 }
@@ -266,7 +270,7 @@ impl Flow for FollowOutput {
                     }
                 },
                 State::Done(result) => {
-                    return result.take().map_or(Step::Read { until: None }, Step::Done);
+                    return result.take().map_or(Step::Wait { until: None }, Step::Done);
                 }
             };
         }

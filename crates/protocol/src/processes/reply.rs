@@ -25,7 +25,7 @@ impl<'a> Reply<'a> {
                 "" => "it does not end with `end`".to_owned(),
                 said => format!("it does not end with `end`, and says {}", mask(said)),
             };
-            return Err(ProcessError::NotUnderstood(message));
+            return Err(ProcessError::InvalidResponse(message));
         };
         let lines = lines.lines();
         Ok(Self(
@@ -54,7 +54,9 @@ impl<'a> Reply<'a> {
     pub(super) fn state(&self, id: &ProcessId) -> Result<ProcessState, ProcessError> {
         match self.get("state") {
             Some(state) => read_state(state, id),
-            None => Err(ProcessError::NotUnderstood("it tells no state".to_owned())),
+            None => Err(ProcessError::InvalidResponse(
+                "it tells no state".to_owned(),
+            )),
         }
     }
 }
@@ -63,7 +65,7 @@ pub(super) fn decode(base64: &str) -> Result<Bytes, ProcessError> {
     let decoded = BASE64_STANDARD.decode(base64);
     decoded
         .map(Bytes::from)
-        .map_err(|error| ProcessError::NotUnderstood(format!("it is not base64: {error}")))
+        .map_err(|error| ProcessError::InvalidResponse(format!("it is not base64: {error}")))
 }
 
 pub(super) fn read_state(state: &str, id: &ProcessId) -> Result<ProcessState, ProcessError> {
@@ -88,5 +90,5 @@ pub(super) fn read_state(state: &str, id: &ProcessId) -> Result<ProcessState, Pr
 }
 
 fn unreadable(state: &str) -> ProcessError {
-    ProcessError::NotUnderstood(format!("`{state}` is no state"))
+    ProcessError::InvalidResponse(format!("`{state}` is no state"))
 }

@@ -40,6 +40,7 @@ enum Phase {
 /// What a [`LateTurn`] wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum LateTurnStep {
     /// Read the last entry of this log, as it stands in the store: [`LateTurn::handle_last`].
     Last(LogId),

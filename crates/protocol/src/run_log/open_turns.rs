@@ -32,6 +32,7 @@ enum Phase {
 /// What [`OpenTurns`] want.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum OpenTurnsStep {
     /// Read the last entry of this log: [`OpenTurns::handle_last`].
     Last(LogId),

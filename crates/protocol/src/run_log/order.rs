@@ -3,6 +3,7 @@
 /// The relay would accept it, and spoil the history of the thread; so it is decided before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, which are written by hand.
 pub enum TurnOrder {
     /// It is refused. The default.
     #[default]

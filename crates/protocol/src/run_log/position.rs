@@ -13,6 +13,8 @@ use std::str::FromStr;
 /// assert!(at > Position::new(1, 900));
 /// assert_eq!("2-7".parse(), Ok(at));
 /// ```
+///
+/// Deliberately exhaustive: a store writes both numbers, and would lose a third.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// Which claim it is under: the fencing token.

@@ -40,6 +40,7 @@ pub struct Reader {
 /// What a [`Reader`] wants.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum ReaderStep {
     /// Read what stands above this position, and wait for it so long: [`Reader::handle_page`] or [`Reader::handle_missing`].
     Read {

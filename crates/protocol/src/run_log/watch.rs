@@ -28,6 +28,7 @@ enum Phase {
 /// What a [`Watch`] wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum WatchStep {
     /// Read the last entry of the log: [`Watch::handle_last`].
     Last,

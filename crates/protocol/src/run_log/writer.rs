@@ -102,6 +102,7 @@ impl Append {
 
 /// What came of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Appended {
     /// It stands in the log.
     Yes,

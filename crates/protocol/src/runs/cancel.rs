@@ -2,7 +2,7 @@ use http::StatusCode;
 use http::response::Parts;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{NotUnderstood, ResponseError};
+use crate::error::{InvalidResponse, ResponseError};
 use crate::open::open_enum;
 use crate::operation::{Operation, Safety, decode_with};
 use crate::{Endpoint, Route, SandboxId, tolerant};
@@ -37,7 +37,7 @@ impl Endpoint for CancelStream {
     const ROUTE: Route = Route::delete("/v1/chat/{agent}/{sandboxId}/stream");
 
     fn safety(&self) -> Safety {
-        Safety::OwnFlow
+        Safety::FlowOnly
     }
 }
 
@@ -53,7 +53,7 @@ impl Operation for CancelStream {
                     stream_id: None,
                 });
             }
-            tolerant::from_slice(body).map_err(|error| NotUnderstood::new(head, error, body))
+            tolerant::from_slice(body).map_err(|error| InvalidResponse::new(head, error, body))
         })
     }
 }

@@ -64,10 +64,12 @@ pub struct CancelFlow {
 
 /// Why a run was not cancelled.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CancelError {
     /// The relay would end another run: that of this thread, which is newer than ours and streams. That was not asked for. To end
     /// that one, name it, or use [`CancelStream`], which means the newest.
     #[error("cancelling would end the run of thread {thread_id}")]
+    #[non_exhaustive]
     AnotherRun {
         /// The other thread.
         thread_id: ThreadId,
@@ -138,7 +140,7 @@ impl CancelFlow {
     ) -> Result<Result<State>, Step<Infallible, Result<Cancelled>>> {
         Ok(match &mut self.state {
             State::Pausing(Some(at)) if now.mono < *at => {
-                return Err(Step::Read { until: Some(*at) });
+                return Err(Step::Wait { until: Some(*at) });
             }
             State::Pausing(_) if self.run.turn().is_some() => {
                 let look = GetThread::new(&self.run.sandbox_id, &self.run.thread_id);
@@ -176,7 +178,7 @@ impl CancelFlow {
                 }
             },
             State::Done(result) => {
-                return Err(result.take().map_or(Step::Read { until: None }, Step::Done));
+                return Err(result.take().map_or(Step::Wait { until: None }, Step::Done));
             }
         })
     }

@@ -52,6 +52,7 @@ pub struct ToolCall {
 #[non_exhaustive]
 pub enum ToolFact<'c> {
     /// The input of a call is complete: its execution begins.
+    #[non_exhaustive]
     Called {
         /// The call.
         call: ToolCall,
@@ -59,6 +60,7 @@ pub enum ToolFact<'c> {
         input: Option<&'c RawJson<'c>>,
     },
     /// The execution of a call that was open has ended.
+    #[non_exhaustive]
     Ended {
         /// The call.
         call: ToolCall,

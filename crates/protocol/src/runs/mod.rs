@@ -25,7 +25,7 @@ pub mod typed;
 pub use cancel::{CancelStatus, CancelStream, Cancelled};
 pub use cancel_flow::{CancelError, CancelFlow};
 pub use facts::{RunFacts, ToolCall, ToolEnd, ToolFact};
-pub use follow::{Follow, FollowFlow, FollowRun, Moment};
+pub use follow::{FollowFlow, FollowPolicy, FollowRun, RunEvent};
 pub use messages::Messages;
 pub use options::{PermissionMode, Preset, RunOptions, SystemPrompt};
 pub use outcome::{Lost, LostReason, MessageState, Outcome, RunEnd};

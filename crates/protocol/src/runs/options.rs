@@ -211,9 +211,10 @@ enum PresetName {
     ClaudeCode,
 }
 
-/// What an agent may do without asking. The list is closed: the relay drops all options for any other.
+/// What an agent may do without asking. The relay drops all options for any other mode than these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub enum PermissionMode {
     /// As the agent's configuration says.
     Default,

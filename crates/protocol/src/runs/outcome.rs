@@ -137,7 +137,9 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// How a run ended. There are no other ways.
+/// How a run ended.
+///
+/// Deliberately exhaustive: code that stores or bills runs must handle each end, and an unknown end is [`Lost`](Self::Lost).
 ///
 /// [`as_str`](Self::as_str) is the word to store. `Display` is a line to show: the word, and why the run failed or is lost.
 ///
@@ -243,6 +245,7 @@ impl fmt::Display for RunEnd {
 
 /// What the message of a run is worth when the run is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MessageState {
     /// It is the whole answer.
     Whole,
@@ -303,10 +306,10 @@ impl Lost {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LostReason {
-    /// Nothing came for too long: see [`Follow::lost_after`](super::Follow::lost_after). A dead runtime is silent for ever, and
+    /// Nothing came for too long: see [`FollowPolicy::lost_after`](super::FollowPolicy::lost_after). A dead runtime is silent for ever, and
     /// only cancelling its run frees the thread.
     Silence,
-    /// Its stream broke off, and it is not followed further: see [`Follow::off`](super::Follow::off).
+    /// Its stream broke off, and it is not followed further: see [`FollowPolicy::off`](super::FollowPolicy::off).
     Cut,
     /// The deadline of following is over.
     Deadline,

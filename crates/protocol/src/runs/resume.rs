@@ -42,7 +42,7 @@ impl Endpoint for ResumeStream {
     }
 
     fn safety(&self) -> Safety {
-        Safety::OwnFlow
+        Safety::FlowOnly
     }
 }
 
@@ -66,6 +66,7 @@ impl StreamingOperation for ResumeStream {
 
 /// What there was to resume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Resumed {
     /// The body is the stream.
     Streaming,

@@ -3,7 +3,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Messages, RunOptions};
-use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
+use crate::error::{InvalidRequest, InvalidResponse, Problem, ResponseError};
 use crate::open::open_enum;
 use crate::operation::{Head, StreamingOperation, decode_no_stream, decode_with};
 use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, content_coding, tolerant};
@@ -186,7 +186,7 @@ impl StreamingOperation for SendMessages {
                 Err(_) if head.status == StatusCode::ACCEPTED && may_be_cut(body) => {
                     Answer::default()
                 }
-                Err(error) => return Err(NotUnderstood::new(head, error, body)),
+                Err(error) => return Err(InvalidResponse::new(head, error, body)),
             };
             Ok(SendAnswer::Background(BackgroundRun {
                 thread_id: thread_id.or_else(|| self.thread_id.clone()),

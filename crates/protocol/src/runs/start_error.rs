@@ -15,11 +15,13 @@ pub struct StartError {
     pub kind: StartErrorKind,
 }
 
-/// Why a run did not start. Deliberately exhaustive: adding a variant is a breaking change.
+/// Why a run did not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartErrorKind {
     /// One of its exchanges failed.
     #[error("{step} failed")]
+    #[non_exhaustive]
     Exchange {
         /// What it was for: `creating the sandbox`.
         step: &'static str,

@@ -172,7 +172,7 @@ impl StartFlow {
                 return Ok(State::Done(error.map(Err)));
             }
             State::Done(result) => {
-                return Err(result.take().map_or(Step::Read { until: None }, Step::Done));
+                return Err(result.take().map_or(Step::Wait { until: None }, Step::Done));
             }
         };
         Ok(self.failed(step, error, surely_no_run))
@@ -257,7 +257,7 @@ fn proves_no_run(error: &ExchangeErrorKind) -> bool {
             // So the relay answers when it could not reach the runtime: it follows no run there.
             refused || error.code() == Some(&ErrorCode::SandboxUnavailable)
         }
-        ExchangeErrorKind::Response(ResponseError::NotUnderstood(_))
+        ExchangeErrorKind::Response(ResponseError::InvalidResponse(_))
         | ExchangeErrorKind::Deadline { .. } => false,
     }
 }

@@ -4,6 +4,7 @@
 /// as the standard says. What remains is a stream beyond the [`Limits`](super::Limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since tests compare an error with one that they make.
 pub enum SseError {
     /// A line is longer than [`Limits::line`](super::Limits::line).
     #[error("a line of the event stream is longer than {limit} bytes")]

@@ -8,6 +8,7 @@ const LONGEST: usize = 80;
 /// The name of a thread that is created for a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub enum ThreadName {
     /// The beginning of the first turn's text: see [`name_after`].
     #[default]

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::TokenLifetime;
-use crate::error::{InvalidRequest, NotUnderstood, Problem, ResponseError};
+use crate::error::{InvalidRequest, InvalidResponse, Problem, ResponseError};
 use crate::operation::decode_with;
 use crate::setters::setters;
 use crate::{Endpoint, Operation, Route, Secret, Timestamp, tolerant};
@@ -144,7 +144,7 @@ impl Operation for CreateToken {
         decode_with(self, head, body, |body| {
             // What is not understood may still hold the token.
             tolerant::from_slice(body)
-                .map_err(|error| NotUnderstood::new(head, error, body).without_content())
+                .map_err(|error| InvalidResponse::new(head, error, body).without_content())
         })
     }
 }

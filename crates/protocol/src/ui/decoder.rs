@@ -42,7 +42,9 @@ pub struct Decoder {
     replaced: String,
 }
 
-/// Why there is no chunk: one of the two steps has failed, and no third will be added.
+/// Why there is no chunk: one of the two steps has failed.
+///
+/// Deliberately exhaustive: there is no third step, and a reader goes on after the second error only.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The event stream cannot be decoded any further. This is the end.

@@ -1,6 +1,8 @@
 use super::Chunk;
 
-/// How a UI message stream has ended. The first that applies is the end, in this order; there are no others.
+/// How a UI message stream has ended. The first that applies is the end, in this order.
+///
+/// Deliberately exhaustive: code that takes an answer for whole must know each end, and an unknown end is [`Cut`](End::Cut).
 ///
 /// A stream that breaks off is [`Cut`](End::Cut), so that a part of an answer never passes for the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

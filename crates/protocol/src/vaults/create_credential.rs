@@ -168,6 +168,7 @@ impl fmt::Debug for CredentialSettings {
 #[non_exhaustive]
 pub enum CredentialAuth {
     /// By a token that does not change.
+    #[non_exhaustive]
     Bearer {
         /// The token.
         token: Secret,
@@ -316,6 +317,7 @@ open_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, which are written by hand.
 pub enum Inject {
     /// In a header.
     Header {

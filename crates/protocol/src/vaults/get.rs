@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Vault;
-use crate::error::{NotUnderstood, ResponseError};
+use crate::error::{InvalidResponse, ResponseError};
 use crate::operation::decode_with;
 use crate::{Endpoint, Operation, Route, VaultId, tolerant};
 
@@ -36,14 +36,14 @@ impl Operation for GetVault {
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<VaultDetail, ResponseError> {
         decode_with(self, head, body, |body| {
             let mut extra: Map<String, Value> = tolerant::from_slice(body)
-                .map_err(|error| NotUnderstood::new(head, error, body))?;
+                .map_err(|error| InvalidResponse::new(head, error, body))?;
             // The relay wraps the vault; its reference shows it bare.
             let (vault, extra) = match extra.remove("vault") {
                 Some(vault) => (vault, extra),
                 None => (Value::Object(extra.clone()), extra),
             };
             let vault = serde_json::from_value(vault)
-                .map_err(|error| NotUnderstood::new(head, error, body))?;
+                .map_err(|error| InvalidResponse::new(head, error, body))?;
             Ok(VaultDetail { vault, extra })
         })
     }

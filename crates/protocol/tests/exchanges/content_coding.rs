@@ -67,7 +67,7 @@ fn content_with_a_coding_is_not_given_out() {
             file.decode(&head, GZIP).unwrap_err(),
             exec.decode(&head, GZIP).map(drop).unwrap_err(),
         ] {
-            let ResponseError::NotUnderstood(error) = error else {
+            let ResponseError::InvalidResponse(error) = error else {
                 panic!("{error}")
             };
             assert_eq!(error.problem(), problem);

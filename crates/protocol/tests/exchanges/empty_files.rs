@@ -64,7 +64,7 @@ where
                     pending = Some(body);
                 }
             }
-            Step::Read { .. } => {
+            Step::Wait { .. } => {
                 flow.handle(Event::Data(pending.take().expect("nothing to wait for")));
                 flow.handle(Event::End);
             }
@@ -183,7 +183,7 @@ fn the_deadline_is_one_for_all() {
     }
     assert!(matches!(flow.poll(at(8)), Step::Send(_)));
     match flow.poll(at(8)) {
-        Step::Read { until } => assert_eq!(until, Some(start + Duration::from_secs(10))),
+        Step::Wait { until } => assert_eq!(until, Some(start + Duration::from_secs(10))),
         other => panic!("{other:?}"),
     }
     match flow.poll(at(10)) {

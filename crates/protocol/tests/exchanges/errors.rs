@@ -10,7 +10,7 @@ use twentyfirst_protocol::tokens::CreateToken;
 use twentyfirst_protocol::ui::UiMessage;
 use twentyfirst_protocol::vaults::{CreateCredential, CredentialAuth, CredentialSettings};
 use twentyfirst_protocol::{
-    ApiError, ErrorCode, NotUnderstood, Operation, ResponseError, SandboxId, ThreadId, VaultId,
+    ApiError, ErrorCode, InvalidResponse, Operation, ResponseError, SandboxId, ThreadId, VaultId,
 };
 
 fn head(status: u16) -> Parts {
@@ -219,7 +219,7 @@ fn an_error_is_shown_on_one_line() {
     );
     assert_eq!(error.code().unwrap().as_str(), "a\nb");
 
-    let error = NotUnderstood::new(&head, "not\na\u{1b}clause", b"");
+    let error = InvalidResponse::new(&head, "not\na\u{1b}clause", b"");
     assert!(error.to_string().ends_with(": not a clause"), "{error}");
     assert_eq!(error.problem(), "not\na\u{1b}clause");
 }
@@ -237,7 +237,7 @@ fn files_are_not_shown() {
 }
 
 #[test]
-fn success_that_is_not_understood_has_its_status_and_its_beginning() {
+fn success_that_is_invalid_response_has_its_status_and_its_beginning() {
     let get = GetSandbox::new(sandbox());
     for body in [
         "",
@@ -248,7 +248,7 @@ fn success_that_is_not_understood_has_its_status_and_its_beginning() {
         r#"{"id":7,"status":"active"}"#,
         "[]",
     ] {
-        let Err(ResponseError::NotUnderstood(error)) = get.decode(&head(200), body.as_bytes())
+        let Err(ResponseError::InvalidResponse(error)) = get.decode(&head(200), body.as_bytes())
         else {
             panic!("{body} was read as a sandbox")
         };
@@ -315,7 +315,7 @@ fn shown(error: &ResponseError) -> String {
             error.extra()
         );
     }
-    if let ResponseError::NotUnderstood(error) = error {
+    if let ResponseError::InvalidResponse(error) = error {
         text += &format!("\n{}\n{}", error.problem(), error.body());
     }
     text
@@ -431,7 +431,7 @@ fn a_password_in_a_repository_url_is_a_secret() {
 }
 
 #[test]
-fn a_token_that_is_not_understood_is_not_shown() {
+fn a_token_that_is_invalid_response_is_not_shown() {
     for body in [
         r#"{"token":"an_t_abc"}"#,
         r#"{"token":"an_t_abc","#,

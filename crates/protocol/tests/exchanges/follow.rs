@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use twentyfirst_protocol::flow::{Event, Failure, Flow, Now, Sent, Slot, Step};
 use twentyfirst_protocol::runs::{
-    Follow, FollowFlow, MessageState, Moment, Outcome, RunEnd, RunRef,
+    FollowFlow, FollowPolicy, MessageState, Outcome, RunEnd, RunEvent, RunRef,
 };
 use twentyfirst_protocol::threads::{GetThread, ListThreads, Thread};
 use twentyfirst_protocol::ui::{Assembler, Chunk, Decoder, UiMessage};
@@ -69,7 +69,7 @@ pub(crate) struct Scene {
     flow: FollowFlow,
     thread: Value,
     now: Now,
-    moments: Vec<Moment>,
+    moments: Vec<RunEvent>,
     /// What each request was.
     sent: Vec<&'static str>,
     /// What resuming gives, if it gives anything.
@@ -77,7 +77,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    pub(crate) fn new(follow: Follow, thread: Value) -> Self {
+    pub(crate) fn new(follow: FollowPolicy, thread: Value) -> Self {
         let sandbox_id = SandboxId::new("sb_1").unwrap();
         let thread_id = ThreadId::new(thread["id"].as_str().unwrap()).unwrap();
         let options = CallOptions::new().follow(follow);
@@ -100,7 +100,7 @@ impl Scene {
         mut self,
         bytes: &[u8],
         breaks_off: bool,
-    ) -> (Vec<Moment>, UiMessage, Outcome, Self) {
+    ) -> (Vec<RunEvent>, UiMessage, Outcome, Self) {
         let mut pieces = bytes
             .chunks(bytes.len() / 20 + 61)
             .map(Bytes::copy_from_slice)
@@ -160,7 +160,7 @@ impl Scene {
                         pieces = vec![Bytes::from(bytes)];
                     }
                 }
-                Step::Read { until } => match pieces.pop() {
+                Step::Wait { until } => match pieces.pop() {
                     Some(piece) if open => self.flow.handle(Event::Data(piece)),
                     _ if open => {
                         open = false;
@@ -182,19 +182,19 @@ impl Scene {
 }
 
 /// What comes of the chunks alone, as in a browser to which they are passed on.
-pub(crate) fn assembled(moments: &[Moment]) -> UiMessage {
+pub(crate) fn assembled(moments: &[RunEvent]) -> UiMessage {
     let mut assembler = Assembler::new();
     for moment in moments {
-        if let Moment::Chunk(chunk) = moment {
+        if let RunEvent::Chunk(chunk) = moment {
             let _ = assembler.apply(chunk).unwrap();
         }
     }
     assembler.into_message()
 }
 
-fn finishes(moments: &[Moment]) -> usize {
+fn finishes(moments: &[RunEvent]) -> usize {
     let kinds = moments.iter().filter_map(|moment| match moment {
-        Moment::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
+        RunEvent::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
         _ => None,
     });
     kinds.filter(|kind| kind == "finish").count()
@@ -267,7 +267,7 @@ fn a_recorded_run_that_is_cut_anywhere_is_whole_in_the_end() {
         let places = 0..bytes.len();
         // Every byte of the short ones, and places all over the long one.
         for cut in places.step_by((bytes.len() / 500).max(1)) {
-            let scene = Scene::new(Follow::wait(), thread.clone());
+            let scene = Scene::new(FollowPolicy::wait(), thread.clone());
             let (moments, message, outcome, scene) = scene.play(&bytes[..cut], cut % 2 == 0);
             let case = format!("{} cut at {cut}: {outcome:?}", stream.name);
             cuts += 1;
@@ -335,7 +335,7 @@ fn a_recorded_run_that_is_joined_again_is_whole_in_the_end() {
         ),
     ] {
         let thread = recording(thread).response.body;
-        let mut scene = Scene::new(Follow::live(), thread.clone());
+        let mut scene = Scene::new(FollowPolicy::live(), thread.clone());
         scene.resumed = Some(stream(second).bytes());
         let (moments, message, outcome, scene) = scene.play(&stream(first).bytes(), true);
         let sent = ["get", "list", "resume", "list", "get", "get"];
@@ -349,7 +349,7 @@ fn a_recorded_run_that_is_joined_again_is_whole_in_the_end() {
         );
         let gaps = moments
             .iter()
-            .filter(|moment| matches!(moment, Moment::Gap));
+            .filter(|moment| matches!(moment, RunEvent::Gap));
         assert_eq!((gaps.count(), finishes(&moments)), (1, 1), "{first}");
         // Who was passed the chunks has all that came, in its order, and no message anew.
         let texts = assembled(&moments).text();
@@ -377,7 +377,7 @@ fn assembled_text(stream: &Stream) -> String {
 #[test]
 fn a_stream_that_is_too_long_before_it_is_known_to_be_ours_is_given_up() {
     let thread = serde_json::json!({ "id": "th_1", "status": "streaming", "messages": null });
-    let mut scene = Scene::new(Follow::live(), thread.clone());
+    let mut scene = Scene::new(FollowPolicy::live(), thread.clone());
     let json = |body: &Value| {
         let head = Response::builder().header("content-type", "application/json");
         let head = head.body(()).unwrap().into_parts().0;
@@ -390,7 +390,7 @@ fn a_stream_that_is_too_long_before_it_is_known_to_be_ours_is_given_up() {
     let mut late = None;
     loop {
         match scene.flow.poll(scene.now) {
-            Step::Item(Moment::Resumed) => panic!("it was taken for our stream"),
+            Step::Item(RunEvent::Resumed) => panic!("it was taken for our stream"),
             Step::Item(_) | Step::Close(Slot::Exchange) => {}
             // Behind its limit it is not read.
             Step::Close(Slot::Stream) if scene.sent.contains(&"resume") => break,
@@ -419,7 +419,7 @@ fn a_stream_that_is_too_long_before_it_is_known_to_be_ours_is_given_up() {
                     });
                 }
             }
-            Step::Read { until } => match late.take() {
+            Step::Wait { until } => match late.take() {
                 Some((head, body)) => {
                     let piece = Bytes::from(vec![b'x'; 1024 * 1024]);
                     for _ in 0..17 {

@@ -7,15 +7,15 @@ use http::response::Parts;
 use proptest::prelude::*;
 use twentyfirst_protocol::files::{ReadStream, RemoveFile, WriteFiles};
 use twentyfirst_protocol::flow::{
-    Event, ExchangeError, ExchangeErrorKind, Execute, Failure, Flow, Now, Open, SendRequest, Sent,
-    Slot, Step,
+    Event, ExchangeError, ExchangeErrorKind, ExecuteFlow, Failure, Flow, Now, OpenFlow,
+    SendRequest, Sent, Slot, Step,
 };
 use twentyfirst_protocol::retry::{Attempt, Attempts, Decision, GiveUp, RetryPolicy};
 use twentyfirst_protocol::runs::{CancelStream, ResumeStream, SendMessages};
 use twentyfirst_protocol::sandboxes::{CreateSandbox, DeleteSandbox, Exec, GetSandbox};
 use twentyfirst_protocol::vaults::UpdateVault;
 use twentyfirst_protocol::{
-    ApiError, CallOptions, Endpoint, Head, NotUnderstood, Operation, ResponseError, Route,
+    ApiError, CallOptions, Endpoint, Head, InvalidResponse, Operation, ResponseError, Route,
     SandboxId, StreamingOperation, Timeouts, VaultId, decode_json,
 };
 
@@ -153,7 +153,7 @@ fn every_row_of_the_table() {
             "{status} {name}"
         );
     }
-    let strange = ResponseError::NotUnderstood(NotUnderstood::new(&head(200), "what", b""));
+    let strange = ResponseError::InvalidResponse(InvalidResponse::new(&head(200), "what", b""));
     assert_eq!(all(Attempt::Answered(&strange)), ["permanent"; 6]);
 }
 
@@ -346,10 +346,10 @@ where
                     Outcome::Hangs => {}
                 }
             }
-            Step::Read { until: Some(until) } => {
+            Step::Wait { until: Some(until) } => {
                 time = after(time, until.saturating_duration_since(time.mono));
             }
-            Step::Read { until: None } => panic!("it waits for ever"),
+            Step::Wait { until: None } => panic!("it waits for ever"),
             Step::Close(_) => {}
             Step::Done(result) => return (result, sent, time.mono - start.mono),
             _ => panic!("an unknown step"),
@@ -372,7 +372,7 @@ fn a_passing_failure_is_not_seen() {
     let get = GetSandbox::new(sandbox());
     let options = CallOptions::new();
     let outcomes = [Outcome::Fails(Sent::Maybe), BUSY, SANDBOX];
-    let (result, sent, waited) = play(Execute::new(&get, &options, 1).unwrap(), &outcomes);
+    let (result, sent, waited) = play(ExecuteFlow::new(&get, &options, 1).unwrap(), &outcomes);
     assert_eq!((result.unwrap().id, sent), (sandbox(), 3));
     assert!(
         waited > Duration::ZERO && waited <= Duration::from_millis(1500),
@@ -381,7 +381,7 @@ fn a_passing_failure_is_not_seen() {
 
     let read = ReadStream::new(sandbox(), "a");
     let (result, sent, _) = play(
-        Open::new(&read, &options, 1).unwrap(),
+        OpenFlow::new(&read, &options, 1).unwrap(),
         &[BUSY, Outcome::Answers(200, "")],
     );
     assert_eq!((result.unwrap(), sent), ((), 2));
@@ -392,7 +392,7 @@ fn a_passing_failure_is_not_seen() {
         r#"{"error":{"code":"file_not_found","message":"gone"}}"#,
     );
     let (result, sent, _) = play(
-        Execute::new(&delete, &options, 1).unwrap(),
+        ExecuteFlow::new(&delete, &options, 1).unwrap(),
         &[Outcome::Fails(Sent::Maybe), gone],
     );
     result.unwrap();
@@ -426,7 +426,7 @@ impl StreamingOperation for DrainLog {
 #[test]
 fn what_streams_can_be_gone_too() {
     let outcomes = [Outcome::Fails(Sent::Maybe), Outcome::Answers(404, "")];
-    let flow = Open::new(&DrainLog {}, &CallOptions::new(), 1).unwrap();
+    let flow = OpenFlow::new(&DrainLog {}, &CallOptions::new(), 1).unwrap();
     let (result, sent, _) = play(flow, &outcomes);
     assert_eq!((result.unwrap(), sent), ("gone", 2));
 }
@@ -434,7 +434,7 @@ fn what_streams_can_be_gone_too() {
 #[test]
 fn an_error_whose_body_stalls_is_decided_by_its_status() {
     let resume = ResumeStream::new("my-agent", sandbox());
-    let mut flow = Open::new(&resume, &CallOptions::new(), 1).unwrap();
+    let mut flow = OpenFlow::new(&resume, &CallOptions::new(), 1).unwrap();
     let start = now();
     assert!(matches!(flow.poll(start), Step::Send(_)));
     flow.handle(Event::Response {
@@ -444,12 +444,12 @@ fn an_error_whose_body_stalls_is_decided_by_its_status() {
     });
     let limit = Duration::from_secs(10);
     match flow.poll(start) {
-        Step::Read { until } => assert_eq!(until, Some(start.mono + limit)),
+        Step::Wait { until } => assert_eq!(until, Some(start.mono + limit)),
         other => panic!("{other:?}"),
     }
     flow.handle(Event::Data(Bytes::from_static(b"not he")));
     let just_before = after(start, limit.saturating_sub(Duration::from_nanos(1)));
-    assert!(matches!(flow.poll(just_before), Step::Read { .. }));
+    assert!(matches!(flow.poll(just_before), Step::Wait { .. }));
     match flow.poll(after(start, limit)) {
         Step::Done(Err(error)) => {
             assert_eq!(error.to_string(), "the relay answered 404: not he");
@@ -463,7 +463,7 @@ fn a_lasting_failure_tells_the_last_that_happened() {
     let get = GetSandbox::new(sandbox());
     let outcomes = [Outcome::Fails(Sent::No), Outcome::Fails(Sent::Maybe), BUSY];
     let (result, sent, _) = play(
-        Execute::new(&get, &CallOptions::new(), 1).unwrap(),
+        ExecuteFlow::new(&get, &CallOptions::new(), 1).unwrap(),
         &outcomes,
     );
     let error = result.unwrap_err();
@@ -479,7 +479,10 @@ fn a_deadline_ends_attempts_and_waits() {
     let get = GetSandbox::new(sandbox());
     let options = CallOptions::new().deadline(Duration::from_secs(5));
 
-    let (result, sent, waited) = play(Execute::new(&get, &options, 1).unwrap(), &[Outcome::Hangs]);
+    let (result, sent, waited) = play(
+        ExecuteFlow::new(&get, &options, 1).unwrap(),
+        &[Outcome::Hangs],
+    );
     let error = result.unwrap_err();
     assert_eq!(
         (sent, error.attempts(), waited),
@@ -494,7 +497,7 @@ fn a_deadline_ends_attempts_and_waits() {
         503,
         r#"{"error":{"code":"sandbox_unavailable","message":"busy","retryAfter":6}}"#,
     );
-    let (result, sent, waited) = play(Execute::new(&get, &options, 1).unwrap(), &[slow]);
+    let (result, sent, waited) = play(ExecuteFlow::new(&get, &options, 1).unwrap(), &[slow]);
     assert_eq!((sent, waited), (1, Duration::ZERO));
     assert!(matches!(
         result.unwrap_err().kind(),
@@ -502,7 +505,7 @@ fn a_deadline_ends_attempts_and_waits() {
     ));
 
     let (result, ..) = play(
-        Execute::new(&get, &CallOptions::new().deadline(Duration::ZERO), 1).unwrap(),
+        ExecuteFlow::new(&get, &CallOptions::new().deadline(Duration::ZERO), 1).unwrap(),
         &[],
     );
     let error = result.unwrap_err();
@@ -529,7 +532,11 @@ fn requests<O: Operation>(
     seed: u64,
     outcomes: &[Outcome],
 ) -> usize {
-    play(Execute::new(operation, options, seed).unwrap(), outcomes).1
+    play(
+        ExecuteFlow::new(operation, options, seed).unwrap(),
+        outcomes,
+    )
+    .1
 }
 
 proptest! {
@@ -547,7 +554,7 @@ proptest! {
         prop_assert!(requests(&WriteFiles::new(sandbox(), [("a", "b")]), &options, seed, &outcomes) <= allowed);
         prop_assert_eq!(requests(&CancelStream::new("a", sandbox()), &options, seed, &outcomes), 1);
         let send = SendMessages::new("a", sandbox(), "Hi");
-        prop_assert!(play(Open::new(&send, &options, seed).unwrap(), &outcomes).1 <= allowed);
+        prop_assert!(play(OpenFlow::new(&send, &options, seed).unwrap(), &outcomes).1 <= allowed);
     }
 
     #[test]

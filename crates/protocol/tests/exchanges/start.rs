@@ -75,7 +75,7 @@ impl Scene {
             }
             other => panic!("{other:?}"),
         }
-        assert!(matches!(self.poll(), Step::Read { until: None }));
+        assert!(matches!(self.poll(), Step::Wait { until: None }));
     }
 
     fn answers(&mut self, slot: Slot, status: u16, body: &'static str) {
@@ -358,7 +358,7 @@ fn an_endless_or_broken_error_body_still_has_its_status() {
         scene
             .flow
             .handle(Event::Data(Bytes::from(vec![b'x'; 100_000])));
-        assert!(matches!(scene.poll(), Step::Read { .. }));
+        assert!(matches!(scene.poll(), Step::Wait { .. }));
     }
     // That is more than 1 MiB.
     scene
@@ -408,14 +408,14 @@ fn an_error_whose_body_stalls_is_decided_by_its_status() {
     let head_at = scene.now.mono;
     for _ in 0..2 {
         match scene.poll() {
-            Step::Read { until } => assert_eq!(until, Some(head_at + Duration::from_secs(10))),
+            Step::Wait { until } => assert_eq!(until, Some(head_at + Duration::from_secs(10))),
             other => panic!("{other:?}"),
         }
         // Bytes that trickle do not make it longer.
         scene.passes(Duration::from_millis(4_900));
         scene.flow.handle(Event::Data(Bytes::from_static(b"no ")));
     }
-    assert!(matches!(scene.poll(), Step::Read { .. }));
+    assert!(matches!(scene.poll(), Step::Wait { .. }));
     scene.passes(Duration::from_millis(200));
     let error = scene.done().unwrap_err();
     assert_eq!(
@@ -429,7 +429,7 @@ fn an_error_whose_body_stalls_is_decided_by_its_status() {
     assert!(matches!(scene.poll(), Step::Send(_)));
     scene.answers(Slot::Stream, 403, "");
     match scene.poll() {
-        Step::Read { until } => assert_eq!(until, Some(scene.now.mono + Duration::from_secs(5))),
+        Step::Wait { until } => assert_eq!(until, Some(scene.now.mono + Duration::from_secs(5))),
         other => panic!("{other:?}"),
     }
     scene.passes(Duration::from_secs(5));
@@ -676,7 +676,7 @@ proptest! {
         let result = loop {
             let send = match scene.poll() {
                 Step::Send(send) => send,
-                Step::Read { until } => {
+                Step::Wait { until } => {
                     let until = until.expect("nothing is under way");
                     scene.passes(until - scene.now.mono);
                     continue;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use twentyfirst_protocol::runs::{Follow, MessageState, Moment};
+use twentyfirst_protocol::runs::{FollowPolicy, MessageState, RunEvent};
 use twentyfirst_protocol::ui::{Assembler, Chunk, Part, UiMessage};
 
 use crate::follow::{Scene, assembled};
 
 /// What came of a run.
 struct Told {
-    moments: Vec<Moment>,
+    moments: Vec<RunEvent>,
     message: UiMessage,
     state: MessageState,
 }
@@ -24,7 +24,7 @@ impl Told {
 
     fn kinds(&self) -> Vec<String> {
         let chunks = self.moments.iter().filter_map(|moment| match moment {
-            Moment::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
+            RunEvent::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
             _ => None,
         });
         chunks.collect()
@@ -69,7 +69,7 @@ fn follow(read: &str, stored: Value) -> Told {
         {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]},
         stored,
     ]});
-    let scene = Scene::new(Follow::wait(), thread);
+    let scene = Scene::new(FollowPolicy::wait(), thread);
     let (moments, message, outcome, _) = scene.play(read.as_bytes(), true);
     Told {
         moments,
@@ -172,7 +172,7 @@ fn texts_without_a_word_need_not_be_stored() {
         !told
             .moments
             .iter()
-            .any(|moment| matches!(moment, Moment::Gap))
+            .any(|moment| matches!(moment, RunEvent::Gap))
     );
 
     // One that has begun, and of which nothing was said.
@@ -328,7 +328,7 @@ fn metadata_that_was_delivered_does_not_come_again() {
         answer["metadata"] = stored;
         let told = follow(&stream(read.clone()), answer);
         let metadata = told.moments.iter().filter_map(|moment| match moment {
-            Moment::Chunk(chunk) => Some(serde_json::to_value(chunk).unwrap()),
+            RunEvent::Chunk(chunk) => Some(serde_json::to_value(chunk).unwrap()),
             _ => None,
         });
         let mut metadata: Vec<Value> = metadata

@@ -4,7 +4,7 @@ use serde_json::json;
 use twentyfirst_protocol::CallOptions;
 use twentyfirst_protocol::flow::Sent;
 use twentyfirst_protocol::retry::RetryPolicy;
-use twentyfirst_protocol::runs::{CancelError, CancelStatus, Follow};
+use twentyfirst_protocol::runs::{CancelError, CancelStatus, FollowPolicy};
 
 use crate::lines::{STORY, line};
 use crate::relay::{Relay, Resumes, ms, secs};
@@ -25,7 +25,11 @@ fn under_way() -> Relay {
 
 #[test]
 fn while_it_is_read() {
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+    for follow in [
+        FollowPolicy::wait(),
+        FollowPolicy::live(),
+        FollowPolicy::off(),
+    ] {
         let mut reader = Relay::new().reader(follow);
         reader.read_until(ms(150));
         let cancelled = reader.relay.cancel().unwrap();
@@ -48,7 +52,7 @@ fn while_it_is_waited_for() {
         .pace(ms(150))
         .cut(400)
         .at(secs(2), Relay::is_cancelled)
-        .read(Follow::wait());
+        .read(FollowPolicy::wait());
     assert_eq!(told.outline(), "start, chunks, cut");
     told.assert_of(STORY);
     told.assert_cancelled();
@@ -63,7 +67,7 @@ fn while_it_is_resumed() {
             .cut(600)
             .resumes(resumes)
             .at(secs(3), Relay::is_cancelled)
-            .read(Follow::live());
+            .read(FollowPolicy::live());
         assert!(told.outline().starts_with("start, chunks, cut, resumed"));
         told.assert_of(STORY);
         told.assert_cancelled();
@@ -101,7 +105,7 @@ fn a_run_that_never_starts_is_given_up_after_5_min_or_the_deadline_of_the_call()
 
 #[test]
 fn a_run_that_is_started_in_the_background_is_cancelled_whoever_follows_it() {
-    for follow in [Follow::wait(), Follow::live()] {
+    for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         let told = Relay::new()
             .starts_up(ms(500))
             .at(ms(800), Relay::is_cancelled)
@@ -129,7 +133,9 @@ fn a_newer_run_is_not_cancelled_instead() {
     let mut relay = under_way();
     relay.newer = vec![("th_2", "streaming")];
     match relay.cancel().unwrap_err() {
-        CancelError::AnotherRun { thread_id, sent } => {
+        CancelError::AnotherRun {
+            thread_id, sent, ..
+        } => {
             assert_eq!((thread_id.as_str(), sent), ("th_2", Sent::No));
         }
         other => panic!("{other}"),

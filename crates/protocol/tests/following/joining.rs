@@ -1,6 +1,6 @@
 //! A run that was started elsewhere: in the background, by another process, or before a restart.
 
-use twentyfirst_protocol::runs::{Follow, LostReason, MessageState};
+use twentyfirst_protocol::runs::{FollowPolicy, LostReason, MessageState};
 use twentyfirst_protocol::threads::ThreadStatus;
 use twentyfirst_protocol::ui::Chunk;
 
@@ -10,7 +10,7 @@ use crate::relay::{Fault, Relay, Resumes, ms, secs};
 #[test]
 fn a_run_in_the_background_is_waited_for() {
     for relay in [Relay::new(), Relay::new().without_turn()] {
-        let told = relay.pace(ms(150)).join(Follow::wait());
+        let told = relay.pace(ms(150)).join(FollowPolicy::wait());
         assert_eq!(told.outline(), "start, chunks, finish");
         assert_eq!(told.text(), STORY);
         assert_eq!(told.relay.count("resume"), 0);
@@ -20,7 +20,7 @@ fn a_run_in_the_background_is_waited_for() {
 
 #[test]
 fn a_run_in_the_background_is_joined() {
-    for follow in [Follow::live(), Follow::off()] {
+    for follow in [FollowPolicy::live(), FollowPolicy::off()] {
         for resumes in [Resumes::Middle, Resumes::HeldBack, Resumes::Replay] {
             let told = Relay::new()
                 .pace(ms(150))
@@ -46,7 +46,7 @@ fn a_run_that_is_waited_for_is_not_silent_as_long_as_the_relay_responds() {
     // Less often than each 2 s it is not asked.
     let told = Relay::new()
         .pace(ms(3000))
-        .join(Follow::wait().lost_after(secs(4)));
+        .join(FollowPolicy::wait().lost_after(secs(4)));
     assert!(told.relay.now > secs(60));
     assert_eq!(told.text(), STORY);
     told.assert_whole();
@@ -64,7 +64,7 @@ fn a_later_turn_that_streams_behind_our_answer_is_waited_for_by_nobody() {
             relay.messages = Some(messages.into());
             relay.status = Some("streaming");
         })
-        .join(Follow::wait());
+        .join(FollowPolicy::wait());
     assert!(told.relay.now < secs(30), "{:?}", told.relay.now);
     assert_eq!(told.text(), STORY);
     told.assert_completed(MessageState::Whole);
@@ -73,7 +73,11 @@ fn a_later_turn_that_streams_behind_our_answer_is_waited_for_by_nobody() {
 
 #[test]
 fn a_run_that_is_over_is_its_stored_answer() {
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+    for follow in [
+        FollowPolicy::wait(),
+        FollowPolicy::live(),
+        FollowPolicy::off(),
+    ] {
         for relay in [Relay::new(), Relay::new().without_turn()] {
             let mut relay = relay;
             relay.now = secs(60);
@@ -89,7 +93,7 @@ fn a_run_that_is_over_is_its_stored_answer() {
 
 #[test]
 fn a_later_turn_is_followed_without_the_answers_before_it() {
-    for follow in [Follow::wait(), Follow::live()] {
+    for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         for relay in [Relay::new(), Relay::new().without_turn()] {
             let told = relay
                 .with_history([line::question("u0"), line::answer("m0", &[STORY])])
@@ -109,7 +113,7 @@ fn a_turn_that_has_not_begun_has_nothing_to_follow() {
     relay.status = Some("completed");
     let told = relay
         .with_history([line::question("u0"), line::answer("m0", &[STORY])])
-        .join(Follow::wait());
+        .join(FollowPolicy::wait());
     assert_eq!(told.text(), "");
     told.assert_lost(LostReason::NotStored);
 }
@@ -129,7 +133,7 @@ fn a_turn_is_known_by_its_question_however_many_come_behind_it() {
         again.now = secs(60);
         again.messages.clone_from(&relay.messages);
         again.status = Some(status);
-        let told = again.join(Follow::wait());
+        let told = again.join(FollowPolicy::wait());
         assert_eq!(told.text(), STORY);
         told.assert_completed(MessageState::Whole);
     }
@@ -137,11 +141,11 @@ fn a_turn_is_known_by_its_question_however_many_come_behind_it() {
 
 #[test]
 fn a_run_that_fails_or_is_cancelled_in_the_background_says_so() {
-    let told = Relay::new().fails("overloaded").join(Follow::wait());
+    let told = Relay::new().fails("overloaded").join(FollowPolicy::wait());
     assert_eq!(told.failure(), "overloaded");
     let told = Relay::new()
         .at(ms(100), Relay::is_cancelled)
-        .join(Follow::wait());
+        .join(FollowPolicy::wait());
     told.assert_cancelled();
 }
 
@@ -172,7 +176,7 @@ fn what_was_delivered_elsewhere_is_gone_on_behind_from_the_stored_answer() {
             relay = relay.without_turn();
         }
         relay.now = ms(300);
-        let told = relay.join_behind(delivered(count), Follow::wait());
+        let told = relay.join_behind(delivered(count), FollowPolicy::wait());
         assert_eq!(told.outline(), "chunks, finish");
         assert_eq!(
             words(count) + &told.text(),
@@ -190,7 +194,7 @@ fn what_was_delivered_elsewhere_to_its_finish_is_whole_and_stays() {
     chunks.push(Chunk::decode(r#"{"type":"finish"}"#).unwrap());
     let mut relay = Relay::new().stores(line::answer("m1", &["Otherwise."]));
     relay.now = secs(1);
-    let told = relay.join_behind(chunks, Follow::wait());
+    let told = relay.join_behind(chunks, FollowPolicy::wait());
     assert_eq!(told.moments.len(), told.asked(&ThreadStatus::Completed));
     assert_eq!(told.message.text(), STORY);
     told.assert_completed(MessageState::Whole);
@@ -213,7 +217,7 @@ fn what_was_delivered_elsewhere_with_its_end_has_ended_so_where_nothing_is_store
         let words = words.iter().map(|word| Chunk::decode(word).unwrap());
         let mut relay = Relay::streams([]);
         relay.status = Some("idle");
-        let told = relay.join_behind(words.collect(), Follow::wait());
+        let told = relay.join_behind(words.collect(), FollowPolicy::wait());
         assert_eq!(told.outcome.end.to_string(), end);
         assert_eq!(told.outcome.message_state, MessageState::Partial);
     }
@@ -227,7 +231,7 @@ fn what_was_delivered_elsewhere_is_gone_on_behind_by_a_replay() {
         // The first stream was somebody else's.
         relay.open_first();
         relay.is_read_elsewhere();
-        let told = relay.join_behind(delivered(count), Follow::live());
+        let told = relay.join_behind(delivered(count), FollowPolicy::live());
         assert_eq!(told.outline(), "resumed, chunks, finish");
         assert_eq!(
             words(count) + &told.text(),
@@ -245,7 +249,7 @@ fn what_was_delivered_elsewhere_is_gone_on_behind_a_gap_where_nothing_is_replaye
     relay.now = ms(1000);
     relay.open_first();
     relay.is_read_elsewhere();
-    let told = relay.join_behind(delivered(4), Follow::live());
+    let told = relay.join_behind(delivered(4), FollowPolicy::live());
     assert!(
         told.outline().starts_with("resumed, gap, chunks"),
         "{}",
@@ -262,7 +266,7 @@ fn without_following_a_run_is_joined_once_and_lost_with_its_stream() {
         .fault(Fault::None)
         .fault(Fault::CutAfter(secs(1)))
         .resumes(Resumes::Replay)
-        .join(Follow::off());
+        .join(FollowPolicy::off());
     assert_eq!(told.outline(), "resumed, start, gap, chunks, cut");
     assert_eq!(told.relay.count("resume"), 1);
     told.assert_lost(LostReason::Cut);

@@ -1,7 +1,7 @@
 //! A stream is open: what it says, how it ends, and what silence means.
 
 use serde_json::json;
-use twentyfirst_protocol::runs::{CancelStatus, Follow, LostReason, MessageState, RunEnd};
+use twentyfirst_protocol::runs::{CancelStatus, FollowPolicy, LostReason, MessageState, RunEnd};
 use twentyfirst_protocol::threads::ThreadStatus;
 
 use crate::lines::{Line, STORY, line};
@@ -9,7 +9,11 @@ use crate::relay::{Fault, PACE, Relay, Resumes, ms, secs};
 
 #[test]
 fn a_run_that_is_read_to_its_end_asks_nothing() {
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+    for follow in [
+        FollowPolicy::wait(),
+        FollowPolicy::live(),
+        FollowPolicy::off(),
+    ] {
         let told = Relay::new().read(follow);
         assert_eq!(told.outline(), "start, chunks, finish");
         assert_eq!(told.text(), STORY);
@@ -23,7 +27,7 @@ fn a_run_that_is_read_to_its_end_asks_nothing() {
 fn a_message_is_whole_at_finish_and_not_before() {
     let relay = Relay::new().done_after(secs(1));
     let finish = relay.end_at().unwrap();
-    let mut reader = relay.reader(Follow::wait());
+    let mut reader = relay.reader(FollowPolicy::wait());
     reader.read_until(finish - PACE);
     assert!(!reader.has_message());
     reader.read_until(finish);
@@ -33,7 +37,7 @@ fn a_message_is_whole_at_finish_and_not_before() {
 
 #[test]
 fn without_following_a_cut_is_the_end() {
-    let told = Relay::new().cut(350).read(Follow::off());
+    let told = Relay::new().cut(350).read(FollowPolicy::off());
     assert_eq!(told.outline(), "start, chunks, cut");
     told.assert_of(STORY);
     told.assert_lost(LostReason::Cut);
@@ -48,7 +52,11 @@ fn without_following_a_cut_is_the_end() {
 
 #[test]
 fn silence_is_not_a_cut_and_is_asked_about_less_and_less_often() {
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+    for follow in [
+        FollowPolicy::wait(),
+        FollowPolicy::live(),
+        FollowPolicy::off(),
+    ] {
         let told = Relay::says([
             line::text("t1", "Let me think."),
             line::pause(ms(1500)),
@@ -77,7 +85,7 @@ fn the_relay_is_asked_no_sooner_than_after_a_silence_of_100_ms() {
     let told = Relay::new()
         .pace(ms(50))
         .dies(ms(500))
-        .read(Follow::wait().ask_after(ms(0)).deadline(ms(1100)));
+        .read(FollowPolicy::wait().ask_after(ms(0)).deadline(ms(1100)));
     let asked: Vec<_> = told
         .relay
         .sent
@@ -89,7 +97,11 @@ fn the_relay_is_asked_no_sooner_than_after_a_silence_of_100_ms() {
 
 #[test]
 fn a_stream_that_fell_silent_is_left_10_s_after_its_run_is_known_to_be_over() {
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+    for follow in [
+        FollowPolicy::wait(),
+        FollowPolicy::live(),
+        FollowPolicy::off(),
+    ] {
         let told = Relay::new()
             .fault(Fault::FallsSilent(350))
             .read(follow.ask_after(ms(500)));
@@ -116,7 +128,7 @@ fn a_silent_stream_of_a_thread_or_a_sandbox_that_is_deleted_is_lost() {
         let told = Relay::new()
             .fault(Fault::FallsSilent(350))
             .at(ms(400), deletion)
-            .read(Follow::wait().ask_after(ms(500)));
+            .read(FollowPolicy::wait().ask_after(ms(500)));
         told.assert_lost(LostReason::Deleted);
         assert!(told.relay.now < secs(12), "{:?}", told.relay.now);
     }
@@ -124,7 +136,7 @@ fn a_silent_stream_of_a_thread_or_a_sandbox_that_is_deleted_is_lost() {
 
 #[test]
 fn where_done_does_not_come_it_is_waited_for_10_s() {
-    for follow in [Follow::wait(), Follow::off()] {
+    for follow in [FollowPolicy::wait(), FollowPolicy::off()] {
         let relay = Relay::new().done_after(secs(60));
         let finish = relay.end_at().unwrap();
         let told = relay.read(follow);
@@ -149,7 +161,7 @@ fn a_body_that_stays_open_behind_done_is_left_after_1_s() {
         line::chunks([]),
     ])
     .at(ms(5), |relay| relay.says_done_and_stays_open());
-    let told = relay.read(Follow::wait());
+    let told = relay.read(FollowPolicy::wait());
     told.assert_completed(MessageState::Whole);
     assert_eq!(told.relay.now, ms(1005));
     assert_eq!(told.relay.sent, []);
@@ -157,7 +169,11 @@ fn a_body_that_stays_open_behind_done_is_left_after_1_s() {
 
 #[test]
 fn a_dead_runtime_is_lost_in_time_and_cancelling_frees_its_thread() {
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+    for follow in [
+        FollowPolicy::wait(),
+        FollowPolicy::live(),
+        FollowPolicy::off(),
+    ] {
         let told = Relay::new()
             .dies(ms(150))
             .read(follow.ask_after(ms(150)).lost_after(ms(900)));
@@ -183,7 +199,11 @@ fn a_dead_runtime_is_lost_in_time_and_cancelling_frees_its_thread() {
 
 #[test]
 fn following_ends_at_its_deadline() {
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+    for follow in [
+        FollowPolicy::wait(),
+        FollowPolicy::live(),
+        FollowPolicy::off(),
+    ] {
         let told = Relay::says([
             line::text("t1", "Let me think."),
             line::pause(ms(1500)),
@@ -218,7 +238,7 @@ fn a_message_that_was_whole_is_whole_at_the_deadline_and_no_other_is() {
     ] {
         let begun = [line::start("m1"), line::text("t1", "Hello there.")];
         let told = Relay::streams(begun.into_iter().chain(says.clone()))
-            .read(Follow::wait().deadline(secs(2)));
+            .read(FollowPolicy::wait().deadline(secs(2)));
         told.assert_lost(LostReason::Deadline);
         assert_eq!(told.outcome.message_state, state, "{says:?}");
     }
@@ -226,7 +246,11 @@ fn a_message_that_was_whole_is_whole_at_the_deadline_and_no_other_is() {
 
 #[test]
 fn a_run_that_says_that_it_was_aborted_is_cancelled() {
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+    for follow in [
+        FollowPolicy::wait(),
+        FollowPolicy::live(),
+        FollowPolicy::off(),
+    ] {
         let told = Relay::streams([
             line::start("m1"),
             line::open_text("t1", "Hello there."),
@@ -254,7 +278,7 @@ fn half_a_character_at_an_end_that_the_run_tells_is_delivered() {
                 end.clone(),
                 how,
             ])
-            .read(Follow::wait());
+            .read(FollowPolicy::wait());
             assert_eq!(told.text(), "Hello \u{fffd}", "{end:?}");
             assert_eq!(told.message.text(), "Hello \u{fffd}", "{end:?}");
             assert_eq!(told.relay.sent, [], "it is known how it ended");
@@ -269,21 +293,25 @@ fn done_without_finish_is_a_run_that_was_cancelled() {
         line::open_text("t1", "Hello there."),
         line::says_done(),
     ];
-    let told = Relay::streams(lines).read(Follow::wait());
+    let told = Relay::streams(lines).read(FollowPolicy::wait());
     told.assert_cancelled();
     assert_eq!(told.relay.sent, []);
 }
 
 #[test]
 fn a_run_that_was_cancelled_through_another_instance_says_so_as_an_error() {
-    let told = Relay::new().fails("cancelled").read(Follow::wait());
+    let told = Relay::new().fails("cancelled").read(FollowPolicy::wait());
     assert_eq!(told.outline(), "start, chunks, error");
     told.assert_cancelled();
 }
 
 #[test]
 fn a_run_that_fails_has_failed_and_what_came_stays() {
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+    for follow in [
+        FollowPolicy::wait(),
+        FollowPolicy::live(),
+        FollowPolicy::off(),
+    ] {
         let told = Relay::new().fails("the model is overloaded").read(follow);
         assert_eq!(told.outline(), "start, chunks, error");
         assert_eq!(told.failure(), "the model is overloaded");
@@ -294,7 +322,11 @@ fn a_run_that_fails_has_failed_and_what_came_stays() {
 
 #[test]
 fn a_run_that_says_its_end_and_cannot_be_stored_has_a_message_and_has_failed() {
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+    for follow in [
+        FollowPolicy::wait(),
+        FollowPolicy::live(),
+        FollowPolicy::off(),
+    ] {
         let relay = Relay::new().fails_to_store("sandbox_error: Failed query");
         let finish = relay.end_at().unwrap();
         let mut reader = relay.reader(follow);
@@ -316,7 +348,7 @@ fn an_event_that_is_not_a_chunk_behind_finish_leaves_no_gap() {
         vec![Line::Says("{".to_owned())],
         line::says_done(),
     ])
-    .read(Follow::wait());
+    .read(FollowPolicy::wait());
     assert_eq!(told.outline(), "start, chunks, finish, not a chunk");
     told.assert_completed(MessageState::Whole);
     assert_eq!(told.relay.sent, []);
@@ -324,7 +356,9 @@ fn an_event_that_is_not_a_chunk_behind_finish_leaves_no_gap() {
 
 #[test]
 fn what_came_while_nobody_polled_is_looked_at_before_silence_is_judged() {
-    let follow = Follow::wait().lost_after(secs(60)).deadline(secs(7200));
+    let follow = FollowPolicy::wait()
+        .lost_after(secs(60))
+        .deadline(secs(7200));
     let mut reader = Relay::new().reader(follow);
     reader.read_until(ms(150));
     reader.relay.now += secs(3600);
@@ -336,7 +370,11 @@ fn what_came_while_nobody_polled_is_looked_at_before_silence_is_judged() {
 #[test]
 fn an_event_that_is_not_a_chunk_leaves_a_gap_and_no_more() {
     for data in ["{", "{}", "[1,2]", "\"start\""] {
-        for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+        for follow in [
+            FollowPolicy::wait(),
+            FollowPolicy::live(),
+            FollowPolicy::off(),
+        ] {
             let told = Relay::new().fault(Fault::Says(400, data)).read(follow);
             assert_eq!(
                 told.outline(),
@@ -351,7 +389,7 @@ fn an_event_that_is_not_a_chunk_leaves_a_gap_and_no_more() {
 
 #[test]
 fn what_comes_beyond_the_limit_of_memory_is_handed_out_and_the_message_is_never_whole() {
-    for follow in [Follow::wait(), Follow::live()] {
+    for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         for cut in [None, Some(1234)] {
             let mut relay = Relay::new().resumes(Resumes::Replay);
             if let Some(cut) = cut {
@@ -373,7 +411,11 @@ fn what_comes_beyond_the_limit_of_memory_is_handed_out_and_the_message_is_never_
 
 #[test]
 fn a_cut_behind_finish_is_none_and_the_thread_tells() {
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+    for follow in [
+        FollowPolicy::wait(),
+        FollowPolicy::live(),
+        FollowPolicy::off(),
+    ] {
         let told = Relay::new()
             .done_after(ms(300))
             .fault(Fault::CutBehind("finish"))
@@ -388,7 +430,11 @@ fn a_cut_behind_finish_is_none_and_the_thread_tells() {
 
 #[test]
 fn a_message_that_was_called_whole_stays_whatever_a_late_reader_has_stored() {
-    for follow in [Follow::wait(), Follow::live(), Follow::off()] {
+    for follow in [
+        FollowPolicy::wait(),
+        FollowPolicy::live(),
+        FollowPolicy::off(),
+    ] {
         // By the first reader otherwise than it was said, and by one who has joined.
         for id in ["m1", "m7"] {
             let stored = line::answer(id, &["and somebody asked 🔭", "what had become of it."]);
@@ -407,7 +453,7 @@ fn a_message_that_was_called_whole_stays_whatever_a_late_reader_has_stored() {
 
 #[test]
 fn a_limit_is_an_end_that_is_no_success_and_what_it_cost_is_known() {
-    for follow in [Follow::wait(), Follow::live()] {
+    for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         for cut in [None, Some(400)] {
             let mut relay = Relay::says([
                 line::text("t1", STORY),

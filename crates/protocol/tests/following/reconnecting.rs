@@ -3,7 +3,7 @@
 use serde_json::json;
 use twentyfirst_protocol::CallOptions;
 use twentyfirst_protocol::retry::RetryPolicy;
-use twentyfirst_protocol::runs::{CancelStatus, Follow, LostReason, MessageState};
+use twentyfirst_protocol::runs::{CancelStatus, FollowPolicy, LostReason, MessageState};
 use twentyfirst_protocol::threads::ThreadStatus;
 
 use crate::lines::{STORY, line};
@@ -17,7 +17,7 @@ pub(crate) const PLACES: [usize; 7] = [0, 1, 70, 123, 350, 517, 1234];
 #[test]
 fn what_is_missing_behind_a_cut_is_taken_from_the_stored_answer() {
     for bytes in PLACES {
-        let told = Relay::new().cut(bytes).read(Follow::wait());
+        let told = Relay::new().cut(bytes).read(FollowPolicy::wait());
         assert_eq!(told.text(), STORY, "{bytes}");
         let outline = match bytes {
             0 | 1 => "cut, start, chunks, finish",
@@ -40,9 +40,9 @@ fn what_is_missing_behind_a_cut_is_taken_from_the_stored_answer() {
 #[test]
 fn a_body_that_ends_before_its_run_is_a_cut() {
     for (follow, outline) in [
-        (Follow::wait(), "start, chunks, ended, chunks, finish"),
+        (FollowPolicy::wait(), "start, chunks, ended, chunks, finish"),
         (
-            Follow::live(),
+            FollowPolicy::live(),
             "start, chunks, ended, resumed, gap, chunks, finish",
         ),
     ] {
@@ -51,7 +51,9 @@ fn a_body_that_ends_before_its_run_is_a_cut() {
         told.assert_of(STORY);
         told.assert_whole();
     }
-    let told = Relay::new().fault(Fault::Ends(350)).read(Follow::off());
+    let told = Relay::new()
+        .fault(Fault::Ends(350))
+        .read(FollowPolicy::off());
     assert_eq!(told.outline(), "start, chunks, ended");
     told.assert_of(STORY);
     told.assert_lost(LostReason::Cut);
@@ -61,7 +63,7 @@ fn a_body_that_ends_before_its_run_is_a_cut() {
 fn tools_that_ran_behind_a_cut_are_in_the_message() {
     // Anywhere: within the text, within each input, behind both, behind one result.
     for bytes in (0..1400).step_by(50) {
-        for follow in [Follow::wait(), Follow::live()] {
+        for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
             for resumes in [Resumes::Middle, Resumes::HeldBack, Resumes::Replay] {
                 let told = Relay::says([
                     line::text("t1", "Two things at once."),
@@ -87,7 +89,7 @@ fn tools_that_ran_behind_a_cut_are_in_the_message() {
 
 #[test]
 fn a_run_that_fails_behind_a_cut_has_failed_and_has_not_the_answer_of_an_earlier_turn() {
-    for follow in [Follow::wait(), Follow::live()] {
+    for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         let earlier = [
             line::question("u0"),
             line::answer("m0", &["An earlier story."]),
@@ -106,7 +108,7 @@ fn a_run_that_fails_behind_a_cut_has_failed_and_has_not_the_answer_of_an_earlier
 
 #[test]
 fn a_dead_runtime_is_lost_also_behind_a_cut() {
-    for follow in [Follow::wait(), Follow::live()] {
+    for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         let told = Relay::new()
             .dies(ms(150))
             .cut(400)
@@ -121,7 +123,7 @@ fn a_dead_runtime_is_lost_also_behind_a_cut() {
 
 #[test]
 fn behind_a_restart_of_the_relay_a_run_streams_for_ever_until_it_is_lost_and_cancelled() {
-    for follow in [Follow::wait(), Follow::live()] {
+    for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         let told = Relay::new()
             .restarts(ms(150))
             .read(follow.lost_after(secs(60)));
@@ -147,7 +149,7 @@ fn behind_a_cut_a_run_is_asked_for_at_growing_intervals_of_at_most_5_s() {
     let told = Relay::new()
         .dies(ms(100))
         .fault(Fault::CutAfter(ms(100)))
-        .read(Follow::wait().deadline(secs(120)));
+        .read(FollowPolicy::wait().deadline(secs(120)));
     let times: Vec<_> = told.relay.sent.iter().map(|(at, _)| *at).collect();
     let pauses: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(pauses[0] <= ms(251), "{pauses:?}");
@@ -169,7 +171,7 @@ fn questions_that_are_refused_for_now_are_asked_again() {
                     .asks_to_wait("list", status, seconds)
                     .asks_to_wait("look", status, seconds),
             };
-            let told = relay.read(Follow::wait());
+            let told = relay.read(FollowPolicy::wait());
             assert_eq!(told.text(), STORY, "{status}");
             told.assert_whole();
         }
@@ -178,7 +180,7 @@ fn questions_that_are_refused_for_now_are_asked_again() {
 
 #[test]
 fn questions_are_asked_also_when_calls_are_not_repeated() {
-    for follow in [Follow::wait(), Follow::live()] {
+    for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         let told = Relay::new()
             .cut(350)
             .pace(ms(150))
@@ -195,9 +197,9 @@ fn questions_are_asked_also_when_calls_are_not_repeated() {
 #[test]
 fn a_relay_that_asks_to_wait_is_asked_no_sooner() {
     for (what, follow) in [
-        ("list", Follow::wait()),
-        ("look", Follow::wait()),
-        ("resume", Follow::live()),
+        ("list", FollowPolicy::wait()),
+        ("look", FollowPolicy::wait()),
+        ("resume", FollowPolicy::live()),
     ] {
         let told = Relay::new()
             .cut(350)
@@ -217,9 +219,9 @@ fn a_relay_that_asks_to_wait_is_asked_no_sooner() {
 fn a_relay_that_asks_to_wait_for_a_day_is_asked_after_the_longest_wait_of_the_options() {
     let retry = RetryPolicy::standard().longest_retry_after(secs(10));
     for (what, follow) in [
-        ("list", Follow::wait()),
-        ("look", Follow::wait()),
-        ("resume", Follow::live()),
+        ("list", FollowPolicy::wait()),
+        ("look", FollowPolicy::wait()),
+        ("resume", FollowPolicy::live()),
     ] {
         let told = Relay::new()
             .cut(350)
@@ -242,7 +244,7 @@ fn a_relay_that_refuses_for_good_loses_the_run_with_its_reason() {
             let told = Relay::new()
                 .cut(350)
                 .refuses(what, status, 9)
-                .read(Follow::wait());
+                .read(FollowPolicy::wait());
             assert_eq!(told.relay.count(what), 1, "it is not asked again");
             told.assert_of(STORY);
             told.assert_lost(LostReason::Refused);
@@ -257,7 +259,7 @@ fn a_relay_that_refuses_for_good_loses_the_run_with_its_reason() {
 
 #[test]
 fn a_run_whose_sandbox_is_deleted_is_lost() {
-    for follow in [Follow::wait(), Follow::live()] {
+    for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         let told = Relay::new()
             .cut(350)
             .at(ms(50), Relay::is_deleted)

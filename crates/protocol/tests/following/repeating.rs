@@ -1,7 +1,7 @@
 //! Another stream is compared with what was delivered: what it repeats does not come twice, and what it adds is not lost.
 
 use serde_json::{Value, json};
-use twentyfirst_protocol::runs::{Follow, MessageState};
+use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
 use twentyfirst_protocol::ui::Chunk;
 
 use crate::lines::{Line, line};
@@ -20,7 +20,7 @@ fn resumed(
     Relay::streams(first.chain([line::cut()]))
         .then_streams(second)
         .at(secs(30), move |relay| relay.has_completed(answer))
-        .read(Follow::live())
+        .read(FollowPolicy::live())
 }
 
 /// What is behind everything that a run says.
@@ -123,7 +123,7 @@ fn an_input_goes_on_in_the_middle_of_a_delta() {
         })]),
     );
     let deltas = told.moments.iter().filter_map(|(_, moment)| match moment {
-        twentyfirst_protocol::runs::Moment::Chunk(Chunk::ToolInputDelta(delta)) => {
+        twentyfirst_protocol::runs::RunEvent::Chunk(Chunk::ToolInputDelta(delta)) => {
             Some(delta.input_text_delta.to_string_lossy().into_owned())
         }
         _ => None,
@@ -255,7 +255,7 @@ fn a_stream_that_is_known_to_be_ours_may_be_longer_than_what_is_kept_of_one_that
         line::chunks(std::iter::repeat_n(delta, 4)),
         end(),
     ])
-    .read(Follow::wait());
+    .read(FollowPolicy::wait());
     assert_eq!(told.text().len(), 4 * long.len());
     assert_eq!(told.outline(), "start, chunks, finish");
     told.assert_completed(MessageState::Whole);
@@ -335,7 +335,7 @@ fn behind_a_gap_nothing_is_delivered_of_an_answer_that_shares_only_a_few_letters
         line::cut(),
     ])
     .at(secs(30), move |relay| relay.has_completed(tail))
-    .read(Follow::wait());
+    .read(FollowPolicy::wait());
     assert_eq!(
         told.text(),
         "Once upon a time there was a box And there was also wat"

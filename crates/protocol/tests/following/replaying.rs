@@ -1,7 +1,7 @@
 //! A stream that was opened again repeats what was delivered, otherwise than it was said.
 
 use serde_json::{Value, json};
-use twentyfirst_protocol::runs::{Follow, MessageState};
+use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
 
 use crate::lines::{Line, line};
 use crate::relay::Relay;
@@ -12,7 +12,7 @@ fn told(first: Vec<Line>, second: Vec<Line>, stored: Value) -> Told {
     Relay::streams([line::start("m1"), first, line::cut()])
         .then_streams([line::start("m2"), second, line::finish(), line::says_done()])
         .when("look", 3, |relay| relay.has_completed(stored))
-        .read(Follow::live())
+        .read(FollowPolicy::live())
 }
 
 #[test]

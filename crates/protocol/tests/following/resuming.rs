@@ -1,7 +1,7 @@
 //! No stream is open, and the run goes on: its stream is opened again, and repeats what was delivered or joins in the middle.
 
 use serde_json::json;
-use twentyfirst_protocol::runs::{Follow, LostReason, MessageState};
+use twentyfirst_protocol::runs::{FollowPolicy, LostReason, MessageState};
 use twentyfirst_protocol::ui::Part;
 
 use crate::lines::{Line, STORY, line};
@@ -16,7 +16,7 @@ fn a_stream_that_is_cut_is_opened_again() {
             let told = Relay::new()
                 .cut(bytes)
                 .resumes(resumes)
-                .read(Follow::live());
+                .read(FollowPolicy::live());
             told.assert_of(STORY);
             assert!(
                 told.outline().contains("cut, resumed"),
@@ -36,7 +36,7 @@ fn a_replay_goes_on_in_the_middle_of_a_part() {
         let told = Relay::new()
             .cut(bytes)
             .resumes(Resumes::Replay)
-            .read(Follow::live());
+            .read(FollowPolicy::live());
         assert_eq!(
             told.outline(),
             "start, chunks, cut, resumed, chunks, finish"
@@ -65,7 +65,7 @@ fn a_replay_goes_on_in_the_middle_of_a_tool_call() {
         ])
         .cut(bytes)
         .resumes(Resumes::Replay)
-        .read(Follow::live());
+        .read(FollowPolicy::live());
         assert_eq!(
             told.outline(),
             "start, chunks, cut, resumed, chunks, finish"
@@ -81,7 +81,10 @@ fn a_replay_goes_on_in_the_middle_of_a_tool_call() {
 fn who_joins_in_the_middle_is_told_of_the_gap_and_has_everything_in_the_end() {
     // What comes live, and what the relay holds back until the end.
     for resumes in [Resumes::Middle, Resumes::HeldBack] {
-        let told = Relay::new().cut(400).resumes(resumes).read(Follow::live());
+        let told = Relay::new()
+            .cut(400)
+            .resumes(resumes)
+            .read(FollowPolicy::live());
         assert_eq!(
             told.outline(),
             "start, chunks, cut, resumed, gap, chunks, finish"
@@ -110,7 +113,7 @@ fn replayed(begun: &'static str) -> Told {
     .when("look", 3, move |relay| {
         relay.has_completed(line::answer("m1", &[&format!("{begun}{rest}")]));
     })
-    .read(Follow::live());
+    .read(FollowPolicy::live());
     assert_eq!(told.text(), format!("{begun}{rest}"));
     told.assert_completed(MessageState::Whole);
     told
@@ -159,7 +162,7 @@ fn what_is_woven_into_a_replay_by_chance_is_left_to_the_gap() {
         let parts = ["Well well.", "Well then ", "Meanwhile somewhere else."];
         relay.has_completed(line::answer("m1", &parts));
     })
-    .read(Follow::live());
+    .read(FollowPolicy::live());
     // What is delivered behind a gap follows one upon the other.
     assert_eq!(told.pieces()[..2], ["Well ", "then somewhere else."]);
     told.assert_completed(MessageState::Whole);
@@ -172,7 +175,7 @@ fn a_replay_of_almost_nothing_is_told_as_a_gap() {
         let told = Relay::new()
             .cut(bytes)
             .resumes(Resumes::Replay)
-            .read(Follow::live());
+            .read(FollowPolicy::live());
         told.assert_of(STORY);
         told.assert_whole();
         assert_eq!(told.message.text(), STORY);
@@ -188,7 +191,7 @@ fn where_nothing_can_be_resumed_it_is_asked_for_once_and_the_end_waited_for() {
         .cut(350)
         .resumes(Resumes::Nothing)
         .pace(ms(150))
-        .read(Follow::live());
+        .read(FollowPolicy::live());
     assert_eq!(told.relay.count("resume"), 1);
     assert_eq!(told.outline(), "start, chunks, cut, chunks, finish");
     assert_eq!(told.text(), STORY);
@@ -202,7 +205,7 @@ fn a_run_that_is_still_starting_is_resumed_once_it_has_started() {
         .starts_up(secs(3))
         .fault(Fault::CutAfter(ms(1)))
         .resumes(Resumes::Replay)
-        .read(Follow::live());
+        .read(FollowPolicy::live());
     assert!(told.relay.count("resume") > 1);
     // Where nothing was delivered, nobody knows that this is the beginning.
     assert_eq!(told.outline(), "cut, resumed, start, gap, chunks, finish");
@@ -225,7 +228,7 @@ fn a_resume_that_is_refused_for_now_is_tried_again() {
             None => relay.refuses("resume", status, 1),
             Some(seconds) => relay.asks_to_wait("resume", status, seconds),
         };
-        let told = relay.read(Follow::live());
+        let told = relay.read(FollowPolicy::live());
         assert_eq!(told.relay.count("resume"), 2, "{status}");
         told.assert_of(STORY);
         assert!(told.text().ends_with("that answer."));
@@ -240,7 +243,7 @@ fn a_resume_that_is_refused_for_good_is_done_without() {
             .cut(350)
             .pace(ms(150))
             .refuses("resume", status, 9)
-            .read(Follow::live());
+            .read(FollowPolicy::live());
         assert_eq!(told.relay.count("resume"), 1, "{status}");
         assert_eq!(told.outline(), "start, chunks, cut, chunks, finish");
         assert_eq!(told.text(), STORY);
@@ -254,7 +257,7 @@ fn a_resume_that_brings_nothing_is_tried_5_times() {
         .cut(350)
         .pace(ms(1500))
         .refuses("resume", 500, 99)
-        .read(Follow::live());
+        .read(FollowPolicy::live());
     assert_eq!(told.relay.count("resume"), 5);
     assert_eq!(told.text(), STORY);
     told.assert_whole();
@@ -266,7 +269,7 @@ fn whoever_sends_the_request_waits_a_minute_longer_than_whoever_follows() {
         let told = Relay::new()
             .cut(350)
             .resumes(Resumes::Replay)
-            .read(Follow::live().lost_after(lost_after));
+            .read(FollowPolicy::live().lost_after(lost_after));
         assert_eq!(told.relay.count("resume"), 1);
         assert_eq!(told.relay.longest_silence, silence);
     }
@@ -275,13 +278,13 @@ fn whoever_sends_the_request_waits_a_minute_longer_than_whoever_follows() {
 #[test]
 fn a_relay_that_cuts_every_stream_delivers_all_the_same() {
     for resumes in [Resumes::Middle, Resumes::Replay] {
-        for follow in [Follow::wait(), Follow::live()] {
+        for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
             let told = Relay::new()
                 .every(Fault::CutAfter(ms(120)))
                 .resumes(resumes)
                 .read(follow);
             told.assert_of(STORY);
-            match follow == Follow::live() {
+            match follow == FollowPolicy::live() {
                 true => assert!(told.relay.count("resume") > 1),
                 false => assert_eq!(told.relay.count("resume"), 0),
             }
@@ -305,7 +308,7 @@ fn a_run_that_is_lost_while_a_replay_is_unclear_delivers_nothing_of_it() {
             line::open_text("x1", "Hello there, "),
             half,
         ])
-        .read(Follow::live().deadline(secs(20)));
+        .read(FollowPolicy::live().deadline(secs(20)));
         assert_eq!(told.outline(), "start, chunks, cut, resumed");
         assert_eq!(told.text(), "Hello there, 👍 my friend.");
         told.assert_lost(LostReason::Deadline);
@@ -335,7 +338,7 @@ fn a_join_in_the_middle_behind_a_beginning_without_a_word_loses_neither_ends_nor
                 let texts = ["Let there be light, and there was light.", "It was good."];
                 relay.has_completed(line::answer("m1", &texts));
             })
-            .read(Follow::live());
+            .read(FollowPolicy::live());
         let case = format!("{begun:?}: {:?}", told.kinds());
         let count = |kind: &str| told.kinds().iter().filter(|one| *one == kind).count();
         assert_eq!(count("text-start"), count("text-end"), "{case}");
@@ -373,7 +376,7 @@ fn a_stream_that_repeats_what_was_delivered_behind_a_gap_is_given_up_and_no_othe
     .at(secs(30), move |relay| {
         relay.has_completed(line::answer("m1", &whole));
     })
-    .read(Follow::live());
+    .read(FollowPolicy::live());
     assert_eq!(
         told.pieces()[..2],
         ["Once upon a time ", "there was a sandbox of "]
@@ -411,7 +414,7 @@ fn a_stream_with_an_event_that_is_not_a_chunk_is_given_up_while_it_is_unclear_wh
     .at(secs(30), move |relay| {
         relay.has_completed(line::answer("m1", &[whole]));
     })
-    .read(Follow::live());
+    .read(FollowPolicy::live());
     assert_eq!(
         told.outline(),
         "start, chunks, cut, resumed, not a chunk, chunks, finish"
@@ -427,7 +430,7 @@ fn streams_that_are_cut_before_anything_comes_are_opened_5_times() {
         .cut(350)
         .every(Fault::Cut(0))
         .pace(ms(1500))
-        .read(Follow::live());
+        .read(FollowPolicy::live());
     assert_eq!(told.relay.count("resume"), 5);
     assert_eq!(told.text(), STORY);
     told.assert_whole();
@@ -446,7 +449,7 @@ fn a_stream_that_has_brought_something_may_fail_5_times_again() {
                 relay.refuses_now("resume", 500);
             }
         })
-        .read(Follow::live());
+        .read(FollowPolicy::live());
     assert_eq!(told.relay.count("resume"), 4 + 1 + 4 + 1);
     // And it is asked as soon again as after the first cut.
     let sent = |(_, (_, what)): &(usize, &(_, &str))| *what == "resume";

@@ -1,7 +1,7 @@
 //! The run is over: what its thread tells of it, and what is taken of the stored answer.
 
 use serde_json::json;
-use twentyfirst_protocol::runs::{Follow, LostReason, MessageState, RunEnd};
+use twentyfirst_protocol::runs::{FollowPolicy, LostReason, MessageState, RunEnd};
 
 use crate::lines::{STORY, line};
 use crate::relay::{Relay, Resumes, ms, secs};
@@ -28,7 +28,7 @@ fn an_answer_with_our_name_has_completed_also_while_a_later_turn_streams_fails_o
                 relay.has_completed(line::answer("m1", &["Once upon a time."]));
                 relay.status = Some(status);
             })
-            .read(Follow::wait());
+            .read(FollowPolicy::wait());
         assert_eq!(told.text(), "Once upon a time.", "{status}");
         let named = "verdict: our answer is stored under its name";
         assert_eq!(told.transition, named, "{status}");
@@ -41,7 +41,7 @@ fn a_thread_that_has_failed_has_failed_our_run_with_its_reason() {
     for status in ["error", "failed"] {
         let told = begun("Once upon ")
             .at(secs(1), move |relay| relay.status = Some(status))
-            .read(Follow::wait());
+            .read(FollowPolicy::wait());
         assert_eq!(told.failure(), "");
         assert_eq!(told.transition, "verdict: the thread has failed");
         assert_eq!(told.text(), "Once upon ");
@@ -52,7 +52,7 @@ fn a_thread_that_has_failed_has_failed_our_run_with_its_reason() {
 fn a_thread_that_was_cancelled_is_our_run_cancelled() {
     let told = begun("Once upon ")
         .at(secs(1), |relay| relay.status = Some("cancelled"))
-        .read(Follow::wait());
+        .read(FollowPolicy::wait());
     told.assert_cancelled();
 }
 
@@ -68,7 +68,7 @@ fn a_run_of_which_nothing_is_stored_and_nothing_told_is_lost() {
             let told = begun("Once upon ")
                 .with_history(history.clone())
                 .at(secs(1), move |relay| relay.status = Some(status))
-                .read(Follow::wait());
+                .read(FollowPolicy::wait());
             assert_eq!(told.text(), "Once upon ");
             told.assert_lost(LostReason::NotStored);
         }
@@ -84,7 +84,7 @@ fn a_run_that_has_said_its_end_has_completed_also_where_nothing_is_stored() {
         line::cut(),
     ])
     .at(secs(1), |relay| relay.status = Some("idle"))
-    .read(Follow::wait());
+    .read(FollowPolicy::wait());
     assert_eq!(told.text(), "Once upon a time.");
     told.assert_completed(MessageState::Whole);
 }
@@ -96,7 +96,7 @@ fn a_state_that_nobody_knows_ends_no_run_that_was_read() {
         .at(secs(20), |relay| {
             relay.has_completed(line::answer("m1", &["Once upon a time."]));
         })
-        .read(Follow::wait());
+        .read(FollowPolicy::wait());
     assert!(told.relay.now > secs(20));
     assert_eq!(told.text(), "Once upon a time.");
     told.assert_completed(MessageState::Whole);
@@ -117,7 +117,7 @@ fn an_answer_without_a_question_is_taken_only_where_it_holds_what_was_delivered(
                 relay.status = Some("completed");
                 relay.messages = Some(json!([line::answer("m9", &[stored])]));
             })
-            .read(Follow::wait());
+            .read(FollowPolicy::wait());
         assert_eq!(told.text(), text);
         assert_eq!(told.message.text(), message);
         told.assert_completed(MessageState::StoredIncompletely);
@@ -127,7 +127,7 @@ fn an_answer_without_a_question_is_taken_only_where_it_holds_what_was_delivered(
 #[test]
 fn an_answer_of_another_turn_is_never_taken() {
     // It stands behind another question, also where it says what was delivered of ours.
-    for follow in [Follow::wait(), Follow::live()] {
+    for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         for question in ["u0", "u2"] {
             let told = begun("Once upon ")
                 .at(secs(1), move |relay| {
@@ -150,14 +150,14 @@ fn a_thread_that_has_not_stored_the_answer_yet_is_asked_again() {
         .refuses("look", 502, 0)
         .at(ms(1), |relay| relay.status = Some("completed"))
         .at(secs(9), |relay| relay.status = None)
-        .read(Follow::wait());
+        .read(FollowPolicy::wait());
     // It is not: a thread that has completed has stored all that it stores.
     told.assert_lost(LostReason::NotStored);
 }
 
 #[test]
 fn a_thread_that_is_longer_than_is_read_loses_the_run_only_at_its_end() {
-    for follow in [Follow::wait(), Follow::live()] {
+    for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         let told = Relay::new()
             .cut(800)
             .pace(ms(150))
@@ -165,7 +165,7 @@ fn a_thread_that_is_longer_than_is_read_loses_the_run_only_at_its_end() {
             .has_too_much("look")
             .read(follow);
         told.assert_of(STORY);
-        match follow == Follow::live() {
+        match follow == FollowPolicy::live() {
             true => {
                 // Nothing is missing, but what became of it cannot be read.
                 assert_eq!(told.text(), STORY);
@@ -204,7 +204,7 @@ fn behind_a_gap_the_first_readers_answer_is_taken_whole_whatever_its_parts_look_
             .at(secs(5), |relay| {
                 relay.has_completed(line::answer("m1", texts));
             })
-            .read(Follow::live());
+            .read(FollowPolicy::live());
         assert!(told.outline().contains("gap"), "{}", told.outline());
         assert_eq!(told.message.text(), texts.concat());
         assert_eq!(told.message.id.as_ref().unwrap(), "m1");
@@ -224,7 +224,7 @@ fn behind_our_question_a_stored_answer_is_taken_whole_also_if_its_start_was_neve
         .at(secs(5), move |relay| {
             relay.has_completed(line::answer("m9", &texts));
         })
-        .read(Follow::live());
+        .read(FollowPolicy::live());
     assert!(told.text().starts_with("a sandbox. "), "{}", told.text());
     assert_eq!(told.message.text(), texts.concat());
     assert_eq!(told.message.id.as_ref().unwrap(), "m9");
@@ -250,7 +250,7 @@ fn behind_a_gap_short_texts_do_not_come_twice_when_our_own_reader_has_stored_the
                     relay.messages = Some(json!([answer]));
                 }
             })
-            .read(Follow::live());
+            .read(FollowPolicy::live());
         assert_eq!(
             told.pieces(),
             ["Let me see.", "Yes.No.Yes.Well, maybe.Bye."]
@@ -270,7 +270,7 @@ fn what_was_delivered_stays_though_the_reader_who_joined_has_stored_its_tail() {
             let tail = "somebody asked 🔭 what had become of that answer.";
             relay.messages = Some(json!([line::answer("m2", &[tail])]));
         })
-        .read(Follow::live());
+        .read(FollowPolicy::live());
     told.assert_of(STORY);
     told.assert_completed(MessageState::StoredIncompletely);
     let message = told.message.text();
@@ -294,7 +294,7 @@ fn a_stored_tail_is_not_called_whole_though_it_holds_all_that_came() {
             relay.status = Some("completed");
             relay.messages = Some(json!([line::answer("m2", &[tail])]));
         })
-        .read(Follow::live());
+        .read(FollowPolicy::live());
     assert_eq!(told.text(), tail);
     assert_eq!(told.pieces().len(), 2);
     told.assert_completed(MessageState::StoredIncompletely);
@@ -313,7 +313,7 @@ fn the_usage_is_that_of_the_thread_only_where_our_answer_is_its_last() {
                     messages.extend([line::question("u2"), line::answer("m5", &["And so on."])]);
                 }
             })
-            .read(Follow::wait());
+            .read(FollowPolicy::wait());
         assert_eq!(told.outcome.usage.total_cost_usd, cost);
         assert_eq!(told.message.text(), "Once upon a time.");
     }

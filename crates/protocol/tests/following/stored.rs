@@ -1,7 +1,7 @@
 //! What is missing of an answer is taken from the stored one, and nothing of it twice.
 
 use serde_json::{Value, json};
-use twentyfirst_protocol::runs::{Follow, MessageState};
+use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
 
 use crate::lines::line;
 use crate::relay::{Relay, secs};
@@ -34,7 +34,7 @@ fn data_that_was_replaced_meanwhile_comes_with_its_newest_value() {
                 text("Half of it."),
             ]));
         })
-        .read(Follow::wait());
+        .read(FollowPolicy::wait());
         assert_eq!(told.text(), "Half of it.");
         assert!(!told.outline().contains("gap"), "{}", told.outline());
         let kinds = told.kinds();
@@ -74,7 +74,7 @@ fn texts_and_reasoning_without_a_word_are_no_parts_that_could_be_missing() {
                 line::cut(),
             ])
             .at(secs(3), move |relay| relay.has_completed(answer))
-            .read(Follow::wait());
+            .read(FollowPolicy::wait());
             let case = format!("{is_delivered} {stored:?}");
             assert_eq!(told.text(), "Once upon a time.", "{case}");
             assert!(
@@ -107,7 +107,7 @@ fn a_step_that_has_begun_does_not_begin_again() {
             step,
         ]));
     })
-    .read(Follow::wait());
+    .read(FollowPolicy::wait());
     assert_eq!(told.text(), "Once.Twice.");
     let kinds = told.kinds();
     let steps = kinds.iter().filter(|kind| *kind == "start-step");
@@ -135,7 +135,7 @@ fn data_without_an_id_and_of_another_name_is_other_data() {
             line::cut(),
         ])
         .at(secs(3), move |relay| relay.has_completed(stored))
-        .read(Follow::wait());
+        .read(FollowPolicy::wait());
         assert!(
             told.outline().contains("gap"),
             "{other}: {}",

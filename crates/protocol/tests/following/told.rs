@@ -6,7 +6,7 @@ use serde_json::Value;
 use twentyfirst_protocol::CallOptions;
 use twentyfirst_protocol::flow::drive::next;
 use twentyfirst_protocol::runs::{
-    Follow, FollowFlow, FollowRun, LostReason, MessageState, Moment, Outcome, RunEnd,
+    FollowFlow, FollowPolicy, FollowRun, LostReason, MessageState, Outcome, RunEnd, RunEvent,
 };
 use twentyfirst_protocol::threads::ThreadStatus;
 use twentyfirst_protocol::ui::{Chunk, UiMessage};
@@ -17,7 +17,7 @@ use crate::relay::Relay;
 pub(crate) struct Reader {
     pub(crate) relay: Relay,
     flow: FollowFlow,
-    told: Vec<(Duration, Moment)>,
+    told: Vec<(Duration, RunEvent)>,
     /// What was delivered before said that it had failed, with this text.
     failure: Option<String>,
     /// The message when it was called whole.
@@ -27,7 +27,7 @@ pub(crate) struct Reader {
 /// The story of a run, and how it ended.
 pub(crate) struct Told {
     pub(crate) relay: Relay,
-    pub(crate) moments: Vec<(Duration, Moment)>,
+    pub(crate) moments: Vec<(Duration, RunEvent)>,
     pub(crate) outcome: Outcome,
     pub(crate) message: UiMessage,
     pub(crate) transition: &'static str,
@@ -36,12 +36,12 @@ pub(crate) struct Told {
 }
 
 impl Relay {
-    fn following(&self, follow: Follow) -> CallOptions {
+    fn following(&self, follow: FollowPolicy) -> CallOptions {
         self.options.follow(follow)
     }
 
     /// Reads the run from its beginning.
-    pub(crate) fn reader(mut self, follow: Follow) -> Reader {
+    pub(crate) fn reader(mut self, follow: FollowPolicy) -> Reader {
         self.open_first();
         let run = self.run_ref().follow();
         let flow = run.read(&self.following(follow), 7).unwrap();
@@ -49,12 +49,12 @@ impl Relay {
     }
 
     /// Reads the run from its beginning to its end.
-    pub(crate) fn read(self, follow: Follow) -> Told {
+    pub(crate) fn read(self, follow: FollowPolicy) -> Told {
         self.reader(follow).read()
     }
 
     /// Follows a run that somebody else has started, behind what was delivered of it.
-    pub(crate) fn join_behind(self, chunks: Vec<Chunk<'static>>, follow: Follow) -> Told {
+    pub(crate) fn join_behind(self, chunks: Vec<Chunk<'static>>, follow: FollowPolicy) -> Told {
         let failure = chunks.iter().find_map(failure);
         let run = FollowRun::new(self.run_ref()).after(chunks);
         let flow = run.join(&self.following(follow), 7).unwrap();
@@ -63,7 +63,7 @@ impl Relay {
     }
 
     /// Follows a run that somebody else has started and reads.
-    pub(crate) fn join(mut self, follow: Follow) -> Told {
+    pub(crate) fn join(mut self, follow: FollowPolicy) -> Told {
         // Somebody else's stream is the first one.
         self.open_first();
         self.is_read_elsewhere();
@@ -130,7 +130,7 @@ impl Reader {
         };
         assert!(!self.relay.has_open_stream, "it is over, and is read on");
         let told = self.told.iter().find_map(|(_, moment)| match moment {
-            Moment::Chunk(chunk) => failure(chunk),
+            RunEvent::Chunk(chunk) => failure(chunk),
             _ => None,
         });
         let told = self.failure.or(told);
@@ -157,11 +157,11 @@ impl Told {
         let mut pieces = vec![String::new()];
         for (_, moment) in &self.moments {
             match moment {
-                Moment::Chunk(Chunk::TextDelta(delta)) => {
+                RunEvent::Chunk(Chunk::TextDelta(delta)) => {
                     let piece = pieces.last_mut().unwrap();
                     piece.push_str(&delta.delta.to_string_lossy());
                 }
-                Moment::Gap => pieces.push(String::new()),
+                RunEvent::Gap => pieces.push(String::new()),
                 _ => {}
             }
         }
@@ -171,7 +171,9 @@ impl Told {
     /// The ids of its texts: one that went on in the middle has one.
     pub(crate) fn text_ids(&self) -> Vec<String> {
         let deltas = self.moments.iter().filter_map(|(_, moment)| match moment {
-            Moment::Chunk(Chunk::TextDelta(delta)) => Some(delta.id.to_string_lossy().into_owned()),
+            RunEvent::Chunk(Chunk::TextDelta(delta)) => {
+                Some(delta.id.to_string_lossy().into_owned())
+            }
             _ => None,
         });
         let mut ids: Vec<_> = deltas.collect();
@@ -182,7 +184,7 @@ impl Told {
     /// The types of the chunks.
     pub(crate) fn kinds(&self) -> Vec<String> {
         let kinds = self.moments.iter().filter_map(|(_, moment)| match moment {
-            Moment::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
+            RunEvent::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
             _ => None,
         });
         kinds.collect()
@@ -191,7 +193,7 @@ impl Told {
     /// The chunks, as JSON.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = Value> {
         self.moments.iter().filter_map(|(_, moment)| match moment {
-            Moment::Chunk(chunk) => Some(serde_json::from_str(&chunk.encode()).unwrap()),
+            RunEvent::Chunk(chunk) => Some(serde_json::from_str(&chunk.encode()).unwrap()),
             _ => None,
         })
     }
@@ -205,7 +207,7 @@ impl Told {
     }
 
     pub(crate) fn asked(&self, status: &ThreadStatus) -> usize {
-        let asked = |moment: &&(Duration, Moment)| matches!(&moment.1, Moment::Asked(asked) if asked == status);
+        let asked = |moment: &&(Duration, RunEvent)| matches!(&moment.1, RunEvent::Asked(asked) if asked == status);
         self.moments.iter().filter(asked).count()
     }
 
@@ -269,18 +271,18 @@ impl Told {
     }
 }
 
-fn name(moment: &Moment) -> &'static str {
+fn name(moment: &RunEvent) -> &'static str {
     match moment {
-        Moment::Chunk(Chunk::Start(_)) => "start",
-        Moment::Chunk(Chunk::Finish(_)) => "finish",
-        Moment::Chunk(Chunk::Error(_)) => "error",
-        Moment::Chunk(_) => "chunks",
-        Moment::NotAChunk(_) => "not a chunk",
-        Moment::Cut(Some(_)) => "cut",
-        Moment::Cut(None) => "ended",
-        Moment::Asked(_) => "asked",
-        Moment::Resumed => "resumed",
-        Moment::Gap => "gap",
+        RunEvent::Chunk(Chunk::Start(_)) => "start",
+        RunEvent::Chunk(Chunk::Finish(_)) => "finish",
+        RunEvent::Chunk(Chunk::Error(_)) => "error",
+        RunEvent::Chunk(_) => "chunks",
+        RunEvent::NotAChunk(_) => "not a chunk",
+        RunEvent::Cut(Some(_)) => "cut",
+        RunEvent::Cut(None) => "ended",
+        RunEvent::Asked(_) => "asked",
+        RunEvent::Resumed => "resumed",
+        RunEvent::Gap => "gap",
         other => panic!("{other:?}"),
     }
 }

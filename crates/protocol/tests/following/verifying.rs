@@ -1,6 +1,6 @@
 //! A stream was opened: nothing of it is taken until it is known to be ours.
 
-use twentyfirst_protocol::runs::{Follow, MessageState};
+use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
 
 use crate::lines::{Line, STORY, line};
 use crate::relay::{Fault, Relay, Resumes, ms, secs};
@@ -20,7 +20,7 @@ fn other_story() -> Vec<Line> {
 fn a_stream_that_a_newer_run_has_is_not_opened() {
     let mut relay = Relay::new().cut(350);
     relay.newer = vec![("th_2", "streaming")];
-    let told = relay.read(Follow::live());
+    let told = relay.read(FollowPolicy::live());
     assert_eq!(told.outline(), "start, chunks, cut, chunks, finish");
     assert_eq!(told.text(), STORY);
     assert_eq!(told.relay.count("resume"), 0, "it waited");
@@ -39,7 +39,7 @@ fn a_stream_of_another_run_that_is_opened_between_list_and_resume_is_never_read(
             .when("list", 2, move |relay| relay.newer = vec![("th_2", status)])
             .at(ms(3500), |relay| relay.newer = vec![("th_2", "completed")])
             .then_first_resume(other_story())
-            .read(Follow::live());
+            .read(FollowPolicy::live());
         assert_eq!(told.text(), STORY);
         let resumed = told.outline().matches("resumed").count();
         assert_eq!(
@@ -61,7 +61,7 @@ fn a_stream_that_cannot_be_verified_is_not_read() {
             .resumes(Resumes::Replay)
             .pace(ms(150))
             .when(what, 2, move |relay| relay.refuses_now(what, 400))
-            .read(Follow::live());
+            .read(FollowPolicy::live());
         assert_eq!(told.outline(), "start, chunks, cut", "{what}");
         told.assert_lost(twentyfirst_protocol::runs::LostReason::Refused);
     }
@@ -81,8 +81,8 @@ fn a_later_turn_that_streams_in_our_thread_is_never_read() {
                 relay.status = Some("streaming");
             });
         let told = match is_joined {
-            true => told.join(Follow::live()),
-            false => told.read(Follow::live()),
+            true => told.join(FollowPolicy::live()),
+            false => told.read(FollowPolicy::live()),
         };
         assert!(!told.outline().contains("resumed"), "{}", told.outline());
         assert_eq!(told.text(), STORY);
@@ -105,7 +105,7 @@ fn a_later_turn_is_never_read_also_where_our_answer_is_stored_under_the_id_of_an
             relay.has_completed(answer);
             relay.status = Some("streaming");
         })
-        .read(Follow::live());
+        .read(FollowPolicy::live());
     assert!(!told.outline().contains("resumed"), "{}", told.outline());
     assert_eq!(told.text(), STORY);
     assert_eq!(told.relay.count("resume"), 1);
@@ -119,7 +119,7 @@ fn a_stream_of_a_run_that_is_over_by_the_second_list_is_read_to_its_end() {
         .without_turn()
         .cut(0)
         .resumes(Resumes::HeldBack)
-        .read(Follow::live());
+        .read(FollowPolicy::live());
     assert_eq!(told.outline(), "cut, resumed, start, gap, chunks, finish");
     told.assert_of(STORY);
 }
@@ -133,7 +133,7 @@ fn a_thread_that_has_grown_longer_than_is_read_is_not_looked_at_again_before_the
         .resumes(Resumes::Replay)
         .pace(ms(500))
         .when("look", 2, |relay| relay.refuses_now("look", 0))
-        .read(Follow::live());
+        .read(FollowPolicy::live());
     assert_eq!(
         told.outline(),
         "start, chunks, cut, resumed, chunks, cut, resumed, chunks, finish"

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use http::Response;
 use twentyfirst_protocol::flow::drive::{BlockingIo, Io, next};
 use twentyfirst_protocol::flow::{Event, Failure, Now, SendRequest, Sent, Slot};
-use twentyfirst_protocol::runs::{Follow, FollowRun, Moment, Outcome, RunRef};
+use twentyfirst_protocol::runs::{FollowPolicy, FollowRun, Outcome, RunEvent, RunRef};
 use twentyfirst_protocol::threads::{GetThread, ListThreads};
 use twentyfirst_protocol::{CallOptions, Endpoint, Operation, SandboxId, ThreadId};
 
 /// What a run says, and how often its stream breaks off.
 pub(crate) struct Run {
     pub(crate) name: &'static str,
-    pub(crate) follow: Follow,
+    pub(crate) follow: FollowPolicy,
     /// How many streams there are, one after the other.
     pub(crate) streams: usize,
     /// Chunk number so and so of a stream, which breaks off where there is none.
@@ -83,9 +83,9 @@ impl Relay {
         let mut told = Told::default();
         let outcome = loop {
             match next(&mut flow, &mut self) {
-                Ok(Moment::Chunk(_)) => told.chunks += 1,
-                Ok(Moment::Resumed) => told.resumed += 1,
-                Ok(Moment::Gap) => told.gaps += 1,
+                Ok(RunEvent::Chunk(_)) => told.chunks += 1,
+                Ok(RunEvent::Resumed) => told.resumed += 1,
+                Ok(RunEvent::Gap) => told.gaps += 1,
                 Ok(_) => {}
                 Err(outcome) => break outcome,
             }

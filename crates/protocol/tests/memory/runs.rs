@@ -1,6 +1,6 @@
 //! Attacks on the memory of a followed run: all that it takes, from the bytes of its streams to the stored answer.
 
-use twentyfirst_protocol::runs::Follow;
+use twentyfirst_protocol::runs::FollowPolicy;
 
 use crate::measure::{Growth, MIB, check};
 use crate::relay::{Relay, Run};
@@ -41,7 +41,7 @@ fn settling() {
     let (_, stored, says) = stored.unwrap();
     let run = Run {
         name: "",
-        follow: Follow::wait(),
+        follow: FollowPolicy::wait(),
         streams: 1,
         says,
     };
@@ -155,7 +155,10 @@ macro_rules! goes_on {
 
 fn attacks() -> Vec<Run> {
     let mut attacks = Vec::new();
-    for (name, follow, streams) in [("waiting", Follow::wait(), 1), ("live", Follow::live(), 3)] {
+    for (name, follow, streams) in [
+        ("waiting", FollowPolicy::wait(), 1),
+        ("live", FollowPolicy::live(), 3),
+    ] {
         let mut attack = |what: &str, says| {
             attacks.push(Run {
                 name: format!("{what}, {name}").leak(),
@@ -278,7 +281,7 @@ fn attacks() -> Vec<Run> {
     let mut attack = |name, says| {
         attacks.push(Run {
             name,
-            follow: Follow::live(),
+            follow: FollowPolicy::live(),
             streams: 3,
             says,
         });

@@ -189,5 +189,5 @@ fn a_page_that_is_longer_than_asked_for_is_refused() {
         ))
     });
     let ended = twentyfirst_protocol::flow::drive::finish(&mut flow, &mut relay);
-    assert!(matches!(ended, Err(ProcessError::NotUnderstood(_))));
+    assert!(matches!(ended, Err(ProcessError::InvalidResponse(_))));
 }

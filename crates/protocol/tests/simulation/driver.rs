@@ -8,7 +8,7 @@ use bytes::Bytes;
 use twentyfirst_protocol::flow::drive::{Advanced, Io, advance};
 use twentyfirst_protocol::flow::{Event, Failure, Flow, SendRequest, Sent, Slot};
 use twentyfirst_protocol::runs::{
-    CancelError, CancelStatus, Cancelled, FollowFlow, Mode, Moment, Outcome, RunRef, StartError,
+    CancelError, CancelStatus, Cancelled, FollowFlow, Mode, Outcome, RunEvent, RunRef, StartError,
     StartRun, Started,
 };
 use twentyfirst_protocol::ui::UiMessage;
@@ -29,7 +29,7 @@ const STEPS: usize = 20_000;
 const HOURS: Duration = Duration::from_secs(48 * 3600);
 
 /// The flow of a run, or one that misbehaves around it.
-pub(crate) trait Follows: Flow<Item = Moment, Output = Outcome> {
+pub(crate) trait Follows: Flow<Item = RunEvent, Output = Outcome> {
     fn message(&mut self) -> &UiMessage;
     fn has_message(&self) -> bool;
     /// The transition that decided last.
@@ -309,7 +309,7 @@ impl Player {
                 ) {
                     Advanced::Item(moment) => {
                         self.world.note(|| format!("⇒ {}", describe(&moment)));
-                        if matches!(moment, Moment::Resumed) && !self.world.reads_ours() {
+                        if matches!(moment, RunEvent::Resumed) && !self.world.reads_ours() {
                             return violation(Rule::AnotherRun, "another run is read");
                         }
                         if let Some(judge) = &mut self.judge {
@@ -679,9 +679,9 @@ fn tell<F: Flow + ?Sized>(flow: &mut F, slot: Slot, handed: Handed) {
     flow.handle(event);
 }
 
-fn describe(moment: &Moment) -> String {
+fn describe(moment: &RunEvent) -> String {
     match moment {
-        Moment::Chunk(chunk) => chunk.encode(),
+        RunEvent::Chunk(chunk) => chunk.encode(),
         other => format!("{other:?}"),
     }
 }

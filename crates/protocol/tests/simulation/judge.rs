@@ -1,7 +1,7 @@
 //! What a user of the flows may rely on, checked at every step and at the end.
 //!
 //! 1. **Content.** What is delivered is the truth from its beginning, in its order ([`Alignment`]). A hole is marked by
-//!    [`Moment::Gap`]; behind it stands something from further on. While the stored answer is being delivered the order is that of the
+//!    [`RunEvent::Gap`]; behind it stands something from further on. While the stored answer is being delivered the order is that of the
 //!    parts in the message, so then each part has to be a beginning of its part in the truth.
 //! 2. **Nothing twice.** The alignment never goes back; words that the truth has once are delivered once, gaps or not.
 //! 3. **Nothing disappears.** `message()` always has what was delivered, and whenever the flow waits it is exactly what the delivered
@@ -30,7 +30,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::Value;
-use twentyfirst_protocol::runs::{LostReason, MessageState, Moment, Outcome, RunEnd};
+use twentyfirst_protocol::runs::{LostReason, MessageState, Outcome, RunEnd, RunEvent};
 use twentyfirst_protocol::ui::{Assembler, Chunk, Part, ToolState, UiMessage};
 
 use crate::alignment::Alignment;
@@ -240,14 +240,14 @@ impl Judge {
 
     pub(crate) fn moment(
         &mut self,
-        moment: &Moment,
+        moment: &RunEvent,
         message: &UiMessage,
         has_message: bool,
         relay: &Relay,
     ) -> Verdict {
         let (told, delivered) = (&self.told, &mut self.delivered);
         match moment {
-            Moment::Chunk(chunk) => {
+            RunEvent::Chunk(chunk) => {
                 if delivered.owes_gap {
                     return violation(Rule::Moments, "no gap follows what is not a chunk");
                 }
@@ -255,31 +255,31 @@ impl Judge {
             }
             // In a stream that was resumed it may have been in what is repeated. Behind `finish` nothing can be missing, and behind an
             // `error` nothing that matters.
-            Moment::NotAChunk(_) => {
+            RunEvent::NotAChunk(_) => {
                 let is_over = delivered.finishes > 0 || delivered.failed;
                 delivered.owes_gap = delivered.resumed == 0 && !is_over;
                 if delivered.failed {
                     self.alignment.gap();
                 }
             }
-            Moment::Gap => {
+            RunEvent::Gap => {
                 delivered.owes_gap = false;
                 delivered.gaps += 1;
                 self.alignment.gap();
             }
-            Moment::Cut(_) => {
+            RunEvent::Cut(_) => {
                 delivered.cuts += 1;
                 if delivered.cuts > told.cuts + 1 || (told.done && told.finish) {
                     return violation(Rule::Moments, "a cut is told where there was none");
                 }
             }
-            Moment::Resumed => {
+            RunEvent::Resumed => {
                 delivered.resumed += 1;
                 if delivered.resumed > told.opened {
                     return violation(Rule::Moments, "a stream is said to be open which is not");
                 }
             }
-            Moment::Asked(status) => {
+            RunEvent::Asked(status) => {
                 if told.status.as_deref() != Some(status.as_str()) {
                     let why = format!("the relay said {:?} and not {status:?}", told.status);
                     return violation(Rule::Moments, why);
@@ -468,7 +468,7 @@ impl Judge {
             let is_true = match outcome.message_state {
                 MessageState::Partial => true,
                 MessageState::Whole => has_finished,
-                MessageState::StoredIncompletely => false,
+                _ => false,
             };
             if !is_true {
                 return violation(
@@ -598,6 +598,7 @@ impl Judge {
             }
             MessageState::StoredIncompletely => None,
             MessageState::Partial => Some("a completed run's message is called partial"),
+            _ => Some("nobody knows what the message is worth"),
         };
         if let Some(problem) = problem {
             let why = format!(

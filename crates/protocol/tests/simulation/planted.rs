@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use twentyfirst_protocol::flow::{Event, Flow, Now, SendRequest, Sent, Slot, Step};
-use twentyfirst_protocol::runs::{Moment, Outcome, RunEnd, StartFlow};
+use twentyfirst_protocol::runs::{Outcome, RunEnd, RunEvent, StartFlow};
 use twentyfirst_protocol::ui::chunk::TextDelta;
 use twentyfirst_protocol::ui::{Assembler, Chunk, Decoder, UiMessage};
 
@@ -61,16 +61,16 @@ impl<F> OffByOne<F> {
     }
 }
 
-impl<F: Flow<Item = Moment, Output = Outcome>> Flow for OffByOne<F> {
-    type Item = Moment;
+impl<F: Flow<Item = RunEvent, Output = Outcome>> Flow for OffByOne<F> {
+    type Item = RunEvent;
     type Output = Outcome;
 
-    fn poll(&mut self, now: Now) -> Step<Moment, Outcome> {
+    fn poll(&mut self, now: Now) -> Step<RunEvent, Outcome> {
         let mut step = self.inner.poll(now);
         match &mut step {
-            Step::Item(Moment::Resumed) => self.resumed = true,
-            Step::Item(Moment::Gap) => self.resumed = false,
-            Step::Item(Moment::Chunk(chunk)) => {
+            Step::Item(RunEvent::Resumed) => self.resumed = true,
+            Step::Item(RunEvent::Gap) => self.resumed = false,
+            Step::Item(RunEvent::Chunk(chunk)) => {
                 if let Chunk::TextDelta(delta) = chunk {
                     self.shift(delta);
                 }
@@ -129,17 +129,17 @@ impl<F> Flush<F> {
     }
 }
 
-impl<F: Flow<Item = Moment, Output = Outcome>> Flow for Flush<F> {
-    type Item = Moment;
+impl<F: Flow<Item = RunEvent, Output = Outcome>> Flow for Flush<F> {
+    type Item = RunEvent;
     type Output = Outcome;
 
-    fn poll(&mut self, now: Now) -> Step<Moment, Outcome> {
+    fn poll(&mut self, now: Now) -> Step<RunEvent, Outcome> {
         if self.outcome.is_none() {
             match self.inner.poll(now) {
                 Step::Item(moment) => {
                     match &moment {
-                        Moment::Resumed => self.is_unclear = true,
-                        Moment::Chunk(chunk) => {
+                        RunEvent::Resumed => self.is_unclear = true,
+                        RunEvent::Chunk(chunk) => {
                             self.is_unclear = false;
                             let _ = self.assembler.apply(chunk);
                         }
@@ -160,10 +160,10 @@ impl<F: Flow<Item = Moment, Output = Outcome>> Flow for Flush<F> {
         match (self.held.pop_front(), &self.outcome) {
             (Some(chunk), _) => {
                 let _ = self.assembler.apply(&chunk);
-                Step::Item(Moment::Chunk(chunk))
+                Step::Item(RunEvent::Chunk(chunk))
             }
             (None, Some(outcome)) => Step::Done(outcome.clone()),
-            (None, None) => Step::Read { until: None },
+            (None, None) => Step::Wait { until: None },
         }
     }
 

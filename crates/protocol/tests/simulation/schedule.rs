@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use twentyfirst_protocol::CallOptions;
-use twentyfirst_protocol::runs::Follow;
+use twentyfirst_protocol::runs::FollowPolicy;
 
 use crate::faults::{Fault, Tally};
 use crate::relay::{Alarm, At, Habits, Relay, Script};
@@ -316,9 +316,9 @@ impl Schedule {
     pub(crate) fn options(&self) -> CallOptions {
         let following = &self.following;
         let mut follow = match following.way {
-            Way::Wait => Follow::wait(),
-            Way::Live => Follow::live(),
-            Way::Off => Follow::off(),
+            Way::Wait => FollowPolicy::wait(),
+            Way::Live => FollowPolicy::live(),
+            Way::Off => FollowPolicy::off(),
         };
         if let Some(ask_after) = following.ask_after {
             follow = follow.ask_after(ask_after);

@@ -15,10 +15,14 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 
 pub use self::read::{Beginning, Collect, ReadBeginning};
+#[cfg(feature = "ureq")]
+pub(crate) use self::read_with::Fed;
 use crate::error::{BoxError, Error};
 
-/// How much data a thread hands over at once, and how many such pieces wait.
+/// How much data a thread hands over at once.
 const PIECE: usize = 64 * 1024;
+
+/// How many pieces wait between a thread and a future. One of them is the place that a channel keeps for its sender.
 const PIECES: usize = 2;
 
 /// The body of a request or of an answer: bytes in memory, or a stream.

@@ -1,8 +1,12 @@
+use std::future::poll_fn;
 use std::io::{self, Read};
+use std::pin::Pin;
 use std::thread;
 
 use bytes::{Buf as _, Bytes};
-use tokio::sync::{mpsc, oneshot};
+use futures_channel::{mpsc, oneshot};
+use futures_core::Stream as _;
+use pollster::block_on;
 
 use super::{Body, PIECES};
 use crate::error::Error;
@@ -32,31 +36,46 @@ impl Body {
     /// # Cancel safety
     /// If the future is dropped, the body is closed at once, and the next `read` of the function fails with
     /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted): it never takes that for the end.
-    pub async fn read_with<F, T>(mut self, read: F) -> Result<T, Error>
+    pub async fn read_with<F, T>(self, read: F) -> Result<T, Error>
     where
         F: FnOnce(&mut dyn Read) -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (pieces, receiver) = mpsc::channel(PIECES);
+        match self.feed("body-reader", read).await {
+            Fed::Done(result) => Ok(result),
+            Fed::Broken(error) => Err(error),
+            Fed::NoThread(error) => Err(Error::new(error)),
+            Fed::Panicked => Err(Error::new("the function that reads the body panicked")),
+        }
+    }
+
+    /// Does that on a thread of this name.
+    pub(crate) async fn feed<F, T>(mut self, thread: &str, read: F) -> Fed<T>
+    where
+        F: FnOnce(&mut dyn Read) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (mut pieces, receiver) = mpsc::channel(PIECES - 1);
         let (done, result) = oneshot::channel();
         let mut reader = Reader {
             pieces: receiver,
             piece: Bytes::new(),
             is_over: false,
         };
-        thread::Builder::new()
-            .name("body-reader".to_owned())
-            .spawn(move || done.send(read(&mut reader)).ok())
-            .map_err(Error::new)?;
+        let thread = thread::Builder::new().name(thread.to_owned());
+        if let Err(error) = thread.spawn(move || done.send(read(&mut reader)).ok()) {
+            return Fed::NoThread(error);
+        }
         let broken = loop {
-            let piece = std::future::poll_fn(|cx| self.poll_data(cx)).await;
+            let piece = poll_fn(|cx| self.poll_data(cx)).await;
             let (piece, end) = match piece {
                 Some(Ok(piece)) => (Some(piece), None),
                 Some(Err(error)) => break Some(error),
                 None => (None, Some(())),
             };
             // Whoever is done reads no more.
-            if pieces.send(piece).await.is_err() || end.is_some() {
+            let is_read = poll_fn(|cx| pieces.poll_ready(cx)).await;
+            if is_read.and_then(|()| pieces.start_send(piece)).is_err() || end.is_some() {
                 break None;
             }
         };
@@ -64,11 +83,20 @@ impl Body {
         drop(self);
         let result = result.await;
         match (broken, result) {
-            (Some(error), _) => Err(error),
-            (None, Ok(result)) => Ok(result),
-            (None, Err(_)) => Err(Error::new("the function that reads the body panicked")),
+            (Some(error), _) => Fed::Broken(error),
+            (None, Ok(result)) => Fed::Done(result),
+            (None, Err(_)) => Fed::Panicked,
         }
     }
+}
+
+/// What came of a function that reads a body.
+pub(crate) enum Fed<T> {
+    Done(T),
+    /// The body broke off, whatever the function made of that.
+    Broken(Error),
+    NoThread(io::Error),
+    Panicked,
 }
 
 struct Reader {
@@ -81,7 +109,7 @@ struct Reader {
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.piece.is_empty() && !self.is_over {
-            match self.pieces.blocking_recv() {
+            match block_on(poll_fn(|cx| Pin::new(&mut self.pieces).poll_next(cx))) {
                 Some(Some(piece)) => self.piece = piece,
                 Some(None) => self.is_over = true,
                 None => return Err(io::ErrorKind::ConnectionAborted.into()),

@@ -1,16 +1,18 @@
 //! What a body can be made from besides bytes: streams, readers, files, and functions that write.
 
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, Read, Seek as _, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::thread;
 
 use bytes::{Bytes, BytesMut};
+use futures_channel::mpsc;
 use futures_core::Stream;
 use futures_io::AsyncRead;
 use http_body::Frame;
-use tokio::sync::mpsc;
+use pollster::block_on;
 
 use super::{Body, PIECE, PIECES};
 use crate::error::BoxError;
@@ -31,11 +33,24 @@ impl Body {
 
     /// Reads from a reader of the standard library, on a thread of its own that starts when the body is first asked for data.
     ///
-    /// About 256 KiB are read ahead. The length is unknown: see [`with_exact_length`](Self::with_exact_length), and
-    /// [`from_file`](Self::from_file) for files. The thread ends when the body is dropped, at the latest after the call of `read`
+    /// Each `read` is a piece, of at most 64 KiB, and about 256 KiB are read ahead. The length is unknown: see
+    /// [`with_exact_length`](Self::with_exact_length), and [`from_file`](Self::from_file) for files. The thread ends when the body is dropped, at the latest after the call of `read`
     /// that is under way.
     pub fn from_reader<R: Read + Send + 'static>(mut reader: R) -> Self {
-        Self::write_with(move |writer| io::copy(&mut reader, writer).map(drop))
+        Self::write_with(move |writer| {
+            let mut buffer = vec![0; PIECE];
+            loop {
+                let length = match reader.read(&mut buffer) {
+                    Ok(0) => return Ok(()),
+                    Ok(length) => length,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(error),
+                };
+                writer.write_all(&buffer[..length])?;
+                // What a socket or a pipe gives is not held back until there is more.
+                writer.flush()?;
+            }
+        })
     }
 
     /// Reads from an asynchronous reader of `futures-io`, which every runtime but tokio has; tokio's become such with
@@ -148,7 +163,7 @@ enum Written {
 
 impl Written {
     fn start(write: WriteFunction) -> io::Result<mpsc::Receiver<Word>> {
-        let (sender, receiver) = mpsc::channel(PIECES);
+        let (sender, receiver) = mpsc::channel(PIECES - 1);
         thread::Builder::new()
             .name("body-writer".to_owned())
             .spawn(move || {
@@ -158,7 +173,7 @@ impl Written {
                 };
                 let end = write(&mut writer).and_then(|()| writer.flush());
                 // Whoever dropped the body needs no end.
-                writer.words.blocking_send(Word::End(end)).ok();
+                send(&mut writer.words, Word::End(end)).ok();
             })?;
         Ok(receiver)
     }
@@ -186,7 +201,7 @@ impl http_body::Body for Written {
         let Self::Running(words) = &mut *self else {
             return Poll::Ready(None);
         };
-        let end = match ready!(words.poll_recv(cx)) {
+        let end = match ready!(Pin::new(words).poll_next(cx)) {
             Some(Word::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
             Some(Word::End(Ok(()))) => None,
             Some(Word::End(Err(error))) => Some(Err(error)),
@@ -224,8 +239,13 @@ impl Write for Writer {
             return Ok(());
         }
         let piece = self.buffer.split().freeze();
-        self.words
-            .blocking_send(Word::Data(piece))
+        send(&mut self.words, Word::Data(piece))
             .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the body was dropped"))
     }
+}
+
+/// Blocks until there is room.
+fn send(words: &mut mpsc::Sender<Word>, word: Word) -> Result<(), mpsc::SendError> {
+    block_on(poll_fn(|cx| words.poll_ready(cx)))?;
+    words.start_send(word)
 }

@@ -6,18 +6,18 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, request};
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::time::Instant;
 use tower_service::Service;
 
 use super::format::{self, Answer, Ending, Exchange, Written};
 use super::masking::{Content, Hook, Masking};
 use crate::body::Body;
 use crate::error::Error;
+use crate::runtime;
 use crate::transport::{ResponseFuture, Transport};
 
 /// Writes what passes through a transport, as [the module](super) says. Feature `cassette`.
@@ -97,7 +97,7 @@ impl<T: Transport + Clone> Service<Request<Body>> for Recorder<T> {
                 answer: None,
                 pieces: Vec::new(),
                 answered: Held::new(),
-                last: Instant::now(),
+                last: runtime::now(),
                 over: false,
             };
             match transport.send(Request::from_parts(head, body)).await {
@@ -167,7 +167,7 @@ struct Session {
 
 impl Session {
     fn since_last(&mut self) -> Duration {
-        let now = Instant::now();
+        let now = runtime::now();
         let since = now.saturating_duration_since(self.last);
         self.last = now;
         since

@@ -65,6 +65,36 @@ impl Error {
         Self::with_source(Kind::NotSent, source)
     }
 
+    /// An exchange that failed because there was no connection, so that nothing of the request left.
+    ///
+    /// For transports that can prove it, as [`not_sent`](Self::not_sent) is.
+    pub fn connect(source: impl Into<BoxError>) -> Self {
+        Self::with_source(Kind::Connect, source)
+    }
+
+    /// An exchange of which the server said that it had not processed any of it, as HTTP/2 lets it: RFC 9113, section 8.7.
+    pub fn not_processed(source: impl Into<BoxError>) -> Self {
+        Self::with_source(Kind::NotProcessed, source)
+    }
+
+    /// An exchange that failed because the body of its request did. The error of the [`Body`](crate::Body) is `source` or beneath it.
+    pub fn request_body(source: impl Into<BoxError>) -> Self {
+        Self::with_source(Kind::RequestBody, source)
+    }
+
+    /// Names the host of this URL in the error, if it is one of [connecting](Self::is_connect). Nothing else of the URL is kept: it may
+    /// hold a secret.
+    #[must_use]
+    pub fn at_host(mut self, uri: &Uri) -> Self {
+        if self.is_connect()
+            && let Some(host) = uri.host()
+        {
+            let port = uri.port_u16().map(|port| format!(":{port}"));
+            self.host = Some(format!("{host}{}", port.unwrap_or_default()).into());
+        }
+        self
+    }
+
     /// Whether the server may have acted on the request.
     ///
     /// `false` only where it is certain that not one byte of the request left, or where the server said, as HTTP/2 lets
@@ -136,19 +166,6 @@ impl Error {
         }
     }
 
-    /// An exchange that failed because of the body of its request: `error` has an error of ours beneath, which says why.
-    pub(crate) fn request_body(error: impl Into<BoxError>) -> Self {
-        Self::with_source(Kind::RequestBody, error)
-    }
-
-    pub(crate) fn connect(source: impl Into<BoxError>) -> Self {
-        Self::with_source(Kind::Connect, source)
-    }
-
-    pub(crate) fn not_processed(source: impl Into<BoxError>) -> Self {
-        Self::with_source(Kind::NotProcessed, source)
-    }
-
     pub(crate) fn timed_out(timeout: Timeout, maybe_sent: bool) -> Self {
         let sent = if maybe_sent { Sent::Maybe } else { Sent::No };
         Self {
@@ -174,17 +191,6 @@ impl Error {
             host: None,
             source: None,
         }
-    }
-
-    /// The same, with the host of a URL, should it be about connecting to it. Nothing else of the URL is kept: it may hold a secret.
-    pub(crate) fn at_host(mut self, uri: &Uri) -> Self {
-        if self.is_connect()
-            && let Some(host) = uri.host()
-        {
-            let port = uri.port_u16().map(|port| format!(":{port}"));
-            self.host = Some(format!("{host}{}", port.unwrap_or_default()).into());
-        }
-        self
     }
 
     /// What a service answered its call with. Only an error that is ours, and not one that merely wraps ours, is

@@ -9,12 +9,13 @@ use http::Uri;
 use hyper_util::client::legacy::Client;
 use tower_service::Service;
 
+use super::HttpTransport;
 use super::certificates::{ClientCertificate, RootCertificates};
 use super::clients::Clients;
 use super::connector::{Connector, Dialer, Tls};
 use super::proxy::Proxy;
-use super::{HttpTransport, InvalidSetting};
 use crate::error::BoxError;
+use crate::invalid_setting::InvalidSetting;
 use crate::runtime::hyper::HyperRuntime;
 use crate::runtime::{Runtime, TokioRuntime};
 
@@ -74,7 +75,7 @@ impl HttpTransportBuilder {
     /// together.
     ///
     /// 10 seconds unless set; `None` leaves it to the operating system. A request may have
-    /// [a limit of its own](crate::Timeouts::connect).
+    /// [a limit of its own](crate::StageTimeouts::connect).
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.connect_timeout = timeout.into();
         self

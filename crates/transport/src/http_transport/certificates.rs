@@ -8,8 +8,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::InvalidSetting;
 use super::pem::{self, Unreadable};
+use crate::invalid_setting::InvalidSetting;
 
 /// Certificates of authorities that are trusted beside those of the operating system: a company's own, or the one of a
 /// proxy that opens TLS.

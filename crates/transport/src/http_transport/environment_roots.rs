@@ -5,9 +5,9 @@ use std::{fs, io};
 
 use rustls::pki_types::CertificateDer;
 
-use super::InvalidSetting;
 use super::certificates::check_root;
 use super::pem;
+use crate::invalid_setting::InvalidSetting;
 
 const VARIABLE: &str = "SSL_CERT_FILE";
 

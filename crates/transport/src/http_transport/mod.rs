@@ -6,7 +6,6 @@ mod clients;
 mod connector;
 mod environment_roots;
 mod failure;
-mod invalid_setting;
 mod pem;
 mod proxy;
 mod unclaimed;
@@ -26,14 +25,14 @@ use tower_service::Service;
 pub use self::builder::HttpTransportBuilder;
 pub use self::certificates::{ClientCertificate, RootCertificates};
 use self::clients::{Clients, Counted};
-pub use self::invalid_setting::InvalidSetting;
 use self::proxy::Proxies;
 pub use self::proxy::Proxy;
 use self::unclaimed::Unclaimed;
 use crate::body::Body;
 use crate::error::Error;
+use crate::invalid_setting::InvalidSetting;
 use crate::runtime::Runtime;
-use crate::timeouts::{Handover, Timeouts};
+use crate::timeouts::{Handover, StageTimeouts};
 use crate::transport::ResponseFuture;
 
 /// HTTP/1.1 and HTTP/2 over TCP and TLS: what a client uses unless it is given something else.
@@ -94,7 +93,7 @@ impl Service<Request<Body>> for HttpTransport {
     fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
         let extensions = request.extensions();
         let connect_timeout = extensions
-            .get::<Timeouts>()
+            .get::<StageTimeouts>()
             .and_then(|timeouts| timeouts.connect);
         let handover = extensions.get::<Handover>().cloned();
         let connection = capture_connection(&mut request);

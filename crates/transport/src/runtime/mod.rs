@@ -1,18 +1,22 @@
 //! Time and tasks, from whichever async runtime there is.
 
+#[cfg(feature = "http")]
 pub(crate) mod hyper;
+#[cfg(feature = "threads")]
+mod threads;
 mod wait;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "threads")]
+pub use self::threads::ThreadRuntime;
 pub use self::wait::Wait;
 
-/// What [`HttpTransport`](crate::HttpTransport) and [`WithTimeouts`](crate::WithTimeouts) need from an async runtime:
-/// time for their limits, and a task for each connection.
+/// An async runtime: time for limits, and tasks for connections.
 ///
-/// [`TokioRuntime`] is the default. Replace it to run connections on a runtime of your choice, or to give a test a
+/// [`TokioRuntime`] is the default where the feature `tokio` is on. Replace it to run on a runtime of your choice, or to give a test a
 /// clock of its own.
 pub trait Runtime: Send + Sync + 'static {
     /// A future that is ready when `duration` has passed. Dropping it forgets the timer.
@@ -31,9 +35,13 @@ pub trait Runtime: Send + Sync + 'static {
 /// The tokio runtime that the caller is on.
 ///
 /// Its timers and tasks belong to the runtime within which a request is sent; without one, tokio panics.
+///
+/// Deliberately exhaustive: it holds nothing, and is written by its name.
+#[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioRuntime;
 
+#[cfg(feature = "tokio")]
 impl Runtime for TokioRuntime {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         Box::pin(tokio::time::sleep(duration))
@@ -46,6 +54,15 @@ impl Runtime for TokioRuntime {
     fn now(&self) -> Instant {
         tokio::time::Instant::now().into_std()
     }
+}
+
+/// The present moment of tokio's clock, which tests pause; outside of tokio, and without it, that of the standard library.
+#[cfg(feature = "cassette")]
+pub(crate) fn now() -> Instant {
+    #[cfg(feature = "tokio")]
+    return Runtime::now(&TokioRuntime);
+    #[cfg(not(feature = "tokio"))]
+    return Instant::now();
 }
 
 impl<R: Runtime + ?Sized> Runtime for Arc<R> {

@@ -13,16 +13,16 @@ pub use self::with_timeouts::WithTimeouts;
 /// How long each stage of one exchange may take: an extension of the request.
 ///
 /// [`WithTimeouts`] enforces them around any transport; [`connect`](Self::connect) is for
-/// [`HttpTransport`](crate::HttpTransport) itself. `None`, which is the default of each, sets no limit. When one
+/// the transport itself. `None`, which is the default of each, sets no limit. When one
 /// strikes, the exchange is closed at once, and [`Error::timeout`](crate::Error::timeout) names it.
 ///
 /// ```
 /// use std::time::Duration;
-/// use twentyfirst_transport::{Body, HttpTransport, Timeouts, TokioRuntime, WithTimeouts, http};
+/// use twentyfirst_transport::{Body, HttpTransport, StageTimeouts, TokioRuntime, WithTimeouts, http};
 ///
 /// let transport = WithTimeouts::new(HttpTransport::new()?, TokioRuntime);
 ///
-/// let mut timeouts = Timeouts::default();
+/// let mut timeouts = StageTimeouts::default();
 /// timeouts.head = Some(Duration::from_secs(5 * 60));
 /// timeouts.read = Some(Duration::from_secs(15 * 60));
 /// let request = http::Request::post("https://relay.example/v1/chat/reviewer")
@@ -33,7 +33,7 @@ pub use self::with_timeouts::WithTimeouts;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Timeouts {
+pub struct StageTimeouts {
     /// How long making a connection may take: resolving the name, TCP, the way through a proxy and the TLS handshake
     /// together. It counts only where a new connection is made, for this request.
     ///
@@ -66,18 +66,18 @@ pub struct Timeout {
     pub limit: Duration,
 }
 
-/// The limits on time, each a field of [`Timeouts`].
+/// The limits on time, each a field of [`StageTimeouts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeoutKind {
-    /// [`Timeouts::connect`], or the transport's own setting.
+    /// [`StageTimeouts::connect`], or the transport's own setting.
     Connect,
-    /// [`Timeouts::send`].
+    /// [`StageTimeouts::send`].
     Send,
-    /// [`Timeouts::head`].
+    /// [`StageTimeouts::head`].
     Head,
-    /// [`Timeouts::read`].
+    /// [`StageTimeouts::read`].
     Read,
-    /// [`Timeouts::total`].
+    /// [`StageTimeouts::total`].
     Total,
 }

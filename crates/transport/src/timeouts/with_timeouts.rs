@@ -13,22 +13,22 @@ use tower_service::Service;
 
 use super::answer::{Limited, Silence, Total};
 use super::upload::Upload;
-use super::{Handover, Timeout, TimeoutKind, Timeouts};
+use super::{Handover, StageTimeouts, Timeout, TimeoutKind};
 use crate::body::Body;
 use crate::error::Error;
 use crate::runtime::Runtime;
 use crate::runtime::Wait;
 use crate::transport::{ResponseFuture, Transport};
 
-/// Enforces the [`Timeouts`] of each request around any transport: [`HttpTransport`](crate::HttpTransport), a
+/// Enforces the [`StageTimeouts`] of each request around any transport: [`HttpTransport`](crate::HttpTransport), a
 /// closure, a tower stack. A request without that extension passes untouched.
 ///
 /// The exchange starts when its future is polled for the first time.
 ///
 /// # Errors
 /// When a limit strikes, the exchange is dropped, and [`Error::timeout`] says which it was. The request was
-/// [not sent](Error::maybe_sent) only where an [`HttpTransport`](crate::HttpTransport) at the bottom still waited for
-/// a connection to send it on.
+/// [not sent](Error::maybe_sent) only where it still waited for the transport within to be ready, as behind a concurrency limit, or
+/// where an [`HttpTransport`](crate::HttpTransport) at the bottom still waited for a connection to send it on.
 #[derive(Clone)]
 pub struct WithTimeouts<T> {
     transport: T,
@@ -56,7 +56,7 @@ impl<T: Transport + Clone> Service<Request<Body>> for WithTimeouts<T> {
     }
 
     fn call(&mut self, request: Request<Body>) -> ResponseFuture {
-        match request.extensions().get::<Timeouts>() {
+        match request.extensions().get::<StageTimeouts>() {
             Some(&timeouts) => ResponseFuture::new(exchange(
                 self.transport.clone(),
                 Arc::clone(&self.runtime),
@@ -71,7 +71,7 @@ impl<T: Transport + Clone> Service<Request<Body>> for WithTimeouts<T> {
 async fn exchange(
     transport: impl Transport,
     runtime: Arc<dyn Runtime>,
-    timeouts: Timeouts,
+    timeouts: StageTimeouts,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Error> {
     let mut total = timeouts
@@ -123,7 +123,7 @@ async fn exchange(
 
 /// The limits up to the answer's head, of which one counts at a time.
 struct Stages {
-    timeouts: Timeouts,
+    timeouts: StageTimeouts,
     start: Instant,
     /// Present where the limit on its silence is.
     upload: Option<Upload>,

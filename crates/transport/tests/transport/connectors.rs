@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 use tower::service_fn;
 use twentyfirst_transport::{
-    Body, Error, HttpTransport, Proxy, Runtime, TimeoutKind, Timeouts, TokioRuntime,
+    Body, Error, HttpTransport, Proxy, Runtime, StageTimeouts, TimeoutKind, TokioRuntime,
     Transport as _, WithTimeouts,
 };
 
@@ -98,7 +98,7 @@ async fn every_limit_holds_on_a_connection() {
             }
             server.read_to_end(&mut rest).await.unwrap();
         });
-        let mut timeouts = Timeouts::default();
+        let mut timeouts = StageTimeouts::default();
         match kind {
             TimeoutKind::Send => timeouts.send = Some(10 * second),
             TimeoutKind::Head => timeouts.head = Some(10 * second),
@@ -204,7 +204,7 @@ fn another_runtime_will_do() {
         })
         .detach();
         let transport = WithTimeouts::new(smol_transport().build().unwrap(), Smol);
-        let mut timeouts = Timeouts::default();
+        let mut timeouts = StageTimeouts::default();
         timeouts.read = Some(Duration::from_millis(20));
         let request = Request::get(url)
             .extension(timeouts)

@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::mpsc;
 use twentyfirst_transport::{
-    Body, Error, HttpTransport, TimeoutKind, Timeouts, TokioRuntime, Transport, WithTimeouts,
+    Body, Error, HttpTransport, StageTimeouts, TimeoutKind, TokioRuntime, Transport, WithTimeouts,
 };
 
 use crate::pieces::Pieces;
@@ -185,7 +185,7 @@ async fn endless(
     first: &'static str,
     then: &'static str,
     pace: Duration,
-    timeouts: Timeouts,
+    timeouts: StageTimeouts,
 ) -> Error {
     let (closed, mut closings) = mpsc::unbounded_channel();
     let server = Server::start(move |mut connection| {
@@ -217,8 +217,8 @@ async fn endless(
 
 const MS: Duration = Duration::from_millis(1);
 
-fn limits(set: impl FnOnce(&mut Timeouts)) -> Timeouts {
-    let mut timeouts = Timeouts::default();
+fn limits(set: impl FnOnce(&mut StageTimeouts)) -> StageTimeouts {
+    let mut timeouts = StageTimeouts::default();
     // Long enough never to strike where something else should.
     timeouts.read = Some(5_000 * MS);
     set(&mut timeouts);

@@ -10,8 +10,8 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use twentyfirst_transport::{
-    Body, ClientCertificate, Error, HttpTransport, Proxy, SharedTransport, Timeouts, TokioRuntime,
-    Transport, WithTimeouts,
+    Body, ClientCertificate, Error, HttpTransport, Proxy, SharedTransport, StageTimeouts,
+    TokioRuntime, Transport, WithTimeouts,
 };
 
 use crate::chain;
@@ -56,7 +56,7 @@ impl Write for Shown {
     }
 }
 
-fn request(url: &str, timeouts: Timeouts) -> Request<Body> {
+fn request(url: &str, timeouts: StageTimeouts) -> Request<Body> {
     Request::post(format!("{url}v1/things?token=query-secret"))
         // Not marked as sensitive: nobody shows it all the same.
         .header("authorization", "Bearer key-secret")
@@ -67,7 +67,7 @@ fn request(url: &str, timeouts: Timeouts) -> Request<Body> {
 
 /// Shows everything there is to show of an exchange.
 async fn exchange(shown: &Shown, transport: &(impl Transport + Debug), url: &str) {
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = StageTimeouts::default();
     timeouts.send = Some(Duration::from_secs(5));
     timeouts.head = Some(Duration::from_millis(100));
     timeouts.read = Some(Duration::from_millis(100));

@@ -12,8 +12,8 @@ use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use twentyfirst_transport::{
-    Body, Error, HttpTransport, TimeoutKind, Timeouts, TokioRuntime, Transport, WithTimeouts,
-    from_fn,
+    Body, Error, HttpTransport, SharedTransport, StageTimeouts, TimeoutKind, TokioRuntime,
+    Transport, WithTimeouts, from_fn,
 };
 
 use crate::clock::Clock;
@@ -24,13 +24,13 @@ use crate::{chain, soon};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn limits(set: impl FnOnce(&mut Timeouts)) -> Timeouts {
-    let mut timeouts = Timeouts::default();
+fn limits(set: impl FnOnce(&mut StageTimeouts)) -> StageTimeouts {
+    let mut timeouts = StageTimeouts::default();
     set(&mut timeouts);
     timeouts
 }
 
-fn post(url: &str, timeouts: Timeouts, body: impl Into<Body>) -> Request<Body> {
+fn post(url: &str, timeouts: StageTimeouts, body: impl Into<Body>) -> Request<Body> {
     Request::post(url)
         .extension(timeouts)
         .body(body.into())
@@ -40,7 +40,7 @@ fn post(url: &str, timeouts: Timeouts, body: impl Into<Body>) -> Request<Body> {
 /// Sends through limits by tokio's clock.
 async fn send(
     transport: impl Transport + Clone,
-    timeouts: Timeouts,
+    timeouts: StageTimeouts,
     body: impl Into<Body>,
 ) -> Result<Response<Body>, Error> {
     WithTimeouts::new(transport, TokioRuntime)
@@ -285,7 +285,7 @@ mod the_answers_body {
 
     type Sender = mpsc::UnboundedSender<Result<&'static str, &'static str>>;
 
-    async fn open(timeouts: Timeouts) -> (Sender, Body) {
+    async fn open(timeouts: StageTimeouts) -> (Sender, Body) {
         let (pieces, body) = Pieces::new();
         let body = std::sync::Mutex::new(Some(Body::wrap(body)));
         let server = from_fn(move |_| {
@@ -406,7 +406,7 @@ async fn nothing_is_limited_that_was_not_asked_for() {
 
     assert!(transport.send(request).await.is_ok());
     assert!(
-        send(server.clone(), Timeouts::default(), "{}")
+        send(server.clone(), StageTimeouts::default(), "{}")
             .await
             .is_ok()
     );
@@ -510,6 +510,46 @@ async fn a_request_that_still_waits_for_its_connection_was_not_sent() {
         assert!(!error.maybe_sent(), "{kind:?}");
         assert!(!error.is_connect());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_a_permit_was_not_sent() {
+    let (server, _) = silent();
+    let limited = tower::ServiceBuilder::new()
+        .concurrency_limit(1)
+        .service(SharedTransport::new(server));
+    // Behind one type, as in a client, or not.
+    let shared = SharedTransport::new(SharedTransport::new(limited.clone()));
+    let timeouts = limits(|t| t.head = Some(SECOND));
+
+    let first = tokio::spawn(send(limited.clone(), limits(|_| ()), ""));
+    sleep(SECOND).await;
+    let second = send(shared.clone(), timeouts, "").await.unwrap_err();
+    assert_struck(&second, TimeoutKind::Head, SECOND);
+    assert!(!second.maybe_sent());
+    let third = send(limited, timeouts, "").await.unwrap_err();
+    assert!(!third.maybe_sent());
+
+    first.abort();
+    let fourth = send(shared, timeouts, "").await.unwrap_err();
+    assert_struck(&fourth, TimeoutKind::Head, SECOND);
+    assert!(fourth.maybe_sent(), "it had the permit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_waits_for_a_permit_does_not_hide_one_that_was_sent() {
+    let (server, _) = silent();
+    let limited = tower::ServiceBuilder::new()
+        .concurrency_limit(0)
+        .service(SharedTransport::new(server));
+    // As a layer that has sent the request elsewhere before.
+    let again = from_fn(move |request| limited.send(request));
+    let timeouts = limits(|t| t.head = Some(SECOND));
+
+    let error = send(again, timeouts, "").await.unwrap_err();
+
+    assert_struck(&error, TimeoutKind::Head, SECOND);
+    assert!(error.maybe_sent());
 }
 
 #[tokio::test]

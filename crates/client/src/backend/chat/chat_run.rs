@@ -129,6 +129,7 @@ pub enum Observed<'a> {
     /// The next chunk. Surrogate halves that were cut apart are joined.
     Chunk(&'a Chunk<'static>),
     /// The run is over. This is the last.
+    #[non_exhaustive]
     End {
         /// The message that counts.
         message: &'a UiMessage,
@@ -136,6 +137,7 @@ pub enum Observed<'a> {
         outcome: &'a Outcome,
     },
     /// This instance reads no more: another has taken over, or, without a log, the browser has left. The run itself goes on, costs, and is stored. This is the last.
+    #[non_exhaustive]
     Left {
         /// The message as far as it was seen.
         message: &'a UiMessage,

@@ -1,6 +1,6 @@
 use http::{HeaderMap, Response, StatusCode};
-use twentyfirst_protocol::flow::Open;
-use twentyfirst_protocol::runs::{Follow, ResumeStream, Resumed, RunRef};
+use twentyfirst_protocol::flow::OpenFlow;
+use twentyfirst_protocol::runs::{FollowPolicy, ResumeStream, Resumed, RunRef};
 use twentyfirst_protocol::threads::{StreamTarget, ThreadStatus};
 use twentyfirst_protocol::{Endpoint as _, ui};
 use twentyfirst_transport::Body;
@@ -68,7 +68,7 @@ impl Direct {
             if let Some(stream) = self.join(&run, &target).await.map_err(refuse)? {
                 return Ok(self.pass(stream, Watch::follow(&client, &run)));
             }
-            client = client.with_options(client.options().follow(Follow::wait()));
+            client = client.with_options(client.options().follow(FollowPolicy::wait()));
         }
         let run = client.threads().follow(run).map_err(refuse)?;
         let observing = Observing::new(run, None, self.on_error.clone());
@@ -91,7 +91,7 @@ impl Direct {
             return Ok(None);
         }
         let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id);
-        let flow = Open::new(&resume, self.client.options(), seed())?;
+        let flow = OpenFlow::new(&resume, self.client.options(), seed())?;
         let (Resumed::Streaming, stream) = self.client.drive(&ResumeStream::ROUTE, flow).await?
         else {
             return Ok(None);

@@ -73,7 +73,7 @@ async fn read_the_rest(left: oneshot::Receiver<Observing>, bill: Bill) {
     let Ok(mut observing) = left.await else {
         return;
     };
-    while poll_fn(|cx| observing.poll_moment(cx)).await.is_some() {}
+    while poll_fn(|cx| observing.poll_event(cx)).await.is_some() {}
     if let Some(outcome) = observing.outcome() {
         bill.tell(outcome.usage).await;
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 #[cfg(doc)]
-use twentyfirst_protocol::runs::Follow;
+use twentyfirst_protocol::runs::FollowPolicy;
 use twentyfirst_protocol::runs::{CancelStatus, Cancelled, RunRef};
 use twentyfirst_run_log::{AnyRunLog, RunLog};
 use twentyfirst_transport::Body;
@@ -79,7 +79,7 @@ use crate::error::Error;
 ///
 /// # Answers are recorded, and replay
 /// A task of the client's [`Runtime`](crate::transport::Runtime) reads each run to its end, across cuts of the relay's connection as the
-/// client's [`Follow`] says, and writes what comes into a log; all browsers read the log. So a browser that reloads, a second tab, a
+/// client's [`FollowPolicy`] says, and writes what comes into a log; all browsers read the log. So a browser that reloads, a second tab, a
 /// browser that was offline for a while get the answer from its start, with the same ids: with `resume: true`, `useChat` shows one message,
 /// whole, once. The relay is read once, however many browsers there are.
 ///
@@ -105,7 +105,7 @@ use crate::error::Error;
 ///
 /// Every answer ends with `finish` and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. While nothing
 /// comes, a comment each 15 s [keeps the connection alive](Self::keep_alive). Adjacent deltas of a part may come as one. Where something
-/// may be missing, which only [`Follow::live`] lets happen and events that cannot be read, a chunk `data-gap` says so; it is transient,
+/// may be missing, which only [`FollowPolicy::live`] lets happen and events that cannot be read, a chunk `data-gap` says so; it is transient,
 /// which the AI SDK hands to `onData`.
 ///
 /// [`without_log`](Self::without_log) passes the relay's streams on as they are.
@@ -219,7 +219,7 @@ impl ChatHandler {
     /// under another message id: `useChat` shows two messages, or loses the beginning. The page does well to read the stored messages
     /// again when the run is over.
     ///
-    /// Only the answer to a message that has an [observer](ChatRun::observe) is read here: followed across cuts as the client's [`Follow`]
+    /// Only the answer to a message that has an [observer](ChatRun::observe) is read here: followed across cuts as the client's [`FollowPolicy`]
     /// says, and encoded again.
     #[must_use]
     pub fn without_log(mut self) -> Self {

@@ -1,6 +1,6 @@
 use std::task::{Context, Poll, ready};
 
-use twentyfirst_protocol::runs::{Moment, Outcome, RunEnd};
+use twentyfirst_protocol::runs::{Outcome, RunEnd, RunEvent};
 use twentyfirst_protocol::ui::Chunk;
 use twentyfirst_protocol::ui::chunk::Data;
 
@@ -26,10 +26,10 @@ impl Observing {
     }
 
     /// What happens next. The observer has seen it.
-    pub(super) fn poll_moment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Moment>> {
-        let moment = ready!(self.run.poll_moment(cx));
+    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<RunEvent>> {
+        let moment = ready!(self.run.poll_event(cx));
         match (&moment, &mut self.observer) {
-            (Some(Moment::Chunk(chunk)), Some(observer)) => observer(Observed::Chunk(chunk)),
+            (Some(RunEvent::Chunk(chunk)), Some(observer)) => observer(Observed::Chunk(chunk)),
             (None, observer) => {
                 let observer = observer.take();
                 if let Some(outcome) = self.outcome() {
@@ -44,9 +44,9 @@ impl Observing {
     /// The next chunk, or one that tells a page that something may be missing.
     pub(super) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Chunk<'static>>> {
         loop {
-            match ready!(self.poll_moment(cx)) {
-                Some(Moment::Chunk(chunk)) => return Poll::Ready(Some(chunk)),
-                Some(Moment::Gap) => return Poll::Ready(Some(gap())),
+            match ready!(self.poll_event(cx)) {
+                Some(RunEvent::Chunk(chunk)) => return Poll::Ready(Some(chunk)),
+                Some(RunEvent::Gap) => return Poll::Ready(Some(gap())),
                 Some(_) => {}
                 None => return Poll::Ready(None),
             }

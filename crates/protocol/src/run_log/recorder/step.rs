@@ -11,6 +11,7 @@ use crate::ui::{Chunk, RawJson};
 /// What a [`Recorder`] wants. Each is told of once.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum RecorderStep {
     /// Read the last entry of this log: [`Recorder::handle_last`].
     Last(LogId),
@@ -69,8 +70,9 @@ pub enum RecorderEnd {
 }
 
 /// What was found of a log.
+///
+/// Deliberately exhaustive: whoever reads a store must tell these three apart, and there is nothing else to find.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is nothing else to find")]
 pub enum Found<T> {
     /// This.
     Some(T),

@@ -55,6 +55,7 @@ enum Last {
 /// What a [`Duty`] wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum DutyStep {
     /// Read the last entry of this log: [`Duty::handle_last`].
     Last(LogId),

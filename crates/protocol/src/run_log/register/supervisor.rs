@@ -43,6 +43,7 @@ enum Look {
 /// What a [`Supervisor`] wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum SupervisorStep {
     /// Read what stands in this log above this position, without waiting: [`Supervisor::handle_page`].
     Read(LogId, Position),

@@ -63,6 +63,7 @@ enum Phase {
 /// What a [`Register`] wants.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum RegisterStep {
     /// Read the last entry of this log: [`Register::handle_last`].
     Last(LogId),

@@ -10,6 +10,7 @@ pub enum Account {
     /// An owner, over all of its chats.
     Owner(String),
     /// A chat. Chats of different owners are different chats.
+    #[non_exhaustive]
     Chat {
         /// Its owner.
         owner: String,

@@ -117,6 +117,7 @@ enum Top {
 /// What a [`Counting`] wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum CountingStep {
     /// Read the last entry of this log: [`Counting::handle_last`].
     Last(LogId),

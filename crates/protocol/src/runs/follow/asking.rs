@@ -7,7 +7,7 @@ use super::{Following, Turn};
 use crate::flow::{Call, Deadline, ExchangeError, Now, Step, UnderWay};
 use crate::operation::Operation;
 use crate::retry::Prospect;
-use crate::runs::{LostReason, Moment, Outcome};
+use crate::runs::{LostReason, Outcome, RunEvent};
 use crate::threads::{GetThread, ListThreads, StreamTarget, Thread};
 
 /// What is asked, and when the next question is. A phase that begins has asked nothing.
@@ -23,7 +23,7 @@ pub(super) struct Asking {
 /// Why there is no answer.
 pub(super) enum Unanswered {
     /// Not yet: this is to be asked of the driver.
-    Yet(Step<Moment, Outcome>),
+    Yet(Step<RunEvent, Outcome>),
     Failed(ExchangeError),
 }
 
@@ -53,7 +53,7 @@ impl Following {
         let threads = self.ask(|asking| &mut asking.list, list, until, now)?;
         let target = StreamTarget::of(&threads, &self.run.thread_id);
         if let Some(status) = target.status() {
-            self.transcript.say(Moment::Asked(status.clone()));
+            self.transcript.say(RunEvent::Asked(status.clone()));
         }
         Ok(target)
     }
@@ -62,7 +62,7 @@ impl Following {
     pub(super) fn look(&mut self, now: Now) -> Result<Thread, Unanswered> {
         let look = GetThread::new(&self.run.sandbox_id, &self.run.thread_id);
         let thread = self.ask(|asking| &mut asking.look, look, None, now)?;
-        self.transcript.say(Moment::Asked(thread.status.clone()));
+        self.transcript.say(RunEvent::Asked(thread.status.clone()));
         self.looks.looked(now);
         Ok(thread)
     }
@@ -91,7 +91,7 @@ impl Following {
                 return Ok(output);
             }
             Ok(Err(error)) => return Err(Unanswered::Failed(error)),
-            Err(Step::Read { until: at }) => self.clock.wait([at, until], now),
+            Err(Step::Wait { until: at }) => self.clock.wait([at, until], now),
             Err(step) => step,
         };
         *under_way(&mut self.asking) = Some(call);

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::policy::Follow;
+use super::policy::FollowPolicy;
 use crate::flow::{Now, Step};
 use crate::runs::LostReason;
 
@@ -17,7 +17,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) fn new(policy: &Follow) -> Self {
+    pub(super) fn new(policy: &FollowPolicy) -> Self {
         Self {
             deadline: policy.deadline,
             lost_after: policy.lost_after,
@@ -45,7 +45,7 @@ impl Clock {
     ) -> Step<I, O> {
         self.waited = Some(now.mono);
         let limits = [self.deadline(), self.lost_at()];
-        Step::Read {
+        Step::Wait {
             until: moments.into_iter().chain(limits).flatten().min(),
         }
     }

@@ -57,7 +57,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(in crate::runs) use identity::position_of_answer;
-pub use policy::Follow;
+pub use policy::FollowPolicy;
 pub use run::FollowRun;
 
 use self::following::Following;
@@ -73,7 +73,7 @@ use crate::ui::{AssembleError, Chunk, DecodeError, UiMessage};
 /// What happens while a run is followed.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Moment {
+pub enum RunEvent {
     /// A chunk of the answer. Each comes once. Halves of surrogate pairs are joined.
     Chunk(Chunk<'static>),
     /// An event that is not a chunk was passed over. [`Gap`](Self::Gap) follows, except while it is not clear yet whether a stream
@@ -120,7 +120,7 @@ enum Phase {
 /// What a phase has come to.
 enum Turn {
     /// It stays, and asks this of the driver.
-    Stay(Step<Moment, Outcome>),
+    Stay(Step<RunEvent, Outcome>),
     /// It stays, and something has changed: what is to be handed out comes first.
     Again,
     /// The same, and this phase takes its place.
@@ -180,10 +180,10 @@ impl FollowFlow {
 }
 
 impl Flow for FollowFlow {
-    type Item = Moment;
+    type Item = RunEvent;
     type Output = Outcome;
 
-    fn poll(&mut self, now: Now) -> Step<Moment, Outcome> {
+    fn poll(&mut self, now: Now) -> Step<RunEvent, Outcome> {
         self.cx.clock.begin(now);
         loop {
             if let Some(moment) = self.cx.transcript.next() {

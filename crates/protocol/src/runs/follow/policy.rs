@@ -9,14 +9,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// ```
 /// use std::time::Duration;
 /// use twentyfirst_protocol::CallOptions;
-/// use twentyfirst_protocol::runs::Follow;
+/// use twentyfirst_protocol::runs::FollowPolicy;
 ///
-/// let options = CallOptions::new().follow(Follow::live().lost_after(Duration::from_secs(3600)));
+/// let options = CallOptions::new().follow(FollowPolicy::live().lost_after(Duration::from_secs(3600)));
 /// # let _ = options;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub struct Follow {
+pub struct FollowPolicy {
     pub(super) mode: Mode,
     pub(super) ask_after: Duration,
     pub(super) lost_after: Option<Duration>,
@@ -32,7 +32,7 @@ pub(super) enum Mode {
     Off,
 }
 
-impl Follow {
+impl FollowPolicy {
     /// After a cut, waits until the thread no longer streams, and then delivers what is missing from the stored answer. The
     /// default: no second reader of the run exists, so that nothing stored is endangered.
     pub const fn wait() -> Self {
@@ -114,7 +114,7 @@ impl Follow {
     }
 }
 
-impl Default for Follow {
+impl Default for FollowPolicy {
     fn default() -> Self {
         Self::wait()
     }

@@ -9,7 +9,7 @@ use super::policy::Mode;
 use super::stream::{Decoded, Stream};
 use super::{Following, Phase, Turn};
 use crate::flow::{Failure, Now};
-use crate::runs::{LostReason, MessageState, Moment, RunEnd};
+use crate::runs::{LostReason, MessageState, RunEnd, RunEvent};
 use crate::threads::ThreadStatus;
 
 /// `[DONE]` follows `finish` after at most 1.5 s, and an error after 0.5 s. Whoever has waited for so long asks.
@@ -163,7 +163,7 @@ impl Reading {
         if cx.transcript.said.has_finished || self.grace.is_some() {
             return cx.go("reading: ended without done", Phase::Settling);
         }
-        cx.transcript.say(Moment::Cut(failure));
+        cx.transcript.say(RunEvent::Cut(failure));
         if cx.resumes.mode == Mode::Off {
             self.stream.finish(cx);
             return cx.lose(LostReason::Cut);

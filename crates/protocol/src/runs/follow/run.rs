@@ -61,7 +61,7 @@ impl FollowRun {
     }
 
     /// Returns the flow of a run of which nothing is open: one in the background, or of another process. With
-    /// [`Follow::live`](super::Follow::live) or [`Follow::off`](super::Follow::off) its stream is joined, else its end is waited for
+    /// [`FollowPolicy::live`](super::FollowPolicy::live) or [`FollowPolicy::off`](super::FollowPolicy::off) its stream is joined, else its end is waited for
     /// and its stored answer delivered. `seed` spreads the delays of many clients: take any random number.
     ///
     /// # Errors

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::Following;
 use super::identity::Reader;
 use crate::flow::{Event, Failure};
-use crate::runs::Moment;
+use crate::runs::RunEvent;
 use crate::runs::transcript::{Replay, Sight, Transcript};
 use crate::ui::{Chunk, Decoder, Joiner, Text};
 
@@ -123,7 +123,7 @@ impl Stream {
                 }
                 // What it was is not known, only that it is missing.
                 Some(Err(error)) => {
-                    cx.transcript.say(Moment::NotAChunk(error));
+                    cx.transcript.say(RunEvent::NotAChunk(error));
                     if self.is_unclear() {
                         return Decoded::Useless;
                     }

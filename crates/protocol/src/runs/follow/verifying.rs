@@ -8,7 +8,7 @@ use super::reading::Reading;
 use super::stream::Stream;
 use super::{Following, Phase, Turn};
 use crate::flow::Now;
-use crate::runs::Moment;
+use crate::runs::RunEvent;
 use crate::threads::StreamTarget;
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Verifying {
             return cx.reconnect_later("verifying: too much came meanwhile", now);
         }
         cx.resumes.has_read = true;
-        cx.transcript.say(Moment::Resumed);
+        cx.transcript.say(RunEvent::Resumed);
         let stream = self.stream.hand_over();
         let reading = match goes_on {
             true => Reading::of(stream),

@@ -7,7 +7,7 @@
 //!               └─► realign: what comes behind ────┘   behind a gap, as far as it can be told
 //! ```
 //!
-//! Nothing is delivered twice. Where something may be missing, a [`Moment::Gap`] says so.
+//! Nothing is delivered twice. Where something may be missing, a [`RunEvent::Gap`] says so.
 
 mod come;
 mod continuation;
@@ -25,14 +25,14 @@ pub(super) use replay::{Replay, Sight};
 pub(super) use said::Said;
 use tracks::{CallStep, Place};
 
-use super::Moment;
+use super::RunEvent;
 use crate::ui::chunk::{ReasoningStart, TextStart};
 use crate::ui::{AssembleError, Assembler, Chunk, Text, TextKind, UiMessage};
 
 /// What was delivered of a run: what is handed out, and what is known from it.
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
-    moments: VecDeque<Moment>,
+    moments: VecDeque<RunEvent>,
     assembler: Assembler,
     too_large: Option<AssembleError>,
     /// How much all of it may hold, in bytes.
@@ -109,7 +109,7 @@ impl Transcript {
 
     // ---- What is known
 
-    pub(super) fn next(&mut self) -> Option<Moment> {
+    pub(super) fn next(&mut self) -> Option<RunEvent> {
         self.moments.pop_front()
     }
 
@@ -164,7 +164,7 @@ impl Transcript {
 
     // ---- Delivering
 
-    pub(super) fn say(&mut self, moment: Moment) {
+    pub(super) fn say(&mut self, moment: RunEvent) {
         self.moments.push_back(moment);
     }
 
@@ -204,7 +204,7 @@ impl Transcript {
         }
         self.since_gap = true;
         self.has_progress = true;
-        self.moments.push_back(Moment::Chunk(chunk));
+        self.moments.push_back(RunEvent::Chunk(chunk));
     }
 
     /// From here on something may be missing: what was being written is closed, since nobody knows how it went on.
@@ -215,7 +215,7 @@ impl Transcript {
             return;
         }
         self.joined = None;
-        self.moments.push_back(Moment::Gap);
+        self.moments.push_back(RunEvent::Gap);
         self.torn.extend(self.assembler.calls_being_written());
         let open = self.assembler.end_open_texts();
         let first = open.first().map_or(usize::MAX, |(at, ..)| at + 1);
@@ -224,7 +224,7 @@ impl Transcript {
             .get_or_insert_with(|| first.min(self.assembler.part_count()));
         self.cut.extend(open.iter().map(|(at, ..)| *at));
         let ends = open.into_iter().map(|(_, kind, id)| kind.end(id));
-        self.moments.extend(ends.map(Moment::Chunk));
+        self.moments.extend(ends.map(RunEvent::Chunk));
         self.since_gap = false;
     }
 

@@ -17,6 +17,7 @@ pub enum NoValue {
     DoesNotFit(#[source] serde_json::Error),
     /// The answer is longer than is searched.
     #[error("the answer has {length} bytes, and at most {limit} are searched for JSON")]
+    #[non_exhaustive]
     TooLong {
         /// The length of the answer, in bytes.
         length: usize,

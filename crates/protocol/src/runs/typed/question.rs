@@ -32,6 +32,8 @@ pub struct TypedQuestion<T> {
 }
 
 /// What to do next.
+///
+/// Deliberately exhaustive: whoever asks must handle all of them.
 #[must_use]
 #[derive(Debug)]
 pub enum TypedStep<T> {

@@ -8,6 +8,7 @@ use crate::ui::chunk::Data;
 /// Parts are named by their place in [`UiMessage::parts`](crate::ui::UiMessage::parts). A part that is not named is as it was.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since whoever mirrors a message must heed all of them.
 pub enum Change<'a> {
     /// Nothing that shows.
     Nothing,

@@ -8,6 +8,7 @@ use crate::ui::Text;
 /// The words of the first three are those of the AI SDK's `UIMessageStreamError`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since tests compare an error with one that they make.
 pub enum AssembleError {
     /// A delta or an end for a part that has not been started, or has ended.
     NotStarted {

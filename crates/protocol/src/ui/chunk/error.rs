@@ -3,6 +3,7 @@ use super::json::JsonError;
 /// Why the data of an event is not a chunk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+// Deliberately exhaustive: the fields of its variants, since tests compare an error with one that they make.
 pub enum ChunkError {
     /// It is not JSON.
     #[error("the data is not JSON: byte {offset} is unexpected")]

@@ -21,7 +21,7 @@ pub(super) fn chunks(message: &UiMessage) -> Vec<Chunk<'static>> {
     let parts = &message.parts;
     let mut calls = Calls::of(parts);
     for (at, part) in parts.iter().enumerate() {
-        chunks.append(&mut calls.changes(Moment::before(at)));
+        chunks.append(&mut calls.changes(RunEvent::before(at)));
         match part {
             Part::Text(_) | Part::Reasoning(_) => {
                 let written = Written::of(part).into_iter();
@@ -38,9 +38,9 @@ pub(super) fn chunks(message: &UiMessage) -> Vec<Chunk<'static>> {
             | Part::Data(_)
             | Part::Unknown(_) => chunks.extend(chunk_of(part)),
         }
-        chunks.append(&mut calls.changes(Moment::after(at)));
+        chunks.append(&mut calls.changes(RunEvent::after(at)));
     }
-    chunks.append(&mut calls.changes(Moment::before(parts.len())));
+    chunks.append(&mut calls.changes(RunEvent::before(parts.len())));
     if let Some(Part::StepStart(_)) = parts.last() {
         // A step shows with the next thing that does.
         let mut start = Start::new();
@@ -52,9 +52,9 @@ pub(super) fn chunks(message: &UiMessage) -> Vec<Chunk<'static>> {
 
 /// A place among the chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Moment(usize);
+struct RunEvent(usize);
 
-impl Moment {
+impl RunEvent {
     /// Before the part of this number.
     fn before(part: usize) -> Self {
         Self(2 * part)
@@ -71,7 +71,7 @@ struct Calls {
     /// What makes a part.
     made: HashMap<usize, Vec<Chunk<'static>>>,
     /// What changes parts later.
-    changes: HashMap<Moment, Vec<Chunk<'static>>>,
+    changes: HashMap<RunEvent, Vec<Chunk<'static>>>,
 }
 
 impl Calls {
@@ -80,9 +80,9 @@ impl Calls {
         let inputs = Inputs::of(&tools);
         let mut calls = Self::default();
         // A response goes to the first part that asks for its approval, so that the last such part has to get its own first.
-        let mut responded: HashMap<&Text<'static>, Moment> = HashMap::new();
+        let mut responded: HashMap<&Text<'static>, RunEvent> = HashMap::new();
         for (number, tool) in tools.iter().enumerate().rev() {
-            let mut moment = Moment::after(tool.at);
+            let mut moment = RunEvent::after(tool.at);
             let next = inputs.next(number, &tools);
             let mut history = match inputs.more(number) {
                 Some(more) => History::of_continued(tool.part, more),
@@ -91,7 +91,7 @@ impl Calls {
             if next.is_some() {
                 // The last input that begins in a step is the one that goes on.
                 history.write_later(tool.part);
-                moment = Moment::before(tool.step_end);
+                moment = RunEvent::before(tool.step_end);
                 calls.change(moment, history.again);
             } else if let Some(second) = tool.second
                 && inputs.more(second).is_some()
@@ -99,11 +99,11 @@ impl Calls {
             {
                 // An input that begins here ends the one that goes on there.
                 history.write_later(tool.part);
-                moment = Moment::after(second.at);
+                moment = RunEvent::after(second.at);
                 calls.change(moment, history.again);
             }
             if tool.is_second && tool.step_end < parts.len() {
-                moment = Moment::after(tool.step_end);
+                moment = RunEvent::after(tool.step_end);
             }
             calls.change(moment, history.then);
             if let Some(approval) = &tool.part.approval {
@@ -120,7 +120,7 @@ impl Calls {
         calls
     }
 
-    fn change(&mut self, moment: Moment, chunks: Vec<Chunk<'static>>) {
+    fn change(&mut self, moment: RunEvent, chunks: Vec<Chunk<'static>>) {
         if !chunks.is_empty() {
             self.changes.entry(moment).or_default().extend(chunks);
         }
@@ -130,7 +130,7 @@ impl Calls {
         self.made.remove(&part).unwrap_or_default()
     }
 
-    fn changes(&mut self, moment: Moment) -> Vec<Chunk<'static>> {
+    fn changes(&mut self, moment: RunEvent) -> Vec<Chunk<'static>> {
         self.changes.remove(&moment).unwrap_or_default()
     }
 }

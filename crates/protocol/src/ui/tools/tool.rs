@@ -27,6 +27,7 @@ pub enum Tool {
     /// The list of what is to be done.
     TodoWrite(TodoWrite),
     /// Another tool, or an input that is not, or not yet, what the tool requires.
+    #[non_exhaustive]
     Other {
         /// The tool's name.
         name: Text<'static>,

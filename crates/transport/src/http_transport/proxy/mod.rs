@@ -16,7 +16,7 @@ use hyper_util::client::proxy::matcher::Intercept;
 use self::exceptions::{Exceptions, Unreadable};
 use self::host::Host;
 use self::server::Server;
-use super::InvalidSetting;
+use crate::invalid_setting::InvalidSetting;
 
 /// The proxy that requests go through, if any.
 ///

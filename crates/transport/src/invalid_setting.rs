@@ -3,27 +3,33 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// A setting of an [`HttpTransport`](crate::HttpTransport) that cannot be used.
+use crate::error::BoxError;
+
+/// A setting of a transport that cannot be used: of [`HttpTransport`](crate::HttpTransport), with the feature `http`.
 ///
 /// It says which, and never shows it.
 #[derive(Debug)]
 pub struct InvalidSetting {
     problem: Cow<'static, str>,
-    source: Option<rustls::Error>,
+    source: Option<BoxError>,
 }
 
+#[cfg(feature = "http")]
 impl InvalidSetting {
-    pub(super) fn new(problem: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(problem: impl Into<Cow<'static, str>>) -> Self {
         Self {
             problem: problem.into(),
             source: None,
         }
     }
 
-    pub(super) fn because(problem: impl Into<Cow<'static, str>>, source: rustls::Error) -> Self {
+    pub(crate) fn because(
+        problem: impl Into<Cow<'static, str>>,
+        source: impl Into<BoxError>,
+    ) -> Self {
         Self {
             problem: problem.into(),
-            source: Some(source),
+            source: Some(source.into()),
         }
     }
 }
@@ -36,6 +42,6 @@ impl fmt::Display for InvalidSetting {
 
 impl std::error::Error for InvalidSetting {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+        self.source.as_deref().map(|source| source as _)
     }
 }

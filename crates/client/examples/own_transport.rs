@@ -1,0 +1,80 @@
+//! The job of the quickstart over an HTTP library of one's own: no hyper, no rustls and no tokio in the client.
+//!
+//! ```text
+//! cargo run -p twentyfirst-client --no-default-features --example own_transport
+//! ```
+//!
+//! Requests are sent with `ureq`, on threads; time is smol's. Any other library fits in the same place: a transport takes an
+//! [`http::Request`] and comes to an [`http::Response`].
+
+mod common;
+#[path = "common/job.rs"]
+mod job;
+#[path = "common/prompt.rs"]
+mod prompt;
+
+use std::error::Error;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use prompt::prompt;
+use twentyfirst_client::AgentClient;
+use twentyfirst_client::transport::{self, Body, Runtime, Transport};
+
+fn main() -> ExitCode {
+    common::exit_code(smol::block_on(job()))
+}
+
+async fn job() -> Result<(), Box<dyn Error>> {
+    let setup = common::connect(|| {
+        let builder = AgentClient::builder();
+        builder.transport(over_ureq()).runtime(Smol)
+    })?;
+    let sandboxes = setup.client.sandboxes();
+    let create = sandboxes.create(&setup.agent);
+    let sandbox = create
+        .file("/home/user/notes.txt", "Agents work in sandboxes.\n")
+        .await?;
+    let result = job::work(
+        &setup.client,
+        &setup.agent,
+        &sandbox.id,
+        prompt("cat notes.txt"),
+    );
+    let result = result.await;
+    sandboxes.delete(&sandbox).await?;
+    result
+}
+
+/// A request waits for its response on a thread of smol's pool, and the response's body is read on one of its own.
+fn over_ureq() -> impl Transport {
+    let config = ureq::Agent::config_builder().http_status_as_error(false);
+    let agent: ureq::Agent = config.max_redirects(0).build().into();
+    transport::from_fn(move |request| {
+        let agent = agent.clone();
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect_up_to(Body::DEFAULT_LIMIT).await?;
+            let request = ureq::http::Request::from_parts(head, body.to_vec());
+            // Of a failure nothing is known but that the request may have left, so that the client repeats only what it may.
+            let response = smol::unblock(move || agent.run(request)).await;
+            let response = response.map_err(transport::Error::new)?;
+            Ok(response.map(|body| Body::from_reader(body.into_reader())))
+        }
+    })
+}
+
+struct Smol;
+
+impl Runtime for Smol {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        Box::pin(async move {
+            smol::Timer::after(duration).await;
+        })
+    }
+
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        smol::spawn(task).detach();
+    }
+}
