@@ -140,6 +140,7 @@ export class Chat {
     this.become("streaming");
     for (let last, isOver = false; response && !isOver; ) {
       this.instance = response.headers.get("x-instance");
+      this.onChange();
       try {
         for await (const { id, data } of events(response.body)) {
           last = id ?? last;
