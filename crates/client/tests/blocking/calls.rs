@@ -3,9 +3,10 @@
 use std::fs;
 use std::thread;
 
+use twentyfirst_client::AgentClient;
 use twentyfirst_client::blocking::{Iterate, Wait};
+use twentyfirst_client::protocol::processes::OutputStream;
 use twentyfirst_client::transport::Body;
-use twentyfirst_client::{AgentClient, OutputStream};
 
 use crate::server::{Server, respond};
 use crate::{client, relay};

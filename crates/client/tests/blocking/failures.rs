@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use twentyfirst_client::blocking::Wait;
-use twentyfirst_client::{AgentClient, AgentClientBuilder, CallOptions, Exec, RetryPolicy};
+use twentyfirst_client::protocol::sandboxes::Exec;
+use twentyfirst_client::{AgentClient, AgentClientBuilder, CallOptions, RetryPolicy};
 use twentyfirst_local_relay::Fault;
 
 use crate::server::{Server, respond};
