@@ -79,7 +79,7 @@ pub enum ToolEnd {
     Output,
     /// It failed, or was never executed because its input was invalid.
     Failed,
-    /// The user denied it.
+    /// It was denied.
     Denied,
     /// The run was over, or reading stopped, before any output came. A failed tool can end this way.
     NoOutput,

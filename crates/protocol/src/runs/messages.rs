@@ -19,7 +19,7 @@ use crate::ui::{Part, Role, Text, UiMessage};
 ///     .assistant("Two files: main.rs and logo.png.")
 ///     .message(UiMessage::user("Is this the second?").with_image(Image::new(b"\x89PNG", "image/png")));
 ///
-/// The stored messages of a thread, and the next turn.
+/// // The stored messages of a thread, and the next turn.
 /// # let stored: Vec<UiMessage> = vec![];
 /// let next = Messages::from(stored).user("And now?");
 /// # let _ = (one, more, next);

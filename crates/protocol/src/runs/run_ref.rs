@@ -17,7 +17,7 @@ use crate::{SandboxId, Session, ThreadId};
 /// ```
 /// use twentyfirst_protocol::runs::RunRef;
 ///
-/// The row of a run that is under way.
+/// // The row of a run that is under way.
 /// let row = r#"{"agent":"my-agent","sandboxId":"sbx_abc123","threadId":"thr_xyz","userMessageId":"turn-7"}"#;
 /// let run: RunRef = serde_json::from_str(row)?;
 /// assert_eq!(run.user_message_id.as_ref().unwrap(), "turn-7");

@@ -277,7 +277,7 @@ setters! {
     ///
     /// let cancelled = StartRun::new("my-agent", "Paint the shed");
     /// let run = StartRun::new("my-agent", "In green").carrying(&cancelled);
-    /// Two texts; the relay puts a line break between them.
+    /// // Two texts; the relay puts a line break between them.
     /// assert_eq!(run.messages.as_slice()[0].parts.len(), 2);
     /// ```
     pub fn carrying(mut self, earlier: &StartRun) -> Self {

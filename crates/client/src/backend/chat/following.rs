@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use http_body::Frame;
-use twentyfirst_protocol::run_log::LastWords;
+use twentyfirst_protocol::run_log::FinalChunks;
 use twentyfirst_protocol::ui::{Chunk, encode_done};
 
 use super::observing::Observing;
@@ -16,7 +16,7 @@ use crate::backend::budget::{Bill, Telling};
 pub(super) struct Following {
     /// Until it has ended.
     observing: Option<Observing>,
-    words: LastWords,
+    words: FinalChunks,
     billing: Option<Billing>,
     /// The budget is told what the run has cost, before the last words.
     telling: Option<Telling>,
@@ -33,7 +33,7 @@ impl Following {
     pub(super) fn new(observing: Observing) -> Self {
         Self {
             observing: Some(observing),
-            words: LastWords::default(),
+            words: FinalChunks::default(),
             billing: None,
             telling: None,
         }

@@ -1,4 +1,4 @@
-//! Asking the relay about the run: one question at a time, and again after a pause where it was not answered.
+//! Queries to the relay about the run: one at a time, repeated after a delay if they fail.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,19 +10,19 @@ use crate::retry::Prospect;
 use crate::runs::{LostReason, Outcome, RunEvent};
 use crate::threads::{GetThread, ListThreads, StreamTarget, Thread};
 
-/// What is asked, and when the next question is. A phase that begins has asked nothing.
+/// The query that is under way, and the earliest time of the next. A new phase begins without any.
 #[derive(Debug, Default)]
 pub(super) struct Asking {
-    /// Nothing is asked before.
+    /// No query is sent before this instant.
     not_before: Option<Instant>,
-    // Boxed: a run is read for minutes, and asked for rarely.
+    // Boxed: a run is read for minutes and rarely queried, so the state should stay small.
     list: Option<Box<Call<ListThreads>>>,
     look: Option<Box<Call<GetThread>>>,
 }
 
-/// Why there is no answer.
+/// The reason why a query has no result.
 pub(super) enum Unanswered {
-    /// Not yet: this is to be asked of the driver.
+    /// The query is under way; the driver must do this step.
     Yet(Step<RunEvent, Outcome>),
     Failed(ExchangeError),
 }
@@ -36,14 +36,14 @@ impl Asking {
         }
     }
 
-    /// Whether the list is under way, or being waited for.
+    /// Returns whether the list is under way or waiting for a retry.
     pub(super) fn is_listing(&self) -> bool {
         self.list.is_some()
     }
 }
 
 impl Following {
-    /// Lists the threads of the sandbox: short, whatever was said in them. Waits no longer than until this moment.
+    /// Lists the threads of the sandbox; the response is small whatever they contain. Waits until `until` at most.
     pub(super) fn list(
         &mut self,
         until: Option<Instant>,
@@ -58,7 +58,7 @@ impl Following {
         Ok(target)
     }
 
-    /// Reads the thread, with what is stored in it.
+    /// Reads the thread with its stored messages.
     pub(super) fn look(&mut self, now: Now) -> Result<Thread, Unanswered> {
         let look = GetThread::new(&self.run.sandbox_id, &self.run.thread_id);
         let thread = self.ask(|asking| &mut asking.look, look, None, now)?;
@@ -67,7 +67,7 @@ impl Following {
         Ok(thread)
     }
 
-    /// Asks, or goes on with the question that is under way.
+    /// Sends a query, or advances the one that is under way.
     fn ask<O: Operation>(
         &mut self,
         under_way: fn(&mut Asking) -> &mut Option<Box<Call<O>>>,
@@ -98,11 +98,11 @@ impl Following {
         Err(Unanswered::Yet(step))
     }
 
-    /// Looks whether our answer is stored, though the run may go on: the turn that follows is the error then.
+    /// Checks if our answer is stored, although the run may go on. The `Err` is the transition to make.
     pub(super) fn glance(&mut self, now: Now) -> Result<(), Turn> {
         match self.look(now) {
             Ok(thread) => self.settle(&thread).map_or(Ok(()), Err),
-            // What is stored cannot be read, and is not needed yet.
+            // The stored thread exceeds the size limit, and is not needed yet.
             Err(Unanswered::Failed(error)) if refusal(&error) == Some(LostReason::TooLarge) => {
                 self.looks.is_too_large = true;
                 Ok(())
@@ -111,13 +111,13 @@ impl Following {
         }
     }
 
-    /// Whether it is time for such a look, and our answer can be found.
+    /// Returns whether such a check is due and could find our answer.
     pub(super) fn wants_look(&self, now: Now) -> bool {
         self.asking.look.is_some()
             || (self.asking.list.is_none() && self.looks.is_due(now) && self.can_look())
     }
 
-    /// What follows where a question has no answer: the same phase asks it again, unless the relay would say the same again.
+    /// Handles a query without a result: the phase repeats it later, unless the relay would respond in the same way again.
     pub(super) fn again(&mut self, unanswered: Unanswered, now: Now) -> Turn {
         let error = match unanswered {
             Unanswered::Yet(step) => return Turn::Stay(step),
@@ -131,25 +131,25 @@ impl Following {
         Turn::Again
     }
 
-    /// Asks nothing for a while, because of this failure.
+    /// Delays the next query because of this failure.
     pub(super) fn failed(&mut self, error: ExchangeError, now: Now) {
         self.asking.not_before = now.mono.checked_add(self.backoff.after(&error, now));
         self.cause = Some(Arc::new(error));
     }
 
-    /// Asks nothing for a while.
+    /// Delays the next query.
     pub(super) fn pause(&mut self, now: Now) {
         self.asking.not_before = now.mono.checked_add(self.backoff.next());
     }
 
-    /// Waits, while nothing is to be asked.
+    /// Waits while the next query is delayed.
     pub(super) fn pausing(&mut self, now: Now) -> Option<Turn> {
         let at = self.asking.not_before.filter(|at| now.mono < *at);
         at.map(|at| Turn::Stay(self.clock.wait([Some(at)], now)))
     }
 }
 
-/// Why the relay would say the same again, if so.
+/// Returns the reason why repeating a query is useless, if it is.
 pub(super) fn refusal(error: &ExchangeError) -> Option<LostReason> {
     match Prospect::of(error) {
         Prospect::Improves | Prospect::Stays => None,

@@ -1,4 +1,4 @@
-//! A stream of the run is open, and ours.
+//! The run's stream is open.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,31 +12,31 @@ use crate::flow::{Failure, Now};
 use crate::runs::{LostReason, MessageState, RunEnd, RunEvent};
 use crate::threads::ThreadStatus;
 
-/// `[DONE]` follows `finish` after at most 1.5 s, and an error after 0.5 s. Whoever has waited for so long asks.
+/// The relay sends `[DONE]` within 1.5 s after `finish`, and within 0.5 s after an error. After this long, the relay is queried.
 const LONGEST_CLOSING: Duration = Duration::from_secs(10);
 
-/// How long a body may stay open behind its `[DONE]`. Read to its end, its connection can be used again.
+/// The longest time to wait for the end of the body after `[DONE]`. A body that is read to its end lets the connection be reused.
 const LONGEST_GOODBYE: Duration = Duration::from_secs(1);
 
-/// The relay is not asked more often than after so long a silence.
+/// The shortest silence after which the relay is queried.
 const SHORTEST_SILENCE: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) stream: Stream,
-    /// When the relay is asked because of silence; `None` once it has said that the run is over.
+    /// The time of the next query because of silence. `None` once the relay has reported the end of the run.
     ask_at: Option<Instant>,
-    /// How long the silence is then.
+    /// The length of that silence.
     silence: Duration,
-    /// The run is over, and its stream should have ended by then.
+    /// The time by which the stream should end, since the run is over.
     grace: Option<Instant>,
-    /// When `[DONE]` came.
+    /// The time at which `[DONE]` came.
     done: Option<Instant>,
     is_new: bool,
 }
 
 impl Reading {
-    /// Reads a stream whose run goes on.
+    /// Creates the phase for a run that goes on.
     pub(super) fn of(stream: Stream) -> Self {
         Self {
             stream,
@@ -48,7 +48,7 @@ impl Reading {
         }
     }
 
-    /// Reads a stream whose run is over already, so that it ends soon.
+    /// Creates the phase for a run that is over, so that its stream ends soon.
     pub(super) fn ending(stream: Stream, now: Now) -> Self {
         let mut reading = Self {
             is_new: false,
@@ -58,7 +58,7 @@ impl Reading {
         reading
     }
 
-    /// `has_heard`: whether anything has come since it was last polled.
+    /// Advances the phase. `has_heard` says whether data has arrived since the last poll.
     pub(super) fn poll(&mut self, has_heard: bool, cx: &mut Following, now: Now) -> Turn {
         if std::mem::take(&mut self.is_new) || has_heard {
             cx.clock.news(now);
@@ -99,7 +99,7 @@ impl Reading {
         self.ask(end, cx, now)
     }
 
-    /// Asks because of silence whether the run still streams.
+    /// Queries the relay during silence if the run still streams.
     fn ask(&mut self, end: Option<Instant>, cx: &mut Following, now: Now) -> Turn {
         if !cx.asking.is_listing() && !cx.clock.has_come(self.ask_at, now) {
             return Turn::Stay(cx.clock.wait([self.ask_at, end], now));
@@ -109,7 +109,7 @@ impl Reading {
             Err(Unanswered::Failed(error)) if refusal(&error) == Some(LostReason::Deleted) => {
                 self.expect_end(now);
             }
-            // Whatever else the relay says, the stream is open.
+            // Other statuses and errors do not matter, since the stream is open.
             Ok(_) | Err(Unanswered::Failed(_)) => self.ask_later(now),
             Err(Unanswered::Yet(step)) => return Turn::Stay(step),
         }
@@ -121,13 +121,13 @@ impl Reading {
         self.ask_at = now.mono.checked_add(self.silence);
     }
 
-    /// The run is over: what is on its way may come yet.
+    /// Notes that the run is over. Data on its way may still arrive.
     fn expect_end(&mut self, now: Now) {
         self.ask_at = None;
         self.grace = now.mono.checked_add(LONGEST_CLOSING);
     }
 
-    /// `[DONE]` has come.
+    /// Handles `[DONE]`.
     fn said_done(&mut self, cx: &mut Following) -> Turn {
         self.stream.finish(cx);
         if let Some(turn) = self.said_end(cx) {
@@ -142,14 +142,14 @@ impl Reading {
         if cx.is_whole() {
             cx.end("reading: done", completed, MessageState::Whole)
         } else if cx.transcript.said.has_finished {
-            // More than is held: nothing that is stored would be either.
+            // The answer exceeds the memory limit, and a stored one would too.
             cx.end("reading: done, and too large", completed, partial)
         } else {
             cx.end("reading: done without finish", RunEnd::Cancelled, partial)
         }
     }
 
-    /// The stream has ended or broken off, or nothing more is expected of it.
+    /// Handles a stream that has ended or broken off, or from which nothing more is expected.
     fn broke_off(&mut self, failure: Option<Failure>, cx: &mut Following, now: Now) -> Turn {
         if let Some(turn) = self.said_end(cx) {
             return turn;
@@ -159,7 +159,7 @@ impl Reading {
         if let Some(failure) = &failure {
             cx.cause = Some(Arc::clone(failure) as _);
         }
-        // Of a run that is over, nothing was cut.
+        // The run is over, so the missing `[DONE]` is not a cut.
         if cx.transcript.said.has_finished || self.grace.is_some() {
             return cx.go("reading: ended without done", Phase::Settling);
         }
@@ -177,7 +177,7 @@ impl Reading {
         cx.reconnect_later("reading: cut before anything came", now)
     }
 
-    /// What follows if the stream itself has said that the run has failed or was cancelled.
+    /// Returns the transition if the stream itself has reported that the run failed or was cancelled.
     fn said_end(&mut self, cx: &mut Following) -> Option<Turn> {
         let said = &cx.transcript.said;
         let end = said.end()?;

@@ -1,4 +1,4 @@
-//! No stream is open, and the run may go on: it is asked for, and its stream opened again where that is allowed.
+//! No stream is open and the run may go on: queries the relay, and opens the stream again if that is allowed.
 
 use super::resuming::Resuming;
 use super::verdict::ThreadIs;
@@ -7,7 +7,7 @@ use crate::flow::Now;
 use crate::runs::LostReason;
 
 pub(super) fn poll(cx: &mut Following, now: Now) -> Turn {
-    // Where our answer is stored, what streams in our thread is a later turn.
+    // If our answer is stored, the stream in our thread belongs to a later turn.
     if cx.wants_look(now) {
         return match cx.glance(now) {
             Ok(()) => cx.goes_on(now),

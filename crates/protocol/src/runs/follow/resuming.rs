@@ -1,4 +1,4 @@
-//! The stream of the run is being opened.
+//! The request to open the run's stream again is under way.
 
 use http::response::Parts;
 
@@ -16,9 +16,9 @@ use crate::threads::StreamTarget;
 pub(super) struct Resuming {
     resume: ResumeStream,
     pub(super) exchange: Exchange,
-    /// Whose stream it is to be.
+    /// The thread whose stream is expected.
     target: StreamTarget,
-    /// Whether the relay has said that there is none.
+    /// Whether the relay has reported that nothing streams.
     is_nothing: bool,
 }
 
@@ -34,7 +34,7 @@ impl Resuming {
         })
     }
 
-    /// The head of the response has come: the turn that follows if the stream is open.
+    /// Handles the head of the response. Returns the transition if the stream is open.
     pub(super) fn opened(&mut self, head: &Parts, cx: &mut Following) -> Option<Turn> {
         match self.resume.decode_head(head) {
             Head::Open(Resumed::Streaming) => {
@@ -44,7 +44,7 @@ impl Resuming {
                 return Some(cx.go("resuming: opened", Phase::Verifying(Box::new(verifying))));
             }
             Head::Open(Resumed::Nothing) => self.is_nothing = true,
-            // The status says enough; a body may stall.
+            // The status is enough, and waiting for the body could stall.
             Head::Read => match self.resume.decode(head, b"") {
                 Ok(_) => self.is_nothing = true,
                 Err(error) => self.exchange.handle(error),
@@ -55,7 +55,7 @@ impl Resuming {
 
     pub(super) fn poll(&mut self, cx: &mut Following, now: Now) -> Turn {
         if self.is_nothing {
-            // A run that is still starting has no stream yet.
+            // A run that is still starting has no stream yet, so trying again may help.
             cx.resumes.is_useless |= cx.transcript.said.has_started;
             return cx.reconnect_later("resuming: there is nothing", now);
         }
@@ -69,7 +69,7 @@ impl Resuming {
                 cx.failed(error, now);
                 turn
             }
-            // Nothing is deleted here.
+            // `Gone` is a result of deletions only.
             Next::Gone => cx.goes_on(now),
         }
     }

@@ -1,13 +1,13 @@
-//! What a thread says of our run: a table.
+//! The table that decides what a thread says about our run.
 
 use crate::threads::ThreadStatus;
 
-/// What is known when a thread was read.
+/// The facts after a thread was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) thread: ThreadIs,
     pub(super) answer: AnswerIs,
-    /// Whether the run has said `finish`.
+    /// Whether the run has sent `finish`.
     pub(super) has_finished: bool,
 }
 
@@ -18,47 +18,47 @@ pub(super) enum ThreadIs {
     Completed,
     Failed,
     Cancelled,
-    /// Anything else in which no run goes on.
+    /// Any other state in which no run goes on.
     Over,
 }
 
-/// What the thread has stored of our answer.
+/// The certainty with which a stored answer is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AnswerIs {
     None,
-    /// The last message is an answer without a question, as only a reader who has joined stores it. It may be ours.
+    /// The last message is an answer without a question, as stored by a reader that joined. It may be ours.
     Unclaimed,
-    /// It is there, by the place in which it stands.
+    /// It is ours by its position in the thread.
     Found,
-    /// For certain: by an id that one of its streams gave it, or by its question.
+    /// It is certainly ours: by an id that one of its streams gave it, or by its question.
     Named,
 }
 
-/// What follows: the row of the table that decides.
+/// The verdict: the row of the table that applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Our answer is stored: the run has completed, whatever runs in its thread now.
     Named,
-    /// The last run of the thread has failed. A run that fails is not stored, and nothing of ours is.
+    /// The last run of the thread has failed. Failed runs are not stored, and no answer of ours is stored.
     Failed,
-    /// The last run of the thread was cancelled. A run that is cancelled is not stored, and nothing of ours is.
+    /// The last run of the thread was cancelled. Cancelled runs are not stored, and no answer of ours is stored.
     Cancelled,
-    /// Our answer stands there, and what streams in the thread is a later turn.
+    /// Our answer is stored, and the stream in the thread belongs to a later turn.
     LaterTurn,
     /// The run goes on.
     GoesOn,
-    /// The run has completed, and at the end of the thread stands an answer that nobody else claims.
+    /// The run has completed, and the thread ends with an answer that nobody else claims.
     Unclaimed,
-    /// Our answer stands there.
+    /// Our answer is stored.
     Found,
-    /// The run has said its end, and nothing is stored of it.
+    /// The run has sent its end, and no answer is stored.
     Unstored,
-    /// Nothing goes on, and nothing tells what became of the run.
+    /// Nothing goes on, and nothing shows the end of the run.
     NotStored,
 }
 
 impl Facts {
-    /// The first row that fits counts.
+    /// Returns the first row that matches.
     ///
     /// | the answer | the thread | | verdict |
     /// |---|---|---|---|
@@ -87,8 +87,8 @@ impl Facts {
 }
 
 impl ThreadIs {
-    /// The state of a thread in which `has_read` says whether anything of our run was read. States are an open set: of a run that was
-    /// read only those end it that say so.
+    /// Returns the state of a thread. `has_read` says whether anything of our run was read. Statuses are an open set: once a run
+    /// was read, only a status that explicitly ends it counts as an end.
     pub(super) fn of(status: &ThreadStatus, has_read: bool) -> Self {
         match status {
             ThreadStatus::Streaming => Self::GoingOn,
@@ -103,7 +103,7 @@ impl ThreadIs {
 }
 
 impl Verdict {
-    /// The row by name, for whoever asks why a run has ended so.
+    /// Returns the name of the row, to find out why a run ended as it did.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Named => "verdict: our answer is stored under its name",
@@ -144,7 +144,7 @@ mod tests {
         AnswerIs::Named,
     ];
 
-    /// All facts with this verdict, in the order of the lists.
+    /// Returns all facts with this verdict, in the order of the lists.
     fn rows(verdict: Verdict) -> Vec<Facts> {
         let mut rows = Vec::new();
         for thread in THREADS {
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_run_that_has_said_its_end_has_completed_also_where_nothing_is_stored() {
         let rows = rows(Verdict::Unstored);
-        // Completed without an answer, and over with none or with one that nobody claims.
+        // Completed without an answer, and over with none or with an unclaimed one.
         assert_eq!(rows.len(), 3);
         assert!(rows.iter().all(|facts| facts.has_finished));
     }

@@ -1,8 +1,8 @@
-//! A stream was opened, and nothing of it is taken until it is known to be ours.
+//! A stream was opened, and nothing is taken from it until it is known to be ours.
 //!
-//! Resuming names a sandbox and means its newest thread that streams. Between the list that said it is ours and the stream, a newer
-//! run may have begun: so the threads are listed once more, and it is looked whether our answer is stored already, in which case what
-//! streams in our thread is a later turn.
+//! A request to resume names a sandbox and gets the newest thread that streams. A newer run may have begun between the list that
+//! showed ours and the opening of the stream. So the threads are listed again, and the thread is checked for our answer: if it is
+//! stored, the stream belongs to a later turn.
 
 use super::reading::Reading;
 use super::stream::Stream;
@@ -15,7 +15,7 @@ use crate::threads::StreamTarget;
 pub(super) struct Verifying {
     pub(super) stream: Stream,
     before: StreamTarget,
-    /// Whether the list says that it is ours. Then it is, unless our answer is stored.
+    /// Whether the list shows it as ours. Then it is, unless our answer is stored.
     is_listed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! How much of what was delivered has come again.
+//! The part of the delivered answer that a stream has repeated.
 
 use super::recorded::{Content, Recorded, json_of};
 use super::replay::Behind;
@@ -6,43 +6,43 @@ use super::tracks::{CallStep, Place, Track, Tracks};
 use crate::ui::held::owned;
 use crate::ui::{Chunk, Text};
 
-/// How much of what was delivered has come again.
+/// The part of the delivered answer that a stream has repeated.
 #[derive(Debug)]
 pub(super) struct Come {
     tracks: Tracks<usize>,
-    /// Of how many tracks not all has come.
+    /// The number of tracks that were not repeated completely.
     left: usize,
-    /// Whether any content was there before.
+    /// Whether any repeated content was found.
     pub(super) is_known: bool,
-    /// What is kept [`behind`](Self::behind) it beside its own ids, in bytes.
+    /// The memory that [`behind`](Self::behind) takes in addition to the stream's own ids, in bytes.
     behind: usize,
 }
 
-/// What one chunk is to a replay.
+/// The relation of one chunk to what was delivered.
 pub(super) enum Match {
     Known,
     New(New),
     Contradiction,
 }
 
-/// What is new of a chunk.
+/// The new part of a chunk.
 #[derive(Debug)]
 pub(super) struct New {
-    /// With the id of its own stream.
+    /// The chunk, with the id of its own stream.
     pub(super) chunk: Chunk<'static>,
-    /// The id under which the part was delivered that it goes on with.
+    /// The id under which the part that it continues was delivered.
     pub(super) part: Option<Text<'static>>,
 }
 
 impl New {
-    /// As it goes on behind what was delivered.
+    /// Returns the chunk with the id under which its part was delivered.
     pub(super) fn continued(self) -> Chunk<'static> {
         with(self.chunk, self.part.as_ref(), None)
     }
 }
 
 impl Come {
-    /// Nothing yet of what was delivered.
+    /// Creates the state of a stream that has repeated nothing yet.
     pub(super) fn new(delivered: &Recorded) -> Self {
         let (mut left, mut behind) = (0, 0);
         for (track, _) in delivered.iter() {
@@ -61,12 +61,12 @@ impl Come {
         }
     }
 
-    /// What it holds in memory while a chunk is compared, at most, with what is [`behind`](Self::behind) it.
+    /// Returns the most memory it takes while a chunk is compared, including [`behind`](Self::behind).
     pub(super) fn size(&self, chunk: &Chunk<'static>) -> usize {
         self.tracks.size() + self.tracks.growth(&Place::of(chunk)) + self.behind
     }
 
-    /// What is to be known behind all that was delivered.
+    /// Returns the state that is needed once everything delivered was repeated.
     pub(super) fn behind(&self, delivered: &Recorded) -> Behind {
         let parts = self.tracks.open.iter().filter_map(|((kind, id), at)| {
             let part = delivered.get(&Track::Written(*kind, *at))?;
@@ -86,17 +86,17 @@ impl Come {
         }
     }
 
-    /// Whether all that was delivered has come again.
+    /// Returns whether everything delivered was repeated.
     pub(super) fn is_all(&self) -> bool {
         self.left == 0
     }
 
-    /// How much of a track has come again.
+    /// Returns how much of a track was repeated.
     fn come(&self, track: &Track) -> usize {
         self.tracks.get(track).copied().unwrap_or_default()
     }
 
-    /// So much of a track has come again now.
+    /// Notes how much of a track was repeated.
     fn has_come(&mut self, track: &Track, come: usize, delivered: &Recorded) {
         let length = delivered.get(track).map(Content::length);
         let may_be_missing = matches!(track, Track::Step(_, CallStep::Preliminary));
@@ -117,7 +117,7 @@ impl Come {
         let [track, step] = self.tracks.of(&place);
         let Some(track) = track else {
             return match place {
-                // The end of the run, once all that was delivered has come again.
+                // The end of the run, once everything delivered was repeated.
                 Place::Run if self.is_all() => new(None),
                 _ => Match::Contradiction,
             };
@@ -185,7 +185,7 @@ impl Come {
                 let (now, found) = match (found, &track) {
                     (Some(left_out), _) => (come + left_out + 1, Match::Known),
                     (None, Track::Other) if !left.is_empty() => return Match::Contradiction,
-                    // A later one, which takes the place of all of them, and is about to be delivered itself.
+                    // A later value, which replaces all others and is about to be delivered itself.
                     (None, Track::Data(..)) => (values.len().max(come) + 1, new(None)),
                     (None, _) => (come + 1, new(None)),
                 };
@@ -198,12 +198,12 @@ impl Come {
     }
 }
 
-/// Whether it is a delta without a letter.
+/// Returns whether it is a delta without text.
 pub(super) fn is_empty(chunk: &Chunk<'static>) -> bool {
     Place::of(chunk).delta().is_some_and(|delta| *delta == "")
 }
 
-/// The same chunk of another part, or with another text.
+/// Returns the same chunk with another part's id or another text.
 pub(super) fn with(
     mut chunk: Chunk<'static>,
     id: Option<&Text<'static>>,

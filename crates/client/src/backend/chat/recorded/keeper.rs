@@ -10,7 +10,7 @@ use futures_channel::oneshot;
 use http::StatusCode;
 use twentyfirst_protocol::run_log::register::Obligation;
 use twentyfirst_protocol::run_log::{
-    Append, Appended, Found, LastWords, Position, Recorder, RecorderEnd, RecorderStep, Recording,
+    Append, Appended, Found, FinalChunks, Position, Recorder, RecorderEnd, RecorderStep, Recording,
 };
 use twentyfirst_protocol::runs::{FollowRun, Outcome, RunEnd, RunRef, StartRun};
 use twentyfirst_protocol::ui::RawJson;
@@ -308,7 +308,7 @@ impl Keeper {
             let subtype = outcome.result_subtype.clone();
             self.recorder.came_to(outcome.usage, subtype);
         }
-        let lost = RunEnd::Failed(LastWords::BROKE_OFF.to_owned());
+        let lost = RunEnd::Failed(FinalChunks::BROKE_OFF.to_owned());
         self.recorder
             .end(outcome.map_or(&lost, |outcome| &outcome.end));
     }

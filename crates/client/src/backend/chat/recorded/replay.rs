@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 use twentyfirst_protocol::run_log::{
-    Found, LastWords, LogId, Position, Reader, ReaderEnd, ReaderStep,
+    Found, FinalChunks, LogId, Position, Reader, ReaderEnd, ReaderStep,
 };
 use twentyfirst_protocol::runs::FollowRun;
 use twentyfirst_protocol::ui::chunk::{Error as ErrorChunk, Finish};
@@ -67,7 +67,7 @@ enum State {
 /// What did not fit into the log.
 struct Rest {
     observing: Observing,
-    words: LastWords,
+    words: FinalChunks,
     /// The number of its next chunk.
     next: u64,
 }
@@ -171,7 +171,7 @@ impl Replay {
                         Found::Unavailable => {
                             let since = *self.unavailable.get_or_insert(now);
                             if now.saturating_duration_since(since) > PATIENCE {
-                                self.over(&apology(LastWords::BROKE_OFF));
+                                self.over(&apology(FinalChunks::BROKE_OFF));
                             } else {
                                 self.pause.reset();
                                 self.state = State::Pausing(now, after, Reader::WAIT);
@@ -193,7 +193,7 @@ impl Replay {
                     match rest {
                         Some(rest) => self.state = State::Rest(Box::new(rest)),
                         None => {
-                            let lost = ErrorChunk::new(LastWords::BROKE_OFF.to_owned());
+                            let lost = ErrorChunk::new(FinalChunks::BROKE_OFF.to_owned());
                             for chunk in [gap(), lost.into(), Finish::new().into()] {
                                 self.event(self.next, chunk.encode().as_bytes());
                             }
@@ -243,10 +243,10 @@ impl Replay {
                     self.context.on_error.show(&error);
                     self.failed("this answer cannot be replayed here");
                 }
-                _ => self.failed(LastWords::BROKE_OFF),
+                _ => self.failed(FinalChunks::BROKE_OFF),
             },
             // There are no others.
-            _ => self.failed(LastWords::BROKE_OFF),
+            _ => self.failed(FinalChunks::BROKE_OFF),
         }
     }
 }
@@ -272,7 +272,7 @@ impl Rest {
 /// The run behind all chunks of its log.
 async fn collect(context: Recorded, log: LogId) -> Option<Rest> {
     let mut reader = Reader::from(0);
-    let (mut chunks, mut words) = (Vec::new(), LastWords::default());
+    let (mut chunks, mut words) = (Vec::new(), FinalChunks::default());
     loop {
         match reader.poll(Instant::now()) {
             ReaderStep::Chunk { json, .. } => {

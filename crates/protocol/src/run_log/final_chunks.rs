@@ -3,19 +3,19 @@ use crate::shown;
 use crate::ui::Chunk;
 use crate::ui::chunk::{Abort, Error as ErrorChunk, Finish};
 
-/// What a stream says at its end, so that every reader of it knows how the run has ended.
+/// The chunks that end a stream, so that every reader knows how the run has ended.
 ///
 /// The last chunk is always a `finish`: some readers reconnect until they see one.
 #[derive(Debug, Clone, Default)]
-pub struct LastWords {
-    /// Whether an `error` or an `abort` has come.
+pub struct FinalChunks {
+    /// Whether an `error` or an `abort` was seen.
     has_said_end: bool,
     /// Whether the last chunk is a `finish`.
     is_finished: bool,
 }
 
-impl LastWords {
-    /// What is said where the run was lost, or nobody knows how it has ended.
+impl FinalChunks {
+    /// The error text if the run was lost or its end is unknown.
     pub const BROKE_OFF: &str = "the connection to the agent broke off";
 
     /// Notes a chunk of the stream.
@@ -24,7 +24,7 @@ impl LastWords {
         self.is_finished = matches!(chunk, Chunk::Finish(_));
     }
 
-    /// Returns what is left to say behind what was seen: `error` or `abort` where the run has ended so and nothing has said it, and
+    /// Returns the chunks that are still missing: an `error` or `abort` if the run ended that way and the stream has none, and a
     /// `finish`.
     #[must_use]
     pub fn of(&self, end: Option<&RunEnd>) -> Vec<Chunk<'static>> {
@@ -51,7 +51,7 @@ mod tests {
     use crate::ui::chunk::TextEnd;
 
     fn kinds(seen: &[Chunk<'static>], end: Option<&RunEnd>) -> String {
-        let mut words = LastWords::default();
+        let mut words = FinalChunks::default();
         seen.iter().for_each(|chunk| words.saw(chunk));
         let words = words.of(end);
         let kinds: Vec<_> = words.iter().map(|word| word.kind().to_string()).collect();
