@@ -3,7 +3,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::RunEnd;
-use super::transcript::Said;
+use super::transcript::Reported;
 use crate::threads::Usage;
 use crate::ui::{Chunk, RawJson, Text};
 use crate::utf_8::char_boundary;
@@ -29,7 +29,7 @@ pub struct RunFacts {
     first_chunk: Option<Instant>,
     chunks: u64,
     message_id: Option<String>,
-    said: Said,
+    reported: Reported,
     open: HashMap<String, ToolCall>,
 }
 
@@ -109,7 +109,7 @@ impl RunFacts {
             first_chunk: None,
             chunks: 0,
             message_id: None,
-            said: Said::default(),
+            reported: Reported::default(),
             open: HashMap::new(),
         }
     }
@@ -119,7 +119,7 @@ impl RunFacts {
     pub fn observe<'c>(&mut self, chunk: &'c Chunk<'c>, now: Instant) -> Option<ToolFact<'c>> {
         self.first_chunk.get_or_insert(now);
         self.chunks += 1;
-        self.said.hear(chunk);
+        self.reported.observe(chunk);
         match chunk {
             Chunk::Start(start) => {
                 if let Some(id) = &start.message_id {
@@ -203,17 +203,17 @@ impl RunFacts {
 
     /// Returns the usage and cost that the run has reported so far.
     pub fn usage(&self) -> Usage {
-        self.said.usage
+        self.reported.usage
     }
 
     /// Returns `resultSubtype`, the runtime's word for the result, once it was reported.
     pub fn result_subtype(&self) -> Option<&str> {
-        self.said.result_subtype.as_deref()
+        self.reported.result_subtype.as_deref()
     }
 
     /// Returns the end of the run, once its chunks have reported it. It is never [`RunEnd::Lost`].
     pub fn end(&self) -> Option<RunEnd> {
-        self.said.end().or(match self.said.has_finished {
+        self.reported.end().or(match self.reported.has_finished {
             true => Some(RunEnd::Completed),
             false => None,
         })

@@ -70,13 +70,13 @@ impl Messages {
 
     /// Inserts the contents of another conversation's next turn before the contents of this one's.
     pub(super) fn carry(&mut self, earlier: &Self) {
-        let said = earlier.turn().map(|turn| turn.parts.iter().cloned());
+        let parts = earlier.turn().map(|turn| turn.parts.iter().cloned());
         let turn = self
             .0
             .iter_mut()
             .rfind(|message| message.role == Role::User);
-        if let (Some(said), Some(turn)) = (said, turn) {
-            turn.parts.splice(0..0, said);
+        if let (Some(parts), Some(turn)) = (parts, turn) {
+            turn.parts.splice(0..0, parts);
         }
     }
 

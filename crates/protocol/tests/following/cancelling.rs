@@ -1,4 +1,4 @@
-//! A run is ended, and no other.
+//! Cancels one particular run.
 
 use serde_json::json;
 use twentyfirst_protocol::CallOptions;
@@ -9,12 +9,12 @@ use twentyfirst_protocol::runs::{CancelError, CancelStatus, FollowPolicy};
 use crate::lines::{STORY, line};
 use crate::relay::{Relay, Resumes, ms, secs};
 
-/// The requests in their order.
+/// Returns the requests in order.
 fn sent(relay: &Relay) -> Vec<&'static str> {
     relay.sent.iter().map(|(_, what)| *what).collect()
 }
 
-/// A run that is under way.
+/// Returns a run that is under way.
 fn under_way() -> Relay {
     let mut relay = Relay::new().pace(ms(1500));
     relay.now = ms(300);
@@ -39,7 +39,7 @@ fn while_it_is_read() {
         assert!(STORY.starts_with(&told.text()) && told.text().len() > 10);
         told.assert_cancelled();
 
-        // It is over, and is so a second time.
+        // Cancelling a run that is over succeeds too.
         let mut relay = told.relay;
         assert_eq!(relay.cancel().unwrap().status, CancelStatus::Idle);
         assert_eq!(relay.count("cancel"), 1);
@@ -60,7 +60,7 @@ fn while_it_is_waited_for() {
 
 #[test]
 fn while_it_is_resumed() {
-    // Replayed, joined in the middle, and while everything is held back.
+    // Replayed, joined in the middle, and while the relay holds everything back.
     for resumes in [Resumes::Replay, Resumes::Middle, Resumes::HeldBack] {
         let told = Relay::new()
             .pace(ms(150))
@@ -92,7 +92,7 @@ fn a_run_that_never_starts_is_given_up_after_5_min_or_the_deadline_of_the_call()
         let mut relay = Relay::new().starts_up(secs(3600)).options(options);
         let error = relay.cancel().unwrap_err();
         assert!(matches!(error, CancelError::Starting), "{error}");
-        // At least each second: what starts meanwhile goes on, and costs.
+        // At least once a second, because a run that starts in the meantime goes on and costs money.
         let tries = relay.count("cancel");
         assert!(u64::try_from(tries).unwrap() >= time.as_secs(), "{tries}");
         assert!(
@@ -142,7 +142,7 @@ fn a_newer_run_is_not_cancelled_instead() {
     }
     assert_eq!(sent(&relay), ["look", "list"]);
     assert_eq!(relay.thread_status(), "streaming");
-    // When that one is over, ours is the newest.
+    // Once that run is over, ours is the newest.
     relay.newer = vec![("th_2", "completed")];
     assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
 }
@@ -170,7 +170,7 @@ fn a_turn_that_has_its_answer_is_over_and_the_later_one_goes_on() {
 
 #[test]
 fn a_turn_that_gets_its_answer_while_the_threads_cannot_be_listed_is_over_too() {
-    // By the time the list comes, a later turn streams in the thread.
+    // By the time the list arrives, a later turn streams in the thread.
     for refused in [true, false] {
         let relay = under_way().when("list", 1, |relay| {
             relay.messages = Some(json!([line::question("u1"), line::answer("m1", &[STORY])]));

@@ -1,4 +1,4 @@
-//! A run that was started elsewhere: in the background, by another process, or before a restart.
+//! Follows a run that was started elsewhere: in the background, by another process, or before a restart.
 
 use twentyfirst_protocol::runs::{FollowPolicy, LostReason, MessageState};
 use twentyfirst_protocol::threads::ThreadStatus;
@@ -43,7 +43,7 @@ fn a_run_in_the_background_is_joined() {
 
 #[test]
 fn a_run_that_is_waited_for_is_not_silent_as_long_as_the_relay_responds() {
-    // Less often than each 2 s it is not asked.
+    // The queries are never more than 2 s apart.
     let told = Relay::new()
         .pace(ms(3000))
         .join(FollowPolicy::wait().lost_after(secs(4)));
@@ -54,7 +54,7 @@ fn a_run_that_is_waited_for_is_not_silent_as_long_as_the_relay_responds() {
 
 #[test]
 fn a_later_turn_that_streams_behind_our_answer_is_waited_for_by_nobody() {
-    // Known by its place alone: it was not there when we came.
+    // Recognized by position alone: it was not there when we joined.
     let told = Relay::new()
         .without_turn()
         .with_history([line::question("u0"), line::answer("m0", &["Earlier."])])
@@ -151,7 +151,7 @@ fn a_run_that_fails_or_is_cancelled_in_the_background_says_so() {
 
 // ---- Behind what was delivered elsewhere
 
-/// What a process had delivered of the story before it ended.
+/// Returns the part of the story that a process had delivered before it ended.
 fn delivered(words: usize) -> Vec<Chunk<'static>> {
     let lines = [line::start("m1"), line::text("t1", STORY)].concat();
     let chunks = lines
@@ -228,7 +228,7 @@ fn what_was_delivered_elsewhere_is_gone_on_behind_by_a_replay() {
     for count in 4..=25 {
         let mut relay = Relay::new().pace(ms(150)).resumes(Resumes::Replay);
         relay.now = ms(300);
-        // The first stream was somebody else's.
+        // The first stream belonged to somebody else.
         relay.open_first();
         relay.is_read_elsewhere();
         let told = relay.join_behind(delivered(count), FollowPolicy::live());

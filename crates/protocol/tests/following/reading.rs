@@ -1,4 +1,4 @@
-//! A stream is open: what it says, how it ends, and what silence means.
+//! An open stream: its content, its end, and silence.
 
 use serde_json::json;
 use twentyfirst_protocol::runs::{CancelStatus, FollowPolicy, LostReason, MessageState, RunEnd};
@@ -67,7 +67,7 @@ fn silence_is_not_a_cut_and_is_asked_about_less_and_less_often() {
         .read(follow.ask_after(ms(200)));
         assert_eq!(told.outline(), "start, chunks, finish");
         assert_eq!(told.text(), "Let me think. Yes.");
-        // Behind the last word at 75 ms after 0.2 s, after another 0.4 s, and after another 0.8 s, a response each.
+        // After the last word at 75 ms, the silences are 0.2 s, 0.4 s and 0.8 s; each response takes 1 ms.
         let asked = told
             .relay
             .sent
@@ -435,14 +435,14 @@ fn a_message_that_was_called_whole_stays_whatever_a_late_reader_has_stored() {
         FollowPolicy::live(),
         FollowPolicy::off(),
     ] {
-        // By the first reader otherwise than it was said, and by one who has joined.
+        // Stored by the first reader in another form, and by a reader that joined.
         for id in ["m1", "m7"] {
             let stored = line::answer(id, &["and somebody asked 🔭", "what had become of it."]);
             let told = Relay::new()
                 .stores(stored)
                 .fault(Fault::CutBehind("finish"))
                 .read(follow);
-            // That it changes no more is checked at each moment.
+            // The reader checks at each event that it does not change.
             told.assert_completed(MessageState::Whole);
             assert_eq!(told.message.text(), STORY);
             assert_eq!(told.message.id.as_ref().unwrap(), "m1");

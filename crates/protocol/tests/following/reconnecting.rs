@@ -1,4 +1,4 @@
-//! No stream is open, and the run goes on: it is asked for and waited for.
+//! No stream is open and the run goes on: the relay is queried.
 
 use serde_json::json;
 use twentyfirst_protocol::CallOptions;
@@ -9,7 +9,7 @@ use twentyfirst_protocol::threads::ThreadStatus;
 use crate::lines::{STORY, line};
 use crate::relay::{Fault, Relay, Resumes, ms, secs};
 
-/// With nothing of the body, within events and behind them, within a character.
+/// The places of cuts: before the body, within events and after them, and within a character.
 pub(crate) const PLACES: [usize; 7] = [0, 1, 70, 123, 350, 517, 1234];
 
 // ---- Waiting
@@ -61,7 +61,7 @@ fn a_body_that_ends_before_its_run_is_a_cut() {
 
 #[test]
 fn tools_that_ran_behind_a_cut_are_in_the_message() {
-    // Anywhere: within the text, within each input, behind both, behind one result.
+    // Anywhere: within the text, within each input, after both, after one result.
     for bytes in (0..1400).step_by(50) {
         for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
             for resumes in [Resumes::Middle, Resumes::HeldBack, Resumes::Replay] {
@@ -131,7 +131,7 @@ fn behind_a_restart_of_the_relay_a_run_streams_for_ever_until_it_is_lost_and_can
         assert_eq!(told.outline(), "start, chunks, cut");
         told.assert_lost(LostReason::Silence);
         assert_eq!(told.outcome.message_state, MessageState::Partial);
-        // The last word came at 150 ms at the latest, and it was asked for all the time.
+        // The last word came at 150 ms at the latest, and the relay was queried all the time.
         let lost = told.relay.now;
         assert!(lost > secs(60) && lost <= secs(60) + ms(150), "{lost:?}");
         assert!(told.asked(&ThreadStatus::Streaming) > 10);

@@ -1,4 +1,4 @@
-//! Another stream is compared with what was delivered: what it repeats does not come twice, and what it adds is not lost.
+//! Compares another stream with what was delivered: repeated chunks are not delivered twice, and new ones are not lost.
 
 use serde_json::{Value, json};
 use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
@@ -9,7 +9,8 @@ use crate::relay::{Relay, secs};
 use crate::stored::{answer, text};
 use crate::told::Told;
 
-/// A run of which this was delivered when its stream was cut, and of which the next stream says that. `answer` is stored at the end.
+/// Follows a run whose first stream delivered `begun` before it was cut, and whose next stream says the rest. `answer` is stored
+/// at the end.
 fn resumed(
     begun: impl IntoIterator<Item = Vec<Line>>,
     says: impl IntoIterator<Item = Vec<Line>>,
@@ -23,7 +24,7 @@ fn resumed(
         .read(FollowPolicy::live())
 }
 
-/// What is behind everything that a run says.
+/// Returns the last lines of every run.
 fn end() -> Vec<Line> {
     [line::finish(), line::says_done()].concat()
 }
@@ -40,7 +41,7 @@ fn tool(id: &str, output: Value) -> Value {
 
 #[test]
 fn a_stream_that_begins_like_what_was_delivered_and_goes_on_otherwise_has_joined_in_the_middle() {
-    // Said twice in one answer: the end of what comes is not that of what came.
+    // The text occurs twice in one answer, so the end of the new one differs from the end of the old.
     let told = resumed(
         [line::open_text(
             "t1",
@@ -181,7 +182,7 @@ fn a_replay_of_more_than_is_held_is_followed_as_any_other() {
             [
                 line::text("x1", &long),
                 match is_first_of_two {
-                    // What was written in parallel stands before what is known.
+                    // A part that was written in parallel precedes the known ones.
                     true => line::call("c1", "Bash", &json!({"command": "ls"})),
                     false => Vec::new(),
                 },
@@ -246,7 +247,7 @@ fn a_replay_of_more_than_is_held_that_says_something_else_in_the_end_is_given_up
 
 #[test]
 fn a_stream_that_is_known_to_be_ours_may_be_longer_than_what_is_kept_of_one_that_is_not() {
-    // 4 times 4.5 MiB, where 16 MiB are kept.
+    // 4 times 4.5 MiB, with a limit of 16 MiB.
     let long = "x".repeat(4608 * 1024);
     let delta = json!({"type": "text-delta", "id": "t1", "delta": long});
     let told = Relay::streams([
@@ -322,7 +323,7 @@ fn behind_a_gap_data_comes_again_only_with_another_value() {
 
 #[test]
 fn behind_a_gap_nothing_is_delivered_of_an_answer_that_shares_only_a_few_letters() {
-    // Stored by a reader who has joined in the middle of two texts that are written in parallel.
+    // Stored by a reader that joined in the middle of two texts that are written in parallel.
     let tail = json!({
         "id": "m2",
         "role": "assistant",

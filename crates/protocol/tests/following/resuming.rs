@@ -1,4 +1,4 @@
-//! No stream is open, and the run goes on: its stream is opened again, and repeats what was delivered or joins in the middle.
+//! No stream is open and the run goes on: its stream is opened again, and repeats what was delivered or joins in the middle.
 
 use serde_json::json;
 use twentyfirst_protocol::runs::{FollowPolicy, LostReason, MessageState};
@@ -79,7 +79,7 @@ fn a_replay_goes_on_in_the_middle_of_a_tool_call() {
 
 #[test]
 fn who_joins_in_the_middle_is_told_of_the_gap_and_has_everything_in_the_end() {
-    // What comes live, and what the relay holds back until the end.
+    // Live chunks, and chunks that the relay holds back until the end.
     for resumes in [Resumes::Middle, Resumes::HeldBack] {
         let told = Relay::new()
             .cut(400)
@@ -96,7 +96,7 @@ fn who_joins_in_the_middle_is_told_of_the_gap_and_has_everything_in_the_end() {
     }
 }
 
-/// The text that is delivered before the stream breaks off, and how a replay of it is told.
+/// Follows a run whose text `begun` is delivered before the stream breaks off and is then replayed.
 fn replayed(begun: &'static str) -> Told {
     let rest = " and there it goes on.";
     let told = Relay::streams([
@@ -141,7 +141,7 @@ fn a_replay_of_16_bytes_is_none_by_chance_and_goes_on_in_its_part() {
 
 #[test]
 fn what_is_woven_into_a_replay_by_chance_is_left_to_the_gap() {
-    // Another text of the run begins like the one that was delivered, and has a third in it.
+    // Another text of the run begins like the delivered one, and contains a third.
     let told = Relay::streams([
         line::start("m1"),
         line::open_text("t1", "Well "),
@@ -163,14 +163,14 @@ fn what_is_woven_into_a_replay_by_chance_is_left_to_the_gap() {
         relay.has_completed(line::answer("m1", &parts));
     })
     .read(FollowPolicy::live());
-    // What is delivered behind a gap follows one upon the other.
+    // Parts that are delivered after a gap follow one another.
     assert_eq!(told.pieces()[..2], ["Well ", "then somewhere else."]);
     told.assert_completed(MessageState::Whole);
 }
 
 #[test]
 fn a_replay_of_almost_nothing_is_told_as_a_gap() {
-    // Only `start`, and `Once `, which anybody could say.
+    // Only `start`, and `Once `, which any text could begin with.
     for bytes in [76, 170] {
         let told = Relay::new()
             .cut(bytes)
@@ -207,7 +207,7 @@ fn a_run_that_is_still_starting_is_resumed_once_it_has_started() {
         .resumes(Resumes::Replay)
         .read(FollowPolicy::live());
     assert!(told.relay.count("resume") > 1);
-    // Where nothing was delivered, nobody knows that this is the beginning.
+    // Nothing was delivered, so it is unknown that this is the beginning.
     assert_eq!(told.outline(), "cut, resumed, start, gap, chunks, finish");
     assert_eq!(told.text(), STORY);
     told.assert_whole();
@@ -296,7 +296,7 @@ fn a_relay_that_cuts_every_stream_delivers_all_the_same() {
 
 #[test]
 fn a_run_that_is_lost_while_a_replay_is_unclear_delivers_nothing_of_it() {
-    // What waits for its other half is no contradiction by which all that came before it would be new.
+    // A half character that waits is not a contradiction that would make everything before it new.
     for half in [line::half("x1"), Vec::new()] {
         let told = Relay::streams([
             line::start("m1"),
@@ -451,7 +451,7 @@ fn a_stream_that_has_brought_something_may_fail_5_times_again() {
         })
         .read(FollowPolicy::live());
     assert_eq!(told.relay.count("resume"), 4 + 1 + 4 + 1);
-    // And it is asked as soon again as after the first cut.
+    // The delay starts again from that after the first cut.
     let sent = |(_, (_, what)): &(usize, &(_, &str))| *what == "resume";
     let sixth = told.relay.sent.iter().enumerate().filter(sent).nth(5);
     let (place, (refused, _)) = sixth.unwrap();

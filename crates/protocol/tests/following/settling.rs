@@ -1,4 +1,4 @@
-//! The run is over: what its thread tells of it, and what is taken of the stored answer.
+//! The run is over: the verdict about its thread, and the use of the stored answer.
 
 use serde_json::json;
 use twentyfirst_protocol::runs::{FollowPolicy, LostReason, MessageState, RunEnd};
@@ -6,7 +6,7 @@ use twentyfirst_protocol::runs::{FollowPolicy, LostReason, MessageState, RunEnd}
 use crate::lines::{STORY, line};
 use crate::relay::{Relay, Resumes, ms, secs};
 
-/// A story of which this was read when its stream was cut.
+/// Returns a story of which `text` was read when its stream was cut.
 fn begun(text: &str) -> Relay {
     Relay::streams([line::start("m1"), line::open_text("t1", text), line::cut()])
 }
@@ -58,7 +58,7 @@ fn a_thread_that_was_cancelled_is_our_run_cancelled() {
 
 #[test]
 fn a_run_of_which_nothing_is_stored_and_nothing_told_is_lost() {
-    // What is stored is the answer to an earlier turn.
+    // The stored answer belongs to an earlier turn.
     let earlier = [
         line::question("u0"),
         line::answer("m0", &["Once upon a time."]),
@@ -126,7 +126,7 @@ fn an_answer_without_a_question_is_taken_only_where_it_holds_what_was_delivered(
 
 #[test]
 fn an_answer_of_another_turn_is_never_taken() {
-    // It stands behind another question, also where it says what was delivered of ours.
+    // It follows another question, even if it contains what was delivered of ours.
     for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         for question in ["u0", "u2"] {
             let told = begun("Once upon ")
@@ -151,7 +151,7 @@ fn a_thread_that_has_not_stored_the_answer_yet_is_asked_again() {
         .at(ms(1), |relay| relay.status = Some("completed"))
         .at(secs(9), |relay| relay.status = None)
         .read(FollowPolicy::wait());
-    // It is not: a thread that has completed has stored all that it stores.
+    // It is lost: a completed thread has stored all that it will store.
     told.assert_lost(LostReason::NotStored);
 }
 
@@ -167,7 +167,7 @@ fn a_thread_that_is_longer_than_is_read_loses_the_run_only_at_its_end() {
         told.assert_of(STORY);
         match follow == FollowPolicy::live() {
             true => {
-                // Nothing is missing, but what became of it cannot be read.
+                // Nothing is missing, but the end of the run cannot be read.
                 assert_eq!(told.text(), STORY);
                 assert_eq!(told.relay.count("resume"), 1);
             }
@@ -183,7 +183,7 @@ fn a_thread_that_is_longer_than_is_read_loses_the_run_only_at_its_end() {
 
 #[test]
 fn behind_a_gap_the_first_readers_answer_is_taken_whole_whatever_its_parts_look_like() {
-    // Trimmed, cut into other parts, or told in other words.
+    // Trimmed, split into other parts, or in other words.
     for texts in [
         &["Once upon a time there was a sandbox. It was far away. Bye."][..],
         &[
@@ -266,7 +266,7 @@ fn what_was_delivered_stays_though_the_reader_who_joined_has_stored_its_tail() {
     let end = relay.end_at().unwrap();
     let told = relay
         .at(end, |relay| {
-            // What the second stream saw, without the user's message.
+            // The part that the second stream saw, without the user's message.
             let tail = "somebody asked 🔭 what had become of that answer.";
             relay.messages = Some(json!([line::answer("m2", &[tail])]));
         })
@@ -281,7 +281,7 @@ fn what_was_delivered_stays_though_the_reader_who_joined_has_stored_its_tail() {
 
 #[test]
 fn a_stored_tail_is_not_called_whole_though_it_holds_all_that_came() {
-    // Not a word has come before the cut.
+    // No word came before the cut.
     let tail = "there was a sandbox, far away.";
     let told = Relay::streams([line::start("m1"), line::open_text("t1", ""), line::cut()])
         .then_streams([

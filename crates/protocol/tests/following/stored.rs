@@ -1,4 +1,4 @@
-//! What is missing of an answer is taken from the stored one, and nothing of it twice.
+//! The missing part of an answer is taken from the stored one, without repetition.
 
 use serde_json::{Value, json};
 use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
@@ -6,12 +6,12 @@ use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
 use crate::lines::line;
 use crate::relay::{Relay, secs};
 
-/// A part of a stored answer that is text.
+/// Returns a text part of a stored answer.
 pub(crate) fn text(text: &str) -> Value {
     json!({"type": "text", "text": text, "state": "done"})
 }
 
-/// A stored answer of these parts.
+/// Returns a stored answer of these parts.
 pub(crate) fn answer(parts: impl IntoIterator<Item = Value>) -> Value {
     let parts: Vec<Value> = parts.into_iter().collect();
     json!({"id": "m1", "role": "assistant", "parts": parts})
@@ -121,7 +121,7 @@ fn data_without_an_id_and_of_another_name_is_other_data() {
         Some(id) => json!({"type": format!("data-{name}"), "id": id, "data": value}),
         None => json!({"type": format!("data-{name}"), "data": value}),
     };
-    // The answer does not begin with what was delivered, and nothing of that is changed.
+    // The answer does not begin with what was delivered, and what was delivered stays unchanged.
     for other in [
         data("progress", None, 2),
         data("other", None, 1),

@@ -1,4 +1,4 @@
-//! What a reader does, step by step, where a schedule comes to it too seldom.
+//! Single steps of a reader that random schedules reach too rarely.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ fn behind(last: Entry) -> Reader {
     Reader::behind(AT, &Logged::new(40, last))
 }
 
-/// Reads that find nothing, until something else is wanted: how many, and what.
+/// Returns the number of reads that find nothing until another step is requested, and that step.
 fn until_silent(mut reader: Reader) -> (usize, ReaderStep) {
     let mut now = Instant::now();
     for reads in 0..100 {

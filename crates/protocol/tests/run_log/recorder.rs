@@ -1,4 +1,4 @@
-//! What a recorder does, step by step, where a schedule comes to it too seldom.
+//! Single steps of a recorder that random schedules reach too rarely.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ fn run_ref() -> RunRef {
     RunRef::new("agent", ids.0.unwrap(), ids.1.unwrap())
 }
 
-/// A recorder of instance `i1` that has claimed behind this position, and is to read the log.
+/// Returns a recorder of instance `i1` that has claimed after this position and will read the log next.
 fn claimed(after: Position) -> Recorder {
     let recording = Recording::new("run", "i1").of_chat("user", "chat");
     let mut recorder = Recorder::take_over(recording, after, Limits::default());
@@ -33,7 +33,7 @@ fn claimed(after: Position) -> Recorder {
         matches!(&step, RecorderStep::Append(_, append) if append.entry == claim("i1")),
         "{step:?}"
     );
-    // Also where it stood there before.
+    // The result is the same if the claim was already there.
     recorder.handle_append(Appended::Yes, now);
     assert!(matches!(recorder.poll(now), RecorderStep::Read(..)));
     recorder
@@ -101,7 +101,7 @@ fn without_a_store_nobody_waits_for_it_again_and_again() {
             step => panic!("{step:?}"),
         }
     }
-    // For the turn of the chat, and for a stop.
+    // Once for the turn of the chat, and once for a stop.
     assert_eq!(asked, 2);
 }
 

@@ -1,4 +1,4 @@
-//! Whoever waits for the end of a run watches the last entry of its log.
+//! A watch waits for the end of a run by its log's last entry.
 
 use std::time::Instant;
 
@@ -38,7 +38,7 @@ fn a_claim_behind_the_end_is_waited_for() {
         }
     };
     assert_eq!(silence, WatchStep::TakeOver { after });
-    // Nobody asks again and again, where nobody can take over.
+    // The take-over is requested once only, since it may be impossible.
     assert!(matches!(watch.poll(now), WatchStep::Read { .. }));
     watch.handle_page(Found::Some(Vec::new()), now + wait);
     assert_eq!(watch.poll(now), WatchStep::Last);

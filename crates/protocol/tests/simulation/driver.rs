@@ -1,4 +1,4 @@
-//! Plays a schedule: does what the flows ask for, and tells them what comes of it.
+//! Plays a schedule: executes the steps of the flows, and passes them the resulting events.
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -22,17 +22,17 @@ use crate::rng::Rng;
 use crate::schedule::{Beginning, Schedule};
 use crate::world::{Actor, Asks, Handed, World};
 
-/// The most steps that a flow may take in one moment.
+/// The most steps that a flow may take without time advancing.
 const STEPS: usize = 20_000;
 
 /// The longest that a schedule may take.
 const HOURS: Duration = Duration::from_secs(48 * 3600);
 
-/// The flow of a run, or one that misbehaves around it.
+/// The flow of a run, or a faulty wrapper around it.
 pub(crate) trait Follows: Flow<Item = RunEvent, Output = Outcome> {
     fn message(&mut self) -> &UiMessage;
     fn has_message(&self) -> bool;
-    /// The transition that decided last.
+    /// Returns the last transition.
     fn transition(&self) -> &'static str;
 }
 
@@ -53,11 +53,11 @@ impl Follows for FollowFlow {
 type Start = Box<dyn Flow<Item = RunRef, Output = Result<Started, StartError>>>;
 type Cancel = Box<dyn Flow<Item = Infallible, Output = Result<Cancelled, CancelError>>>;
 
-/// What a schedule came to.
+/// The result of a schedule.
 pub(crate) struct Report {
     pub(crate) verdict: Verdict,
     pub(crate) tally: Tally,
-    /// How many faults of the network were drawn.
+    /// The number of network faults that were drawn.
     pub(crate) drawn: usize,
     pub(crate) trace: Vec<String>,
 }
@@ -67,7 +67,7 @@ pub(crate) fn play(seed: u64, plant: Option<Plant>, tracing: bool) -> Report {
     play_schedule(Schedule::random(seed), plant, tracing)
 }
 
-/// Leaves out of a schedule that breaks a rule what it breaks the same rule without.
+/// Removes from a schedule that breaks a rule everything that is not needed to break the same rule.
 pub(crate) fn shrunk(seed: u64, plant: Option<Plant>) -> Schedule {
     let mut schedule = Schedule::random(seed);
     let report = play_schedule(schedule.clone(), plant, false);
@@ -99,7 +99,7 @@ pub(crate) fn play_schedule(schedule: Schedule, plant: Option<Plant>, tracing: b
         rng: Rng::new(seed ^ 0x4ec5),
         plant,
         follower: Follower::Before(match schedule.beginning {
-            // Somebody else's run has begun by then, or is over. Whoever comes too early finds an idle thread.
+            // The other run has begun by then, or is over. A follower that joins too early finds an idle thread.
             Beginning::Elsewhere(at) if schedule.joins_early => at.mul_f64(0.5),
             Beginning::Elsewhere(at) => at + Duration::from_millis(1) + schedule.joins_after,
             _ => At::ZERO,
@@ -145,20 +145,20 @@ struct Player {
     plant: Option<Plant>,
     follower: Follower,
     canceller: Canceller,
-    /// Where the run is, or will be.
+    /// The place of the run, once it is known.
     sandbox: Option<String>,
     thread: Option<String>,
     judge: Option<Judge>,
-    /// The transition with which the run has ended.
+    /// The transition with which the run ended.
     decided: Option<&'static str>,
-    /// How many steps were taken in which moment.
+    /// The number of steps that were taken at the last time.
     last: (At, usize),
 }
 
 enum Follower {
     Before(At),
     Starting(Start, Option<Instant>),
-    /// It has started, or may have, and is joined at this moment.
+    /// It has started, or may have, and is joined at this time.
     Joining(At, RunRef),
     Following(Box<dyn Follows>, Option<Instant>),
     Over,
@@ -172,7 +172,7 @@ enum Canceller {
 }
 
 impl Player {
-    /// The transition of the flow that decided last.
+    /// Returns the transition of the flow that decided last.
     fn transition(&self) -> Option<&'static str> {
         match &self.follower {
             Follower::Following(flow, _) => Some(flow.transition()),
@@ -260,7 +260,7 @@ impl Player {
         }
     }
 
-    /// A flow that takes steps without time going on would do so for ever.
+    /// Counts a step. A flow that takes too many steps without time advancing would do so for ever.
     fn count_step(&mut self) -> Verdict {
         if self.last.0 != self.world.now {
             self.last = (self.world.now, 0);
@@ -442,7 +442,7 @@ impl Player {
                 self.world.close(Actor::Follower, Slot::Stream);
                 self.check_created(&error)?;
                 self.follower = Follower::Over;
-                // It may have started all the same: whoever has the ids can join it.
+                // It may have started all the same; a process with the ids can join it.
                 let ours = self
                     .world
                     .relay
@@ -457,7 +457,7 @@ impl Player {
                         self.follower = Follower::Joining(at, run);
                     }
                     _ => {
-                        // Nobody knows of the run: there is nothing to cancel.
+                        // Without the reference of the run there is nothing to cancel.
                         self.canceller =
                             match std::mem::replace(&mut self.canceller, Canceller::Over) {
                                 cancelling @ Canceller::Cancelling(..) => cancelling,
@@ -470,7 +470,7 @@ impl Player {
         Ok(())
     }
 
-    /// What the error says that exists, does, and nothing else does.
+    /// Checks that the error names exactly the resources that exist.
     fn check_created(&self, error: &StartError) -> Verdict {
         let facts = &self.world.relay.facts;
         let created = &error.created;
@@ -578,7 +578,7 @@ impl Player {
         }
     }
 
-    /// What cancelling came to has to be true.
+    /// Checks that the result of cancelling is true.
     fn cancelled(&mut self, result: &Result<Cancelled, CancelError>) -> Verdict {
         let relay = &self.world.relay;
         let phase = relay.our_phase();
@@ -644,7 +644,7 @@ impl Player {
     }
 }
 
-/// What an actor has of the network.
+/// The access of an actor to the network.
 struct Line<'w>(&'w mut World, Actor);
 
 impl Io for Line<'_> {
@@ -657,7 +657,7 @@ impl Io for Line<'_> {
     }
 }
 
-/// Hands over what has come.
+/// Passes an event to a flow.
 fn tell<F: Flow + ?Sized>(flow: &mut F, slot: Slot, handed: Handed) {
     let event = match handed {
         Handed::Answer { head, body, .. } => Event::Response { slot, head, body },

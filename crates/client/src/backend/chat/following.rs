@@ -61,7 +61,7 @@ impl Following {
             return Poll::Ready(None);
         };
         let end = observing.outcome().map(|outcome| outcome.end);
-        let words = self.words.of(end.as_ref());
+        let words = self.words.missing(end.as_ref());
         let words = words.iter().map(Chunk::encode_event);
         let words: Vec<Bytes> = words.chain([encode_done()]).collect();
         Poll::Ready(Some(words.concat().into()))
@@ -92,7 +92,7 @@ impl http_body::Body for Following {
             && this.telling.is_none()
         {
             if let Some(chunk) = ready!(observing.poll_chunk(cx)) {
-                this.words.saw(&chunk);
+                this.words.observe(&chunk);
                 return Poll::Ready(Some(Ok(Frame::data(chunk.encode_event()))));
             }
             if let (Some(outcome), Some(billing)) = (observing.outcome(), this.billing.take()) {

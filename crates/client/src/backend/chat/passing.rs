@@ -142,7 +142,7 @@ impl Progress {
             self.push(&EMPTY_LINE);
         }
         if self.is_stopped() {
-            let stop = FinalChunks::default().of(Some(&RunEnd::Cancelled));
+            let stop = FinalChunks::default().missing(Some(&RunEnd::Cancelled));
             let stop = stop.iter().map(Chunk::encode_event).chain([encode_done()]);
             let line = (is_within_event && !is_told).then_some(EMPTY_LINE);
             let words: Vec<Bytes> = line.into_iter().chain(stop).collect();

@@ -216,7 +216,7 @@ mod tests {
                 run: "run-1".to_owned(),
                 total: spent(),
             }),
-            Entry::End(Ended::new("completed").came_to(usage(), Some("success".to_owned()))),
+            Entry::End(Ended::new("completed").result(usage(), Some("success".to_owned()))),
             Entry::Noted(noted()),
             Entry::Listed(Listed::new("register-1")),
         ]

@@ -213,7 +213,7 @@ impl Ended {
 
     /// Sets the usage of the run and the runtime's word for its result.
     #[must_use]
-    pub fn came_to(mut self, usage: Usage, result_subtype: Option<String>) -> Self {
+    pub fn result(mut self, usage: Usage, result_subtype: Option<String>) -> Self {
         self.usage = Some(usage).filter(|usage| *usage != Usage::default());
         self.result_subtype = result_subtype;
         self

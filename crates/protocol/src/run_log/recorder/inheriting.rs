@@ -98,7 +98,7 @@ impl Recorder {
     fn inherit(&mut self, inheritance: Inheritance) -> Phase {
         let mut writer = Box::new(inheritance.writer(Arc::clone(&self.limits)));
         let chunks = inheritance.chunks.iter();
-        chunks.for_each(|chunk| self.words.saw(chunk));
+        chunks.for_each(|chunk| self.final_chunks.observe(chunk));
         self.place.clone_from(&inheritance.run);
         match (inheritance.ended, inheritance.run) {
             // The end is written again, so that it is the last entry.
@@ -156,7 +156,7 @@ impl Recorder {
     /// Ends a run of which it is unknown whether it was started. It is never started a second time.
     fn never_started(&mut self, mut writer: Box<Writer>) -> Phase {
         let end = RunEnd::Failed(NEVER_STARTED.to_owned());
-        for word in self.words.of(Some(&end)) {
+        for word in self.final_chunks.missing(Some(&end)) {
             writer.push(&word);
         }
         writer.end(Ended::new("lost"));

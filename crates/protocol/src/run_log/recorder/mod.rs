@@ -54,14 +54,14 @@ pub struct Recorder {
     queued: Option<Box<Queued>>,
     /// The place of the run, once it may exist.
     place: Option<RunRef>,
-    words: FinalChunks,
+    final_chunks: FinalChunks,
     unreadable: Option<EntryError>,
     /// Steps to return before anything else.
     asks: VecDeque<RecorderStep>,
     /// Whether to release the log as soon as possible: not while it is unknown whether the run has started.
     wants_release: bool,
     /// The usage of the run and the runtime's word for its result.
-    came_to: Option<Box<(Usage, Option<String>)>>,
+    result: Option<Box<(Usage, Option<String>)>>,
 }
 
 /// The number of retries if the store does not respond, for queries that others depend on.
@@ -79,11 +79,11 @@ impl Recorder {
             phase,
             queued: None,
             place: None,
-            words: FinalChunks::default(),
+            final_chunks: FinalChunks::default(),
             unreadable: None,
             asks: [ask].into(),
             wants_release: false,
-            came_to: None,
+            result: None,
         }
     }
 
@@ -354,15 +354,15 @@ impl Recorder {
 
     /// Records the next chunk of the run.
     pub fn push(&mut self, chunk: &Chunk<'_>) {
-        self.words.saw(chunk);
+        self.final_chunks.observe(chunk);
         if let Some(writer) = self.phase.writer_mut() {
             writer.push(chunk);
         }
     }
 
     /// Sets the usage and the runtime's word for the result, which [the end](Self::end) contains.
-    pub fn came_to(&mut self, usage: Usage, result_subtype: Option<String>) {
-        self.came_to = Some(Box::new((usage, result_subtype)));
+    pub fn set_result(&mut self, usage: Usage, result_subtype: Option<String>) {
+        self.result = Some(Box::new((usage, result_subtype)));
     }
 
     /// Records the end of the run, with the [chunks that end the stream](FinalChunks). Later chunks are not recorded.
@@ -375,12 +375,12 @@ impl Recorder {
     }
 
     fn end_in(&self, writer: &mut Writer, end: &RunEnd) {
-        for word in &self.words.of(Some(end)) {
-            writer.push(word);
+        for chunk in &self.final_chunks.missing(Some(end)) {
+            writer.push(chunk);
         }
-        let (usage, result_subtype) = self.came_to.as_deref().cloned().unwrap_or_default();
+        let (usage, result_subtype) = self.result.as_deref().cloned().unwrap_or_default();
         let ended = Ended::of(end).at(self.place.clone());
-        writer.end(ended.came_to(usage, result_subtype));
+        writer.end(ended.result(usage, result_subtype));
     }
 
     /// Releases the log once everything pushed is in it, so that another instance can continue at once. If the run is being

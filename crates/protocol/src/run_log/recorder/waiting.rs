@@ -160,13 +160,13 @@ impl Recorder {
                 passing.look_at(seen);
                 self.pass_on(writer, passing)
             }
-            Looked::Failed(error) => self.looked_in_vain(error, writer, passing),
+            Looked::Failed(error) => self.look_failed(error, writer, passing),
         }
     }
 
     /// Handles a failed look back. If it is unknown whether all earlier turns are over, it keeps waiting. Carried requests and
     /// the place are optional.
-    fn looked_in_vain(
+    fn look_failed(
         &mut self,
         error: Option<EntryError>,
         writer: Box<Writer>,
@@ -192,8 +192,8 @@ impl Recorder {
                 self.ask(step);
                 Phase::Passing { writer, passing }
             }
-            Some(Some(Looked::Failed(error))) => self.looked_in_vain(error, writer, passing),
-            _ => self.looked_in_vain(None, writer, passing),
+            Some(Some(Looked::Failed(error))) => self.look_failed(error, writer, passing),
+            _ => self.look_failed(None, writer, passing),
         }
     }
 

@@ -131,7 +131,7 @@ impl Duty {
             return;
         }
         let (at, entry) = match found {
-            Found::Unavailable => return self.pulse.saw_nothing(),
+            Found::Unavailable => return self.pulse.saw_no_response(),
             Found::Some(last) => last,
             Found::Nothing => {
                 match self.obligation.place.clone() {

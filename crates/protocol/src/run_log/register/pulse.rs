@@ -30,7 +30,7 @@ impl Pulse {
     }
 
     /// Notes that the store did not respond, so the time since the last look does not count.
-    pub(super) fn saw_nothing(&mut self) {
+    pub(super) fn saw_no_response(&mut self) {
         self.looked = None;
     }
 

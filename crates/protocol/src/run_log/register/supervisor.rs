@@ -192,7 +192,7 @@ impl Supervisor {
                 self.watched.remove(&register);
                 return;
             }
-            Found::Unavailable => return watched.pulse.saw_nothing(),
+            Found::Unavailable => return watched.pulse.saw_no_response(),
         };
         match Logged::decode(&entry).map(|logged| logged.entry) {
             Ok(Entry::End(_)) | Err(_) => {

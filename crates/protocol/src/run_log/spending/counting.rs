@@ -216,7 +216,7 @@ impl Counting {
                 };
                 let mut end = End::of(LogId::spent(account, self.period, self.now));
                 end.checked = last.as_ref().map_or(Position::START, |(at, _)| *at);
-                let heard = end.hear_last(last);
+                let heard = end.handle_last_entry(last);
                 ends.push(end);
                 heard
             }
@@ -226,7 +226,7 @@ impl Counting {
                 Some((_, entry)) => Cost::decode(&entry).map(|cost| self.follow(&cost)),
             },
             Phase::Counting { left } => match left.first_mut() {
-                Some(end) => end.hear_last(last),
+                Some(end) => end.handle_last_entry(last),
                 None => return,
             },
             Phase::Recording { .. } | Phase::Over(_) => return,
@@ -281,7 +281,7 @@ impl Counting {
             // The append was fenced, but no entry was found above: the store contradicts itself.
             return self.fail(CountingEnd::Unavailable);
         }
-        let heard = end.hear_page(&page, &self.run);
+        let heard = end.handle_entries(&page, &self.run);
         match heard {
             Ok(true) => {
                 left.remove(0);
@@ -344,7 +344,7 @@ impl End {
         }
     }
 
-    fn hear_last(&mut self, last: Option<(Position, Bytes)>) -> Result<(), EntryError> {
+    fn handle_last_entry(&mut self, last: Option<(Position, Bytes)>) -> Result<(), EntryError> {
         let Some((at, entry)) = last else {
             self.checked = Position::START;
             self.top = Top::Checked(Spent::default());
@@ -364,7 +364,7 @@ impl End {
     }
 
     /// Returns whether the run is among these entries.
-    fn hear_page(&mut self, page: &[(Position, Bytes)], run: &str) -> Result<bool, EntryError> {
+    fn handle_entries(&mut self, page: &[(Position, Bytes)], run: &str) -> Result<bool, EntryError> {
         if page.is_empty() {
             self.top = Top::Unread;
         }

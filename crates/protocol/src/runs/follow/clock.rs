@@ -40,13 +40,13 @@ impl Clock {
     /// Waits for what is under way, until the first of these instants or of the clock's own limits.
     pub(super) fn wait<I, O, const N: usize>(
         &mut self,
-        moments: [Option<Instant>; N],
+        events: [Option<Instant>; N],
         now: Now,
     ) -> Step<I, O> {
         self.waited = Some(now.mono);
         let limits = [self.deadline(), self.lost_at()];
         Step::Wait {
-            until: moments.into_iter().chain(limits).flatten().min(),
+            until: events.into_iter().chain(limits).flatten().min(),
         }
     }
 
@@ -58,7 +58,7 @@ impl Clock {
     }
 
     /// Returns the reason why the run is lost, if a time limit has passed.
-    pub(super) fn is_over(&self, now: Now) -> Option<LostReason> {
+    pub(super) fn expired(&self, now: Now) -> Option<LostReason> {
         if self.has_come(self.deadline(), now) {
             Some(LostReason::Deadline)
         } else if self.has_come(self.lost_at(), now) {

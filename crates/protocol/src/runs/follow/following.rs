@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::asking::Asking;
+use super::queries::Queries;
 use super::clock::Clock;
 use super::identity::Identity;
 use super::policy::Mode;
-use super::{Phase, Turn};
+use super::{Phase, Transition};
 use crate::error::InvalidRequest;
 use crate::flow::{Now, Slot};
 use crate::operation::Endpoint;
@@ -22,7 +22,7 @@ pub(super) struct Following {
     pub(super) options: CallOptions,
     seed: u64,
     pub(super) clock: Clock,
-    pub(super) asking: Asking,
+    pub(super) queries: Queries,
     pub(super) backoff: Backoff,
     pub(super) looks: Looks,
     pub(super) resumes: Resumes,
@@ -108,7 +108,7 @@ impl Following {
         }
         Ok(Self {
             clock: Clock::new(&policy),
-            asking: Asking::default(),
+            queries: Queries::default(),
             backoff,
             looks: Looks::default(),
             resumes: Resumes {
@@ -157,26 +157,26 @@ impl Following {
     // ---- Going on
 
     /// Changes to another phase. `why` names the transition.
-    pub(super) fn go(&mut self, why: &'static str, phase: Phase) -> Turn {
+    pub(super) fn go(&mut self, why: &'static str, phase: Phase) -> Transition {
         self.transition = why;
-        self.asking = Asking::default();
-        Turn::Go(phase)
+        self.queries = Queries::default();
+        Transition::Go(phase)
     }
 
     /// Continues without a stream and queries the relay at once.
-    pub(super) fn reconnect(&mut self, why: &'static str) -> Turn {
+    pub(super) fn reconnect(&mut self, why: &'static str) -> Transition {
         self.go(why, Phase::Reconnecting)
     }
 
     /// Continues without a stream and queries the relay after a delay.
-    pub(super) fn reconnect_later(&mut self, why: &'static str, now: Now) -> Turn {
+    pub(super) fn reconnect_later(&mut self, why: &'static str, now: Now) -> Transition {
         let turn = self.reconnect(why);
         self.pause(now);
         turn
     }
 
     /// Continues a run that goes on: opens a stream at once if that is allowed, and otherwise waits.
-    pub(super) fn goes_on(&mut self, now: Now) -> Turn {
+    pub(super) fn goes_on(&mut self, now: Now) -> Transition {
         match self.may_resume() {
             true => self.reconnect("it goes on"),
             false => self.reconnect_later("it goes on", now),
@@ -189,19 +189,19 @@ impl Following {
         why: &'static str,
         end: RunEnd,
         message_state: MessageState,
-    ) -> Turn {
+    ) -> Transition {
         self.drop_all();
         let outcome = Outcome {
             end,
-            result_subtype: self.transcript.said.result_subtype.clone(),
-            usage: self.transcript.said.usage,
+            result_subtype: self.transcript.reported.result_subtype.clone(),
+            usage: self.transcript.reported.usage,
             message_state,
         };
         self.go(why, Phase::Done(outcome))
     }
 
     /// Ends following without knowing the end of the run. A message that was whole stays whole.
-    pub(super) fn lose(&mut self, reason: LostReason) -> Turn {
+    pub(super) fn lose(&mut self, reason: LostReason) -> Transition {
         let message = match self.is_whole() {
             true => MessageState::Whole,
             false => MessageState::Partial,

@@ -29,7 +29,7 @@
 //! | [`Settling`](settling) | the thread is known | by the verdict, or again after a pause |
 //!
 //! Each phase owns the state that only it needs, and that state is dropped when the next phase begins, so nothing can be left
-//! over. [`Following`] holds the state that all phases share. All queries beside the stream go through [`asking`], which also
+//! over. [`Following`] holds the state that all phases share. All queries beside the stream go through [`queries`], which also
 //! decides when to repeat them.
 
 #![expect(
@@ -38,7 +38,7 @@
     reason = "there is one phase, and it changes a few times; turns and steps are handed over once, and never stored"
 )]
 
-mod asking;
+mod queries;
 mod clock;
 mod following;
 mod identity;
@@ -118,7 +118,7 @@ enum Phase {
 }
 
 /// The result of polling a phase.
-enum Turn {
+enum Transition {
     /// Stays in the phase; the driver must do this step.
     Stay(Step<RunEvent, Outcome>),
     /// Stays in the phase and polls again; queued events are yielded first.
@@ -161,7 +161,7 @@ impl FollowFlow {
 
     /// Returns the relay's reason for a failure, as soon as it has reported one.
     pub fn failure(&self) -> Option<&str> {
-        self.cx.transcript.said.failure.as_deref()
+        self.cx.transcript.reported.failure.as_deref()
     }
 
     /// Returns the outcome of the run, once it is over.
@@ -192,9 +192,9 @@ impl Flow for FollowFlow {
                 return Step::Close(slot);
             }
             match self.phase.poll(&mut self.cx, now) {
-                Turn::Stay(step) => return step,
-                Turn::Again => {}
-                Turn::Go(phase) => self.phase = phase,
+                Transition::Stay(step) => return step,
+                Transition::Again => {}
+                Transition::Go(phase) => self.phase = phase,
             }
         }
     }
@@ -202,13 +202,13 @@ impl Flow for FollowFlow {
     fn handle(&mut self, event: Event) {
         match (event.slot(), event, &mut self.phase) {
             (Slot::Exchange, event, _) => {
-                if let Some(call) = self.cx.asking.under_way() {
+                if let Some(call) = self.cx.queries.under_way() {
                     call.handle(event);
                 }
             }
             (_, Event::Response { head, .. }, Phase::Resuming(phase)) => {
                 match phase.opened(&head, &mut self.cx) {
-                    Some(Turn::Go(phase)) => self.phase = phase,
+                    Some(Transition::Go(phase)) => self.phase = phase,
                     _ => self.cx.to_close.push(Slot::Stream),
                 }
             }
@@ -226,18 +226,18 @@ impl Flow for FollowFlow {
 }
 
 impl Phase {
-    fn poll(&mut self, cx: &mut Following, now: Now) -> Turn {
+    fn poll(&mut self, cx: &mut Following, now: Now) -> Transition {
         let has_heard = self.stream().is_some_and(Stream::take_heard);
         if has_heard {
             cx.clock.news(now);
         }
         match self {
-            Self::Done(outcome) => return Turn::Stay(Step::Done(outcome.clone())),
+            Self::Done(outcome) => return Transition::Stay(Step::Done(outcome.clone())),
             // Data that has arrived is delivered before time limits are judged.
             Self::Reading(phase) => return phase.poll(has_heard, cx, now),
             _ => {}
         }
-        if let Some(reason) = cx.clock.is_over(now) {
+        if let Some(reason) = cx.clock.expired(now) {
             return cx.lose(reason);
         }
         if let Some(pausing) = cx.pausing(now) {
@@ -249,7 +249,7 @@ impl Phase {
             Self::Resuming(phase) => phase.poll(cx, now),
             Self::Verifying(phase) => phase.poll(cx, now),
             Self::Settling => settling::poll(cx, now),
-            Self::Reading(_) | Self::Done(_) => Turn::Again,
+            Self::Reading(_) | Self::Done(_) => Transition::Again,
         }
     }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::asking::{Unanswered, refusal};
+use super::queries::{NoResult, refusal};
 use super::identity::Reader;
 use super::policy::Mode;
 use super::stream::{Decoded, Stream};
-use super::{Following, Phase, Turn};
+use super::{Following, Phase, Transition};
 use crate::flow::{Failure, Now};
 use crate::runs::{LostReason, MessageState, RunEnd, RunEvent};
 use crate::threads::ThreadStatus;
@@ -16,7 +16,7 @@ use crate::threads::ThreadStatus;
 const LONGEST_CLOSING: Duration = Duration::from_secs(10);
 
 /// The longest time to wait for the end of the body after `[DONE]`. A body that is read to its end lets the connection be reused.
-const LONGEST_GOODBYE: Duration = Duration::from_secs(1);
+const LONGEST_DRAIN: Duration = Duration::from_secs(1);
 
 /// The shortest silence after which the relay is queried.
 const SHORTEST_SILENCE: Duration = Duration::from_millis(100);
@@ -59,7 +59,7 @@ impl Reading {
     }
 
     /// Advances the phase. `has_heard` says whether data has arrived since the last poll.
-    pub(super) fn poll(&mut self, has_heard: bool, cx: &mut Following, now: Now) -> Turn {
+    pub(super) fn poll(&mut self, has_heard: bool, cx: &mut Following, now: Now) -> Transition {
         if std::mem::take(&mut self.is_new) || has_heard {
             cx.clock.news(now);
             self.grace = None;
@@ -72,48 +72,48 @@ impl Reading {
             return cx.reconnect("reading: it cannot be told apart");
         }
         if cx.transcript.has_news() {
-            return Turn::Again;
+            return Transition::Again;
         }
-        if let Some(reason) = cx.clock.is_over(now) {
+        if let Some(reason) = cx.clock.expired(now) {
             self.stream.finish(cx);
             return cx.lose(reason);
         }
         if self.stream.is_done() {
             let done = *self.done.get_or_insert(now.mono);
-            let goodbye = done.checked_add(LONGEST_GOODBYE);
-            if self.stream.end.is_some() || cx.clock.has_come(goodbye, now) {
-                return self.said_done(cx);
+            let drained = done.checked_add(LONGEST_DRAIN);
+            if self.stream.end.is_some() || cx.clock.has_come(drained, now) {
+                return self.on_done(cx);
             }
-            return Turn::Stay(cx.clock.wait([goodbye], now));
+            return Transition::Stay(cx.clock.wait([drained], now));
         }
         if let Some(failure) = self.stream.end.take() {
-            return self.broke_off(failure, cx, now);
+            return self.on_end(failure, cx, now);
         }
-        let is_closing = cx.transcript.said.has_finished || cx.transcript.said.failure.is_some();
+        let is_closing = cx.transcript.reported.has_finished || cx.transcript.reported.failure.is_some();
         let news = cx.clock.last_news().filter(|_| is_closing);
         let closing = news.and_then(|news| news.checked_add(LONGEST_CLOSING));
         let end = [closing, self.grace].into_iter().flatten().min();
         if cx.clock.has_come(end, now) {
-            return self.broke_off(None, cx, now);
+            return self.on_end(None, cx, now);
         }
         self.ask(end, cx, now)
     }
 
     /// Queries the relay during silence if the run still streams.
-    fn ask(&mut self, end: Option<Instant>, cx: &mut Following, now: Now) -> Turn {
-        if !cx.asking.is_listing() && !cx.clock.has_come(self.ask_at, now) {
-            return Turn::Stay(cx.clock.wait([self.ask_at, end], now));
+    fn ask(&mut self, end: Option<Instant>, cx: &mut Following, now: Now) -> Transition {
+        if !cx.queries.is_listing() && !cx.clock.has_come(self.ask_at, now) {
+            return Transition::Stay(cx.clock.wait([self.ask_at, end], now));
         }
         match cx.list(end, now) {
             Ok(target) if target.status().is_none_or(ThreadStatus::is_end) => self.expect_end(now),
-            Err(Unanswered::Failed(error)) if refusal(&error) == Some(LostReason::Deleted) => {
+            Err(NoResult::Failed(error)) if refusal(&error) == Some(LostReason::Deleted) => {
                 self.expect_end(now);
             }
             // Other statuses and errors do not matter, since the stream is open.
-            Ok(_) | Err(Unanswered::Failed(_)) => self.ask_later(now),
-            Err(Unanswered::Yet(step)) => return Turn::Stay(step),
+            Ok(_) | Err(NoResult::Failed(_)) => self.ask_later(now),
+            Err(NoResult::Pending(step)) => return Transition::Stay(step),
         }
-        Turn::Again
+        Transition::Again
     }
 
     fn ask_later(&mut self, now: Now) {
@@ -128,9 +128,9 @@ impl Reading {
     }
 
     /// Handles `[DONE]`.
-    fn said_done(&mut self, cx: &mut Following) -> Turn {
+    fn on_done(&mut self, cx: &mut Following) -> Transition {
         self.stream.finish(cx);
-        if let Some(turn) = self.said_end(cx) {
+        if let Some(turn) = self.reported_end(cx) {
             return turn;
         }
         if self.stream.reader != Reader::First || cx.transcript.has_gap() {
@@ -141,7 +141,7 @@ impl Reading {
         let (completed, partial) = (RunEnd::Completed, MessageState::Partial);
         if cx.is_whole() {
             cx.end("reading: done", completed, MessageState::Whole)
-        } else if cx.transcript.said.has_finished {
+        } else if cx.transcript.reported.has_finished {
             // The answer exceeds the memory limit, and a stored one would too.
             cx.end("reading: done, and too large", completed, partial)
         } else {
@@ -150,8 +150,8 @@ impl Reading {
     }
 
     /// Handles a stream that has ended or broken off, or from which nothing more is expected.
-    fn broke_off(&mut self, failure: Option<Failure>, cx: &mut Following, now: Now) -> Turn {
-        if let Some(turn) = self.said_end(cx) {
+    fn on_end(&mut self, failure: Option<Failure>, cx: &mut Following, now: Now) -> Transition {
+        if let Some(turn) = self.reported_end(cx) {
             return turn;
         }
         cx.drop_all();
@@ -160,10 +160,10 @@ impl Reading {
             cx.cause = Some(Arc::clone(failure) as _);
         }
         // The run is over, so the missing `[DONE]` is not a cut.
-        if cx.transcript.said.has_finished || self.grace.is_some() {
+        if cx.transcript.reported.has_finished || self.grace.is_some() {
             return cx.go("reading: ended without done", Phase::Settling);
         }
-        cx.transcript.say(RunEvent::Cut(failure));
+        cx.transcript.emit(RunEvent::Cut(failure));
         if cx.resumes.mode == Mode::Off {
             self.stream.finish(cx);
             return cx.lose(LostReason::Cut);
@@ -178,10 +178,10 @@ impl Reading {
     }
 
     /// Returns the transition if the stream itself has reported that the run failed or was cancelled.
-    fn said_end(&mut self, cx: &mut Following) -> Option<Turn> {
-        let said = &cx.transcript.said;
-        let end = said.end()?;
-        let why = match (&end, said.failure.is_some()) {
+    fn reported_end(&mut self, cx: &mut Following) -> Option<Transition> {
+        let reported = &cx.transcript.reported;
+        let end = reported.end()?;
+        let why = match (&end, reported.failure.is_some()) {
             (RunEnd::Failed(_), _) => "reading: failed",
             (_, true) => "reading: cancelled in words",
             (_, false) => "reading: aborted",

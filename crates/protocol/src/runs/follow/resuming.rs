@@ -2,10 +2,10 @@
 
 use http::response::Parts;
 
-use super::asking::{Unanswered, refusal};
+use super::queries::{NoResult, refusal};
 use super::stream::Stream;
 use super::verifying::Verifying;
-use super::{Following, Phase, Turn};
+use super::{Following, Phase, Transition};
 use crate::error::InvalidRequest;
 use crate::flow::{Deadline, Exchange, Next, Now, Slot, Step};
 use crate::operation::{Head, StreamingOperation};
@@ -35,7 +35,7 @@ impl Resuming {
     }
 
     /// Handles the head of the response. Returns the transition if the stream is open.
-    pub(super) fn opened(&mut self, head: &Parts, cx: &mut Following) -> Option<Turn> {
+    pub(super) fn opened(&mut self, head: &Parts, cx: &mut Following) -> Option<Transition> {
         match self.resume.decode_head(head) {
             Head::Open(Resumed::Streaming) => {
                 cx.resumes.has_opened = true;
@@ -53,15 +53,15 @@ impl Resuming {
         None
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Following, now: Now) -> Turn {
+    pub(super) fn poll(&mut self, cx: &mut Following, now: Now) -> Transition {
         if self.is_nothing {
             // A run that is still starting has no stream yet, so trying again may help.
-            cx.resumes.is_useless |= cx.transcript.said.has_started;
+            cx.resumes.is_useless |= cx.transcript.reported.has_started;
             return cx.reconnect_later("resuming: there is nothing", now);
         }
         match self.exchange.poll(now, Deadline::none()) {
-            Next::Send(send) => Turn::Stay(Step::Send(send)),
-            Next::Read { until } => Turn::Stay(cx.clock.wait([until], now)),
+            Next::Send(send) => Transition::Stay(Step::Send(send)),
+            Next::Read { until } => Transition::Stay(cx.clock.wait([until], now)),
             Next::Failed(error) => {
                 cx.resumes.failed += 1;
                 cx.resumes.is_useless |= refusal(&error).is_some();
@@ -75,7 +75,7 @@ impl Resuming {
     }
 }
 
-impl From<InvalidRequest> for Unanswered {
+impl From<InvalidRequest> for NoResult {
     fn from(error: InvalidRequest) -> Self {
         Self::Failed(error.into())
     }

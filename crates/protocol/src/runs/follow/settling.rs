@@ -2,31 +2,31 @@
 
 use super::identity::Stored;
 use super::verdict::{Facts, ThreadIs, Verdict};
-use super::{Following, Turn};
+use super::{Following, Transition};
 use crate::flow::Now;
 use crate::runs::{LostReason, MessageState, RunEnd};
 use crate::threads::{Thread, ThreadStatus};
 
 /// Reads the thread until it shows the end of the run.
-pub(super) fn poll(cx: &mut Following, now: Now) -> Turn {
+pub(super) fn poll(cx: &mut Following, now: Now) -> Transition {
     let turn = match cx.look(now) {
         Ok(thread) => cx.settle(&thread),
-        Err(unanswered) => return cx.again(unanswered, now),
+        Err(no_result) => return cx.again(no_result, now),
     };
     turn.unwrap_or_else(|| {
         cx.pause(now);
-        Turn::Again
+        Transition::Again
     })
 }
 
 impl Following {
     /// Returns the transition that a thread implies, or `None` if the run goes on.
-    pub(super) fn settle(&mut self, thread: &Thread) -> Option<Turn> {
+    pub(super) fn settle(&mut self, thread: &Thread) -> Option<Transition> {
         let (answer, stored) = self.identity.find(thread);
         let facts = Facts {
             thread: ThreadIs::of(&thread.status, self.has_read()),
             answer,
-            has_finished: self.transcript.said.has_finished,
+            has_finished: self.transcript.reported.has_finished,
         };
         let verdict = facts.verdict();
         let why = verdict.name();
@@ -42,7 +42,7 @@ impl Following {
                 Some(stored),
             ) => {
                 if thread.status == ThreadStatus::Completed && stored.is_last {
-                    self.transcript.said.note_usage(thread.usage);
+                    self.transcript.reported.note_usage(thread.usage);
                 }
                 // The answer has no id of ours. It counts as ours only because nobody else claims it and it contains everything
                 // that was delivered.
@@ -51,7 +51,7 @@ impl Following {
                     false => self.complete(why, stored),
                 }
             }
-            (Verdict::Unstored | Verdict::NotStored, _) => match self.transcript.said.end() {
+            (Verdict::Unstored | Verdict::NotStored, _) => match self.transcript.reported.end() {
                 // The end was among the chunks that were delivered elsewhere.
                 Some(end) => self.end(why, end, MessageState::Partial),
                 None if verdict == Verdict::Unstored => self.complete_unstored(why),
@@ -65,12 +65,12 @@ impl Following {
     }
 
     /// Ends a completed run whose answer is not stored.
-    fn complete_unstored(&mut self, why: &'static str) -> Turn {
+    fn complete_unstored(&mut self, why: &'static str) -> Transition {
         let state = match self.is_whole() {
             true => MessageState::Whole,
             false => MessageState::StoredIncompletely,
         };
-        if !self.transcript.said.has_finished {
+        if !self.transcript.reported.has_finished {
             self.transcript.gap();
             self.transcript.finish();
         }
@@ -78,9 +78,9 @@ impl Following {
     }
 
     /// Ends a completed run with its stored answer.
-    fn complete(&mut self, why: &'static str, stored: Stored) -> Turn {
+    fn complete(&mut self, why: &'static str, stored: Stored) -> Transition {
         self.transcript
-            .said
+            .reported
             .note_metadata(stored.message.metadata.as_ref());
         // A whole message is never replaced.
         if self.is_whole() {

@@ -123,7 +123,7 @@ impl Stream {
                 }
                 // The content of the event is unknown; it counts as missing.
                 Some(Err(error)) => {
-                    cx.transcript.say(RunEvent::NotAChunk(error));
+                    cx.transcript.emit(RunEvent::NotAChunk(error));
                     if self.is_unclear() {
                         return Decoded::Useless;
                     }
@@ -155,7 +155,7 @@ impl Stream {
             self.id.clone_from(&start.message_id);
             cx.identity.named(start.message_id.as_ref(), self.reader);
             // A second `start` would begin the message anew.
-            if self.reader == Reader::First || !cx.transcript.said.has_started {
+            if self.reader == Reader::First || !cx.transcript.reported.has_started {
                 cx.transcript.deliver(chunk);
             }
             return Decoded::All;

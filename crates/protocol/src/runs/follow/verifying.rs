@@ -6,7 +6,7 @@
 
 use super::reading::Reading;
 use super::stream::Stream;
-use super::{Following, Phase, Turn};
+use super::{Following, Phase, Transition};
 use crate::flow::Now;
 use crate::runs::RunEvent;
 use crate::threads::StreamTarget;
@@ -28,11 +28,11 @@ impl Verifying {
         }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Following, now: Now) -> Turn {
+    pub(super) fn poll(&mut self, cx: &mut Following, now: Now) -> Transition {
         if !self.is_listed {
             let target = match cx.list(None, now) {
                 Ok(target) => target,
-                Err(unanswered) => return cx.again(unanswered, now),
+                Err(no_result) => return cx.again(no_result, now),
             };
             if !target.is_still_ours(&self.before) {
                 cx.drop_all();
@@ -44,20 +44,20 @@ impl Verifying {
             }
             self.is_listed = true;
         }
-        match cx.glance(now) {
+        match cx.check_stored(now) {
             Ok(()) => self.ours(true, cx, now),
             Err(turn) => turn,
         }
     }
 
-    fn ours(&mut self, goes_on: bool, cx: &mut Following, now: Now) -> Turn {
+    fn ours(&mut self, goes_on: bool, cx: &mut Following, now: Now) -> Transition {
         if self.stream.is_too_long() {
             cx.resumes.failed += 1;
             cx.drop_all();
             return cx.reconnect_later("verifying: too much came meanwhile", now);
         }
         cx.resumes.has_read = true;
-        cx.transcript.say(RunEvent::Resumed);
+        cx.transcript.emit(RunEvent::Resumed);
         let stream = self.stream.hand_over();
         let reading = match goes_on {
             true => Reading::of(stream),

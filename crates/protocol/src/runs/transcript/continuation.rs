@@ -42,8 +42,8 @@ impl Transcript {
     /// delivered, or if it `is_vouched` for. Returns whether it contains everything.
     pub(in crate::runs) fn settle(&mut self, stored: UiMessage, is_vouched: bool) -> bool {
         let continuation = self.continuation(&stored);
-        if !self.said.has_finished {
-            if !self.said.has_started {
+        if !self.reported.has_finished {
+            if !self.reported.has_started {
                 let mut start = Start::new();
                 start.message_id = stored.id.clone();
                 self.deliver(start.into());

@@ -9,20 +9,20 @@
 //!
 //! Nothing is delivered twice. Where something may be missing, a [`RunEvent::Gap`] marks it.
 
-mod come;
+mod repeated;
 mod continuation;
 mod realign;
 mod recorded;
 mod replay;
-mod room;
-mod said;
+mod allocation;
+mod reported;
 mod tracks;
 
 use std::collections::{HashSet, VecDeque};
 
 use recorded::Recorded;
 pub(super) use replay::{Replay, Sight};
-pub(super) use said::Said;
+pub(super) use reported::Reported;
 use tracks::{CallStep, Place};
 
 use super::RunEvent;
@@ -32,7 +32,7 @@ use crate::ui::{AssembleError, Assembler, Chunk, Text, TextKind, UiMessage};
 /// The delivered part of a run: the events to yield, and the state derived from them.
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
-    moments: VecDeque<RunEvent>,
+    events: VecDeque<RunEvent>,
     assembler: Assembler,
     too_large: Option<AssembleError>,
     /// The memory limit for all of it, in bytes.
@@ -54,7 +54,7 @@ pub(super) struct Transcript {
     has_progress: bool,
     /// The tool calls whose input was incomplete at a gap.
     torn: Torn,
-    pub(super) said: Said,
+    pub(super) reported: Reported,
     /// The stored answer, if it replaces what was delivered.
     settled: Option<Box<UiMessage>>,
 }
@@ -95,7 +95,7 @@ impl Transcript {
             limit,
             is_tracked,
             // Chunks are handed out one by one, so room for more would stay empty.
-            moments: VecDeque::with_capacity(1),
+            events: VecDeque::with_capacity(1),
             ..Self::default()
         }
     }
@@ -104,18 +104,18 @@ impl Transcript {
     pub(super) fn delivered_before(&mut self, chunks: impl IntoIterator<Item = Chunk<'static>>) {
         for chunk in chunks {
             self.deliver(chunk);
-            self.moments.clear();
+            self.events.clear();
         }
     }
 
     // ---- What is known
 
     pub(super) fn next(&mut self) -> Option<RunEvent> {
-        self.moments.pop_front()
+        self.events.pop_front()
     }
 
     pub(super) fn has_news(&self) -> bool {
-        !self.moments.is_empty()
+        !self.events.is_empty()
     }
 
     /// Returns whether anything was delivered since the last call.
@@ -142,14 +142,14 @@ impl Transcript {
 
     /// Returns whether the message is a complete answer: nothing is missing, nothing failed, and it fitted in the limit.
     pub(super) fn is_whole(&self) -> bool {
-        let said = &self.said;
-        let has_failed = said.is_aborted || said.failure.is_some();
-        said.has_finished && !has_failed && !self.has_gap() && self.too_large.is_none()
+        let reported = &self.reported;
+        let has_failed = reported.is_aborted || reported.failure.is_some();
+        reported.has_finished && !has_failed && !self.has_gap() && self.too_large.is_none()
     }
 
     /// Returns whether a later stream can be compared with what was delivered.
     pub(super) fn is_comparable(&self) -> bool {
-        self.is_tracked || !self.said.has_started
+        self.is_tracked || !self.reported.has_started
     }
 
     /// Returns the memory that is left, in bytes.
@@ -165,8 +165,8 @@ impl Transcript {
 
     // ---- Delivering
 
-    pub(super) fn say(&mut self, moment: RunEvent) {
-        self.moments.push_back(moment);
+    pub(super) fn emit(&mut self, moment: RunEvent) {
+        self.events.push_back(moment);
     }
 
     pub(super) fn deliver_all(&mut self, chunks: impl IntoIterator<Item = Chunk<'static>>) {
@@ -188,7 +188,7 @@ impl Transcript {
             Place::Step(id, CallStep::Start) => drop(self.torn.calls.remove(id)),
             _ => {}
         }
-        self.said.hear(&chunk);
+        self.reported.observe(&chunk);
         self.hand_out(chunk);
     }
 
@@ -205,18 +205,18 @@ impl Transcript {
         }
         self.since_gap = true;
         self.has_progress = true;
-        self.moments.push_back(RunEvent::Chunk(chunk));
+        self.events.push_back(RunEvent::Chunk(chunk));
     }
 
     /// Marks a gap. Parts that were being written are closed, since it is unknown how they continued.
     pub(super) fn gap(&mut self) {
         // Nothing can be missing after the end of the answer.
-        let is_over = self.said.has_finished || self.said.failure.is_some();
+        let is_over = self.reported.has_finished || self.reported.failure.is_some();
         if is_over || (self.has_gap() && !self.since_gap) {
             return;
         }
         self.joined = None;
-        self.moments.push_back(RunEvent::Gap);
+        self.events.push_back(RunEvent::Gap);
         self.torn.extend(self.assembler.calls_being_written());
         let open = self.assembler.end_open_texts();
         let first = open.first().map_or(usize::MAX, |(at, ..)| at + 1);
@@ -225,7 +225,7 @@ impl Transcript {
             .get_or_insert_with(|| first.min(self.assembler.part_count()));
         self.cut.extend(open.iter().map(|(at, ..)| *at));
         let ends = open.into_iter().map(|(_, kind, id)| kind.end(id));
-        self.moments.extend(ends.map(RunEvent::Chunk));
+        self.events.extend(ends.map(RunEvent::Chunk));
         self.since_gap = false;
     }
 

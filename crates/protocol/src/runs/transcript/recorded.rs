@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::room::Places;
+use super::allocation::Allocation;
 use super::tracks::{CallStep, Place, Track, Tracks};
 use crate::ui::chunk::MessageMetadata;
 use crate::ui::held::allocation;
@@ -31,8 +31,8 @@ impl Content {
         self.text.len() + self.values.len() + self.times
     }
 
-    fn places(&self) -> usize {
-        self.text.places() + self.values.places()
+    fn allocated(&self) -> usize {
+        self.text.allocated() + self.values.allocated()
     }
 }
 
@@ -63,7 +63,7 @@ impl Recorded {
         }
         for track in tracks.iter().flatten() {
             let content = self.at(track);
-            let before = content.places();
+            let before = content.allocated();
             match &place {
                 Place::Start(_, id) => content.id = Some((*id).clone()),
                 Place::Delta(..) | Place::Input(..) => content.text.push_str(&delta),
@@ -72,7 +72,7 @@ impl Recorded {
                 Place::Value(_) => content.values.push(std::mem::take(&mut json)),
                 Place::Run => {}
             }
-            let grown = content.places() - before;
+            let grown = content.allocated() - before;
             self.contents += grown;
         }
         true

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::come::{Come, Match, New, is_empty, with};
+use super::repeated::{Repeated, Match, New, is_empty, with};
 use super::recorded::Recorded;
 use super::tracks::{CallStep, Place};
 use crate::ui::held::owned;
@@ -32,7 +32,7 @@ pub(in crate::runs) struct Replay {
 
 #[derive(Debug)]
 enum State {
-    Unclear(Come, Held),
+    Unclear(Repeated, Held),
     Clear(Behind),
 }
 
@@ -79,7 +79,7 @@ impl Replay {
     /// Begins the comparison of a stream with what was delivered.
     pub(in crate::runs) fn new(delivered: &Recorded) -> Self {
         Self {
-            state: State::Unclear(Come::new(delivered), Held::default()),
+            state: State::Unclear(Repeated::new(delivered), Held::default()),
         }
     }
 
@@ -96,14 +96,14 @@ impl Replay {
         delivered: &Recorded,
         room: usize,
     ) -> Sight {
-        let (come, held) = match &mut self.state {
+        let (repeated, held) = match &mut self.state {
             State::Clear(behind) => return Sight::New(behind.pass(chunk).into_iter().collect()),
-            State::Unclear(come, held) => (come, held),
+            State::Unclear(repeated, held) => (repeated, held),
         };
-        if come.size(&chunk) > room {
+        if repeated.size(&chunk) > room {
             return Sight::Useless;
         }
-        let found = come.compare(&chunk, delivered);
+        let found = repeated.compare(&chunk, delivered);
         let is_new = matches!(found, Match::New(_));
         match found {
             // Empty deltas say nothing; everything else that matches was compared before.
@@ -115,7 +115,7 @@ impl Replay {
                 return held.joined();
             }
         }
-        if come.is_all() {
+        if repeated.is_all() {
             let new = std::mem::take(&mut held.new).into_iter();
             let (length, has_calls) = delivered.telling();
             if !held.is_too_long && length < ENOUGH && !has_calls {
@@ -127,11 +127,11 @@ impl Replay {
                 };
                 return Sight::NewPerhaps(new.skip(woven).map(|new| new.chunk).collect());
             }
-            self.state = State::Clear(come.behind(delivered));
+            self.state = State::Clear(repeated.behind(delivered));
             return Sight::New(new.map(New::continued).collect());
         }
         // New content came before any known content, so the stream did not begin at the beginning.
-        if is_new && (!come.is_known || held.new.len() > MOST_NEW) {
+        if is_new && (!repeated.is_known || held.new.len() > MOST_NEW) {
             return held.joined();
         }
         match held.bytes > MOST_HELD && !held.go_on() {

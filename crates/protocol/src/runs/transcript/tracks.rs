@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::room::Places;
+use super::allocation::Allocation;
 use crate::ui::held::owned;
 use crate::ui::{Chunk, Text, TextKind};
 
@@ -197,7 +197,7 @@ impl<T: Default> Tracks<T> {
     /// Returns the memory it takes, in bytes. Texts that have not ended count three times: a replay keeps them in
     /// [`Behind`](super::replay::Behind) with another id.
     pub(super) fn size(&self) -> usize {
-        self.contents + self.tracks.places() + 3 * self.open.places()
+        self.contents + self.tracks.allocated() + 3 * self.open.allocated()
     }
 
     /// Returns the most memory that a chunk adds, without its content.

@@ -306,7 +306,7 @@ impl Keeper {
     fn end(&mut self, outcome: Option<&Outcome>) {
         if let Some(outcome) = outcome {
             let subtype = outcome.result_subtype.clone();
-            self.recorder.came_to(outcome.usage, subtype);
+            self.recorder.set_result(outcome.usage, subtype);
         }
         let lost = RunEnd::Failed(FinalChunks::BROKE_OFF.to_owned());
         self.recorder

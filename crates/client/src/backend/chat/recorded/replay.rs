@@ -256,12 +256,12 @@ impl Rest {
     fn hear(&mut self, chunk: Option<Chunk<'static>>) -> Vec<Chunk<'static>> {
         let chunks = match chunk {
             Some(chunk) => {
-                self.words.saw(&chunk);
+                self.words.observe(&chunk);
                 vec![chunk]
             }
             None => {
                 let end = self.observing.outcome().map(|outcome| outcome.end);
-                self.words.of(end.as_ref())
+                self.words.missing(end.as_ref())
             }
         };
         self.next += chunks.len() as u64;
@@ -278,7 +278,7 @@ async fn collect(context: Recorded, log: LogId) -> Option<Rest> {
             ReaderStep::Chunk { json, .. } => {
                 let json = std::str::from_utf8(&json).ok()?;
                 let chunk = Chunk::decode(json).ok()?.into_owned();
-                words.saw(&chunk);
+                words.observe(&chunk);
                 chunks.push(chunk);
             }
             ReaderStep::Read { after, .. } => {

@@ -7,7 +7,7 @@ use crate::ui::{Chunk, RawJson};
 
 /// The state that a run has reported in its chunks.
 #[derive(Debug, Default)]
-pub(in crate::runs) struct Said {
+pub(in crate::runs) struct Reported {
     pub(in crate::runs) has_started: bool,
     pub(in crate::runs) has_finished: bool,
     pub(in crate::runs) is_aborted: bool,
@@ -27,8 +27,8 @@ struct RunMetadata {
     usage: Usage,
 }
 
-impl Said {
-    pub(in crate::runs) fn hear(&mut self, chunk: &Chunk<'_>) {
+impl Reported {
+    pub(in crate::runs) fn observe(&mut self, chunk: &Chunk<'_>) {
         match chunk {
             Chunk::Start(start) => {
                 self.has_started = true;

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 
 /// A collection that allocates room for entries.
-pub(super) trait Places {
+pub(super) trait Allocation {
     /// Returns the bytes that are allocated, without what the entries own.
-    fn places(&self) -> usize;
+    fn allocated(&self) -> usize;
 
     /// Returns the bytes that adding so many entries allocates. A full collection moves to an allocation of twice its size.
     fn growth(&self, entries: usize) -> usize;
 }
 
-impl<T> Places for Vec<T> {
-    fn places(&self) -> usize {
+impl<T> Allocation for Vec<T> {
+    fn allocated(&self) -> usize {
         self.capacity() * size_of::<T>()
     }
 
@@ -21,8 +21,8 @@ impl<T> Places for Vec<T> {
     }
 }
 
-impl Places for String {
-    fn places(&self) -> usize {
+impl Allocation for String {
+    fn allocated(&self) -> usize {
         self.capacity()
     }
 
@@ -31,8 +31,8 @@ impl Places for String {
     }
 }
 
-impl<K, V> Places for HashMap<K, V> {
-    fn places(&self) -> usize {
+impl<K, V> Allocation for HashMap<K, V> {
+    fn allocated(&self) -> usize {
         table::<(K, V)>(self.capacity())
     }
 

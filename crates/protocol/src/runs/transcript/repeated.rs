@@ -8,7 +8,7 @@ use crate::ui::{Chunk, Text};
 
 /// The part of the delivered answer that a stream has repeated.
 #[derive(Debug)]
-pub(super) struct Come {
+pub(super) struct Repeated {
     tracks: Tracks<usize>,
     /// The number of tracks that were not repeated completely.
     left: usize,
@@ -41,7 +41,7 @@ impl New {
     }
 }
 
-impl Come {
+impl Repeated {
     /// Creates the state of a stream that has repeated nothing yet.
     pub(super) fn new(delivered: &Recorded) -> Self {
         let (mut left, mut behind) = (0, 0);
@@ -76,7 +76,7 @@ impl Come {
         let preliminary = delivered.iter().filter_map(|(track, _)| match track {
             Track::Step(id, CallStep::Preliminary) => {
                 let left = delivered.times(id, CallStep::Preliminary);
-                Some((id.clone(), left.saturating_sub(self.come(track))))
+                Some((id.clone(), left.saturating_sub(self.repeated(track))))
             }
             _ => None,
         });
@@ -92,19 +92,19 @@ impl Come {
     }
 
     /// Returns how much of a track was repeated.
-    fn come(&self, track: &Track) -> usize {
+    fn repeated(&self, track: &Track) -> usize {
         self.tracks.get(track).copied().unwrap_or_default()
     }
 
     /// Notes how much of a track was repeated.
-    fn has_come(&mut self, track: &Track, come: usize, delivered: &Recorded) {
+    fn note_repeated(&mut self, track: &Track, repeated: usize, delivered: &Recorded) {
         let length = delivered.get(track).map(Content::length);
         let may_be_missing = matches!(track, Track::Step(_, CallStep::Preliminary));
         let length = length.filter(|_| !may_be_missing);
-        let is_all = |come: usize| length.is_some_and(|length| come >= length);
-        let was_all = self.tracks.get(track).is_some_and(|come| is_all(*come));
-        *self.tracks.at(track) = come;
-        let is_new = is_all(come) && !was_all;
+        let is_all = |repeated: usize| length.is_some_and(|length| repeated >= length);
+        let was_all = self.tracks.get(track).is_some_and(|repeated| is_all(*repeated));
+        *self.tracks.at(track) = repeated;
+        let is_new = is_all(repeated) && !was_all;
         self.left = self.left.saturating_sub(usize::from(is_new));
     }
 
@@ -122,11 +122,11 @@ impl Come {
                 _ => Match::Contradiction,
             };
         };
-        let come = self.come(&track);
+        let repeated = self.repeated(&track);
         match place {
             Place::Start(kind, id) => {
                 self.tracks.begin(kind, id);
-                self.has_come(&track, 0, delivered);
+                self.note_repeated(&track, 0, delivered);
                 match delivered.get(&track) {
                     Some(part) => {
                         self.behind += part.id.as_ref().map_or(0, owned);
@@ -138,19 +138,19 @@ impl Come {
             Place::End(kind, id) => {
                 self.tracks.end(kind, id);
                 match delivered.get(&track) {
-                    Some(part) if come < part.text.len() => Match::Contradiction,
+                    Some(part) if repeated < part.text.len() => Match::Contradiction,
                     Some(part) if part.ended => Match::Known,
                     part => new(part.and_then(|part| part.id.clone())),
                 }
             }
             Place::Delta(_, _, delta) | Place::Input(_, delta) => {
                 let delta = delta.to_string_lossy();
-                self.has_come(&track, come + delta.len(), delivered);
+                self.note_repeated(&track, repeated + delta.len(), delivered);
                 let Some(part) = delivered.get(&track) else {
                     return new(None);
                 };
                 self.is_known |= !delta.is_empty();
-                let known = part.text.get(come..).unwrap_or_default();
+                let known = part.text.get(repeated..).unwrap_or_default();
                 match delta.strip_prefix(known) {
                     _ if known.starts_with(&*delta) => Match::Known,
                     Some(rest) if !part.ended => Match::New(New {
@@ -161,14 +161,14 @@ impl Come {
                 }
             }
             Place::Step(id, what) => {
-                self.has_come(&track, come, delivered);
+                self.note_repeated(&track, repeated, delivered);
                 self.is_known |= delivered.get(&track).is_some();
                 let Some(step) = step else {
                     return Match::Contradiction;
                 };
-                let come = self.come(&step) + 1;
-                self.has_come(&step, come, delivered);
-                match come <= delivered.times(id, what) {
+                let repeated = self.repeated(&step) + 1;
+                self.note_repeated(&step, repeated, delivered);
+                match repeated <= delivered.times(id, what) {
                     true => Match::Known,
                     false => new(None),
                 }
@@ -177,20 +177,20 @@ impl Come {
                 let json = json_of(chunk);
                 let values = delivered.get(&track);
                 let values = values.map_or(&[][..], |content| &content.values);
-                let left = values.get(come..).unwrap_or_default();
+                let left = values.get(repeated..).unwrap_or_default();
                 let found = match track {
                     Track::Data(..) => left.iter().position(|value| *value == json),
                     _ => (left.first() == Some(&json)).then_some(0),
                 };
                 let (now, found) = match (found, &track) {
-                    (Some(left_out), _) => (come + left_out + 1, Match::Known),
+                    (Some(left_out), _) => (repeated + left_out + 1, Match::Known),
                     (None, Track::Other) if !left.is_empty() => return Match::Contradiction,
                     // A later value, which replaces all others and is about to be delivered itself.
-                    (None, Track::Data(..)) => (values.len().max(come) + 1, new(None)),
-                    (None, _) => (come + 1, new(None)),
+                    (None, Track::Data(..)) => (values.len().max(repeated) + 1, new(None)),
+                    (None, _) => (repeated + 1, new(None)),
                 };
                 self.is_known |= !values.is_empty() && track != Track::Metadata;
-                self.has_come(&track, now, delivered);
+                self.note_repeated(&track, now, delivered);
                 found
             }
             Place::Run => Match::Contradiction,

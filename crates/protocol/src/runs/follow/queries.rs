@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Following, Turn};
+use super::{Following, Transition};
 use crate::flow::{Call, Deadline, ExchangeError, Now, Step, UnderWay};
 use crate::operation::Operation;
 use crate::retry::Prospect;
@@ -12,7 +12,7 @@ use crate::threads::{GetThread, ListThreads, StreamTarget, Thread};
 
 /// The query that is under way, and the earliest time of the next. A new phase begins without any.
 #[derive(Debug, Default)]
-pub(super) struct Asking {
+pub(super) struct Queries {
     /// No query is sent before this instant.
     not_before: Option<Instant>,
     // Boxed: a run is read for minutes and rarely queried, so the state should stay small.
@@ -21,13 +21,13 @@ pub(super) struct Asking {
 }
 
 /// The reason why a query has no result.
-pub(super) enum Unanswered {
+pub(super) enum NoResult {
     /// The query is under way; the driver must do this step.
-    Yet(Step<RunEvent, Outcome>),
+    Pending(Step<RunEvent, Outcome>),
     Failed(ExchangeError),
 }
 
-impl Asking {
+impl Queries {
     pub(super) fn under_way(&mut self) -> Option<&mut dyn UnderWay> {
         match (&mut self.list, &mut self.look) {
             (Some(list), _) => Some(&mut **list),
@@ -48,34 +48,34 @@ impl Following {
         &mut self,
         until: Option<Instant>,
         now: Now,
-    ) -> Result<StreamTarget, Unanswered> {
+    ) -> Result<StreamTarget, NoResult> {
         let list = ListThreads::new(&self.run.sandbox_id);
-        let threads = self.ask(|asking| &mut asking.list, list, until, now)?;
+        let threads = self.query(|queries| &mut queries.list, list, until, now)?;
         let target = StreamTarget::of(&threads, &self.run.thread_id);
         if let Some(status) = target.status() {
-            self.transcript.say(RunEvent::Asked(status.clone()));
+            self.transcript.emit(RunEvent::Asked(status.clone()));
         }
         Ok(target)
     }
 
     /// Reads the thread with its stored messages.
-    pub(super) fn look(&mut self, now: Now) -> Result<Thread, Unanswered> {
+    pub(super) fn look(&mut self, now: Now) -> Result<Thread, NoResult> {
         let look = GetThread::new(&self.run.sandbox_id, &self.run.thread_id);
-        let thread = self.ask(|asking| &mut asking.look, look, None, now)?;
-        self.transcript.say(RunEvent::Asked(thread.status.clone()));
+        let thread = self.query(|queries| &mut queries.look, look, None, now)?;
+        self.transcript.emit(RunEvent::Asked(thread.status.clone()));
         self.looks.looked(now);
         Ok(thread)
     }
 
     /// Sends a query, or advances the one that is under way.
-    fn ask<O: Operation>(
+    fn query<O: Operation>(
         &mut self,
-        under_way: fn(&mut Asking) -> &mut Option<Box<Call<O>>>,
+        under_way: fn(&mut Queries) -> &mut Option<Box<Call<O>>>,
         question: O,
         until: Option<Instant>,
         now: Now,
-    ) -> Result<O::Output, Unanswered> {
-        let mut call = match under_way(&mut self.asking).take() {
+    ) -> Result<O::Output, NoResult> {
+        let mut call = match under_way(&mut self.queries).take() {
             Some(call) => call,
             None => {
                 let seed = self.next_seed();
@@ -90,62 +90,62 @@ impl Following {
                 }
                 return Ok(output);
             }
-            Ok(Err(error)) => return Err(Unanswered::Failed(error)),
+            Ok(Err(error)) => return Err(NoResult::Failed(error)),
             Err(Step::Wait { until: at }) => self.clock.wait([at, until], now),
             Err(step) => step,
         };
-        *under_way(&mut self.asking) = Some(call);
-        Err(Unanswered::Yet(step))
+        *under_way(&mut self.queries) = Some(call);
+        Err(NoResult::Pending(step))
     }
 
     /// Checks if our answer is stored, although the run may go on. The `Err` is the transition to make.
-    pub(super) fn glance(&mut self, now: Now) -> Result<(), Turn> {
+    pub(super) fn check_stored(&mut self, now: Now) -> Result<(), Transition> {
         match self.look(now) {
             Ok(thread) => self.settle(&thread).map_or(Ok(()), Err),
             // The stored thread exceeds the size limit, and is not needed yet.
-            Err(Unanswered::Failed(error)) if refusal(&error) == Some(LostReason::TooLarge) => {
+            Err(NoResult::Failed(error)) if refusal(&error) == Some(LostReason::TooLarge) => {
                 self.looks.is_too_large = true;
                 Ok(())
             }
-            Err(unanswered) => Err(self.again(unanswered, now)),
+            Err(no_result) => Err(self.again(no_result, now)),
         }
     }
 
     /// Returns whether such a check is due and could find our answer.
     pub(super) fn wants_look(&self, now: Now) -> bool {
-        self.asking.look.is_some()
-            || (self.asking.list.is_none() && self.looks.is_due(now) && self.can_look())
+        self.queries.look.is_some()
+            || (self.queries.list.is_none() && self.looks.is_due(now) && self.can_look())
     }
 
     /// Handles a query without a result: the phase repeats it later, unless the relay would respond in the same way again.
-    pub(super) fn again(&mut self, unanswered: Unanswered, now: Now) -> Turn {
-        let error = match unanswered {
-            Unanswered::Yet(step) => return Turn::Stay(step),
-            Unanswered::Failed(error) => error,
+    pub(super) fn again(&mut self, no_result: NoResult, now: Now) -> Transition {
+        let error = match no_result {
+            NoResult::Pending(step) => return Transition::Stay(step),
+            NoResult::Failed(error) => error,
         };
         if let Some(reason) = refusal(&error) {
             self.cause = Some(Arc::new(error));
             return self.lose(reason);
         }
         self.failed(error, now);
-        Turn::Again
+        Transition::Again
     }
 
     /// Delays the next query because of this failure.
     pub(super) fn failed(&mut self, error: ExchangeError, now: Now) {
-        self.asking.not_before = now.mono.checked_add(self.backoff.after(&error, now));
+        self.queries.not_before = now.mono.checked_add(self.backoff.after(&error, now));
         self.cause = Some(Arc::new(error));
     }
 
     /// Delays the next query.
     pub(super) fn pause(&mut self, now: Now) {
-        self.asking.not_before = now.mono.checked_add(self.backoff.next());
+        self.queries.not_before = now.mono.checked_add(self.backoff.next());
     }
 
     /// Waits while the next query is delayed.
-    pub(super) fn pausing(&mut self, now: Now) -> Option<Turn> {
-        let at = self.asking.not_before.filter(|at| now.mono < *at);
-        at.map(|at| Turn::Stay(self.clock.wait([Some(at)], now)))
+    pub(super) fn pausing(&mut self, now: Now) -> Option<Transition> {
+        let at = self.queries.not_before.filter(|at| now.mono < *at);
+        at.map(|at| Transition::Stay(self.clock.wait([Some(at)], now)))
     }
 }
 
