@@ -119,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_block_says_what_its_chunks_say_in_no_more_of_them(chunks in prop::collection::vec(delta(), 0..30)) {
+        fn a_block_has_the_content_of_its_chunks_in_no_more_of_them(chunks in prop::collection::vec(delta(), 0..30)) {
             let mut block = Block::default();
             for chunk in &chunks {
                 block.push(chunk);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn adjacent_deltas_of_a_part_are_one() {
+    fn adjacent_deltas_of_a_part_are_merged() {
         let mut block = Block::default();
         for (id, text) in [("a", "Hel"), ("a", "lo"), ("b", "!"), ("a", " you")] {
             block.push(&TextDelta::new(id, text).into());

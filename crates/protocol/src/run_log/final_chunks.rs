@@ -54,7 +54,10 @@ mod tests {
         let mut chunks = FinalChunks::default();
         seen.iter().for_each(|chunk| chunks.observe(chunk));
         let chunks = chunks.missing(end);
-        let kinds: Vec<_> = chunks.iter().map(|chunk| chunk.kind().to_string()).collect();
+        let kinds: Vec<_> = chunks
+            .iter()
+            .map(|chunk| chunk.kind().to_string())
+            .collect();
         kinds.join(" ")
     }
 

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_back_learns_of_the_turn() {
+    fn a_recovered_store_gets_the_turn() {
         let mut late = late();
         let mut waits = Vec::new();
         for _ in 0..7 {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_over_takes_the_turn_of_one_that_is_over_and_of_no_other() {
+    fn a_finished_run_takes_the_turn_only_of_a_finished_run() {
         let goes_on = Entry::Claim(Claim::new("there", "user", "chat"));
         for (last, is_taken) in [
             (found(1, Entry::End(Ended::new("completed"))), true),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_stands_there_is_not_taken_again() {
+    fn a_turn_in_the_log_is_not_taken_again() {
         let mut late = late();
         late.handle_last(Found::Nothing);
         assert_eq!(late.poll(false), taken(1));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_left_as_it_is() {
+    fn an_unreadable_entry_is_left_as_it_is() {
         let newer = || Found::Some((Position::new(4, 0), Bytes::from_static(b"21st/2 turn 0\n")));
         let mut late = late();
         late.handle_last(newer());
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_somebody_else_takes_meanwhile_is_looked_at() {
+    fn a_turn_taken_by_another_run_meanwhile_is_examined() {
         let mut late = late();
         late.handle_last(Found::Nothing);
         late.handle_append(Appended::Fenced);

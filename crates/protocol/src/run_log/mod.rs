@@ -33,9 +33,9 @@
 
 mod block;
 mod entry;
+mod final_chunks;
 mod inheritance;
 mod keep;
-mod final_chunks;
 mod late_turn;
 mod line;
 mod log_id;
@@ -52,8 +52,8 @@ mod watch;
 mod writer;
 
 pub use entry::{Chunks, Claim, Ended, Entry, EntryError, Logged, Stop, Turn};
-pub use keep::Keep;
 pub use final_chunks::FinalChunks;
+pub use keep::Keep;
 pub use late_turn::{LateTurn, LateTurnStep};
 pub use log_id::LogId;
 pub use open_turns::{OpenTurns, OpenTurnsStep};

@@ -121,7 +121,9 @@ impl OpenTurns {
                         let (line, step) = Line::below(self.chat.clone(), at.next_claim());
                         self.phase = Phase::Asks(line, step);
                     }
-                    Ok(_) => self.unreadable = Some(EntryError::Corrupt("it is not a turn of a chat")),
+                    Ok(_) => {
+                        self.unreadable = Some(EntryError::Corrupt("it is not a turn of a chat"))
+                    }
                     Err(error) => self.unreadable = Some(error),
                 }
             }
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_current_turn_is_the_one_that_is_answered_or_was_last() {
+    fn the_current_turn_is_being_answered_or_was_last() {
         let ended = |end: &str| Some(Entry::End(Ended::new(end)));
         let first = || (Turn::new("run-1"), ended("completed"));
         let waits = |run: &str| Turn::new(run).waiting([]);

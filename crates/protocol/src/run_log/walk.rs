@@ -50,7 +50,9 @@ impl Walk {
 
     pub(super) fn next(&mut self, at: Position, entry: &Bytes) -> Result<Entry, EntryError> {
         if at <= self.at {
-            return Err(EntryError::Corrupt("it is below an entry that was read before"));
+            return Err(EntryError::Corrupt(
+                "it is below an entry that was read before",
+            ));
         }
         let logged = Logged::decode(entry)?;
         let first = self.at == Position::START;

@@ -68,7 +68,9 @@ pub struct CancelFlow {
 pub enum CancelError {
     /// The relay would end the run of another thread, which is newer than ours and streams. To end that one, name it, or use
     /// [`CancelStream`], which always means the newest.
-    #[error("cancelling would end the newer run of thread {thread_id} instead: to end that one, name it")]
+    #[error(
+        "cancelling would end the newer run of thread {thread_id} instead: to end that one, name it"
+    )]
     #[non_exhaustive]
     AnotherRun {
         /// The other thread.
@@ -77,7 +79,9 @@ pub enum CancelError {
         sent: Sent,
     },
     /// The run was still starting at the deadline. It may have started since.
-    #[error("timed out cancelling: the run was still starting and may have started since; cancel it again")]
+    #[error(
+        "timed out cancelling: the run was still starting and may have started since; cancel it again"
+    )]
     Starting,
     /// A request failed.
     #[error(transparent)]

@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_says_where_it_was_and_what_helps() {
+    fn a_lost_run_names_its_place_and_what_to_do() {
         assert_eq!(
             lost(LostReason::Deleted).to_string(),
             "the run in sandbox sb_1, thread th_1 is lost: its thread or its sandbox is deleted"

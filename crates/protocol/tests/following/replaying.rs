@@ -16,7 +16,7 @@ fn told(first: Vec<Line>, second: Vec<Line>, stored: Value) -> Told {
 }
 
 #[test]
-fn deltas_without_a_letter_are_not_held_and_a_stream_of_them_may_still_join_in_the_middle() {
+fn empty_deltas_are_not_held_and_their_stream_may_still_join_in_the_middle() {
     let begun = "This is how it begins.";
     let empty = json!({"type": "text-delta", "id": "x1", "delta": ""});
     // If they were held, they would exceed the limit for telling a replay from a stream that joined.
@@ -86,7 +86,7 @@ fn stored(output: u32, data: u32) -> Value {
 }
 
 #[test]
-fn a_replay_may_leave_out_preliminary_outputs_and_values_of_data_that_were_replaced() {
+fn a_replay_may_omit_replaced_outputs_and_data() {
     let told = told(
         line::chunks([input(), preliminary(1), preliminary(2), data(11), data(12)]),
         line::chunks([input(), output(3), data(13)]),
@@ -101,7 +101,7 @@ fn a_replay_may_leave_out_preliminary_outputs_and_values_of_data_that_were_repla
 }
 
 #[test]
-fn a_replay_may_repeat_what_was_replaced_also_behind_all_that_was_delivered() {
+fn a_replay_may_repeat_replaced_values_after_everything_delivered() {
     let first = [input(), preliminary(1), data(11), output(2), data(12)];
     let second = [&first[..], &[preliminary(2), data(13)]].concat();
     let told = told(line::chunks(first), line::chunks(second), stored(2, 13));
@@ -131,7 +131,7 @@ fn a_replay_may_repeat_what_was_replaced_also_behind_all_that_was_delivered() {
 }
 
 #[test]
-fn the_end_of_a_part_that_comes_behind_all_that_was_delivered_comes_once() {
+fn the_end_of_a_part_after_everything_delivered_comes_once() {
     let story = "A text that has ended.";
     let told = told(
         line::text("t1", story),

@@ -18,7 +18,7 @@ pub(crate) fn answer(parts: impl IntoIterator<Item = Value>) -> Value {
 }
 
 #[test]
-fn data_that_was_replaced_meanwhile_comes_with_its_newest_value() {
+fn replaced_data_is_delivered_with_its_newest_value() {
     let data = |id: &str, value: u32| json!({"type": "data-progress", "id": id, "data": value});
     for (stored, count) in [(1, 1), (2, 2)] {
         let told = Relay::streams([
@@ -45,7 +45,7 @@ fn data_that_was_replaced_meanwhile_comes_with_its_newest_value() {
 }
 
 #[test]
-fn texts_and_reasoning_without_a_word_are_no_parts_that_could_be_missing() {
+fn empty_texts_and_reasoning_do_not_count_as_missing() {
     let reasoning = |text: &str| json!({"type": "reasoning", "text": text, "state": "done"});
     let begun = || {
         line::chunks([
@@ -116,7 +116,7 @@ fn a_step_that_has_begun_does_not_begin_again() {
 }
 
 #[test]
-fn data_without_an_id_and_of_another_name_is_other_data() {
+fn data_without_an_id_or_with_another_name_is_different() {
     let data = |name: &str, id: Option<&str>, value: u32| match id {
         Some(id) => json!({"type": format!("data-{name}"), "id": id, "data": value}),
         None => json!({"type": format!("data-{name}"), "data": value}),

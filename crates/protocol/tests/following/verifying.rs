@@ -17,7 +17,7 @@ fn other_story() -> Vec<Line> {
 }
 
 #[test]
-fn a_stream_that_a_newer_run_has_is_not_opened() {
+fn a_newer_runs_stream_is_not_opened() {
     let mut relay = Relay::new().cut(350);
     relay.newer = vec![("th_2", "streaming")];
     let told = relay.read(FollowPolicy::live());
@@ -93,7 +93,7 @@ fn a_later_turn_that_streams_in_our_thread_is_never_read() {
 }
 
 #[test]
-fn a_later_turn_is_never_read_also_where_our_answer_is_stored_under_the_id_of_an_unknown_reader() {
+fn a_later_turn_is_never_read_even_if_our_answer_is_stored_under_an_unknown_readers_id() {
     // Another process has also read our run, and stored it first.
     let told = Relay::new()
         .cut(350)
@@ -113,7 +113,7 @@ fn a_later_turn_is_never_read_also_where_our_answer_is_stored_under_the_id_of_an
 }
 
 #[test]
-fn a_stream_of_a_run_that_is_over_by_the_second_list_is_read_to_its_end() {
+fn a_stream_whose_run_ends_before_the_second_list_is_read_to_its_end() {
     // The follower does not know the turn, and has no id to look for.
     let told = Relay::new()
         .without_turn()
@@ -125,7 +125,7 @@ fn a_stream_of_a_run_that_is_over_by_the_second_list_is_read_to_its_end() {
 }
 
 #[test]
-fn a_thread_that_has_grown_longer_than_is_read_is_not_looked_at_again_before_the_end() {
+fn a_thread_above_the_size_limit_is_not_read_again_before_the_end() {
     // The first look precedes the opening of the stream, and the second verifies it.
     let told = Relay::new()
         .cut(800)

@@ -42,7 +42,7 @@ fn play(seed: u64, plant: Option<Plant>) -> (World, Result<(), Violation>) {
 }
 
 #[test]
-fn every_end_is_told_in_every_schedule() {
+fn every_end_is_reported_in_every_schedule() {
     if let Some(seed) = number("SIMULATION_SEED") {
         let (world, verdict) = play(seed, None);
         println!("{}", world.trace.join("\n"));
@@ -88,7 +88,7 @@ fn claiming_before_opening_is_found() {
 }
 
 #[test]
-fn closing_before_telling_is_found() {
+fn closing_before_reporting_is_found() {
     is_found(Plant::CloseFirst, &[Rule::Told]);
 }
 
@@ -103,7 +103,7 @@ fn closing_without_a_claim_is_found() {
 }
 
 #[test]
-fn a_place_that_is_not_noted_is_found() {
+fn a_place_that_is_not_recorded_is_found() {
     is_found(Plant::Unplaced, &[Rule::Told]);
 }
 
@@ -113,7 +113,7 @@ fn taking_over_what_is_recorded_is_found() {
 }
 
 #[test]
-fn what_the_rules_are_about_happens_often() {
+fn the_situations_of_the_rules_occur_often() {
     let words = [
         "is killed",
         "is stopped for",

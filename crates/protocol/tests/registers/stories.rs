@@ -79,7 +79,7 @@ fn noted(register: &mut Register, now: Now) -> Noted {
 }
 
 #[test]
-fn what_is_noted_while_the_store_is_busy_is_written_together() {
+fn changes_made_while_the_store_is_busy_are_written_together() {
     let now = start();
     let mut register = register(now);
     register.open(obligation("run-1"));
@@ -137,7 +137,7 @@ fn a_register_that_is_retired_ends_when_nothing_is_open() {
 }
 
 #[test]
-fn on_the_next_day_it_is_listed_again() {
+fn a_register_is_listed_again_on_the_next_day() {
     let now = start();
     let mut register = register(now);
     appended(&mut register, now);
@@ -152,7 +152,7 @@ fn on_the_next_day_it_is_listed_again() {
 }
 
 #[test]
-fn a_store_that_is_silent_for_long_is_written_to_when_it_is_back() {
+fn changes_are_written_when_a_silent_store_is_back() {
     let now = start();
     let mut register = register(now);
     register.open(obligation("run-1"));
@@ -171,7 +171,7 @@ fn a_store_that_is_silent_for_long_is_written_to_when_it_is_back() {
 }
 
 #[test]
-fn a_register_of_a_newer_version_is_left_to_who_can_read_it() {
+fn a_register_of_a_newer_version_is_released() {
     let now = start();
     let mut register = Register::take_over("r1", "i2", Position::new(1, 1), DAY);
     appended(&mut register, now);
@@ -234,14 +234,14 @@ fn a_register_is_taken_over_after_three_beats_of_silence_and_once() {
 }
 
 #[test]
-fn whoever_has_slept_has_not_seen_a_silence() {
+fn a_suspended_supervisor_has_not_observed_silence() {
     // The process was suspended for an hour between two looks.
     assert_eq!(looks(&[0, 3_600], &Entry::Beat), []);
     assert_eq!(looks(&[0, 3_600, 5, 5], &Entry::Beat).len(), 1);
 }
 
 #[test]
-fn what_another_has_claimed_is_closed_and_what_was_claimed_here_is_told() {
+fn a_run_claimed_elsewhere_is_closed_and_one_claimed_here_is_reported() {
     let now = Instant::now();
     for (by, expected) in [("i1", DutyStep::End), ("i9", DutyStep::Close)] {
         let mut duty = Duty::new(obligation("run-1"), vec!["i1".to_owned()], "i2");

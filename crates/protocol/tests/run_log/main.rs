@@ -119,7 +119,7 @@ fn a_store_without_a_fence_is_found() {
 }
 
 #[test]
-fn a_stop_that_nobody_looks_for_is_found() {
+fn a_stop_that_is_never_checked_is_found() {
     is_found(Plant::StopUnseen, &[Rule::Stop]);
 }
 
@@ -142,7 +142,7 @@ fn a_place_that_nobody_sees_is_found() {
 }
 
 #[test]
-fn what_the_rules_are_about_happens_often() {
+fn the_situations_of_the_rules_occur_often() {
     let words = [
         "takes over",
         "goes on with",

@@ -40,7 +40,7 @@ fn claimed(after: Position) -> Recorder {
 }
 
 #[test]
-fn an_old_claim_of_its_own_is_none() {
+fn an_own_claim_of_an_older_epoch_does_not_count() {
     let mut recorder = claimed(Position::new(1, 0));
     recorder.handle_page(Found::Some(vec![
         (Position::new(1, 0), claim("i0")),
@@ -60,7 +60,7 @@ fn an_old_claim_of_its_own_is_none() {
 }
 
 #[test]
-fn a_successor_ends_a_run_whose_starter_was_told_to_and_died() {
+fn a_successor_ends_a_run_whose_starter_died_while_stopping_it() {
     let mut recorder = claimed(Position::new(1, 1));
     recorder.handle_page(Found::Some(vec![
         (Position::new(1, 0), claim("i0")),
@@ -84,7 +84,7 @@ fn a_successor_ends_a_run_whose_starter_was_told_to_and_died() {
 }
 
 #[test]
-fn without_a_store_nobody_waits_for_it_again_and_again() {
+fn without_a_store_each_query_is_sent_once() {
     let recording = Recording::new("run", "i1").of_chat("user", "chat");
     let mut recorder = Recorder::begin(recording, Limits::default());
     let now = Instant::now();
@@ -106,7 +106,7 @@ fn without_a_store_nobody_waits_for_it_again_and_again() {
 }
 
 #[test]
-fn a_successor_asks_again_where_a_page_is_lost_and_gives_up_at_last() {
+fn a_successor_retries_a_lost_page_and_gives_up_at_last() {
     let pages = || {
         [
             (Position::new(1, 0), claim("i0")),

@@ -160,7 +160,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn each_run_is_counted_once_however_many_tell_of_it(
+    fn each_run_is_counted_once_however_many_report_it(
         tellings in tellings(),
         services in services(),
         period in prop_oneof![Just(Period::Day), Just(Period::Month), Just(Period::Ever)],
@@ -222,7 +222,7 @@ fn count(world: &mut World, telling: &Telling) {
 }
 
 #[test]
-fn a_run_counts_on_the_day_on_which_it_was_told_of_first() {
+fn a_run_counts_on_the_day_of_its_first_report() {
     let mut world = World {
         store: Store::default(),
         period: Period::Day,
@@ -242,7 +242,7 @@ fn a_run_counts_on_the_day_on_which_it_was_told_of_first() {
 }
 
 #[test]
-fn an_account_that_the_store_has_lost_begins_anew() {
+fn an_account_lost_by_the_store_begins_anew() {
     let mut world = World {
         store: Store::default(),
         period: Period::Ever,

@@ -12,7 +12,7 @@ fn entry(epoch: u64, seq: u64, entry: Entry) -> (Position, Bytes) {
 }
 
 #[test]
-fn a_claim_behind_the_end_is_waited_for() {
+fn a_watch_waits_for_the_claim_after_an_end() {
     let mut watch = Watch::of("run-1");
     let mut now = Instant::now();
     assert_eq!(watch.poll(now), WatchStep::Last);
@@ -47,7 +47,7 @@ fn a_claim_behind_the_end_is_waited_for() {
 }
 
 #[test]
-fn where_there_is_no_log_nothing_is_waited_for() {
+fn a_watch_of_a_missing_log_is_over_at_once() {
     let mut watch = Watch::of("run-1");
     watch.handle_last(Found::Nothing);
     assert_eq!(watch.poll(Instant::now()), WatchStep::Over);

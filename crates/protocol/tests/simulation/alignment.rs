@@ -217,7 +217,7 @@ impl Alignment {
             .collect();
         self.candidates = before;
         Err(format!(
-            "{} was delivered, where the truth goes on with {}",
+            "{} was delivered, but the truth continues with {}",
             chunk.encode(),
             expected.join(" or ")
         ))

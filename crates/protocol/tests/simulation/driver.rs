@@ -211,12 +211,12 @@ impl Player {
                 return self.check_cost();
             }
             if self.world.now > HOURS {
-                return violation(Rule::Endless, "it goes on for more than 48 hours");
+                return violation(Rule::Endless, "it takes more than 48 hours");
             }
             let until = [self.follower_until(), self.canceller_until()];
             let until = until.into_iter().flatten().min();
             let Some(told) = self.world.advance(until) else {
-                return violation(Rule::Endless, "a flow waits for what never comes");
+                return violation(Rule::Endless, "a flow waits for ever");
             };
             if let Some((actor, slot, asks, handed)) = told {
                 self.tell(actor, slot, asks, handed);
@@ -267,7 +267,7 @@ impl Player {
         }
         self.last.1 += 1;
         if self.last.1 > STEPS {
-            return violation(Rule::Endless, "no time goes on");
+            return violation(Rule::Endless, "time does not advance");
         }
         Ok(())
     }
@@ -424,7 +424,7 @@ impl Player {
                 self.world
                     .note(|| format!("⇒ started in {}", started.run.thread_id));
                 if self.world.relay.ours().is_none() {
-                    return violation(Rule::End, "a run is said to have started that has not");
+                    return violation(Rule::End, "a run is reported as started that has not");
                 }
                 self.sandbox = Some(started.run.sandbox_id.to_string());
                 self.thread = Some(started.run.thread_id.to_string());
@@ -482,7 +482,7 @@ impl Player {
         {
             return violation(
                 Rule::SecondCost,
-                "a sandbox is said to be made that was not",
+                "a sandbox is reported as created that was not",
             );
         }
         if let Some(thread) = &created.thread_id
@@ -491,7 +491,10 @@ impl Player {
                 .iter()
                 .any(|created| *thread == created.as_str())
         {
-            return violation(Rule::SecondCost, "a thread is said to be made that was not");
+            return violation(
+                Rule::SecondCost,
+                "a thread is reported as created that was not",
+            );
         }
         Ok(())
     }
@@ -614,7 +617,7 @@ impl Player {
     fn check_relay(&self) -> Verdict {
         let relay = &self.world.relay;
         if let Some(request) = relay.facts.unexpected.first() {
-            return violation(Rule::SecondCost, format!("nobody needs {request}"));
+            return violation(Rule::SecondCost, format!("unneeded request: {request}"));
         }
         let other = |runs: &[usize]| runs.iter().any(|run| Some(*run) != relay.our_id());
         if other(&relay.facts.cancelled) {
@@ -624,7 +627,7 @@ impl Player {
             return violation(Rule::SecondCost, "the messages were sent twice");
         }
         if relay.facts.sandboxes_created.len() > 1 || self.world.creations > 1 {
-            return violation(Rule::SecondCost, "a second sandbox was made");
+            return violation(Rule::SecondCost, "a second sandbox was created");
         }
         Ok(())
     }
@@ -636,9 +639,10 @@ impl Player {
                 Rule::SecondCost,
                 "a sandbox was deleted in which there is a run",
             ),
-            Some(deleted) if !facts.sandboxes_created.contains(deleted) => {
-                violation(Rule::SecondCost, "a sandbox was deleted that was not made")
-            }
+            Some(deleted) if !facts.sandboxes_created.contains(deleted) => violation(
+                Rule::SecondCost,
+                "a sandbox was deleted that was not created",
+            ),
             _ => Ok(()),
         }
     }
@@ -660,7 +664,7 @@ impl Io for Line<'_> {
 /// Passes an event to a flow.
 fn tell<F: Flow + ?Sized>(flow: &mut F, slot: Slot, handed: Handed) {
     let event = match handed {
-        Handed::Answer { head, body, .. } => Event::Response { slot, head, body },
+        Handed::Response { head, body, .. } => Event::Response { slot, head, body },
         Handed::Opened(head) => Event::Response {
             slot,
             head,

@@ -30,8 +30,8 @@ kinds! {
         MalformedInstead = "a malformed event comes in place of one",
         NotSent = "a request is surely not sent",
         LostRequest = "a request is lost on the way",
-        LostAnswer = "a request takes effect, and its answer is lost",
-        Unanswered = "a request is never answered",
+        LostResponse = "a request takes effect, and its response is lost",
+        NoResponse = "a request gets no response",
         TooMany = "429, with or without Retry-After",
         ServerError = "500 or 503, with or without Retry-After",
         Refused = "the key is revoked: 401 or 403",
@@ -54,7 +54,7 @@ kinds! {
         CancelledInWords = "… its reader gets `error \"cancelled\"`",
         ThreadDeleted = "the thread is deleted",
         SandboxDeleted = "the sandbox is deleted",
-        Reordered = "answers come in another order than the requests",
+        Reordered = "responses come in another order than the requests",
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) enum Rule {
     SecondCost,
     End,
     FinalMessage,
-    Moments,
+    Events,
     /// It goes on for ever, with or without time advancing, or sends too many queries.
     Endless,
 }
@@ -164,7 +164,7 @@ impl Judge {
                 told.is_open = head.status == 200;
                 told.opened += usize::from(told.is_open);
                 told.ever_open |= told.is_open;
-                told.answered(head.status.as_u16());
+                told.responded(head.status.as_u16());
                 if told.is_open || !told.ever_open {
                     told.news = now;
                 }
@@ -193,8 +193,8 @@ impl Judge {
             }
             Handed::Data(..) | Handed::End => {}
             Handed::Failure(_) => told.refused = false,
-            Handed::Answer { head, value, .. } => {
-                told.answered(head.status.as_u16());
+            Handed::Response { head, value, .. } => {
+                told.responded(head.status.as_u16());
                 if !told.ever_open {
                     told.news = now;
                 }
@@ -249,7 +249,7 @@ impl Judge {
         match moment {
             RunEvent::Chunk(chunk) => {
                 if delivered.owes_gap {
-                    return violation(Rule::Moments, "no gap follows what is not a chunk");
+                    return violation(Rule::Events, "no gap follows an invalid event");
                 }
                 self.chunk(chunk, relay)?;
             }
@@ -270,22 +270,22 @@ impl Judge {
             RunEvent::Cut(_) => {
                 delivered.cuts += 1;
                 if delivered.cuts > told.cuts + 1 || (told.done && told.finish) {
-                    return violation(Rule::Moments, "a cut is told where there was none");
+                    return violation(Rule::Events, "a cut is told where there was none");
                 }
             }
             RunEvent::Resumed => {
                 delivered.resumed += 1;
                 if delivered.resumed > told.opened {
-                    return violation(Rule::Moments, "a stream is said to be open which is not");
+                    return violation(Rule::Events, "a stream is reported as open that is not");
                 }
             }
             RunEvent::Asked(status) => {
                 if told.status.as_deref() != Some(status.as_str()) {
-                    let why = format!("the relay said {:?} and not {status:?}", told.status);
-                    return violation(Rule::Moments, why);
+                    let why = format!("the relay reported {:?} and not {status:?}", told.status);
+                    return violation(Rule::Events, why);
                 }
             }
-            _ => return violation(Rule::Moments, "a moment that nobody knows"),
+            _ => return violation(Rule::Events, "an unknown event"),
         }
         self.look(message, has_message)
     }
@@ -355,7 +355,7 @@ impl Judge {
             return Ok(());
         }
         let why = format!(
-            "from the stored answer was delivered what is not in the truth: {}",
+            "the stored answer added content that is not in the truth: {}",
             serde_json::to_string(delivered).unwrap()
         );
         violation(Rule::Content, why)
@@ -424,7 +424,7 @@ impl Judge {
         tally: &mut Tally,
     ) -> Verdict {
         if self.delivered.owes_gap {
-            return violation(Rule::Moments, "no gap follows what is not a chunk");
+            return violation(Rule::Events, "no gap follows an invalid event");
         }
         if let Some(last) = &self.final_message
             && json_of(last) != json_of(message)
@@ -473,11 +473,14 @@ impl Judge {
             if !is_true {
                 return violation(
                     Rule::FinalMessage,
-                    "a message without a whole is not called partial",
+                    "an incomplete message is not called partial",
                 );
             }
             if outcome.is_success() {
-                return violation(Rule::End, "what has not completed is called a success");
+                return violation(
+                    Rule::End,
+                    "a run that has not completed is called a success",
+                );
             }
             if message != self.assembler.message() {
                 return violation(
@@ -564,7 +567,7 @@ impl Judge {
         if known && outcome.is_success() == error {
             return violation(
                 Rule::End,
-                "what the runtime calls an error is called a success, or the other way round",
+                "an error of the runtime is called a success, or the other way round",
             );
         }
 
@@ -589,16 +592,16 @@ impl Judge {
             {
                 None
             }
-            MessageState::Whole => Some("what is called the whole message is not"),
+            MessageState::Whole => Some("the message is called whole and is not"),
             MessageState::StoredIncompletely if is_known && !is_whole => {
                 Some("the message is not the stored one, which is whole")
             }
             MessageState::StoredIncompletely if is_known && !may_be_tail => {
-                Some("what is stored whole is called stored incompletely")
+                Some("a whole stored answer is called stored incompletely")
             }
             MessageState::StoredIncompletely => None,
             MessageState::Partial => Some("a completed run's message is called partial"),
-            _ => Some("nobody knows what the message is worth"),
+            _ => Some("the message state is unknown"),
         };
         if let Some(problem) = problem {
             let why = format!(
@@ -702,7 +705,7 @@ impl Judge {
 }
 
 impl Told {
-    fn answered(&mut self, status: u16) {
+    fn responded(&mut self, status: u16) {
         self.deleted |= status == 404;
         self.refused = matches!(status, 400 | 401 | 403);
     }

@@ -181,7 +181,7 @@ struct Joined {
 /// The output of the relay on a connection.
 #[derive(Debug)]
 pub(crate) enum Said {
-    Answer {
+    Response {
         status: u16,
         headers: Vec<(&'static str, String)>,
         body: Value,
@@ -391,7 +391,7 @@ impl Relay {
         if self.try_to_handle(now, conn, asks, request, tally).is_err() {
             let line = format!("{} {}", request.method(), request.uri());
             self.facts.unexpected.push(line);
-            self.answer(conn, 404, Value::Null);
+            self.respond(conn, 404, Value::Null);
         }
     }
 
@@ -432,9 +432,8 @@ impl Relay {
                 let sandbox = self.create_sandbox();
                 let id = self.sandbox_id(sandbox);
                 self.facts.sandboxes_created.push(id.clone());
-                let answer =
-                    json!({"id": id, "sandboxId": format!("e2b_{id}"), "status": "active"});
-                self.answer(conn, 201, answer);
+                let body = json!({"id": id, "sandboxId": format!("e2b_{id}"), "status": "active"});
+                self.respond(conn, 201, body);
             }
             Asks::DeleteSandbox => {
                 let delete = DeleteSandbox::from_request(request)?;
@@ -445,7 +444,7 @@ impl Relay {
                 self.sandboxes[sandbox].deleted = true;
                 let id = self.sandbox_id(sandbox);
                 self.facts.sandboxes_deleted.push(id);
-                self.answer(conn, 204, Value::Null);
+                self.respond(conn, 204, Value::Null);
             }
             Asks::CreateThread => {
                 let create = CreateThread::from_request(request)?;
@@ -455,17 +454,17 @@ impl Relay {
                 };
                 let id = self.create_thread(now, sandbox, Vec::new());
                 self.facts.threads_created.push(id.clone());
-                self.answer(conn, 201, json!({"id": id, "name": null, "status": "idle"}));
+                self.respond(conn, 201, json!({"id": id, "name": null, "status": "idle"}));
             }
         }
         Ok(())
     }
 
-    fn answer(&mut self, conn: Conn, status: u16, body: Value) {
+    fn respond(&mut self, conn: Conn, status: u16, body: Value) {
         let headers = Vec::new();
         self.said.push((
             conn,
-            Said::Answer {
+            Said::Response {
                 status,
                 headers,
                 body,
@@ -474,7 +473,7 @@ impl Relay {
     }
 
     fn refuse(&mut self, conn: Conn, status: u16, code: &str, message: &str) {
-        self.answer(
+        self.respond(
             conn,
             status,
             json!({"error": {"code": code, "message": message}}),
@@ -523,8 +522,8 @@ impl Relay {
         self.ours = Some(run);
         if background {
             let ids = (&self.threads[thread].id, &self.sandboxes[sandbox].id);
-            let answer = json!({"threadId": ids.0, "sandboxId": ids.1, "status": "running"});
-            self.answer(conn, 202, answer);
+            let body = json!({"threadId": ids.0, "sandboxId": ids.1, "status": "running"});
+            self.respond(conn, 202, body);
         } else {
             self.runs[run].waiting = Some(conn);
         }
@@ -573,11 +572,11 @@ impl Relay {
             if found.is_some() {
                 tally.struck(Fault::ResumedWhileStarting);
             }
-            return self.answer(conn, 204, Value::Null);
+            return self.respond(conn, 204, Value::Null);
         };
         if self.rng.percent(self.habits.denies) {
             tally.struck(Fault::Denied);
-            return self.answer(conn, 204, Value::Null);
+            return self.respond(conn, 204, Value::Null);
         }
         self.said.push((conn, Said::Opened));
         let replays = self.rng.percent(self.habits.replays);
@@ -629,11 +628,11 @@ impl Relay {
         };
         let idle = json!({"ok": true, "status": "idle"});
         let Some(run) = self.newest_streaming(sandbox) else {
-            return self.answer(conn, 200, idle);
+            return self.respond(conn, 200, idle);
         };
         if self.runs[run].phase != Phase::Live {
             tally.struck(Fault::CancelledWhileStarting);
-            return self.answer(conn, 200, idle);
+            return self.respond(conn, 200, idle);
         }
         tally.struck(Fault::CancelledWhileStreaming);
         self.facts.cancelled.push(run);
@@ -647,10 +646,10 @@ impl Relay {
             }
         }
         if self.rng.percent(20) {
-            self.answer(conn, 204, Value::Null);
+            self.respond(conn, 204, Value::Null);
         } else {
             let stream_id = format!("stream_{run}");
-            self.answer(
+            self.respond(
                 conn,
                 200,
                 json!({"ok": true, "status": "cancelled", "streamId": stream_id}),
@@ -683,8 +682,8 @@ impl Relay {
         };
         let threads = self.listed(sandbox);
         let agent = json!({"slug": AGENT, "name": null});
-        let answer = json!({"id": id, "status": "active", "agent": agent, "threads": threads});
-        self.answer(conn, 200, answer);
+        let body = json!({"id": id, "status": "active", "agent": agent, "threads": threads});
+        self.respond(conn, 200, body);
     }
 
     fn list(&mut self, conn: Conn, sandbox: &str) {
@@ -692,7 +691,7 @@ impl Relay {
             return self.no_sandbox(conn);
         };
         let list = self.listed(sandbox);
-        self.answer(conn, 200, list);
+        self.respond(conn, 200, list);
     }
 
     /// Returns the threads of a sandbox, newest first.
@@ -722,11 +721,11 @@ impl Relay {
             [] => Value::Null,
             messages => messages.into(),
         };
-        let answer = json!({
+        let body = json!({
             "id": thread.id, "name": null, "status": thread.status, "messages": messages, "usage": thread.usage,
             "error": thread.error, "createdAt": timestamp(thread.created),
         });
-        self.answer(conn, 200, answer);
+        self.respond(conn, 200, body);
     }
 
     // ---- What happens by itself

@@ -99,7 +99,7 @@ enum Event {
 #[derive(Debug)]
 pub(crate) enum Handed {
     /// A whole response.
-    Answer {
+    Response {
         head: Parts,
         body: Bytes,
         value: Value,
@@ -139,8 +139,8 @@ struct Line {
 enum RequestFault {
     None,
     Lost(Sent),
-    AnswerLost,
-    Unanswered,
+    ResponseLost,
+    NoResponse,
     Status(u16),
 }
 
@@ -276,7 +276,7 @@ impl World {
                 });
                 self.hand(conn, latency, Handed::Failure(sent));
             }
-            RequestFault::Unanswered => self.tally.struck(Fault::Unanswered),
+            RequestFault::NoResponse => self.tally.struck(Fault::NoResponse),
             _ => self.push(self.now + latency, Event::Arrives(conn)),
         }
     }
@@ -320,14 +320,14 @@ impl World {
                 && !line.has_arrived
                 && matches!(
                     line.request_fault,
-                    RequestFault::None | RequestFault::AnswerLost
+                    RequestFault::None | RequestFault::ResponseLost
                 )
         });
         let deciding = self.under_way[actor as usize].iter().flatten().any(|conn| {
             let line = &self.lines[*conn];
             let arrives = matches!(
                 line.request_fault,
-                RequestFault::None | RequestFault::AnswerLost
+                RequestFault::None | RequestFault::ResponseLost
             );
             arrives
                 && line.heard.is_none()
@@ -386,8 +386,8 @@ impl World {
         match self.rng.below(10) {
             0 => RequestFault::Lost(Sent::No),
             1 => RequestFault::Lost(Sent::Maybe),
-            2 | 3 => RequestFault::AnswerLost,
-            4 if limited => RequestFault::Unanswered,
+            2 | 3 => RequestFault::ResponseLost,
+            4 if limited => RequestFault::NoResponse,
             5 | 6 => RequestFault::Status(429),
             7 => RequestFault::Status(500),
             _ => RequestFault::Status(503),
@@ -618,18 +618,18 @@ impl World {
         let mut said = self.relay.take_said().into_iter().peekable();
         while let Some((conn, what)) = said.next() {
             match what {
-                Said::Answer {
+                Said::Response {
                     status,
                     headers,
                     body,
                 } => {
-                    if self.answer_is_lost(conn) {
+                    if self.response_is_lost(conn) {
                         continue;
                     }
                     self.reply(conn, status, &headers, body);
                 }
                 Said::Opened => {
-                    if self.answer_is_lost(conn) {
+                    if self.response_is_lost(conn) {
                         self.relay.leave(conn);
                         continue;
                     }
@@ -662,10 +662,10 @@ impl World {
         }
     }
 
-    fn answer_is_lost(&mut self, conn: Conn) -> bool {
-        let lost = self.lines[conn].request_fault == RequestFault::AnswerLost;
+    fn response_is_lost(&mut self, conn: Conn) -> bool {
+        let lost = self.lines[conn].request_fault == RequestFault::ResponseLost;
         if lost {
-            self.tally.struck(Fault::LostAnswer);
+            self.tally.struck(Fault::LostResponse);
             let latency = self.latency();
             self.hand(conn, latency, Handed::Failure(Sent::Maybe));
             self.lines[conn].over = true;
@@ -682,7 +682,7 @@ impl World {
         let head = head(status, headers);
         let latency = self.latency();
         match self.lines[conn].slot {
-            Slot::Exchange => self.hand(conn, latency, Handed::Answer { head, body, value }),
+            Slot::Exchange => self.hand(conn, latency, Handed::Response { head, body, value }),
             Slot::Stream => {
                 self.hand(conn, latency, Handed::Opened(head));
                 if !body.is_empty() {
@@ -865,7 +865,7 @@ fn head(status: u16, headers: &[(&'static str, String)]) -> Parts {
 
 fn describe(handed: &Handed) -> String {
     match handed {
-        Handed::Answer { head, body, .. } => {
+        Handed::Response { head, body, .. } => {
             let body = String::from_utf8_lossy(body);
             format!(
                 "{} {}",

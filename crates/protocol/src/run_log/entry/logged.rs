@@ -102,7 +102,9 @@ impl Logged {
             return Err(EntryError::Corrupt("its first line has no line end"));
         };
         let (Some(kind), Some(chunks), None) = (words.next(), words.next(), words.next()) else {
-            return Err(EntryError::Corrupt("its first line does not consist of three words"));
+            return Err(EntryError::Corrupt(
+                "its first line does not consist of three words",
+            ));
         };
         let chunks = number(chunks).ok_or(EntryError::Corrupt(
             "it does not contain the number of chunks before it",
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_a_line_and_what_it_says() {
+    fn an_entry_is_a_line_and_its_content() {
         let shown: Vec<String> = entries()
             .into_iter()
             .map(|entry| String::from_utf8_lossy(&Logged::new(17, entry).encode()).into_owned())
@@ -302,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_counted_and_lent() {
+    fn chunks_are_counted_and_borrowed() {
         let logged = Logged::new(17, entries().swap_remove(3));
         assert_eq!(logged.chunks_after(), 19);
         let Entry::Data(chunks) = logged.entry else {
@@ -319,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_entry_is_refused_by_name() {
+    fn invalid_entries_are_rejected_with_a_reason() {
         for foreign in [
             &b""[..],
             b"hello",
@@ -362,7 +364,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_taken_for_something_else(
+        fn every_decoded_entry_encodes_to_the_same_bytes(
             bytes in prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..60),
                 "21st/1 (data|beat|end|claim|stop|cost|counted) [0-9]{1,3}\n[\\{\\}a\"\n]{0,20}".prop_map(String::into_bytes),
@@ -375,7 +377,7 @@ mod tests {
         }
 
         #[test]
-        fn an_entry_that_was_cut_is_refused_or_shorter(index in 0_usize..17, cut in 0_usize..200) {
+        fn a_cut_entry_is_rejected_or_shorter(index in 0_usize..17, cut in 0_usize..200) {
             let logged = Logged::new(17, entries().swap_remove(index));
             let bytes = logged.encode();
             if cut < bytes.len() {

@@ -39,7 +39,9 @@ impl Recorder {
                         waits: turn.waits,
                     }
                 }
-                Ok(_) => self.alone_because(EntryError::Corrupt("it is not a turn of a chat"), claim),
+                Ok(_) => {
+                    self.alone_because(EntryError::Corrupt("it is not a turn of a chat"), claim)
+                }
                 Err(error) => self.alone_because(error, claim),
             },
             Found::Nothing => self.take(Position::START.next_claim(), Vec::new(), claim),

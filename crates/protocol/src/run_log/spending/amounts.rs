@@ -117,14 +117,14 @@ mod tests {
         }
 
         #[test]
-        fn no_number_is_taken_for_more_than_it_is(dollars in any::<f64>()) {
+        fn only_amounts_above_zero_count(dollars in any::<f64>()) {
             let amount = Usd::from_dollars(dollars);
             prop_assert!(amount == Usd::default() || dollars > 0.0);
         }
     }
 
     #[test]
-    fn an_amount_is_shown_as_short_as_it_is() {
+    fn an_amount_is_shown_without_trailing_zeros() {
         for (dollars, shown) in [
             (0.0, "0 USD"),
             (5.0, "5 USD"),

@@ -364,7 +364,11 @@ impl End {
     }
 
     /// Returns whether the run is among these entries.
-    fn handle_entries(&mut self, page: &[(Position, Bytes)], run: &str) -> Result<bool, EntryError> {
+    fn handle_entries(
+        &mut self,
+        page: &[(Position, Bytes)],
+        run: &str,
+    ) -> Result<bool, EntryError> {
         if page.is_empty() {
             self.top = Top::Unread;
         }

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::queries::Queries;
 use super::clock::Clock;
 use super::identity::Identity;
 use super::policy::Mode;
+use super::queries::Queries;
 use super::{Phase, Transition};
 use crate::error::InvalidRequest;
 use crate::flow::{Now, Slot};

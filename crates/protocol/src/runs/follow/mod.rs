@@ -38,12 +38,12 @@
     reason = "there is one phase, and it changes a few times; turns and steps are handed over once, and never stored"
 )]
 
-mod queries;
 mod clock;
 mod following;
 mod identity;
 mod joining;
 mod policy;
+mod queries;
 mod reading;
 mod reconnecting;
 mod resuming;
@@ -185,8 +185,8 @@ impl Flow for FollowFlow {
     fn poll(&mut self, now: Now) -> Step<RunEvent, Outcome> {
         self.cx.clock.begin(now);
         loop {
-            if let Some(moment) = self.cx.transcript.next() {
-                return Step::Item(moment);
+            if let Some(event) = self.cx.transcript.next() {
+                return Step::Item(event);
             }
             if let Some(slot) = self.cx.to_close.pop() {
                 return Step::Close(slot);

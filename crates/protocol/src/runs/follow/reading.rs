@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::queries::{NoResult, refusal};
 use super::identity::Reader;
 use super::policy::Mode;
+use super::queries::{NoResult, refusal};
 use super::stream::{Decoded, Stream};
 use super::{Following, Phase, Transition};
 use crate::flow::{Failure, Now};
@@ -89,7 +89,8 @@ impl Reading {
         if let Some(failure) = self.stream.end.take() {
             return self.on_end(failure, cx, now);
         }
-        let is_closing = cx.transcript.reported.has_finished || cx.transcript.reported.failure.is_some();
+        let is_closing =
+            cx.transcript.reported.has_finished || cx.transcript.reported.failure.is_some();
         let news = cx.clock.last_news().filter(|_| is_closing);
         let closing = news.and_then(|news| news.checked_add(LONGEST_CLOSING));
         let end = [closing, self.grace].into_iter().flatten().min();

@@ -163,28 +163,28 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_with_our_name_has_completed_whatever_its_thread_does_now() {
+    fn an_answer_with_our_id_has_completed_whatever_its_thread_does_now() {
         let rows = rows(Verdict::Named);
         assert_eq!(rows.len(), THREADS.len() * 2);
         assert!(rows.iter().all(|facts| facts.answer == AnswerIs::Named));
     }
 
     #[test]
-    fn a_thread_that_has_failed_has_failed_our_run_unless_its_answer_has_our_name() {
+    fn a_failed_thread_fails_our_run_unless_its_answer_has_our_id() {
         let rows = rows(Verdict::Failed);
         assert_eq!(rows.len(), 3 * 2);
         assert!(rows.iter().all(|facts| facts.thread == ThreadIs::Failed));
     }
 
     #[test]
-    fn a_thread_that_was_cancelled_is_our_run_cancelled_unless_its_answer_has_our_name() {
+    fn a_cancelled_thread_cancels_our_run_unless_its_answer_has_our_id() {
         let rows = rows(Verdict::Cancelled);
         assert_eq!(rows.len(), 3 * 2);
         assert!(rows.iter().all(|facts| facts.thread == ThreadIs::Cancelled));
     }
 
     #[test]
-    fn what_streams_behind_our_answer_is_a_later_turn() {
+    fn a_stream_after_our_answer_is_a_later_turn() {
         let later = Facts {
             thread: ThreadIs::GoingOn,
             answer: AnswerIs::Found,
@@ -198,14 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_goes_on_goes_on_with_our_run() {
+    fn our_run_goes_on_while_its_thread_does() {
         let rows = rows(Verdict::GoesOn);
         assert_eq!(rows.len(), 2 * 2);
         assert!(rows.iter().all(|facts| facts.thread == ThreadIs::GoingOn));
     }
 
     #[test]
-    fn an_answer_that_nobody_claims_counts_only_where_the_thread_has_completed() {
+    fn an_unclaimed_answer_counts_only_if_the_thread_has_completed() {
         let rows = rows(Verdict::Unclaimed);
         assert_eq!(rows.len(), 2);
         let is_it = |facts: &Facts| {
@@ -215,14 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_in_our_place_is_ours_when_nothing_goes_on() {
+    fn an_answer_in_our_position_is_ours_when_nothing_goes_on() {
         let rows = rows(Verdict::Found);
         assert_eq!(rows.len(), 2 * 2);
         assert!(rows.iter().all(|facts| facts.answer == AnswerIs::Found));
     }
 
     #[test]
-    fn a_run_that_has_said_its_end_has_completed_also_where_nothing_is_stored() {
+    fn a_run_that_sent_its_end_has_completed_even_if_nothing_is_stored() {
         let rows = rows(Verdict::Unstored);
         // Completed without an answer, and over with none or with an unclaimed one.
         assert_eq!(rows.len(), 3);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_answer_and_an_end_nobody_knows() {
+    fn without_an_answer_or_an_end_the_result_is_unknown() {
         assert_eq!(NOTHING.verdict(), Verdict::NotStored);
         let rows = rows(Verdict::NotStored);
         assert_eq!(rows.len(), 3);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_nobody_knows_ends_no_run_that_was_read() {
+    fn an_unknown_status_does_not_end_a_run_that_was_read() {
         let unknown = ThreadStatus::from("paused");
         assert_eq!(ThreadIs::of(&unknown, true), ThreadIs::GoingOn);
         assert_eq!(ThreadIs::of(&unknown, false), ThreadIs::Over);

@@ -9,12 +9,12 @@
 //!
 //! Nothing is delivered twice. Where something may be missing, a [`RunEvent::Gap`] marks it.
 
-mod repeated;
+mod allocation;
 mod continuation;
 mod realign;
 mod recorded;
+mod repeated;
 mod replay;
-mod allocation;
 mod reported;
 mod tracks;
 
@@ -165,8 +165,8 @@ impl Transcript {
 
     // ---- Delivering
 
-    pub(super) fn emit(&mut self, moment: RunEvent) {
-        self.events.push_back(moment);
+    pub(super) fn emit(&mut self, event: RunEvent) {
+        self.events.push_back(event);
     }
 
     pub(super) fn deliver_all(&mut self, chunks: impl IntoIterator<Item = Chunk<'static>>) {

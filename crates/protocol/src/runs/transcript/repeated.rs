@@ -102,7 +102,10 @@ impl Repeated {
         let may_be_missing = matches!(track, Track::Step(_, CallStep::Preliminary));
         let length = length.filter(|_| !may_be_missing);
         let is_all = |repeated: usize| length.is_some_and(|length| repeated >= length);
-        let was_all = self.tracks.get(track).is_some_and(|repeated| is_all(*repeated));
+        let was_all = self
+            .tracks
+            .get(track)
+            .is_some_and(|repeated| is_all(*repeated));
         *self.tracks.at(track) = repeated;
         let is_new = is_all(repeated) && !was_all;
         self.left = self.left.saturating_sub(usize::from(is_new));

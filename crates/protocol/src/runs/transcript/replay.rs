@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
-use super::repeated::{Repeated, Match, New, is_empty, with};
 use super::recorded::Recorded;
+use super::repeated::{Match, New, Repeated, is_empty, with};
 use super::tracks::{CallStep, Place};
 use crate::ui::held::owned;
 use crate::ui::{Chunk, Text, TextKind};

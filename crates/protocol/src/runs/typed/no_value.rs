@@ -16,7 +16,9 @@ pub enum NoValue {
     #[error("the JSON in the answer does not match the expected type: {}", Shown(.0))]
     DoesNotFit(#[source] serde_json::Error),
     /// The answer exceeds the size limit for the search.
-    #[error("the answer has {length} bytes, above the limit of {limit} bytes for finding JSON in it")]
+    #[error(
+        "the answer has {length} bytes, above the limit of {limit} bytes for finding JSON in it"
+    )]
     #[non_exhaustive]
     TooLong {
         /// The length of the answer, in bytes.

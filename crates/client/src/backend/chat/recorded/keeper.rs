@@ -10,7 +10,7 @@ use futures_channel::oneshot;
 use http::StatusCode;
 use twentyfirst_protocol::run_log::register::Obligation;
 use twentyfirst_protocol::run_log::{
-    Append, Appended, Found, FinalChunks, Position, Recorder, RecorderEnd, RecorderStep, Recording,
+    Append, Appended, FinalChunks, Found, Position, Recorder, RecorderEnd, RecorderStep, Recording,
 };
 use twentyfirst_protocol::runs::{FollowRun, Outcome, RunEnd, RunRef, StartRun};
 use twentyfirst_protocol::ui::RawJson;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 use twentyfirst_protocol::run_log::{
-    Found, FinalChunks, LogId, Position, Reader, ReaderEnd, ReaderStep,
+    FinalChunks, Found, LogId, Position, Reader, ReaderEnd, ReaderStep,
 };
 use twentyfirst_protocol::runs::FollowRun;
 use twentyfirst_protocol::ui::chunk::{Error as ErrorChunk, Finish};

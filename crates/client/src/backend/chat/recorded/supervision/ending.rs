@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use twentyfirst_protocol::run_log::register::Obligation;
 use twentyfirst_protocol::run_log::{
-    Ended, Found, FinalChunks, LogId, Reader, ReaderEnd, ReaderStep, Summary,
+    Ended, FinalChunks, Found, LogId, Reader, ReaderEnd, ReaderStep, Summary,
 };
 use twentyfirst_protocol::runs::{FollowRun, Outcome, RunRef};
 use twentyfirst_protocol::ui::UiMessage;
