@@ -112,8 +112,8 @@ impl std::error::Error for ExchangeError {
 ///
 /// ```text
 /// Ready ── Send ──► Waiting ── handle(error), then poll decides ──┬─ retry ──► Pausing ── Send ──► Waiting
-///                      │                                           ├─ give up ──► Failed
-///                      └─ success: the owner takes the response    └─ deletion, and the resource is missing ──► Gone
+///                     │                                           ├─ give up ──► Failed
+///                     └─ success: the owner takes the response    └─ deletion, and the resource is missing ──► Gone
 /// ```
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -216,6 +216,7 @@ impl Exchange {
     }
 
     pub(super) fn error(&self, kind: ExchangeErrorKind, give_up: Option<GiveUp>) -> ExchangeError {
+        // A request that is under way at the deadline counts as an attempt, and may have arrived.
         let waiting = matches!(kind, ExchangeErrorKind::Deadline { .. })
             && matches!(self.state, State::Waiting);
         let arrived = waiting || self.attempts.may_have_arrived();

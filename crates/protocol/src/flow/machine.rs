@@ -20,9 +20,9 @@ use crate::options::Timeouts;
 ///   Send ── begin to send the request ─────────────┤
 ///   Wait ── wait for what is under way:            │
 ///            ├─ an Event ─────► handle ────────────┤
-///           └─ `until` has passed ────────────────┤
-///  Close ─ drop what is under way in the slot ────┤
-///  Item ── pass it to the user ───────────────────┘
+///            └─ `until` has passed ───────────────┤
+///   Close ─ drop what is under way in the slot ────┤
+///   Item ── pass it to the user ───────────────────┘
 ///   Done ── the end; do not poll again
 /// ```
 ///

@@ -12,10 +12,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// again. Otherwise the previous turn would stay the last one in the store, and browsers would be shown the wrong answer.
 ///
 /// ```text
-/// LookingAtChat ── another turn ──► LookingAtRun ── its run is over ──► Taking ── appended ──► Over
-///    ▲     └ ours ──► Over              └ its run goes on ──► Over        │
-///    └──────────────── Waiting ◄── no response, unreadable, fenced ◄──────┘
+/// LookingAtChat ── another turn ──► LookingAtRun ── may take it ──► Taking ── appended ──► Over
+///    ▲    └ ours ──► Over               └ its run goes on ──► Over    │
+///    └──────────────── Waiting ◄── no response, unreadable, fenced ◄────┘
 /// ```
+///
+/// It may take the turn if the last turn's run is over, or if that turn never waited and its own run goes on.
 ///
 /// While the run goes on, its turn is the last one unless others wait in the log, because the relay starts no other run in its
 /// thread. Once the run is over, it no longer takes the turn from a run that goes on.

@@ -101,8 +101,8 @@ impl Watch {
         match (found, &mut self.phase) {
             (Found::Some(entries), Phase::Watching(reader, has_told)) => match entries.last() {
                 Some((at, entry)) => self.phase = behind(*at, entry),
-                // Positions may not continue here, as after an instance that recorded without the store, so read the last entry
-                // again.
+                // The entry may come from an instance that recorded without the store. Then the store's log continues elsewhere, so
+                // its last entry is read again.
                 None if *has_told => self.phase = Phase::Looking,
                 None => reader.handle_page(entries, now),
             },

@@ -16,7 +16,7 @@ use crate::ui::Chunk;
 ///   push ─► block ─► queue ─► in flight ──── appended ────► delivered
 ///                                │  unavailable: retry, for up to 5 s
 ///                                ├─ vanished, full, unavailable for longer ─► delivered without the store
-///                               └─ fenced ─► over: another instance has claimed the run
+///                                └─ fenced ─► over: another instance has claimed the run
 /// ```
 ///
 /// One entry is in flight at a time, so no entry can be accepted after one that was refused. Chunks that arrive meanwhile go into
@@ -107,7 +107,7 @@ impl Append {
 pub enum Appended {
     /// The entry is in the log.
     Yes,
-    /// There is an entry at or above this position: somebody else has claimed the log.
+    /// There is an entry at or above this position: another writer has claimed the log.
     Fenced,
     /// The log does not exist, or not any more.
     Missing,
@@ -312,8 +312,10 @@ impl Writer {
                 self.in_flight = None;
                 self.is_over = Some(WriterEnd::Fenced);
             }
+            // A log that has vanished is never created again, since it would lack its beginning.
             Appended::Missing | Appended::Full => self.give_up(),
             Appended::Unavailable => {
+                // The entry may be in the log. Appending it again is safe: the store accepts a repetition at the same position.
                 let (since, pause) = match self.store {
                     Store::Silent { since, pause } => (since, (pause * 2).min(LONGEST_PAUSE)),
                     _ => (now, FIRST_PAUSE),
@@ -346,6 +348,7 @@ impl Writer {
                         flying.state = State::Sent;
                         return WriterStep::Append(flying.append.clone());
                     }
+                    // Nothing else is sent meanwhile: if this append is fenced, no later entry may be in the log.
                     State::Sent => return WriterStep::Wait { until: None },
                     State::Appended => {
                         if let Some(flying) = self.in_flight.take() {
@@ -420,6 +423,7 @@ impl Writer {
             self.bytes += size;
             return entry;
         }
+        // Readers get the rest of the answer from the relay's stored message, so these chunks can be dropped.
         self.has_overflowed = true;
         self.queue.retain(|entry| !matches!(entry, Entry::Data(_)));
         self.block = Block::default();
@@ -451,6 +455,7 @@ impl Writer {
             mark,
             last,
             state: match self.store {
+                // Without the store, entries go straight to the readers of this instance.
                 Store::GivenUp => State::Appended,
                 _ => State::Ready(None),
             },

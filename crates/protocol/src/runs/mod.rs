@@ -35,7 +35,7 @@ pub use options::{PermissionMode, Preset, RunOptions, SystemPrompt};
 pub use outcome::{Lost, LostReason, MessageState, Outcome, RunEnd};
 pub use resume::{ResumeStream, Resumed};
 pub use run_ref::RunRef;
-pub use send::{BackgroundRun, Mode, RunStatus, SendAnswer, SendMessages};
+pub use send::{BackgroundRun, Mode, RunStatus, SendMessages, SendResponse};
 pub use start::{Created, StartRun, Started};
 pub use start_error::{OtherAgent, StartError, StartErrorKind};
 pub use start_flow::StartFlow;

@@ -27,7 +27,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Creates an outcome of which only the end is known. The message of a completed run counts as whole.
+    /// Creates an outcome from its end alone, without usage. The message of a completed run counts as whole.
     pub fn new(end: RunEnd) -> Self {
         Self {
             message_state: match end {

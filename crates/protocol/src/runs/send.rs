@@ -140,29 +140,29 @@ impl Endpoint for SendMessages {
 }
 
 impl StreamingOperation for SendMessages {
-    type Output = SendAnswer;
+    type Output = SendResponse;
 
-    fn decode_head(&self, head: &Parts) -> Head<SendAnswer> {
+    fn decode_head(&self, head: &Parts) -> Head<SendResponse> {
         match (head.status, self.mode) {
             // Relays without this mode stream the answer. The run has started, which is all that was requested.
             (StatusCode::OK, Some(Mode::Background)) if is_event_stream(&head.headers) => {
-                Head::Open(SendAnswer::Background(BackgroundRun {
+                Head::Open(SendResponse::Background(BackgroundRun {
                     thread_id: self.thread_id.clone(),
                     sandbox_id: self.sandbox_id.clone(),
                     status: RunStatus::Running,
                 }))
             }
             (StatusCode::OK, None) if is_readable_event_stream(&head.headers) => {
-                Head::Open(SendAnswer::Streaming)
+                Head::Open(SendResponse::Streaming)
             }
             _ => Head::Read,
         }
     }
 
-    fn decode(&self, head: &Parts, body: &[u8]) -> Result<SendAnswer, ResponseError> {
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<SendResponse, ResponseError> {
         #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Answer {
+        struct Response {
             #[serde(default, deserialize_with = "tolerant::or_default")]
             thread_id: Option<ThreadId>,
             #[serde(default, deserialize_with = "tolerant::or_default")]
@@ -176,20 +176,20 @@ impl StreamingOperation for SendMessages {
         }
         decode_with(self, head, body, |body| {
             // The run has started, so fields that the response omits keep their requested values.
-            let Answer {
+            let Response {
                 thread_id,
                 sandbox_id,
                 status,
             } = match tolerant::from_slice(body) {
-                Ok(answer) => answer,
+                Ok(response) => response,
                 // The same holds if the body is missing or cut off. A cut body is not parsed for ids: half an id would be another
                 // one.
                 Err(_) if head.status == StatusCode::ACCEPTED && may_be_cut(body) => {
-                    Answer::default()
+                    Response::default()
                 }
                 Err(error) => return Err(InvalidResponse::new(head, error, body)),
             };
-            Ok(SendAnswer::Background(BackgroundRun {
+            Ok(SendResponse::Background(BackgroundRun {
                 thread_id: thread_id.or_else(|| self.thread_id.clone()),
                 sandbox_id: sandbox_id.unwrap_or_else(|| self.sandbox_id.clone()),
                 status,
@@ -223,7 +223,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 /// The relay's response to messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SendAnswer {
+pub enum SendResponse {
     /// The run has started, and the body is its stream.
     Streaming,
     /// The run has started in the background.

@@ -3,7 +3,7 @@ use std::mem;
 use http::StatusCode;
 
 use super::{
-    BackgroundRun, Created, Mode, OtherAgent, RunRef, SendAnswer, SendMessages, StartError,
+    BackgroundRun, Created, Mode, OtherAgent, RunRef, SendMessages, SendResponse, StartError,
     StartErrorKind, StartRun, Started,
 };
 use crate::error::{ErrorCode, InvalidRequest, ResponseError};
@@ -159,9 +159,9 @@ impl StartFlow {
                 Err(error) => ("creating the thread", error, true),
             },
             State::Messages(send, run) => match send.poll(now, deadline)? {
-                Ok(answer) => {
+                Ok(response) => {
                     let run = run.clone();
-                    return Ok(self.started(run, answer));
+                    return Ok(self.started(run, response));
                 }
                 Err(error) => {
                     let surely_no_run = proves_no_run(error.kind());
@@ -207,12 +207,12 @@ impl StartFlow {
         State::Done(Some(Err(self.error(kind))))
     }
 
-    fn started(&mut self, mut run: RunRef, answer: SendAnswer) -> State {
-        self.close = answer != SendAnswer::Streaming;
-        if let SendAnswer::Background(BackgroundRun {
+    fn started(&mut self, mut run: RunRef, response: SendResponse) -> State {
+        self.close = response != SendResponse::Streaming;
+        if let SendResponse::Background(BackgroundRun {
             thread_id: Some(thread_id),
             ..
-        }) = answer
+        }) = response
         {
             run.thread_id = thread_id;
         }

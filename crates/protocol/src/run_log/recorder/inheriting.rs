@@ -153,7 +153,7 @@ impl Recorder {
         }
     }
 
-    /// Ends a run of which it is unknown whether it was started. It is never started a second time.
+    /// Ends a run that may or may not have been started. It is never started a second time.
     fn never_started(&mut self, mut writer: Box<Writer>) -> Phase {
         let end = RunEnd::Failed(NEVER_STARTED.to_owned());
         for word in self.final_chunks.missing(Some(&end)) {

@@ -67,7 +67,7 @@ pub struct Recorder {
 /// The number of retries if the store does not respond, for queries that others depend on.
 const AGAIN: u32 = 3;
 
-/// The error that a browser shows for a run of which it is unknown whether it started.
+/// The error that a browser shows if it is unknown whether the run started.
 const NEVER_STARTED: &str = "the server that was to start this answer is gone, try again";
 
 impl Recorder {
@@ -343,7 +343,7 @@ impl Recorder {
         };
     }
 
-    /// Handles a run that was not started, or of which that is unknown. The end is also written to the stream.
+    /// Handles a run that was not started, or may not have been. The end is also written to the stream.
     pub fn handle_not_started(&mut self, end: &RunEnd) {
         self.end(end);
         self.phase = match self.take_phase() {

@@ -63,7 +63,7 @@ pub enum DutyStep {
     First(LogId, Position),
     /// Append this to this log: [`Duty::handle_append`].
     Append(LogId, Append),
-    /// [Take the run over](super::super::Recorder::take_over) behind this position, and poll again when that is over.
+    /// [Take the run over](super::super::Recorder::take_over) after this position, and poll again when that is over.
     TakeOver {
         /// The position.
         after: Position,

@@ -19,10 +19,12 @@
 //! | [`LogId::roster`](super::LogId::roster) of a day | [`Listed`] at (n, 0): the registers that were written that day |
 //!
 //! # The life of an obligation
+//! ```text
 //!   open ──► the run's log is claimed ──► placed ──► the run ends ──► reported ──► closed
 //!     │                │                                 ▲
 //!     │                └─ another instance has claimed ──┼──► closed here: that one has opened it for itself
 //!     └─ the claim was refused: closed                   └─ an instance that takes the register over continues here
+//! ```
 //!
 //! # Guarantees
 //! 1. An obligation is in a register before the log of its run is claimed, by the instance that begins the run and by each that

@@ -85,6 +85,7 @@ impl Following {
         let step = match call.poll(now, Deadline::none()) {
             Ok(Ok(output)) => {
                 self.cause = None;
+                // While no stream was ever read, the relay's responses are the only sign of life.
                 if !self.has_read() {
                     self.clock.news(now);
                 }

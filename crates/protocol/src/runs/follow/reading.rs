@@ -61,6 +61,7 @@ impl Reading {
     /// Advances the phase. `has_heard` says whether data has arrived since the last poll.
     pub(super) fn poll(&mut self, has_heard: bool, cx: &mut Following, now: Now) -> Transition {
         if std::mem::take(&mut self.is_new) || has_heard {
+            // The stream delivers, so earlier conclusions from its silence are void.
             cx.clock.news(now);
             self.grace = None;
             self.silence = cx.options.following().ask_after.max(SHORTEST_SILENCE);
@@ -71,6 +72,7 @@ impl Reading {
             cx.drop_all();
             return cx.reconnect("reading: it cannot be told apart");
         }
+        // Events are yielded before time limits are judged, so that data that has arrived is never lost to a deadline.
         if cx.transcript.has_news() {
             return Transition::Again;
         }
@@ -134,6 +136,7 @@ impl Reading {
         if let Some(turn) = self.reported_end(cx) {
             return turn;
         }
+        // Only a first stream without a gap proves that everything was delivered; otherwise the stored answer decides.
         if self.stream.reader != Reader::First || cx.transcript.has_gap() {
             cx.drop_all();
             let why = "reading: done, and something may be missing";

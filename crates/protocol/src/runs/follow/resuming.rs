@@ -64,6 +64,7 @@ impl Resuming {
             Next::Read { until } => Transition::Stay(cx.clock.wait([until], now)),
             Next::Failed(error) => {
                 cx.resumes.failed += 1;
+                // The relay would refuse again. The run is still followed, without a stream.
                 cx.resumes.is_useless |= refusal(&error).is_some();
                 let turn = cx.reconnect("resuming: not opened");
                 cx.failed(error, now);

@@ -38,6 +38,7 @@ impl Verifying {
                 cx.drop_all();
                 return cx.reconnect_later("verifying: not ours", now);
             }
+            // Our answer could not be recognized in the thread, so the list alone decides.
             if !cx.can_look() {
                 let goes_on = target.status().is_some_and(|status| !status.is_end());
                 return self.ours(goes_on, cx, now);
@@ -51,6 +52,7 @@ impl Verifying {
     }
 
     fn ours(&mut self, goes_on: bool, cx: &mut Following, now: Now) -> Transition {
+        // Bytes beyond the limit were dropped, so the stream has a hole.
         if self.stream.is_too_long() {
             cx.resumes.failed += 1;
             cx.drop_all();

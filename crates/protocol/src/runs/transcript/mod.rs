@@ -149,6 +149,7 @@ impl Transcript {
 
     /// Returns whether a later stream can be compared with what was delivered.
     pub(super) fn is_comparable(&self) -> bool {
+        // With nothing delivered, nothing can be repeated.
         self.is_tracked || !self.reported.has_started
     }
 
@@ -178,6 +179,7 @@ impl Transcript {
     /// Delivers a new chunk.
     pub(super) fn deliver(&mut self, chunk: Chunk<'static>) {
         match Place::of(&chunk) {
+            // The part was closed at a gap, so it needs a new start in the message.
             Place::Delta(kind, id, _) if self.is_lost(kind, id) => self.deliver(match kind {
                 TextKind::Text => TextStart::new(id.clone()).into(),
                 TextKind::Reasoning => ReasoningStart::new(id.clone()).into(),
@@ -200,6 +202,7 @@ impl Transcript {
         let is_recorded =
             !self.is_tracked || self.has_gap() || self.tracks.record(&chunk, self.room());
         if self.is_tracked && (self.too_large.is_some() || !is_recorded || self.room() == 0) {
+            // A record with holes would make a later stream look new, so it is dropped as a whole.
             self.is_tracked = false;
             self.tracks = Recorded::default();
         }
@@ -212,6 +215,7 @@ impl Transcript {
     pub(super) fn gap(&mut self) {
         // Nothing can be missing after the end of the answer.
         let is_over = self.reported.has_finished || self.reported.failure.is_some();
+        // Gaps in a row count as one.
         if is_over || (self.has_gap() && !self.since_gap) {
             return;
         }
@@ -220,7 +224,7 @@ impl Transcript {
         self.torn.extend(self.assembler.calls_being_written());
         let open = self.assembler.end_open_texts();
         let first = open.first().map_or(usize::MAX, |(at, ..)| at + 1);
-        // Set before the parts are closed, since later streams must not be compared with the ends made up here.
+        // The record for later streams stops here: the ends that are made up below were never sent by the relay.
         self.first_gap
             .get_or_insert_with(|| first.min(self.assembler.part_count()));
         self.cut.extend(open.iter().map(|(at, ..)| *at));

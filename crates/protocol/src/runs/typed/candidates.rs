@@ -94,7 +94,7 @@ pub(super) fn fences(text: &str) -> Vec<Fence<'_>> {
 pub(super) struct InText<'a> {
     /// The ones that are valid JSON, without nested ones.
     pub(super) values: Vec<&'a str>,
-    /// The invalid one of which most could be read: its text from the bracket on, and the number of bytes that could be read.
+    /// The invalid one that could be read furthest: its text from the bracket on, and the number of bytes that could be read.
     pub(super) broken: Option<(&'a str, usize)>,
 }
 
