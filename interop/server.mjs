@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 
 /// Starts the local relay on a port that is free: `{ baseUrl, apiKey, stop }`. It ends with this process at the latest.
 export async function startRelay() {
-  const { lines, child, ended } = await start("twentyfirst-local-relay", "serve");
+  const { lines, child, ended } = await start("twentyfirst-local-relay", "serve", 2);
   const [baseUrl, apiKey] = lines;
   return { baseUrl, apiKey, stop: () => (child.stdin.end(), ended) };
 }
@@ -20,12 +20,19 @@ export async function startWebChat({ options = [], ...settings } = {}) {
   const { WEB_CHAT_URL } = process.env;
   const isAny = options.length === 0 && Object.keys(settings).length === 0;
   if (WEB_CHAT_URL && isAny) return { baseUrl: WEB_CHAT_URL, stop: () => {} };
-  const { lines, child, ended } = await start("twentyfirst-client", "web_chat", settings, ["--features", "redis", "--", ...options]);
+  const expected = settings.API_KEY_21ST ? 1 : 2;
+  const { lines, child, ended } = await start("twentyfirst-client", "web_chat", expected, settings, ["--features", "redis", "--", ...options]);
   // One that was stopped takes no signal but these.
   process.once("exit", () => child.kill() && child.kill("SIGCONT"));
   const signal = (name) => child.kill(name);
   const end = (name) => (signal(name), ended);
   return { baseUrl: lines.at(-1), signal, end, stop: () => end("SIGINT") };
+}
+
+/// Starts the example `chat_route`, whose answers are made by `twentyfirst-protocol`: `{ baseUrl, stop }`. It ends with this process at the latest.
+export async function startChatRoute() {
+  const { lines, child, ended } = await start("twentyfirst-stream", "chat_route", 1);
+  return { baseUrl: lines[0], stop: () => (child.stdin.end(), ended) };
 }
 
 /// A browser that has opened the page of `web_chat`, whose cookie it sends; it may have one from another day.
@@ -43,11 +50,10 @@ export async function openBrowser({ baseUrl }, cookies) {
   };
 }
 
-/// Starts an example, and waits for what it prints until it is reached: the local relay's two lines, or a page's URL.
-async function start(crate, example, settings = {}, options = []) {
+/// Starts an example, and waits for the lines that it prints until it is reached: URLs, and the local relay's key.
+async function start(crate, example, expected, settings = {}, options = []) {
   const { API_KEY_21ST, AGENT_SLUG, RELAY_BASE_URL, PORT, DATABASE, ...others } = process.env;
   const env = { ...others, ...settings };
-  const expected = settings.API_KEY_21ST ? 1 : 2;
   const command = ["run", "--quiet", "--locked", "-p", crate, "--example", example, ...options];
   const child = spawn("cargo", command, { cwd: root, env, stdio: ["pipe", "pipe", "inherit"] });
   const ended = new Promise((resolve) => child.once("exit", resolve));

@@ -8,9 +8,10 @@ use twentyfirst_protocol::tokens::Token;
 use twentyfirst_protocol::{ApiKey, BaseUrl, CallOptions, InvalidRequest, Problem, RelayAccess};
 use twentyfirst_transport::{Body, Runtime, SharedTransport, Transport, WithTimeouts};
 
-use crate::client::{AgentClient, Shared};
+use crate::client::AgentClient;
 use crate::credentials::{Credential, Fetch, TokenCache, TokenError, TokenUrl, WithTokens};
 use crate::error::Error;
+use crate::relay::Relay;
 
 /// Settings for an [`AgentClient`].
 ///
@@ -181,6 +182,25 @@ impl AgentClientBuilder {
         self
     }
 
+    /// Sets a transport and a runtime that need no async runtime, over `ureq` and threads: see the module
+    /// [`blocking`](crate::blocking). Feature `blocking`.
+    ///
+    /// ```
+    /// use twentyfirst_client::AgentClient;
+    ///
+    /// let client = AgentClient::builder().api_key("21st_sk_example").blocking().build()?;
+    /// # let _ = client;
+    /// # Ok::<(), twentyfirst_client::Error>(())
+    /// ```
+    ///
+    /// For other settings of the transport, such as a proxy or certificates of your own, call this first, and then
+    /// [`transport`](Self::transport) with a [`UreqTransport`](crate::transport::UreqTransport).
+    #[cfg(feature = "blocking")]
+    pub fn blocking(self) -> Self {
+        self.transport(twentyfirst_transport::UreqTransport::new())
+            .runtime(twentyfirst_transport::ThreadRuntime)
+    }
+
     /// What is put before the client's own name in the header `user-agent`: `my-service/1.2`.
     pub fn user_agent(mut self, name: impl Into<String>) -> Self {
         self.user_agent = Some(name.into());
@@ -255,7 +275,7 @@ impl AgentClientBuilder {
             }
             Identity::Source(fetch) => with_tokens(fetch, transport, &runtime),
         };
-        let shared = Shared {
+        let relay = Relay {
             credential,
             base_url,
             transport,
@@ -266,7 +286,7 @@ impl AgentClientBuilder {
             trace_contents: self.trace_contents,
             looks: crate::looks::Looks::default(),
         };
-        Ok(AgentClient::from_shared(shared, self.options))
+        Ok(AgentClient::from_relay(relay, self.options))
     }
 }
 
@@ -277,7 +297,10 @@ fn default_runtime() -> Result<Arc<dyn Runtime>, Error> {
 
 #[cfg(not(feature = "tokio"))]
 fn default_runtime() -> Result<Arc<dyn Runtime>, Error> {
-    let problem = Problem::NotSet("call `runtime` of the builder, or turn on the feature `tokio`");
+    let problem = Problem::NotSet(match cfg!(feature = "blocking") {
+        true => "call `blocking` or `runtime` of the builder, or turn on the feature `tokio`",
+        false => "call `runtime` of the builder, or turn on the feature `tokio`",
+    });
     Err(InvalidRequest::new("runtime", problem).into())
 }
 
@@ -290,7 +313,10 @@ fn default_transport(runtime: &Arc<dyn Runtime>) -> Result<SharedTransport, Erro
 
 #[cfg(not(feature = "http"))]
 fn default_transport(_: &Arc<dyn Runtime>) -> Result<SharedTransport, Error> {
-    let problem = Problem::NotSet("call `transport` of the builder, or turn on the feature `http`");
+    let problem = Problem::NotSet(match cfg!(feature = "blocking") {
+        true => "call `blocking` or `transport` of the builder, or turn on the feature `http`",
+        false => "call `transport` of the builder, or turn on the feature `http`",
+    });
     Err(InvalidRequest::new("transport", problem).into())
 }
 

@@ -3,30 +3,25 @@ use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::task::{Poll, ready};
-use std::time::Duration;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, USER_AGENT};
+use http::header::CONTENT_LENGTH;
 use http::{Request, Response};
 use http_body::Body as _;
-use twentyfirst_protocol::flow::{ExecuteFlow, Flow, OpenFlow, SendRequest};
+use twentyfirst_protocol::flow::{ExecuteFlow, Flow, OpenFlow};
 use twentyfirst_protocol::runs::{Messages, StartRun};
 use twentyfirst_protocol::{
-    ApiKey, BaseUrl, CallOptions, IntoId, InvalidRequest, Operation, Redactor, Route, SandboxId,
-    StreamingOperation, Timeouts, UploadOperation,
+    BaseUrl, CallOptions, IntoId, Operation, Route, SandboxId, StreamingOperation, Timeouts,
+    UploadOperation,
 };
-use twentyfirst_transport::{
-    Attempt, Body, ResponseFuture, RouteTemplate, Runtime, SharedTransport, Transport,
-};
+use twentyfirst_transport::Body;
 
 use crate::builder::AgentClientBuilder;
 use crate::call::Call;
-use crate::credentials::Credential;
 use crate::driver::{Driver, Event};
 use crate::error::Error;
-use crate::looks::Looks;
+use crate::relay::{ERROR_BODY, Relay};
 use crate::run::Run;
 use crate::sandboxes::{SandboxHandle, Sandboxes};
-use crate::telemetry;
 use crate::threads::Threads;
 use crate::tokens::Tokens;
 use crate::trace;
@@ -51,24 +46,9 @@ use crate::vaults::Vaults;
 /// ```
 #[derive(Clone)]
 pub struct AgentClient {
-    shared: Arc<Shared>,
+    relay: Arc<Relay>,
     options: Arc<CallOptions>,
 }
-
-pub(crate) struct Shared {
-    pub(crate) credential: Credential,
-    pub(crate) base_url: BaseUrl,
-    pub(crate) transport: SharedTransport,
-    pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) user_agent: HeaderValue,
-    pub(crate) answer_limit: usize,
-    #[cfg(feature = "tracing")]
-    pub(crate) trace_contents: bool,
-    pub(crate) looks: Looks,
-}
-
-/// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.
-pub(crate) const ERROR_BODY: usize = 1024 * 1024;
 
 impl AgentClient {
     /// A client with this key, for the relay of 21st Agents.
@@ -117,9 +97,9 @@ impl AgentClient {
         AgentClientBuilder::new()
     }
 
-    pub(crate) fn from_shared(shared: Shared, options: CallOptions) -> Self {
+    pub(crate) fn from_relay(relay: Relay, options: CallOptions) -> Self {
         Self {
-            shared: Arc::new(shared),
+            relay: Arc::new(relay),
             options: Arc::new(options),
         }
     }
@@ -128,8 +108,7 @@ impl AgentClient {
     /// them, begin with its own [`options`](Self::options).
     ///
     /// ```no_run
-    /// use std::time::Duration;
-    /// use twentyfirst_client::{AgentClient, RetryPolicy};
+    ///     /// use twentyfirst_client::{AgentClient, RetryPolicy};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
     /// let quick = client.options().deadline(Duration::from_secs(2)).retry(RetryPolicy::never());
@@ -141,7 +120,7 @@ impl AgentClient {
     #[must_use]
     pub fn with_options(&self, options: CallOptions) -> Self {
         Self {
-            shared: Arc::clone(&self.shared),
+            relay: Arc::clone(&self.relay),
             options: Arc::new(options),
         }
     }
@@ -194,7 +173,7 @@ impl AgentClient {
 
     /// Where the relay is.
     pub fn base_url(&self) -> &BaseUrl {
-        &self.shared.base_url
+        &self.relay.base_url
     }
 
     /// Makes a call of any operation: one of [`protocol`](crate::protocol), or one of your own.
@@ -268,16 +247,16 @@ impl AgentClient {
             request = request.map(|body| body.with_exact_length(length));
         }
         let timeouts = self.options.timeouts(operation.timeouts());
-        let response = trace::operation(&O::ROUTE, self.exchange(request, timeouts)).await?;
+        let response = trace::operation(&O::ROUTE, self.relay.exchange(request, timeouts)).await?;
         let (head, body) = response.into_parts();
         let body = if head.status.is_success() {
-            body.collect_up_to(self.shared.answer_limit).await?
+            body.collect_up_to(self.relay.answer_limit).await?
         } else {
             body.read_beginning(ERROR_BODY).await.bytes
         };
         operation
             .decode(&head, &body)
-            .map_err(|error| Error::from(error).redacted(self))
+            .map_err(|error| Error::from(error).redacted(&self.relay))
     }
 
     /// Sends any request to the relay: path and query are put behind the base URL, and the key is added. The answer
@@ -288,17 +267,9 @@ impl AgentClient {
     /// # Errors
     /// Where there is no answer.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
-        self.exchange(request, self.options.timeouts(Timeouts::stream()))
+        self.relay
+            .exchange(request, self.options.timeouts(Timeouts::stream()))
             .await
-    }
-
-    async fn exchange(
-        &self,
-        request: Request<Body>,
-        timeouts: Timeouts,
-    ) -> Result<Response<Body>, Error> {
-        let request = self.prepare(request, timeouts)?;
-        Ok(self.shared.transport.send(request).await?)
     }
 
     /// Plays a flow to its end, and passes over what it hands out before: its output, and the stream that is open then.
@@ -311,7 +282,7 @@ impl AgentClient {
         F: Flow<Output = Result<T, E>>,
         Error: From<E>,
     {
-        self.finish(route, Driver::new(self.clone(), flow)).await
+        self.finish(route, Driver::new(&self.relay, flow)).await
     }
 
     /// Plays a flow that has begun to its end.
@@ -333,19 +304,8 @@ impl AgentClient {
         });
         match trace::operation(route, done).await {
             Ok(output) => Ok((output, driver.into_stream())),
-            Err(error) => Err(Error::from(error).redacted(self)),
+            Err(error) => Err(Error::from(error).redacted(&self.relay)),
         }
-    }
-
-    /// Text of the relay with the key or the token masked.
-    pub(crate) fn mask(&self, text: &str) -> String {
-        let secrets = self.secrets();
-        Redactor::new(secrets.iter().map(ApiKey::expose)).redact(text)
-    }
-
-    /// What is never shown: the key, or the tokens with which calls may be under way.
-    pub(crate) fn secrets(&self) -> Vec<ApiKey> {
-        self.shared.credential.secrets()
     }
 
     /// The timeouts and retries of its calls, and how it follows runs. They can be copied and changed: see
@@ -354,55 +314,8 @@ impl AgentClient {
         &self.options
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
-    /// Begins to send what a flow asks for.
-    pub(crate) fn begin(&self, send: SendRequest) -> Result<ResponseFuture, InvalidRequest> {
-        let SendRequest {
-            mut request,
-            timeouts,
-            attempt,
-            ..
-        } = send;
-        telemetry::attempt(request.extensions().get::<Route>(), attempt);
-        request.extensions_mut().insert(Attempt(attempt));
-        let request = self.prepare(request.map(|body| Body::from(body.into_bytes())), timeouts)?;
-        Ok(self.shared.transport.send(request))
-    }
-
-    /// Makes a request one for this relay.
-    fn prepare(
-        &self,
-        mut request: Request<Body>,
-        timeouts: Timeouts,
-    ) -> Result<Request<Body>, InvalidRequest> {
-        if let Some(route) = request.extensions().get::<Route>() {
-            let template = RouteTemplate(route.path);
-            request.extensions_mut().insert(template);
-        }
-        *request.uri_mut() = self.shared.base_url.join(request.uri())?;
-        let headers = request.headers_mut();
-        headers
-            .entry(USER_AGENT)
-            .or_insert_with(|| self.shared.user_agent.clone());
-        headers
-            .entry(ACCEPT)
-            .or_insert(HeaderValue::from_static("*/*"));
-        headers
-            .entry(ACCEPT_ENCODING)
-            .or_insert(HeaderValue::from_static("identity"));
-        self.shared.credential.authorize(&mut request);
-        let mut limits = twentyfirst_transport::StageTimeouts::default();
-        // Without a limit here the transport's own would count.
-        limits.connect = Some(timeouts.connect.unwrap_or(Duration::MAX));
-        limits.send = timeouts.silence;
-        limits.head = timeouts.head;
-        limits.read = timeouts.silence;
-        limits.total = timeouts.total;
-        request.extensions_mut().insert(limits);
-        Ok(request)
+    pub(crate) fn relay(&self) -> &Arc<Relay> {
+        &self.relay
     }
 }
 
@@ -415,7 +328,7 @@ pub(crate) fn seed() -> u64 {
 impl fmt::Debug for AgentClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AgentClient")
-            .field("base_url", &self.shared.base_url)
+            .field("base_url", &self.relay.base_url)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
@@ -12,16 +13,16 @@ use twentyfirst_protocol::SandboxId;
 use twentyfirst_protocol::flow::{self, Failure, Flow, Now, Sent, Slot, Step};
 use twentyfirst_transport::{Body, Collect, ReadBeginning, ResponseFuture};
 
-use crate::client::{AgentClient, ERROR_BODY};
 use crate::credentials::TokenError;
 use crate::looks::{Common, Follower};
+use crate::relay::{ERROR_BODY, Relay};
 
 /// Drives a [`Flow`] over the client's transport.
 ///
 /// What is under way lives here and not in a future, so that a future which polls this can be dropped, and nothing is
 /// lost.
 pub(crate) struct Driver<F> {
-    client: AgentClient,
+    relay: Arc<Relay>,
     flow: F,
     stream: Stream,
     exchange: Exchange,
@@ -58,9 +59,9 @@ struct Timer {
 }
 
 impl<F: Flow> Driver<F> {
-    pub(crate) fn new(client: AgentClient, flow: F) -> Self {
+    pub(crate) fn new(relay: &Arc<Relay>, flow: F) -> Self {
         Self {
-            client,
+            relay: Arc::clone(relay),
             flow,
             stream: Stream::None,
             exchange: Exchange::None,
@@ -72,20 +73,20 @@ impl<F: Flow> Driver<F> {
 
     /// The same, of a run in this sandbox.
     pub(crate) fn in_sandbox(mut self, sandbox: &SandboxId) -> Self {
-        self.follower = Some(self.client.shared().looks.follow(sandbox));
+        self.follower = Some(self.relay.looks.follow(sandbox));
         self
     }
 
     /// A flow whose stream is open.
-    pub(crate) fn with_stream(client: AgentClient, flow: F, body: Body) -> Self {
+    pub(crate) fn with_stream(relay: &Arc<Relay>, flow: F, body: Body) -> Self {
         Self {
             stream: Stream::Open(Response::new(body)),
-            ..Self::new(client, flow)
+            ..Self::new(relay, flow)
         }
     }
 
-    pub(crate) fn client(&self) -> &AgentClient {
-        &self.client
+    pub(crate) fn relay(&self) -> &Relay {
+        &self.relay
     }
 
     pub(crate) fn take_bytes(&mut self) -> u64 {
@@ -108,8 +109,8 @@ impl<F: Flow> Driver<F> {
                     let slot = send.slot;
                     self.close(slot);
                     let sent = match &self.follower {
-                        Some(follower) => follower.begin(&self.client, send),
-                        None => self.client.begin(send),
+                        Some(follower) => follower.begin(&self.relay, send),
+                        None => self.relay.begin(send),
                     };
                     match sent {
                         Ok(sent) => match slot {
@@ -146,7 +147,7 @@ impl<F: Flow> Driver<F> {
 
     fn now(&self) -> Now {
         Now {
-            mono: self.client.shared().runtime.now(),
+            mono: self.relay.runtime.now(),
             wall: SystemTime::now(),
         }
     }
@@ -167,7 +168,7 @@ impl<F: Flow> Driver<F> {
                 Poll::Ready(Ok(response)) => {
                     let (head, body) = response.into_parts();
                     self.exchange = if head.status.is_success() {
-                        let limit = self.client.shared().answer_limit;
+                        let limit = self.relay.answer_limit;
                         Exchange::Reading(Box::new((head, body.collect_up_to(limit))))
                     } else {
                         Exchange::ReadingError(Box::new((head, body.read_beginning(ERROR_BODY))))
@@ -249,7 +250,7 @@ impl<F: Flow> Driver<F> {
             self.timer = None;
             return false;
         };
-        let runtime = &self.client.shared().runtime;
+        let runtime = &self.relay.runtime;
         loop {
             // Most moments become later with every piece of a stream: the timer is set again only when it fires.
             let timer = match &mut self.timer {

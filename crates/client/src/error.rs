@@ -18,8 +18,8 @@ use twentyfirst_protocol::{
 };
 use twentyfirst_transport::{InvalidSetting, Timeout};
 
-use crate::client::AgentClient;
 use crate::credentials::TokenError;
+use crate::relay::Relay;
 use crate::transfer::TransferError;
 
 /// Why a call or a run failed.
@@ -420,11 +420,11 @@ impl Error {
     }
 
     /// The same with the client's key or token masked, should the relay repeat it.
-    pub(crate) fn redacted(self, client: &AgentClient) -> Self {
+    pub(crate) fn redacted(self, relay: &Relay) -> Self {
         let inner = *self.inner;
         let kind = match inner.kind {
             Kind::Response(error) => {
-                let secrets = client.secrets();
+                let secrets = relay.secrets();
                 let secrets: Vec<&str> = secrets.iter().map(ApiKey::expose).collect();
                 Kind::Response(error.redacted(&secrets))
             }

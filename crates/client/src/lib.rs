@@ -12,6 +12,8 @@
 //! # }
 //! ```
 //!
+//! The [`guide`] goes on from here: sessions, failures, costs, web backends, tests, and the JavaScript SDK's snippets in Rust.
+//!
 //! A method of the client is a [`Call`]: complete it with the setters of its operation, and await it. It is there in three depths:
 //!
 //! - a method for what is done every day: `client.sandboxes().exec(&sandbox, "ls").cwd("/srv").await?`, and where one sandbox is meant
@@ -48,18 +50,22 @@
 //! |---|---|
 //! | `http` (default) | requests over hyper and rustls: the client then needs no transport of yours, and a tokio runtime |
 //! | `tokio` | timers and tasks of tokio, for a transport of your own; `http` brings it |
+//! | `blocking` | the client without async, over ureq and threads: the module `blocking` |
 //! | `redis` | logs of answers in Redis or Valkey: [`run_log`] |
 //! | `schemars` | answers as values whose JSON Schema is made of their type |
 //! | `cassette` | exchanges recorded to a file and played from it: the module `cassette` |
 //! | `tracing`, `metrics` | spans and metrics: the module `telemetry` |
 //!
 //! Without default features there is no hyper, no rustls and no tokio. The client then takes a [`transport`] and a runtime of yours: see
-//! [`AgentClientBuilder::transport`] and [`AgentClientBuilder::runtime`], and the example `own_transport`.
+//! [`AgentClientBuilder::transport`] and [`AgentClientBuilder::runtime`], and the example `own_transport`. With the feature `blocking` it can
+//! have those that need no async runtime.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 pub mod backend;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 mod call;
 #[cfg(feature = "cassette")]
@@ -70,9 +76,11 @@ mod driver;
 mod error;
 mod files;
 mod git;
+pub mod guide;
 mod in_sandbox;
 mod looks;
 mod process;
+mod relay;
 mod run;
 mod sandboxes;
 #[cfg(any(feature = "metrics", feature = "tracing"))]

@@ -17,7 +17,7 @@ use twentyfirst_protocol::threads::ListThreads;
 use twentyfirst_protocol::{Endpoint as _, InvalidRequest, Route, SandboxId};
 use twentyfirst_transport::{Body, Error, ResponseFuture};
 
-use crate::client::{AgentClient, ERROR_BODY};
+use crate::relay::{ERROR_BODY, Relay};
 
 /// How long it takes from the beginning of one look to that of the next, at least.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -75,20 +75,20 @@ impl Follower {
     /// Begins to send what a run asks, or has it asked together with others.
     pub(crate) fn begin(
         &self,
-        client: &AgentClient,
+        relay: &Arc<Relay>,
         send: SendRequest,
     ) -> Result<ResponseFuture, InvalidRequest> {
         if send.request.extensions().get::<Route>() != Some(&ListThreads::ROUTE) {
-            return client.begin(send);
+            return relay.begin(send);
         }
         let look = {
             let mut sandboxes = self.looks.lock();
             match sandboxes.get_mut(&self.sandbox) {
                 Some(sandbox) if sandbox.runs > 1 => match &sandbox.next {
                     Some(next) => next.clone(),
-                    None => self.plan(client, send, sandbox)?,
+                    None => self.plan(relay, send, sandbox)?,
                 },
-                _ => return client.begin(send),
+                _ => return relay.begin(send),
             }
         };
         Ok(ResponseFuture::new(async move {
@@ -100,20 +100,20 @@ impl Follower {
     /// Plans the next look, in a task: whoever has asked first may leave.
     fn plan(
         &self,
-        client: &AgentClient,
+        relay: &Arc<Relay>,
         send: SendRequest,
         sandbox: &mut Sandbox,
     ) -> Result<Look, InvalidRequest> {
         let (sender, receiver) = oneshot::channel();
         let look = receiver.shared();
-        let runtime = Arc::clone(&client.shared().runtime);
+        let runtime = Arc::clone(&relay.runtime);
         let begun = sandbox.begun;
         let pause = begun.map_or(Duration::ZERO, |begun| {
             PAUSE.saturating_sub(runtime.now().saturating_duration_since(begun))
         });
         let before = sandbox.under_way.take();
         sandbox.next = Some(look.clone());
-        let (looks, id, client) = (self.looks.clone(), self.sandbox.clone(), client.clone());
+        let (looks, id, relay) = (self.looks.clone(), self.sandbox.clone(), Arc::clone(relay));
         let clock = Arc::clone(&runtime);
         runtime.spawn(Box::pin(async move {
             if !pause.is_zero() {
@@ -128,18 +128,18 @@ impl Follower {
                 sandbox.begun = Some(clock.now());
             }
             // Where nobody waits any more, nobody hears it.
-            let _ = sender.send(ask(&client, send).await.map_err(Failed::from));
+            let _ = sender.send(ask(&relay, send).await.map_err(Failed::from));
         }));
         Ok(look)
     }
 }
 
 /// What the relay responds, read as far as it is needed.
-async fn ask(client: &AgentClient, send: SendRequest) -> Result<(Parts, Bytes), Error> {
-    let sent = client.begin(send).map_err(Error::not_sent)?;
+async fn ask(relay: &Arc<Relay>, send: SendRequest) -> Result<(Parts, Bytes), Error> {
+    let sent = relay.begin(send).map_err(Error::not_sent)?;
     let (head, body) = sent.await?.into_parts();
     let body = match head.status.is_success() {
-        true => body.collect_up_to(client.shared().answer_limit).await?,
+        true => body.collect_up_to(relay.answer_limit).await?,
         false => body.read_beginning(ERROR_BODY).await.bytes,
     };
     Ok((head, body))

@@ -61,6 +61,7 @@ use crate::telemetry::Watch;
 #[derive(Debug)]
 #[must_use = "a run that nobody reads goes on and costs"]
 pub struct Run {
+    client: AgentClient,
     run: RunRef,
     created: Created,
     resume_url: Uri,
@@ -83,7 +84,8 @@ impl Run {
     ) -> Result<Self, Error> {
         let flow = started.run.clone().follow().read(client.options(), seed)?;
         Self::new(
-            Driver::with_stream(client, flow, body),
+            Driver::with_stream(client.relay(), flow, body),
+            client,
             started.run,
             started.created,
             watch,
@@ -100,20 +102,22 @@ impl Run {
         let started = run.run.clone();
         let flow = run.join(client.options(), seed)?;
         let watch = watch(&client, &started);
-        let driver = Driver::new(client, flow);
-        Self::new(driver, started, Created::default(), watch)
+        let driver = Driver::new(client.relay(), flow);
+        Self::new(driver, client, started, Created::default(), watch)
     }
 
     fn new(
         driver: Driver<FollowFlow>,
+        client: AgentClient,
         run: RunRef,
         created: Created,
         watch: Watch,
     ) -> Result<Self, Error> {
         let resume = ResumeStream::new(run.agent.clone(), &run.sandbox_id).to_request()?;
         Ok(Self {
-            resume_url: driver.client().base_url().join(resume.uri())?,
+            resume_url: client.base_url().join(resume.uri())?,
             driver: driver.in_sandbox(&run.sandbox_id),
+            client,
             run,
             created,
             outcome: None,
@@ -210,7 +214,7 @@ impl Run {
             None => match flow.failure() {
                 Some("cancelled") => return Err(Error::run_cancelled()),
                 Some(text) => {
-                    return Err(Error::run_failed(self.driver.client().mask(text)));
+                    return Err(Error::run_failed(self.client.relay().mask(text)));
                 }
                 None => {}
             },
@@ -279,7 +283,7 @@ impl Run {
     /// # Errors
     /// [`Error::other_run`] where another run would be ended, and all of [`Error`].
     pub fn cancel(&self) -> impl Future<Output = Result<Cancelled, Error>> + Send + use<> {
-        let client = self.driver.client().clone();
+        let client = self.client.clone();
         let run = self.run.clone();
         let end = self.outcome.as_ref().map(|outcome| &outcome.end);
         let is_over = end.is_some_and(|end| !matches!(end, RunEnd::Lost(_)));
@@ -297,7 +301,7 @@ impl Run {
     }
 
     fn redacted(&self, outcome: Outcome) -> Outcome {
-        let secrets = self.driver.client().secrets();
+        let secrets = self.client.relay().secrets();
         let secrets: Vec<&str> = secrets.iter().map(ApiKey::expose).collect();
         outcome.redacted(&secrets)
     }

@@ -13,17 +13,15 @@
 //! delta for a part that was never started opens that part. `--initial` names a file with an assistant message to continue.
 
 use std::fs;
-use std::io::{self, BufWriter, Read, Write};
-use std::pin::{Pin, pin};
+use std::io::{self, BufWriter, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use http_body::{Body, Frame};
 use serde::Serialize;
 use serde_json::json;
 use twentyfirst_protocol::ui::{Assembler, Change, End, Text, UiMessage};
-use twentyfirst_stream::{BodyStreamExt, StreamError};
+use twentyfirst_stream::{BodyStreamExt, StreamError, from_reader};
 
 const USAGE: &str = "usage: inspect events | chunks | message [--initial FILE] [--lenient]";
 
@@ -48,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 async fn events(mut out: impl Write) -> io::Result<()> {
-    let mut events = Input.sse_events();
+    let mut events = from_reader(io::stdin()).sse_events();
     while let Some(event) = events.next().await {
         let line = match event {
             Ok(event) => {
@@ -63,7 +61,7 @@ async fn events(mut out: impl Write) -> io::Result<()> {
 }
 
 async fn chunks(mut out: impl Write) -> io::Result<()> {
-    let mut chunks = Input.ui_chunks();
+    let mut chunks = from_reader(io::stdin()).ui_chunks();
     while let Some(chunk) = chunks.next().await {
         match chunk {
             // Not through a JSON value, which could not hold a lone surrogate.
@@ -97,7 +95,7 @@ fn assembler(mut options: &[&str]) -> io::Result<Assembler> {
 }
 
 async fn message(mut assembler: Assembler, mut out: impl Write) -> io::Result<()> {
-    let mut chunks = Input.ui_chunks();
+    let mut chunks = from_reader(io::stdin()).ui_chunks();
     let mut errors = Vec::new();
     let mut fatal = None;
     while let Some(chunk) = chunks.next().await {
@@ -151,29 +149,6 @@ fn described(error: StreamError<io::Error>) -> io::Result<String> {
         StreamError::Sse(error) => Ok(error.to_string()),
         StreamError::Chunk(error) => Ok(error.to_string()),
         other => Ok(other.to_string()),
-    }
-}
-
-/// Standard input as a body. It blocks, so that no runtime is needed.
-struct Input;
-
-impl Body for Input {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let mut piece = vec![0; 16 << 10];
-        Poll::Ready(match io::stdin().lock().read(&mut piece) {
-            Ok(0) => None,
-            Ok(length) => {
-                piece.truncate(length);
-                Some(Ok(Frame::data(piece.into())))
-            }
-            Err(error) => Some(Err(error)),
-        })
     }
 }
 

@@ -1,14 +1,18 @@
-//! Turns any [`http_body::Body`] into the events, chunks and messages of an agent run.
+//! Turns any body, stream of bytes or reader into the events, chunks and messages of an agent run.
 //!
 //! The adapters are [`Stream`](futures_core::Stream)s around a body: [`SseEvents`] gives the events of an event stream, [`UiChunks`] the chunks of a UI message
-//! stream, [`UiMessages`] the message that they describe. [`BodyStreamExt`] has a method for each. They need no runtime, start no task and hold
+//! stream, [`UiMessages`] the message that they describe. [`BodyStreamExt`] has a method for each on every [`http_body::Body`]; [`from_stream`]
+//! makes a body of a stream of bytes, [`from_reader`] of a file. They need no runtime, start no task and hold
 //! no more than one piece of the body, one unfinished event and the message; what they read in the bytes is decided by
 //! `twentyfirst-protocol`.
 //!
 //! ```text
-//! body ── sse_events() ──▶ SseEvents: Event, Event, …
-//!      ── ui_chunks() ───▶ UiChunks:  Chunk, Chunk, … and then an End
-//!      ── ui_messages() ─▶ UiMessages: the message, the message with more in it, … and then an End
+//! Stream of bytes ── from_stream() ─┐
+//!         io::Read ── from_reader() ─┤
+//!                                    ▼
+//!                            http_body::Body ── sse_events() ──▶ SseEvents:  Event, Event, …
+//!                                            ── ui_chunks() ───▶ UiChunks:   Chunk, Chunk, … and then an End
+//!                                            ── ui_messages() ─▶ UiMessages: the message, the message with more in it, … and then an End
 //! ```
 //!
 //! ```
@@ -48,6 +52,8 @@ mod chunks;
 mod error;
 mod events;
 mod ext;
+mod from_reader;
+mod from_stream;
 mod messages;
 mod source;
 
@@ -55,8 +61,10 @@ pub use chunks::UiChunks;
 pub use error::StreamError;
 pub use events::SseEvents;
 pub use ext::BodyStreamExt;
+pub use from_reader::{FromReader, from_reader};
+pub use from_stream::{FromStream, from_stream};
 pub use messages::UiMessages;
-pub use {http_body, twentyfirst_protocol as protocol};
+pub use {bytes, http_body, twentyfirst_protocol as protocol};
 
 /// The examples of the readme, as tests.
 #[cfg(doctest)]

@@ -75,6 +75,8 @@
 //!
 //! - `http`, on by default: `HttpTransport`, over hyper, rustls and tokio.
 //! - `tokio`: `TokioRuntime`. `http` brings it.
+//! - `ureq`: `UreqTransport`, over ureq and rustls on threads, for programs without an async runtime; it brings `threads`.
+//! - `threads`: `ThreadRuntime`.
 //! - `tracing`: `WithTracing`, a span for each exchange.
 //! - `cassette`: the module `cassette`, which records exchanges and plays them.
 //!
@@ -96,7 +98,11 @@ mod runtime;
 mod timeouts;
 mod trace;
 mod transport;
+#[cfg(feature = "ureq")]
+mod ureq_transport;
 
+#[cfg(feature = "ureq")]
+pub use ureq;
 pub use {bytes, futures_io, http, http_body, tower_service};
 
 pub use self::body::{Beginning, Body, Collect, ReadBeginning};
@@ -106,6 +112,8 @@ pub use self::http_transport::{
     ClientCertificate, HttpTransport, HttpTransportBuilder, Proxy, RootCertificates,
 };
 pub use self::invalid_setting::InvalidSetting;
+#[cfg(feature = "threads")]
+pub use self::runtime::ThreadRuntime;
 #[cfg(feature = "tokio")]
 pub use self::runtime::TokioRuntime;
 pub use self::runtime::{Runtime, Wait};
@@ -114,6 +122,8 @@ pub use self::timeouts::{StageTimeouts, Timeout, TimeoutKind, WithTimeouts};
 pub use self::trace::WithTracing;
 pub use self::trace::{Attempt, RouteTemplate};
 pub use self::transport::{FromFn, ResponseFuture, SharedTransport, Transport, from_fn};
+#[cfg(feature = "ureq")]
+pub use self::ureq_transport::UreqTransport;
 
 /// The examples of the readme, as tests.
 #[cfg(doctest)]

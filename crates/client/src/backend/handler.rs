@@ -31,7 +31,7 @@ impl<R, T> Core<R, T> {
     }
 
     pub(super) fn runtime(&self) -> &Arc<dyn Runtime> {
-        &self.client.shared().runtime
+        &self.client.relay().runtime
     }
 
     pub(super) fn unread<Kept>(&self, body: Body) -> Unread<Kept> {

@@ -52,7 +52,7 @@ impl Output {
         let flow = process.output(offsets, client.options(), seed());
         Self {
             state: match flow {
-                Ok(flow) => State::Reading(Box::new(Driver::new(client, flow))),
+                Ok(flow) => State::Reading(Box::new(Driver::new(client.relay(), flow))),
                 Err(error) => State::Refused(Some(error.into())),
             },
             offsets,
@@ -97,7 +97,7 @@ impl Output {
             Event::Done(result) => result,
         };
         self.offsets = driver.flow().offsets();
-        let result = result.map_err(|error| Error::from(error).redacted(driver.client()));
+        let result = result.map_err(|error| Error::from(error).redacted(driver.relay()));
         self.state = State::Ended;
         Poll::Ready(match result {
             Ok(status) => {

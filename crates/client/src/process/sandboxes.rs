@@ -87,7 +87,7 @@ in_sandbox! {
     pub fn can_spawn(&self) -> Call<Spawn, bool> {
         self.spawn("sleep 60").made(|client, spawn| async move {
             let process = played(&client, spawn.flow(client.options(), seed())).await?;
-            let runtime = &client.shared().runtime;
+            let runtime = &client.relay().runtime;
             runtime.sleep(PROBED).await;
             let process = Process::new(client.clone(), process);
             let lives = process.status().await?.state == ProcessState::Running;

@@ -43,7 +43,7 @@ impl Contents {
         };
         let parts = parts(self.answer.message());
         let answer = json!([{"role": "assistant", "parts": parts, "finish_reason": finish_reason}]);
-        self.client.mask(&answer.to_string())
+        self.client.relay().mask(&answer.to_string())
     }
 
     pub(super) fn json(&self, json: &RawJson<'_>) -> Option<String> {
@@ -51,7 +51,7 @@ impl Contents {
     }
 
     fn masked(&self, text: &str) -> Option<String> {
-        (text.len() <= MOST).then(|| self.client.mask(text))
+        (text.len() <= MOST).then(|| self.client.relay().mask(text))
     }
 }
 

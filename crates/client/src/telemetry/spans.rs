@@ -48,7 +48,7 @@ impl Spans {
             twentyfirst.run.bytes = Empty,
             twentyfirst.run.cuts = Empty,
         );
-        let contents = client.shared().trace_contents && !run.is_disabled();
+        let contents = client.relay().trace_contents && !run.is_disabled();
         Self {
             contents: contents.then(|| Contents::new(client.clone())),
             run,

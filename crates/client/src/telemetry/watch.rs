@@ -72,7 +72,7 @@ impl Watch {
     }
 
     fn new(client: &AgentClient, agent: &str, model: Option<&str>, starts_here: bool) -> Self {
-        let runtime = Arc::clone(&client.shared().runtime);
+        let runtime = Arc::clone(&client.relay().runtime);
         let inner = Inner {
             facts: RunFacts::new(runtime.now()),
             runtime,

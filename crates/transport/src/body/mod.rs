@@ -15,6 +15,8 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 
 pub use self::read::{Beginning, Collect, ReadBeginning};
+#[cfg(feature = "ureq")]
+pub(crate) use self::read_with::Fed;
 use crate::error::{BoxError, Error};
 
 /// How much data a thread hands over at once.

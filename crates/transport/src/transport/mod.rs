@@ -3,6 +3,7 @@
 mod from_fn;
 mod shared;
 
+use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -16,6 +17,7 @@ pub use self::from_fn::{FromFn, from_fn};
 pub use self::shared::SharedTransport;
 use crate::body::Body;
 use crate::error::{BoxError, Error};
+use crate::timeouts::Handover;
 
 /// Something that carries a request to a server and brings the answer back.
 ///
@@ -25,6 +27,12 @@ use crate::error::{BoxError, Error};
 ///
 /// A transport sends a request at most once, follows no redirect, keeps no cookies and leaves content encodings
 /// alone. One that breaks off by itself says so with an [`Error`]; errors of any other type count as "maybe sent".
+///
+/// # Layers of tower
+/// An [`Error`] passes through layers that box it. A request that waits for a concurrency limit was not sent, and [`WithTimeouts`](crate::WithTimeouts)
+/// around the layers says so; tower gives the permit back with the head of the response, so that streams hold none. `Elapsed`, the error of
+/// tower's timeout, is "maybe sent" and [no timeout](Error::is_timeout) to us, who do not know its type: map it to
+/// [`io::ErrorKind::TimedOut`](std::io::ErrorKind::TimedOut), or set [`StageTimeouts`](crate::StageTimeouts) instead.
 pub trait Transport: Send + Sync + 'static {
     /// Sends one request and waits for the head of its answer; the answer's body arrives as it is read.
     ///
@@ -46,12 +54,23 @@ where
     B::Error: Into<BoxError>,
 {
     fn send(&self, request: Request<Body>) -> ResponseFuture {
+        // It is always ready: the service to wait for is the one within.
+        if let Some(shared) = (self as &dyn Any).downcast_ref::<SharedTransport>() {
+            return shared.send_within(request);
+        }
         // A service is called through `&mut`, and readiness belongs to the clone that asked for it.
         let mut service = self.clone();
+        let handover = request.extensions().get::<Handover>().cloned();
         ResponseFuture::new(async move {
+            if let Some(handover) = &handover {
+                handover.set_held();
+            }
             poll_fn(|cx| service.poll_ready(cx))
                 .await
                 .map_err(|error| Error::from_not_ready(error.into()))?;
+            if let Some(handover) = &handover {
+                handover.set_passed();
+            }
             match service.call(request).await {
                 Ok(response) => Ok(response.map(Body::wrap)),
                 Err(error) => Err(Error::from_call(error.into())),

@@ -29,6 +29,10 @@ impl SharedTransport {
             transport: Arc::new(transport),
         }
     }
+
+    pub(super) fn send_within(&self, request: Request<Body>) -> ResponseFuture {
+        self.transport.send(request)
+    }
 }
 
 impl Service<Request<Body>> for SharedTransport {
@@ -42,7 +46,7 @@ impl Service<Request<Body>> for SharedTransport {
     }
 
     fn call(&mut self, request: Request<Body>) -> ResponseFuture {
-        self.transport.send(request)
+        self.send_within(request)
     }
 }
 

@@ -25,6 +25,8 @@ mod timeouts;
 mod tls;
 #[cfg(feature = "tracing")]
 mod tracing;
+#[cfg(feature = "ureq")]
+mod ureq;
 
 use std::time::Duration;
 

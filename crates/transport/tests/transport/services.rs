@@ -1,12 +1,15 @@
 //! Any service is a transport: closures, tower's layers, services with errors of their own.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use std::{fmt, io};
 
 use http::{Request, Response};
 use http_body_util::Full;
+use tower::timeout::error::Elapsed;
 use tower_service::Service;
 use twentyfirst_transport::{Body, Error, SharedTransport, Transport, from_fn};
 
@@ -130,6 +133,41 @@ async fn an_error_around_ours_counts_as_maybe_sent() {
     let error = twice.send(request("/")).await.unwrap_err();
 
     assert!(error.maybe_sent());
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_ours_pass_through_layers_that_box_them_and_a_timeout_of_tower_is_maybe_sent() {
+    let inner = from_fn(async |request: Request<Body>| match request.uri().path() {
+        "/offline" => Err(Error::not_sent("the network is off")),
+        _ => std::future::pending().await,
+    });
+    let limit = Duration::from_secs(1);
+    let stack = tower::ServiceBuilder::new()
+        .concurrency_limit(1)
+        .timeout(limit);
+
+    let transport = SharedTransport::new(stack.clone().service(inner.clone()));
+    let error = transport.send(request("/offline")).await.unwrap_err();
+    assert!(!error.maybe_sent());
+    let error = transport.send(request("/slow")).await.unwrap_err();
+    assert!(error.maybe_sent());
+    assert!(error.source().unwrap().is::<Elapsed>());
+    assert!(!error.is_timeout(), "its type is tower's");
+
+    // With the word for it that everybody knows.
+    let transport = SharedTransport::new(
+        tower::ServiceBuilder::new()
+            .map_err(|error: tower::BoxError| match error.is::<Elapsed>() {
+                true => io::Error::new(io::ErrorKind::TimedOut, error).into(),
+                false => error,
+            })
+            .layer(stack)
+            .service(inner),
+    );
+    let error = transport.send(request("/offline")).await.unwrap_err();
+    assert!(!error.maybe_sent());
+    let error = transport.send(request("/slow")).await.unwrap_err();
+    assert!(error.maybe_sent() && error.is_timeout());
 }
 
 #[tokio::test]

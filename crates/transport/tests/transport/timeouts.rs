@@ -12,8 +12,8 @@ use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use twentyfirst_transport::{
-    Body, Error, HttpTransport, StageTimeouts, TimeoutKind, TokioRuntime, Transport, WithTimeouts,
-    from_fn,
+    Body, Error, HttpTransport, SharedTransport, StageTimeouts, TimeoutKind, TokioRuntime,
+    Transport, WithTimeouts, from_fn,
 };
 
 use crate::clock::Clock;
@@ -510,6 +510,46 @@ async fn a_request_that_still_waits_for_its_connection_was_not_sent() {
         assert!(!error.maybe_sent(), "{kind:?}");
         assert!(!error.is_connect());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_a_permit_was_not_sent() {
+    let (server, _) = silent();
+    let limited = tower::ServiceBuilder::new()
+        .concurrency_limit(1)
+        .service(SharedTransport::new(server));
+    // Behind one type, as in a client, or not.
+    let shared = SharedTransport::new(SharedTransport::new(limited.clone()));
+    let timeouts = limits(|t| t.head = Some(SECOND));
+
+    let first = tokio::spawn(send(limited.clone(), limits(|_| ()), ""));
+    sleep(SECOND).await;
+    let second = send(shared.clone(), timeouts, "").await.unwrap_err();
+    assert_struck(&second, TimeoutKind::Head, SECOND);
+    assert!(!second.maybe_sent());
+    let third = send(limited, timeouts, "").await.unwrap_err();
+    assert!(!third.maybe_sent());
+
+    first.abort();
+    let fourth = send(shared, timeouts, "").await.unwrap_err();
+    assert_struck(&fourth, TimeoutKind::Head, SECOND);
+    assert!(fourth.maybe_sent(), "it had the permit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_waits_for_a_permit_does_not_hide_one_that_was_sent() {
+    let (server, _) = silent();
+    let limited = tower::ServiceBuilder::new()
+        .concurrency_limit(0)
+        .service(SharedTransport::new(server));
+    // As a layer that has sent the request elsewhere before.
+    let again = from_fn(move |request| limited.send(request));
+    let timeouts = limits(|t| t.head = Some(SECOND));
+
+    let error = send(again, timeouts, "").await.unwrap_err();
+
+    assert_struck(&error, TimeoutKind::Head, SECOND);
+    assert!(error.maybe_sent());
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ impl Keeper {
     }
 
     fn new(context: Recorded, recorder: Recorder, handle: Handle, seat: Seat) -> Self {
-        let wait = Wait::new(&context.client.shared().runtime);
+        let wait = Wait::new(&context.client.relay().runtime);
         Self {
             context,
             recorder,
@@ -472,7 +472,7 @@ impl Keeper {
         let (logs, run) = (self.context.logs.clone(), self.run().to_owned());
         if is_alone {
             // What was recorded without the store is read here, as long as it is kept.
-            let runtime = &self.context.client.shared().runtime;
+            let runtime = &self.context.client.relay().runtime;
             let kept = runtime.sleep(self.context.limits.ended_ttl);
             let handle = self.handle.clone();
             runtime.spawn(Box::pin(async move {

@@ -8,7 +8,7 @@ impl Recorded {
         let chat = LogId::chat(&recording.owner, &recording.chat);
         self.logs.enter_late(chat.clone(), &recording.run);
         let (this, recording) = (self.clone(), recording.clone());
-        self.client.shared().runtime.spawn(Box::pin(async move {
+        self.client.relay().runtime.spawn(Box::pin(async move {
             let run = recording.run.clone();
             this.take_turn_late_of(&chat, recording).await;
             this.logs.leave_late(&chat, &run);
@@ -28,7 +28,7 @@ impl Recorded {
                 LateTurnStep::Append(log, append) => {
                     turn.handle_append(self.logs.clone().append(log, append).await.0);
                 }
-                LateTurnStep::Wait(pause) => self.client.shared().runtime.sleep(pause).await,
+                LateTurnStep::Wait(pause) => self.client.relay().runtime.sleep(pause).await,
                 // There is no other.
                 _ => return,
             }

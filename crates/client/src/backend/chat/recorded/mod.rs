@@ -104,7 +104,7 @@ impl Deref for Recorded {
 
 impl Recorded {
     pub(super) fn new(client: AgentClient) -> Self {
-        let logs = Logs::new(&client.shared().runtime);
+        let logs = Logs::new(&client.relay().runtime);
         Self(Arc::new(Common {
             client,
             logs,
@@ -140,13 +140,13 @@ impl Recorded {
 
     /// Asks whether a turn may begin.
     async fn check_budget(&self, payer: &Payer) -> Result<(), Refusal> {
-        let runtime = &self.client.shared().runtime;
+        let runtime = &self.client.relay().runtime;
         self.budgets.check(runtime, &self.on_error, payer).await
     }
 
     /// The bill of a run, if there is somebody to be told what it has cost.
     fn bill(&self, run: &str, payer: Payer) -> Option<Bill> {
-        let runtime = &self.client.shared().runtime;
+        let runtime = &self.client.relay().runtime;
         self.budgets.bill(runtime, &self.on_error, run, payer)
     }
 
@@ -188,7 +188,7 @@ impl Recorded {
             .asking(&run.start);
         let (tell, receiver) = oneshot::channel();
         let keeper = Keeper::begin(self.clone(), recording, obligation, run, tell, seat);
-        self.client.shared().runtime.spawn(Box::pin(keeper));
+        self.client.relay().runtime.spawn(Box::pin(keeper));
         told(receiver).await
     }
 
@@ -254,7 +254,7 @@ impl Recorded {
             // What failed was shown.
             let _ = cancel(&this.client, &this.on_error, run).await;
         };
-        self.client.shared().runtime.spawn(Box::pin(cancel));
+        self.client.relay().runtime.spawn(Box::pin(cancel));
     }
 
     /// Ends a run that gives way to another.
@@ -266,7 +266,7 @@ impl Recorded {
                 let _ = this.stop(&run).await;
             }
         };
-        self.client.shared().runtime.spawn(Box::pin(stop));
+        self.client.relay().runtime.spawn(Box::pin(stop));
     }
 }
 

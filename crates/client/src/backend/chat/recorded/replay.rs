@@ -77,7 +77,7 @@ type Collecting = Pin<Box<dyn Future<Output = Option<Rest>> + Send>>;
 
 impl Replay {
     pub(super) fn new(context: Recorded, run: String, first: u64) -> Self {
-        let runtime = &context.client.shared().runtime;
+        let runtime = &context.client.relay().runtime;
         let pause = Wait::new(runtime);
         Self {
             log: LogId::run(&run),

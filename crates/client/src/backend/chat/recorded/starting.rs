@@ -41,11 +41,11 @@ pub(super) async fn place(context: Recorded, run: ChatRun) -> Result<Placed, Ref
     let watch = Watch::start(client, &run.start);
     let placing = async {
         let flow = run.start.flow(None, client.options(), seed())?;
-        let mut driver = Driver::new(client.clone(), flow);
+        let mut driver = Driver::new(client.relay(), flow);
         match poll_fn(|cx| driver.poll_event(cx)).await {
             Event::Item(placed) => Ok(Some((placed, driver))),
             Event::Done(Ok(_)) => Ok(None),
-            Event::Done(Err(error)) => Err(Error::from(error).redacted(client)),
+            Event::Done(Err(error)) => Err(Error::from(error).redacted(client.relay())),
         }
     };
     match watch.around(placing).await {

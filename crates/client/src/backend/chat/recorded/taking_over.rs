@@ -31,7 +31,7 @@ impl Recorded {
         let obligation = Obligation::new(id, owner, chat);
         let recording = Recording::new(id, &*self.instance).of_chat(owner, chat);
         let this = self.clone();
-        self.client.shared().runtime.spawn(Box::pin(async move {
+        self.client.relay().runtime.spawn(Box::pin(async move {
             let run = recording.run.clone();
             // Whoever recorded it answers for it no more when it is claimed here.
             if this.answer_for(obligation).await {
@@ -47,7 +47,7 @@ impl Recorded {
     /// Looks whether the run that this chat waits for is still recorded, and goes on with it if not: no browser may be there to see.
     pub(super) fn watch(&self, waiting: &Recording) {
         let (this, waiting) = (self.clone(), waiting.clone());
-        self.client.shared().runtime.spawn(Box::pin(async move {
+        self.client.relay().runtime.spawn(Box::pin(async move {
             this.watch_to_its_end(&waiting).await;
         }));
     }
@@ -69,7 +69,7 @@ impl Recorded {
     /// Where a run should be taken over; `None` as soon as something comes of it, or its end.
     async fn silent_behind(&self, run: &LoggedRun) -> Option<Position> {
         let mut reader = Reader::behind(run.at, &run.last);
-        let runtime = &self.client.shared().runtime;
+        let runtime = &self.client.relay().runtime;
         loop {
             match reader.poll(runtime.now()) {
                 ReaderStep::Read { after, wait } => {

@@ -39,7 +39,7 @@ impl Recorded {
 
     /// Waits until a run is over, and goes on with it where nobody records it.
     pub(super) async fn wait_for(&self, id: &str, owner: &str, chat: &str) {
-        let runtime = &self.client.shared().runtime;
+        let runtime = &self.client.relay().runtime;
         let mut watch = Watch::of(id);
         loop {
             match watch.poll(runtime.now()) {

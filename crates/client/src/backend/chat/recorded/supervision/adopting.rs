@@ -31,7 +31,7 @@ impl Recorded {
     }
 
     async fn look_for_registers(self) {
-        let runtime = Arc::clone(&self.client.shared().runtime);
+        let runtime = Arc::clone(&self.client.relay().runtime);
         let now = || Now {
             mono: runtime.now(),
             wall: SystemTime::now(),
@@ -120,7 +120,7 @@ impl Recorded {
 
     async fn fulfil(&self, mut duty: Duty) {
         let run = duty.obligation().run.clone();
-        let runtime = Arc::clone(&self.client.shared().runtime);
+        let runtime = Arc::clone(&self.client.relay().runtime);
         while self.still_has(&run) {
             match duty.poll(runtime.now()) {
                 DutyStep::Last(log) => {
@@ -190,7 +190,7 @@ impl Recorded {
             if let Some(seat) = self.supervision.room().take() {
                 return Some(seat);
             }
-            self.client.shared().runtime.sleep(PAUSE).await;
+            self.client.relay().runtime.sleep(PAUSE).await;
         }
     }
 

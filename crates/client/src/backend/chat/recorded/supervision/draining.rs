@@ -22,7 +22,7 @@ impl Recorded {
                 handle.release();
             }
         }
-        let runtime = &self.client.shared().runtime;
+        let runtime = &self.client.relay().runtime;
         let last = LAST.min(deadline / 4);
         let first = async {
             for handle in &handles {

@@ -118,7 +118,7 @@ impl Recorded {
             if self.is_draining.load(Ordering::Relaxed) && self.is_shared() {
                 return false;
             }
-            self.client.shared().runtime.sleep(pause).await;
+            self.client.relay().runtime.sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             if self.is_theirs(&obligation.run) {
                 return false;
@@ -160,7 +160,7 @@ impl Recorded {
     async fn read_end(&self, obligation: &Obligation) -> (Outcome, UiMessage, Option<RunRef>) {
         let (mut reader, mut summary) = (Reader::from(0), Summary::new());
         let log = LogId::run(&obligation.run);
-        let runtime = &self.client.shared().runtime;
+        let runtime = &self.client.relay().runtime;
         let ended = loop {
             match reader.poll(runtime.now()) {
                 ReaderStep::Chunk { json, .. } => {

@@ -266,6 +266,6 @@ impl Recorded {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.client.shared().runtime.spawn(Box::pin(task));
+        self.client.relay().runtime.spawn(Box::pin(task));
     }
 }

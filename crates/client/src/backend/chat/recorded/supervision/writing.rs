@@ -189,7 +189,7 @@ impl Task {
 
     fn now(&self) -> Now {
         Now {
-            mono: self.context.client.shared().runtime.now(),
+            mono: self.context.client.relay().runtime.now(),
             wall: SystemTime::now(),
         }
     }
@@ -200,7 +200,7 @@ impl Task {
             None => self.notes.next().await,
             Some(until) => {
                 let left = until.saturating_duration_since(now.mono);
-                let sleep = self.context.client.shared().runtime.sleep(left);
+                let sleep = self.context.client.relay().runtime.sleep(left);
                 match select(self.notes.next(), sleep).await {
                     Either::Left((note, _)) => note,
                     Either::Right(_) => return,

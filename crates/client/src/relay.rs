@@ -1,0 +1,102 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, USER_AGENT};
+use http::{Request, Response};
+use twentyfirst_protocol::flow::SendRequest;
+use twentyfirst_protocol::{ApiKey, BaseUrl, InvalidRequest, Redactor, Route, Timeouts};
+use twentyfirst_transport::{
+    Attempt, Body, ResponseFuture, RouteTemplate, Runtime, SharedTransport, StageTimeouts,
+    Transport,
+};
+
+use crate::credentials::Credential;
+use crate::error::Error;
+use crate::looks::Looks;
+use crate::telemetry;
+
+/// The relay as all clones of a client share it: where it is, who asks, and what carries requests there.
+pub(crate) struct Relay {
+    pub(crate) credential: Credential,
+    pub(crate) base_url: BaseUrl,
+    pub(crate) transport: SharedTransport,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) user_agent: HeaderValue,
+    pub(crate) answer_limit: usize,
+    #[cfg(feature = "tracing")]
+    pub(crate) trace_contents: bool,
+    pub(crate) looks: Looks,
+}
+
+/// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.
+pub(crate) const ERROR_BODY: usize = 1024 * 1024;
+
+impl Relay {
+    /// Begins to send what a flow asks for.
+    pub(crate) fn begin(&self, send: SendRequest) -> Result<ResponseFuture, InvalidRequest> {
+        let SendRequest {
+            mut request,
+            timeouts,
+            attempt,
+            ..
+        } = send;
+        telemetry::attempt(request.extensions().get::<Route>(), attempt);
+        request.extensions_mut().insert(Attempt(attempt));
+        let request = self.prepare(request.map(|body| Body::from(body.into_bytes())), timeouts)?;
+        Ok(self.transport.send(request))
+    }
+
+    /// Makes a request one for this relay.
+    fn prepare(
+        &self,
+        mut request: Request<Body>,
+        timeouts: Timeouts,
+    ) -> Result<Request<Body>, InvalidRequest> {
+        if let Some(route) = request.extensions().get::<Route>() {
+            let template = RouteTemplate(route.path);
+            request.extensions_mut().insert(template);
+        }
+        *request.uri_mut() = self.base_url.join(request.uri())?;
+        let headers = request.headers_mut();
+        headers
+            .entry(USER_AGENT)
+            .or_insert_with(|| self.user_agent.clone());
+        headers
+            .entry(ACCEPT)
+            .or_insert(HeaderValue::from_static("*/*"));
+        headers
+            .entry(ACCEPT_ENCODING)
+            .or_insert(HeaderValue::from_static("identity"));
+        self.credential.authorize(&mut request);
+        let mut limits = StageTimeouts::default();
+        // Without a limit here the transport's own would count.
+        limits.connect = Some(timeouts.connect.unwrap_or(Duration::MAX));
+        limits.send = timeouts.silence;
+        limits.head = timeouts.head;
+        limits.read = timeouts.silence;
+        limits.total = timeouts.total;
+        request.extensions_mut().insert(limits);
+        Ok(request)
+    }
+
+    /// Sends a request, once.
+    pub(crate) async fn exchange(
+        &self,
+        request: Request<Body>,
+        timeouts: Timeouts,
+    ) -> Result<Response<Body>, Error> {
+        let request = self.prepare(request, timeouts)?;
+        Ok(self.transport.send(request).await?)
+    }
+
+    /// Text of the relay with the key or the token masked.
+    pub(crate) fn mask(&self, text: &str) -> String {
+        let secrets = self.secrets();
+        Redactor::new(secrets.iter().map(ApiKey::expose)).redact(text)
+    }
+
+    /// What is never shown: the key, or the tokens with which calls may be under way.
+    pub(crate) fn secrets(&self) -> Vec<ApiKey> {
+        self.credential.secrets()
+    }
+}

@@ -1,0 +1,75 @@
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+
+/// How much is asked of a reader at once.
+const PIECE: usize = 16 << 10;
+
+/// Makes a body of a reader: a file, standard input, the response of a blocking HTTP library, or bytes in memory (`&[u8]`).
+///
+/// It reads when it is polled, at most 16 KiB at once, and blocks for as long as the reader does. It is never pending, so that any
+/// executor runs it. Where other tasks wait meanwhile, wrap the asynchronous reader of your runtime in a stream for
+/// [`from_stream`](crate::from_stream) instead: `tokio_util::io::ReaderStream` is one.
+///
+/// A read that was interrupted is repeated; any other error ends the stream.
+///
+/// ```no_run
+/// use std::fs::File;
+/// use twentyfirst_stream::{BodyStreamExt, from_reader};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut messages = from_reader(File::open("answer.sse")?).ui_messages();
+/// while let Some(message) = messages.next().await {
+///     message?;
+/// }
+/// println!("{}", messages.into_message().text());
+/// # Ok(())
+/// # }
+/// ```
+pub fn from_reader<R: Read>(reader: R) -> FromReader<R> {
+    FromReader { reader }
+}
+
+/// The body that [`from_reader`] makes.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "bodies do nothing unless polled"]
+pub struct FromReader<R> {
+    reader: R,
+}
+
+impl<R> FromReader<R> {
+    /// Returns the reader, without what has been read of it.
+    pub fn into_inner(self) -> R {
+        self.reader
+    }
+}
+
+// The reader is not pinned: it can move, whatever it is.
+impl<R> Unpin for FromReader<R> {}
+
+impl<R: Read> Body for FromReader<R> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let mut piece = vec![0; PIECE];
+        loop {
+            return Poll::Ready(match self.reader.read(&mut piece) {
+                Ok(0) => None,
+                Ok(length) => {
+                    piece.truncate(length);
+                    Some(Ok(Frame::data(piece.into())))
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Some(Err(error)),
+            });
+        }
+    }
+}
