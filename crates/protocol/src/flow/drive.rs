@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Event, Flow, Now, SendRequest, Slot, Step};
 
-/// Sends the requests of a flow. At most one is under way in each [`Slot`].
+/// A sender of the requests of a flow. At most one is under way in each [`Slot`].
 pub trait Io {
     /// Starts to send a request. It first drops whatever is under way in the same slot. The result arrives as an [`Event`].
     fn send(&mut self, send: SendRequest);

@@ -8,7 +8,7 @@ use super::{Append, Appended, Entry, Found, LogId, Logged, Position, Recording, 
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Takes the turn of a chat for a run that goes on [without the store](super::Recorder::is_alone), as soon as the store responds
+/// The state machine that takes the turn of a chat for a run that goes on [without the store](super::Recorder::is_alone), as soon as the store responds
 /// again. Otherwise the previous turn would stay the last one in the store, and browsers would be shown the wrong answer.
 ///
 /// ```text

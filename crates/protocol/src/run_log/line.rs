@@ -8,7 +8,7 @@ pub(super) const LONGEST: u64 = 64;
 /// The number of retries if the store does not respond.
 const AGAIN: u32 = 3;
 
-/// Looks back over the turns of a chat, latest first.
+/// A look back over the turns of a chat, latest first.
 ///
 /// Each turn waits until all before it are over. So once a turn was started, [all before it are over](Seen::ends_line). A turn
 /// that was stopped while it waited says nothing about those before it.

@@ -3,7 +3,7 @@ use bytes::Bytes;
 use super::line::{Line, Looked, State};
 use super::{Ended, Entry, EntryError, Found, LogId, Logged, Position, RecorderStep, Turn};
 
-/// Finds the turns of a chat that are not over, and the current one: the one that is being answered, or was last.
+/// The state machine that finds the turns of a chat that are not over, and the current one: the one that is being answered, or was last.
 ///
 /// A driver executes the step that [`poll`](Self::poll) returns and reports its result.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::walk::Walk;
 use super::{Claim, Ended, Entry, EntryError, Logged, Position};
 use crate::runs::RunRef;
 
-/// Reads the log of a run: its chunks, from any of them on, and whether it still has a writer.
+/// A reader of a run's log: it returns the chunks, from any of them on, and notices when the log has no writer any more.
 ///
 /// ```text
 ///   Read ──► handle_page ──► Chunk, Chunk, … ──► Read …          until Over

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Entry, Found, LogId, Logged, Position, Reader, ReaderStep};
 
-/// Watches the log of a run until its last entry is the end, without reading the answer.
+/// A watch over the log of a run until its last entry is the end, without reading the answer.
 ///
 /// A claim may follow an end, if a successor could not write the end again. A [`Reader`] stops at the end, but instances that
 /// read only the last entry, as all do that take a turn, do not see it. So this waits until the end was written again.

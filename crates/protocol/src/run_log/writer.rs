@@ -10,7 +10,7 @@ use super::{Ended, Entry, Keep, Logged, Position, Reader};
 use crate::runs::RunRef;
 use crate::ui::Chunk;
 
-/// Writes a run into its log, entry by entry.
+/// The writer of a run's log.
 ///
 /// ```text
 ///   push ─► block ─► queue ─► in flight ──── appended ────► delivered

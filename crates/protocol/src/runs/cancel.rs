@@ -7,7 +7,7 @@ use crate::open::open_enum;
 use crate::operation::{Operation, Safety, decode_with};
 use crate::{Endpoint, Route, SandboxId, tolerant};
 
-/// Ends the run that is under way in a sandbox.
+/// A request to end the run that is under way in a sandbox.
 ///
 /// The request names a sandbox, not a run. If several threads are streaming, the relay ends the run of the newest one. While a
 /// run is still starting, the relay responds with [`CancelStatus::Idle`] and cancels nothing. If the sandbox belongs to another

@@ -8,7 +8,7 @@ use crate::threads::Usage;
 use crate::ui::{Chunk, RawJson, Text};
 use crate::utf_8::char_boundary;
 
-/// Collects facts about a run from its chunks: tool calls, usage and end. It is the base of spans and metrics.
+/// A collector of facts about a run from its chunks: tool calls, usage and end. It is the base of spans and metrics.
 ///
 /// It stores no contents. It keeps the ids and names of open tool calls, at most 1024 of them. Calls beyond that, and calls with
 /// an id longer than 1 KiB, are ignored.

@@ -7,7 +7,7 @@ use crate::error::ResponseError;
 use crate::operation::{Head, Safety, StreamingOperation, decode_no_stream};
 use crate::{Endpoint, Route, SandboxId, Timeouts};
 
-/// Joins the stream of the run that is under way in a sandbox.
+/// A request to join the stream of the run that is under way in a sandbox.
 ///
 /// The request names a sandbox, not a run. If several threads are streaming, the relay opens the stream of the newest one. It
 /// does not replay what was streamed before, and a second reader can cost stored history. It responds with 204 when nothing is

@@ -8,7 +8,7 @@ use crate::open::open_enum;
 use crate::operation::{Head, StreamingOperation, decode_no_stream, decode_with};
 use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, content_coding, tolerant};
 
-/// Sends messages to an agent in an existing sandbox, and starts a run.
+/// A request that sends messages to an agent in an existing sandbox, and starts a run.
 ///
 /// Most users want [`StartRun`](super::StartRun), which creates what is missing. Three properties of the relay to know:
 ///

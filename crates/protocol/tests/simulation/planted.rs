@@ -28,7 +28,7 @@ pub(crate) enum Plant {
     AnotherTurn,
 }
 
-/// Skips one character too many, or too few, after a stream was resumed.
+/// A fault that skips one character too many, or too few, after a stream was resumed.
 pub(crate) struct OffByOne<F> {
     inner: F,
     twice: bool,
@@ -105,7 +105,7 @@ impl<F: Follows> Follows for OffByOne<F> {
     }
 }
 
-/// Delivers the chunks of the last stream at the end, if none of them was delivered.
+/// A fault that delivers the chunks of the last stream at the end, if none of them was delivered.
 pub(crate) struct Flush<F> {
     inner: F,
     decoder: Decoder,
@@ -207,7 +207,7 @@ impl<F: Follows> Follows for Flush<F> {
     }
 }
 
-/// Reads every thread as if our turn had the answer of another.
+/// A fault that reads every thread as if our turn had the answer of another.
 pub(crate) struct AnotherTurn<F> {
     inner: F,
 }
@@ -258,7 +258,7 @@ impl<F: Follows> Follows for AnotherTurn<F> {
     }
 }
 
-/// Reads every list of threads as if only ours were streaming.
+/// A fault that reads every list of threads as if only ours were streaming.
 pub(crate) struct WrongThread<F> {
     inner: F,
     thread_id: String,
@@ -307,7 +307,7 @@ impl<F: Follows> Follows for WrongThread<F> {
     }
 }
 
-/// Sends the messages a second time if there is no response.
+/// A fault that sends the messages a second time if there is no response.
 pub(crate) struct SecondPost {
     inner: StartFlow,
     sent: Option<SendRequest>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Draws the same numbers for the same seed on every machine.
+/// A generator of the same numbers for the same seed on every machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
 

@@ -21,16 +21,16 @@ use crate::runs::{RunEnd, RunRef};
 use crate::threads::Usage;
 use crate::ui::Chunk;
 
-/// Records a run into its log, from the turn of the chat on or from where another instance has left it.
+/// The recorder of a run's log, from the turn of the chat on or from where another instance has left it.
 ///
 /// ```text
 ///   begin ─► look at the chat ─► look at its last run ─► claim ─► take the turn ─► Start ─► note the place ─► Send ─► note the start ─┐
 ///              │                  │ it goes on: refuse, or        │                  ▲                                               ▼
 ///              │                  └ look at who waits ─► claim ───┴─► WaitFor ───────┘ is it to stop? what does it carry?   look for a stop
 ///              │                                    (the turn is taken: a place in the line)                                         ▼
-///              └ the store fails, or is not understood: without it ──────────────────────────────────────────────────────────► writing
-///   take_over ─► claim ─► read all that stands below ─► Follow ──────────────────────────────────────────────────────────────────▲ ▼
-///                                      ├ its place does not stand there: look for its turn ─► WaitFor, if it waits            │ Over
+///              └ the store fails, or cannot be understood: without ──────────────────────────────────────────────────────────► writing
+///   take_over ─► claim ─► read all entries below ─────► Follow ──────────────────────────────────────────────────────────────────▲ ▼
+///                                      ├ its place is not in the log: look for its turn ───► WaitFor, if it waits            │ Over
 ///                                      └ it has ended, or never began: End ─────────────────────────────────────────────────────┘
 /// ```
 ///

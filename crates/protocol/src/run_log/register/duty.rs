@@ -8,7 +8,7 @@ use super::pulse::Pulse;
 use super::{LOOK, Obligation};
 use crate::runs::RunRef;
 
-/// Decides what to do about a run that another instance was responsible for.
+/// The state machine that decides what to do about a run that another instance was responsible for.
 ///
 /// ```text
 ///   Last, of the run's log ─┬─ none ─┬─ its place is known ─► Follow

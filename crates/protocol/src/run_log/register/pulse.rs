@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use super::super::{Position, Reader};
 use super::LOOK;
 
-/// Detects whether a log still has a writer, from repeated looks at its last entry.
+/// A detector for logs without a writer, from repeated looks at its last entry.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     at: Option<Position>,

@@ -8,7 +8,7 @@ use super::pulse::Pulse;
 use super::{LOOK, roster_days};
 use crate::flow::Now;
 
-/// Finds registers that have no writer any more.
+/// The state machine that finds registers without a writer.
 ///
 /// ```text
 ///   Read, the rosters ──► Last, each register ──► Adopt, what is silent ──► Wait ──► Read …

@@ -13,7 +13,7 @@ use super::{Book, Listed, Noted, Obligation, Placed, REGISTER_TTL, ROSTER_TTL, d
 use crate::flow::Now;
 use crate::runs::RunRef;
 
-/// Writes a register: the runs that this instance is responsible for.
+/// The writer of a register: the runs that this instance is responsible for.
 ///
 /// ```text
 ///   begin ─► claim ─► list it in the roster of the day ─► writing ─► End, when it is retired and nothing is open

@@ -62,7 +62,7 @@ impl Counted {
 
 const WRONG_LOG: EntryError = EntryError::Corrupt("it belongs in another log");
 
-/// Counts the cost of a run once in the accounts of its chat and its owner.
+/// The state machine that counts the cost of a run once in the accounts of its chat and its owner.
 ///
 /// If a count was interrupted, any instance can repeat it: it finds what was already done.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ const MOST_NEW: usize = 256;
 /// coincidence.
 const MOST_HELD: usize = 1024 * 1024;
 
-/// Determines whether another stream of a run replays what was delivered, by comparing the two, and continues after it.
+/// A comparison of another stream with what was delivered. It determines if the stream is a replay, and continues after it.
 ///
 /// ```text
 ///            ┌── known, or woven into what is known ──┐
