@@ -224,6 +224,6 @@ pub enum PermissionMode {
     BypassPermissions,
     /// Allows nothing: the agent only plans.
     Plan,
-    /// Allows what the configuration allows, and refuses everything else without asking.
+    /// Allows what was allowed beforehand, and refuses everything else without asking.
     DontAsk,
 }

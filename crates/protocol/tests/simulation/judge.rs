@@ -70,7 +70,7 @@ pub(crate) fn violation<T>(rule: Rule, why: impl Into<String>) -> Result<T, Viol
     })
 }
 
-/// Watches a run being followed.
+/// A judge of one run that is followed.
 pub(crate) struct Judge {
     truth: Rc<Truth>,
     following: Following,

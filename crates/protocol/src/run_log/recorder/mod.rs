@@ -30,7 +30,7 @@ use crate::ui::Chunk;
 ///              │                                    (the turn is taken: a place in the line)                                         ▼
 ///              └ the store fails, or cannot be understood: without ──────────────────────────────────────────────────────────► writing
 ///   take_over ─► claim ─► read all entries below ─────► Follow ──────────────────────────────────────────────────────────────────▲ ▼
-///                                      ├ its place is not in the log: look for its turn ───► WaitFor, if it waits            │ Over
+///                                      ├ its place is not in the log: look for its turn ────► WaitFor, if it waits            │ Over
 ///                                      └ it has ended, or never began: End ─────────────────────────────────────────────────────┘
 /// ```
 ///

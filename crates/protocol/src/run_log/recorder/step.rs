@@ -21,7 +21,7 @@ pub enum RecorderStep {
     Append(LogId, Append),
     /// Pass this entry to the readers of this instance, and poll again.
     Deliver(Append),
-    /// [Watch](super::Watch) the log of this run until it is over, and take it over if nobody records it:
+    /// [Watch] the log of this run until it is over, and take it over if nobody records it:
     /// [`Recorder::handle_over`]. Keep polling meanwhile.
     WaitFor(String),
     /// End this run as if a user had stopped it, because it gives way, and poll again at once.
