@@ -11,7 +11,7 @@ use crate::{SandboxId, Session, ThreadId};
 /// The relay has no ids for runs. A run is identified by its agent, sandbox and thread, and within the thread by the id of the
 /// user's message that it answers. Without that id, the reference means whatever runs in the thread.
 ///
-/// [`Started`](super::Started) contains the reference of a run that you started. To continue the conversation, store its
+/// [`Started`] contains the reference of a run that you started. To continue the conversation, store its
 /// [`session`](Self::session).
 ///
 /// ```
