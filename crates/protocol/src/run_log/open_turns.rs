@@ -122,7 +122,7 @@ impl OpenTurns {
                         self.phase = Phase::Asks(line, step);
                     }
                     Ok(_) => {
-                        self.unreadable = Some(EntryError::Corrupt("it is not a turn of a chat"))
+                        self.unreadable = Some(EntryError::Corrupt("it is not a turn of a chat"));
                     }
                     Err(error) => self.unreadable = Some(error),
                 }
