@@ -168,6 +168,23 @@ impl AgentClientBuilder {
 
     /// Sets what carries requests. The default is an [`HttpTransport`](crate::transport::HttpTransport) with the feature `http`; without
     /// it there is none, and one has to be set.
+    ///
+    /// With the feature `reqwest` a client of reqwest is one, whose proxies, certificates and connections the agents then share:
+    ///
+    #[cfg_attr(feature = "reqwest", doc = "```")]
+    #[cfg_attr(not(feature = "reqwest"), doc = "```ignore")]
+    /// use twentyfirst_client::AgentClient;
+    /// use twentyfirst_client::transport::ReqwestTransport;
+    /// use twentyfirst_client::transport::reqwest::{self, redirect};
+    ///
+    /// let http = reqwest::Client::builder().redirect(redirect::Policy::none()).build()?;
+    /// let client = AgentClient::builder()
+    ///     .api_key("21st_sk_example")
+    ///     .transport(ReqwestTransport::new(http))
+    ///     .build()?;
+    /// # let _ = client;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(SharedTransport::new(transport));
         self

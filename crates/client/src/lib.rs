@@ -51,6 +51,8 @@
 //! | `http` (default) | requests over hyper and rustls: the client then needs no transport of yours, and a tokio runtime |
 //! | `tokio` | timers and tasks of tokio, for a transport of your own; `http` brings it |
 //! | `blocking` | the client without async, over ureq and threads: the module `blocking` |
+//! | `reqwest` | requests over a `reqwest::Client` of yours: `transport::ReqwestTransport` |
+//! | `axum` | responses and extractors for routes of axum: [`backend`](backend#in-axum) |
 //! | `redis` | logs of answers in Redis or Valkey: [`run_log`] |
 //! | `schemars` | answers as values whose JSON Schema is made of their type |
 //! | `cassette` | exchanges recorded to a file and played from it: the module `cassette` |

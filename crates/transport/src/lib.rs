@@ -74,14 +74,15 @@
 //! [`Transport`] of your own needs, its time limits, and bodies.
 //!
 //! - `http`, on by default: `HttpTransport`, over hyper, rustls and tokio.
-//! - `tokio`: `TokioRuntime`. `http` brings it.
+//! - `reqwest`: `ReqwestTransport`, over a `reqwest::Client` of yours.
+//! - `tokio`: `TokioRuntime`. `http` and `reqwest` bring it.
 //! - `ureq`: `UreqTransport`, over ureq and rustls on threads, for programs without an async runtime; it brings `threads`.
 //! - `threads`: `ThreadRuntime`.
 //! - `tracing`: `WithTracing`, a span for each exchange.
 //! - `cassette`: the module `cassette`, which records exchanges and plays them.
 //!
 //! # What it does not do
-//! Redirects are never followed, nothing is retried once a byte of it may have left, and there are no cookies and no
+//! Redirects are never followed (`ReqwestTransport` says what its client has to be told), nothing is retried once a byte of it may have left, and there are no cookies and no
 //! decompression. Nothing that is printed or logged shows a header, a body, a query, a key or a password.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -94,6 +95,8 @@ mod error;
 #[cfg(feature = "http")]
 mod http_transport;
 mod invalid_setting;
+#[cfg(feature = "reqwest")]
+mod reqwest_transport;
 mod runtime;
 mod timeouts;
 mod trace;
@@ -101,6 +104,8 @@ mod transport;
 #[cfg(feature = "ureq")]
 mod ureq_transport;
 
+#[cfg(feature = "reqwest")]
+pub use reqwest;
 #[cfg(feature = "ureq")]
 pub use ureq;
 pub use {bytes, futures_io, http, http_body, tower_service};
@@ -112,6 +117,8 @@ pub use self::http_transport::{
     ClientCertificate, HttpTransport, HttpTransportBuilder, Proxy, RootCertificates,
 };
 pub use self::invalid_setting::InvalidSetting;
+#[cfg(feature = "reqwest")]
+pub use self::reqwest_transport::ReqwestTransport;
 #[cfg(feature = "threads")]
 pub use self::runtime::ThreadRuntime;
 #[cfg(feature = "tokio")]

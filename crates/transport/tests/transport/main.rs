@@ -16,6 +16,8 @@ mod pieces;
 mod process;
 mod proxies;
 mod proxy_settings;
+#[cfg(feature = "reqwest")]
+mod reqwest_transport;
 mod secrets;
 mod secure;
 mod server;
