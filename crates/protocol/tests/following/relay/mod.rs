@@ -115,7 +115,7 @@ struct Refusal {
 
 enum When {
     At(Duration),
-    /// When this many of these requests were sent.
+    /// The time at which this many of these requests were sent.
     Sent(&'static str, usize),
 }
 
