@@ -15,6 +15,8 @@ use super::chat_run::ChatRun;
 use super::direct::{Direct, events, nothing};
 use super::kept_alive::KeptAlive;
 use super::open_turn::OpenTurn;
+#[cfg(doc)]
+use super::recorded::EndedRun;
 use super::recorded::{self, Cursor, Named, Recorded};
 use super::route::{chat_id, stream_of};
 use crate::backend::Refusal;
@@ -132,6 +134,8 @@ use crate::error::Error;
 /// function that decides it would be too early: what is refused behind it (a chat that is answering, a budget that is used up, a request that
 /// the relay does not take) would stand in your database as a turn that never was. Give the message its id
 /// ([`UiMessage::with_id`](crate::UiMessage::with_id)), and store it by that id, so that a request that is sent twice stores it once.
+/// [`on_end`](Self::on_end) is told the answer of a stopped or failed turn as far as it came; the `user_message_id` of its
+/// [`run`](EndedRun::run) is that id. `web_chat` keeps both, and shows them between the stored messages.
 ///
 /// Refused with 400: `trigger: "regenerate-message"` and a history that does not end with a message of the user's, since the
 /// relay can only append a turn to a conversation. Refused with 409: a chat that is answering, or whose thread is streaming; see

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 use twentyfirst_protocol::run_log::{
-    Found, LastWords, LogId, Position, Reader, ReaderEnd, ReaderStep,
+    FinalChunks, Found, LogId, Position, Reader, ReaderEnd, ReaderStep,
 };
 use twentyfirst_protocol::runs::FollowRun;
 use twentyfirst_protocol::ui::chunk::{Error as ErrorChunk, Finish};
@@ -67,7 +67,7 @@ enum State {
 /// What did not fit into the log.
 struct Rest {
     observing: Observing,
-    words: LastWords,
+    words: FinalChunks,
     /// The number of its next chunk.
     next: u64,
 }
@@ -171,7 +171,7 @@ impl Replay {
                         Found::Unavailable => {
                             let since = *self.unavailable.get_or_insert(now);
                             if now.saturating_duration_since(since) > PATIENCE {
-                                self.over(&apology(LastWords::BROKE_OFF));
+                                self.over(&apology(FinalChunks::BROKE_OFF));
                             } else {
                                 self.pause.reset();
                                 self.state = State::Pausing(now, after, Reader::WAIT);
@@ -193,7 +193,7 @@ impl Replay {
                     match rest {
                         Some(rest) => self.state = State::Rest(Box::new(rest)),
                         None => {
-                            let lost = ErrorChunk::new(LastWords::BROKE_OFF.to_owned());
+                            let lost = ErrorChunk::new(FinalChunks::BROKE_OFF.to_owned());
                             for chunk in [gap(), lost.into(), Finish::new().into()] {
                                 self.event(self.next, chunk.encode().as_bytes());
                             }
@@ -243,10 +243,10 @@ impl Replay {
                     self.context.on_error.show(&error);
                     self.failed("this answer cannot be replayed here");
                 }
-                _ => self.failed(LastWords::BROKE_OFF),
+                _ => self.failed(FinalChunks::BROKE_OFF),
             },
             // There are no others.
-            _ => self.failed(LastWords::BROKE_OFF),
+            _ => self.failed(FinalChunks::BROKE_OFF),
         }
     }
 }
@@ -256,12 +256,12 @@ impl Rest {
     fn hear(&mut self, chunk: Option<Chunk<'static>>) -> Vec<Chunk<'static>> {
         let chunks = match chunk {
             Some(chunk) => {
-                self.words.saw(&chunk);
+                self.words.observe(&chunk);
                 vec![chunk]
             }
             None => {
                 let end = self.observing.outcome().map(|outcome| outcome.end);
-                self.words.of(end.as_ref())
+                self.words.missing(end.as_ref())
             }
         };
         self.next += chunks.len() as u64;
@@ -272,13 +272,13 @@ impl Rest {
 /// The run behind all chunks of its log.
 async fn collect(context: Recorded, log: LogId) -> Option<Rest> {
     let mut reader = Reader::from(0);
-    let (mut chunks, mut words) = (Vec::new(), LastWords::default());
+    let (mut chunks, mut words) = (Vec::new(), FinalChunks::default());
     loop {
         match reader.poll(Instant::now()) {
             ReaderStep::Chunk { json, .. } => {
                 let json = std::str::from_utf8(&json).ok()?;
                 let chunk = Chunk::decode(json).ok()?.into_owned();
-                words.saw(&chunk);
+                words.observe(&chunk);
                 chunks.push(chunk);
             }
             ReaderStep::Read { after, .. } => {
