@@ -385,7 +385,7 @@ async fn while_its_store_fails_turns_go_on_and_are_counted_later() {
     let cause = "the store of the log is unavailable <- the cable was pulled";
     assert_eq!(
         errors,
-        ["asked", "told"].map(|to_be| format!("the budget could not be {to_be} <- {cause}"))
+        ["checked", "charged"].map(|action| format!("the budget could not be {action} <- {cause}"))
     );
     let error = limit.spent_by("user-1").await.unwrap_err();
     assert!(error.is_budget_unavailable() && !error.maybe_sent());
@@ -437,7 +437,7 @@ async fn a_budget_that_does_not_respond_holds_up_no_turn_for_long() {
     let cause = "the budget did not respond within 5s";
     assert_eq!(
         *errors.lock().unwrap(),
-        ["asked", "told"].map(|to_be| format!("the budget could not be {to_be} <- {cause}"))
+        ["checked", "charged"].map(|action| format!("the budget could not be {action} <- {cause}"))
     );
 }
 

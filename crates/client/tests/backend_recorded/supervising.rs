@@ -148,8 +148,8 @@ async fn an_end_that_could_not_be_told_is_told_again() {
     );
     none_open(&chats).await;
     let errors = errors.lock().unwrap().clone();
-    let failed = format!("on_end failed for {id}, and is called again <- the database is down");
-    let panicked = format!("on_end panicked for {id}, and is called again");
+    let failed = format!("on_end failed for {id} and will be called again <- the database is down");
+    let panicked = format!("on_end panicked for {id} and will be called again");
     assert_eq!(errors, [failed, panicked]);
 }
 

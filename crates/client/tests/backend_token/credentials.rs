@@ -378,7 +378,7 @@ async fn where_there_is_no_token_nothing_is_sent() {
     let error = client.threads().run("a", "Hi").await.unwrap_err();
     assert_eq!(
         chain(&error),
-        "there is no token to send the request with <- the token source failed <- the keychain is locked"
+        "no token could be obtained for the request <- the token source failed <- the keychain is locked"
     );
     assert!(!error.maybe_sent());
     assert!(
@@ -409,7 +409,7 @@ async fn a_source_that_hangs_is_given_up_after_30_s() {
     assert!(error.is_timeout());
     assert_eq!(
         chain(&error),
-        "there is no token to send the request with <- no token came within 30s"
+        "no token could be obtained for the request <- no token arrived within 30s"
     );
 
     let quick = CallOptions::new().deadline(Duration::from_secs(2));
@@ -442,7 +442,7 @@ async fn a_token_that_cannot_be_a_header_is_refused_and_not_shown() {
     let error = get(&client).await.unwrap_err();
     assert_eq!(
         chain(&error),
-        "there is no token to send the request with <- the token is empty or holds what cannot stand in a header"
+        "no token could be obtained for the request <- the token is empty or has characters that no header can hold"
     );
     assert!(relay.lines().is_empty());
 }

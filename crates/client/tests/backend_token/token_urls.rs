@@ -111,7 +111,7 @@ async fn a_session_that_is_over_can_be_told_from_the_rest() {
     assert_eq!(error.token_error().unwrap().status().unwrap(), 401);
     assert_eq!(
         chain(&error),
-        "there is no token to send the request with <- the token URL answered 401: *** is over"
+        "no token could be obtained for the request <- the token URL responded with 401: *** is over"
     );
     assert!(!error.maybe_sent());
     assert!(!format!("{error:?}").contains("s3cr3t"));
@@ -126,20 +126,20 @@ async fn a_session_that_is_over_can_be_told_from_the_rest() {
     let client = client.token_url(url).build().unwrap();
     assert_eq!(
         chain(&get(&client).await.unwrap_err()),
-        "there is no token to send the request with <- the token URL answered 401: no *** for ***, but ***"
+        "no token could be obtained for the request <- the token URL responded with 401: no *** for ***, but ***"
     );
 
     let error = failure(|_| Ok(json(404, "<html>not here</html>"))).await;
     assert_eq!(
         chain(&error),
-        "there is no token to send the request with <- the token URL answered 404: Not Found"
+        "no token could be obtained for the request <- the token URL responded with 404: Not Found"
     );
     let error = failure(|_| Ok(json(302, ""))).await;
     assert_eq!(error.token_error().unwrap().status().unwrap(), 302);
     let error = failure(|_| Err(TransportError::new("reset"))).await;
     assert!(
         chain(&error).starts_with(
-            "there is no token to send the request with <- the token URL gave no answer"
+            "no token could be obtained for the request <- the token URL did not respond"
         )
     );
     assert!(!error.maybe_sent());
@@ -184,7 +184,7 @@ async fn what_is_not_a_token_is_not_shown() {
         let error = failure(move |_| Ok(json(200, &answer))).await;
         assert_eq!(
             chain(&error),
-            "there is no token to send the request with <- the answer of the token URL is not a token"
+            "no token could be obtained for the request <- the response of the token URL is not a token"
         );
         assert!(!format!("{error:?}").contains("s3cr3t"));
     }

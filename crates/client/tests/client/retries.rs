@@ -118,7 +118,7 @@ async fn the_relay_is_waited_for_if_it_does_not_ask_too_much() {
     assert_eq!(count.load(Ordering::SeqCst), 1);
     assert_eq!(
         error.to_string(),
-        "the relay answered 429: Too Many Requests (it asks to wait for 90 s)"
+        "the relay answered 429: Too Many Requests (the relay asked for a delay of 90 s)"
     );
     assert_eq!(error.retry_after(), Some(Duration::from_secs(90)));
 }
@@ -200,7 +200,7 @@ async fn every_call_has_its_time() {
         error.is_timeout() && (100.0..100.1).contains(&seconds),
         "{seconds} {error}"
     );
-    assert_eq!(error.to_string(), "the deadline of 100s is over");
+    assert_eq!(error.to_string(), "the call exceeded its 100s deadline");
     let quick = client.with_options(
         CallOptions::new()
             .total_timeout(Duration::from_secs(1))

@@ -345,7 +345,7 @@ async fn a_message_with_its_middle_missing_is_no_message() {
     assert!(error.is_answer_limit(), "{error}");
     assert_eq!(
         error.to_string(),
-        "the message is longer than is held in memory"
+        "the message exceeds the memory limit"
     );
 }
 

@@ -430,7 +430,7 @@ async fn a_directory_that_is_there_is_not_touched() {
     assert!(!error.maybe_sent());
     assert_eq!(
         chain(&world, &error),
-        "[dir]/down is there already and is not empty: choose another path or remove it first"
+        "[dir]/down exists and is not empty: choose another path or remove it first"
     );
     // An empty one is as good as none, also behind a link.
     fs::remove_file(down.join("mine")).unwrap();

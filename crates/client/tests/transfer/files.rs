@@ -271,7 +271,7 @@ async fn an_error_tells_what_was_written_before() {
     assert_eq!(written, ["a", "b"]);
     let text = error.to_string();
     assert!(
-        text.ends_with("(files written before: 2, the last of them b)"),
+        text.ends_with("(files written before: 2, the last one b)"),
         "{text}"
     );
     assert!(!world.files().exists(&world.sandbox, "c").await.unwrap());

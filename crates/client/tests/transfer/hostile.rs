@@ -137,13 +137,13 @@ fn nothing_leaves_the_directory() {
         ),
         (
             file().symlink("l", "real").file("l", "x"),
-            "the archive has l twice",
+            "the archive contains l twice",
         ),
         (
             file().dir("a").symlink("l", "a").dir("l"),
             "l would lead out of the directory: it leads through a link",
         ),
-        (file().dir("a").symlink("a", "."), "the archive has a twice"),
+        (file().dir("a").symlink("a", "."), "the archive contains a twice"),
         (
             file().hard_link("h", "../outside"),
             "h would lead out of the directory: it has `..` in it",
@@ -170,7 +170,7 @@ fn nothing_leaves_the_directory() {
         ),
         (
             file().hard_link("real", "real"),
-            "the archive has real twice",
+            "the archive contains real twice",
         ),
         (file().file("real/x", "x"), "real is not a directory"),
         (file().dir("real"), "real is not a directory"),

@@ -92,11 +92,11 @@ async fn until_told(
         };
         let is_last = runtime.now().saturating_duration_since(begun) >= LONGEST;
         if let Some(tell) = tell.take() {
-            on_error.show(&Error::budget_unavailable("told", cause));
+            on_error.show(&Error::budget_unavailable("charged", cause));
             // Where nobody waits, it is tried all the same.
             let _ = tell.send(());
         } else if is_last {
-            on_error.show(&Error::budget_unavailable("told", cause));
+            on_error.show(&Error::budget_unavailable("charged", cause));
         }
         if is_last {
             return;

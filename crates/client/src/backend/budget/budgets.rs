@@ -45,7 +45,7 @@ impl Budgets {
                 Ok(()) => {}
                 Err(BudgetError::Refused(refusal)) => return Err(refusal),
                 Err(BudgetError::Unavailable(cause)) => {
-                    on_error.show(&Error::budget_unavailable("asked", cause));
+                    on_error.show(&Error::budget_unavailable("checked", cause));
                     if self.is_required {
                         return Err(Refusal::new(
                             StatusCode::SERVICE_UNAVAILABLE,

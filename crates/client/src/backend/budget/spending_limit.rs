@@ -226,7 +226,7 @@ impl Budget for SpendingLimit {
 }
 
 fn unavailable(cause: Cause) -> Error {
-    Error::budget_unavailable("asked", cause)
+    Error::budget_unavailable("checked", cause)
 }
 
 impl fmt::Debug for SpendingLimit {
