@@ -76,7 +76,7 @@ mod respond;
 mod sandbox;
 mod stored;
 mod thread;
-mod to_its_end;
+mod run_to_completion;
 mod token;
 mod unread;
 mod with_state;

@@ -93,7 +93,7 @@ async fn a_body_that_stops_coming_is_let_go() {
     let response = chats(&nobody()).handle(request("POST", "/", body)).await;
     let (status, _, body) = read(response).await;
     assert_eq!(status.as_u16(), 408);
-    assert_eq!(body, r#"{"error":"the body came too slowly"}"#);
+    assert_eq!(body, r#"{"error":"the body arrived too slowly"}"#);
     assert_eq!(began.elapsed().as_secs(), 20);
 }
 

@@ -136,7 +136,7 @@ async fn a_limit_of_a_day_or_a_month_says_when_it_begins_anew() {
         let (status, body) = refused(chats.handle(post("Hello")).await).await;
         let message = body["error"].as_str().unwrap();
         let begins =
-            format!("chat budget exceeded: 0 USD of 0 USD spent {when}; it begins anew on 20");
+            format!("chat budget exceeded: 0 USD of 0 USD spent {when}; it resets on 20");
         assert!(status == 402 && message.starts_with(&begins), "{message}");
         assert!(message.ends_with(" (UTC)"), "{message}");
     }
@@ -401,7 +401,7 @@ async fn a_budget_that_is_required_refuses_while_it_cannot_be_asked() {
     let client = connect(&relay);
     let store = Store::new(StoreFault::Down);
     let chats = over(&store, &client).await.0.require_budget();
-    let refusal = json!({ "error": "the budget cannot be asked, try again" });
+    let refusal = json!({ "error": "the budget is unavailable, try again" });
     assert_eq!(
         refused(chats.handle(post("Hello")).await).await,
         (503, refusal)

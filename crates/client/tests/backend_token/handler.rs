@@ -267,7 +267,7 @@ async fn other_methods_are_told_which_one_it_is() {
         let (status, body) = text(answer).await;
         assert_eq!(
             (status, &*body),
-            (405, r#"{"error":"this route takes OPTIONS, POST"}"#)
+            (405, r#"{"error":"this route accepts OPTIONS, POST"}"#)
         );
     }
     let mut request = post("");
@@ -316,7 +316,7 @@ async fn a_body_that_breaks_off_is_no_request() {
     let broken = BoxBody::new(broken).with_trailers(async { Some(Err(Error::new("reset"))) });
     let request = Request::post("/").body(broken).unwrap();
     let answer = for_anyone(client).handle(request).await;
-    let refused = r#"{"error":"the body broke off"}"#;
+    let refused = r#"{"error":"the body was cut off"}"#;
     assert_eq!(text(answer).await, (400, refused.to_owned()));
     assert!(relay.lines().is_empty());
 }

@@ -14,11 +14,11 @@ use super::room::Seat;
 use super::{Held, Recorded};
 use crate::backend::chat::recorded::keeper::Keeper;
 
-/// How long to wait until there may be room for a run.
+/// The delay before checking again for room for a run.
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl Recorded {
-    /// Looks for runs of instances that are gone, from now on.
+    /// Starts to look for runs of instances that are gone.
     pub(in crate::backend::chat) fn supervise(&self) {
         let is_first = !self
             .supervision
@@ -46,7 +46,7 @@ impl Recorded {
             for new in registers.difference(&own) {
                 supervisor.writes(&**new);
             }
-            // One that is over is looked at once more.
+            // A register that is over is looked at once more.
             for left in own.difference(&registers) {
                 supervisor.let_go(left, now());
             }
@@ -71,13 +71,13 @@ impl Recorded {
                     let left = until.saturating_duration_since(runtime.now());
                     runtime.sleep(left).await;
                 }
-                // There are no others.
+                // There are no other steps.
                 _ => return,
             }
         }
     }
 
-    /// Answers for what another instance has left, in a register that was taken over.
+    /// Takes over the obligations of another instance, from a register that was taken over.
     pub(super) fn inherit(&self, id: &Arc<str>, open: Vec<Obligation>, writers: &[String]) {
         for obligation in open {
             let run = obligation.run.clone();
@@ -97,7 +97,7 @@ impl Recorded {
         }
     }
 
-    /// Has a task go on with a run that nobody may record any more.
+    /// Starts a task that goes on with a run which may be recorded by nobody.
     pub(super) fn look_after(&self, run: &str, writers: Vec<String>) {
         let obligation = {
             let mut state = self.supervision.state();
@@ -134,7 +134,7 @@ impl Recorded {
                     duty.handle_append(self.logs.clone().append(log, append).await.0);
                 }
                 DutyStep::TakeOver { after } => {
-                    self.record_to_its_end(duty.obligation(), after).await;
+                    self.record_to_end(duty.obligation(), after).await;
                     duty.look_again();
                 }
                 DutyStep::Wait { until } => {
@@ -143,13 +143,13 @@ impl Recorded {
                 }
                 DutyStep::End | DutyStep::Follow(_) => return self.settle(&run),
                 DutyStep::Close => return self.close(&run),
-                // There are no others.
+                // There are no other steps.
                 _ => return,
             }
         }
     }
 
-    /// Whether this instance still answers for a run that another has left.
+    /// Whether this instance is still responsible for a run that another has left.
     fn still_has(&self, run: &str) -> bool {
         if self.is_draining.load(Ordering::Relaxed) {
             return false;
@@ -162,7 +162,7 @@ impl Recorded {
         state.held.contains_key(run)
     }
 
-    async fn record_to_its_end(&self, obligation: &Obligation, after: Position) {
+    async fn record_to_end(&self, obligation: &Obligation, after: Position) {
         let Some(seat) = self.wait_for_room().await else {
             return;
         };
@@ -170,7 +170,7 @@ impl Recorded {
             .of_chat(&obligation.owner, &obligation.chat);
         match Keeper::take_over(self.clone(), recording, after, seat) {
             Some(keeper) => keeper.await,
-            // It is recorded here already.
+            // It is recorded here already; wait for its end.
             None => {
                 let log = LogId::run(&obligation.run);
                 let handle = self.logs.here().get(&log).cloned();
@@ -181,7 +181,7 @@ impl Recorded {
         }
     }
 
-    /// The room for a run that another instance has left; `None` as soon as this one is drained.
+    /// Waits for room for a run that another instance has left. Returns `None` as soon as this instance is drained.
     pub(super) async fn wait_for_room(&self) -> Option<Seat> {
         loop {
             if self.is_draining.load(Ordering::Relaxed) {
@@ -194,7 +194,7 @@ impl Recorded {
         }
     }
 
-    /// Whether a log has an end, for whoever asks.
+    /// Reads a page of a log, from where this instance reads it.
     pub(super) async fn page_of(&self, log: &LogId, after: Position) -> Found<super::Pages> {
         let logs = self.logs.clone();
         let page = crate::backend::chat::recorded::logs::PAGE;
