@@ -1,4 +1,4 @@
-//! For every sequence of chunks: a change names all that differs, an error changes nothing, the limit holds, and the message reads back.
+//! For every sequence of chunks, a change names all differences, an error changes nothing, the limit holds, and the message reads back.
 #![no_main]
 
 #[path = "support/any_chunk.rs"]

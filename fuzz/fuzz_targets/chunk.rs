@@ -1,4 +1,4 @@
-//! What is taken for JSON is what `serde_json` takes for JSON; a chunk that was decoded is encoded without loss.
+//! The decoder accepts the JSON that `serde_json` accepts, and a decoded chunk is encoded without loss.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

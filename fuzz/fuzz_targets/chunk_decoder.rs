@@ -1,4 +1,4 @@
-//! The chunks of a stream are those of its events, one by one, however the stream was cut.
+//! The chunks of a stream are those of its events, wherever the stream is cut.
 #![no_main]
 
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! Every message that an assembler makes is made again of the chunks into which it is taken apart.
+//! A message from an assembler survives disassembly into chunks and assembly.
 #![no_main]
 
 #[path = "support/any_chunk.rs"]
@@ -11,7 +11,7 @@ use twentyfirst_protocol::ui::{Assembler, UiMessage, disassemble};
 #[derive(Debug, arbitrary::Arbitrary)]
 struct Input<'a> {
     lenient: bool,
-    /// A message from elsewhere, of which chunks cannot say everything.
+    /// A message from elsewhere, which chunks may not express completely.
     stored: Option<&'a str>,
     chunks: Vec<(u8, u8, Any<'a>, bool)>,
 }

@@ -1,4 +1,4 @@
-//! Chunks and events that are written arrive as they were.
+//! Encoded chunks and events decode to the originals.
 #![no_main]
 
 use libfuzzer_sys::{arbitrary, fuzz_target};

@@ -1,4 +1,4 @@
-//! A run that is followed comes to an end, whatever the relay says.
+//! Following a run ends, whatever the relay sends.
 #![no_main]
 
 use std::time::{Duration, Instant, SystemTime};
@@ -11,8 +11,8 @@ use twentyfirst_protocol::runs::{FollowPolicy, RunRef};
 use twentyfirst_protocol::ui::Decoder;
 use twentyfirst_protocol::{CallOptions, SandboxId, ThreadId};
 
-/// A line is what the relay does next: `data: …` and empty lines are of the stream, `=200 …` responds to a request, `!` cuts the
-/// stream, `.` ends it, and `>` lets time go on.
+/// A relay that plays a script. Each line is its next action: `data: …` and empty lines are stream content, `=200 …` is a response, `!`
+/// cuts the stream, `.` ends it, and `>` advances the time.
 struct Relay<'a, L> {
     lines: L,
     now: Now,
@@ -42,7 +42,7 @@ impl<'a, L: Iterator<Item = &'a [u8]>> BlockingIo for Relay<'a, L> {
 
     fn wait(&mut self, until: Option<Instant>) -> Option<Event> {
         self.waits += 1;
-        assert!(self.waits < 1_000_000, "it does not end");
+        assert!(self.waits < 1_000_000, "the flow did not end after 1,000,000 waits");
         self.last = self.lines.next().unwrap_or_default();
         let response = self.last.strip_prefix(b"=").zip(self.asked);
         match (response, self.last.first()) {
@@ -106,7 +106,7 @@ fuzz_target!(|data: &[u8]| {
     let options = CallOptions::new().follow(follow);
     let run = RunRef::new("agent", sandbox_id, thread_id);
     let is_open = first & 4 == 0;
-    // The first lines may have been delivered elsewhere.
+    // A flow may join a run whose first lines were delivered elsewhere.
     let (before, data) = match first & 8 {
         0 => (&data[..0], data),
         _ => data.split_at(data.len() / 2),

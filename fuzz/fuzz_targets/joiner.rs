@@ -1,4 +1,4 @@
-//! The deltas of a part, put together, are what their code units are when they are put together, up to where the part ends.
+//! The joined deltas of a part are the text of their joined code units, up to the end of the part.
 #![no_main]
 
 use std::collections::HashMap;
@@ -39,7 +39,7 @@ fn end(kind: u8, id: String) -> Chunk<'static> {
     }
 }
 
-/// What has come of the parts that are open: code units in, text out.
+/// The open parts: the code units that went in, and the text that came out.
 #[derive(Default)]
 struct Parts(HashMap<(u8, String), (Vec<u16>, String)>);
 

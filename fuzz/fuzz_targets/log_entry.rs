@@ -1,5 +1,5 @@
-//! For every bytes of a store: an entry of a run log is read or refused, and what is read is written the same; a reader takes a page of
-//! them without a panic, and hands out no chunk twice.
+//! For any bytes from a store, an entry of a run log is read or refused, and an entry that was read is written the same. A reader takes a
+//! page of such entries without a panic, and yields no chunk twice.
 #![no_main]
 
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! What is read of unfinished JSON does not depend on how it was cut, is JSON, and in the end is what `serde_json` reads of the whole.
+//! Cutting JSON anywhere does not change the values read from it. Each value is JSON, and the last one is that of `serde_json`.
 #![no_main]
 
 use libfuzzer_sys::{arbitrary, fuzz_target};

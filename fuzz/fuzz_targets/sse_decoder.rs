@@ -1,4 +1,4 @@
-//! It makes no difference how an event stream was cut; what was decoded can be encoded; nothing is longer than its limit.
+//! Cutting an event stream anywhere changes nothing, decoded events can be encoded, and nothing exceeds its limit.
 #![no_main]
 
 use bytes::Bytes;
@@ -48,7 +48,7 @@ fuzz_target!(|input: Input<'_>| {
         let whole = decode(limits, [input.stream]);
         assert_eq!(decode(limits, cut(input.stream, &input.cuts)), whole);
         for event in whole.0.iter().flatten() {
-            // A byte that is not UTF-8 becomes three.
+            // An invalid byte becomes U+FFFD, which has three bytes.
             assert!(event.data.len() <= limits.event.saturating_mul(3));
         }
     }
@@ -56,7 +56,7 @@ fuzz_target!(|input: Input<'_>| {
     let encoded: Vec<u8> = events
         .iter()
         .flatten()
-        .flat_map(|event| event.encode().expect("what was decoded can be encoded"))
+        .flat_map(|event| event.encode().expect("a decoded event can be encoded"))
         .collect();
     assert_eq!(decode(Limits::default(), [&*encoded]).0, events);
 });

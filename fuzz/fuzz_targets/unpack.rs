@@ -1,5 +1,5 @@
-//! An archive of a sandbox is unpacked or refused: whatever is in it, nothing outside of the directory changes, no more than the limits
-//! allow is read, what is there leads nowhere else, and a refusal leaves nothing.
+//! An archive of a sandbox is unpacked or refused, whatever its content. Nothing outside of the directory changes, the limits hold, no
+//! link leads out of the directory, and a refusal leaves nothing behind.
 #![no_main]
 
 use std::fs;
@@ -14,8 +14,8 @@ use twentyfirst_client::transfer::Unpack;
 const MOST_ENTRIES: u64 = 64;
 const MOST_BYTES: u64 = 1 << 18;
 
-/// What archives are made of. Their checksums are right, so that more than the first check is reached; with few names, so that
-/// entries meet.
+/// A piece of an archive. Checksums are right, so that the fuzzer gets past the first check. There are few names, so that entries
+/// collide.
 #[derive(Arbitrary, Debug)]
 enum Piece<'a> {
     Entry {
@@ -99,7 +99,7 @@ fn archive(pieces: &[Piece<'_>]) -> Vec<u8> {
                 size,
                 content,
             } => {
-                // Mostly kinds that there are.
+                // Mostly valid kinds.
                 let kind = b"01250LKxg37SV"
                     .get(usize::from(*kind))
                     .copied()
@@ -148,13 +148,13 @@ fn archive(pieces: &[Piece<'_>]) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-/// Looks at everything in the directory: links lead inside, and nothing has more rights than a file may have.
+/// Checks everything in the directory: links lead inside, and no file has special permission bits.
 fn check(top: &Path, dir: &Path) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let metadata = fs::symlink_metadata(&path).unwrap();
         if metadata.is_symlink() {
-            // Wherever it leads, if anywhere.
+            // A dangling link is fine.
             if let Ok(real) = fs::canonicalize(&path) {
                 assert!(real.starts_with(top), "{path:?} leads to {real:?}");
             }
@@ -173,7 +173,7 @@ fuzz_target!(|pieces: Vec<Piece<'_>>| {
     let archive = archive(&pieces);
     let outer = tempfile::tempdir().unwrap();
     let outer = outer.path().canonicalize().unwrap();
-    // Where a name that goes up would arrive.
+    // The targets of a name with `..`.
     for name in ["a", "b"] {
         fs::write(outer.join(name), name).unwrap();
     }
@@ -194,6 +194,6 @@ fuzz_target!(|pieces: Vec<Piece<'_>>| {
             assert!(done.files + done.links <= MOST_ENTRIES && done.bytes <= MOST_BYTES);
             check(&to, &to);
         }
-        Err(_) => assert_eq!(there, 2, "a refusal left something"),
+        Err(_) => assert_eq!(there, 2, "a refusal left files behind"),
     }
 });

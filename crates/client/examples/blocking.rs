@@ -1,169 +1,51 @@
-//! The protocol's flows over `ureq`, with no async at all: a run that is followed through a cut.
+//! The client without async: a sandbox, and a run that is followed through a cut. No tokio and no hyper in the client.
 //!
 //! ```text
-//! cargo run --example blocking
-//! cargo run --example blocking -- 'wc -l notes.txt' 'cat notes.txt'   # each argument is a line
+//! cargo run -p twentyfirst-client --no-default-features --features blocking --example blocking
 //! ```
 //!
-//! `Relay` is all that another HTTP library takes: it sends what a flow asks for, and says what came of it.
+//! Arguments are the prompt, each a line. It starts a local relay, which cuts the stream after three events. For the real one,
+//! write `AgentClient::builder().env().blocking()`.
 
+#[path = "common/errors.rs"]
+mod errors;
 #[path = "common/prompt.rs"]
 mod prompt;
 
 use std::error::Error;
-use std::io::Read;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
-use std::time::{Instant, SystemTime};
+use std::process::ExitCode;
 
-use twentyfirst_client::protocol::flow::drive::{self, BlockingIo, Io};
-use twentyfirst_client::protocol::flow::{
-    Event, ExecuteFlow, Failure, Now, SendRequest, Sent, Slot,
-};
-use twentyfirst_client::protocol::sandboxes::{CreateSandbox, DeleteSandbox};
-use twentyfirst_client::protocol::{ApiKey, BaseUrl, Operation};
-use twentyfirst_client::{CallOptions, Chunk, RunEvent, StartRun};
+use prompt::prompt;
+use twentyfirst_client::blocking::Wait;
+use twentyfirst_client::{AgentClient, Chunk, RunEvent};
 use twentyfirst_local_relay::{After, Fault, LocalRelay};
 
-type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
-
-/// Every request has a thread of its own, which reads the response and sends on what came. Threads of requests that were dropped find
-/// that nobody listens, and end.
-struct Relay {
-    agent: ureq::Agent,
-    base_url: BaseUrl,
-    key: ApiKey,
-    events: Receiver<(u64, Event)>,
-    sender: Sender<(u64, Event)>,
-    /// Which request is under way in each slot.
-    under_way: [u64; 2],
-    sent: u64,
+fn main() -> ExitCode {
+    errors::exit_code(job())
 }
 
-impl Io for Relay {
-    fn send(&mut self, send: SendRequest) {
-        self.sent += 1;
-        self.under_way[send.slot as usize] = self.sent;
-        let (number, slot) = (self.sent, send.slot);
-        let mut request = send.request.map(|body| body.as_bytes().to_vec());
-        if let Ok(uri) = self.base_url.join(request.uri()) {
-            *request.uri_mut() = uri;
-        }
-        self.key.authorize(&mut request);
-        let config = self.agent.configure_request(request);
-        let request = config
-            .timeout_connect(send.timeouts.connect)
-            .timeout_recv_response(send.timeouts.head)
-            .timeout_global(send.timeouts.total)
-            .build();
-        let (agent, sender) = (self.agent.clone(), self.sender.clone());
-        thread::spawn(move || {
-            let tell = |event| sender.send((number, event)).is_ok();
-            if let Err(error) = exchange(&agent, request, slot, tell) {
-                tell(Event::Failure(slot, Failure::new(Sent::Maybe, error)));
-            }
-        });
-    }
-
-    fn close(&mut self, slot: Slot) {
-        self.under_way[slot as usize] = 0;
-    }
-}
-
-impl BlockingIo for Relay {
-    fn now(&mut self) -> Now {
-        let (mono, wall) = (Instant::now(), SystemTime::now());
-        Now { mono, wall }
-    }
-
-    fn wait(&mut self, until: Option<Instant>) -> Option<Event> {
-        loop {
-            let event = match until {
-                Some(until) => self.events.recv_timeout(until - Instant::now()).ok()?,
-                None => self.events.recv().ok()?,
-            };
-            if self.under_way.contains(&event.0) {
-                return Some(event.1);
-            }
-        }
-    }
-}
-
-/// One request and its response, told piece by piece. Ends early when nobody listens.
-fn exchange(
-    agent: &ureq::Agent,
-    request: ureq::http::Request<Vec<u8>>,
-    slot: Slot,
-    tell: impl Fn(Event) -> bool,
-) -> Result<()> {
-    let (head, body) = agent.run(request)?.into_parts();
-    let mut reader = body.into_reader();
-    let mut body = Vec::new();
-    if slot == Slot::Exchange {
-        reader.read_to_end(&mut body)?;
-    }
-    let body = body.into();
-    let mut is_heard = tell(Event::Response { slot, head, body });
-    let mut piece = vec![0; 16 * 1024];
-    while slot == Slot::Stream && is_heard {
-        let length = reader.read(&mut piece)?;
-        if length == 0 {
-            tell(Event::End);
-            break;
-        }
-        is_heard = tell(Event::Data(piece[..length].to_vec().into()));
-    }
-    Ok(())
-}
-
-impl Relay {
-    fn new(local: &LocalRelay) -> Result<Self> {
-        let config = ureq::Agent::config_builder().http_status_as_error(false);
-        let (sender, events) = channel();
-        Ok(Self {
-            agent: config.build().into(),
-            base_url: local.url().parse()?,
-            key: ApiKey::new(local.api_key())?,
-            events,
-            sender,
-            under_way: [0; 2],
-            sent: 0,
-        })
-    }
-
-    fn execute<O: Operation>(&mut self, operation: &O) -> Result<O::Output> {
-        let mut flow = ExecuteFlow::new(operation, &CallOptions::new(), 0)?;
-        Ok(drive::finish(&mut flow, self)?)
-    }
-}
-
-fn main() -> Result<()> {
-    let prompt = prompt::prompt("cat notes.txt\nwc -w notes.txt");
-    // Its first stream breaks off after three events.
+fn job() -> Result<(), Box<dyn Error>> {
     let cut = Fault::cut_after(After::Events(3));
-    let local = LocalRelay::builder().fault(cut).start()?;
-    let mut relay = Relay::new(&local)?;
+    let relay = LocalRelay::builder().fault(cut).start()?;
+    let client = AgentClient::builder().relay(&relay).blocking().build()?;
 
-    let create = CreateSandbox::new("shell").file("/home/user/notes.txt", "No async here.\n");
-    let sandbox = relay.execute(&create)?;
-    let options = CallOptions::new();
-    let start = StartRun::new("shell", prompt).sandbox_id(&sandbox.id);
-    let started = drive::finish(&mut start.flow(None, &options, 0)?, &mut relay)?;
-    println!("Thread {}:", started.run.thread_id);
+    let sandbox = client.sandboxes().create("shell").wait()?;
+    let files = client.sandbox(&sandbox).files();
+    files
+        .write("/home/user/notes.txt", "No async here.\n")
+        .wait()?;
 
-    // The stream is open, and is read by the flow that follows the run.
-    let mut run = started.run.follow().read(&options, 0)?;
-    let outcome = loop {
-        match drive::next(&mut run, &mut relay) {
-            Ok(RunEvent::Chunk(Chunk::TextDelta(text))) => {
-                print!("{}", text.delta.to_string_lossy())
-            }
-            Ok(RunEvent::Chunk(Chunk::ToolOutputAvailable(tool))) => println!("{:?}", tool.output),
-            Ok(RunEvent::Cut(_)) => println!("(the stream broke off)"),
-            Ok(_) => {}
-            Err(outcome) => break outcome,
+    let prompt = prompt("cat notes.txt\nwc -w notes.txt");
+    let mut run = client.run("shell", prompt).sandbox_id(&sandbox).wait()?;
+    while let Some(moment) = run.next_event().wait() {
+        match moment {
+            RunEvent::Chunk(Chunk::TextDelta(text)) => print!("{}", text.delta),
+            RunEvent::Chunk(Chunk::ToolOutputAvailable(tool)) => println!("{:?}", tool.output),
+            RunEvent::Cut(_) => println!("(the stream broke off)"),
+            _ => {}
         }
-    };
-    println!("\n{}", outcome.end);
-    relay.execute(&DeleteSandbox::new(&sandbox.id))
+    }
+    println!("\n{}", run.outcome().wait().end);
+    client.sandboxes().delete(&sandbox).wait()?;
+    Ok(())
 }

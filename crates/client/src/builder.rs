@@ -168,6 +168,23 @@ impl AgentClientBuilder {
 
     /// Sets what carries requests. The default is an [`HttpTransport`](crate::transport::HttpTransport) with the feature `http`; without
     /// it there is none, and one has to be set.
+    ///
+    /// With the feature `reqwest` a client of reqwest is one, whose proxies, certificates and connections the agents then share:
+    ///
+    #[cfg_attr(feature = "reqwest", doc = "```")]
+    #[cfg_attr(not(feature = "reqwest"), doc = "```ignore")]
+    /// use twentyfirst_client::AgentClient;
+    /// use twentyfirst_client::transport::ReqwestTransport;
+    /// use twentyfirst_client::transport::reqwest::{self, redirect};
+    ///
+    /// let http = reqwest::Client::builder().redirect(redirect::Policy::none()).build()?;
+    /// let client = AgentClient::builder()
+    ///     .api_key("21st_sk_example")
+    ///     .transport(ReqwestTransport::new(http))
+    ///     .build()?;
+    /// # let _ = client;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(SharedTransport::new(transport));
         self
@@ -180,6 +197,25 @@ impl AgentClientBuilder {
     pub fn runtime(mut self, runtime: impl Runtime) -> Self {
         self.runtime = Some(Arc::new(runtime));
         self
+    }
+
+    /// Sets a transport and a runtime that need no async runtime, over `ureq` and threads: see the module
+    /// [`blocking`](crate::blocking). Feature `blocking`.
+    ///
+    /// ```
+    /// use twentyfirst_client::AgentClient;
+    ///
+    /// let client = AgentClient::builder().api_key("21st_sk_example").blocking().build()?;
+    /// # let _ = client;
+    /// # Ok::<(), twentyfirst_client::Error>(())
+    /// ```
+    ///
+    /// For other settings of the transport, such as a proxy or certificates of your own, call this first, and then
+    /// [`transport`](Self::transport) with a [`UreqTransport`](crate::transport::UreqTransport).
+    #[cfg(feature = "blocking")]
+    pub fn blocking(self) -> Self {
+        self.transport(twentyfirst_transport::UreqTransport::new())
+            .runtime(twentyfirst_transport::ThreadRuntime)
     }
 
     /// What is put before the client's own name in the header `user-agent`: `my-service/1.2`.
@@ -278,7 +314,10 @@ fn default_runtime() -> Result<Arc<dyn Runtime>, Error> {
 
 #[cfg(not(feature = "tokio"))]
 fn default_runtime() -> Result<Arc<dyn Runtime>, Error> {
-    let problem = Problem::NotSet("call `runtime` of the builder, or turn on the feature `tokio`");
+    let problem = Problem::NotSet(match cfg!(feature = "blocking") {
+        true => "call `blocking` or `runtime` of the builder, or turn on the feature `tokio`",
+        false => "call `runtime` of the builder, or turn on the feature `tokio`",
+    });
     Err(InvalidRequest::new("runtime", problem).into())
 }
 
@@ -291,7 +330,10 @@ fn default_transport(runtime: &Arc<dyn Runtime>) -> Result<SharedTransport, Erro
 
 #[cfg(not(feature = "http"))]
 fn default_transport(_: &Arc<dyn Runtime>) -> Result<SharedTransport, Error> {
-    let problem = Problem::NotSet("call `transport` of the builder, or turn on the feature `http`");
+    let problem = Problem::NotSet(match cfg!(feature = "blocking") {
+        true => "call `blocking` or `transport` of the builder, or turn on the feature `http`",
+        false => "call `transport` of the builder, or turn on the feature `http`",
+    });
     Err(InvalidRequest::new("transport", problem).into())
 }
 

@@ -50,18 +50,24 @@
 //! |---|---|
 //! | `http` (default) | requests over hyper and rustls: the client then needs no transport of yours, and a tokio runtime |
 //! | `tokio` | timers and tasks of tokio, for a transport of your own; `http` brings it |
+//! | `blocking` | the client without async, over ureq and threads: the module `blocking` |
+//! | `reqwest` | requests over a `reqwest::Client` of yours: `transport::ReqwestTransport` |
+//! | `axum` | responses and extractors for routes of axum: [`backend`](backend#in-axum) |
 //! | `redis` | logs of answers in Redis or Valkey: [`run_log`] |
 //! | `schemars` | answers as values whose JSON Schema is made of their type |
 //! | `cassette` | exchanges recorded to a file and played from it: the module `cassette` |
 //! | `tracing`, `metrics` | spans and metrics: the module `telemetry` |
 //!
 //! Without default features there is no hyper, no rustls and no tokio. The client then takes a [`transport`] and a runtime of yours: see
-//! [`AgentClientBuilder::transport`] and [`AgentClientBuilder::runtime`], and the example `own_transport`.
+//! [`AgentClientBuilder::transport`] and [`AgentClientBuilder::runtime`], and the example `own_transport`. With the feature `blocking` it can
+//! have those that need no async runtime.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 pub mod backend;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 mod call;
 #[cfg(feature = "cassette")]

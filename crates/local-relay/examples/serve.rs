@@ -1,7 +1,6 @@
 //! Runs a local relay until standard input ends: `cargo run -p twentyfirst-local-relay --example serve -- 8080`
 //!
-//! Prints its URL and its key, each on a line. With a number of seconds after the port, such as `8080 1`, every stream is
-//! cut so long after its head.
+//! Prints the URL and the key, each on a line. A number of seconds after the port, such as `8080 1`, cuts every stream after this time.
 
 use std::error::Error;
 use std::time::Duration;

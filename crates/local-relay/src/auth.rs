@@ -5,13 +5,13 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode, header};
 
-use crate::answers::Refusal;
 use crate::relay::Relay;
+use crate::responses::Refusal;
 use crate::tokens::Claims;
 
-/// A key that a [`LocalRelay`](crate::LocalRelay) takes.
+/// An API key of a [`LocalRelay`](crate::LocalRelay).
 ///
-/// Whoever has a key sees the sandboxes and vaults of its team, and no others. `Debug` shows no key.
+/// A key gives access to the sandboxes and vaults of its team, and to no others. `Debug` does not show the key.
 ///
 /// ```
 /// use twentyfirst_local_relay::{Key, LocalRelay};
@@ -40,7 +40,7 @@ enum KeyState {
 }
 
 impl Key {
-    /// A valid key of the default team. Only `an_sk_…` keys may cap the cost of a sandbox.
+    /// Creates a valid key of the default team. Only `an_sk_…` keys may cap the cost of a sandbox.
     pub fn new(key: impl Into<String>) -> Self {
         Self {
             text: key.into(),
@@ -51,28 +51,28 @@ impl Key {
         }
     }
 
-    /// The team that it belongs to.
+    /// Sets the team of the key.
     #[must_use]
     pub fn team(mut self, team: impl Into<String>) -> Self {
         self.team = team.into();
         self
     }
 
-    /// Answered with 403 `API key is inactive`.
+    /// Makes the relay refuse the key with 403 `API key is inactive`.
     #[must_use]
     pub fn inactive(mut self) -> Self {
         self.state = KeyState::Inactive;
         self
     }
 
-    /// Answered with 403 `API key has expired`.
+    /// Makes the relay refuse the key with 403 `API key has expired`.
     #[must_use]
     pub fn expired(mut self) -> Self {
         self.state = KeyState::Expired;
         self
     }
 
-    /// How many requests to vaults it is good for; 429 afterwards. Without a limit by default.
+    /// Limits the number of requests to vaults with this key. Later ones fail with 429. There is no limit by default.
     #[must_use]
     pub fn vault_requests(mut self, requests: u32) -> Self {
         self.vault_requests = Some(requests);
@@ -81,7 +81,10 @@ impl Key {
 }
 
 impl Key {
-    /// Counts a request to a vault; the limit is the error when there were too many.
+    /// Counts a request to a vault.
+    ///
+    /// # Errors
+    /// Returns the limit if it is exceeded.
     pub(crate) fn count_vault_request(&self) -> Result<(), u32> {
         let used = self.used_vault_requests.fetch_add(1, Ordering::Relaxed);
         match self.vault_requests {
@@ -105,7 +108,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Who sends a request.
+/// The sender of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) team: String,
@@ -119,7 +122,7 @@ pub(crate) enum Credential {
 }
 
 impl Caller {
-    /// Finds out who sends a request.
+    /// Identifies the sender of a request by its `Authorization` header.
     pub(crate) fn identify(headers: &HeaderMap, relay: &Relay) -> Result<Self, Refusal> {
         let unauthorized = |text: &str| Refusal::Text(StatusCode::UNAUTHORIZED, text.to_owned());
         let forbidden = |text: &str| Err(Refusal::Text(StatusCode::FORBIDDEN, text.to_owned()));
@@ -153,7 +156,7 @@ impl Caller {
         }
     }
 
-    /// Whether a token, if it is one, is good for this agent. Keys are good for all.
+    /// Refuses a token that is not for this agent. Keys are for all agents.
     pub(crate) fn may_chat_with(&self, agent: &str) -> Result<(), Refusal> {
         match &self.credential {
             Credential::Token(claims) if !claims.allows(agent) => Err(Refusal::new(
@@ -165,7 +168,7 @@ impl Caller {
         }
     }
 
-    /// Whether it is a secret key of the kind that may cap the cost of a sandbox.
+    /// Returns whether the caller may cap the cost of a sandbox, which takes an `an_sk_…` key.
     pub(crate) fn may_cap_sandboxes(&self) -> bool {
         matches!(&self.credential, Credential::Key(key) if key.text.starts_with("an_sk_"))
     }

@@ -1,3 +1,17 @@
+//! The chat endpoints: starting, resuming and cancelling runs.
+//!
+//! ```text
+//!   POST ─► check the request ─► find or create the sandbox ─► check the budget ─► find or create the thread
+//!                                                                                        │
+//!      response when the start-up is over, or 202 at once ◄── runs::start ◄── thread: streaming
+//!
+//!   thread: idle ─► streaming ─► completed | error | cancelled      (see `runs` for the rest)
+//!              ▲        │
+//!              └────────┴── the next POST
+//! ```
+//!
+//! The order of the checks and the texts of the errors are the relay's: clients see which check failed first.
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,15 +25,15 @@ use twentyfirst_protocol::ui::{Part, UiMessage};
 use twentyfirst_protocol::{ErrorCode, SandboxId, ThreadId, Timestamp};
 use uuid::{Uuid, Version};
 
-use crate::answers::{Answer, Refusal, empty, json as answer};
 use crate::auth::Credential;
 use crate::records::Record;
 use crate::request::{Call, Members, member, text};
+use crate::responses::{Refusal, RelayResponse, empty, json_response};
 use crate::runs::{self, NewRun};
 use crate::threads::{check_uuid, not_found};
 
 /// `POST /v1/chat/{agent}`
-pub(crate) async fn send(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn send(call: Call) -> Result<RelayResponse, Refusal> {
     let slug = call.segment(2);
     let agent = call.relay.agent(&slug)?.clone();
     call.caller.may_chat_with(&slug)?;
@@ -55,14 +69,14 @@ pub(crate) async fn send(call: Call) -> Result<Answer, Refusal> {
     });
     if text(&members, "mode").as_deref() == Some("background") {
         let run = BackgroundRun::running(sandbox_id, thread_id);
-        return Ok(answer(StatusCode::ACCEPTED, &run));
+        return Ok(json_response(StatusCode::ACCEPTED, &run));
     }
     let started = started.await.map_err(|_| Refusal::crash())?;
     Ok(runs::original(started.subscription, started.message_id))
 }
 
 /// `GET /v1/chat/{agent}/{sandboxId}/stream`
-pub(crate) async fn resume(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn resume(call: Call) -> Result<RelayResponse, Refusal> {
     let ResumeStream {
         agent, sandbox_id, ..
     } = call.operation()?;
@@ -75,6 +89,7 @@ pub(crate) async fn resume(call: Call) -> Result<Answer, Refusal> {
         newest.stream.clone()
     });
     Ok(match stream {
+        // The agent of a run that survived a restart has ended: the thread still streams, and there is nothing to resume.
         Some(stream) if stream.journal.feed.is_closed() => empty(StatusCode::NO_CONTENT),
         Some(stream) if !call.relay.faults.strikes_with_nothing() => {
             runs::joined(&call.relay, &stream.journal)
@@ -84,7 +99,7 @@ pub(crate) async fn resume(call: Call) -> Result<Answer, Refusal> {
 }
 
 /// `DELETE /v1/chat/{agent}/{sandboxId}/stream`
-pub(crate) async fn cancel(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn cancel(call: Call) -> Result<RelayResponse, Refusal> {
     let CancelStream {
         agent, sandbox_id, ..
     } = call.operation()?;
@@ -110,7 +125,7 @@ pub(crate) async fn cancel(call: Call) -> Result<Answer, Refusal> {
     };
     let mut cancelled = json!(cancelled);
     cancelled["ok"] = true.into();
-    Ok(answer(StatusCode::OK, &cancelled))
+    Ok(json_response(StatusCode::OK, &cancelled))
 }
 
 fn streaming_record(
@@ -125,7 +140,7 @@ fn streaming_record(
         .ok_or_else(|| Refusal::sandbox_not_found(sandbox_id.as_str()))
 }
 
-/// The last message of the user, read as little as the relay does.
+/// Returns the last message of the user. It looks at nothing else in `messages`, as the relay does.
 fn last_user_message(members: &Members) -> Result<Option<Members>, Refusal> {
     let messages: Vec<Members> = member(members, "messages").unwrap_or_default();
     if messages.is_empty() {
@@ -137,9 +152,10 @@ fn last_user_message(members: &Members) -> Result<Option<Members>, Refusal> {
     Ok(messages.into_iter().rfind(is_user))
 }
 
-/// The next turn: the message, and its text.
+/// Returns the user's message and its text.
 fn turn(message: Option<Members>) -> Result<(UiMessage, String), Refusal> {
     let message = message.ok_or_else(|| Refusal::invalid_request("No user message found"))?;
+    // The relay's handler crashes on a message without parts, with this text.
     if !message.contains_key("parts") {
         return Err(Refusal::internal(
             "Cannot read properties of undefined (reading 'filter')",
@@ -163,9 +179,9 @@ fn turn(message: Option<Members>) -> Result<(UiMessage, String), Refusal> {
     Ok((message, text))
 }
 
-/// The options, or none of them if one is wrong: the relay says nothing.
+/// Returns the options, or none of them if one is invalid: the relay drops them without an error.
 fn options(call: &Call, members: &Members) -> Result<Option<RunOptions>, Refusal> {
-    // `null` is no value of any of them.
+    // The relay treats `null` as invalid, while `RunOptions` reads it as absent.
     let given: Option<Members> = member(members, "options");
     let has_null = given
         .into_iter()
@@ -184,7 +200,7 @@ fn options(call: &Call, members: &Members) -> Result<Option<RunOptions>, Refusal
     Ok(options)
 }
 
-/// Who uses a token cannot speak for someone else.
+/// Refuses an `externalUserId` other than that of the token.
 fn check_external_user(call: &Call, members: &Members) -> Result<(), Refusal> {
     let (Credential::Token(claims), Some(user)) =
         (&call.caller.credential, text(members, "externalUserId"))
@@ -202,10 +218,10 @@ fn check_external_user(call: &Call, members: &Members) -> Result<(), Refusal> {
     }
 }
 
-/// Whether the vaults that a run asks for are there. That is all a local agent needs of them.
+/// Checks that the requested vaults exist. Local agents do not use their credentials.
 fn check_vaults(call: &Call, members: &Members) -> Result<(), Refusal> {
     let refuse = |status, message| Refusal::new(status, ErrorCode::VaultResolutionFailed, message);
-    // JavaScript goes through a text as through a list, letter by letter.
+    // The relay iterates over the value, and JavaScript iterates over a string letter by letter.
     let ids = match member(members, "vaultIds") {
         Some(Value::String(text)) => text
             .chars()
@@ -230,13 +246,13 @@ fn check_vaults(call: &Call, members: &Members) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The sandbox of this name that the agent has. Another agent may have one of the same name.
+/// Returns the agent's sandbox with this id. Another agent may have a sandbox with the same id.
 fn known(call: &Call, slug: &str, id: &SandboxId) -> Option<Arc<Record>> {
     let records = call.relay.records();
     records.iter().find(|record| record.is(id, slug)).cloned()
 }
 
-/// The sandbox of this name that the agent has, which is made if there is none.
+/// Returns the agent's sandbox with this id, and creates it if there is none.
 async fn place(call: &Call, slug: &str, id: SandboxId) -> Result<Arc<Record>, Refusal> {
     let record = match known(call, slug, &id) {
         Some(record) => record,
@@ -253,7 +269,7 @@ async fn place(call: &Call, slug: &str, id: SandboxId) -> Result<Arc<Record>, Re
     }
 }
 
-/// Whether the sandbox may cost more. A cap of 0 is none.
+/// Refuses a run if the sandbox has spent its budget. A limit of 0 means no limit.
 fn check_budget(record: &Record, limit: Option<f64>) -> Result<(), Refusal> {
     let spent = record.change(|state| state.spent_usd);
     match limit {
@@ -272,7 +288,7 @@ fn check_budget(record: &Record, limit: Option<f64>) -> Result<(), Refusal> {
     }
 }
 
-/// The thread that was asked for, or the newest, or a new one.
+/// Returns the requested thread, or the newest one, or a new one if the sandbox has none.
 fn thread(members: &Members, record: &Record, turn: &UiMessage) -> Result<ThreadId, Refusal> {
     if let Some(id) = text(members, "threadId") {
         check_uuid(&id, "an_threads")?;
@@ -293,7 +309,9 @@ fn thread(members: &Members, record: &Record, turn: &UiMessage) -> Result<Thread
     Ok(thread.id)
 }
 
-/// From now on the thread streams, though nothing does yet.
+/// Sets the thread to `streaming`, before there is a stream.
+///
+/// A start-up can take minutes. During this time, there is nothing to resume or to cancel, as at the relay.
 fn begin(record: &Record, thread_id: &ThreadId) {
     let now = Timestamp::from(SystemTime::now());
     record.with_thread(thread_id, |thread| {

@@ -1,3 +1,5 @@
+//! The file endpoints, with the quirks of the relay, of its framework and of its sandbox provider.
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
@@ -13,59 +15,59 @@ use tokio::sync::mpsc;
 use twentyfirst_protocol::ErrorCode;
 use twentyfirst_protocol::files::{FileText, WriteFiles, WrittenFile};
 
-use crate::answers::{Answer, Refusal, empty, json as answer, stream};
 use crate::request::{
     Call, Members, Payload, announces_body, collect, is_json, member, text, too_large,
 };
+use crate::responses::{Refusal, RelayResponse, empty, json_response, stream};
 use crate::sandbox::{FileError, Files, Sandbox};
 
-/// How much of a file is read at once, and how many such pieces are under way.
-const PIECE: usize = 64 * 1024;
-const PIECES: usize = 2;
+/// The size of a piece of a file in a response, and the number of pieces between file and connection.
+const PIECE_SIZE: usize = 64 * 1024;
+const BUFFERED_PIECES: usize = 2;
 
 /// `GET /v1/sandboxes/{sandboxId}/files`
-pub(crate) async fn read(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn read(call: Call) -> Result<RelayResponse, Refusal> {
     let path = call.path()?;
     let content = call.sandbox()?.read(path.clone()).await.map_err(internal)?;
     let content = String::from_utf8_lossy(&content);
-    Ok(answer(StatusCode::OK, &FileText::new(path, content)))
+    Ok(json_response(StatusCode::OK, &FileText::new(path, content)))
 }
 
 /// `GET /v1/sandboxes/{sandboxId}/files?format=blob`
-pub(crate) async fn read_bytes(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn read_bytes(call: Call) -> Result<RelayResponse, Refusal> {
     let path = call.path()?;
     let (file, length) = open_to_read(&call.sandbox()?, path.clone()).await?;
     if length == 0 {
-        return Ok(fallen_over("blob.arrayBuffer is not a function"));
+        return Ok(empty_file_error("blob.arrayBuffer is not a function"));
     }
-    let mut answer = content_of(file);
-    let headers = answer.headers_mut();
+    let mut response = content_of(file);
+    let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, length.into());
-    // The provider goes by the name.
+    // The provider derives the type from the file name.
     if path.ends_with(".json") {
         let kind = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, kind);
     }
-    Ok(answer)
+    Ok(response)
 }
 
 /// `GET /v1/sandboxes/{sandboxId}/files?format=stream`
-pub(crate) async fn read_stream(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn read_stream(call: Call) -> Result<RelayResponse, Refusal> {
     let path = call.path()?;
     let (file, length) = open_to_read(&call.sandbox()?, path).await?;
     if length == 0 {
-        return Ok(fallen_over(
+        return Ok(empty_file_error(
             "The \"readableStream\" argument must be an instance of ReadableStream. Received type string ('')",
         ));
     }
     Ok(content_of(file))
 }
 
-/// The file as it is read, of any length: no more than a few pieces are held.
-fn content_of(mut file: File) -> Answer {
-    let (pieces, body) = mpsc::channel(PIECES);
+/// Streams a file of any length, with only a few pieces in memory.
+fn content_of(mut file: File) -> RelayResponse {
+    let (pieces, body) = mpsc::channel(BUFFERED_PIECES);
     tokio::spawn(async move {
-        let mut piece = vec![0; PIECE];
+        let mut piece = vec![0; PIECE_SIZE];
         loop {
             let piece = match file.read(&mut piece).await {
                 Ok(0) => break,
@@ -73,7 +75,7 @@ fn content_of(mut file: File) -> Answer {
                 Err(error) => Err(error),
             };
             let last = piece.is_err();
-            // Whoever no longer listens needs no more.
+            // Sending fails once the client has left.
             if pieces.send(piece).await.is_err() || last {
                 break;
             }
@@ -83,7 +85,7 @@ fn content_of(mut file: File) -> Answer {
 }
 
 /// `POST /v1/sandboxes/{sandboxId}/files`
-pub(crate) async fn write(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn write(call: Call) -> Result<RelayResponse, Refusal> {
     let members = call.needed_members("path")?;
     let sandbox = call.sandbox()?;
     let (files, single) = files_in(&call, &members)?;
@@ -95,7 +97,7 @@ pub(crate) async fn write(call: Call) -> Result<Answer, Refusal> {
                  specified file was uploaded"
             )));
         }
-        // As JavaScript counts.
+        // The relay reports the length of a JavaScript string: UTF-16 code units.
         let size = content.encode_utf16().count() as u64;
         sandbox
             .write(path.clone(), content)
@@ -104,13 +106,13 @@ pub(crate) async fn write(call: Call) -> Result<Answer, Refusal> {
         written.push(WrittenFile::new(path, Some(size)));
     }
     Ok(match written.as_slice() {
-        [file] if single => answer(StatusCode::OK, file),
-        files => answer(StatusCode::OK, &json!({ "files": files })),
+        [file] if single => json_response(StatusCode::OK, file),
+        files => json_response(StatusCode::OK, &json!({ "files": files })),
     })
 }
 
 /// `POST /v1/sandboxes/{sandboxId}/files?format=blob`
-pub(crate) async fn write_bytes(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn write_bytes(call: Call) -> Result<RelayResponse, Refusal> {
     let path = call.query("path").ok_or_else(|| {
         Refusal::invalid_request("path query parameter is required for blob writes")
     })?;
@@ -129,11 +131,14 @@ pub(crate) async fn write_bytes(call: Call) -> Result<Answer, Refusal> {
         .write(path.clone(), content)
         .await
         .map_err(|error| refuse_write(&error))?;
-    Ok(answer(StatusCode::OK, &WrittenFile::new(path, Some(size))))
+    Ok(json_response(
+        StatusCode::OK,
+        &WrittenFile::new(path, Some(size)),
+    ))
 }
 
 /// `POST /v1/sandboxes/{sandboxId}/files?format=stream`
-pub(crate) async fn write_stream(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn write_stream(call: Call) -> Result<RelayResponse, Refusal> {
     let path = call.query("path").ok_or_else(|| {
         Refusal::invalid_request("path query parameter is required for stream writes")
     })?;
@@ -145,7 +150,7 @@ pub(crate) async fn write_stream(call: Call) -> Result<Answer, Refusal> {
         .and_then(|length| length.to_str().ok()?.parse().ok());
     let body = match call.payload {
         Payload::Raw(body) if !is_json(&call.head.headers) => body,
-        // The relay's framework has read the body away by then.
+        // The relay's framework has consumed a JSON body before the handler runs.
         _ => {
             return Err(Refusal::internal(
                 "Response body object should not be disturbed or locked",
@@ -160,7 +165,7 @@ pub(crate) async fn write_stream(call: Call) -> Result<Answer, Refusal> {
             .map_err(|error| refuse_write(&error))?
     };
     if let Err(error) = copy(body, File::from_std(file.into_std())).await {
-        // Half a file is worse than none.
+        // Remove the incomplete file, which a reader could not tell from a complete one.
         let half = path.clone();
         sandbox
             .blocking(move |files| files.remove(&half))
@@ -171,11 +176,11 @@ pub(crate) async fn write_stream(call: Call) -> Result<Answer, Refusal> {
             source: error,
         }));
     }
-    Ok(answer(StatusCode::OK, &WrittenFile::new(path, size)))
+    Ok(json_response(StatusCode::OK, &WrittenFile::new(path, size)))
 }
 
 /// `DELETE /v1/sandboxes/{sandboxId}/files`
-pub(crate) async fn remove(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn remove(call: Call) -> Result<RelayResponse, Refusal> {
     let path = call.path()?;
     call.files(move |files| files.remove(&path))
         .await?
@@ -184,7 +189,7 @@ pub(crate) async fn remove(call: Call) -> Result<Answer, Refusal> {
 }
 
 /// `GET /v1/sandboxes/{sandboxId}/files/list`
-pub(crate) async fn list(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn list(call: Call) -> Result<RelayResponse, Refusal> {
     let path = call.path()?;
     let depth = match call.query("depth") {
         Some(depth) => leading_number(&depth).ok_or_else(|| {
@@ -207,31 +212,31 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Refusal> {
             )),
             other => not_found_or_internal(other),
         })?;
-    Ok(answer(StatusCode::OK, &entries))
+    Ok(json_response(StatusCode::OK, &entries))
 }
 
 /// `GET /v1/sandboxes/{sandboxId}/files/info`
-pub(crate) async fn info(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn info(call: Call) -> Result<RelayResponse, Refusal> {
     let path = call.path()?;
     let entry = call
         .files(move |files| files.info(&path))
         .await?
         .map_err(not_found_or_internal)?;
-    Ok(answer(StatusCode::OK, &entry))
+    Ok(json_response(StatusCode::OK, &entry))
 }
 
 /// `GET /v1/sandboxes/{sandboxId}/files/exists`
-pub(crate) async fn exists(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn exists(call: Call) -> Result<RelayResponse, Refusal> {
     let path = call.path()?;
     let exists = call
         .files(move |files| Ok(files.exists(&path)))
         .await?
         .map_err(internal)?;
-    Ok(answer(StatusCode::OK, &exists))
+    Ok(json_response(StatusCode::OK, &exists))
 }
 
 /// `POST /v1/sandboxes/{sandboxId}/files/mkdir`
-pub(crate) async fn make_dir(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn make_dir(call: Call) -> Result<RelayResponse, Refusal> {
     let members = call.members().ok_or_else(Refusal::crash)?;
     let path =
         text(&members, "path").ok_or_else(|| Refusal::invalid_request("path is required"))?;
@@ -244,11 +249,11 @@ pub(crate) async fn make_dir(call: Call) -> Result<Answer, Refusal> {
             )),
             other => internal(other),
         })?;
-    Ok(answer(StatusCode::OK, &is_new))
+    Ok(json_response(StatusCode::OK, &is_new))
 }
 
 /// `POST /v1/sandboxes/{sandboxId}/files/rename`
-pub(crate) async fn rename(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn rename(call: Call) -> Result<RelayResponse, Refusal> {
     let members = call.members().ok_or_else(Refusal::crash)?;
     let (Some(old), Some(new)) = (text(&members, "oldPath"), text(&members, "newPath")) else {
         return Err(Refusal::invalid_request("oldPath and newPath are required"));
@@ -257,7 +262,7 @@ pub(crate) async fn rename(call: Call) -> Result<Answer, Refusal> {
         .files(move |files| files.rename(&old, &new))
         .await?
         .map_err(not_found_or_internal)?;
-    Ok(answer(StatusCode::OK, &entry))
+    Ok(json_response(StatusCode::OK, &entry))
 }
 
 impl Call {
@@ -274,13 +279,13 @@ impl Call {
     }
 }
 
-/// The three forms in which text files can be sent, in their order, and whether it was the one for a single file.
+/// Returns the text files of a request, and whether it has the form for a single file.
 fn files_in(call: &Call, members: &Members) -> Result<(Vec<FileText>, bool), Refusal> {
     if let (Some(path), Some(content)) = (text(members, "path"), member(members, "content")) {
         let content: String = content;
         return Ok((vec![FileText::new(path, content)], true));
     }
-    // What is neither an object nor an array has no files.
+    // A `files` member that is neither an object nor an array counts as no files.
     let write = call.operation::<WriteFiles>();
     let mut files = write.map(|write| write.files).unwrap_or_default();
     let is_object = members
@@ -297,7 +302,7 @@ fn files_in(call: &Call, members: &Members) -> Result<(Vec<FileText>, bool), Ref
     Ok((files, false))
 }
 
-/// The members of an object as JavaScript reads them: of a path that is there twice, the last text stands at the first place.
+/// Removes duplicate members as JavaScript does: the last content of a path, at the position of its first.
 fn each_once(files: Vec<FileText>) -> Vec<FileText> {
     let mut places = HashMap::new();
     let mut unique: Vec<FileText> = Vec::with_capacity(files.len());
@@ -321,16 +326,16 @@ async fn open_to_read(sandbox: &Sandbox, path: String) -> Result<(File, u64), Re
     Ok((File::from_std(file.into_std()), length))
 }
 
-/// The 500 for a file that is empty: the provider's library gives an empty string for the blob or the stream, and the relay falls
-/// over it after it has said what content would follow.
-fn fallen_over(message: &str) -> Answer {
-    let mut answer = Answer::from(Refusal::internal(message));
+/// Returns the 500 for an empty file. The provider's library returns an empty string in place of the blob or the stream, and the
+/// relay's handler crashes on it, after it has set the content type.
+fn empty_file_error(message: &str) -> RelayResponse {
+    let mut response = RelayResponse::from(Refusal::internal(message));
     let kind = HeaderValue::from_static("application/octet-stream");
-    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
-    answer
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
-/// Writes a body to a file as it comes.
+/// Writes a body to a file piece by piece.
 async fn copy(mut body: Incoming, mut file: File) -> io::Result<()> {
     while let Some(frame) = body.frame().await {
         if let Ok(piece) = frame.map_err(io::Error::other)?.into_data() {
@@ -340,7 +345,7 @@ async fn copy(mut body: Incoming, mut file: File) -> io::Result<()> {
     file.flush().await
 }
 
-/// `parseInt`: what follows the digits does not matter.
+/// Parses leading digits and ignores the rest, as `parseInt` does.
 fn leading_number(text: &str) -> Option<u32> {
     let text = text.trim_start();
     let end = text

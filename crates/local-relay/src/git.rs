@@ -5,11 +5,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use twentyfirst_protocol::ErrorCode;
 use twentyfirst_protocol::git::{CloneRepository, ClonedRepository};
 
-use crate::answers::{Answer, Refusal, json};
 use crate::request::{Call, no_body};
+use crate::responses::{Refusal, RelayResponse, json_response};
 use crate::sandbox::{Command, quote};
 
-/// All that is not an unreserved character of RFC 3986.
+/// All characters except the unreserved ones of RFC 3986.
 const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -19,15 +19,15 @@ const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC
 const DEPRECATED: &str = "Use POST /v1/sandboxes/:id/exec with a git clone command instead";
 
 /// `POST /v1/sandboxes/{sandboxId}/git/clone`
-pub(crate) async fn clone(call: Call) -> Result<Answer, Refusal> {
-    let mut answer = run(call).await.unwrap_or_else(Answer::from);
-    answer
+pub(crate) async fn clone(call: Call) -> Result<RelayResponse, Refusal> {
+    let mut response = run(call).await.unwrap_or_else(RelayResponse::from);
+    response
         .headers_mut()
         .insert("x-deprecated", HeaderValue::from_static(DEPRECATED));
-    Ok(answer)
+    Ok(response)
 }
 
-async fn run(call: Call) -> Result<Answer, Refusal> {
+async fn run(call: Call) -> Result<RelayResponse, Refusal> {
     let record = call.relay.record(&call.sandbox_id()?, &call.caller.team)?;
     if call.members().is_none() {
         return Err(failed(no_body("url")));
@@ -63,17 +63,17 @@ async fn run(call: Call) -> Result<Answer, Refusal> {
     ));
     let command = Command::new(line)
         .cwd("/home/user")
-        // Nobody is there to answer.
+        // A prompt for a password would wait for ever.
         .env("GIT_TERMINAL_PROMPT", "0")
         .timeout(Duration::from_secs(600));
     match record.sandbox.exec(command).await {
         Ok(output) if output.success() => {
             let branch = branch.unwrap_or_else(|| "default".to_owned());
             let cloned = ClonedRepository::new(path, Some(branch));
-            Ok(json(StatusCode::OK, &cloned))
+            Ok(json_response(StatusCode::OK, &cloned))
         }
         Ok(output) => Err(failed(match token {
-            // Git leaves it out of its messages; a hook of the server might not.
+            // Git keeps the token out of its own messages, but a hook on the server may repeat it.
             Some(token) if !token.is_empty() => output
                 .stderr
                 .replace(token, "***")
@@ -84,7 +84,7 @@ async fn run(call: Call) -> Result<Answer, Refusal> {
     }
 }
 
-/// The URL with the token as its password; `None` where it is no URL. Only `https` carries it.
+/// Adds the token to an `https` URL as its password, and leaves other URLs as they are. Returns `None` if it is no URL.
 fn with_token(url: &str, token: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     if !scheme.eq_ignore_ascii_case("https") {

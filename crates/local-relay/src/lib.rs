@@ -1,8 +1,8 @@
 //! A relay on loopback, for tests and offline work with 21st Agents clients.
 //!
-//! [`LocalRelay`] is a real HTTP server with the relay's routes, answers and error bodies. Its sandboxes are temporary
-//! directories with real processes in them, its agents are closures or scripts of yours. It needs no key, no network
-//! and no async runtime of the caller's; when it is dropped, nothing is left.
+//! [`LocalRelay`] is a real HTTP server with the relay's routes, responses and errors. Its sandboxes are temporary directories with
+//! real processes, and its agents are your closures or scripts. It needs no key, no network, and no async runtime from the caller.
+//! Dropping it ends its processes and removes its files.
 //!
 //! ```
 //! use twentyfirst_local_relay::{Agent, LocalRelay, Run};
@@ -15,23 +15,22 @@
 //!     }))
 //!     .start()?;
 //!
-//! // The Rust client takes the relay itself, `AgentClient::of(&relay)`; any other client of the relay takes these two.
+//! // The Rust client connects with `AgentClient::of(&relay)`. Any other client of the relay can connect with these two.
 //! println!("{} {}", relay.url(), relay.api_key());
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # What keeps commands in their sandboxes
-//! Namespaces of Linux, made with util-linux: a command reads the system, writes only its own files, and has no rights
-//! outside, also where the relay runs as root. It uses the network of this machine, with all that listens on loopback.
-//! See the table at [`Isolation`] for what is kept apart and what is not.
+//! # Isolation of commands
+//! Commands run in Linux namespaces, made with util-linux. A command can read the system, writes only the files of its sandbox, and has
+//! no rights outside, even if the relay runs as root. It uses the network of this machine, including everything that listens on
+//! loopback. The table at [`Isolation`] has the details.
 //!
-//! Where there are no namespaces, [`LocalRelay::isolation`] and a line on standard error tell what there is in their
-//! place: commands that nothing confines, or none at all where the relay runs as root.
+//! Without namespaces, commands are unconfined, or refused if the relay runs as root. [`LocalRelay::isolation`] returns the mode in use,
+//! and a line on standard error reports it.
 //!
-//! # Testing what goes wrong
-//! A [`Fault`] is a switch for one thing that happens to clients of the relay: connections that are cut, streams that
-//! fall silent, refusals, events that cannot be read, runs that die or are not stored. It is given to the builder or to
-//! the running relay, and tells how often it has struck.
+//! # Testing failures
+//! A [`Fault`] makes one thing go wrong on purpose: it cuts connections, silences streams, refuses requests, sends malformed events,
+//! kills runs or keeps them from being stored. Add it to the builder or to the running relay. [`Fault::struck`] counts its strikes.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -41,7 +40,7 @@
 //! let cut = Fault::cut_after(100);
 //! let relay = LocalRelay::builder().fault(cut.clone()).start()?;
 //!
-//! // In place of your program: a chat without a client.
+//! // Stands in for your program: a chat over a plain socket.
 //! let body = r#"{"sandboxId":"s","messages":[{"role":"user","parts":[{"type":"text","text":"Hello"}]}]}"#;
 //! let mut socket = TcpStream::connect(relay.address())?;
 //! write!(
@@ -51,30 +50,29 @@
 //!     relay.api_key(),
 //!     body.len(),
 //! )?;
-//! let mut answer = String::new();
-//! socket.read_to_string(&mut answer)?;
+//! let mut response = String::new();
+//! socket.read_to_string(&mut response)?;
 //!
-//! assert!(answer.starts_with("HTTP/1.1 200 OK") && !answer.contains("[DONE]"));
+//! assert!(response.starts_with("HTTP/1.1 200 OK") && !response.contains("[DONE]"));
 //! assert_eq!(cut.struck(), 1);
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # What is not as at the relay
-//! - There is no billing, no provider and no model. A sandbox says `local` where the relay names its provider, and the
-//!   relay's own files (`.env` and others) are not in it.
-//! - The reader who has started a run stores it, also after leaving. At the relay a reader who has joined can be faster,
-//!   and then only the end is stored: see [`Fault::joined_reader_stores`].
-//! - Nothing goes wrong by itself: see [`Fault`].
-//! - An agent waits for a reader who is more than 8 MiB behind.
-//! - The values of credentials are forgotten at once; vaults are managed and checked, and not used.
-//! - Of web pages, only those of this machine are let in: see [`LocalRelayBuilder::allow_origin`].
+//! # Differences from the relay
+//! - There is no billing, no provider and no model. The provider of a sandbox is `local`, and a sandbox does not contain the relay's own
+//!   files (`.env` and others).
+//! - The reader that started a run stores it, even after it has left. At the relay, a joined reader can be faster, and then only the end
+//!   is stored: see [`Fault::joined_reader_stores`].
+//! - Nothing goes wrong without a [`Fault`].
+//! - An agent waits for a reader that is more than 8 MiB behind.
+//! - The values of credentials are dropped at once. Vaults can be managed, and runs check that they exist but do not use them.
+//! - Only web pages of this machine have access: see [`LocalRelayBuilder::allow_origin`].
 //! - Delays are short: see [`LocalRelayBuilder::done_delay`], [`LocalRelayBuilder::hold_back`] and [`Agent::start_up`].
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod agents;
-mod answers;
 mod auth;
 mod chat;
 mod faults;
@@ -83,6 +81,7 @@ mod git;
 mod records;
 mod relay;
 mod request;
+mod responses;
 mod router;
 mod runs;
 mod sandbox;
@@ -98,7 +97,7 @@ pub use faults::{After, Fault};
 pub use relay::{LocalRelay, LocalRelayBuilder};
 pub use sandbox::{Command, ExecError, FileError, Isolation, Sandbox};
 
-/// The examples of the readme, as tests.
+/// Compiles and runs the examples of the readme.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,3 +1,13 @@
+//! The relay's database: sandboxes with their threads, in memory.
+//!
+//! ```text
+//!   Relay ─► Record: a sandbox of one agent ─► State ─► StoredThread ─► Stream: the run that streams, if any
+//!               └─► Sandbox: files and processes
+//! ```
+//!
+//! A record stays in its list until it is deleted. Runs hold it too, so a run that outlives its sandbox finds no thread and stores
+//! nothing.
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -6,12 +16,12 @@ use twentyfirst_protocol::threads::{Thread, ThreadStatus, ThreadSummary};
 use twentyfirst_protocol::{MachineId, SandboxId, ThreadId, Timestamp};
 use uuid::Uuid;
 
-use crate::answers::Refusal;
 use crate::relay::Relay;
+use crate::responses::Refusal;
 use crate::runs::Stream;
 use crate::sandbox::Sandbox;
 
-/// A sandbox as the relay keeps it.
+/// A sandbox in the relay's database.
 pub(crate) struct Record {
     pub(crate) id: SandboxId,
     pub(crate) machine_id: MachineId,
@@ -23,18 +33,18 @@ pub(crate) struct Record {
 }
 
 pub(crate) struct State {
-    /// Why the last run has failed.
+    /// The error of the last run, if it failed.
     pub(crate) error: Option<String>,
     pub(crate) updated_at: Timestamp,
-    /// In the order in which they were made.
+    /// The threads, in the order of their creation.
     pub(crate) threads: Vec<StoredThread>,
     pub(crate) spent_usd: f64,
 }
 
-/// A thread as the relay keeps it.
+/// A thread in the relay's database.
 pub(crate) struct StoredThread {
     pub(crate) thread: Thread,
-    /// The run that streams, when its start-up is over.
+    /// The run that streams. `None` during its start-up.
     pub(crate) stream: Option<Arc<Stream>>,
     /// The agent's session, once a run has been stored.
     pub(crate) session: Option<String>,
@@ -61,7 +71,8 @@ impl StoredThread {
             .is_some_and(|current| Arc::ptr_eq(current, stream))
     }
 
-    /// `updatedAt` is in lists of threads, and neither in a sandbox nor in the answer to creating one.
+    /// Returns the thread without its messages. The relay includes `updatedAt` in lists of threads, but not in a sandbox or in the
+    /// response to creating a thread.
     pub(crate) fn summary(&self, with_update: bool) -> ThreadSummary {
         let mut summary = ThreadSummary::new(self.thread.id.clone(), self.thread.status.clone());
         summary.name.clone_from(&self.thread.name);
@@ -74,7 +85,7 @@ impl StoredThread {
 }
 
 impl Record {
-    /// Whether it is the sandbox of this id that an agent has.
+    /// Returns whether this is the agent's sandbox with this id.
     pub(crate) fn is(&self, id: &SandboxId, agent: &str) -> bool {
         self.id == *id && self.agent == agent
     }
@@ -97,7 +108,7 @@ impl Record {
         })
     }
 
-    /// Makes a thread; `None` only if its id could not be one.
+    /// Creates a thread. Returns `None` only if its new id is invalid.
     pub(crate) fn add_thread(&self, name: Option<String>) -> Option<ThreadSummary> {
         let thread = StoredThread::new(name)?;
         let summary = thread.summary(false);
@@ -107,8 +118,7 @@ impl Record {
 }
 
 impl Relay {
-    /// The sandbox, if there is one and it belongs to this team: of several agents' sandboxes of this id, the one that
-    /// was made first. The relay says which of them at random.
+    /// Returns the team's sandbox with this id. If several agents have one, returns the oldest. The relay returns any of them.
     pub(crate) fn record(&self, id: &SandboxId, team: &str) -> Result<Arc<Record>, Refusal> {
         self.records()
             .iter()
@@ -117,7 +127,7 @@ impl Relay {
             .ok_or_else(|| Refusal::sandbox_not_found(id.as_str()))
     }
 
-    /// Makes a sandbox for an agent.
+    /// Creates a sandbox for an agent, or returns the one that another request has created in the meantime.
     pub(crate) async fn create_sandbox(
         &self,
         id: SandboxId,
@@ -149,7 +159,7 @@ impl Relay {
                 spent_usd: 0.0,
             }),
         });
-        // Two chats may name the same new sandbox at the same time: the first one makes it.
+        // Two chats may name the same new sandbox at the same time. The first one wins, and both use it.
         let kept = {
             let mut records = self.records();
             let known = records.iter().find(|known| known.is(&id, slug)).cloned();

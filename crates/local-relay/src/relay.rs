@@ -1,3 +1,13 @@
+//! The relay's handle, its builder, and its start and end.
+//!
+//! ```text
+//!   start ─► thread "local-relay" ─► runtime ─► open: listener, leftovers, isolation ─► serve ◄── requests
+//!     ▲            │                                     │                                │
+//!     └── address, or the error ◄────────────────────────┘                                │ stop, sent by the drop
+//!                                                                                         ▼
+//!   drop returns ◄── thread ends ◄── runtime ends ◄── close: runs, then processes, then files
+//! ```
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::sync_channel;
@@ -13,26 +23,25 @@ use tokio::task::JoinSet;
 use twentyfirst_protocol::RelayAccess;
 
 use crate::agents::Agent;
-use crate::answers::Refusal;
 use crate::auth::Key;
 use crate::faults::{Fault, Faults};
 use crate::records::Record;
+use crate::responses::Refusal;
 use crate::sandbox::{Confinement, Isolation};
 use crate::server;
 use crate::tokens::Signer;
 use crate::vaults::Vaults;
 
-/// The key of a relay that was given none.
+/// The key of a relay without configured keys.
 const DEFAULT_KEY: &str = "21st_sk_local";
 
-/// How long the end waits for work that cannot be interrupted.
+/// The time limit for work on files that is under way when the relay ends.
 const LONGEST_SHUTDOWN: Duration = Duration::from_secs(2);
 
-/// A relay that runs in this process, on a thread of its own, and listens on loopback.
+/// A relay in this process, on its own thread, that listens on loopback.
 ///
-/// It has the agents `echo` and `shell`, and those that the builder was given. When it is dropped, its processes are
-/// ended and its files removed before the drop returns. Where its process is killed instead, the next relay to start removes
-/// the files.
+/// It has the agents `echo` and `shell`, and those of the builder. The drop ends its processes and removes its files before it returns.
+/// If the process is killed instead, the next relay that starts removes the files.
 #[must_use = "the relay ends when this is dropped"]
 pub struct LocalRelay {
     address: SocketAddr,
@@ -44,7 +53,7 @@ pub struct LocalRelay {
     thread: Option<JoinHandle<()>>,
 }
 
-/// `AgentClient::of(&relay)` connects to it.
+/// Lets `AgentClient::of(&relay)` connect.
 impl RelayAccess for LocalRelay {
     fn base_url(&self) -> &str {
         self.url()
@@ -59,44 +68,43 @@ impl LocalRelay {
     /// Starts a relay with the defaults.
     ///
     /// # Errors
-    /// If there is no port or no thread for it.
+    /// Fails if there is no free port or if no thread can be started.
     pub fn start() -> io::Result<Self> {
         Self::builder().start()
     }
 
-    /// A relay with agents and keys of your own.
+    /// Returns a builder, for your own agents, keys and faults.
     pub fn builder() -> LocalRelayBuilder {
         LocalRelayBuilder::default()
     }
 
-    /// Where it is: `http://127.0.0.1:` and the port. A client takes this as its base URL.
+    /// Returns the base URL for clients: `http://127.0.0.1:` and the port.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The first key that was given to the builder, else `21st_sk_local`.
+    /// Returns the first key of the builder: `21st_sk_local` by default.
     pub fn api_key(&self) -> &str {
         &self.api_key
     }
 
-    /// How commands are kept apart from this machine.
+    /// Returns the isolation of commands from this machine.
     pub fn isolation(&self) -> Isolation {
         self.isolation
     }
 
-    /// Adds a fault. It strikes requests, runs and streams that begin after this; of several that could strike a
-    /// request, the one that was added first does.
+    /// Adds a fault. It strikes requests, runs and streams that begin after this call. If several faults could strike a request, the one
+    /// added first does.
     pub fn inject(&self, fault: Fault) {
         self.faults.add(fault);
     }
 
-    /// Takes all faults away. None strikes any more, also not the streams that are open; those that have fallen silent
-    /// stay so.
+    /// Removes all faults. None of them strikes any more, not even an open stream. Silenced streams stay silent.
     pub fn clear_faults(&self) {
         self.faults.clear();
     }
@@ -127,7 +135,7 @@ impl fmt::Debug for LocalRelay {
     }
 }
 
-/// Makes a [`LocalRelay`].
+/// The settings of a [`LocalRelay`].
 #[derive(Debug)]
 #[must_use]
 pub struct LocalRelayBuilder {
@@ -163,65 +171,65 @@ impl Default for LocalRelayBuilder {
 }
 
 impl LocalRelayBuilder {
-    /// The port; by default one that is free.
+    /// Sets the port: any free one by default.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// Adds an agent by its slug, in place of one that has this slug.
+    /// Adds an agent under a slug. It replaces an agent with this slug.
     pub fn agent(mut self, slug: impl Into<String>, agent: impl Into<Agent>) -> Self {
         self.agents.insert(slug.into(), agent.into());
         self
     }
 
-    /// Adds a key. A relay that is given keys takes no others; one that is given none takes `21st_sk_local`.
+    /// Adds a key: `21st_sk_local` by default. The relay refuses all other keys, and also the default once a key was added.
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         self.keys.push(key.into());
         self
     }
 
-    /// Lets in the web pages of an origin, such as `https://preview.example.com`, as browsers write it.
+    /// Gives access to the web pages of an origin. Write it as browsers do, such as `https://preview.example.com`.
     ///
-    /// Pages of this machine are always let in: those of `localhost`, `127.0.0.0/8` and `[::1]`, at any port. The real
-    /// relay lets in every page.
+    /// Pages of this machine always have access: those of `localhost`, `127.0.0.0/8` and `[::1]`, at any port. The real relay gives
+    /// access to every page.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
         self
     }
 
-    /// How long `[DONE]` comes after `finish`: 20 ms by default. The real relay takes 0.5 to 1.5 s.
+    /// Sets the delay between `finish` and `[DONE]`: 20 ms by default. The real relay takes 0.5 to 1.5 s.
     pub fn done_delay(mut self, delay: Duration) -> Self {
         self.done_delay = delay;
         self
     }
 
-    /// How long a run has to be silent before a reader who has joined it in the middle gets anything but `start`: 500 ms
-    /// by default, 5 s at the real relay. Zero holds nothing back.
+    /// Sets the silence that ends the hold-back: 500 ms by default, 5 s at the real relay.
+    ///
+    /// A reader that joins a run in the middle gets only `start` until the run has been silent for this time. Zero turns this off.
     pub fn hold_back(mut self, silence: Duration) -> Self {
         self.hold_back = silence;
         self
     }
 
-    /// How commands are kept apart from this machine: see the table at [`Isolation`].
+    /// Sets the isolation of commands from this machine: see the table at [`Isolation`].
     ///
-    /// By default in namespaces where the system allows it. Where it does not, commands are
-    /// [`Unconfined`](Isolation::Unconfined), and as root they are [refused](Isolation::NoCommands): unconfined commands
-    /// of root have to be asked for by name. A line on standard error says when nothing confines commands, and when they
-    /// are refused.
+    /// The default is [`Namespaces`](Isolation::Namespaces). If the system does not allow these, commands are
+    /// [`Unconfined`](Isolation::Unconfined), or [refused](Isolation::NoCommands) if the relay runs as root: ask for unconfined commands
+    /// of root explicitly. A line on standard error reports unconfined and refused commands.
     pub fn isolation(mut self, isolation: Isolation) -> Self {
         self.isolation = Some(isolation);
         self
     }
 
-    /// Speaks HTTP/2 in place of HTTP/1.1, without TLS, to clients that know it. It allows 200 streams on a connection. A
-    /// [fault](Fault) that breaks a connection ends all of them.
+    /// Speaks HTTP/2 without TLS instead of HTTP/1.1, for clients that expect it. A connection allows 200 concurrent streams. A
+    /// [fault](Fault) that cuts a connection ends all of them.
     pub fn http2(mut self) -> Self {
         self.speaks_http2 = true;
         self
     }
 
-    /// Adds a fault that is there from the start. [`LocalRelay::inject`] adds one later.
+    /// Adds a fault from the start. [`LocalRelay::inject`] adds one later.
     pub fn fault(self, fault: Fault) -> Self {
         self.faults.add(fault);
         self
@@ -230,8 +238,9 @@ impl LocalRelayBuilder {
     /// Starts the relay.
     ///
     /// # Errors
-    /// If the port is taken, if there is no thread for it, or if namespaces were asked for and cannot be had:
-    /// [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported), which says why.
+    /// - [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported), with the reason, if [`Isolation::Namespaces`] was requested and the
+    ///   system does not allow it.
+    /// - Other kinds if the port is taken or if no thread can be started.
     pub fn start(self) -> io::Result<LocalRelay> {
         let api_key = self
             .keys
@@ -243,9 +252,11 @@ impl LocalRelayBuilder {
         let thread = std::thread::Builder::new()
             .name("local-relay".to_owned())
             .spawn(move || self.serve(&ready, stopped))?;
-        let (address, isolation) = started
-            .recv()
-            .unwrap_or_else(|_| Err(io::Error::other("the relay's thread has ended")))?;
+        let (address, isolation) = started.recv().unwrap_or_else(|_| {
+            Err(io::Error::other(
+                "the relay's thread ended before the relay had started",
+            ))
+        })?;
         Ok(LocalRelay {
             address,
             url: format!("http://{address}"),
@@ -290,7 +301,7 @@ impl LocalRelayBuilder {
             server::serve(listener, &relay, stopped).await;
             relay.close().await;
         });
-        // Work on files cannot be interrupted, and nobody waits for it any more.
+        // Work on files cannot be interrupted, and may hang for ever.
         runtime.shutdown_timeout(LONGEST_SHUTDOWN);
     }
 
@@ -321,11 +332,11 @@ impl LocalRelayBuilder {
     }
 }
 
-/// What the requests to a relay share.
+/// The state that all requests to a relay share.
 pub(crate) struct Relay {
     agents: BTreeMap<String, Agent>,
     pub(crate) keys: Vec<Key>,
-    /// Those that are let in besides this machine's own.
+    /// The origins with access, besides those of this machine.
     pub(crate) origins: Vec<String>,
     pub(crate) signer: Signer,
     pub(crate) confinement: Confinement,
@@ -334,7 +345,7 @@ pub(crate) struct Relay {
     pub(crate) speaks_http2: bool,
     pub(crate) faults: Arc<Faults>,
     pub(crate) vaults: Vaults,
-    /// In the order in which they were made. Ids are unique for each agent only.
+    /// The sandboxes, in the order of their creation. Ids are unique per agent only.
     records: Mutex<Vec<Arc<Record>>>,
     tasks: Mutex<JoinSet<()>>,
     restarts: Notify,
@@ -351,15 +362,15 @@ impl Relay {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs something until it ends or the relay does.
+    /// Spawns a task that ends with the relay at the latest.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that have ended are forgotten here, so that they do not add up.
+        // Collect finished tasks, which would otherwise add up.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
     }
 
-    /// Does to clients and runs what a restart of the relay's process does.
+    /// Has the effects of a restart of the relay's process on connections and runs.
     pub(crate) fn restart(&self) {
         self.restarts.notify_waiters();
         let records: Vec<_> = self.records().clone();
@@ -369,17 +380,18 @@ impl Relay {
                     .threads
                     .iter()
                     .filter_map(|thread| thread.stream.as_ref());
-                streams.for_each(|stream| stream.journal.forsake());
+                streams.for_each(|stream| stream.journal.abandon());
             });
         }
     }
 
-    /// Completes when the relay restarts after this was called.
+    /// Completes at the next restart after this call.
     pub(crate) fn restarted(&self) -> Notified<'_> {
         self.restarts.notified()
     }
 
-    /// Ends all runs, then all processes, and removes all files.
+    /// Ends all runs, then all processes, and then removes all files. In this order: a run could start a process, and a process could
+    /// write a file.
     async fn close(&self) {
         let mut tasks =
             std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));

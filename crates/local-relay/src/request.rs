@@ -1,3 +1,5 @@
+//! Requests, read as the relay's framework and handlers read them.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,20 +13,20 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use twentyfirst_protocol::{Body, Endpoint, SandboxId};
 
-use crate::answers::Refusal;
 use crate::auth::Caller;
 use crate::relay::Relay;
+use crate::responses::Refusal;
 
-/// The longest JSON or blob body that is taken.
+/// The longest JSON or blob body that the relay accepts.
 pub(crate) const LONGEST_BODY: usize = 10 * 1024 * 1024;
 
-/// How much of a body that is too long is read away, so that a client that is still sending gets its answer.
+/// The length up to which a too long body is read and dropped. A client that is still sending would otherwise miss the response.
 const LONGEST_DRAIN: usize = 256 * 1024 * 1024;
 
-/// The members of a JSON body, each as it was written: text that JSON allows and Rust does not gets through.
+/// The members of a JSON body, each as raw JSON. This keeps lone surrogates, which JSON allows in strings and Rust does not.
 pub(crate) type Members = BTreeMap<String, Box<RawValue>>;
 
-/// One request of someone who is known.
+/// An authenticated request.
 pub(crate) struct Call {
     pub(crate) relay: Arc<Relay>,
     pub(crate) caller: Caller,
@@ -32,16 +34,16 @@ pub(crate) struct Call {
     pub(crate) payload: Payload,
 }
 
-/// The body of a request, as the relay's framework sees it.
+/// The body of a request, as the relay's framework passes it on.
 pub(crate) enum Payload {
-    /// No JSON, and nothing read yet.
+    /// A body that is not JSON, unread.
     Raw(Incoming),
     /// A JSON object or array.
     Json(Bytes),
 }
 
 impl Payload {
-    /// Reads a JSON body; leaves any other alone.
+    /// Reads a JSON body. Leaves any other body unread.
     pub(crate) async fn read(headers: &HeaderMap, body: Incoming) -> Result<Self, Refusal> {
         let is_empty = headers
             .get(header::CONTENT_LENGTH)
@@ -60,12 +62,12 @@ impl Payload {
     }
 }
 
-/// Whether the head says that a body follows, be it an empty one: the relay's framework looks for nothing else.
+/// Returns whether the headers announce a body, possibly an empty one. The relay's framework decides by these headers alone.
 pub(crate) fn announces_body(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING) || headers.contains_key(header::CONTENT_LENGTH)
 }
 
-/// The whole body, or `None` where it is too long.
+/// Reads the whole body. Returns `None` if it exceeds [`LONGEST_BODY`].
 pub(crate) async fn collect(mut body: Incoming) -> Result<Option<Bytes>, Refusal> {
     let mut bytes = BytesMut::new();
     let mut length = 0;
@@ -86,7 +88,7 @@ pub(crate) async fn collect(mut body: Incoming) -> Result<Option<Bytes>, Refusal
 }
 
 impl Call {
-    /// The members of the JSON body; none where it is an array, `None` where there is no JSON body at all.
+    /// Returns the members of the JSON body, empty for an array. Returns `None` if there is no JSON body.
     pub(crate) fn members(&self) -> Option<Members> {
         match &self.payload {
             Payload::Raw(_) => None,
@@ -94,13 +96,13 @@ impl Call {
         }
     }
 
-    /// The same for routes that fall over a missing body: `first` is the member that they look for first.
+    /// Returns the members, for routes whose handlers crash without a body. `first` is the member that they destructure first.
     pub(crate) fn needed_members(&self, first: &str) -> Result<Members, Refusal> {
         self.members()
             .ok_or_else(|| Refusal::internal(no_body(first)))
     }
 
-    /// The operation that this request stands for.
+    /// Parses the request as an operation.
     pub(crate) fn operation<E: Endpoint>(&self) -> Result<E, Refusal> {
         let body = match &self.payload {
             Payload::Json(bytes) => bytes.clone(),
@@ -109,11 +111,11 @@ impl Call {
         self.operation_with(body)
     }
 
-    /// The same, with another body than that of the request.
+    /// Parses the request as an operation, with another body.
     pub(crate) fn operation_with<E: Endpoint>(&self, body: impl Into<Body>) -> Result<E, Refusal> {
         let mut head = self.head.clone();
         if let Payload::Json(_) = self.payload {
-            // However it was spelled, the body has been read as that.
+            // The operation expects this exact spelling, while the body was recognized with any parameters and case.
             let json = HeaderValue::from_static("application/json");
             head.headers.insert(header::CONTENT_TYPE, json);
         }
@@ -121,20 +123,20 @@ impl Call {
         E::from_request(&request).map_err(|error| Refusal::invalid_request(error.to_string()))
     }
 
-    /// The segment of the path at this place, decoded.
+    /// Returns the decoded path segment at this index.
     pub(crate) fn segment(&self, at: usize) -> String {
         let path = self.head.uri.path();
         let segment = path.split('/').nth(at + 1).unwrap_or_default();
         percent_decode_str(segment).decode_utf8_lossy().into_owned()
     }
 
-    /// The sandbox in `/v1/sandboxes/{sandboxId}/…`.
+    /// Returns the sandbox id in `/v1/sandboxes/{sandboxId}/…`.
     pub(crate) fn sandbox_id(&self) -> Result<SandboxId, Refusal> {
         let id = self.segment(2);
         SandboxId::new(id.as_str()).map_err(|_| Refusal::sandbox_not_found(&id))
     }
 
-    /// The first query parameter of this name, if it is not empty.
+    /// Returns the first query parameter with this name, unless it is empty.
     pub(crate) fn query(&self, name: &str) -> Option<String> {
         let pairs = self.head.uri.query().unwrap_or_default().split('&');
         pairs
@@ -144,24 +146,24 @@ impl Call {
             .filter(|value| !value.is_empty())
     }
 
-    /// The query parameter `path`, which the routes for files need.
+    /// Returns the query parameter `path`, which the file routes require.
     pub(crate) fn path(&self) -> Result<String, Refusal> {
         self.query("path")
             .ok_or_else(|| Refusal::invalid_request("path query parameter is required"))
     }
 }
 
-/// The message with which JavaScript falls over a missing body.
+/// Returns the error message of JavaScript for destructuring a missing body.
 pub(crate) fn no_body(first: &str) -> String {
     format!("Cannot destructure property '{first}' of 'req.body' as it is undefined.")
 }
 
-/// The member, where it is there and of this type.
+/// Returns the member, if it is present and of this type.
 pub(crate) fn member<T: DeserializeOwned>(members: &Members, name: &str) -> Option<T> {
     serde_json::from_str(members.get(name)?.get()).ok()
 }
 
-/// The member, where it is a text with something in it.
+/// Returns the member, if it is a non-empty string.
 pub(crate) fn text(members: &Members, name: &str) -> Option<String> {
     member(members, name).filter(|text: &String| !text.is_empty())
 }

@@ -17,17 +17,16 @@ use twentyfirst_protocol::vaults::{
 };
 use twentyfirst_protocol::{Endpoint, Route};
 
-use crate::answers::{Answer, Refusal};
 use crate::request::Call;
+use crate::responses::{Refusal, RelayResponse};
 use crate::{chat, files, git, sandboxes, threads, tokens, vaults};
 
-type Handled = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send>>;
+type Handled = Pin<Box<dyn Future<Output = Result<RelayResponse, Refusal>> + Send>>;
 
-/// The operations and their handlers, in the order in which they are tried: a route that asks for more in the query
-/// comes before one that asks for less.
+/// Maps operations to handlers. The first match wins, so a route with more query conditions comes before one with fewer.
 macro_rules! routes {
     ($( $operation:ty => $handler:path, )+) => {
-        /// The route that a request takes.
+        /// Returns the route of a request.
         pub(crate) fn route<B>(request: &Request<B>) -> Option<Route> {
             $(
                 if <$operation>::ROUTE.matches(request) {
@@ -37,7 +36,7 @@ macro_rules! routes {
             None
         }
 
-        /// Hands a request to its handler.
+        /// Passes a request to its handler.
         pub(crate) fn dispatch(call: Call) -> Handled {
             let request = Request::from_parts(call.head.clone(), ());
             $(

@@ -10,13 +10,13 @@ use twentyfirst_protocol::sandboxes::{
 };
 use twentyfirst_protocol::{ErrorCode, Secret};
 
-use crate::answers::{Answer, Refusal, empty, json as answer};
 use crate::records::new_id;
 use crate::request::{Call, text};
+use crate::responses::{Refusal, RelayResponse, empty, json_response};
 use crate::sandbox::{Command, ExecError};
 
 /// `POST /v1/sandboxes`
-pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn create(call: Call) -> Result<RelayResponse, Refusal> {
     let members = call.needed_members("agent")?;
     let slug = text(&members, "agent")
         .ok_or_else(|| Refusal::invalid_request("agent slug is required"))?;
@@ -39,7 +39,7 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
             .cwd("/home/user")
             .env("HOME", record.sandbox.path("/home/user"))
             .timeout(Duration::from_secs(600));
-        // Neither a failing command nor one that cannot run fails the call; only that this relay runs none at all.
+        // As at the relay, the call succeeds even if a command fails. It fails only if this relay refuses all commands.
         if let Err(error @ ExecError::Refused(_)) = record.sandbox.exec(command).await {
             return Err(Refusal::internal(error.to_string()));
         }
@@ -50,11 +50,11 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
         "status": SandboxStatus::Active,
         "createdAt": record.created_at,
     });
-    Ok(answer(StatusCode::CREATED, &sandbox))
+    Ok(json_response(StatusCode::CREATED, &sandbox))
 }
 
 /// `GET /v1/sandboxes/{sandboxId}`
-pub(crate) async fn get(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn get(call: Call) -> Result<RelayResponse, Refusal> {
     let GetSandbox { sandbox_id, .. } = call.operation()?;
     let record = call.relay.record(&sandbox_id, &call.caller.team)?;
     let agent = call.relay.agent(&record.agent)?;
@@ -80,15 +80,15 @@ pub(crate) async fn get(call: Call) -> Result<Answer, Refusal> {
         sandbox
     });
     let mut sandbox = json!(sandbox);
-    // The relay says `null` where there is no error.
+    // The relay sends `null` if there is no error, where the type leaves the member out.
     if let Value::Object(members) = &mut sandbox {
         members.entry("error").or_insert(Value::Null);
     }
-    Ok(answer(StatusCode::OK, &sandbox))
+    Ok(json_response(StatusCode::OK, &sandbox))
 }
 
 /// `DELETE /v1/sandboxes/{sandboxId}`
-pub(crate) async fn delete(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn delete(call: Call) -> Result<RelayResponse, Refusal> {
     let DeleteSandbox { sandbox_id, .. } = call.operation()?;
     let record = call.relay.record(&sandbox_id, &call.caller.team)?;
     call.relay
@@ -100,7 +100,7 @@ pub(crate) async fn delete(call: Call) -> Result<Answer, Refusal> {
 }
 
 /// `POST /v1/sandboxes/{sandboxId}/exec`
-pub(crate) async fn exec(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn exec(call: Call) -> Result<RelayResponse, Refusal> {
     let members = call.needed_members("command")?;
     let sandbox_id = call.sandbox_id()?;
     let record = call.relay.record(&sandbox_id, &call.caller.team)?;
@@ -117,7 +117,7 @@ pub(crate) async fn exec(call: Call) -> Result<Answer, Refusal> {
         command = command.timeout(timeout);
     }
     match record.sandbox.exec(command).await {
-        Ok(output) => Ok(answer(StatusCode::OK, &output)),
+        Ok(output) => Ok(json_response(StatusCode::OK, &output)),
         Err(ExecError::TimedOut) => Err(Refusal::new(
             StatusCode::REQUEST_TIMEOUT,
             ErrorCode::CommandTimeout,

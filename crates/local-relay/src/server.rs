@@ -1,3 +1,13 @@
+//! The HTTP server: connections, and the steps that every request goes through.
+//!
+//! ```text
+//!   connection ─► respond ─► handle, on a task of its own ─► CORS, ETag, keep-alive ─► FaultyBody ─► connection
+//!                              │
+//!                              └─ /health ─► read JSON ─► fault in its place? ─► guarded path? ─► caller ─► route
+//! ```
+//!
+//! The order of the steps is the relay's, which clients see by the error that comes first.
+
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::pin::pin;
@@ -16,20 +26,20 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use twentyfirst_protocol::{Route, Timestamp};
 
-use crate::answers::{Answer, AnswerBody, Refusal, empty, json as answer, unless_known};
 use crate::auth::Caller;
 use crate::faults::{Breaker, Connection, FaultyBody};
 use crate::relay::Relay;
 use crate::request::{Call, Payload};
+use crate::responses::{Refusal, RelayResponse, ResponseBody, empty, json_response, unless_known};
 use crate::router;
 
-/// How long a connection may be idle.
+/// The time limit for the headers of the next request on a connection.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// How many streams of HTTP/2 a connection may have at once.
+/// The maximum number of concurrent HTTP/2 streams on a connection.
 const STREAMS: u32 = 200;
 
-/// Takes connections until it is told to stop, and then drops them.
+/// Accepts connections until `stopped` fires, and then drops them.
 pub(crate) async fn serve(
     listener: TcpListener,
     relay: &Arc<Relay>,
@@ -42,11 +52,11 @@ pub(crate) async fn serve(
             _ = &mut stopped => break,
         };
         let Ok((socket, _)) = accepted else {
-            // Too many open files, most likely; some will be closed.
+            // Most likely there are too many open files. Wait until some are closed, instead of spinning.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        // Chunks of a stream are small and have to go out at once.
+        // Send the small chunks of a stream at once.
         socket.set_nodelay(true).ok();
         let (socket, breaker) = Connection::new(socket);
         let relay = Arc::clone(relay);
@@ -73,10 +83,10 @@ pub(crate) async fn serve(
     connections.shutdown().await;
 }
 
-/// Serves a connection to its end, or to the end of what is under way on it when the relay is restarted.
+/// Serves a connection to its end. A restart ends it after the requests under way.
 async fn until_restarted(connection: impl GracefulConnection, relay: Arc<Relay>) {
     let mut connection = pin!(connection);
-    // How a connection ends is the client's business.
+    // Errors of a connection are ignored: they concern the client only.
     tokio::select! {
         _ = connection.as_mut() => return,
         () = relay.restarted() => connection.as_mut().graceful_shutdown(),
@@ -93,22 +103,24 @@ async fn respond(
     let (method, asked) = (request.method().clone(), request.headers().clone());
     let is_preflight = method == Method::OPTIONS;
     let route = router::route(&request);
-    let mut answer = if is_preflight {
+    let mut response = if is_preflight {
         empty(StatusCode::NO_CONTENT)
     } else {
-        // A task of its own: what was asked for is done, also when the client has left.
-        let (answer, answered) = oneshot::channel();
+        // On a task of its own: the relay completes a request even if the client has left.
+        let (response, responded) = oneshot::channel();
         relay.spawn({
             let (relay, route) = (Arc::clone(&relay), route.clone());
             async move {
                 let handled = handle(relay, route.as_ref(), request).await;
-                answer.send(handled.unwrap_or_else(Answer::from)).ok();
+                response
+                    .send(handled.unwrap_or_else(RelayResponse::from))
+                    .ok();
             }
         });
-        let answer = answered.await.unwrap_or_else(|_| Refusal::crash().into());
-        unless_known(answer, &method, &asked)
+        let response = responded.await.unwrap_or_else(|_| Refusal::crash().into());
+        unless_known(response, &method, &asked)
     };
-    let headers = answer.headers_mut();
+    let headers = response.headers_mut();
     headers.extend(cors);
     headers
         .entry(header::CONNECTION)
@@ -118,25 +130,25 @@ async fn respond(
         headers.insert("keep-alive", HeaderValue::from_static("timeout=5"));
     }
     let due = relay.faults.of_body(route.as_ref(), streams_run);
-    Ok(answer.map(|body| FaultyBody::new(body, due, breaker)))
+    Ok(response.map(|body| FaultyBody::new(body, due, breaker)))
 }
 
-/// The steps every request goes through, in the relay's order: its body is read, then it is asked who sends it.
+/// Handles a request in the relay's order: it reads the body before it identifies the caller.
 async fn handle(
     relay: Arc<Relay>,
     route: Option<&Route>,
     request: Request<Incoming>,
-) -> Result<Answer, Refusal> {
+) -> Result<RelayResponse, Refusal> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     if path == "/health" && head.method == Method::GET {
         let now = Timestamp::from(SystemTime::now());
         let health = json!({ "status": "ok", "timestamp": now });
-        return Ok(answer(StatusCode::OK, &health));
+        return Ok(json_response(StatusCode::OK, &health));
     }
     let payload = Payload::read(&head.headers, body).await?;
-    if let Some(answer) = relay.faults.answer(route) {
-        return Ok(answer.map(AnswerBody::Bytes));
+    if let Some(response) = relay.faults.replacement(route) {
+        return Ok(response.map(ResponseBody::Bytes));
     }
     let is_guarded = ["/v1/sandboxes", "/v1/chat", "/v1/tokens", "/v1/mcp/vaults"]
         .iter()
@@ -157,8 +169,9 @@ async fn handle(
     .await
 }
 
-/// What lets a browser in, with credentials. The relay says it to every origin; here a page of any site would have the
-/// commands of this machine.
+/// Returns the CORS headers, which give an origin access with credentials.
+///
+/// The relay gives access to every origin. Here, that would let a page of any site run commands on this machine.
 fn cors(method: &Method, asked: &HeaderMap, origins: &[String]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let is_let_in = |origin: &&HeaderValue| {
@@ -190,7 +203,7 @@ fn cors(method: &Method, asked: &HeaderMap, origins: &[String]) -> HeaderMap {
     headers
 }
 
-/// Whether an origin is a web server on loopback.
+/// Returns whether an origin is a web server on loopback.
 fn is_of_this_machine(origin: &str) -> bool {
     let Ok(uri) = origin.parse::<Uri>() else {
         return false;

@@ -1,34 +1,36 @@
+//! The thread endpoints. `chat` describes the status of a thread, and `records` stores it.
+
 use http::StatusCode;
 use twentyfirst_protocol::threads::{CreateThread, DeleteThread, GetThread, ListThreads};
 use twentyfirst_protocol::{ErrorCode, ThreadId};
 
-use crate::answers::{Answer, Refusal, empty, json};
 use crate::request::Call;
+use crate::responses::{Refusal, RelayResponse, empty, json_response};
 
 /// `GET /v1/sandboxes/{sandboxId}/threads`
-pub(crate) async fn list(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn list(call: Call) -> Result<RelayResponse, Refusal> {
     let ListThreads { sandbox_id, .. } = call.operation()?;
     let record = call.relay.record(&sandbox_id, &call.caller.team)?;
     let threads: Vec<_> = record.change(|state| {
         let newest_first = state.threads.iter().rev();
         newest_first.map(|thread| thread.summary(true)).collect()
     });
-    Ok(json(StatusCode::OK, &threads))
+    Ok(json_response(StatusCode::OK, &threads))
 }
 
 /// `POST /v1/sandboxes/{sandboxId}/threads`
-pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn create(call: Call) -> Result<RelayResponse, Refusal> {
     call.needed_members("name")?;
     let CreateThread {
         sandbox_id, name, ..
     } = call.operation()?;
     let record = call.relay.record(&sandbox_id, &call.caller.team)?;
     let thread = record.add_thread(name).ok_or_else(Refusal::crash)?;
-    Ok(json(StatusCode::CREATED, &thread))
+    Ok(json_response(StatusCode::CREATED, &thread))
 }
 
 /// `GET /v1/sandboxes/{sandboxId}/threads/{threadId}`
-pub(crate) async fn get(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn get(call: Call) -> Result<RelayResponse, Refusal> {
     let GetThread {
         sandbox_id,
         thread_id,
@@ -38,11 +40,11 @@ pub(crate) async fn get(call: Call) -> Result<Answer, Refusal> {
     check_uuid(thread_id.as_str(), "an_threads")?;
     let thread = record.with_thread(&thread_id, |thread| thread.thread.clone());
     let thread = thread.ok_or_else(|| not_found(&thread_id, ""))?;
-    Ok(json(StatusCode::OK, &thread))
+    Ok(json_response(StatusCode::OK, &thread))
 }
 
 /// `DELETE /v1/sandboxes/{sandboxId}/threads/{threadId}`
-pub(crate) async fn delete(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn delete(call: Call) -> Result<RelayResponse, Refusal> {
     let DeleteThread {
         sandbox_id,
         thread_id,
@@ -62,7 +64,7 @@ pub(crate) async fn delete(call: Call) -> Result<Answer, Refusal> {
     }
 }
 
-/// `place` is said by some routes and not by others.
+/// Returns the error for a missing thread. Only some routes end the message with a `place`.
 pub(crate) fn not_found(id: &ThreadId, place: &str) -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
@@ -71,7 +73,7 @@ pub(crate) fn not_found(id: &ThreadId, place: &str) -> Refusal {
     )
 }
 
-/// Ids of threads and vaults are UUIDs in the relay's database, which takes no other text.
+/// Refuses an id that is no UUID, as the relay's database does for threads and vaults.
 pub(crate) fn check_uuid(id: &str, table: &str) -> Result<(), Refusal> {
     match uuid::Uuid::try_parse(id) {
         Ok(_) => Ok(()),

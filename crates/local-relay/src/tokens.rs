@@ -10,22 +10,22 @@ use sha2::Sha256;
 use twentyfirst_protocol::Timestamp;
 use twentyfirst_protocol::tokens::Token;
 
-use crate::answers::{Answer, Refusal, json};
 use crate::auth::Credential;
 use crate::request::{Call, member};
+use crate::responses::{Refusal, RelayResponse, json_response};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
 /// `POST /v1/tokens`
-pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn create(call: Call) -> Result<RelayResponse, Refusal> {
     if matches!(call.caller.credential, Credential::Token(_)) {
         return Err(Refusal::Text(
             StatusCode::FORBIDDEN,
             "Tokens cannot create other tokens. Use an API key (21st_sk_).".to_owned(),
         ));
     }
-    // A missing body and a lifetime that is not text are among the few things that crash the relay's handler.
+    // A missing body crashes the relay's handler, and so does a lifetime that is not a string.
     let members = call.members().ok_or_else(Refusal::crash)?;
     let lifetime = match members.get("expiresIn") {
         None => HOUR,
@@ -35,7 +35,7 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
             Err(_) => return Err(Refusal::crash()),
         },
     };
-    // To drop what is no list of agents would be to give away a token for all of them.
+    // Do not ignore an invalid list of agents: the token would then be for all agents.
     let agents = match members.get("agents") {
         None => None,
         Some(raw) => serde_json::from_str(raw.get()).map_err(|_| Refusal::crash())?,
@@ -52,16 +52,16 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
         iat: issued,
         exp: issued + lifetime,
     };
-    // As at the relay: the token says whole seconds, the answer does not.
+    // As at the relay, the token has whole seconds and the response does not.
     let expires = now + Duration::from_secs(lifetime);
     let token = format!("an_t_{}", call.relay.signer.sign(&claims));
-    Ok(json(
+    Ok(json_response(
         StatusCode::CREATED,
         &Token::new(token, Timestamp::from(expires)),
     ))
 }
 
-/// `<digits><s|m|h|d>`, at most a day; an hour for anything else.
+/// Parses a lifetime of the form `<digits><s|m|h|d>`, up to a day. Returns an hour for anything else.
 fn seconds(lifetime: &str) -> u64 {
     let parse = || {
         let (digits, unit) = lifetime.split_at_checked(lifetime.len().checked_sub(1)?)?;
@@ -81,7 +81,7 @@ fn seconds(lifetime: &str) -> u64 {
     parse().unwrap_or(HOUR)
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Claims {
     pub(crate) team_id: String,
@@ -100,7 +100,7 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// An empty list restricts nothing, as an absent one.
+    /// Returns whether the token is for this agent. An empty list of agents means all agents, like an absent one.
     pub(crate) fn allows(&self, agent: &str) -> bool {
         self.agents
             .as_ref()
@@ -108,7 +108,7 @@ impl Claims {
     }
 }
 
-/// Signs tokens and checks them: JWTs by RFC 7519 with HMAC-SHA-256, and with nothing else.
+/// Signs and verifies tokens: JWTs (RFC 7519) with HMAC-SHA-256 only.
 pub(crate) struct Signer {
     mac: Hmac<Sha256>,
 }
@@ -119,7 +119,7 @@ struct Header {
 }
 
 impl Signer {
-    /// With a secret of its own: tokens of one relay are forged ones to every other.
+    /// Creates a signer with a new secret. A relay refuses the tokens of every other relay.
     pub(crate) fn random() -> Self {
         let mut secret = [0; 32];
         secret[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
@@ -137,7 +137,7 @@ impl Signer {
 
     pub(crate) fn sign(&self, claims: &Claims) -> String {
         let encode = |json: serde_json::Result<Vec<u8>>| {
-            // Texts, numbers and JSON values cannot fail to become JSON.
+            // Strings, numbers and JSON values always serialize.
             URL_SAFE_NO_PAD.encode(json.unwrap_or_default())
         };
         let header = Header {
@@ -150,7 +150,7 @@ impl Signer {
         format!("{signed}.{signature}")
     }
 
-    /// What a token says, if it is ours and has not ended.
+    /// Returns the claims of a token, if its signature is valid and it has not expired.
     pub(crate) fn verify(&self, token: &str, now: SystemTime) -> Option<Claims> {
         let (signed, signature) = token.rsplit_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
@@ -182,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_token_says_what_was_signed_and_no_change_goes_unseen(
+        fn a_token_has_its_claims_until_it_expires_and_no_changed_token_is_valid(
             secret: [u8; 32],
             team in ".{0,20}",
             agents: Option<Vec<String>>,

@@ -1,6 +1,6 @@
-//! Commands attack the machine that runs the relay, and get nowhere.
+//! Attacks by commands on the machine that runs the relay. All of them fail.
 //!
-//! Where the system does not allow namespaces, nothing here can be shown, and each test says so.
+//! If the system does not allow namespaces, each test prints that it is skipped.
 
 #![cfg(target_os = "linux")]
 
@@ -19,7 +19,7 @@ use rustix::process::getuid;
 use serde_json::json;
 use twentyfirst_local_relay::{Agent, Isolation, LocalRelay};
 
-/// A sandbox in namespaces, if this system allows them.
+/// Creates a sandbox in namespaces, if this system allows them.
 async fn scene() -> Option<Scene> {
     let builder = LocalRelay::builder().agent("agent", Agent::echo());
     match builder.isolation(Isolation::Namespaces).start() {
@@ -42,7 +42,7 @@ async fn scene() -> Option<Scene> {
     }
 }
 
-/// What a command writes, however it ends.
+/// Runs a command, and returns its output whatever its exit code is.
 async fn attack(scene: &Scene, command: &str) -> String {
     let output = scene
         .client
@@ -52,9 +52,9 @@ async fn attack(scene: &Scene, command: &str) -> String {
 }
 
 #[tokio::test]
-async fn settings_of_the_kernel_cannot_be_written() {
+async fn kernel_settings_are_read_only() {
     let Some(scene) = scene().await else { return };
-    // Each is given the value that it has, so that an attack that succeeds changes nothing.
+    // Write the current values, so that a successful attack changes nothing.
     let attempts = "
         try() {
             value=$(cat $1/kernel/core_pattern 2>/dev/null) && echo \"$value\" >$1/kernel/core_pattern && echo written
@@ -89,13 +89,13 @@ async fn devices_of_the_host_cannot_be_opened() {
         attack(&scene, attempts).await.replace('\n', " "),
         "fd full null ptmx pts random shm stderr stdin stdout urandom zero "
     );
-    // Those that programs need are there, also memory to share and terminals of one's own.
+    // The devices that programs need exist, as do shared memory and the sandbox's own terminals.
     let needs = "echo >/dev/null; head -c 1 /dev/zero | wc -c; touch /dev/shm/here; ls /dev/shm; [ -c /dev/ptmx ]";
     assert_eq!(scene.client.shell(&scene.sandbox, needs).await, "1\nhere\n");
 }
 
 #[tokio::test]
-async fn nothing_is_shared_in_memory() {
+async fn no_memory_is_shared_with_the_host() {
     let Some(scene) = scene().await else { return };
     let own = std::fs::read_link("/proc/self/ns/ipc").unwrap();
     let of_command = attack(&scene, "readlink /proc/self/ns/ipc").await;
@@ -111,11 +111,11 @@ async fn nothing_is_shared_in_memory() {
 }
 
 #[tokio::test]
-async fn descriptors_of_the_relays_process_stay_there() {
+async fn commands_inherit_no_descriptors_of_the_relay() {
     let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     std::fs::write(dir.path().join("secret"), "host").unwrap();
     let opened = std::fs::File::open(dir.path()).unwrap();
-    // As one that was opened by a program in C, or inherited from a shell.
+    // Such as one that a program in C opened, or one inherited from a shell.
     fcntl_setfd(&opened, FdFlags::empty()).unwrap();
     let mut high = Vec::new();
     while opened.as_raw_fd() < 10 && high.len() < 10 {
@@ -133,7 +133,7 @@ async fn descriptors_of_the_relays_process_stay_there() {
 }
 
 #[tokio::test]
-async fn sockets_of_services_are_not_there() {
+async fn sockets_of_services_are_hidden() {
     let Some(scene) = scene().await else { return };
     let socket = format!("/run/relay-test-{}.socket", std::process::id());
     let Ok(_listener) = UnixListener::bind(&socket) else {
@@ -147,7 +147,7 @@ async fn sockets_of_services_are_not_there() {
     .await;
     std::fs::remove_file(socket).unwrap();
     assert_eq!(seen, "");
-    // What names hosts is, where the system keeps it in /run.
+    // The configuration of the resolver is there, even if the system keeps it in /run.
     let resolver = "[ ! -e /etc/resolv.conf ] || cat /etc/resolv.conf";
     let expected = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     assert_eq!(attack(&scene, resolver).await, expected);
@@ -168,7 +168,7 @@ async fn root_of_a_sandbox_is_not_root_of_the_host() {
     let seen = attack(&scene, &format!("cat {}", secret.display())).await;
     assert_eq!(seen, "");
 
-    // All that it has belongs to somebody else: its own files, those that calls write, and their directories.
+    // On the host, all its files belong to another user: those of commands, those of file calls, and their directories.
     let mark = format!("mark-{}", std::process::id());
     let make = format!("cp /bin/sh ~/{mark}; chmod 4755 ~/{mark}; id -u");
     assert_eq!(scene.client.shell(&scene.sandbox, &make).await, "0\n");
@@ -202,7 +202,7 @@ async fn root_of_a_sandbox_is_not_root_of_the_host() {
         let owner = root.join(place).metadata().unwrap().uid();
         assert_ne!(owner, 0, "{place}");
     }
-    // And it can be changed by commands.
+    // Commands can change them.
     let change = "echo changed > a/b/c; rm -r made; cat a/b/c";
     assert_eq!(
         scene.client.shell(&scene.sandbox, change).await,
@@ -211,7 +211,7 @@ async fn root_of_a_sandbox_is_not_root_of_the_host() {
 }
 
 #[tokio::test]
-async fn keys_of_the_session_are_not_inherited() {
+async fn commands_inherit_no_session_keys() {
     let Ok(mut session) = Keyring::join_anonymous_session() else {
         eprintln!("skipped: this system has no keyrings for this user");
         return;
@@ -226,7 +226,7 @@ async fn keys_of_the_session_are_not_inherited() {
             .contains(&name)
     );
     let Some(scene) = scene().await else { return };
-    // `KEYCTL_SEARCH` in the session keyring. The listing hides keys of other users, which can be used all the same.
+    // `KEYCTL_SEARCH` in the session keyring, since the listing hides keys of other users that can be used nevertheless.
     let number = if cfg!(target_arch = "x86_64") {
         250
     } else {
@@ -256,7 +256,7 @@ async fn processes_of_the_host_are_out_of_reach() {
 #[tokio::test]
 async fn the_machine_itself_cannot_be_changed() {
     let Some(scene) = scene().await else { return };
-    // With the values that are there.
+    // The attempts write the current values.
     for attempt in [
         "hostname $(cat /proc/sys/kernel/hostname)",
         "date -s @$(date +%s)",
@@ -273,7 +273,7 @@ async fn the_machine_itself_cannot_be_changed() {
     }
 }
 
-/// Run by the test below in a process of its own, since the place for temporary files is the process's.
+/// Run by the test below in another process, because the temporary directory is a setting of the process.
 #[tokio::test]
 #[ignore = "needs TMPDIR to be elsewhere"]
 async fn other_sandboxes_elsewhere() {
@@ -291,7 +291,7 @@ async fn other_sandboxes_elsewhere() {
 }
 
 #[test]
-fn other_sandboxes_are_not_there_wherever_temporary_files_are() {
+fn other_sandboxes_are_hidden_in_any_temporary_directory() {
     let place = tempfile::tempdir_in("/var/tmp").unwrap();
     std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o1777)).unwrap();
     let inner = Command::new(std::env::current_exe().unwrap())

@@ -1,4 +1,4 @@
-//! Each fault does what it says, as often as it says, over real connections.
+//! Faults over real connections: their effects, and how often they strike.
 
 mod common;
 
@@ -23,7 +23,7 @@ use twentyfirst_protocol::ui::chunk::{
 
 const TEXT: &str = "one two three four five six seven eight nine ten";
 
-/// Says the text word by word, at once.
+/// Creates an agent that says a text word by word, without pauses.
 fn speaker() -> Agent {
     Agent::new(async |run: Run| {
         run.say(TEXT).await;
@@ -31,26 +31,26 @@ fn speaker() -> Agent {
     })
 }
 
-/// Says the text word by word, one each 30 ms.
+/// Creates an agent that says a text word by word, one every 30 ms.
 fn slow_speaker() -> Agent {
     speaker().pace(Duration::from_millis(30))
 }
 
-/// An answer as it came over the socket.
+/// A response as it came over the socket.
 struct Raw {
     head: String,
-    /// What arrived of the body, without the framing of its chunks.
+    /// The received part of the body, without the framing of its chunks.
     body: Vec<u8>,
     end: End,
 }
 
 #[derive(Debug, PartialEq)]
 enum End {
-    /// The body has ended as its framing says.
+    /// The body ended properly.
     Whole,
-    /// The connection was closed before that.
+    /// The connection was closed within the body.
     Cut,
-    /// Nothing came for so long, and the connection is open.
+    /// The connection is open, and nothing came for the given time.
     Silent,
 }
 
@@ -68,7 +68,7 @@ impl Raw {
     }
 }
 
-/// Sends a request on a connection of its own and reads until the answer ends or nothing comes for `patience`.
+/// Sends a request on its own connection, and reads until the response ends or nothing comes for `patience`.
 async fn raw(scene: &Scene, method: &str, target: &str, body: &str, patience: Duration) -> Raw {
     let mut socket = TcpStream::connect(scene.relay.address()).await.unwrap();
     let request = format!(
@@ -150,27 +150,30 @@ async fn raw_resume(scene: &Scene, patience: Duration) -> Raw {
 }
 
 #[tokio::test]
-async fn a_cut_stream_has_so_many_bytes_and_no_end() {
+async fn a_stream_is_cut_after_the_given_bytes() {
     for bytes in [0, 1, 70, 200, 333] {
         let scene = Scene::with(speaker()).await;
         let cut = Fault::cut_after(bytes);
         scene.relay.inject(cut.clone());
-        let answer = raw_chat(&scene, LONG).await;
-        assert!(answer.head.starts_with("HTTP/1.1 200 OK"));
-        assert_eq!((answer.body.len() as u64, &answer.end), (bytes, &End::Cut));
+        let response = raw_chat(&scene, LONG).await;
+        assert!(response.head.starts_with("HTTP/1.1 200 OK"));
+        assert_eq!(
+            (response.body.len() as u64, &response.end),
+            (bytes, &End::Cut)
+        );
         assert_eq!(cut.struck(), 1);
 
-        // The run goes on, and the next stream is whole.
+        // The run continues, and the next stream is complete.
         assert_eq!(stored_text(&scene.wait_for("completed").await), TEXT);
-        let answer = raw_chat(&scene, LONG).await;
-        assert_eq!(answer.end, End::Whole);
-        assert_eq!(answer.events().last().unwrap(), "[DONE]");
+        let response = raw_chat(&scene, LONG).await;
+        assert_eq!(response.end, End::Whole);
+        assert_eq!(response.events().last().unwrap(), "[DONE]");
         assert_eq!(cut.struck(), 1);
     }
 }
 
 #[tokio::test]
-async fn what_was_sent_before_a_cut_arrives_though_it_is_read_late() {
+async fn bytes_before_a_cut_arrive_even_at_a_late_reader() {
     let word = "x".repeat(1 << 20);
     let agent = Agent::new(move |run: Run| {
         let word = word.clone();
@@ -221,7 +224,7 @@ async fn every_stream_can_be_cut_after_a_time() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_silent_can_be_cut_after_a_time() {
+async fn a_silent_stream_can_be_cut_after_a_time() {
     let quiet = Agent::new(async |_: Run| {
         sleep(Duration::from_secs(60)).await;
         Ok(())
@@ -230,61 +233,61 @@ async fn a_stream_that_is_silent_can_be_cut_after_a_time() {
     scene
         .relay
         .inject(Fault::cut_after(Duration::from_millis(100)));
-    let answer = raw_chat(&scene, LONG).await;
-    assert_eq!(answer.end, End::Cut);
-    assert_eq!(kinds(&answer.events()), ["start"]);
+    let response = raw_chat(&scene, LONG).await;
+    assert_eq!(response.end, End::Cut);
+    assert_eq!(kinds(&response.events()), ["start"]);
 }
 
 #[tokio::test]
-async fn events_count_from_start() {
+async fn the_first_counted_event_is_start() {
     let scene = Scene::with(speaker()).await;
     scene.relay.inject(Fault::cut_after(After::Events(3)));
-    let answer = raw_chat(&scene, LONG).await;
-    assert_eq!(answer.end, End::Cut);
+    let response = raw_chat(&scene, LONG).await;
+    assert_eq!(response.end, End::Cut);
     assert_eq!(
-        kinds(&answer.events()),
+        kinds(&response.events()),
         ["start", "text-start", "text-delta"]
     );
 }
 
 #[tokio::test]
-async fn a_stream_can_end_as_if_all_was_said() {
+async fn a_stream_can_end_properly_without_done() {
     let scene = Scene::with(speaker()).await;
     let end = Fault::end_after(200);
     scene.relay.inject(end.clone());
-    let answer = raw_chat(&scene, LONG).await;
-    assert_eq!((answer.body.len(), &answer.end), (200, &End::Whole));
-    assert!(!answer.text().contains("[DONE]"));
+    let response = raw_chat(&scene, LONG).await;
+    assert_eq!((response.body.len(), &response.end), (200, &End::Whole));
+    assert!(!response.text().contains("[DONE]"));
     assert_eq!(end.struck(), 1);
     assert_eq!(stored_text(&scene.wait_for("completed").await), TEXT);
 }
 
 #[tokio::test]
-async fn a_silent_stream_stays_open_and_its_run_goes_on() {
+async fn a_silenced_stream_stays_open_and_its_run_continues() {
     let scene = Scene::with(slow_speaker()).await;
     scene.relay.inject(Fault::silence_after(250));
-    let answer = raw_chat(&scene, Duration::from_millis(900)).await;
-    assert_eq!((answer.body.len(), &answer.end), (250, &End::Silent));
+    let response = raw_chat(&scene, Duration::from_millis(900)).await;
+    assert_eq!((response.body.len(), &response.end), (250, &End::Silent));
     let thread = scene.thread().await;
     assert_eq!(thread["status"], "completed");
     assert_eq!(stored_text(&thread), TEXT);
 }
 
 #[tokio::test]
-async fn an_event_of_ones_own_comes_between_two_others() {
+async fn an_inserted_event_comes_between_two_others() {
     let scene = Scene::with(speaker()).await;
     let cases = [
         (After::Events(3), "{", 3),
         (After::Bytes(0), "[1,", 0),
-        // Within the first event, so that it comes after it.
+        // This point is within the first event, so the inserted one comes after it.
         (After::Bytes(10), "{}", 1),
     ];
     for (after, data, at) in cases {
         let fault = Fault::event_after(after, data);
         scene.relay.inject(fault.clone());
-        let answer = raw_chat(&scene, LONG).await;
-        assert_eq!((&answer.end, fault.struck()), (&End::Whole, 1));
-        let mut events = answer.events();
+        let response = raw_chat(&scene, LONG).await;
+        assert_eq!((&response.end, fault.struck()), (&End::Whole, 1));
+        let mut events = response.events();
         assert_eq!(events.remove(at), data);
         assert_eq!(text_of(&events), TEXT);
         assert_eq!(kinds(&events).first().unwrap(), "start");
@@ -299,8 +302,8 @@ async fn data_with_any_line_breaks_is_one_event() {
     let scene = Scene::with(speaker()).await;
     for data in ["{\n}", "{\r\n}", "{\r}"] {
         scene.relay.inject(Fault::event_after(0, data));
-        let answer = raw_chat(&scene, LONG).await;
-        assert!(answer.text().starts_with("data: {\ndata: }\n\ndata: "));
+        let response = raw_chat(&scene, LONG).await;
+        assert!(response.text().starts_with("data: {\ndata: }\n\ndata: "));
     }
 }
 
@@ -310,21 +313,21 @@ async fn a_dead_runtime_streams_until_it_is_cancelled() {
         After::Events(4),
         After::Bytes(250),
         After::Time(Duration::from_millis(100)),
-        // All that the agent says, but not how it ends.
+        // The agent has said everything, and only the closing chunks are missing.
         After::Events(13),
     ] {
         let scene = Scene::with(slow_speaker()).await;
         let death = Fault::dead_runtime_after(after);
         scene.relay.inject(death.clone());
-        let answer = raw_chat(&scene, Duration::from_millis(500)).await;
-        assert_eq!(answer.end, End::Silent, "{after:?}");
-        let events = answer.events();
-        assert!(!answer.text().contains("finish"), "{events:?}");
+        let response = raw_chat(&scene, Duration::from_millis(500)).await;
+        assert_eq!(response.end, End::Silent, "{after:?}");
+        let events = response.events();
+        assert!(!response.text().contains("finish"), "{events:?}");
         match after {
             After::Events(count) => assert_eq!(events.len() as u64, count),
             After::Bytes(bytes) => {
                 let last = events.last().unwrap().len() + "data: \n\n".len();
-                let length = answer.body.len() as u64;
+                let length = response.body.len() as u64;
                 assert!(length >= bytes && length - (last as u64) < bytes);
             }
             _ => assert!(text_of(&events).starts_with("one ") && events.len() < 8),
@@ -340,13 +343,13 @@ async fn a_dead_runtime_streams_until_it_is_cancelled() {
         assert_eq!(joined.rest().await, ["[DONE]"]);
         assert_eq!(scene.thread().await["status"], "cancelled");
 
-        // The next run lives.
+        // The next run is not affected.
         assert_eq!(scene.chat("Again").await.text().await, TEXT);
     }
 }
 
 #[tokio::test]
-async fn a_runtime_dies_in_time_also_when_its_agent_is_silent() {
+async fn a_runtime_dies_on_time_even_if_its_agent_is_silent() {
     let quiet = Agent::new(async |run: Run| {
         run.sandbox().exec("sleep 60").await?;
         Ok(())
@@ -368,15 +371,15 @@ async fn a_runtime_dies_in_time_also_when_its_agent_is_silent() {
 }
 
 #[tokio::test]
-async fn a_run_that_cannot_be_stored_finishes_without_done() {
+async fn a_run_that_is_not_stored_finishes_without_done() {
     let scene = Scene::with(speaker()).await;
     scene.chat("Before").await.rest().await;
     let before = scene.thread().await["messages"].clone();
     let fault = Fault::fail_to_store();
     scene.relay.inject(fault.clone());
-    let answer = raw_chat(&scene, LONG).await;
-    assert_eq!(answer.end, End::Whole);
-    let events = answer.events();
+    let response = raw_chat(&scene, LONG).await;
+    assert_eq!(response.end, End::Whole);
+    let events = response.events();
     assert_eq!(kinds(&events).last().unwrap(), "finish");
     assert_eq!(text_of(&events), TEXT);
     let thread = scene.thread().await;
@@ -388,13 +391,13 @@ async fn a_run_that_cannot_be_stored_finishes_without_done() {
 }
 
 #[tokio::test]
-async fn a_reader_who_has_joined_can_store_what_it_saw() {
+async fn a_joined_reader_can_store_its_view() {
     let race = Fault::joined_reader_stores();
     let builder = LocalRelay::builder()
         .agent("agent", slow_speaker())
         .fault(race.clone());
     let scene = Scene::of(builder).await;
-    // Nobody joins: nobody is faster.
+    // Without a joined reader, the fault does not strike.
     scene.chat("Before").await.rest().await;
     let before = scene.thread().await["messages"].clone();
     assert_eq!(before.as_array().unwrap().len(), 2);
@@ -425,7 +428,7 @@ async fn a_reader_who_has_joined_can_store_what_it_saw() {
     assert_eq!(messages[2]["metadata"], metadata["messageMetadata"]);
     assert!(metadata["messageMetadata"]["finalTextId"].is_string());
 
-    // It has struck, and the one who starts a run stores it again.
+    // The fault is spent, and the reader that starts a run stores it again.
     let mut first = scene.chat("After").await;
     first.until("four").await;
     let mut second = scene.resume().await;
@@ -435,7 +438,7 @@ async fn a_reader_who_has_joined_can_store_what_it_saw() {
 }
 
 #[tokio::test]
-async fn who_resumes_can_get_all_from_the_beginning() {
+async fn a_resume_can_replay_from_the_beginning() {
     let script = Script::new()
         .chunk(TextStart::new("t1"))
         .chunk(TextDelta::new("t1", "Hello, "))
@@ -486,13 +489,13 @@ async fn who_resumes_can_get_all_from_the_beginning() {
             .iter()
             .all(|id| !replayed.text_ids.contains(id))
     );
-    // Of the part that was still written only what was there is cut elsewhere.
+    // In the part that was still open, only the deltas before the resume are cut at other places.
     assert_eq!(seen.cuts[0], [7, 14]);
     assert_eq!(replayed.cuts[0], [3, 10, 20]);
     assert_eq!(seen.cuts[1], [10]);
     assert_eq!(replayed.cuts[1], [5, 10]);
 
-    // The next one joins in the middle, as is the custom.
+    // The next reader joins in the middle, as by default.
     let mut first = scene.chat("Again").await;
     first.until("Some words").await;
     let mut second = scene.resume().await;
@@ -501,15 +504,15 @@ async fn who_resumes_can_get_all_from_the_beginning() {
     assert!(timeout(SHORT, second.next()).await.is_err());
 }
 
-/// What there is to compare of a stream.
+/// The comparable content of a stream.
 #[derive(Default)]
 struct Message {
     id: String,
     texts: Vec<String>,
     text_ids: Vec<String>,
-    /// Where deltas end within each text.
+    /// The offsets within each text at which deltas end.
     cuts: Vec<Vec<usize>>,
-    /// All chunks of tool calls but the deltas, which are one text here.
+    /// The chunks of tool calls, with their deltas joined into one text.
     calls: Vec<Value>,
 }
 
@@ -548,7 +551,7 @@ impl Message {
 }
 
 #[tokio::test]
-async fn who_resumes_can_be_told_that_there_is_nothing() {
+async fn a_resume_can_find_nothing() {
     let scene = Scene::with(slow_speaker()).await;
     let nothing = Fault::nothing_on_resume().times(2);
     scene.relay.inject(nothing.clone());
@@ -565,7 +568,7 @@ async fn who_resumes_can_be_told_that_there_is_nothing() {
 }
 
 #[tokio::test]
-async fn refusals_strike_their_endpoint_and_nothing_is_done() {
+async fn a_refused_request_has_no_effect_and_other_endpoints_work() {
     let scene = Scene::with(speaker()).await;
     let refusal = Fault::refuse(StatusCode::SERVICE_UNAVAILABLE)
         .retry_after(Duration::from_millis(1500))
@@ -597,7 +600,7 @@ async fn refusals_strike_their_endpoint_and_nothing_is_done() {
 }
 
 #[tokio::test]
-async fn a_refusal_can_ask_for_any_wait() {
+async fn a_refusal_can_have_any_retry_after() {
     let scene = Scene::with(speaker()).await;
     for (wait, seconds) in [
         (Duration::ZERO, "0"),
@@ -612,7 +615,7 @@ async fn a_refusal_can_ask_for_any_wait() {
 }
 
 #[tokio::test]
-async fn refusals_of_no_endpoint_strike_what_comes_first() {
+async fn refusals_without_an_endpoint_strike_the_first_request() {
     let scene = Scene::with(speaker()).await;
     let first = Fault::refuse(StatusCode::INTERNAL_SERVER_ERROR);
     let second = Fault::refuse(StatusCode::BAD_GATEWAY)
@@ -621,7 +624,7 @@ async fn refusals_of_no_endpoint_strike_what_comes_first() {
     scene.relay.inject(first.clone());
     scene.relay.inject(second.clone());
     let threads = format!("/v1/sandboxes/{}/threads", scene.sandbox);
-    // A stranger is told nothing else.
+    // A caller without a valid key gets the same response.
     let stranger = scene.client.with_key("unknown");
     assert_eq!(stranger.get("/health").await.status, 200);
     assert_eq!(
@@ -636,14 +639,14 @@ async fn refusals_of_no_endpoint_strike_what_comes_first() {
 }
 
 #[tokio::test]
-async fn an_answer_can_be_any() {
-    let answer = Response::builder()
+async fn any_response_can_be_injected() {
+    let response = Response::builder()
         .status(503)
         .header("content-type", "text/html")
         .header("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")
         .body("<h1>Back soon</h1>")
         .unwrap();
-    let builder = LocalRelay::builder().fault(Fault::answer_with(answer).always());
+    let builder = LocalRelay::builder().fault(Fault::respond_with(response).always());
     let relay = builder.start().unwrap();
     let client = Client::new(&relay);
     for _ in 0..2 {
@@ -661,7 +664,7 @@ async fn an_answer_can_be_any() {
 }
 
 #[tokio::test]
-async fn answers_of_any_endpoint_can_be_cut() {
+async fn responses_of_any_endpoint_can_be_cut() {
     let scene = Scene::with(speaker()).await;
     let cut = Fault::cut_after(10).on::<ListThreads>();
     let silence = Fault::silence_after(10)
@@ -669,15 +672,15 @@ async fn answers_of_any_endpoint_can_be_cut() {
         .on::<GetThread>();
     scene.relay.inject(cut.clone());
     scene.relay.inject(silence);
-    // Not what it is confined to.
+    // Another endpoint than that of the fault.
     assert_eq!(raw_chat(&scene, LONG).await.end, End::Whole);
     let threads = format!("/v1/sandboxes/{}/threads", scene.sandbox);
-    let answer = raw(&scene, "GET", &threads, "", LONG).await;
-    assert_eq!((answer.body.len(), &answer.end), (10, &End::Cut));
+    let response = raw(&scene, "GET", &threads, "", LONG).await;
+    assert_eq!((response.body.len(), &response.end), (10, &End::Cut));
     assert_eq!(raw(&scene, "GET", &threads, "", LONG).await.end, End::Whole);
     let thread = format!("{threads}/{}", scene.thread);
-    let answer = raw(&scene, "GET", &thread, "", SHORT).await;
-    assert_eq!((answer.body.len(), &answer.end), (10, &End::Silent));
+    let response = raw(&scene, "GET", &thread, "", SHORT).await;
+    assert_eq!((response.body.len(), &response.end), (10, &End::Silent));
     assert_eq!(cut.struck(), 1);
 }
 
@@ -688,15 +691,18 @@ async fn a_body_that_ends_before_its_length_is_cut() {
     for bytes in [0, 10] {
         let end = Fault::end_after(bytes).on::<GetThread>();
         scene.relay.inject(end.clone());
-        let answer = raw(&scene, "GET", &thread, "", LONG).await;
-        assert!(answer.head.starts_with("HTTP/1.1 200 OK"));
-        assert_eq!((answer.body.len() as u64, &answer.end), (bytes, &End::Cut));
+        let response = raw(&scene, "GET", &thread, "", LONG).await;
+        assert!(response.head.starts_with("HTTP/1.1 200 OK"));
+        assert_eq!(
+            (response.body.len() as u64, &response.end),
+            (bytes, &End::Cut)
+        );
         assert_eq!(end.struck(), 1);
     }
 }
 
 #[tokio::test]
-async fn an_answer_without_a_body_has_nothing_to_strike() {
+async fn a_response_without_a_body_is_not_struck() {
     let scene = Scene::with(speaker()).await;
     let cut = Fault::cut_after(0).on::<DeleteSandbox>();
     scene.relay.inject(cut.clone());
@@ -716,11 +722,11 @@ async fn faults_of_one_stream_strike_one_after_the_other() {
     }
     let mut lengths = Vec::new();
     for _ in 0..4 {
-        let answer = raw_chat(&scene, SHORT).await;
-        lengths.push((answer.body.len(), answer.end));
+        let response = raw_chat(&scene, SHORT).await;
+        lengths.push((response.body.len(), response.end));
         scene.wait_for("completed").await;
     }
-    // Where two are due at the same place, the first that was added strikes; the other is there for the next stream.
+    // Of two faults at the same point, the one added first strikes. The other one strikes the next stream.
     assert_eq!(
         lengths[..3],
         [(100, End::Cut), (200, End::Cut), (200, End::Silent)]
@@ -730,7 +736,7 @@ async fn faults_of_one_stream_strike_one_after_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn faults_strike_exactly_as_often_as_they_say_however_many_ask() {
+async fn concurrent_requests_do_not_change_the_number_of_strikes() {
     let scene = Scene::with(speaker()).await;
     let refusals = Fault::refuse(StatusCode::INTERNAL_SERVER_ERROR)
         .on::<ListThreads>()
@@ -760,7 +766,7 @@ async fn faults_strike_exactly_as_often_as_they_say_however_many_ask() {
 }
 
 #[tokio::test]
-async fn faults_that_were_taken_away_strike_nothing_any_more() {
+async fn cleared_faults_strike_nothing() {
     let scene = Scene::with(slow_speaker()).await;
     let faults = [
         Fault::cut_after(Duration::from_millis(150)).always(),

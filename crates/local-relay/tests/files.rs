@@ -1,4 +1,4 @@
-//! Content of files: what uploads have to say, empty files, and blobs of any length.
+//! Content of files: headers of uploads, empty files, and blobs of any length.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::{Client, Produced};
 use http_body_util::Either;
 use twentyfirst_local_relay::LocalRelay;
 
-/// What the relay responds to these bytes: status, content type and the message of its error.
+/// Sends raw bytes, and returns the status, the content type and the error of the response.
 fn raw(relay: &LocalRelay, target: &str, rest: &str) -> (String, String, serde_json::Value) {
     let mut stream = TcpStream::connect(relay.address()).unwrap();
     let key = relay.api_key();
@@ -30,7 +30,7 @@ fn raw(relay: &LocalRelay, target: &str, rest: &str) -> (String, String, serde_j
 }
 
 #[tokio::test]
-async fn a_blob_has_to_say_that_a_body_follows() {
+async fn a_blob_needs_headers_that_announce_a_body() {
     let relay = LocalRelay::start().unwrap();
     let sandbox = Client::new(&relay).create_sandbox("echo").await;
     let target = |format| format!("POST /v1/sandboxes/{sandbox}/files?path=a.bin&format={format}");
@@ -84,7 +84,7 @@ async fn an_empty_file_can_only_be_read_as_text() {
 }
 
 #[tokio::test]
-async fn a_blob_is_limited_on_its_way_up_and_not_on_its_way_down() {
+async fn blob_uploads_are_limited_and_downloads_are_not() {
     const LIMIT: usize = 10 * 1024 * 1024;
     let relay = LocalRelay::start().unwrap();
     let client = Client::new(&relay);

@@ -1,4 +1,4 @@
-//! The relay as clients of HTTP/2 see it.
+//! The relay over HTTP/2.
 
 mod common;
 
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use twentyfirst_local_relay::LocalRelay;
 
 #[tokio::test]
-async fn a_connection_of_http2_has_many_requests() {
+async fn an_http2_connection_has_many_concurrent_requests() {
     let relay = LocalRelay::builder().http2().start().unwrap();
     let socket = TcpStream::connect(relay.address()).await.unwrap();
     let (sender, connection) =
@@ -33,7 +33,7 @@ async fn a_connection_of_http2_has_many_requests() {
     for response in [one, other] {
         assert_eq!(response.version(), Version::HTTP_2);
         assert_eq!(response.status(), 201);
-        // HTTP/2 has no such header.
+        // HTTP/2 forbids this header.
         assert!(!response.headers().contains_key(header::CONNECTION));
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let sandbox: serde_json::Value = serde_json::from_slice(&body).unwrap();

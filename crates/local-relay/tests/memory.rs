@@ -1,4 +1,4 @@
-//! Files of any length pass through the relay, and never lie in its memory.
+//! Files of any length pass through the relay without filling its memory.
 
 mod common;
 
@@ -10,7 +10,7 @@ use twentyfirst_local_relay::LocalRelay;
 const PIECE: usize = 64 * 1024;
 const PIECES: usize = 1024;
 
-/// The most memory that this process has had, in bytes.
+/// Returns the peak memory of this process in bytes.
 fn peak() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
@@ -55,7 +55,7 @@ async fn streams_are_not_held_in_memory() {
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_leaves_nothing() {
+async fn an_aborted_upload_leaves_no_file() {
     let relay = LocalRelay::start().unwrap();
     let client = Client::new(&relay);
     let sandbox = client.create_sandbox("echo").await;

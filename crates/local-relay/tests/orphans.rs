@@ -1,5 +1,5 @@
-//! Commands that are killed leave nothing for others to collect. The first process of a container may do so late or
-//! never, and the end of a sandbox would wait for it.
+//! Killed commands leave no orphans. The first process of a container may collect orphans late or never, and the end of a sandbox would
+//! wait for that.
 
 #![cfg(target_os = "linux")]
 
@@ -14,9 +14,9 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 use twentyfirst_local_relay::{Agent, Isolation, LocalRelay, Run};
 
-/// A scene where commands are isolated, if this system can do so. Its agent runs the command that it is sent.
+/// Creates a scene with isolated commands, if this system allows it. Its agent runs the user's text as a command.
 ///
-/// What its processes leave behind is this process's from now on, and is not collected.
+/// This process becomes the parent of all orphans, and does not collect them.
 async fn scene() -> Option<Scene> {
     set_child_subreaper(Some(getpid())).unwrap();
     let agent = Agent::new(async |run: Run| {
@@ -28,14 +28,14 @@ async fn scene() -> Option<Scene> {
     Some(Scene::on(relay).await)
 }
 
-/// A command whose process has this name, and its name, which no other process has.
+/// Returns a command whose process has a unique name, and that name.
 fn command(name: &str, script: &str) -> (String, String) {
     let name = format!("{name}{}", std::process::id());
     let command = format!("cp $(command -v bash) {name} && exec ./{name} -c '{script}; true'");
     (command, name)
 }
 
-/// The processes with this name, dead ones too, and their parents.
+/// Returns the processes with this name, including dead ones, with their parents.
 fn processes(name: &str) -> Vec<(Pid, Pid)> {
     let place = Path::new("/proc");
     let found = std::fs::read_dir(place).unwrap().filter_map(|entry| {
@@ -69,7 +69,7 @@ async fn delete(scene: &Scene) {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_command_that_took_too_long() {
+async fn a_command_that_timed_out_leaves_no_orphan() {
     let Some(scene) = scene().await else { return };
     for script in ["sleep 60", "sleep 60 & sleep 60", "kill -STOP $$"] {
         let (command, name) = command("late", script);
@@ -82,7 +82,7 @@ async fn nothing_is_left_of_a_command_that_took_too_long() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_command_whose_run_was_cancelled() {
+async fn a_command_of_a_cancelled_run_leaves_no_orphan() {
     let Some(scene) = scene().await else { return };
     let (command, name) = command("run", "sleep 60");
     let _stream = scene.chat(&command).await;
@@ -93,7 +93,7 @@ async fn nothing_is_left_of_a_command_whose_run_was_cancelled() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_command_that_was_there_at_the_end() {
+async fn a_command_running_at_the_end_of_the_relay_leaves_no_orphan() {
     let Some(scene) = scene().await else { return };
     let (command, name) = command("end", "sleep 60");
     let _stream = scene.chat(&command).await;
@@ -103,7 +103,7 @@ async fn nothing_is_left_of_a_command_that_was_there_at_the_end() {
 }
 
 #[tokio::test]
-async fn a_sandbox_ends_also_where_others_have_left_something_that_nobody_collects() {
+async fn a_sandbox_ends_even_if_another_orphan_is_never_collected() {
     let Some(scene) = scene().await else { return };
     let (command, name) = command("left", "sleep 60");
     let _stream = scene.chat(&command).await;

@@ -1,4 +1,4 @@
-//! The recorded runs, played by scripts: readers see what they saw at the relay, and the thread holds what it held.
+//! Replays recorded runs with scripts: the streams and the stored threads are those of the relay.
 
 mod common;
 
@@ -6,7 +6,7 @@ use common::{Client, kinds, user};
 use serde_json::{Value, json};
 use twentyfirst_local_relay::{LocalRelay, Script};
 
-/// Runs that were disturbed, which the tests of runs do, and what else is no plain run.
+/// The recorded runs that are skipped: disturbed ones, which the tests of runs cover, and other special cases.
 const NOT_PLAIN: &[&str] = &[
     "resume ",
     "concurrent: ",
@@ -20,14 +20,14 @@ const NOT_PLAIN: &[&str] = &[
     "start-up: client leaves",
     "chat: first batch lost",
     "chat: batches out of order",
-    // Its thread fails when it is stored, since the relay's database cannot hold a NUL. This one can.
+    // Storing this thread fails at the relay, whose database refuses NUL.
     "chat: NUL character",
 ];
 
 #[tokio::test]
-async fn recorded_runs_are_seen_and_stored_as_they_were() {
-    let answers = include_str!("../../protocol/tests/data/recordings/relay.jsonl").lines();
-    let answers: Vec<Value> = answers
+async fn recorded_runs_are_streamed_and_stored_as_recorded() {
+    let responses = include_str!("../../protocol/tests/data/recordings/relay.jsonl").lines();
+    let responses: Vec<Value> = responses
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let (mut played, mut stored) = (0, 0);
@@ -47,10 +47,10 @@ async fn recorded_runs_are_seen_and_stored_as_they_were() {
         played += 1;
 
         let after = format!("threads.get: after {}", name.trim_start_matches("chat: "));
-        let Some(answer) = answers.iter().find(|answer| answer["name"] == after) else {
+        let Some(response) = responses.iter().find(|response| response["name"] == after) else {
             continue;
         };
-        let mut thread = answer["response"]["body"].clone();
+        let mut thread = response["response"]["body"].clone();
         expand(&mut thread);
         for (name, value) in thread.as_object_mut().unwrap() {
             match name.as_str() {
@@ -62,7 +62,7 @@ async fn recorded_runs_are_seen_and_stored_as_they_were() {
                     );
                 }
                 "messages" if !value.is_null() => {
-                    // The first reader's id is the stored one.
+                    // The stored id is that of the first reader.
                     let id = run.seen[0]["messageId"].clone();
                     let stored = run.thread["messages"].take();
                     value[1]["id"] = id;
@@ -77,7 +77,7 @@ async fn recorded_runs_are_seen_and_stored_as_they_were() {
     assert_eq!((played, stored), (37, 14));
 }
 
-/// What a reader saw, and what was stored.
+/// The streams of a run, and its stored thread.
 struct Play {
     seen: Vec<Value>,
     thread: Value,
@@ -108,7 +108,7 @@ impl Play {
     }
 }
 
-/// What the agent has written: all but what the relay adds, which after an error is all.
+/// Returns the agent's script: the recorded chunks up to an error, since all later ones are the relay's.
 fn script(recorded: &[Value]) -> Script {
     let mut lines = String::new();
     for chunk in recorded {
@@ -140,7 +140,7 @@ fn parsed(event: &str) -> Value {
     serde_json::from_str(event).unwrap_or_else(|_| event.into())
 }
 
-/// The id of a message is another one in each run; that of the session, too, where the relay tells it.
+/// Removes the ids that differ in each run: that of the message, and that of the session in the metadata of a failed run.
 fn without_message_id(events: &[Value]) -> Vec<Value> {
     let mut events = events.to_vec();
     let has_failed = events.iter().any(|event| event["type"] == "error");
@@ -154,7 +154,7 @@ fn without_message_id(events: &[Value]) -> Vec<Value> {
     events
 }
 
-/// The recording writes long texts short: `<ж x 40000>`.
+/// Expands long texts, which the recording shortens to `<ж x 40000>`.
 fn expand(value: &mut Value) {
     match value {
         Value::String(text) => *text = long(text),

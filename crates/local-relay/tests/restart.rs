@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::sleep;
 use twentyfirst_local_relay::{After, Agent, Fault, LocalRelay, Run};
 
-/// Says ten words, slowly enough for others to join.
+/// Creates an agent that says ten words, slowly enough for readers to join.
 fn talker() -> Agent {
     let words = (0..10).map(|number| format!("word{number} "));
     let words: String = words.collect();
@@ -28,13 +28,13 @@ async fn scene(agent: Agent) -> Scene {
     Scene::of(relay.agent("agent", agent)).await
 }
 
-/// Waits for longer than the agent talks.
+/// Waits longer than the agent talks.
 async fn until_the_agent_has_ended() {
     sleep(Duration::from_millis(1000)).await;
 }
 
 #[tokio::test]
-async fn streams_break_off_and_the_runs_stream_for_ever() {
+async fn streams_break_off_and_threads_stay_streaming() {
     let scene = scene(talker()).await;
     let client = &scene.client;
     let other = client.create_sandbox("agent").await;
@@ -64,7 +64,7 @@ async fn streams_break_off_and_the_runs_stream_for_ever() {
         let cancelled = client.delete(&target).await.expect(200);
         assert_eq!(cancelled["status"], "cancelled");
         assert_eq!(client.thread(sandbox, thread).await["status"], "cancelled");
-        // The thread is free, and the fault is spent.
+        // The thread is free again, and the fault is spent.
         let events = client
             .chat("agent", sandbox, thread, "Again")
             .await
@@ -77,7 +77,7 @@ async fn streams_break_off_and_the_runs_stream_for_ever() {
 }
 
 #[tokio::test]
-async fn who_resumes_before_the_run_ends_has_its_part_stored_as_the_whole() {
+async fn the_part_of_a_reader_that_resumes_before_the_end_is_stored_as_the_whole() {
     let scene = scene(talker()).await;
     scene.relay.inject(Fault::restart_after(After::Events(4)));
     scene.chat("Talk").await.until_broken().await;
@@ -103,7 +103,7 @@ async fn who_resumes_before_the_run_ends_has_its_part_stored_as_the_whole() {
 }
 
 #[tokio::test]
-async fn a_run_that_was_cancelled_after_a_restart_tells_who_has_joined() {
+async fn cancelling_a_run_after_a_restart_ends_the_streams_of_joined_readers() {
     let scene = scene(talker()).await;
     scene.relay.inject(Fault::restart_after(After::Events(4)));
     scene.chat("Talk").await.until_broken().await;
@@ -116,7 +116,7 @@ async fn a_run_that_was_cancelled_after_a_restart_tells_who_has_joined() {
 }
 
 #[tokio::test]
-async fn the_relay_restarts_in_time_though_the_agent_is_silent() {
+async fn the_relay_restarts_on_time_even_if_the_agent_is_silent() {
     let silent = Agent::new(async |_: Run| {
         sleep(Duration::from_secs(60)).await;
         Ok(())
@@ -131,9 +131,9 @@ async fn the_relay_restarts_in_time_though_the_agent_is_silent() {
 }
 
 #[tokio::test]
-async fn the_relay_can_restart_when_all_was_said() {
+async fn the_relay_can_restart_after_the_last_chunk_of_the_agent() {
     let scene = scene(talker()).await;
-    // The start, and twelve of the text.
+    // `start`, and twelve chunks of the text.
     scene.relay.inject(Fault::restart_after(After::Events(13)));
     let events = scene.chat("Talk").await.until_broken().await;
     assert_eq!(kinds(&events).last().unwrap(), "text-end");

@@ -1,4 +1,4 @@
-//! What happens to a run while it is disturbed: readers leave, join and come too late, and someone cancels it.
+//! Disturbed runs: readers leave, join and come too late, and runs are cancelled and fail.
 
 mod common;
 
@@ -13,7 +13,7 @@ use twentyfirst_protocol::ui::chunk::{
 };
 use twentyfirst_protocol::ui::{Chunk, RawJson};
 
-/// Says a word every 20 ms for half a second.
+/// Creates an agent that says a word every 20 ms for half a second.
 fn talker() -> Agent {
     let words: Vec<_> = (0..25).map(|number| format!("word{number} ")).collect();
     Agent::new(move |run: Run| {
@@ -26,7 +26,7 @@ fn talker() -> Agent {
     .pace(Duration::from_millis(20))
 }
 
-/// Says one word and falls silent for ever.
+/// Creates an agent that says one word and then never ends.
 fn silent() -> Agent {
     Agent::new(async |run: Run| {
         run.send(TextStart::new("t1")).await;
@@ -37,7 +37,7 @@ fn silent() -> Agent {
 }
 
 #[tokio::test]
-async fn a_run_goes_on_when_its_reader_leaves() {
+async fn a_run_continues_without_its_reader() {
     let scene = Scene::with(talker()).await;
     let mut stream = scene.chat("Talk").await;
     let id = stream.chunk().await["messageId"].clone();
@@ -51,7 +51,7 @@ async fn a_run_goes_on_when_its_reader_leaves() {
 }
 
 #[tokio::test]
-async fn a_run_goes_on_when_its_reader_leaves_before_the_head() {
+async fn a_run_continues_if_its_reader_leaves_before_the_response_headers() {
     let scene = Scene::with(talker().start_up(Duration::from_millis(200))).await;
     let body = json!({
         "messages": [user("Talk")],
@@ -66,7 +66,7 @@ async fn a_run_goes_on_when_its_reader_leaves_before_the_head() {
 }
 
 #[tokio::test]
-async fn while_a_run_starts_there_is_nothing_to_resume_and_nothing_to_cancel() {
+async fn a_run_cannot_be_resumed_or_cancelled_during_its_start_up() {
     let scene = Scene::with(talker().start_up(Duration::from_millis(300))).await;
     let begun = Instant::now();
     let (mut stream, ()) = tokio::join!(scene.chat("Talk"), async {
@@ -83,7 +83,7 @@ async fn while_a_run_starts_there_is_nothing_to_resume_and_nothing_to_cancel() {
 }
 
 #[tokio::test]
-async fn who_joins_in_the_middle_sees_the_rest_in_one_burst_when_all_is_silent() {
+async fn a_reader_that_joins_in_the_middle_gets_the_rest_in_one_burst_after_a_silence() {
     let hold_back = Duration::from_millis(300);
     let relay = LocalRelay::builder()
         .agent("agent", talker())
@@ -124,7 +124,7 @@ async fn who_joins_in_the_middle_sees_the_rest_in_one_burst_when_all_is_silent()
 }
 
 #[tokio::test]
-async fn silence_frees_who_has_joined_in_the_middle() {
+async fn a_pause_of_the_agent_ends_the_hold_back() {
     let script = Script::new()
         .chunk(TextStart::new("t1"))
         .chunk(TextDelta::new("t1", "one "))
@@ -152,7 +152,7 @@ async fn silence_frees_who_has_joined_in_the_middle() {
 }
 
 #[tokio::test]
-async fn who_joins_before_the_first_chunk_misses_nothing() {
+async fn a_reader_that_joins_before_the_first_chunk_misses_nothing() {
     let slow = Agent::new(async |run: Run| {
         sleep(Duration::from_millis(200)).await;
         run.say("Hello, world!").await;
@@ -167,7 +167,7 @@ async fn who_joins_before_the_first_chunk_misses_nothing() {
 }
 
 #[tokio::test]
-async fn outputs_of_tools_that_were_announced_before_are_left_out() {
+async fn a_joined_reader_gets_no_outputs_of_earlier_tool_calls() {
     let script = Script::new()
         .chunk(ToolInputStart::new("call1", "Bash"))
         .chunk(ToolInputAvailable::new("call1", "Bash").input(json!({})))
@@ -197,7 +197,7 @@ async fn outputs_of_tools_that_were_announced_before_are_left_out() {
 }
 
 #[tokio::test]
-async fn nothing_is_resumed_when_nothing_runs() {
+async fn there_is_nothing_to_resume_without_a_run() {
     let scene = Scene::with(Agent::echo()).await;
     assert_eq!(scene.resume().await.status, 204);
     scene.chat("Hi").await.rest().await;
@@ -206,7 +206,7 @@ async fn nothing_is_resumed_when_nothing_runs() {
 }
 
 #[tokio::test]
-async fn a_cancelled_run_ends_with_done_alone_and_is_not_stored() {
+async fn a_cancelled_run_ends_with_only_done_and_is_not_stored() {
     let scene = Scene::with(silent()).await;
     let mut first = scene.chat("Hi").await;
     first.until("wait").await;
@@ -233,7 +233,7 @@ async fn a_cancelled_run_ends_with_done_alone_and_is_not_stored() {
 }
 
 #[tokio::test]
-async fn cancelling_ends_the_command_that_the_agent_runs() {
+async fn cancelling_ends_the_command_of_the_agent() {
     let agent = Agent::new(async |run: Run| {
         run.say("running").await;
         run.sandbox().exec("echo $$ > ~/pid; sleep 60").await?;
@@ -251,7 +251,7 @@ async fn cancelling_ends_the_command_that_the_agent_runs() {
 }
 
 #[tokio::test]
-async fn of_two_runs_in_a_sandbox_the_newest_thread_is_meant() {
+async fn cancelling_chooses_the_run_in_the_newest_thread() {
     let scene = Scene::with(silent()).await;
     let newer = scene.client.create_thread(&scene.sandbox).await;
     let mut in_newer = scene
@@ -259,7 +259,7 @@ async fn of_two_runs_in_a_sandbox_the_newest_thread_is_meant() {
         .chat("agent", &scene.sandbox, &newer, "Newer")
         .await;
     in_newer.until("wait").await;
-    // Started later, in a thread that was made earlier.
+    // This run starts later, in a thread that was created earlier.
     let mut in_older = scene.chat("Older").await;
     in_older.until("wait").await;
 
@@ -274,7 +274,7 @@ async fn of_two_runs_in_a_sandbox_the_newest_thread_is_meant() {
 }
 
 #[tokio::test]
-async fn of_two_runs_in_a_thread_the_first_to_end_is_stored() {
+async fn the_first_of_two_runs_in_a_thread_to_end_is_stored() {
     let agent = Agent::new(async |run: Run| {
         if run.text() == "slow" {
             sleep(Duration::from_millis(400)).await;
@@ -294,7 +294,7 @@ async fn of_two_runs_in_a_thread_the_first_to_end_is_stored() {
 }
 
 #[tokio::test]
-async fn a_run_in_the_background_answers_at_once_and_is_stored() {
+async fn a_background_run_gets_its_response_at_once_and_is_stored() {
     let scene = Scene::with(talker()).await;
     let body = json!({
         "messages": [user("Talk")],
@@ -315,7 +315,7 @@ async fn a_run_in_the_background_answers_at_once_and_is_stored() {
 }
 
 #[tokio::test]
-async fn an_agent_that_fails_fails_its_run() {
+async fn an_error_of_the_agent_fails_its_run() {
     let agent = Agent::new(async |run: Run| {
         run.send(TextStart::new("t1")).await;
         run.send(TextDelta::new("t1", "Part")).await;
@@ -377,7 +377,7 @@ async fn a_closure_that_panics_before_it_has_a_future_fails_its_run() {
 }
 
 #[tokio::test]
-async fn what_was_stored_before_is_the_history_of_the_next_run() {
+async fn stored_messages_are_the_history_of_the_next_run() {
     let agent = Agent::new(async |run: Run| {
         let before: Vec<_> = run.history().iter().map(|message| message.text()).collect();
         run.say(before.join("|")).await;
@@ -400,7 +400,7 @@ async fn what_was_stored_before_is_the_history_of_the_next_run() {
         .chat_with("agent", body(json!({ "model": "m" })))
         .await;
     assert_eq!(stream.text().await, "one| None Some(\"m\")");
-    // One wrong member, and all are dropped.
+    // One invalid option drops all options.
     for (member, value) in [("maxTurns", json!(0)), ("maxBudgetUsd", Value::Null)] {
         let mut wrong = json!({ "model": "m" });
         wrong[member] = value;
@@ -433,7 +433,7 @@ async fn what_was_stored_before_is_the_history_of_the_next_run() {
 }
 
 #[tokio::test]
-async fn a_chat_with_an_unknown_sandbox_makes_it() {
+async fn a_chat_with_an_unknown_sandbox_creates_it() {
     let scene = Scene::with(Agent::echo().name("Echo")).await;
     let body = json!({ "messages": [user("Hello")], "sandboxId": "my-own-id" });
     let mut stream = scene.client.chat_with("agent", body).await;
@@ -450,7 +450,7 @@ async fn a_chat_with_an_unknown_sandbox_makes_it() {
 }
 
 #[tokio::test]
-async fn a_chat_with_a_sandbox_of_another_agent_makes_a_second_one_of_that_id() {
+async fn a_chat_with_another_agents_sandbox_id_creates_a_second_sandbox() {
     let scene = Scene::with(Agent::echo()).await;
     let client = &scene.client;
     let target = format!("/v1/sandboxes/{}", scene.sandbox);
@@ -461,7 +461,7 @@ async fn a_chat_with_a_sandbox_of_another_agent_makes_a_second_one_of_that_id() 
         "sandboxId": scene.sandbox,
         "threadId": scene.thread,
     });
-    // The machine is made before anybody looks for the thread.
+    // The relay creates the sandbox before it looks for the thread.
     let reply = client.post("/v1/chat/echo", body.clone()).await;
     let (status, code, _) = reply.error();
     assert_eq!((status, code.as_str()), (404, "thread_not_found"));
@@ -477,7 +477,7 @@ async fn a_chat_with_a_sandbox_of_another_agent_makes_a_second_one_of_that_id() 
 }
 
 #[tokio::test]
-async fn a_thread_that_the_relay_makes_is_named_after_the_text_unless_the_chat_names_it() {
+async fn a_new_thread_gets_the_name_of_the_chat_or_else_of_its_text() {
     let scene = Scene::with(Agent::echo()).await;
     let client = &scene.client;
     let long = "ä".repeat(100);
@@ -492,14 +492,14 @@ async fn a_thread_that_the_relay_makes_is_named_after_the_text_unless_the_chat_n
             .await;
         assert_eq!(threads.expect(200)[0]["name"], expected);
     }
-    // One that was made without a name keeps having none.
+    // A thread that was created without a name stays without one.
     scene.chat("Hello").await.rest().await;
     let thread = client.thread(&scene.sandbox, &scene.thread).await;
     assert_eq!(thread["name"], json!(null));
 }
 
 #[tokio::test]
-async fn a_text_that_the_database_refuses_fails_the_storing_of_its_turn() {
+async fn a_turn_with_text_that_the_database_refuses_is_not_stored() {
     let agent = Agent::new(async |run: Run| {
         match run.text() {
             "nul" => run.say("a\0b").await,
@@ -523,7 +523,7 @@ async fn a_text_that_the_database_refuses_fails_the_storing_of_its_turn() {
         let thread = scene.client.thread(&scene.sandbox, &scene.thread).await;
         (kinds(&events).pop().unwrap(), thread)
     };
-    // Two halves that come in two deltas are one letter.
+    // A surrogate pair in two deltas is a valid character.
     let (last, thread) = run("whole").await;
     assert_eq!(
         (last.as_str(), &thread["status"]),
@@ -541,11 +541,11 @@ async fn a_text_that_the_database_refuses_fails_the_storing_of_its_turn() {
             error.starts_with("sandbox_error: Failed query: update"),
             "{error}"
         );
-        // The text has the conversation in it; the thread has lost the turn.
+        // The error contains the turn, and the thread has lost it.
         assert!(error.contains(&format!("\"text\":\"{text}\"")), "{error}");
         assert_eq!(thread["messages"].as_array().unwrap().len(), 2);
     }
-    // The user's own text is in the same turn.
+    // The user's text is part of the turn.
     let (last, _) = run("whole\0").await;
     assert_eq!(last, "finish");
     let (last, thread) = run("whole").await;
@@ -557,7 +557,7 @@ async fn a_text_that_the_database_refuses_fails_the_storing_of_its_turn() {
 }
 
 #[tokio::test]
-async fn a_message_without_parts_is_an_error_of_the_relay() {
+async fn a_message_without_parts_is_an_internal_error() {
     let scene = Scene::with(Agent::echo()).await;
     let message = json!({ "id": "u1", "role": "user", "content": "Hello" });
     let body = json!({ "messages": [message], "sandboxId": scene.sandbox });
@@ -566,7 +566,7 @@ async fn a_message_without_parts_is_an_error_of_the_relay() {
 }
 
 #[tokio::test]
-async fn a_run_survives_its_thread_and_its_sandbox() {
+async fn a_run_outlives_its_thread_and_its_sandbox() {
     let scene = Scene::with(talker()).await;
     let mut stream = scene.chat("Talk").await;
     stream.until("word3").await;
@@ -607,10 +607,7 @@ async fn the_shell_agent_runs_the_lines_of_the_user() {
     let (first, second) = inputs.split_once("}{").unwrap();
     assert_eq!(first, r#"{"command":"echo $GREETING > a.txt""#);
     assert_eq!(second, r#""command":"cat a.txt; exit 3"}"#);
-    assert_eq!(
-        text_of(&events),
-        "Ran 2 commands, 1 of them without success."
-    );
+    assert_eq!(text_of(&events), "Ran 2 commands, 1 of them failed.");
 
     let thread = scene.thread().await;
     assert_eq!(thread["messages"][1]["parts"][0]["type"], "tool-Bash");
@@ -623,7 +620,7 @@ async fn the_shell_agent_runs_the_lines_of_the_user() {
 }
 
 #[tokio::test]
-async fn the_shell_agent_says_what_it_is_to_a_prompt() {
+async fn the_shell_agent_explains_itself_to_a_prompt() {
     let scene = Scene::with_commands(Agent::shell()).await;
     // The prompt of the README.
     let mut events = scene.chat("Find bugs in /src").await;
@@ -635,7 +632,7 @@ async fn the_shell_agent_says_what_it_is_to_a_prompt() {
 }
 
 #[tokio::test]
-async fn the_head_of_a_stream_is_the_relays() {
+async fn a_stream_has_the_headers_of_the_relay() {
     let scene = Scene::with(Agent::echo()).await;
     let stream = scene.chat("Hi").await;
     let mut headers: Vec<_> = stream
@@ -662,7 +659,7 @@ async fn the_head_of_a_stream_is_the_relays() {
 }
 
 #[tokio::test]
-async fn what_was_asked_for_is_done_though_the_client_has_left() {
+async fn a_request_is_completed_after_its_client_has_left() {
     let scene = Scene::with_commands(Agent::echo()).await;
     let target = format!("/v1/sandboxes/{}/exec", scene.sandbox);
     let body = json!({ "command": "touch ~/began; sleep 0.3; touch ~/done" });
@@ -674,7 +671,7 @@ async fn what_was_asked_for_is_done_though_the_client_has_left() {
 }
 
 #[tokio::test]
-async fn an_agent_waits_for_a_reader_who_is_far_behind_and_for_none_who_has_left() {
+async fn an_agent_waits_for_a_reader_that_lags_but_not_for_one_that_has_left() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -703,7 +700,7 @@ async fn an_agent_waits_for_a_reader_who_is_far_behind_and_for_none_who_has_left
         before = written.load(Ordering::Relaxed);
         sleep(Duration::from_millis(200)).await;
     }
-    // What lies in the relay and in the sockets.
+    // The relay and the sockets buffer this much.
     assert!(
         before < CHUNKS / 2,
         "{before} of {CHUNKS} chunks are written"

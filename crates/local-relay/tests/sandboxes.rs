@@ -1,4 +1,4 @@
-//! Sandboxes are real, and nothing in them reaches what is outside.
+//! Sandboxes: real files and processes, confined to the sandbox.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::Client;
 use serde_json::{Value, json};
 use twentyfirst_local_relay::{Agent, Isolation, LocalRelay};
 
-/// A relay for each way of isolation that this system has.
+/// Starts a relay for each kind of isolation that this system allows.
 fn relays() -> Vec<LocalRelay> {
     let start = |isolation| {
         LocalRelay::builder()
@@ -113,7 +113,7 @@ async fn the_environment_of_the_relay_does_not_reach_commands() {
             .unwrap()
             .lines()
             .map(|line| line.split('=').next().unwrap())
-            // Bash's own, and the place for temporary files of those that are not isolated.
+            // Bash sets its own, and unconfined commands have `TMPDIR`.
             .filter(|name| !["_", "SHLVL", "PWD", "TMPDIR"].contains(name))
             .collect();
         names.sort_unstable();
@@ -131,14 +131,14 @@ async fn the_environment_of_the_relay_does_not_reach_commands() {
     }
 }
 
-/// A directory of the host's with a secret in it, which no file call may see or change.
+/// A directory of the host with a secret, which no file call may see or change.
 struct Host {
     dir: tempfile::TempDir,
 }
 
 impl Host {
     fn new() -> Self {
-        // Not in `/tmp`, which every sandbox has for itself.
+        // Not in `/tmp`, which is private in every sandbox.
         let dir = tempfile::tempdir_in("/var/tmp").unwrap();
         std::fs::write(dir.path().join("secret"), "host").unwrap();
         Self { dir }
@@ -160,11 +160,11 @@ impl Host {
 }
 
 #[tokio::test]
-async fn variables_act_within_the_sandbox_only() {
+async fn variables_take_effect_only_inside_the_sandbox() {
     for relay in relays() {
         let client = Client::new(&relay);
         let sandbox = client.create_sandbox("agent").await;
-        // The loader of every program writes to this file.
+        // With this variable, the loader of every program writes to a file.
         let host = tempfile::tempdir().unwrap();
         let trace = host.path().join("trace");
         let body = json!({
@@ -263,7 +263,7 @@ async fn no_file_call_leads_out_of_the_sandbox() {
             assert_eq!(client.get(&target).await.json(), false, "{dir}");
         }
         assert_ne!(write(&client, &sandbox, "dangling", "changed").await, 200);
-        // The link itself is the sandbox's, and goes alone.
+        // Removing the link removes only the link.
         client
             .delete(&files(&sandbox, "?path=dir"))
             .await
@@ -283,7 +283,7 @@ async fn no_file_call_leads_out_of_the_sandbox() {
 }
 
 #[tokio::test]
-async fn links_within_the_sandbox_are_followed() {
+async fn links_inside_the_sandbox_are_followed() {
     for relay in relays() {
         let client = Client::new(&relay);
         let sandbox = client.create_sandbox("agent").await;
@@ -365,7 +365,7 @@ async fn in_namespaces_commands_see_the_sandbox_and_change_nothing_else() {
     host.is_untouched();
     assert!(!Path::new("/usr/x").exists() && !Path::new("/etc/x").exists());
 
-    // Neither the mounts of the system nor root itself make a way out.
+    // Changing mounts or the root directory is no way out.
     let name = format!("relay-test-{}", std::process::id());
     for place in ["/dev/shm", "/var/tmp"] {
         let there = Path::new(place).join(&name);
@@ -380,7 +380,7 @@ async fn in_namespaces_commands_see_the_sandbox_and_change_nothing_else() {
         .shell(&sandbox, "echo null > /dev/null; echo kept > /root/kept")
         .await;
 
-    // Only the sandbox's own processes are there, and those in the background stay.
+    // Only the sandbox's own processes are visible, and background processes stay.
     client.shell(&sandbox, "sleep 300 & echo $! > ~/pid").await;
     client.shell(&sandbox, "kill -0 $(cat ~/pid)").await;
     let processes = client.shell(&sandbox, "ls /proc | grep -c '^[0-9]'").await;
@@ -391,7 +391,7 @@ async fn in_namespaces_commands_see_the_sandbox_and_change_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_relay_without_commands_refuses_them_and_does_the_rest() {
+async fn a_relay_without_commands_refuses_only_commands() {
     let builder = LocalRelay::builder().isolation(Isolation::NoCommands);
     let relay = builder.start().unwrap();
     assert_eq!(relay.isolation(), Isolation::NoCommands);
@@ -414,7 +414,7 @@ async fn a_relay_without_commands_refuses_them_and_does_the_rest() {
             .await,
         400,
     );
-    // Silence would have it that the machine is set up.
+    // Without an error, the client would believe that the setup ran.
     let body = json!({ "agent": "shell", "setup": ["true"] });
     refused(&client.post("/v1/sandboxes", body).await, 500);
     let body = json!({ "messages": [common::user("true")], "sandboxId": sandbox });
@@ -424,7 +424,7 @@ async fn a_relay_without_commands_refuses_them_and_does_the_rest() {
 }
 
 #[tokio::test]
-async fn a_command_that_takes_too_long_is_killed_with_its_children() {
+async fn a_command_that_times_out_is_killed_with_its_children() {
     for relay in relays() {
         let client = Client::new(&relay);
         let sandbox = client.create_sandbox("agent").await;
@@ -443,7 +443,7 @@ async fn a_command_that_takes_too_long_is_killed_with_its_children() {
 }
 
 #[tokio::test]
-async fn a_command_that_is_killed_has_the_exit_code_minus_one() {
+async fn a_killed_command_has_the_exit_code_minus_one() {
     for relay in relays() {
         let client = Client::new(&relay);
         let sandbox = client.create_sandbox("agent").await;
@@ -455,7 +455,7 @@ async fn a_command_that_is_killed_has_the_exit_code_minus_one() {
 }
 
 #[tokio::test]
-async fn a_process_that_keeps_the_output_open_does_not_hold_the_answer() {
+async fn a_process_that_keeps_the_output_open_does_not_delay_the_response() {
     for relay in relays() {
         let client = Client::new(&relay);
         let sandbox = client.create_sandbox("agent").await;
@@ -469,7 +469,7 @@ async fn a_process_that_keeps_the_output_open_does_not_hold_the_answer() {
 }
 
 #[tokio::test]
-async fn more_output_than_is_kept_is_read_away() {
+async fn output_beyond_the_limit_is_dropped() {
     let [relay, ..] = &relays()[..] else {
         unreachable!()
     };
@@ -484,7 +484,7 @@ async fn more_output_than_is_kept_is_read_away() {
 }
 
 #[tokio::test]
-async fn a_working_directory_that_is_not_there_is_an_error() {
+async fn a_missing_working_directory_is_an_error() {
     for relay in relays() {
         let client = Client::new(&relay);
         let sandbox = client.create_sandbox("agent").await;
@@ -495,7 +495,7 @@ async fn a_working_directory_that_is_not_there_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_relative_working_directory_is_under_root_and_no_command_is_an_option() {
+async fn a_relative_working_directory_is_under_root_and_a_command_is_never_an_option() {
     for relay in relays() {
         let client = Client::new(&relay);
         let sandbox = client.create_sandbox("agent").await;
@@ -532,7 +532,7 @@ async fn a_repository_is_cloned_by_git() {
         let path = "/home/user/it's%20here/f";
         assert_eq!(read(&client, &sandbox, path).await.unwrap(), "1\n");
 
-        // An option in place of a URL is a URL that does not exist; a token is in no message.
+        // An option in place of a URL is taken for a URL, and no message contains the token.
         for (url, token) in [
             ("--upload-pack=touch /tmp/pwned", None),
             ("https://127.0.0.1:1/x.git", Some("ghp_secret")),
@@ -549,7 +549,7 @@ async fn a_repository_is_cloned_by_git() {
 }
 
 #[tokio::test]
-async fn a_sandbox_of_another_team_is_not_there() {
+async fn a_sandbox_of_another_team_is_not_found() {
     let relay = LocalRelay::builder()
         .key("21st_sk_mine")
         .key(twentyfirst_local_relay::Key::new("21st_sk_theirs").team("theirs"))
@@ -566,7 +566,7 @@ async fn a_sandbox_of_another_team_is_not_there() {
     assert_eq!(reply.error().1, "sandbox_not_found");
 }
 
-/// The processes of this machine that have this command line.
+/// Returns the processes of this machine with this command line.
 fn processes_with(line: &str) -> Vec<String> {
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return Vec::new();
@@ -579,10 +579,10 @@ fn processes_with(line: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_has_ended_leaves_no_process_and_no_file_behind() {
+async fn deleted_sandboxes_and_ended_relays_leave_no_process_and_no_file() {
     for (at, relay) in relays().into_iter().enumerate() {
         let client = Client::new(&relay);
-        // A duration that nobody else sleeps for.
+        // A unique duration, to find the process by.
         let seconds = format!("{}.{}", 4000 + at, std::process::id());
         let sleep = format!("sleep {seconds}");
         let mut dirs = Vec::new();
@@ -618,7 +618,7 @@ async fn what_has_ended_leaves_no_process_and_no_file_behind() {
         assert_eq!(processes_with(&sleep).len(), 2);
         assert_eq!(dirs.iter().filter(|dir| dir.exists()).count(), 1);
         relay.shutdown();
-        // They were killed; on a busy machine they take a moment to die of it.
+        // On a busy machine, killed processes take a moment to disappear.
         let begun = Instant::now();
         while !processes_with(&sleep).is_empty() {
             assert!(begun.elapsed() < Duration::from_secs(5));
@@ -629,7 +629,7 @@ async fn what_has_ended_leaves_no_process_and_no_file_behind() {
 }
 
 #[tokio::test]
-async fn a_pipe_holds_neither_a_file_call_nor_the_end_of_the_relay() {
+async fn a_pipe_blocks_neither_a_file_call_nor_the_end_of_the_relay() {
     for relay in relays() {
         let client = Client::new(&relay);
         let sandbox = client.create_sandbox("agent").await;
@@ -638,7 +638,7 @@ async fn a_pipe_holds_neither_a_file_call_nor_the_end_of_the_relay() {
             .await;
         assert_eq!(read(&client, &sandbox, "/root/pipe").await, None);
         assert_eq!(write(&client, &sandbox, "/root/pipe", "x").await, 500);
-        // Files and pipes change places for as long as the calls go on.
+        // A command swaps files and pipes during the calls.
         let swap = "ln file kept; while [ ! -e stop ]; do ln -f kept x; mv -f x place; mkfifo p; mv -f p place; done";
         let (busy, of) = (client.clone(), sandbox.clone());
         let swapping = tokio::spawn(async move { busy.shell(&of, swap).await });
@@ -654,7 +654,7 @@ async fn a_pipe_holds_neither_a_file_call_nor_the_end_of_the_relay() {
 }
 
 #[tokio::test]
-async fn directories_may_nest_as_deep_as_commands_make_them() {
+async fn directories_may_be_nested_to_any_depth() {
     for relay in relays() {
         let client = Client::new(&relay);
         let sandbox = client.create_sandbox("agent").await;
@@ -676,7 +676,7 @@ async fn directories_may_nest_as_deep_as_commands_make_them() {
         client.delete(&target).await.expect(204);
         assert_eq!(client.shell(&sandbox, "ls ~").await, "");
 
-        // And so does what the end of the relay has to remove.
+        // The end of the relay has to remove nested directories, too.
         client
             .shell(&sandbox, &format!("touch ~/deepest; {}", nest(11)))
             .await;
@@ -691,7 +691,7 @@ async fn directories_may_nest_as_deep_as_commands_make_them() {
 }
 
 #[tokio::test]
-async fn what_a_relay_that_was_killed_has_left_is_removed_by_the_next() {
+async fn the_next_relay_removes_the_files_of_a_killed_one() {
     let mut ended = std::process::Command::new("true").spawn().unwrap();
     ended.wait().unwrap();
     let place = |name: String| {
@@ -720,7 +720,7 @@ async fn what_a_relay_that_was_killed_has_left_is_removed_by_the_next() {
 }
 
 #[tokio::test]
-async fn an_odd_date_spoils_no_listing() {
+async fn a_file_with_an_unusual_date_can_be_listed() {
     for relay in relays() {
         let client = Client::new(&relay);
         let sandbox = client.create_sandbox("agent").await;
@@ -735,7 +735,7 @@ async fn an_odd_date_spoils_no_listing() {
 }
 
 #[tokio::test]
-async fn entries_say_what_is_there() {
+async fn entries_describe_files_directories_and_links() {
     let [relay, ..] = &relays()[..] else {
         unreachable!()
     };

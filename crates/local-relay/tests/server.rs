@@ -1,4 +1,4 @@
-//! The server as connections see it, and as the program that holds it does.
+//! The server: its connections, and its handle in a program.
 
 mod common;
 
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use twentyfirst_local_relay::{Agent, LocalRelay, Run, Script};
 
 #[tokio::test]
-async fn a_connection_is_kept_and_closed_when_idle() {
+async fn a_connection_is_reused_and_closed_when_idle() {
     let relay = LocalRelay::start().unwrap();
     let mut socket = TcpStream::connect(relay.address()).await.unwrap();
     for _ in 0..2 {
@@ -21,11 +21,11 @@ async fn a_connection_is_kept_and_closed_when_idle() {
             .write_all(b"GET /health HTTP/1.1\r\nhost: relay\r\n\r\n")
             .await
             .unwrap();
-        let mut answer = vec![0; 4096];
-        let length = socket.read(&mut answer).await.unwrap();
-        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
-        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-        assert!(answer.contains("keep-alive: timeout=5"), "{answer}");
+        let mut response = vec![0; 4096];
+        let length = socket.read(&mut response).await.unwrap();
+        let response = String::from_utf8_lossy(&response[..length]).into_owned();
+        assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
+        assert!(response.contains("keep-alive: timeout=5"), "{response}");
     }
     let idle = Instant::now();
     assert_eq!(socket.read(&mut [0; 16]).await.unwrap(), 0);
@@ -73,7 +73,7 @@ async fn dropping_the_relay_cuts_its_connections() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_an_error() {
+fn an_occupied_port_is_an_error() {
     let relay = LocalRelay::start().unwrap();
     let error = LocalRelay::builder()
         .port(relay.address().port())
@@ -83,7 +83,7 @@ fn a_port_that_is_taken_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_long_gets_its_answer_though_it_is_still_being_sent() {
+async fn a_client_that_sends_a_too_long_body_gets_the_response() {
     let relay = LocalRelay::start().unwrap();
     let client = Client::new(&relay);
     let endless = |pieces| {
@@ -102,8 +102,8 @@ async fn a_body_that_is_too_long_gets_its_answer_though_it_is_still_being_sent()
 }
 
 #[tokio::test]
-async fn text_that_only_javascript_takes_gets_through() {
-    // Half of a pair, cut between two deltas and alone in the user's message.
+async fn lone_surrogates_are_passed_on() {
+    // A surrogate pair cut between two deltas, and a lone surrogate in the user's message.
     let script = Script::from_json_lines(
         r#"
         data: {"type":"start","messageId":"not this one"}
@@ -137,7 +137,7 @@ async fn text_that_only_javascript_takes_gets_through() {
         .await;
     let thread = threads.json()[0]["id"].as_str().unwrap().to_owned();
     let target = format!("/v1/sandboxes/{sandbox}/threads/{thread}");
-    // The user's half letter is in the turn, and the database takes none.
+    // The lone surrogate is part of the turn, and the database refuses it.
     let thread = client.get(&target).await.json();
     let error = thread["error"].as_str().unwrap();
     assert!(error.contains(r#""text":"x\ud83d""#), "{error}");
@@ -145,7 +145,7 @@ async fn text_that_only_javascript_takes_gets_through() {
 }
 
 #[test]
-fn a_line_that_is_no_chunk_is_named() {
+fn an_invalid_line_of_a_script_is_reported_with_its_number() {
     let error = Script::from_json_lines("{\"pause\": 1}\n\n{\"type\":\"text-start\"}").unwrap_err();
     assert_eq!(error.line(), 3);
     assert_eq!(error.to_string(), "line 3 is neither a chunk nor a pause");
@@ -153,7 +153,7 @@ fn a_line_that_is_no_chunk_is_named() {
 }
 
 #[tokio::test]
-async fn a_vault_takes_twenty_credentials_and_runs_need_vaults_that_are_there() {
+async fn a_vault_holds_twenty_credentials_and_runs_need_existing_vaults() {
     let relay = LocalRelay::start().unwrap();
     let client = Client::new(&relay);
     let vault = client
@@ -195,7 +195,7 @@ async fn a_vault_takes_twenty_credentials_and_runs_need_vaults_that_are_there() 
 }
 
 #[tokio::test]
-async fn pages_of_this_machine_are_let_in_and_no_others() {
+async fn only_pages_of_this_machine_and_allowed_origins_have_access() {
     let relay = LocalRelay::builder()
         .allow_origin("https://preview.example.com")
         .start()
@@ -230,7 +230,7 @@ async fn pages_of_this_machine_are_let_in_and_no_others() {
 }
 
 #[tokio::test]
-async fn who_has_keys_of_their_own_takes_no_other() {
+async fn a_relay_with_keys_refuses_all_others() {
     let relay = LocalRelay::builder().key("21st_sk_mine").start().unwrap();
     let client = Client::new(&relay).with_key("21st_sk_local");
     assert_eq!(client.get("/v1/sandboxes/none").await.status, 401);
@@ -241,7 +241,7 @@ async fn who_has_keys_of_their_own_takes_no_other() {
 }
 
 #[tokio::test]
-async fn who_knows_an_answer_already_gets_none() {
+async fn a_client_that_has_a_response_gets_304() {
     let relay = LocalRelay::start().unwrap();
     let client = Client::new(&relay);
     let sandbox = client.create_sandbox("echo").await;
@@ -268,7 +268,7 @@ async fn who_knows_an_answer_already_gets_none() {
     }
     assert_eq!(asked("W/\"other\"", "max-age=0").await.status, 200);
     assert_eq!(asked(etag, "no-cache").await.status, 200);
-    // What has changed is another answer.
+    // Changed content is a new response.
     client.create_thread(&sandbox).await;
     assert_eq!(asked(etag, "max-age=0").await.status, 200);
 }
@@ -290,7 +290,7 @@ async fn a_content_type_is_read_in_any_case() {
 }
 
 #[test]
-fn nothing_that_is_printed_shows_a_key() {
+fn debug_shows_no_key() {
     let builder = LocalRelay::builder().key("21st_sk_secret");
     assert!(!format!("{builder:?}").contains("21st_sk"));
     let relay = builder.start().unwrap();
@@ -300,7 +300,7 @@ fn nothing_that_is_printed_shows_a_key() {
 }
 
 #[test]
-fn what_users_hold_can_be_shared() {
+fn public_types_are_send_and_sync() {
     fn shared<T: Send + Sync + 'static>() {}
     shared::<LocalRelay>();
     shared::<Agent>();

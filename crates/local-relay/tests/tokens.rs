@@ -1,4 +1,4 @@
-//! Tokens are signed, end, and open no more doors than they should.
+//! Tokens: their signature, expiry and restrictions.
 
 mod common;
 
@@ -16,19 +16,19 @@ async fn token(client: &Client, body: Value) -> String {
     token["token"].as_str().unwrap().to_owned()
 }
 
-/// Status and text of what the relay says to a request with this token.
-async fn answer(client: &Client, token: &str) -> (u16, Value) {
+/// Sends a request with this token, and returns the status and the error of the response.
+async fn response(client: &Client, token: &str) -> (u16, Value) {
     let reply = client.with_key(token).get("/v1/sandboxes/none").await;
     (reply.status.as_u16(), reply.json()["error"].clone())
 }
 
 #[tokio::test]
-async fn only_tokens_of_this_relay_are_taken() {
+async fn only_tokens_of_this_relay_are_accepted() {
     let (relay, other) = (LocalRelay::start().unwrap(), LocalRelay::start().unwrap());
     let (client, other) = (Client::new(&relay), Client::new(&other));
     let good = token(&client, json!({})).await;
     assert_eq!(
-        answer(&client, &good).await.0,
+        response(&client, &good).await.0,
         404,
         "the token is taken, the sandbox is not there"
     );
@@ -56,28 +56,28 @@ async fn only_tokens_of_this_relay_are_taken() {
     let refused = (401, json!("Invalid or expired token"));
     for forged in forged {
         assert_eq!(
-            answer(&client, &format!("an_t_{forged}")).await,
+            response(&client, &format!("an_t_{forged}")).await,
             refused,
             "{forged}"
         );
     }
     let foreign = token(&other, json!({})).await;
-    assert_eq!(answer(&client, &foreign).await, refused);
+    assert_eq!(response(&client, &foreign).await, refused);
 }
 
 #[tokio::test]
-async fn a_token_ends() {
+async fn a_token_expires() {
     let relay = LocalRelay::start().unwrap();
     let client = Client::new(&relay);
     let short = token(&client, json!({ "expiresIn": "1s" })).await;
     let over = token(&client, json!({ "expiresIn": "0s" })).await;
-    assert_eq!(answer(&client, &over).await.0, 401);
+    assert_eq!(response(&client, &over).await.0, 401);
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    assert_eq!(answer(&client, &short).await.0, 401);
+    assert_eq!(response(&client, &short).await.0, 401);
 }
 
 #[tokio::test]
-async fn lifetimes_are_read_as_the_relay_does() {
+async fn lifetimes_are_parsed_as_by_the_relay() {
     let relay = LocalRelay::start().unwrap();
     let client = Client::new(&relay);
     for (given, seconds) in [
@@ -108,7 +108,7 @@ async fn lifetimes_are_read_as_the_relay_does() {
 }
 
 #[tokio::test]
-async fn agents_that_are_no_list_of_texts_make_no_token() {
+async fn an_invalid_list_of_agents_makes_no_token() {
     let relay = LocalRelay::start().unwrap();
     let client = Client::new(&relay);
     for agents in [json!("echo"), json!([1]), json!({ "echo": true }), json!(1)] {
@@ -119,7 +119,7 @@ async fn agents_that_are_no_list_of_texts_make_no_token() {
 }
 
 #[tokio::test]
-async fn the_agents_of_a_token_restrict_chat_and_nothing_else() {
+async fn the_agents_of_a_token_restrict_only_chat() {
     let relay = LocalRelay::start().unwrap();
     let client = Client::new(&relay);
     let made = token(

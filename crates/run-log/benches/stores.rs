@@ -1,4 +1,4 @@
-//! How late a waiting read sees an append, and how long a replay takes: in memory, and over a Redis server that this starts.
+//! Measures the delay until a waiting read sees an append, and the time of a replay: in memory, and over a Redis server that this starts.
 //! `BENCHMARKS.md` explains the figures.
 //!
 //! ```text
@@ -15,18 +15,18 @@ use twentyfirst_run_log::{Keep, LogId, MemoryLog, Position, RedisLog, RunLog};
 const KEEP: Keep = Keep::existing(Duration::from_secs(600));
 const WAIT: Duration = Duration::from_secs(30);
 
-/// How many appends are waited for, after some that do not count.
+/// The number of measured appends, after a warm-up.
 const APPENDS: u64 = 2000;
 const WARM_UP: u64 = 200;
 
-/// How many entries a replay has, and how many chunks of this many bytes each of them.
+/// The number of chunks in a replay, and the bytes of each.
 const ENTRIES: u64 = 20_000;
 const CHUNK: usize = 62;
 
-/// How often a replay is timed; the median counts.
+/// The number of timed replays. The median counts.
 const ROUNDS: usize = 7;
 
-/// How many replays run at once while appends are timed, and how many entries a page of theirs has.
+/// The number of concurrent replays while appends are timed, and the entries in a page of theirs.
 const REPLAYS: usize = 200;
 const PAGE: usize = 1000;
 
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Failure> {
         println!("skipped Redis: there is no redis-server");
         return Ok(());
     };
-    // Two processes would have a connection each, as these have.
+    // Two stores with connections of their own stand for two processes.
     let writer = RedisLog::connect(&server.url).await?;
     let reader = RedisLog::connect(&server.url).await?;
     let between = measure("Redis, written elsewhere", &writer, &reader).await?;
@@ -57,7 +57,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints the figures of a store; gives the median of the latencies in microseconds.
+/// Prints the figures of a store, and returns the median latency in microseconds.
 async fn measure<L: RunLog + Clone>(name: &str, writer: &L, reader: &L) -> Result<f64, Failure> {
     println!("{name}");
     let mut latencies = latencies(writer, reader).await?;
@@ -93,7 +93,7 @@ async fn measure<L: RunLog + Clone>(name: &str, writer: &L, reader: &L) -> Resul
     Ok(median)
 }
 
-/// How long appends take while others replay what the same process reads for them.
+/// Times appends while the same process serves replays.
 async fn beside_replays<L: RunLog + Clone>(log: &L) -> Result<Vec<Duration>, Failure> {
     let long = LogId::run(&format!("long-{:?}", Instant::now()));
     for seq in 0..ENTRIES {
@@ -114,7 +114,7 @@ async fn beside_replays<L: RunLog + Clone>(log: &L) -> Result<Vec<Duration>, Fai
             loop {
                 let page = log.read(&long, after, PAGE, Duration::ZERO).await?;
                 after = page.entries.last().map_or(Position::START, |(at, _)| *at);
-                // Somebody takes it.
+                // A browser would take the page here.
                 tokio::task::yield_now().await;
             }
         });
@@ -134,7 +134,7 @@ async fn beside_replays<L: RunLog + Clone>(log: &L) -> Result<Vec<Duration>, Fai
         .await?;
         latencies.push(start.elapsed());
     }
-    // None ends by itself.
+    // Replays never end on their own: one that ended has failed.
     match replays.try_join_next() {
         Some(ended) => Err(format!("a replay has ended: {:?}", ended?).into()),
         None => Ok(latencies),
@@ -165,7 +165,7 @@ async fn latencies<L: RunLog + Clone>(writer: &L, reader: &L) -> Result<Vec<Dura
     let mut appended = Vec::new();
     let mut at = first;
     for _ in 0..APPENDS + WARM_UP {
-        // Time enough for the reader to wait again.
+        // Gives the reader time to wait again.
         tokio::time::sleep(Duration::from_millis(2)).await;
         at = at.next();
         appended.push(Instant::now());
@@ -207,7 +207,7 @@ async fn replay<L: RunLog>(writer: &L, reader: &L, chunks: u64) -> Result<Durati
     Ok(times[ROUNDS / 2])
 }
 
-/// A Redis server that ends with this.
+/// A Redis server that is killed when this is dropped.
 struct Server {
     child: Child,
     url: String,
@@ -231,7 +231,7 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        Err("redis-server does not start".into())
+        Err("redis-server did not start within 5 s".into())
     }
 }
 

@@ -8,7 +8,7 @@ use twentyfirst_protocol::run_log::{Keep, LogId, Position};
 
 use crate::{AppendError, Page, ReadError, RunLog};
 
-/// Any [`RunLog`], behind one type. Clones share the store.
+/// A [`RunLog`] of any type, behind one type. Clones share the store.
 #[derive(Clone)]
 pub struct AnyRunLog(Arc<dyn Erased>);
 
@@ -53,7 +53,7 @@ impl RunLog for AnyRunLog {
 
 type Boxed<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
-/// [`RunLog`] with futures that are boxed, so that it can be a trait object.
+/// [`RunLog`] with boxed futures, as an object-safe trait.
 trait Erased: Send + Sync {
     fn append<'a>(
         &'a self,

@@ -1,6 +1,6 @@
 use std::error::Error;
 
-/// The cause of a failure, in the words of the store. It shows no password.
+/// The cause of a failure, as the store reports it. It contains no password.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
 /// The reason an entry was not appended.
@@ -8,15 +8,15 @@ pub type Cause = Box<dyn Error + Send + Sync>;
 #[non_exhaustive]
 pub enum AppendError {
     /// Another writer was faster: the log has another entry at this position, or one above it.
-    #[error("fenced: another entry is at this position of the log or above it")]
+    #[error("fenced: the log has another entry at this position or above it")]
     Fenced,
-    /// There is no such log, and it was not to be created. A log that existed has expired or was lost.
-    #[error("the log does not exist or is lost")]
+    /// The log does not exist, and [`Keep::create`](crate::Keep::create) was not set. It was never created, has expired or was lost.
+    #[error("the log does not exist, has expired or was lost")]
     Missing,
     /// The store has no room. The entry was not appended.
     #[error("the store of the log is full")]
     Full(#[source] Cause),
-    /// The store failed or did not respond in time. It is not known whether the entry was appended.
+    /// The store failed or did not respond in time. The entry may have been appended: append it again at the same position to find out.
     #[error("the store of the log is unavailable")]
     Unavailable(#[source] Cause),
 }
@@ -25,10 +25,10 @@ pub enum AppendError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// There is no such log: it was never created, has expired or was lost.
-    #[error("the log does not exist or is lost")]
+    /// The log does not exist: it was never created, has expired or was lost.
+    #[error("the log does not exist, has expired or was lost")]
     Missing,
-    /// The store failed, did not respond in time, or has something in the place of the log that is not one.
+    /// The store failed, did not respond in time, or holds foreign data under the log's name.
     #[error("the store of the log is unavailable")]
     Unavailable(#[source] Cause),
 }

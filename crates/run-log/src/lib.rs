@@ -1,8 +1,7 @@
-//! Stores for the run log of 21st Agents: where the answers of agents are kept, so that they can be replayed.
+//! Stores for the run log of 21st Agents. A run log keeps the answers of agents, so that any server can replay them.
 //!
-//! What stands in a log, and who may write it, is decided in
-//! [`twentyfirst_protocol::run_log`]. A store knows nothing of that: it appends bytes at a position, if nothing stands
-//! above it, and reads them.
+//! [`twentyfirst_protocol::run_log`] defines the content of a log and the rules for its writers. A store does not know these rules: it
+//! appends bytes at a position if the log has nothing above it, and reads them.
 //!
 //! ```text
 //!   instance 1 ── append 1-0, 1-1, 1-2 … ──►┌─────────────┐──► read after 1-2, wait ── instance 2 ──► a browser
@@ -16,9 +15,9 @@
 //! |---|---|
 //! | [`MemoryLog`] | one instance, and tests: no runtime, no server, bounded memory |
 //! | `RedisLog`, feature `redis` | any number of instances: Redis 6.2 or later, or Valkey; with the feature `redis-cluster` also a cluster |
-//! | yours | implement [`RunLog`], and hold it against `contract`, feature `contract` |
+//! | your own | implement [`RunLog`], and test it with the checks of the module `contract`, feature `contract` |
 //!
-//! [`AnyRunLog`] holds any of them.
+//! [`AnyRunLog`] wraps any of them in one type.
 //!
 //! # An example
 //! ```
@@ -36,7 +35,7 @@
 //! store.append(&run, claim, "mine".into(), keep.or_create()).await?;
 //! store.append(&run, claim.next(), "Hello".into(), keep).await?;
 //!
-//! // Whoever claims the next epoch ends the first: its writer is fenced.
+//! // A claim of the next epoch ends the first one: its writer is fenced.
 //! store.append(&run, claim.next_claim(), "mine now".into(), keep).await?;
 //! let late = store.append(&run, claim.next().next(), ", world".into(), keep).await;
 //! assert!(matches!(late, Err(AppendError::Fenced)));
@@ -69,7 +68,7 @@ pub use self::memory::MemoryLog;
 #[cfg(feature = "redis")]
 pub use self::redis_log::{ConnectError, Eviction, RedisLog, RedisLogBuilder};
 
-/// The examples of the readme, as tests.
+/// Compiles and runs the examples of the readme.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

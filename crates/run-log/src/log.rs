@@ -7,26 +7,28 @@ use crate::{AppendError, ReadError};
 
 /// A store of logs.
 ///
-/// A log is a list of entries whose positions grow. Nothing in it is ever changed; it disappears as a whole, when its time to live is
-/// over or the store loses it. Appending is conditional, which is all the coordination that several instances need: of those that append
-/// at one position, one succeeds.
+/// A log is a list of entries with growing positions. Entries never change. A log disappears as a whole, when its time to live is over
+/// or the store loses it.
 ///
-/// Every call can be repeated, and each reads or appends all or nothing. The `contract` feature has checks for stores of your own.
+/// Appending is conditional: of several instances that append at one position, one succeeds. They need no other coordination.
+///
+/// Every call is atomic and can be repeated. The `contract` feature has checks for your own stores.
 ///
 /// # Cancel safety
-/// A future of [`read`](Self::read) or [`last`](Self::last) can be dropped at any time. An append whose future is dropped may have
-/// taken place or may still do so: append the same entry at the same position again to find out.
+/// A future of [`read`](Self::read) or [`last`](Self::last) can be dropped at any time. An append whose future was dropped may still
+/// take place: append the same entry at the same position again to find out.
 pub trait RunLog: Send + Sync + 'static {
     /// Appends an entry, if `at` is above every position in the log.
     ///
-    /// Appending the same entry at the same position again succeeds and changes nothing but the log's time to live, so an append whose
-    /// acknowledgement was lost can be repeated. Once the future is ready, every reader on any instance sees the entry.
+    /// Once the future is ready, every reader on every instance sees the entry. Appending the same entry at the same position again
+    /// succeeds and only renews the log's time to live, so an append can be repeated after a lost acknowledgement.
     ///
     /// # Errors
-    /// - [`AppendError::Fenced`] if the log has another entry at `at`, or one above it and none there. Nothing is at
-    ///   [`Position::START`].
+    /// - [`AppendError::Fenced`] if the log has another entry at `at`, or none there and one above it. An append at
+    ///   [`Position::START`] is always fenced.
     /// - [`AppendError::Missing`] if there is no log and [`Keep::create`] is false.
-    /// - [`AppendError::Full`] and [`AppendError::Unavailable`]: the entry was not appended, or it is not known whether it was.
+    /// - [`AppendError::Full`] if the store has no room. The entry was not appended.
+    /// - [`AppendError::Unavailable`] if the store failed. The entry may have been appended.
     fn append(
         &self,
         log: &LogId,
@@ -35,12 +37,12 @@ pub trait RunLog: Send + Sync + 'static {
         keep: Keep,
     ) -> impl Future<Output = Result<(), AppendError>> + Send;
 
-    /// Reads up to `limit` entries above `after`, in their order, without gaps. A limit of 0 counts as 1.
+    /// Reads up to `limit` entries above `after`, in order and without gaps. A limit of 0 counts as 1.
     ///
-    /// Where there is none, it waits for one, up to `wait`, and then returns an empty page.
+    /// If there is none, it waits up to `wait` for one, and then returns an empty page.
     ///
     /// # Errors
-    /// - [`ReadError::Missing`], at once, if there is no log. A log that disappears while it is waited for may be noticed some seconds
+    /// - [`ReadError::Missing`], at once, if there is no log. If the log disappears during the wait, the error may come some seconds
     ///   later.
     /// - [`ReadError::Unavailable`] if the store cannot be read.
     fn read(
@@ -51,7 +53,7 @@ pub trait RunLog: Send + Sync + 'static {
         wait: Duration,
     ) -> impl Future<Output = Result<Page, ReadError>> + Send;
 
-    /// Reads the last entry of a log. `None`: there is no log.
+    /// Reads the last entry of a log. Returns `None` if there is no log.
     ///
     /// # Errors
     /// [`ReadError::Unavailable`] if the store cannot be read.
@@ -65,18 +67,18 @@ pub trait RunLog: Send + Sync + 'static {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page {
-    /// The entries with their positions, which grow. Empty: nothing was appended while the read waited.
+    /// The entries with their positions, in order. Empty if nothing was appended while the read waited.
     pub entries: Vec<(Position, Bytes)>,
 }
 
 impl Page {
-    /// A page of these entries.
+    /// Creates a page of these entries.
     #[must_use]
     pub const fn new(entries: Vec<(Position, Bytes)>) -> Self {
         Self { entries }
     }
 
-    /// Returns whether there is no entry.
+    /// Returns whether the page has no entries.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -1,4 +1,4 @@
-//! The contract, held against the store in memory, and against stores that break it.
+//! Checks the contract with the store in memory, and with stores that break it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -16,66 +16,66 @@ fn memory() -> MemoryLog {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_in_memory_holds_the_contract() {
+async fn the_store_in_memory_keeps_the_contract() {
     contract::check(&memory()).await.unwrap();
 }
 
 #[tokio::test]
-async fn so_it_does_behind_the_type_that_holds_any() {
+async fn an_erased_store_keeps_the_contract() {
     contract::check(&AnyRunLog::new(memory())).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_check_that_does_not_exist_is_not_passed() {
+async fn an_unknown_check_fails() {
     let violation = contract::check_one(&memory(), "no_such").await.unwrap_err();
     let expected = "the store fails `check_one`: there is no check \"no_such\"";
     assert_eq!(violation.to_string(), expected);
 }
 
-/// What a store may do wrong.
+/// A fault of a store.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
-    /// Acknowledges what is below the top.
+    /// Acknowledges appends below the top.
     IsNotFenced,
     /// Refuses an append whose acknowledgement was lost.
     RefusesRepeats,
-    /// Takes any append at a position that is taken for a repeated one.
+    /// Takes any append at an occupied position for a repeated one.
     AcceptsOtherEntries,
     /// Creates a log on every append.
     AlwaysCreates,
-    /// Creates none.
+    /// Creates no log.
     NeverCreates,
-    /// Reads the entry at the position again.
+    /// Returns the entry at `after` as well.
     ReadsInclusively,
     /// Reads one entry too many.
     IgnoresTheLimit,
     /// Leaves an entry out of every tenth page.
     Skips,
-    /// Reads from the end.
+    /// Returns the entries in reverse order.
     Reverses,
     /// Waits for a log that does not exist.
     WaitsForMissing,
-    /// Returns at once though it was asked to wait.
+    /// Returns at once in spite of a wait.
     NeverWaits,
     /// Notices an append only at the end of the wait.
     IsNotWoken,
-    /// Gives the first entry for the last.
+    /// Returns the first entry instead of the last.
     LastIsFirst,
-    /// Cuts entries.
+    /// Truncates entries.
     Cuts,
-    /// Takes names for the same that differ in case or escapes.
+    /// Treats names as equal that differ in case or escapes.
     MixesNames,
     /// Keeps logs for ever.
     NeverExpires,
     /// Counts the time to live from the first append.
     ExpiresFromCreation,
-    /// Looks whether a position is free, and appends later.
+    /// Checks that a position is free, and appends later.
     ChecksThenActs,
-    /// Refuses the last of all positions.
+    /// Refuses the highest position.
     ShortPositions,
 }
 
-/// Each fault, and a check that has to catch it. Every check has a fault.
+/// The faults, each with a check that has to catch it. Every check is there.
 const FAULTS: [(Fault, &str); 21] = [
     (
         Fault::Reverses,
@@ -88,35 +88,32 @@ const FAULTS: [(Fault, &str); 21] = [
     ),
     (
         Fault::RefusesRepeats,
-        "an_entry_appended_twice_at_once_stands_there_once",
+        "concurrent_appends_of_one_entry_store_it_once",
     ),
     (
         Fault::AcceptsOtherEntries,
         "equal_or_smaller_positions_are_refused",
     ),
-    (
-        Fault::AlwaysCreates,
-        "a_log_is_created_only_where_that_is_asked_for",
-    ),
-    (
-        Fault::NeverCreates,
-        "a_log_is_created_only_where_that_is_asked_for",
-    ),
+    (Fault::AlwaysCreates, "a_log_is_created_only_on_request"),
+    (Fault::NeverCreates, "a_log_is_created_only_on_request"),
     (Fault::ReadsInclusively, "a_dropped_read_loses_nothing"),
     (
         Fault::IgnoresTheLimit,
         "pages_begin_behind_a_position_and_end_at_the_limit",
     ),
     (Fault::Skips, "all_readers_see_the_same"),
-    (Fault::WaitsForMissing, "a_missing_log_is_told_at_once"),
+    (Fault::WaitsForMissing, "a_missing_log_is_reported_at_once"),
     (Fault::NeverWaits, "a_wait_ends_with_an_empty_page"),
     (Fault::IsNotWoken, "a_waiting_read_is_woken_by_an_append"),
     (Fault::LastIsFirst, "the_last_entry_is_read_alone"),
     (Fault::Cuts, "entries_are_any_bytes_up_to_a_mebibyte"),
     (Fault::MixesNames, "logs_of_odd_names_are_kept_apart"),
-    (Fault::NeverExpires, "a_log_expires_and_is_never_made_again"),
-    (Fault::ExpiresFromCreation, "each_append_keeps_a_log_longer"),
-    (Fault::ChecksThenActs, "of_many_claims_one_wins"),
+    (Fault::NeverExpires, "a_log_expires_and_is_never_recreated"),
+    (
+        Fault::ExpiresFromCreation,
+        "each_append_renews_the_time_to_live",
+    ),
+    (Fault::ChecksThenActs, "one_of_many_claims_wins"),
     (Fault::ChecksThenActs, "writers_that_pause_never_mix"),
     (
         Fault::ShortPositions,
@@ -124,7 +121,7 @@ const FAULTS: [(Fault, &str); 21] = [
     ),
 ];
 
-/// A store with a fault, around one without.
+/// A wrapper that adds a fault to the store in memory.
 struct Faulty {
     fault: Fault,
     inner: MemoryLog,
@@ -172,7 +169,7 @@ impl RunLog for Faulty {
             _ => {}
         }
         if self.is(Fault::ExpiresFromCreation) && !keep.create {
-            // The rest of the time is not known here: a tenth of it is close enough.
+            // The wrapper does not know the remaining time to live: a tenth is close enough.
             keep.ttl = Duration::from_millis(100);
         }
         if self.is(Fault::ChecksThenActs) {

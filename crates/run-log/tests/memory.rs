@@ -1,4 +1,4 @@
-//! The store in memory: its limit, its time, and that it needs no runtime.
+//! The store in memory: its limit, its expiry, and its independence of a runtime.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,7 +18,7 @@ const TTL: Duration = Duration::from_secs(60);
 const KEEP: Keep = Keep::existing(TTL);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A waker that counts, and wakes a thread.
+/// A waker that counts its calls and wakes a thread.
 struct Woken {
     thread: thread::Thread,
     times: AtomicUsize,
@@ -39,7 +39,7 @@ fn woken() -> (Arc<Woken>, Waker) {
     (woken.clone(), woken.into())
 }
 
-/// All the runtime there is.
+/// Runs a future on this thread: the only runtime of these tests.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let (_, waker) = woken();
     let mut future = pin!(future);
@@ -51,7 +51,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// A timer that is a thread.
+/// Sleeps on a thread of its own.
 async fn sleep(duration: Duration) {
     let (done, is_done) = mpsc::channel();
     let mut done = Some(done);
@@ -72,7 +72,7 @@ async fn sleep(duration: Duration) {
     .await;
 }
 
-/// A store whose time stands still until a test moves it.
+/// Creates a store whose clock stands still until a test advances it.
 fn with_clock() -> (MemoryLog, impl Fn(Duration)) {
     let start = Instant::now();
     let passed = Arc::new(AtomicU64::new(0));
@@ -100,7 +100,7 @@ fn exists(log: &MemoryLog, id: &str) -> bool {
 }
 
 #[test]
-fn it_needs_no_runtime_and_wakes_across_threads() {
+fn the_store_needs_no_runtime_and_wakes_across_threads() {
     let log = MemoryLog::new(sleep);
     append(&log, "r", 0, 1, KEEP.or_create()).unwrap();
     let reading = thread::spawn({
@@ -160,7 +160,7 @@ fn an_append_wakes_the_readers_of_its_log_once_and_no_others() {
 }
 
 #[test]
-fn a_log_that_is_dropped_wakes_who_waits_for_it() {
+fn dropping_a_log_wakes_its_readers() {
     let (log, pass) = with_clock();
     append(&log, "r", 0, 1, KEEP.or_create()).unwrap();
     let reading = thread::spawn({
@@ -169,14 +169,14 @@ fn a_log_that_is_dropped_wakes_who_waits_for_it() {
     });
     thread::sleep(Duration::from_millis(50));
     pass(TTL);
-    // Somebody looks at it, or appends to another.
+    // The log is dropped by a read of it, or by an append to another one.
     append(&log, "other", 0, 1, KEEP.or_create()).unwrap();
     let missing = reading.join().unwrap();
     assert!(matches!(missing, Err(ReadError::Missing)), "{missing:?}");
 }
 
 #[test]
-fn logs_that_are_written_are_never_dropped_for_room() {
+fn logs_that_are_still_written_are_never_dropped_for_room() {
     let log = MemoryLog::new(sleep).with_limit(100_000);
     append(&log, "a", 0, 40_000, KEEP.or_create()).unwrap();
     append(&log, "b", 0, 40_000, KEEP.or_create()).unwrap();
@@ -189,7 +189,8 @@ fn logs_that_are_written_are_never_dropped_for_room() {
         assert!(matches!(full, AppendError::Full(_)), "{full:?}");
         assert_eq!(
             full.source().unwrap().to_string(),
-            "logs that are still written take all of the 100000 bytes that logs may take in memory"
+            "the entry exceeds the memory limit of 100000 bytes, and too few logs are over to make room: \
+             raise `MemoryLog::with_limit`"
         );
     }
     assert!(exists(&log, "a") && exists(&log, "b"));
@@ -197,7 +198,7 @@ fn logs_that_are_written_are_never_dropped_for_room() {
 }
 
 #[test]
-fn room_is_made_of_what_has_expired_then_of_what_is_over_and_expires_first() {
+fn expired_logs_make_room_first_then_finished_logs_by_expiry() {
     let (log, pass) = with_clock();
     let log = log.with_limit(100_000);
     let over = |seconds| {
@@ -221,7 +222,7 @@ fn room_is_made_of_what_has_expired_then_of_what_is_over_and_expires_first() {
     assert!(exists(&log, "over-1") && exists(&log, "over-2") && !exists(&log, "short"));
     append(&log, "b", 0, 30_000, Keep::existing(TTL * 10).or_create()).unwrap();
     assert!(!exists(&log, "over-1") && exists(&log, "over-2"));
-    // What would not be enough is not dropped for nothing.
+    // No log is dropped if dropping all of them would not be enough.
     let full = append(&log, "c", 0, 60_000, KEEP.or_create()).unwrap_err();
     assert!(matches!(full, AppendError::Full(_)), "{full:?}");
     assert!(exists(&log, "over-2"));
@@ -230,7 +231,7 @@ fn room_is_made_of_what_has_expired_then_of_what_is_over_and_expires_first() {
 }
 
 #[test]
-fn what_has_expired_is_dropped_by_a_later_append() {
+fn a_later_append_drops_expired_logs() {
     let (log, pass) = with_clock();
     for id in 0..100 {
         append(&log, &id.to_string(), 0, 1000, KEEP.or_create()).unwrap();
@@ -242,7 +243,7 @@ fn what_has_expired_is_dropped_by_a_later_append() {
 }
 
 #[test]
-fn all_that_is_allocated_counts() {
+fn all_allocated_memory_counts() {
     let buffer = Bytes::from(vec![b'x'; 1 << 20]);
     for (logs, entries, length) in [
         (1000, 1, 0),
@@ -257,10 +258,10 @@ fn all_that_is_allocated_counts() {
                 let id = LogId::run(&format!("run-{id}"));
                 for seq in 0..entries {
                     let at = Position::new(1, seq);
-                    // A small part of a large buffer, which is not kept.
+                    // A small slice of a large buffer: the store must not keep the buffer.
                     let entry = buffer.slice(..length);
                     let append = log.append(&id, at, entry, KEEP.or_create());
-                    // Without anything else that allocates.
+                    // Polls by hand: `block_on` would allocate.
                     let context = &mut Context::from_waker(Waker::noop());
                     assert!(pin!(append).poll(context).is_ready());
                 }
@@ -278,7 +279,7 @@ fn all_that_is_allocated_counts() {
     }
 }
 
-/// Numbers that look like chance (splitmix64).
+/// Hashes a number into one that looks random (splitmix64).
 fn mixed(number: u64) -> u64 {
     let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -286,7 +287,7 @@ fn mixed(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// What a run takes in memory of which each delta came by itself, beside the bytes of its chunks.
+/// Returns the ratio of a run's memory to the bytes of its chunks, with one delta per entry.
 fn taken_beside_chunks(delta: impl Fn(u64) -> String) -> f64 {
     let log = MemoryLog::new(sleep);
     let mut bytes = 0;
@@ -303,7 +304,7 @@ fn taken_beside_chunks(delta: impl Fn(u64) -> String) -> f64 {
 
 #[test]
 fn a_run_of_short_entries_takes_less_than_its_bytes() {
-    // Letters by chance are the worst that a text can be.
+    // Random letters are the text that compresses worst.
     let letter = |number: u64| char::from(b'a' + (mixed(number) % 26) as u8);
     let chance = taken_beside_chunks(|seq| (0..16).map(|it| letter(16 * seq + it)).collect());
     assert!(chance < 1.0, "{chance}");
@@ -311,9 +312,9 @@ fn a_run_of_short_entries_takes_less_than_its_bytes() {
     assert!(same < 0.6, "{same}");
 }
 
-/// As each of ten thousand browsers has one, of an answer that has come to its first sentences.
+/// Ten thousand browsers may each have such a log, of an answer in its first sentences.
 #[test]
-fn a_log_that_has_just_begun_takes_little_beside_its_bytes() {
+fn a_short_log_has_little_overhead() {
     let log = MemoryLog::new(sleep);
     let empty = log.taken();
     append(&log, "r", 0, 100, KEEP.or_create()).unwrap();
@@ -327,7 +328,7 @@ fn a_log_that_has_just_begun_takes_little_beside_its_bytes() {
 }
 
 #[test]
-fn what_cannot_be_compressed_takes_little_beside_its_bytes() {
+fn incompressible_entries_have_little_overhead() {
     let log = MemoryLog::new(sleep);
     for seq in 0..20_000 {
         let entry: Vec<u8> = (0..100).map(|it| mixed(100 * seq + it) as u8).collect();
@@ -342,7 +343,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_limit_is_never_exceeded_and_what_is_counted_is_given_back(
+    fn the_limit_is_never_exceeded_and_dropped_logs_free_their_bytes(
         steps in prop::collection::vec((0_u64..8, 0_usize..30_000, 1_u64..20, any::<bool>()), 1..60),
     ) {
         let (log, pass) = with_clock();
@@ -374,12 +375,12 @@ proptest! {
         let mut all = Vec::new();
         for (index, (jump, seqs, length)) in steps.into_iter().enumerate() {
             at = match jump {
-                // Far enough that two do not fit beside each other.
+                // So far apart that two entries do not fit into one pack.
                 0 => at.next_claim(),
                 1 => Position::new(at.epoch, at.seq + (1 << 33)),
                 _ => Position::new(at.epoch, at.seq + 1 + seqs),
             };
-            // Most are short.
+            // Most entries are short.
             let length = if jump == 2 { length } else { length % 50 };
             let mixing = if index % 3 == 0 { 1 } else { 0 };
             let entry: Bytes = (0..length).map(|it| (index + mixing * mixed(it as u64) as usize) as u8).collect();

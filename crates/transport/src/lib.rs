@@ -74,12 +74,15 @@
 //! [`Transport`] of your own needs, its time limits, and bodies.
 //!
 //! - `http`, on by default: `HttpTransport`, over hyper, rustls and tokio.
-//! - `tokio`: `TokioRuntime`. `http` brings it.
+//! - `reqwest`: `ReqwestTransport`, over a `reqwest::Client` of yours.
+//! - `tokio`: `TokioRuntime`. `http` and `reqwest` bring it.
+//! - `ureq`: `UreqTransport`, over ureq and rustls on threads, for programs without an async runtime; it brings `threads`.
+//! - `threads`: `ThreadRuntime`.
 //! - `tracing`: `WithTracing`, a span for each exchange.
 //! - `cassette`: the module `cassette`, which records exchanges and plays them.
 //!
 //! # What it does not do
-//! Redirects are never followed, nothing is retried once a byte of it may have left, and there are no cookies and no
+//! Redirects are never followed (`ReqwestTransport` says what its client has to be told), nothing is retried once a byte of it may have left, and there are no cookies and no
 //! decompression. Nothing that is printed or logged shows a header, a body, a query, a key or a password.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -92,11 +95,19 @@ mod error;
 #[cfg(feature = "http")]
 mod http_transport;
 mod invalid_setting;
+#[cfg(feature = "reqwest")]
+mod reqwest_transport;
 mod runtime;
 mod timeouts;
 mod trace;
 mod transport;
+#[cfg(feature = "ureq")]
+mod ureq_transport;
 
+#[cfg(feature = "reqwest")]
+pub use reqwest;
+#[cfg(feature = "ureq")]
+pub use ureq;
 pub use {bytes, futures_io, http, http_body, tower_service};
 
 pub use self::body::{Beginning, Body, Collect, ReadBeginning};
@@ -106,6 +117,10 @@ pub use self::http_transport::{
     ClientCertificate, HttpTransport, HttpTransportBuilder, Proxy, RootCertificates,
 };
 pub use self::invalid_setting::InvalidSetting;
+#[cfg(feature = "reqwest")]
+pub use self::reqwest_transport::ReqwestTransport;
+#[cfg(feature = "threads")]
+pub use self::runtime::ThreadRuntime;
 #[cfg(feature = "tokio")]
 pub use self::runtime::TokioRuntime;
 pub use self::runtime::{Runtime, Wait};
@@ -114,6 +129,8 @@ pub use self::timeouts::{StageTimeouts, Timeout, TimeoutKind, WithTimeouts};
 pub use self::trace::WithTracing;
 pub use self::trace::{Attempt, RouteTemplate};
 pub use self::transport::{FromFn, ResponseFuture, SharedTransport, Transport, from_fn};
+#[cfg(feature = "ureq")]
+pub use self::ureq_transport::UreqTransport;
 
 /// The examples of the readme, as tests.
 #[cfg(doctest)]

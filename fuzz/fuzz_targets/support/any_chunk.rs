@@ -1,4 +1,4 @@
-//! Chunks as a server may send them, in any order, right or wrong.
+//! Chunks that a server may send, valid or not, in any order.
 
 use libfuzzer_sys::arbitrary;
 use twentyfirst_protocol::ui::chunk::{
@@ -30,7 +30,7 @@ impl Any<'_> {
     }
 }
 
-/// A chunk about one of three parts.
+/// Builds a chunk for one of three parts.
 pub(crate) fn chunk<'a>(kind: u8, id: u8, any: &'a Any<'_>, flag: bool) -> Chunk<'a> {
     let ids = [
         Text::from("a"),

@@ -254,6 +254,6 @@ impl IntoResponse for Failure {
             },
             |refusal| *refusal,
         );
-        refusal.into_response().into_response()
+        http::Response::from(refusal).into_response()
     }
 }

@@ -145,7 +145,7 @@ async fn in_a_sandbox_that_lives(server: &Server, session: Session) -> Result<Se
 /// The chats of this browser.
 async fn list(State(server): State<Server>, Extension(user): Extension<User>) -> Answer {
     let chats = server.database.chats(&user);
-    let chats = chats.map_err(Refusal::into_response)?;
+    let chats = chats.map_err(http::Response::from)?;
     Ok(Json(json!({ "chats": chats })))
 }
 
@@ -156,7 +156,7 @@ async fn show(
     Path(id): Path<String>,
 ) -> Answer {
     let chat = chat(&server, &user, &id).await;
-    Ok(Json(chat.map_err(Refusal::into_response)?))
+    Ok(Json(chat.map_err(http::Response::from)?))
 }
 
 type Answer = axum::response::Result<Json<Value>>;

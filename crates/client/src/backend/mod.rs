@@ -49,7 +49,45 @@
 //! neither is what the relay says of failures of its own (5xx); `on_error`, which each of them has, sees the reason. `OPTIONS` is answered
 //! with 204 and other methods than the handler's own with 405, both with `Allow`; a body that is too long with 413.
 //!
-//! # What runs cost
+//! # In axum
+//! A handler is a service, which `route_service` takes with all its methods. Routes of your own stand beside it. With the feature `axum`,
+//! [`Refusal`] and [`Error`](crate::Error) are responses of axum, and [`ChatRequest`], [`ThreadRequest`] and [`TokenRequest`] are extractors:
+//! they read what a browser sends as the handlers do, with the same limits and refusals.
+//!
+#![cfg_attr(feature = "axum", doc = "```")]
+#![cfg_attr(not(feature = "axum"), doc = "```ignore")]
+//! use axum::Router;
+//! use axum::extract::{Extension, State};
+//! use axum::routing::post;
+//! use http::StatusCode;
+//! use twentyfirst_client::AgentClient;
+//! use twentyfirst_client::backend::{ChatHandler, ChatRequest, Refusal, RequestLimits};
+//! # use twentyfirst_client::{RunRef, Session};
+//! # async fn session_of(chat: &str) -> Result<Session, Refusal> { Err(Refusal::not_found("there is no such chat")) }
+//! # async fn store(chat: &str, run: RunRef) -> Result<(), Refusal> { Ok(()) }
+//!
+//! /// Starts the next turn of a chat, and does not wait for its answer.
+//! async fn ask(State(client): State<AgentClient>, request: ChatRequest) -> Result<StatusCode, Refusal> {
+//!     let turn = request.read().await?;
+//!     let session = session_of(&turn.id).await?;
+//!     let run = client.threads().start(session.run(turn.messages));
+//!     store(&turn.id, run.in_background().await?.run).await?;
+//!     Ok(StatusCode::ACCEPTED)
+//! }
+//!
+//! fn routes(client: AgentClient, chats: ChatHandler) -> Router {
+//!     Router::new()
+//!         .route("/api/ask", post(ask))
+//!         // Other limits than the defaults, for `ask`. A handler has its own.
+//!         .layer(Extension(RequestLimits::new().body(64 * 1024)))
+//!         .route_service("/api/chat", chats)
+//!         .with_state(client)
+//! }
+//! ```
+//!
+//! An extractor of yours that decides who asks stands before them. A route that gives an error as its response logs nothing: log the error
+//! before `?` where you want to see the reason.
+//!
 //! | to know | use |
 //! |---|---|
 //! | what a run used and cost | [`Budget::spent`] of yours, from whichever instance; or [`ChatRun::observe`] |
@@ -64,6 +102,8 @@
 //!
 //! The example `web_chat` is a whole server.
 
+#[cfg(feature = "axum")]
+mod axum;
 mod budget;
 mod chat;
 mod decide;

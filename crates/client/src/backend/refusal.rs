@@ -23,22 +23,20 @@ use crate::error::Error;
 /// assert_eq!(refusal.status(), 401);
 /// ```
 ///
-/// A route of your own can respond with it, too: it becomes an [`http::Response`], and so does [`Error`]. In axum, a function whose error is a
-/// response takes `?` on both:
+/// A route of your own can respond with it, too: it becomes an [`http::Response`], and so does [`Error`]. With the feature `axum` both are
+/// responses of axum, and `?` makes a refusal of every error of the client:
 ///
-/// ```
+#[cfg_attr(feature = "axum", doc = "```")]
+#[cfg_attr(not(feature = "axum"), doc = "```ignore")]
 /// use axum::Json;
 /// use axum::extract::State;
-/// use http::Response;
 /// use twentyfirst_client::backend::Refusal;
-/// use twentyfirst_client::transport::Body;
 /// use twentyfirst_client::{AgentClient, Session, UiMessage};
 /// # async fn stored_session() -> Result<Session, Refusal> { Ok(Session::new("my-agent")) }
 ///
-/// async fn messages(State(client): State<AgentClient>) -> Result<Json<Vec<UiMessage>>, Response<Body>> {
+/// async fn messages(State(client): State<AgentClient>) -> Result<Json<Vec<UiMessage>>, Refusal> {
 ///     let session = stored_session().await?;
-///     let hydrate = session.hydrate().map_err(Refusal::from)?;
-///     let thread = client.execute(&hydrate).await?;
+///     let thread = client.execute(&session.hydrate()?).await?;
 ///     Ok(Json(thread.into_ui_messages()))
 /// }
 /// # let _: axum::Router<AgentClient> = axum::Router::new().route("/", axum::routing::get(messages));
@@ -110,19 +108,6 @@ impl Refusal {
     /// What the browser is told.
     pub fn message(&self) -> &str {
         &self.message
-    }
-
-    /// The answer: the status, the message in JSON, and `retry-after` where there is one.
-    pub fn into_response(self) -> Response<Body> {
-        let content = serde_json::json!({ "error": self.message });
-        let mut response = json(self.status, &content);
-        if let Some(delay) = self.retry_after {
-            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
     }
 }
 
@@ -231,16 +216,25 @@ impl Refusal {
     }
 }
 
+/// The status, the message in JSON, and `retry-after` where there is one.
 impl From<Refusal> for Response<Body> {
     fn from(refusal: Refusal) -> Self {
-        refusal.into_response()
+        let content = serde_json::json!({ "error": refusal.message });
+        let mut response = json(refusal.status, &content);
+        if let Some(delay) = refusal.retry_after {
+            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 
 /// The response of the [`Refusal`] that it becomes.
 impl From<Error> for Response<Body> {
     fn from(error: Error) -> Self {
-        Refusal::from(error).into_response()
+        Refusal::from(error).into()
     }
 }
 

@@ -56,7 +56,7 @@ pub struct ThreadRequest {
     /// The request's method, headers and extensions: where your session is.
     pub head: Parts,
     /// What is kept is the name of the thread to create.
-    body: Unread<Option<String>>,
+    pub(super) body: Unread<Option<String>>,
 }
 
 impl ThreadRequest {

@@ -70,7 +70,7 @@ pub struct TokenHandler {
 pub struct TokenRequest {
     /// The request's method, headers and extensions: where your session is.
     pub head: Parts,
-    body: Unread<()>,
+    pub(super) body: Unread<()>,
 }
 
 impl TokenRequest {

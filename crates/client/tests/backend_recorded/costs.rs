@@ -356,7 +356,7 @@ async fn the_budgets_of_the_relay_are_told_in_the_same_form() {
     let response = response
         .header("content-type", "application/json")
         .body(body);
-    relay.inject(Fault::answer_with(response.unwrap()).on::<SendMessages>());
+    relay.inject(Fault::respond_with(response.unwrap()).on::<SendMessages>());
     assert_eq!(
         refused(chats.handle(post("Once more")).await).await,
         exceeded("Billing setup is required (missing_payment_method)")

@@ -150,7 +150,7 @@ async fn the_key_is_masked_and_a_wait_is_handed_on() {
     .await;
     assert!(!refusal.to_string().contains(KEY));
     assert_eq!(refusal.to_string(), "refused with 429: *** is busy");
-    let answer = refusal.into_response();
+    let answer = Response::from(refusal);
     assert_eq!(answer.headers()["retry-after"], "7");
 }
 
@@ -179,7 +179,7 @@ async fn a_moment_is_the_same_wait_for_the_server_and_for_the_browser() {
         };
         let error = failure(answer).await;
         assert_eq!(error.retry_after(), Some(wait));
-        let response = Refusal::from(error).into_response();
+        let response = Response::from(error);
         assert_eq!(response.headers()["retry-after"], header, "{value}");
     }
 }

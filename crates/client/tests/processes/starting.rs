@@ -171,7 +171,7 @@ async fn values_of_variables_are_in_no_file_and_in_no_error() {
         .unwrap();
     world
         .relay
-        .inject(Fault::answer_with(repeats).on::<Exec>().always());
+        .inject(Fault::respond_with(repeats).on::<Exec>().always());
     let error = sandboxes
         .spawn(&world.id, "true")
         .env("TOKEN", "s3cr3t-value")

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::{Run, Script, echo, shell};
 
-/// How a run ends: what goes wrong is the text of the `error` chunk.
+/// The result of a run. The relay sends the text of an error in an `error` chunk.
 pub type RunResult = Result<(), Box<dyn Error + Send + Sync>>;
 
 type RunFuture = Pin<Box<dyn Future<Output = RunResult> + Send>>;
 
-/// An agent of a [`LocalRelay`](crate::LocalRelay): a closure, a [`Script`], or one of those built in.
+/// An agent of a [`LocalRelay`](crate::LocalRelay): a closure, a [`Script`], [`echo`](Self::echo) or [`shell`](Self::shell).
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,11 +41,11 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// An agent that does what the closure does.
+    /// Creates an agent from a closure.
     ///
-    /// The future is dropped where it waits when the run is cancelled. An error fails the run, and so does a panic.
+    /// An error fails the run, and so does a panic. A cancelled run drops the future at its current await point.
     ///
-    /// Runs go on side by side, so each takes its own share of what the closure has captured:
+    /// Runs are concurrent, so each needs its own handle to the state that the closure captures:
     ///
     /// ```
     /// use std::sync::Arc;
@@ -76,48 +76,50 @@ impl Agent {
         }
     }
 
-    /// Says what the user has said, word by word.
+    /// Creates an agent that repeats the user's text word by word.
     pub fn echo() -> Self {
         Self::new(echo::echo).pace(Duration::from_millis(10))
     }
 
-    /// Runs each line of the user's text as a command in `/home/user`: a call of the tool `Bash`, whose output is
-    /// `{exitCode, stdout, stderr}`. A sentence at the end says how it went, and where no line
-    /// was a command, as with a prompt, what this agent is.
+    /// Creates an agent that runs each line of the user's text as a command in `/home/user`.
+    ///
+    /// Each command is a call of the tool `Bash` with the output `{exitCode, stdout, stderr}`. The answer ends with a summary. If no line
+    /// was a command, such as for a prompt in prose, it also explains the agent.
     pub fn shell() -> Self {
         Self::new(shell::shell).pace(Duration::from_millis(10))
     }
 
-    /// The name for people; the slug by default.
+    /// Sets the display name: the slug by default.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// How long a run takes to start: until then the head of the answer does not come, there is nothing to resume, and
-    /// nothing can be cancelled. No time by default; the real relay takes seconds to minutes.
+    /// Sets the start-up time of a run: none by default. The real relay takes seconds to minutes.
+    ///
+    /// During this time, the response has no headers yet, and there is nothing to resume or to cancel.
     #[must_use]
     pub fn start_up(mut self, start_up: Duration) -> Self {
         self.start_up = start_up;
         self
     }
 
-    /// The pause before each delta that [`Run`]'s helpers write. None by default; 10 ms for the agents built in.
+    /// Sets the pause before each delta of [`Run::say`] and [`Run::call_tool`]: none by default, 10 ms for the built-in agents.
     #[must_use]
     pub fn pace(mut self, pace: Duration) -> Self {
         self.pace = pace;
         self
     }
 
-    /// Adds an environment variable for the commands in its sandboxes.
+    /// Adds an environment variable for the commands in the agent's sandboxes.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.envs.insert(name.into(), value.into());
         self
     }
 
-    /// The cost in US dollars at which the sandbox refuses further runs. Without a cap by default.
+    /// Sets the cost in US dollars at which a sandbox refuses further runs: no cap by default.
     #[must_use]
     pub fn max_sandbox_budget_usd(mut self, dollars: f64) -> Self {
         self.max_sandbox_budget_usd = Some(dollars);

@@ -1,4 +1,4 @@
-//! Agents: what answers to messages.
+//! Agents, which answer messages, and the runs that they get.
 
 mod agent;
 mod echo;

@@ -13,13 +13,13 @@ use uuid::Uuid;
 use crate::Sandbox;
 use crate::runs::Journal;
 
-/// How many characters of a tool's input go into one delta.
+/// The number of characters in a delta of a tool's input.
 const INPUT_DELTA: usize = 12;
 
-/// One run of an agent: what it is asked, and where it writes its answer. Cheap to clone.
+/// One run of an agent: it has the user's message and writes the answer. Cheap to clone.
 ///
-/// The relay writes `start` before the agent's chunks and `message-metadata`, `finish` and `[DONE]` after them.
-/// An `error` chunk fails the run, and what is written after it is dropped.
+/// The relay writes `start` before the agent's chunks and `message-metadata`, `finish` and `[DONE]` after them. An `error` chunk fails
+/// the run, and the relay drops all chunks after it.
 #[derive(Clone)]
 pub struct Run {
     inner: Arc<Inner>,
@@ -31,7 +31,7 @@ struct Inner {
     journal: Arc<Journal>,
 }
 
-/// What a run is asked.
+/// The input of a run.
 pub(crate) struct RunRequest {
     pub(crate) message: UiMessage,
     pub(crate) history: Vec<UiMessage>,
@@ -51,32 +51,32 @@ impl Run {
         }
     }
 
-    /// The user's text: the text parts of the message, joined by line breaks.
+    /// Returns the user's text: the text parts of the message, joined by line breaks.
     pub fn text(&self) -> &str {
         &self.inner.text
     }
 
-    /// The user's message.
+    /// Returns the user's message.
     pub fn message(&self) -> &UiMessage {
         &self.inner.request.message
     }
 
-    /// The messages that are stored in the thread, without this one.
+    /// Returns the messages that are stored in the thread, without the new one.
     pub fn history(&self) -> &[UiMessage] {
         &self.inner.request.history
     }
 
-    /// The options of the run; `None` where there are none, or where the relay has dropped them.
+    /// Returns the options of the run. `None` if the request has none, or if the relay dropped invalid ones.
     pub fn options(&self) -> Option<&RunOptions> {
         self.inner.request.options.as_ref()
     }
 
-    /// The sandbox in which it runs.
+    /// Returns the sandbox of the run.
     pub fn sandbox(&self) -> &Sandbox {
         &self.inner.request.sandbox
     }
 
-    /// Writes a chunk. Where a reader is far behind, this waits for it.
+    /// Writes a chunk. Waits while a reader is more than 8 MiB behind.
     pub async fn send(&self, chunk: impl Into<Chunk<'static>>) {
         self.inner.journal.write(chunk.into()).await;
     }
@@ -92,7 +92,7 @@ impl Run {
         self.send(TextEnd::new(id)).await;
     }
 
-    /// Writes a tool call with its input, in deltas at the agent's pace. The output comes by [`ToolCall::output`].
+    /// Writes a tool call with its input, in deltas at the agent's pace. Write its output with [`ToolCall::output`].
     pub async fn call_tool(
         &self,
         name: impl Into<String>,
@@ -116,12 +116,13 @@ impl Run {
         }
     }
 
-    /// Says what the run has used. Without it nothing is known but the time.
+    /// Sets the usage of the run. Without it, the relay reports only the duration.
     pub fn set_usage(&self, usage: Usage) {
         self.inner.journal.report(|report| report.usage = usage);
     }
 
-    /// Says how it went, in the runtime's words: `success` by default, `error_max_turns` and its like are not failures.
+    /// Sets the result subtype, as the agent's runtime names it: `success` by default. Others, such as `error_max_turns`, do not fail the
+    /// run.
     pub fn set_result_subtype(&self, subtype: impl Into<String>) {
         let subtype = subtype.into();
         self.inner
@@ -129,7 +130,7 @@ impl Run {
             .report(|report| report.result_subtype = subtype);
     }
 
-    /// A local agent costs nothing, and its tokens are words.
+    /// Sets the usage of a built-in agent: a word counts as a token, and the cost is zero.
     pub(super) async fn count_words(&self) {
         let words = |text: &str| text.split_whitespace().count() as u64;
         let input = words(self.text());
@@ -159,27 +160,27 @@ impl fmt::Debug for Run {
     }
 }
 
-/// A tool call without its output yet.
+/// A tool call that has no output yet.
 #[derive(Debug)]
-#[must_use = "without an output the call stays open"]
+#[must_use = "the tool call stays open without an output"]
 pub struct ToolCall {
     run: Run,
     id: String,
 }
 
 impl ToolCall {
-    /// The id of the call.
+    /// Returns the id of the call.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Writes the output.
+    /// Writes the output of the call.
     pub async fn output(self, output: impl Into<RawJson<'static>>) {
         let chunk = ToolOutputAvailable::new(self.id).output(output);
         self.run.send(chunk).await;
     }
 
-    /// Writes that the call has failed.
+    /// Writes an error as the result of the call.
     pub async fn error(self, text: impl Into<String>) {
         self.run
             .send(ToolOutputError::new(self.id, text.into()))

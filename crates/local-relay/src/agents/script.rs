@@ -5,10 +5,9 @@ use twentyfirst_protocol::ui::{Chunk, ChunkError};
 
 use super::{Run, RunResult};
 
-/// What an agent writes, the same in every run: chunks, and pauses between them.
+/// A fixed answer: chunks with pauses between them, the same in every run.
 ///
-/// `start` and the closing `message-metadata` and `finish` come from the relay; where a script has the latter two, it
-/// has the word.
+/// The relay adds `start` and the closing `message-metadata` and `finish`. The latter two of a script replace those of the relay.
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,16 +35,17 @@ enum Step {
 }
 
 impl Script {
-    /// A script that writes nothing.
+    /// Creates an empty script.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads a script: a chunk as JSON on each line, or `{"pause": 300}` for a pause in milliseconds. Empty lines and
-    /// `[DONE]` are skipped, and so is `data:` before a chunk: a recorded stream is a script.
+    /// Parses a script: each line is a chunk as JSON, or a pause in milliseconds such as `{"pause": 300}`.
+    ///
+    /// Empty lines, `[DONE]` and a `data:` before a chunk are skipped, so that a recorded stream is a script.
     ///
     /// # Errors
-    /// If a line is none of these.
+    /// [`ScriptError`] if a line is neither a chunk nor a pause.
     pub fn from_json_lines(text: &str) -> Result<Self, ScriptError> {
         let mut steps = Vec::new();
         for (at, line) in text.lines().enumerate() {
@@ -102,7 +102,7 @@ struct Pause {
     pause: u64,
 }
 
-/// A line that is neither a chunk nor a pause.
+/// A line of a script is neither a chunk nor a pause.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("line {line} is neither a chunk nor a pause")]
 pub struct ScriptError {
@@ -111,7 +111,7 @@ pub struct ScriptError {
 }
 
 impl ScriptError {
-    /// The number of the line, from 1.
+    /// Returns the number of the line. The first line is 1.
     pub fn line(&self) -> usize {
         self.line
     }

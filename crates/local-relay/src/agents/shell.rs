@@ -5,10 +5,10 @@ use crate::Command;
 
 const TOOL: &str = "Bash";
 
-/// What a shell says of a command that it does not know.
+/// The exit code of a shell for an unknown command.
 const NOT_FOUND: i32 = 127;
 
-const WHAT_IT_IS: &str = "This is the local relay's `shell` agent, which understands no language: it runs each line as a command. \
+const EXPLANATION: &str = "This is the local relay's `shell` agent, which understands no language: it runs each line as a command. \
     Try `ls -la`, or `echo hello > a.txt`. For answers in words, use the agent `echo` or one of your own (`LocalRelay::builder().agent(…)`).";
 
 pub(super) async fn shell(run: Run) -> RunResult {
@@ -16,7 +16,7 @@ pub(super) async fn shell(run: Run) -> RunResult {
     let mut is_unknown = true;
     for line in run.text().lines() {
         let line = line.trim();
-        // As people copy it from a terminal.
+        // People copy commands from a terminal together with the prompt.
         let command = line.strip_prefix("$ ").unwrap_or(line);
         if command.is_empty() {
             continue;
@@ -40,10 +40,10 @@ pub(super) async fn shell(run: Run) -> RunResult {
     let commands = if ran == 1 { "command" } else { "commands" };
     let closing = match failed {
         0 => format!("Ran {ran} {commands}."),
-        _ => format!("Ran {ran} {commands}, {failed} of them without success."),
+        _ => format!("Ran {ran} {commands}, {failed} of them failed."),
     };
     let closing = match ran > 0 && is_unknown {
-        true => format!("{closing} {WHAT_IT_IS}"),
+        true => format!("{closing} {EXPLANATION}"),
         false => closing,
     };
     run.say(closing).await;

@@ -7,18 +7,18 @@ use twentyfirst_protocol::Route;
 
 use super::fault::{After, Effect, Fault, Kind};
 
-/// The faults that a relay has.
+/// The faults of a relay, in the order in which they were added.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Mutex<Vec<Active>>);
 
-/// A fault of one relay, until it is taken away.
+/// A fault in one relay. Another relay may have the same fault, so clearing it here must not change the fault itself.
 #[derive(Debug, Clone)]
 pub(super) struct Active {
     fault: Fault,
     cleared: Arc<AtomicBool>,
 }
 
-/// A fault that will strike something which is under way.
+/// A fault that may strike a body or a run under way.
 #[derive(Debug)]
 pub(crate) struct Due<T> {
     active: Active,
@@ -27,7 +27,7 @@ pub(crate) struct Due<T> {
 }
 
 impl<T> Due<T> {
-    /// Whether it strikes now, which is counted. Ask when it is due, and do what it means.
+    /// Returns whether it strikes now, and counts the strike. Ask only when it is due, and then carry it out.
     pub(crate) fn strike(&self) -> bool {
         self.active.strike()
     }
@@ -49,19 +49,21 @@ impl Faults {
         }
     }
 
-    /// The answer that a request gets in place of its own.
-    pub(crate) fn answer(&self, route: Option<&Route>) -> Option<Response<Bytes>> {
+    /// Returns the response that a request gets in place of its own.
+    pub(crate) fn replacement(&self, route: Option<&Route>) -> Option<Response<Bytes>> {
         self.lock()
             .iter()
             .find_map(|active| match &active.fault.kind {
-                Kind::Answer(answer) if active.fault.concerns(route, true) && active.strike() => {
-                    Some(Response::clone(answer))
+                Kind::Response(response)
+                    if active.fault.concerns(route, true) && active.strike() =>
+                {
+                    Some(Response::clone(response))
                 }
                 _ => None,
             })
     }
 
-    /// What lies before the body of an answer.
+    /// Returns the effects that may strike the body of a response.
     pub(crate) fn of_body(&self, route: Option<&Route>, streams_run: bool) -> Vec<Due<Effect>> {
         self.due(|fault| match &fault.kind {
             Kind::Stream(after, effect) if fault.concerns(route, streams_run) => {
@@ -71,7 +73,7 @@ impl Faults {
         })
     }
 
-    /// When the runtime of a run may die.
+    /// Returns the faults that may kill the runtime of a run.
     pub(crate) fn of_runtime(&self) -> Vec<Due<()>> {
         self.due(|fault| match &fault.kind {
             Kind::DeadRuntime(after) => Some((*after, ())),
@@ -79,7 +81,7 @@ impl Faults {
         })
     }
 
-    /// When the relay may restart during a run.
+    /// Returns the faults that may restart the relay during a run.
     pub(crate) fn of_restart(&self) -> Vec<Due<()>> {
         self.due(|fault| match &fault.kind {
             Kind::Restart(after) => Some((*after, ())),
@@ -87,22 +89,22 @@ impl Faults {
         })
     }
 
-    /// Whether this run cannot be stored.
+    /// Returns whether storing this run fails.
     pub(crate) fn strikes_storing(&self) -> bool {
         self.strikes(|kind| matches!(kind, Kind::NotStored))
     }
 
-    /// Whether this reader gets all from the beginning.
+    /// Returns whether this reader gets the run from its beginning.
     pub(crate) fn strikes_with_replay(&self) -> bool {
         self.strikes(|kind| matches!(kind, Kind::Replay))
     }
 
-    /// Whether this reader is told that there is nothing to resume.
+    /// Returns whether this reader gets the response that there is nothing to resume.
     pub(crate) fn strikes_with_nothing(&self) -> bool {
         self.strikes(|kind| matches!(kind, Kind::Nothing))
     }
 
-    /// What decides, once there is something to store, whether a reader who joins now has stored it first.
+    /// Returns the faults that decide, when the run is stored, whether a reader that joins now stores it.
     pub(crate) fn of_race(&self) -> Vec<Due<()>> {
         self.due(|fault| matches!(fault.kind, Kind::Race).then_some((After::Bytes(0), ())))
     }

@@ -10,14 +10,19 @@ use super::active::Due;
 use super::connection::Breaker;
 use super::fault::{After, Effect};
 use super::progress::Progress;
-use crate::answers::AnswerBody;
+use crate::responses::ResponseBody;
 
-/// The body of an answer, with all that goes wrong with it.
+/// The body of a response, with the faults that strike it.
+///
+/// ```text
+///   Open ─┬─ the body ends, or End without a length ─► Ended
+///         └─ Silence ─► Silent        Cut, End with a length, or the body fails ─► Silent, and the breaker ends the connection
+/// ```
 pub(crate) struct FaultyBody {
     state: State,
-    /// Whether the head tells the length, so that the body cannot end before.
+    /// Whether the headers announce the length. Such a body cannot end early, so its connection is cut instead.
     has_length: bool,
-    /// What was taken out of the body and is not sent yet.
+    /// The bytes that were taken out of the body and are not sent yet.
     rest: Bytes,
     sent: Progress,
     due: Vec<Due<Effect>>,
@@ -26,13 +31,13 @@ pub(crate) struct FaultyBody {
 }
 
 enum State {
-    Open(AnswerBody),
+    Open(ResponseBody),
     Silent,
     Ended,
 }
 
 impl FaultyBody {
-    pub(crate) fn new(body: AnswerBody, due: Vec<Due<Effect>>, breaker: Breaker) -> Self {
+    pub(crate) fn new(body: ResponseBody, due: Vec<Due<Effect>>, breaker: Breaker) -> Self {
         Self {
             has_length: body.size_hint().exact().is_some(),
             state: State::Open(body),
@@ -44,7 +49,7 @@ impl FaultyBody {
         }
     }
 
-    /// What strikes now, if anything does.
+    /// Returns the effect that strikes now, if any. Events are inserted between two others, never within one.
     fn next_effect(&mut self) -> Option<Effect> {
         loop {
             let (sent, is_between_events) = (&self.sent, self.rest.is_empty());
@@ -60,7 +65,7 @@ impl FaultyBody {
         }
     }
 
-    /// As much of what is to be sent as nothing interrupts.
+    /// Takes the bytes up to the next byte count at which a fault is due.
     fn next_piece(&mut self) -> Bytes {
         let limits = self.due.iter().filter_map(|due| match due {
             Due {
@@ -82,7 +87,7 @@ impl FaultyBody {
         piece
     }
 
-    /// Waits for the first of the times at which something strikes.
+    /// Waits for the earliest time at which a fault is due.
     fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let times = self.due.iter().filter_map(|due| match due.after {
             After::Time(time) => self.sent.begun.checked_add(time),
@@ -116,7 +121,7 @@ impl Body for FaultyBody {
                     Some(Effect::Cut | Effect::End) => {
                         self.state = State::Silent;
                         self.breaker.break_off();
-                        // The connection has to be flushed once more.
+                        // The break takes effect when the server flushes the connection, which it does after the next poll.
                         context.waker().wake_by_ref();
                     }
                     Some(Effect::Silence) => self.state = State::Silent,
@@ -138,7 +143,7 @@ impl Body for FaultyBody {
             };
             match polled {
                 Poll::Ready(Some(Ok(frame))) => self.rest = frame.into_data().unwrap_or_default(),
-                // The connection breaks off when all has left that came before.
+                // Not passed to the server, which would drop the bytes that it has not written yet.
                 Poll::Ready(Some(Err(_))) => {
                     self.state = State::Silent;
                     self.breaker.break_off();

@@ -7,20 +7,20 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A connection that can be broken off.
+/// A connection that can be cut.
 ///
-/// An error of the body would do that, too, and what was written just before would be lost with it.
+/// An error of the body would cut it as well, but would lose the bytes that were written just before.
 pub(crate) struct Connection {
     socket: TcpStream,
     breaker: Breaker,
 }
 
-/// Breaks its connection off, when all has left that was written to it.
+/// A handle that cuts its connection, after all bytes that were written to it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Breaker(Arc<AtomicBool>);
 
 impl Breaker {
-    /// Takes effect when the connection is flushed the next time.
+    /// Cuts the connection at its next flush.
     pub(super) fn break_off(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -68,7 +68,7 @@ impl AsyncWrite for Connection {
         self.socket.is_write_vectored()
     }
 
-    /// Asked for by the server when its own buffer is empty: what was written before is the system's to deliver.
+    /// The server flushes when its own buffer is empty. The system delivers all that was written before, so nothing gets lost.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(if self.breaker.0.load(Ordering::SeqCst) {
             Err(io::ErrorKind::ConnectionAborted.into())

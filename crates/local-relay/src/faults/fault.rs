@@ -8,12 +8,12 @@ use http::{HeaderValue, Response, StatusCode, header};
 use twentyfirst_protocol::sse::Event;
 use twentyfirst_protocol::{Endpoint, ErrorCode, Route};
 
-/// Something that goes wrong on purpose, so that a program can be tested with it.
+/// A failure on purpose, for testing a program.
 ///
-/// A fault is given to a relay with [`LocalRelayBuilder::fault`](crate::LocalRelayBuilder::fault) before it starts, or
-/// with [`LocalRelay::inject`](crate::LocalRelay::inject) while it runs. It strikes once, unless [`times`](Self::times)
-/// or [`always`](Self::always) say otherwise, however many requests come at the same time. Clones are the same fault:
-/// [`struck`](Self::struck) of the one that was kept tells how often it happened.
+/// Add a fault with [`LocalRelayBuilder::fault`](crate::LocalRelayBuilder::fault) before the relay starts, or with
+/// [`LocalRelay::inject`](crate::LocalRelay::inject) while it runs. By default it strikes once, also with concurrent requests:
+/// [`times`](Self::times) and [`always`](Self::always) change that. Clones are the same fault, so a clone that you keep counts the strikes
+/// with [`struck`](Self::struck).
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,26 +32,26 @@ use twentyfirst_protocol::{Endpoint, ErrorCode, Route};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
-#[must_use = "a fault strikes when a relay has it"]
+#[must_use = "a fault has no effect until it is added to a relay"]
 pub struct Fault {
     pub(super) kind: Kind,
-    /// How often it may strike; `None` without end.
+    /// The number of times that it may strike. `None` is no limit.
     times: Option<u64>,
-    /// The endpoints that it is confined to, if it is.
+    /// The endpoints that it strikes. Empty for the default of its kind.
     routes: Vec<Route>,
     struck: Arc<AtomicU64>,
 }
 
-/// When a fault strikes. A number is a number of bytes, a [`Duration`] a time:
+/// The point at which a fault strikes. A number converts into bytes, and a [`Duration`] into a time:
 /// `Fault::cut_after(200)`, `Fault::cut_after(Duration::from_secs(1))`, `Fault::cut_after(After::Events(3))`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum After {
-    /// When so many bytes of the body were sent. With 0 nothing but the head was.
+    /// After this many bytes of the body. Zero strikes after the headers.
     Bytes(u64),
-    /// When so many events were sent; `start` is the first of a stream.
+    /// After this many events. The first event of a stream is `start`.
     Events(u64),
-    /// So long after the head.
+    /// After this time, counted from the headers.
     Time(Duration),
 }
 
@@ -67,10 +67,10 @@ impl From<Duration> for After {
     }
 }
 
-/// What goes wrong.
+/// The kind of a failure.
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
-    Answer(Arc<Response<Bytes>>),
+    Response(Arc<Response<Bytes>>),
     Stream(After, Effect),
     DeadRuntime(After),
     Restart(After),
@@ -80,7 +80,7 @@ pub(super) enum Kind {
     NotStored,
 }
 
-/// What happens to a body that is being sent.
+/// The effect of a fault on a body.
 #[derive(Debug, Clone)]
 pub(crate) enum Effect {
     Cut,
@@ -90,37 +90,35 @@ pub(crate) enum Effect {
 }
 
 /// # Streams
-/// These strike an answer that streams a run, to whoever has started it or has joined it, and with
-/// [`on`](Self::on) the answers of any other endpoint. The run itself goes on.
+/// These strike the responses that stream a run, to the reader that started it and to joined readers. With [`on`](Self::on), they
+/// strike the responses of the given endpoints instead. The run itself continues.
 ///
-/// Each strikes an answer at most once, when the answer has come so far; of two that are due at the same place, the one
-/// that was added first strikes first. After a cut, a silence or an end nothing strikes that answer any more, and what
-/// was to come later is there for the next. An answer without a body, such as 204, has nothing to strike.
+/// Each strikes a response at most once, when the response has reached the given point. If two are due at the same point, the one added
+/// first strikes first. After a cut, a silence or an end, nothing else strikes the response, and later faults keep their strikes for
+/// the next one. A response without a body, such as 204, cannot be struck.
 impl Fault {
-    /// Breaks the connection off. What was sent before arrives to the last byte; then the connection is closed in the
-    /// middle of the body.
+    /// Cuts the connection in the middle of the body. All bytes before the cut arrive.
     pub fn cut_after(after: impl Into<After>) -> Self {
         Self::new(Kind::Stream(after.into(), Effect::Cut))
     }
 
-    /// Sends nothing any more. The connection stays open until the client closes it.
+    /// Sends nothing more. The connection stays open until the client closes it.
     pub fn silence_after(after: impl Into<After>) -> Self {
         Self::new(Kind::Stream(after.into(), Effect::Silence))
     }
 
-    /// Ends the body as if all was said, without `[DONE]`. A body whose length was told in its head is cut, as by
+    /// Ends the body properly, but without `[DONE]`. A body with `Content-Length` cannot end early: it is cut, as by
     /// [`cut_after`](Self::cut_after).
     pub fn end_after(after: impl Into<After>) -> Self {
         Self::new(Kind::Stream(after.into(), Effect::End))
     }
 
-    /// Puts an event of one's own between two others: the first that comes when so much was sent has it before it.
+    /// Inserts an event with this data between two others, at the first event boundary after the given point.
     ///
-    /// `{` is no JSON, and `{}` is no chunk; other data tests what is no error of the stream. Every line break in the
-    /// data begins a new line of the event. A body whose length was told in its head keeps it: what no longer fits is
-    /// left out.
+    /// Use `{` for malformed JSON and `{}` for JSON that is no chunk. A line break in the data begins a new `data:` line. A body with
+    /// `Content-Length` keeps its length, and its end is truncated.
     pub fn event_after(after: impl Into<After>, data: impl AsRef<str>) -> Self {
-        // Only a name or an id can be refused.
+        // Encoding fails only for an invalid name or id, and this event has neither.
         let event = Event::new(data.as_ref()).encode().unwrap_or_default();
         Self::new(Kind::Stream(after.into(), Effect::Event(event)))
     }
@@ -128,123 +126,124 @@ impl Fault {
 
 /// # Runs
 impl Fault {
-    /// The runtime of a run dies: the agent writes nothing more for ever, and its thread stays `streaming` until it is
-    /// cancelled. Bytes and events are counted as in the stream of the one who has started the run; the time begins
-    /// when its start-up is over. No event is cut in two.
+    /// Kills the runtime of a run: the agent writes nothing more, and its thread stays `streaming` until it is cancelled.
+    ///
+    /// Bytes and events are counted in the stream of the reader that started the run, and the time from the end of the start-up. The last
+    /// event is always complete.
     pub fn dead_runtime_after(after: impl Into<After>) -> Self {
         Self::new(Kind::DeadRuntime(after.into()))
     }
 
-    /// The relay restarts, as it does when it is deployed, while runs are under way. When the run that it strikes has
-    /// come so far, counted as by [`dead_runtime_after`](Self::dead_runtime_after):
+    /// Restarts the relay while runs are under way, as a deployment does. The point is counted as by
+    /// [`dead_runtime_after`](Self::dead_runtime_after), in the run that the fault strikes. Then:
     ///
-    /// - All streams break off, those of other runs too; what was sent before arrives. Idle connections are closed, and
-    ///   other requests under way get their responses. New connections are taken at once.
-    /// - The runtimes go on, and nobody reads what they say: no run that was under way is stored, and its thread stays
-    ///   `streaming` for ever, also when the agent has ended. Only cancelling frees it.
-    /// - Whoever resumes such a run before its agent has ended joins it in the middle, and what this reader sees is
-    ///   stored as the whole turn, as by [`joined_reader_stores`](Self::joined_reader_stores). Afterwards there is nothing
-    ///   to resume: 204.
-    /// - A run that was still starting never begins, and its request fails with 500. Its thread stays `streaming`, too,
-    ///   with nothing to resume or to cancel.
+    /// - All streams break off, also those of other runs. All bytes before arrive. Idle connections are closed, and other requests under
+    ///   way get their responses. The relay accepts new connections at once.
+    /// - Agents continue without readers. No run that was under way is stored, and its thread stays `streaming`, even after its agent has
+    ///   ended. Only cancelling frees it.
+    /// - A reader that resumes such a run before its agent has ended joins it in the middle. The part that this reader sees is stored as
+    ///   the whole turn, as by [`joined_reader_stores`](Self::joined_reader_stores). After the agent's end there is nothing to resume: 204.
+    /// - A run that was still starting never begins, and its request fails with 500. Its thread stays `streaming` as well, with nothing to
+    ///   resume or to cancel.
     ///
-    /// Sandboxes, threads, tokens and faults outlast the restart.
+    /// Sandboxes, threads, tokens and faults survive the restart.
     pub fn restart_after(after: impl Into<After>) -> Self {
         Self::new(Kind::Restart(after.into()))
     }
 
-    /// A run that has ended cannot be stored: `finish` comes, then the stream ends without `[DONE]`, and the thread
-    /// has the status `error`.
+    /// Fails to store a run that has ended: the stream ends after `finish` without `[DONE]`, and the thread has the status `error`.
     pub fn fail_to_store() -> Self {
         Self::new(Kind::NotStored)
     }
 
-    /// A reader who has joined is faster than the one who has started the run, and only what it saw is stored: its
-    /// answer, under the id of its own `start`, without what came before it joined. The user's message is lost.
+    /// Lets a joined reader store the run before the reader that started it.
     ///
-    /// Strikes when a run is stored that someone has joined while the relay had this fault. Of several readers, the
-    /// first to join is meant.
+    /// Only the part of the answer that the joined reader saw is stored, under the id of its own `start`. The part before it joined and
+    /// the user's message are lost.
+    ///
+    /// Strikes when a run is stored that a reader joined while the relay had this fault. The first of several joined readers wins.
     pub fn joined_reader_stores() -> Self {
         Self::new(Kind::Race)
     }
 }
 
 /// # Resuming
-/// By default a reader joins a run in the middle, as at the relay: see
+/// Without these, a reader joins a run in the middle, as at the relay: see
 /// [`LocalRelayBuilder::hold_back`](crate::LocalRelayBuilder::hold_back).
 impl Fault {
-    /// Whoever resumes a run gets it from its beginning: with another message id, other text ids, and deltas that are
-    /// cut at other places.
+    /// Replays a resumed run from its beginning, with another message id, other text ids, and differently cut deltas.
     pub fn replay_on_resume() -> Self {
         Self::new(Kind::Replay)
     }
 
-    /// Whoever resumes a run is told that there is none: 204.
+    /// Responds to a resume with 204, as if there were no run.
     pub fn nothing_on_resume() -> Self {
         Self::new(Kind::Nothing)
     }
 }
 
 /// # Refusals
-/// These strike any request but `/health` and the preflights of browsers, and with [`on`](Self::on) those to an
-/// endpoint. What was asked for is not done, and nobody looks at the key; the request's body is read before.
+/// These strike any request, or with [`on`](Self::on) those to one endpoint. They never strike `/health` and the preflights of browsers.
+/// The relay reads the request's body, but does not check the key and does not perform the request.
 impl Fault {
-    /// Refuses a request with an error as the relay's are, and a code that fits the status.
+    /// Refuses a request with an error of the relay's form, and a code that fits the status.
     pub fn refuse(status: StatusCode) -> Self {
         let code = code(status);
         let reason = status.canonical_reason().unwrap_or("refused");
         let error = serde_json::json!({ "error": { "code": code.as_str(), "message": reason } });
-        let mut answer = Response::new(error.to_string());
-        *answer.status_mut() = status;
+        let mut response = Response::new(error.to_string());
+        *response.status_mut() = status;
         let json = HeaderValue::from_static("application/json; charset=utf-8");
-        answer.headers_mut().insert(header::CONTENT_TYPE, json);
-        Self::answer_with(answer)
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        Self::respond_with(response)
     }
 
-    /// Answers a request with this, in place of what was asked for: the page of a proxy, for example.
-    pub fn answer_with(answer: Response<impl Into<Bytes>>) -> Self {
-        Self::new(Kind::Answer(Arc::new(answer.map(Into::into))))
+    /// Responds to a request with any response, such as the error page of a proxy.
+    pub fn respond_with(response: Response<impl Into<Bytes>>) -> Self {
+        Self::new(Kind::Response(Arc::new(response.map(Into::into))))
     }
 
-    /// Adds `Retry-After` to a refusal, in whole seconds, rounded up. Other faults stay as they are.
+    /// Adds `Retry-After` to a refusal, in whole seconds, rounded up. It has no effect on other faults.
     pub fn retry_after(mut self, wait: Duration) -> Self {
-        if let Kind::Answer(answer) = &mut self.kind {
+        if let Kind::Response(response) = &mut self.kind {
             let begun = u64::from(wait.subsec_nanos() > 0);
             let seconds = wait.as_secs().saturating_add(begun);
-            let headers = Arc::make_mut(answer).headers_mut();
+            let headers = Arc::make_mut(response).headers_mut();
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         self
     }
 }
 
-/// # How often and where
+/// # Frequency and endpoints
 impl Fault {
-    /// Strikes so many times; once by default.
+    /// Sets the number of strikes: one by default.
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// Strikes every time.
+    /// Removes the limit on the number of strikes.
     pub fn always(mut self) -> Self {
         self.times = None;
         self
     }
 
-    /// Strikes only requests to this endpoint, or their answers; more than one can be named. Endpoints are the
-    /// operations of `twentyfirst-protocol`: `fault.on::<SendMessages>()`. Faults of runs and of resuming ignore it.
+    /// Restricts the fault to requests to this endpoint, or to their responses. Repeated calls add endpoints.
+    ///
+    /// Endpoints are the operations of `twentyfirst-protocol`, such as `fault.on::<SendMessages>()`. Faults of runs and of resuming ignore
+    /// this.
     pub fn on<E: Endpoint>(mut self) -> Self {
         self.routes.push(E::ROUTE);
         self
     }
 
-    /// How often it has struck so far.
+    /// Returns the number of strikes so far, in all relays that have this fault.
     pub fn struck(&self) -> u64 {
         self.struck.load(Ordering::SeqCst)
     }
 
-    /// Strikes, unless it has done so often enough.
+    /// Counts a strike and returns true, unless it has used up its strikes.
     pub(super) fn strike(&self) -> bool {
         let more = |struck| (self.times.is_none_or(|times| struck < times)).then_some(struck + 1);
         let struck = &self.struck;
@@ -257,7 +256,7 @@ impl Fault {
         self.times.is_some_and(|times| self.struck() >= times)
     }
 
-    /// Whether it is meant for this endpoint. `by_default`: where none was named.
+    /// Returns whether it strikes this endpoint. `by_default` is the result for a fault without endpoints.
     pub(super) fn concerns(&self, route: Option<&Route>, by_default: bool) -> bool {
         if self.routes.is_empty() {
             return by_default;
@@ -285,7 +284,7 @@ impl fmt::Debug for Fault {
     }
 }
 
-/// The code that the relay has with a status.
+/// Returns the error code that the relay uses with a status.
 fn code(status: StatusCode) -> ErrorCode {
     match status {
         StatusCode::BAD_REQUEST => ErrorCode::InvalidRequest,

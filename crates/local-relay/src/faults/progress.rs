@@ -2,7 +2,7 @@ use tokio::time::Instant;
 
 use super::fault::After;
 
-/// How far something has come.
+/// The progress of a body or a run, compared with the point of a fault.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bytes: u64,
@@ -19,12 +19,12 @@ impl Progress {
         }
     }
 
-    /// A part of an event.
+    /// Counts a part of an event.
     pub(super) fn add_bytes(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes as u64);
     }
 
-    /// A whole event, or the last part of one.
+    /// Counts a whole event, or the last part of one.
     pub(crate) fn add_event(&mut self, bytes: usize) {
         self.add_bytes(bytes);
         self.events = self.events.saturating_add(1);
@@ -38,7 +38,7 @@ impl Progress {
         }
     }
 
-    /// How many more bytes there may be, where that is what counts.
+    /// Returns the number of bytes until this point, if it is a point in bytes.
     pub(super) fn bytes_until(&self, after: After) -> Option<u64> {
         match after {
             After::Bytes(bytes) => Some(bytes.saturating_sub(self.bytes)),

@@ -6,24 +6,24 @@ use twentyfirst_protocol::threads::Usage;
 use twentyfirst_protocol::ui::Chunk;
 use twentyfirst_protocol::ui::chunk::MessageMetadata;
 
-/// How many bytes of chunks a reader may be behind before the agent waits for it.
-const FURTHEST_BEHIND: u32 = 8 * 1024 * 1024;
+/// The bytes of chunks that a reader may be behind before the agent waits for it.
+const MAX_LAG: u32 = 8 * 1024 * 1024;
 
-/// What readers of a run are told.
+/// An event for the readers of a run.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
     Chunk(Arc<EncodedChunk>),
-    /// The closing `message-metadata`, which names a text part by the id that a reader knows.
+    /// The closing `message-metadata`. It is no chunk yet: it contains the id of a text part, which differs between readers.
     Metadata(Arc<RunMetadata>),
-    /// The end.
+    /// The end of the run.
     Done,
-    /// The end of a run that was cancelled: nothing that is held back comes any more.
+    /// The end of a cancelled run. Readers drop the events that they hold back.
     Cancelled,
-    /// The end of the relay's process: streams break off, and nothing that is held back comes any more.
+    /// The end of the relay's process. Streams break off, and readers drop the events that they hold back.
     Restarted,
 }
 
-/// A chunk and its JSON, which is the same for most readers.
+/// A chunk and its JSON, encoded once for all readers that see it unchanged.
 #[derive(Debug)]
 pub(crate) struct EncodedChunk {
     pub(crate) chunk: Chunk<'static>,
@@ -43,7 +43,7 @@ impl From<Chunk<'static>> for Event {
     }
 }
 
-/// What the relay tells about a run at its end.
+/// The relay's report on a run at its end.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RunMetadata {
     pub(crate) session_id: Option<String>,
@@ -53,7 +53,7 @@ pub(crate) struct RunMetadata {
 }
 
 impl RunMetadata {
-    /// The `message-metadata`, without what is not known.
+    /// Returns the `message-metadata`, without unknown members.
     pub(crate) fn chunk(&self) -> Chunk<'static> {
         let usage = &self.usage;
         let members = [
@@ -72,7 +72,7 @@ impl RunMetadata {
     }
 }
 
-/// Passes the events of one run to its readers.
+/// The channel from one run to its readers.
 #[derive(Default)]
 pub(crate) struct Feed {
     state: Mutex<State>,
@@ -81,33 +81,35 @@ pub(crate) struct Feed {
 #[derive(Default)]
 struct State {
     readers: Vec<Reader>,
-    /// All that was passed on: for those who get it again, and gone with the run.
+    /// All events so far, for readers that get a replay and for rivals. Dropped with the run.
     log: Vec<Event>,
     closed: bool,
 }
 
-/// The feed's end of what lies between it and a reader.
+/// The feed's end of the channel to a reader.
+///
+/// The channel is unbounded, and a semaphore limits the bytes in it: a bounded channel would count events of any size.
 #[derive(Clone)]
 struct Reader {
     events: mpsc::UnboundedSender<Sent>,
     room: Arc<Semaphore>,
 }
 
-/// An event, and the room that it takes until the reader is done with it.
+/// An event, and the permits for its bytes, which return when the reader has sent it.
 struct Sent {
     event: Event,
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// The reader's end.
+/// The reader's end of the channel.
 pub(crate) struct Subscription {
     events: mpsc::UnboundedReceiver<Sent>,
     room: Arc<Semaphore>,
-    /// How many events were passed on before it joined.
+    /// The number of events before the reader joined, which it does not get.
     pub(crate) missed: usize,
 }
 
-/// An event that a reader has. While it is held, the agent may have to wait.
+/// An event that a reader has received. It counts as lag until it is dropped.
 pub(crate) struct Received(Sent);
 
 impl Received {
@@ -122,7 +124,7 @@ impl Subscription {
     }
 }
 
-/// Whoever waits for this reader goes on.
+/// Closes the semaphore, so that an agent which waits for this reader continues.
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.room.close();
@@ -130,12 +132,12 @@ impl Drop for Subscription {
 }
 
 impl Feed {
-    /// From now on.
+    /// Subscribes to all later events.
     pub(crate) fn join(&self) -> Subscription {
         self.lock().join()
     }
 
-    /// From now on, with all that was passed on before.
+    /// Subscribes to all later events, and returns all earlier ones.
     pub(crate) fn join_again(&self) -> (Subscription, Vec<Event>) {
         let mut state = self.lock();
         let mut subscription = state.join();
@@ -143,12 +145,12 @@ impl Feed {
         (subscription, state.log.clone())
     }
 
-    /// What was passed on so far, without so many events at its beginning.
+    /// Returns the events so far, from this index on.
     pub(crate) fn log(&self, from: usize) -> Vec<Event> {
         self.lock().log.get(from..).unwrap_or_default().to_vec()
     }
 
-    /// Passes an event on, and waits for readers that are far behind. Readers that have left are forgotten.
+    /// Sends an event to all readers. Waits while one of them is [`MAX_LAG`] behind.
     pub(crate) async fn emit(&self, event: impl Into<Event>) {
         let event = event.into();
         let size = match &event {
@@ -162,7 +164,7 @@ impl Feed {
             state.readers.clone()
         };
         for reader in readers {
-            let room = reader.room.acquire_many_owned(size.min(FURTHEST_BEHIND));
+            let room = reader.room.acquire_many_owned(size.min(MAX_LAG));
             if let Ok(room) = room.await {
                 let event = event.clone();
                 let _room = Some(room);
@@ -171,7 +173,7 @@ impl Feed {
         }
     }
 
-    /// Breaks off the streams of all who read. Others may join.
+    /// Breaks off the streams of all current readers. Others may join later.
     pub(crate) fn break_off(&self) {
         for reader in self.lock().readers.drain(..) {
             let event = Event::Restarted;
@@ -179,7 +181,7 @@ impl Feed {
         }
     }
 
-    /// Nothing comes any more.
+    /// Ends the channel for current and later readers.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -198,7 +200,7 @@ impl Feed {
 impl State {
     fn join(&mut self) -> Subscription {
         let (sender, events) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new(FURTHEST_BEHIND as usize));
+        let room = Arc::new(Semaphore::new(MAX_LAG as usize));
         if !self.closed {
             self.readers.push(Reader {
                 events: sender,

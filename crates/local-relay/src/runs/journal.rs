@@ -1,3 +1,15 @@
+//! The journal of one run: the agent's chunks on their way to the readers and into the stored message.
+//!
+//! ```text
+//!   write(chunk) ─► restart due? ─► runtime dies? ─► after an error? drop ─► message, progress ─► feed
+//!                                        └─► never returns
+//!
+//!   end ─► closes open parts          tell_end ─► metadata, finish
+//!   message | rival_message ─► the turn that is stored
+//! ```
+//!
+//! Locks are taken in one order: `written`, then the state of a record (a restart does this), then `rival` or the feed.
+
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,20 +26,20 @@ use super::rival::Rival;
 use crate::faults::{After, Due, Progress};
 use crate::relay::Relay;
 
-/// What an agent has written: it goes to the readers, and into the message that is stored.
+/// The output of an agent, for the readers and for the stored message.
 pub(crate) struct Journal {
     pub(crate) feed: Feed,
     written: tokio::sync::Mutex<Written>,
     report: Mutex<Report>,
-    /// When its runtime may die.
+    /// The faults that may kill the runtime.
     deaths: Vec<Due<()>>,
     death: Notify,
-    /// When the relay may restart.
+    /// The faults that may restart the relay.
     restarts: Vec<Due<()>>,
     relay: Weak<Relay>,
-    /// Whether the relay has restarted, so that those who read before do not store the run.
-    is_forsaken: AtomicBool,
-    /// The first reader who has joined, where it may store the answer in place of the one who has started the run.
+    /// Whether the relay has restarted during the run. The reader that started it is gone and cannot store it.
+    is_abandoned: AtomicBool,
+    /// The first joined reader that may store the answer in place of the reader that started the run.
     rival: Mutex<Option<Rival>>,
 }
 
@@ -35,11 +47,11 @@ struct Written {
     message: Assembler,
     open: Vec<Open>,
     final_text: Option<Text<'static>>,
-    /// Whether the agent has told its metadata itself, and the last of it.
+    /// The last metadata from the agent, if any. It replaces that of the relay.
     metadata: Option<RawJson<'static>>,
     finish: Option<Finish<'static>>,
     error: Option<String>,
-    /// What the one who has started the run has got.
+    /// The bytes and events for the reader that started the run.
     progress: Progress,
     is_dead: bool,
 }
@@ -50,15 +62,15 @@ enum Open {
     Reasoning(Text<'static>),
 }
 
-/// What is left of a run when its agent has ended.
+/// The remains of a run after the end of its agent.
 pub(crate) struct Ending {
     pub(crate) error: Option<String>,
     pub(crate) final_text: Option<String>,
-    /// The agent's own closing metadata.
+    /// The metadata from the agent, if any.
     pub(crate) metadata: Option<RawJson<'static>>,
 }
 
-/// What an agent says about its run.
+/// The agent's report on its run.
 #[derive(Clone)]
 pub(crate) struct Report {
     pub(crate) usage: Usage,
@@ -66,7 +78,7 @@ pub(crate) struct Report {
 }
 
 impl Journal {
-    /// For the answer with this id.
+    /// Creates the journal of the answer with this message id.
     pub(crate) fn new(message_id: &str, relay: &Arc<Relay>) -> Self {
         let mut message = Assembler::new();
         let start = Chunk::from(Start::new().message_id(message_id));
@@ -89,7 +101,7 @@ impl Journal {
             death: Notify::new(),
             restarts: relay.faults.of_restart(),
             relay: Arc::downgrade(relay),
-            is_forsaken: AtomicBool::new(false),
+            is_abandoned: AtomicBool::new(false),
             rival: Mutex::default(),
             report: Mutex::new(Report {
                 usage: Usage::default(),
@@ -98,9 +110,9 @@ impl Journal {
         }
     }
 
-    /// Takes a chunk of the agent. Never returns when the runtime is dead.
+    /// Writes a chunk of the agent. Never returns if the runtime is dead: to the agent, a dead runtime looks like a write that hangs.
     pub(crate) async fn write(&self, chunk: Chunk<'static>) {
-        // Held while readers get it, so that they and the stored message see the same order.
+        // Held until the readers have the chunk: they must see the same order as the stored message.
         let mut written = self.written.lock().await;
         self.restart_if_due(&written);
         if self.dies(&mut written) {
@@ -111,6 +123,7 @@ impl Journal {
             return;
         }
         match &chunk {
+            // The relay has written its own `start`, and writes `finish` after the turn is stored.
             Chunk::Start(_) => return,
             Chunk::Finish(finish) => {
                 written.finish = Some(finish.clone());
@@ -136,12 +149,12 @@ impl Journal {
         self.pass_on(&mut written, chunk).await;
     }
 
-    /// Whether the runtime is dead now.
+    /// Returns whether the runtime is dead now.
     pub(crate) async fn is_dead(&self) -> bool {
         self.dies(&mut *self.written.lock().await)
     }
 
-    /// Restarts the relay at the times at which it is to do so.
+    /// Restarts the relay at the times of the restart faults.
     pub(crate) async fn restart_in_time(&self) -> Infallible {
         for time in self.times(&self.restarts).await {
             sleep_until(time).await;
@@ -150,14 +163,14 @@ impl Journal {
         std::future::pending().await
     }
 
-    /// Restarts the relay if the run has come so far.
+    /// Restarts the relay if a restart fault is due at the end of the run.
     pub(crate) async fn restart_at_end(&self) {
         self.restart_if_due(&*self.written.lock().await);
     }
 
     fn restart_if_due(&self, written: &Written) {
         let strikes = |due: &Due<()>| written.progress.has_reached(due.after) && due.strike();
-        if !self.is_forsaken()
+        if !self.is_abandoned()
             && self.restarts.iter().any(strikes)
             && let Some(relay) = self.relay.upgrade()
         {
@@ -165,24 +178,24 @@ impl Journal {
         }
     }
 
-    /// Leaves the run to itself: its streams break off, and only who joins from now on can store it.
-    pub(crate) fn forsake(&self) {
+    /// Abandons the run in a restart: its streams break off, and only a reader that joins later can store it.
+    pub(crate) fn abandon(&self) {
         let mut rival = lock(&self.rival);
         *rival = None;
-        self.is_forsaken.store(true, Ordering::SeqCst);
+        self.is_abandoned.store(true, Ordering::SeqCst);
         self.feed.break_off();
     }
 
-    pub(crate) fn is_forsaken(&self) -> bool {
-        self.is_forsaken.load(Ordering::SeqCst)
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.is_abandoned.load(Ordering::SeqCst)
     }
 
-    /// Whether nobody is there who could store the run.
+    /// Returns whether no reader is left that could store the run.
     pub(crate) fn is_lost(&self) -> bool {
-        self.is_forsaken() && lock(&self.rival).is_none()
+        self.is_abandoned() && lock(&self.rival).is_none()
     }
 
-    /// The times among these, in their order.
+    /// Returns the times of these faults in order. Faults after bytes or events have none.
     async fn times(&self, due: &[Due<()>]) -> Vec<Instant> {
         let begun = self.written.lock().await.progress.begun;
         let times = due.iter().filter_map(|due| match due.after {
@@ -194,7 +207,7 @@ impl Journal {
         times
     }
 
-    /// Returns when the runtime dies; most never do.
+    /// Completes when the runtime dies. Without a fault, that is never.
     pub(crate) async fn death(&self) {
         let times = self.times(&self.deaths).await;
         let timed = async {
@@ -222,23 +235,23 @@ impl Journal {
         written.is_dead
     }
 
-    /// Lets a reader who has joined compete for what is stored, unless another does.
+    /// Registers a joined reader that may store the answer. The first one stays.
     pub(crate) fn compete(&self, rival: Rival) {
         lock(&self.rival).get_or_insert(rival);
     }
 
-    /// The answer of the reader who has joined, where it is faster.
+    /// Returns the answer as the joined reader saw it, if that reader stores the run.
     pub(crate) async fn rival_message(&self, metadata: &RunMetadata) -> Option<UiMessage> {
         let written = self.written.lock().await;
         let metadata = written.metadata.is_none().then_some(metadata);
         let rival = lock(&self.rival);
         let rival = rival
             .as_ref()
-            .filter(|rival| self.is_forsaken() || rival.is_faster())?;
+            .filter(|rival| self.is_abandoned() || rival.is_faster())?;
         Some(rival.message(&self.feed, metadata, written.finish.as_ref()))
     }
 
-    /// Closes the parts that the agent has left open.
+    /// Closes the parts that the agent left open.
     pub(crate) async fn end(&self) -> Ending {
         let mut written = self.written.lock().await;
         for open in std::mem::take(&mut written.open) {
@@ -258,7 +271,7 @@ impl Journal {
         }
     }
 
-    /// The whole message, with the relay's metadata where the agent has told none.
+    /// Takes the whole message, with the metadata of the agent or else of the relay.
     pub(crate) async fn message(&self, metadata: &RunMetadata) -> UiMessage {
         let mut written = self.written.lock().await;
         let mut message = std::mem::take(&mut written.message);
@@ -271,7 +284,7 @@ impl Journal {
         message.into_message()
     }
 
-    /// Tells the readers how it ends.
+    /// Sends the closing metadata and `finish` to the readers.
     pub(crate) async fn tell_end(&self, metadata: RunMetadata) {
         let written = self.written.lock().await;
         if written.metadata.is_none() {
@@ -281,7 +294,7 @@ impl Journal {
         self.feed.emit(Chunk::from(finish)).await;
     }
 
-    /// Changes what the agent says about its run.
+    /// Changes the agent's report.
     pub(crate) fn report(&self, change: impl FnOnce(&mut Report)) {
         change(&mut self.lock());
     }
@@ -290,7 +303,7 @@ impl Journal {
         self.lock().clone()
     }
 
-    /// What the agent has said so far.
+    /// Returns the agent's text so far.
     pub(crate) async fn text(&self) -> String {
         self.written.lock().await.message.message().text()
     }
@@ -317,7 +330,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A chunk that does not fit goes to the readers as it is, and is not stored.
+/// Applies a chunk to the stored message. A chunk that does not fit is not stored, but the readers get it unchanged.
 pub(super) fn apply(message: &mut Assembler, chunk: &Chunk<'_>) {
     message.apply(chunk).ok();
 }

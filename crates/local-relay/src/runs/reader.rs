@@ -1,3 +1,13 @@
+//! Readers: the streams of a run on their way to the connections.
+//!
+//! ```text
+//!   started the run:  start ─► all events
+//!   joined:           start ─► hold the events back until the run is silent for `hold_back` ─► all events since, by a View
+//!   joined, replayed: start ─► the events before, recut ─► all events, by a View
+//! ```
+//!
+//! A cancellation or a restart during the hold-back ends the stream, and the held events are dropped.
+
 use std::io;
 use std::time::Duration;
 
@@ -14,26 +24,27 @@ use super::journal::Journal;
 use super::recut::cut_elsewhere;
 use super::rival::Rival;
 use super::view::View;
-use crate::answers::{Answer, stream};
 use crate::relay::Relay;
+use crate::responses::{RelayResponse, stream};
 
-/// How many events lie between the reader and the connection.
-const ON_THE_WAY: usize = 16;
+/// The number of events between a reader and its connection.
+const BUFFERED_EVENTS: usize = 16;
 
-/// The answer that streams a run to the reader who has started it.
-pub(crate) fn original(subscription: Subscription, message_id: String) -> Answer {
+/// Returns the response that streams a run to the reader that started it.
+pub(crate) fn original(subscription: Subscription, message_id: String) -> RelayResponse {
     let reader = Reader {
         subscription,
         past: Vec::new(),
         view: None,
         hold_back: Duration::ZERO,
     };
-    answer(reader, message_id)
+    streamed(reader, message_id)
 }
 
-/// The answer that streams a run to a reader who has joined: with ids of its own and, where it joined in the middle,
-/// with nothing until the run has been silent for as long as the relay holds back.
-pub(crate) fn joined(relay: &Relay, journal: &Journal) -> Answer {
+/// Returns the response that streams a run to a joined reader, with ids of its own.
+///
+/// A reader that joins in the middle gets only `start` until the run has been silent for the relay's hold-back time.
+pub(crate) fn joined(relay: &Relay, journal: &Journal) -> RelayResponse {
     let message_id = Uuid::new_v4();
     let (subscription, past) = if relay.faults.strikes_with_replay() {
         let (subscription, past) = journal.feed.join_again();
@@ -48,7 +59,7 @@ pub(crate) fn joined(relay: &Relay, journal: &Journal) -> Answer {
         relay.hold_back
     };
     let due = relay.faults.of_race();
-    if !due.is_empty() || journal.is_forsaken() {
+    if !due.is_empty() || journal.is_abandoned() {
         journal.compete(Rival::new(message_id, subscription.missed, due));
     }
     let reader = Reader {
@@ -57,19 +68,19 @@ pub(crate) fn joined(relay: &Relay, journal: &Journal) -> Answer {
         view: Some(View::new(message_id)),
         hold_back,
     };
-    answer(reader, message_id.to_string())
+    streamed(reader, message_id.to_string())
 }
 
-/// An event as it is on the wire.
+/// Encodes an event.
 pub(super) fn event(data: &str) -> String {
     format!("data: {data}\n\n")
 }
 
-fn answer(reader: Reader, message_id: String) -> Answer {
-    let (connection, body) = mpsc::channel(ON_THE_WAY);
+fn streamed(reader: Reader, message_id: String) -> RelayResponse {
+    let (connection, body) = mpsc::channel(BUFFERED_EVENTS);
     tokio::spawn(reader.read(message_id, Connection(connection)));
-    let mut answer = stream(body);
-    let headers = answer.headers_mut();
+    let mut response = stream(body);
+    let headers = response.headers_mut();
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_TYPE, "text/event-stream");
     set(header::CACHE_CONTROL, "no-cache");
@@ -79,12 +90,12 @@ fn answer(reader: Reader, message_id: String) -> Answer {
         "v1",
     );
     set(header::HeaderName::from_static("x-accel-buffering"), "no");
-    // No coding of that name exists; the relay sends it all the same.
+    // Not a valid coding, but the relay sends it.
     set(header::CONTENT_ENCODING, "none");
-    answer
+    response
 }
 
-/// The connection has gone.
+/// The error of a closed connection.
 struct Gone;
 
 struct Connection(mpsc::Sender<io::Result<Bytes>>);
@@ -104,10 +115,10 @@ impl Connection {
 
 struct Reader {
     subscription: Subscription,
-    /// What was passed on before, where it gets that.
+    /// The events before it joined, for a replay. Empty otherwise.
     past: Vec<Event>,
     view: Option<View>,
-    /// How long it waits for silence.
+    /// The silence that it waits for.
     hold_back: Duration,
 }
 
@@ -137,7 +148,7 @@ impl Reader {
                         return self.deliver(received.event(), connection).await;
                     }
                     Ok(Some(received)) => held.push(received),
-                    // All is said; the silence has only begun.
+                    // The run has ended, and its silence has only begun.
                     Ok(None) => {
                         sleep(self.hold_back).await;
                         break;

@@ -2,8 +2,9 @@ use twentyfirst_protocol::ui::{Chunk, Text};
 
 use super::feed::Event;
 
-/// The same events with deltas cut at other places: in the middle of each, and where one of them ended only if it is
-/// the last of its part.
+/// Cuts the deltas of a run at other places, for a replay.
+///
+/// Each delta is cut in its middle, and its second half joins the first half of the next delta. A part still ends with its last delta.
 pub(super) fn cut_elsewhere(events: Vec<Event>) -> Vec<Event> {
     let mut cut = Vec::with_capacity(events.len());
     let mut held: Option<Delta> = None;
@@ -33,7 +34,7 @@ pub(super) fn cut_elsewhere(events: Vec<Event>) -> Vec<Event> {
     cut
 }
 
-/// A chunk that continues a text, and what it brings.
+/// A delta: the chunk without its text, and the text as code units.
 #[derive(Clone)]
 struct Delta {
     chunk: Chunk<'static>,
@@ -50,12 +51,12 @@ impl Delta {
         Some(Self { chunk, units })
     }
 
-    /// Whether another is more of the same text: all but what it brings is the same.
+    /// Returns whether `next` continues the same part: the chunks are equal except for their text.
     fn continues_with(&self, next: &Self) -> bool {
         self.chunk == next.chunk
     }
 
-    /// Where it can be cut: not at its ends, and not within a character.
+    /// Returns the index to cut at, which is not at an end and not within a surrogate pair.
     fn middle(&self) -> Option<usize> {
         let middle = self.units.len() / 2;
         let is_low = |unit: &u16| (0xdc00..0xe000).contains(unit);
@@ -88,14 +89,14 @@ mod tests {
 
     use super::*;
 
-    /// A text in deltas, and what it is a text of.
+    /// Yields the deltas of a part, and whether it is the input of a tool.
     fn part() -> impl Strategy<Value = (bool, Vec<String>)> {
         (any::<bool>(), prop::collection::vec("[aé😀]{0,5}", 0..8))
     }
 
     proptest! {
         #[test]
-        fn the_texts_stay_and_the_cuts_change(parts in prop::collection::vec(part(), 0..4)) {
+        fn recutting_keeps_the_texts_and_moves_the_cuts(parts in prop::collection::vec(part(), 0..4)) {
             let mut events = Vec::new();
             for (number, (is_tool, deltas)) in parts.iter().enumerate() {
                 for delta in deltas {
@@ -113,7 +114,7 @@ mod tests {
             for ((old, old_cuts), (new, new_cuts)) in before.iter().zip(&after) {
                 prop_assert_eq!(old, new);
                 prop_assert!(old_cuts.iter().all(|cut| !new_cuts.contains(cut)), "{:?} {:?}", old_cuts, new_cuts);
-                // What can be cut is cut.
+                // A delta that can be cut is cut.
                 let long = old_cuts.windows(2).any(|two| {
                     old.get(two[0]..two[1]).is_some_and(|delta| delta.chars().count() > 1)
                 });
@@ -122,7 +123,7 @@ mod tests {
         }
     }
 
-    /// The text of each part, and where its deltas meet.
+    /// Returns the text of each part, and the offsets where its deltas meet.
     fn shape(events: &[Event]) -> Vec<(String, Vec<usize>)> {
         let mut parts = vec![(String::new(), Vec::new())];
         for event in events {
@@ -132,7 +133,7 @@ mod tests {
                     if !delta.units.is_empty() && !whole.0.is_empty() {
                         whole.1.push(whole.0.len());
                     }
-                    // Nothing is cut within a character.
+                    // Fails if a delta is cut within a character.
                     whole.0.push_str(&String::from_utf16(&delta.units).unwrap());
                 }
                 None => parts.push((String::new(), Vec::new())),

@@ -7,10 +7,10 @@ use super::journal::apply;
 use super::view::View;
 use crate::faults::Due;
 
-/// A reader who has joined and may store what it saw.
+/// A joined reader that may store the answer as it saw it.
 pub(crate) struct Rival {
     message_id: Uuid,
-    /// How many events were passed on before it joined.
+    /// The number of events before it joined.
     missed: usize,
     due: Vec<Due<()>>,
 }
@@ -24,12 +24,12 @@ impl Rival {
         }
     }
 
-    /// Whether it is faster than the reader who has started the run. Ask when there is something to store.
+    /// Returns whether it stores before the reader that started the run, and counts that as a strike. Ask only when the run is stored.
     pub(super) fn is_faster(&self) -> bool {
         self.due.iter().any(Due::strike)
     }
 
-    /// The answer as it saw it.
+    /// Assembles the answer as this reader saw it.
     pub(super) fn message(
         &self,
         feed: &Feed,

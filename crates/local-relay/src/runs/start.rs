@@ -18,7 +18,7 @@ use crate::agents::{Agent, Run, RunRequest};
 use crate::records::Record;
 use crate::relay::Relay;
 
-/// A run that has started and not ended, as a thread knows it.
+/// A thread's handle to its run, between start-up and end.
 pub(crate) struct Stream {
     pub(crate) id: String,
     pub(crate) journal: Arc<Journal>,
@@ -26,13 +26,13 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Ends the run. Its thread is told by the caller.
+    /// Ends the run. The caller updates the thread.
     pub(crate) fn cancel(&self) {
         self.cancelled.notify_one();
     }
 }
 
-/// What it takes to run an agent.
+/// A run that is about to start.
 pub(crate) struct NewRun {
     pub(crate) relay: Arc<Relay>,
     pub(crate) record: Arc<Record>,
@@ -43,13 +43,13 @@ pub(crate) struct NewRun {
     pub(crate) options: Option<RunOptions>,
 }
 
-/// What the one who has started a run gets when its start-up is over.
+/// The first reader's part of a run, available after the start-up.
 pub(crate) struct Started {
     pub(crate) subscription: Subscription,
     pub(crate) message_id: String,
 }
 
-/// Starts a run, which goes on whoever listens.
+/// Starts a run. It continues without readers.
 pub(crate) fn start(run: NewRun) -> oneshot::Receiver<Started> {
     let (started, receiver) = oneshot::channel();
     let relay = Arc::clone(&run.relay);
@@ -61,7 +61,7 @@ enum Outcome {
     Ended,
     Failed(String),
     Cancelled,
-    /// Only a cancellation ends it.
+    /// The run writes nothing more, and only a cancellation ends it.
     Dead,
 }
 
@@ -69,7 +69,7 @@ impl NewRun {
     async fn drive(self, started: oneshot::Sender<Started>) {
         tokio::select! {
             () = sleep(self.agent.start_up) => {}
-            // Whoever was about to begin it is gone. Its thread streams for ever.
+            // The process that was starting the run is gone, so nobody ever ends the thread's `streaming` status.
             () = self.relay.restarted() => return,
         }
         let message_id = Uuid::new_v4().to_string();
@@ -108,11 +108,12 @@ impl NewRun {
             self.text.clone(),
             Arc::clone(&journal),
         );
-        // A task of its own, so that a panic of the agent is an error of the run, also one before it has a future.
+        // On a task of its own, and called there: a panic of the agent, even before it returns its future, fails only the run.
         let mut work = JoinSet::new();
         let agent = self.agent.clone();
         work.spawn(async move { agent.run(run).await });
         let mut outcome = tokio::select! {
+            // A cancellation wins over everything else that is ready.
             biased;
             () = stream.cancelled.notified() => Outcome::Cancelled,
             never = journal.restart_in_time() => match never {},
@@ -123,7 +124,7 @@ impl NewRun {
                 Some(Err(_)) | None => Outcome::Failed("the agent panicked".to_owned()),
             },
         };
-        // Also when all was said but how it ends.
+        // A fault may be due right after the agent's last chunk, when no further write would notice it.
         if !matches!(outcome, Outcome::Cancelled) && journal.is_dead().await {
             outcome = Outcome::Dead;
         }
@@ -131,6 +132,7 @@ impl NewRun {
         if !matches!(outcome, Outcome::Cancelled) {
             journal.restart_at_end().await;
         }
+        // After a restart without a new reader, nobody stores the end of the run: only a cancellation frees the thread.
         if matches!(outcome, Outcome::Ended | Outcome::Failed(_)) && journal.is_lost() {
             outcome = Outcome::Dead;
             journal.feed.close();
@@ -151,14 +153,16 @@ impl NewRun {
         }
         journal.feed.close();
         self.record.with_thread(&self.thread_id, |thread| {
+            // Another run may have started in the thread since, and has its own stream there.
             if thread.is_streamed_by(&stream) {
                 thread.stream = None;
             }
         });
     }
 
-    /// Stores the turn and tells the readers, in the relay's order: a thread reads `completed` when `finish` arrives, and
-    /// `error` only when `[DONE]` does.
+    /// Stores the turn and ends the streams.
+    ///
+    /// The order is the relay's: a thread is `completed` before `finish` arrives, but becomes `error` only before `[DONE]`.
     async fn end(&self, journal: &Journal, begun: Instant, session: String, stream: &Stream) {
         let ending = journal.end().await;
         let mut metadata = RunMetadata {
@@ -200,7 +204,9 @@ impl NewRun {
         journal.feed.emit(Event::Done).await;
     }
 
-    /// Stores a turn, unless another run or a cancellation has ended the stream of this thread before.
+    /// Stores a turn, unless another run or a cancellation has ended the stream of this thread.
+    ///
+    /// The cost counts in any case: the run has spent it.
     fn store(&self, turn: Vec<UiMessage>, usage: Usage, session: String) {
         let now = Timestamp::from(SystemTime::now());
         let stored = self.record.with_thread(&self.thread_id, |thread| {

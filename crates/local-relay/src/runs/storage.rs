@@ -1,9 +1,8 @@
 use twentyfirst_protocol::ui::UiMessage;
 
-/// Checks whether the relay's database takes a turn. The error is what the relay says otherwise: SQL, with the whole
-/// conversation.
+/// Checks that the relay's database accepts a turn. `fails` refuses any turn.
 ///
-/// It is Postgres with `jsonb`, which takes neither NUL nor half a surrogate pair. `fails`: whatever the turn is.
+/// The database is Postgres with `jsonb`, which refuses NUL and lone surrogates. The error is the relay's: SQL, with the whole turn.
 pub(super) fn check(turn: &[UiMessage], fails: bool) -> Result<(), String> {
     let json = serde_json::to_string(turn).unwrap_or_default();
     if fails || is_refused(&json) {
@@ -15,13 +14,13 @@ pub(super) fn check(turn: &[UiMessage], fails: bool) -> Result<(), String> {
     }
 }
 
-/// Whether JSON has a NUL or a half of a surrogate pair in a string. Both are there as escapes only.
+/// Returns whether a string in the JSON contains NUL or a lone surrogate. In valid JSON, both occur only as escapes.
 fn is_refused(json: &str) -> bool {
     let mut high = false;
     let mut rest = json;
     while let Some(at) = rest.find('\\') {
         let escape = &rest[at..];
-        // Half a pair, and its other half does not follow at once.
+        // A high surrogate without a low one directly after it.
         if high && at > 0 {
             return true;
         }
@@ -50,9 +49,9 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against what UTF-16 says of the same units.
+        /// Compares with `String::from_utf16` of the same units.
         #[test]
-        fn what_is_no_text_without_nul_is_refused(
+        fn nul_and_lone_surrogates_are_refused(
             units in prop::collection::vec(
                 prop_oneof![
                     Just(0), Just(0x5C), Just(0x22), Just(0x75), Just(0xD83D), Just(0xDE00), Just(0x61), any::<u16>()

@@ -6,18 +6,25 @@ use uuid::Uuid;
 
 use super::feed::RunMetadata;
 
-/// What a reader who has joined knows of the parts.
+/// A joined reader's view of the parts, under its own ids.
+///
+/// ```text
+///   text part begun before:    delta ─► start with a new id, delta          end without a delta ─► dropped
+///   text part begun since:     start, delta, end ─► the same with a new id
+///   tool call begun before:    delta, output ─► dropped until its input is complete, which announces the call
+///   tool call begun since:     unchanged
+/// ```
 pub(super) struct View {
-    /// Where the ids begin that are made here: those who see the same have the same.
+    /// The base of the new ids. They are derived from the message id, so that a rival stores the ids that its reader saw.
     ids: Uuid,
-    /// The ids of text and reasoning parts, and those under which they are shown here.
+    /// The ids of text and reasoning parts, with the new ids.
     parts: HashMap<String, String>,
-    /// The tool calls that were announced here.
+    /// The tool calls that this reader knows.
     calls: HashSet<String>,
 }
 
 impl View {
-    /// For the reader who knows the answer under this id.
+    /// Creates the view of a reader that knows the answer under this message id.
     pub(super) fn new(message_id: Uuid) -> Self {
         Self {
             ids: message_id,
@@ -26,7 +33,7 @@ impl View {
         }
     }
 
-    /// The closing metadata, with the final text under its id here, if it is known.
+    /// Returns the closing metadata with the new id of the final text, or without it if this reader does not know the part.
     pub(super) fn see_metadata(&self, metadata: &RunMetadata) -> RunMetadata {
         let mut metadata = metadata.clone();
         metadata.final_text_id = metadata
@@ -35,8 +42,7 @@ impl View {
         metadata
     }
 
-    /// What becomes of a chunk: a part that was begun before is begun here, under another id; what belongs to a tool
-    /// call that was announced before is left out.
+    /// Translates a chunk for this reader: see the table at [`View`].
     pub(super) fn see(&mut self, chunk: &Chunk<'static>) -> Vec<Chunk<'static>> {
         let mut chunk = chunk.clone();
         let mut begin: Option<Chunk<'static>> = None;
@@ -75,7 +81,7 @@ impl View {
         begin.into_iter().chain(passes.then_some(chunk)).collect()
     }
 
-    /// Gives a part its id here, which is returned where it is new.
+    /// Replaces the id of a part. Returns the new id if the part is new to this reader.
     fn rename(&mut self, id: &mut Text<'static>) -> Option<String> {
         let name = key(id);
         let known = self.parts.get(&name).cloned();
@@ -94,7 +100,7 @@ impl View {
         Uuid::from_u128(self.ids.as_u128().wrapping_add(number)).to_string()
     }
 
-    /// Whether the part is known, which then has its id here.
+    /// Replaces the id of a part, and returns whether this reader knows the part.
     fn knows(&self, id: &mut Text<'static>) -> bool {
         match self.parts.get(&key(id)) {
             Some(here) => {

@@ -1,4 +1,4 @@
-# Closes what was inherited: descriptors lead out of every sandbox.
+# Closes inherited descriptors, which lead out of any sandbox, and executes the arguments.
 for fd in /proc/self/fd/* /dev/fd/*; do
     fd=${fd##*/}
     case $fd in

@@ -5,9 +5,9 @@ use cap_std::fs::{Dir, FileType, MetadataExt};
 use twentyfirst_protocol::Timestamp;
 use twentyfirst_protocol::files::{FileEntry, FileType as EntryType};
 
-/// What is at a place in a sandbox's directory, as clients are told.
+/// Describes a file or directory of a sandbox, in the provider's form.
 pub(super) fn entry(dir: &Dir, place: &Path) -> io::Result<FileEntry> {
-    let metadata = dir.symlink_metadata(here(place))?;
+    let metadata = dir.symlink_metadata(or_dot(place))?;
     let full = format!("/{}", place.display());
     let name = place.file_name().map_or_else(
         || "/".to_owned(),
@@ -20,7 +20,7 @@ pub(super) fn entry(dir: &Dir, place: &Path) -> io::Result<FileEntry> {
     entry.size = Some(metadata.len());
     entry.mode = Some(mode);
     entry.permissions = Some(permissions(&kind, mode));
-    // Whoever runs the relay owns everything here; commands are root.
+    // The true owner is a user of the host. Commands see themselves as root.
     entry.owner = Some("root".to_owned());
     entry.group = Some("root".to_owned());
     entry.modified_time = metadata
@@ -36,8 +36,8 @@ pub(super) fn entry(dir: &Dir, place: &Path) -> io::Result<FileEntry> {
     Ok(entry)
 }
 
-/// The root itself is an empty path here, which no system call takes.
-pub(super) fn here(place: &Path) -> &Path {
+/// Returns `.` for the sandbox's root, whose place is an empty path. System calls refuse empty paths.
+pub(super) fn or_dot(place: &Path) -> &Path {
     if place.as_os_str().is_empty() {
         Path::new(".")
     } else {
@@ -55,7 +55,7 @@ fn entry_type(kind: &FileType) -> Option<EntryType> {
     }
 }
 
-/// As Go's `FileMode` prints it, in which the provider's daemon is written.
+/// Formats permissions as Go's `FileMode` does: the provider's daemon is written in Go.
 fn permissions(kind: &FileType, mode: u32) -> String {
     let mut text = String::with_capacity(10);
     text.push(if kind.is_dir() {

@@ -17,18 +17,17 @@ use super::isolation::Confinement;
 use super::namespaces::{Holder, LONGEST_END, Tools};
 use super::stragglers;
 
-/// Without a time limit, and for a limit of 0.
+/// The time limit of a command without one, or with a limit of zero.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How much of each output is kept; the rest is read away.
+/// The bytes of each output that are kept. The rest is read and dropped, so that the command does not block on a full pipe.
 const LONGEST_OUTPUT: usize = 16 * 1024 * 1024;
 
-/// How long to wait for what is left in the pipes when the command has ended: a process in the background may hold
-/// them open for ever.
+/// The time for reading the rest of the output after the end of a command. A background process may hold the pipes open for ever.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// Goes on with its arguments when no descriptor is left but the usual three.
+/// A script that closes all descriptors except the standard three, and then executes its arguments.
 const CLOSE: &str = include_str!("close.sh");
 
 /// A shell command for a sandbox.
@@ -52,7 +51,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command for bash. It runs in `/root`, for at most 60 s.
+    /// Creates a command for bash. By default it runs in `/root`, for at most 60 s.
     pub fn new(command: impl Into<String>) -> Self {
         Self {
             text: command.into(),
@@ -62,7 +61,7 @@ impl Command {
         }
     }
 
-    /// The working directory. Relative paths are under `/root`.
+    /// Sets the working directory: `/root` by default. Relative paths are under `/root`.
     #[must_use]
     pub fn cwd(mut self, cwd: impl Into<String>) -> Self {
         self.cwd = cwd.into();
@@ -76,7 +75,7 @@ impl Command {
         self
     }
 
-    /// The time limit: 60 s for zero, and never more than 10 minutes.
+    /// Sets the time limit: 60 s by default and for zero, and at most 10 minutes.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = if limit.is_zero() {
@@ -98,7 +97,7 @@ impl<T: Into<String>> From<T> for Command {
     }
 }
 
-/// Without the values of environment variables.
+/// Leaves out the values of environment variables, which may be secrets.
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Command")
@@ -110,28 +109,30 @@ impl fmt::Debug for Command {
     }
 }
 
-/// Why a command has no output.
+/// The reason a command has no output.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecError {
-    /// It took longer than its time limit, and was killed.
-    #[error("the command timed out")]
+    /// The command exceeded its time limit and was killed.
+    #[error("the command exceeded its time limit")]
     TimedOut,
-    /// Its working directory is not there.
+    /// The working directory does not exist.
     #[error("cwd '{0}' does not exist")]
     NoSuchDirectory(String),
-    /// Its text or an environment variable is longer than the system takes: 128 KiB on Linux.
-    #[error("the command or one of its environment variables is too long")]
+    /// The text or an environment variable exceeds the system's limit, which is 128 KiB on Linux.
+    #[error(
+        "the command or one of its environment variables is too long: the limit is 128 KiB on Linux"
+    )]
     TooLong,
-    /// This relay runs no commands: see [`Isolation::NoCommands`](crate::Isolation::NoCommands).
+    /// The relay refuses all commands: see [`Isolation::NoCommands`](crate::Isolation::NoCommands).
     #[error("commands are refused: {0}")]
     Refused(String),
-    /// It could not be started.
+    /// The command could not be started.
     #[error("the command could not be started")]
     NotStarted(#[from] io::Error),
 }
 
-/// Runs the commands of one sandbox.
+/// The runner of one sandbox's commands.
 pub(crate) struct Shell {
     dir: PathBuf,
     confinement: Confinement,
@@ -197,8 +198,9 @@ impl Shell {
         };
         match ended {
             Ok(status) => {
+                // In namespaces, background processes live as long as the sandbox. On the host, they end with their command.
                 if is_entered {
-                    group.spare();
+                    group.disarm();
                 }
                 let code = status?.code().unwrap_or(-1);
                 Ok(ExecOutput::new(
@@ -208,6 +210,7 @@ impl Shell {
                 ))
             }
             Err(_) => {
+                // Kills the group. Its leader may have to collect the command first: see `Group::entered_by`.
                 drop(group);
                 if timeout(LONGEST_END, child.wait()).await.is_err() {
                     child.kill().await.ok();
@@ -237,11 +240,11 @@ impl Shell {
         }
     }
 
-    /// Has a command run by a process that enters the namespaces.
+    /// Sets up a process that enters the namespaces to run a command there.
     ///
-    /// That process begins on the host, where a variable such as `LD_PRELOAD` would act. So it carries each variable
-    /// as the value of another that nobody heeds, and only the shell within makes an environment of them. They are no
-    /// arguments, since those can be read by every user of the host.
+    /// The process begins on the host, where a variable such as `LD_PRELOAD` would take effect. So it carries each variable as the value
+    /// of a harmless one, and only the shell inside makes an environment of them. They cannot be arguments, which every user of the
+    /// host can read.
     fn set_up_within(&self, process: &mut Process, command: &Command) {
         process.env_clear().env("PATH", path_variable());
         let mut carriers = Vec::new();
@@ -253,7 +256,7 @@ impl Shell {
             process.env(&carrier, variable);
             carriers.push(carrier);
         }
-        // The working directory is to be one of the mounts, so it is chosen from within.
+        // The working directory has to be on a mount of the sandbox, so the shell inside changes to it.
         let script = format!(
             r#"cd -- "$1" && export -n {} && exec env -i -- "${}" "$0" -c -- "$2""#,
             carriers.join(" "),
@@ -265,7 +268,7 @@ impl Shell {
             .arg(&command.text);
     }
 
-    /// The whole environment of a command.
+    /// Returns the whole environment of a command.
     fn variables(&self, command: &Command) -> BTreeMap<String, OsString> {
         let home = self.path("/root");
         let mut variables: BTreeMap<String, OsString> = [
@@ -290,7 +293,7 @@ impl Shell {
     async fn enter(&self, tools: &Tools) -> Result<Process, ExecError> {
         let mut state = self.holder.lock().await;
         if let State::Closed = *state {
-            return Err(io::Error::other("the sandbox is gone").into());
+            return Err(io::Error::other("the sandbox was deleted").into());
         }
         if let State::Held(holder) = &mut *state
             && holder.is_alive()
@@ -303,7 +306,7 @@ impl Shell {
         Ok(process)
     }
 
-    /// A path of the sandbox, as its commands have to call it.
+    /// Returns a path of the sandbox as its commands have to write it.
     pub(crate) fn path(&self, path: &str) -> String {
         match self.confinement {
             Confinement::Unconfined => self.on_host(path).to_string_lossy().into_owned(),
@@ -311,7 +314,7 @@ impl Shell {
         }
     }
 
-    /// Where a path of the sandbox is for processes of the host. Paths elsewhere are the host's already.
+    /// Returns the path on the host of a path in the sandbox. Paths outside of the sandbox's roots stay as they are.
     fn on_host(&self, path: &str) -> PathBuf {
         let path = absolute(path);
         let relative = path.strip_prefix("/").unwrap_or(&path);
@@ -325,7 +328,7 @@ impl Shell {
         }
     }
 
-    /// Ends all processes. No command can be started afterwards.
+    /// Ends all processes. Later commands fail.
     pub(crate) async fn close(&self) {
         let mut state = self.holder.lock().await;
         if let State::Held(holder) = std::mem::replace(&mut *state, State::Closed) {
@@ -338,7 +341,7 @@ impl Shell {
     }
 }
 
-/// Relative paths are under `/root`.
+/// Makes a path absolute: relative paths are under `/root`.
 fn absolute(path: &str) -> PathBuf {
     Path::new("/root").join(path)
 }
@@ -352,27 +355,27 @@ async fn keep(pipe: Option<impl AsyncRead + Unpin>, output: &mut Vec<u8>) {
     }
 }
 
-/// Names and values that the system takes.
+/// Returns the variables that the system accepts.
 fn valid(envs: &BTreeMap<String, String>) -> impl Iterator<Item = (&String, &String)> {
     envs.iter().filter(|(name, value)| {
         !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
     })
 }
 
-/// The search path of the relay's own process: it says where the programs are, and holds no secret.
+/// Returns the search path of the relay's own process. Commands need it to find programs, and it contains no secret.
 pub(super) fn path_variable() -> OsString {
     std::env::var_os("PATH")
         .filter(|path| !path.is_empty())
         .unwrap_or_else(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into())
 }
 
-/// A program that inherits no descriptors of this process but the usual three.
+/// Returns a command for a program that inherits only the standard three descriptors of this process.
 ///
-/// They are closed on the host: within, others could take them before.
+/// The other descriptors are closed on the host: in the sandbox, other processes could grab them before.
 pub(super) fn without_descriptors(program: &Path) -> Process {
     let mut process = Process::new(shell());
     process
-        // By this name it reads no file that a variable names: that is for the shell of the command.
+        // Under this name, bash ignores `BASH_ENV`, which is meant for the shell of the command.
         .arg0("sh")
         .args(["-c", CLOSE, "sh"])
         .arg(program);
@@ -387,7 +390,7 @@ fn shell() -> &'static str {
     }
 }
 
-/// Text as one word of a shell command.
+/// Quotes text as one word of a shell command.
 pub(crate) fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

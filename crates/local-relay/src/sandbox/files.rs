@@ -8,56 +8,56 @@ use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use twentyfirst_protocol::files::{FileEntry, FileType as EntryType};
 
-use super::entry::{entry, here};
+use super::entry::{entry, or_dot};
 use super::owner::Owner;
 use super::removal::remove_tree;
 
-/// The directories of a sandbox that can be written to; everything else of its file system belongs to the host.
+/// The writable directories of a sandbox. Everything else in its file system belongs to the host.
 pub(crate) const ROOTS: [&str; 3] = ["home/user", "root", "tmp"];
 
-/// The longest file that is read into memory.
+/// The largest file that is read into memory.
 const LONGEST_FILE: u64 = 256 * 1024 * 1024;
 
-/// As many as Linux follows.
-const MOST_LINKS: usize = 40;
+/// The maximum number of symbolic links in a path, as in Linux.
+const MAX_LINKS: usize = 40;
 
-/// The files of a sandbox, by the paths that its commands see.
+/// The files of a sandbox, under the paths that its commands see.
 ///
-/// A capability to one directory does every access, so a path that was resolved wrongly is an error and never a file
-/// of the host. Paths are resolved here because the capability refuses absolute links, which commands may well make.
+/// Every access goes through a capability to one directory, so a wrongly resolved path is an error and never a file of the host.
+/// Paths are still resolved here: the capability refuses absolute links, which commands may well create.
 pub(crate) struct Files {
     dir: Dir,
-    /// Where the directory is on the host: links of commands that are not isolated point there.
+    /// The path of the directory on the host. Links by unconfined commands contain it.
     host: PathBuf,
-    /// To whom everything in it belongs, where that is not the relay's own user.
+    /// The owner of all files, if it is not the relay's own user.
     owner: Option<Owner>,
-    /// Says that the directory is in use.
+    /// Marks the directory as in use, for the sweep of other relays.
     _lock: File,
 }
 
-/// Why a file call fails. Paths are those of the request.
+/// The reason a file call failed. Paths are those of the request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// There is nothing at this path.
+    /// The path does not exist.
     #[error("path '{0}' does not exist")]
     Missing(String),
     /// The path is outside of `/home/user`, `/root` and `/tmp`.
-    #[error("path '{0}' is outside of the sandbox")]
+    #[error("path '{0}' is outside of the sandbox's '/home/user', '/root' and '/tmp'")]
     Outside(String),
-    /// A file was asked for, and there is a directory.
+    /// The path is a directory, and a file was expected.
     #[error("path '{0}' is a directory")]
     IsADirectory(String),
-    /// A directory was asked for, and there is something else.
+    /// The path is not a directory, and one was expected.
     #[error("path '{0}' is not a directory")]
     NotADirectory(String),
-    /// The file system refused.
+    /// The file system refused an operation.
     #[error("path '{path}' cannot be used")]
     #[non_exhaustive]
     Io {
-        /// The path.
+        /// The path of the request.
         path: String,
-        /// Why.
+        /// The error of the file system.
         source: io::Error,
     },
 }
@@ -65,7 +65,7 @@ pub enum FileError {
 type Result<T> = std::result::Result<T, FileError>;
 
 impl Files {
-    /// Opens a sandbox's directory, and makes what is in every sandbox.
+    /// Opens a sandbox's directory, and creates its roots.
     pub(crate) fn open(host: &Path, owner: Option<Owner>) -> io::Result<Self> {
         let dir = Dir::open_ambient_dir(host, ambient_authority())?;
         let lock = dir.open(".")?;
@@ -96,7 +96,7 @@ impl Files {
         Ok(content)
     }
 
-    /// A file to read, and its length.
+    /// Opens a file to read, and returns it with its length.
     pub(crate) fn open_to_read(&self, path: &str) -> Result<(File, u64)> {
         let place = self.resolve(path, Last::Follow)?;
         let metadata = self.metadata(path, &place)?;
@@ -111,7 +111,7 @@ impl Files {
         file.write_all(content).map_err(|error| failed(path, error))
     }
 
-    /// A new or emptied file to write, in a directory that is made if need be.
+    /// Creates or truncates a file to write, and creates its missing parent directories.
     pub(crate) fn open_to_write(&self, path: &str) -> Result<File> {
         let place = self.inside(path, Last::Follow)?;
         match self.dir.metadata(&place) {
@@ -130,15 +130,15 @@ impl Files {
         Ok(file)
     }
 
-    /// An ordinary file, and its length. A pipe or a device would hold whoever reads or writes it for ever.
+    /// Opens a regular file, and returns it with its length. Refuses pipes and devices, which could block a read or a write for ever.
     fn open_file(
         &self,
         path: &str,
         place: &Path,
         options: &mut OpenOptions,
     ) -> Result<(File, u64)> {
-        // What is opened is looked at, not what was there before: commands may swap files while this goes on. A pipe
-        // must not hold the opening either.
+        // Check the opened file, not the path: a command may swap the file between the two. Open without blocking, since opening a
+        // pipe would wait for its other end.
         let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
         let file = self
             .dir
@@ -166,7 +166,7 @@ impl Files {
         self.entry(path, &place)
     }
 
-    /// What is in a directory, by name, each directory followed by what is in it down to `depth`.
+    /// Lists a directory by name. Each directory is followed by its content, down to `depth`.
     pub(crate) fn list(&self, path: &str, depth: u32) -> Result<Vec<FileEntry>> {
         let place = self.resolve(path, Last::Follow)?;
         if !self.metadata(path, &place)?.is_dir() {
@@ -174,13 +174,13 @@ impl Files {
         }
         let mut entries = Vec::new();
         let mut open = vec![self.names(path, &place)?];
-        // A stack of its own: commands can nest directories deeper than calls.
+        // Not recursive: commands can nest directories deeper than the stack is.
         while let Some(names) = open.last_mut() {
             let Some(inner) = names.pop() else {
                 open.pop();
                 continue;
             };
-            // What was removed in between is no longer there, and what lies too deep has no path that the system takes.
+            // Skip entries that were removed in the meantime, and those that are nested too deeply for a path.
             let Ok(entry) = self.entry(path, &inner) else {
                 continue;
             };
@@ -193,11 +193,11 @@ impl Files {
         Ok(entries)
     }
 
-    /// The places in a directory, the last one first.
+    /// Returns the places in a directory in reverse order, to be popped.
     fn names(&self, path: &str, place: &Path) -> Result<Vec<PathBuf>> {
         let listing = self
             .dir
-            .read_dir(here(place))
+            .read_dir(or_dot(place))
             .map_err(|error| failed(path, error))?;
         let mut places: Vec<PathBuf> = listing
             .filter_map(|entry| entry.ok().map(|entry| place.join(entry.file_name())))
@@ -207,7 +207,7 @@ impl Files {
         Ok(places)
     }
 
-    /// Whether the directory is new.
+    /// Creates a directory with its parents, and returns whether it is new.
     pub(crate) fn make_dir(&self, path: &str) -> Result<bool> {
         let place = self.inside(path, Last::Follow)?;
         match self.dir.metadata(&place) {
@@ -232,7 +232,7 @@ impl Files {
         self.entry(new, &to)
     }
 
-    /// Removes what is there with all that is in it, as `rm -rf`.
+    /// Removes a file or a directory with its content, as `rm -rf`. Removing a missing path is not an error.
     pub(crate) fn remove(&self, path: &str) -> Result<()> {
         let place = self.removable(path)?;
         let removed = match self.dir.symlink_metadata(&place) {
@@ -246,7 +246,7 @@ impl Files {
         }
     }
 
-    /// A path that may be moved or removed: in the sandbox, and none of its roots, which are mounted.
+    /// Resolves a path that is to be moved or removed. Refuses the roots, which are mount points.
     fn removable(&self, path: &str) -> Result<PathBuf> {
         let place = self.inside(path, Last::Keep)?;
         if ROOTS.iter().any(|root| Path::new(root) == place) {
@@ -264,7 +264,7 @@ impl Files {
         }
     }
 
-    /// Where a path leads, from the sandbox's root and without links.
+    /// Resolves a path to its place: relative to the sandbox's root, without links and `..`.
     fn resolve(&self, path: &str, last: Last) -> Result<PathBuf> {
         if path.contains('\0') {
             return Err(failed(path, io::ErrorKind::InvalidInput.into()));
@@ -293,8 +293,11 @@ impl Files {
                 continue;
             }
             links += 1;
-            if links > MOST_LINKS {
-                return Err(failed(path, io::Error::other("too many links")));
+            if links > MAX_LINKS {
+                return Err(failed(
+                    path,
+                    io::Error::other("more than 40 symbolic links"),
+                ));
             }
             let target = self
                 .dir
@@ -316,7 +319,7 @@ impl Files {
 
     fn metadata(&self, path: &str, place: &Path) -> Result<Metadata> {
         self.dir
-            .metadata(here(place))
+            .metadata(or_dot(place))
             .map_err(|error| failed(path, error))
     }
 
@@ -327,10 +330,10 @@ impl Files {
         }
     }
 
-    /// Makes a directory with those that it needs, unless it is there.
+    /// Creates a directory with its parents, unless it exists.
     fn make_dirs(&self, place: &Path) -> io::Result<()> {
         let Some(owner) = self.owner else {
-            return self.dir.create_dir_all(here(place));
+            return self.dir.create_dir_all(or_dot(place));
         };
         let mut made = PathBuf::new();
         for segment in place {
@@ -341,8 +344,8 @@ impl Files {
                 Err(error) => return Err(error),
             }
         }
-        // What was there already may be something else.
-        self.dir.create_dir_all(here(place))
+        // Fails if an existing place is not a directory.
+        self.dir.create_dir_all(or_dot(place))
     }
 
     fn entry(&self, path: &str, place: &Path) -> Result<FileEntry> {
@@ -350,7 +353,7 @@ impl Files {
     }
 }
 
-/// What to do where the last segment of a path is a link.
+/// The treatment of a link as the last segment of a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
     Follow,
@@ -376,7 +379,7 @@ fn failed(path: &str, source: io::Error) -> FileError {
     }
 }
 
-/// `a/b` is as missing where `a` is a file.
+/// Returns whether the path is missing. `a/b` is missing, too, if `a` is a file.
 fn is_missing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -394,14 +397,14 @@ mod tests {
 
     const SECRET: &[u8] = b"a secret of the host";
 
-    /// A piece of a path or of a link's target: names that exist, that do not, and ways out.
+    /// Yields a segment of a path or of a link's target: existing names, missing names, and `..`.
     fn segment() -> impl Strategy<Value = &'static str> {
         prop::sample::select(vec![
             "..", "..", ".", "", "home", "user", "root", "tmp", "a", "b", "c", "host", "secret",
         ])
     }
 
-    /// A path, with `HOST` for the directory of the host.
+    /// Yields a path, with `HOST` for the directory of the host.
     fn path() -> impl Strategy<Value = String> {
         let start =
             prop::sample::select(vec!["", "/", "HOST/", "../../../", "/root/", "a/", "b/c/"]);
@@ -413,7 +416,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
         #[test]
-        fn whatever_the_links_nothing_leads_out(
+        fn no_path_and_no_link_leads_out(
             links in prop::collection::vec((path(), path()), 0..6),
             asked in path(),
             other in path(),
@@ -428,7 +431,7 @@ mod tests {
             files.write("/home/user/c", b"c").unwrap();
             let real = |path: &str| path.replace("HOST", host.to_str().unwrap());
             for (at, target) in &links {
-                // As a command could: wherever the place is in the sandbox.
+                // A command can create a link at any place in the sandbox.
                 if let Ok(place) = files.inside(&real(at), Last::Keep) {
                     symlink(real(target), sandbox.join(place)).ok();
                 }

@@ -3,8 +3,8 @@ use tokio::process::Child;
 
 use super::processes;
 
-/// More rounds than a process can fork away from.
-const MOST_ROUNDS: usize = 20;
+/// The maximum number of rounds of killing, in case processes fork in between.
+const MAX_ROUNDS: usize = 20;
 
 /// The process group of a command, killed when this is dropped.
 pub(super) struct Group {
@@ -13,21 +13,21 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// The group of a command which its leader is.
+    /// Returns the group of a command that is its own leader.
     pub(super) fn of(leader: &Child) -> Self {
         Self::new(leader, false)
     }
 
-    /// The group of a command whose parent is the leader: that one has entered the namespaces where the command is, and
-    /// ends when it has collected it.
+    /// Returns the group of a command whose parent is the leader, a process that has entered the command's namespaces.
     ///
-    /// It is left to do so. Without it the first process of the host would have to collect the command, which that one
-    /// may do late or never, and until then the namespaces cannot end.
+    /// The drop does not kill the leader, which ends after it has collected the command. Otherwise the host's first process would have
+    /// to collect the command. It may do so late or never, and until then the namespaces cannot end.
     pub(super) fn entered_by(leader: &Child) -> Self {
         Self::new(leader, true)
     }
 
-    pub(super) fn spare(mut self) {
+    /// Lets the processes of the group live.
+    pub(super) fn disarm(mut self) {
         self.leader = None;
     }
 
@@ -44,7 +44,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         let Some(leader) = self.leader else { return };
         if self.leader_enters && kill_followers(leader) {
-            // It stops when the command does.
+            // The leader stops itself when the command is stopped. Continue it, so that it can collect the command.
             kill_process(leader, Signal::CONT).ok();
         } else {
             kill_process_group(leader, Signal::KILL).ok();
@@ -52,11 +52,11 @@ impl Drop for Group {
     }
 }
 
-/// Kills a group but for its leader; whether there was anybody, and nobody is left.
+/// Kills a group except its leader. Returns whether it has killed a process and none is left.
 fn kill_followers(leader: Pid) -> bool {
     let mut killed = Vec::new();
-    for _ in 0..MOST_ROUNDS {
-        // The dead are in the group until they are collected.
+    for _ in 0..MAX_ROUNDS {
+        // Killed processes stay in the group until they are collected, so they are not killed again.
         let is_meant =
             |pid: &Pid| *pid != leader && !killed.contains(pid) && group_of(*pid) == Some(leader);
         let found: Vec<Pid> = processes::all().filter(is_meant).collect();
@@ -73,10 +73,10 @@ fn kill_followers(leader: Pid) -> bool {
 
 fn group_of(pid: Pid) -> Option<Pid> {
     let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
-    // The name of its program may be no text.
+    // The name of the program may be invalid UTF-8.
     let status = std::fs::read(path).ok()?;
     let status = String::from_utf8_lossy(&status);
-    // That name stands in parentheses and may have some itself; the state, the parent and the group follow.
+    // The name is in parentheses, and may contain some itself. The state, the parent and the group follow.
     let (_, after_name) = status.rsplit_once(") ")?;
     let group = after_name.split(' ').nth(2)?;
     group.parse().ok().and_then(Pid::from_raw)

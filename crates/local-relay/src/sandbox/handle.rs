@@ -16,10 +16,10 @@ use super::isolation::Confinement;
 use super::leftovers;
 use super::removal::remove_tree;
 
-/// The sandbox in which an agent runs: its files, and its commands.
+/// The sandbox of an agent, for its files and commands.
 ///
-/// Paths are those that commands see. Relative ones are under `/root`; only `/home/user`, `/root` and `/tmp` can be
-/// written. Cheap to clone.
+/// Paths are those that commands see, and relative ones are under `/root`. Only `/home/user`, `/root` and `/tmp` are writable. Cheap to
+/// clone.
 #[derive(Clone)]
 pub struct Sandbox {
     inner: Arc<Inner>,
@@ -29,7 +29,7 @@ struct Inner {
     id: SandboxId,
     files: Arc<Files>,
     shell: Shell,
-    /// Removed with everything in it when this is dropped.
+    /// The sandbox's directory, removed on drop. `None` once the sandbox is closed.
     dir: Mutex<Option<TempDir>>,
 }
 
@@ -58,17 +58,17 @@ impl Sandbox {
         })
     }
 
-    /// The id by which requests name it.
+    /// Returns the id of the sandbox.
     pub fn id(&self) -> &SandboxId {
         &self.inner.id
     }
 
-    /// Runs a shell command and waits for its end. A command that fails is a result, not an error.
+    /// Runs a shell command and waits for its end. An exit code other than 0 is a result, not an error.
     ///
     /// Dropping the future kills the command.
     ///
     /// # Errors
-    /// If it takes longer than its time limit, or cannot be started.
+    /// [`ExecError`] if the command exceeds its time limit, is refused or cannot be started.
     pub async fn exec(&self, command: impl Into<Command>) -> Result<ExecOutput, ExecError> {
         let command = command.into();
         let cwd = command.working_dir().to_owned();
@@ -82,19 +82,19 @@ impl Sandbox {
         self.inner.shell.run(&command).await
     }
 
-    /// The content of a file.
+    /// Reads a file of up to 256 MiB.
     ///
     /// # Errors
-    /// If there is none, or it is a directory.
+    /// [`FileError`] if the file is missing, larger, or not a regular file.
     pub async fn read(&self, path: impl Into<String>) -> Result<Vec<u8>, FileError> {
         let path = path.into();
         self.blocking(move |files| files.read(&path)).await
     }
 
-    /// Writes a file, with the directories that it needs.
+    /// Writes a file, and creates its missing parent directories.
     ///
     /// # Errors
-    /// If the path is outside of what can be written, or is a directory.
+    /// [`FileError`] if the path is outside of the writable directories, or is not a regular file.
     pub async fn write(
         &self,
         path: impl Into<String>,
@@ -105,7 +105,7 @@ impl Sandbox {
             .await
     }
 
-    /// Does something with the files where it may take its time.
+    /// Calls `action` with the files on a thread where it may block.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         action: impl FnOnce(&Files) -> Result<T, FileError> + Send + 'static,
@@ -121,12 +121,12 @@ impl Sandbox {
             })
     }
 
-    /// A path, as commands have to call it where they are not isolated.
+    /// Returns a path as commands have to write it: unconfined ones need the path on the host.
     pub(crate) fn path(&self, path: &str) -> String {
         self.inner.shell.path(path)
     }
 
-    /// Ends its processes and removes its files.
+    /// Ends the processes and removes the files.
     pub(crate) async fn close(&self) {
         self.inner.shell.close().await;
         let dir = self
@@ -141,7 +141,7 @@ impl Sandbox {
     }
 }
 
-/// There is nobody to tell what stays behind.
+/// Removes the directory. Errors are ignored: nobody could handle them.
 fn remove(dir: &Path) {
     if let (Some(parent), Some(name)) = (dir.parent(), dir.file_name())
         && let Ok(parent) = Dir::open_ambient_dir(parent, ambient_authority())
@@ -158,7 +158,7 @@ impl fmt::Debug for Sandbox {
     }
 }
 
-/// Whether a path is one that files are kept at.
+/// Returns whether a path is in the sandbox's own directories.
 fn is_ours(path: &str) -> bool {
     !path.starts_with('/')
         || files::ROOTS

@@ -7,65 +7,67 @@ use super::files::Files;
 use super::namespaces::Tools;
 use super::owner::Owner;
 
-/// How the commands of a sandbox are kept apart from the machine that runs the relay.
+/// The isolation of a sandbox's commands from the machine that runs the relay.
 ///
 /// | | [`Namespaces`](Self::Namespaces) | [`Unconfined`](Self::Unconfined) |
 /// |---|---|---|
-/// | Users | `root` of the sandbox has no rights outside. It is the user who runs the relay, and `nobody` where that is `root` | the user who runs the relay |
-/// | Files | the sandbox's at `/home/user`, `/root` and `/tmp`; the system's can be read as that user may, and not written; `/home`, `/root`, `/run`, `/tmp` and `TMPDIR` of the host are hidden | the host's |
-/// | Kernel settings | `/proc/sys`, `/proc/sysrq-trigger` and `/sys` cannot be written | the host's |
-/// | Devices | `null`, `zero`, `full`, `random`, `urandom`, pseudo terminals of its own | the host's |
-/// | Processes, signals | its own; those in the background live as long as the sandbox | the host's; those in the background end with their command, unless they leave its group |
+/// | Users | `root` of the sandbox has no rights outside: on the host, it is the user that runs the relay, or `nobody` if that is `root` | the user that runs the relay |
+/// | Files | the sandbox's at `/home/user`, `/root` and `/tmp`; the system's with that user's read access only; `/home`, `/root`, `/run`, `/tmp` and `TMPDIR` of the host are hidden | the host's |
+/// | Kernel settings | `/proc/sys`, `/proc/sysrq-trigger` and `/sys` are read-only | the host's |
+/// | Devices | `null`, `zero`, `full`, `random`, `urandom`, its own pseudo terminals | the host's |
+/// | Processes, signals | its own; background processes live as long as the sandbox | the host's; background processes end with their command, unless they leave its group |
 /// | Shared memory, System V IPC, message queues | its own | the host's |
 /// | Descriptors of the relay's process | closed | closed |
 /// | Session keyring | an empty one | an empty one |
-/// | Network | **the host's**, with what listens on loopback and on abstract sockets | the host's |
+/// | Network | **the host's**, including loopback and abstract sockets | the host's |
 /// | Sockets of services | hidden in `/run`, `/tmp` and `/home`, **reachable elsewhere** | the host's |
 /// | CPU, memory, disk | **not limited** | not limited |
-/// | Faults of the kernel | **no protection** | no protection |
+/// | Bugs of the kernel | **no protection** | no protection |
 ///
-/// File calls of clients are confined to the sandbox's directory whatever this is.
+/// File calls of clients are always confined to the sandbox's directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Isolation {
-    /// Each sandbox has namespaces of its own for users, mounts, processes and IPC. A boundary for agents that make
-    /// mistakes, not for code that is out to break one: see the table for what it leaves open.
+    /// Each sandbox has its own namespaces for users, mounts, processes and IPC. This is a boundary for agents that make mistakes, not for
+    /// malicious code: the table shows the gaps.
     Namespaces,
-    /// Commands are ordinary processes of the host. **This is no boundary.** Their working directory, `HOME` and
-    /// `TMPDIR` are in the sandbox's directory, and nothing keeps them there: they do whatever the user who runs the
-    /// relay may, and read the environment of the relay's process, with its secrets.
+    /// Commands are ordinary processes of the host. **This is no boundary.** Their working directory, `HOME` and `TMPDIR` are in the
+    /// sandbox's directory, but nothing keeps them there. They have all rights of the user that runs the relay, and can read the
+    /// environment of the relay's process with its secrets.
     ///
-    /// A process that leaves the group of its command runs on until the sandbox is deleted, and longer if it also
-    /// changes its `TMPDIR`.
+    /// A process that leaves the group of its command runs until the sandbox is deleted, and longer if it also changes its `TMPDIR`.
     Unconfined,
-    /// Commands are refused, also those of `setup`, of clones and of agents. Everything else works.
+    /// Commands are refused, including those of `setup`, of clones and of agents. Everything else works.
     NoCommands,
 }
 
-/// What it takes to run the commands of a relay.
+/// The isolation of a relay, with its tools.
 #[derive(Debug, Clone)]
 pub(crate) enum Confinement {
     Namespaces(Tools),
     Unconfined,
-    /// With what there is to say about it.
+    /// The value is the reason.
     NoCommands(String),
 }
 
 impl Confinement {
-    /// What was asked for, or else the best that this system has.
+    /// Returns the requested isolation, or the best that this system has.
+    ///
+    /// # Errors
+    /// Fails if namespaces were requested and the system does not allow them.
     pub(crate) async fn choose(wanted: Option<Isolation>) -> io::Result<Self> {
         match wanted {
             Some(Isolation::Unconfined) => {
                 if getuid().is_root() {
                     warn(
-                        "commands run as root and unconfined, as asked for; their sandboxes are no boundary",
+                        "commands run as root and unconfined, as requested; their sandboxes are no boundary",
                     );
                 }
                 return Ok(Self::Unconfined);
             }
             Some(Isolation::NoCommands) => {
                 return Ok(Self::NoCommands(
-                    "the relay was built without them".to_owned(),
+                    "the relay was configured with `Isolation::NoCommands`".to_owned(),
                 ));
             }
             Some(Isolation::Namespaces) | None => {}
@@ -88,8 +90,8 @@ impl Confinement {
     fn without_namespaces(reason: &str, is_root: bool) -> Self {
         if is_root {
             let reason = format!(
-                "{reason}, and the relay runs as root, whose commands could do anything to this machine; run it as \
-                 another user, or ask for it by name: `.isolation(Isolation::Unconfined)`"
+                "{reason}, and commands of a relay that runs as root could do anything to this machine: run it as \
+                 another user, or request this explicitly with `.isolation(Isolation::Unconfined)`"
             );
             warn(&format!("commands are refused: {reason}"));
             Self::NoCommands(reason)
@@ -109,7 +111,7 @@ impl Confinement {
         }
     }
 
-    /// Whose the files of the sandbox are, where the relay's own user is not the one who runs its commands.
+    /// Returns the owner of a sandbox's files, if its commands do not run as the relay's own user.
     pub(crate) fn owner(&self) -> Option<Owner> {
         match self {
             Self::Namespaces(_) => Owner::in_place_of_root(),
@@ -118,10 +120,10 @@ impl Confinement {
     }
 }
 
-/// Says it once for all relays of a process, which have the same to say.
+/// Prints a warning once per process, since it is the same for all its relays.
 fn warn(text: &str) {
-    static TOLD: Once = Once::new();
-    TOLD.call_once(|| eprintln!("local relay: {text}"));
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| eprintln!("local relay: {text}"));
 }
 
 #[cfg(test)]
@@ -129,13 +131,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unconfined_commands_of_root_have_to_be_asked_for_by_name() {
+    fn unconfined_commands_of_root_need_an_explicit_request() {
         let chosen = |is_root| Confinement::without_namespaces("no unshare", is_root);
         assert_eq!(chosen(false).isolation(), Isolation::Unconfined);
         let Confinement::NoCommands(reason) = chosen(true) else {
             panic!("commands run as root");
         };
-        assert!(reason.starts_with("no unshare, and the relay runs as root"));
+        assert!(reason.starts_with("no unshare, and commands of a relay that runs as root"));
         assert!(reason.contains("Isolation::Unconfined"));
     }
 }

@@ -1,7 +1,7 @@
-/// Gives this thread, and those that it starts, an empty session keyring: whoever inherits one can read what is in it,
-/// whatever namespaces it is in. The other threads of the process keep theirs.
+/// Gives this thread, and the threads that it starts, an empty session keyring. Other threads keep theirs.
 ///
-/// Where that is not possible, as in most containers, there are no keyrings for commands either.
+/// Commands inherit the session keyring and could read its keys, in any namespace. Errors are ignored: systems that refuse the call, such
+/// as most containers, refuse keyrings to commands as well.
 pub(crate) fn leave_session_keyring() {
     #[cfg(target_os = "linux")]
     keyutils::Keyring::join_anonymous_session().ok();

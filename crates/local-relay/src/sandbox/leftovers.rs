@@ -8,15 +8,15 @@ use rustix::process::{Pid, getuid, test_kill_process};
 use super::owner::Owner;
 use super::removal::remove_tree;
 
-/// How the names of the sandboxes' directories begin. The number of the relay's process follows, and `-`.
+/// The prefix of all sandbox directories. The process id of their relay follows, and `-`.
 const PREFIX: &str = "21st-sandbox-";
 
-/// The beginning of the names of this process's directories.
+/// Returns the prefix of this process's directories.
 pub(super) fn prefix() -> String {
     format!("{PREFIX}{}-", std::process::id())
 }
 
-/// Removes the directories of processes that were killed before they could do so themselves.
+/// Removes the sandbox directories of killed relays.
 pub(crate) fn sweep() {
     let place = std::env::temp_dir();
     let Ok(place) = Dir::open_ambient_dir(place, ambient_authority()) else {
@@ -26,7 +26,7 @@ pub(crate) fn sweep() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(owner_of);
         if owner.is_some_and(|owner| !is_alive(owner)) && is_ours_and_free(&entry) {
-            // There is nobody to tell what stays behind.
+            // Errors are ignored: the next relay tries again.
             remove_tree(&place, Path::new(&name)).ok();
         }
     }
@@ -41,8 +41,9 @@ fn is_alive(owner: Pid) -> bool {
     test_kill_process(owner) != Err(rustix::io::Errno::SRCH)
 }
 
-/// Whether it is a directory of this user that nobody holds: a relay in another container, where this one does not see
-/// its process, holds its directories all the same.
+/// Returns whether the entry is a directory of this user without a lock.
+///
+/// The lock matters for a relay in another container with the same temporary directory: its process is not visible here.
 fn is_ours_and_free(entry: &DirEntry) -> bool {
     let is_ours = |uid| {
         let owner = Owner::in_place_of_root();

@@ -1,4 +1,17 @@
-//! A sandbox: a temporary directory with files, and processes in it.
+//! Sandboxes: temporary directories with files, and processes in them.
+//!
+//! ```text
+//!   Sandbox ─┬─► Files: paths as commands see them, resolved and opened by a capability to the directory
+//!            └─► Shell ─┬─ Namespaces: Idle ─► first command ─► Held by a Holder ─► commands enter ─► Closed
+//!                       ├─ Unconfined: each command is a process group of the host
+//!                       └─ NoCommands: refused
+//!
+//!   close: end the processes (Holder, or group and stragglers) ─► remove the directory
+//!   killed before that: leftovers of a later relay removes the directory
+//! ```
+//!
+//! Commands are hostile as far as files go: they may swap, link and nest files at any time. So every check is made on what was opened, and
+//! nothing recurses or builds long paths.
 
 mod entry;
 mod exec;

@@ -1,26 +1,25 @@
-# Makes the mounts of a sandbox in new namespaces, as the first process of them. Called in the sandbox's directory, with
-# `unshare` as its name and the script that goes on as its argument.
+# Makes the mounts of a sandbox, as the first process of new namespaces. Its working directory is the sandbox's directory, `$0` is
+# `unshare`, and `$1` is the script to continue with.
 #
-# That one runs in further namespaces of users and mounts within these: there all mounts are locked, so that not even
-# root can undo them.
+# That script runs in inner user and mount namespaces. There all mounts are locked, so that not even root can undo them.
 #
-# `-n`, since there is no table of mounts to keep. Paths are not canonicalized where the mounts hide the way there.
+# `-n`, because there is no table of mounts to update. Paths that the mounts hide are not canonicalized.
 set -e
 
-# The number of this process as the host counts: until near the end, `/proc` is still the host's.
+# The id of this process on the host. Until near the end, `/proc` is still the host's.
 read -r pid rest </proc/self/stat
 
-# The whole system can be read only. What cannot be reached is hidden by another mount.
+# Makes the whole system read-only, or ends the script. A place that is no mount point from here is hidden by another mount.
 while read -r id parent device root place rest; do
     place=$(printf '%b' "$place")
     [ "$place" = /proc ] || mount -n -o remount,bind,ro "$place" 2>/dev/null || ! mountpoint -q "$place"
 done </proc/self/mountinfo
 
-# Other people's files. What is to be mounted elsewhere is made here first, while the host's is still to be seen.
+# Hides other people's files. The file systems for other places are built here first, while the host's are still visible.
 mount -n -t tmpfs -o mode=755,size=1m tmpfs /home
 mkdir /home/user /home/dev /home/run
 
-# Devices that do nothing to the host, without its terminals. Memory to share and terminals of the sandbox's own follow.
+# Harmless devices, without the host's terminals. The sandbox's own terminals and shared memory follow.
 mount -n -t tmpfs -o mode=755,size=1m tmpfs /home/dev
 for device in null zero full random urandom; do
     : >/home/dev/$device
@@ -38,8 +37,8 @@ mount -n -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts /dev/pts
 mount -n -t tmpfs -o mode=1777 tmpfs /dev/shm
 rmdir /home/dev
 
-# Sockets of services, which do what they are asked with rights of their own. Some systems keep links to their programs
-# beside them, and what names hosts.
+# Hides the sockets of services, which act with rights of their own. Some systems keep links to programs there, and the configuration of
+# the resolver: these are copied.
 if [ -d /run ]; then
     mount -n -t tmpfs -o mode=755,size=1m tmpfs /home/run
     for link in /run/*; do
@@ -58,7 +57,7 @@ fi
 rmdir /home/run
 mount -n -o remount,bind,ro /home
 
-# The sandbox's directories. Those of other sandboxes are beside this one.
+# Mounts the sandbox's directories, and hides those of other sandboxes beside them.
 for place in home/user root tmp; do
     mount -n --no-canonicalize --bind "$place" "/$place"
     mount -n -o remount,bind,rw "/$place"
@@ -69,7 +68,7 @@ case ${PWD%/*} in
 esac
 cd /
 
-# The sandbox's processes, and no settings of the kernel.
+# Shows the sandbox's processes, with read-only settings of the kernel.
 mount -n -t proc proc /proc
 for place in /proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger; do
     if [ -e $place ]; then

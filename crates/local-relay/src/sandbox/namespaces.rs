@@ -1,3 +1,15 @@
+//! Namespaces for the commands of a sandbox, made with `unshare` and entered with `nsenter`.
+//!
+//! ```text
+//!   relay ─► unshare ─► sh, mounts.sh: outer namespaces, where the mounts are made
+//!               │          └─► unshare ─► sh, HOLD: inner namespaces, where all mounts are locked
+//!               │                             waits until its standard input is closed
+//!   relay ─► nsenter outer ─► nsenter inner ─► the shell of a command
+//! ```
+//!
+//! Killing the first process inside ends all others. The relay keeps the standard input of `HOLD` open, so a killed relay ends its
+//! sandboxes as well.
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,23 +24,22 @@ use tokio::time::timeout;
 use super::exec::{path_variable, without_descriptors};
 use super::owner::Owner;
 
-/// Goes on with [`HOLD`] in namespaces within those that it is called in.
+/// The script that makes the mounts, and then executes [`HOLD`] in inner namespaces.
 const MOUNTS: &str = include_str!("mounts.sh");
 
-/// Says the number of its process as the host counts, and waits until the relay closes its standard input: should the
-/// relay be killed, the sandbox ends with it.
+/// The script that prints its process id on the host, and waits until its standard input is closed. A killed relay closes it, too.
 const HOLD: &str = r#"echo "$1"; read -r rest || :"#;
 
-/// How long the namespaces of a sandbox may take to be there.
+/// The time limit for making the namespaces of a sandbox.
 const LONGEST_START: Duration = Duration::from_secs(10);
 
-/// How long what was killed may take to be gone: a process that nobody collects takes for ever.
+/// The time limit for killed processes to disappear. A process that nobody collects never does.
 pub(super) const LONGEST_END: Duration = Duration::from_secs(2);
 
-/// How much is read of what went wrong.
-const LONGEST_COMPLAINT: u64 = 1000;
+/// The bytes of standard error that are read for an error message.
+const LONGEST_STDERR: u64 = 1000;
 
-/// The programs that make namespaces and enter them, where the system has them.
+/// The programs that make and enter namespaces.
 #[derive(Debug, Clone)]
 pub(crate) struct Tools {
     unshare: PathBuf,
@@ -36,10 +47,10 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Finds out by doing it, once for each process. The directory is one where a sandbox could be.
+    /// Tries to make and enter namespaces in a directory, once per process.
     ///
     /// # Errors
-    /// Says why namespaces cannot be had.
+    /// Returns the reason the system does not allow namespaces.
     pub(crate) async fn detect(dir: &Path) -> Result<Self, String> {
         static FOUND: OnceLock<Result<Tools, String>> = OnceLock::new();
         if let Some(found) = FOUND.get() {
@@ -66,12 +77,13 @@ impl Tools {
         if output.status.success() {
             Ok(tools)
         } else {
-            Err(complaint(&output.stderr))
+            Err(first_line(&output.stderr))
         }
     }
 
-    /// The beginning of a command line within the namespaces of `holder`: the outer ones first, to which the processes
-    /// belong, then those within, where the mounts are locked.
+    /// Returns the beginning of a command line in the namespaces of `holder`.
+    ///
+    /// It enters the outer namespaces first, which own the process namespace, and then the inner ones, where the mounts are locked.
     pub(crate) fn enter(&self, holder: &Holder) -> Command {
         let outer = holder.outer.as_raw_nonzero();
         let mut command = as_owner(&self.nsenter);
@@ -87,22 +99,22 @@ impl Tools {
     }
 }
 
-/// A program without the descriptors of this process, which root runs as somebody else.
+/// Returns a command for a program without the descriptors of this process. It runs as another user if the relay is root.
 fn as_owner(program: &Path) -> Command {
     let mut command = without_descriptors(program);
     if let Some(owner) = Owner::in_place_of_root() {
-        // With the user, root's further groups go, too.
+        // Setting the user also drops the supplementary groups of root.
         command.uid(owner.uid).gid(owner.gid);
     }
     command
 }
 
-/// The first process of a sandbox's namespaces. They end with it, and all processes in them.
+/// The first process of a sandbox's namespaces. All other processes in them end with it.
 pub(crate) struct Holder {
     unshare: Child,
-    /// The process that is in the outer namespaces.
+    /// The process in the outer namespaces.
     outer: Pid,
-    /// The first process within, as the host counts.
+    /// The process id of the first process inside, on the host.
     first: Pid,
     _stdin: Option<ChildStdin>,
 }
@@ -142,7 +154,7 @@ impl Holder {
             None => {
                 unshare.start_kill().ok();
                 read??;
-                Err(complaint(&what_was_said(stderr).await))
+                Err(first_line(&read_stderr(stderr).await))
             }
         }
     }
@@ -151,39 +163,47 @@ impl Holder {
         matches!(self.unshare.try_wait(), Ok(None))
     }
 
-    /// Ends every process in the namespaces, and returns when they are gone. What somebody else has to collect is waited
-    /// for only so long.
+    /// Ends every process in the namespaces, and waits up to [`LONGEST_END`] until they are gone.
     pub(crate) async fn end(mut self) {
         if self.is_alive() {
-            // Its parent has not collected it yet, so the number is still its own. The kernel lets the first process of
-            // a namespace go only after all others.
+            // The parent lives and has not collected the process, so its id cannot belong to another one. The kernel ends the first
+            // process of a namespace only after all others.
             kill_process(self.first, Signal::KILL).ok();
         }
         timeout(LONGEST_END, self.unshare.wait()).await.ok();
     }
 }
 
-async fn what_was_said(stderr: impl AsyncRead + Unpin) -> Vec<u8> {
-    let mut said = Vec::new();
-    let mut stderr = stderr.take(LONGEST_COMPLAINT);
-    timeout(LONGEST_END, stderr.read_to_end(&mut said))
+async fn read_stderr(stderr: impl AsyncRead + Unpin) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut stderr = stderr.take(LONGEST_STDERR);
+    timeout(LONGEST_END, stderr.read_to_end(&mut text))
         .await
         .ok();
-    said
+    text
 }
 
-fn complaint(said: &[u8]) -> io::Error {
-    let said = String::from_utf8_lossy(said);
-    let first = said.lines().map(str::trim).find(|line| !line.is_empty());
-    io::Error::other(first.unwrap_or("no reason was given").to_owned())
+/// Returns an error with the first line of standard error.
+fn first_line(stderr: &[u8]) -> io::Error {
+    let text = String::from_utf8_lossy(stderr);
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty());
+    io::Error::other(
+        first
+            .unwrap_or("it failed without an error message")
+            .to_owned(),
+    )
 }
 
-/// The program in the relay's own search path, or where systems keep it.
+/// Finds a program in the relay's own search path, or in the usual directories.
 fn find(name: &str) -> io::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from))
         .map(|dir| dir.join(name))
         .find(|program| program.is_absolute() && program.is_file())
-        .ok_or_else(|| io::Error::other(format!("there is no program `{name}`")))
+        .ok_or_else(|| {
+            io::Error::other(format!(
+                "the program `{name}` is missing, install util-linux"
+            ))
+        })
 }

@@ -1,6 +1,6 @@
 use rustix::process::Pid;
 
-/// The processes that can be seen; none where there is no `/proc`.
+/// Returns all visible processes. There are none without `/proc`.
 pub(super) fn all() -> impl Iterator<Item = Pid> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten();
     entries.filter_map(|entry| {

@@ -5,11 +5,10 @@ use std::path::Path;
 use cap_std::fs::{Dir, DirEntry, Permissions, PermissionsExt};
 use uuid::Uuid;
 
-/// Removes a directory with all that is in it, also where commands have closed it or what is in it, as package managers
-/// do.
+/// Removes a directory with its content, even if commands have removed permissions in it, as package managers do.
 ///
-/// Directories are lifted to the top until none has another in it. So neither the stack nor the open files grow with
-/// their depth, and no path gets longer than the system takes.
+/// Not `remove_dir_all`: nested directories are moved to the top until none contains another. The stack, the open files and the length of
+/// paths therefore do not grow with the depth, which commands choose.
 pub(super) fn remove_tree(parent: &Dir, name: &Path) -> io::Result<()> {
     open_up(parent, name.as_os_str());
     let top = parent.open_dir(name)?;
@@ -28,7 +27,7 @@ pub(super) fn remove_tree(parent: &Dir, name: &Path) -> io::Result<()> {
                 let entry = entry?;
                 if !remove_simple(&inner, &entry)? {
                     let name = entry.file_name();
-                    // What is moved changes its parent, so it has to be open itself.
+                    // Moving a directory changes its `..`, for which it has to be writable itself.
                     open_up(&inner, &name);
                     inner.rename(&name, &top, Uuid::new_v4().to_string())?;
                 }
@@ -41,7 +40,7 @@ pub(super) fn remove_tree(parent: &Dir, name: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes what is no directory, or an empty one; whether it could.
+/// Removes a file or an empty directory. Returns false for a directory that is not empty.
 fn remove_simple(dir: &Dir, entry: &DirEntry) -> io::Result<bool> {
     let name = entry.file_name();
     if entry.file_type()?.is_dir() {
@@ -71,7 +70,7 @@ mod tests {
         dir.write("beside", "it").unwrap();
         dir.create_dir("tree").unwrap();
         for level in 0..2_000 {
-            // Around what is there: nobody could reach the innermost by a path.
+            // Build the tree from the inside out: no path could reach the innermost directory.
             dir.create_dir("outer").unwrap();
             if level % 100 == 0 {
                 dir.symlink("../beside", "outer/link").unwrap();
@@ -81,7 +80,7 @@ mod tests {
             dir.rename("outer", &dir, "tree").unwrap();
         }
         std::thread::scope(|scope| {
-            // One call for each level does not fit.
+            // A call per level would overflow this stack.
             let small = std::thread::Builder::new().stack_size(128 * 1024);
             let removal = || remove_tree(&dir, Path::new("tree"));
             let removal = small.spawn_scoped(scope, removal).unwrap();

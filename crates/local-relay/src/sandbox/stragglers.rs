@@ -6,15 +6,15 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::processes;
 
-/// More rounds than a process can fork away from.
-const MOST_ROUNDS: usize = 20;
+/// The maximum number of rounds of killing, in case processes fork in between.
+const MAX_ROUNDS: usize = 20;
 
-/// Kills the processes that have a directory in their environment.
+/// Kills the processes whose `TMPDIR` is in a directory.
 ///
-/// A process that has made a session of its own has left the group of its command, and only its environment tells where
-/// it comes from. Where there is no `/proc`, such processes stay.
+/// A process with its own session has left the group of its command, and only its environment shows its origin. Without `/proc`, such
+/// processes stay.
 pub(super) fn kill(dir: &Path) {
-    for _ in 0..MOST_ROUNDS {
+    for _ in 0..MAX_ROUNDS {
         let found: Vec<Pid> = processes::all().filter(|pid| is_from(*pid, dir)).collect();
         if found.is_empty() {
             return;

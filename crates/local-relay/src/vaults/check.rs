@@ -3,17 +3,17 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::refusals::invalid;
-use crate::answers::Refusal;
 use crate::request::{Members, member};
+use crate::responses::Refusal;
 
-/// Checks members in the words of the relay's schema library, and collects what is wrong with any of them.
+/// A check of members that collects all issues, with the messages of the relay's schema library.
 #[derive(Default)]
 pub(super) struct Check {
     issues: Vec<String>,
 }
 
 impl Check {
-    /// All that is wrong, as one refusal.
+    /// Returns all issues as one refusal.
     pub(super) fn finish(self) -> Result<(), Refusal> {
         if self.issues.is_empty() {
             Ok(())
@@ -22,7 +22,7 @@ impl Check {
         }
     }
 
-    /// A vault's name, without the space around it.
+    /// Reads the name of a vault, trimmed.
     pub(super) fn name(&mut self, members: &Members, is_needed: bool) -> Option<String> {
         if !is_needed && !members.contains_key("name") {
             return None;
@@ -36,7 +36,7 @@ impl Check {
         Some(name.to_owned())
     }
 
-    /// A description: absent, taken away, or a text.
+    /// Reads a description. Returns `None` if it is absent, and `Some(None)` if it is to be removed.
     pub(super) fn description(&mut self, members: &Members) -> Option<Option<String>> {
         match value(members, "description")? {
             Value::Null => Some(None),
@@ -99,7 +99,7 @@ impl Check {
         Some(url)
     }
 
-    /// An object that says by one member which of several forms it has.
+    /// Checks an object whose form is named by one of its members.
     pub(super) fn one_of(
         &mut self,
         members: &Members,
@@ -160,7 +160,7 @@ fn value(members: &Members, name: &str) -> Option<Value> {
     member(members, name)
 }
 
-/// As JavaScript counts.
+/// Returns the length of a string in JavaScript: the number of UTF-16 code units.
 fn length(text: &str) -> usize {
     text.encode_utf16().count()
 }

@@ -13,14 +13,14 @@ use super::refusals::{conflict, internal, invalid, not_found};
 use super::routes::success;
 use super::server_url::ServerUrl;
 use super::store::{admit, check_uuid, is_active, vault_id, with_vault};
-use crate::answers::{Answer, Refusal, json as answer};
 use crate::request::{Call, member, text};
+use crate::responses::{Refusal, RelayResponse, json_response};
 
-/// As many active ones a vault takes.
-const MOST: usize = 20;
+/// The maximum number of active credentials in a vault.
+const MAX_ACTIVE: usize = 20;
 
 /// `POST /v1/mcp/vaults/{vaultId}/credentials`
-pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn create(call: Call) -> Result<RelayResponse, Refusal> {
     let team = admit(&call)?;
     let draft = Draft::read(&call)?;
     let vault_id = vault_id(&call)?;
@@ -33,11 +33,11 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
             .iter()
             .filter(|credential| credential.status == CredentialStatus::Active)
             .count();
-        if active >= MOST {
+        if active >= MAX_ACTIVE {
             return Err(Refusal::Flat(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 ErrorCode::CredentialCapExceeded,
-                format!("A vault holds at most {MOST} active credentials"),
+                format!("A vault holds at most {MAX_ACTIVE} active credentials"),
             ));
         }
         let id = CredentialId::new(Uuid::new_v4().to_string()).map_err(|_| Refusal::crash())?;
@@ -51,11 +51,11 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
         Ok(credential)
     })?;
     let credential = json!({ "credential": credential });
-    Ok(answer(StatusCode::CREATED, &credential))
+    Ok(json_response(StatusCode::CREATED, &credential))
 }
 
 /// `PATCH /v1/mcp/vaults/{vaultId}/credentials/{credentialId}`
-pub(crate) async fn update(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn update(call: Call) -> Result<RelayResponse, Refusal> {
     let team = admit(&call)?;
     let draft = Draft::read(&call)?;
     let id = credential_id(&call)?;
@@ -81,11 +81,11 @@ pub(crate) async fn update(call: Call) -> Result<Answer, Refusal> {
         Ok(credential.clone())
     })?;
     let credential = json!({ "credential": credential });
-    Ok(answer(StatusCode::OK, &credential))
+    Ok(json_response(StatusCode::OK, &credential))
 }
 
 /// `DELETE /v1/mcp/vaults/{vaultId}/credentials/{credentialId}`
-pub(crate) async fn delete(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn delete(call: Call) -> Result<RelayResponse, Refusal> {
     let team = admit(&call)?;
     let force = call.query("force").as_deref() == Some("true");
     let id = credential_id(&call)?;
@@ -114,7 +114,7 @@ pub(crate) async fn delete(call: Call) -> Result<Answer, Refusal> {
     Ok(success())
 }
 
-/// An archived credential has lost its values.
+/// Archives a credential, which drops its values.
 pub(super) fn archive(credential: &mut Credential, now: &Timestamp) {
     let mut auth = Map::new();
     auth.insert("type".to_owned(), json!(credential.auth_type));
@@ -125,7 +125,7 @@ pub(super) fn archive(credential: &mut Credential, now: &Timestamp) {
     credential.archived_at = Some(now.clone());
 }
 
-/// A credential as a request describes it.
+/// A credential in a request.
 struct Draft {
     name: Option<String>,
     server_url: String,
@@ -162,7 +162,7 @@ impl Draft {
         })
     }
 
-    /// What the schema does not say: the relay finds it later, and falls over it.
+    /// Checks the rules that the relay's schema does not cover. The relay notices these violations later, and fails with 500.
     fn check(&self) -> Result<ServerUrl, Refusal> {
         let url = ServerUrl::parse(&self.server_url)?;
         let blank = |secret: &Option<Secret>| secret.as_ref().is_none_or(is_blank);
@@ -195,7 +195,7 @@ impl Draft {
     }
 }
 
-/// Which values exist, never the values.
+/// Returns flags for the existing values, never the values themselves.
 fn flags(auth: &CredentialAuth) -> (&'static str, Map<String, Value>) {
     let (auth_type, flags) = match auth {
         CredentialAuth::Oauth(oauth) => (
@@ -237,7 +237,7 @@ fn is_blank(secret: &Secret) -> bool {
     secret.expose().trim().is_empty()
 }
 
-/// One active credential for each server.
+/// Refuses a second active credential for the same server.
 fn check_free(
     vault: &Vault,
     url: &ServerUrl,

@@ -1,4 +1,9 @@
-//! Vaults and their credentials, of which only the existence is kept: local agents have no use for the values.
+//! Vaults and their credentials. The values of credentials are not kept, since local agents do not use them.
+//!
+//! ```text
+//!   vault:       active ─► DELETE ─► archived, with its credentials ─► DELETE ?force=true ─► gone
+//!   credential:  active ─► DELETE ─► archived ─► DELETE ?force=true ─► gone
+//! ```
 
 mod check;
 mod credentials;

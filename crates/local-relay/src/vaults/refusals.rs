@@ -1,7 +1,7 @@
 use http::StatusCode;
 use twentyfirst_protocol::ErrorCode;
 
-use crate::answers::Refusal;
+use crate::responses::Refusal;
 
 pub(super) fn not_found(what: &str) -> Refusal {
     Refusal::Flat(

@@ -13,11 +13,11 @@ use super::check::Check;
 use super::credentials;
 use super::refusals::conflict;
 use super::store::{admit, is_active, is_of, vault_id, with_vault};
-use crate::answers::{Answer, Refusal, json as answer};
 use crate::request::Call;
+use crate::responses::{Refusal, RelayResponse, json_response};
 
 /// `GET /v1/mcp/vaults`
-pub(crate) async fn list(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn list(call: Call) -> Result<RelayResponse, Refusal> {
     let team = admit(&call)?;
     let mut vaults: Vec<Vault> = call.relay.vaults.change(|vaults| {
         let of_team = vaults.iter().filter(|vault| is_of(vault, &team));
@@ -29,14 +29,14 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Refusal> {
             .cmp(&a.is_default)
             .then_with(|| changed(b).cmp(&changed(a)))
     });
-    Ok(answer(
+    Ok(json_response(
         StatusCode::OK,
         &VaultList::new(vaults, suggestions()),
     ))
 }
 
 /// `POST /v1/mcp/vaults`
-pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn create(call: Call) -> Result<RelayResponse, Refusal> {
     let team = admit(&call)?;
     let members = call.members().unwrap_or_default();
     let mut check = Check::default();
@@ -55,11 +55,14 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refusal> {
     call.relay
         .vaults
         .change(|vaults| vaults.push(vault.clone()));
-    Ok(answer(StatusCode::CREATED, &json!({ "vault": vault })))
+    Ok(json_response(
+        StatusCode::CREATED,
+        &json!({ "vault": vault }),
+    ))
 }
 
 /// `GET /v1/mcp/vaults/{vaultId}`
-pub(crate) async fn get(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn get(call: Call) -> Result<RelayResponse, Refusal> {
     let team = admit(&call)?;
     let GetVault { vault_id, .. } = call.operation()?;
     let vault = with_vault(&call, &vault_id, &team, |vault| Ok(shown(vault)))?;
@@ -68,17 +71,17 @@ pub(crate) async fn get(call: Call) -> Result<Answer, Refusal> {
         ("suggestions".to_owned(), json!(suggestions())),
     ];
     let detail = VaultDetail::new(vault, extra.into_iter().collect());
-    Ok(answer(StatusCode::OK, &detail))
+    Ok(json_response(StatusCode::OK, &detail))
 }
 
 /// `PATCH /v1/mcp/vaults/{vaultId}`
-pub(crate) async fn update(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn update(call: Call) -> Result<RelayResponse, Refusal> {
     let team = admit(&call)?;
     let members = call.members().unwrap_or_default();
     let mut check = Check::default();
     let name = check.name(&members, false);
     let description = check.description(&members);
-    // What is not sent is cleared: so the relay does.
+    // The relay clears metadata that the request leaves out.
     let metadata = check.metadata(&members);
     check.finish()?;
     let vault_id = vault_id(&call)?;
@@ -94,11 +97,11 @@ pub(crate) async fn update(call: Call) -> Result<Answer, Refusal> {
         vault.updated_at = Some(Timestamp::from(SystemTime::now()));
         Ok(shown(vault))
     })?;
-    Ok(answer(StatusCode::OK, &json!({ "vault": vault })))
+    Ok(json_response(StatusCode::OK, &json!({ "vault": vault })))
 }
 
 /// `DELETE /v1/mcp/vaults/{vaultId}`
-pub(crate) async fn delete(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn delete(call: Call) -> Result<RelayResponse, Refusal> {
     let team = admit(&call)?;
     let force = call.query("force").as_deref() == Some("true");
     let vault_id = DeleteVault::new(&vault_id(&call)?).vault_id;
@@ -136,7 +139,7 @@ pub(crate) async fn delete(call: Call) -> Result<Answer, Refusal> {
 }
 
 /// `POST /v1/mcp/vaults/{vaultId}/set-default`
-pub(crate) async fn set_default(call: Call) -> Result<Answer, Refusal> {
+pub(crate) async fn set_default(call: Call) -> Result<RelayResponse, Refusal> {
     let team = admit(&call)?;
     let vault_id = vault_id(&call)?;
     with_vault(&call, &vault_id, &team, |vault| is_active(vault))?;
@@ -153,12 +156,12 @@ pub(crate) async fn set_default(call: Call) -> Result<Answer, Refusal> {
     Ok(success())
 }
 
-/// A vault as answers show it: its credentials by their last change, the latest first.
+/// Returns a vault for a response: its credentials are sorted by their last change, the latest first.
 fn shown(vault: &Vault) -> Vault {
     let mut vault = vault.clone();
     let changed =
         |credential: &Credential| credential.updated_at.as_ref().map(Timestamp::to_string);
-    // Those that changed in the same millisecond stay in their order, the later made first.
+    // The sort is stable: of credentials that changed in the same millisecond, the one created last comes first.
     vault.credentials.reverse();
     vault
         .credentials
@@ -182,6 +185,6 @@ fn suggestions() -> Vec<Suggestion> {
     .into()
 }
 
-pub(super) fn success() -> Answer {
-    answer(StatusCode::OK, &json!({ "success": true }))
+pub(super) fn success() -> RelayResponse {
+    json_response(StatusCode::OK, &json!({ "success": true }))
 }

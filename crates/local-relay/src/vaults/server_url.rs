@@ -1,9 +1,9 @@
 use http::Uri;
 
 use super::refusals::{internal, invalid};
-use crate::answers::Refusal;
+use crate::responses::Refusal;
 
-/// The URL of an MCP server, in the form in which two spellings of one server are the same.
+/// The URL of an MCP server, normalized so that all spellings of one server are equal.
 pub(super) struct ServerUrl {
     pub(super) normalized: String,
     pub(super) host: String,

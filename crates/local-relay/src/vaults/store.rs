@@ -6,12 +6,12 @@ use twentyfirst_protocol::{ErrorCode, VaultId};
 use uuid::Uuid;
 
 use super::refusals::{internal, not_found};
-use crate::answers::Refusal;
 use crate::auth::Credential as Authorization;
 use crate::request::Call;
+use crate::responses::Refusal;
 use crate::threads::failed_query;
 
-/// All vaults, in the order in which they were made.
+/// All vaults, in the order of their creation.
 #[derive(Default)]
 pub(crate) struct Vaults(Mutex<Vec<Vault>>);
 
@@ -20,7 +20,7 @@ impl Vaults {
         action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether a vault can be used by a run of this team.
+    /// Returns whether a run of this team can use the vault.
     pub(crate) fn is_usable(&self, id: &str, team: &str) -> bool {
         self.change(|vaults| {
             vaults.iter().any(|vault| {
@@ -30,7 +30,7 @@ impl Vaults {
     }
 }
 
-/// The team of a key that may manage vaults.
+/// Returns the team of the key, and counts the request. Refuses tokens, and keys that have reached their limit.
 pub(super) fn admit(call: &Call) -> Result<String, Refusal> {
     match &call.caller.credential {
         Authorization::Key(key) => key

@@ -1,4 +1,4 @@
-//! A small HTTP client for the tests: one connection for each request, nothing hidden.
+//! A small HTTP client for the tests, with a connection per request.
 
 #![allow(
     dead_code,
@@ -21,17 +21,17 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use twentyfirst_local_relay::{Agent, Isolation, LocalRelay, LocalRelayBuilder};
 
-/// Longer than anything here takes.
+/// The time within which everything happens unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Talks to a relay with a key.
+/// A client of a relay, with a key.
 #[derive(Clone)]
 pub struct Client {
     address: SocketAddr,
     key: String,
 }
 
-/// A whole answer.
+/// A complete response.
 pub struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -44,7 +44,7 @@ impl Reply {
             .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// The value, of an answer with this status.
+    /// Checks the status, and returns the JSON body.
     pub fn expect(&self, status: u16) -> Value {
         let text = String::from_utf8_lossy(&self.body);
         assert_eq!(self.status.as_u16(), status, "{text}");
@@ -55,7 +55,7 @@ impl Reply {
         }
     }
 
-    /// Status, code and message of an error of the usual shape.
+    /// Returns the status, the code and the message of an error in the usual shape.
     pub fn error(&self) -> (u16, String, String) {
         let error = &self.json()["error"];
         let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    /// A request with the key and nothing else.
+    /// Returns a request with only the key.
     pub fn request(&self, method: &str, target: &str) -> http::request::Builder {
         Request::builder()
             .method(Method::from_bytes(method.as_bytes()).unwrap())
@@ -123,10 +123,10 @@ impl Client {
             }
         })
         .await
-        .expect("the relay answers in time")
+        .expect("the relay responds in time")
     }
 
-    /// Sends a request and returns with the head of the answer. The connection ends with the handle.
+    /// Sends a request, and returns when the response headers are there. Dropping the handle closes the connection.
     pub async fn open(&self, request: Request<Bytes>) -> (http::Response<Incoming>, Connection) {
         let request = request.map(|body| Either::Left(Full::new(body)));
         self.open_with(request).await
@@ -143,7 +143,7 @@ impl Client {
         let host = self.address.to_string().parse().unwrap();
         request.headers_mut().insert("host", host);
         let response = timeout(PATIENCE, sender.send_request(request)).await;
-        (response.expect("the relay answers").unwrap(), connection)
+        (response.expect("the relay responds").unwrap(), connection)
     }
 
     pub async fn create_sandbox(&self, agent: &str) -> String {
@@ -167,7 +167,7 @@ impl Client {
             .await
     }
 
-    /// Standard output of a command that succeeds.
+    /// Runs a command that has to succeed, and returns its standard output.
     pub async fn shell(&self, sandbox: &str, command: &str) -> String {
         let output = self.exec(sandbox, json!({ "command": command })).await;
         let output = output.expect(200);
@@ -179,9 +179,9 @@ impl Client {
     pub async fn wait_for(&self, sandbox: &str, thread: &str, status: &str) -> Value {
         timeout(PATIENCE, async {
             loop {
-                let answer = self.thread(sandbox, thread).await;
-                if answer["status"] == status {
-                    return answer;
+                let found = self.thread(sandbox, thread).await;
+                if found["status"] == status {
+                    return found;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -215,7 +215,7 @@ impl Client {
     }
 }
 
-/// For tests of commands: where the system allows no namespaces, a relay of root has none, unless it is asked by name.
+/// Lets a relay run commands even without namespaces. A relay of root would otherwise refuse them.
 pub fn with_commands(builder: LocalRelayBuilder) -> LocalRelayBuilder {
     let default = LocalRelay::start().unwrap().isolation();
     if default == Isolation::NoCommands {
@@ -226,7 +226,7 @@ pub fn with_commands(builder: LocalRelayBuilder) -> LocalRelayBuilder {
     }
 }
 
-/// A relay with an agent `agent`, and a thread in a sandbox of it.
+/// A relay with the agent `agent`, a sandbox of it and a thread.
 pub struct Scene {
     pub client: Client,
     pub sandbox: String,
@@ -239,7 +239,7 @@ impl Scene {
         Self::of(LocalRelay::builder().agent("agent", agent)).await
     }
 
-    /// The same, where the agent or the test runs commands.
+    /// Creates a scene in which the agent or the test runs commands.
     pub async fn with_commands(agent: impl Into<Agent>) -> Self {
         Self::of(with_commands(LocalRelay::builder().agent("agent", agent))).await
     }
@@ -287,7 +287,7 @@ impl Scene {
     }
 }
 
-/// The text of the last message that is stored.
+/// Returns the text of the last stored message.
 pub fn stored_text(thread: &Value) -> String {
     let messages = thread["messages"].as_array().unwrap();
     let parts = messages.last().unwrap()["parts"].as_array().unwrap();
@@ -297,12 +297,12 @@ pub fn stored_text(thread: &Value) -> String {
         .collect()
 }
 
-/// A user's message.
+/// Returns a message of the user.
 pub fn user(text: &str) -> Value {
     json!({ "id": "u1", "role": "user", "parts": [{ "type": "text", "text": text }] })
 }
 
-/// Closes its connection when it is dropped.
+/// A handle that closes its connection when it is dropped.
 pub struct Connection(AbortHandle);
 
 impl Drop for Connection {
@@ -332,7 +332,7 @@ impl Stream {
         }
     }
 
-    /// The data of the next event, or `None` at the end.
+    /// Returns the data of the next event, or `None` at the end.
     pub async fn next(&mut self) -> Option<String> {
         let next = self.try_next().await;
         next.unwrap_or_else(|error| panic!("the stream breaks: {error}"))
@@ -355,16 +355,16 @@ impl Stream {
             }
         })
         .await
-        .expect("the stream goes on")
+        .expect("the stream continues")
     }
 
-    /// The next event as JSON.
+    /// Returns the next event as JSON.
     pub async fn chunk(&mut self) -> Value {
         let data = self.next().await.expect("there is a chunk");
         serde_json::from_str(&data).unwrap_or_else(|_| panic!("not JSON: {data}"))
     }
 
-    /// All events that are still to come.
+    /// Reads all remaining events.
     pub async fn rest(&mut self) -> Vec<String> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {
@@ -373,7 +373,7 @@ impl Stream {
         events
     }
 
-    /// All events that are still to come of a stream that breaks off.
+    /// Reads all remaining events of a stream that breaks off.
     pub async fn until_broken(&mut self) -> Vec<String> {
         let mut events = Vec::new();
         loop {
@@ -385,13 +385,13 @@ impl Stream {
         }
     }
 
-    /// The texts of all events that are still to come, joined.
+    /// Reads all remaining events, and joins their texts.
     pub async fn text(&mut self) -> String {
         let events = self.rest().await;
         text_of(&events)
     }
 
-    /// Reads until a text comes that contains this.
+    /// Reads until an event with a text that contains this.
     pub async fn until(&mut self, text: &str) -> Value {
         loop {
             let chunk = self.chunk().await;
@@ -402,7 +402,7 @@ impl Stream {
     }
 }
 
-/// The texts of the deltas among these events.
+/// Joins the texts of the deltas among these events.
 pub fn text_of(events: &[String]) -> String {
     events
         .iter()
@@ -412,7 +412,7 @@ pub fn text_of(events: &[String]) -> String {
         .collect()
 }
 
-/// The types of the chunks among these events, and `[DONE]`.
+/// Returns the types of the chunks among these events, and `[DONE]`.
 pub fn kinds(events: &[String]) -> Vec<String> {
     events
         .iter()
@@ -426,7 +426,7 @@ pub fn kinds(events: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// A body that is made while it is sent, and whose length nobody knows before.
+/// A body that is produced while it is sent, without a known length.
 pub struct Produced(pub Box<dyn Iterator<Item = Bytes> + Send + Sync>);
 
 impl http_body::Body for Produced {

@@ -42,7 +42,7 @@ pub(super) async fn a_repeated_append_succeeds_and_changes_nothing(
     done("repeating the last", s.append(&id, (1, 1), "b").await)?;
     done("repeating the first", s.create(&id, (1, 0), "a").await)?;
     done("claiming", s.append(&id, (2, 0), "c").await)?;
-    // It stands in the log, and whoever asks has a right to know, also behind a claim.
+    // The entry is in the log, so a repetition succeeds even after a claim: the writer may have lost the first reply.
     done("repeating what is fenced", s.append(&id, (1, 1), "b").await)?;
     fenced("another entry there", &s.append(&id, (1, 1), "B").await)?;
     fenced("a longer entry there", &s.append(&id, (1, 1), "bb").await)?;
@@ -51,9 +51,7 @@ pub(super) async fn a_repeated_append_succeeds_and_changes_nothing(
         .await
 }
 
-pub(super) async fn a_log_is_created_only_where_that_is_asked_for(
-    s: Subject<'_, impl RunLog>,
-) -> Checked {
+pub(super) async fn a_log_is_created_only_on_request(s: Subject<'_, impl RunLog>) -> Checked {
     let id = s.id(1);
     let missing = s.append(&id, (1, 0), "a").await;
     ensure(matches!(missing, Err(AppendError::Missing)), || {

@@ -7,14 +7,14 @@ type Checked = Result<(), String>;
 
 const SHORT: Duration = Duration::from_secs(1);
 
-pub(super) async fn a_log_expires_and_is_never_made_again(s: Subject<'_, impl RunLog>) -> Checked {
+pub(super) async fn a_log_expires_and_is_never_recreated(s: Subject<'_, impl RunLog>) -> Checked {
     let id = s.id(1);
     let claim = Position::new(7, 0);
     let keep = Keep::existing(SHORT);
     let append = |at, keep| s.log.append(&id, at, "a".into(), keep);
     done("creating", append(claim, keep.or_create()).await)?;
 
-    // Whoever waits when it expires is not kept until the end of the wait.
+    // A read that waits when the log expires returns well before the end of its wait.
     let start = Instant::now();
     loop {
         match s.log.read(&id, claim, 1, PATIENCE).await {
@@ -47,9 +47,9 @@ pub(super) async fn a_log_expires_and_is_never_made_again(s: Subject<'_, impl Ru
     })
 }
 
-pub(super) async fn each_append_keeps_a_log_longer(s: Subject<'_, impl RunLog>) -> Checked {
+pub(super) async fn each_append_renews_the_time_to_live(s: Subject<'_, impl RunLog>) -> Checked {
     let keep = Keep::existing(SHORT);
-    // A machine under load may sleep through the time to live: that try does not count.
+    // A machine under load may sleep through the time to live. Such an attempt does not count.
     for attempt in 0..10 {
         let id = s.id(attempt);
         let mut at = Position::new(1, 0);
@@ -74,5 +74,5 @@ pub(super) async fn each_append_keeps_a_log_longer(s: Subject<'_, impl RunLog>) 
             return equal("how many entries there are", &is, &expected);
         }
     }
-    Err("the store or the machine is too slow to tell".to_owned())
+    Err("10 attempts were too slow to check the time to live: run on an idle machine".to_owned())
 }

@@ -6,7 +6,7 @@ use crate::{AppendError, LogId, Position, RunLog};
 
 type Checked = Result<(), String>;
 
-pub(super) async fn of_many_claims_one_wins(s: Subject<'_, impl RunLog>) -> Checked {
+pub(super) async fn one_of_many_claims_wins(s: Subject<'_, impl RunLog>) -> Checked {
     let s = &s;
     for round in 0..20 {
         let id = &s.id(round);
@@ -19,17 +19,17 @@ pub(super) async fn of_many_claims_one_wins(s: Subject<'_, impl RunLog>) -> Chec
         }
         let results = all(claims).await;
         let won: Vec<usize> = (0..64).filter(|who| results[*who].is_ok()).collect();
-        equal("how many have won", &won.len(), &1)?;
+        equal("the number of winners", &won.len(), &1)?;
         let is_fenced = |it: &Result<(), _>| matches!(it, Ok(()) | Err(AppendError::Fenced));
         ensure(results.iter().all(is_fenced), || {
-            format!("Fenced expected of the others, but they are {results:?}")
+            format!("Fenced expected for the others, but they are {results:?}")
         })?;
         s.expect(id, &[((1, 0), &won[0].to_string())]).await?;
     }
     Ok(())
 }
 
-pub(super) async fn an_entry_appended_twice_at_once_stands_there_once(
+pub(super) async fn concurrent_appends_of_one_entry_store_it_once(
     s: Subject<'_, impl RunLog>,
 ) -> Checked {
     let s = &s;
@@ -52,8 +52,8 @@ pub(super) async fn an_entry_appended_twice_at_once_stands_there_once(
 
 const WRITERS: u64 = 8;
 
-/// Writers that claim, then read how far the log is, then go on from there, and pause wherever they can: numbers are written in
-/// their order, whoever writes them.
+/// Checks that the numbers in the log stay in order with several writers. Each writer claims, reads the log, continues from its last
+/// number, and pauses between any two steps.
 pub(super) async fn writers_that_pause_never_mix(s: Subject<'_, impl RunLog>) -> Checked {
     let s = &s;
     for round in 0..12 {
@@ -71,7 +71,7 @@ pub(super) async fn writers_that_pause_never_mix(s: Subject<'_, impl RunLog>) ->
     Ok(())
 }
 
-/// Returns where it has written.
+/// Writes in turns, and returns the positions of the appends that succeeded.
 async fn write(
     s: &Subject<'_, impl RunLog>,
     id: &LogId,
@@ -104,7 +104,7 @@ async fn write(
     Ok(written)
 }
 
-/// Returns false if it was fenced.
+/// Appends an entry, and returns whether it succeeded: false if it was fenced.
 async fn append(
     s: &Subject<'_, impl RunLog>,
     id: &LogId,
@@ -137,12 +137,12 @@ async fn check_log(
     let in_order = numbers(&page.entries).eq(0..numbers(&page.entries).count());
     ensure(in_order, || format!("numbers are out of order: {page:?}"))?;
     let there: BTreeSet<Position> = page.entries.iter().map(|(at, _)| *at).collect();
-    let mut told: BTreeSet<Position> = written.iter().copied().collect();
-    told.insert(Position::new(0, 1));
+    let mut succeeded: BTreeSet<Position> = written.iter().copied().collect();
+    succeeded.insert(Position::new(0, 1));
     equal(
-        "how many appends succeeded",
+        "the number of appends that succeeded",
         &written.len(),
-        &(told.len() - 1),
+        &(succeeded.len() - 1),
     )?;
-    equal("the appends that succeeded", &there, &told)
+    equal("the appends that succeeded", &there, &succeeded)
 }

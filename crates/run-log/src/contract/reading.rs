@@ -5,10 +5,10 @@ use crate::{Page, Position, ReadError, RunLog};
 
 type Checked = Result<(), String>;
 type Places = Vec<(u64, u64)>;
-/// After which place, up to how many, and what is found.
+/// The position to read after, the limit, and the expected positions.
 type Case<'a> = ((u64, u64), usize, &'a [(u64, u64)]);
 
-/// How much earlier a wait may end: stores count in whole milliseconds.
+/// The time by which a wait may end early, since stores count in whole milliseconds.
 const ROUNDING: Duration = Duration::from_millis(5);
 
 fn positions(page: &Page) -> Places {
@@ -37,7 +37,7 @@ pub(super) async fn pages_begin_behind_a_position_and_end_at_the_limit(
         ((u64::MAX, u64::MAX), 10, &[]),
     ];
     for (after, limit, expected) in cases {
-        // A read that may wait finds the same as one that may not, where there is something.
+        // If there are entries, a read with a wait returns the same page as one without.
         let wait = match expected.is_empty() {
             true => vec![Duration::ZERO],
             false => vec![Duration::ZERO, PATIENCE],
@@ -52,7 +52,7 @@ pub(super) async fn pages_begin_behind_a_position_and_end_at_the_limit(
     Ok(())
 }
 
-pub(super) async fn a_missing_log_is_told_at_once(s: Subject<'_, impl RunLog>) -> Checked {
+pub(super) async fn a_missing_log_is_reported_at_once(s: Subject<'_, impl RunLog>) -> Checked {
     for wait in [Duration::ZERO, PATIENCE] {
         let start = Instant::now();
         let read = s.log.read(&s.id(1), Position::START, 1, wait).await;
@@ -68,7 +68,11 @@ pub(super) async fn a_missing_log_is_told_at_once(s: Subject<'_, impl RunLog>) -
 
 pub(super) async fn the_last_entry_is_read_alone(s: Subject<'_, impl RunLog>) -> Checked {
     let id = s.id(1);
-    equal("of no log", &done("reading", s.log.last(&id).await)?, &None)?;
+    equal(
+        "the last entry of a missing log",
+        &done("reading", s.log.last(&id).await)?,
+        &None,
+    )?;
     for (at, entry) in [((1, 0), "a"), ((1, 1), "b"), ((4, 0), "")] {
         done("appending", s.create(&id, at, entry).await)?;
         let last = done("reading", s.log.last(&id).await)?;
@@ -99,7 +103,7 @@ pub(super) async fn a_waiting_read_is_woken_by_an_append(s: Subject<'_, impl Run
         }));
         let pages = all(both).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         for page in &pages {
-            equal("what a waiting read found", page, &pages[2])?;
+            equal("the page of a waiting read", page, &pages[2])?;
         }
         ensure(start.elapsed() < PATIENCE / 3, || {
             format!("the append was noticed after {:?}", start.elapsed())
@@ -136,7 +140,7 @@ pub(super) async fn a_dropped_read_loses_nothing(s: Subject<'_, impl RunLog>) ->
         let dropped: Boxed<'_, ()> = Box::pin(async {
             let _ = s.log.read(&id, after, 1, PATIENCE).await;
         });
-        // Some are dropped at once, some when they wait.
+        // Some reads are dropped at once, some while they wait.
         let turns: Boxed<'_, ()> = Box::pin(pause(seq * seq * 20));
         first(dropped, turns).await;
         done("appending", s.append(&id, (1, seq), "b").await)?;
@@ -191,7 +195,7 @@ pub(super) async fn all_readers_see_the_same(s: Subject<'_, impl RunLog>) -> Che
         .into_iter()
         .collect::<Result<Vec<_>, _>>()?;
     for reader in &seen[1..] {
-        equal("what a reader saw", reader, &seen[0])?;
+        equal("the entries that a reader saw", reader, &seen[0])?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the checks share: the store under test, and concurrency without a runtime.
+//! Helpers of the checks: the store under test, and concurrency without a runtime.
 
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -10,15 +10,15 @@ use bytes::Bytes;
 
 use crate::{AppendError, Keep, LogId, Page, Position, ReadError, RunLog};
 
-/// How long the logs of most checks are kept.
+/// The time to live of the logs in most checks.
 pub(super) const KEPT: Duration = Duration::from_secs(120);
 
-/// Longer than anything here takes that is not broken.
+/// The time within which every call of a working store returns, even on a loaded machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) const KEEP: Keep = Keep::existing(KEPT);
 
-/// A store under test, and names for its logs that nobody else uses.
+/// A store under test, with a name that is unique to this run of a check.
 pub(super) struct Subject<'a, L> {
     pub(super) log: &'a L,
     name: String,
@@ -36,7 +36,7 @@ impl<'a, L: RunLog> Subject<'a, L> {
         }
     }
 
-    /// A log that this check has for itself.
+    /// Returns the id of a log that no other check uses.
     pub(super) fn id(&self, name: impl Debug) -> LogId {
         LogId::run(&format!("{}-{name:?}", self.name))
     }
@@ -51,7 +51,7 @@ impl<'a, L: RunLog> Subject<'a, L> {
         self.log.append(id, at, entry.into(), KEEP).await
     }
 
-    /// Appends, and creates the log where there is none.
+    /// Appends an entry, and creates the log if it is missing.
     pub(super) async fn create(
         &self,
         id: &LogId,
@@ -68,7 +68,7 @@ impl<'a, L: RunLog> Subject<'a, L> {
         self.log.read(id, Position::START, usize::MAX, none).await
     }
 
-    /// Waits, by the only timer that there is: a read that finds nothing.
+    /// Waits by means of a read that finds nothing, since the checks know no other timer.
     pub(super) async fn sleep(&self, duration: Duration) -> Result<(), String> {
         let id = self.id("timer");
         done("appending", self.create(&id, (1, 0), "").await)?;
@@ -76,7 +76,7 @@ impl<'a, L: RunLog> Subject<'a, L> {
         done("waiting", page).map(drop)
     }
 
-    /// Checks all that a log has.
+    /// Checks that a log has exactly these entries.
     pub(super) async fn expect(
         &self,
         id: &LogId,
@@ -94,7 +94,7 @@ impl<'a, L: RunLog> Subject<'a, L> {
     }
 }
 
-/// Says what failed that must not.
+/// Turns an error into the text of a violation.
 pub(super) fn done<T, E: Debug>(what: &str, result: Result<T, E>) -> Result<T, String> {
     result.map_err(|error| format!("{what} failed: {error:?}"))
 }
@@ -121,7 +121,7 @@ pub(super) fn fenced(what: &str, result: &Result<(), AppendError>) -> Result<(),
 
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Runs futures side by side, within one task.
+/// Runs futures concurrently within one task, and returns their results in order.
 pub(super) async fn all<T>(futures: Vec<Boxed<'_, T>>) -> Vec<T> {
     let mut slots: Vec<Result<T, Boxed<'_, T>>> = futures.into_iter().map(Err).collect();
     std::future::poll_fn(|context| {
@@ -143,7 +143,7 @@ pub(super) async fn all<T>(futures: Vec<Boxed<'_, T>>) -> Vec<T> {
     slots.into_iter().filter_map(Result::ok).collect()
 }
 
-/// Lets others go first, so many times.
+/// Yields to the other futures this many times.
 pub(super) async fn pause(mut turns: u64) {
     std::future::poll_fn(|context| {
         if turns == 0 {
@@ -156,7 +156,7 @@ pub(super) async fn pause(mut turns: u64) {
     .await;
 }
 
-/// Random numbers that are the same each time (splitmix64).
+/// A random number generator with the same sequence in each run (splitmix64).
 pub(super) struct Random(pub(super) u64);
 
 impl Random {

@@ -1,34 +1,47 @@
+//! Entries of one log, packed and compressed.
+//!
+//! ```text
+//!   push ─► open: up to 64 entries or 64 KiB, of one epoch ─► full ─► Pack: Plain, or Compressed by LZ4
+//!
+//!   above(after) = packs above it, decompressed ++ a copy of the open entries
+//! ```
+//!
+//! `cost` must never be less than what `push` then takes: the store keeps its memory limit by asking `cost` first. Both go by the same
+//! `growth`, and a property below checks it.
+
 use std::mem;
 
 use bytes::Bytes;
 use lz4_flex::block;
 use twentyfirst_protocol::run_log::Position;
 
-/// How many entries stand together until they are compressed.
+/// The number of entries in a pack, after which it is compressed.
 const OPEN: usize = 64;
 
-/// How many bytes stand together at most. A larger entry stands by itself.
+/// The most bytes in a pack. A larger entry has a pack of its own.
 const PACK: usize = 64 * 1024;
 
-/// How many packs there is room for at first.
+/// The capacity of the first list of packs.
 const FIRST_PACKS: usize = 4;
 
-/// How many bytes, and how many places, there is room for at least when more is made.
+/// The least bytes and places by which the open pack grows.
 const MORE_BYTES: usize = 128;
 const MORE_PLACES: usize = 4;
 
-/// What an allocation takes beside its bytes, and what counts the readers of the bytes.
+/// The overhead of one allocation and of the reference count of [`Bytes`], as an upper bound.
 const ALLOCATION: usize = 64;
 
-/// How far an entry stands behind the first of its pack, and where its bytes end.
+/// An entry's distance from the first position of its pack, and the end of its bytes.
 type Place = (u32, u32);
 
-/// The entries of a log, in their order. They stand one behind the other, and old ones are compressed: else short ones, such as a delta
-/// that came by itself, would take more for their places and headers than for what they say.
+/// The entries of a log, in order.
+///
+/// Entries share buffers, and old ones are compressed. A `Bytes` for each would cost more than the content of a short entry, such as
+/// a single delta.
 #[derive(Default)]
 pub(super) struct Entries {
     packs: Vec<Pack>,
-    /// What the packs take beside their places in the list.
+    /// The bytes that the packs take, without the list itself.
     packed: usize,
     open: Open,
 }
@@ -40,7 +53,7 @@ struct Open {
     bytes: Vec<u8>,
 }
 
-/// Entries of one epoch, one behind the other.
+/// A finished pack: entries of one epoch in one buffer.
 struct Pack {
     first: Position,
     places: Box<[Place]>,
@@ -48,19 +61,19 @@ struct Pack {
 }
 
 enum Packed {
-    /// One entry, or no smaller when compressed: readers share it.
+    /// A single entry, or bytes that do not compress well. Readers share the buffer.
     Plain(Bytes),
-    /// By LZ4: readers take copies.
+    /// LZ4. Every read decompresses into a buffer of its own.
     Compressed(Box<[u8]>),
 }
 
 impl Entries {
-    /// Returns what they take: an upper bound.
+    /// Returns the bytes that the entries take, as an upper bound.
     pub(super) const fn taken(&self) -> usize {
         self.packs.capacity() * size_of::<Pack>() + self.packed + self.open.taken()
     }
 
-    /// Returns what another entry would take more, at most.
+    /// Returns the bytes that another entry would add, as an upper bound.
     pub(super) fn cost(&self, at: Position, entry: &[u8]) -> usize {
         let begins_another = !self.open.has_room_for(at, entry);
         let is_last = self.open.places.len() + 1 == OPEN;
@@ -129,18 +142,18 @@ impl Entries {
         self.packs.push(pack);
     }
 
-    /// For how many more packs there is to be room. Not twice as many: this is room that stays empty.
+    /// Returns by how many packs the list grows. A `Vec` would double, and leave half of the list empty in a log that ends.
     fn more_packs(&self) -> usize {
         (self.packs.len() / 4).max(FIRST_PACKS)
     }
 }
 
-/// How many more there is to be room for where so many come.
+/// Returns by how much a buffer's capacity has to grow for `more` elements.
 const fn growth(length: usize, capacity: usize, more: usize, least: usize) -> usize {
     if capacity - length >= more {
         return 0;
     }
-    // What comes first may be all, as in the log of a chat.
+    // The first element may be the only one, as in the log of a chat: it gets no spare room.
     let (quarter, least) = match capacity {
         0 => (0, 0),
         _ => (capacity / 4, least),
@@ -169,7 +182,7 @@ impl Open {
         }
     }
 
-    /// What another entry would take more.
+    /// Returns the bytes that another entry would add.
     const fn cost(&self, entry: &[u8]) -> usize {
         let (places, bytes) = self.growth(entry);
         let allocations = match self.places.capacity() {
@@ -179,7 +192,7 @@ impl Open {
         places * size_of::<Place>() + bytes + allocations
     }
 
-    /// How many more places and bytes there is to be room for, beyond what there is, where this comes.
+    /// Returns by how many places and bytes the capacity has to grow for this entry.
     const fn growth(&self, entry: &[u8]) -> (usize, usize) {
         let (places, bytes) = (&self.places, &self.bytes);
         (
@@ -188,7 +201,7 @@ impl Open {
         )
     }
 
-    /// Whether it has room for another entry, as it has always for one.
+    /// Returns whether the entry fits into this pack. An empty pack takes any entry.
     fn has_room_for(&self, at: Position, entry: &[u8]) -> bool {
         let is_near = || u32::try_from(at.seq.wrapping_sub(self.first.seq)).is_ok();
         let fits = || self.bytes.len() + entry.len() <= PACK;
@@ -202,10 +215,10 @@ impl Open {
         let (places, bytes) = self.growth(entry);
         self.places.reserve_exact(places);
         self.bytes.reserve_exact(bytes);
-        // A copy: the bytes may be a small part of a large buffer, which they would keep.
+        // Copied, because `entry` may be a small slice that would keep a large buffer alive.
         self.bytes.extend_from_slice(entry);
         let behind = u32::try_from(at.seq - self.first.seq).unwrap_or(u32::MAX);
-        // Where one is longer, it is alone, and its end is not looked at.
+        // An entry beyond 4 GiB is alone in its pack, and the end of the last entry is never read.
         let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.places.push((behind, end));
     }
@@ -215,13 +228,13 @@ impl Open {
         last.map(|(behind, _)| position(self.first, *behind))
     }
 
-    /// The first of which this does not hold.
+    /// Returns the index of the first entry for which `is_before` is false.
     fn place(&self, is_before: impl Fn(Position) -> bool) -> usize {
         self.places
             .partition_point(|(behind, _)| is_before(position(self.first, *behind)))
     }
 
-    /// Returns the entries from this one on: a copy.
+    /// Returns a copy of the entries from `index` on.
     fn from(&self, index: usize) -> impl Iterator<Item = (Position, Bytes)> + '_ {
         let start = match index.checked_sub(1) {
             None => 0,
@@ -240,7 +253,7 @@ fn position(first: Position, behind: u32) -> Position {
     Position::new(first.epoch, first.seq + u64::from(behind))
 }
 
-/// The entries at these places, whose bytes are these, from this place on.
+/// Returns the entries at `places`, sliced out of `bytes`, which begin at offset `from` of the pack.
 fn entries(
     first: Position,
     places: &[Place],
@@ -290,7 +303,7 @@ impl Pack {
     }
 }
 
-/// The bytes without room for more.
+/// Freezes the bytes without spare capacity.
 fn plain(bytes: Vec<u8>) -> Bytes {
     Bytes::from(bytes.into_boxed_slice())
 }
@@ -298,7 +311,7 @@ fn plain(bytes: Vec<u8>) -> Bytes {
 impl Packed {
     fn of(bytes: Vec<u8>) -> Self {
         let compressed = block::compress(&bytes);
-        // A little less is not worth the time that readers take.
+        // Saving less than an eighth is not worth the decompression at every read.
         match compressed.len() < bytes.len() / 8 * 7 {
             true => Self::Compressed(compressed.into()),
             false => Self::Plain(plain(bytes)),
@@ -312,13 +325,15 @@ impl Packed {
         }
     }
 
-    /// The bytes, which are so many.
+    /// Returns the bytes, `length` of them when decompressed.
     fn bytes(&self, length: usize) -> Bytes {
         match self {
             Self::Plain(bytes) => bytes.clone(),
             Self::Compressed(compressed) => match block::decompress(compressed, length) {
                 Ok(bytes) => bytes.into(),
-                Err(error) => unreachable!("what was compressed here is not: {error}"),
+                Err(error) => {
+                    unreachable!("a pack that this module compressed does not decompress: {error}")
+                }
             },
         }
     }
@@ -330,7 +345,7 @@ mod tests {
 
     use super::*;
 
-    /// How an entry follows the one before it: in its epoch so far behind, or in a later one; and how long it is.
+    /// Yields for an entry: whether it begins a later epoch, its distance from the entry before, and its length.
     fn follows() -> impl Strategy<Value = (bool, u64, usize)> {
         let behind =
             prop_oneof![20 => Just(1_u64), 1 => 2..5_u64, 1 => Just(u64::from(u32::MAX) + 2)];
@@ -341,7 +356,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn entries_stand_as_they_were_appended(
+        fn entries_are_read_as_they_were_appended(
             steps in prop::collection::vec(follows(), 1..200),
             limit in 1..100_usize,
         ) {

@@ -1,4 +1,14 @@
 //! Logs in the memory of the process.
+//!
+//! ```text
+//!   append ─► lock ─► sweep, at most once a second ─► fenced? ─► make room ─► push ─┐
+//!                                                                                   │ wakers, called after the lock
+//!   read ─► lock ─► find ─► entries ────────────────────────────────► page          ▼
+//!                     └───► nothing yet ─► Waiting: registers a waker under the lock, and looks again when woken
+//! ```
+//!
+//! A log leaves the map in three ways: a call finds it expired, a sweep finds it expired, or an append needs its memory and the log is
+//! over. A log that is still written is never dropped.
 
 mod entries;
 mod state;
@@ -17,9 +27,9 @@ use self::state::{Found, State};
 use self::wait::Waiting;
 use crate::{AppendError, Page, ReadError, RunLog};
 
-/// Logs in the memory of the process: for one instance, and for tests. Clones share the logs.
+/// A store in the memory of the process, for one instance and for tests. Clones share the logs.
 ///
-/// It needs no runtime, only a timer for reads that wait:
+/// It needs no runtime, only a timer for waiting reads:
 ///
 /// ```
 /// use twentyfirst_run_log::MemoryLog;
@@ -28,13 +38,14 @@ use crate::{AppendError, Page, ReadError, RunLog};
 /// ```
 ///
 /// # Limits
-/// All logs together take at most 256 MiB, or as [`with_limit`](Self::with_limit) says: entries are copied, old ones compressed, and what
-/// they and the logs take beside their bytes counts. Where that is not enough, logs that have expired make room, then logs that are over
-/// ([`Keep::is_over`]), first the one that expires first. A log that is still written is never dropped: an append that finds no
-/// room is refused with [`AppendError::Full`].
+/// All logs together take at most 256 MiB by default ([`with_limit`](Self::with_limit)). The limit counts bookkeeping as well as bytes.
+/// Entries are copied, and old ones are compressed.
+///
+/// At the limit, the store first drops logs that have expired, then logs that are over ([`Keep::is_over`]) in the order of their
+/// expiry. It never drops a log that is still written: an append without room fails with [`AppendError::Full`].
 ///
 /// # Time
-/// A log expires on the dot for whoever reads or appends. Its memory is freed by a later append to any log, at most once a second.
+/// Calls see a log expire on time. A later append to any log frees its memory, at most once a second.
 #[derive(Clone)]
 pub struct MemoryLog {
     state: Arc<Mutex<State>>,
@@ -45,10 +56,10 @@ pub struct MemoryLog {
 type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl MemoryLog {
-    /// The bytes that all logs together take at most, unless told otherwise: 256 MiB.
+    /// The default memory limit of all logs together: 256 MiB.
     pub const DEFAULT_LIMIT: usize = 256 << 20;
 
-    /// Creates an empty store. `sleep` gives a future that is ready when so much time has passed, on whatever runtime reads.
+    /// Creates an empty store. `sleep` returns a future that is ready after the given time, on the runtime that reads.
     pub fn new<S, F>(sleep: S) -> Self
     where
         S: Fn(Duration) -> F + Send + Sync + 'static,
@@ -61,39 +72,41 @@ impl MemoryLog {
         }
     }
 
-    /// Sets how many bytes all logs together take at most.
+    /// Sets the memory limit of all logs together, in bytes: [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) by default.
     #[must_use]
     pub fn with_limit(self, bytes: usize) -> Self {
         self.lock().limit = bytes;
         self
     }
 
-    /// Replaces the clock by which logs expire, [`Instant::now`] by default: for tests whose `sleep` goes by another one.
+    /// Replaces the clock by which logs expire: [`Instant::now`] by default. Tests with a simulated `sleep` pass the same clock here.
     #[must_use]
     pub fn with_clock(mut self, now: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
         self.now = Arc::new(now);
         self
     }
 
-    /// Returns how many bytes the logs take at present, those included that have expired and are not dropped yet.
+    /// Returns the bytes that all logs take now. Expired logs count until they are dropped.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.lock().taken()
     }
 
-    /// Does something with the logs, then wakes whoever waited for it: outside of the lock, as a waker may run whatever it likes.
-    fn with<T>(&self, does: impl FnOnce(&mut State, Instant) -> T) -> T {
+    /// Calls `action` with the logs, then wakes the readers that it affects.
+    ///
+    /// Wakers are called without the lock: a waker may run any code, such as a read of the same store.
+    fn with<T>(&self, action: impl FnOnce(&mut State, Instant) -> T) -> T {
         let now = (self.now)();
         let (done, woken) = {
             let mut state = self.lock();
-            let done = does(&mut state, now);
+            let done = action(&mut state, now);
             (done, state.take_woken())
         };
         woken.into_iter().for_each(Waker::wake);
         done
     }
 
-    /// The state is whole between any two statements, so that a panic elsewhere does not spoil it.
+    /// Locks the logs. Ignores poisoning: the state is consistent after every statement, so a panic leaves it usable.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,7 +152,7 @@ impl RunLog for MemoryLog {
                 return Ok(Page::default());
             }
             let timer = timer.get_or_insert_with(|| (self.sleep)(wait));
-            // A log that expires wakes nobody: nothing runs at that time.
+            // Nothing runs when a log expires, so nothing would wake this read: it needs a timer of its own.
             let expiry = (left < wait).then(|| (self.sleep)(left));
             is_over = Waiting::new(&self.state, log, after)
                 .until_over(timer, expiry)

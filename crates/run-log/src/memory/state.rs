@@ -8,51 +8,54 @@ use twentyfirst_protocol::run_log::{Keep, LogId, Position};
 use super::entries::Entries;
 use crate::AppendError;
 
-/// How often logs that have expired are looked for at most: each time all logs are looked at.
+/// The least time between two sweeps. A sweep goes over all logs, so an append does not do it each time.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// No log is kept longer, which keeps sums of times within their type.
+/// The longest time to live. Without it, `now + ttl` could overflow.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// What a log takes without entries, beside its name: itself, its place in the map with room to grow, and the allocations.
+/// The bytes of a log without its entries and its name: the log, its slot in the map twice (a map grows by doubling), and its
+/// allocations.
 const LOG: usize = 2 * (size_of::<LogId>() + size_of::<Box<Log>>()) + size_of::<Log>() + 64;
 
-/// All logs.
+/// All logs, and the accounting of their memory.
 pub(super) struct State {
-    /// Boxed: the map has room for twice as many.
+    /// Boxed, because the map may have twice as many slots as logs.
     logs: HashMap<LogId, Box<Log>>,
     taken: usize,
     pub(super) limit: usize,
     last_sweep: Option<Instant>,
-    /// No log expires sooner.
+    /// A lower bound of the next expiry. Sweeps before it are skipped.
     next_expiry: Option<Instant>,
-    /// Who has to be woken as soon as the lock is free.
+    /// The wakers to call once the lock is free.
     woken: Vec<Waker>,
     next_ticket: u64,
 }
 
 struct Log {
     entries: Entries,
-    /// What it takes without them.
+    /// The bytes of the log without its entries.
     own: usize,
     expires: Instant,
     is_over: bool,
-    /// By their tickets. Mostly there is one, and often none.
+    /// The waiting readers, sorted by ticket. Most logs have one or none, so a list takes less than a map.
     waiting: Vec<(u64, Waker)>,
 }
 
-/// What a log has above a position.
+/// The entries of a log above a position.
 pub(super) enum Found {
     Entries(Vec<(Position, Bytes)>),
-    /// Nothing, and the log expires in so much time.
+    /// There is none, and the log expires after `left`.
     NothingYet {
         left: Duration,
     },
 }
 
-/// Says why there is no room.
+/// The store has no room for an entry.
 #[derive(Debug, thiserror::Error)]
-#[error("logs that are still written take all of the {limit} bytes that logs may take in memory")]
+#[error(
+    "the entry exceeds the memory limit of {limit} bytes, and too few logs are over to make room: raise `MemoryLog::with_limit`"
+)]
 struct OutOfRoom {
     limit: usize,
 }
@@ -89,6 +92,7 @@ impl State {
         self.sweep_if_due(now);
         let expires = now + keep.ttl.min(LONGEST);
         if let Some(log) = self.living(id, now) {
+            // Before room is made: a repeated append needs none, so it succeeds in a full store.
             if log.entries.last_position().is_some_and(|last| last >= at) {
                 return log.repeat(at, entry, keep, expires);
             }
@@ -121,7 +125,7 @@ impl State {
         Ok(())
     }
 
-    /// `None`: there is no log.
+    /// Finds up to `limit` entries above `after`. Returns `None` if there is no log.
     pub(super) fn find(
         &mut self,
         id: &LogId,
@@ -142,7 +146,9 @@ impl State {
         self.living(id, now)?.entries.last()
     }
 
-    /// Ready if there is something to look at; else `waker` is woken when there is.
+    /// Returns ready if the log has an entry above `after` or is gone. Otherwise registers `waker` for that moment.
+    ///
+    /// A ticket identifies the reader, so that a read which is polled again replaces its waker and does not add another.
     pub(super) fn poll_changed(
         &mut self,
         id: &LogId,
@@ -187,7 +193,7 @@ impl State {
         self.logs.get_mut(id).map(|log| &mut **log)
     }
 
-    /// Returns what it takes to append the entry.
+    /// Returns the bytes that appending the entry would add, as an upper bound.
     fn cost(&self, id: &LogId, at: Position, entry: &[u8]) -> usize {
         match self.logs.get(id) {
             Some(log) => log.entries.cost(at, entry),
@@ -195,8 +201,10 @@ impl State {
         }
     }
 
-    /// Drops what may be dropped, in the order in which it may, and nothing if that would not be enough.
-    fn make_room(&mut self, more: usize, not: &LogId, now: Instant) -> Result<(), AppendError> {
+    /// Drops logs until `more` bytes fit: those that have expired, then those that are over, by expiry. `except` is never dropped.
+    ///
+    /// Drops no log that is over if all of them would not be enough: a refused append must not cost other readers their replay.
+    fn make_room(&mut self, more: usize, except: &LogId, now: Instant) -> Result<(), AppendError> {
         if self.taken + more <= self.limit {
             return Ok(());
         }
@@ -204,7 +212,7 @@ impl State {
         let mut over: Vec<(Instant, LogId, usize)> = self
             .logs
             .iter()
-            .filter(|(id, log)| log.is_over && *id != not)
+            .filter(|(id, log)| log.is_over && *id != except)
             .map(|(id, log)| (log.expires, id.clone(), log.taken()))
             .collect();
         let can_be_freed: usize = over.iter().map(|(_, _, taken)| taken).sum();
@@ -243,7 +251,7 @@ impl State {
         self.next_expiry = self.logs.values().map(|log| log.expires).min();
     }
 
-    /// Its readers are woken, to find that it is gone.
+    /// Drops a log, and has its readers woken so that they report it as missing.
     fn drop_log(&mut self, id: &LogId) {
         if let Some(mut log) = self.logs.remove(id) {
             self.taken -= log.taken();
@@ -257,7 +265,7 @@ impl Log {
         self.own + self.entries.taken()
     }
 
-    /// The place of a ticket in the list of who waits, or where it belongs.
+    /// Returns the index of a ticket among the waiting readers, or the index to insert it at.
     fn waiter(&self, ticket: u64) -> Result<usize, usize> {
         self.waiting.binary_search_by_key(&ticket, |(it, _)| *it)
     }
@@ -268,7 +276,9 @@ impl Log {
             .map(|(_, waker)| waker)
     }
 
-    /// Says whether the entry stands there already, and keeps the log as an append does.
+    /// Accepts a repeated append if the log has this very entry at `at`.
+    ///
+    /// The log's expiry never moves back and a log that is over stays over: the repetition may arrive after later appends.
     fn repeat(
         &mut self,
         at: Position,

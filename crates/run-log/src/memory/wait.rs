@@ -6,7 +6,7 @@ use twentyfirst_protocol::run_log::{LogId, Position};
 use super::Timer;
 use super::state::State;
 
-/// A reader that waits until a log has an entry above a position, or is gone. Dropping it takes it off the log's list.
+/// A reader that waits until a log has an entry above a position, or is gone. Dropping it removes its waker from the log.
 pub(super) struct Waiting<'a> {
     state: &'a Mutex<State>,
     log: &'a LogId,
@@ -24,8 +24,8 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Waits for a change of the log or the second timer, and returns false; or for the first timer, and returns true.
-    pub(super) async fn until_over(mut self, over: &mut Timer, mut look: Option<Timer>) -> bool {
+    /// Waits for a change of the log, for `expiry` or for `over`. Returns whether it was `over`, the end of the read's wait.
+    pub(super) async fn until_over(mut self, over: &mut Timer, mut expiry: Option<Timer>) -> bool {
         std::future::poll_fn(move |context| {
             if self.poll_changed(context).is_ready() {
                 return Poll::Ready(false);
@@ -33,15 +33,15 @@ impl<'a> Waiting<'a> {
             if over.as_mut().poll(context).is_ready() {
                 return Poll::Ready(true);
             }
-            match &mut look {
-                Some(look) => look.as_mut().poll(context).map(|()| false),
+            match &mut expiry {
+                Some(expiry) => expiry.as_mut().poll(context).map(|()| false),
                 None => Poll::Pending,
             }
         })
         .await
     }
 
-    /// Looks and registers under one lock, so that no append goes unnoticed in between.
+    /// Looks and registers under one lock: an append between the two would wake nobody.
     fn poll_changed(&mut self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.poll_changed(self.log, self.after, &mut self.ticket, context.waker())

@@ -25,26 +25,26 @@ pub struct RedisLogBuilder {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL cannot be read.
+    /// The URL is malformed.
     #[error(
-        "the URL of Redis is not of the form `redis://[[user]:password@]host[:port][/database]`, or `rediss://` for TLS"
+        "the URL of Redis is invalid: use `redis://[[user]:password@]host[:port][/database]`, or `rediss://` for TLS"
     )]
     InvalidUrl(#[source] Cause),
-    /// The certificates cannot be read, or are given for a URL without TLS.
+    /// The certificates are malformed, or the URL is without TLS.
     #[error(
-        "the root certificates for Redis cannot be used: PEM and a URL with `rediss://` are expected"
+        "the root certificates for Redis cannot be used: pass them as PEM, with a `rediss://` URL"
     )]
     InvalidCertificates(#[source] Cause),
-    /// The server wants another user or password.
-    #[error("Redis refuses the user or the password")]
+    /// The server refused the user or the password.
+    #[error("Redis refused the user or the password")]
     Refused(#[source] Cause),
-    /// The server lacks a command, or the user may not use it.
+    /// The server lacks a command, is a replica, or does not permit the user a command.
     #[error(
-        "Redis refuses a command of the run log: it takes Redis 6.2 or later, no replica, and a user who may use what is listed at `RedisLog`"
+        "Redis refused a command of the run log: use Redis 6.2 or later, no replica, and permit the user the commands listed at `RedisLog`"
     )]
     Unsuitable(#[source] Cause),
-    /// There is no connection.
-    #[error("there is no connection to Redis")]
+    /// The server could not be reached, or it cannot serve yet.
+    #[error("Redis cannot be reached, or is not ready")]
     Unavailable(#[source] Cause),
 }
 
@@ -60,46 +60,50 @@ impl RedisLogBuilder {
         }
     }
 
-    /// Takes the server for a node of a cluster, and the URLs for those of other nodes, to be asked if the first does not respond.
-    /// User, password and TLS have to be the same for all. In a cluster, a log that is waited for is looked at every 50 ms.
+    /// Treats the server as a node of a cluster. `urls` are those of other nodes, for use when the first does not respond: all need the
+    /// same user, password and TLS setting.
+    ///
+    /// In a cluster, waiting reads poll their logs every 50 ms.
     #[cfg(feature = "redis-cluster")]
     pub fn cluster<U: Into<String>>(mut self, urls: impl IntoIterator<Item = U>) -> Self {
         self.cluster = Some(urls.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Sets what all keys begin with: `twentyfirst:` by default. Instances that share logs need the same one.
+    /// Sets the prefix of all keys: `twentyfirst:` by default. Instances that share logs need the same prefix.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Sets how long a call may take beside its wait, a new connection included: 2 s by default.
+    /// Sets the time limit of a call, including a new connection and excluding the wait of a read: 2 s by default.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets the certificates, as PEM, that the server's certificate is verified against: those of the system by default.
+    /// Sets the root certificates, as PEM, for verifying the server's certificate: those of the system by default.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificates = Some(pem.into());
         self
     }
 
-    /// Connects, and checks that the server has what the run log needs and that the user may use it. Nothing is written.
+    /// Connects, and checks that the server has the commands of the run log and permits them to the user. It writes nothing.
     ///
     /// # Errors
-    /// [`ConnectError`] says what is the matter.
+    /// - [`ConnectError::InvalidUrl`] and [`ConnectError::InvalidCertificates`] if a setting is malformed.
+    /// - [`ConnectError::Refused`] and [`ConnectError::Unsuitable`] if the server refuses the user or a command.
+    /// - [`ConnectError::Unavailable`] if the server cannot be reached within the [`timeout`](Self::timeout), or is not ready.
     pub async fn connect(self) -> Result<RedisLog, ConnectError> {
         let log = self.connect_later()?;
         log.shared.probe().await.map_err(refusal)?;
         Ok(log)
     }
 
-    /// Connects with the first call: a server that is down, or refuses the password, fails the calls, not this.
+    /// Creates a store that connects with its first call. If the server is down or refuses the password, the calls fail, not this one.
     ///
     /// # Errors
-    /// [`ConnectError::InvalidUrl`] and [`ConnectError::InvalidCertificates`].
+    /// [`ConnectError::InvalidUrl`] and [`ConnectError::InvalidCertificates`] if a setting is malformed.
     pub fn connect_later(self) -> Result<RedisLog, ConnectError> {
         let info = connection_info(&self.url).map_err(invalid_url)?;
         let address = info.addr().to_string();
@@ -131,7 +135,7 @@ impl RedisLogBuilder {
     }
 }
 
-/// The URL has the password.
+/// Leaves out the URL, which contains the password.
 impl fmt::Debug for RedisLogBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisLogBuilder")
@@ -144,7 +148,7 @@ impl fmt::Debug for RedisLogBuilder {
 fn connection_info(url: &str) -> RedisResult<ConnectionInfo> {
     let info = url.into_connection_info()?;
     let tcp = info.tcp_settings().clone().set_nodelay(true);
-    // Else another command would have to be allowed to the user.
+    // redis-rs would send CLIENT SETINFO, for which the user would need another permission.
     let settings = info.redis_settings().clone().set_skip_set_lib_name();
     Ok(info.set_tcp_settings(tcp).set_redis_settings(settings))
 }
@@ -185,10 +189,10 @@ fn cluster(
     Ok(Server::Cluster(Box::new(client)))
 }
 
-/// rustls panics where several providers are compiled in and none is chosen.
+/// Makes `ring` the process's rustls provider if there is none: rustls panics if several are compiled in and none is chosen.
 fn choose_provider() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may be faster, which is as good.
+        // Fails if another thread installed one in the meantime, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }

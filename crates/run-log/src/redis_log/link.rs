@@ -1,4 +1,10 @@
 //! Connections to the server.
+//!
+//! ```text
+//!   send ─► current connection, or a new one ─► replies
+//!              │ lost ─► give it up ─► send once more
+//!              │ no reply in time, or a replica replies ─► give it up ─► error
+//! ```
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +17,7 @@ use tokio::time::timeout;
 
 use super::values::has_code;
 
-/// A way to the server: one connection that commands share, and as many that hear of appends as are asked for.
+/// A route to the server: one connection for all commands, replaced when it is lost, and a new connection for each listener.
 pub(super) struct Link {
     server: Arc<Server>,
     timeout: Duration,
@@ -24,7 +30,7 @@ pub(super) enum Server {
     Cluster(Box<redis::cluster::ClusterClient>),
 }
 
-/// The connection that is shared, and the how manieth it is.
+/// The shared connection and its number. The number tells a failed call whether another call has replaced the connection already.
 #[derive(Default)]
 struct Current {
     connection: Option<Connection>,
@@ -51,7 +57,7 @@ impl Link {
         self.timeout
     }
 
-    /// Returns whether appends can be heard of. In a cluster every message would go to every node.
+    /// Returns whether the server can announce appends. A cluster is excluded: it sends every message to every node.
     pub(super) fn can_listen(&self) -> bool {
         match *self.server {
             Server::Single(_) => true,
@@ -60,10 +66,10 @@ impl Link {
         }
     }
 
-    /// Sends commands and returns their replies, errors among them, within the time limit.
+    /// Sends commands within the time limit, and returns their replies. Error replies are values.
     ///
-    /// A connection that has been closed is noticed only by the next command. That one is sent again over a new connection: all that
-    /// the run log sends can be repeated.
+    /// Only the next command notices that a connection was closed. It is sent once more over a new connection, which is safe because
+    /// every command of the run log can be repeated.
     pub(super) async fn send(&self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
         let mut used = None;
         let sending = async {
@@ -75,8 +81,8 @@ impl Link {
         match timeout(self.timeout, sending).await {
             Ok(sent) => sent,
             Err(_) => {
-                // Either the server is slow, or it is gone and nothing says so. A new connection is right for both.
-                // Whoever holds the lock makes one already.
+                // The server is slow, or it is gone without closing the connection. A new connection is right for both.
+                // If the lock is taken, another call is making one.
                 if let Ok(mut current) = self.current.try_lock() {
                     current.give_up(used);
                 }
@@ -121,14 +127,14 @@ impl Link {
     async fn open(&self, client: &Client) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
-            // `send` has the time limit.
+            // `send` applies the time limit, to the repetition as well.
             .set_response_timeout(None);
         client
             .get_multiplexed_async_connection_with_config(&config)
             .await
     }
 
-    /// Opens a connection that hears what is published.
+    /// Opens a connection for subscriptions.
     pub(super) async fn listen(&self) -> RedisResult<PubSub> {
         match &*self.server {
             Server::Single(client) => {
@@ -147,7 +153,7 @@ impl Link {
 }
 
 impl Current {
-    /// Lets the next command make a new connection, unless another did so already.
+    /// Drops the connection that a failed call used, so that the next call makes a new one. Keeps a newer connection.
     fn give_up(&mut self, used: Option<u64>) {
         if used == Some(self.generation) {
             self.connection = None;
@@ -170,7 +176,8 @@ fn is_lost(error: &RedisError) -> bool {
     (error.is_io_error() || error.is_unrecoverable_error()) && !error.is_timeout()
 }
 
-/// A server that was the primary and no longer is: another has taken its name over.
+/// Returns whether the reply comes from a server that was the primary and has become a replica. Another server has its name now, so a
+/// new connection leads to the primary.
 fn is_of_a_replica(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if error.code() == "READONLY")
 }

@@ -1,4 +1,11 @@
-//! The connection that hears of appends.
+//! The connection that receives the announcements of appends.
+//!
+//! ```text
+//!   wait for the first waiting read ─► connect ─► SUBSCRIBE new channels ─► messages wake reads
+//!      ▲                                              ▲      every 5 s: UNSUBSCRIBE idle channels, or test a quiet connection
+//!      │                                              └──────────────────┘
+//!      └── pause 50 ms … 2 s ◄── connection lost: all reads poll until it is back
+//! ```
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -14,30 +21,30 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 use super::link::Link;
 use super::wait::Waits;
 
-/// How often channels that nobody needs are given up, and the connection is tried where nothing was heard.
+/// The interval at which idle channels are left and a quiet connection is tested.
 const ROUND: Duration = Duration::from_secs(5);
 
-/// How long to wait until another connection is made: at first, and at most.
+/// The first and the longest pause before a new connection.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Hears of appends to all logs that are waited for, over one connection, as long as there are some.
+/// Receives the announcements of appends to all logs with waiting reads, over one connection. Never returns.
 pub(super) async fn listen(waits: Arc<Waits>, link: Arc<Link>) {
     let mut pause = PAUSE;
     loop {
         while !waits.has_new() {
-            waits.asked().await;
+            waits.new_channels().await;
         }
         let mut listener = Listener {
             waits: &waits,
             link: &link,
-            has_heard: false,
+            has_subscribed: false,
         };
-        // Its end is told to those who wait by dropping it.
-        let _ = listener.hear().await;
-        let has_heard = listener.has_heard;
+        let _ = listener.receive().await;
+        let has_subscribed = listener.has_subscribed;
         drop(listener);
-        pause = match has_heard {
+        // Without a subscription, the connection was of no use: the server may be down, or refuse the user the channels.
+        pause = match has_subscribed {
             true => PAUSE,
             false => (2 * pause).min(LONGEST_PAUSE),
         };
@@ -45,17 +52,17 @@ pub(super) async fn listen(waits: Arc<Waits>, link: Arc<Link>) {
     }
 }
 
-/// One connection. Dropping it, also with the runtime, says that nothing is heard any more.
+/// One connection. Dropping it, also together with the runtime, makes all waiting reads poll.
 struct Listener<'a> {
     waits: &'a Waits,
     link: &'a Link,
-    /// Whether a channel was subscribed to.
-    has_heard: bool,
+    /// Whether a subscription succeeded.
+    has_subscribed: bool,
 }
 
-/// What there is to do.
+/// The next task of a listener.
 enum Next {
-    Hear(Msg),
+    Wake(Msg),
     Subscribe,
     Round,
     /// The connection is lost.
@@ -63,8 +70,8 @@ enum Next {
 }
 
 impl Listener<'_> {
-    /// Hears until the connection is lost.
-    async fn hear(&mut self) -> RedisResult<()> {
+    /// Subscribes and receives until the connection is lost.
+    async fn receive(&mut self) -> RedisResult<()> {
         let (mut sink, messages) = self.link.listen().await?.split();
         let mut messages = pin!(messages);
         let mut rounds = interval(ROUND);
@@ -73,10 +80,10 @@ impl Listener<'_> {
         loop {
             let next = self.next(messages.as_mut(), &mut rounds).await;
             match next {
-                Next::Hear(message) => {
+                Next::Wake(message) => {
                     is_quiet = false;
                     let at = str::from_utf8(message.get_payload_bytes()).ok();
-                    // Whatever else somebody publishes there is none of ours.
+                    // Other programs may publish to the channel: a message that is no position is ignored.
                     if let Some(at) = at.and_then(|at| at.parse().ok()) {
                         self.waits.wake(message.get_channel_name(), at);
                     }
@@ -85,18 +92,18 @@ impl Listener<'_> {
                     let new = self.waits.take_new();
                     if !new.is_empty() {
                         self.subscribe(&mut sink, &new).await?;
-                        self.has_heard = true;
-                        self.waits.heard(&new);
+                        self.has_subscribed = true;
+                        self.waits.subscribed(&new);
                     }
                 }
                 Next::Round => {
-                    let left = self.waits.take_left();
-                    if !left.is_empty() {
-                        self.in_time(sink.unsubscribe(&left)).await?;
-                    } else if is_quiet && let Some(heard) = self.waits.any_heard() {
-                        // Once more changes nothing, and a server that is gone without a word does not reply. A PING would take
-                        // another permission.
-                        self.subscribe(&mut sink, &[heard]).await?;
+                    let idle = self.waits.take_idle();
+                    if !idle.is_empty() {
+                        self.in_time(sink.unsubscribe(&idle)).await?;
+                    } else if is_quiet && let Some(channel) = self.waits.any_subscribed() {
+                        // Tests the connection: a second SUBSCRIBE changes nothing, and a server that is gone does not reply. For a
+                        // PING, the user would need another permission.
+                        self.subscribe(&mut sink, &[channel]).await?;
                     }
                     is_quiet = true;
                 }
@@ -113,13 +120,13 @@ impl Listener<'_> {
         if self.waits.has_new() {
             return Next::Subscribe;
         }
-        let mut asked = pin!(self.waits.asked());
+        let mut new_channels = pin!(self.waits.new_channels());
         poll_fn(|cx| {
-            if asked.as_mut().poll(cx).is_ready() {
+            if new_channels.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Next::Subscribe);
             }
             if let Poll::Ready(message) = messages.as_mut().poll_next(cx) {
-                return Poll::Ready(message.map_or(Next::End, Next::Hear));
+                return Poll::Ready(message.map_or(Next::End, Next::Wake));
             }
             rounds.poll_tick(cx).map(|_| Next::Round)
         })
@@ -138,6 +145,6 @@ impl Listener<'_> {
 
 impl Drop for Listener<'_> {
     fn drop(&mut self) {
-        self.waits.unheard();
+        self.waits.disconnected();
     }
 }

@@ -21,16 +21,16 @@ use self::values::{Failure, entries, executed, has_code, is_not_above, replies};
 use self::wait::{Flight, Waits};
 use crate::{AppendError, Page, ReadError, RunLog};
 
-/// The one field of an entry.
+/// The name of the one field of a stream entry.
 const FIELD: &str = "e";
 
-/// More entries than a page ever has.
+/// The largest `COUNT` of a page. Redis refuses counts beyond its integers, such as `usize::MAX`.
 const MOST: usize = 1_000_000;
 
-/// No log is kept longer.
+/// The longest time to live and the longest wait. Redis and tokio refuse or overflow far larger times.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Logs in Redis 6.2 or later, or in Valkey: for any number of instances. Clones share the connections.
+/// A store in Redis 6.2 or later, or in Valkey, for any number of instances. Clones share the connections.
 ///
 /// ```no_run
 /// use twentyfirst_run_log::RedisLog;
@@ -42,47 +42,47 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// ```
 ///
 /// # On the server
-/// A log is a stream, and its positions are the ids of the stream's entries: `XADD` refuses ids that are not above the top, so that one
-/// command is a fenced append. `NOMKSTREAM` keeps a log that vanished from coming back. Every append sets when the log expires
-/// (`PEXPIRE`), also one that is refused.
+/// A log is a stream, and its positions are the ids of the stream's entries. `XADD` refuses ids that are not above the top, so one
+/// command makes a fenced append. `NOMKSTREAM` keeps an append from creating a log that has vanished. Every append renews the log's time
+/// to live (`PEXPIRE`), also a refused one.
 ///
-/// Every log is a key of its own and every command has one key. The keys are `twentyfirst:` and the name of the log; the builder has
-/// [`prefix`](RedisLogBuilder::prefix) for another. The user needs no more than this:
+/// Every log is one key, and every command uses one key. A key is the [`prefix`](RedisLogBuilder::prefix), `twentyfirst:` by default,
+/// and the name of the log. The user needs no more permissions than these:
 ///
 /// ```text
 /// ACL SETUSER run-log on >secret ~twentyfirst:* resetchannels &twentyfirst:* -@all
 ///     +xadd +xrange +xrevrange +exists +pexpire +multi +exec +publish +subscribe +unsubscribe
 /// ```
 ///
-/// and `+select` for a database other than 0. `+config|get` lets [`eviction`](Self::eviction) see the server's policy.
+/// A database other than 0 needs `+select` as well. [`eviction`](Self::eviction) needs `+config|get`.
 ///
-/// # What the server must not do
-/// - Evict: with a `maxmemory-policy` other than `noeviction`, a server that is short of memory drops logs that are being written.
-///   [`eviction`](Self::eviction) tells. Without eviction, an append gets [`AppendError::Full`], and works again once there is room.
-/// - Forget: a server that restarts without its data has lost all logs ([`AppendError::Missing`]). With `appendonly yes` and
-///   `appendfsync everysec`, it may lose the last second: a log that is shorter than its writer knows.
-/// - Fail over to a replica that is behind: the same.
+/// # Requirements on the server
+/// - No eviction. With a `maxmemory-policy` other than `noeviction`, a server that is short of memory drops logs that are being written:
+///   [`eviction`](Self::eviction) reports the policy. Without eviction, an append fails with [`AppendError::Full`] until there is room.
+/// - Persistence. A server that restarts without its data has lost all logs ([`AppendError::Missing`]). With `appendonly yes` and
+///   `appendfsync everysec`, it may lose the last second, and a log may then lack entries that its writer appended.
+/// - No failover to a replica that lags behind, which loses entries in the same way.
 ///
 /// # Connections
-/// There are three. Appends share one and reads another, so that what is written does not wait behind what is replayed. Each is made
-/// anew when it is lost, and a command that was lost with it is sent once more. Each call takes at most 2 s beside its wait, or as
-/// [`timeout`](RedisLogBuilder::timeout) says, and then fails as [`Unavailable`](AppendError::Unavailable).
+/// There are three. Appends share one and reads another, so that appends do not wait behind replays. A lost connection is replaced, and
+/// the command that was lost with it is sent once more. A call takes at most 2 s by default ([`timeout`](RedisLogBuilder::timeout)),
+/// without the wait of a read, and then fails with [`Unavailable`](AppendError::Unavailable).
 ///
-/// The third is made for the first read that waits, and hears of the appends of all instances to any number of logs: every append is
-/// followed by a `PUBLISH` of its position, to a channel that has the name of the log's key. Messages only wake reads; entries
-/// come from the log. A message that is lost, and a log that is gone, are noticed within a second. As long as the connection is lost,
-/// the logs that are waited for are looked at every 50 ms.
+/// The third is opened for the first read that waits, and receives the announcements of appends by all instances to any number of logs:
+/// every append is followed by a `PUBLISH` of its position to a channel with the name of the log's key. Messages only wake reads; the
+/// entries come from the log. A read notices a lost message or a lost log within a second. While the connection is lost, waiting reads
+/// poll their logs every 50 ms.
 ///
-/// So they are, for good, in a cluster, and where the user may not use the channels or `publish`, `subscribe` and `unsubscribe`:
-/// all works without these, with more commands and later.
+/// Waiting reads always poll in a cluster, and if the user lacks the permission for the channels or for `publish`, `subscribe` and
+/// `unsubscribe`. Everything works without these permissions, with more commands and with more delay.
 ///
 /// # Runtime
-/// Calls have to be made within a tokio runtime with its IO and time enabled: the connection is a task of the runtime of the first call.
+/// Calls need a tokio runtime with IO and time enabled: the connection is a task of the runtime of the first call.
 ///
 /// # TLS
 /// `rediss://` verifies the server's certificate against the roots of the system, or those of
-/// [`root_certificates`](RedisLogBuilder::root_certificates). It uses rustls with the process's default provider; where the process has
-/// none, `ring` becomes it.
+/// [`root_certificates`](RedisLogBuilder::root_certificates). It uses rustls with the process's default provider, and makes `ring` the
+/// default if the process has none.
 #[derive(Clone)]
 pub struct RedisLog {
     shared: Arc<Shared>,
@@ -90,41 +90,42 @@ pub struct RedisLog {
 
 struct Shared {
     prefix: String,
-    /// Where the server is, without user and password.
+    /// The address of the server, without user and password, for `Debug`.
     address: String,
     appends: Link,
-    /// Of its own, so that appends do not wait behind the pages of those who replay.
+    /// A separate connection, so that appends do not wait behind the pages of replays.
     reads: Arc<Link>,
     waits: Arc<Waits>,
 }
 
-/// What the server does with logs when it is short of memory.
+/// The server's treatment of logs when it is short of memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Eviction {
-    /// It drops none, and refuses appends: `noeviction`.
+    /// The server drops no log and refuses appends: `noeviction`.
     Never,
-    /// It may drop logs that are being written, by the policy of this name, such as `allkeys-lru`.
+    /// The server may drop logs that are being written. The value is the name of its policy, such as `allkeys-lru`.
     ByPolicy(String),
-    /// It does not say: the user may not ask, or the service has no such command.
+    /// The policy is unknown: the user may not read it, or the service has no such command.
     Unknown,
 }
 
 impl RedisLog {
-    /// Connects to a server by its URL, and checks it: see [`RedisLogBuilder::connect`].
+    /// Connects to a server with default settings, and checks it.
     ///
     /// # Errors
-    /// [`ConnectError`] says what is the matter.
+    /// Those of [`RedisLogBuilder::connect`].
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
         Self::builder(url).connect().await
     }
 
-    /// Begins with the URL of a server: `redis://[[user]:password@]host[:port][/database]`, `rediss://` for TLS, or `unix:///path`.
+    /// Returns a builder for a server's URL: `redis://[[user]:password@]host[:port][/database]`, `rediss://` for TLS, or
+    /// `unix:///path`.
     pub fn builder(url: &str) -> RedisLogBuilder {
         RedisLogBuilder::new(url)
     }
 
-    /// Asks what the server does when it is short of memory: whether logs can get lost.
+    /// Asks the server for its eviction policy, which decides whether logs can get lost.
     ///
     /// # Errors
     /// [`ReadError::Unavailable`] if the server does not respond.
@@ -197,7 +198,7 @@ impl RunLog for RedisLog {
     }
 }
 
-/// The listener has no use for itself.
+/// Stops the listener, which holds `waits` and would otherwise run for ever.
 impl Drop for Shared {
     fn drop(&mut self) {
         self.waits.stop();
@@ -223,8 +224,8 @@ impl Shared {
         let key = self.key(log);
         let mut pipe = Pipeline::new();
         if keep.create {
-            // A log that was created, but whose PEXPIRE got lost with the connection, would stay for ever. A log that exists has its
-            // time to live already.
+            // A transaction: a log that was created, but whose PEXPIRE got lost with the connection, would stay for ever. An existing
+            // log has its time to live already.
             pipe.cmd("MULTI");
         }
         pipe.cmd("XADD").arg(&key);
@@ -239,13 +240,14 @@ impl Shared {
         }
         let wakes_others = self.appends.can_listen();
         if wakes_others {
-            // Behind what it tells of, and not within the transaction, which would be refused where this is.
+            // After the append, so that a woken read finds the entry. Outside of the transaction, so that a user without the permission
+            // to publish can append.
             pipe.cmd("PUBLISH").arg(&key).arg(at.to_string());
         }
 
         let mut sent = self.appends.send(&pipe).await?;
         if wakes_others {
-            // Whether it was published or not: those who wait look for themselves.
+            // The result of PUBLISH does not matter: waiting reads also look on their own.
             sent.pop();
         }
         if keep.create {
@@ -255,6 +257,7 @@ impl Shared {
         match added {
             Value::Nil => Err(Failure::Missing),
             Value::ServerError(error) if is_not_above(&error) => {
+                // The refusal may come from a repetition of this very append, after a lost reply.
                 match self.entry(&key, at).await? == Some(entry.into()) {
                     true => Ok(()),
                     false => Err(Failure::Fenced),
@@ -282,11 +285,11 @@ impl Shared {
         Ok(entry.map(|(_, bytes)| bytes.into()))
     }
 
-    /// Reads what is there, without waiting.
+    /// Reads the entries above a position, without waiting.
     async fn look(&self, log: &LogId, after: Position, limit: usize) -> Result<Page, Failure> {
         let key = self.key(log);
         let mut pipe = Pipeline::new();
-        // Nothing is above the last of all positions, which Redis refuses to be asked for.
+        // Redis refuses an exclusive range from the highest position. Read it inclusively: `retain` drops the entry.
         let (open, after) = match after == Position::new(u64::MAX, u64::MAX) {
             true => ("", after),
             false => ("(", after),
@@ -318,9 +321,9 @@ impl Shared {
         Ok(entries(found)?.pop())
     }
 
-    /// Sends each command once in a way that changes nothing, to see whether the server has it and the user may use it.
+    /// Sends each command once, without any effect, to check that the server has it and the user may use it.
     async fn probe(&self) -> Result<(), RedisError> {
-        // No log has this name.
+        // No log has this name: a `LogId` begins with its kind.
         let key = format!("{}probe", self.prefix);
         let mut pipe = Pipeline::new();
         pipe.cmd("MULTI");
@@ -332,7 +335,7 @@ impl Shared {
         pipe.cmd("XREVRANGE").arg(&key).arg("+").arg("-");
         pipe.cmd("EXEC");
         match self.reads.send(&pipe).await.and_then(executed) {
-            // The server is full, which may pass.
+            // A full server is suitable: it may have room again later.
             Err(error) if has_code(&error, "OOM") => Ok(()),
             Err(error) => Err(error),
             Ok(replies) => {

@@ -1,4 +1,4 @@
-//! What Redis replies, read.
+//! Parsing of replies and errors from Redis.
 
 use std::error::Error;
 use std::fmt;
@@ -9,17 +9,17 @@ use twentyfirst_protocol::run_log::Position;
 
 use crate::{AppendError, ReadError};
 
-/// Why something failed. Unlike [`ReadError`] it can be told to several readers.
+/// The failure of a call. Unlike [`ReadError`] it can be cloned, for all readers of one flight.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
     Missing,
-    /// Of appends only.
+    /// From appends only.
     Fenced,
     Redis(RedisError),
     Foreign(Foreign),
 }
 
-/// An error of redis-rs, whose text repeats that of its source.
+/// An error of redis-rs. Its text contains that of its direct source, which is therefore skipped in `source()`.
 #[derive(Debug)]
 struct Cause(RedisError);
 
@@ -39,9 +39,9 @@ pub(super) fn cause(error: RedisError) -> crate::Cause {
     Box::new(Cause(error))
 }
 
-/// Says that a key has something else than a log.
+/// A key holds something other than a log.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the key of the log in Redis has {0}, which was not written by a run log")]
+#[error("the key of the log in Redis has {0}, which no run log wrote: choose another prefix")]
 pub(super) struct Foreign(&'static str);
 
 impl From<RedisError> for Failure {
@@ -79,7 +79,7 @@ impl From<Failure> for AppendError {
     }
 }
 
-/// Returns whether the server replied with an error of this code, also to one command of several.
+/// Returns whether the server replied with an error of this code to any of the commands.
 pub(super) fn has_code(error: &RedisError, code: &str) -> bool {
     let errors = error.clone().into_server_errors();
     errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == code))
@@ -87,7 +87,7 @@ pub(super) fn has_code(error: &RedisError, code: &str) -> bool {
 
 /// Returns whether `XADD` was refused because of its position.
 ///
-/// Redis has no code for it. The texts are the same in Redis 5 to 8 and in Valkey.
+/// Redis has no error code for this. The texts are the same in Redis 5 to 8 and in Valkey.
 pub(super) fn is_not_above(error: &ServerError) -> bool {
     let details = error.details().unwrap_or_default();
     [
@@ -99,9 +99,9 @@ pub(super) fn is_not_above(error: &ServerError) -> bool {
     .any(|text| details.contains(text))
 }
 
-/// Returns the replies to the commands between `MULTI` and `EXEC`, or the first error of one that was refused.
+/// Returns the replies to the commands between `MULTI` and `EXEC`, or the first error of a refused command.
 ///
-/// redis-rs can do so itself (`Pipeline::atomic`), but counts wrongly where `MULTI` is what was refused (1.8.1).
+/// Not by `Pipeline::atomic` of redis-rs, which miscounts the replies if `MULTI` itself is refused (1.8.1).
 pub(super) fn executed(mut replies: Vec<Value>) -> Result<Vec<Value>, RedisError> {
     let executed = replies.pop();
     for queued in replies {
@@ -110,34 +110,34 @@ pub(super) fn executed(mut replies: Vec<Value>) -> Result<Vec<Value>, RedisError
     match executed {
         Some(Value::Array(replies)) => Ok(replies),
         Some(Value::ServerError(error)) => Err(error.into()),
-        _ => Err((ErrorKind::UnexpectedReturnType, "odd reply to EXEC").into()),
+        _ => Err((ErrorKind::UnexpectedReturnType, "unexpected reply to EXEC").into()),
     }
 }
 
-/// Returns the replies to so many commands.
+/// Returns exactly `N` replies.
 pub(super) fn replies<const N: usize>(values: Vec<Value>) -> Result<[Value; N], Failure> {
     let count = values.len();
     <[Value; N]>::try_from(values).map_err(|_| {
         let detail = format!("{N} replies expected, {count} received");
-        RedisError::from((ErrorKind::UnexpectedReturnType, "odd reply", detail)).into()
+        RedisError::from((ErrorKind::UnexpectedReturnType, "unexpected reply", detail)).into()
     })
 }
 
-/// Reads the entries that `XRANGE` and its like reply with.
+/// Parses the entries in a reply to `XRANGE` or `XREVRANGE`.
 pub(super) fn entries(value: Value) -> Result<Vec<(Position, Bytes)>, Failure> {
     match value.extract_error()? {
         Value::Array(entries) => entries.into_iter().map(entry).collect(),
         Value::Nil => Ok(Vec::new()),
-        _ => Err(Foreign("an odd reply").into()),
+        _ => Err(Foreign("content other than entries").into()),
     }
 }
 
 fn entry(value: Value) -> Result<(Position, Bytes), Failure> {
     let Value::Array(pair) = value else {
-        return Err(Foreign("an odd entry").into());
+        return Err(Foreign("a malformed entry").into());
     };
     let Ok([id, fields]) = <[Value; 2]>::try_from(pair) else {
-        return Err(Foreign("an odd entry").into());
+        return Err(Foreign("a malformed entry").into());
     };
     let id = match &id {
         Value::BulkString(id) => std::str::from_utf8(id).ok(),

@@ -1,20 +1,22 @@
 //! Reads that wait.
 //!
 //! ```text
-//!   append ─► XADD, PEXPIRE, PUBLISH key position ─► Redis ─► Listener: one connection, a channel a log
+//!   append ─► XADD, PEXPIRE, PUBLISH key position ─► Redis ─► Listener: one connection, a channel per log
 //!                                                                │
-//!                                                                │ wakes those that are at an earlier position
+//!                                                                │ wakes the reads at earlier positions
 //!   reads of (log, after) ──┐                                    ▼
 //!   reads of (log, after) ──┴─► Flight ─► look ─► nothing ─► wait, at most 1 s ─► look ─► …
-//!                                          └────► something: done
+//!                                          └────► entries: done
 //! ```
 //!
-//! A message says only that there is something to look at: what is read comes from the log, so that a message too many, too late or
-//! twice does no harm. One too few costs the rest of the second. None goes unheard by a race: the reply to `SUBSCRIBE` is a message to
-//! the readers of the log, too, so that they look once more when everything later will be heard. What is not heard, since the channel
-//! is being subscribed to, the connection is lost, the user may not subscribe, or the server is a cluster, is looked at every 50 ms.
+//! A message only says that there is something to read, and the entries come from the log. A superfluous, late or repeated message
+//! therefore does no harm, and a lost one delays a read by at most a second.
 //!
-//! Why not `XREAD BLOCK`: it takes a connection a log, or, with all logs in one, to send their names again with every entry that comes.
+//! No append is missed between a look and the subscription: the reply to `SUBSCRIBE` wakes the readers of the log as well. They look once
+//! more at a time when every later append is announced. As long as a log has no subscription, its readers poll every 50 ms: while
+//! subscribing, while the connection is lost, if the user may not subscribe, and in a cluster.
+//!
+//! Not `XREAD BLOCK`: it takes one connection per log. With all logs in one command, it has to send their names again after every entry.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -31,52 +33,52 @@ use super::values::Failure;
 use super::{Shared, listen};
 use crate::Page;
 
-/// How often a log is looked at whose channel is heard, in case a message got lost or the log is gone.
-const LOOK_AT_HEARD: Duration = Duration::from_secs(1);
+/// The interval of looks at a log with a subscription, in case a message got lost or the log is gone.
+const LOOK_AT_SUBSCRIBED: Duration = Duration::from_secs(1);
 
-/// How often a log is looked at whose channel is not heard.
-const LOOK_AT_UNHEARD: Duration = Duration::from_millis(50);
+/// The interval of looks at a log without a subscription.
+const LOOK_AT_UNSUBSCRIBED: Duration = Duration::from_millis(50);
 
-/// How long the channel of a log is heard when nobody waits for the log any more: readers come back with every page.
+/// The time that a subscription outlives the last waiting read. A reader comes back after every page, and would subscribe anew each time.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// The reads that wait, and the channels that wake them.
 #[derive(Default)]
 pub(super) struct Waits {
     state: Mutex<State>,
-    /// Told when there are channels to subscribe to.
-    asked: Notify,
+    /// Notified when there are channels to subscribe to.
+    new_channels: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    /// The logs that are waited for, or were a short time ago, by their keys, which are the names of the channels.
-    logs: HashMap<String, Waited>,
-    /// The channels that the listener does not know yet.
+    /// The logs with waiting reads, now or a short time ago, by key. A key is also the name of the channel.
+    logs: HashMap<String, WaitedLog>,
+    /// The channels that the listener has not taken yet.
     new: Vec<String>,
     listener: Option<AbortHandle>,
 }
 
-struct Waited {
+struct WaitedLog {
     flights: Vec<Weak<Flight>>,
-    hearing: Hearing,
-    /// When a reader came or went last.
+    subscription: Subscription,
+    /// The time when a reader last came or went.
     used: Instant,
-    /// The latest position that was told of, and when.
-    told: Option<(Position, Instant)>,
+    /// The latest position that was announced, and the time.
+    announced: Option<(Position, Instant)>,
 }
 
-/// How far the subscription to a channel is.
+/// The state of the subscription to a log's channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Hearing {
-    /// The listener does not know of it.
-    No,
-    /// The listener has asked for it.
-    Asked,
-    Yes,
+enum Subscription {
+    None,
+    /// The listener sends `SUBSCRIBE`.
+    Requested,
+    /// The server has confirmed it.
+    Active,
 }
 
-/// A read that waits, for all readers of a log that are at the same position.
+/// One waiting read, shared by all readers of a log at the same position.
 pub(super) struct Flight {
     shared: Arc<Shared>,
     key: String,
@@ -88,42 +90,42 @@ pub(super) struct Flight {
 
 #[derive(Debug, Clone)]
 enum Stage {
-    /// It is not known yet whether there is an entry.
+    /// The first look is under way: there may be an entry.
     Looking,
-    /// There was none.
+    /// There was no entry.
     Waiting,
     Done(Result<Page, Failure>),
 }
 
 impl Waits {
-    /// Wakes the reads of a log that are at an earlier position: there is an entry at this one.
+    /// Notes that a log has an entry at `at`, and wakes the reads at earlier positions.
     pub(super) fn wake(&self, key: &str, at: Position) {
         let mut state = self.lock();
         let flights = match state.logs.get_mut(key) {
             Some(log) => {
-                if log.told.is_none_or(|(told, _)| told <= at) {
-                    log.told = Some((at, Instant::now()));
+                if log.announced.is_none_or(|(latest, _)| latest <= at) {
+                    log.announced = Some((at, Instant::now()));
                 }
                 log.flights()
             }
             None => return,
         };
-        // Before the flights are dropped: the last reader of one takes the lock.
+        // Unlock before the flights are dropped: dropping the last handle of a flight takes the lock.
         drop(state);
         for flight in flights.iter().filter(|it| it.after < at) {
             flight.woken.notify_one();
         }
     }
 
-    /// Takes the channels that are to be subscribed to.
+    /// Takes the channels to subscribe to.
     pub(super) fn take_new(&self) -> Vec<String> {
         let mut state = self.lock();
         let State { logs, new, .. } = &mut *state;
         let mut taken = mem::take(new);
-        // Some may have been left, and asked for again.
+        // The list may name a log twice, or one without readers: logs come and go before the listener takes it.
         taken.retain(|key| match logs.get_mut(key) {
-            Some(log) if log.hearing == Hearing::No => {
-                log.hearing = Hearing::Asked;
+            Some(log) if log.subscription == Subscription::None => {
+                log.subscription = Subscription::Requested;
                 true
             }
             _ => false,
@@ -132,21 +134,21 @@ impl Waits {
     }
 
     /// Waits for channels to subscribe to.
-    pub(super) async fn asked(&self) {
-        self.asked.notified().await;
+    pub(super) async fn new_channels(&self) {
+        self.new_channels.notified().await;
     }
 
     pub(super) fn has_new(&self) -> bool {
         !self.lock().new.is_empty()
     }
 
-    /// Notes that these channels are heard from now on. Their readers look once more.
-    pub(super) fn heard(&self, keys: &[String]) {
+    /// Notes that these subscriptions are active. Wakes their readers, for appends between their last look and the subscription.
+    pub(super) fn subscribed(&self, keys: &[String]) {
         let mut state = self.lock();
         let mut flights = Vec::new();
         for key in keys {
             if let Some(log) = state.logs.get_mut(key) {
-                log.hearing = Hearing::Yes;
+                log.subscription = Subscription::Active;
                 flights.extend(log.flights());
             }
         }
@@ -156,14 +158,14 @@ impl Waits {
         }
     }
 
-    /// Notes that no channel is heard any more. Their readers look once more, and then more often.
-    pub(super) fn unheard(&self) {
+    /// Notes that all subscriptions are lost. Wakes all readers, so that they poll at the shorter interval.
+    pub(super) fn disconnected(&self) {
         let mut state = self.lock();
         let State { logs, new, .. } = &mut *state;
-        logs.retain(|_, log| log.is_waited_for());
+        logs.retain(|_, log| log.has_readers());
         let mut flights = Vec::new();
         for log in logs.values_mut() {
-            log.hearing = Hearing::No;
+            log.subscription = Subscription::None;
             flights.extend(log.flights());
         }
         *new = logs.keys().cloned().collect();
@@ -173,20 +175,20 @@ impl Waits {
         }
     }
 
-    /// Takes the channels that nobody has waited for since a while.
-    pub(super) fn take_left(&self) -> Vec<String> {
+    /// Takes the channels that have had no readers for a while.
+    pub(super) fn take_idle(&self) -> Vec<String> {
         let mut state = self.lock();
-        let is_left = |log: &Waited| !log.is_waited_for() && log.used.elapsed() >= LINGER;
-        let left: Vec<_> = state.logs.extract_if(|_, log| is_left(log)).collect();
-        left.into_iter().map(|(key, _)| key).collect()
+        let is_idle = |log: &WaitedLog| !log.has_readers() && log.used.elapsed() >= LINGER;
+        let idle: Vec<_> = state.logs.extract_if(|_, log| is_idle(log)).collect();
+        idle.into_iter().map(|(key, _)| key).collect()
     }
 
-    /// A channel that is heard.
-    pub(super) fn any_heard(&self) -> Option<String> {
+    /// Returns a channel with an active subscription, if there is one.
+    pub(super) fn any_subscribed(&self) -> Option<String> {
         let state = self.lock();
         let mut logs = state.logs.iter();
-        let heard = logs.find(|(_, log)| log.hearing == Hearing::Yes);
-        heard.map(|(key, _)| key.clone())
+        let active = logs.find(|(_, log)| log.subscription == Subscription::Active);
+        active.map(|(key, _)| key.clone())
     }
 
     /// Ends the listener.
@@ -196,10 +198,10 @@ impl Waits {
         }
     }
 
-    fn is_heard(&self, key: &str) -> bool {
+    fn is_subscribed(&self, key: &str) -> bool {
         let state = self.lock();
         let log = state.logs.get(key);
-        log.is_some_and(|log| log.hearing == Hearing::Yes)
+        log.is_some_and(|log| log.subscription == Subscription::Active)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -207,28 +209,33 @@ impl Waits {
     }
 }
 
-impl Waited {
-    /// Takes no lock when they are dropped only behind that of the state.
+impl WaitedLog {
+    /// Returns the flights that still have readers. Drop them after unlocking the state: dropping a last handle takes its lock.
     fn flights(&self) -> Vec<Arc<Flight>> {
         self.flights.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Where a read begins: whoever comes back from the entry that was told of last has seen all, so far.
+    /// Returns the stage at which a read begins.
+    ///
+    /// A reader that comes back from the latest announced entry has seen everything so far. It waits without a look, which saves a
+    /// command for each entry of a live run.
     fn stage_at(&self, after: Position) -> Stage {
-        let told = self.told.filter(|_| self.hearing == Hearing::Yes);
-        match told {
-            Some((told, at)) if told == after && at.elapsed() < LOOK_AT_HEARD => Stage::Waiting,
+        let is_active = self.subscription == Subscription::Active;
+        match self.announced.filter(|_| is_active) {
+            Some((latest, at)) if latest == after && at.elapsed() < LOOK_AT_SUBSCRIBED => {
+                Stage::Waiting
+            }
             _ => Stage::Looking,
         }
     }
 
-    fn is_waited_for(&self) -> bool {
+    fn has_readers(&self) -> bool {
         self.flights.iter().any(|it| it.strong_count() > 0)
     }
 }
 
 impl Flight {
-    /// Takes part in a flight that is under way, or starts one.
+    /// Joins the flight under way at this position, or starts one.
     pub(super) fn join(
         shared: &Arc<Shared>,
         log: &LogId,
@@ -247,23 +254,23 @@ impl Flight {
             && shared.reads.can_listen()
         {
             new.push(entry.key().clone());
-            waits.asked.notify_one();
-            // It may have ended with its runtime.
+            waits.new_channels.notify_one();
+            // An earlier listener ends with the runtime that it was spawned on.
             if listener.as_ref().is_none_or(AbortHandle::is_finished) {
                 let listening = listen::listen(shared.waits.clone(), shared.reads.clone());
                 *listener = Some(tokio::spawn(listening).abort_handle());
             }
         }
         let key = entry.key().clone();
-        let waited = entry.or_insert_with(|| Waited {
+        let waited = entry.or_insert_with(|| WaitedLog {
             flights: Vec::new(),
-            hearing: Hearing::No,
+            subscription: Subscription::None,
             used: Instant::now(),
-            told: None,
+            announced: None,
         });
         waited.used = Instant::now();
         let same = |it: &Arc<Self>| it.after == after && !it.is_done();
-        // Dropped behind the lock: the last reader of a flight takes it.
+        // These live until after `drop(state)`: dropping the last handle of a flight takes the lock.
         let under_way = waited.flights();
         let flight = match under_way.iter().find(|it| same(it)) {
             Some(flight) => flight.clone(),
@@ -286,13 +293,13 @@ impl Flight {
         limit: usize,
         stage: Stage,
     ) -> Self {
-        let (tell, stage) = watch::channel(stage);
+        let (progress, stage) = watch::channel(stage);
         let woken = Arc::new(Notify::new());
         let fly = {
             let (shared, log, woken) = (shared.clone(), log.clone(), woken.clone());
             async move {
-                let done = shared.fly(&log, after, limit, &woken, &tell).await;
-                tell.send_replace(Stage::Done(done));
+                let done = shared.fly(&log, after, limit, &woken, &progress).await;
+                progress.send_replace(Stage::Done(done));
             }
         };
         Self {
@@ -306,11 +313,13 @@ impl Flight {
     }
 
     fn is_done(&self) -> bool {
-        // Its task may have ended with its runtime.
+        // The task ends without a result when its runtime does.
         matches!(*self.stage.borrow(), Stage::Done(_)) || self.task.is_finished()
     }
 
-    /// Waits until the flight is done, or until `deadline` once it is known that there is nothing yet. `None`: nothing yet.
+    /// Waits until the flight is done, or until `deadline`. Returns `None` if there is no entry by then.
+    ///
+    /// The first look is always awaited, past the deadline if need be: a read with a short wait must not miss existing entries.
     pub(super) async fn result(&self, deadline: Instant) -> Option<Result<Page, Failure>> {
         let mut stage = self.stage.clone();
         let done = stage.wait_for(|it| matches!(it, Stage::Done(_)));
@@ -325,7 +334,7 @@ impl Flight {
         }
     }
 
-    /// The task was dropped, as its runtime was.
+    /// Returns the failure of a flight whose task was dropped with its runtime.
     fn ended(&self) -> Failure {
         self.shared.reads.no_response().into()
     }
@@ -347,7 +356,8 @@ impl Drop for Flight {
         if let Some(log) = state.logs.get_mut(&self.key) {
             log.flights.retain(|it| it.strong_count() > 0);
             log.used = Instant::now();
-            if log.flights.is_empty() && log.hearing == Hearing::No {
+            // A log with a subscription stays until the listener has left the channel.
+            if log.flights.is_empty() && log.subscription == Subscription::None {
                 state.logs.remove(&self.key);
             }
         }
@@ -355,28 +365,28 @@ impl Drop for Flight {
 }
 
 impl Shared {
-    /// Looks, and waits, until there is something. Whoever is known to wait begins with that.
+    /// Looks and waits in turn until there is an entry. Begins with the wait if the stage is [`Stage::Waiting`].
     async fn fly(
         &self,
         log: &LogId,
         after: Position,
         limit: usize,
         woken: &Notify,
-        tell: &watch::Sender<Stage>,
+        progress: &watch::Sender<Stage>,
     ) -> Result<Page, Failure> {
         let key = self.key(log);
-        let mut has_looked = matches!(*tell.borrow(), Stage::Waiting);
+        let mut has_looked = matches!(*progress.borrow(), Stage::Waiting);
         loop {
             if !mem::replace(&mut has_looked, false) {
                 let page = self.look(log, after, limit).await?;
                 if !page.is_empty() {
                     return Ok(page);
                 }
-                tell.send_replace(Stage::Waiting);
+                progress.send_replace(Stage::Waiting);
             }
-            let pause = match self.waits.is_heard(&key) {
-                true => LOOK_AT_HEARD,
-                false => LOOK_AT_UNHEARD,
+            let pause = match self.waits.is_subscribed(&key) {
+                true => LOOK_AT_SUBSCRIBED,
+                false => LOOK_AT_UNSUBSCRIBED,
             };
             let _ = timeout_at(Instant::now() + pause, woken.notified()).await;
         }

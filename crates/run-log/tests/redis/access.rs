@@ -1,4 +1,4 @@
-//! Who may connect, and what is said to those who may not.
+//! Access: URLs, passwords, permissions, TLS, and the errors if they are refused.
 
 use std::error::Error;
 use std::fs;
@@ -9,7 +9,7 @@ use twentyfirst_run_log::{ConnectError, Eviction, LogId, RedisLog, RunLog, contr
 use crate::server::{self, PATIENCE};
 use crate::{append, create, read, server_or_return};
 
-/// Says all that an error says, in every way.
+/// Returns everything that an error prints, in every format.
 fn whole(error: &ConnectError) -> String {
     let mut text = format!("{error} / {error:?}");
     let mut source = error.source();
@@ -21,7 +21,7 @@ fn whole(error: &ConnectError) -> String {
 }
 
 #[tokio::test]
-async fn a_url_that_cannot_be_read_is_refused_without_showing_it() {
+async fn an_invalid_url_is_refused_without_being_shown() {
     for url in [
         "",
         "secret",
@@ -51,8 +51,8 @@ async fn a_url_that_cannot_be_read_is_refused_without_showing_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable_in_bounded_time() {
-    // A port that is taken and where nobody listens.
+async fn a_missing_server_is_unavailable_in_bounded_time() {
+    // A listener that never accepts, and a port without one.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     for port in [port, 1] {
@@ -67,7 +67,7 @@ async fn a_server_that_is_not_there_is_unavailable_in_bounded_time() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_said_when_connecting_and_shown_nowhere() {
+async fn a_wrong_password_is_reported_when_connecting_and_never_shown() {
     let server = server_or_return!("--requirepass", "right");
     let with = |user: &str| format!("redis://{user}127.0.0.1:{}", server.port);
     for user in [":secret@", "default:secret@", "nobody:secret@", ""] {
@@ -80,7 +80,7 @@ async fn a_wrong_password_is_said_when_connecting_and_shown_nowhere() {
     }
     RedisLog::connect(&with(":right@")).await.unwrap();
 
-    // Who connects later is told with each call.
+    // With `connect_later`, each call reports it.
     let log = RedisLog::builder(&with(":secret@"))
         .connect_later()
         .unwrap();
@@ -94,15 +94,15 @@ async fn a_wrong_password_is_said_when_connecting_and_shown_nowhere() {
     );
 }
 
-/// The line in the documentation of `RedisLog`, as arguments.
+/// The ACL line in the documentation of `RedisLog`.
 pub(crate) const ACL: &str = "ACL SETUSER run-log on >secret ~twentyfirst:* resetchannels &twentyfirst:* -@all \
     +xadd +xrange +xrevrange +exists +pexpire +multi +exec +publish +subscribe +unsubscribe";
 
-/// What it can do without.
+/// The permissions that the store can do without.
 const OPTIONAL: [&str; 3] = ["publish", "subscribe", "unsubscribe"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_needs_what_is_documented_and_each_of_it() {
+async fn a_user_needs_each_documented_permission_and_no_other() {
     let server = server_or_return!();
     let url = format!("redis://run-log:secret@127.0.0.1:{}", server.port);
     let documented = include_str!("../../src/redis_log/mod.rs").replace("/// ", "");
@@ -134,7 +134,7 @@ async fn a_user_needs_what_is_documented_and_each_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_who_may_neither_publish_nor_subscribe_looks_instead() {
+async fn without_permission_to_publish_or_subscribe_reads_poll() {
     let server = server_or_return!();
     let url = format!("redis://run-log:secret@127.0.0.1:{}", server.port);
     let mut line: Vec<_> = ACL.split_whitespace().collect();
@@ -157,7 +157,7 @@ async fn a_user_who_may_neither_publish_nor_subscribe_looks_instead() {
         let (page, ()) = tokio::join!(read(&other, &id, (1, seq - 1), PATIENCE), write);
         assert_eq!(page.unwrap().entries.len(), 1);
     }
-    // Every 50 ms, and not every second as where appends are heard of.
+    // Reads poll every 50 ms, not every second as with a subscription.
     assert!(
         start.elapsed() < Duration::from_secs(4),
         "{:?}",
@@ -166,7 +166,7 @@ async fn a_user_who_may_neither_publish_nor_subscribe_looks_instead() {
 }
 
 #[tokio::test]
-async fn what_a_server_does_that_is_short_of_memory_can_be_asked() {
+async fn the_eviction_policy_is_reported() {
     let server = server_or_return!();
     let log = RedisLog::connect(&server.url()).await.unwrap();
     assert_eq!(log.eviction().await.unwrap(), Eviction::Never);
@@ -176,7 +176,7 @@ async fn what_a_server_does_that_is_short_of_memory_can_be_asked() {
 }
 
 #[tokio::test]
-async fn a_server_that_comes_later_is_found() {
+async fn a_server_that_starts_later_is_found() {
     let mut server = server_or_return!();
     server.kill();
     let builder = RedisLog::builder(&server.url()).timeout(Duration::from_millis(500));
@@ -188,7 +188,7 @@ async fn a_server_that_comes_later_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tls_is_spoken_to_a_server_whose_certificate_is_known() {
+async fn tls_needs_a_known_certificate() {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let pem = certified.cert.pem();
     let folder = std::env::temp_dir().join(format!("run-log-tls-{}", std::process::id()));

@@ -1,4 +1,4 @@
-//! A cluster, of one node that has all slots.
+//! A cluster of one node with all slots.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::server::PATIENCE;
 use crate::server_or_return;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_holds_the_contract() {
+async fn a_cluster_keeps_the_contract() {
     let server = server_or_return!("--cluster-enabled", "yes");
     let slots: Vec<String> = (0..16384).map(|it| it.to_string()).collect();
     let mut add = vec!["CLUSTER", "ADDSLOTS"];

@@ -1,4 +1,4 @@
-//! What may happen to a server that has logs.
+//! Faults of a server with logs: closed connections, full memory, lost data, crashes, hangs.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::{KEEP, append, connect, create, read, server_or_return};
 
 const NO_WAIT: Duration = Duration::ZERO;
 
-/// Connects with a time limit that a test can wait for.
+/// Connects with a time limit that is short enough for a test.
 async fn connect_impatiently(server: &Server) -> RedisLog {
     RedisLog::builder(&server.url())
         .timeout(Duration::from_millis(500))
@@ -20,7 +20,7 @@ async fn connect_impatiently(server: &Server) -> RedisLog {
         .unwrap()
 }
 
-/// Says all that an error says.
+/// Returns everything that an error prints.
 fn whole(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -31,7 +31,7 @@ fn whole(error: &dyn Error) -> String {
     text
 }
 
-/// Appends, again and again while the server is unavailable.
+/// Appends an entry, and repeats that while the server is unavailable.
 async fn append_at_last(log: &RedisLog, id: &LogId, at: (u64, u64), entry: &'static str) {
     let start = Instant::now();
     loop {
@@ -44,7 +44,7 @@ async fn append_at_last(log: &RedisLog, id: &LogId, at: (u64, u64), entry: &'sta
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_closed_in_the_middle_lose_and_double_nothing() {
+async fn closed_connections_neither_lose_nor_double_entries() {
     const ENTRIES: u64 = 300;
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
@@ -77,12 +77,12 @@ async fn connections_that_are_closed_in_the_middle_lose_and_double_nothing() {
         append_at_last(&writer, &id, (1, seq), "b").await;
     }
     let seen = reading.await.unwrap();
-    // The first is at 0, and may be read again by a reader that begins anew; here none does.
+    // The first entry is at 0. A reader that starts again would read it twice; here none does.
     assert!(seen.iter().copied().eq(0..=ENTRIES), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_closed_connection_is_not_noticed_by_who_appends_and_reads() {
+async fn appends_and_reads_survive_one_closed_connection() {
     let server = server_or_return!();
     let log = connect(&server).await;
     let id = LogId::run("r");
@@ -96,7 +96,7 @@ async fn one_closed_connection_is_not_noticed_by_who_appends_and_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_server_refuses_and_takes_entries_again_when_there_is_room() {
+async fn a_full_server_refuses_entries_until_there_is_room() {
     let server = server_or_return!("--maxmemory-policy", "noeviction");
     let log = connect(&server).await;
     let id = LogId::run("r");
@@ -113,7 +113,7 @@ async fn a_full_server_refuses_and_takes_entries_again_when_there_is_room() {
         assert!(text.starts_with("the store of the log is full: "), "{text}");
         assert!(text.contains("OOM"), "{text}");
     }
-    // A server that is full can be connected to and read.
+    // A full server still accepts connections and reads.
     let reader = connect(&server).await;
     let page = read(&reader, &id, (0, 0), NO_WAIT).await.unwrap();
     assert_eq!(page.entries.len(), 1);
@@ -125,7 +125,7 @@ async fn a_full_server_refuses_and_takes_entries_again_when_there_is_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_was_flushed_is_missing_and_is_never_made_again() {
+async fn a_flushed_log_is_missing_and_is_never_recreated() {
     let server = server_or_return!();
     let (log, other) = (connect(&server).await, connect(&server).await);
     let id = LogId::run("r");
@@ -144,7 +144,7 @@ async fn a_log_that_was_flushed_is_missing_and_is_never_made_again() {
     let missing = read(&log, &id, (0, 0), PATIENCE).await;
     assert!(matches!(missing, Err(ReadError::Missing)), "{missing:?}");
     assert_eq!(log.last(&id).await.unwrap(), None);
-    // Also `PEXPIRE` makes no key.
+    // `PEXPIRE` creates no key, either.
     assert!(server.command(&["DBSIZE"]).starts_with(":0"));
     let start = Instant::now();
     let missing = waits.await.unwrap();
@@ -153,7 +153,7 @@ async fn a_log_that_was_flushed_is_missing_and_is_never_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_keeps_its_data_goes_on_after_a_crash() {
+async fn a_persistent_server_has_its_logs_after_a_crash() {
     let mut server = server_or_return!("--appendonly", "yes", "--appendfsync", "always");
     let (log, readers) = (connect(&server).await, connect(&server).await);
     let id = LogId::run("r");
@@ -169,7 +169,7 @@ async fn a_server_that_keeps_its_data_goes_on_after_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_forgets_its_data_has_lost_the_logs() {
+async fn a_server_without_persistence_loses_its_logs_in_a_crash() {
     let mut server = server_or_return!();
     let log = connect(&server).await;
     let id = LogId::run("r");
@@ -182,7 +182,7 @@ async fn a_server_that_forgets_its_data_has_lost_the_logs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_down_is_unavailable_until_it_is_back() {
+async fn a_stopped_server_is_unavailable_until_it_is_back() {
     let mut server = server_or_return!("--appendonly", "yes", "--appendfsync", "always");
     let (log, readers) = (connect_impatiently(&server).await, connect(&server).await);
     let id = LogId::run("r");
@@ -208,7 +208,7 @@ async fn a_server_that_is_down_is_unavailable_until_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_is_unavailable_in_bounded_time_and_applies_nothing_twice() {
+async fn a_hanging_server_is_unavailable_in_bounded_time_and_applies_nothing_twice() {
     let server = server_or_return!();
     let log = connect_impatiently(&server).await;
     let readers = connect_impatiently(&server).await;
@@ -225,7 +225,7 @@ async fn a_server_that_hangs_is_unavailable_in_bounded_time_and_applies_nothing_
         whole(&hangs),
         "the store of the log is unavailable: Redis did not respond within 500ms"
     );
-    // The wait is shorter than the server hangs: it must not be called a page without entries.
+    // The server hangs longer than the wait: the read must fail, not return an empty page.
     let hangs = read(&readers, &id, (1, 0), Duration::from_millis(100)).await;
     assert!(matches!(hangs, Err(ReadError::Unavailable(_))), "{hangs:?}");
     let hangs = log.last(&id).await;
@@ -244,7 +244,7 @@ async fn a_server_that_hangs_is_unavailable_in_bounded_time_and_applies_nothing_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_a_log_is_refused_by_name() {
+async fn foreign_data_is_refused_with_a_description() {
     let server = server_or_return!();
     let log = connect(&server).await;
     server.command(&["SET", "twentyfirst:run/text", "x"]);
@@ -270,7 +270,7 @@ async fn what_is_not_a_log_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_log_has_a_time_to_live_also_where_an_append_is_refused() {
+async fn every_log_has_a_time_to_live_even_after_a_refused_append() {
     let server = server_or_return!();
     let log = connect(&server).await;
     let id = LogId::run("r");

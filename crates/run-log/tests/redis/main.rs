@@ -1,4 +1,4 @@
-//! Logs on real Redis servers, and what may happen to those. Without `redis-server` every test is skipped.
+//! Logs on real Redis servers, with and without faults. Without `redis-server` every test is skipped.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -16,7 +16,7 @@ use twentyfirst_run_log::{
     AppendError, Keep, LogId, Page, Position, ReadError, RedisLog, RunLog, contract,
 };
 
-/// No server: nothing to test.
+/// Starts a server, or ends the test if there is none to start.
 macro_rules! server_or_return {
     ($($argument:expr),*) => {
         match crate::server::start(&[$($argument),*]) {
@@ -66,13 +66,13 @@ async fn read(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_holds_the_contract() {
+async fn redis_keeps_the_contract() {
     let server = server_or_return!();
     contract::check(&connect(&server).await).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_holds_the_contract_in_the_newer_protocol_and_in_another_database() {
+async fn redis_keeps_the_contract_over_resp3_and_in_another_database() {
     let server = server_or_return!();
     let log = RedisLog::builder(&format!("{}/3?protocol=resp3", server.url()))
         .prefix("p{*}: ")

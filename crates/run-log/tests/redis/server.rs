@@ -1,4 +1,4 @@
-//! A Redis server of a test's own: on loopback, with a free port, in a temporary folder, ended by its process id.
+//! A Redis server for one test: on loopback, with a free port, in a temporary folder, ended by its process id.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longer than anything here takes that is not broken.
+/// The time within which everything happens unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Server {
@@ -19,7 +19,7 @@ pub(crate) struct Server {
     arguments: Vec<String>,
 }
 
-/// Starts a server with these arguments, or says that there is none to start.
+/// Starts a server with these arguments. Returns `None`, and prints the reason, if there is none to start.
 pub(crate) fn start(arguments: &[&str]) -> Option<Server> {
     let found = Command::new(program())
         .arg("--version")
@@ -32,17 +32,17 @@ pub(crate) fn start(arguments: &[&str]) -> Option<Server> {
     }
     let server = Server::start(arguments);
     if server.is_none() {
-        eprintln!("skipped: this redis-server is built without what {arguments:?} ask for");
+        eprintln!("skipped: this redis-server does not support {arguments:?}");
     }
     server
 }
 
-/// Another server may be tested, such as Valkey's.
+/// Returns the program to test, which an environment variable may replace, such as by Valkey's.
 fn program() -> OsString {
     std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
-/// A folder of its own, that is gone with the server.
+/// Creates a folder, which is removed with the server.
 fn new_folder() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -52,14 +52,14 @@ fn new_folder() -> PathBuf {
     folder
 }
 
-/// A port that is free, most likely also in a moment.
+/// Returns a port that is free now, and most likely still is in a moment.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 impl Server {
-    /// `None`: the server knows one of the arguments not.
+    /// Returns `None` if the server does not know one of the arguments.
     fn start(arguments: &[&str]) -> Option<Self> {
         let folder = new_folder();
         for _ in 0..5 {
@@ -81,14 +81,14 @@ impl Server {
                 return None;
             }
         }
-        panic!("redis-server does not start: see {}", folder.display());
+        panic!("redis-server did not start: see {}", folder.display());
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Sends a command, and returns the reply as the server wrote it.
+    /// Sends a command, and returns the raw reply.
     pub(crate) fn command(&self, command: &[&str]) -> String {
         command_to(self.port, command).unwrap()
     }
@@ -100,7 +100,7 @@ impl Server {
         assert!(status.unwrap().success());
     }
 
-    /// Ends the server as a crash does, and starts it again with the same port and folder.
+    /// Kills the server, and starts it again with the same port and folder.
     pub(crate) fn restart(&mut self) {
         self.kill();
         self.start_again();
@@ -145,7 +145,7 @@ fn comes_up(child: &mut Child, port: u16) -> bool {
         if child.try_wait().unwrap().is_some() {
             return false;
         }
-        // A server that wants a password is up, too.
+        // A server that demands a password is up as well.
         match command_to(port, &["PING"]) {
             Ok(reply) if reply.starts_with("+PONG") || reply.starts_with("-NOAUTH") => return true,
             _ => std::thread::sleep(Duration::from_millis(10)),

@@ -1,4 +1,4 @@
-//! Reads that wait: how many connections they take, whether they are woken, and what happens where no message comes.
+//! Reads that wait: their connections, their delays, and lost messages.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use twentyfirst_run_log::{LogId, Page, ReadError, RedisLog};
 use crate::server::{PATIENCE, Server};
 use crate::{append, connect, create, read, server_or_return};
 
-/// How often a log is looked at whose appends are heard of.
+/// The interval of looks at a log with a subscription.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How many connections there are, of which one asks.
+/// Returns the number of connections to the server, including the one that asks.
 fn connections(server: &Server) -> usize {
     let info = server.command(&["INFO", "clients"]);
     let mut lines = info.lines();
@@ -19,8 +19,8 @@ fn connections(server: &Server) -> usize {
     line.unwrap().parse::<usize>().unwrap() - 1
 }
 
-/// How many of these logs somebody hears of.
-fn heard(server: &Server, ids: &[LogId]) -> usize {
+/// Returns the number of these logs with a subscription.
+fn subscribed(server: &Server, ids: &[LogId]) -> usize {
     let keys: Vec<_> = ids.iter().map(|id| format!("twentyfirst:{id}")).collect();
     let mut command = vec!["PUBSUB", "NUMSUB"];
     command.extend(keys.iter().map(String::as_str));
@@ -28,18 +28,18 @@ fn heard(server: &Server, ids: &[LogId]) -> usize {
     reply.matches("\r\n:1").count()
 }
 
-async fn until_heard(server: &Server, ids: &[LogId], count: usize) {
+async fn until_subscribed(server: &Server, ids: &[LogId], count: usize) {
     let start = Instant::now();
-    while heard(server, ids) != count {
-        let are_heard = heard(server, ids);
-        assert!(start.elapsed() < PATIENCE, "{are_heard} are heard");
+    while subscribed(server, ids) != count {
+        let count = subscribed(server, ids);
+        assert!(start.elapsed() < PATIENCE, "{count} are subscribed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 type Reading = JoinHandle<(Result<Page, ReadError>, Instant)>;
 
-/// Waits for the entry behind the first, and notes when it was there.
+/// Spawns a read of the second entry of a log, which also returns the time of its arrival.
 fn wait(readers: &RedisLog, id: &LogId) -> Reading {
     let (readers, id) = (readers.clone(), id.clone());
     tokio::spawn(async move {
@@ -48,7 +48,7 @@ fn wait(readers: &RedisLog, id: &LogId) -> Reading {
     })
 }
 
-/// So many logs, with a reader each that waits and hears.
+/// Creates logs, each with a waiting reader and a subscription.
 async fn waited_for(
     server: &Server,
     writer: &RedisLog,
@@ -61,11 +61,11 @@ async fn waited_for(
         create(writer, id, (1, 0), "a").await.unwrap();
         tasks.push(wait(readers, id));
     }
-    until_heard(server, &ids, count).await;
+    until_subscribed(server, &ids, count).await;
     ids.into_iter().zip(tasks).collect()
 }
 
-/// Appends, and says how much later the reader had it.
+/// Appends an entry, and returns the delay until the reader had it.
 async fn late(writer: &RedisLog, id: &LogId, reading: Reading) -> Duration {
     append(writer, id, (1, 1), "b").await.unwrap();
     let start = Instant::now();
@@ -81,7 +81,7 @@ async fn a_thousand_readers_at_one_position_are_woken_at_once() {
     let id = LogId::run("r");
     create(&writer, &id, (1, 0), "a").await.unwrap();
     let tasks: Vec<_> = (0..1000).map(|_| wait(&readers, &id)).collect();
-    until_heard(&server, std::slice::from_ref(&id), 1).await;
+    until_subscribed(&server, std::slice::from_ref(&id), 1).await;
     append(&writer, &id, (1, 1), "b").await.unwrap();
     let start = Instant::now();
     for task in tasks {
@@ -92,19 +92,19 @@ async fn a_thousand_readers_at_one_position_are_woken_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn six_hundred_logs_are_waited_for_over_one_connection() {
+async fn reads_of_six_hundred_logs_wait_over_one_connection() {
     const LOGS: usize = 600;
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
     let waits = waited_for(&server, &writer, &readers, LOGS).await;
-    // The writer's for appends and for reads, the readers' for reads, and the one that hears.
+    // The writer's for appends and for reads, the readers' for reads, and the one with the subscriptions.
     assert_eq!(connections(&server), 4);
     let mut times = Vec::new();
     for (id, reading) in waits {
         times.push(late(&writer, &id, reading).await);
     }
     times.sort_unstable();
-    // Looking would take each half a second in the mean, and no later than one.
+    // Without messages, each read would take half a second on average, and at most a second.
     let (median, most) = (times[LOGS / 2], times[LOGS - 1]);
     assert!(median < Duration::from_millis(20), "{median:?}");
     assert!(most < LOOK / 2, "{most:?}");
@@ -112,11 +112,11 @@ async fn six_hundred_logs_are_waited_for_over_one_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn six_hundred_logs_that_grow_at_once_wake_all_their_readers_at_once() {
+async fn concurrent_appends_to_six_hundred_logs_wake_all_readers_at_once() {
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
     let waits = waited_for(&server, &writer, &readers, 600).await;
-    // Past the look that follows the subscription.
+    // Wait past the look that follows the subscription.
     tokio::time::sleep(LOOK / 10).await;
     let mut all = tokio::task::JoinSet::new();
     let start = Instant::now();
@@ -129,7 +129,7 @@ async fn six_hundred_logs_that_grow_at_once_wake_all_their_readers_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_append_is_missed_while_its_channel_is_being_subscribed_to() {
+async fn no_append_is_missed_while_subscribing() {
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
     for number in 0..200 {
@@ -143,18 +143,18 @@ async fn no_append_is_missed_while_its_channel_is_being_subscribed_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_closed_while_it_hears_is_made_again() {
+async fn a_closed_subscription_is_renewed() {
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
     let mut lost = waited_for(&server, &writer, &readers, 20).await;
     let later = lost.split_off(10);
     server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-    // These come while nothing is heard.
+    // These are appended without a subscription.
     for (id, reading) in lost {
         assert!(late(&writer, &id, reading).await < LOOK / 2);
     }
     let ids: Vec<_> = later.iter().map(|(id, _)| id.clone()).collect();
-    until_heard(&server, &ids, ids.len()).await;
+    until_subscribed(&server, &ids, ids.len()).await;
     for (id, reading) in later {
         assert!(late(&writer, &id, reading).await < LOOK / 2);
     }
@@ -162,21 +162,21 @@ async fn a_connection_that_is_closed_while_it_hears_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_append_whose_message_is_lost_is_found_within_about_a_second() {
+async fn an_append_with_a_lost_message_is_found_within_about_a_second() {
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
     let id = LogId::run("r");
     create(&writer, &id, (1, 0), "a").await.unwrap();
     let waits = wait(&readers, &id);
-    until_heard(&server, std::slice::from_ref(&id), 1).await;
+    until_subscribed(&server, std::slice::from_ref(&id), 1).await;
     tokio::time::sleep(LOOK / 10).await;
-    // Written by hand, and told to nobody.
+    // Appended by hand, without a message.
     server.command(&["XADD", "twentyfirst:run/r", "1-1", "e", "b"]);
     let start = Instant::now();
     let (page, at) = waits.await.unwrap();
     assert_eq!(page.unwrap().entries[0].1, "b");
     assert!(at - start < 3 * LOOK, "{:?}", at - start);
-    // Nor does a message do harm that tells of nothing.
+    // A message without an entry does no harm.
     server.command(&["PUBLISH", "twentyfirst:run/r", "9-9"]);
     server.command(&["PUBLISH", "twentyfirst:run/r", "nonsense"]);
     let next = read(&readers, &id, (1, 1), LOOK / 10).await.unwrap();
@@ -184,7 +184,7 @@ async fn an_append_whose_message_is_lost_is_found_within_about_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_channel_of_a_log_is_left_when_nobody_has_waited_for_a_while() {
+async fn the_channel_of_a_log_is_left_after_a_while_without_readers() {
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
     let (left, kept) = (LogId::run("left"), LogId::run("kept"));
@@ -194,23 +194,23 @@ async fn the_channel_of_a_log_is_left_when_nobody_has_waited_for_a_while() {
     let kept_on = wait(&readers, &kept);
     let start = Instant::now();
     let ids = [left, kept];
-    // Nobody waits any more, and who comes back in time is still heard.
+    // There are no readers any more, and one that comes back in time finds the subscription.
     while start.elapsed() < Duration::from_secs(6) {
         let page = read(&readers, &ids[0], (1, 0), Duration::from_millis(100)).await;
         assert!(page.unwrap().is_empty());
-        assert_eq!(heard(&server, &ids), 2);
+        assert_eq!(subscribed(&server, &ids), 2);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    until_heard(&server, &ids, 1).await;
+    until_subscribed(&server, &ids, 1).await;
     late(&writer, &ids[1], kept_on).await;
-    // It is heard again when somebody waits again.
+    // A later reader subscribes again.
     let again = wait(&readers, &ids[0]);
-    until_heard(&server, &ids[..1], 1).await;
+    until_subscribed(&server, &ids[..1], 1).await;
     late(&writer, &ids[0], again).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_connection_that_hears_ends_with_the_log() {
+async fn the_subscription_ends_with_the_store() {
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
     let id = LogId::run("r");
@@ -227,7 +227,7 @@ async fn the_connection_that_hears_ends_with_the_log() {
 }
 
 #[test]
-fn a_runtime_that_ends_takes_the_connection_with_it_and_another_makes_it_again() {
+fn a_listener_that_ended_with_its_runtime_is_replaced_on_the_next() {
     let server = server_or_return!();
     let runtime = || {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -240,20 +240,20 @@ fn a_runtime_that_ends_takes_the_connection_with_it_and_another_makes_it_again()
     first.block_on(async {
         create(&readers, &id, (1, 0), "a").await.unwrap();
         let _waits = wait(&readers, &id);
-        until_heard(&server, ids, 1).await;
+        until_subscribed(&server, ids, 1).await;
     });
     drop(first);
     runtime().block_on(async {
         let writer = connect(&server).await;
-        until_heard(&server, ids, 0).await;
+        until_subscribed(&server, ids, 0).await;
         let waits = wait(&readers, &id);
-        until_heard(&server, ids, 1).await;
+        until_subscribed(&server, ids, 1).await;
         assert!(late(&writer, &id, waits).await < LOOK / 2);
     });
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_that_is_dropped_while_it_waits_spoils_nothing() {
+async fn dropping_a_waiting_read_does_not_affect_others() {
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
     let id = LogId::run("r");
@@ -272,12 +272,12 @@ async fn a_read_that_is_dropped_while_it_waits_spoils_nothing() {
         let at: Vec<_> = next.unwrap().entries.iter().map(|(at, _)| at.seq).collect();
         assert_eq!(at, [seq]);
     }
-    // Each is woken.
+    // Each of the others is woken.
     assert!(start.elapsed() < 5 * LOOK, "{:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_writes_a_log_hears_of_those_who_take_it_over() {
+async fn readers_in_the_writers_store_see_appends_of_other_instances() {
     let server = server_or_return!();
     let (log, other) = (connect(&server).await, connect(&server).await);
     let id = LogId::run("r");
@@ -303,7 +303,7 @@ async fn whoever_writes_a_log_hears_of_those_who_take_it_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_with_limits_and_waits_of_their_own_share_what_they_wait_for() {
+async fn readers_with_different_limits_and_waits_share_a_flight() {
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
     let id = LogId::run("r");
@@ -319,7 +319,7 @@ async fn readers_with_limits_and_waits_of_their_own_share_what_they_wait_for() {
     assert_eq!(page.unwrap().entries.len(), 1);
 }
 
-/// How often logs were looked at.
+/// Returns the number of looks at logs so far.
 fn looks(server: &Server) -> usize {
     let stats = server.command(&["INFO", "commandstats"]);
     let mut lines = stats.lines();
@@ -329,14 +329,14 @@ fn looks(server: &Server) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_keeps_up_looks_once_an_entry_and_whoever_does_not_finds_it_at_once() {
+async fn a_reader_that_keeps_up_looks_once_per_entry_and_a_late_one_finds_it_at_once() {
     const ENTRIES: u64 = 100;
     let server = server_or_return!();
     let (writer, readers) = (connect(&server).await, connect(&server).await);
     let id = LogId::run("r");
     create(&writer, &id, (1, 0), "a").await.unwrap();
     let waits = wait(&readers, &id);
-    until_heard(&server, std::slice::from_ref(&id), 1).await;
+    until_subscribed(&server, std::slice::from_ref(&id), 1).await;
     append(&writer, &id, (1, 1), "b").await.unwrap();
     waits.await.unwrap().0.unwrap();
 
@@ -351,7 +351,7 @@ async fn whoever_keeps_up_looks_once_an_entry_and_whoever_does_not_finds_it_at_o
         assert_eq!(next.unwrap().entries.len(), 1);
     }
     let looked = looks(&server) - before;
-    // Where an entry is there before its reader comes back, as where the machine is busy, that one looks twice.
+    // On a busy machine, an entry may be there before its reader comes back: that reader looks twice.
     assert!(looked < ENTRIES as usize * 3 / 2, "{looked} looks");
 
     for seq in 0..ENTRIES {

@@ -3,6 +3,8 @@
 mod exact_length;
 mod read;
 mod read_with;
+#[cfg(any(feature = "http", feature = "reqwest"))]
+mod say_empty;
 mod source;
 
 use std::pin::Pin;
@@ -15,6 +17,10 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 
 pub use self::read::{Beginning, Collect, ReadBeginning};
+#[cfg(feature = "ureq")]
+pub(crate) use self::read_with::Fed;
+#[cfg(any(feature = "http", feature = "reqwest"))]
+pub(crate) use self::say_empty::say_empty;
 use crate::error::{BoxError, Error};
 
 /// How much data a thread hands over at once.

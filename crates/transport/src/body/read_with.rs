@@ -36,7 +36,21 @@ impl Body {
     /// # Cancel safety
     /// If the future is dropped, the body is closed at once, and the next `read` of the function fails with
     /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted): it never takes that for the end.
-    pub async fn read_with<F, T>(mut self, read: F) -> Result<T, Error>
+    pub async fn read_with<F, T>(self, read: F) -> Result<T, Error>
+    where
+        F: FnOnce(&mut dyn Read) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        match self.feed("body-reader", read).await {
+            Fed::Done(result) => Ok(result),
+            Fed::Broken(error) => Err(error),
+            Fed::NoThread(error) => Err(Error::new(error)),
+            Fed::Panicked => Err(Error::new("the function that reads the body panicked")),
+        }
+    }
+
+    /// Does that on a thread of this name.
+    pub(crate) async fn feed<F, T>(mut self, thread: &str, read: F) -> Fed<T>
     where
         F: FnOnce(&mut dyn Read) -> T + Send + 'static,
         T: Send + 'static,
@@ -48,10 +62,10 @@ impl Body {
             piece: Bytes::new(),
             is_over: false,
         };
-        thread::Builder::new()
-            .name("body-reader".to_owned())
-            .spawn(move || done.send(read(&mut reader)).ok())
-            .map_err(Error::new)?;
+        let thread = thread::Builder::new().name(thread.to_owned());
+        if let Err(error) = thread.spawn(move || done.send(read(&mut reader)).ok()) {
+            return Fed::NoThread(error);
+        }
         let broken = loop {
             let piece = poll_fn(|cx| self.poll_data(cx)).await;
             let (piece, end) = match piece {
@@ -69,11 +83,20 @@ impl Body {
         drop(self);
         let result = result.await;
         match (broken, result) {
-            (Some(error), _) => Err(error),
-            (None, Ok(result)) => Ok(result),
-            (None, Err(_)) => Err(Error::new("the function that reads the body panicked")),
+            (Some(error), _) => Fed::Broken(error),
+            (None, Ok(result)) => Fed::Done(result),
+            (None, Err(_)) => Fed::Panicked,
         }
     }
+}
+
+/// What came of a function that reads a body.
+pub(crate) enum Fed<T> {
+    Done(T),
+    /// The body broke off, whatever the function made of that.
+    Broken(Error),
+    NoThread(io::Error),
+    Panicked,
 }
 
 struct Reader {

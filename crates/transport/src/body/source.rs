@@ -33,11 +33,24 @@ impl Body {
 
     /// Reads from a reader of the standard library, on a thread of its own that starts when the body is first asked for data.
     ///
-    /// About 256 KiB are read ahead. The length is unknown: see [`with_exact_length`](Self::with_exact_length), and
-    /// [`from_file`](Self::from_file) for files. The thread ends when the body is dropped, at the latest after the call of `read`
+    /// Each `read` is a piece, of at most 64 KiB, and about 256 KiB are read ahead. The length is unknown: see
+    /// [`with_exact_length`](Self::with_exact_length), and [`from_file`](Self::from_file) for files. The thread ends when the body is dropped, at the latest after the call of `read`
     /// that is under way.
     pub fn from_reader<R: Read + Send + 'static>(mut reader: R) -> Self {
-        Self::write_with(move |writer| io::copy(&mut reader, writer).map(drop))
+        Self::write_with(move |writer| {
+            let mut buffer = vec![0; PIECE];
+            loop {
+                let length = match reader.read(&mut buffer) {
+                    Ok(0) => return Ok(()),
+                    Ok(length) => length,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(error),
+                };
+                writer.write_all(&buffer[..length])?;
+                // What a socket or a pipe gives is not held back until there is more.
+                writer.flush()?;
+            }
+        })
     }
 
     /// Reads from an asynchronous reader of `futures-io`, which every runtime but tokio has; tokio's become such with

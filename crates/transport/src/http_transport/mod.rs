@@ -16,9 +16,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{CONTENT_LENGTH, PROXY_AUTHORIZATION, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, Request, Response, Version};
-use http_body::Body as _;
+use http::header::PROXY_AUTHORIZATION;
+use http::{Request, Response, Version};
 use hyper_util::client::legacy::connect::capture_connection;
 use tower_service::Service;
 
@@ -28,7 +27,7 @@ use self::clients::{Clients, Counted};
 use self::proxy::Proxies;
 pub use self::proxy::Proxy;
 use self::unclaimed::Unclaimed;
-use crate::body::Body;
+use crate::body::{Body, say_empty};
 use crate::error::Error;
 use crate::invalid_setting::InvalidSetting;
 use crate::runtime::Runtime;
@@ -138,23 +137,6 @@ impl Service<Request<Body>> for HttpTransport {
                 )),
             }
         })
-    }
-}
-
-/// Adds `content-length: 0` to a request whose method gives a body a meaning and whose body is empty (RFC 9110, section 8.6): over
-/// HTTP/1.1 hyper leaves it out, and servers take such a request for one without a body.
-fn say_empty(request: &mut Request<Body>) {
-    let takes_body = matches!(
-        *request.method(),
-        Method::POST | Method::PUT | Method::PATCH
-    );
-    if takes_body && request.body().size_hint().exact() == Some(0) {
-        let headers = request.headers_mut();
-        if !headers.contains_key(TRANSFER_ENCODING) {
-            headers
-                .entry(CONTENT_LENGTH)
-                .or_insert(HeaderValue::from_static("0"));
-        }
     }
 }
 

@@ -2,12 +2,16 @@
 
 #[cfg(feature = "http")]
 pub(crate) mod hyper;
+#[cfg(feature = "threads")]
+mod threads;
 mod wait;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "threads")]
+pub use self::threads::ThreadRuntime;
 pub use self::wait::Wait;
 
 /// An async runtime: time for limits, and tasks for connections.

@@ -20,7 +20,7 @@ const UNKNOWN: u8 = 0;
 const HELD: u8 = 1;
 const PASSED: u8 = 2;
 const WAITING: u8 = 3;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "reqwest"))]
 const GIVEN: u8 = 4;
 
 impl Handover {
@@ -37,19 +37,19 @@ impl Handover {
     }
 
     /// The request waits for a connection, and [`set_given`](Self::set_given) will be called before one gets it.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "http", feature = "reqwest"))]
     pub(crate) fn set_waiting(&self) {
         self.stage.fetch_max(WAITING, Ordering::Relaxed);
     }
 
     /// A connection has the request.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "http", feature = "reqwest"))]
     pub(crate) fn set_given(&self) {
         self.stage.fetch_max(GIVEN, Ordering::Relaxed);
     }
 
     /// Whether bytes of the request may have left.
-    pub(super) fn maybe_sent(&self) -> bool {
+    pub(crate) fn maybe_sent(&self) -> bool {
         !matches!(self.stage.load(Ordering::Relaxed), HELD | WAITING)
     }
 

@@ -13,7 +13,7 @@ pub use self::with_timeouts::WithTimeouts;
 /// How long each stage of one exchange may take: an extension of the request.
 ///
 /// [`WithTimeouts`] enforces them around any transport; [`connect`](Self::connect) is for
-/// [`HttpTransport`](crate::HttpTransport) itself. `None`, which is the default of each, sets no limit. When one
+/// the transport itself. `None`, which is the default of each, sets no limit. When one
 /// strikes, the exchange is closed at once, and [`Error::timeout`](crate::Error::timeout) names it.
 ///
 /// ```

@@ -28,7 +28,7 @@ use crate::transport::{ResponseFuture, Transport};
 /// # Errors
 /// When a limit strikes, the exchange is dropped, and [`Error::timeout`] says which it was. The request was
 /// [not sent](Error::maybe_sent) only where it still waited for the transport within to be ready, as behind a concurrency limit, or
-/// where an [`HttpTransport`](crate::HttpTransport) at the bottom still waited for a connection to send it on.
+/// where an [`HttpTransport`](crate::HttpTransport) or a `ReqwestTransport` at the bottom still waited for a connection to send it on.
 #[derive(Clone)]
 pub struct WithTimeouts<T> {
     transport: T,

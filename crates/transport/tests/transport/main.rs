@@ -16,6 +16,8 @@ mod pieces;
 mod process;
 mod proxies;
 mod proxy_settings;
+#[cfg(feature = "reqwest")]
+mod reqwest_transport;
 mod secrets;
 mod secure;
 mod server;
@@ -25,6 +27,8 @@ mod timeouts;
 mod tls;
 #[cfg(feature = "tracing")]
 mod tracing;
+#[cfg(feature = "ureq")]
+mod ureq;
 
 use std::time::Duration;
 

@@ -37,6 +37,25 @@ impl Server {
         }
     }
 
+    /// Runs `serve` on one connection, and refuses all others. Returns its URL.
+    #[cfg(feature = "ureq")]
+    pub(crate) async fn start_once<Fut>(
+        serve: impl FnOnce(Connection) -> Fut + Send + 'static,
+    ) -> String
+    where
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            drop(listener);
+            let stream = BufReader::new(stream);
+            serve(Connection { stream }).await;
+        });
+        url
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -122,6 +141,18 @@ impl Connection {
         // A reset closes, too.
         let _ = self.stream.read_to_end(&mut rest).await;
         String::from_utf8(rest).unwrap()
+    }
+
+    /// Reads as many bytes, whatever they are.
+    #[cfg(feature = "ureq")]
+    pub(crate) async fn read_exact_bytes(&mut self, length: usize) {
+        self.stream.read_exact(&mut vec![0; length]).await.unwrap();
+    }
+
+    /// Reads whatever comes until the client has closed.
+    #[cfg(feature = "ureq")]
+    pub(crate) async fn read_to_end_of_bytes(&mut self) {
+        let _ = self.stream.read_to_end(&mut Vec::new()).await;
     }
 
     /// Writes until the client has closed.

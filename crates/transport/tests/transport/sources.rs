@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use twentyfirst_transport::{Body, Error, HttpTransport, SharedTransport, Transport as _};
 
 use crate::server::Server;
@@ -130,6 +131,29 @@ async fn a_function_ends_with_its_body() {
         end.recv_timeout(Duration::from_secs(10)).unwrap(),
         io::ErrorKind::BrokenPipe
     );
+}
+
+#[tokio::test]
+async fn what_a_reader_has_is_not_held_back_until_there_is_more() {
+    struct Said(mpsc::Receiver<&'static str>);
+
+    impl io::Read for Said {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let text = self.0.recv().unwrap_or_default();
+            buffer[..text.len()].copy_from_slice(text.as_bytes());
+            Ok(text.len())
+        }
+    }
+
+    let (say, said) = mpsc::channel();
+    let mut body = Body::from_reader(Said(said));
+    for text in ["one", "two"] {
+        say.send(text).unwrap();
+        let piece = soon(body.frame()).await.unwrap().unwrap();
+        assert_eq!(piece.into_data().unwrap(), text);
+    }
+    drop(say);
+    assert!(soon(body.frame()).await.is_none());
 }
 
 #[tokio::test]

@@ -20,11 +20,11 @@ use crate::backend::unread::Unread;
 pub struct ChatRequest {
     /// The request's method, headers and extensions: where your session is.
     pub head: Parts,
-    pub(super) asked: Asked,
+    asked: Asked,
 }
 
 /// Where it stands what is asked.
-pub(super) enum Asked {
+enum Asked {
     /// In the body; what is kept is the id of the chat.
     Turn(Unread<String>),
     /// In the path.
@@ -48,6 +48,12 @@ impl ChatRequest {
                 history: ChatHistory::none(),
             }),
         }
+    }
+
+    /// The next turn.
+    pub(in crate::backend) fn of_turn(head: Parts, body: Unread<String>) -> Self {
+        let asked = Asked::Turn(body);
+        Self { head, asked }
     }
 
     /// The run that is under way.

@@ -10,7 +10,7 @@ use twentyfirst_run_log::{AnyRunLog, RunLog};
 use twentyfirst_transport::Body;
 
 use super::cancelling::{cancel, told};
-use super::chat_request::{Asked, ChatRequest, ChatTurn};
+use super::chat_request::{ChatRequest, ChatTurn};
 use super::chat_run::ChatRun;
 use super::direct::{Direct, events, nothing};
 use super::kept_alive::KeptAlive;
@@ -317,8 +317,8 @@ impl ChatHandler {
 
     async fn send(&self, head: Parts, body: Body) -> Result<Response<Body>, Refusal> {
         let body = self.core.unread(body);
-        let asked = Asked::Turn(body.clone());
-        let run = self.core.decide.ask(ChatRequest { head, asked }).await?;
+        let request = ChatRequest::of_turn(head, body.clone());
+        let run = self.core.decide.ask(request).await?;
         let chat = match body.kept() {
             Some(chat) => chat.clone(),
             None => ChatTurn::read(&body).await?.id,

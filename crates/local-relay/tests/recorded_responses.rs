@@ -1,7 +1,7 @@
-//! The recorded exchanges with the relay, sent again: the local relay gives the recorded answers.
+//! Replays recorded requests to the relay: the local relay gives the recorded responses.
 //!
-//! Ids and moments differ in every recording; all else is compared, status, headers and the whole body, but for the
-//! exchanges that are listed here with the reason.
+//! Ids and times differ in every recording. Everything else is compared: status, headers and the whole body. The skipped exchanges are
+//! listed here with the reason.
 
 mod common;
 
@@ -15,7 +15,7 @@ use http_body_util::{Either, Full};
 use serde_json::{Value, json};
 use twentyfirst_local_relay::{Agent, Isolation, Key, LocalRelay, Run};
 
-/// Exchanges that are not repeated, by their names; `*` stands for any end.
+/// The names of the skipped exchanges. A final `*` matches any end.
 const NOT_REPEATED: &[(&str, &str)] = &[
     (
         "sandboxes.create: provider*",
@@ -71,7 +71,7 @@ const NOT_REPEATED: &[(&str, &str)] = &[
         "resume race*",
         "one reader stores the run, so there is no race",
     ),
-    // These follow on a run; the recorded streams and the tests of runs have them.
+    // These follow a run. The tests of recorded streams and of runs cover them.
     ("threads.get: after *", "needs a run"),
     ("threads.get: at the moment*", "needs a run"),
     ("threads.get: while streaming*", "needs a run"),
@@ -89,7 +89,7 @@ const NOT_REPEATED: &[(&str, &str)] = &[
     ("start-up:*", "needs a run"),
 ];
 
-/// Exchanges whose commands name `/home/user`, which is there only where the sandbox is mounted at it.
+/// The exchanges with commands that name `/home/user`, where only isolated sandboxes are mounted.
 const NEED_MOUNTS: &[&str] = &[
     "exec: defaults",
     "exec: cwd",
@@ -100,7 +100,7 @@ const NEED_MOUNTS: &[&str] = &[
     "git.clone: un*",
 ];
 
-/// The headers that belong to an answer, not to the server that gives it.
+/// The compared headers. All others depend on the server, not on the response.
 const HEADERS: &[&str] = &[
     "content-type",
     "connection",
@@ -145,7 +145,7 @@ fn relay() -> LocalRelay {
 }
 
 #[tokio::test]
-async fn the_recorded_answers_are_given_again() {
+async fn the_recorded_responses_are_given_again() {
     let relay = relay();
     let mut replay = Replay {
         client: Client::new(&relay),
@@ -176,16 +176,15 @@ async fn the_recorded_answers_are_given_again() {
     assert_eq!(repeated + skipped, 252);
 }
 
-/// Sends the recorded requests with the ids of this day.
+/// Sends the recorded requests with the ids of this run.
 struct Replay {
     client: Client,
-    /// The ids of the recording, and what they are here.
+    /// The ids of the recording, with those of this run.
     names: BTreeMap<String, String>,
 }
 
 impl Replay {
-    /// Brings the relay into the state in which the recorded one was: what was asked before is not all in the
-    /// recording.
+    /// Brings the relay into the state of the recorded one, whose earlier requests are not all in the recording.
     async fn prepare(&mut self, name: &str, request: &Value) {
         let client = self.client.clone();
         let mentioned = words(&request.to_string());
@@ -292,7 +291,7 @@ impl Replay {
             }
         }
         let body = self.body(&recorded["body"]);
-        // hyper leaves out the length of an empty body; who recorded this did not.
+        // hyper leaves out the length of an empty body, and the recorder did not.
         if !is_chunked && !recorded["body"].is_null() {
             request = request.header("content-length", body.len());
         }
@@ -360,7 +359,7 @@ impl Replay {
         if !is_json {
             let expected = match &recorded["body"] {
                 Value::Null => Bytes::new(),
-                // Recorded as JSON because it was a file with JSON.
+                // The file contained JSON, so it was recorded as JSON.
                 body if body.get("b").is_some() => body.to_string().into(),
                 Value::String(page) => self.here(page).into(),
                 body => self.body(body),
@@ -414,7 +413,7 @@ impl Replay {
                 }
                 true
             }
-            // What is not one line in the relay's database is one here.
+            // The SQL of a failed query is shortened here.
             (Value::String(a), Value::String(b)) if a.starts_with("Failed query: ") => {
                 b.starts_with("Failed query: ")
             }
@@ -424,14 +423,14 @@ impl Replay {
             (Value::String(a), Value::String(b)) if is_moment(a) => is_moment(b),
             (Value::String(a), Value::String(b)) if is_alias(a) => {
                 let known = self.names.entry(a.clone()).or_insert_with(|| b.clone());
-                // Tokens differ by the second in which they are made.
+                // Tokens differ by the second of their creation.
                 known == b || a.starts_with("an_t_")
             }
             (Value::String(a), Value::String(b)) => match length_of(a) {
                 Some((length, "times a")) => *b == "a".repeat(length),
                 _ => self.here(a) == *b,
             },
-            // The sum of more runs than are repeated; the size of a directory is the file system's.
+            // The cost is a sum of more runs than are replayed, and the size of a directory depends on the file system.
             (Value::Number(_), Value::Number(_)) if place.ends_with(".spentUsd") => true,
             (Value::Number(a), Value::Number(_))
                 if place == ".size" && a.as_u64() == Some(4096) =>
@@ -445,7 +444,7 @@ impl Replay {
         }
     }
 
-    /// A text of the recording with the ids of this day.
+    /// Replaces the ids of the recording in a text.
     fn here(&self, text: &str) -> String {
         let mut here = String::new();
         let mut word = String::new();
@@ -484,12 +483,12 @@ fn is_alias(text: &str) -> bool {
         })
 }
 
-/// `2026-11-21T19:47:31.628Z`
+/// Returns whether a text is a time such as `2026-11-21T19:47:31.628Z`.
 fn is_moment(text: &str) -> bool {
     text.len() == 24 && text.as_bytes()[10] == b'T' && text.ends_with('Z')
 }
 
-/// `<200000 times a>`: the recording writes long texts so.
+/// Parses `<200000 times a>`, the short form of long texts in the recording.
 fn length_of(text: &str) -> Option<(usize, &str)> {
     let inner = text.strip_prefix('<')?.strip_suffix('>')?;
     let inner = inner.strip_prefix("JSON of about ").unwrap_or(inner);
@@ -503,17 +502,17 @@ fn length_of(text: &str) -> Option<(usize, &str)> {
     Some((number.parse().ok()?, kind))
 }
 
-/// Leaves only the credentials that the recording has kept.
+/// Removes the credentials that the recording has left out.
 fn cut(here: &mut Value, recorded: &Value) {
-    fn vaults(answer: &mut Value) -> Vec<&mut Value> {
-        if answer.get("vaults").is_some() {
-            answer["vaults"]
+    fn vaults(response: &mut Value) -> Vec<&mut Value> {
+        if response.get("vaults").is_some() {
+            response["vaults"]
                 .as_array_mut()
                 .unwrap()
                 .iter_mut()
                 .collect()
         } else {
-            vec![&mut answer["vault"]]
+            vec![&mut response["vault"]]
         }
     }
     let kept: Vec<Value> = vaults(&mut recorded.clone())

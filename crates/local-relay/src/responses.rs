@@ -1,3 +1,5 @@
+//! Responses of the relay: JSON, streams, and its four shapes of errors.
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,15 +15,15 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use twentyfirst_protocol::ErrorCode;
 
-pub(crate) type Answer = Response<AnswerBody>;
+pub(crate) type RelayResponse = Response<ResponseBody>;
 
-/// The body of an answer: bytes at hand, or bytes as they come.
-pub(crate) enum AnswerBody {
+/// The body of a response: complete bytes, or a stream.
+pub(crate) enum ResponseBody {
     Bytes(Bytes),
     Stream(mpsc::Receiver<io::Result<Bytes>>),
 }
 
-impl http_body::Body for AnswerBody {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -50,7 +52,7 @@ impl http_body::Body for AnswerBody {
     }
 }
 
-pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
+pub(crate) fn json_response<T: Serialize>(status: StatusCode, value: &T) -> RelayResponse {
     match serde_json::to_vec(value) {
         Ok(text) => tagged(with_type(
             status,
@@ -64,50 +66,58 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
     }
 }
 
-pub(crate) fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(AnswerBody::Bytes(Bytes::new()));
-    *answer.status_mut() = status;
-    answer
+pub(crate) fn empty(status: StatusCode) -> RelayResponse {
+    let mut response = Response::new(ResponseBody::Bytes(Bytes::new()));
+    *response.status_mut() = status;
+    response
 }
 
-pub(crate) fn stream(stream: mpsc::Receiver<io::Result<Bytes>>) -> Answer {
-    let mut answer = Response::new(AnswerBody::Stream(stream));
-    answer.headers_mut().insert(
+pub(crate) fn stream(stream: mpsc::Receiver<io::Result<Bytes>>) -> RelayResponse {
+    let mut response = Response::new(ResponseBody::Stream(stream));
+    response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),
     );
-    answer
+    response
 }
 
-fn with_type(status: StatusCode, content_type: &'static str, content: Bytes) -> Answer {
-    let mut answer = Response::new(AnswerBody::Bytes(content));
-    *answer.status_mut() = status;
-    answer
+fn with_type(status: StatusCode, content_type: &'static str, content: Bytes) -> RelayResponse {
+    let mut response = Response::new(ResponseBody::Bytes(content));
+    *response.status_mut() = status;
+    response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
+    response
 }
 
-/// With an `ETag`, which tells the content.
-fn tagged(mut answer: Answer) -> Answer {
-    if let AnswerBody::Bytes(content) = answer.body() {
+/// Adds an `ETag` of the content.
+fn tagged(mut response: RelayResponse) -> RelayResponse {
+    if let ResponseBody::Bytes(content) = response.body() {
         let digest = Sha256::digest(content);
         let tag = STANDARD_NO_PAD.encode(&digest[..20]);
         let tag = format!("W/\"{:x}-{tag}\"", content.len());
         if let Ok(tag) = HeaderValue::try_from(tag) {
-            answer.headers_mut().insert(header::ETAG, tag);
+            response.headers_mut().insert(header::ETAG, tag);
         }
     }
-    answer
+    response
 }
 
-/// An answer, or 304 where whoever asks has it already.
-pub(crate) fn unless_known(answer: Answer, method: &Method, asked: &HeaderMap) -> Answer {
+/// Returns the response, or 304 if the client has the same content already.
+pub(crate) fn unless_known(
+    response: RelayResponse,
+    method: &Method,
+    asked: &HeaderMap,
+) -> RelayResponse {
     let may_be_known = (method == Method::GET || method == Method::HEAD)
-        && answer.status().is_success()
+        && response.status().is_success()
         && !directives(asked).any(|directive| directive == "no-cache");
-    let Some(tag) = answer.headers().get(header::ETAG).filter(|_| may_be_known) else {
-        return answer;
+    let Some(tag) = response
+        .headers()
+        .get(header::ETAG)
+        .filter(|_| may_be_known)
+    else {
+        return response;
     };
     let known = asked.get(header::IF_NONE_MATCH);
     let known = known
@@ -117,7 +127,7 @@ pub(crate) fn unless_known(answer: Answer, method: &Method, asked: &HeaderMap) -
         known == "*" || known.trim_start_matches("W/").as_bytes() == &tag.as_bytes()[2..]
     };
     if !known.split(',').map(str::trim).any(is_same) {
-        return answer;
+        return response;
     }
     let mut unchanged = empty(StatusCode::NOT_MODIFIED);
     unchanged.headers_mut().insert(header::ETAG, tag.clone());
@@ -130,21 +140,21 @@ fn directives(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     lines.flat_map(|line| line.split(',').map(str::trim))
 }
 
-/// The page that the relay's web framework answers with.
-fn html(status: StatusCode, text: &str) -> Answer {
+/// Returns an error page of the relay's web framework.
+fn html(status: StatusCode, text: &str) -> RelayResponse {
     let page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>Error</title>\n</head>\n\
          <body>\n{text}\n</body>\n</html>\n"
     );
-    let mut answer = with_type(status, "text/html; charset=utf-8", page.into());
-    answer.headers_mut().insert(
+    let mut response = with_type(status, "text/html; charset=utf-8", page.into());
+    response.headers_mut().insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    answer
+    response
 }
 
-/// An answer that says no, in one of the relay's four shapes.
+/// An error response, in one of the relay's four shapes.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// `{"error": {"code", "message", …}}`: sandboxes and chat.
@@ -156,11 +166,11 @@ pub(crate) enum Refusal {
     },
     /// `{"error": "text"}`: authorization and tokens.
     Text(StatusCode, String),
-    /// `{"error": "code", "message", "status"}`: vaults and JSON that cannot be read.
+    /// `{"error": "code", "message", "status"}`: vaults and malformed JSON.
     Flat(StatusCode, ErrorCode, String),
-    /// The third shape for a key that has made this many requests to vaults and may make no more.
+    /// The third shape, for a key that has reached this limit of requests to vaults.
     TooManyRequests(u32),
-    /// A page.
+    /// An HTML page.
     Html(StatusCode, String),
 }
 
@@ -174,7 +184,7 @@ impl Refusal {
         }
     }
 
-    /// With further members beside code and message.
+    /// Adds members beside code and message.
     pub(crate) fn with(
         status: StatusCode,
         code: ErrorCode,
@@ -222,7 +232,7 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, ErrorCode::AgentNotFound, message)
     }
 
-    /// What the relay's framework says where nothing has a route.
+    /// Returns the page of the relay's framework for a path without a route.
     pub(crate) fn no_route(method: &http::Method, path: &str) -> Self {
         let path = path
             .replace('&', "&amp;")
@@ -232,7 +242,7 @@ impl Refusal {
         Self::Html(StatusCode::NOT_FOUND, format!("Cannot {method} {path}"))
     }
 
-    /// What the relay's framework says when a handler throws.
+    /// Returns the page of the relay's framework for a handler that throws.
     pub(crate) fn crash() -> Self {
         Self::Html(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -241,7 +251,7 @@ impl Refusal {
     }
 }
 
-impl From<Refusal> for Answer {
+impl From<Refusal> for RelayResponse {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Coded {
@@ -254,23 +264,23 @@ impl From<Refusal> for Answer {
                 error.insert("code".to_owned(), code.as_str().into());
                 error.insert("message".to_owned(), message.into());
                 error.extend(extra);
-                json(status, &json!({ "error": error }))
+                json_response(status, &json!({ "error": error }))
             }
-            Refusal::Text(status, text) => json(status, &json!({ "error": text })),
-            Refusal::Flat(status, code, message) => json(
+            Refusal::Text(status, text) => json_response(status, &json!({ "error": text })),
+            Refusal::Flat(status, code, message) => json_response(
                 status,
                 &json!({ "error": code.as_str(), "message": message, "status": status.as_u16() }),
             ),
             Refusal::TooManyRequests(limit) => {
-                let mut answer = Self::from(Refusal::Flat(
+                let mut response = Self::from(Refusal::Flat(
                     StatusCode::TOO_MANY_REQUESTS,
                     ErrorCode::RateLimitExceeded,
                     "API key request limit exceeded".to_owned(),
                 ));
-                let headers = answer.headers_mut();
+                let headers = response.headers_mut();
                 headers.insert("x-ratelimit-limit", limit.into());
                 headers.insert("x-ratelimit-remaining", 0.into());
-                answer
+                response
             }
             Refusal::Html(status, text) => html(status, &format!("<pre>{text}</pre>")),
         }

@@ -1,0 +1,68 @@
+//! Responses and extractors of axum.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum_core::extract::{FromRequest, Request};
+use axum_core::response::{IntoResponse, Response};
+use http::request::Parts;
+use twentyfirst_transport::{Body, Runtime, TokioRuntime};
+
+use super::unread::Unread;
+use super::{ChatRequest, Refusal, RequestLimits, ThreadRequest, TokenRequest};
+use crate::error::Error;
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        http::Response::<Body>::from(self).into_response()
+    }
+}
+
+/// The response of the [`Refusal`] that it becomes.
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        Refusal::from(self).into_response()
+    }
+}
+
+/// Reads nothing yet. The [`RequestLimits`] are those in the request's extensions, where a layer has put some there.
+impl<S: Send + Sync> FromRequest<S> for ChatRequest {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let (head, body) = unread(request);
+        Ok(Self::of_turn(head, body))
+    }
+}
+
+/// Reads nothing yet. The [`RequestLimits`] are those in the request's extensions, where a layer has put some there.
+impl<S: Send + Sync> FromRequest<S> for ThreadRequest {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let (head, body) = unread(request);
+        Ok(Self { head, body })
+    }
+}
+
+/// Reads nothing yet. The [`RequestLimits`] are those in the request's extensions, where a layer has put some there.
+impl<S: Send + Sync> FromRequest<S> for TokenRequest {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let (head, body) = unread(request);
+        Ok(Self { head, body })
+    }
+}
+
+fn unread<Kept>(request: Request) -> (Parts, Unread<Kept>) {
+    let (head, body) = request.into_parts();
+    let limits = head.extensions.get::<RequestLimits>();
+    let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
+    let body = Unread::new(
+        Body::wrap(body),
+        limits.unwrap_or(&RequestLimits::new()),
+        &runtime,
+    );
+    (head, body)
+}

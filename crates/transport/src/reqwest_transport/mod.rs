@@ -1,0 +1,122 @@
+//! HTTP over a client of reqwest.
+
+mod failure;
+mod request_body;
+
+use std::fmt;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use reqwest::Client;
+use tower_service::Service;
+
+use self::request_body::RequestBody;
+use crate::body::{Body, say_empty};
+use crate::error::Error;
+use crate::timeouts::Handover;
+use crate::transport::ResponseFuture;
+
+/// A [`reqwest::Client`] as a transport, with the proxies, certificates, connections and settings that your team has given it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use twentyfirst_transport::reqwest::{self, redirect};
+/// use twentyfirst_transport::{ReqwestTransport, SharedTransport};
+///
+/// let http = reqwest::Client::builder()
+///     .redirect(redirect::Policy::none())
+///     .connect_timeout(Duration::from_secs(10))
+///     .build()?;
+/// let transport = SharedTransport::new(ReqwestTransport::new(http));
+/// # let _ = transport;
+/// # Ok::<(), reqwest::Error>(())
+/// ```
+///
+/// TLS and HTTP/2 are features of reqwest that you turn on: this crate turns on none. Cloning is cheap and shares the connections.
+///
+/// # Settings of the client that matter here
+/// | setting | what to know |
+/// |---|---|
+/// | `redirect` | Set it to `Policy::none()`. Unless it is told otherwise, reqwest follows redirects: see below. |
+/// | `timeout`, `read_timeout` | Leave them unset, and use [`StageTimeouts`](crate::StageTimeouts), which tell the stages apart. `timeout` cuts every stream that takes longer, such as an agent's answer; a client that follows runs goes on behind the cut. |
+/// | `connect_timeout` | Set it here: [`StageTimeouts::connect`](crate::StageTimeouts::connect) does not reach reqwest. |
+/// | `retry` | It has no effect, and neither has reqwest's default, which repeats what a server of HTTP/2 did not process: a request is sent once. |
+/// | `default_headers`, `cookie_store` | They are added to every request. |
+/// | `gzip` and the like | They change nothing where a request names an `accept-encoding`. A response that is compressed all the same arrives decompressed. |
+///
+/// # Redirects
+/// reqwest cannot be told to follow none for one request. One that would repeat the method is not followed all the same: the 3xx is the
+/// response. One that makes a `GET` of the request (303, and 301 and 302 of a `POST`) is followed where the client does so. Then the result
+/// is an error, and the response to the `GET` is not read. That `GET` had no body, and where it went to another host, port or scheme, no
+/// `authorization` and no cookies; it had all other headers, and the URL of the first request as its `referer`. A redirect to the same URL
+/// is not noticed.
+///
+/// # Errors
+/// [`maybe_sent`](Error::maybe_sent) is `false` where there was no connection, and for URLs that reqwest refuses or would change: those with
+/// `..` in their path, or with a character there that it percent-encodes. Otherwise it is `true`, also where a server of HTTP/2 says that it
+/// has not processed the request. [`is_timeout`](Error::is_timeout) is `true` where a timeout of the client struck. No error shows a URL.
+///
+/// # Panics
+/// Connections are made with tokio, so a request must be sent within a tokio runtime.
+#[derive(Clone)]
+pub struct ReqwestTransport {
+    client: Client,
+}
+
+impl ReqwestTransport {
+    /// Sends with this client.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+impl From<Client> for ReqwestTransport {
+    fn from(client: Client) -> Self {
+        Self::new(client)
+    }
+}
+
+impl Service<Request<Body>> for ReqwestTransport {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
+        let client = self.client.clone();
+        say_empty(&mut request);
+        ResponseFuture::new(async move {
+            let handover = request.extensions().get::<Handover>();
+            let handover = handover.cloned().unwrap_or_default();
+            handover.set_waiting();
+            let uri = request.uri().clone();
+            let request = request.map(|body| RequestBody::new(body, handover.clone()));
+            let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap))
+                .map_err(|error| Error::not_sent(error.without_url()))?;
+            let url = request.url().clone();
+            if url.path() != uri.path() {
+                return Err(failure::other_path());
+            }
+            match client.execute(request).await {
+                Ok(response) if *response.url() == url => {
+                    let response = Response::<reqwest::Body>::from(response);
+                    Ok(response.map(|body| Body::wrap(body.map_err(failure::of_body))))
+                }
+                Ok(_) => Err(failure::redirected()),
+                Err(error) => Err(failure::classify(error, handover.maybe_sent()).at_host(&uri)),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for ReqwestTransport {
+    // That of the client shows its default headers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReqwestTransport").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! Connections that can be interrupted one by one.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use http::Uri;
+use http::uri::{Authority, Scheme};
+use ureq::Agent;
+use ureq::config::Config;
+use ureq::unversioned::resolver::DefaultResolver;
+
+use super::connecting::{Connecting, TellingConnector};
+
+/// All connections of a transport, each an agent of its own that carries one exchange at a time.
+///
+/// ```text
+///   take ──► lane ──► response read to its end ──► idle ──► taken again, or closed when it is too old
+///              └────► dropped before ──► Agent::shutdown: its socket is closed, and what blocks on it ends
+/// ```
+///
+/// `ureq` can interrupt all that an agent does, and not one exchange of many: hence an agent for each. The pool within an agent holds
+/// its one connection while it is idle, and knows whether that is still open.
+pub(super) struct Lanes {
+    config: Config,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    agent: Agent,
+    connecting: Connecting,
+    server: Server,
+    since: Instant,
+}
+
+type Server = Option<(Scheme, Authority)>;
+
+/// An agent for one exchange. Dropping it interrupts the exchange.
+pub(super) struct Lane {
+    agent: Agent,
+    connecting: Connecting,
+    server: Server,
+    lanes: Arc<Lanes>,
+    is_over: bool,
+}
+
+impl Lanes {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            config,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// The connection to this server that was used last, or room for a new one.
+    pub(super) fn take(self: &Arc<Self>, uri: &Uri) -> Lane {
+        let server = uri.scheme().cloned().zip(uri.authority().cloned());
+        let idle = {
+            let mut idle = self.lock();
+            let place = idle.iter().rposition(|idle| idle.server == server);
+            place.map(|place| idle.remove(place))
+        };
+        let (agent, connecting) = match idle {
+            Some(idle) => (idle.agent, idle.connecting),
+            None => self.make(),
+        };
+        Lane {
+            agent,
+            connecting,
+            server,
+            lanes: Arc::clone(self),
+            is_over: false,
+        }
+    }
+
+    fn make(&self) -> (Agent, Connecting) {
+        let connecting = Connecting::default();
+        connecting.begin();
+        let connector = TellingConnector::new(connecting.clone());
+        let resolver = DefaultResolver::default();
+        let agent = Agent::with_parts(self.config.clone(), connector, resolver);
+        (agent, connecting)
+    }
+
+    /// What is idle, without what has been so for too long.
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|idle| idle.since.elapsed() < self.config.max_idle_age());
+        idle
+    }
+}
+
+impl Lane {
+    pub(super) fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// Whether its exchange is over, and had no connection.
+    pub(super) fn is_connecting(&self) -> bool {
+        self.connecting.is_under_way()
+    }
+
+    /// Keeps the connection for the next exchange.
+    pub(super) fn give_back(mut self) {
+        self.is_over = true;
+        let (agent, connecting) = (self.agent.clone(), self.connecting.clone());
+        let server = mem::take(&mut self.server);
+        let config = &self.lanes.config;
+        let mut idle = self.lanes.lock();
+        let same = idle.iter().filter(|idle| idle.server == server).count();
+        if same < config.max_idle_connections_per_host()
+            && idle.len() < config.max_idle_connections()
+        {
+            let since = Instant::now();
+            idle.push(Idle {
+                agent,
+                connecting,
+                server,
+                since,
+            });
+        }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.agent.clone().shutdown();
+        }
+    }
+}

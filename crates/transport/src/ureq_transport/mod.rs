@@ -1,0 +1,260 @@
+//! HTTP over `ureq`, on threads.
+
+mod connecting;
+mod failure;
+mod lanes;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
+use tower_service::Service;
+use ureq::config::{Config, ConfigBuilder};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::typestate::AgentScope;
+use ureq::{Agent, SendBody};
+
+use self::lanes::{Lane, Lanes};
+use crate::body::{Body, Fed};
+use crate::error::Error;
+use crate::timeouts::StageTimeouts;
+use crate::transport::ResponseFuture;
+
+/// HTTP/1.1 over `ureq`, for programs without an async runtime.
+///
+/// An exchange runs on a thread until the head of the response is there. The body of the response is read on another one, which starts
+/// when it is first asked for. The body of the request is read where the future is polled. Nothing here needs tokio, and futures and
+/// bodies may be polled by anything, such as `pollster::block_on`.
+///
+/// Connections are kept and used again. Cloning is cheap and shares them; dropping the last clone closes the idle ones.
+///
+/// Redirects are never followed: a 3xx is a response like any other. There are no cookies, and bodies arrive as they were sent. (Where
+/// another crate turns on `ureq`'s feature `gzip` or `brotli`, `ureq` decompresses what a server encodes so without being asked to.)
+///
+/// `ureq` reads proxies from the environment: the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` (or in lower case) that is a URL,
+/// for `https` and `http` alike, except to the hosts in `NO_PROXY`. All requests go through it in a tunnel (`CONNECT`).
+///
+/// # Errors
+/// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect: of resolving the name, of TCP, of the tunnel through a
+/// proxy, of the TLS handshake, or because it took too long. It is `true` from the moment that there is a connection, new or kept.
+/// [`StageTimeouts::connect`] limits resolving the name and the rest of connecting, each by itself.
+///
+/// A server that responds before it has read the whole body of a request, and closes, makes the exchange fail: `ureq` reads the
+/// response once it has sent the request.
+///
+/// # Cancellation
+/// Dropping a future or a body shuts its connection down at once, also while a thread waits for the server to say something, and the
+/// thread ends. Only resolving a name and TCP's handshake are not interrupted: their thread ends when they do, at the latest when
+/// connecting has taken too long, and sends nothing.
+///
+/// ```no_run
+/// use pollster::block_on;
+/// use twentyfirst_transport::{Body, Transport, UreqTransport};
+///
+/// let transport = UreqTransport::new();
+/// let request = http::Request::get("https://relay.example/health").body(Body::empty())?;
+/// let response = block_on(transport.send(request))?;
+/// let body = block_on(response.into_body().collect_up_to(1024))?;
+/// # let _ = body;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct UreqTransport {
+    lanes: Arc<Lanes>,
+}
+
+impl UreqTransport {
+    /// Makes a transport with these settings: certificates are checked with the operating system's roots, connecting may take 10 s,
+    /// up to 100 unused connections are kept, each for 4 s, and proxies are taken from the environment. Opens nothing yet.
+    ///
+    /// 4 s are shorter than the 5 s after which common servers close: a request that is not safe to repeat must not meet a connection
+    /// that is just being closed.
+    pub fn new() -> Self {
+        let roots = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
+        let settings = Agent::config_builder()
+            .tls_config(roots.build())
+            .timeout_resolve(Some(CONNECT_TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .max_idle_connections(IDLE_CONNECTIONS)
+            .max_idle_connections_per_host(IDLE_CONNECTIONS)
+            .max_idle_age(IDLE_TIMEOUT);
+        Self::with_settings(settings)
+    }
+
+    /// Makes a transport with settings of `ureq`, as they are but for what a transport must do: statuses are not errors, redirects are
+    /// not followed, and no header is added.
+    ///
+    /// The defaults are then `ureq`'s, and not those of [`new`](Self::new): the roots of certificates that are built into `ureq`, no
+    /// limit on connecting, and ten unused connections. `ureq`'s own limits on time count beside [`StageTimeouts`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twentyfirst_transport::{UreqTransport, ureq};
+    ///
+    /// let settings = ureq::Agent::config_builder().proxy(None).timeout_connect(Some(Duration::from_secs(3)));
+    /// let transport = UreqTransport::with_settings(settings);
+    /// # let _ = transport;
+    /// ```
+    pub fn with_settings(settings: ConfigBuilder<AgentScope>) -> Self {
+        let config = settings
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .allow_non_standard_methods(true)
+            .accept("")
+            .accept_encoding("")
+            .user_agent("")
+            .build();
+        Self {
+            lanes: Arc::new(Lanes::new(config)),
+        }
+    }
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+const IDLE_CONNECTIONS: usize = 100;
+
+impl Default for UreqTransport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Service<Request<Body>> for UreqTransport {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        let lanes = Arc::clone(&self.lanes);
+        ResponseFuture::new(exchange(lanes, request))
+    }
+}
+
+/// One request. The lane is a local of this future, so that dropping it interrupts the thread.
+async fn exchange(lanes: Arc<Lanes>, request: Request<Body>) -> Result<Response<Body>, Error> {
+    let lane = lanes.take(request.uri());
+    let (mut head, body) = request.into_parts();
+    let timeouts = head.extensions.get::<StageTimeouts>().copied();
+    let connect_timeout = timeouts.and_then(|timeouts| timeouts.connect);
+    let body = announce(&head.method, &mut head.headers, body);
+    let has_body = !body.is_end_stream();
+    let uri = head.uri.clone();
+    let request = configured(lane.agent(), Request::from_parts(head, ()), connect_timeout);
+    let agent = lane.agent().clone();
+    let fed = body.feed("http-exchange", move |reader| match has_body {
+        true => agent.run(request.map(|()| SendBody::from_reader(reader))),
+        false => agent.run(request),
+    });
+    match fed.await {
+        Fed::Done(Ok(response)) => Ok(response.map(|body| arriving(body, lane))),
+        Fed::Done(Err(error)) => {
+            let limit = connect_timeout.or_else(|| lane.agent().config().timeouts().connect);
+            Err(failure::classify(error, lane.is_connecting(), limit).at_host(&uri))
+        }
+        Fed::Broken(error) => Err(Error::request_body(error)),
+        Fed::NoThread(error) => Err(Error::not_sent(error)),
+        Fed::Panicked => Err(Error::new("the thread of the exchange panicked")),
+    }
+}
+
+/// Says in its headers how long the body is, where that is known, and holds the body to it: a body that ends too early would have
+/// `ureq` ask it for more without end.
+fn announce(method: &Method, headers: &mut HeaderMap, body: Body) -> Body {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return body;
+    }
+    let announced = headers.get(CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+    match announced.or_else(|| body.size_hint().exact()) {
+        // RFC 9110, section 8.6: said only by methods that give a body a meaning.
+        Some(0) if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) => body,
+        Some(length) => {
+            headers
+                .entry(CONTENT_LENGTH)
+                .or_insert(HeaderValue::from(length));
+            body.with_exact_length(length)
+        }
+        None => body,
+    }
+}
+
+/// The request with its own limit on connecting.
+fn configured(agent: &Agent, request: Request<()>, connect: Option<Duration>) -> Request<()> {
+    let is_set = |config: &Config| config.timeouts().connect == connect;
+    // Settings of a request make `ureq` read the certificates anew for each connection.
+    if connect.is_none() || is_set(agent.config()) {
+        return request;
+    }
+    agent
+        .configure_request(request)
+        .timeout_resolve(connect)
+        .timeout_connect(connect)
+        .build()
+}
+
+/// The body of a response that holds its lane until it has been read to its end.
+fn arriving(body: ureq::Body, lane: Lane) -> Body {
+    let length = body.content_length();
+    Body::wrap(Arriving {
+        body: Body::from_reader(body.into_reader()),
+        left: length,
+        lane: Some(lane),
+    })
+}
+
+struct Arriving {
+    body: Body,
+    /// How much of an announced length is to come.
+    left: Option<u64>,
+    lane: Option<Lane>,
+}
+
+impl http_body::Body for Arriving {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                self.left = self.left.map(|left| left.saturating_sub(length));
+            }
+            Some(Err(_)) => self.lane = None,
+            None => {
+                if let Some(lane) = self.lane.take() {
+                    lane.give_back();
+                }
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.lane.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::new, SizeHint::with_exact)
+    }
+}
+
+impl fmt::Debug for UreqTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UreqTransport").finish_non_exhaustive()
+    }
+}

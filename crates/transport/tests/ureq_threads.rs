@@ -1,0 +1,87 @@
+//! The threads of the transport over `ureq`, counted: hence in a process of its own.
+#![cfg(target_os = "linux")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, channel};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use http_body_util::BodyExt as _;
+use pollster::block_on;
+use twentyfirst_transport::{Body, Transport as _, UreqTransport};
+
+const EACH: usize = 20;
+
+/// Says nothing behind the first piece of a stream, and nothing at all to others. Tells of each connection that the client has closed.
+fn silent_server() -> (SocketAddr, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (closed, heard) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, closed) = (stream.unwrap(), closed.clone());
+            thread::spawn(move || {
+                let mut head = [0; 1024];
+                let length = stream.read(&mut head).unwrap();
+                if head[..length].starts_with(b"GET /stream") {
+                    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+                    write!(stream, "{head}3\r\none\r\n").unwrap();
+                }
+                // Until the end, or a reset.
+                let _ = stream.read(&mut head);
+                closed.send(()).unwrap();
+            });
+        }
+    });
+    (address, heard)
+}
+
+fn threads() -> usize {
+    let names = fs::read_dir("/proc/self/task").unwrap();
+    let names = names.filter_map(|task| fs::read_to_string(task.unwrap().path().join("comm")).ok());
+    names
+        .filter(|name| ["http-exchange", "body-writer"].contains(&name.trim()))
+        .count()
+}
+
+fn soon(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(10), "{what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn threads_and_connections_end_with_what_they_are_for() {
+    let (address, closed) = silent_server();
+    let transport = UreqTransport::new();
+    let get = |path| {
+        let request = http::Request::get(format!("http://{address}{path}"));
+        request.body(Body::empty()).unwrap()
+    };
+    let mut heads: Vec<_> = (0..EACH).map(|_| transport.send(get("/silence"))).collect();
+    for head in &mut heads {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(std::pin::Pin::new(head).poll(&mut cx).is_pending());
+    }
+    let bodies: Vec<_> = (0..EACH)
+        .map(|_| {
+            let response = block_on(transport.send(get("/stream"))).unwrap();
+            let mut body = response.into_body();
+            let piece = block_on(body.frame()).unwrap().unwrap();
+            assert_eq!(piece.into_data().unwrap(), "one");
+            body
+        })
+        .collect();
+    soon("one for each", || threads() == 2 * EACH);
+    drop(heads);
+    soon("those of heads end", || threads() == EACH);
+    drop(bodies);
+    soon("those of bodies end", || threads() == 0);
+    for _ in 0..2 * EACH {
+        closed.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+}
