@@ -14,8 +14,8 @@ use twentyfirst_protocol::flow::{self, Failure, Flow, Now, Sent, Slot, Step};
 use twentyfirst_transport::{Body, Collect, ReadBeginning, ResponseFuture};
 
 use crate::credentials::TokenError;
-use crate::thread_lists::{Follower, SharedError};
 use crate::relay::{ERROR_BODY, Relay};
+use crate::thread_lists::{Follower, SharedError};
 
 /// Drives a [`Flow`] over the client's transport.
 ///

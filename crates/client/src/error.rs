@@ -76,7 +76,7 @@ enum Kind {
     },
     NotSupervised(Option<Box<dyn StdError + Send + Sync>>),
     /// The id of the run.
-    EndNotTold(String, Option<Box<dyn StdError + Send + Sync>>),
+    OnEndFailed(String, Option<Box<dyn StdError + Send + Sync>>),
     OpenRunsUnknown(Box<dyn StdError + Send + Sync>),
     Process(ProcessError),
     NoPreview(PreviewError),
@@ -150,9 +150,9 @@ impl Error {
 
     /// Returns the id of a run for which [`ChatHandler::on_end`](crate::backend::ChatHandler::on_end) failed or panicked. Its
     /// error is in [`source`](StdError::source). The function is called again.
-    pub fn end_not_told(&self) -> Option<&str> {
+    pub fn on_end_failed(&self) -> Option<&str> {
         match &self.inner.kind {
-            Kind::EndNotTold(run, _) => Some(run),
+            Kind::OnEndFailed(run, _) => Some(run),
             _ => None,
         }
     }
@@ -258,7 +258,7 @@ impl Error {
     }
 
     /// Whether the response, or the message of a run, exceeded the client's memory limit.
-    pub fn is_answer_limit(&self) -> bool {
+    pub fn is_response_limit(&self) -> bool {
         matches!(self.inner.kind, Kind::MessageTooLong(_))
             || self
                 .transport_error()
@@ -458,11 +458,11 @@ impl Error {
     }
 
     /// Creates the error for a run whose `on_end` function failed or, without a cause, panicked.
-    pub(crate) fn new_end_not_told(
+    pub(crate) fn new_on_end_failed(
         run: &str,
         cause: Option<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Kind::EndNotTold(run.to_owned(), cause).into()
+        Kind::OnEndFailed(run.to_owned(), cause).into()
     }
 
     /// Creates the error for a store that cannot list the open runs.
@@ -506,7 +506,7 @@ impl Kind {
             | Self::NotSupervised(_)
             | Self::Process(_)
             | Self::NoPreview(_)
-            | Self::EndNotTold(..)
+            | Self::OnEndFailed(..)
             | Self::Transfer(_) => Sent::Maybe,
         }
     }
@@ -678,7 +678,7 @@ impl fmt::Display for Error {
             Kind::NotSupervised(_) => f.write_str(
                 "runs go on, but no other instance would find them if this one ended",
             )?,
-            Kind::EndNotTold(run, cause) => {
+            Kind::OnEndFailed(run, cause) => {
                 let what = match cause {
                     Some(_) => "failed",
                     None => "panicked",
@@ -693,14 +693,15 @@ impl fmt::Display for Error {
             Kind::NoPreview(error) => error.fmt(f)?,
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
-            write!(f, " (the relay asked for a delay of {} s)", delay.as_secs_f64())?;
+            write!(
+                f,
+                " (the relay asked for a delay of {} s)",
+                delay.as_secs_f64()
+            )?;
         }
         if let Some(last) = self.inner.written.last() {
             let (count, last) = (self.inner.written.len(), shown(&last.path));
-            write!(
-                f,
-                " (files written before: {count}, the last one {last})"
-            )?;
+            write!(f, " (files written before: {count}, the last one {last})")?;
         }
         match (
             &self.inner.created.sandbox_id,
@@ -735,12 +736,12 @@ impl StdError for Error {
             Kind::MessageTooLong(error) => Some(error),
             Kind::NotReplayable(Some(cause))
             | Kind::NotSupervised(Some(cause))
-            | Kind::EndNotTold(_, Some(cause))
+            | Kind::OnEndFailed(_, Some(cause))
             | Kind::OpenRunsUnknown(cause)
             | Kind::Budget { cause, .. } => Some(&**cause),
             Kind::NotReplayable(None)
             | Kind::NotSupervised(None)
-            | Kind::EndNotTold(_, None)
+            | Kind::OnEndFailed(_, None)
             | Kind::InvalidRequest(_)
             | Kind::Deadline(_)
             | Kind::ThreadStreaming

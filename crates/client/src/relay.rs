@@ -12,8 +12,8 @@ use twentyfirst_transport::{
 
 use crate::credentials::Credential;
 use crate::error::Error;
-use crate::thread_lists::ThreadLists;
 use crate::telemetry;
+use crate::thread_lists::ThreadLists;
 
 /// The relay, shared by all clones of a client: its URL, the credential, and the transport.
 pub(crate) struct Relay {

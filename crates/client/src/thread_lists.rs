@@ -190,7 +190,9 @@ impl SharedError {
 impl ListFailed {
     /// The task of the request is gone.
     fn gone() -> Self {
-        Self::from(Error::new("the task that lists the threads for several runs is gone"))
+        Self::from(Error::new(
+            "the task that lists the threads for several runs is gone",
+        ))
     }
 }
 

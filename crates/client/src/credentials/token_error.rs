@@ -90,7 +90,11 @@ impl fmt::Display for TokenError {
             Kind::Source(_) => f.write_str("the token source failed"),
             Kind::Exchange(_) => f.write_str("the token URL did not respond"),
             Kind::Refused(status, message) => {
-                write!(f, "the token URL responded with {}: {message}", status.as_u16())
+                write!(
+                    f,
+                    "the token URL responded with {}: {message}",
+                    status.as_u16()
+                )
             }
             Kind::NotAToken => f.write_str("the response of the token URL is not a token"),
             Kind::Unusable => {

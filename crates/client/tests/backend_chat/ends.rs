@@ -13,7 +13,8 @@ use crate::support::{
 const SORRY: &str = "data: {\"type\":\"error\",\"errorText\":\"the connection to the agent broke off\"}\n\ndata: [DONE]\n\n";
 const STOPPED: &str =
     "data: {\"type\":\"abort\"}\n\ndata: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n";
-const UNFINISHED: &str = "the stream ended before its message did: neither `finish` nor `[DONE]` came";
+const UNFINISHED: &str =
+    "the stream ended before its message did: neither `finish` nor `[DONE]` came";
 const CUT: &str = "the body broke off <- the cable was pulled";
 
 /// Streams whose message has not ended, and what a browser gets behind them.

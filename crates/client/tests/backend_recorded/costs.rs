@@ -135,8 +135,7 @@ async fn a_limit_of_a_day_or_a_month_says_when_it_begins_anew() {
         let chats = chats(&client, &session).budget(limit);
         let (status, body) = refused(chats.handle(post("Hello")).await).await;
         let message = body["error"].as_str().unwrap();
-        let begins =
-            format!("chat budget exceeded: 0 USD of 0 USD spent {when}; it resets on 20");
+        let begins = format!("chat budget exceeded: 0 USD of 0 USD spent {when}; it resets on 20");
         assert!(status == 402 && message.starts_with(&begins), "{message}");
         assert!(message.ends_with(" (UTC)"), "{message}");
     }

@@ -30,7 +30,7 @@ async fn a_rest_is_read_up_to_the_limit_of_the_client() {
     let relay = relay(PACE);
     let (_, session, log, all) = &overflown_story(&relay).await;
     let read_up_to = async |limit: usize| {
-        let client = builder(&relay).answer_limit(limit).build().unwrap();
+        let client = builder(&relay).response_limit(limit).build().unwrap();
         let (chats, errors) = logged(chats(&client, session).run_log(log.clone()));
         let events = whole(chats.handle(resume()).await).await;
         (events, errors.lock().unwrap().clone())

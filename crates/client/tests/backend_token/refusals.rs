@@ -91,7 +91,7 @@ async fn the_relay_s_refusals_are_handed_on_or_kept_back() {
     402 -> 402 5 of 5 dollars spent
     403 -> 502 the relay does not accept this server
     404 -> 404 Sandbox not found
-    408 -> 504 the relay did not answer in time
+    408 -> 504 the relay did not respond in time
     409 -> 409 line break
     413 -> 413 Payload Too Large
     418 -> 502 the relay failed
@@ -99,7 +99,7 @@ async fn the_relay_s_refusals_are_handed_on_or_kept_back() {
     429 -> 429 slow down
     500 -> 502 the relay failed
     503 -> 503 the relay is not available
-    504 -> 504 the relay did not answer in time
+    504 -> 504 the relay did not respond in time
     200 -> 502 the relay failed
     ");
 }

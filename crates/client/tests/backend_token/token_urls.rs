@@ -137,11 +137,9 @@ async fn a_session_that_is_over_can_be_told_from_the_rest() {
     let error = failure(|_| Ok(json(302, ""))).await;
     assert_eq!(error.token_error().unwrap().status().unwrap(), 302);
     let error = failure(|_| Err(TransportError::new("reset"))).await;
-    assert!(
-        chain(&error).starts_with(
-            "no token could be obtained for the request <- the token URL did not respond"
-        )
-    );
+    assert!(chain(&error).starts_with(
+        "no token could be obtained for the request <- the token URL did not respond"
+    ));
     assert!(!error.maybe_sent());
 }
 

@@ -200,7 +200,7 @@ async fn an_answer_too_long_to_hold_is_an_error() {
         json(200, "x".repeat(33 * 1024 * 1024))
     });
     let error = client.sandboxes().get(sandbox()).await.unwrap_err();
-    assert!(error.is_answer_limit(), "{error}");
+    assert!(error.is_response_limit(), "{error}");
     assert!(error.maybe_sent());
 }
 

@@ -271,7 +271,7 @@ async fn a_thread_longer_than_is_read_is_not_asked_for_again_and_again() {
         .api_key("an_sk_test")
         .base_url("https://relay.test/")
         .transport(transport)
-        .answer_limit(1_000)
+        .response_limit(1_000)
         .build()
         .unwrap();
     let start = StartRun::new("my-agent", "Hi")
@@ -342,11 +342,8 @@ async fn a_message_with_its_middle_missing_is_no_message() {
         .text()
         .await
         .unwrap_err();
-    assert!(error.is_answer_limit(), "{error}");
-    assert_eq!(
-        error.to_string(),
-        "the message exceeds the memory limit"
-    );
+    assert!(error.is_response_limit(), "{error}");
+    assert_eq!(error.to_string(), "the message exceeds the memory limit");
 }
 
 #[tokio::test]

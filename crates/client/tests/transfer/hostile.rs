@@ -143,7 +143,10 @@ fn nothing_leaves_the_directory() {
             file().dir("a").symlink("l", "a").dir("l"),
             "l would lead out of the directory: it leads through a link",
         ),
-        (file().dir("a").symlink("a", "."), "the archive contains a twice"),
+        (
+            file().dir("a").symlink("a", "."),
+            "the archive contains a twice",
+        ),
         (
             file().hard_link("h", "../outside"),
             "h would lead out of the directory: it has `..` in it",

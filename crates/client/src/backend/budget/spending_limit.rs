@@ -187,9 +187,8 @@ impl SpendingLimit {
                 CountingStep::Over(CountingEnd::Counted) => return Ok(()),
                 CountingStep::Over(CountingEnd::Unreadable(error)) => return Err(error.into()),
                 _ => {
-                    return Err(
-                        cause.unwrap_or_else(|| "the store lost the entries of this account".into())
-                    );
+                    return Err(cause
+                        .unwrap_or_else(|| "the store lost the entries of this account".into()));
                 }
             }
         }

@@ -65,8 +65,7 @@ impl http_body::Body for Passing {
                 .show(&end.unwrap_or_else(Error::stream_unfinished));
         }
         Poll::Ready(ending.map(|ending| {
-            let (Ending::Broken(words) | Ending::Stopped(words) | Ending::Complete(words)) =
-                ending;
+            let (Ending::Broken(words) | Ending::Stopped(words) | Ending::Complete(words)) = ending;
             Ok(Frame::data(words))
         }))
     }
@@ -94,7 +93,7 @@ enum Ending {
     /// The run was cancelled.
     Stopped(Bytes),
     /// The event under way was the end of the message.
-    Told(Bytes),
+    Complete(Bytes),
 }
 
 impl Progress {

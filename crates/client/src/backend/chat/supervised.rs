@@ -19,7 +19,7 @@ impl ChatHandler {
     /// It is called **at least once** for each run that this handler has started: by the instance that recorded the end or, if
     /// that is gone, by one that [supervises](Self::supervise), about 40 s later. It is called again if it fails or panics, after
     /// delays of 1 s to 60 s, and if an instance dies during the call. Use [`EndedRun::id`] to recognize repetitions.
-    /// [`on_error`](Self::on_error) is called with [each failure](Error::end_not_told). With the log in the memory of one
+    /// [`on_error`](Self::on_error) is called with [each failure](Error::on_end_failed). With the log in the memory of one
     /// process, the calls end with that process.
     ///
     /// It is also called for runs that the relay refused; these have [no run](EndedRun::run). A message that was refused because

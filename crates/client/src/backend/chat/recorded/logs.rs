@@ -15,7 +15,7 @@ use twentyfirst_run_log::{AnyRunLog, AppendError, MemoryLog, ReadError, RunLog a
 use twentyfirst_transport::Runtime;
 
 use super::handle::Handle;
-use super::local::{ReadFrom, Local};
+use super::local::{Local, ReadFrom};
 use crate::backend::stored;
 pub(super) use crate::backend::stored::Cause;
 use crate::backend::within::within;

@@ -110,7 +110,7 @@ impl Recorded {
             match result {
                 Ok(()) => return true,
                 Err(cause) => {
-                    let error = Error::new_end_not_told(&obligation.run, cause);
+                    let error = Error::new_on_end_failed(&obligation.run, cause);
                     self.on_error.show(&error);
                 }
             }
