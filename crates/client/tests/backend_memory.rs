@@ -119,7 +119,7 @@ fn read_body(mut socket: impl BufRead) -> usize {
 }
 
 #[test]
-fn a_stalled_browser_holds_the_relay_up_and_not_the_memory() {
+fn a_stalled_browser_stalls_the_relay_and_takes_no_memory() {
     let (length, stall) = match std::env::var_os("LONG_STALL") {
         Some(_) => (256 * MIB, Duration::from_secs(10)),
         None => (64 * MIB, Duration::from_secs(2)),

@@ -57,7 +57,7 @@ fn browser(server: SocketAddr) -> TcpStream {
 }
 
 #[test]
-fn bodies_of_nobody_take_no_memory() {
+fn bodies_of_unauthorized_requests_take_no_memory() {
     let server = serve();
     drop(browser(server));
     thread::sleep(Duration::from_millis(200));

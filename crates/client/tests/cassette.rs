@@ -264,7 +264,7 @@ const KEY_HTML: &str = "21st_sk_&#252;/key+of&amp;mine&quot;";
 const KEY_URL: &str = "21st_sk_%C3%BC%2Fkey%2Bof%26mine%22";
 
 #[tokio::test]
-async fn common_values_leave_what_is_recorded_playable() {
+async fn masking_common_values_keeps_a_recording_playable() {
     let file = File::default();
     let values = [
         "1", "0", "true", "null", " ", "\"", "hello\"", "text", "user", "error", "id", "json",
@@ -336,7 +336,7 @@ proptest! {
     /// Whatever is secret, and whatever is sent and comes back: what was recorded is played, the same but for what is masked, JSON stays
     /// JSON, and a secret that tells something is not in the recording.
     #[test]
-    fn what_is_recorded_is_played(
+    fn a_recording_can_be_replayed(
         secret in texts(),
         text in texts(),
         (asked_form, told_form) in (0..5_u8, 0..5_u8),

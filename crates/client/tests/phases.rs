@@ -164,7 +164,7 @@ async fn a_head_timeout_ends_the_wait_for_a_sandbox() {
 }
 
 #[tokio::test]
-async fn nothing_that_may_have_acted_is_sent_twice() {
+async fn a_request_that_may_have_taken_effect_is_not_sent_twice() {
     let quick = RetryPolicy::standard()
         .first_delay(Duration::from_millis(1))
         .longest_delay(Duration::from_millis(2));

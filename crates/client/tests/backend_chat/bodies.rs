@@ -93,7 +93,7 @@ async fn bytes_that_are_not_utf_8_are_replaced_as_browsers_do() {
 }
 
 #[tokio::test]
-async fn what_is_the_matter_with_a_body_is_said() {
+async fn the_refusal_names_the_problem_of_a_body() {
     let mut answers = Vec::new();
     for body in [
         body(r#"{"__proto__":1}"#),

@@ -98,7 +98,7 @@ async fn the_relays_connection_is_closed_at_once() {
 }
 
 #[tokio::test]
-async fn also_when_the_run_is_still_starting() {
+async fn the_relays_connection_is_closed_even_while_the_run_is_starting() {
     let (relay, client) = relay().await;
     let server = serve(chats(&client)).await;
     let browser = browser(server).await;
@@ -108,7 +108,7 @@ async fn also_when_the_run_is_still_starting() {
 }
 
 #[tokio::test]
-async fn what_the_browser_reads_is_what_the_relay_writes_at_that_moment() {
+async fn the_browser_reads_what_the_relay_writes_without_delay() {
     let (relay, client) = relay().await;
     let server = serve(chats(&client)).await;
     let mut browser = browser(server).await;

@@ -9,7 +9,7 @@ use crate::store::{Fault, Store};
 use crate::support::{STORY, chats, connect, conversation, post, relay, request, text, whole};
 
 #[tokio::test]
-async fn whoever_may_not_ask_for_a_run_has_nothing_looked_up() {
+async fn an_unauthorized_request_causes_no_look_up() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let store = Store::new(Fault::None);

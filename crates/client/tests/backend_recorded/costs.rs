@@ -126,7 +126,7 @@ async fn a_user_whose_budget_is_used_up_is_refused_before_anything_is_started() 
 }
 
 #[tokio::test]
-async fn a_limit_of_a_day_or_a_month_says_when_it_begins_anew() {
+async fn a_limit_of_a_day_or_a_month_says_when_it_resets() {
     let relay = relay();
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -172,7 +172,7 @@ async fn instances_with_one_store_count_together() {
 }
 
 #[tokio::test]
-async fn a_chat_has_a_limit_of_its_own_and_without_an_owner_both() {
+async fn a_chat_has_its_own_limit_and_without_an_owner_both() {
     let relay = relay();
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -210,7 +210,7 @@ impl Budget for Dying {
 }
 
 #[tokio::test]
-async fn a_run_that_two_instances_tell_of_is_counted_once() {
+async fn a_run_reported_by_two_instances_is_counted_once() {
     let relay = relay();
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -257,7 +257,7 @@ impl Budget for Told {
 }
 
 #[tokio::test]
-async fn a_budget_of_yours_is_told_who_pays_for_which_run() {
+async fn a_custom_budget_gets_the_payer_of_each_run() {
     let relay = relay();
     let client = connect(&relay);
     let told = Told::default();
@@ -276,7 +276,7 @@ async fn a_budget_of_yours_is_told_who_pays_for_which_run() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_that_count_at_the_same_time_count_each_run_once() {
+async fn concurrent_counts_count_each_run_once() {
     let store = log();
     let mut tasks = Vec::new();
     for instance in 0..8 {
@@ -301,7 +301,7 @@ async fn many_that_count_at_the_same_time_count_each_run_once() {
 }
 
 #[tokio::test]
-async fn a_turn_that_has_waited_is_refused_when_its_time_comes() {
+async fn a_turn_that_has_waited_is_checked_again() {
     let relay = relay();
     let client = connect(&relay);
     let limit = SpendingLimit::in_memory(Period::Ever).per_owner(0.3);
@@ -322,7 +322,7 @@ async fn a_turn_that_has_waited_is_refused_when_its_time_comes() {
 }
 
 #[tokio::test]
-async fn a_response_that_has_begun_tells_of_the_budget_in_its_stream() {
+async fn a_response_that_has_begun_reports_the_budget_in_its_stream() {
     let relay = relay();
     let client = connect(&relay);
     let limit = SpendingLimit::in_memory(Period::Ever).per_owner(0.0);
@@ -336,7 +336,7 @@ async fn a_response_that_has_begun_tells_of_the_budget_in_its_stream() {
 }
 
 #[tokio::test]
-async fn the_budgets_of_the_relay_are_told_in_the_same_form() {
+async fn budgets_of_the_relay_are_reported_in_the_same_form() {
     let relay = relay_of(agent().max_sandbox_budget_usd(0.3));
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -395,7 +395,7 @@ async fn while_its_store_fails_turns_go_on_and_are_counted_later() {
 }
 
 #[tokio::test]
-async fn a_budget_that_is_required_refuses_while_it_cannot_be_asked() {
+async fn a_required_budget_refuses_while_it_is_unavailable() {
     let relay = relay();
     let client = connect(&relay);
     let store = Store::new(StoreFault::Down);
@@ -426,7 +426,7 @@ impl Budget for Mute {
 }
 
 #[tokio::test]
-async fn a_budget_that_does_not_respond_holds_up_no_turn_for_long() {
+async fn a_budget_that_does_not_respond_delays_turns_only_briefly() {
     let relay = relay();
     let client = connect(&relay);
     let (chats, errors) = logged(chats(&client, &conversation(&client).await));
@@ -441,7 +441,7 @@ async fn a_budget_that_does_not_respond_holds_up_no_turn_for_long() {
 }
 
 #[tokio::test]
-async fn without_a_log_runs_are_counted_too_also_when_the_browser_leaves() {
+async fn without_a_log_runs_are_counted_even_if_the_browser_leaves() {
     let relay = relay();
     let client = connect(&relay);
     let limit = SpendingLimit::in_memory(Period::Ever).per_owner(0.8);
@@ -457,7 +457,7 @@ async fn without_a_log_runs_are_counted_too_also_when_the_browser_leaves() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_given_later_keeps_the_budget() {
+async fn setting_a_log_later_keeps_the_budget() {
     let relay = relay();
     let client = connect(&relay);
     let limit = SpendingLimit::in_memory(Period::Ever).per_owner(0.3);

@@ -29,7 +29,7 @@ async fn a_reload_in_the_middle_replays_from_the_start_with_the_same_ids() {
 }
 
 #[tokio::test]
-async fn each_event_names_its_run_and_its_chunk() {
+async fn each_event_id_has_the_run_and_the_chunk() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let chats = chats(&client, &conversation(&client).await);
@@ -70,7 +70,7 @@ async fn a_second_tab_reads_along_and_the_relay_is_read_once() {
 }
 
 #[tokio::test]
-async fn a_cursor_says_where_a_browser_goes_on() {
+async fn a_browser_continues_from_its_cursor() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let chats = chats(&client, &conversation(&client).await);
@@ -130,7 +130,7 @@ async fn a_cursor_of_an_older_answer_gets_the_current_one_from_its_start() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_id_of_an_event_gets_the_answer_from_its_start() {
+async fn an_unknown_event_id_gets_the_answer_from_its_start() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let chats = chats(&client, &conversation(&client).await);

@@ -13,7 +13,7 @@ use crate::support::{
 const PACE: Duration = Duration::from_millis(50);
 
 #[tokio::test]
-async fn what_was_said_stays_and_is_replayed_as_stopped() {
+async fn a_cancelled_answer_is_kept_and_replayed_as_cancelled() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let chats = chats(&client, &conversation(&client).await);

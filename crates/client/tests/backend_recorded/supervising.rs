@@ -66,7 +66,7 @@ fn run(session: &Session, text: &str) -> ChatRun {
 }
 
 #[tokio::test]
-async fn an_end_is_told_with_the_message_and_what_it_cost() {
+async fn an_end_is_reported_with_its_message_and_cost() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -92,7 +92,7 @@ async fn an_end_is_told_with_the_message_and_what_it_cost() {
 }
 
 #[tokio::test]
-async fn a_turn_begins_without_a_browser_and_is_open_until_its_end_was_told() {
+async fn a_turn_begins_without_a_browser_and_is_open_until_its_end_was_reported() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -115,7 +115,7 @@ async fn a_turn_begins_without_a_browser_and_is_open_until_its_end_was_told() {
 }
 
 #[tokio::test]
-async fn an_end_that_could_not_be_told_is_told_again() {
+async fn an_end_is_reported_again_after_on_end_failed() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -154,7 +154,7 @@ async fn an_end_that_could_not_be_told_is_told_again() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_run_that_was_stopped_is_told_as_far_as_it_came() {
+async fn the_end_of_a_cancelled_run_is_reported_with_its_partial_message() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -170,7 +170,7 @@ async fn the_end_of_a_run_that_was_stopped_is_told_as_far_as_it_came() {
 }
 
 #[tokio::test]
-async fn a_run_that_the_relay_has_refused_has_an_end_without_a_place() {
+async fn a_run_refused_by_the_relay_has_an_end_without_a_run_ref() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -184,7 +184,7 @@ async fn a_run_that_the_relay_has_refused_has_an_end_without_a_place() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_takes_no_end_from_its_instance() {
+async fn an_instance_reports_its_ends_while_the_store_is_down() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -204,7 +204,7 @@ async fn a_store_that_is_down_takes_no_end_from_its_instance() {
 }
 
 #[tokio::test]
-async fn beyond_the_limit_a_message_is_to_be_sent_again() {
+async fn a_message_beyond_the_limit_gets_a_retry_after() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -251,7 +251,7 @@ fn ids(ended: &[EndedRun]) -> Vec<String> {
 }
 
 #[test]
-fn when_an_instance_dies_another_sees_to_all_of_its_runs() {
+fn another_instance_takes_over_all_runs_of_one_that_died() {
     let relay = relay(Duration::from_millis(300));
     let (dying, living) = (runtime(), runtime());
     let client = connect(&relay);

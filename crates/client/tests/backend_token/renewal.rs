@@ -103,7 +103,7 @@ impl Runtime for Asleep {
 }
 
 #[tokio::test]
-async fn a_token_ends_also_while_the_machine_sleeps() {
+async fn a_token_expires_even_while_the_machine_sleeps() {
     let used = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&used);
     let relay = from_fn(move |request: Request<Body>| {

@@ -55,7 +55,7 @@ async fn failure(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_url_is_asked_as_a_browser_asks_it() {
+async fn the_url_gets_the_same_request_as_from_a_browser() {
     let (builder, log) = builder(|_| {
         Ok(json(
             200,
@@ -102,7 +102,7 @@ async fn without_an_agent_the_route_decides() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_is_over_can_be_told_from_the_rest() {
+async fn an_expired_session_can_be_recognized() {
     let error = failure(|sent| {
         let session = sent.headers[COOKIE].to_str().unwrap();
         Ok(json(401, format!(r#"{{"error":"{session} is over"}}"#)))
@@ -144,7 +144,7 @@ async fn a_session_that_is_over_can_be_told_from_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_url_that_refuses_is_not_asked_again() {
+async fn a_token_url_that_refuses_is_not_retried() {
     for (status, times) in [
         (400, 1),
         (401, 1),
@@ -172,7 +172,7 @@ async fn a_token_url_that_refuses_is_not_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_a_token_is_not_shown() {
+async fn an_invalid_token_response_is_not_shown() {
     for answer in [
         r#"{"token":"an_t_s3cr3t"}"#.to_owned(),
         r#"{"token":["an_t_s3cr3t"],"expiresAt":""}"#.to_owned(),
@@ -195,7 +195,7 @@ async fn what_is_not_a_token_is_not_shown() {
 }
 
 #[test]
-fn a_url_that_cannot_be_one_is_refused_before_anything_is_sent() {
+fn an_invalid_url_is_refused_before_anything_is_sent() {
     let problem = |url: &str| {
         let error = AgentClient::builder().token_url(url).build().unwrap_err();
         error.to_string()
@@ -239,7 +239,7 @@ fn a_url_that_cannot_be_one_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn what_is_printed_of_a_url_holds_no_secret() {
+fn the_debug_output_of_a_url_has_no_secret() {
     let url = TokenUrl::new("https://app.example/token?session=s3cr3t")
         .agent("my-agent")
         .header(COOKIE, HeaderValue::from_static("session=s3cr3t"));

@@ -22,7 +22,7 @@ async fn assert_cancelled(scene: &Scene, run: &mut Run) {
 }
 
 #[tokio::test]
-async fn while_it_is_read() {
+async fn a_run_is_cancelled_while_it_is_read() {
     each(
         [
             FollowPolicy::wait(),

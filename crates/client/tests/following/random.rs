@@ -50,7 +50,7 @@ const FAULTS: [&str; 16] = [
 ];
 
 #[test]
-fn whatever_happens_nothing_is_lost_in_silence_and_nothing_comes_twice() {
+fn nothing_is_lost_silently_or_delivered_twice() {
     let seed = number("FOLLOWING_SEED").unwrap_or(SEED);
     let runs = number("FOLLOWING_RUNS").unwrap_or(RUNS);
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -264,7 +264,7 @@ fn reviews_survive_a_kill_and_none_is_doubled() {
 }
 
 #[test]
-fn what_was_not_sent_before_a_kill_fails_and_its_sandbox_goes() {
+fn a_review_not_sent_before_a_kill_fails_and_its_sandbox_is_deleted() {
     let mut world = World::new("reviews-unsent");
     let id = world.begin("What is it?");
     let review = world.end(&id);
@@ -405,7 +405,7 @@ fn each_refusal_has_its_status() {
 }
 
 #[test]
-fn a_relay_that_is_not_there_is_a_bad_gateway() {
+fn an_unreachable_relay_is_a_bad_gateway() {
     let mut world = World::new("reviews-gone");
     let other = LocalRelay::start().unwrap();
     let gone = std::mem::replace(&mut world.relay, other);

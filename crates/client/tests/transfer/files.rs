@@ -70,7 +70,7 @@ async fn progress_of_files() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_is_refused() {
+async fn a_path_that_is_not_a_file_is_refused() {
     let world = world().await;
     let up = |name: &str| {
         world
@@ -247,7 +247,7 @@ async fn texts_are_written_in_as_many_requests_as_they_need() {
 }
 
 #[tokio::test]
-async fn an_error_tells_what_was_written_before() {
+async fn an_error_lists_the_files_written_before() {
     let world = world().await;
     world.run("mkdir directory").await;
     let large = "x".repeat(6_000_000);

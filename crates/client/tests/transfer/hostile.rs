@@ -201,7 +201,7 @@ fn nothing_leaves_the_directory() {
 }
 
 #[test]
-fn what_is_no_file_is_refused() {
+fn a_path_that_is_not_a_file_is_refused() {
     for (kind, expected) in [
         (
             EntryType::Fifo,
@@ -230,7 +230,7 @@ fn what_is_no_file_is_refused() {
 }
 
 #[test]
-fn names_in_front_of_an_entry() {
+fn names_before_an_entry() {
     let long =
         |name: &[u8]| Hostile::new().entry(EntryType::GNULongName, b"././@LongLink", b"", name);
     let pax = |records: &[u8]| Hostile::new().entry(EntryType::XHeader, b"pax", b"", records);
@@ -296,7 +296,7 @@ fn names_in_front_of_an_entry() {
 }
 
 #[test]
-fn an_archive_that_is_cut_anywhere_is_none() {
+fn an_archive_that_is_cut_anywhere_is_refused() {
     let archive = Hostile::new()
         .dir("d")
         .file("d/a", &"x".repeat(700))
@@ -346,7 +346,7 @@ fn an_archive_without_end_ends_at_its_limits() {
 }
 
 #[test]
-fn setuid_does_not_travel() {
+fn setuid_is_not_transferred() {
     use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("to");

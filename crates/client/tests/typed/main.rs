@@ -194,7 +194,7 @@ async fn a_run_that_fails_is_not_repaired() {
 }
 
 #[tokio::test]
-async fn what_would_be_refused_is_found_out_before_a_sandbox_is_paid_for() {
+async fn an_invalid_run_is_refused_before_a_sandbox_is_created() {
     let (_relay, client, asked) = agent(&[]);
     let empty = StartRun::new("reviewer", " ");
     let no_turns = StartRun::new("reviewer", "x").options(RunOptions::new().max_turns(0));
@@ -214,7 +214,7 @@ async fn what_would_be_refused_is_found_out_before_a_sandbox_is_paid_for() {
 }
 
 #[tokio::test]
-async fn a_schema_by_hand_needs_no_derive() {
+async fn a_hand_written_schema_needs_no_derive() {
     let (_relay, client, asked) = agent(&[&["[1, 2]"]]);
     let schema = json!({"type": "array", "items": {"type": "integer"}});
     let run = client.threads().run("reviewer", "Count.");
@@ -224,7 +224,7 @@ async fn a_schema_by_hand_needs_no_derive() {
 }
 
 #[tokio::test]
-async fn it_is_a_call_like_others() {
+async fn a_typed_run_is_a_call_like_others() {
     let (_relay, client, _) = agent(&[&["{\"bugs\": 0, \"files\": []}"]]);
     let run = ask(&client)
         .name("count")
