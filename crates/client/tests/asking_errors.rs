@@ -1,4 +1,4 @@
-//! What can be asked of an error, against the local relay.
+//! The questions that an error answers, tested against the local relay.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -200,7 +200,7 @@ async fn credentials_are_not_recorded_wherever_and_however_they_are_repeated() {
             ),
             found("<p>cookie-of-ours-2, cookie-of-ours-1, cookie-of-theirs at /v1/chat</p>"),
         ),
-        // A token that comes, below and behind a byte order mark, and what follows with it and without.
+        // A token in a response, nested and after a byte order mark, and later requests with it and without.
         (
             post("/v1/tokens", "{}"),
             found(
@@ -302,7 +302,7 @@ async fn masking_common_values_keeps_a_recording_playable() {
     assert_eq!(recorded.0, 1);
 }
 
-/// Text as it may stand anywhere: what JSON, URLs, HTML and event streams are made of, and anything else.
+/// Any text, with the syntax of JSON, URLs, HTML and event streams among it.
 fn texts() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[ab1\"\\\\/%&+ ;:,{}\\[\\]*]{0,4}",
@@ -312,7 +312,7 @@ fn texts() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }
 
-/// Bodies in which the secret may stand: JSON, event streams, forms, text, and bytes of any kind.
+/// Bodies that may contain the secret: JSON, event streams, forms, text, and any bytes.
 fn body(form: u8, text: &str, secret: &str) -> Vec<u8> {
     let held = format!("{text}{secret}{text}");
     match form {

@@ -17,7 +17,7 @@ use twentyfirst_client::{
     AgentClient, CallOptions, Error, RetryPolicy, SandboxId, StartRun, ThreadId,
 };
 
-/// Where the server breaks off.
+/// The phase in which the server cuts the connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Phase {
     /// Before it has read anything.
@@ -43,7 +43,7 @@ const PHASES: [Phase; 6] = [
     Phase::Busy,
 ];
 
-/// Serves until the process ends. Counts the requests of which it has read the head.
+/// Serves until the process ends. Counts the requests whose head it has read.
 fn server(phase: Phase) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -18,7 +18,7 @@ use twentyfirst_local_relay::{Agent, Fault, LocalRelay, Run};
 
 const STORY: &str = "Once upon a time 🔭 an agent spoke for longer than any request may take.";
 
-/// How long the story takes, in any case.
+/// The shortest duration of the story.
 const SPOKEN: Duration = Duration::from_secs(2);
 
 fn relay() -> LocalRelay {
@@ -35,7 +35,7 @@ fn relay() -> LocalRelay {
         .unwrap()
 }
 
-/// A client with room for one request at once, each of which must have its response begin within `limit`.
+/// A client that sends one request at a time, and whose responses must begin within `limit`.
 fn client(relay: &LocalRelay, url: &str, limit: Duration) -> AgentClient {
     let stack = ServiceBuilder::new()
         .map_request(|mut request: Request<Body>| {

@@ -1,4 +1,4 @@
-//! What the spans of a whole conversation tell, and what they do not.
+//! The spans of a whole conversation, and the secrets that they must not show.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

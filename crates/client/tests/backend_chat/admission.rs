@@ -1,4 +1,4 @@
-//! Who may speak is decided on before a byte of the body is read, and slow or long bodies are let go.
+//! Requests are authorized before a byte of the body is read, and slow or long bodies are refused.
 
 use std::pin::Pin;
 use std::sync::Arc;

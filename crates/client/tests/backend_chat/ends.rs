@@ -17,7 +17,7 @@ const UNFINISHED: &str =
     "the stream ended before its message did: neither `finish` nor `[DONE]` came";
 const CUT: &str = "the body broke off <- the cable was pulled";
 
-/// Streams whose message has not ended, and what a browser gets behind them.
+/// Streams whose message has not ended, with the bytes that a browser gets after them.
 const BROKEN: [(&str, &str); 8] = [
     ("", ""),
     (": good morning\n\n", ""),
@@ -33,7 +33,7 @@ const BROKEN: [(&str, &str); 8] = [
     ("data: {\"type\":\"finish-step\"}\n\nda", "\n\n"),
 ];
 
-/// Streams whose message has ended, and what a browser gets behind them.
+/// Streams whose message has ended, with the bytes that a browser gets after them.
 const TOLD: [(&str, &str); 7] = [
     ("data: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n", ""),
     ("data: {\"type\":\"finish\"}\n\n", ""),
@@ -51,7 +51,7 @@ const TOLD: [(&str, &str); 7] = [
     ("data: {\"type\":\"finish\"}", "\n\n"),
 ];
 
-/// Streams of runs that somebody has stopped, and what a browser gets behind them.
+/// Streams of cancelled runs, with the bytes that a browser gets after them.
 const STOPS: [(&str, &str); 4] = [
     ("data: [DONE]\n\n", ""),
     ("data: {\"type\":\"start\"}\n\ndata: [DONE]\n\n", ""),
@@ -59,7 +59,7 @@ const STOPS: [(&str, &str); 4] = [
     ("data: [DONE]\r", "\n\n"),
 ];
 
-/// What a browser gets and what `on_error` sees of a stream that comes in these pieces and then ends, or breaks off.
+/// Returns the bytes for the browser and the errors for `on_error`, for a stream that arrives in these pieces and then ends or is cut.
 async fn passed(pieces: &[&'static str], is_cut: bool) -> (String, Vec<String>) {
     let (sender, body) = channel();
     let body = Mutex::new(Some(body));

@@ -1,4 +1,4 @@
-//! What must not happen even if everything goes wrong at once.
+//! Guarantees that hold even if everything goes wrong at once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

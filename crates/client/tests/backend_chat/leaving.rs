@@ -10,10 +10,10 @@ use twentyfirst_client::backend::ChatHandler;
 use crate::observing::observed;
 use crate::support::chats;
 
-/// How long the relay's connection may stay open when the browser has left.
+/// The time for which the relay's connection may stay open after the browser has left.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
-/// A relay of which the test holds the connections.
+/// A relay whose connections are held by the test.
 async fn relay() -> (TcpListener, AgentClient) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = AgentClient::builder()
@@ -75,7 +75,7 @@ async fn send(socket: &mut TcpStream, event: &str) {
     socket.write_all(chunk.as_bytes()).await.unwrap();
 }
 
-/// Whether the other side closes within the time.
+/// Returns whether the other side closes within the time.
 async fn is_closed(socket: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
     let closed = tokio::time::timeout(AT_ONCE, socket.read_to_end(&mut rest)).await;

@@ -21,7 +21,7 @@ const ANSWER: &str = concat!(
     "data: [DONE]\n\n",
 );
 
-/// What an observer has seen, a line each.
+/// The events that an observer has seen, one per line.
 #[derive(Clone, Default)]
 pub(crate) struct Seen(Arc<Mutex<Vec<String>>>);
 

@@ -9,7 +9,7 @@ use twentyfirst_client::backend::{
 
 use crate::support::{post, read, relay, request};
 
-/// For which chat a handler's function is asked, or what the browser is told.
+/// Returns the chat that a handler's function is called for, or the refusal.
 async fn asked(method: &str, path: &str) -> String {
     let id = Arc::new(Mutex::new(None));
     let see = Arc::clone(&id);

@@ -1,4 +1,4 @@
-//! What goes wrong before there is a stream.
+//! Failures before the stream begins.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! Where a chat takes place, and how the server gets to know it.
+//! The sandbox and the thread of a chat, and how the server learns them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

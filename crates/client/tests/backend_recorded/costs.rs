@@ -1,4 +1,4 @@
-//! What runs cost: counted once, on all instances, and limited.
+//! Costs of runs: counted once, over all instances, and limited.
 
 use std::error::Error;
 use std::future::pending;
@@ -73,7 +73,7 @@ async fn refused(response: Response<Body>) -> (u16, Value) {
     (status, serde_json::from_slice(&body).unwrap())
 }
 
-/// What is refused because of a limit for ever.
+/// Returns the refusal because of a limit without a period.
 fn exceeded(what: &str) -> (u16, Value) {
     (402, json!({ "error": what }))
 }
@@ -226,7 +226,7 @@ async fn a_run_reported_by_two_instances_is_counted_once() {
         .budget(told.clone());
     let response = one.handle(post("Hello")).await;
     until_spent(&limit, 0.4).await;
-    // It is counted, and its end does not stand in the log.
+    // The cost is counted, but the end is not in the log.
     one.drain(Duration::from_secs(10)).await;
     assert_eq!(text(&whole(other.handle(resume()).await).await), "Hello");
     assert_eq!(told.costs().len(), 1);
@@ -235,7 +235,7 @@ async fn a_run_reported_by_two_instances_is_counted_once() {
     assert_eq!(text(&whole(response).await), "Hello");
 }
 
-/// Allows everything, and keeps what it is told.
+/// Allows every turn, and keeps the reported costs.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<RunCost>>>);
 
@@ -283,7 +283,7 @@ async fn concurrent_counts_count_each_run_once() {
         let limit = SpendingLimit::in_run_log(store.clone(), Period::Ever);
         tasks.push(tokio::spawn(async move {
             for run in 0..50 {
-                // Each run is told of by two, at about the same time.
+                // Two instances report each run, at about the same time.
                 let run = format!("run-{}-{run}", instance / 2);
                 let payer = Payer::new("user-1", "chat-1");
                 let cost = RunCost::new(run, payer, usage(0.01));

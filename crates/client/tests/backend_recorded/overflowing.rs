@@ -74,7 +74,7 @@ fn reading_the_rest_again_is_not_a_second_run() {
     assert!(metrics.contains(ended), "{metrics}");
 }
 
-/// A story that was told, in a log that has overflowed, and all of it.
+/// A complete answer whose log has overflowed.
 async fn overflown_story(relay: &LocalRelay) -> (AgentClient, Session, MemoryLog, Vec<Event>) {
     let client = connect(relay);
     let session = conversation(&client).await;

@@ -1,4 +1,4 @@
-//! What goes on after something has failed: an observer, a store that is full, a server that is gone.
+//! Recovery after failures: of an observer, of a full store, of a server that is gone.
 
 use std::time::{Duration, Instant};
 

@@ -166,7 +166,7 @@ async fn a_cursor_beyond_the_end_ends_a_reader_that_would_ask_again() {
         let path = format!("/api/chat/chat-1/stream?startIndex={index}");
         chats.handle(request("GET", &path, ""))
     };
-    // While the run goes on, nobody knows yet that it is beyond the end.
+    // While the run goes on, it is not known yet that the index is beyond the end.
     let first = chats.handle(post(STORY)).await;
     let run = first.headers()["x-workflow-run-id"].clone();
     let tag = &run.to_str().unwrap()["run-".len()..][..8];
@@ -187,7 +187,7 @@ async fn a_cursor_beyond_the_end_ends_a_reader_that_would_ask_again() {
         assert_eq!(events[0].id, None, "it is no chunk of the run");
     }
     assert_eq!(whole(from(chunks - 1).await).await, all[chunks - 1..]);
-    // What reconnects behind the last event by itself stops for 204 only.
+    // A reader that reconnects by itself after the last event stops only at a 204.
     assert_eq!(whole(behind(chunks - 2).await).await, all[chunks - 1..]);
     for id in [chunks - 1, chunks + 7] {
         assert_eq!(behind(id).await.status(), StatusCode::NO_CONTENT);

@@ -1,4 +1,4 @@
-//! What has to happen when a run ends happens, whoever is still there: on the same server, on another, after failures.
+//! Ends of runs are reported, whichever instance is left: on the same server, on another one, and after failures.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::support::{
 const PACE: Duration = Duration::from_millis(30);
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The ends that were told.
+/// The ends that were reported.
 #[derive(Clone, Default)]
 struct Ends(Arc<Mutex<Vec<EndedRun>>>);
 
@@ -34,7 +34,7 @@ impl Ends {
         self.0.lock().unwrap().clone()
     }
 
-    /// Waits until so many have been told.
+    /// Waits until this many ends were reported.
     async fn wait(&self, count: usize) -> Vec<EndedRun> {
         let begun = Instant::now();
         while self.all().len() < count {
@@ -104,7 +104,7 @@ async fn a_turn_begins_without_a_browser_and_is_open_until_its_end_was_reported(
     let open = other.open_runs().await.unwrap();
     assert_eq!(open.len(), 1, "{open:?}");
     assert_eq!((&*open[0].id, &*open[0].chat), (&*id, "chat-1"));
-    // A browser sees it, too, and another turn is refused meanwhile.
+    // A browser sees the run, too, and another turn is refused as long as it goes on.
     let refused = chats.begin("chat-1", run(&session, STORY)).await;
     assert_eq!(refused.unwrap_err().status(), StatusCode::CONFLICT);
     assert_eq!(text(&whole(chats.handle(resume()).await).await), STORY);
@@ -227,7 +227,7 @@ async fn a_deploy_waits_no_longer_than_its_deadline() {
     let client = connect(&relay);
     let session = conversation(&client).await;
     let chats = chats(&client, &session);
-    // In memory, nobody could go on with it.
+    // With a log in memory, no other instance could take it over.
     let _first = Reading::new(chats.handle(post(STORY)).await);
     let begun = Instant::now();
     assert_eq!(chats.drain(Duration::from_secs(1)).await, 1);

@@ -34,7 +34,7 @@ fn of_run(method: &str, id: &str) -> Request<Body> {
     request(method, &format!("/api/chat/{id}/stream"), "")
 }
 
-/// What the thread has stored.
+/// Returns the stored messages of the thread.
 async fn stored(client: &AgentClient, session: &Session) -> Vec<(Role, String)> {
     let thread = client.execute(&session.hydrate().unwrap()).await.unwrap();
     let messages = thread.ui_messages();
@@ -221,7 +221,7 @@ async fn waiting_messages_survive_an_outage_of_the_store() {
     let second = Reading::new(chats.handle(post("And then?")).await);
     store.set(Fault::Down);
     assert_eq!(text(&first.whole().await), STORY);
-    // Longer than whoever waits is patient.
+    // Longer than a waiting message is patient.
     tokio::time::sleep(Duration::from_secs(12)).await;
     store.set(Fault::None);
     let second = second.whole().await;

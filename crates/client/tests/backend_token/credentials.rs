@@ -31,7 +31,7 @@ fn rejected() -> Response<Body> {
     json(401, r#"{"error":"Invalid or expired token"}"#)
 }
 
-/// How many tokens were asked for.
+/// The number of tokens that were requested.
 #[derive(Clone, Default)]
 struct Count(Arc<AtomicUsize>);
 
@@ -122,7 +122,7 @@ async fn a_short_token_is_renewed_when_half_of_it_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_whose_end_is_unknown_is_renewed_early_and_used_until_the_relay_rejects_it() {
-    // Of a clock that is behind ours, of no zone, and in a form that nobody knows.
+    // From a clock behind ours, without a time zone, and in an unknown format.
     for end in [
         "2020-02-26T12:00:00.000Z",
         "2099-02-26T12:00:00",

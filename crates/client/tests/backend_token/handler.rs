@@ -321,7 +321,7 @@ async fn a_body_that_is_cut_off_is_refused() {
     assert!(relay.lines().is_empty());
 }
 
-/// What a browser is told when the relay answers so.
+/// Returns the response to the browser for this response of the relay.
 async fn told(
     answer: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
 ) -> (u16, String) {

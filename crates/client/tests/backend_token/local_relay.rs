@@ -28,7 +28,7 @@ fn with_token(relay: &LocalRelay, token: &str) -> AgentClient {
     builder(relay).api_key(token).build().unwrap()
 }
 
-/// What a token says, for everyone to read.
+/// The readable claims of a token.
 fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()

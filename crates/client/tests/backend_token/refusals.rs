@@ -1,4 +1,4 @@
-//! What a browser may know of a call that failed.
+//! Refusals: what a browser may know of a call that failed.
 
 use std::time::Duration;
 

@@ -41,7 +41,7 @@ async fn get(client: &AgentClient) -> Result<(), twentyfirst_client::Error> {
     client.sandboxes().get(&id).await.map(drop)
 }
 
-/// Why a call fails when the token URL answers so.
+/// Returns the error of a call for this response of the token URL.
 async fn failure(
     answer: impl Fn(&Sent) -> Result<Response<Body>, TransportError> + Send + Sync + 'static,
 ) -> twentyfirst_client::Error {

@@ -1,4 +1,4 @@
-//! What a user is told when it does not work.
+//! Error messages, as a user sees them.
 
 use std::error::Error as _;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What a run comes to where the relay, or something before it, behaves in an odd way.
+//! Outcomes of runs if the relay, or a proxy before it, behaves oddly.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -41,7 +41,7 @@ where
     (client, count)
 }
 
-/// What a call comes to, and the seconds that it took.
+/// Returns the result of a call, and the seconds that it took.
 async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> (Result<T, Error>, f64) {
     let start = Instant::now();
     let result = call.await;
@@ -238,7 +238,7 @@ async fn a_stream_may_be_silent_for_long_but_not_for_ever() {
     );
 }
 
-/// Pieces, each so many seconds after the one before.
+/// Pieces, each this many seconds after the one before.
 fn futures_body(pieces: Vec<(u64, &'static str)>) -> Body {
     struct Slow {
         pieces: std::vec::IntoIter<(u64, &'static str)>,

@@ -25,7 +25,7 @@ const ANSWER: &str = concat!(
     "data: [DONE]\n\n",
 );
 
-/// What the relay has stored when the answer is over.
+/// The messages that the relay has stored at the end of the answer.
 const STORED: &str = r#"{"id":"th_1","status":"completed","messages":[
     {"id":"u1","role":"user","parts":[{"type":"text","text":"Hi"}]},
     {"id":"msg_1","role":"assistant","parts":[{"type":"text","text":"Hello 😀","state":"done"}]}

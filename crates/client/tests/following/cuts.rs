@@ -6,7 +6,7 @@ use twentyfirst_local_relay::Fault;
 
 use crate::support::{STORY, Scene, each, pause, read};
 
-/// With nothing of the body, within events and behind them, within a character.
+/// Cuts before the body, within and after events, and within a character.
 const PLACES: [u64; 7] = [0, 1, 70, 123, 350, 517, 1234];
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn readers_of_chunks_and_messages_do_not_notice_a_cut() {
     let mut run = scene.run().await;
     assert_eq!(run.text().await.unwrap(), STORY);
 
-    // Nobody reads for a while, and everything happens meanwhile.
+    // Nothing is read for a while, during which all of it happens.
     let mut run = scene.run().await;
     pause(900).await;
     assert_eq!(run.message().await.unwrap().text(), STORY);

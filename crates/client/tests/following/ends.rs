@@ -1,4 +1,4 @@
-//! What a run comes to, however its end is learned.
+//! Outcomes of runs, for each way in which an end is learned.
 
 use twentyfirst_client::protocol::runs::MessageState;
 use twentyfirst_client::{FollowPolicy, RunEnd};

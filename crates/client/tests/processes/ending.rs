@@ -1,4 +1,4 @@
-//! How processes end: by themselves, killed, at their time limit, with their machine.
+//! Ends of processes: by themselves, killed, at their time limit, with their machine.
 
 use std::time::{Duration, Instant};
 
@@ -135,7 +135,7 @@ async fn a_time_limit_ends_a_process() {
     assert_eq!(status.to_string(), "signal 15 after its time limit");
     assert_eq!(read(process.output()).await.0, "begun\n");
 
-    // What ends before is not touched, and nobody goes on waiting for it.
+    // A process that ends earlier is not touched, and its supervisor stops waiting.
     let quick = sandboxes
         .spawn(&world.id, "true")
         .timeout(Duration::from_secs(601));

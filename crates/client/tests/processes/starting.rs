@@ -160,7 +160,7 @@ async fn values_of_variables_are_in_no_file_and_in_no_error() {
         .await
         .unwrap();
     assert_eq!(world.exec("grep -rl s3cr3t-valu[e] ~ ; true").await, "");
-    // The command has it, and nobody has it as an argument.
+    // The command has the value, and no process has it as an argument.
     let arguments = "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -c s3cr3t-valu[e]; true";
     assert_eq!(world.exec(arguments).await, "0");
     process.kill().await.unwrap();
@@ -254,7 +254,7 @@ async fn the_probe_finds_that_processes_outlive_calls_and_leaves_nothing() {
     assert_eq!(world.exec("pgrep -fc 'sleep 6[0]'; true").await, "0");
 }
 
-/// What a task takes.
+/// Checks that the futures can be spawned as tasks.
 #[test]
 fn futures_can_be_spawned() {
     fn is_task<T: Future + Send + 'static>(_: impl FnOnce(twentyfirst_client::Process) -> T) {}

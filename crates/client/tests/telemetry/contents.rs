@@ -1,4 +1,4 @@
-//! What is said stands in spans only where that is asked for.
+//! Spans have contents only if that is enabled.
 
 use serde_json::Value;
 

@@ -7,7 +7,7 @@ use twentyfirst_local_relay::{Fault, LocalRelay};
 
 use crate::support::{answered, connect, relay, subscribe};
 
-/// An exporter that hears what is told on the thread of a test.
+/// An exporter for the metrics that are reported on the thread of a test.
 pub(crate) struct Exporter {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,

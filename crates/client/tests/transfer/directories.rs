@@ -89,7 +89,7 @@ async fn uploads_and_downloads_are_equal() {
     open_up(&world.path("up"));
 }
 
-/// Makes directories removable for whoever runs the tests.
+/// Makes directories removable for the user who runs the tests.
 fn open_up(dir: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(dir.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
@@ -432,7 +432,7 @@ async fn an_existing_directory_is_not_touched() {
         chain(&world, &error),
         "[dir]/down exists and is not empty: choose another path or remove it first"
     );
-    // An empty one is as good as none, also behind a link.
+    // An empty directory is accepted like a missing one, even through a link.
     fs::remove_file(down.join("mine")).unwrap();
     std::os::unix::fs::symlink(&down, world.path("link")).unwrap();
     let link = world

@@ -175,7 +175,7 @@ async fn a_download_replaces_what_was_there_only_when_it_is_complete() {
     assert!(world.path("link").is_symlink());
 }
 
-/// A client whose responses break off after so many bytes.
+/// A client whose responses are cut off after this many bytes.
 pub(crate) fn cut(world: &World, after: usize) -> AgentClient {
     let http = SharedTransport::new(twentyfirst_client::transport::HttpTransport::new().unwrap());
     let transport = from_fn(move |request| {
@@ -286,7 +286,7 @@ async fn an_error_lists_the_files_written_before() {
     assert!(!world.files().exists(&world.sandbox, "e").await.unwrap());
 }
 
-/// What is uploaded is not held: a file that is much longer than what may wait in between.
+/// An upload is not held in memory: the file is much longer than the buffers in between.
 #[tokio::test]
 async fn a_file_is_read_only_as_far_as_it_is_sent() {
     let dir = tempfile::tempdir().unwrap();

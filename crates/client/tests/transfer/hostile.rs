@@ -48,7 +48,7 @@ impl Hostile {
     }
 }
 
-/// What unpacking says, and what is there then besides the target: nothing may be.
+/// Returns the result of unpacking, and checks that nothing exists besides the target.
 fn unpack(archive: &[u8]) -> Result<Vec<String>, String> {
     let outer = tempfile::tempdir().unwrap();
     let outside = outer.path().join("outside");

@@ -14,12 +14,12 @@ use twentyfirst_local_relay::{Agent, LocalRelay, Run};
 
 #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
 struct Report {
-    /// How many bugs there are.
+    /// The number of bugs.
     bugs: u32,
     files: Vec<String>,
 }
 
-/// What the agent was asked, turn by turn.
+/// The questions that the agent received, turn by turn.
 type Asked = Arc<Mutex<Vec<String>>>;
 
 /// An agent that says these things, one a turn: several texts each, and `!` in place of a failure.
@@ -87,7 +87,7 @@ async fn an_answer_is_a_value_with_the_facts_of_its_run() {
     assert!(answer.text.starts_with("Let me look.\n```json"));
     assert!(answer.outcome.is_success());
 
-    // The schema is in the turn, behind what the user has said, with the comments of the type.
+    // The schema is in the turn after the user's text, with the comments of the type.
     let asked = asked.lock().unwrap().clone();
     assert!(
         asked[0].starts_with("How many bugs are there?\n"),

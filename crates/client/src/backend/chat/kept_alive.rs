@@ -21,6 +21,11 @@ const ALIVE: &[u8] = b": keep-alive\n\n";
 /// The body of every response with events. It adds a comment whenever nothing was sent for a while.
 ///
 /// Proxies close silent connections, many after a minute. A comment is never inserted into an event.
+///
+/// ```text
+///   Starting ── the run has started, or was refused ──► Body ── the body has ended ──► Over
+///      └── comments ──┘                                  └── data, and comments between events
+/// ```
 pub(super) struct KeptAlive {
     source: Source,
     tail: Tail,

@@ -15,7 +15,8 @@ use crate::error::Error;
 
 /// Passes a stream of the relay to a browser, byte for byte.
 ///
-/// It reads from the relay only when the browser reads, and holds only the current event.
+/// It reads from the relay only when the browser reads, and holds only the current event. The bytes are decoded only to know how the
+/// message ends: a body that ends without an end of the message gets an `error` chunk, so that a page does not take a cut for the end.
 pub(super) struct Passing {
     /// The relay's body, until it has ended.
     body: Option<Body>,

@@ -13,6 +13,13 @@ use super::logs::Pages;
 const TAIL: usize = 256 * 1024;
 
 /// The place from which this instance reads a run that it records.
+///
+/// ```text
+///   Memory ── no room for a copy ──► Store ── the store was given up ──► Tail
+///      └───────── no room for a copy, and the store was given up ─────────┘
+/// ```
+///
+/// A run never goes back to an earlier place: that one would lack the entries in between.
 #[derive(Clone, Default)]
 pub(super) struct Local(Arc<Mutex<State>>);
 

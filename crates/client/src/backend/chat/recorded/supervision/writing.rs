@@ -126,6 +126,15 @@ impl Recorded {
 }
 
 /// The task that writes a register.
+///
+/// ```text
+///   Writing (any number of handles) ── Note ──► Task ── steps of the `Register` ──► the store
+///          ▲                                     │
+///          └──────── Opened, or done ────────────┘
+/// ```
+///
+/// One task writes, so that entries have a single order. Callers wait only until the store has failed once: a run must not be held up
+/// for longer by a store that is down.
 struct Task {
     context: Recorded,
     id: Arc<str>,
