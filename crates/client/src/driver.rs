@@ -285,9 +285,11 @@ fn failure(error: twentyfirst_transport::Error) -> Failure {
     } else {
         Sent::No
     };
+    // A shared list wraps its error, which would hide the kind of the original.
     let own = SharedError::of(&error);
     let token_error: Option<&TokenError> = own.source().and_then(|source| source.downcast_ref());
     let is_refused = token_error.is_some_and(TokenError::is_permanent);
+    // Both would fail again in the same way, so a flow must not retry them.
     let is_permanent = is_refused || own.is_body_limit();
     let failure = Failure::new(sent, error);
     if is_permanent {

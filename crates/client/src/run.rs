@@ -308,6 +308,7 @@ impl Run {
         }
         let driver = &mut self.driver;
         let event = self.watch.in_scope(|| driver.poll_event(cx));
+        // Counted before the event is returned, also if there is none yet.
         self.watch.bytes(driver.take_bytes());
         match ready!(event) {
             Event::Item(event) => {

@@ -79,6 +79,7 @@ impl TokenCache {
                 _ => self.refresh(&mut state),
             }
         };
+        // A token is renewed early. If that fails, the old one is still good until it expires.
         refresh.await.or_else(|error| {
             let state = self.inner.lock();
             match &state.current {
@@ -128,6 +129,7 @@ impl Inner {
             Ok((key, token.expires_at.to_system_time()))
         });
         let mut state = self.lock();
+        // Cleared in any case, so that the next call after a failure tries again.
         state.refresh = None;
         let (token, end) = result?;
         let held = Held::new(token.clone(), self.now(), end);

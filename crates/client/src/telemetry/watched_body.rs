@@ -52,6 +52,7 @@ impl http_body::Body for WatchedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
         let body = &mut this.body;
+        // Within the span, so that events of the transport belong to the run.
         let frame = ready!(this.watch.in_scope(|| Pin::new(body).poll_frame(cx)));
         match &frame {
             Some(Ok(frame)) => {

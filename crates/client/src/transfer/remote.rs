@@ -28,6 +28,8 @@ pub(super) async fn upload(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
 ) -> Result<WrittenFile, Error> {
     let error = Arc::new(Mutex::new(None));
+    // The body carries only an `io::Error` through the transport, which would hide the path and the kind. So the original is
+    // passed beside it.
     let slot = Arc::clone(&error);
     let body = Body::write_with(move |out| {
         write(out).map_err(|error| match error.downcast::<TransferError>() {

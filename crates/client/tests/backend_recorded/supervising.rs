@@ -198,7 +198,7 @@ async fn an_instance_reports_its_ends_while_the_store_is_down() {
     let errors = errors.lock().unwrap().clone();
     let unsupervised = errors
         .iter()
-        .filter(|error| error.contains("would not find them"));
+        .filter(|error| error.contains("no other instance would find them"));
     assert_eq!(unsupervised.count(), 1, "{errors:?}");
     assert!(chats.open_runs().await.is_err());
 }

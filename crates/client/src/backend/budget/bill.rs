@@ -64,6 +64,7 @@ impl Bill {
             first_results.push(first);
             let (runtime, on_error) = (Arc::clone(&self.runtime), self.on_error.clone());
             let delivery = deliver_to(budget, runtime, on_error, cost.clone(), sender);
+            // A task for each budget: one that hangs must not delay the others.
             self.runtime.spawn(Box::pin(delivery));
         }
         Box::pin(async move {

@@ -46,6 +46,7 @@ impl Budgets {
                 Err(BudgetError::Refused(refusal)) => return Err(refusal),
                 Err(BudgetError::Unavailable(cause)) => {
                     on_error.show(&Error::budget_unavailable("checked", cause));
+                    // By default a budget that is down does not take the whole chat down.
                     if self.is_required {
                         return Err(Refusal::new(
                             StatusCode::SERVICE_UNAVAILABLE,

@@ -201,6 +201,7 @@ impl Budget for SpendingLimit {
         for (budget, account, limit) in self.limits(payer) {
             let spent = self.spent_from(&account, now).await;
             let spent = spent.map_err(BudgetError::Unavailable)?.cost;
+            // Reaching the limit is enough, so that a limit of 0 allows nothing.
             if spent >= limit {
                 return Err(self.exceeded(budget, spent, limit, now).into());
             }

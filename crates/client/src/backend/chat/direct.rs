@@ -66,6 +66,7 @@ impl Direct {
         }
         let mut client = self.client.clone();
         if !is_recorded {
+            // Without a log, a browser would rather see the live rest than wait for the stored answer.
             if let Some(stream) = self.join(&run, &target).await.map_err(refuse)? {
                 return Ok(self.pass(stream, Watch::follow(&client, &run)));
             }

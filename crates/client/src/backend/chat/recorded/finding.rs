@@ -78,6 +78,7 @@ impl Recorded {
         let request = ChatRequest::of_run(head, named.clone());
         let decided = decide.ask(request).await?;
         let logged = match named.of_run().await {
+            // An id of a run is no permission: without this check anyone who has seen an id could read the answer.
             Some((owner, _)) if *owner != decided.owner => None,
             Some(_) => self.logged(&named.id).await,
             None => self.current(&decided.owner, &named.id).await,
@@ -86,6 +87,7 @@ impl Recorded {
         let may_see = match (&logged, &run) {
             (None, _) => false,
             (Some(logged), Some(place)) => match self.run_ref(logged).await {
+                // The browser chooses the id of the chat, so only the thread shows that the answer is from this conversation.
                 Some(run) => run.sandbox_id == place.sandbox_id && run.thread_id == place.thread_id,
                 None => !decided.owner.is_empty(),
             },
@@ -116,6 +118,7 @@ impl Recorded {
 
     /// Returns the owner and the chat of a run, if the id is that of a run.
     async fn chat_of_run(&self, id: &str) -> Option<(String, String)> {
+        // Saves a read of the store for every id of a chat.
         if !id.starts_with("run-") {
             return None;
         }

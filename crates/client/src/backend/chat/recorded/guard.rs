@@ -26,6 +26,7 @@ pub(super) fn guarded(observer: Observer) -> Observer {
         };
         let called = catch_unwind(AssertUnwindSafe(|| observe(observed)));
         if called.is_err() {
+            // Dropping the observer may panic as well.
             let _ = catch_unwind(AssertUnwindSafe(|| observer = None));
         }
     })

@@ -45,6 +45,7 @@ impl Handle {
         if shared.is_over {
             return Poll::Ready(());
         }
+        // Few tasks wait, and only while an instance is drained or a duty takes over, so wakers are not deduplicated.
         shared.waiting.push(cx.waker().clone());
         Poll::Pending
     }
@@ -52,6 +53,7 @@ impl Handle {
     pub(super) fn wants_release(&self, cx: &mut Context<'_>) -> bool {
         let mut shared = self.shared();
         shared.keeper = Some(cx.waker().clone());
+        // Taken, so that the recorder is asked once.
         mem::take(&mut shared.release)
     }
 

@@ -107,6 +107,7 @@ impl Keeper {
     ) -> Self {
         let recorder = Recorder::begin(recording, Arc::clone(&context.limits));
         let handle = Handle::default();
+        // Entered before anything is written, so that no reader here takes the run for one that is recorded elsewhere.
         context.logs.enter(&recorder.recording().run, &handle);
         let mut this = Self::new(context, recorder, handle, seat);
         this.start = Some(Box::new(run));
@@ -128,11 +129,13 @@ impl Keeper {
         seat: Seat,
     ) -> Option<Self> {
         let handle = Handle::default();
+        // Several readers may find the run silent at the same time. Only the first one starts a keeper.
         let is_new = context.logs.enter(&recording.run, &handle);
         is_new.then(|| {
             telemetry::handed_over();
             let recorder = Recorder::take_over(recording, after, Arc::clone(&context.limits));
             let mut this = Self::new(context, recorder, handle, seat);
+            // It may be a turn that waited for its predecessor, and the budget may be used up by now.
             this.has_waited = true;
             this
         })
@@ -171,6 +174,7 @@ impl Keeper {
         let now = self.wait.now();
         let cause = match response {
             Response::Appended(appended, cause) => {
+                // A failed append is retried, so its chunks still wait.
                 self.lag.appended(appended == Appended::Yes, now);
                 self.recorder.handle_append(appended, now);
                 cause
@@ -194,6 +198,8 @@ impl Keeper {
             let cause = self.cause.take().or_else(|| unreadable.map(Into::into));
             let error = Error::not_replayable(cause);
             self.context.on_error.show(&error);
+            // The chat in the store may still name an older run. Correct that when the store responds again, or a reload would
+            // show the old answer.
             self.context.take_turn_late(self.recorder.recording());
         }
     }
@@ -203,6 +209,7 @@ impl Keeper {
         loop {
             match &mut self.source {
                 Source::None | Source::Placed(_) => return,
+                // The recorder has stopped waiting by itself, for example because the message was withdrawn.
                 Source::Waiting(_) if !self.recorder.is_waiting() => self.source = Source::None,
                 Source::Waiting(waiting) => {
                     if waiting.as_mut().poll(cx).is_pending() {
@@ -231,6 +238,7 @@ impl Keeper {
                     self.source = Source::None;
                     self.begun(begun);
                 }
+                // Backpressure: while too much is not stored yet, the relay is not read.
                 Source::Running(_) if !self.recorder.wants_chunks() => return,
                 Source::Running(observing) => {
                     let Poll::Ready(chunk) = observing.poll_chunk(cx) else {
@@ -263,9 +271,11 @@ impl Keeper {
     fn begun(&mut self, begun: Result<Begun, Refusal>) {
         let result = match begun {
             Ok(begun) => {
+                // Readers here learn the run from the handle, also if the store does not have its start yet.
                 self.handle.started(begun.started.run.clone());
                 self.recorder.handle_started(begun.started.run.clone());
                 let client = self.context.client.clone();
+                // The run outlives its request, so the spans are linked and not nested.
                 begun.watch.asked_by(&self.asker);
                 match Run::reading(client, begun.started, begun.body, seed(), begun.watch) {
                     Ok(run) => {
@@ -299,6 +309,8 @@ impl Keeper {
 
     /// Starts to deliver the cost of the run to the budgets.
     fn charging(&self, outcome: Option<Box<Outcome>>) -> Source {
+        // The cost comes before the end: a user who reads the end may ask the next question at once, and its check must include
+        // this run.
         let bill = self.context.bill(self.run(), self.payer());
         let usage = outcome.as_ref().map(|outcome| outcome.usage);
         let charging = match bill.zip(usage) {
@@ -337,6 +349,7 @@ impl Keeper {
         let Some(mut run) = run else {
             return Source::Placing(Box::pin(async { Err(Refusal::internal(FAILED)) }));
         };
+        // Messages that this turn interrupted before they were answered go along with it, in their order.
         for ask in carried.iter().rev() {
             if let Ok(earlier) = ask.deserialize() {
                 run.start = run.start.carrying(&earlier);
@@ -368,10 +381,12 @@ impl Keeper {
                 self.request = None;
                 self.handle_response(response);
             }
+            // Checked on every poll, because `drain` wakes this task through the handle.
             if self.handle.wants_release(cx) {
                 self.recorder.release();
             }
             self.poll_source(cx);
+            // One request at a time: an append after a failed one must not be written.
             if self.request.is_some() {
                 return Poll::Pending;
             }
@@ -423,7 +438,9 @@ impl Keeper {
                         self.source = Source::Starting(Box::pin(send(context, *placed)));
                     }
                 }
+                // By default this waits for the stored answer: a second live reader of the relay would cost stored history.
                 RecorderStep::Follow(run, after) => {
+                    // Not awaited: the run has started already, so nothing depends on when this is stored.
                     drop(self.context.placed(self.run(), &run));
                     let run = FollowRun::new(run).after(after);
                     match self.context.client.threads().follow(run) {
@@ -465,6 +482,7 @@ impl Keeper {
         let is_alone = self.recorder.is_alone();
         let logs = self.context.logs.clone();
         let local = self.handle.local.clone();
+        // The readers here see the entry in the log that they read anyway.
         if !logs.delivers(&local, is_alone) {
             return;
         }
@@ -480,6 +498,7 @@ impl Keeper {
     }
 
     fn over(&mut self, end: &RecorderEnd) {
+        // A run that went without the store at any time can be read only here.
         let is_alone = self.recorder.is_alone() || self.has_complained;
         let (logs, run) = (self.context.logs.clone(), self.run().to_owned());
         if is_alone {
@@ -500,6 +519,7 @@ impl Keeper {
                 .show(&Error::not_replayable(Some(error.clone().into())));
         }
         if let Source::Running(mut observing) = mem::replace(&mut self.source, Source::None) {
+            // Another instance records on, so the span here says `handed_over` and not `dropped`.
             if matches!(end, RecorderEnd::Released | RecorderEnd::Fenced) {
                 observing.run.hand_over();
             }
@@ -517,10 +537,12 @@ impl Keeper {
             ),
             RecorderEnd::Gone => Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
+                // It is unknown whether the message was entered in the queue. Sending it again could ask it twice.
                 "the store of the chat does not respond, so the message may wait or not: load the chat again",
             ),
             _ => Refusal::internal(FAILED),
         }));
+        // Before the handle is over: whoever drains this instance must not miss an end that is still to be reported.
         self.context.recorded(self.run(), end, is_alone);
         self.handle.over();
     }

@@ -78,6 +78,7 @@ impl Local {
 
     /// Holds an entry for which neither memory nor store has room.
     pub(super) fn hold(&self, at: Position, entry: Bytes) {
+        // Readers are woken outside of the lock, since a waker may poll at once and take it again.
         let waiting = {
             let mut state = self.lock();
             match &mut state.place {
@@ -130,6 +131,7 @@ impl State {
 
 impl Tail {
     fn new(at: Position, entry: Bytes) -> Self {
+        // The position before the first entry, so that a reader that has everything before it can go on here.
         let before = match at.seq {
             0 => Position::START,
             seq => Position::new(at.epoch, seq - 1),
@@ -146,6 +148,7 @@ impl Tail {
     fn push(&mut self, at: Position, entry: Bytes) {
         self.size += entry.len();
         self.entries.push_back((at, entry));
+        // The last entry stays even if it alone exceeds the limit, or readers that keep up would miss it.
         while self.size > TAIL && self.entries.len() > 1 {
             if let Some((at, entry)) = self.entries.pop_front() {
                 self.before = at;
@@ -186,6 +189,7 @@ impl Future for Held<'_> {
         match state.waiter(ticket) {
             Ok(index) => state.waiting[index].1.clone_from(cx.waker()),
             Err(index) => {
+                // Mostly one reader waits. A vector would otherwise allocate room for four at the first push.
                 if state.waiting.is_empty() {
                     state.waiting.reserve_exact(1);
                 }

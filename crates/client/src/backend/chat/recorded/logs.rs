@@ -40,8 +40,8 @@ const PAGE_SIZE: usize = 256 * 1024;
 ///   readers elsewhere ─► the store
 /// ```
 ///
-/// A run that is recorded here is also read here from the copy in memory. An entry is copied once it is in the store, so that no
-/// reader sees an entry that could be lost. If the store fails, the copy goes on.
+/// A run that is recorded here is also read here from the copy in memory. An entry is copied only after it is in the store, so that
+/// no reader has seen more than an instance that takes over would know. If the store fails, the copy goes on.
 #[derive(Clone)]
 pub(super) struct Logs(Arc<Stores>);
 
@@ -168,6 +168,8 @@ impl Logs {
             .0
             .store
             .append(&log, append.at, append.entry, append.keep);
+        // A store that hangs must not hold up the run. Repeating an append is safe: the same entry at the same position
+        // succeeds.
         let result = self.within(TIMEOUT, appending).await;
         let result = result.unwrap_or_else(|| Err(AppendError::Unavailable(TimedOut.into())));
         let (appended, cause) = stored::appended(result);
@@ -186,6 +188,7 @@ impl Logs {
     /// Delivers an entry to the readers of this instance. It was appended to the store, or exists nowhere else if the store was
     /// given up.
     pub(super) async fn deliver(&self, local: &Local, log: &LogId, append: Append, is_alone: bool) {
+        // A copy with a hole is useless, so after the first entry without room no further ones are copied.
         let is_copied = self.is_shared() && local.is_in_memory();
         if is_copied {
             let memory = &self.0.memory;
@@ -216,6 +219,7 @@ impl Logs {
             let turn = log::Entry::Turn(Turn::new(run));
             return (Found::Some((at, Logged::new(0, turn).encode())), cause);
         }
+        // Entries in the tail are newer than those in any store.
         let held = self.here().get(log).and_then(|handle| handle.local.last());
         if let Some(last) = held {
             return (Found::Some(last), cause);
@@ -267,6 +271,7 @@ impl Logs {
             return Box::pin(self.stored(&log, after, limit, wait)).await.0;
         };
         let place = local.read_from(after);
+        // The run may move to the tail while this read waits for the old place, so both are awaited.
         let mut held = pin!(local.held(after, limit));
         if let ReadFrom::Tail = place {
             let entries = self.within(wait, held).await;
@@ -280,6 +285,7 @@ impl Logs {
             if !matches!(place, ReadFrom::Store) {
                 match self.0.memory.read(&log, after, limit, wait).await {
                     Ok(page) => return Found::Some(page.entries),
+                    // Without a shared store the memory is all there is.
                     Err(_) if !self.is_shared() => return Found::Nothing,
                     Err(_) => {}
                 }

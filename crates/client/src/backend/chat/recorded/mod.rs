@@ -179,7 +179,9 @@ impl Recorded {
 
     /// Starts the next turn of a chat and records it to its end, even if nobody waits for this future.
     pub(super) async fn start(&self, id: &str, chat: &str, run: ChatRun) -> Result<(), Refusal> {
+        // Checked in the request and not in the task, so that a refusal costs neither a seat nor an entry in the store.
         self.check_budget(&Payer::new(&run.owner, chat)).await?;
+        // Taken before anything is written: a message that is refused must leave no trace in the chat.
         let Some(seat) = self.supervision.room().take() else {
             let message = "this server has reached its limit of runs, try again";
             let refusal = Refusal::new(http::StatusCode::SERVICE_UNAVAILABLE, message);
@@ -236,9 +238,14 @@ impl Recorded {
         // Written before the run is looked up: if the run starts in between, its recorder finds the stop.
         let append = Stop::new(&*self.instance).append();
         let (stopped, cause) = self.logs.clone().append(LogId::stop(&run.id), append).await;
+        // Looked up after the stop is written. Either the run is found here and cancelled, or it starts later and its recorder
+        // finds the stop.
         let started = self.run_ref(run).await;
         match (started, stopped) {
+            // The relay is asked even if the stop could not be written: the run has started, so it can be cancelled directly.
             (Some(run), _) => cancel(&self.client, &self.on_error, run).await,
+            // The recorder looks at the stop log after it has started the run, because the relay cancels nothing while a run
+            // starts.
             (None, Appended::Yes | Appended::Fenced) => {
                 Ok(Cancelled::new(CancelStatus::Cancelled, None))
             }

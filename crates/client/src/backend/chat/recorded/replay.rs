@@ -172,10 +172,12 @@ impl Replay {
                             self.state = State::Polling;
                         }
                         Found::Nothing => {
+                            // A log that vanished is never created again, so the reader ends.
                             self.reader.handle_missing();
                             self.state = State::Polling;
                         }
                         Found::Unavailable => {
+                            // Short outages are bridged: the run itself goes on, so its browser need not notice.
                             let since = *self.unavailable.get_or_insert(now);
                             if now.saturating_duration_since(since) > PATIENCE {
                                 self.over(&error_events(LastWords::BROKE_OFF));
@@ -201,6 +203,8 @@ impl Replay {
                         Some(rest) => self.state = State::Rest(Box::new(rest)),
                         None => {
                             let lost = ErrorChunk::new(LastWords::BROKE_OFF.to_owned());
+                            // The page has the beginning. It learns that the rest is missing, and that there is no use in
+                            // reconnecting.
                             for chunk in [gap(), lost.into(), Finish::new().into()] {
                                 self.event(self.next, chunk.encode().as_bytes());
                             }
@@ -219,6 +223,7 @@ impl Replay {
                     let first = rest.next;
                     let chunks = rest.handle_chunk(chunk);
                     for (index, chunk) in (first..).zip(chunks) {
+                        // A cursor beyond the overflow must not get the chunks before it.
                         if index >= self.next {
                             self.event(index, chunk.encode().as_bytes());
                         }
@@ -237,6 +242,7 @@ impl Replay {
             ReaderStep::Chunk { index, json } => self.event(index, &json),
             ReaderStep::Read { after, wait } => self.read(after, wait),
             ReaderStep::TakeOver { after } => {
+                // Any reader that notices the silence takes over. The claim in the log decides if several do.
                 self.context.take_over(&self.run, &self.reader, after);
             }
             ReaderStep::Over(end) => match end {
@@ -306,6 +312,7 @@ async fn collect(context: Recorded, log: LogId) -> Option<Rest> {
         }
     }
     let next = chunks.len() as u64;
+    // The follow flow skips these chunks in the stored answer, so the indexes continue where the log ends.
     let run = FollowRun::new(reader.run()?.clone()).after(chunks);
     let run = Run::joining(context.client.clone(), run, seed(), Watch::none).ok()?;
     Some(Rest {
@@ -324,6 +331,7 @@ impl http_body::Body for Replay {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
         let this = &mut *self;
+        // What is there is sent even if more is to come, so that the first chunk of a page is not delayed by the next read.
         let is_ready = this.poll_piece(cx).is_ready();
         if !this.piece.is_empty() {
             let piece = this.piece.split().freeze();

@@ -44,6 +44,7 @@ pub(super) async fn place(context: Recorded, run: ChatRun) -> Result<Placed, Ref
         let flow = run.start.flow(None, client.options(), seed())?;
         let mut driver = Driver::new(client.relay(), flow);
         match poll_fn(|cx| driver.poll_event(cx)).await {
+            // The flow pauses with its sandbox and thread. The driver is kept, and continues in `send`.
             Event::Item(placed) => Ok(Some((placed, driver))),
             Event::Done(Ok(_)) => Ok(None),
             Event::Done(Err(error)) => Err(Error::from(error).redacted(client.relay())),
@@ -78,6 +79,7 @@ pub(super) async fn send(context: Recorded, placed: Placed) -> Result<Begun, Ref
         }
     };
     watch.started(&started);
+    // The run has started and costs money, so it is recorded even if the function refuses.
     let refusal = match placed.on_started {
         Some(on_started) => {
             let started = started.clone();

@@ -17,6 +17,7 @@ impl Recorded {
     }
 
     pub(super) fn take_over_of(&self, id: &str, owner: &str, chat: &str, after: Position) {
+        // An instance that is drained releases its runs, and must not collect new ones.
         if self.is_draining.load(Ordering::Relaxed) || self.logs.is_here(id) {
             return;
         }
@@ -59,6 +60,7 @@ impl Recorded {
         let Some(run) = self.current(owner, chat).await else {
             return;
         };
+        // One check at a time is enough, however many messages are refused meanwhile.
         if self.logs.is_here(&run.id) || !self.logs.enter_watch(&run.id) {
             return;
         }

@@ -49,6 +49,8 @@ impl Recorded {
                     let found = self.logs.clone().read(log, after, PAGE, wait).await;
                     watch.handle_page(found, runtime.now());
                 }
+                // The run before may be recorded by an instance that is gone. Without a browser that reads it, nobody else
+                // would notice.
                 WatchStep::TakeOver { after } => self.take_over_of(id, owner, chat, after),
                 WatchStep::Wait(pause) => runtime.sleep(pause).await,
                 _ => return,

@@ -43,6 +43,7 @@ impl Recorded {
                 let state = self.supervision.state();
                 state.registers.keys().cloned().collect()
             };
+            // The supervisor must not take its own registers for silent ones.
             for new in registers.difference(&own) {
                 supervisor.writes(&**new);
             }
@@ -56,6 +57,7 @@ impl Recorded {
                     supervisor.handle_page(self.logs.page(&log, after).await.0);
                 }
                 SupervisorStep::Last(log) => {
+                    // Read from the store and not from memory: only the store shows what other instances write.
                     let found = self.logs.stored_last(&log).await.0;
                     supervisor.handle_last(found, now());
                 }
@@ -64,6 +66,7 @@ impl Recorded {
                     after,
                     listed,
                 } => {
+                    // Marked at once, so that the next step does not adopt it a second time.
                     own.insert(register.as_str().into());
                     self.adopt_register(&register, after, listed);
                 }
@@ -83,6 +86,7 @@ impl Recorded {
             let run = obligation.run.clone();
             let is_new = {
                 let mut state = self.supervision.state();
+                // The run may be known already, from a reader that took it over.
                 let is_new = !state.held.contains_key(&run);
                 let held = state.held.entry(run.clone());
                 let held = held.or_insert_with(|| Box::new(Held::new(obligation)));
@@ -133,6 +137,8 @@ impl Recorded {
                 DutyStep::Append(log, append) => {
                     duty.handle_append(self.logs.clone().append(log, append).await.0);
                 }
+                // Waits for the recording to end, and then looks again: the end may have to be reported, or the run may have
+                // been taken over.
                 DutyStep::TakeOver { after } => {
                     self.record_to_end(duty.obligation(), after).await;
                     duty.look_again();
@@ -141,6 +147,7 @@ impl Recorded {
                     let left = until.saturating_duration_since(runtime.now());
                     runtime.sleep(left).await;
                 }
+                // Both are read when the end is reported, from the log or from the relay.
                 DutyStep::End | DutyStep::Follow(_) => return self.settle(&run),
                 DutyStep::Close => return self.close(&run),
                 // There are no other steps.

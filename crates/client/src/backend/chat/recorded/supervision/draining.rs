@@ -23,6 +23,8 @@ impl Recorded {
             }
         }
         let runtime = &self.client.relay().runtime;
+        // Reserved, so that runs that do not end in time do not keep the registers from being released: then others would find
+        // them only after 15 s.
         let last = LAST.min(deadline / 4);
         let first = async {
             for handle in &handles {
@@ -43,6 +45,7 @@ impl Recorded {
                 register.release().await;
             }
         };
+        // Not fatal: other instances find the registers by their silence.
         if until(released, runtime.sleep(last)).await.is_none() {
             self.complain(None);
         }

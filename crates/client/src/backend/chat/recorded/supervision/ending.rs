@@ -84,6 +84,7 @@ impl Recorded {
             let Some(held) = state.held.get_mut(run).filter(|held| !held.is_ending) else {
                 return;
             };
+            // Set once, so that an end is reported by one task even if several notice it.
             held.is_ending = true;
             held.obligation.clone()
         };
@@ -120,6 +121,7 @@ impl Recorded {
             }
             self.client.relay().runtime.sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+            // Another instance may have taken the register over during the delay. It reports the end then.
             if self.is_theirs(&obligation.run) {
                 return false;
             }
@@ -133,6 +135,7 @@ impl Recorded {
         obligation: &Obligation,
         known: &mut Option<(Outcome, Option<RunRef>)>,
     ) -> Result<(), Option<Cause>> {
+        // Read again for each attempt: only the outcome is kept between them, since the message may be large.
         let (outcome, message, run) = self.read_end(obligation).await;
         // Keep the first known outcome, even if the log is gone at the next attempt.
         let (outcome, run) = known.get_or_insert((outcome, run)).clone();
@@ -205,6 +208,7 @@ impl Recorded {
 
     /// Reads the run's stored answer from the relay.
     async fn follow_to_end(&self, place: &RunRef) -> Option<(Outcome, UiMessage)> {
+        // Following a run counts towards the limit like recording one.
         let _room = self.wait_for_room().await;
         let run = FollowRun::new(place.clone());
         let mut run = match self.client.threads().follow(run) {

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! An obligation is written to a register before its run is started, and closed after `on_end` has succeeded. So a run that was
-//! started is always in a register of some instance, until its end was reported.
+//! started is in a register of some instance until its end was reported. Only if the store fails is a run started without: a run
+//! must not fail because its supervision does.
 
 mod adopting;
 mod draining;
@@ -115,11 +116,13 @@ impl Recorded {
         {
             let mut state = self.supervision.state();
             let held = state.held.entry(run.clone());
+            // Held in memory first: if the store fails, this instance still reports the end.
             let held = held.or_insert_with(|| Box::new(Held::new(obligation.clone())));
             if held.stands {
                 return true;
             }
         }
+        // Nobody would read the obligation.
         if !self.is_shared() || !self.supervision.writes() {
             return true;
         }
@@ -171,6 +174,8 @@ impl Recorded {
             if !current.is_full() && state.registers.contains_key(&current.id) {
                 return current.clone();
             }
+            // A full register ends when its obligations are closed. New ones go to the next, so that no register grows for
+            // ever.
             current.retire();
         }
         let writing = self.begin_register();
@@ -190,6 +195,7 @@ impl Recorded {
                 held, registers, ..
             } = &mut *state;
             if let Some(held) = held.get_mut(run) {
+                // Also kept here, for obligations that are opened again in another register.
                 held.obligation.place = Some(place.clone());
                 let registers = held.registers.iter().filter_map(|id| registers.get(id));
                 noted.extend(registers.map(|writing| writing.place(run, place)));

@@ -40,6 +40,7 @@ impl Recorded {
         let mut open: BTreeMap<String, Obligation> = BTreeMap::new();
         if self.is_shared() {
             for register in self.registers().await? {
+                // An error ends the list: a queue that took a partial list for complete would start a run twice.
                 for obligation in self.read_register(&register).await? {
                     open.insert(obligation.run.clone(), obligation);
                 }

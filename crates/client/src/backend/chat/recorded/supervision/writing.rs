@@ -151,6 +151,7 @@ struct Task {
 impl Task {
     async fn run(mut self) {
         loop {
+            // Takes all notes first, so that one append stores them together.
             while let Ok(note) = self.notes.try_recv() {
                 self.take(note);
             }
@@ -161,6 +162,7 @@ impl Task {
             match self.register.poll(now) {
                 RegisterStep::Append(log, append) => {
                     let (appended, cause) = logs.append(log, append).await;
+                    // The store failed. Runs that wait for their obligation start without it.
                     if appended != Appended::Yes && appended != Appended::Fenced {
                         self.no_longer_wait(cause);
                     }
@@ -264,6 +266,7 @@ impl Task {
             RegisterEnd::Closed | RegisterEnd::Released => {
                 context.supervision.state().registers.remove(id);
             }
+            // Another instance was quicker: this one seemed to be gone. It is responsible for the obligations from now on.
             RegisterEnd::Fenced => context.lose_register(id, true),
             RegisterEnd::Unreadable(error) => {
                 context.supervision.state().registers.remove(id);
