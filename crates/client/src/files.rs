@@ -46,7 +46,7 @@ in_sandbox! {
         &self,
         files: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
     ) -> Call<WriteFiles, Vec<WrittenFile>> {
-        self.0.call(|id| WriteFiles::new(id, files)).made(write_parts)
+        self.0.call(|id| WriteFiles::new(id, files)).run_with(write_parts)
     }
 
     /// Reads a text file. Bytes that are not UTF-8 become U+FFFD.
@@ -56,7 +56,7 @@ in_sandbox! {
     pub fn read_to_string(&self, path: impl Into<String>) -> Call<ReadFile, String> {
         self.0
             .call(|id| ReadFile::new(id, path))
-            .made(|client, read| async move { Ok(client.execute(&read).await?.content) })
+            .run_with(|client, read| async move { Ok(client.execute(&read).await?.content) })
     }
 
     /// Writes a file from at most 10 MiB of text or bytes, and creates the directories that it needs. For more, see

@@ -159,7 +159,7 @@ impl Call<StartRun, Run> {
     /// Starts the run without streaming its answer, which is only stored. The call returns when the run has been accepted; it may
     /// still be starting. To wait for its end or to join its stream, see [`Threads::follow`].
     pub fn in_background(self) -> Call<StartRun, Started> {
-        self.made(|client, run| async move {
+        self.run_with(|client, run| async move {
             let flow = run.flow(Some(Mode::Background), client.options(), seed())?;
             let (started, _) = client.drive(&SendMessages::ROUTE, flow).await?;
             Ok(started)

@@ -25,7 +25,7 @@ impl Call<StartRun, Run> {
     ///
     /// #[derive(serde::Deserialize, schemars::JsonSchema)]
     /// struct Report {
-    ///     /// How many bugs there are.
+    ///     /// The number of bugs.
     ///     bugs: u32,
     ///     files: Vec<String>,
     /// }
@@ -66,7 +66,7 @@ impl Call<StartRun, Run> {
     where
         T: DeserializeOwned + Send + 'static,
     {
-        self.made(|client, run| ask(client, run, schema))
+        self.run_with(|client, run| ask(client, run, schema))
     }
 }
 

@@ -49,31 +49,32 @@ pub struct Call<O, T> {
 }
 
 enum State<O, T> {
-    Ready(Result<O, InvalidRequest>, Make<O, T>),
-    Made(Made<T>),
+    Ready(Result<O, InvalidRequest>, StartCall<O, T>),
+    Running(RunningCall<T>),
     Done,
 }
 
-type Make<O, T> = Box<dyn FnOnce(AgentClient, O) -> Made<T> + Send>;
-type Made<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+type StartCall<O, T> = Box<dyn FnOnce(AgentClient, O) -> RunningCall<T> + Send>;
+type RunningCall<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// Nothing in a call is structurally pinned: the future under way has its own box.
 impl<O, T> Unpin for Call<O, T> {}
 
 impl<O, T> Call<O, T> {
-    /// Creates a call that `make` carries out.
+    /// Creates a call that `start` carries out.
     pub(crate) fn new<F>(
         client: AgentClient,
         operation: Result<O, InvalidRequest>,
-        make: impl FnOnce(AgentClient, O) -> F + Send + 'static,
+        start: impl FnOnce(AgentClient, O) -> F + Send + 'static,
     ) -> Self
     where
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        let make = Box::new(|client, operation| Box::pin(make(client, operation)) as Made<T>);
+        let start =
+            Box::new(|client, operation| Box::pin(start(client, operation)) as RunningCall<T>);
         Self {
             client,
-            state: State::Ready(operation, make),
+            state: State::Ready(operation, start),
         }
     }
 
@@ -106,7 +107,7 @@ impl<O, T> Call<O, T> {
     pub fn operation(&self) -> Option<&O> {
         match &self.state {
             State::Ready(operation, _) => operation.as_ref().ok(),
-            State::Made(_) | State::Done => None,
+            State::Running(_) | State::Done => None,
         }
     }
 
@@ -118,16 +119,16 @@ impl<O, T> Call<O, T> {
     /// Changes the operation, with a change that may fail.
     pub(crate) fn and_then(mut self, change: impl FnOnce(O) -> Result<O, InvalidRequest>) -> Self {
         self.state = match self.state {
-            State::Ready(operation, make) => State::Ready(operation.and_then(change), make),
+            State::Ready(operation, start) => State::Ready(operation.and_then(change), start),
             polled => polled,
         };
         self
     }
 
-    /// Returns the same call, carried out by `make`.
-    pub(crate) fn made<U, F>(
+    /// Returns the same call, carried out by `start`.
+    pub(crate) fn run_with<U, F>(
         self,
-        make: impl FnOnce(AgentClient, O) -> F + Send + 'static,
+        start: impl FnOnce(AgentClient, O) -> F + Send + 'static,
     ) -> Call<O, U>
     where
         F: Future<Output = Result<U, Error>> + Send + 'static,
@@ -135,9 +136,9 @@ impl<O, T> Call<O, T> {
         let begun = Problem::MustBe("completed before it is polled");
         let operation = match self.state {
             State::Ready(operation, _) => operation,
-            State::Made(_) | State::Done => Err(InvalidRequest::new("call", begun)),
+            State::Running(_) | State::Done => Err(InvalidRequest::new("call", begun)),
         };
-        Call::new(self.client, operation, make)
+        Call::new(self.client, operation, start)
     }
 }
 
@@ -160,14 +161,14 @@ impl<O, T> Future for Call<O, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match std::mem::replace(&mut self.state, State::Done) {
-                State::Ready(Ok(operation), make) => {
-                    self.state = State::Made(make(self.client.clone(), operation));
+                State::Ready(Ok(operation), start) => {
+                    self.state = State::Running(start(self.client.clone(), operation));
                 }
                 State::Ready(Err(invalid), _) => return Poll::Ready(Err(invalid.into())),
-                State::Made(mut made) => {
-                    let polled = made.as_mut().poll(cx);
+                State::Running(mut running) => {
+                    let polled = running.as_mut().poll(cx);
                     if polled.is_pending() {
-                        self.state = State::Made(made);
+                        self.state = State::Running(running);
                     }
                     return polled;
                 }
@@ -181,7 +182,7 @@ impl<O: fmt::Debug, T> fmt::Debug for Call<O, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.state {
             State::Ready(operation, _) => f.debug_tuple("Call").field(operation).finish(),
-            State::Made(_) | State::Done => f.debug_struct("Call").finish_non_exhaustive(),
+            State::Running(_) | State::Done => f.debug_struct("Call").finish_non_exhaustive(),
         }
     }
 }

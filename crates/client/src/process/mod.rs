@@ -179,11 +179,11 @@ where
     T: 'static,
 {
     Call::new(client.clone(), operation, |client, operation| async move {
-        played(&client, flow(&operation, client.options(), seed())).await
+        drive(&client, flow(&operation, client.options(), seed())).await
     })
 }
 
-async fn played<F, T>(client: &AgentClient, flow: Result<F, InvalidRequest>) -> Result<T, Error>
+async fn drive<F, T>(client: &AgentClient, flow: Result<F, InvalidRequest>) -> Result<T, Error>
 where
     F: Flow<Output = Result<T, ProcessError>>,
 {

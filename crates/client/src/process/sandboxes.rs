@@ -7,7 +7,7 @@ use twentyfirst_protocol::processes::{
 use twentyfirst_protocol::sandboxes::GetSandbox;
 use twentyfirst_protocol::{IntoId, SandboxId};
 
-use super::{Process, call, played};
+use super::{Process, call, drive};
 use crate::call::Call;
 use crate::client::seed;
 use crate::in_sandbox::{InSandbox, in_sandbox};
@@ -70,7 +70,7 @@ in_sandbox! {
     pub fn spawn(&self, command: impl Into<String>) -> Call<Spawn, Process> {
         let spawn = self.0.id(|id| Spawn::new(id, ProcessId::random(seed()), command));
         Call::new(self.0.client.clone(), spawn, |client, spawn| async move {
-            let process = played(&client, spawn.flow(client.options(), seed())).await?;
+            let process = drive(&client, spawn.flow(client.options(), seed())).await?;
             Ok(Process::new(client, process))
         })
     }
@@ -88,8 +88,8 @@ in_sandbox! {
     /// # Cancel safety
     /// A dropped call may leave its files behind, and a process that ends after a minute.
     pub fn can_spawn(&self) -> Call<Spawn, bool> {
-        self.spawn("sleep 60").made(|client, spawn| async move {
-            let process = played(&client, spawn.flow(client.options(), seed())).await?;
+        self.spawn("sleep 60").run_with(|client, spawn| async move {
+            let process = drive(&client, spawn.flow(client.options(), seed())).await?;
             let runtime = &client.relay().runtime;
             runtime.sleep(PROBED).await;
             let process = Process::new(client.clone(), process);

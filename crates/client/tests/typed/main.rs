@@ -94,7 +94,7 @@ async fn an_answer_is_a_value_with_the_facts_of_its_run() {
         "{asked:?}"
     );
     assert!(
-        asked[0].contains(r#""description":"How many bugs there are.""#),
+        asked[0].contains(r#""description":"The number of bugs.""#),
         "{asked:?}"
     );
 
