@@ -16,7 +16,7 @@ after(server.stop);
 const several = await startWebChat({ options: ["--instances", "4"] });
 after(several.stop);
 
-const ending = /^That is what I have to say .* try `\$ ls -la`\.$/s;
+const ending = /^This is the demo agent .* try `\$ ls -la`\.$/s;
 
 /// A response whose body is watched, and breaks off as in a browser, whatever the reason.
 function watched(response, see) {

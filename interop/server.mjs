@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { access, constants } from "node:fs/promises";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DefaultChatTransport } from "ai";
 
@@ -121,3 +123,16 @@ export async function until(ask) {
     if (Date.now() > end) throw new Error("it did not come to that within fifteen seconds");
   }
 }
+
+/// The first of these programs that is in the search path.
+async function find(...names) {
+  for (const name of names) {
+    for (const folder of process.env.PATH.split(delimiter)) {
+      const path = join(folder, name);
+      if (await access(path, constants.X_OK).then(() => true, () => false)) return path;
+    }
+  }
+}
+
+/// Where Chromium is, if the system has it.
+export const chromiumPath = await find("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome");

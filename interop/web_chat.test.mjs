@@ -30,6 +30,12 @@ async function* states(stream) {
   }
 }
 
+/// What is stored of a chat whose last answer was stopped, once that is.
+const stoppedIn = (load, id) => until(async () => {
+  const stored = await load(id);
+  return stored.messages.at(-1)?.metadata?.end === "cancelled" && stored;
+});
+
 async function lastOf(stream) {
   let last;
   for await (const message of states(stream)) last = message;
@@ -88,9 +94,32 @@ test("stopping ends the run and its stream", async () => {
   let last;
   for await (const message of page) last = message;
   assert.ok(!last?.metadata, "it has not come to its end");
-  await until(async () => !(await load(id)).streaming);
-  assert.deepEqual((await load(id)).messages, []);
+  const stored = await stoppedIn(load, id);
+  assert.deepEqual([stored.turn, stored.messages.length, stored.messages[0].id], [null, 2, `${id}-1`]);
+  assert.deepEqual({ ...stored.messages[1], metadata: undefined }, { ...last, metadata: undefined });
   assert.equal((await stop(id)).status, "idle");
+});
+
+test("what was stopped and what has failed stands where it was, and what is asked again takes its place", async () => {
+  const id = crypto.randomUUID();
+  const { transport, load, stop } = await openBrowser(server);
+  const send = (name, text, body) =>
+    transport.sendMessages({ ...messagesOf(id, text), messages: [{ id: name, ...user(text) }], body });
+  const stopped = await send("stopped", "Hello");
+  await stop(id);
+  await lastOf(stopped);
+  await lastOf(await send("completed", "$ echo one"));
+  await assert.rejects(lastOf(await send("failed", "! no_credit: nothing is left")), { message: /nothing is left/ });
+  const stored = () => until(async () => {
+    const { messages, turn } = await load(id);
+    return !turn && messages;
+  });
+  const summary = (messages) => messages.map(({ id, role, metadata }) => (role === "user" ? id : (metadata?.end ?? "completed")));
+  assert.deepEqual(summary(await stored()), ["stopped", "cancelled", "completed", "completed", "failed", "failed"]);
+  assert.equal((await stored()).at(-1).metadata.error, "no_credit: nothing is left");
+
+  await lastOf(await send("again", "$ echo two", { replaces: "failed" }));
+  assert.deepEqual(summary(await stored()), ["stopped", "cancelled", "completed", "completed", "again", "completed"]);
 });
 
 test("a chat is its owner's, and only a new message can be sent", async () => {
@@ -165,8 +194,9 @@ test("useChat's stop leaves the run, and the server ends it", async () => {
   await until(() => page.chat().status === "ready");
   assert.equal((await load(id)).streaming, true);
   assert.equal((await stop(id)).status, "cancelled");
-  await until(async () => !(await load(id)).streaming);
-  assert.deepEqual((await load(id)).messages, []);
+  const [question, answer] = (await stoppedIn(load, id)).messages;
+  assert.equal(storedText(question), "Hello");
+  assert.ok(storedText(answer).startsWith(storedText(page.chat().messages[1])));
 
   // The relay has nothing of it, so a refusal is what the page gets for making the answer again.
   page.chat().regenerate();

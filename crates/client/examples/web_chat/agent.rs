@@ -6,7 +6,8 @@ use serde_json::json;
 use twentyfirst_client::protocol::threads::Usage;
 use twentyfirst_local_relay::{Agent, Run, RunResult};
 
-/// Runs the lines that begin with `$`, and then talks for some seconds.
+/// Runs the lines that begin with `$`, and then talks for some seconds. A line that begins with `!` and a space makes the run
+/// fail.
 pub(crate) fn assistant() -> Agent {
     Agent::new(answer)
         .name("Assistant")
@@ -14,11 +15,15 @@ pub(crate) fn assistant() -> Agent {
 }
 
 async fn answer(run: Run) -> RunResult {
-    let commands = run
-        .text()
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix('$'));
-    let commands: Vec<_> = commands.map(|command| command.trim().to_owned()).collect();
+    let lines = |mark: &'static str| {
+        let lines = run.text().lines();
+        lines.filter_map(move |line| Some(line.trim().strip_prefix(mark)?.trim().to_owned()))
+    };
+    let commands: Vec<_> = lines("$").collect();
+    if let Some(reason) = lines("! ").next() {
+        run.say("I begin to answer, and then").await;
+        return Err(reason.into());
+    }
     if commands.is_empty() {
         run.say(format!("You said: {}\n\n", run.text())).await;
     }
@@ -32,16 +37,27 @@ async fn answer(run: Run) -> RunResult {
             Err(error) => call.error(error.to_string()).await,
         }
     }
-    run.say(
-        "That is what I have to say about it, but I take my time, so that you can see the words come one after the other. \
-         Load the page again meanwhile: the answer goes on where it is, because the run does not care who listens. \
-         Press stop, and the run ends. Open the same page in another browser, and you are somebody else. \
-         Lines that begin with a dollar sign are run as commands in this chat's sandbox; try `$ ls -la`.",
-    )
-    .await;
+    run.say(WORDS).await;
     run.set_usage(usage(run.text(), commands.len()));
     Ok(())
 }
+
+const WORDS: &str = r#"This is the demo agent of the **local relay**. It answers slowly, so that you can watch the words arrive.
+
+- Reload the page: the answer goes on.
+- Press `Esc` or **Stop**: the run ends.
+- Open the page in another browser: you are another user.
+
+The server, in a few lines of Rust:
+
+```rust
+let chats = ChatHandler::new(client, run_in_chat);
+let app = Router::new()
+    .route_service("/api/chat", chats.clone())
+    .route_service("/api/chat/{id}/stream", chats);
+```
+
+Lines that begin with a dollar sign run in the sandbox of this chat; try `$ ls -la`."#;
 
 /// A local agent costs nothing. This one pretends, for the page to have something to show.
 fn usage(text: &str, commands: usize) -> Usage {

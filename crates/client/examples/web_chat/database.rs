@@ -1,11 +1,13 @@
-//! What the server keeps: whose chat it is, where it takes place, and what it has cost.
+//! What the server keeps: whose chat it is, where it takes place, what the relay does not store of it, and what it has cost.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use twentyfirst_client::backend::Refusal;
+use twentyfirst_client::backend::{EndedRun, Refusal};
+use twentyfirst_client::protocol::runs::{RunEnd, RunRef};
 use twentyfirst_client::protocol::threads::Usage;
 use twentyfirst_client::{SandboxId, Session, UiMessage};
 
@@ -20,10 +22,17 @@ const TABLES: &str = "
         id TEXT PRIMARY KEY,
         user TEXT NOT NULL,
         title TEXT NOT NULL,
-        session TEXT NOT NULL,
-        turn TEXT
+        session TEXT NOT NULL
     ) STRICT;
     CREATE INDEX IF NOT EXISTS chats_of_user ON chats (user);
+    CREATE TABLE IF NOT EXISTS turns (
+        chat TEXT NOT NULL,
+        id TEXT NOT NULL,
+        question TEXT NOT NULL,
+        ended TEXT,
+        answer TEXT,
+        PRIMARY KEY (chat, id)
+    ) STRICT;
     CREATE TABLE IF NOT EXISTS answers (
         id TEXT PRIMARY KEY,
         chat TEXT NOT NULL,
@@ -33,12 +42,12 @@ const TABLES: &str = "
     CREATE INDEX IF NOT EXISTS answers_in_chat ON answers (chat);
 ";
 
-/// What is kept of a chat beside its messages.
-pub(crate) struct Kept {
-    /// The last turn that has begun. The relay stores it with its answer, and not at all if that was stopped.
-    pub(crate) turn: Value,
-    /// Of all answers together.
-    pub(crate) usage: Value,
+/// A turn of a chat. The relay stores completed turns only: stopped and failed ones are kept here.
+pub(crate) struct Turn {
+    pub(crate) question: UiMessage,
+    pub(crate) is_over: bool,
+    /// The answer as far as it came, unless the relay has stored it.
+    pub(crate) answer: Option<UiMessage>,
 }
 
 impl Database {
@@ -74,7 +83,7 @@ impl Database {
         })?;
         let newest = newest.filter(|session| session.agent == agent);
         let session = newest.map_or_else(|| Session::new(agent), |session| session.new_thread());
-        let title: String = turn.text().trim().chars().take(60).collect();
+        let title = title(&turn.text());
         let insert = "INSERT INTO chats (id, user, title, session) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING";
         let inserted = self.with(|connection| {
             connection.execute(insert, params![id, user.0, title, json!(session)])
@@ -99,17 +108,80 @@ impl Database {
         })
     }
 
-    /// Stores what a turn that has begun takes place in.
+    /// Stores a turn that has begun, and the session it runs in. It takes the place of the turn that is asked again.
     pub(crate) fn begin_turn(
         &self,
-        id: &str,
-        session: &Session,
-        turn: &UiMessage,
+        chat: &str,
+        run: &RunRef,
+        question: UiMessage,
+        replaces: Option<&str>,
     ) -> Result<(), Refusal> {
-        let update = "UPDATE chats SET session = ?2, turn = ?3 WHERE id = ?1";
-        let values = params![id, json!(session), json!(turn)];
+        let id = run.user_message_id.clone().unwrap_or_default();
+        let question = question.with_id(id.clone());
+        self.with(|connection| {
+            connection.execute(
+                "UPDATE chats SET session = ?2 WHERE id = ?1",
+                params![chat, json!(run.session())],
+            )?;
+            connection.execute(
+                "DELETE FROM turns WHERE chat = ?1 AND id = ?2",
+                params![chat, replaces],
+            )?;
+            connection.execute(
+                "INSERT INTO turns (chat, id, question) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                params![chat, id.to_string(), json!(question)],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Returns the id of the question that is being answered.
+    pub(crate) fn open_turn(&self, chat: &str) -> Result<Option<String>, Refusal> {
+        let query =
+            "SELECT id FROM turns WHERE chat = ?1 AND ended IS NULL ORDER BY rowid DESC LIMIT 1";
+        self.with(|connection| {
+            let row = connection.query_row(query, [chat], |row| row.get(0));
+            row.optional()
+        })
+    }
+
+    /// Stores how a turn ended and what it cost, with the answer as far as it came, unless the relay has stored it.
+    pub(crate) fn end_turn(&self, ended: EndedRun) -> Result<(), Refusal> {
+        self.keep_usage(&ended.chat, &ended.message, &ended.outcome.usage)?;
+        let Some(id) = ended.run.and_then(|run| run.user_message_id) else {
+            return Ok(());
+        };
+        let end = ended.outcome.end.as_str();
+        let answer = match &ended.outcome.end {
+            RunEnd::Completed => None,
+            RunEnd::Failed(reason) => {
+                let reason: String = reason.chars().take(500).collect();
+                Some(json!({ "end": end, "error": reason }))
+            }
+            _ => Some(json!({ "end": end })),
+        };
+        let answer = answer.map(|metadata| json!(ended.message.with_metadata(metadata.into())));
+        let update = "UPDATE turns SET ended = ?3, answer = ?4 WHERE chat = ?1 AND id = ?2";
+        let values = params![ended.chat, id.to_string(), end, answer];
         self.with(|connection| connection.execute(update, values))?;
         Ok(())
+    }
+
+    /// Returns the turns of a chat in their order.
+    pub(crate) fn turns(&self, chat: &str) -> Result<Vec<Turn>, Refusal> {
+        let query = "SELECT question, ended, answer FROM turns WHERE chat = ?1 ORDER BY rowid";
+        self.with(|connection| {
+            let mut rows = connection.prepare_cached(query)?;
+            let turns = rows.query_map([chat], |row| {
+                let answer: Option<Value> = row.get(2)?;
+                Ok(Turn {
+                    question: from_json(row.get(0)?)?,
+                    is_over: row.get::<_, Option<String>>(1)?.is_some(),
+                    answer: answer.map(from_json).transpose()?,
+                })
+            })?;
+            turns.collect()
+        })
     }
 
     /// What took place in this sandbox goes on elsewhere.
@@ -138,18 +210,13 @@ impl Database {
         Ok(())
     }
 
-    pub(crate) fn kept(&self, id: &str) -> Result<Kept, Refusal> {
-        let query = "SELECT turn, total(tokens), total(cost)
-            FROM chats LEFT JOIN answers ON answers.chat = chats.id WHERE chats.id = ?1";
+    /// Returns what all answers of a chat have used.
+    pub(crate) fn usage(&self, chat: &str) -> Result<Value, Refusal> {
+        let query = "SELECT total(tokens), total(cost) FROM answers WHERE chat = ?1";
         self.with(|connection| {
-            connection.query_row(query, [id], |row| {
-                let (tokens, cost): (f64, f64) = (row.get(1)?, row.get(2)?);
-                let usage = json!({ "totalTokens": tokens as u64, "totalCostUsd": cost });
-                let turn: Option<Value> = row.get(0)?;
-                Ok(Kept {
-                    turn: turn.unwrap_or_default(),
-                    usage,
-                })
+            connection.query_row(query, [chat], |row| {
+                let (tokens, cost): (f64, f64) = (row.get(0)?, row.get(1)?);
+                Ok(json!({ "totalTokens": tokens as u64, "totalCostUsd": cost }))
             })
         })
     }
@@ -176,12 +243,25 @@ impl Database {
     }
 }
 
-/// A session is stored as JSON.
 fn session_in(row: &Row<'_>) -> rusqlite::Result<Session> {
-    let session: Value = row.get(0)?;
-    serde_json::from_value(session).map_err(|error| {
+    from_json(row.get(0)?)
+}
+
+/// Sessions and messages are stored as JSON.
+fn from_json<T: DeserializeOwned>(json: Value) -> rusqlite::Result<T> {
+    serde_json::from_value(json).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
     })
+}
+
+/// The beginning of the first line.
+fn title(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let line = text.trim().lines().next().unwrap_or_default();
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", line[..end].trim_end()),
+        None => line.to_owned(),
+    }
 }
 
 fn no_such_chat() -> Refusal {

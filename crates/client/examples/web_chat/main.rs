@@ -8,6 +8,8 @@
 //! cargo run --example web_chat --features redis -- --redis redis://127.0.0.1 --instances 3
 //! ```
 //!
+//! The page is in the folder `page`: HTML, CSS and JavaScript as the browser gets them, with `marked` and DOMPurify for Markdown.
+//!
 //! Without a key it starts a local relay, whose agent runs the lines of a message that begin with `$`. With
 //! `API_KEY_21ST` and `AGENT_SLUG` it talks to the real one. The chats are kept in the file that `DATABASE` names; without
 //! it in `web_chat.db`, and with the local relay, whose sandboxes end with it, in memory.
@@ -31,6 +33,7 @@ mod common;
 mod agent;
 mod database;
 mod instances;
+mod page;
 mod server;
 mod setup;
 mod users;

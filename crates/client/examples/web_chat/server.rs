@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::response::Html;
 use axum::routing::get;
 use axum::{Extension, Json, Router, middleware};
 use serde::Deserialize;
@@ -11,11 +10,13 @@ use serde_json::{Value, json};
 use twentyfirst_client::backend::{
     ChatHandler, ChatRequest, ChatRun, Period, Refusal, SpendingLimit, TurnOrder,
 };
+use twentyfirst_client::protocol::ui::Role;
 use twentyfirst_client::run_log::AnyRunLog;
 use twentyfirst_client::{AgentClient, Session, UiMessage};
 
 use crate::common;
-use crate::database::Database;
+use crate::database::{Database, Turn};
+use crate::page;
 use crate::users::{self, User};
 
 #[derive(Clone)]
@@ -37,8 +38,10 @@ impl Server {
             .route_service("/api/chat/{id}/stream", chats.clone())
             .route("/api/chats", get(list))
             .route("/api/chats/{id}", get(show))
-            .route("/", get(async || Html(include_str!("index.html"))))
+            .route("/", get(page::index))
+            .layer(Extension(chats.clone()))
             .layer(users)
+            .merge(page::files())
             .with_state(self);
         (app, chats)
     }
@@ -58,7 +61,7 @@ fn chats(server: Server, log: Option<AnyRunLog>) -> ChatHandler {
     // Whoever is still there when the answer is complete: another instance, if need be.
     .on_end(move |ended| {
         let database = Arc::clone(&database);
-        async move { database.keep_usage(&ended.chat, &ended.message, &ended.outcome.usage) }
+        async move { database.end_turn(ended) }
     });
     let chats = match log {
         Some(log) => chats.run_log(log),
@@ -86,17 +89,22 @@ async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Re
         None => database.session(&user, &asked.id)?,
     };
     // The ids of chats are chosen by browsers: the log tells those of different users apart.
-    let order = asked.members::<Members>()?.turn_order;
+    let members: Members = asked.members()?;
     let run = ChatRun::new(session.run(asked.messages))
         .owner(&user.0)
-        .turn_order(order.into());
+        .turn_order(members.turn_order.into());
     let Some(turn) = turn else {
         return Ok(run);
+    };
+    let replaces = match members.turn_order {
+        // The new question repeats the one that it interrupts.
+        Order::Interrupt => database.open_turn(&asked.id)?,
+        _ => members.replaces,
     };
     let turns = (asked.id, Arc::clone(database));
     Ok(run.on_started(async move |started| {
         let (id, database) = turns;
-        database.begin_turn(&id, &started.run.session(), &turn)
+        database.begin_turn(&id, &started.run, turn, replaces.as_deref())
     }))
 }
 
@@ -105,10 +113,12 @@ async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Re
 #[serde(default, rename_all = "camelCase")]
 struct Members {
     turn_order: Order,
+    /// The id of a message that is asked again: its turn was stopped, or has failed.
+    replaces: Option<String>,
 }
 
 /// What happens where the chat is answering.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Order {
     #[default]
@@ -152,32 +162,73 @@ async fn list(State(server): State<Server>, Extension(user): Extension<User>) ->
 /// What has been said in a chat, and whether there is more to come.
 async fn show(
     State(server): State<Server>,
+    Extension(chats): Extension<ChatHandler>,
     Extension(user): Extension<User>,
     Path(id): Path<String>,
 ) -> Answer {
-    let chat = chat(&server, &user, &id).await;
+    let chat = chat(&server, &chats, &user, &id).await;
     Ok(Json(chat.map_err(http::Response::from)?))
 }
 
 type Answer = axum::response::Result<Json<Value>>;
 
-async fn chat(server: &Server, user: &User, id: &str) -> Result<Value, Refusal> {
-    let session = server.database.session(user, id)?;
-    let (messages, is_streaming) = stored(&server.client, &session).await?;
+async fn chat(
+    server: &Server,
+    chats: &ChatHandler,
+    user: &User,
+    id: &str,
+) -> Result<Value, Refusal> {
+    let database = &server.database;
+    let session = database.session(user, id)?;
+    // In this order: a turn that ends meanwhile is found among those that are over.
+    let open = chats.open_turns(&user.0, id).await;
+    let (mut messages, is_streaming) = stored(&server.client, &session).await?;
     // A page may ask a moment before the end of its answer was told. What it cost stands with the answer, too.
     for message in &messages {
         let metadata = message.metadata.as_ref();
         if let Some(usage) = metadata.and_then(|metadata| metadata.deserialize().ok()) {
-            server.database.keep_usage(id, message, &usage)?;
+            database.keep_usage(id, message, &usage)?;
         }
     }
-    let kept = server.database.kept(id)?;
+    let begun = add_turns(&mut messages, database.turns(id)?);
+    // A turn that is still starting is known to the log only.
+    let open = open
+        .first()
+        .and_then(|turn| turn.messages.as_slice().last());
+    let turn = open.cloned().or(begun);
+    let is_known = |turn: &UiMessage| messages.iter().any(|message| message.id == turn.id);
+    let turn = turn.filter(|turn| !is_known(turn));
     Ok(json!({
         "messages": messages,
         "streaming": is_streaming,
-        "turn": kept.turn,
-        "usage": kept.usage,
+        "turn": turn,
+        "usage": database.usage(id)?,
     }))
+}
+
+/// Inserts the turns that the relay has not stored. Returns the last one if it is still running.
+fn add_turns(messages: &mut Vec<UiMessage>, turns: Vec<Turn>) -> Option<UiMessage> {
+    let mut at = 0;
+    let mut turns = turns.into_iter().peekable();
+    while let Some(turn) = turns.next() {
+        let is_question = |message: &UiMessage| message.id == turn.question.id;
+        if let Some(stored) = messages.iter().position(is_question) {
+            let mut rest = messages.iter().skip(stored + 1);
+            let next = rest.position(|message| message.role == Role::User);
+            at = next.map_or(messages.len(), |next| stored + 1 + next);
+        } else if turn.is_over && turn.answer.is_none() {
+            // It has completed, and is gone with its sandbox.
+        } else if !turn.is_over && turns.peek().is_none() {
+            return Some(turn.question);
+        } else {
+            // It was stopped, has failed, or nobody knows.
+            let kept = [Some(turn.question), turn.answer].into_iter().flatten();
+            let count = messages.len();
+            messages.splice(at..at, kept);
+            at += messages.len() - count;
+        }
+    }
+    None
 }
 
 async fn stored(

@@ -15,6 +15,8 @@ use super::chat_run::ChatRun;
 use super::direct::{Direct, events, nothing};
 use super::kept_alive::KeptAlive;
 use super::open_turn::OpenTurn;
+#[cfg(doc)]
+use super::recorded::EndedRun;
 use super::recorded::{self, Cursor, Named, Recorded};
 use super::route::{chat_id, stream_of};
 use crate::backend::Refusal;
@@ -136,7 +138,8 @@ use crate::error::Error;
 /// which is called once the run has started. The function that decides is too early: a request that is refused after it (the chat
 /// is answering, a budget is used up, or the relay refuses) would leave a turn in your database that never ran. Give the message
 /// its id ([`UiMessage::with_id`](crate::UiMessage::with_id)), and store it by that id, so that a request that is sent twice is
-/// stored once.
+/// stored once. [`on_end`](Self::on_end) gets the partial answer of a cancelled or failed turn, and the `user_message_id` of its
+/// [`run`](EndedRun::run) is that id. `web_chat` keeps both, and shows them between the stored messages.
 ///
 /// The handler refuses with 400: `trigger: "regenerate-message"`, and a history that does not end with a message of the user,
 /// because the relay can only append a turn to a conversation. It refuses with 409: a chat that is answering, or whose thread is
