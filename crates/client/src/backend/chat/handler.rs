@@ -97,8 +97,8 @@ use crate::error::Error;
 /// as an `EventSource` does by itself. If the id belongs to an older answer of the chat, or is not an id of this server, the
 /// response is the current answer from its start. So a client should discard what it has of the answer at each `start`. After the
 /// last event of an answer that is over, the response is 204, which ends an `EventSource`. `useChat` of `ai` 5 also needs
-/// `Last-Event-ID` when the connection of a loaded page is cut: it keeps what it has, where `ai` 7 begins the message anew, and
-/// would show the text twice.
+/// `Last-Event-ID` when the connection of a loaded page is cut: it keeps the text that it has, and would otherwise show it twice.
+/// `ai` 7 begins the message anew.
 ///
 /// The responses have `x-workflow-run-id`, with which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. A
 /// `startIndex` counts the chunks of the run in the path, or of the current run if the path has a chat's id. One beyond the end
