@@ -153,7 +153,7 @@ async fn without_a_value_the_error_has_both_answers_and_what_they_cost() {
     assert_eq!(
         error.to_string().split(" (sandbox").next().unwrap(),
         "the agent gave no value of the requested type, even when asked again: \
-         the JSON in the answer cannot be read: trailing comma at line 1 column 12"
+         the JSON in the answer is invalid: trailing comma at line 1 column 12"
     );
     assert!(error.to_string().contains(created.as_str()));
     let source = std::error::Error::source(&error).unwrap();

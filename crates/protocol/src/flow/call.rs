@@ -10,9 +10,9 @@ use crate::error::InvalidRequest;
 use crate::operation::Operation;
 use crate::options::CallOptions;
 
-/// One [`Operation`] within a flow: an exchange with its attempts, up to the typed result.
+/// One [`Operation`] within a flow: a request with its attempts, up to the typed result.
 ///
-/// It takes place in [`Slot::Exchange`]. A flow holds it in the state that waits for it, and hands it what comes there.
+/// It uses [`Slot::Exchange`]. The state of the flow that waits for the result owns the call and passes events to it.
 pub(crate) struct Call<O: Operation, P: Borrow<O> = O> {
     operation: P,
     exchange: Exchange,
@@ -25,16 +25,16 @@ impl<O: Operation, P: Borrow<O>> fmt::Debug for Call<O, P> {
     }
 }
 
-/// What is under way in a slot, of whatever operation, as far as it takes what comes there.
+/// A request under way in a slot, of any operation, reduced to handling its events.
 pub(crate) trait UnderWay {
     fn handle(&mut self, event: Event);
 }
 
 impl<O: Operation, P: Borrow<O>> Call<O, P> {
-    /// Prepares the exchange. `seed` spreads the delays between its attempts.
+    /// Prepares the request. `seed` spreads the delays between its attempts.
     ///
     /// # Errors
-    /// Everything that can be checked is checked here, before the first request.
+    /// Returns an error if the request is invalid. Everything that can be checked is checked here, before the first request.
     pub(crate) fn new(
         operation: P,
         options: &CallOptions,
@@ -47,7 +47,7 @@ impl<O: Operation, P: Borrow<O>> Call<O, P> {
         })
     }
 
-    /// Returns the result, or as an error what to ask of the driver. Past `deadline` nothing is begun.
+    /// Returns the result; the outer `Err` is the step to request from the driver. Nothing is begun after `deadline`.
     pub(crate) fn poll<I, T>(
         &mut self,
         now: Now,
@@ -67,7 +67,7 @@ impl<O: Operation, P: Borrow<O>> Call<O, P> {
         })
     }
 
-    /// Whether there were attempts before this one.
+    /// Returns whether an earlier attempt has failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.exchange.has_failed()
     }
@@ -83,13 +83,13 @@ impl<O: Operation, P: Borrow<O>> UnderWay for Call<O, P> {
                 }
             }
             Event::Failure(_, failure) => self.exchange.handle(failure),
-            // Its body comes whole.
+            // The driver returns the body with the response.
             Event::Data(_) | Event::End => {}
         }
     }
 }
 
-/// The head with which a deletion succeeds.
+/// Returns the head of a successful deletion.
 pub(crate) fn no_content() -> Parts {
     let (mut head, ()) = http::Response::new(()).into_parts();
     head.status = StatusCode::NO_CONTENT;

@@ -4,41 +4,41 @@ use std::time::Instant;
 
 use super::{Event, Flow, Now, SendRequest, Slot, Step};
 
-/// What sends the requests of a flow. At most one is under way in each [`Slot`].
+/// A sender of the requests of a flow. At most one is under way in each [`Slot`].
 pub trait Io {
-    /// Begins to send a request, and drops before what is under way in its slot. What comes of it is an [`Event`].
+    /// Starts to send a request. It first drops whatever is under way in the same slot. The result arrives as an [`Event`].
     fn send(&mut self, send: SendRequest);
 
-    /// Drops what is under way in this slot. No event of it comes any more.
+    /// Drops whatever is under way in this slot. No further event of it may arrive.
     fn close(&mut self, slot: Slot);
 }
 
-/// An [`Io`] that can wait: for libraries that block, and for tests in a time of their own.
+/// An [`Io`] that can wait: for blocking libraries, and for tests with simulated time.
 pub trait BlockingIo: Io {
     /// Returns the time.
     fn now(&mut self) -> Now;
 
-    /// Waits for what comes next of all that is under way, but no longer than until this moment; `None` when it has come.
+    /// Waits for the next event of anything under way, until `until` at most. Returns `None` when that time has come.
     fn wait(&mut self, until: Option<Instant>) -> Option<Event>;
 }
 
-/// How far a flow has gone.
+/// The state of a flow after [`advance`].
 ///
-/// Deliberately exhaustive: whoever drives a flow must handle each of them.
+/// Deliberately exhaustive: drivers must handle each variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advanced<I, O> {
-    /// It hands this out; go on.
+    /// The flow has yielded this item; continue.
     Item(I),
-    /// It waits for an [`Event`].
+    /// The flow waits for an [`Event`].
     Waits {
-        /// Until this moment, if nothing has come before.
+        /// The time to continue if no event has come before.
         until: Option<Instant>,
     },
-    /// It has ended. What is open in [`Slot::Stream`] belongs to the output.
+    /// The flow has ended. Whatever is open in [`Slot::Stream`] belongs to the output.
     Done(O),
 }
 
-/// Takes a flow on until it hands something out, waits, or has ended. It never blocks.
+/// Advances a flow until it yields an item, waits, or ends. Never blocks.
 pub fn advance<F: Flow + ?Sized>(
     flow: &mut F,
     now: Now,
@@ -55,10 +55,10 @@ pub fn advance<F: Flow + ?Sized>(
     }
 }
 
-/// Takes a flow on until it hands out an item, or has ended with its output, which is the error.
+/// Advances a flow until it yields an item or ends, and blocks while it waits.
 ///
 /// # Errors
-/// The output, at the end. Do not call it again then.
+/// Returns the output as the error when the flow has ended. Do not call it again then.
 pub fn next<F: Flow + ?Sized>(
     flow: &mut F,
     io: &mut (impl BlockingIo + ?Sized),
@@ -77,7 +77,7 @@ pub fn next<F: Flow + ?Sized>(
     }
 }
 
-/// Takes a flow on until it has ended, and passes over what it hands out.
+/// Advances a flow until it ends, and ignores the items that it yields.
 ///
 /// ```
 /// # use std::time::{Instant, SystemTime};
@@ -112,7 +112,7 @@ pub fn next<F: Flow + ?Sized>(
 /// }
 ///
 /// let list = ListThreads::new(SandboxId::new("sbx_abc123")?);
-/// let threads = finish(&mut Execute::new(&list, &CallOptions::new(), 7)?, &mut Empty::default())?;
+/// let threads = finish(&mut ExecuteFlow::new(&list, &CallOptions::new(), 7)?, &mut Empty::default())?;
 /// assert!(threads.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

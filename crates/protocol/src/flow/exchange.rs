@@ -13,7 +13,7 @@ use crate::operation::{Endpoint, Operation, StreamingOperation};
 use crate::options::{CallOptions, Timeouts};
 use crate::retry::{Attempt, Attempts, Decision, GiveUp};
 
-/// Why an exchange did not give a result.
+/// The reason why a request gave no result.
 #[derive(Debug)]
 pub struct ExchangeError {
     kind: ExchangeErrorKind,
@@ -22,21 +22,21 @@ pub struct ExchangeError {
     give_up: Option<GiveUp>,
 }
 
-/// The last that happened, of an [`ExchangeError`].
+/// The last error of a request, in an [`ExchangeError`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExchangeErrorKind {
-    /// The request would be refused; it was not sent.
+    /// The request is invalid and was not sent.
     #[error(transparent)]
     InvalidRequest(#[from] InvalidRequest),
-    /// The answer says no, or is not understood.
+    /// The relay responded with an error, or the response is invalid.
     #[error(transparent)]
     Response(#[from] ResponseError),
-    /// There is no answer.
+    /// There is no response.
     #[error(transparent)]
     Failure(#[from] Failure),
-    /// The deadline of the call is over.
-    #[error("the deadline of {} s is over", deadline.as_secs_f64())]
+    /// The call exceeded its deadline.
+    #[error("the call exceeded its {}s deadline", deadline.as_secs_f64())]
     #[non_exhaustive]
     Deadline {
         /// The deadline.
@@ -45,32 +45,33 @@ pub enum ExchangeErrorKind {
 }
 
 impl ExchangeError {
-    /// The last that happened.
+    /// Returns the last error.
     pub fn kind(&self) -> &ExchangeErrorKind {
         &self.kind
     }
 
-    /// The last that happened.
+    /// Returns the last error.
     pub fn into_kind(self) -> ExchangeErrorKind {
         self.kind
     }
 
-    /// How many requests were sent, or tried to be sent.
+    /// Returns the number of attempts, including those that could not be sent.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// Whether any of them may have reached the relay.
+    /// Returns whether any attempt may have reached the relay.
     pub fn sent(&self) -> Sent {
         self.sent
     }
 
-    /// Why there was no further attempt, where one had to be decided on.
+    /// Returns the reason why there was no further attempt, if one was considered.
     pub fn give_up(&self) -> Option<GiveUp> {
         self.give_up
     }
 
-    /// The same with every occurrence of `secrets` in an answer shown as `***`; `None` if there was no answer.
+    /// Returns the error with every occurrence of `secrets` in a response replaced by `***`. Returns `None` if there was no
+    /// response.
     pub(crate) fn redacted(&self, secrets: &[&str]) -> Option<Self> {
         let ExchangeErrorKind::Response(error) = &self.kind else {
             return None;
@@ -107,7 +108,13 @@ impl std::error::Error for ExchangeError {
     }
 }
 
-/// One exchange within a flow, with its attempts: the part that all flows share.
+/// One request within a flow, with its attempts: the part that all flows share.
+///
+/// ```text
+/// Ready ── Send ──► Waiting ── handle(error), then poll decides ──┬─ retry ──► Pausing ── Send ──► Waiting
+///                     │                                           ├─ give up ──► Failed
+///                     └─ success: the owner takes the response    └─ deletion, and the resource is missing ──► Gone
+/// ```
 #[derive(Debug)]
 pub(crate) struct Exchange {
     slot: Slot,
@@ -115,7 +122,7 @@ pub(crate) struct Exchange {
     timeouts: Timeouts,
     attempts: Attempts,
     state: State,
-    /// What happened, until the next poll decides on it.
+    /// The error of the last attempt, until the next poll decides on it.
     outcome: Option<ExchangeErrorKind>,
 }
 
@@ -126,7 +133,7 @@ enum State {
     Pausing(Instant),
 }
 
-/// What an [`Exchange`] comes to.
+/// The result of polling an [`Exchange`].
 #[expect(
     clippy::large_enum_variant,
     reason = "it is handed over once and never stored"
@@ -136,7 +143,7 @@ pub(crate) enum Next {
     Read {
         until: Option<Instant>,
     },
-    /// What was to be deleted is gone.
+    /// The resource to delete does not exist any more.
     Gone,
     Failed(ExchangeError),
 }
@@ -158,7 +165,7 @@ impl Exchange {
         })
     }
 
-    /// What to do next. Past `deadline` nothing is begun.
+    /// Returns the next step. Nothing is begun after `deadline`.
     pub(crate) fn poll(&mut self, now: Now, deadline: Deadline) -> Next {
         if let Some(kind) = self.outcome.take() {
             let attempt = match &kind {
@@ -172,7 +179,7 @@ impl Exchange {
                 }
             };
             match self.attempts.decide(attempt, now) {
-                // Where no time is left for another attempt, what happened says more than the deadline does.
+                // If no time is left for another attempt, the last error is reported, since it says more than the deadline does.
                 Decision::Retry(delay) => match now.mono.checked_add(delay) {
                     Some(at) if deadline.allows(at) => self.state = State::Pausing(at),
                     _ => return Next::Failed(self.error(kind, None)),
@@ -199,7 +206,7 @@ impl Exchange {
         }
     }
 
-    /// Whether there were attempts before this one.
+    /// Returns whether an earlier attempt has failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.attempts.made() > 0
     }
@@ -209,6 +216,7 @@ impl Exchange {
     }
 
     pub(super) fn error(&self, kind: ExchangeErrorKind, give_up: Option<GiveUp>) -> ExchangeError {
+        // A request that is under way at the deadline counts as an attempt, and may have arrived.
         let waiting = matches!(kind, ExchangeErrorKind::Deadline { .. })
             && matches!(self.state, State::Waiting);
         let arrived = waiting || self.attempts.may_have_arrived();
@@ -221,7 +229,7 @@ impl Exchange {
     }
 }
 
-/// When a call has to be over.
+/// The time by which a call must end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     length: Option<Duration>,
@@ -236,7 +244,7 @@ impl Deadline {
         }
     }
 
-    /// The deadline of a call that has one of its own, unless the options set another.
+    /// Creates the deadline of a call that has one of its own, unless the options set another.
     pub(crate) fn or(options: &CallOptions, length: Duration) -> Self {
         Self {
             length: options.whole().or(Some(length)),
@@ -244,7 +252,7 @@ impl Deadline {
         }
     }
 
-    /// None at all.
+    /// Creates no deadline.
     pub(crate) const fn none() -> Self {
         Self {
             length: None,
@@ -252,7 +260,7 @@ impl Deadline {
         }
     }
 
-    /// Counts from the first poll.
+    /// Starts the deadline at the first poll.
     pub(crate) fn begin(&mut self, now: Now) -> Self {
         self.at = self.at.or_else(|| now.mono.checked_add(self.length?));
         *self
@@ -262,7 +270,7 @@ impl Deadline {
         self.at.is_none_or(|at| moment < at)
     }
 
-    /// The moment, or the deadline if that is before it.
+    /// Returns `moment`, or the deadline if that is earlier.
     pub(crate) fn soonest(self, moment: Option<Instant>) -> Option<Instant> {
         match (moment, self.at) {
             (Some(moment), Some(at)) => Some(moment.min(at)),
@@ -276,9 +284,9 @@ impl Deadline {
     }
 }
 
-/// The [`Flow`] of one [`Operation`]: tried again where that is safe, until there is a result or an error.
+/// The [`Flow`] of one [`Operation`]. It retries where that is safe, until there is a result or an error.
 ///
-/// See [`Attempts`] for what is tried again.
+/// See [`Attempts`] for the retry rules.
 #[derive(Debug)]
 #[must_use = "a flow does nothing until it is driven"]
 pub struct ExecuteFlow<'a, O: Operation> {
@@ -287,10 +295,10 @@ pub struct ExecuteFlow<'a, O: Operation> {
 }
 
 impl<'a, O: Operation> ExecuteFlow<'a, O> {
-    /// The exchange of this operation. `seed` spreads the delays of many clients: take any random number.
+    /// Creates the flow of this operation. `seed` spreads the delays of many clients: pass any random number.
     ///
     /// # Errors
-    /// Everything that can be checked is checked here, before the first request.
+    /// Returns an error if the request is invalid. Everything that can be checked is checked here, before the first request.
     pub fn new(operation: &'a O, options: &CallOptions, seed: u64) -> Result<Self, InvalidRequest> {
         Ok(Self {
             call: Call::new(operation, options, seed)?,
@@ -324,10 +332,10 @@ pub struct OpenFlow<'a, O: StreamingOperation> {
 }
 
 impl<'a, O: StreamingOperation> OpenFlow<'a, O> {
-    /// The exchange of this operation. `seed` spreads the delays of many clients: take any random number.
+    /// Creates the flow of this operation. `seed` spreads the delays of many clients: pass any random number.
     ///
     /// # Errors
-    /// Everything that can be checked is checked here, before the first request.
+    /// Returns an error if the request is invalid. Everything that can be checked is checked here, before the first request.
     pub fn new(operation: &'a O, options: &CallOptions, seed: u64) -> Result<Self, InvalidRequest> {
         Ok(Self {
             opening: Opening::new(operation, options, seed)?,

@@ -9,10 +9,10 @@ use http::response::Parts;
 use crate::Body;
 use crate::options::Timeouts;
 
-/// What takes more than one exchange, a wait, or a choice after a failure: a state machine that says what to do next
-/// and is told what came of it.
+/// A sans-IO state machine for work that takes several requests, delays, or decisions after a failure. It returns the next step
+/// and handles the events that result from it.
 ///
-/// Whoever drives it asks [`poll`](Self::poll) and does what the [`Step`] says:
+/// A driver calls [`poll`](Self::poll) and executes the returned [`Step`]:
 ///
 /// ```text
 ///            ┌───────────── poll(now) ◄────────────┐
@@ -20,35 +20,35 @@ use crate::options::Timeouts;
 ///   Send ── begin to send the request ─────────────┤
 ///   Wait ── wait for what is under way:            │
 ///            ├─ an Event ─────► handle ────────────┤
-///            └─ `until` is over ───────────────────┤
+///            └─ `until` has passed ───────────────┤
 ///   Close ─ drop what is under way in the slot ────┤
-///   Item ── hand it to the user ───────────────────┘
+///   Item ── pass it to the user ───────────────────┘
 ///   Done ── the end; do not poll again
 /// ```
 ///
-/// A flow sees no socket, no clock and no randomness, so that every race and failure can be played in a test.
+/// A flow has no socket, no clock and no randomness, so tests can reproduce every race and failure.
 pub trait Flow {
-    /// What it hands out on the way.
+    /// The item that it yields on the way.
     type Item;
-    /// What it comes to.
+    /// The final result.
     type Output;
 
-    /// What to do next.
+    /// Returns the next step.
     fn poll(&mut self, now: Now) -> Step<Self::Item, Self::Output>;
 
-    /// Takes what has come of what it has sent.
+    /// Handles an event of a request that the flow has sent.
     fn handle(&mut self, event: Event);
 }
 
-/// What has come of a request that a [`Flow`] has sent.
+/// An event of a request that a [`Flow`] has sent.
 ///
-/// Deliberately exhaustive: adding a variant is a breaking change, since whoever drives a flow must tell it of each.
+/// Deliberately exhaustive: adding a variant is a breaking change, since a driver must report every event.
 #[derive(Debug)]
 pub enum Event {
-    /// The response. In [`Slot::Exchange`] with its whole body; in [`Slot::Stream`] `body` is empty, and what comes of it is
-    /// [`Data`](Self::Data).
+    /// The response. In [`Slot::Exchange`] it contains the whole body. In [`Slot::Stream`] `body` is empty, and the body arrives
+    /// as [`Data`](Self::Data).
     Response {
-        /// Where it belongs.
+        /// The slot of the request.
         slot: Slot,
         /// Status and headers.
         head: Parts,
@@ -57,14 +57,14 @@ pub enum Event {
     },
     /// Bytes of the open body in [`Slot::Stream`].
     Data(Bytes),
-    /// The end of the open body, as its framing tells.
+    /// The end of the open body, according to its framing.
     End,
-    /// What was sent in this slot has failed, or its body broke off.
+    /// The request in this slot has failed, or its body broke off.
     Failure(Slot, Failure),
 }
 
 impl Event {
-    /// Returns where it belongs.
+    /// Returns the slot that the event belongs to.
     pub fn slot(&self) -> Slot {
         match self {
             Self::Response { slot, .. } | Self::Failure(slot, _) => *slot,
@@ -73,38 +73,38 @@ impl Event {
     }
 }
 
-/// The time, as a flow is told it.
+/// The current time, as passed to a flow.
 ///
-/// Deliberately exhaustive: whoever drives a flow reads both clocks.
+/// Deliberately exhaustive: a driver reads both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// For measuring.
+    /// The monotonic clock, for durations.
     pub mono: Instant,
-    /// For dates that others wrote.
+    /// The wall clock, for dates from other systems.
     pub wall: SystemTime,
 }
 
-/// What a [`Flow`] asks for.
+/// A step that a [`Flow`] requests from its driver.
 ///
-/// Deliberately exhaustive: adding a variant is a breaking change, since whoever drives a flow must handle all of them.
+/// Deliberately exhaustive: adding a variant is a breaking change, since a driver must handle all of them.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "a step is handed over once and never stored"
 )]
 pub enum Step<I, O> {
-    /// Begin to send a request, and poll again at once. What was under way in the slot is dropped before.
+    /// Start to send a request, and poll again at once. First drop whatever is under way in the slot.
     Send(SendRequest),
-    /// Wait for what is next: an answer, or bytes of the open body. Nothing may be under way; then only time passes.
+    /// Wait for an event: a response, or bytes of the open body. If nothing is under way, only time passes.
     Wait {
-        /// Poll again at this moment, if nothing has come.
+        /// The time to poll again if no event has come before.
         until: Option<Instant>,
     },
-    /// Drop what is under way in a slot.
+    /// Drop whatever is under way in a slot.
     Close(Slot),
-    /// Hand this to the user.
+    /// Pass this item to the user.
     Item(I),
-    /// The end. What is open in [`Slot::Stream`] belongs to the output.
+    /// The end. Whatever is open in [`Slot::Stream`] belongs to the output.
     Done(O),
 }
 
@@ -112,28 +112,28 @@ pub enum Step<I, O> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SendRequest {
-    /// Where its answer belongs.
+    /// The slot that the response belongs to.
     pub slot: Slot,
     /// The request: path and query only, without authorization. Its [`Route`](crate::Route) is among its extensions.
     pub request: Request<Body>,
-    /// How long its parts may take. Whoever sends it keeps to them, and tells of a [`Failure`](Event::Failure) when one struck.
+    /// The limits for its stages. The sender enforces them, and reports a [`Failure`](Event::Failure) when one is exceeded.
     pub timeouts: Timeouts,
-    /// Which attempt at this exchange it is; the first is 1.
+    /// The number of this attempt; the first is 1.
     pub attempt: u32,
 }
 
-/// Where an exchange of a [`Flow`] takes place.
+/// The place of a request of a [`Flow`].
 ///
-/// Deliberately exhaustive: adding a variant is a breaking change, since whoever drives a flow keeps what is under way in each.
+/// Deliberately exhaustive: adding a variant is a breaking change, since a driver tracks what is under way in each slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Slot {
-    /// The exchange whose answer's body is the stream.
+    /// The request whose response body is the stream.
     Stream,
-    /// An exchange beside it; its answer is read whole.
+    /// A request beside the stream; its response is read whole.
     Exchange,
 }
 
-/// Why there is no answer.
+/// The reason why there is no response.
 #[derive(Debug)]
 pub struct Failure {
     sent: Sent,
@@ -141,19 +141,19 @@ pub struct Failure {
     source: Box<dyn Error + Send + Sync>,
 }
 
-/// Whether a request that failed may have reached the relay.
+/// Whether a failed request may have reached the relay.
 ///
-/// Deliberately exhaustive: whoever reports a failure must decide, and what is not sure is `Maybe`.
+/// Deliberately exhaustive: the sender must decide, and reports `Maybe` when it is not certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sent {
-    /// Surely nothing of it was sent, or the server said that it has processed none of it (HTTP/2: RFC 9113, section 8.7).
+    /// Nothing of it was sent, or the server reported that it processed none of it (HTTP/2: RFC 9113, section 8.7).
     No,
     /// It may have been sent, in part or whole.
     Maybe,
 }
 
 impl Failure {
-    /// A failure of whatever sends requests.
+    /// Creates a failure of the sender.
     pub fn new(sent: Sent, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             sent,
@@ -162,7 +162,7 @@ impl Failure {
         }
     }
 
-    /// The same, where it is known that another attempt would fail the same way: so there is none.
+    /// Marks the failure as permanent: another attempt would fail in the same way, so there is none.
     #[must_use]
     pub fn permanent(self) -> Self {
         Self {
@@ -171,17 +171,17 @@ impl Failure {
         }
     }
 
-    /// Whether another attempt would fail the same way.
+    /// Returns whether another attempt would fail in the same way.
     pub fn is_permanent(&self) -> bool {
         self.is_permanent
     }
 
-    /// Whether the request may have reached the relay.
+    /// Returns whether the request may have reached the relay.
     pub fn sent(&self) -> Sent {
         self.sent
     }
 
-    /// What failed.
+    /// Returns the cause.
     pub fn into_source(self) -> Box<dyn Error + Send + Sync> {
         self.source
     }
@@ -191,7 +191,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.sent {
             Sent::No => "the request could not be sent",
-            Sent::Maybe => "the exchange broke off",
+            Sent::Maybe => "the request was interrupted",
         })
     }
 }

@@ -1,8 +1,8 @@
-//! What takes more than one exchange, a wait, or a choice after a failure: state machines without IO.
+//! Sans-IO state machines for work that takes several requests, delays, or decisions after a failure.
 //!
-//! Each [`Flow`] says what to do next and is told what came of it. [`ExecuteFlow`] and [`OpenFlow`] make one operation, and try it
-//! again where that is safe; [`StartRun`](crate::runs::StartRun) has the exchanges that a run takes. Whoever drives them
-//! brings the HTTP client and the clock; with [`drive`] that is an [`Io`](drive::Io) of some thirty lines.
+//! A [`Flow`] returns the next step and handles the events that result from it. [`ExecuteFlow`] and [`OpenFlow`] execute one
+//! operation and retry it where that is safe; [`StartRun`](crate::runs::StartRun) has the requests that a run takes. The driver
+//! provides the HTTP client and the clock; with [`drive`], that is an [`Io`](drive::Io) of about thirty lines.
 
 #![expect(
     clippy::result_large_err,

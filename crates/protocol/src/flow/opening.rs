@@ -12,15 +12,15 @@ use crate::error::InvalidRequest;
 use crate::operation::{Head, StreamingOperation};
 use crate::options::CallOptions;
 
-/// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.
+/// The most bytes of an error's body that are read. Errors are short, so a longer body is garbage.
 const LONGEST_ERROR: usize = 1024 * 1024;
 
-/// How long the end of such a body is waited for after the head: the status is what counts, and it is known.
+/// The longest time to wait for the end of such a body after the head. The status matters most, and it is known already.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// One [`StreamingOperation`] within a flow: an exchange with its attempts, until its stream is open or it has another result.
+/// One [`StreamingOperation`] within a flow: a request with its attempts, until its stream is open or it has another result.
 ///
-/// It takes place in [`Slot::Stream`]. A flow holds it in the state that waits for it, and hands it what comes there.
+/// It uses [`Slot::Stream`]. The state of the flow that waits for the result owns it and passes events to it.
 pub(crate) struct Opening<O: StreamingOperation, P: Borrow<O> = O> {
     operation: P,
     exchange: Exchange,
@@ -35,10 +35,10 @@ impl<O: StreamingOperation, P: Borrow<O>> fmt::Debug for Opening<O, P> {
 }
 
 impl<O: StreamingOperation, P: Borrow<O>> Opening<O, P> {
-    /// Prepares the exchange. `seed` spreads the delays between its attempts.
+    /// Prepares the request. `seed` spreads the delays between its attempts.
     ///
     /// # Errors
-    /// Everything that can be checked is checked here, before the first request.
+    /// Returns an error if the request is invalid. Everything that can be checked is checked here, before the first request.
     pub(crate) fn new(
         operation: P,
         options: &CallOptions,
@@ -52,7 +52,7 @@ impl<O: StreamingOperation, P: Borrow<O>> Opening<O, P> {
         })
     }
 
-    /// Returns the result, or as an error what to ask of the driver. Past `deadline` nothing is begun.
+    /// Returns the result; the outer `Err` is the step to request from the driver. Nothing is begun after `deadline`.
     pub(crate) fn poll<I, T>(
         &mut self,
         now: Now,
@@ -82,7 +82,7 @@ impl<O: StreamingOperation, P: Borrow<O>> Opening<O, P> {
         })
     }
 
-    /// The body has been read, or enough of it.
+    /// Decodes the body, which was read completely or far enough.
     fn decode(&mut self) {
         if let Some(Reading { head, body, .. }) = self.reading.take() {
             match self.operation.borrow().decode(&head, &body) {
@@ -109,14 +109,14 @@ impl<O: StreamingOperation, P: Borrow<O>> UnderWay for Opening<O, P> {
                 }
             }
             Event::End => self.decode(),
-            // A body that broke off still has its status, and that says more than the failure.
+            // A body that broke off still has a status, which says more than the failure.
             Event::Failure(..) if self.reading.is_some() => self.decode(),
             Event::Failure(_, failure) => self.exchange.handle(failure),
         }
     }
 }
 
-/// An answer in [`Slot::Stream`] that turned out to be no stream.
+/// A response in [`Slot::Stream`] that turned out not to be a stream.
 #[derive(Debug)]
 struct Reading {
     head: Parts,
@@ -133,9 +133,10 @@ impl Reading {
         }
     }
 
-    /// Until when the end of the body is waited for, counted from the first poll; `None` once that is over.
+    /// Returns the time until which the end of the body is awaited, counted from the first poll. Returns `None` once it has
+    /// passed.
     fn until(&mut self, now: Now, deadline: Deadline) -> Option<Instant> {
-        // There is nothing to wait for in a body that is not read.
+        // A body that is not read needs no waiting.
         let is_read = content_coding::unreadable(&self.head.headers).is_none();
         let wait = if is_read {
             LONGEST_WAIT
@@ -147,7 +148,7 @@ impl Reading {
         until.filter(|until| now.mono < *until)
     }
 
-    /// Takes what fits. Whether that is enough.
+    /// Keeps what fits. Returns whether that is enough.
     fn push(&mut self, data: &[u8]) -> bool {
         let room = LONGEST_ERROR.saturating_sub(self.body.len());
         self.body.extend_from_slice(&data[..data.len().min(room)]);

@@ -4,16 +4,16 @@ use super::entry::Chunks;
 use crate::ui::chunk::{ReasoningDelta, TextDelta, ToolInputDelta};
 use crate::ui::{Chunk, Text};
 
-/// Chunks on their way into a log. Adjacent deltas of one part become one, so that an entry takes less, and all who read the log
+/// Chunks on their way into a log. Adjacent deltas of one part are merged, so that an entry is smaller and all readers of the log
 /// count the same chunks.
 #[derive(Debug, Default)]
 pub(super) struct Block {
     lines: String,
-    /// The last chunk, while it may grow.
+    /// The last chunk, while it can be extended.
     open: Option<Delta>,
 }
 
-/// A delta that says nothing but its text.
+/// A delta without any field but its text.
 #[derive(Debug)]
 struct Delta {
     kind: Kind,
@@ -48,7 +48,7 @@ impl Block {
         }
     }
 
-    /// About how many bytes it takes.
+    /// Returns the approximate size in bytes.
     pub(super) fn size(&self) -> usize {
         self.lines.len() + self.open.as_ref().map_or(0, |open| open.text.len())
     }
@@ -57,7 +57,7 @@ impl Block {
         self.lines.is_empty() && self.open.is_none()
     }
 
-    /// Takes all of them.
+    /// Takes all chunks.
     pub(super) fn take(&mut self) -> Chunks {
         self.close();
         Chunks::new(Bytes::from(std::mem::take(&mut self.lines)))
@@ -119,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_block_says_what_its_chunks_say_in_no_more_of_them(chunks in prop::collection::vec(delta(), 0..30)) {
+        fn a_block_has_the_content_of_its_chunks_in_no_more_of_them(chunks in prop::collection::vec(delta(), 0..30)) {
             let mut block = Block::default();
             for chunk in &chunks {
                 block.push(chunk);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn adjacent_deltas_of_a_part_are_one() {
+    fn adjacent_deltas_of_a_part_are_merged() {
         let mut block = Block::default();
         for (id, text) in [("a", "Hel"), ("a", "lo"), ("b", "!"), ("a", " you")] {
             block.push(&TextDelta::new(id, text).into());

@@ -9,7 +9,7 @@ use super::{Ended, Entry, EntryError, Position};
 use crate::runs::RunRef;
 use crate::ui::Chunk;
 
-/// What the log of a run says to whoever takes it over.
+/// The contents of a run's log, as needed to take the run over.
 #[derive(Debug, Default)]
 pub(super) struct Inheritance {
     walk: Walk,
@@ -41,18 +41,18 @@ impl Inheritance {
             }
             Entry::Overflow => self.has_overflowed = true,
             Entry::End(ended) => self.ended = Some(ended),
-            // The walk lets none pass that belongs into another log.
+            // The walk rejects entries that belong to another log.
             _ => {}
         }
         Ok(())
     }
 
-    /// The last position that was read.
+    /// Returns the last position that was read.
     pub(super) fn at(&self) -> Position {
         self.walk.at()
     }
 
-    /// Who goes on behind all of it.
+    /// Returns a writer that continues after all of it.
     pub(super) fn writer(&self, limits: Arc<Limits>) -> Writer {
         Writer::behind(self.walk.at(), self.walk.chunks(), self.bytes, limits)
             .overflowed(self.has_overflowed)

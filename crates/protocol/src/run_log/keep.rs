@@ -1,20 +1,20 @@
 use std::time::Duration;
 
-/// How a store keeps a log, from an append on.
+/// The way in which a store keeps a log from an append on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keep {
-    /// Whether the log is made where there is none. Otherwise a log that has vanished stays so: it would come back without its
+    /// Whether to create the log if it does not exist. A log that has vanished must not be created again, since it would lack its
     /// beginning.
     pub create: bool,
-    /// How long the log is kept from now on. Each append counts anew.
+    /// The time to live of the log. Each append starts it again.
     pub ttl: Duration,
-    /// Whether nothing more is expected: a store that runs out of room lets go of such logs first.
+    /// Whether the log is complete. A store that runs out of space should evict such logs first.
     pub is_over: bool,
 }
 
 impl Keep {
-    /// Keeps a log that is there for so long.
+    /// Keeps an existing log for this time.
     #[must_use]
     pub const fn existing(ttl: Duration) -> Self {
         Self {
@@ -24,14 +24,14 @@ impl Keep {
         }
     }
 
-    /// The same, and makes the log where there is none.
+    /// Also creates the log if it does not exist.
     #[must_use]
     pub const fn or_create(mut self) -> Self {
         self.create = true;
         self
     }
 
-    /// The same, of a log that is over.
+    /// Also marks the log as complete.
     #[must_use]
     pub const fn over(mut self) -> Self {
         self.is_over = true;

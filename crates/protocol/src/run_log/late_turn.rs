@@ -4,15 +4,23 @@ use bytes::Bytes;
 
 use super::{Append, Appended, Entry, Found, LogId, Logged, Position, Recording, Turn};
 
-/// How long to wait until the store is asked again: at first, and at most.
+/// The delay before the store is queried again: the first, and the longest.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Takes the turn of a chat for a run that goes on [without the store](super::Recorder::is_alone), as soon as the store responds again:
-/// else the turn before it would count there, and browsers would be shown an answer that is not the last one.
+/// The state machine that takes the turn of a chat for a run that goes on [without the store](super::Recorder::is_alone), as soon as the store responds
+/// again. Otherwise the previous turn would stay the last one in the store, and browsers would be shown the wrong answer.
 ///
-/// While the run goes on, its turn is the last one, unless others wait in the log: the relay starts no other run in its thread. When it is
-/// over, it no longer takes the turn from one that goes on.
+/// ```text
+/// LookingAtChat ── another turn ──► LookingAtRun ── may take it ──► Taking ── appended ──► Over
+///    ▲    └ ours ──► Over               └ its run goes on ──► Over    │
+///    └──────────────── Waiting ◄── no response, unreadable, fenced ◄────┘
+/// ```
+///
+/// It may take the turn if the last turn's run is over, or if that turn never waited and its own run goes on.
+///
+/// While the run goes on, its turn is the last one unless others wait in the log, because the relay starts no other run in its
+/// thread. Once the run is over, it no longer takes the turn from a run that goes on.
 #[derive(Debug)]
 pub struct LateTurn {
     recording: Recording,
@@ -23,11 +31,11 @@ pub struct LateTurn {
 #[derive(Debug)]
 enum Phase {
     LookingAtChat,
-    /// Whether the run of the last turn goes on.
+    /// Checks if the run of the last turn goes on.
     LookingAtRun {
         turn: Position,
         run: String,
-        /// Whether it may be one that waits, or has waited: others may be behind it in the line.
+        /// Whether the turn waits or has waited. Then other turns may be ahead of it in the queue.
         waits: bool,
     },
     Taking {
@@ -37,23 +45,23 @@ enum Phase {
     Over,
 }
 
-/// What a [`LateTurn`] wants.
+/// A step that a [`LateTurn`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 // Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum LateTurnStep {
-    /// Read the last entry of this log, as it stands in the store: [`LateTurn::handle_last`].
+    /// Read the last entry of this log from the store: [`LateTurn::handle_last`].
     Last(LogId),
     /// Append this to this log: [`LateTurn::handle_append`].
     Append(LogId, Append),
-    /// Poll again when so much time has passed.
+    /// Poll again after this delay.
     Wait(Duration),
     /// The turn was taken, or there is a later one.
     Over,
 }
 
 impl LateTurn {
-    /// Takes the turn of the run's chat.
+    /// Creates the state machine that takes the turn of the run's chat.
     #[must_use]
     pub fn new(recording: Recording) -> Self {
         Self {
@@ -63,7 +71,7 @@ impl LateTurn {
         }
     }
 
-    /// What to do next. `is_over` says whether the run has ended.
+    /// Returns the next step. `is_over` says whether the run has ended.
     pub fn poll(&mut self, is_over: bool) -> LateTurnStep {
         if let Phase::LookingAtRun {
             turn, waits: false, ..
@@ -89,7 +97,7 @@ impl LateTurn {
         }
     }
 
-    /// The last entry of the log that was asked for.
+    /// Handles the last entry of the requested log.
     pub fn handle_last(&mut self, found: Found<(Position, Bytes)>) {
         self.phase = match &self.phase {
             Phase::LookingAtChat => match found {
@@ -107,7 +115,7 @@ impl LateTurn {
                         }
                     }
                     Ok(Entry::Turn(_)) => Phase::Over,
-                    // What cannot be read is not replaced, and may be gone later.
+                    // An entry that cannot be read is never replaced. It may be gone later.
                     _ => Phase::Waiting,
                 },
             },
@@ -126,12 +134,12 @@ impl LateTurn {
         };
     }
 
-    /// What came of the append.
+    /// Handles the result of an append.
     pub fn handle_append(&mut self, appended: Appended) {
         if matches!(self.phase, Phase::Taking { .. }) {
             self.phase = match appended {
                 Appended::Yes => Phase::Over,
-                // Somebody else has taken it, which a look tells; or the store says so, and has nothing to look at.
+                // Either somebody else took it, which the next look shows, or the store only says so and has nothing to show.
                 Appended::Fenced | Appended::Missing | Appended::Full | Appended::Unavailable => {
                     Phase::Waiting
                 }
@@ -166,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_back_learns_of_the_turn() {
+    fn a_recovered_store_gets_the_turn() {
         let mut late = late();
         let mut waits = Vec::new();
         for _ in 0..7 {
@@ -185,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_over_takes_the_turn_of_one_that_is_over_and_of_no_other() {
+    fn a_finished_run_takes_the_turn_only_of_a_finished_run() {
         let goes_on = Entry::Claim(Claim::new("there", "user", "chat"));
         for (last, is_taken) in [
             (found(1, Entry::End(Ended::new("completed"))), true),
@@ -220,11 +228,11 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_stands_there_is_not_taken_again() {
+    fn a_turn_in_the_log_is_not_taken_again() {
         let mut late = late();
         late.handle_last(Found::Nothing);
         assert_eq!(late.poll(false), taken(1));
-        // It was appended, and nobody has heard of it.
+        // The append succeeded, but its response was lost.
         late.handle_append(Appended::Unavailable);
         assert!(matches!(late.poll(false), LateTurnStep::Wait(_)));
         late.handle_last(found(1, Entry::Turn(Turn::new("run-2"))));
@@ -232,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_left_as_it_is() {
+    fn an_unreadable_entry_is_left_as_it_is() {
         let newer = || Found::Some((Position::new(4, 0), Bytes::from_static(b"21st/2 turn 0\n")));
         let mut late = late();
         late.handle_last(newer());
@@ -243,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_somebody_else_takes_meanwhile_is_looked_at() {
+    fn a_turn_taken_by_another_run_meanwhile_is_examined() {
         let mut late = late();
         late.handle_last(Found::Nothing);
         late.handle_append(Appended::Fenced);

@@ -2,29 +2,29 @@ use bytes::Bytes;
 
 use super::{Ended, Entry, EntryError, Found, LogId, Logged, Position, RecorderStep, Turn};
 
-/// How far back a line is looked at. No more turns than that may wait.
+/// The most turns that are examined, and so the most that may wait.
 pub(super) const LONGEST: u64 = 64;
 
-/// How often what the store did not respond to is asked again.
+/// The number of retries if the store does not respond.
 const AGAIN: u32 = 3;
 
-/// Looks back over the turns of a chat, from the nearest on.
+/// A look back over the turns of a chat, latest first.
 ///
-/// Each turn waits until those before it are over, so where one that was started is, [all before it are](Seen::ends_line). One that was
-/// stopped while it waited says nothing of them.
+/// Each turn waits until all before it are over. So once a turn was started, [all before it are over](Seen::ends_line). A turn
+/// that was stopped while it waited says nothing about those before it.
 #[derive(Debug)]
 pub(super) struct Line {
     chat: LogId,
-    /// The turns that are looked at stand above this position, and below the other.
+    /// The turns to examine are above this position and below `below`.
     above: Position,
     below: Position,
-    /// What was read of the chat, and whether that is all.
+    /// The turns that were read from the chat, and whether these are all.
     turns: Vec<(Position, Turn)>,
     is_read: bool,
     again: u32,
 }
 
-/// A turn of a line.
+/// A turn of the queue.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) turn: Turn,
@@ -32,7 +32,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Whether this turn tells that all before it are over.
+    /// Returns whether this turn proves that all before it are over.
     pub(super) fn ends_line(&self) -> bool {
         match &self.state {
             State::Open => false,
@@ -42,28 +42,28 @@ impl Seen {
     }
 }
 
-/// What became of a turn.
+/// The state of a turn.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum State {
     Open,
     Ended(Box<Ended>),
-    /// There is no log of it any more.
+    /// Its log does not exist any more.
     Gone,
 }
 
-/// What comes of looking.
+/// The result of looking back.
 #[derive(Debug)]
 pub(super) enum Looked {
-    /// Ask this.
+    /// Request this step.
     Ask(RecorderStep),
-    /// The next turn, from the nearest on.
+    /// The next turn, latest first.
     Turn(Seen),
-    /// The store does not respond, or there is something that cannot be read.
+    /// The store does not respond, or an entry cannot be read.
     Failed(Option<EntryError>),
 }
 
 impl Line {
-    /// Looks at the turns of a chat that stand below this position: the first question.
+    /// Begins to examine the turns of a chat below this position. Returns the first step.
     pub(super) fn below(chat: LogId, below: Position) -> (Self, RecorderStep) {
         let above = Position::new(below.epoch.saturating_sub(LONGEST + 1), 0);
         let this = Self {
@@ -78,7 +78,7 @@ impl Line {
         (this, step)
     }
 
-    /// Looks for this turn in all of its chat.
+    /// Begins to search all of a chat. Returns the first step.
     pub(super) fn whole(chat: LogId) -> (Self, RecorderStep) {
         let mut this = Self::below(chat, Position::new(u64::MAX, 0)).0;
         this.above = Position::START;
@@ -91,18 +91,18 @@ impl Line {
         RecorderStep::Read(self.chat.clone(), at)
     }
 
-    /// The next question: whether the nearest turn that was not looked at is over. `None` if there is none.
+    /// Returns the step that checks if the latest unexamined turn is over. Returns `None` if there is none.
     pub(super) fn next(&self) -> Option<RecorderStep> {
         let (_, turn) = self.turns.last()?;
         Some(RecorderStep::Last(LogId::run(&turn.run)))
     }
 
-    /// The turns that were read, the nearest last.
+    /// Returns the turns that were read, latest last.
     pub(super) fn turns(&self) -> &[(Position, Turn)] {
         &self.turns
     }
 
-    /// What stands in the chat. `None`: all of it was read.
+    /// Handles entries of the chat. Returns `None` once all of it was read.
     pub(super) fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) -> Option<Looked> {
         let entries = match found {
             Found::Some(entries) => entries,
@@ -123,7 +123,7 @@ impl Line {
                 }) => self.turns.push((at, turn)),
                 Ok(_) => {
                     return Some(Looked::Failed(Some(EntryError::Corrupt(
-                        "it is not a turn",
+                        "it is not a turn of a chat",
                     ))));
                 }
                 Err(error) => return Some(Looked::Failed(Some(error))),
@@ -136,7 +136,7 @@ impl Line {
         }
     }
 
-    /// The last entry of the run that was asked for.
+    /// Handles the last entry of the requested run.
     pub(super) fn handle_last(&mut self, found: Found<(Position, Bytes)>) -> Looked {
         let state = match found {
             Found::Unavailable => {

@@ -6,14 +6,14 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Account, Period};
 
-/// Names a log: what a store finds it by.
+/// The name of a log in a store.
 ///
-/// It is made of letters, digits, `-`, `.`, `_`, `~`, `%` and `/`, whatever the ids within it are, and is as long as they are, or
-/// three times as long where they need to be escaped. Ids that differ give logs that differ. Clones share the name.
+/// It consists of letters, digits, `-`, `.`, `_`, `~`, `%` and `/`, whatever ids it contains. Its length is that of the ids, or
+/// up to three times that if they need escaping. Different ids give different names. Clones share the name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogId(Arc<str>);
 
-/// All but RFC 3986's unreserved characters: nothing that separates names, and nothing that a store might read otherwise.
+/// Everything but RFC 3986's unreserved characters, so that ids contain no separators and nothing that a store could misread.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -21,25 +21,25 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 impl LogId {
-    /// Names the log of a chat: one entry for each turn that was begun. Chats of different owners are different chats.
+    /// Returns the name of a chat's log, with one entry for each turn. Chats of different owners are different chats.
     #[must_use]
     pub fn chat(owner: &str, chat: &str) -> Self {
         Self(format!("chat/{}/{}", escaped(owner), escaped(chat)).into())
     }
 
-    /// Names the log of a run: its answer.
+    /// Returns the name of a run's log, which contains its answer.
     #[must_use]
     pub fn run(run: &str) -> Self {
         Self(format!("run/{}", escaped(run)).into())
     }
 
-    /// Names the log that says whether a run is to stop.
+    /// Returns the name of the log that says if a run should stop.
     #[must_use]
     pub fn stop(run: &str) -> Self {
         Self(format!("run/{}/stop", escaped(run)).into())
     }
 
-    /// Names the log of what an account has spent in the period of this moment: one entry for each run that was counted.
+    /// Returns the name of the log of an account's spending in the period at `now`, with one entry for each counted run.
     #[must_use]
     pub fn spent(account: &Account, period: Period, now: SystemTime) -> Self {
         let period = period.name_at(now);
@@ -52,25 +52,25 @@ impl LogId {
         Self(name.into())
     }
 
-    /// Names the log that says what a run has cost, for whoever counts in periods of this kind.
+    /// Returns the name of the log with the cost of a run, for counting in periods of this kind.
     #[must_use]
     pub fn cost(run: &str, period: Period) -> Self {
         Self(format!("run/{}/cost/{}", escaped(run), period.as_str()).into())
     }
 
-    /// Names a register: the runs that an instance answers for.
+    /// Returns the name of a register: the runs that an instance is responsible for.
     #[must_use]
     pub fn register(register: &str) -> Self {
         Self(format!("register/{}", escaped(register)).into())
     }
 
-    /// Names the roster of a day: the registers that were written then. Days are counted from 1970, in UTC.
+    /// Returns the name of the roster of a day: the registers that were written then. Days are counted from 1970, in UTC.
     #[must_use]
     pub fn roster(day: u64) -> Self {
         Self(format!("roster/{day}").into())
     }
 
-    /// Returns the name as a text.
+    /// Returns the name as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

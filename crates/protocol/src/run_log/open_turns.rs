@@ -3,17 +3,17 @@ use bytes::Bytes;
 use super::line::{Line, Looked, State};
 use super::{Ended, Entry, EntryError, Found, LogId, Logged, Position, RecorderStep, Turn};
 
-/// Looks which turns of a chat are not over, and which is the current one: the one that is answered, or was last.
+/// The state machine that finds the turns of a chat that are not over, and the current one: the one that is being answered, or was last.
 ///
-/// Whoever drives it does what [`poll`](Self::poll) says and tells it what came of it.
+/// A driver executes the step that [`poll`](Self::poll) returns and reports its result.
 #[derive(Debug)]
 pub struct OpenTurns {
     chat: LogId,
     phase: Phase,
-    /// The nearest first.
+    /// Latest first.
     open: Vec<Turn>,
     current: Option<Turn>,
-    /// The last turn that was taken, where no other is known.
+    /// The last turn that was taken, if no other is known.
     last: Option<Turn>,
     unreadable: Option<EntryError>,
 }
@@ -22,28 +22,28 @@ pub struct OpenTurns {
 enum Phase {
     Begins,
     LookingAtChat,
-    /// The last turn, which does not wait: all before it are over. Whether its run is was asked or not.
+    /// Checks the last turn, which does not wait, so all before it are over. The flag says if its run was requested already.
     LookingAtLast(Turn, bool),
     Asks(Line, RecorderStep),
     Looking(Line),
     Over,
 }
 
-/// What [`OpenTurns`] want.
+/// A step that [`OpenTurns`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 // Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum OpenTurnsStep {
     /// Read the last entry of this log: [`OpenTurns::handle_last`].
     Last(LogId),
-    /// Read what stands in this log above this position, without waiting: [`OpenTurns::handle_page`].
+    /// Read the entries of this log above this position, without waiting: [`OpenTurns::handle_page`].
     Read(LogId, Position),
-    /// All is known.
+    /// The search is complete.
     Over,
 }
 
 impl OpenTurns {
-    /// Those of this chat.
+    /// Creates the search for this chat.
     #[must_use]
     pub fn of(owner: &str, chat: &str) -> Self {
         Self {
@@ -56,25 +56,25 @@ impl OpenTurns {
         }
     }
 
-    /// Returns the turns that are not over, in their order.
+    /// Returns the turns that are not over, in order.
     pub fn turns(&self) -> impl Iterator<Item = &Turn> {
         self.open.iter().rev()
     }
 
-    /// Returns the turn that is answered, or was the last to be.
+    /// Returns the turn that is being answered, or was the last one answered.
     #[must_use]
     pub fn current(&self) -> Option<&Turn> {
         let known = self.open.last().or(self.current.as_ref());
         known.or(self.last.as_ref())
     }
 
-    /// Returns what of the log could not be read. Then what is known is not all.
+    /// Returns the error if the log could not be read completely. Then the result is incomplete.
     #[must_use]
     pub fn unreadable(&self) -> Option<&EntryError> {
         self.unreadable.as_ref()
     }
 
-    /// What to do next.
+    /// Returns the next step.
     pub fn poll(&mut self) -> OpenTurnsStep {
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Begins => {
@@ -94,14 +94,14 @@ impl OpenTurns {
                 self.phase = Phase::LookingAtLast(turn, true);
                 OpenTurnsStep::Last(log)
             }
-            // Nothing was told of what was asked.
+            // The previous step got no result.
             Phase::LookingAtLast(..) | Phase::LookingAtChat | Phase::Looking(_) | Phase::Over => {
                 OpenTurnsStep::Over
             }
         }
     }
 
-    /// The last entry of the log that was asked for.
+    /// Handles the last entry of the requested log.
     pub fn handle_last(&mut self, found: Found<(Position, Bytes)>) {
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::LookingAtChat => {
@@ -121,7 +121,9 @@ impl OpenTurns {
                         let (line, step) = Line::below(self.chat.clone(), at.next_claim());
                         self.phase = Phase::Asks(line, step);
                     }
-                    Ok(_) => self.unreadable = Some(EntryError::Corrupt("it is not a turn")),
+                    Ok(_) => {
+                        self.unreadable = Some(EntryError::Corrupt("it is not a turn of a chat"));
+                    }
                     Err(error) => self.unreadable = Some(error),
                 }
             }
@@ -147,7 +149,7 @@ impl OpenTurns {
         }
     }
 
-    /// What stands above the position that was asked for.
+    /// Handles the entries above the requested position.
     pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Looking(mut line) => match line.handle_page(found) {
@@ -192,7 +194,7 @@ mod tests {
         Logged::new(0, entry).encode()
     }
 
-    /// The turns of a chat whose runs have these last entries.
+    /// Returns the result for a chat whose turns' runs have these last entries.
     fn looked(turns: &[(Turn, Option<Entry>)]) -> OpenTurns {
         let mut open = OpenTurns::of("user", "chat");
         let at = |index: usize| Position::new(index as u64 + 1, 0);
@@ -229,13 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn the_current_turn_is_the_one_that_is_answered_or_was_last() {
+    fn the_current_turn_is_being_answered_or_was_last() {
         let ended = |end: &str| Some(Entry::End(Ended::new(end)));
         let first = || (Turn::new("run-1"), ended("completed"));
         let waits = |run: &str| Turn::new(run).waiting([]);
         assert_eq!(told(&looked(&[])), (None, vec![]));
         assert_eq!(told(&looked(&[first()])), (Some("run-1"), vec![]));
-        // Its log is gone, and that it was the last is known all the same.
+        // Its log is gone, and it is still known as the last one.
         let gone = (Turn::new("run-2"), None);
         assert_eq!(told(&looked(&[first(), gone])), (Some("run-2"), vec![]));
         let line = [

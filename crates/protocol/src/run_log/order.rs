@@ -1,25 +1,26 @@
-/// What happens to a message that comes while its chat is answering.
+/// The policy for a message that arrives while its chat is answering.
 ///
-/// The relay would accept it, and spoil the history of the thread; so it is decided before.
+/// The relay would accept such a message and corrupt the history of the thread, so the policy is applied before it is sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 // Deliberately exhaustive: the fields of its variants, which are written by hand.
 pub enum TurnOrder {
-    /// It is refused. The default.
+    /// The message is refused. The default.
     #[default]
     Refuse,
-    /// It waits for its turn: behind the answer that is given, and behind those that wait already. Where so many wait, it is refused.
+    /// The message waits for its turn, after the current answer and after those that wait already. If `limit` turns wait, it is
+    /// refused.
     Enqueue {
-        /// How many turns may wait, up to 64.
+        /// The most turns that may wait, up to 64.
         limit: usize,
     },
-    /// The answer that is given is cancelled, and so are turns that wait; then it has its turn. What they have asked is asked again with
-    /// it, since the relay stores no turn that is cancelled.
+    /// The current answer and all waiting turns are cancelled, and then the message has its turn. The cancelled turns' requests
+    /// are sent again together with it, since the relay does not store cancelled turns.
     Interrupt,
 }
 
 impl TurnOrder {
-    /// Lets up to 8 turns wait.
+    /// Returns the policy that lets up to 8 turns wait.
     #[must_use]
     pub const fn enqueue() -> Self {
         Self::Enqueue { limit: 8 }

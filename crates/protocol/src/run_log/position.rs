@@ -1,10 +1,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A place in a log. Entries are appended above all that are there, so positions grow, and say who may write: a claim begins a new
-/// epoch, and whoever writes in an older one is refused from then on.
+/// A position in a log. Entries are appended above all others, so positions grow. A claim begins a new epoch and fences the
+/// writers of older ones: the store refuses their appends from then on.
 ///
-/// It reads and writes as `epoch-seq`, as the ids of Redis streams do.
+/// Its text form is `epoch-seq`, like the ids of Redis streams.
 ///
 /// ```
 /// use twentyfirst_protocol::run_log::Position;
@@ -17,29 +17,29 @@ use std::str::FromStr;
 /// Deliberately exhaustive: a store writes both numbers, and would lose a third.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// Which claim it is under: the fencing token.
+    /// The number of the claim: the fencing token.
     pub epoch: u64,
-    /// Which entry of the epoch it is. The claim itself is 0.
+    /// The number of the entry in its epoch. The claim itself is 0.
     pub seq: u64,
 }
 
 impl Position {
-    /// The place before every entry.
+    /// The position before every entry.
     pub const START: Self = Self::new(0, 0);
 
-    /// The place of an entry.
+    /// Creates the position of an entry.
     #[must_use]
     pub const fn new(epoch: u64, seq: u64) -> Self {
         Self { epoch, seq }
     }
 
-    /// Returns the place of the claim that follows the epoch of this one.
+    /// Returns the position of the claim after this epoch.
     #[must_use]
     pub const fn next_claim(self) -> Self {
         Self::new(self.epoch.saturating_add(1), 0)
     }
 
-    /// Returns the next place of the same epoch.
+    /// Returns the next position of the same epoch.
     #[must_use]
     pub const fn next(self) -> Self {
         Self::new(self.epoch, self.seq.saturating_add(1))
@@ -65,7 +65,7 @@ impl FromStr for Position {
     }
 }
 
-/// Says that a text is not the position of an entry.
+/// The error for a text that is not a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a position of a log: two numbers with `-` between them are expected")]
 #[non_exhaustive]

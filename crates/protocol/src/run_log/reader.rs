@@ -7,57 +7,57 @@ use super::walk::Walk;
 use super::{Claim, Ended, Entry, EntryError, Logged, Position};
 use crate::runs::RunRef;
 
-/// Reads the log of a run: its chunks from any of them on, and whether somebody still writes.
+/// A reader of a run's log: it returns the chunks, from any of them on, and notices when the log has no writer any more.
 ///
 /// ```text
 ///   Read ──► handle_page ──► Chunk, Chunk, … ──► Read …          until Over
 ///     │ nothing for three beats, or Release as the last entry
-///     └────► TakeOver: whoever can should claim the log, and the reader reads on
+///     └────► TakeOver: an instance that can should claim the log; the reader reads on
 /// ```
 #[derive(Debug)]
 pub struct Reader {
     walk: Walk,
     entries: VecDeque<(Position, Bytes)>,
-    /// The chunks of the entry that is being handed out.
+    /// The chunks of the current entry.
     current: VecDeque<Bytes>,
     /// The number of the next of them.
     next: u64,
-    /// The number of the first that is wanted.
+    /// The number of the first chunk to return.
     first: u64,
     claim: Option<Claim>,
     run: Option<RunRef>,
     has_overflowed: bool,
-    /// For how long reads have found nothing.
+    /// The time for which reads have found nothing.
     silence: Duration,
-    /// Whether whoever wrote has let the log go, and whether that was told since the last reading.
+    /// Whether the writer has released the log, and whether that was reported since the last read.
     is_released: bool,
     has_told: bool,
     asked: Option<Instant>,
-    /// Boxed: most of the time it goes on.
+    /// Boxed: set only at the end, so it should not enlarge the reader before.
     over: Option<Box<ReaderEnd>>,
 }
 
-/// What a [`Reader`] wants.
+/// A step that a [`Reader`] requests from its driver.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 // Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum ReaderStep {
-    /// Read what stands above this position, and wait for it so long: [`Reader::handle_page`] or [`Reader::handle_missing`].
+    /// Read the entries above this position, waiting for up to `wait`: [`Reader::handle_page`] or [`Reader::handle_missing`].
     Read {
         /// The position.
         after: Position,
-        /// How long to wait where there is nothing.
+        /// The longest time to wait if there are none.
         wait: Duration,
     },
     /// The next chunk of the answer.
     Chunk {
-        /// Which it is; the first is 0.
+        /// The number of the chunk; the first is 0.
         index: u64,
         /// The chunk as JSON, on one line.
         json: Bytes,
     },
-    /// Nobody seems to write any more: whoever can should [take over](super::Recorder::take_over) behind this position. Poll again, the
-    /// reader reads on.
+    /// The log seems to have no writer any more: an instance that can should [take it over](super::Recorder::take_over) after
+    /// this position. Poll again; the reader reads on.
     TakeOver {
         /// The last position that was read.
         after: Position,
@@ -66,13 +66,13 @@ pub enum ReaderStep {
     Over(ReaderEnd),
 }
 
-/// How reading a log has ended.
+/// The way in which reading a log ended.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ReaderEnd {
     /// The run is over, and all of its chunks were read.
     Ended(Ended),
-    /// The run is over, and the rest of its chunks did not fit into the log: they are in the stored answer.
+    /// The run is over, and the rest of its chunks exceeded the log's size limit: they are in the stored answer.
     Overflowed(Ended),
     /// The log has vanished.
     Missing,
@@ -81,13 +81,13 @@ pub enum ReaderEnd {
 }
 
 impl Reader {
-    /// How long reads may find nothing until somebody should take over: three beats.
+    /// The time without entries after which another instance should take over: three beats.
     pub const SILENCE: Duration = Duration::from_secs(15);
 
-    /// How long one read waits.
+    /// The time for which one read waits.
     pub const WAIT: Duration = Duration::from_secs(5);
 
-    /// Reads from this chunk on; the first is 0.
+    /// Creates a reader that returns the chunks from this one on; the first is 0.
     #[must_use]
     pub fn from(first: u64) -> Self {
         Self {
@@ -107,8 +107,8 @@ impl Reader {
         }
     }
 
-    /// Watches a log behind its last entry: whether somebody still writes. What it says is not read from its start, so of chunks that come
-    /// the numbers may be wrong.
+    /// Creates a reader that watches a log after its last entry, to see if it still has a writer. It does not read the log from
+    /// its start, so the numbers of its chunks may be wrong.
     #[must_use]
     pub fn behind(at: Position, last: &Logged) -> Self {
         let mut this = Self::from(u64::MAX);
@@ -121,10 +121,10 @@ impl Reader {
         this
     }
 
-    /// Reads entries for what they say of the run, and passes over its chunks.
+    /// Reads entries for what they say about the run, and ignores its chunks.
     ///
     /// # Errors
-    /// If one cannot be read.
+    /// Returns an error if an entry cannot be read.
     pub fn glance(
         entries: impl IntoIterator<Item = (Position, Bytes)>,
     ) -> Result<Self, EntryError> {
@@ -148,13 +148,13 @@ impl Reader {
         self.run.as_ref()
     }
 
-    /// Returns the last claim that was read: who writes, and for which chat.
+    /// Returns the last claim that was read: the writer, and the chat.
     #[must_use]
     pub fn claim(&self) -> Option<&Claim> {
         self.claim.as_ref()
     }
 
-    /// What to do next.
+    /// Returns the next step.
     pub fn poll(&mut self, now: Instant) -> ReaderStep {
         loop {
             if let Some(json) = self.current.pop_front() {
@@ -205,20 +205,20 @@ impl Reader {
                 self.entries.clear();
             }
             Entry::Release => self.is_released = true,
-            // The walk lets no other pass.
+            // The walk rejects all other kinds.
             _ => {}
         }
         Ok(())
     }
 
-    /// What stands above the position that was asked for: nothing if the wait is over.
+    /// Handles the entries above the requested position: none if the wait is over.
     pub fn handle_page(&mut self, entries: Vec<(Position, Bytes)>, now: Instant) {
         let Some(asked) = self.asked.take() else {
             return;
         };
         self.has_told = false;
         if entries.is_empty() {
-            // A process that was stopped meanwhile has waited for longer than the log was silent.
+            // A process that was suspended has waited for longer than the log was silent.
             self.silence += now.saturating_duration_since(asked).min(Self::WAIT);
         } else {
             self.silence = Duration::ZERO;
@@ -226,7 +226,7 @@ impl Reader {
         self.entries.extend(entries);
     }
 
-    /// There is no log any more.
+    /// Handles a log that does not exist any more.
     pub fn handle_missing(&mut self) {
         self.asked = None;
         self.over

@@ -4,13 +4,13 @@ use super::{Ended, EntryError};
 use crate::runs::{Lost, LostReason, MessageState, Outcome, RunEnd, RunRef};
 use crate::ui::{Assembler, Chunk, UiMessage};
 
-/// What the log of a run that has ended says of it: its message, and what it came to.
+/// A summary of the log of a run that has ended: its message and its outcome.
 #[derive(Debug)]
 pub struct Summary {
     assembler: Assembler,
-    /// What the run says of its failure.
+    /// The reason for a failure, as reported by the run.
     failure: Option<String>,
-    /// Whether a chunk did not fit into the message, or something is missing between two.
+    /// Whether a chunk exceeded the limit of the message, or something is missing between two chunks.
     is_partial: bool,
 }
 
@@ -21,7 +21,7 @@ impl Default for Summary {
 }
 
 impl Summary {
-    /// Begins with nothing.
+    /// Creates an empty summary.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -31,10 +31,10 @@ impl Summary {
         }
     }
 
-    /// Reads the next chunk, as it stands in the log.
+    /// Reads the next chunk, as it is in the log.
     ///
     /// # Errors
-    /// If it is not a chunk.
+    /// Returns an error if it is not a chunk.
     pub fn read(&mut self, json: &Bytes) -> Result<(), EntryError> {
         let chunk = std::str::from_utf8(json).ok().map(Chunk::decode);
         let Some(Ok(chunk)) = chunk else {
@@ -51,13 +51,13 @@ impl Summary {
         Ok(())
     }
 
-    /// Sets why the run has failed, where nothing was read.
+    /// Sets the reason for a failure, if no chunk contained one.
     pub fn failed(&mut self, why: impl Into<String>) {
         self.failure = Some(why.into());
     }
 
-    /// Returns what the run came to, and its message. `run` is where it took place: `None` if it was never started, which
-    /// makes it one that failed.
+    /// Returns the outcome of the run and its message. `run` is its place: `None` means that it was never started and counts as
+    /// failed.
     #[must_use]
     pub fn of(self, ended: &Ended, run: Option<&RunRef>) -> (Outcome, UiMessage) {
         let message = self.assembler.into_message();

@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::{Entry, EntryError, Logged, Position};
 
-/// A walk through the log of a run, or through a register, from its start: what stands there must follow what stood before.
+/// A walk through the log of a run, or through a register. It checks that each entry continues the previous one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Walk {
     at: Position,
@@ -21,7 +21,7 @@ impl Default for Walk {
 }
 
 impl Walk {
-    /// Goes on behind this position, up to which so many chunks stand.
+    /// Creates a walk that continues after this position, up to which the log has so many chunks.
     pub(super) fn behind(at: Position, chunks: u64) -> Self {
         Self {
             at,
@@ -30,7 +30,7 @@ impl Walk {
         }
     }
 
-    /// A walk through a register.
+    /// Creates a walk through a register.
     pub(super) fn of_register() -> Self {
         Self {
             is_register: true,
@@ -38,27 +38,29 @@ impl Walk {
         }
     }
 
-    /// The last position.
+    /// Returns the last position.
     pub(super) fn at(&self) -> Position {
         self.at
     }
 
-    /// How many chunks stand up to there.
+    /// Returns the number of chunks up to there.
     pub(super) fn chunks(&self) -> u64 {
         self.chunks
     }
 
     pub(super) fn next(&mut self, at: Position, entry: &Bytes) -> Result<Entry, EntryError> {
         if at <= self.at {
-            return Err(EntryError::Corrupt("it stands before one that was read"));
+            return Err(EntryError::Corrupt(
+                "it is below an entry that was read before",
+            ));
         }
         let logged = Logged::decode(entry)?;
         let first = self.at == Position::START;
         match &logged.entry {
             entry if !self.belongs(entry) => {
-                return Err(EntryError::Corrupt("it belongs into another log"));
+                return Err(EntryError::Corrupt("it belongs in another log"));
             }
-            // Who claims does not know yet what stands there.
+            // A claim is written before its log is read, so its writer does not know the number of chunks.
             Entry::Claim(_) if at.seq == 0 => {}
             Entry::Claim(_) => return Err(EntryError::Corrupt("a claim does not begin its epoch")),
             _ if first => return Err(EntryError::Corrupt("the log has lost its beginning")),

@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use super::{Entry, Found, LogId, Logged, Position, Reader, ReaderStep};
 
-/// Watches the log of a run until its last entry is the end: for who does not want to know what it says.
+/// A watch over the log of a run until its last entry is the end, without reading the answer.
 ///
-/// Behind an end a claim may stand, of a successor that has not come to write the end again. A [`Reader`] is over there; whoever looks at
-/// the last entry only, as all do who take a turn, is not. So this waits until somebody has written it.
+/// A claim may follow an end, if a successor could not write the end again. A [`Reader`] stops at the end, but instances that
+/// read only the last entry, as all do that take a turn, do not see it. So this waits until the end was written again.
 #[derive(Debug)]
 pub struct Watch {
     log: LogId,
@@ -16,37 +16,38 @@ pub struct Watch {
 
 #[derive(Debug)]
 enum Phase {
-    /// What the last entry is.
+    /// Reads the last entry.
     Looking,
-    /// And whether it was told that nobody seems to write.
+    /// Watches the log. The flag says if a missing writer was reported.
     Watching(Box<Reader>, bool),
     /// The store has not responded.
     Pausing,
     Over,
 }
 
-/// What a [`Watch`] wants.
+/// A step that a [`Watch`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 // Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum WatchStep {
     /// Read the last entry of the log: [`Watch::handle_last`].
     Last,
-    /// Read what stands above this position, and wait for it so long: [`Watch::handle_page`].
+    /// Read the entries above this position, waiting for up to `wait`: [`Watch::handle_page`].
     Read {
         /// The position.
         after: Position,
-        /// How long to wait where there is nothing.
+        /// The longest time to wait if there are none.
         wait: Duration,
     },
-    /// Nobody seems to write any more: whoever can should [take over](super::Recorder::take_over) behind this position. Poll again.
+    /// The log seems to have no writer any more: an instance that can should [take it over](super::Recorder::take_over) after
+    /// this position. Poll again.
     TakeOver {
         /// The last position that was read.
         after: Position,
     },
-    /// Poll again when so much time has passed.
+    /// Poll again after this delay.
     Wait(Duration),
-    /// The run is over, or there is no log of it, or it cannot be read.
+    /// The run is over, its log does not exist, or the log cannot be read.
     Over,
 }
 
@@ -66,7 +67,7 @@ impl Watch {
         &self.log
     }
 
-    /// What to do next.
+    /// Returns the next step.
     pub fn poll(&mut self, now: Instant) -> WatchStep {
         match &mut self.phase {
             Phase::Looking => WatchStep::Last,
@@ -86,7 +87,7 @@ impl Watch {
         }
     }
 
-    /// The last entry of the log.
+    /// Handles the last entry of the log.
     pub fn handle_last(&mut self, found: Found<(Position, Bytes)>) {
         self.phase = match found {
             Found::Some((at, entry)) => behind(at, &entry),
@@ -95,12 +96,13 @@ impl Watch {
         };
     }
 
-    /// What stands above the position that was asked for: nothing if the wait is over.
+    /// Handles the entries above the requested position: none if the wait is over.
     pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>, now: Instant) {
         match (found, &mut self.phase) {
             (Found::Some(entries), Phase::Watching(reader, has_told)) => match entries.last() {
                 Some((at, entry)) => self.phase = behind(*at, entry),
-                // What was read, as what an instance has recorded without the store, may not be where it goes on.
+                // The entry may come from an instance that recorded without the store. Then the store's log continues elsewhere, so
+                // its last entry is read again.
                 None if *has_told => self.phase = Phase::Looking,
                 None => reader.handle_page(entries, now),
             },

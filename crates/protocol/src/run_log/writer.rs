@@ -10,58 +10,59 @@ use super::{Ended, Entry, Keep, Logged, Position, Reader};
 use crate::runs::RunRef;
 use crate::ui::Chunk;
 
-/// Writes a run into its log, entry by entry.
+/// The writer of a run's log.
 ///
 /// ```text
 ///   push ─► block ─► queue ─► in flight ──── appended ────► delivered
-///                                │  unavailable: again, up to 5 s
+///                                │  unavailable: retry, for up to 5 s
 ///                                ├─ vanished, full, unavailable for longer ─► delivered without the store
-///                                └─ fenced ─► over: somebody else has claimed the run
+///                                └─ fenced ─► over: another instance has claimed the run
 /// ```
 ///
-/// One entry is in flight at a time, so after one that was refused no later one can count. What comes meanwhile goes into the next
-/// block. **An entry is delivered when it was appended, and not before**: a browser has seen nothing that a successor does not know.
+/// One entry is in flight at a time, so no entry can be accepted after one that was refused. Chunks that arrive meanwhile go into
+/// the next block. **An entry is delivered only after it was appended**: a browser has never seen anything that a successor does
+/// not know.
 #[derive(Debug)]
 pub(super) struct Writer {
-    /// Where the next entry goes.
+    /// The position of the next entry.
     next: Position,
-    /// How many chunks stand before the next entry.
+    /// The number of chunks before the next entry.
     chunks: u64,
-    /// How many bytes of chunks stand in the log.
+    /// The number of bytes of chunks in the log.
     bytes: usize,
     block: Block,
     queue: VecDeque<Entry>,
     in_flight: Option<InFlight>,
-    /// When the last entry was made, and when the last that the store has.
+    /// The time of the last entry, and of the last that the store has.
     last_entry: Option<Instant>,
     last_appended: Option<Instant>,
     store: Store,
     limits: Arc<Limits>,
     has_overflowed: bool,
-    /// What comes behind it is not written any more.
+    /// Whether the log is closed for further entries.
     is_closed: bool,
     is_over: Option<WriterEnd>,
 }
 
-/// How much is written, and when.
+/// The limits of a writer, in bytes and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How long chunks wait for others to be logged with: 20 ms. The first after a pause does not wait.
+    /// The time for which chunks wait to be logged together: 20 ms. The first chunk after a pause does not wait.
     pub block_time: Duration,
-    /// How many bytes of chunks do not wait for others: 16 KiB.
+    /// The number of bytes of chunks that are logged without waiting: 16 KiB.
     pub block_size: usize,
-    /// How many bytes may wait for the store, until no more of the run should be read: 256 KiB.
+    /// The bytes that may wait for the store before reading the run should pause: 256 KiB.
     pub unacknowledged: usize,
-    /// How many bytes of chunks a log holds: 32 MiB. Behind them it overflows.
+    /// The bytes of chunks that a log holds: 32 MiB. Beyond that it overflows.
     pub log_size: usize,
-    /// How long nothing is logged until a beat is: 5 s.
+    /// The time without entries after which a beat is written: 5 s.
     pub beat: Duration,
-    /// How long a store may be unavailable until the run goes on without it: 5 s.
+    /// The time for which a store may be unavailable before the run continues without it: 5 s.
     pub patience: Duration,
-    /// How long the log of a run is kept that goes on: 10 min from each entry.
+    /// The time for which the log of a running run is kept: 10 min from each entry.
     pub live_ttl: Duration,
-    /// How long it is kept when the run is over: 5 min.
+    /// The time for which the log is kept when the run is over: 5 min.
     pub ended_ttl: Duration,
 }
 
@@ -84,60 +85,60 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Append {
-    /// Where it goes.
+    /// The position of the entry.
     pub at: Position,
-    /// What goes there.
+    /// The encoded entry.
     pub entry: Bytes,
-    /// How the log is kept from then on.
+    /// The way in which the store keeps the log from then on.
     pub keep: Keep,
 }
 
 impl Append {
-    /// An entry for this position.
+    /// Creates an append at this position.
     #[must_use]
     pub const fn new(at: Position, entry: Bytes, keep: Keep) -> Self {
         Self { at, entry, keep }
     }
 }
 
-/// What came of an append.
+/// The result of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Appended {
-    /// It stands in the log.
+    /// The entry is in the log.
     Yes,
-    /// Something stands there or above: somebody else has claimed the log.
+    /// There is an entry at or above this position: another writer has claimed the log.
     Fenced,
-    /// There is no log, or no longer.
+    /// The log does not exist, or not any more.
     Missing,
-    /// The store has no room.
+    /// The store has no space.
     Full,
-    /// The store does not respond. The entry may stand in the log.
+    /// The store does not respond. The entry may be in the log.
     Unavailable,
 }
 
-/// What a [`Writer`] wants.
+/// A step that a [`Writer`] requests from its driver.
 #[derive(Debug)]
 pub(super) enum WriterStep {
-    /// Append this to the log of the run in the store, and tell [`Writer::handle_append`].
+    /// Append this to the log of the run in the store: [`Writer::handle_append`].
     Append(Append),
-    /// Give this to the readers of this instance, and poll again.
+    /// Pass this to the readers of this instance, and poll again.
     Deliver {
-        /// What was appended.
+        /// The append.
         append: Append,
-        /// What of it others wait for.
+        /// The event in it that others wait for.
         mark: Mark,
     },
-    /// Poll again when something was pushed, or at this moment.
+    /// Poll again after the next push, or at this instant.
     Wait {
-        /// The moment.
+        /// The instant.
         until: Option<Instant>,
     },
     /// Nothing more is written.
     Over(WriterEnd),
 }
 
-/// What an entry tells beside chunks.
+/// The event in an entry, besides chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     None,
@@ -159,12 +160,12 @@ impl Mark {
     }
 }
 
-/// How writing has ended.
+/// The way in which writing ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum WriterEnd {
     /// The end of the run was written.
     Ended,
-    /// The run goes on, and its log was let go.
+    /// The run goes on, and its log was released.
     Released,
     /// Somebody else has claimed the log.
     Fenced,
@@ -180,13 +181,13 @@ struct InFlight {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// To be appended, now or at this moment.
+    /// Ready to be appended, now or at this instant.
     Ready(Option<Instant>),
     Sent,
     Appended,
 }
 
-/// What is known of the store.
+/// The state of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Store {
     Responds,
@@ -195,12 +196,12 @@ enum Store {
         since: Instant,
         pause: Duration,
     },
-    /// The run goes on without it.
+    /// The run continues without it.
     GivenUp,
 }
 
 impl Writer {
-    /// Writes behind a claim that stands at this position, and behind so many chunks of so many bytes.
+    /// Creates a writer after a claim at this position, and after so many chunks of so many bytes.
     pub(super) fn behind(claim: Position, chunks: u64, bytes: usize, limits: Arc<Limits>) -> Self {
         Self {
             next: claim.next(),
@@ -219,24 +220,24 @@ impl Writer {
         }
     }
 
-    /// The same in a log that has overflowed already.
+    /// Marks the log as overflowed already.
     pub(super) fn overflowed(mut self, has_overflowed: bool) -> Self {
         self.has_overflowed = has_overflowed;
         self
     }
 
-    /// The same without the store.
+    /// Continues without the store.
     pub(super) fn without_store(mut self) -> Self {
         self.store = Store::GivenUp;
         self
     }
 
-    /// Whether the store was given up: other instances know nothing of what comes from now on.
+    /// Returns whether the store was given up, so that other instances know nothing of later entries.
     pub(super) fn is_alone(&self) -> bool {
         self.store == Store::GivenUp
     }
 
-    /// Whether so much waits for the store that no more of the run should be read.
+    /// Returns whether so much waits for the store that reading the run should pause.
     pub(super) fn is_full(&self) -> bool {
         let in_flight = self
             .in_flight
@@ -257,12 +258,12 @@ impl Writer {
         self.entry(Entry::Started(run));
     }
 
-    /// Writes this into a register.
+    /// Writes these changes to a register.
     pub(super) fn note(&mut self, noted: Noted) {
         self.entry(Entry::Noted(noted));
     }
 
-    /// Whether nothing waits for the store.
+    /// Returns whether nothing waits for the store.
     pub(super) fn is_idle(&self) -> bool {
         self.in_flight.is_none() && self.queue.is_empty()
     }
@@ -311,8 +312,10 @@ impl Writer {
                 self.in_flight = None;
                 self.is_over = Some(WriterEnd::Fenced);
             }
+            // A log that has vanished is never created again, since it would lack its beginning.
             Appended::Missing | Appended::Full => self.give_up(),
             Appended::Unavailable => {
+                // The entry may be in the log. Appending it again is safe: the store accepts a repetition at the same position.
                 let (since, pause) = match self.store {
                     Store::Silent { since, pause } => (since, (pause * 2).min(LONGEST_PAUSE)),
                     _ => (now, FIRST_PAUSE),
@@ -345,6 +348,7 @@ impl Writer {
                         flying.state = State::Sent;
                         return WriterStep::Append(flying.append.clone());
                     }
+                    // Nothing else is sent meanwhile: if this append is fenced, no later entry may be in the log.
                     State::Sent => return WriterStep::Wait { until: None },
                     State::Appended => {
                         if let Some(flying) = self.in_flight.take() {
@@ -371,13 +375,13 @@ impl Writer {
         }
     }
 
-    /// What is to be written now, or when to look again.
+    /// Returns the next entry to write, or the time to look again.
     fn next_entry(&mut self, now: Instant) -> Result<Entry, Instant> {
         let last_entry = self.last_entry;
         let since = |pause: Duration| last_entry.map_or(now, |last| last + pause);
         if let Some(entry) = self.queue.pop_front() {
             if self.queue.is_empty() {
-                // Little but chunks is written, and they do not stand here: their room would be held as long as the run is read.
+                // Chunks are not queued here, and little else is written, so the queue's memory is freed while the run is read.
                 self.queue = VecDeque::new();
             }
             return Ok(self.within_limit(entry));
@@ -396,19 +400,20 @@ impl Writer {
         }
     }
 
-    /// Whether the last entry was made so long ago that another is due.
+    /// Returns whether the last entry is so old that a beat is due.
     pub(super) fn wants_beat(&self, now: Instant) -> bool {
         let last = self.last_entry;
         last.is_none_or(|last| now.saturating_duration_since(last) >= self.limits.beat)
     }
 
-    /// Whether others may have taken the log for left, since what they see in it is so old. Of one that never stood in the store nobody knows.
+    /// Returns whether others may consider the log abandoned, since its last entry in the store is so old. A log that was never
+    /// in the store is unknown to others.
     pub(super) fn may_be_taken_over(&self, now: Instant) -> bool {
         let last = self.last_appended;
         last.is_some_and(|last| now.saturating_duration_since(last) >= Reader::SILENCE)
     }
 
-    /// The entry, or an overflow in its place.
+    /// Returns the entry, or an overflow in its place.
     fn within_limit(&mut self, entry: Entry) -> Entry {
         let Entry::Data(chunks) = &entry else {
             return entry;
@@ -418,6 +423,7 @@ impl Writer {
             self.bytes += size;
             return entry;
         }
+        // Readers get the rest of the answer from the relay's stored message, so these chunks can be dropped.
         self.has_overflowed = true;
         self.queue.retain(|entry| !matches!(entry, Entry::Data(_)));
         self.block = Block::default();
@@ -449,6 +455,7 @@ impl Writer {
             mark,
             last,
             state: match self.store {
+                // Without the store, entries go straight to the readers of this instance.
                 Store::GivenUp => State::Appended,
                 _ => State::Ready(None),
             },
@@ -456,8 +463,8 @@ impl Writer {
     }
 }
 
-/// How long to wait before an append is tried again, at first.
+/// The first delay before an append is retried.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long that grows.
+/// The longest delay.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

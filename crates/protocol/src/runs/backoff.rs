@@ -5,8 +5,8 @@ use crate::flow::{ExchangeError, ExchangeErrorKind, Now};
 use crate::options::CallOptions;
 use crate::retry::Jitter;
 
-/// How long to wait before asking again: from 0.25 s, doubling to 5 s, each between a half and the whole of it, so that clients that were
-/// cut together do not ask together.
+/// The delay before the next attempt. It starts at 0.25 s and doubles up to 5 s. Each delay is drawn between half of that and all
+/// of it, so that clients that were cut off together do not reconnect together.
 #[derive(Debug)]
 pub(super) struct Backoff {
     delay: Duration,
@@ -28,7 +28,7 @@ impl Backoff {
         }
     }
 
-    /// No longer than this.
+    /// Caps the delay at `longest`.
     pub(super) fn up_to(mut self, longest: Duration) -> Self {
         self.longest = self.longest.min(longest);
         self
@@ -40,7 +40,8 @@ impl Backoff {
         delay.mul_f64(0.5 + 0.5 * self.jitter.next())
     }
 
-    /// As [`next`](Self::next), or longer where the relay asks for it: up to the longest that the options allow.
+    /// Returns the same delay as [`next`](Self::next), or the relay's `retry-after` if that is longer. The options limit the
+    /// latter.
     pub(super) fn after(&mut self, error: &ExchangeError, now: Now) -> Duration {
         let asked = match error.kind() {
             ExchangeErrorKind::Response(ResponseError::Api(error)) => error.retry_after(),
@@ -50,7 +51,7 @@ impl Backoff {
         self.next().max(asked.min(self.longest_retry_after))
     }
 
-    /// Begins anew.
+    /// Starts again from the first delay.
     pub(super) fn reset(&mut self) {
         self.delay = Self::FIRST;
     }

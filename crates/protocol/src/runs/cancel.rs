@@ -7,11 +7,11 @@ use crate::open::open_enum;
 use crate::operation::{Operation, Safety, decode_with};
 use crate::{Endpoint, Route, SandboxId, tolerant};
 
-/// Ends the run that is under way in a sandbox.
+/// A request to end the run that is under way in a sandbox.
 ///
-/// It names a sandbox, not a run: where several threads stream, it means the newest created. While a run is still
-/// starting, the relay responds with [`CancelStatus::Idle`] and cancels nothing. Where the sandbox belongs to another agent, it is a
-/// 404 with the code `sandbox_not_found`.
+/// The request names a sandbox, not a run. If several threads are streaming, the relay ends the run of the newest one. While a
+/// run is still starting, the relay responds with [`CancelStatus::Idle`] and cancels nothing. If the sandbox belongs to another
+/// agent, the response is a 404 with the code `sandbox_not_found`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -24,7 +24,7 @@ pub struct CancelStream {
 }
 
 impl CancelStream {
-    /// Of this agent in this sandbox.
+    /// Creates the request for this agent and this sandbox.
     pub fn new(agent: impl Into<String>, sandbox_id: impl Into<SandboxId>) -> Self {
         Self {
             agent: agent.into(),
@@ -47,7 +47,7 @@ impl Operation for CancelStream {
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Cancelled, ResponseError> {
         decode_with(self, head, body, |body| {
             if head.status == StatusCode::NO_CONTENT {
-                // So the relay's reference; the relay itself answers with JSON.
+                // The relay's reference documents a 204; the relay itself responds with JSON.
                 return Ok(Cancelled {
                     status: CancelStatus::Cancelled,
                     stream_id: None,
@@ -58,12 +58,12 @@ impl Operation for CancelStream {
     }
 }
 
-/// What was cancelled.
+/// The relay's response to a cancellation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Cancelled {
-    /// Whether there was something.
+    /// The result: a run was ended, or there was none.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: CancelStatus,
     /// The stream that was ended.
@@ -76,18 +76,18 @@ pub struct Cancelled {
 }
 
 impl Cancelled {
-    /// An answer.
+    /// Creates a response.
     pub fn new(status: CancelStatus, stream_id: Option<String>) -> Self {
         Self { status, stream_id }
     }
 }
 
 open_enum! {
-    /// Whether there was something to cancel. The list is open: others are carried as `Other`.
+    /// The result of a cancellation. The list is open: other values are carried as `Other`.
     CancelStatus {
         /// A run was ended.
         Cancelled = "cancelled",
-        /// Nothing streamed, or a run was still starting and goes on.
+        /// Nothing was streaming, or a run was still starting and goes on.
         Idle = "idle",
     }
 }

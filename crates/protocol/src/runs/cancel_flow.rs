@@ -11,16 +11,16 @@ use crate::retry::{GiveUp, Prospect};
 use crate::threads::{GetThread, ListThreads, StreamTarget, Thread, ThreadStatus};
 use crate::{Operation, ThreadId};
 
-/// How long a run may take to start while it is being cancelled, unless the deadline of the call says otherwise.
+/// The longest time that a run may take to start while it is being cancelled, unless the call has a deadline.
 const LONGEST_START: Duration = Duration::from_secs(5 * 60);
 
-/// What starts meanwhile goes on, and costs, until the next try.
+/// The longest delay between two tries. It is short because a run that starts in the meantime goes on, and costs money.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often the request itself may fail.
+/// The most cancel requests that may fail.
 const MOST_FAILED: u32 = 5;
 
-/// The [`Flow`] that ends a run, and no other: [`RunRef::cancel`] makes it.
+/// The [`Flow`] that ends one particular run. Create it with [`RunRef::cancel`].
 ///
 /// ```text
 ///            ┌────────── failed, or still starting: after a pause ──────────┐
@@ -30,16 +30,16 @@ const MOST_FAILED: u32 = 5;
 ///     └ answered  └ over, or another is newer                     └ cancelled
 /// ```
 ///
-/// The relay knows no runs, only sandboxes: it ends the newest thread that streams, and while a run is still starting it ends
-/// nothing. So each try lists the threads first: where ours is not the one, nothing is sent. Between the two requests another
-/// run may begin in a newer thread; the relay has no way to exclude that.
+/// The relay has no ids for runs: it ends the run of the newest thread that is streaming, and while a run is still starting it
+/// ends nothing. So each try lists the threads first, and sends nothing if the newest streaming thread is not ours. Another run
+/// may still begin in a newer thread between the two requests; the relay offers no way to exclude that.
 ///
-/// With the id of the turn that it answers, nothing is sent either where that turn is stored with its answer: then the run is over, and
-/// what streams in its thread is a later one. Without the id it is whatever runs in the thread, and a run that has failed or was cancelled
-/// can never be told from the next: the relay stores nothing of it.
+/// If the [`RunRef`] has the id of the user's message and that message is stored together with its answer, nothing is sent
+/// either: the run is over, and any stream in its thread belongs to a later run. Without the id, the flow cancels whatever runs
+/// in the thread. A run that failed or was cancelled cannot be told from the next one, since the relay stores nothing of it.
 ///
-/// It goes on until the run is ended, or was not under way; while it is starting, for as long as the deadline of the call allows,
-/// or 5 min.
+/// The flow retries until the run has ended or turns out not to be under way. While the run is still starting, it retries until
+/// the deadline of the call, or for 5 min if there is none.
 ///
 /// ```
 /// use twentyfirst_protocol::runs::RunRef;
@@ -62,22 +62,26 @@ pub struct CancelFlow {
     state: State,
 }
 
-/// Why a run was not cancelled.
+/// The reason why a run was not cancelled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CancelError {
-    /// The relay would end another run: that of this thread, which is newer than ours and streams. That was not asked for. To end
-    /// that one, name it, or use [`CancelStream`], which means the newest.
-    #[error("cancelling would end the run of thread {thread_id}")]
+    /// The relay would end the run of another thread, which is newer than ours and streams. To end that one, name it, or use
+    /// [`CancelStream`], which always means the newest.
+    #[error(
+        "cancelling would end the newer run of thread {thread_id} instead: to end that one, name it"
+    )]
     #[non_exhaustive]
     AnotherRun {
         /// The other thread.
         thread_id: ThreadId,
-        /// Whether a request that came before, when ours was the newest, may have arrived.
+        /// Whether an earlier request, sent while ours was the newest, may have arrived.
         sent: Sent,
     },
-    /// It was still starting when the time was over, and may have started since.
-    #[error("the run was still starting when the time for cancelling it was over")]
+    /// The run was still starting at the deadline. It may have started since.
+    #[error(
+        "timed out cancelling: the run was still starting and may have started since; cancel it again"
+    )]
     Starting,
     /// A request failed.
     #[error(transparent)]
@@ -90,14 +94,14 @@ pub enum CancelError {
     reason = "there is one, and it changes a few times"
 )]
 enum State {
-    /// To begin with a look, at this moment.
+    /// Waits until this instant, and then begins a try.
     Pausing(Option<Instant>),
-    /// Whether the turn has its answer.
+    /// Reads the thread, to see if the message has its answer.
     Looking(Call<GetThread>),
-    /// Whether it is ours that the relay would cancel.
+    /// Lists the threads, to see if the relay would cancel our run.
     Listing(Call<ListThreads>),
     Cancelling(Call<CancelStream>),
-    /// `None` once it was told.
+    /// `None` once the result was returned.
     Done(Option<Result<Cancelled>>),
 }
 
@@ -110,7 +114,7 @@ impl CancelFlow {
         seed: u64,
     ) -> Result<Self, InvalidRequest> {
         let cancel = CancelStream::new(run.agent.clone(), &run.sandbox_id);
-        // What cannot be asked is found out now.
+        // Reports an invalid request now rather than on the first poll.
         Call::new(cancel, options, seed)?;
         Ok(Self {
             run,
@@ -128,7 +132,8 @@ impl CancelFlow {
             .map_err(|error| CancelError::Exchange(error.into()))
     }
 
-    /// Goes on with what is under way: the next state, or why there is none; or as an error what to ask of the driver.
+    /// Advances what is under way. Returns the next state or the final error; the outer `Err` is the step to request from the
+    /// driver.
     #[expect(
         clippy::result_large_err,
         reason = "a step is handed over once, and never stored"
@@ -150,12 +155,12 @@ impl CancelFlow {
             State::Looking(look) => match look.poll(now, deadline)? {
                 Ok(thread) if self.is_answered(&thread) => Ok(State::done(CancelStatus::Idle)),
                 Ok(_) => self.list(),
-                // A thread that cannot be read, or is not there: the list tells the rest. What runs in it can be ended all the same.
+                // The thread cannot be read or does not exist. The list decides, and a run can be cancelled all the same.
                 Err(error) if error.give_up() == Some(GiveUp::Permanent) => self.list(),
                 Err(error) => Err(error.into()),
             },
             State::Listing(list) => match (list.poll(now, deadline)?, list.has_failed()) {
-                // Meanwhile the run may have ended, and another begun.
+                // The list was retried. Meanwhile the run may have ended and another begun, so look at the thread again.
                 (Ok(_), true) if self.run.turn().is_some() => Ok(State::Pausing(None)),
                 (Ok(threads), _) => self.listed(&StreamTarget::of(&threads, &self.run.thread_id)),
                 (Err(error), _) => Err(error.into()),
@@ -168,7 +173,7 @@ impl CancelFlow {
                     pausing.ok_or(CancelError::Starting)
                 }
                 Ok(cancelled) => Ok(State::Done(Some(Ok(cancelled)))),
-                // What became of it, the next list tells.
+                // The request may have arrived; the next list shows it.
                 Err(error) => {
                     self.failures += 1;
                     let delay = self.backoff.after(&error, now);
@@ -193,23 +198,23 @@ impl CancelFlow {
         deadline.allows(at).then_some(State::Pausing(Some(at)))
     }
 
-    /// Whether the turn is stored with its answer, so that the run is over.
+    /// Returns whether the message is stored with its answer, so that the run is over.
     fn is_answered(&self, thread: &Thread) -> bool {
         let messages: Vec<_> = thread.ui_messages().collect();
         let turn = self.run.turn();
         turn.is_some_and(|turn| position_of_answer(&messages, turn).is_some())
     }
 
-    /// The threads are listed.
+    /// Decides from the list of threads.
     fn listed(&self, target: &StreamTarget) -> Result<State> {
         match (target.status(), target.newest()) {
-            // By a request of ours whose response was lost.
+            // One of our own requests did it, and its response was lost.
             (Some(ThreadStatus::Cancelled), _) if self.failures > 0 => {
                 Ok(State::done(CancelStatus::Cancelled))
             }
             (None | Some(ThreadStatus::Idle), _) => Ok(State::done(CancelStatus::Idle)),
             (Some(status), _) if status.is_end() => Ok(State::done(CancelStatus::Idle)),
-            // In a state that is not known here, a run may be under way, too.
+            // An unknown status may also mean that a run is under way.
             (_, Some(newest)) if *newest != self.run.thread_id => Err(CancelError::AnotherRun {
                 thread_id: newest.clone(),
                 sent: match self.failures {
@@ -232,7 +237,7 @@ impl CancelFlow {
 
 impl Flow for CancelFlow {
     type Item = Infallible;
-    /// What was there to cancel: [`CancelStatus::Idle`] if the thread does not stream.
+    /// The relay's response, with [`CancelStatus::Idle`] if the thread was not streaming.
     type Output = Result<Cancelled, CancelError>;
 
     fn poll(&mut self, now: Now) -> Step<Self::Item, Self::Output> {

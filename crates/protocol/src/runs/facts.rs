@@ -3,15 +3,15 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::RunEnd;
-use super::transcript::Said;
+use super::transcript::Reported;
 use crate::threads::Usage;
 use crate::ui::{Chunk, RawJson, Text};
 use crate::utf_8::char_boundary;
 
-/// The facts that the chunks of a run tell of it: its tool calls, its usage, its end. Spans and metrics are made of them.
+/// A collector of facts about a run from its chunks: tool calls, usage and end. It is the base of spans and metrics.
 ///
-/// It holds no contents. Of the tool calls that are open it keeps ids and names, at most 1024 of them; calls beyond that, and calls whose
-/// id is longer than 1 KiB, are passed over.
+/// It stores no contents. It keeps the ids and names of open tool calls, at most 1024 of them. Calls beyond that, and calls with
+/// an id longer than 1 KiB, are ignored.
 ///
 /// ```
 /// use std::time::Instant;
@@ -29,7 +29,7 @@ pub struct RunFacts {
     first_chunk: Option<Instant>,
     chunks: u64,
     message_id: Option<String>,
-    said: Said,
+    reported: Reported,
     open: HashMap<String, ToolCall>,
 }
 
@@ -39,19 +39,19 @@ pub struct RunFacts {
 pub struct ToolCall {
     /// The id of the call, `toolCallId`.
     pub id: String,
-    /// The name of the tool, at most 256 bytes of it.
+    /// The name of the tool, cut to 256 bytes.
     pub name: String,
-    /// The id of the open call that this one was made in: the tool calls of a sub-agent are named `parent:child`.
+    /// The id of the open call in which this one was made. Ids of a sub-agent's tool calls have the form `parent:child`.
     pub parent: Option<String>,
-    /// When its input was complete.
+    /// The time at which its input was complete.
     pub begun: Instant,
 }
 
-/// What a chunk tells of a tool call.
+/// A fact about a tool call.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ToolFact<'c> {
-    /// The input of a call is complete: its execution begins.
+    /// The input of a call is complete, so its execution begins.
     #[non_exhaustive]
     Called {
         /// The call.
@@ -59,29 +59,29 @@ pub enum ToolFact<'c> {
         /// Its input.
         input: Option<&'c RawJson<'c>>,
     },
-    /// The execution of a call that was open has ended.
+    /// The execution of an open call has ended.
     #[non_exhaustive]
     Ended {
         /// The call.
         call: ToolCall,
-        /// How.
+        /// The way it ended.
         end: ToolEnd,
         /// Its output.
         output: Option<&'c RawJson<'c>>,
     },
 }
 
-/// How the execution of a tool ended.
+/// The way in which the execution of a tool ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ToolEnd {
-    /// With an output. Some runtimes put the text of an error there.
+    /// It produced an output. Some runtimes put the text of an error there.
     Output,
-    /// With an error, or without ever having been executed, because its input was wrong.
+    /// It failed, or was never executed because its input was invalid.
     Failed,
-    /// Somebody denied it.
+    /// It was denied.
     Denied,
-    /// The run was over, or nobody read on, before any output came. A tool that failed can end so.
+    /// The run was over, or reading stopped, before any output came. A failed tool can end this way.
     NoOutput,
 }
 
@@ -102,23 +102,24 @@ const LONGEST_ID: usize = 1024;
 const LONGEST_NAME: usize = 256;
 
 impl RunFacts {
-    /// Begins with nothing: the run was asked for at this moment.
+    /// Creates an empty collector for a run that was requested at `begun`.
     pub fn new(begun: Instant) -> Self {
         Self {
             begun,
             first_chunk: None,
             chunks: 0,
             message_id: None,
-            said: Said::default(),
+            reported: Reported::default(),
             open: HashMap::new(),
         }
     }
 
-    /// Takes the next chunk, which came at this moment. Returns what it tells of a tool call: each call begins once, and ends at most once.
+    /// Processes the next chunk, received at `now`. Returns the fact about a tool call that it contains. Each call begins once
+    /// and ends at most once.
     pub fn observe<'c>(&mut self, chunk: &'c Chunk<'c>, now: Instant) -> Option<ToolFact<'c>> {
         self.first_chunk.get_or_insert(now);
         self.chunks += 1;
-        self.said.hear(chunk);
+        self.reported.observe(chunk);
         match chunk {
             Chunk::Start(start) => {
                 if let Some(id) = &start.message_id {
@@ -173,53 +174,53 @@ impl RunFacts {
         Some(ToolFact::Ended { call, end, output })
     }
 
-    /// Takes the calls that are still open, the ones that were made last first: the run is over, or nobody reads on.
+    /// Takes the calls that are still open, newest first. Use it when the run is over or reading stops.
     pub fn take_open_calls(&mut self) -> Vec<ToolCall> {
         let mut calls: Vec<ToolCall> = self.open.drain().map(|(_, call)| call).collect();
         calls.sort_by(|a, b| b.begun.cmp(&a.begun).then_with(|| b.id.cmp(&a.id)));
         calls
     }
 
-    /// Returns when the run was asked for.
+    /// Returns the time at which the run was requested.
     pub fn begun(&self) -> Instant {
         self.begun
     }
 
-    /// Returns how long the first chunk took, once it has come.
+    /// Returns the delay of the first chunk, once it has come.
     pub fn time_to_first_chunk(&self) -> Option<Duration> {
         Some(self.first_chunk?.saturating_duration_since(self.begun))
     }
 
-    /// Returns how many chunks came.
+    /// Returns the number of chunks so far.
     pub fn chunks(&self) -> u64 {
         self.chunks
     }
 
-    /// Returns the id that the stream gave the message, at most 1 KiB of it.
+    /// Returns the id that the stream gave the message, cut to 1 KiB.
     pub fn message_id(&self) -> Option<&str> {
         self.message_id.as_deref()
     }
 
-    /// Returns what the run has used and cost, as far as it has said so.
+    /// Returns the usage and cost that the run has reported so far.
     pub fn usage(&self) -> Usage {
-        self.said.usage
+        self.reported.usage
     }
 
-    /// Returns `resultSubtype`, the runtime's word for how it went, once it has said one.
+    /// Returns `resultSubtype`, the runtime's word for the result, once it was reported.
     pub fn result_subtype(&self) -> Option<&str> {
-        self.said.result_subtype.as_deref()
+        self.reported.result_subtype.as_deref()
     }
 
-    /// Returns how the run has ended, once its chunks have said so. Never [`RunEnd::Lost`].
+    /// Returns the end of the run, once its chunks have reported it. It is never [`RunEnd::Lost`].
     pub fn end(&self) -> Option<RunEnd> {
-        self.said.end().or(match self.said.has_finished {
+        self.reported.end().or(match self.reported.has_finished {
             true => Some(RunEnd::Completed),
             false => None,
         })
     }
 }
 
-/// How far the run has come: nothing of what was said.
+/// Shows the progress of the run, without any contents.
 impl fmt::Debug for RunFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunFacts")
@@ -231,7 +232,7 @@ impl fmt::Debug for RunFacts {
     }
 }
 
-/// The beginning of a text, at most this many bytes.
+/// Returns the beginning of a text, at most `most` bytes.
 fn short(text: &Text<'_>, most: usize) -> String {
     let mut text = text.to_string_lossy().into_owned();
     text.truncate(char_boundary(&text, most));

@@ -7,7 +7,7 @@ use crate::ui::{Part, Role, Text, UiMessage};
 
 /// The messages of a conversation, as a UI shows them. The relay takes the last user message as the next turn.
 ///
-/// Made from a text, from one [`UiMessage`], from many, or turn by turn:
+/// Create it from a text, from one [`UiMessage`], from several, or message by message:
 ///
 /// ```
 /// use twentyfirst_protocol::runs::Messages;
@@ -19,7 +19,7 @@ use crate::ui::{Part, Role, Text, UiMessage};
 ///     .assistant("Two files: main.rs and logo.png.")
 ///     .message(UiMessage::user("Is this the second?").with_image(Image::new(b"\x89PNG", "image/png")));
 ///
-/// // What a thread has stored, and the next turn.
+/// // The stored messages of a thread, and the next turn.
 /// # let stored: Vec<UiMessage> = vec![];
 /// let next = Messages::from(stored).user("And now?");
 /// # let _ = (one, more, next);
@@ -29,7 +29,7 @@ use crate::ui::{Part, Role, Text, UiMessage};
 #[must_use]
 pub struct Messages(Vec<UiMessage>);
 
-/// How many there are, and nothing of what they say.
+/// Shows the number of messages, without their contents.
 impl fmt::Debug for Messages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Messages").field(&self.0.len()).finish()
@@ -37,50 +37,50 @@ impl fmt::Debug for Messages {
 }
 
 impl Messages {
-    /// None yet.
+    /// Creates an empty conversation.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// And then the user says this.
+    /// Appends a message of the user.
     pub fn user(self, text: impl Into<Text<'static>>) -> Self {
         self.message(UiMessage::user(text))
     }
 
-    /// And then the assistant says this.
+    /// Appends a message of the assistant.
     pub fn assistant(self, text: impl Into<Text<'static>>) -> Self {
         self.message(UiMessage::assistant(text))
     }
 
-    /// And then this message.
+    /// Appends this message.
     pub fn message(mut self, message: UiMessage) -> Self {
         self.0.push(message);
         self
     }
 
-    /// The messages.
+    /// Returns the messages.
     pub fn as_slice(&self) -> &[UiMessage] {
         &self.0
     }
 
-    /// The next turn: the last user message.
+    /// Returns the next turn, which is the last user message.
     pub(super) fn turn(&self) -> Option<&UiMessage> {
         self.0.iter().rfind(|message| message.role == Role::User)
     }
 
-    /// Puts what the next turn of others says before what the next turn says.
+    /// Inserts the contents of another conversation's next turn before the contents of this one's.
     pub(super) fn carry(&mut self, earlier: &Self) {
-        let said = earlier.turn().map(|turn| turn.parts.iter().cloned());
+        let parts = earlier.turn().map(|turn| turn.parts.iter().cloned());
         let turn = self
             .0
             .iter_mut()
             .rfind(|message| message.role == Role::User);
-        if let (Some(said), Some(turn)) = (said, turn) {
-            turn.parts.splice(0..0, said);
+        if let (Some(parts), Some(turn)) = (parts, turn) {
+            turn.parts.splice(0..0, parts);
         }
     }
 
-    /// Adds a text to what the next turn says.
+    /// Appends a text part to the next turn.
     pub(super) fn add_to_turn(&mut self, text: String) {
         let turn = self
             .0
@@ -104,7 +104,7 @@ impl Messages {
         Err(InvalidRequest::new("messages", problem))
     }
 
-    /// The id of the next turn; without one it gets one, which no other of the messages has.
+    /// Returns the id of the next turn. A turn without one gets an id that no other message has.
     pub(super) fn identify_turn(&mut self, seed: u64) -> Option<Text<'static>> {
         let turn = self
             .0
@@ -122,9 +122,9 @@ impl Messages {
     }
 }
 
-/// Another id for every seed: each step can be undone, so that no two seeds come to the same.
+/// Returns a different id for every seed: each step is invertible, so two seeds never give the same id.
 fn message_id(seed: u64) -> String {
-    // The finalizer of MurmurHash3, by Appleby: seeds that are alike give ids that are not.
+    // The finalizer of MurmurHash3, by Appleby: similar seeds give dissimilar ids.
     let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);

@@ -1,9 +1,13 @@
 //! Runs: an agent at work in a thread, and the stream of its answer.
 //!
-//! [`SendMessages`], [`ResumeStream`] and [`CancelStream`] are the relay's three routes. What a user wants takes more than one
-//! exchange: [`StartRun`] starts a run, with the sandbox and the thread made where there are none. A [`RunRef`] names one:
-//! [`FollowRun`] follows it to its [`Outcome`], whatever the network does, and [`CancelFlow`] ends it, and no other. [`typed`] reads
-//! an answer as a value.
+//! [`SendMessages`], [`ResumeStream`] and [`CancelStream`] are the relay's three routes. The flows above them take several
+//! requests:
+//!
+//! - [`StartRun`] starts a run, and creates the sandbox and the thread where they are missing.
+//! - [`FollowRun`] follows a run to its [`Outcome`], whatever the network does.
+//! - [`CancelFlow`] ends one particular run.
+//!
+//! A [`RunRef`] names a run. [`typed`] reads an answer as a value.
 
 mod backoff;
 mod cancel;
@@ -31,7 +35,7 @@ pub use options::{PermissionMode, Preset, RunOptions, SystemPrompt};
 pub use outcome::{Lost, LostReason, MessageState, Outcome, RunEnd};
 pub use resume::{ResumeStream, Resumed};
 pub use run_ref::RunRef;
-pub use send::{BackgroundRun, Mode, RunStatus, SendAnswer, SendMessages};
+pub use send::{BackgroundRun, Mode, RunStatus, SendMessages, SendResponse};
 pub use start::{Created, StartRun, Started};
 pub use start_error::{OtherAgent, StartError, StartErrorKind};
 pub use start_flow::StartFlow;

@@ -4,10 +4,10 @@ use super::StartRun;
 use crate::error::{InvalidRequest, Problem};
 use crate::setters::setters;
 
-/// What a single run overrides of its agent's configuration.
+/// The settings of an agent that a single run overrides.
 ///
-/// If one member is invalid or unknown, the relay drops all of them without a word, a cost cap with the rest. So the
-/// list is closed, and everything is checked before it is sent.
+/// If one member is invalid or unknown, the relay silently drops all of them, including a cost cap. So the list is closed, and
+/// every member is checked before the request is sent.
 ///
 /// ```
 /// use twentyfirst_protocol::runs::{PermissionMode, RunOptions};
@@ -33,34 +33,34 @@ pub struct RunOptions {
     /// The system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_prompt: Option<SystemPrompt>,
-    /// The most reasoning steps, at least 1.
+    /// The limit of reasoning steps, at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_turns: Option<u32>,
-    /// The cost cap of this run in US dollars, more than 0.
+    /// The cost cap of this run in US dollars, above 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_budget_usd: Option<f64>,
-    /// The cost cap of the sandbox in US dollars; 0 lifts the agent's own. Only with an `an_sk_` key: the relay answers
-    /// 400 to any other.
+    /// The cost cap of the sandbox in US dollars; 0 removes the agent's own. It needs an `an_sk_` key: with any other, the relay
+    /// responds with 400.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_sandbox_budget_usd: Option<f64>,
-    /// What the agent may do without asking.
+    /// The permissions of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission_mode: Option<PermissionMode>,
-    /// The tools that it may not use; at least one.
+    /// The tools that the agent may not use, at least one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disallowed_tools: Option<Vec<String>>,
 }
 
 impl RunOptions {
-    /// Nothing overridden.
+    /// Creates options that override nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Checks every member by the relay's rules.
+    /// Checks every member against the relay's rules.
     ///
     /// # Errors
-    /// Names the first member that would make the relay drop them all.
+    /// Names the first member that would make the relay drop all of them.
     pub fn validate(&self) -> Result<(), InvalidRequest> {
         let wrong = |field: &'static str, problem| Err(InvalidRequest::new(field, problem));
         if self.model.as_ref().is_some_and(String::is_empty) {
@@ -101,43 +101,43 @@ impl RunOptions {
 setters! {
     RunOptions, run_options_setters, in StartRun.options;
 
-    /// The model.
+    /// Sets the model.
     pub fn model(mut self, model: impl Into<String>) -> Self {
         self.model = Some(model.into());
         self
     }
 
-    /// The system prompt: a text, or a [`SystemPrompt`].
+    /// Sets the system prompt: a text, or a [`SystemPrompt`].
     pub fn system_prompt(mut self, prompt: impl Into<SystemPrompt>) -> Self {
         self.system_prompt = Some(prompt.into());
         self
     }
 
-    /// The most reasoning steps.
+    /// Sets the limit of reasoning steps.
     pub fn max_turns(mut self, turns: u32) -> Self {
         self.max_turns = Some(turns);
         self
     }
 
-    /// The cost cap of this run in US dollars.
+    /// Sets the cost cap of this run in US dollars.
     pub fn max_budget_usd(mut self, dollars: f64) -> Self {
         self.max_budget_usd = Some(dollars);
         self
     }
 
-    /// The cost cap of the sandbox in US dollars.
+    /// Sets the cost cap of the sandbox in US dollars.
     pub fn max_sandbox_budget_usd(mut self, dollars: f64) -> Self {
         self.max_sandbox_budget_usd = Some(dollars);
         self
     }
 
-    /// What the agent may do without asking.
+    /// Sets the permissions of the agent.
     pub fn permission_mode(mut self, mode: PermissionMode) -> Self {
         self.permission_mode = Some(mode);
         self
     }
 
-    /// The tools that it may not use.
+    /// Sets the tools that the agent may not use.
     pub fn disallowed_tools(mut self, tools: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.disallowed_tools = Some(tools.into_iter().map(Into::into).collect());
         self
@@ -149,14 +149,14 @@ setters! {
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum SystemPrompt {
-    /// This text in place of the agent's own.
+    /// This text, in place of the agent's own.
     Text(String),
     /// The prompt of Claude Code.
     Preset(Preset),
 }
 
 impl SystemPrompt {
-    /// The prompt of Claude Code.
+    /// Returns the prompt of Claude Code.
     pub fn claude_code() -> Self {
         Self::Preset(Preset {
             kind: PresetKind::Preset,
@@ -165,7 +165,7 @@ impl SystemPrompt {
         })
     }
 
-    /// The prompt of Claude Code, with a text after it.
+    /// Returns the prompt of Claude Code, followed by a text.
     pub fn claude_code_and(append: impl Into<String>) -> Self {
         Self::Preset(Preset {
             kind: PresetKind::Preset,
@@ -181,7 +181,7 @@ impl<T: Into<String>> From<T> for SystemPrompt {
     }
 }
 
-/// A prompt that the relay knows by name: made by [`SystemPrompt::claude_code`].
+/// A prompt that the relay knows by name. Create it with [`SystemPrompt::claude_code`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
@@ -193,7 +193,7 @@ pub struct Preset {
 }
 
 impl Preset {
-    /// The text after the prompt.
+    /// Returns the text that follows the prompt.
     pub fn append(&self) -> Option<&str> {
         self.append.as_deref()
     }
@@ -211,19 +211,19 @@ enum PresetName {
     ClaudeCode,
 }
 
-/// What an agent may do without asking. The relay drops all options for any other mode than these.
+/// The permissions of an agent. The relay drops all options if it gets any other mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum PermissionMode {
-    /// As the agent's configuration says.
+    /// Uses the agent's own configuration.
     Default,
-    /// Edit files.
+    /// Allows editing files.
     AcceptEdits,
-    /// Everything.
+    /// Allows everything.
     BypassPermissions,
-    /// Nothing: it only plans.
+    /// Allows nothing: the agent only plans.
     Plan,
-    /// What is allowed beforehand; everything else is refused without asking.
+    /// Allows what was allowed beforehand, and refuses everything else without asking.
     DontAsk,
 }

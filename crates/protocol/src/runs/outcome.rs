@@ -12,22 +12,22 @@ use crate::secret::Redactor;
 use crate::threads::Usage;
 use crate::{SandboxId, ThreadId};
 
-/// What a run came to. Every run that is followed has one; none ends in silence.
+/// The result of a run. Every run that is followed has one.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// How it ended.
+    /// The way it ended.
     pub end: RunEnd,
-    /// `resultSubtype`: the runtime's word for it, where it said one: `success`, `error_max_turns`, ….
+    /// `resultSubtype`, the runtime's word for the result if it reported one: `success`, `error_max_turns`, ….
     pub result_subtype: Option<String>,
-    /// What it used and cost, as far as it is known.
+    /// The usage and cost, as far as they are known.
     pub usage: Usage,
-    /// What its message is worth.
+    /// The completeness of its message.
     pub message_state: MessageState,
 }
 
 impl Outcome {
-    /// An outcome of which only the end is known. Of a run that completed the message is whole.
+    /// Creates an outcome from its end alone, without usage. The message of a completed run counts as whole.
     pub fn new(end: RunEnd) -> Self {
         Self {
             message_state: match end {
@@ -40,23 +40,23 @@ impl Outcome {
         }
     }
 
-    /// Whether the run completed, and the runtime does not call it an error. Without a word of the runtime's a completed run
+    /// Returns whether the run completed and the runtime does not call it an error. A completed run without a `result_subtype`
     /// counts as a success.
     ///
-    /// It is only the runtime's word: `success` also comes where a failure of the model's API is in the text.
+    /// This is only the runtime's word: it also reports `success` when the text contains a failure of the model's API.
     pub fn is_success(&self) -> bool {
         matches!(self.end, RunEnd::Completed) && self.error_type().is_none()
     }
 
-    /// Returns a word for what went wrong: see [`RunEnd::error_type`].
+    /// Returns a word for the error: see [`RunEnd::error_type`].
     pub fn error_type(&self) -> Option<&str> {
         self.end.error_type(self.result_subtype.as_deref())
     }
 
-    /// The same with every occurrence of `secrets` in what the relay has said shown as `***`.
+    /// Returns the outcome with every occurrence of `secrets` in the relay's texts replaced by `***`.
     ///
-    /// `AgentClient` has done so with its own key or token. It does not know what a sandbox was created with, perhaps by another process:
-    /// where the text of a failed run is logged or shown, give the values of its `envs` here.
+    /// `AgentClient` has already removed its own key or token. It does not know the secrets that a sandbox was created with,
+    /// perhaps by another process: before logging or showing the text of a failed run, pass the values of its `envs` here.
     ///
     /// ```
     /// use twentyfirst_protocol::runs::{FollowFlow, RunEnd};
@@ -87,8 +87,8 @@ impl Outcome {
     }
 }
 
-/// For a row or a line of a log: `end` is the word of [`RunEnd::as_str`], `reason` the relay's whole reason of a failure or the word of a
-/// [`LostReason`], `errorType` that of [`Outcome::error_type`], and `messageState` that of [`MessageState::as_str`].
+/// Writes a row for a database or a log: `end` is [`RunEnd::as_str`], `reason` the relay's full reason for a failure or the word
+/// of a [`LostReason`], `errorType` is [`Outcome::error_type`], and `messageState` is [`MessageState::as_str`].
 impl Serialize for Outcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let reason = match &self.end {
@@ -116,7 +116,7 @@ impl Serialize for Outcome {
     }
 }
 
-/// A line to show: the [end](RunEnd), and of a run that completed in what the runtime calls an error, its word for that.
+/// Writes one line to show: the [end](RunEnd), and if a completed run counts as an error, the runtime's word for it.
 ///
 /// ```
 /// use twentyfirst_protocol::runs::Outcome;
@@ -137,11 +137,11 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// How a run ended.
+/// The way a run ended.
 ///
-/// Deliberately exhaustive: code that stores or bills runs must handle each end, and an unknown end is [`Lost`](Self::Lost).
+/// Deliberately exhaustive: code that stores or bills runs must handle each end. An unknown end is [`Lost`](Self::Lost).
 ///
-/// [`as_str`](Self::as_str) is the word to store. `Display` is a line to show: the word, and why the run failed or is lost.
+/// [`as_str`](Self::as_str) is the word to store. `Display` is a line to show: the word, and why the run failed or was lost.
 ///
 /// ```
 /// use twentyfirst_protocol::runs::RunEnd;
@@ -152,18 +152,18 @@ impl fmt::Display for Outcome {
 /// ```
 #[derive(Clone)]
 pub enum RunEnd {
-    /// It came to its end, perhaps to one of its limits: see [`Outcome::is_success`].
+    /// The run came to its end, perhaps at one of its limits: see [`Outcome::is_success`].
     Completed,
-    /// Somebody cancelled it.
+    /// The run was cancelled.
     Cancelled,
-    /// It failed, for the reason that the relay gives.
+    /// The run failed, for this reason given by the relay.
     Failed(String),
-    /// What became of it is not known. It may go on, and cost.
+    /// The end of the run is unknown. It may go on and cost money.
     Lost(Lost),
 }
 
 impl RunEnd {
-    /// The end in one lower-case word: `completed`, `cancelled`, `failed` or `lost`.
+    /// Returns the end as one lower-case word: `completed`, `cancelled`, `failed` or `lost`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -173,7 +173,7 @@ impl RunEnd {
         }
     }
 
-    /// Returns the code with which the relay's reason for a failure begins, as in `session_expired: …`.
+    /// Returns the code at the start of the relay's reason for a failure, as in `session_expired: …`.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Failed(reason) => reason
@@ -184,8 +184,8 @@ impl RunEnd {
         }
     }
 
-    /// Returns a word for what went wrong, as OpenTelemetry's `error.type` wants it; `None` for a success and for a run that was
-    /// cancelled. `result_subtype` is the runtime's word.
+    /// Returns a word for the error, suitable for OpenTelemetry's `error.type`. Returns `None` for a success and for a cancelled
+    /// run. `result_subtype` is the runtime's word.
     ///
     /// | end | |
     /// |---|---|
@@ -206,7 +206,7 @@ impl RunEnd {
     }
 }
 
-/// Whether a text is a word that names an error, and nothing that somebody said.
+/// Returns whether a text is a code that names an error, and not free text.
 fn is_code(text: &str) -> bool {
     let is_short = (1..=64).contains(&text.len());
     is_short
@@ -215,7 +215,8 @@ fn is_code(text: &str) -> bool {
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
-/// Of the reason, only the code at its beginning, and how long it is: it may be SQL with the whole conversation in it.
+/// Shows only the code at the start of the reason, and the reason's length: the reason may be SQL that contains the whole
+/// conversation.
 impl fmt::Debug for RunEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -231,7 +232,7 @@ impl fmt::Debug for RunEnd {
     }
 }
 
-/// The word, and behind a colon the beginning of the relay's reason, or why it is [`Lost`].
+/// Writes the word, a colon, and the beginning of the relay's reason or of the reason why the run is [`Lost`].
 impl fmt::Display for RunEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())?;
@@ -243,22 +244,22 @@ impl fmt::Display for RunEnd {
     }
 }
 
-/// What the message of a run is worth when the run is over.
+/// The completeness of a run's message when the run is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MessageState {
-    /// It is the whole answer.
+    /// The message is the whole answer.
     Whole,
-    /// The run has completed, but the stored answer does not hold everything that was delivered, or there is none: the message
-    /// is what was delivered, with what the stored answer has more at its end. Or it is the answer of a reader who has joined in the
-    /// middle, so that its beginning may be missing.
+    /// The run has completed, but the stored answer does not contain everything that was delivered, or there is none. The message
+    /// is what was delivered, followed by what the stored answer has beyond it. Or the message is the answer stored by a reader
+    /// that joined in the middle, so that its beginning may be missing.
     StoredIncompletely,
-    /// It is what was delivered of an answer that has no whole.
+    /// The message is what was delivered of an answer that never became whole.
     Partial,
 }
 
 impl MessageState {
-    /// Returns the state in one word: `whole`, `stored_incompletely` or `partial`.
+    /// Returns the state as one word: `whole`, `stored_incompletely` or `partial`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Whole => "whole",
@@ -268,9 +269,9 @@ impl MessageState {
     }
 }
 
-/// Why it is not known what became of a run.
+/// The reason why the end of a run is unknown.
 ///
-/// It may go on, and cost. A run whose runtime has died streams for ever: only cancelling it frees its thread.
+/// The run may go on and cost money. A run whose runtime has died streams for ever: only cancelling it frees its thread.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
     "the run in sandbox {}, thread {} is lost: {}{}",
@@ -281,17 +282,17 @@ impl MessageState {
 )]
 #[non_exhaustive]
 pub struct Lost {
-    /// The sandbox in which it was.
+    /// The sandbox of the run.
     pub sandbox_id: SandboxId,
-    /// The thread in which it was.
+    /// The thread of the run.
     pub thread_id: ThreadId,
-    /// Why.
+    /// The reason.
     pub reason: LostReason,
     pub(super) source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl Lost {
-    /// A run that was lost elsewhere, for this reason.
+    /// Creates the value for a run that was lost elsewhere.
     pub(crate) fn of(run: &RunRef, reason: LostReason) -> Self {
         Self {
             sandbox_id: run.sandbox_id.clone(),
@@ -302,29 +303,30 @@ impl Lost {
     }
 }
 
-/// Why it is not known what became of a run, in a word.
+/// The reason why the end of a run is unknown, as one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LostReason {
-    /// Nothing came for too long: see [`FollowPolicy::lost_after`](super::FollowPolicy::lost_after). A dead runtime is silent for ever, and
-    /// only cancelling its run frees the thread.
+    /// No data came for too long: see [`FollowPolicy::lost_after`](super::FollowPolicy::lost_after). A dead runtime stays silent
+    /// for ever, and only cancelling its run frees the thread.
     Silence,
-    /// Its stream broke off, and it is not followed further: see [`FollowPolicy::off`](super::FollowPolicy::off).
+    /// The stream broke off, and the policy is not to follow the run further: see
+    /// [`FollowPolicy::off`](super::FollowPolicy::off).
     Cut,
-    /// The deadline of following is over.
+    /// The deadline for following the run has passed: see [`FollowPolicy::deadline`](super::FollowPolicy::deadline).
     Deadline,
-    /// The relay refuses to tell.
+    /// The relay refuses access to the thread.
     Refused,
-    /// Its thread or its sandbox is deleted.
+    /// The thread or its sandbox was deleted.
     Deleted,
-    /// What its thread has stored is longer than is read of an answer; see the client's limit of answers.
+    /// The stored thread exceeds the client's response size limit.
     TooLarge,
-    /// Nothing streams in its thread, and nothing there tells how it ended.
+    /// Nothing streams in the thread, and nothing in it shows how the run ended.
     NotStored,
 }
 
 impl LostReason {
-    /// Returns the reason in one word: `silence`, `cut`, `deadline`, `refused`, `deleted`, `too_large` or `not_stored`.
+    /// Returns the reason as one word: `silence`, `cut`, `deadline`, `refused`, `deleted`, `too_large` or `not_stored`.
     pub fn as_str(self) -> &'static str {
         let error_type = self.error_type();
         error_type.strip_prefix("lost_").unwrap_or(error_type)
@@ -344,17 +346,17 @@ impl LostReason {
 
     pub(super) fn clause(self) -> &'static str {
         match self {
-            Self::Silence => "nothing came from it for too long",
+            Self::Silence => "no data came from it for too long",
             Self::Cut => "its stream ended before the run did",
-            Self::Deadline => "the deadline is over",
-            Self::Refused => "the relay refuses to tell",
+            Self::Deadline => "the deadline for following it has passed",
+            Self::Refused => "the relay refuses access to its thread",
             Self::Deleted => "its thread or its sandbox is deleted",
-            Self::TooLarge => "its thread is longer than is read of an answer",
-            Self::NotStored => "nothing tells how it ended",
+            Self::TooLarge => "its thread exceeds the response size limit",
+            Self::NotStored => "its thread does not show how it ended",
         }
     }
 
-    /// What helps, behind the clause.
+    /// Returns what the user can do, to put after the clause.
     fn advice(self) -> &'static str {
         match self {
             Self::Silence => "; only cancelling it frees the thread",
@@ -395,7 +397,7 @@ mod tests {
                 "completed",
                 "cancelled",
                 "failed: provider_error:  overloaded [2J",
-                "lost: the deadline is over",
+                "lost: the deadline for following it has passed",
             ]
         );
         let long = RunEnd::Failed("e".repeat(100_000)).to_string();
@@ -450,14 +452,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_says_where_it_was_and_what_helps() {
+    fn a_lost_run_names_its_place_and_what_to_do() {
         assert_eq!(
             lost(LostReason::Deleted).to_string(),
             "the run in sandbox sb_1, thread th_1 is lost: its thread or its sandbox is deleted"
         );
         assert_eq!(
             lost(LostReason::Silence).to_string(),
-            "the run in sandbox sb_1, thread th_1 is lost: nothing came from it for too long; only cancelling it frees the thread"
+            "the run in sandbox sb_1, thread th_1 is lost: no data came from it for too long; only cancelling it frees the thread"
         );
     }
 }

@@ -7,12 +7,12 @@ use crate::error::ResponseError;
 use crate::operation::{Head, Safety, StreamingOperation, decode_no_stream};
 use crate::{Endpoint, Route, SandboxId, Timeouts};
 
-/// Joins the stream of the run that is under way in a sandbox.
+/// A request to join the stream of the run that is under way in a sandbox.
 ///
-/// It names a sandbox, not a run: where several threads stream, it means the newest created. The relay does not replay
-/// what was streamed before, and a second reader can cost stored history; it responds with 204 when nothing streams, also
-/// while a run is still starting. Where the sandbox belongs to another agent, it is a 404 with the code `sandbox_not_found`, and
-/// nothing is created.
+/// The request names a sandbox, not a run. If several threads are streaming, the relay opens the stream of the newest one. It
+/// does not replay what was streamed before, and a second reader can cost stored history. It responds with 204 when nothing is
+/// streaming, also while a run is still starting. If the sandbox belongs to another agent, the response is a 404 with the code
+/// `sandbox_not_found`, and nothing is created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -25,7 +25,7 @@ pub struct ResumeStream {
 }
 
 impl ResumeStream {
-    /// Of this agent in this sandbox.
+    /// Creates the request for this agent and this sandbox.
     pub fn new(agent: impl Into<String>, sandbox_id: impl Into<SandboxId>) -> Self {
         Self {
             agent: agent.into(),
@@ -64,12 +64,12 @@ impl StreamingOperation for ResumeStream {
     }
 }
 
-/// What there was to resume.
+/// The relay's response to a request to resume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resumed {
     /// The body is the stream.
     Streaming,
-    /// Nothing streams.
+    /// Nothing is streaming.
     Nothing,
 }

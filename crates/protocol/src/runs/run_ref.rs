@@ -6,12 +6,12 @@ use crate::options::CallOptions;
 use crate::ui::Text;
 use crate::{SandboxId, Session, ThreadId};
 
-/// A run, by what names it: the value to store so that any process can follow or cancel this run and no later one.
+/// A reference to a run: the value to store so that any process can follow or cancel this run and no later one.
 ///
-/// The relay has no ids for runs. A run is known by its agent, sandbox and thread, and among the turns of that thread by the
-/// id of the user's message that it answers. Without that id it is whatever runs in the thread.
+/// The relay has no ids for runs. A run is identified by its agent, sandbox and thread, and within the thread by the id of the
+/// user's message that it answers. Without that id, the reference means whatever runs in the thread.
 ///
-/// [`Started`](super::Started) has the one of a run that you started. To continue the conversation, store its
+/// [`Started`] contains the reference of a run that you started. To continue the conversation, store its
 /// [`session`](Self::session).
 ///
 /// ```
@@ -31,17 +31,17 @@ use crate::{SandboxId, Session, ThreadId};
 pub struct RunRef {
     /// The slug of the agent.
     pub agent: String,
-    /// The sandbox in which it runs.
+    /// The sandbox of the run.
     pub sandbox_id: SandboxId,
-    /// The thread in which it runs.
+    /// The thread of the run.
     pub thread_id: ThreadId,
-    /// The id of the user's message that it answers. No other message of the thread may have it; an empty one counts as none.
+    /// The id of the user's message that the run answers. It must be unique in the thread; an empty id counts as none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_message_id: Option<Text<'static>>,
 }
 
 impl RunRef {
-    /// Names whatever runs in this thread.
+    /// Creates a reference to whatever runs in this thread.
     pub fn new(
         agent: impl Into<String>,
         sandbox_id: impl Into<SandboxId>,
@@ -55,34 +55,34 @@ impl RunRef {
         }
     }
 
-    /// Sets the id of the user's message that the run answers, so that no other turn of the thread is taken for it.
+    /// Sets the id of the user's message that the run answers, so that the run is not confused with another of the thread.
     pub fn user_message_id(mut self, id: impl Into<Text<'static>>) -> Self {
         self.user_message_id = Some(id.into());
         self
     }
 
-    /// Returns the conversation of which the run is a turn.
+    /// Returns the conversation that the run belongs to.
     pub fn session(&self) -> Session {
         Session::new(self.agent.clone())
             .sandbox_id(&self.sandbox_id)
             .thread_id(&self.thread_id)
     }
 
-    /// Follows the run until its end.
+    /// Returns the request to follow the run until its end.
     pub fn follow(self) -> FollowRun {
         FollowRun::new(self)
     }
 
-    /// Returns the flow that cancels this run, and no other: see [`CancelFlow`]. `seed` spreads the delays of many clients: take
+    /// Returns the flow that cancels this run and no other: see [`CancelFlow`]. `seed` spreads the delays of many clients: pass
     /// any random number.
     ///
     /// # Errors
-    /// Everything that can be checked is checked here, before the first request.
+    /// Returns an error if the request is invalid. Everything that can be checked is checked here, before the first request.
     pub fn cancel(self, options: &CallOptions, seed: u64) -> Result<CancelFlow, InvalidRequest> {
         CancelFlow::new(self, options, seed)
     }
 
-    /// Returns the id of the turn, unless there is none or it is empty.
+    /// Returns the id of the user's message, unless it is missing or empty.
     pub(crate) fn turn(&self) -> Option<&Text<'static>> {
         self.user_message_id.as_ref().filter(|id| **id != "")
     }

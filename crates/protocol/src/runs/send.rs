@@ -8,14 +8,14 @@ use crate::open::open_enum;
 use crate::operation::{Head, StreamingOperation, decode_no_stream, decode_with};
 use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, content_coding, tolerant};
 
-/// Sends messages to an agent in an existing sandbox, and starts a run.
+/// A request that sends messages to an agent in an existing sandbox, and starts a run.
 ///
-/// Most users want [`StartRun`](super::StartRun), which makes what is missing. Three traits of the relay to know:
+/// Most users want [`StartRun`](super::StartRun), which creates what is missing. Three properties of the relay to know:
 ///
-/// - a sandbox id that this agent does not have **creates** a sandbox of that name, also where another agent has it: then there are
-///   two paid machines under one id. [`StartRun::look_first`](super::StartRun::look_first) checks it before;
-/// - without a thread it takes the sandbox's newest;
-/// - a second call on a thread that is streaming is accepted and spoils its history.
+/// - If this agent has no sandbox with that id, the relay **creates** one under it, even if another agent has such a sandbox:
+///   then two paid machines exist under one id. [`StartRun::look_first`](super::StartRun::look_first) checks this first.
+/// - Without a thread, the relay takes the sandbox's newest.
+/// - A second call on a thread that is streaming is accepted and corrupts its history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -23,19 +23,19 @@ use crate::{Endpoint, Route, SandboxId, ThreadId, Timeouts, VaultId, content_cod
 pub struct SendMessages {
     /// The slug of the agent.
     pub agent: String,
-    /// The conversation, with the next turn at its end. The whole request may have 10 MiB, images included; what is longer is
-    /// refused before it is sent.
+    /// The conversation, with the next turn at its end. The whole request is limited to 10 MiB, images included; a longer one is
+    /// rejected before it is sent.
     pub messages: Messages,
-    /// The sandbox, which has to belong to this agent.
+    /// The sandbox, which must belong to this agent.
     pub sandbox_id: SandboxId,
-    /// The thread; by default the sandbox's newest.
+    /// The thread. Default: the sandbox's newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<ThreadId>,
-    /// The name of the thread that the relay makes, where the sandbox has none; by default it is [named after the
+    /// The name of the thread that the relay creates if the sandbox has none. Default: [named after the
     /// turn](crate::threads::name_after).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Whether the answer is streamed (by default) or only stored.
+    /// The mode of the run. By default the answer is streamed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     /// The vaults with the credentials for this run. Duplicates are not sent.
@@ -45,16 +45,16 @@ pub struct SendMessages {
         skip_serializing_if = "Option::is_none"
     )]
     pub vault_ids: Option<Vec<VaultId>>,
-    /// Whose vault is used; with a token it must be the token's `endUserId`.
+    /// The id of the user whose vault is used. With a token it must be the token's `endUserId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_user_id: Option<String>,
-    /// What this run overrides of the agent's configuration.
+    /// The settings of the agent that this run overrides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<RunOptions>,
 }
 
 impl SendMessages {
-    /// To this agent in this sandbox.
+    /// Creates a request to this agent in this sandbox.
     pub fn new(
         agent: impl Into<String>,
         sandbox_id: impl Into<SandboxId>,
@@ -73,37 +73,37 @@ impl SendMessages {
         }
     }
 
-    /// In this thread of the sandbox.
+    /// Sets the thread of the sandbox.
     pub fn thread_id(mut self, thread_id: impl Into<ThreadId>) -> Self {
         self.thread_id = Some(thread_id.into());
         self
     }
 
-    /// The name of the thread that the relay makes, where the sandbox has none.
+    /// Sets the name of the thread that the relay creates if the sandbox has none.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// How the answer comes.
+    /// Sets the mode of the run.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = Some(mode);
         self
     }
 
-    /// The vaults with the credentials for this run. Each is sent once, in this order.
+    /// Sets the vaults with the credentials for this run. Each is sent once, in this order.
     pub fn vault_ids(mut self, vault_ids: impl IntoIterator<Item = VaultId>) -> Self {
         self.vault_ids = Some(vault_ids.into_iter().collect());
         self
     }
 
-    /// Whose vault is used.
+    /// Sets the id of the user whose vault is used.
     pub fn external_user_id(mut self, user_id: impl Into<String>) -> Self {
         self.external_user_id = Some(user_id.into());
         self
     }
 
-    /// What this run overrides of the agent's configuration.
+    /// Sets the settings of the agent that this run overrides.
     pub fn options(mut self, options: RunOptions) -> Self {
         self.options = Some(options);
         self
@@ -140,29 +140,29 @@ impl Endpoint for SendMessages {
 }
 
 impl StreamingOperation for SendMessages {
-    type Output = SendAnswer;
+    type Output = SendResponse;
 
-    fn decode_head(&self, head: &Parts) -> Head<SendAnswer> {
+    fn decode_head(&self, head: &Parts) -> Head<SendResponse> {
         match (head.status, self.mode) {
-            // Relays that do not know the mode stream the answer: the run has started, which is all that was asked.
+            // Relays without this mode stream the answer. The run has started, which is all that was requested.
             (StatusCode::OK, Some(Mode::Background)) if is_event_stream(&head.headers) => {
-                Head::Open(SendAnswer::Background(BackgroundRun {
+                Head::Open(SendResponse::Background(BackgroundRun {
                     thread_id: self.thread_id.clone(),
                     sandbox_id: self.sandbox_id.clone(),
                     status: RunStatus::Running,
                 }))
             }
             (StatusCode::OK, None) if is_readable_event_stream(&head.headers) => {
-                Head::Open(SendAnswer::Streaming)
+                Head::Open(SendResponse::Streaming)
             }
             _ => Head::Read,
         }
     }
 
-    fn decode(&self, head: &Parts, body: &[u8]) -> Result<SendAnswer, ResponseError> {
+    fn decode(&self, head: &Parts, body: &[u8]) -> Result<SendResponse, ResponseError> {
         #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Answer {
+        struct Response {
             #[serde(default, deserialize_with = "tolerant::or_default")]
             thread_id: Option<ThreadId>,
             #[serde(default, deserialize_with = "tolerant::or_default")]
@@ -175,20 +175,21 @@ impl StreamingOperation for SendMessages {
             return Err(decode_no_stream(self, head, body, NOT_AN_EVENT_STREAM));
         }
         decode_with(self, head, body, |body| {
-            // The run has started: what the answer leaves out is as it was asked for.
-            let Answer {
+            // The run has started, so fields that the response omits keep their requested values.
+            let Response {
                 thread_id,
                 sandbox_id,
                 status,
             } = match tolerant::from_slice(body) {
-                Ok(answer) => answer,
-                // So too where the body is missing or breaks off; half an id would be another one.
+                Ok(response) => response,
+                // The same holds if the body is missing or cut off. A cut body is not parsed for ids: half an id would be another
+                // one.
                 Err(_) if head.status == StatusCode::ACCEPTED && may_be_cut(body) => {
-                    Answer::default()
+                    Response::default()
                 }
                 Err(error) => return Err(InvalidResponse::new(head, error, body)),
             };
-            Ok(SendAnswer::Background(BackgroundRun {
+            Ok(SendResponse::Background(BackgroundRun {
                 thread_id: thread_id.or_else(|| self.thread_id.clone()),
                 sandbox_id: sandbox_id.unwrap_or_else(|| self.sandbox_id.clone()),
                 status,
@@ -197,14 +198,14 @@ impl StreamingOperation for SendMessages {
     }
 }
 
-/// Whether this may be the beginning of a JSON object.
+/// Returns whether this may be the beginning of a JSON object.
 fn may_be_cut(body: &[u8]) -> bool {
     matches!(body.trim_ascii_start(), [] | [b'{', ..])
 }
 
 pub(super) const NOT_AN_EVENT_STREAM: &str = "the content is not an event stream";
 
-/// Whether the body is an event stream, and its bytes are those of the events.
+/// Returns whether the body is an event stream that is not compressed.
 pub(super) fn is_readable_event_stream(headers: &HeaderMap) -> bool {
     is_event_stream(headers) && content_coding::unreadable(headers).is_none()
 }
@@ -219,22 +220,22 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case("text/event-stream"))
 }
 
-/// What became of the messages.
+/// The relay's response to messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SendAnswer {
+pub enum SendResponse {
     /// The run has started, and the body is its stream.
     Streaming,
     /// The run has started in the background.
     Background(BackgroundRun),
 }
 
-/// How the answer to messages comes.
+/// The way in which the answer is returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Mode {
-    /// It is only stored; the call returns when the run has started.
+    /// The answer is only stored; the call returns when the run has started.
     Background,
 }
 
@@ -243,18 +244,18 @@ pub enum Mode {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct BackgroundRun {
-    /// The thread in which it is; unknown only where the relay chose it and did not say.
+    /// The thread of the run. It is unknown only if the relay chose the thread and did not name it.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub thread_id: Option<ThreadId>,
-    /// The sandbox in which it is.
+    /// The sandbox of the run.
     pub sandbox_id: SandboxId,
-    /// The state.
+    /// The state of the run.
     #[serde(default, deserialize_with = "tolerant::or_default")]
     pub status: RunStatus,
 }
 
 impl BackgroundRun {
-    /// A run that has started.
+    /// Creates a run that has started.
     pub fn running(sandbox_id: SandboxId, thread_id: ThreadId) -> Self {
         Self {
             thread_id: Some(thread_id),
@@ -265,9 +266,9 @@ impl BackgroundRun {
 }
 
 open_enum! {
-    /// The state of a background run. The list is open: others are carried as `Other`.
+    /// The state of a background run. The list is open: other values are carried as `Other`.
     RunStatus {
-        /// It has started.
+        /// The run has started.
         Running = "running",
     }
 }

@@ -5,31 +5,32 @@ use crate::SandboxId;
 use crate::error::shown;
 use crate::flow::ExchangeError;
 
-/// Why a run did not start, and what exists all the same.
+/// The error of a run that did not start, and the resources that were created for it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct StartError {
-    /// What exists all the same.
+    /// The resources that exist all the same.
     pub created: Created,
-    /// Why the run did not start.
+    /// The reason why the run did not start.
     pub kind: StartErrorKind,
 }
 
-/// Why a run did not start.
+/// The reason why a run did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartErrorKind {
-    /// One of its exchanges failed.
+    /// One of its requests failed.
     #[error("{step} failed")]
     #[non_exhaustive]
     Exchange {
-        /// What it was for: `creating the sandbox`.
+        /// The purpose of the request, as in `creating the sandbox`.
         step: &'static str,
-        /// What went wrong.
+        /// The cause.
         source: Box<ExchangeError>,
     },
-    /// The thread is streaming, see [`StartRun::look_first`](super::StartRun::look_first). Wait for the end of its run, or cancel it.
-    #[error("its thread is already streaming")]
+    /// The thread is streaming, see [`StartRun::look_first`](super::StartRun::look_first). Wait for the end of its run, or cancel
+    /// it.
+    #[error("its thread is already streaming: wait for the end of that run, or cancel it")]
     ThreadStreaming,
     /// The sandbox belongs to another agent, see [`StartRun::look_first`](super::StartRun::look_first).
     #[error(transparent)]
@@ -53,7 +54,7 @@ pub struct OtherAgent {
 }
 
 impl StartError {
-    /// Returns what went wrong, if an exchange failed.
+    /// Returns the cause, if a request failed.
     pub fn exchange_error(&self) -> Option<&ExchangeError> {
         match &self.kind {
             StartErrorKind::Exchange { source, .. } => Some(source),

@@ -3,7 +3,7 @@ use std::mem;
 use http::StatusCode;
 
 use super::{
-    BackgroundRun, Created, Mode, OtherAgent, RunRef, SendAnswer, SendMessages, StartError,
+    BackgroundRun, Created, Mode, OtherAgent, RunRef, SendMessages, SendResponse, StartError,
     StartErrorKind, StartRun, Started,
 };
 use crate::error::{ErrorCode, InvalidRequest, ResponseError};
@@ -17,10 +17,19 @@ use crate::sandboxes::{CreateSandbox, DeleteSandbox, GetSandbox, Sandbox};
 use crate::threads::{CreateThread, ThreadStatus};
 use crate::ui::Text;
 
-/// The [`Flow`] of [`StartRun`]. When a run is streamed and has started, [`Slot::Stream`] holds its stream.
+/// The [`Flow`] of [`StartRun`].
 ///
-/// Its one item is the run, when its sandbox and its thread exist and its messages were not sent yet: whoever stores it before polling
-/// again can find the run whatever happens then.
+/// ```text
+/// Next ──► Look ──► Sandbox ──► Thread ──► Placed ──► Messages ──► Done(Ok)
+///   (each only if needed)│          │                     │
+///                        └──────────┴── failed ───────────┴──► Delete ──► Done(Err)
+///                                                (a new sandbox, certainly no run)
+/// ```
+///
+/// When a streamed run has started, [`Slot::Stream`] holds its stream.
+///
+/// The flow yields one item, the [`RunRef`], when the sandbox and the thread exist and the messages were not sent yet. Store it
+/// before you poll again, and the run can be found whatever happens next.
 #[derive(Debug)]
 #[must_use = "a flow does nothing until it is driven"]
 pub struct StartFlow {
@@ -31,7 +40,7 @@ pub struct StartFlow {
     seed: u64,
     deadline: Deadline,
     created: Created,
-    /// Whether the sandbox need not be looked at, or no longer.
+    /// Whether the check of the sandbox is done or not needed.
     has_looked: bool,
     /// Whether to close the stream before anything else.
     close: bool,
@@ -40,17 +49,17 @@ pub struct StartFlow {
 
 #[derive(Debug)]
 enum State {
-    /// To begin with what is missing.
+    /// Begins with what is missing.
     Next,
     Look(Call<GetSandbox>),
     Sandbox(Call<CreateSandbox>),
     Thread(Call<CreateThread>),
-    /// To hand out the run that the messages start, should they be taken.
+    /// Yields the reference of the run that the messages start if the relay accepts them.
     Placed(Opening<SendMessages>, RunRef),
     Messages(Opening<SendMessages>, RunRef),
-    /// Deletes what was made for a run that surely has not started.
+    /// Deletes the sandbox of a run that certainly has not started.
     Delete(Call<DeleteSandbox>, Option<StartError>),
-    /// `None` once it was told.
+    /// `None` once the result was returned.
     Done(Option<Result<Started, StartError>>),
 }
 
@@ -80,7 +89,7 @@ impl StartFlow {
         Call::new(operation, &self.options, self.seed)
     }
 
-    /// The next of the exchanges that are missing.
+    /// Returns the next request that is missing.
     fn next(&self) -> Result<State, InvalidRequest> {
         let (run, created) = (&self.run, &self.created);
         let sandbox_id = run.sandbox_id.as_ref().or(created.sandbox_id.as_ref());
@@ -88,7 +97,7 @@ impl StartFlow {
             let create = CreateSandbox::new(run.agent.clone());
             return self.call(create).map(State::Sandbox);
         };
-        // One that was made for this run holds no surprise.
+        // A sandbox that was created for this run needs no check.
         if run.sandbox_id.is_some() && !self.has_looked {
             return self.call(GetSandbox::new(sandbox_id)).map(State::Look);
         }
@@ -109,7 +118,7 @@ impl StartFlow {
         Ok(State::Placed(opening, run))
     }
 
-    /// Goes on with what is under way: the next state, or as an error what to ask of the driver.
+    /// Advances what is under way. Returns the next state; the `Err` is the step to request from the driver.
     #[expect(
         clippy::result_large_err,
         reason = "a step is handed over once, and never stored"
@@ -150,9 +159,9 @@ impl StartFlow {
                 Err(error) => ("creating the thread", error, true),
             },
             State::Messages(send, run) => match send.poll(now, deadline)? {
-                Ok(answer) => {
+                Ok(response) => {
                     let run = run.clone();
-                    return Ok(self.started(run, answer));
+                    return Ok(self.started(run, response));
                 }
                 Err(error) => {
                     let surely_no_run = proves_no_run(error.kind());
@@ -160,7 +169,7 @@ impl StartFlow {
                 }
             },
             State::Delete(delete, error) => {
-                // The first cause says more than why it could not be cleared away.
+                // The first error is the cause; why the sandbox could not be deleted says less.
                 let is_gone = delete.poll(now, deadline)?.is_ok();
                 let error = error.take().map(|error| match is_gone {
                     true => StartError {
@@ -178,7 +187,7 @@ impl StartFlow {
         Ok(self.failed(step, error, surely_no_run))
     }
 
-    /// Whether the run may go on in this sandbox. A thread that is not in it is left to the relay, which knows best.
+    /// Decides whether the run may go on in this sandbox. A thread that is not in it is left to the relay, which knows best.
     fn looked(&mut self, sandbox: Sandbox) -> State {
         self.has_looked = true;
         let run = &self.run;
@@ -198,12 +207,12 @@ impl StartFlow {
         State::Done(Some(Err(self.error(kind))))
     }
 
-    fn started(&mut self, mut run: RunRef, answer: SendAnswer) -> State {
-        self.close = answer != SendAnswer::Streaming;
-        if let SendAnswer::Background(BackgroundRun {
+    fn started(&mut self, mut run: RunRef, response: SendResponse) -> State {
+        self.close = response != SendResponse::Streaming;
+        if let SendResponse::Background(BackgroundRun {
             thread_id: Some(thread_id),
             ..
-        }) = answer
+        }) = response
         {
             run.thread_id = thread_id;
         }
@@ -241,20 +250,20 @@ impl StartFlow {
     }
 }
 
-/// Whether no run can have come of messages that were sent like this.
+/// Returns whether messages that failed with this error cannot have started a run.
 fn proves_no_run(error: &ExchangeErrorKind) -> bool {
     match error {
         ExchangeErrorKind::InvalidRequest(_) => true,
-        // An attempt before it was surely not sent either, or was answered with 429.
+        // Earlier attempts were not sent either, or got a 429.
         ExchangeErrorKind::Failure(failure) => failure.sent() == Sent::No,
         ExchangeErrorKind::Response(ResponseError::Api(error)) => {
-            // 409 also says that a run is streaming, and 408 nothing.
+            // A 409 may also mean that a run is streaming, and a 408 proves nothing.
             let refused = error.status().is_client_error()
                 && !matches!(
                     error.status(),
                     StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT
                 );
-            // So the relay answers when it could not reach the runtime: it follows no run there.
+            // The relay responds with this code when it could not reach the runtime, so no run exists there.
             refused || error.code() == Some(&ErrorCode::SandboxUnavailable)
         }
         ExchangeErrorKind::Response(ResponseError::InvalidResponse(_))

@@ -488,7 +488,7 @@ fn a_deadline_ends_attempts_and_waits() {
         (sent, error.attempts(), waited),
         (1, 1, Duration::from_secs(5))
     );
-    assert_eq!(error.to_string(), "the deadline of 5 s is over");
+    assert_eq!(error.to_string(), "the call exceeded its 5s deadline");
     assert!(matches!(error.kind(), ExchangeErrorKind::Deadline { .. }));
     assert_eq!(error.sent(), Sent::Maybe);
 

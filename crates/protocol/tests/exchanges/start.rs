@@ -461,7 +461,7 @@ fn a_thread_that_is_streaming_is_left_alone() {
     assert!(is_thread_streaming(&error) && error.created.is_empty());
     assert_eq!(
         error.to_string(),
-        "the run did not start: its thread is already streaming"
+        "the run did not start: its thread is already streaming: wait for the end of that run, or cancel it"
     );
     assert!(std::error::Error::source(&error).is_none() && error.exchange_error().is_none());
     assert_eq!(scene.sent, [asked], "nothing else is sent");

@@ -248,7 +248,7 @@ fn a_run_in_the_background_has_started_whatever_the_answer_leaves_out() {
         "",
         r#"{"threadId":"th_12"#,
     ] {
-        let SendAnswer::Background(run) = send.decode(&head, body.as_bytes()).unwrap() else {
+        let SendResponse::Background(run) = send.decode(&head, body.as_bytes()).unwrap() else {
             panic!("{body} is no stream")
         };
         assert_eq!(run.sandbox_id, sandbox());

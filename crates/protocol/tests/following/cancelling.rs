@@ -1,4 +1,4 @@
-//! A run is ended, and no other.
+//! Cancels one particular run.
 
 use serde_json::json;
 use twentyfirst_protocol::CallOptions;
@@ -9,12 +9,12 @@ use twentyfirst_protocol::runs::{CancelError, CancelStatus, FollowPolicy};
 use crate::lines::{STORY, line};
 use crate::relay::{Relay, Resumes, ms, secs};
 
-/// The requests in their order.
+/// Returns the requests in order.
 fn sent(relay: &Relay) -> Vec<&'static str> {
     relay.sent.iter().map(|(_, what)| *what).collect()
 }
 
-/// A run that is under way.
+/// Returns a run that is under way.
 fn under_way() -> Relay {
     let mut relay = Relay::new().pace(ms(1500));
     relay.now = ms(300);
@@ -24,7 +24,7 @@ fn under_way() -> Relay {
 // ---- While it is followed
 
 #[test]
-fn while_it_is_read() {
+fn cancelling_works_while_the_run_is_read() {
     for follow in [
         FollowPolicy::wait(),
         FollowPolicy::live(),
@@ -39,7 +39,7 @@ fn while_it_is_read() {
         assert!(STORY.starts_with(&told.text()) && told.text().len() > 10);
         told.assert_cancelled();
 
-        // It is over, and is so a second time.
+        // Cancelling a run that is over succeeds too.
         let mut relay = told.relay;
         assert_eq!(relay.cancel().unwrap().status, CancelStatus::Idle);
         assert_eq!(relay.count("cancel"), 1);
@@ -47,7 +47,7 @@ fn while_it_is_read() {
 }
 
 #[test]
-fn while_it_is_waited_for() {
+fn cancelling_works_while_the_run_is_awaited() {
     let told = Relay::new()
         .pace(ms(150))
         .cut(400)
@@ -59,8 +59,8 @@ fn while_it_is_waited_for() {
 }
 
 #[test]
-fn while_it_is_resumed() {
-    // Replayed, joined in the middle, and while everything is held back.
+fn cancelling_works_while_the_run_is_resumed() {
+    // Replayed, joined in the middle, and while the relay holds everything back.
     for resumes in [Resumes::Replay, Resumes::Middle, Resumes::HeldBack] {
         let told = Relay::new()
             .pace(ms(150))
@@ -75,7 +75,7 @@ fn while_it_is_resumed() {
 }
 
 #[test]
-fn while_it_is_starting_it_is_tried_again_until_it_has_started() {
+fn cancelling_a_starting_run_is_retried_until_it_has_started() {
     let mut relay = Relay::new().pace(ms(80)).starts_up(ms(700));
     assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
     assert!(relay.count("cancel") > 1, "the first ones cancel nothing");
@@ -92,7 +92,7 @@ fn a_run_that_never_starts_is_given_up_after_5_min_or_the_deadline_of_the_call()
         let mut relay = Relay::new().starts_up(secs(3600)).options(options);
         let error = relay.cancel().unwrap_err();
         assert!(matches!(error, CancelError::Starting), "{error}");
-        // At least each second: what starts meanwhile goes on, and costs.
+        // At least once a second, because a run that starts in the meantime goes on and costs money.
         let tries = relay.count("cancel");
         assert!(u64::try_from(tries).unwrap() >= time.as_secs(), "{tries}");
         assert!(
@@ -104,7 +104,7 @@ fn a_run_that_never_starts_is_given_up_after_5_min_or_the_deadline_of_the_call()
 }
 
 #[test]
-fn a_run_that_is_started_in_the_background_is_cancelled_whoever_follows_it() {
+fn a_background_run_is_cancelled_whoever_follows_it() {
     for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         let told = Relay::new()
             .starts_up(ms(500))
@@ -118,7 +118,7 @@ fn a_run_that_is_started_in_the_background_is_cancelled_whoever_follows_it() {
 // ---- What is sent
 
 #[test]
-fn the_turn_is_looked_for_and_the_threads_listed_before_anything_is_cancelled() {
+fn the_thread_is_read_and_the_threads_are_listed_before_cancelling() {
     let mut relay = under_way();
     assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
     assert_eq!(sent(&relay), ["look", "list", "cancel"]);
@@ -129,7 +129,7 @@ fn the_turn_is_looked_for_and_the_threads_listed_before_anything_is_cancelled() 
 }
 
 #[test]
-fn a_newer_run_is_not_cancelled_instead() {
+fn a_newer_run_is_never_cancelled_instead() {
     let mut relay = under_way();
     relay.newer = vec![("th_2", "streaming")];
     match relay.cancel().unwrap_err() {
@@ -142,13 +142,13 @@ fn a_newer_run_is_not_cancelled_instead() {
     }
     assert_eq!(sent(&relay), ["look", "list"]);
     assert_eq!(relay.thread_status(), "streaming");
-    // When that one is over, ours is the newest.
+    // Once that run is over, ours is the newest.
     relay.newer = vec![("th_2", "completed")];
     assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
 }
 
 #[test]
-fn a_newer_run_that_begins_behind_a_request_that_failed_is_named_with_what_was_sent() {
+fn a_newer_run_after_a_failed_request_is_reported_with_what_was_sent() {
     let mut relay = under_way()
         .loses("cancel", 1)
         .when("list", 2, |relay| relay.newer.push(("th_2", "streaming")));
@@ -160,7 +160,7 @@ fn a_newer_run_that_begins_behind_a_request_that_failed_is_named_with_what_was_s
 }
 
 #[test]
-fn a_turn_that_has_its_answer_is_over_and_the_later_one_goes_on() {
+fn an_answered_turn_is_over_and_a_later_one_goes_on() {
     let mut relay = under_way();
     relay.messages = Some(json!([line::question("u1"), line::answer("m1", &[STORY])]));
     assert_eq!(relay.cancel().unwrap().status, CancelStatus::Idle);
@@ -169,8 +169,8 @@ fn a_turn_that_has_its_answer_is_over_and_the_later_one_goes_on() {
 }
 
 #[test]
-fn a_turn_that_gets_its_answer_while_the_threads_cannot_be_listed_is_over_too() {
-    // By the time the list comes, a later turn streams in the thread.
+fn a_turn_that_is_answered_during_a_failed_list_is_over() {
+    // By the time the list arrives, a later turn streams in the thread.
     for refused in [true, false] {
         let relay = under_way().when("list", 1, |relay| {
             relay.messages = Some(json!([line::question("u1"), line::answer("m1", &[STORY])]));
@@ -186,7 +186,7 @@ fn a_turn_that_gets_its_answer_while_the_threads_cannot_be_listed_is_over_too() 
 }
 
 #[test]
-fn a_thread_that_cannot_be_read_is_cancelled_all_the_same() {
+fn a_run_is_cancelled_even_if_its_thread_cannot_be_read() {
     let mut relay = under_way().refuses("look", 400, 1);
     assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
     assert_eq!(sent(&relay), ["look", "list", "cancel"]);
@@ -205,7 +205,7 @@ fn a_run_that_is_over_is_not_cancelled() {
 // ---- What fails
 
 #[test]
-fn a_run_was_cancelled_though_the_response_was_lost() {
+fn a_lost_response_does_not_hide_a_cancellation() {
     let mut relay = under_way().does_and_loses("cancel");
     assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
     assert_eq!(relay.count("cancel"), 1, "it is not sent again");
@@ -213,14 +213,14 @@ fn a_run_was_cancelled_though_the_response_was_lost() {
 }
 
 #[test]
-fn a_request_that_was_lost_before_it_came_is_sent_again() {
+fn a_request_that_was_lost_on_its_way_is_sent_again() {
     let mut relay = under_way().loses("cancel", 1);
     assert_eq!(relay.cancel().unwrap().status, CancelStatus::Cancelled);
     assert_eq!(relay.count("cancel"), 2);
 }
 
 #[test]
-fn cancelling_that_is_refused_for_good_is_not_tried_again() {
+fn a_permanently_refused_cancellation_is_not_retried() {
     for status in [400, 401, 403, 404, 410] {
         let mut relay = under_way().refuses("cancel", status, 99);
         let error = relay.cancel().unwrap_err();
@@ -241,7 +241,7 @@ fn cancelling_that_fails_is_tried_5_times() {
 }
 
 #[test]
-fn a_relay_that_asks_to_wait_for_a_day_is_asked_after_the_longest_wait_of_the_options() {
+fn retry_after_is_capped_by_the_options() {
     let retry = RetryPolicy::standard().longest_retry_after(secs(10));
     let mut relay = under_way()
         .asks_to_wait("cancel", 503, 24 * 3600)
@@ -255,7 +255,7 @@ fn a_relay_that_asks_to_wait_for_a_day_is_asked_after_the_longest_wait_of_the_op
 }
 
 #[test]
-fn a_run_of_which_it_cannot_be_seen_for_now_whether_it_is_over_is_not_cancelled() {
+fn a_run_is_not_cancelled_while_its_end_cannot_be_checked() {
     let mut relay = under_way().refuses("look", 503, 9);
     let error = relay.cancel().unwrap_err();
     assert!(matches!(error, CancelError::Exchange(_)), "{error:?}");

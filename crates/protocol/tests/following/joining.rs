@@ -1,4 +1,4 @@
-//! A run that was started elsewhere: in the background, by another process, or before a restart.
+//! Follows a run that was started elsewhere: in the background, by another process, or before a restart.
 
 use twentyfirst_protocol::runs::{FollowPolicy, LostReason, MessageState};
 use twentyfirst_protocol::threads::ThreadStatus;
@@ -8,7 +8,7 @@ use crate::lines::{Line, STORY, line};
 use crate::relay::{Fault, Relay, Resumes, ms, secs};
 
 #[test]
-fn a_run_in_the_background_is_waited_for() {
+fn following_waits_for_a_run_in_the_background() {
     for relay in [Relay::new(), Relay::new().without_turn()] {
         let told = relay.pace(ms(150)).join(FollowPolicy::wait());
         assert_eq!(told.outline(), "start, chunks, finish");
@@ -42,8 +42,8 @@ fn a_run_in_the_background_is_joined() {
 }
 
 #[test]
-fn a_run_that_is_waited_for_is_not_silent_as_long_as_the_relay_responds() {
-    // Less often than each 2 s it is not asked.
+fn a_run_without_a_stream_is_not_silent_while_the_relay_responds() {
+    // The queries are never more than 2 s apart.
     let told = Relay::new()
         .pace(ms(3000))
         .join(FollowPolicy::wait().lost_after(secs(4)));
@@ -53,8 +53,8 @@ fn a_run_that_is_waited_for_is_not_silent_as_long_as_the_relay_responds() {
 }
 
 #[test]
-fn a_later_turn_that_streams_behind_our_answer_is_waited_for_by_nobody() {
-    // Known by its place alone: it was not there when we came.
+fn following_does_not_wait_for_a_later_turn_after_our_answer() {
+    // Recognized by position alone: it was not there when we joined.
     let told = Relay::new()
         .without_turn()
         .with_history([line::question("u0"), line::answer("m0", &["Earlier."])])
@@ -72,7 +72,7 @@ fn a_later_turn_that_streams_behind_our_answer_is_waited_for_by_nobody() {
 }
 
 #[test]
-fn a_run_that_is_over_is_its_stored_answer() {
+fn a_finished_run_delivers_its_stored_answer() {
     for follow in [
         FollowPolicy::wait(),
         FollowPolicy::live(),
@@ -108,7 +108,7 @@ fn a_later_turn_is_followed_without_the_answers_before_it() {
 }
 
 #[test]
-fn a_turn_that_has_not_begun_has_nothing_to_follow() {
+fn a_turn_that_has_not_begun_is_lost() {
     let mut relay = Relay::streams([]);
     relay.status = Some("completed");
     let told = relay
@@ -119,7 +119,7 @@ fn a_turn_that_has_not_begun_has_nothing_to_follow() {
 }
 
 #[test]
-fn a_turn_is_known_by_its_question_however_many_come_behind_it() {
+fn a_turn_is_recognized_by_its_question_however_many_follow() {
     let mut relay = Relay::new();
     relay.now = secs(60);
     relay.messages = Some(serde_json::json!([
@@ -140,7 +140,7 @@ fn a_turn_is_known_by_its_question_however_many_come_behind_it() {
 }
 
 #[test]
-fn a_run_that_fails_or_is_cancelled_in_the_background_says_so() {
+fn a_background_run_reports_failure_and_cancellation() {
     let told = Relay::new().fails("overloaded").join(FollowPolicy::wait());
     assert_eq!(told.failure(), "overloaded");
     let told = Relay::new()
@@ -151,7 +151,7 @@ fn a_run_that_fails_or_is_cancelled_in_the_background_says_so() {
 
 // ---- Behind what was delivered elsewhere
 
-/// What a process had delivered of the story before it ended.
+/// Returns the part of the story that a process had delivered before it ended.
 fn delivered(words: usize) -> Vec<Chunk<'static>> {
     let lines = [line::start("m1"), line::text("t1", STORY)].concat();
     let chunks = lines
@@ -169,7 +169,7 @@ fn words(words: usize) -> String {
 }
 
 #[test]
-fn what_was_delivered_elsewhere_is_gone_on_behind_from_the_stored_answer() {
+fn the_stored_answer_continues_after_chunks_that_were_delivered_elsewhere() {
     for (count, has_turn) in (0..=25).zip([true, false].into_iter().cycle()) {
         let mut relay = Relay::new().pace(ms(150));
         if !has_turn {
@@ -189,7 +189,7 @@ fn what_was_delivered_elsewhere_is_gone_on_behind_from_the_stored_answer() {
 }
 
 #[test]
-fn what_was_delivered_elsewhere_to_its_finish_is_whole_and_stays() {
+fn an_answer_delivered_elsewhere_to_its_finish_is_whole_and_stays() {
     let mut chunks = delivered(usize::MAX);
     chunks.push(Chunk::decode(r#"{"type":"finish"}"#).unwrap());
     let mut relay = Relay::new().stores(line::answer("m1", &["Otherwise."]));
@@ -201,7 +201,7 @@ fn what_was_delivered_elsewhere_to_its_finish_is_whole_and_stays() {
 }
 
 #[test]
-fn what_was_delivered_elsewhere_with_its_end_has_ended_so_where_nothing_is_stored() {
+fn an_end_delivered_elsewhere_counts_if_nothing_is_stored() {
     let (error, abort) = (
         r#"{"type":"error","errorText":"the connection to the agent broke off"}"#,
         r#"{"type":"abort"}"#,
@@ -224,11 +224,11 @@ fn what_was_delivered_elsewhere_with_its_end_has_ended_so_where_nothing_is_store
 }
 
 #[test]
-fn what_was_delivered_elsewhere_is_gone_on_behind_by_a_replay() {
+fn a_replay_continues_after_chunks_that_were_delivered_elsewhere() {
     for count in 4..=25 {
         let mut relay = Relay::new().pace(ms(150)).resumes(Resumes::Replay);
         relay.now = ms(300);
-        // The first stream was somebody else's.
+        // The first stream belonged to somebody else.
         relay.open_first();
         relay.is_read_elsewhere();
         let told = relay.join_behind(delivered(count), FollowPolicy::live());
@@ -244,7 +244,7 @@ fn what_was_delivered_elsewhere_is_gone_on_behind_by_a_replay() {
 }
 
 #[test]
-fn what_was_delivered_elsewhere_is_gone_on_behind_a_gap_where_nothing_is_replayed() {
+fn without_a_replay_following_continues_after_a_gap_behind_earlier_chunks() {
     let mut relay = Relay::new().pace(ms(150));
     relay.now = ms(1000);
     relay.open_first();
@@ -260,7 +260,7 @@ fn what_was_delivered_elsewhere_is_gone_on_behind_a_gap_where_nothing_is_replaye
 }
 
 #[test]
-fn without_following_a_run_is_joined_once_and_lost_with_its_stream() {
+fn with_following_off_a_run_is_joined_once_and_lost_with_its_stream() {
     let told = Relay::new()
         .pace(ms(150))
         .fault(Fault::None)

@@ -1,8 +1,8 @@
-//! What streams say, and what is stored.
+//! Lines of scripted streams, and stored messages.
 
 use std::time::Duration;
 
-/// What the narrator says. No two words are the same, so that one that came twice would be seen.
+/// The text of the run. Every word is unique, so that a repeated one is noticed.
 pub(crate) const STORY: &str = "Once upon a time 👩‍🚀 an agent worked in the sandbox, far away; every second its connection broke off, \
     and somebody asked 🔭 what had become of that answer.";
 
@@ -36,7 +36,7 @@ pub(crate) mod line {
         event("[DONE]")
     }
 
-    /// Chunks as they stand.
+    /// Returns these chunks unchanged.
     pub(crate) fn chunks(chunks: impl IntoIterator<Item = Value>) -> Vec<Line> {
         let chunks = chunks.into_iter();
         chunks.map(|chunk| Line::Says(chunk.to_string())).collect()
@@ -46,14 +46,14 @@ pub(crate) mod line {
         chunks([json!({"type": "start", "messageId": id})])
     }
 
-    /// A text, a word each.
+    /// Returns a text, one delta for each word.
     pub(crate) fn text(id: &str, text: &str) -> Vec<Line> {
         let mut lines = open_text(id, text);
         lines.extend(chunks([json!({"type": "text-end", "id": id})]));
         lines
     }
 
-    /// A text that has not ended.
+    /// Returns a text without its end.
     pub(crate) fn open_text(id: &str, text: &str) -> Vec<Line> {
         let mut lines = chunks([json!({"type": "text-start", "id": id})]);
         let words = text.split_inclusive(' ');
@@ -63,13 +63,13 @@ pub(crate) mod line {
         lines
     }
 
-    /// The first half of a character whose second half is yet to come.
+    /// Returns the first half of a character whose second half has not come.
     pub(crate) fn half(id: &str) -> Vec<Line> {
         let data = format!(r#"{{"type":"text-delta","id":"{id}","delta":"\ud83d"}}"#);
         vec![Line::Says(data)]
     }
 
-    /// A call with its input, and without a result.
+    /// Returns a call with its input, but without a result.
     pub(crate) fn call(id: &str, name: &str, input: &Value) -> Vec<Line> {
         let text = input.to_string();
         chunks([
@@ -117,7 +117,7 @@ pub(crate) mod line {
         json!({"id": id, "role": "user", "parts": [{"type": "text", "text": "Tell me a story"}]})
     }
 
-    /// An answer of texts.
+    /// Returns an answer of texts.
     pub(crate) fn answer(id: &str, texts: &[&str]) -> Value {
         let parts = texts.iter();
         let parts = parts.map(|text| json!({"type": "text", "text": text, "state": "done"}));
@@ -125,7 +125,7 @@ pub(crate) mod line {
         json!({"id": id, "role": "assistant", "parts": parts})
     }
 
-    /// What a reader is told of a run.
+    /// The view that one reader gets of a run.
     pub(crate) struct Reader {
         number: usize,
         is_whole: bool,
@@ -133,7 +133,7 @@ pub(crate) mod line {
     }
 
     impl Reader {
-        /// The `number`th reader, who sees it from its beginning or joins.
+        /// Creates the reader with this number, which reads from the beginning or joins.
         pub(crate) fn new(number: usize, is_whole: bool) -> Self {
             Self {
                 number,
@@ -142,8 +142,8 @@ pub(crate) mod line {
             }
         }
 
-        /// The first reader has the run's ids. Any other has ids of texts of its own, and is told a beginning of its own of a text that
-        /// goes on, and nothing of tools that were announced before it came.
+        /// Returns the chunks as this reader gets them. The first reader gets the run's ids. Any other gets its own ids of texts,
+        /// its own beginning of a text that is under way, and nothing about tools that were announced before it came.
         pub(crate) fn sees(&mut self, chunk: &Value, has_come: bool) -> Vec<Value> {
             if !has_come {
                 return Vec::new();

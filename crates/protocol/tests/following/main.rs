@@ -1,4 +1,4 @@
-//! Runs are followed at a relay in a time of its own: one story a rule, one file a phase.
+//! Follows runs at a simulated relay with virtual time: one story for each rule, one file for each phase.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! A stream is open: what it says, how it ends, and what silence means.
+//! An open stream: its content, its end, and silence.
 
 use serde_json::json;
 use twentyfirst_protocol::runs::{CancelStatus, FollowPolicy, LostReason, MessageState, RunEnd};
@@ -8,7 +8,7 @@ use crate::lines::{Line, STORY, line};
 use crate::relay::{Fault, PACE, Relay, Resumes, ms, secs};
 
 #[test]
-fn a_run_that_is_read_to_its_end_asks_nothing() {
+fn a_run_that_is_read_to_its_end_sends_no_queries() {
     for follow in [
         FollowPolicy::wait(),
         FollowPolicy::live(),
@@ -36,7 +36,7 @@ fn a_message_is_whole_at_finish_and_not_before() {
 }
 
 #[test]
-fn without_following_a_cut_is_the_end() {
+fn with_following_off_a_cut_is_the_end() {
     let told = Relay::new().cut(350).read(FollowPolicy::off());
     assert_eq!(told.outline(), "start, chunks, cut");
     told.assert_of(STORY);
@@ -51,7 +51,7 @@ fn without_following_a_cut_is_the_end() {
 }
 
 #[test]
-fn silence_is_not_a_cut_and_is_asked_about_less_and_less_often() {
+fn silence_is_not_a_cut_and_is_queried_at_growing_intervals() {
     for follow in [
         FollowPolicy::wait(),
         FollowPolicy::live(),
@@ -67,7 +67,7 @@ fn silence_is_not_a_cut_and_is_asked_about_less_and_less_often() {
         .read(follow.ask_after(ms(200)));
         assert_eq!(told.outline(), "start, chunks, finish");
         assert_eq!(told.text(), "Let me think. Yes.");
-        // Behind the last word at 75 ms after 0.2 s, after another 0.4 s, and after another 0.8 s, a response each.
+        // After the last word at 75 ms, the silences are 0.2 s, 0.4 s and 0.8 s; each response takes 1 ms.
         let asked = told
             .relay
             .sent
@@ -81,7 +81,7 @@ fn silence_is_not_a_cut_and_is_asked_about_less_and_less_often() {
 }
 
 #[test]
-fn the_relay_is_asked_no_sooner_than_after_a_silence_of_100_ms() {
+fn the_relay_is_queried_after_a_silence_of_100_ms_at_the_earliest() {
     let told = Relay::new()
         .pace(ms(50))
         .dies(ms(500))
@@ -96,7 +96,7 @@ fn the_relay_is_asked_no_sooner_than_after_a_silence_of_100_ms() {
 }
 
 #[test]
-fn a_stream_that_fell_silent_is_left_10_s_after_its_run_is_known_to_be_over() {
+fn a_silent_stream_is_closed_10_s_after_its_run_is_over() {
     for follow in [
         FollowPolicy::wait(),
         FollowPolicy::live(),
@@ -120,7 +120,7 @@ fn a_stream_that_fell_silent_is_left_10_s_after_its_run_is_known_to_be_over() {
 }
 
 #[test]
-fn a_silent_stream_of_a_thread_or_a_sandbox_that_is_deleted_is_lost() {
+fn a_silent_stream_of_a_deleted_thread_or_sandbox_is_lost() {
     let deletions = [Relay::is_deleted, |relay: &mut Relay| {
         relay.is_thread_deleted = true;
     }];
@@ -135,7 +135,7 @@ fn a_silent_stream_of_a_thread_or_a_sandbox_that_is_deleted_is_lost() {
 }
 
 #[test]
-fn where_done_does_not_come_it_is_waited_for_10_s() {
+fn a_missing_done_is_awaited_for_10_s() {
     for follow in [FollowPolicy::wait(), FollowPolicy::off()] {
         let relay = Relay::new().done_after(secs(60));
         let finish = relay.end_at().unwrap();
@@ -153,7 +153,7 @@ fn where_done_does_not_come_it_is_waited_for_10_s() {
 }
 
 #[test]
-fn a_body_that_stays_open_behind_done_is_left_after_1_s() {
+fn a_body_that_stays_open_after_done_is_closed_after_1_s() {
     let relay = Relay::streams([
         line::start("m1"),
         line::text("t1", "Hello."),
@@ -168,7 +168,7 @@ fn a_body_that_stays_open_behind_done_is_left_after_1_s() {
 }
 
 #[test]
-fn a_dead_runtime_is_lost_in_time_and_cancelling_frees_its_thread() {
+fn a_dead_runtime_is_lost_after_the_limit_and_cancelling_frees_its_thread() {
     for follow in [
         FollowPolicy::wait(),
         FollowPolicy::live(),
@@ -220,7 +220,7 @@ fn following_ends_at_its_deadline() {
 }
 
 #[test]
-fn a_message_that_was_whole_is_whole_at_the_deadline_and_no_other_is() {
+fn only_a_message_that_was_whole_is_whole_at_the_deadline() {
     let abort = line::chunks([json!({"type": "abort"})]);
     for (says, state) in [
         (vec![line::finish()], MessageState::Whole),
@@ -245,7 +245,7 @@ fn a_message_that_was_whole_is_whole_at_the_deadline_and_no_other_is() {
 }
 
 #[test]
-fn a_run_that_says_that_it_was_aborted_is_cancelled() {
+fn an_aborted_run_counts_as_cancelled() {
     for follow in [
         FollowPolicy::wait(),
         FollowPolicy::live(),
@@ -264,7 +264,7 @@ fn a_run_that_says_that_it_was_aborted_is_cancelled() {
 }
 
 #[test]
-fn half_a_character_at_an_end_that_the_run_tells_is_delivered() {
+fn half_a_character_at_a_reported_end_is_delivered() {
     for end in [
         line::error("overloaded"),
         line::chunks([json!({"type": "abort"})]),
@@ -287,7 +287,7 @@ fn half_a_character_at_an_end_that_the_run_tells_is_delivered() {
 }
 
 #[test]
-fn done_without_finish_is_a_run_that_was_cancelled() {
+fn done_without_finish_means_a_cancelled_run() {
     let lines = [
         line::start("m1"),
         line::open_text("t1", "Hello there."),
@@ -299,14 +299,14 @@ fn done_without_finish_is_a_run_that_was_cancelled() {
 }
 
 #[test]
-fn a_run_that_was_cancelled_through_another_instance_says_so_as_an_error() {
+fn a_run_cancelled_through_another_instance_ends_with_an_error_chunk() {
     let told = Relay::new().fails("cancelled").read(FollowPolicy::wait());
     assert_eq!(told.outline(), "start, chunks, error");
     told.assert_cancelled();
 }
 
 #[test]
-fn a_run_that_fails_has_failed_and_what_came_stays() {
+fn a_failed_run_keeps_what_was_delivered() {
     for follow in [
         FollowPolicy::wait(),
         FollowPolicy::live(),
@@ -321,7 +321,7 @@ fn a_run_that_fails_has_failed_and_what_came_stays() {
 }
 
 #[test]
-fn a_run_that_says_its_end_and_cannot_be_stored_has_a_message_and_has_failed() {
+fn a_run_that_cannot_be_stored_has_failed_with_its_message() {
     for follow in [
         FollowPolicy::wait(),
         FollowPolicy::live(),
@@ -340,7 +340,7 @@ fn a_run_that_says_its_end_and_cannot_be_stored_has_a_message_and_has_failed() {
 }
 
 #[test]
-fn an_event_that_is_not_a_chunk_behind_finish_leaves_no_gap() {
+fn an_invalid_event_after_finish_leaves_no_gap() {
     let told = Relay::streams([
         line::start("m1"),
         line::text("t1", "Hello there."),
@@ -355,7 +355,7 @@ fn an_event_that_is_not_a_chunk_behind_finish_leaves_no_gap() {
 }
 
 #[test]
-fn what_came_while_nobody_polled_is_looked_at_before_silence_is_judged() {
+fn data_that_arrived_between_polls_is_read_before_silence_is_judged() {
     let follow = FollowPolicy::wait()
         .lost_after(secs(60))
         .deadline(secs(7200));
@@ -368,7 +368,7 @@ fn what_came_while_nobody_polled_is_looked_at_before_silence_is_judged() {
 }
 
 #[test]
-fn an_event_that_is_not_a_chunk_leaves_a_gap_and_no_more() {
+fn an_invalid_event_leaves_only_a_gap() {
     for data in ["{", "{}", "[1,2]", "\"start\""] {
         for follow in [
             FollowPolicy::wait(),
@@ -388,7 +388,7 @@ fn an_event_that_is_not_a_chunk_leaves_a_gap_and_no_more() {
 }
 
 #[test]
-fn what_comes_beyond_the_limit_of_memory_is_handed_out_and_the_message_is_never_whole() {
+fn chunks_beyond_the_memory_limit_are_delivered_and_the_message_is_never_whole() {
     for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         for cut in [None, Some(1234)] {
             let mut relay = Relay::new().resumes(Resumes::Replay);
@@ -410,7 +410,7 @@ fn what_comes_beyond_the_limit_of_memory_is_handed_out_and_the_message_is_never_
 }
 
 #[test]
-fn a_cut_behind_finish_is_none_and_the_thread_tells() {
+fn a_cut_after_finish_is_ignored_and_the_thread_decides() {
     for follow in [
         FollowPolicy::wait(),
         FollowPolicy::live(),
@@ -429,20 +429,20 @@ fn a_cut_behind_finish_is_none_and_the_thread_tells() {
 }
 
 #[test]
-fn a_message_that_was_called_whole_stays_whatever_a_late_reader_has_stored() {
+fn a_whole_message_stays_whatever_a_later_reader_stores() {
     for follow in [
         FollowPolicy::wait(),
         FollowPolicy::live(),
         FollowPolicy::off(),
     ] {
-        // By the first reader otherwise than it was said, and by one who has joined.
+        // Stored by the first reader in another form, and by a reader that joined.
         for id in ["m1", "m7"] {
             let stored = line::answer(id, &["and somebody asked 🔭", "what had become of it."]);
             let told = Relay::new()
                 .stores(stored)
                 .fault(Fault::CutBehind("finish"))
                 .read(follow);
-            // That it changes no more is checked at each moment.
+            // The reader checks at each event that it does not change.
             told.assert_completed(MessageState::Whole);
             assert_eq!(told.message.text(), STORY);
             assert_eq!(told.message.id.as_ref().unwrap(), "m1");
@@ -452,7 +452,7 @@ fn a_message_that_was_called_whole_stays_whatever_a_late_reader_has_stored() {
 }
 
 #[test]
-fn a_limit_is_an_end_that_is_no_success_and_what_it_cost_is_known() {
+fn a_limit_ends_the_run_without_success_and_with_its_cost() {
     for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         for cut in [None, Some(400)] {
             let mut relay = Relay::says([

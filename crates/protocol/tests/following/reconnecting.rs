@@ -1,4 +1,4 @@
-//! No stream is open, and the run goes on: it is asked for and waited for.
+//! No stream is open and the run goes on: the relay is queried.
 
 use serde_json::json;
 use twentyfirst_protocol::CallOptions;
@@ -9,13 +9,13 @@ use twentyfirst_protocol::threads::ThreadStatus;
 use crate::lines::{STORY, line};
 use crate::relay::{Fault, Relay, Resumes, ms, secs};
 
-/// With nothing of the body, within events and behind them, within a character.
+/// The places of cuts: before the body, within events and after them, and within a character.
 pub(crate) const PLACES: [usize; 7] = [0, 1, 70, 123, 350, 517, 1234];
 
 // ---- Waiting
 
 #[test]
-fn what_is_missing_behind_a_cut_is_taken_from_the_stored_answer() {
+fn the_rest_after_a_cut_is_taken_from_the_stored_answer() {
     for bytes in PLACES {
         let told = Relay::new().cut(bytes).read(FollowPolicy::wait());
         assert_eq!(told.text(), STORY, "{bytes}");
@@ -38,7 +38,7 @@ fn what_is_missing_behind_a_cut_is_taken_from_the_stored_answer() {
 }
 
 #[test]
-fn a_body_that_ends_before_its_run_is_a_cut() {
+fn a_body_that_ends_before_its_run_counts_as_a_cut() {
     for (follow, outline) in [
         (FollowPolicy::wait(), "start, chunks, ended, chunks, finish"),
         (
@@ -60,8 +60,8 @@ fn a_body_that_ends_before_its_run_is_a_cut() {
 }
 
 #[test]
-fn tools_that_ran_behind_a_cut_are_in_the_message() {
-    // Anywhere: within the text, within each input, behind both, behind one result.
+fn tools_that_ran_after_a_cut_are_in_the_message() {
+    // Anywhere: within the text, within each input, after both, after one result.
     for bytes in (0..1400).step_by(50) {
         for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
             for resumes in [Resumes::Middle, Resumes::HeldBack, Resumes::Replay] {
@@ -88,7 +88,7 @@ fn tools_that_ran_behind_a_cut_are_in_the_message() {
 }
 
 #[test]
-fn a_run_that_fails_behind_a_cut_has_failed_and_has_not_the_answer_of_an_earlier_turn() {
+fn a_run_that_fails_after_a_cut_does_not_take_an_earlier_answer() {
     for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         let earlier = [
             line::question("u0"),
@@ -107,7 +107,7 @@ fn a_run_that_fails_behind_a_cut_has_failed_and_has_not_the_answer_of_an_earlier
 }
 
 #[test]
-fn a_dead_runtime_is_lost_also_behind_a_cut() {
+fn a_dead_runtime_is_lost_even_after_a_cut() {
     for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         let told = Relay::new()
             .dies(ms(150))
@@ -122,7 +122,7 @@ fn a_dead_runtime_is_lost_also_behind_a_cut() {
 }
 
 #[test]
-fn behind_a_restart_of_the_relay_a_run_streams_for_ever_until_it_is_lost_and_cancelled() {
+fn after_a_restart_of_the_relay_a_run_streams_until_it_is_lost_and_cancelled() {
     for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         let told = Relay::new()
             .restarts(ms(150))
@@ -131,7 +131,7 @@ fn behind_a_restart_of_the_relay_a_run_streams_for_ever_until_it_is_lost_and_can
         assert_eq!(told.outline(), "start, chunks, cut");
         told.assert_lost(LostReason::Silence);
         assert_eq!(told.outcome.message_state, MessageState::Partial);
-        // The last word came at 150 ms at the latest, and it was asked for all the time.
+        // The last word came at 150 ms at the latest, and the relay was queried all the time.
         let lost = told.relay.now;
         assert!(lost > secs(60) && lost <= secs(60) + ms(150), "{lost:?}");
         assert!(told.asked(&ThreadStatus::Streaming) > 10);
@@ -145,7 +145,7 @@ fn behind_a_restart_of_the_relay_a_run_streams_for_ever_until_it_is_lost_and_can
 }
 
 #[test]
-fn behind_a_cut_a_run_is_asked_for_at_growing_intervals_of_at_most_5_s() {
+fn after_a_cut_the_relay_is_queried_at_growing_intervals_of_at_most_5_s() {
     let told = Relay::new()
         .dies(ms(100))
         .fault(Fault::CutAfter(ms(100)))
@@ -161,7 +161,7 @@ fn behind_a_cut_a_run_is_asked_for_at_growing_intervals_of_at_most_5_s() {
 // ---- Questions that are not answered
 
 #[test]
-fn questions_that_are_refused_for_now_are_asked_again() {
+fn temporarily_refused_queries_are_retried() {
     for status in [408, 425, 429, 500, 502, 503, 504] {
         for seconds in [None, Some(0), Some(1)] {
             let relay = Relay::new().cut(350).pace(ms(150));
@@ -179,7 +179,7 @@ fn questions_that_are_refused_for_now_are_asked_again() {
 }
 
 #[test]
-fn questions_are_asked_also_when_calls_are_not_repeated() {
+fn queries_are_retried_even_if_calls_are_not() {
     for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         let told = Relay::new()
             .cut(350)
@@ -195,7 +195,7 @@ fn questions_are_asked_also_when_calls_are_not_repeated() {
 }
 
 #[test]
-fn a_relay_that_asks_to_wait_is_asked_no_sooner() {
+fn retry_after_is_respected() {
     for (what, follow) in [
         ("list", FollowPolicy::wait()),
         ("look", FollowPolicy::wait()),
@@ -216,7 +216,7 @@ fn a_relay_that_asks_to_wait_is_asked_no_sooner() {
 }
 
 #[test]
-fn a_relay_that_asks_to_wait_for_a_day_is_asked_after_the_longest_wait_of_the_options() {
+fn retry_after_is_capped_by_the_options() {
     let retry = RetryPolicy::standard().longest_retry_after(secs(10));
     for (what, follow) in [
         ("list", FollowPolicy::wait()),
@@ -238,7 +238,7 @@ fn a_relay_that_asks_to_wait_for_a_day_is_asked_after_the_longest_wait_of_the_op
 }
 
 #[test]
-fn a_relay_that_refuses_for_good_loses_the_run_with_its_reason() {
+fn a_permanent_refusal_loses_the_run_with_its_reason() {
     for what in ["list", "look"] {
         for (status, word) in [(401, "401"), (403, "403"), (400, "400")] {
             let told = Relay::new()

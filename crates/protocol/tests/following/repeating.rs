@@ -1,4 +1,4 @@
-//! Another stream is compared with what was delivered: what it repeats does not come twice, and what it adds is not lost.
+//! Compares another stream with what was delivered: repeated chunks are not delivered twice, and new ones are not lost.
 
 use serde_json::{Value, json};
 use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
@@ -9,7 +9,8 @@ use crate::relay::{Relay, secs};
 use crate::stored::{answer, text};
 use crate::told::Told;
 
-/// A run of which this was delivered when its stream was cut, and of which the next stream says that. `answer` is stored at the end.
+/// Follows a run whose first stream delivered `begun` before it was cut, and whose next stream says the rest. `answer` is stored
+/// at the end.
 fn resumed(
     begun: impl IntoIterator<Item = Vec<Line>>,
     says: impl IntoIterator<Item = Vec<Line>>,
@@ -23,7 +24,7 @@ fn resumed(
         .read(FollowPolicy::live())
 }
 
-/// What is behind everything that a run says.
+/// Returns the last lines of every run.
 fn end() -> Vec<Line> {
     [line::finish(), line::says_done()].concat()
 }
@@ -39,8 +40,8 @@ fn tool(id: &str, output: Value) -> Value {
 }
 
 #[test]
-fn a_stream_that_begins_like_what_was_delivered_and_goes_on_otherwise_has_joined_in_the_middle() {
-    // Said twice in one answer: the end of what comes is not that of what came.
+fn a_stream_that_differs_after_a_common_beginning_has_joined_in_the_middle() {
+    // The text occurs twice in one answer, so the end of the new one differs from the end of the old.
     let told = resumed(
         [line::open_text(
             "t1",
@@ -63,7 +64,7 @@ fn a_stream_that_begins_like_what_was_delivered_and_goes_on_otherwise_has_joined
 }
 
 #[test]
-fn a_text_that_goes_on_where_it_had_ended_is_another_one() {
+fn a_text_that_continues_after_its_end_is_another_text() {
     let told = resumed(
         [
             line::text("t1", "It was far away."),
@@ -93,7 +94,7 @@ fn a_text_that_goes_on_where_it_had_ended_is_another_one() {
 }
 
 #[test]
-fn an_input_goes_on_in_the_middle_of_a_delta() {
+fn an_input_continues_in_the_middle_of_a_delta() {
     let input = |delta: &str| {
         line::chunks([
             json!({"type": "tool-input-delta", "toolCallId": "c1", "inputTextDelta": delta}),
@@ -134,7 +135,7 @@ fn an_input_goes_on_in_the_middle_of_a_delta() {
 }
 
 #[test]
-fn outputs_that_another_has_replaced_need_not_come_again() {
+fn replaced_outputs_need_not_be_repeated() {
     let preliminary = |output: &str| {
         line::chunks([
             json!({"type": "tool-output-available", "toolCallId": "c1", "output": output, "preliminary": true}),
@@ -170,7 +171,7 @@ fn outputs_that_another_has_replaced_need_not_come_again() {
 }
 
 #[test]
-fn a_replay_of_more_than_is_held_is_followed_as_any_other() {
+fn a_replay_longer_than_the_buffer_is_followed_as_any_other() {
     let long: Vec<String> = (0..20)
         .map(|number| format!("{number}{}", "x".repeat(64 * 1024)))
         .collect();
@@ -181,7 +182,7 @@ fn a_replay_of_more_than_is_held_is_followed_as_any_other() {
             [
                 line::text("x1", &long),
                 match is_first_of_two {
-                    // What was written in parallel stands before what is known.
+                    // A part that was written in parallel precedes the known ones.
                     true => line::call("c1", "Bash", &json!({"command": "ls"})),
                     false => Vec::new(),
                 },
@@ -213,7 +214,7 @@ fn a_replay_of_more_than_is_held_is_followed_as_any_other() {
 }
 
 #[test]
-fn a_replay_of_more_than_is_held_that_says_something_else_in_the_end_is_given_up() {
+fn a_replay_longer_than_the_buffer_that_differs_at_the_end_is_given_up() {
     let long = "sand ".repeat(240_000);
     let whole = format!("{long}and a box.");
     let told = resumed(
@@ -245,8 +246,8 @@ fn a_replay_of_more_than_is_held_that_says_something_else_in_the_end_is_given_up
 }
 
 #[test]
-fn a_stream_that_is_known_to_be_ours_may_be_longer_than_what_is_kept_of_one_that_is_not() {
-    // 4 times 4.5 MiB, where 16 MiB are kept.
+fn a_verified_stream_may_be_longer_than_the_limit_for_unverified_ones() {
+    // 4 times 4.5 MiB, with a limit of 16 MiB.
     let long = "x".repeat(4608 * 1024);
     let delta = json!({"type": "text-delta", "id": "t1", "delta": long});
     let told = Relay::streams([
@@ -262,7 +263,7 @@ fn a_stream_that_is_known_to_be_ours_may_be_longer_than_what_is_kept_of_one_that
 }
 
 #[test]
-fn half_a_character_at_the_end_of_a_stream_that_repeats_the_run_is_delivered() {
+fn half_a_character_at_the_end_of_a_replay_is_delivered() {
     let told = resumed(
         [line::open_text("t1", "Once upon a time there was ")],
         [
@@ -277,7 +278,7 @@ fn half_a_character_at_the_end_of_a_stream_that_repeats_the_run_is_delivered() {
 }
 
 #[test]
-fn an_event_that_is_not_a_chunk_leaves_a_gap_in_a_stream_that_repeats_the_run() {
+fn an_invalid_event_leaves_a_gap_in_a_replay() {
     let told = resumed(
         [line::open_text("t1", "Once upon a time there was ")],
         [
@@ -297,7 +298,7 @@ fn an_event_that_is_not_a_chunk_leaves_a_gap_in_a_stream_that_repeats_the_run() 
 }
 
 #[test]
-fn behind_a_gap_data_comes_again_only_with_another_value() {
+fn after_a_gap_data_is_delivered_again_only_with_another_value() {
     let data = |id: &str, value: u32| json!({"type": "data-progress", "id": id, "data": value});
     for (stored, comes) in [(1, 0), (2, 1)] {
         let told = resumed(
@@ -321,8 +322,8 @@ fn behind_a_gap_data_comes_again_only_with_another_value() {
 }
 
 #[test]
-fn behind_a_gap_nothing_is_delivered_of_an_answer_that_shares_only_a_few_letters() {
-    // Stored by a reader who has joined in the middle of two texts that are written in parallel.
+fn after_a_gap_an_answer_with_few_common_letters_is_not_delivered() {
+    // Stored by a reader that joined in the middle of two texts that are written in parallel.
     let tail = json!({
         "id": "m2",
         "role": "assistant",

@@ -1,4 +1,4 @@
-//! A stream that was opened again repeats what was delivered, otherwise than it was said.
+//! A reopened stream repeats what was delivered in a different form.
 
 use serde_json::{Value, json};
 use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
@@ -7,7 +7,7 @@ use crate::lines::{Line, line};
 use crate::relay::Relay;
 use crate::told::Told;
 
-/// A run of which the first stream has said this when it broke off, and the second says that.
+/// Follows a run whose first stream said `first` when it broke off, and whose second says `second`.
 fn told(first: Vec<Line>, second: Vec<Line>, stored: Value) -> Told {
     Relay::streams([line::start("m1"), first, line::cut()])
         .then_streams([line::start("m2"), second, line::finish(), line::says_done()])
@@ -16,10 +16,10 @@ fn told(first: Vec<Line>, second: Vec<Line>, stored: Value) -> Told {
 }
 
 #[test]
-fn deltas_without_a_letter_are_not_held_and_a_stream_of_them_may_still_join_in_the_middle() {
+fn empty_deltas_are_not_held_and_their_stream_may_still_join_in_the_middle() {
     let begun = "This is how it begins.";
     let empty = json!({"type": "text-delta", "id": "x1", "delta": ""});
-    // Held, they would be more than is kept to tell a replay from a stream that has joined.
+    // If they were held, they would exceed the limit for telling a replay from a stream that joined.
     let many = vec![empty; 20_000];
     let second = [
         line::chunks([json!({"type": "text-start", "id": "x1"})]),
@@ -30,7 +30,7 @@ fn deltas_without_a_letter_are_not_held_and_a_stream_of_them_may_still_join_in_t
     let whole = "This is how it begins. It went on elsewhere.";
     let stored = || line::answer("m1", &[whole]);
     let joined = told(line::open_text("t1", begun), second.concat(), stored());
-    // Those of the stream that has joined come, and none that was held.
+    // The deltas of the stream that joined arrive, and none that was held.
     assert_eq!(
         joined.outline(),
         "start, chunks, cut, resumed, gap, chunks, finish"
@@ -69,7 +69,7 @@ fn data(data: u32) -> Value {
     json!({"type": "data-progress", "id": "p", "data": data})
 }
 
-/// The outputs and the data in the order in which they were delivered.
+/// Returns the outputs and the data in the order of delivery.
 fn values(told: &Told) -> Vec<u32> {
     let values = told.chunks().filter_map(|chunk| {
         let value = chunk.get("output").or_else(|| chunk.get("data"))?;
@@ -86,7 +86,7 @@ fn stored(output: u32, data: u32) -> Value {
 }
 
 #[test]
-fn a_replay_may_leave_out_preliminary_outputs_and_values_of_data_that_were_replaced() {
+fn a_replay_may_omit_replaced_outputs_and_data() {
     let told = told(
         line::chunks([input(), preliminary(1), preliminary(2), data(11), data(12)]),
         line::chunks([input(), output(3), data(13)]),
@@ -101,7 +101,7 @@ fn a_replay_may_leave_out_preliminary_outputs_and_values_of_data_that_were_repla
 }
 
 #[test]
-fn a_replay_may_repeat_what_was_replaced_also_behind_all_that_was_delivered() {
+fn a_replay_may_repeat_replaced_values_after_everything_delivered() {
     let first = [input(), preliminary(1), data(11), output(2), data(12)];
     let second = [&first[..], &[preliminary(2), data(13)]].concat();
     let told = told(line::chunks(first), line::chunks(second), stored(2, 13));
@@ -112,7 +112,7 @@ fn a_replay_may_repeat_what_was_replaced_also_behind_all_that_was_delivered() {
     assert_eq!(values(&told), [1, 11, 2, 12, 13]);
     told.assert_completed(MessageState::Whole);
 
-    // The result has not come yet, and its preliminary outputs come again behind the rest.
+    // The result has not come yet, and its preliminary outputs are repeated after the rest.
     let second = [
         input(),
         data(11),
@@ -131,7 +131,7 @@ fn a_replay_may_repeat_what_was_replaced_also_behind_all_that_was_delivered() {
 }
 
 #[test]
-fn the_end_of_a_part_that_comes_behind_all_that_was_delivered_comes_once() {
+fn the_end_of_a_part_after_everything_delivered_comes_once() {
     let story = "A text that has ended.";
     let told = told(
         line::text("t1", story),

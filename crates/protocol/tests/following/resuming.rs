@@ -1,4 +1,4 @@
-//! No stream is open, and the run goes on: its stream is opened again, and repeats what was delivered or joins in the middle.
+//! No stream is open and the run goes on: its stream is opened again, and repeats what was delivered or joins in the middle.
 
 use serde_json::json;
 use twentyfirst_protocol::runs::{FollowPolicy, LostReason, MessageState};
@@ -31,7 +31,7 @@ fn a_stream_that_is_cut_is_opened_again() {
 }
 
 #[test]
-fn a_replay_goes_on_in_the_middle_of_a_part() {
+fn a_replay_continues_in_the_middle_of_a_part() {
     for bytes in [517, 790, 1234] {
         let told = Relay::new()
             .cut(bytes)
@@ -52,7 +52,7 @@ fn a_replay_goes_on_in_the_middle_of_a_part() {
 }
 
 #[test]
-fn a_replay_goes_on_in_the_middle_of_a_tool_call() {
+fn a_replay_continues_in_the_middle_of_a_tool_call() {
     for bytes in (600..1100).step_by(25) {
         let told = Relay::says([
             line::text("t1", "Let me have a look around."),
@@ -78,8 +78,8 @@ fn a_replay_goes_on_in_the_middle_of_a_tool_call() {
 }
 
 #[test]
-fn who_joins_in_the_middle_is_told_of_the_gap_and_has_everything_in_the_end() {
-    // What comes live, and what the relay holds back until the end.
+fn joining_in_the_middle_marks_a_gap_and_ends_with_everything() {
+    // Live chunks, and chunks that the relay holds back until the end.
     for resumes in [Resumes::Middle, Resumes::HeldBack] {
         let told = Relay::new()
             .cut(400)
@@ -96,7 +96,7 @@ fn who_joins_in_the_middle_is_told_of_the_gap_and_has_everything_in_the_end() {
     }
 }
 
-/// The text that is delivered before the stream breaks off, and how a replay of it is told.
+/// Follows a run whose text `begun` is delivered before the stream breaks off and is then replayed.
 fn replayed(begun: &'static str) -> Told {
     let rest = " and there it goes on.";
     let told = Relay::streams([
@@ -120,7 +120,7 @@ fn replayed(begun: &'static str) -> Told {
 }
 
 #[test]
-fn a_replay_of_less_than_16_bytes_may_be_by_chance_and_is_told_as_a_gap() {
+fn a_replay_of_less_than_16_bytes_counts_as_a_gap() {
     let told = replayed("Once upon a tim");
     assert_eq!(
         told.outline(),
@@ -130,7 +130,7 @@ fn a_replay_of_less_than_16_bytes_may_be_by_chance_and_is_told_as_a_gap() {
 }
 
 #[test]
-fn a_replay_of_16_bytes_is_none_by_chance_and_goes_on_in_its_part() {
+fn a_replay_of_16_bytes_is_recognized_and_continues_in_its_part() {
     let told = replayed("Once upon a time");
     assert_eq!(
         told.outline(),
@@ -140,8 +140,8 @@ fn a_replay_of_16_bytes_is_none_by_chance_and_goes_on_in_its_part() {
 }
 
 #[test]
-fn what_is_woven_into_a_replay_by_chance_is_left_to_the_gap() {
-    // Another text of the run begins like the one that was delivered, and has a third in it.
+fn chunks_woven_into_a_coincidental_replay_are_left_to_the_gap() {
+    // Another text of the run begins like the delivered one, and contains a third.
     let told = Relay::streams([
         line::start("m1"),
         line::open_text("t1", "Well "),
@@ -163,14 +163,14 @@ fn what_is_woven_into_a_replay_by_chance_is_left_to_the_gap() {
         relay.has_completed(line::answer("m1", &parts));
     })
     .read(FollowPolicy::live());
-    // What is delivered behind a gap follows one upon the other.
+    // Parts that are delivered after a gap follow one another.
     assert_eq!(told.pieces()[..2], ["Well ", "then somewhere else."]);
     told.assert_completed(MessageState::Whole);
 }
 
 #[test]
-fn a_replay_of_almost_nothing_is_told_as_a_gap() {
-    // Only `start`, and `Once `, which anybody could say.
+fn a_replay_of_almost_nothing_counts_as_a_gap() {
+    // Only `start`, and `Once `, which any text could begin with.
     for bytes in [76, 170] {
         let told = Relay::new()
             .cut(bytes)
@@ -186,7 +186,7 @@ fn a_replay_of_almost_nothing_is_told_as_a_gap() {
 }
 
 #[test]
-fn where_nothing_can_be_resumed_it_is_asked_for_once_and_the_end_waited_for() {
+fn without_a_stream_to_resume_one_request_is_sent_and_the_end_is_awaited() {
     let told = Relay::new()
         .cut(350)
         .resumes(Resumes::Nothing)
@@ -207,14 +207,14 @@ fn a_run_that_is_still_starting_is_resumed_once_it_has_started() {
         .resumes(Resumes::Replay)
         .read(FollowPolicy::live());
     assert!(told.relay.count("resume") > 1);
-    // Where nothing was delivered, nobody knows that this is the beginning.
+    // Nothing was delivered, so it is unknown that this is the beginning.
     assert_eq!(told.outline(), "cut, resumed, start, gap, chunks, finish");
     assert_eq!(told.text(), STORY);
     told.assert_whole();
 }
 
 #[test]
-fn a_resume_that_is_refused_for_now_is_tried_again() {
+fn a_temporarily_refused_resume_is_retried() {
     for (status, seconds) in [
         (429, None),
         (500, None),
@@ -237,7 +237,7 @@ fn a_resume_that_is_refused_for_now_is_tried_again() {
 }
 
 #[test]
-fn a_resume_that_is_refused_for_good_is_done_without() {
+fn a_permanently_refused_resume_falls_back_to_waiting() {
     for status in [400, 401, 403] {
         let told = Relay::new()
             .cut(350)
@@ -252,7 +252,7 @@ fn a_resume_that_is_refused_for_good_is_done_without() {
 }
 
 #[test]
-fn a_resume_that_brings_nothing_is_tried_5_times() {
+fn a_resume_without_result_is_tried_5_times() {
     let told = Relay::new()
         .cut(350)
         .pace(ms(1500))
@@ -264,7 +264,7 @@ fn a_resume_that_brings_nothing_is_tried_5_times() {
 }
 
 #[test]
-fn whoever_sends_the_request_waits_a_minute_longer_than_whoever_follows() {
+fn the_senders_silence_limit_is_a_minute_longer_than_the_followers() {
     for (lost_after, silence) in [(Some(secs(600)), Some(secs(660))), (None, None)] {
         let told = Relay::new()
             .cut(350)
@@ -276,7 +276,7 @@ fn whoever_sends_the_request_waits_a_minute_longer_than_whoever_follows() {
 }
 
 #[test]
-fn a_relay_that_cuts_every_stream_delivers_all_the_same() {
+fn everything_is_delivered_even_if_every_stream_is_cut() {
     for resumes in [Resumes::Middle, Resumes::Replay] {
         for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
             let told = Relay::new()
@@ -295,8 +295,8 @@ fn a_relay_that_cuts_every_stream_delivers_all_the_same() {
 }
 
 #[test]
-fn a_run_that_is_lost_while_a_replay_is_unclear_delivers_nothing_of_it() {
-    // What waits for its other half is no contradiction by which all that came before it would be new.
+fn a_run_lost_during_an_undecided_replay_delivers_nothing_of_it() {
+    // A half character that waits is not a contradiction that would make everything before it new.
     for half in [line::half("x1"), Vec::new()] {
         let told = Relay::streams([
             line::start("m1"),
@@ -317,7 +317,7 @@ fn a_run_that_is_lost_while_a_replay_is_unclear_delivers_nothing_of_it() {
 }
 
 #[test]
-fn a_join_in_the_middle_behind_a_beginning_without_a_word_loses_neither_ends_nor_metadata() {
+fn joining_in_the_middle_after_an_empty_beginning_loses_neither_ends_nor_metadata() {
     let session = json!({"sessionId": "s"});
     for begun in [
         line::open_text("t1", ""),
@@ -352,7 +352,7 @@ fn a_join_in_the_middle_behind_a_beginning_without_a_word_loses_neither_ends_nor
 }
 
 #[test]
-fn a_stream_that_repeats_what_was_delivered_behind_a_gap_is_given_up_and_no_other_opened() {
+fn a_stream_that_repeats_chunks_after_a_gap_is_given_up_for_good() {
     let whole = [
         "Once upon a time there was a sandbox of sand.",
         "It was far away.",
@@ -398,7 +398,7 @@ fn a_stream_that_repeats_what_was_delivered_behind_a_gap_is_given_up_and_no_othe
 }
 
 #[test]
-fn a_stream_with_an_event_that_is_not_a_chunk_is_given_up_while_it_is_unclear_what_it_repeats() {
+fn an_invalid_event_in_an_undecided_stream_gives_it_up() {
     let whole = "Once upon a time there was a sandbox.";
     let told = Relay::streams([
         line::start("m1"),
@@ -437,7 +437,7 @@ fn streams_that_are_cut_before_anything_comes_are_opened_5_times() {
 }
 
 #[test]
-fn a_stream_that_has_brought_something_may_fail_5_times_again() {
+fn a_stream_with_progress_may_fail_5_times_again() {
     let told = Relay::new()
         .cut(800)
         .fault(Fault::CutAfter(secs(10)))
@@ -451,7 +451,7 @@ fn a_stream_that_has_brought_something_may_fail_5_times_again() {
         })
         .read(FollowPolicy::live());
     assert_eq!(told.relay.count("resume"), 4 + 1 + 4 + 1);
-    // And it is asked as soon again as after the first cut.
+    // The delay starts again from that after the first cut.
     let sent = |(_, (_, what)): &(usize, &(_, &str))| *what == "resume";
     let sixth = told.relay.sent.iter().enumerate().filter(sent).nth(5);
     let (place, (refused, _)) = sixth.unwrap();

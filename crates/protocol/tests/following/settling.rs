@@ -1,4 +1,4 @@
-//! The run is over: what its thread tells of it, and what is taken of the stored answer.
+//! The run is over: the verdict about its thread, and the use of the stored answer.
 
 use serde_json::json;
 use twentyfirst_protocol::runs::{FollowPolicy, LostReason, MessageState, RunEnd};
@@ -6,7 +6,7 @@ use twentyfirst_protocol::runs::{FollowPolicy, LostReason, MessageState, RunEnd}
 use crate::lines::{STORY, line};
 use crate::relay::{Relay, Resumes, ms, secs};
 
-/// A story of which this was read when its stream was cut.
+/// Returns a story of which `text` was read when its stream was cut.
 fn begun(text: &str) -> Relay {
     Relay::streams([line::start("m1"), line::open_text("t1", text), line::cut()])
 }
@@ -14,7 +14,7 @@ fn begun(text: &str) -> Relay {
 // ---- What the thread says
 
 #[test]
-fn an_answer_with_our_name_has_completed_also_while_a_later_turn_streams_fails_or_is_cancelled() {
+fn an_answer_with_our_id_has_completed_whatever_a_later_turn_does() {
     for status in [
         "completed",
         "streaming",
@@ -37,7 +37,7 @@ fn an_answer_with_our_name_has_completed_also_while_a_later_turn_streams_fails_o
 }
 
 #[test]
-fn a_thread_that_has_failed_has_failed_our_run_with_its_reason() {
+fn a_failed_thread_fails_our_run_with_its_reason() {
     for status in ["error", "failed"] {
         let told = begun("Once upon ")
             .at(secs(1), move |relay| relay.status = Some(status))
@@ -49,7 +49,7 @@ fn a_thread_that_has_failed_has_failed_our_run_with_its_reason() {
 }
 
 #[test]
-fn a_thread_that_was_cancelled_is_our_run_cancelled() {
+fn a_cancelled_thread_cancels_our_run() {
     let told = begun("Once upon ")
         .at(secs(1), |relay| relay.status = Some("cancelled"))
         .read(FollowPolicy::wait());
@@ -57,8 +57,8 @@ fn a_thread_that_was_cancelled_is_our_run_cancelled() {
 }
 
 #[test]
-fn a_run_of_which_nothing_is_stored_and_nothing_told_is_lost() {
-    // What is stored is the answer to an earlier turn.
+fn a_run_without_a_stored_answer_or_a_reported_end_is_lost() {
+    // The stored answer belongs to an earlier turn.
     let earlier = [
         line::question("u0"),
         line::answer("m0", &["Once upon a time."]),
@@ -76,7 +76,7 @@ fn a_run_of_which_nothing_is_stored_and_nothing_told_is_lost() {
 }
 
 #[test]
-fn a_run_that_has_said_its_end_has_completed_also_where_nothing_is_stored() {
+fn a_run_that_sent_its_end_has_completed_even_if_nothing_is_stored() {
     let told = Relay::streams([
         line::start("m1"),
         line::text("t1", "Once upon a time."),
@@ -90,7 +90,7 @@ fn a_run_that_has_said_its_end_has_completed_also_where_nothing_is_stored() {
 }
 
 #[test]
-fn a_state_that_nobody_knows_ends_no_run_that_was_read() {
+fn an_unknown_status_does_not_end_a_run_that_was_read() {
     let told = begun("Once upon ")
         .at(secs(1), |relay| relay.status = Some("paused"))
         .at(secs(20), |relay| {
@@ -103,7 +103,7 @@ fn a_state_that_nobody_knows_ends_no_run_that_was_read() {
 }
 
 #[test]
-fn an_answer_without_a_question_is_taken_only_where_it_holds_what_was_delivered() {
+fn an_answer_without_a_question_is_taken_only_if_it_contains_what_was_delivered() {
     for (stored, text, message) in [
         (
             "Once upon a time.",
@@ -125,8 +125,8 @@ fn an_answer_without_a_question_is_taken_only_where_it_holds_what_was_delivered(
 }
 
 #[test]
-fn an_answer_of_another_turn_is_never_taken() {
-    // It stands behind another question, also where it says what was delivered of ours.
+fn the_answer_of_another_turn_is_never_taken() {
+    // It follows another question, even if it contains what was delivered of ours.
     for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         for question in ["u0", "u2"] {
             let told = begun("Once upon ")
@@ -144,19 +144,19 @@ fn an_answer_of_another_turn_is_never_taken() {
 }
 
 #[test]
-fn a_thread_that_has_not_stored_the_answer_yet_is_asked_again() {
+fn a_completed_thread_without_our_answer_loses_the_run() {
     let told = Relay::new()
         .cut(350)
         .refuses("look", 502, 0)
         .at(ms(1), |relay| relay.status = Some("completed"))
         .at(secs(9), |relay| relay.status = None)
         .read(FollowPolicy::wait());
-    // It is not: a thread that has completed has stored all that it stores.
+    // It is lost: a completed thread has stored all that it will store.
     told.assert_lost(LostReason::NotStored);
 }
 
 #[test]
-fn a_thread_that_is_longer_than_is_read_loses_the_run_only_at_its_end() {
+fn a_thread_above_the_size_limit_loses_the_run_only_at_its_end() {
     for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         let told = Relay::new()
             .cut(800)
@@ -167,7 +167,7 @@ fn a_thread_that_is_longer_than_is_read_loses_the_run_only_at_its_end() {
         told.assert_of(STORY);
         match follow == FollowPolicy::live() {
             true => {
-                // Nothing is missing, but what became of it cannot be read.
+                // Nothing is missing, but the end of the run cannot be read.
                 assert_eq!(told.text(), STORY);
                 assert_eq!(told.relay.count("resume"), 1);
             }
@@ -182,8 +182,8 @@ fn a_thread_that_is_longer_than_is_read_loses_the_run_only_at_its_end() {
 // ---- What is taken of the stored answer
 
 #[test]
-fn behind_a_gap_the_first_readers_answer_is_taken_whole_whatever_its_parts_look_like() {
-    // Trimmed, cut into other parts, or told in other words.
+fn after_a_gap_the_first_readers_answer_is_whole_whatever_its_parts_look_like() {
+    // Trimmed, split into other parts, or in other words.
     for texts in [
         &["Once upon a time there was a sandbox. It was far away. Bye."][..],
         &[
@@ -213,7 +213,7 @@ fn behind_a_gap_the_first_readers_answer_is_taken_whole_whatever_its_parts_look_
 }
 
 #[test]
-fn behind_our_question_a_stored_answer_is_taken_whole_also_if_its_start_was_never_seen() {
+fn an_answer_after_our_question_is_whole_even_if_its_start_was_never_seen() {
     let texts = ["Once upon a time", "there was a sandbox.", "Bye."];
     let told = Relay::streams([line::cut()])
         .then_streams([
@@ -232,7 +232,7 @@ fn behind_our_question_a_stored_answer_is_taken_whole_also_if_its_start_was_neve
 }
 
 #[test]
-fn behind_a_gap_short_texts_do_not_come_twice_when_our_own_reader_has_stored_them() {
+fn after_a_gap_short_texts_of_our_own_reader_are_not_repeated() {
     for has_question in [false, true] {
         let told = begun("Let me see.")
             .then_streams([
@@ -261,12 +261,12 @@ fn behind_a_gap_short_texts_do_not_come_twice_when_our_own_reader_has_stored_the
 }
 
 #[test]
-fn what_was_delivered_stays_though_the_reader_who_joined_has_stored_its_tail() {
+fn delivered_chunks_stay_even_if_a_joined_reader_stored_only_its_tail() {
     let relay = Relay::new().cut(700).resumes(Resumes::Middle);
     let end = relay.end_at().unwrap();
     let told = relay
         .at(end, |relay| {
-            // What the second stream saw, without the user's message.
+            // The part that the second stream saw, without the user's message.
             let tail = "somebody asked 🔭 what had become of that answer.";
             relay.messages = Some(json!([line::answer("m2", &[tail])]));
         })
@@ -280,8 +280,8 @@ fn what_was_delivered_stays_though_the_reader_who_joined_has_stored_its_tail() {
 }
 
 #[test]
-fn a_stored_tail_is_not_called_whole_though_it_holds_all_that_came() {
-    // Not a word has come before the cut.
+fn a_stored_tail_is_not_whole_even_if_it_contains_everything_delivered() {
+    // No word came before the cut.
     let tail = "there was a sandbox, far away.";
     let told = Relay::streams([line::start("m1"), line::open_text("t1", ""), line::cut()])
         .then_streams([
@@ -302,7 +302,7 @@ fn a_stored_tail_is_not_called_whole_though_it_holds_all_that_came() {
 }
 
 #[test]
-fn the_usage_is_that_of_the_thread_only_where_our_answer_is_its_last() {
+fn the_threads_usage_counts_only_if_our_answer_is_its_last() {
     for (is_last, cost) in [(true, Some(0.75)), (false, None)] {
         let told = begun("Once upon ")
             .at(secs(1), move |relay| {

@@ -1,4 +1,4 @@
-//! What is missing of an answer is taken from the stored one, and nothing of it twice.
+//! The missing part of an answer is taken from the stored one, without repetition.
 
 use serde_json::{Value, json};
 use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
@@ -6,19 +6,19 @@ use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
 use crate::lines::line;
 use crate::relay::{Relay, secs};
 
-/// A part of a stored answer that is text.
+/// Returns a text part of a stored answer.
 pub(crate) fn text(text: &str) -> Value {
     json!({"type": "text", "text": text, "state": "done"})
 }
 
-/// A stored answer of these parts.
+/// Returns a stored answer of these parts.
 pub(crate) fn answer(parts: impl IntoIterator<Item = Value>) -> Value {
     let parts: Vec<Value> = parts.into_iter().collect();
     json!({"id": "m1", "role": "assistant", "parts": parts})
 }
 
 #[test]
-fn data_that_was_replaced_meanwhile_comes_with_its_newest_value() {
+fn replaced_data_is_delivered_with_its_newest_value() {
     let data = |id: &str, value: u32| json!({"type": "data-progress", "id": id, "data": value});
     for (stored, count) in [(1, 1), (2, 2)] {
         let told = Relay::streams([
@@ -45,7 +45,7 @@ fn data_that_was_replaced_meanwhile_comes_with_its_newest_value() {
 }
 
 #[test]
-fn texts_and_reasoning_without_a_word_are_no_parts_that_could_be_missing() {
+fn empty_texts_and_reasoning_do_not_count_as_missing() {
     let reasoning = |text: &str| json!({"type": "reasoning", "text": text, "state": "done"});
     let begun = || {
         line::chunks([
@@ -116,12 +116,12 @@ fn a_step_that_has_begun_does_not_begin_again() {
 }
 
 #[test]
-fn data_without_an_id_and_of_another_name_is_other_data() {
+fn data_without_an_id_or_with_another_name_is_different() {
     let data = |name: &str, id: Option<&str>, value: u32| match id {
         Some(id) => json!({"type": format!("data-{name}"), "id": id, "data": value}),
         None => json!({"type": format!("data-{name}"), "data": value}),
     };
-    // The answer does not begin with what was delivered, and nothing of that is changed.
+    // The answer does not begin with what was delivered, and what was delivered stays unchanged.
     for other in [
         data("progress", None, 2),
         data("other", None, 1),

@@ -1,4 +1,4 @@
-//! What is told of a run that is followed.
+//! The events of a run that is followed.
 
 use std::time::Duration;
 
@@ -13,25 +13,25 @@ use twentyfirst_protocol::ui::{Chunk, UiMessage};
 
 use crate::relay::Relay;
 
-/// A run that is followed, at the relay at which it runs.
+/// A run that is followed at its relay.
 pub(crate) struct Reader {
     pub(crate) relay: Relay,
     flow: FollowFlow,
     told: Vec<(Duration, RunEvent)>,
-    /// What was delivered before said that it had failed, with this text.
+    /// The failure that was delivered elsewhere before.
     failure: Option<String>,
-    /// The message when it was called whole.
+    /// The message at the time it was called whole.
     whole: Option<UiMessage>,
 }
 
-/// The story of a run, and how it ended.
+/// The events of a run, and its end.
 pub(crate) struct Told {
     pub(crate) relay: Relay,
     pub(crate) moments: Vec<(Duration, RunEvent)>,
     pub(crate) outcome: Outcome,
     pub(crate) message: UiMessage,
     pub(crate) transition: &'static str,
-    /// Whether more came than the message may hold.
+    /// Whether the message exceeded its limit.
     pub(crate) too_large: bool,
 }
 
@@ -40,7 +40,7 @@ impl Relay {
         self.options.follow(follow)
     }
 
-    /// Reads the run from its beginning.
+    /// Creates a reader that reads the run from its beginning.
     pub(crate) fn reader(mut self, follow: FollowPolicy) -> Reader {
         self.open_first();
         let run = self.run_ref().follow();
@@ -53,7 +53,7 @@ impl Relay {
         self.reader(follow).read()
     }
 
-    /// Follows a run that somebody else has started, behind what was delivered of it.
+    /// Follows a run that was started elsewhere, after these chunks of it.
     pub(crate) fn join_behind(self, chunks: Vec<Chunk<'static>>, follow: FollowPolicy) -> Told {
         let failure = chunks.iter().find_map(failure);
         let run = FollowRun::new(self.run_ref()).after(chunks);
@@ -62,9 +62,9 @@ impl Relay {
         Reader { failure, ..reader }.read()
     }
 
-    /// Follows a run that somebody else has started and reads.
+    /// Follows a run that was started elsewhere and is read there.
     pub(crate) fn join(mut self, follow: FollowPolicy) -> Told {
-        // Somebody else's stream is the first one.
+        // The first stream belongs to the other reader.
         self.open_first();
         self.is_read_elsewhere();
         self.join_behind(Vec::new(), follow)
@@ -89,7 +89,7 @@ impl Reader {
         }
     }
 
-    /// Takes the next moment, or the outcome at the end.
+    /// Takes the next event, or the outcome at the end.
     fn next(&mut self) -> Option<Outcome> {
         let ended = match next(&mut self.flow, &mut self.relay) {
             Ok(moment) => {
@@ -98,7 +98,7 @@ impl Reader {
             }
             Err(outcome) => Some(outcome),
         };
-        // What was called whole changes no more.
+        // A whole message must not change.
         if self.flow.has_message() {
             let message = self.flow.message();
             match &self.whole {
@@ -109,7 +109,7 @@ impl Reader {
         ended
     }
 
-    /// Reads on until this moment.
+    /// Reads until this time.
     pub(crate) fn read_until(&mut self, at: Duration) {
         while self.relay.now < at {
             assert!(self.next().is_none(), "it goes on");
@@ -147,12 +147,12 @@ impl Reader {
 }
 
 impl Told {
-    /// The deltas of all texts, one after the other.
+    /// Returns the deltas of all texts, concatenated.
     pub(crate) fn text(&self) -> String {
         self.pieces().concat()
     }
 
-    /// The text between the places where something may be missing.
+    /// Returns the text between the gaps.
     pub(crate) fn pieces(&self) -> Vec<String> {
         let mut pieces = vec![String::new()];
         for (_, moment) in &self.moments {
@@ -168,7 +168,7 @@ impl Told {
         pieces
     }
 
-    /// The ids of its texts: one that went on in the middle has one.
+    /// Returns the ids of its texts: a text that was continued has one.
     pub(crate) fn text_ids(&self) -> Vec<String> {
         let deltas = self.moments.iter().filter_map(|(_, moment)| match moment {
             RunEvent::Chunk(Chunk::TextDelta(delta)) => {
@@ -181,7 +181,7 @@ impl Told {
         ids
     }
 
-    /// The types of the chunks.
+    /// Returns the types of the chunks.
     pub(crate) fn kinds(&self) -> Vec<String> {
         let kinds = self.moments.iter().filter_map(|(_, moment)| match moment {
             RunEvent::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
@@ -190,7 +190,7 @@ impl Told {
         kinds.collect()
     }
 
-    /// The chunks, as JSON.
+    /// Returns the chunks, as JSON.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = Value> {
         self.moments.iter().filter_map(|(_, moment)| match moment {
             RunEvent::Chunk(chunk) => Some(serde_json::from_str(&chunk.encode()).unwrap()),
@@ -198,7 +198,7 @@ impl Told {
         })
     }
 
-    /// What happened, without what was asked; what came several times in a row is there once.
+    /// Returns the kinds of events without the queries; equal kinds in a row are listed once.
     pub(crate) fn outline(&self) -> String {
         let moments = self.moments.iter().map(|(_, moment)| name(moment));
         let mut moments: Vec<&str> = moments.filter(|name| *name != "asked").collect();
@@ -211,7 +211,8 @@ impl Told {
         self.moments.iter().filter(asked).count()
     }
 
-    /// Everything that was delivered is of the story, in its order, nothing twice, and what is missing is at a gap.
+    /// Checks that everything delivered belongs to the story, in order and without repetition, and that gaps mark what is
+    /// missing.
     pub(crate) fn assert_of(&self, story: &str) {
         let pieces = self.pieces();
         let mut rest = story;
@@ -229,7 +230,7 @@ impl Told {
         assert!(starts <= 1, "the message began anew: {kinds:#?}");
     }
 
-    /// The run has completed, and its message is the whole stored one.
+    /// Checks that the run has completed and that its message is the whole stored one.
     pub(crate) fn assert_whole(&self) {
         self.assert_completed(MessageState::Whole);
         assert!(self.outcome.is_success());
@@ -243,7 +244,7 @@ impl Told {
         assert_eq!(outcome.message_state, state, "{}", self.transition);
     }
 
-    /// The run is lost for this reason, and what came stays.
+    /// Checks that the run is lost for this reason, and that the delivered part is kept.
     pub(crate) fn assert_lost(&self, reason: LostReason) {
         match &self.outcome.end {
             RunEnd::Lost(lost) => assert_eq!(lost.reason, reason),
@@ -260,7 +261,7 @@ impl Told {
         assert_eq!(self.message.text(), self.text(), "what came stays");
     }
 
-    /// Why it has failed.
+    /// Returns the reason for the failure.
     pub(crate) fn failure(&self) -> &str {
         assert_eq!(self.outcome.message_state, MessageState::Partial);
         assert!(!self.outcome.is_success());

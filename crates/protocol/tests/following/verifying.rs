@@ -1,11 +1,11 @@
-//! A stream was opened: nothing of it is taken until it is known to be ours.
+//! A stream was opened: nothing is taken from it until it is known to be ours.
 
 use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
 
 use crate::lines::{Line, STORY, line};
 use crate::relay::{Fault, Relay, Resumes, ms, secs};
 
-/// Another run tells the beginning of our story, and goes on otherwise.
+/// Returns another run that begins like ours and continues differently.
 fn other_story() -> Vec<Line> {
     [
         line::start("o1"),
@@ -17,7 +17,7 @@ fn other_story() -> Vec<Line> {
 }
 
 #[test]
-fn a_stream_that_a_newer_run_has_is_not_opened() {
+fn a_newer_runs_stream_is_not_opened() {
     let mut relay = Relay::new().cut(350);
     relay.newer = vec![("th_2", "streaming")];
     let told = relay.read(FollowPolicy::live());
@@ -29,7 +29,7 @@ fn a_stream_that_a_newer_run_has_is_not_opened() {
 
 #[test]
 fn a_stream_of_another_run_that_is_opened_between_list_and_resume_is_never_read() {
-    // It streams still when the threads are listed again, or is over by then.
+    // It is still streaming when the threads are listed again, or is over by then.
     for status in ["streaming", "completed"] {
         let told = Relay::new()
             .cut(350)
@@ -55,7 +55,7 @@ fn a_stream_of_another_run_that_is_opened_between_list_and_resume_is_never_read(
 #[test]
 fn a_stream_that_cannot_be_verified_is_not_read() {
     for what in ["list", "look"] {
-        // The first of each comes before the stream is opened.
+        // The first of each precedes the opening of the stream.
         let told = Relay::new()
             .cut(350)
             .resumes(Resumes::Replay)
@@ -69,7 +69,7 @@ fn a_stream_that_cannot_be_verified_is_not_read() {
 
 #[test]
 fn a_later_turn_that_streams_in_our_thread_is_never_read() {
-    // Between list and resume ours has completed, and the next has begun.
+    // Between list and resume, ours has completed and the next has begun.
     for is_joined in [false, true] {
         let told = Relay::new()
             .cut(350)
@@ -93,8 +93,8 @@ fn a_later_turn_that_streams_in_our_thread_is_never_read() {
 }
 
 #[test]
-fn a_later_turn_is_never_read_also_where_our_answer_is_stored_under_the_id_of_an_unknown_reader() {
-    // Somebody else has read our run, too, and was the faster to store it.
+fn a_later_turn_is_never_read_even_if_our_answer_is_stored_under_an_unknown_readers_id() {
+    // Another process has also read our run, and stored it first.
     let told = Relay::new()
         .cut(350)
         .pace(ms(1500))
@@ -113,8 +113,8 @@ fn a_later_turn_is_never_read_also_where_our_answer_is_stored_under_the_id_of_an
 }
 
 #[test]
-fn a_stream_of_a_run_that_is_over_by_the_second_list_is_read_to_its_end() {
-    // Who follows does not know the turn, and has no id to look for.
+fn a_stream_whose_run_ends_before_the_second_list_is_read_to_its_end() {
+    // The follower does not know the turn, and has no id to look for.
     let told = Relay::new()
         .without_turn()
         .cut(0)
@@ -125,8 +125,8 @@ fn a_stream_of_a_run_that_is_over_by_the_second_list_is_read_to_its_end() {
 }
 
 #[test]
-fn a_thread_that_has_grown_longer_than_is_read_is_not_looked_at_again_before_the_end() {
-    // The look before the stream is opened is the first, the one that verifies it the second.
+fn a_thread_above_the_size_limit_is_not_read_again_before_the_end() {
+    // The first look precedes the opening of the stream, and the second verifies it.
     let told = Relay::new()
         .cut(800)
         .fault(Fault::CutAfter(secs(9)))

@@ -1,4 +1,4 @@
-//! What must always hold.
+//! The rules that must always hold.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use crate::world::World;
 /// A rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// The end of every run that has begun is told, in bounded time: after the run has ended and the last fault is over.
+    /// The end of every run that has begun is reported in bounded time after the run has ended and the last fault is over.
     Told,
-    /// No end is told before it has come.
+    /// No end is reported early.
     NotBefore,
     /// No run is taken over while it is recorded.
     Alive,
@@ -24,7 +24,7 @@ pub(crate) struct Violation {
     pub(crate) what: String,
 }
 
-/// How long it may take until an end is told: two silences, the pauses between looks, and the pauses of a function that fails.
+/// The longest time until an end is reported: two silences, the intervals between looks, and the delays of a function that fails.
 const BOUND: Duration = Duration::from_secs(150);
 
 pub(crate) fn judge(world: &World) -> Result<(), Violation> {
@@ -43,7 +43,7 @@ pub(crate) fn judge(world: &World) -> Result<(), Violation> {
         if run.was_unplaced && run.is_evicted {
             continue;
         }
-        // Where the store has failed for whoever records it, others know less than there is.
+        // If the store has failed for the recorder, others know less than there is.
         if run.was_alone {
             if first.is_none() && world.instances[run.instance].is_alive {
                 return broken(Rule::Told, format!("{id} goes on alone and is not told"));

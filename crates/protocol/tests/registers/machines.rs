@@ -1,4 +1,4 @@
-//! The machines that an instance drives.
+//! The state machines that an instance drives.
 
 use twentyfirst_protocol::run_log::register::{Duty, Register, Supervisor};
 use twentyfirst_protocol::run_log::{LogId, Recorder};
@@ -20,7 +20,7 @@ pub(crate) struct Recording {
     /// The duty that waits for it.
     pub(crate) duty: Option<usize>,
     pub(crate) is_over: bool,
-    /// Whether it has a place that does not stand in a register yet.
+    /// Whether its place is not in a register yet.
     pub(crate) waits_for_place: bool,
     pub(crate) was_alone: bool,
 }
@@ -30,7 +30,7 @@ impl Machine {
         Self::Finder(Supervisor::new())
     }
 
-    /// Whether it is a recorder of this log that goes on.
+    /// Returns whether it is a recorder of this log that is still running.
     pub(crate) fn records(&self, log: &LogId) -> bool {
         let Self::Recorder(recording) = self else {
             return false;

@@ -1,10 +1,10 @@
-//! Runs that instances answer for, on random schedules: every end is told, whoever dies.
+//! Runs of several instances on random schedules: every end is reported, whichever instance dies.
 //!
-//! Each schedule is a number. From it follow which runs begin where and how long they take, which instances are killed, stopped for a
-//! while, drained and started, and how the store fails ([`world`]). The machines of registers and the recorder are played in virtual
-//! time, and what comes of it is held against the rules ([`judge`], where they stand in words).
+//! Each schedule is a number. It decides which runs begin where and how long they take, which instances are killed, suspended,
+//! drained and started, and how the store fails ([`world`]). The state machines of registers and the recorder run in virtual
+//! time, and the results are checked against the rules ([`judge`], which explains them).
 //!
-//! `SIMULATION_SEED=n` plays one schedule and prints what happens; `SIMULATION_RUNS=n` plays another number than 1,000, and
+//! `SIMULATION_SEED=n` plays one schedule and prints its events; `SIMULATION_RUNS=n` plays another number than 1,000, and
 //! `SIMULATION_FIRST=n` begins with another than 0.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -27,7 +27,7 @@ use crate::judge::{Rule, Violation, judge};
 use crate::plant::Plant;
 use crate::world::World;
 
-/// How many schedules are played by default.
+/// The number of schedules that are played by default.
 const RUNS: u64 = 1_000;
 
 fn number(name: &str) -> Option<u64> {
@@ -42,7 +42,7 @@ fn play(seed: u64, plant: Option<Plant>) -> (World, Result<(), Violation>) {
 }
 
 #[test]
-fn every_end_is_told_in_every_schedule() {
+fn every_end_is_reported_in_every_schedule() {
     if let Some(seed) = number("SIMULATION_SEED") {
         let (world, verdict) = play(seed, None);
         println!("{}", world.trace.join("\n"));
@@ -65,7 +65,7 @@ fn every_end_is_told_in_every_schedule() {
     }
 }
 
-/// Plays schedules with a planted fault until this rule is broken, in one that breaks none without it.
+/// Plays schedules with a planted fault until one breaks one of these rules. The schedule must break none without the fault.
 fn is_found(plant: Plant, rules: &[Rule]) {
     for seed in 0..20_000 {
         let Err(violation) = play(seed, Some(plant)).1 else {
@@ -88,7 +88,7 @@ fn claiming_before_opening_is_found() {
 }
 
 #[test]
-fn closing_before_telling_is_found() {
+fn closing_before_reporting_is_found() {
     is_found(Plant::CloseFirst, &[Rule::Told]);
 }
 
@@ -103,7 +103,7 @@ fn closing_without_a_claim_is_found() {
 }
 
 #[test]
-fn a_place_that_is_not_noted_is_found() {
+fn a_place_that_is_not_recorded_is_found() {
     is_found(Plant::Unplaced, &[Rule::Told]);
 }
 
@@ -113,7 +113,7 @@ fn taking_over_what_is_recorded_is_found() {
 }
 
 #[test]
-fn what_the_rules_are_about_happens_often() {
+fn the_situations_of_the_rules_occur_often() {
     let words = [
         "is killed",
         "is stopped for",

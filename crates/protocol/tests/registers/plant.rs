@@ -1,20 +1,20 @@
-//! Faults that are planted, to see that the judge finds them.
+//! Planted faults, to check that the judge finds them.
 
-/// A design that is wrong.
+/// A faulty design.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plant {
-    /// A store appends whatever comes. It is here for the store, which is shared with the other simulation.
+    /// A store appends everything. It is here for the store, which is shared with the other simulation.
     NoFence,
-    /// The log of a run is claimed before its obligation stands in a register.
+    /// The log of a run is claimed before its obligation is in a register.
     ClaimFirst,
-    /// An obligation is closed before the end of its run is told.
+    /// An obligation is closed before the end of its run is reported.
     CloseFirst,
-    /// Whoever takes a run over opens no obligation of its own.
+    /// An instance that takes a run over opens no obligation of its own.
     TakeOverUnopened,
     /// An obligation without a log is closed without a claim.
     CloseUnclaimed,
-    /// The place of a run is not noted.
+    /// The place of a run is not recorded.
     Unplaced,
-    /// A run is taken over as soon as the register in which it is open was.
+    /// A run is taken over at the same time as the register in which it is open.
     TakeOverAtOnce,
 }

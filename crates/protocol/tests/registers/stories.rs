@@ -1,4 +1,4 @@
-//! What the machines do, step by step, where a schedule comes to it too seldom.
+//! Single steps of the state machines that random schedules reach too rarely.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -42,7 +42,7 @@ fn obligation(run: &str) -> Obligation {
     Obligation::new(run, "user", "chat")
 }
 
-/// A register that is written.
+/// Returns a register in its writing phase.
 fn register(now: Now) -> Register {
     let mut register = Register::begin("r1", "i1");
     let (log, append) = appended(&mut register, now);
@@ -59,7 +59,7 @@ fn register(now: Now) -> Register {
     register
 }
 
-/// The append that a register wants, which succeeds.
+/// Returns the append that the register requests, and confirms it.
 fn appended(register: &mut Register, now: Now) -> (LogId, Append) {
     let step = register.poll(now);
     let RegisterStep::Append(log, append) = step else {
@@ -69,7 +69,7 @@ fn appended(register: &mut Register, now: Now) -> (LogId, Append) {
     (log, append)
 }
 
-/// What stands in a register now.
+/// Returns the changes that are in the register now.
 fn noted(register: &mut Register, now: Now) -> Noted {
     let step = register.poll(now);
     let RegisterStep::Noted(noted) = step else {
@@ -79,7 +79,7 @@ fn noted(register: &mut Register, now: Now) -> Noted {
 }
 
 #[test]
-fn what_is_noted_while_the_store_is_busy_is_written_together() {
+fn changes_made_while_the_store_is_busy_are_written_together() {
     let now = start();
     let mut register = register(now);
     register.open(obligation("run-1"));
@@ -137,14 +137,14 @@ fn a_register_that_is_retired_ends_when_nothing_is_open() {
 }
 
 #[test]
-fn on_the_next_day_it_is_listed_again() {
+fn a_register_is_listed_again_on_the_next_day() {
     let now = start();
     let mut register = register(now);
     appended(&mut register, now);
     let tomorrow = later(now, 24 * 60 * 60);
     let roster = RegisterStep::Last(LogId::roster(DAY + 1));
     assert_eq!(register.poll(tomorrow), roster);
-    // A store that does not respond takes nothing from what is written meanwhile.
+    // A store that does not respond does not affect what is written meanwhile.
     register.handle_last(Found::Unavailable, tomorrow);
     let (log, _) = appended(&mut register, tomorrow);
     assert_eq!(log, LogId::register("r1"));
@@ -152,7 +152,7 @@ fn on_the_next_day_it_is_listed_again() {
 }
 
 #[test]
-fn a_store_that_is_silent_for_long_is_written_to_when_it_is_back() {
+fn changes_are_written_when_a_silent_store_is_back() {
     let now = start();
     let mut register = register(now);
     register.open(obligation("run-1"));
@@ -171,7 +171,7 @@ fn a_store_that_is_silent_for_long_is_written_to_when_it_is_back() {
 }
 
 #[test]
-fn a_register_of_a_newer_version_is_left_to_who_can_read_it() {
+fn a_register_of_a_newer_version_is_released() {
     let now = start();
     let mut register = Register::take_over("r1", "i2", Position::new(1, 1), DAY);
     appended(&mut register, now);
@@ -191,7 +191,7 @@ fn a_register_of_a_newer_version_is_left_to_who_can_read_it() {
     );
 }
 
-/// What a supervisor wants that sees this as the last entry of a register, at moments with these pauses between them, in seconds.
+/// Returns the steps of a supervisor that sees this last entry of a register, with these pauses between the looks, in seconds.
 fn looks(pauses: &[u64], last: &Entry) -> Vec<SupervisorStep> {
     let mut now = start();
     let mut supervisor = Supervisor::new();
@@ -234,14 +234,14 @@ fn a_register_is_taken_over_after_three_beats_of_silence_and_once() {
 }
 
 #[test]
-fn whoever_has_slept_has_not_seen_a_silence() {
-    // The process was stopped for an hour between two looks.
+fn a_suspended_supervisor_has_not_observed_silence() {
+    // The process was suspended for an hour between two looks.
     assert_eq!(looks(&[0, 3_600], &Entry::Beat), []);
     assert_eq!(looks(&[0, 3_600, 5, 5], &Entry::Beat).len(), 1);
 }
 
 #[test]
-fn what_another_has_claimed_is_closed_and_what_was_claimed_here_is_told() {
+fn a_run_claimed_elsewhere_is_closed_and_one_claimed_here_is_reported() {
     let now = Instant::now();
     for (by, expected) in [("i1", DutyStep::End), ("i9", DutyStep::Close)] {
         let mut duty = Duty::new(obligation("run-1"), vec!["i1".to_owned()], "i2");

@@ -1,4 +1,4 @@
-//! What the agent says, and how far some chunks have come in it.
+//! The agent's answer, and the position of chunks in it.
 
 use twentyfirst_protocol::runs::RunEnd;
 use twentyfirst_protocol::ui::Chunk;
@@ -6,7 +6,7 @@ use twentyfirst_protocol::ui::chunk::{
     Abort, Finish, ReasoningDelta, Start, TextDelta, TextEnd, TextStart,
 };
 
-/// The smallest piece of an answer: a chunk that is not a delta, or one character of one.
+/// The smallest piece of an answer: a chunk that is not a delta, or one character of a delta.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Atom {
     Whole(String),
@@ -17,7 +17,7 @@ pub(crate) fn atoms(chunk: &Chunk<'_>) -> Vec<Atom> {
     let (kind, id, text) = match chunk {
         Chunk::TextDelta(delta) => ("text", &delta.id, &delta.delta),
         Chunk::ReasoningDelta(delta) => ("reasoning", &delta.id, &delta.delta),
-        // Said of waiting, and no part of the answer.
+        // Reports waiting, and is not part of the answer.
         Chunk::Data(data) if data.name == "queued" => return Vec::new(),
         chunk => return vec![Atom::Whole(chunk.encode())],
     };
@@ -28,7 +28,7 @@ pub(crate) fn atoms(chunk: &Chunk<'_>) -> Vec<Atom> {
         .collect()
 }
 
-/// The chunks of a run's answer, of about so many words.
+/// Returns the chunks of a run's answer, with about this many words.
 pub(crate) fn answer(run: &str, words: usize) -> Vec<Chunk<'static>> {
     let mut chunks: Vec<Chunk<'static>> = vec![
         Start::new().message_id(format!("m-{run}")).into(),
@@ -46,7 +46,7 @@ pub(crate) fn answer(run: &str, words: usize) -> Vec<Chunk<'static>> {
     chunks
 }
 
-/// What an answer that was cancelled ends with.
+/// Returns the end of a cancelled answer.
 pub(crate) fn aborted() -> Vec<Atom> {
     [Abort::new().into(), Finish::new().into()]
         .iter()
@@ -54,7 +54,7 @@ pub(crate) fn aborted() -> Vec<Atom> {
         .collect()
 }
 
-/// What is left of an answer behind these atoms, as chunks of one atom each; `None` if they are not its beginning.
+/// Returns the rest of an answer after these atoms, as chunks of one atom each. Returns `None` if they are not its beginning.
 pub(crate) fn rest(answer: &[Chunk<'_>], after: &[Atom]) -> Option<Vec<Chunk<'static>>> {
     let whole: Vec<Atom> = answer.iter().flat_map(atoms).collect();
     let rest = whole.strip_prefix(after)?;
@@ -66,7 +66,7 @@ pub(crate) fn rest(answer: &[Chunk<'_>], after: &[Atom]) -> Option<Vec<Chunk<'st
     Some(chunks.collect())
 }
 
-/// How a run ends at the relay.
+/// Returns the end of a run at the relay.
 pub(crate) fn end_of(is_cancelled: bool) -> RunEnd {
     match is_cancelled {
         true => RunEnd::Cancelled,

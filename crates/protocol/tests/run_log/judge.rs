@@ -1,4 +1,4 @@
-//! What a user may rely on, whatever happens to instances, store and network.
+//! The guarantees for a user, whatever happens to instances, store and network.
 
 use std::time::Duration;
 
@@ -11,37 +11,37 @@ use crate::world::{CHAT, OWNER, World};
 /// The rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Rule {
-    /// A log is a prefix of one answer: no chunk twice, none left out.
+    /// A log is a prefix of one answer: no chunk is repeated, and none is missing.
     Prefix,
-    /// Under a claim only whoever made it appends.
+    /// Only the instance that made a claim appends under it.
     Fence,
-    /// What a browser has seen stands in the log, unless the store was given up.
+    /// Everything that a browser has seen is in the log, unless the store was given up.
     SeenIsLogged,
-    /// A replay from chunk N is what stands in the log from N on.
+    /// A replay from chunk N returns the chunks of the log from N on.
     Replay,
-    /// Behind the end nothing counts, and nothing else is said.
+    /// Nothing follows the end.
     OneEnd,
-    /// The last chunk of an answer that has ended is a `finish`: some readers come again until they see one.
+    /// The last chunk of an answer that has ended is a `finish`: some readers reconnect until they see one.
     Finish,
-    /// A turn is posted once, and none without its turn.
+    /// A turn is posted once, and no run without its turn.
     OnePost,
-    /// A stop that was recorded ends that run.
+    /// A recorded stop ends its run.
     Stop,
-    /// What is read comes to an end, and so does each log.
+    /// Every reader and every log reaches an end.
     Ends,
-    /// Log, and what waits for the store, stay within their limits.
+    /// Logs, and the bytes that wait for the store, stay within their limits.
     Limits,
     /// A store that fails never fails a run.
     StoreFails,
-    /// Turns are sent in their order, and never two at once.
+    /// Turns are sent in order, and never two at once.
     Order,
     /// All turns of a chat take place in one sandbox.
     OneSandbox,
-    /// What a turn that was ended for another had asked is asked with that one, once.
+    /// The request of a turn that was cancelled for another is sent with that one, once.
     Carried,
 }
 
-/// A rule that is broken.
+/// A broken rule.
 #[derive(Debug, Clone)]
 pub(crate) struct Violation {
     pub(crate) rule: Rule,
@@ -55,7 +55,7 @@ pub(crate) fn judge(world: &World) -> Result<(), Violation> {
     for index in 0..world.browsers.len() {
         browser(world, index)?;
     }
-    // A block takes one more chunk before it is full, and escapes.
+    // A block takes one more chunk before it is full, and escapes characters.
     if world.largest_window > world.limits.unacknowledged + 256 {
         let window = world.largest_window;
         broken(Rule::Limits, format!("{window} bytes wait for the store"))?;
@@ -71,7 +71,7 @@ fn broken(rule: Rule, what: impl Into<String>) -> Result<(), Violation> {
     Err(Violation { rule, what })
 }
 
-/// The chunks of a log up to its end, and whether it has one.
+/// Returns the chunks of a log up to its end, and whether it has one.
 fn chunks(world: &World, run: &str) -> Result<(Vec<String>, Option<String>, bool), Violation> {
     let mut chunks = Vec::new();
     let mut ended = None;
@@ -135,7 +135,7 @@ fn log(world: &World, name: &str) -> Result<(), Violation> {
     let whole: Vec<_> = run.chunks.iter().flat_map(atoms).collect();
     let aborted = aborted();
     let body = match ended.as_deref() {
-        // Nothing was said but that.
+        // The answer consists of that error only.
         _ if matches!(said.first(), Some(Atom::Whole(json)) if json.contains("is gone, try again")) => {
             &[]
         }
@@ -186,7 +186,7 @@ fn log(world: &World, name: &str) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Whether nothing has happened to whoever has started a run, or to the store.
+/// Returns whether no fault has struck the starter of a run, or the store.
 fn is_calm(world: &World, run: &str) -> bool {
     let starter = world.instances.iter().find(|instance| {
         let mut recorders = instance.recorders.iter();
@@ -197,7 +197,7 @@ fn is_calm(world: &World, run: &str) -> bool {
         && starter.is_some_and(|starter| starter.is_alive && starter.paused_until == world.begun)
 }
 
-/// Whether somebody reads the run to its end.
+/// Returns whether a browser reads the run to its end.
 fn is_read(world: &World, run: &str) -> bool {
     world
         .browsers
@@ -205,7 +205,7 @@ fn is_read(world: &World, run: &str) -> bool {
         .any(|browser| browser.run() == Some(run) && browser.end.is_some())
 }
 
-/// Whether this instance lives, and has recorded the run without the store.
+/// Returns whether this instance lives and has recorded the run without the store.
 fn is_on_recorder(world: &World, instance: usize, run: &str) -> bool {
     let instance = &world.instances[instance];
     let local = instance.local.get(run);
@@ -325,7 +325,7 @@ fn posts(world: &World) -> Result<(), Violation> {
     }
 }
 
-/// Whether nothing happens to any instance, to the store or to what stands in it.
+/// Returns whether no fault strikes any instance, the store or its contents.
 fn is_quiet(world: &World) -> bool {
     let mut instances = world.instances.iter();
     world.lossy == 0
@@ -334,7 +334,7 @@ fn is_quiet(world: &World) -> bool {
         && instances.all(|instance| instance.is_alive && instance.paused_until == world.begun)
 }
 
-/// The turns of the chat wait for each other.
+/// Checks that the turns of the chat wait for each other.
 fn line(world: &World) -> Result<(), Violation> {
     let mut recorders = world
         .instances
@@ -367,7 +367,7 @@ fn line(world: &World) -> Result<(), Violation> {
         let count = world.sandboxes;
         broken(Rule::OneSandbox, format!("{count} sandboxes were made"))?;
     }
-    // What a user has stopped is not asked again.
+    // A turn that a user stopped is not sent again.
     if world.is_stopped_by_user {
         return Ok(());
     }
@@ -376,7 +376,7 @@ fn line(world: &World) -> Result<(), Violation> {
         if !turn.interrupts.is_empty() {
             let expected = lost.clone();
             let carried = world.carried.get(&turn.run);
-            // One that is ended itself before its turn comes carries nothing.
+            // A turn that is cancelled before it starts carries nothing.
             if let Some(carried) = carried.filter(|carried| **carried != expected) {
                 broken(
                     Rule::Carried,
@@ -394,7 +394,7 @@ fn line(world: &World) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Where store and starter are well, a stop ends the run at once: where it is still starting, as soon as it has started.
+/// Checks that a stop ends the run at once if store and starter are well. A run that is starting ends as soon as it has started.
 fn stops(world: &World) -> Result<(), Violation> {
     for stop in &world.stops {
         let (Some(done), Some(run)) = (stop.done, world.runs.get(&stop.run)) else {
@@ -415,7 +415,7 @@ fn stops(world: &World) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Whoever posts to an instance that lives gets the answer, whatever becomes of the store.
+/// Checks that a living instance delivers the answer to its poster, whatever happens to the store.
 fn starters(world: &World) -> Result<(), Violation> {
     for (index, instance) in world
         .instances

@@ -1,11 +1,11 @@
-//! Answers that replay, on random schedules with several instances: what a user may rely on, whatever happens to instances, store and
-//! network.
+//! Replays answers on random schedules with several instances, and checks the guarantees for a user, whatever happens to
+//! instances, store and network.
 //!
-//! Each schedule is a number. From it follow who posts, reads and stops where ([`world`]), what the agent says ([`answer`]), and how
-//! the store fails ([`store`]). The machines of the run log are played in virtual time, and what comes of it is held against the rules
-//! ([`judge`], where they stand in words).
+//! Each schedule is a number. It decides who posts, reads and stops where ([`world`]), the agent's answers ([`answer`]), and how
+//! the store fails ([`store`]). The state machines of the run log run in virtual time, and the results are checked against the
+//! rules ([`judge`], which explains them).
 //!
-//! `SIMULATION_SEED=n` plays one schedule and prints what happens; `SIMULATION_RUNS=n` plays another number than 2,000, and
+//! `SIMULATION_SEED=n` plays one schedule and prints its events; `SIMULATION_RUNS=n` plays another number than 2,000, and
 //! `SIMULATION_FIRST=n` begins with another than 0.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -31,7 +31,7 @@ use crate::judge::{Rule, Violation, judge};
 use crate::plant::Plant;
 use crate::world::World;
 
-/// How many schedules are played by default.
+/// The number of schedules that are played by default.
 const RUNS: u64 = 2_000;
 
 fn number(name: &str) -> Option<u64> {
@@ -89,7 +89,7 @@ fn an_answer_replays_in_every_schedule() {
     }
 }
 
-/// Plays schedules with a planted fault until one of these rules is broken, in one that breaks none without it.
+/// Plays schedules with a planted fault until one breaks one of these rules. The schedule must break none without the fault.
 fn is_found(plant: Plant, rules: &[Rule]) {
     for seed in 0..20_000 {
         let Err(violation) = play(seed, Some(plant)).1 else {
@@ -119,7 +119,7 @@ fn a_store_without_a_fence_is_found() {
 }
 
 #[test]
-fn a_stop_that_nobody_looks_for_is_found() {
+fn a_stop_that_is_never_checked_is_found() {
     is_found(Plant::StopUnseen, &[Rule::Stop]);
 }
 
@@ -142,7 +142,7 @@ fn a_place_that_nobody_sees_is_found() {
 }
 
 #[test]
-fn what_the_rules_are_about_happens_often() {
+fn the_situations_of_the_rules_occur_often() {
     let words = [
         "takes over",
         "goes on with",

@@ -1,17 +1,17 @@
-//! Faults that are planted, to see that the judge finds them.
+//! Planted faults, to check that the judge finds them.
 
-/// A design that is wrong.
+/// A faulty design.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plant {
     /// A successor reads the log before it claims.
     ReadBeforeClaim,
-    /// A store appends whatever comes, as a lease without a fence does.
+    /// A store appends everything, like a lease without a fence.
     NoFence,
     /// Chunks are delivered before they are logged.
     DeliverFirst,
-    /// Whoever has started a run does not look whether it was stopped meanwhile.
+    /// The starter of a run does not check if it was stopped meanwhile.
     StopUnseen,
-    /// Nobody looks whether the turn before is over.
+    /// A turn does not check if the previous one is over.
     NotWaiting,
     /// A successor does not see that the messages may have been sent.
     PlaceUnseen,

@@ -1,4 +1,4 @@
-//! What a reader does, step by step, where a schedule comes to it too seldom.
+//! Single steps of a reader that random schedules reach too rarely.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ fn behind(last: Entry) -> Reader {
     Reader::behind(AT, &Logged::new(40, last))
 }
 
-/// Reads that find nothing, until something else is wanted: how many, and what.
+/// Returns the number of reads that find nothing until another step is requested, and that step.
 fn until_silent(mut reader: Reader) -> (usize, ReaderStep) {
     let mut now = Instant::now();
     for reads in 0..100 {
@@ -29,7 +29,7 @@ fn until_silent(mut reader: Reader) -> (usize, ReaderStep) {
 }
 
 #[test]
-fn a_log_is_taken_over_behind_its_last_entry_when_nothing_comes_or_it_was_let_go() {
+fn a_silent_or_released_log_is_taken_over_after_its_last_entry() {
     let take_over = ReaderStep::TakeOver { after: AT };
     assert_eq!(until_silent(behind(Entry::Beat)), (3, take_over.clone()));
     let claim = Entry::Claim(Claim::new("i0", "user", "chat"));
@@ -41,7 +41,7 @@ fn a_log_is_taken_over_behind_its_last_entry_when_nothing_comes_or_it_was_let_go
 }
 
 #[test]
-fn somebody_who_writes_is_heard_behind_the_last_entry() {
+fn a_living_writer_is_noticed_after_the_last_entry() {
     let now = Instant::now();
     let mut reader = behind(Entry::Beat);
     reader.poll(now);

@@ -1,4 +1,4 @@
-//! What a recorder does, step by step, where a schedule comes to it too seldom.
+//! Single steps of a recorder that random schedules reach too rarely.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ fn run_ref() -> RunRef {
     RunRef::new("agent", ids.0.unwrap(), ids.1.unwrap())
 }
 
-/// A recorder of instance `i1` that has claimed behind this position, and is to read the log.
+/// Returns a recorder of instance `i1` that has claimed after this position and will read the log next.
 fn claimed(after: Position) -> Recorder {
     let recording = Recording::new("run", "i1").of_chat("user", "chat");
     let mut recorder = Recorder::take_over(recording, after, Limits::default());
@@ -33,14 +33,14 @@ fn claimed(after: Position) -> Recorder {
         matches!(&step, RecorderStep::Append(_, append) if append.entry == claim("i1")),
         "{step:?}"
     );
-    // Also where it stood there before.
+    // The result is the same if the claim was already there.
     recorder.handle_append(Appended::Yes, now);
     assert!(matches!(recorder.poll(now), RecorderStep::Read(..)));
     recorder
 }
 
 #[test]
-fn an_old_claim_of_its_own_is_none() {
+fn an_own_claim_of_an_older_epoch_does_not_count() {
     let mut recorder = claimed(Position::new(1, 0));
     recorder.handle_page(Found::Some(vec![
         (Position::new(1, 0), claim("i0")),
@@ -60,7 +60,7 @@ fn an_old_claim_of_its_own_is_none() {
 }
 
 #[test]
-fn a_successor_ends_a_run_whose_starter_was_told_to_and_died() {
+fn a_successor_ends_a_run_whose_starter_died_while_stopping_it() {
     let mut recorder = claimed(Position::new(1, 1));
     recorder.handle_page(Found::Some(vec![
         (Position::new(1, 0), claim("i0")),
@@ -84,7 +84,7 @@ fn a_successor_ends_a_run_whose_starter_was_told_to_and_died() {
 }
 
 #[test]
-fn without_a_store_nobody_waits_for_it_again_and_again() {
+fn without_a_store_each_query_is_sent_once() {
     let recording = Recording::new("run", "i1").of_chat("user", "chat");
     let mut recorder = Recorder::begin(recording, Limits::default());
     let now = Instant::now();
@@ -101,12 +101,12 @@ fn without_a_store_nobody_waits_for_it_again_and_again() {
             step => panic!("{step:?}"),
         }
     }
-    // For the turn of the chat, and for a stop.
+    // Once for the turn of the chat, and once for a stop.
     assert_eq!(asked, 2);
 }
 
 #[test]
-fn a_successor_asks_again_where_a_page_is_lost_and_gives_up_at_last() {
+fn a_successor_retries_a_lost_page_and_gives_up_at_last() {
     let pages = || {
         [
             (Position::new(1, 0), claim("i0")),

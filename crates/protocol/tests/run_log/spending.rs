@@ -1,4 +1,4 @@
-//! Several instances that tell what runs have cost, at the same time and again, over one store that fails now and then.
+//! Several instances report the cost of runs, at the same time and repeatedly, over one store that sometimes fails.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -25,21 +25,21 @@ fn spent(cents: u64) -> Spent {
     Spent::by_run(&usage).unwrap()
 }
 
-/// An instance that tells what a run has cost.
+/// An instance that reports the cost of a run.
 #[derive(Debug, Clone)]
 struct Telling {
     run: usize,
-    /// When, in seconds behind midnight.
+    /// The time, in seconds after midnight.
     at: i64,
 }
 
-/// How the store serves a request.
+/// The way in which the store serves a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Service {
     Well,
-    /// It did nothing.
+    /// The request took no effect.
     Fails,
-    /// It did it, and nobody heard.
+    /// The request took effect, but the response was lost.
     Unheard,
 }
 
@@ -62,7 +62,7 @@ struct World {
     period: Period,
 }
 
-/// Whose runs these are: two chats of one user, and one of nobody.
+/// Returns the owner and the chat of a run: two chats of one user, and one without a user.
 fn place(run: usize) -> (&'static str, &'static str) {
     [("user", "chat-1"), ("user", "chat-2"), ("", "chat-1")][run % 3]
 }
@@ -84,7 +84,7 @@ impl World {
         )
     }
 
-    /// Does one step: whether it is counted.
+    /// Executes one step. Returns the end of counting, if it has ended.
     fn step(
         &mut self,
         counting: &mut Counting,
@@ -130,7 +130,7 @@ impl World {
         }
     }
 
-    /// How often each run stands in an account, over all of its periods. Each total is the sum of what stands up to there.
+    /// Returns how often each run is in an account, over all of its periods. Checks that each total is the sum up to there.
     fn counted(&self, account: &Account) -> BTreeMap<String, usize> {
         let mut counted = BTreeMap::new();
         let names = [-1, 1].map(|at| (self.period.name_at(moment(at)), at));
@@ -160,7 +160,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn each_run_is_counted_once_however_many_tell_of_it(
+    fn each_run_is_counted_once_however_many_report_it(
         tellings in tellings(),
         services in services(),
         period in prop_oneof![Just(Period::Day), Just(Period::Month), Just(Period::Ever)],
@@ -171,7 +171,7 @@ proptest! {
             .map(|telling| (telling.clone(), world.counting(telling)))
             .collect();
         let mut acknowledged: Vec<usize> = Vec::new();
-        // Behind the last of these, the store serves everybody in turn.
+        // After the last of these, the store serves all reporters in turn.
         let rest = (0..4000).map(|n| (None, Service::Well, 1 + n % 3, n));
         let services = services.into_iter().map(|(who, service, limit)| (Some(who), service, limit, 0));
         for (who, service, limit, n) in services.chain(rest) {
@@ -186,14 +186,14 @@ proptest! {
                     acknowledged.push(telling.run);
                     under_way.remove(at);
                 }
-                // It is told again, some time later.
+                // It is reported again some time later.
                 Some(CountingEnd::Unavailable) => {
                     telling.at += 1;
                     *counting = world.counting(&telling.clone());
                 }
                 Some(end) => panic!("{end:?}"),
             }
-            // What was acknowledged stands there, at any moment, and once.
+            // A confirmed run is in each account exactly once, at any time.
             for account in accounts() {
                 let counted = world.counted(&account);
                 prop_assert!(counted.values().all(|times| *times == 1), "{account:?}: {counted:?}");
@@ -222,7 +222,7 @@ fn count(world: &mut World, telling: &Telling) {
 }
 
 #[test]
-fn a_run_counts_on_the_day_on_which_it_was_told_of_first() {
+fn a_run_counts_on_the_day_of_its_first_report() {
     let mut world = World {
         store: Store::default(),
         period: Period::Day,
@@ -242,7 +242,7 @@ fn a_run_counts_on_the_day_on_which_it_was_told_of_first() {
 }
 
 #[test]
-fn an_account_that_the_store_has_lost_begins_anew() {
+fn an_account_lost_by_the_store_begins_anew() {
     let mut world = World {
         store: Store::default(),
         period: Period::Ever,

@@ -1,4 +1,4 @@
-//! The store that all instances share: what it keeps, and how it fails.
+//! The store that all instances share: its logs, and its failures.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::plant::Plant;
 
 pub(crate) type Entries = Vec<(Position, Bytes)>;
 
-/// The logs, and who has appended what.
+/// The logs, and the instance that appended each entry.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     logs: BTreeMap<LogId, Log>,
@@ -18,7 +18,7 @@ pub(crate) struct Store {
 #[derive(Debug, Default)]
 struct Log {
     entries: Entries,
-    /// The instance that has appended each entry.
+    /// The instance that appended each entry.
     by: Vec<usize>,
     is_gone: bool,
 }
@@ -75,19 +75,19 @@ impl Store {
         }
     }
 
-    /// The log vanishes.
+    /// Deletes a log.
     pub(crate) fn evict(&mut self, log: &LogId) {
         if let Some(log) = self.logs.get_mut(log) {
             log.is_gone = true;
         }
     }
 
-    /// All logs that there ever were.
+    /// Returns all logs that ever existed.
     pub(crate) fn logs(&self) -> impl Iterator<Item = &LogId> {
         self.logs.keys()
     }
 
-    /// All that was ever appended to a log, with who has done it.
+    /// Returns everything that was ever appended to a log, with the instance that did it.
     pub(crate) fn history(&self, log: &LogId) -> Vec<(usize, Position, Bytes)> {
         let log = self.logs.get(log);
         log.map_or_else(Vec::new, |log| {

@@ -1,4 +1,4 @@
-//! Whoever waits for the end of a run watches the last entry of its log.
+//! A watch waits for the end of a run by its log's last entry.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ fn entry(epoch: u64, seq: u64, entry: Entry) -> (Position, Bytes) {
 }
 
 #[test]
-fn a_claim_behind_the_end_is_waited_for() {
+fn a_watch_waits_for_the_claim_after_an_end() {
     let mut watch = Watch::of("run-1");
     let mut now = Instant::now();
     assert_eq!(watch.poll(now), WatchStep::Last);
@@ -38,7 +38,7 @@ fn a_claim_behind_the_end_is_waited_for() {
         }
     };
     assert_eq!(silence, WatchStep::TakeOver { after });
-    // Nobody asks again and again, where nobody can take over.
+    // The take-over is requested once only, since it may be impossible.
     assert!(matches!(watch.poll(now), WatchStep::Read { .. }));
     watch.handle_page(Found::Some(Vec::new()), now + wait);
     assert_eq!(watch.poll(now), WatchStep::Last);
@@ -47,7 +47,7 @@ fn a_claim_behind_the_end_is_waited_for() {
 }
 
 #[test]
-fn where_there_is_no_log_nothing_is_waited_for() {
+fn a_watch_of_a_missing_log_is_over_at_once() {
     let mut watch = Watch::of("run-1");
     watch.handle_last(Found::Nothing);
     assert_eq!(watch.poll(Instant::now()), WatchStep::Over);

@@ -1,13 +1,13 @@
-//! Whether what was delivered stands in the truth: in its order, from its beginning, and without a hole that is not marked.
+//! Aligns what was delivered with the truth: in order, from the beginning, and without an unmarked hole.
 //!
-//! The truth is a list of atoms: the beginnings, characters and ends of its parts, and its other chunks. What is delivered must be
-//! the next atom, each time. Only after a gap it may be found further on; where, several places may be possible for
-//! a while, so that all of them are followed until they contradict (as a non-deterministic automaton does).
+//! The truth is a list of atoms: the beginnings, characters and ends of its parts, and its other chunks. Each delivered atom must
+//! be the next one. Only after a gap may it be found further on. Several positions may be possible for a while; all of them are
+//! followed until they contradict, as in a non-deterministic automaton.
 //!
-//! What a gap excuses, since the relay leaves it out for whoever joins in the middle: that a part which had begun before begins
-//! again, or never ends; input and outputs of calls that were announced before; half an emoji, which is U+FFFD.
+//! A gap excuses what the relay omits for a reader that joins in the middle: a part that had begun before begins again or never
+//! ends; input and outputs of calls that were announced before are missing; half an emoji arrives as U+FFFD.
 //!
-//! Half an emoji may also be the last that comes of a part, where a run was cancelled or lost in its middle.
+//! Half an emoji may also be the end of a part if the run was cancelled or lost in its middle.
 
 use twentyfirst_protocol::ui::{Chunk, RawJson, Text};
 
@@ -17,7 +17,7 @@ use crate::truth::Truth;
 pub(crate) struct Alignment {
     atoms: Vec<Atom>,
     strands: Vec<Strand>,
-    /// Parts whose last character never came whole.
+    /// The parts whose last character never came whole.
     alone: Vec<usize>,
     /// The ids of delivered parts, in the order in which they began.
     parts: Vec<(Kind, String)>,
@@ -29,7 +29,7 @@ pub(crate) struct Alignment {
 struct Strand {
     kind: Kind,
     id: String,
-    /// Its first atom.
+    /// The index of its first atom.
     first: usize,
 }
 
@@ -44,19 +44,19 @@ enum Kind {
 enum Atom {
     Begin(usize),
     Char(usize, char),
-    /// With what the provider adds.
+    /// The end of a part, with the provider's metadata.
     End(usize, Option<RawJson<'static>>),
     Whole(Option<usize>, Box<Chunk<'static>>),
 }
 
-/// One way in which what was delivered may stand in the truth.
+/// One possible position of what was delivered in the truth.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     /// The next atom.
     next: usize,
-    /// Where the last gap ended.
+    /// The end of the last gap.
     gap: Option<usize>,
-    /// Which delivered part is which of the truth.
+    /// The pairs of delivered parts and parts of the truth.
     known: Vec<(usize, usize)>,
 }
 
@@ -66,7 +66,7 @@ impl Candidate {
         found.map(|(_, strand)| *strand)
     }
 
-    /// With the delivered part as this one of the truth, unless it is another.
+    /// Adds the pair of a delivered part and a part of the truth, unless it contradicts another.
     fn knowing(&self, part: usize, strand: usize) -> Option<Self> {
         let mut candidate = self.clone();
         match self.strand_of(part) {
@@ -92,7 +92,7 @@ impl Alignment {
                 known: Vec::new(),
             }],
         };
-        // Halves of a pair come in two deltas; the character is there with its second half.
+        // The halves of a pair come in two deltas; the character is complete with its second half.
         let mut halves: Vec<(usize, u16)> = Vec::new();
         for chunk in truth.chunks() {
             match shape(chunk) {
@@ -145,7 +145,7 @@ impl Alignment {
         })
     }
 
-    /// Something may be missing before what comes next.
+    /// Notes that something may be missing before the next chunk.
     pub(crate) fn gap(&mut self) {
         let first = self.candidates.iter().map(|candidate| candidate.next).min();
         self.candidates = (first.unwrap_or(0)..=self.atoms.len())
@@ -157,7 +157,7 @@ impl Alignment {
             .collect();
     }
 
-    /// The next chunk that was delivered.
+    /// Checks the next delivered chunk.
     pub(crate) fn delivered(&mut self, chunk: &Chunk<'static>) -> Result<(), String> {
         let before = self.candidates.clone();
         let result = match shape(chunk) {
@@ -183,7 +183,7 @@ impl Alignment {
             Shape::End(kind, id, metadata) => {
                 let part = self.part(kind, id);
                 let matched = self.advance(
-                    // What was open at a gap may be closed by whoever marks it.
+                    // A part that was open at a gap may be closed where the gap is marked.
                     |_, candidate| candidate.gap.is_some() && candidate.strand_of(part).is_none(),
                     |_, candidate, atom| match atom {
                         Atom::End(strand, expected)
@@ -217,13 +217,13 @@ impl Alignment {
             .collect();
         self.candidates = before;
         Err(format!(
-            "{} was delivered, where the truth goes on with {}",
+            "{} was delivered, but the truth continues with {}",
             chunk.encode(),
             expected.join(" or ")
         ))
     }
 
-    /// Whether everything was delivered.
+    /// Returns whether everything was delivered.
     pub(crate) fn is_complete(&self) -> bool {
         let end = self.atoms.len();
         self.candidates
@@ -233,7 +233,7 @@ impl Alignment {
 
     fn delivered_char(&mut self, kind: Kind, part: usize, id: &Text<'_>, char: char) -> bool {
         let lone = char == char::REPLACEMENT_CHARACTER;
-        // Whether the next character of the part has two halves, or only its first half ever comes.
+        // The next character of the part has two halves, or only its first half ever comes.
         let is_half = |alignment: &Self, candidate: &Candidate| {
             let strand = match kind {
                 Kind::Tool => alignment
@@ -253,7 +253,7 @@ impl Alignment {
             }
         };
         self.advance(
-            // Half an emoji that was waiting when the gap came, or the end: if anything of the part comes after it, it does not match.
+            // Half an emoji that was waiting at a gap or at the end. If any character of the part follows, it does not match.
             |alignment, candidate| {
                 let waited = candidate.gap.is_some() && candidate.strand_of(part).is_none();
                 lone && (waited || is_half(alignment, candidate))
@@ -270,7 +270,7 @@ impl Alignment {
                     return None;
                 }
                 match kind {
-                    // The ids of calls are everybody's.
+                    // All readers get the same ids of calls.
                     Kind::Tool => (*id == *of.id.as_str()).then(|| candidate.clone()),
                     _ if new || candidate.strand_of(part) == Some(*strand) => {
                         candidate.knowing(part, *strand)
@@ -293,7 +293,7 @@ impl Alignment {
         })
     }
 
-    /// Takes each candidate on: by the atoms that match, past those that may be missing, and in place where it may stay.
+    /// Advances each candidate: over atoms that match, past those that may be missing, and in place where it may stay.
     fn advance(
         &mut self,
         stays: impl Fn(&Self, &Candidate) -> bool,
@@ -322,7 +322,7 @@ impl Alignment {
         !self.candidates.is_empty()
     }
 
-    /// What the relay leaves out for whoever joined where the gap ended.
+    /// Returns whether the relay omits this atom for a reader that joined where the gap ended.
     fn may_be_missing(&self, candidate: &Candidate, at: usize) -> bool {
         let Some(gap) = candidate.gap else {
             return false;
@@ -366,7 +366,7 @@ enum Shape<'c> {
     Begin(Kind, &'c Text<'static>),
     Delta(Kind, &'c Text<'static>, &'c Text<'static>),
     End(Kind, &'c Text<'static>, Option<&'c RawJson<'static>>),
-    /// Anything else; where it belongs to a call, with the call's id.
+    /// Any other chunk; if it belongs to a call, with the id of the call.
     Whole(Option<&'c Text<'static>>),
 }
 
@@ -393,7 +393,7 @@ fn shape<'c>(chunk: &'c Chunk<'static>) -> Shape<'c> {
     }
 }
 
-/// Metadata names the last text by an id, which is each reader's own.
+/// Returns whether two chunks are equal, ignoring the id of the last text in metadata, which differs between readers.
 fn same(expected: &Chunk<'static>, delivered: &Chunk<'static>) -> bool {
     match (expected, delivered) {
         (Chunk::MessageMetadata(one), Chunk::MessageMetadata(other)) => {

@@ -1,4 +1,4 @@
-//! Plays a schedule: does what the flows ask for, and tells them what comes of it.
+//! Plays a schedule: executes the steps of the flows, and passes them the resulting events.
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -22,17 +22,17 @@ use crate::rng::Rng;
 use crate::schedule::{Beginning, Schedule};
 use crate::world::{Actor, Asks, Handed, World};
 
-/// The most steps that a flow may take in one moment.
+/// The most steps that a flow may take without time advancing.
 const STEPS: usize = 20_000;
 
 /// The longest that a schedule may take.
 const HOURS: Duration = Duration::from_secs(48 * 3600);
 
-/// The flow of a run, or one that misbehaves around it.
+/// The flow of a run, or a faulty wrapper around it.
 pub(crate) trait Follows: Flow<Item = RunEvent, Output = Outcome> {
     fn message(&mut self) -> &UiMessage;
     fn has_message(&self) -> bool;
-    /// The transition that decided last.
+    /// Returns the last transition.
     fn transition(&self) -> &'static str;
 }
 
@@ -53,11 +53,11 @@ impl Follows for FollowFlow {
 type Start = Box<dyn Flow<Item = RunRef, Output = Result<Started, StartError>>>;
 type Cancel = Box<dyn Flow<Item = Infallible, Output = Result<Cancelled, CancelError>>>;
 
-/// What a schedule came to.
+/// The result of a schedule.
 pub(crate) struct Report {
     pub(crate) verdict: Verdict,
     pub(crate) tally: Tally,
-    /// How many faults of the network were drawn.
+    /// The number of network faults that were drawn.
     pub(crate) drawn: usize,
     pub(crate) trace: Vec<String>,
 }
@@ -67,7 +67,7 @@ pub(crate) fn play(seed: u64, plant: Option<Plant>, tracing: bool) -> Report {
     play_schedule(Schedule::random(seed), plant, tracing)
 }
 
-/// Leaves out of a schedule that breaks a rule what it breaks the same rule without.
+/// Removes from a schedule that breaks a rule everything that is not needed to break the same rule.
 pub(crate) fn shrunk(seed: u64, plant: Option<Plant>) -> Schedule {
     let mut schedule = Schedule::random(seed);
     let report = play_schedule(schedule.clone(), plant, false);
@@ -99,7 +99,7 @@ pub(crate) fn play_schedule(schedule: Schedule, plant: Option<Plant>, tracing: b
         rng: Rng::new(seed ^ 0x4ec5),
         plant,
         follower: Follower::Before(match schedule.beginning {
-            // Somebody else's run has begun by then, or is over. Whoever comes too early finds an idle thread.
+            // The other run has begun by then, or is over. A follower that joins too early finds an idle thread.
             Beginning::Elsewhere(at) if schedule.joins_early => at.mul_f64(0.5),
             Beginning::Elsewhere(at) => at + Duration::from_millis(1) + schedule.joins_after,
             _ => At::ZERO,
@@ -145,20 +145,20 @@ struct Player {
     plant: Option<Plant>,
     follower: Follower,
     canceller: Canceller,
-    /// Where the run is, or will be.
+    /// The place of the run, once it is known.
     sandbox: Option<String>,
     thread: Option<String>,
     judge: Option<Judge>,
-    /// The transition with which the run has ended.
+    /// The transition with which the run ended.
     decided: Option<&'static str>,
-    /// How many steps were taken in which moment.
+    /// The number of steps that were taken at the last time.
     last: (At, usize),
 }
 
 enum Follower {
     Before(At),
     Starting(Start, Option<Instant>),
-    /// It has started, or may have, and is joined at this moment.
+    /// It has started, or may have, and is joined at this time.
     Joining(At, RunRef),
     Following(Box<dyn Follows>, Option<Instant>),
     Over,
@@ -172,7 +172,7 @@ enum Canceller {
 }
 
 impl Player {
-    /// The transition of the flow that decided last.
+    /// Returns the transition of the flow that decided last.
     fn transition(&self) -> Option<&'static str> {
         match &self.follower {
             Follower::Following(flow, _) => Some(flow.transition()),
@@ -211,12 +211,12 @@ impl Player {
                 return self.check_cost();
             }
             if self.world.now > HOURS {
-                return violation(Rule::Endless, "it goes on for more than 48 hours");
+                return violation(Rule::Endless, "it takes more than 48 hours");
             }
             let until = [self.follower_until(), self.canceller_until()];
             let until = until.into_iter().flatten().min();
             let Some(told) = self.world.advance(until) else {
-                return violation(Rule::Endless, "a flow waits for what never comes");
+                return violation(Rule::Endless, "a flow waits for ever");
             };
             if let Some((actor, slot, asks, handed)) = told {
                 self.tell(actor, slot, asks, handed);
@@ -260,14 +260,14 @@ impl Player {
         }
     }
 
-    /// A flow that takes steps without time going on would do so for ever.
+    /// Counts a step. A flow that takes too many steps without time advancing would do so for ever.
     fn count_step(&mut self) -> Verdict {
         if self.last.0 != self.world.now {
             self.last = (self.world.now, 0);
         }
         self.last.1 += 1;
         if self.last.1 > STEPS {
-            return violation(Rule::Endless, "no time goes on");
+            return violation(Rule::Endless, "time does not advance");
         }
         Ok(())
     }
@@ -424,7 +424,7 @@ impl Player {
                 self.world
                     .note(|| format!("⇒ started in {}", started.run.thread_id));
                 if self.world.relay.ours().is_none() {
-                    return violation(Rule::End, "a run is said to have started that has not");
+                    return violation(Rule::End, "a run is reported as started that has not");
                 }
                 self.sandbox = Some(started.run.sandbox_id.to_string());
                 self.thread = Some(started.run.thread_id.to_string());
@@ -442,7 +442,7 @@ impl Player {
                 self.world.close(Actor::Follower, Slot::Stream);
                 self.check_created(&error)?;
                 self.follower = Follower::Over;
-                // It may have started all the same: whoever has the ids can join it.
+                // It may have started all the same; a process with the ids can join it.
                 let ours = self
                     .world
                     .relay
@@ -457,7 +457,7 @@ impl Player {
                         self.follower = Follower::Joining(at, run);
                     }
                     _ => {
-                        // Nobody knows of the run: there is nothing to cancel.
+                        // Without the reference of the run there is nothing to cancel.
                         self.canceller =
                             match std::mem::replace(&mut self.canceller, Canceller::Over) {
                                 cancelling @ Canceller::Cancelling(..) => cancelling,
@@ -470,7 +470,7 @@ impl Player {
         Ok(())
     }
 
-    /// What the error says that exists, does, and nothing else does.
+    /// Checks that the error names exactly the resources that exist.
     fn check_created(&self, error: &StartError) -> Verdict {
         let facts = &self.world.relay.facts;
         let created = &error.created;
@@ -482,7 +482,7 @@ impl Player {
         {
             return violation(
                 Rule::SecondCost,
-                "a sandbox is said to be made that was not",
+                "a sandbox is reported as created that was not",
             );
         }
         if let Some(thread) = &created.thread_id
@@ -491,7 +491,10 @@ impl Player {
                 .iter()
                 .any(|created| *thread == created.as_str())
         {
-            return violation(Rule::SecondCost, "a thread is said to be made that was not");
+            return violation(
+                Rule::SecondCost,
+                "a thread is reported as created that was not",
+            );
         }
         Ok(())
     }
@@ -578,7 +581,7 @@ impl Player {
         }
     }
 
-    /// What cancelling came to has to be true.
+    /// Checks that the result of cancelling is true.
     fn cancelled(&mut self, result: &Result<Cancelled, CancelError>) -> Verdict {
         let relay = &self.world.relay;
         let phase = relay.our_phase();
@@ -614,7 +617,7 @@ impl Player {
     fn check_relay(&self) -> Verdict {
         let relay = &self.world.relay;
         if let Some(request) = relay.facts.unexpected.first() {
-            return violation(Rule::SecondCost, format!("nobody needs {request}"));
+            return violation(Rule::SecondCost, format!("unneeded request: {request}"));
         }
         let other = |runs: &[usize]| runs.iter().any(|run| Some(*run) != relay.our_id());
         if other(&relay.facts.cancelled) {
@@ -624,7 +627,7 @@ impl Player {
             return violation(Rule::SecondCost, "the messages were sent twice");
         }
         if relay.facts.sandboxes_created.len() > 1 || self.world.creations > 1 {
-            return violation(Rule::SecondCost, "a second sandbox was made");
+            return violation(Rule::SecondCost, "a second sandbox was created");
         }
         Ok(())
     }
@@ -636,15 +639,16 @@ impl Player {
                 Rule::SecondCost,
                 "a sandbox was deleted in which there is a run",
             ),
-            Some(deleted) if !facts.sandboxes_created.contains(deleted) => {
-                violation(Rule::SecondCost, "a sandbox was deleted that was not made")
-            }
+            Some(deleted) if !facts.sandboxes_created.contains(deleted) => violation(
+                Rule::SecondCost,
+                "a sandbox was deleted that was not created",
+            ),
             _ => Ok(()),
         }
     }
 }
 
-/// What an actor has of the network.
+/// The access of an actor to the network.
 struct Line<'w>(&'w mut World, Actor);
 
 impl Io for Line<'_> {
@@ -657,10 +661,10 @@ impl Io for Line<'_> {
     }
 }
 
-/// Hands over what has come.
+/// Passes an event to a flow.
 fn tell<F: Flow + ?Sized>(flow: &mut F, slot: Slot, handed: Handed) {
     let event = match handed {
-        Handed::Answer { head, body, .. } => Event::Response { slot, head, body },
+        Handed::Response { head, body, .. } => Event::Response { slot, head, body },
         Handed::Opened(head) => Event::Response {
             slot,
             head,

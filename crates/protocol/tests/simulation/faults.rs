@@ -1,8 +1,8 @@
-//! The kinds of faults and of ends, and how often each was there.
+//! The kinds of faults and of ends, and how often each occurred.
 
 use std::fmt;
 
-/// An enum whose members have words, and counters for them.
+/// Defines an enum whose variants have descriptions, and their counters.
 macro_rules! kinds {
     ($(#[$doc:meta])* $name:ident { $($kind:ident = $words:literal,)* }) => {
         $(#[$doc])*
@@ -16,7 +16,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// What goes wrong on the way, or is hard to get right. Counted when it has really struck.
+    /// Network faults and difficult situations. A fault is counted when it has really struck.
     Fault {
         CutClean = "the body ends early, as if it were complete",
         CutBroken = "the body breaks off",
@@ -30,8 +30,8 @@ kinds! {
         MalformedInstead = "a malformed event comes in place of one",
         NotSent = "a request is surely not sent",
         LostRequest = "a request is lost on the way",
-        LostAnswer = "a request takes effect, and its answer is lost",
-        Unanswered = "a request is never answered",
+        LostResponse = "a request takes effect, and its response is lost",
+        NoResponse = "a request gets no response",
         TooMany = "429, with or without Retry-After",
         ServerError = "500 or 503, with or without Retry-After",
         Refused = "the key is revoked: 401 or 403",
@@ -54,12 +54,12 @@ kinds! {
         CancelledInWords = "… its reader gets `error \"cancelled\"`",
         ThreadDeleted = "the thread is deleted",
         SandboxDeleted = "the sandbox is deleted",
-        Reordered = "answers come in another order than the requests",
+        Reordered = "responses come in another order than the requests",
     }
 }
 
 kinds! {
-    /// How a schedule ended.
+    /// The ends of schedules.
     Ending {
         Completed = "completed",
         CompletedAfterCut = "… after a cut",
@@ -82,7 +82,7 @@ kinds! {
     }
 }
 
-/// How often there was what.
+/// The number of times that each kind occurred.
 #[derive(Debug, Clone)]
 pub(crate) struct Tally {
     pub(crate) schedules: u64,
@@ -117,7 +117,7 @@ impl Tally {
         }
     }
 
-    /// What was never there: a simulation without it proves nothing about it.
+    /// Returns the kinds that never occurred: a simulation without them proves nothing about them.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
         self.rows()
             .filter(|(_, count)| *count == 0)

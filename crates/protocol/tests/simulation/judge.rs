@@ -1,29 +1,29 @@
-//! What a user of the flows may rely on, checked at every step and at the end.
+//! The guarantees for a user of the flows, checked at every step and at the end.
 //!
-//! 1. **Content.** What is delivered is the truth from its beginning, in its order ([`Alignment`]). A hole is marked by
-//!    [`RunEvent::Gap`]; behind it stands something from further on. While the stored answer is being delivered the order is that of the
-//!    parts in the message, so then each part has to be a beginning of its part in the truth.
-//! 2. **Nothing twice.** The alignment never goes back; words that the truth has once are delivered once, gaps or not.
-//! 3. **Nothing disappears.** `message()` always has what was delivered, and whenever the flow waits it is exactly what the delivered
-//!    chunks make, until it is final. Then it does not change any more, and contains all that was delivered.
-//! 4. **Nobody else's run.** No other run is cancelled. Another may be opened, as one that begins between the list and the request; it
-//!    is never read: nothing of it is delivered, and nobody is told that the run is resumed.
-//! 5. **No second cost.** At most one chat POST takes effect, or may have; at most one sandbox is made. One is deleted only if no run
-//!    can be in it.
-//! 6. **One true end.** Completed if and only if the run has; failed with the text of its `error` chunk or of its thread; cancelled if it
-//!    was. `finish` is delivered once for a completed run. Usage, subtype and the final message are the truth's; what is stored
-//!    incompletely is said to be.
-//! 7. **Lost** only where nobody could know:
-//!    - *silence*: for `lost_after` no byte of a stream came, and where none was ever open no answer;
-//!    - *cut*: it does not follow, and a stream was cut before its `finish`;
-//!    - *deadline*: it is over;
-//!    - *refused*: the last answer was a refusal (400, 401, 403);
-//!    - *deleted*: the relay said that the thread or sandbox is not there, and it is not;
-//!    - *not stored*: when the thread was asked, the run had not begun, so that nothing streamed and nothing had ended.
-//! 8. **It ends.** Soon after it was told that the thread streams no more, after `lost_after` and after the deadline; and without
-//!    asking more than three times a second.
-//! 9. **Moments are true.** A cut, a resumed stream and a status are told only where there was one; what cannot be decoded in the first
-//!    stream is followed by a gap.
+//! 1. **Content.** The delivered chunks are the truth from its beginning, in order ([`Alignment`]). [`RunEvent::Gap`] marks a
+//!    hole, after which something from further on follows. While the stored answer is being delivered the order is that of the
+//!    parts in the message, so then each part must be a beginning of its part in the truth.
+//! 2. **Nothing twice.** The alignment never goes back; words that the truth has once are delivered once, with gaps or without.
+//! 3. **Nothing disappears.** `message()` always contains what was delivered. Whenever the flow waits, it is exactly the message
+//!    of the delivered chunks, until it is final. Then it does not change any more, and contains everything that was delivered.
+//! 4. **No other run.** No other run is cancelled. The stream of another may be opened, as of one that begins between the list
+//!    and the request, but it is never read: nothing of it is delivered, and no event says that the run is resumed.
+//! 5. **No second cost.** At most one chat POST takes effect, or may have; at most one sandbox is created. A sandbox is deleted
+//!    only if no run can be in it.
+//! 6. **One true end.** A run is completed if and only if it has completed; failed with the text of its `error` chunk or of its
+//!    thread; cancelled if it was. `finish` is delivered once for a completed run. Usage, subtype and the final message are those
+//!    of the truth. An incompletely stored answer is reported as such.
+//! 7. **Lost** only if the end could not be known:
+//!    - *silence*: no byte of a stream came for `lost_after`, or no response while no stream was ever open;
+//!    - *cut*: following is off, and a stream was cut before its `finish`;
+//!    - *deadline*: it has passed;
+//!    - *refused*: the last response was a refusal (400, 401, 403);
+//!    - *deleted*: the relay reported that the thread or sandbox does not exist, and it does not;
+//!    - *not stored*: the run had not begun when the thread was read, so nothing was streaming and nothing had ended.
+//! 8. **It ends.** Soon after it learned that the thread no longer streams, after `lost_after` and after the deadline; and
+//!    without sending more than three queries a second.
+//! 9. **Events are true.** A cut, a resumed stream and a status are reported only if there was one. In the first stream, a gap
+//!    follows each event that cannot be decoded.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -40,7 +40,7 @@ use crate::schedule::{Following, OUR_TURN, Way};
 use crate::truth::{End, Truth};
 use crate::world::{Asks, Handed};
 
-/// A rule that was broken.
+/// A broken rule.
 #[derive(Debug, Clone)]
 pub(crate) struct Violation {
     pub(crate) rule: Rule,
@@ -56,8 +56,8 @@ pub(crate) enum Rule {
     SecondCost,
     End,
     FinalMessage,
-    Moments,
-    /// It goes on for ever, in no time or in too much, or asks too often.
+    Events,
+    /// It goes on for ever, with or without time advancing, or sends too many queries.
     Endless,
 }
 
@@ -70,12 +70,12 @@ pub(crate) fn violation<T>(rule: Rule, why: impl Into<String>) -> Result<T, Viol
     })
 }
 
-/// Watches one run being followed.
+/// A judge of one run that is followed.
 pub(crate) struct Judge {
     truth: Rc<Truth>,
     following: Following,
     began: At,
-    /// Whether the id of the user's message is known to the flow.
+    /// Whether the flow knows the id of the user's message.
     knows_user_message: bool,
     alignment: Alignment,
     assembler: Assembler,
@@ -84,7 +84,7 @@ pub(crate) struct Judge {
     final_message: Option<UiMessage>,
 }
 
-/// What the flow was told.
+/// The information that the flow has received.
 #[derive(Debug, Default)]
 struct Told {
     thread_id: String,
@@ -93,24 +93,24 @@ struct Told {
     cuts: usize,
     cut_before_finish: bool,
     message_ids: Vec<String>,
-    /// Those of them that came with streams that were resumed.
+    /// The ids that came with resumed streams.
     resumed_ids: Vec<String>,
     finish: bool,
     error: bool,
     done: bool,
-    /// When there was the last byte of a stream, or while there was none, the last answer.
+    /// The time of the last byte of a stream or, while there was none, of the last response.
     news: At,
     ever_open: bool,
     status: Option<String>,
-    /// Since when it is told that the thread does not stream.
+    /// The time since when the flow knows that the thread does not stream.
     over: Option<At>,
-    /// The thread was read when it no longer streamed.
+    /// Whether the thread was read when it no longer streamed.
     settled: bool,
     deleted: bool,
     refused: bool,
 }
 
-/// What it has delivered.
+/// The output of the flow.
 #[derive(Debug, Default)]
 struct Delivered {
     starts: usize,
@@ -118,16 +118,16 @@ struct Delivered {
     gaps: usize,
     cuts: usize,
     resumed: usize,
-    /// The run has said that it failed.
+    /// Whether the run has reported that it failed.
     failed: bool,
-    /// The metadata of the end, which has the usage and the subtype.
+    /// Whether the metadata of the end, with usage and subtype, was delivered.
     metadata: bool,
-    /// Something was not a chunk, and the gap has not come yet.
+    /// Whether an invalid event came and its gap has not come yet.
     owes_gap: bool,
 }
 
 impl Judge {
-    /// `is_open`: whether the run's stream is open already.
+    /// Creates a judge. `is_open` says whether the run's stream is already open.
     pub(crate) fn new(
         truth: Rc<Truth>,
         following: Following,
@@ -164,7 +164,7 @@ impl Judge {
                 told.is_open = head.status == 200;
                 told.opened += usize::from(told.is_open);
                 told.ever_open |= told.is_open;
-                told.answered(head.status.as_u16());
+                told.responded(head.status.as_u16());
                 if told.is_open || !told.ever_open {
                     told.news = now;
                 }
@@ -193,8 +193,8 @@ impl Judge {
             }
             Handed::Data(..) | Handed::End => {}
             Handed::Failure(_) => told.refused = false,
-            Handed::Answer { head, value, .. } => {
-                told.answered(head.status.as_u16());
+            Handed::Response { head, value, .. } => {
+                told.responded(head.status.as_u16());
                 if !told.ever_open {
                     told.news = now;
                 }
@@ -222,12 +222,12 @@ impl Judge {
                 if let Some(status) = status.and_then(Value::as_str) {
                     told.status = Some(status.to_owned());
                     if status == "streaming" {
-                        // Whoever came too early was told that nothing streamed yet.
+                        // A follower that joined too early has learned that nothing streamed yet.
                         told.over = None;
                     } else {
                         told.over.get_or_insert(now);
                     }
-                    // Stored, it is over, though the next turn may stream in its thread.
+                    // A stored run is over, even if the next turn streams in its thread.
                     let mut messages = value["messages"].as_array().into_iter().flatten();
                     let is_stored = messages.any(|message| message["id"] == OUR_TURN);
                     told.settled |= asks == Asks::Get && (status != "streaming" || is_stored);
@@ -249,11 +249,11 @@ impl Judge {
         match moment {
             RunEvent::Chunk(chunk) => {
                 if delivered.owes_gap {
-                    return violation(Rule::Moments, "no gap follows what is not a chunk");
+                    return violation(Rule::Events, "no gap follows an invalid event");
                 }
                 self.chunk(chunk, relay)?;
             }
-            // In a stream that was resumed it may have been in what is repeated. Behind `finish` nothing can be missing, and behind an
+            // In a resumed stream the event may belong to the repeated part. After `finish` nothing can be missing, and after an
             // `error` nothing that matters.
             RunEvent::NotAChunk(_) => {
                 let is_over = delivered.finishes > 0 || delivered.failed;
@@ -270,22 +270,22 @@ impl Judge {
             RunEvent::Cut(_) => {
                 delivered.cuts += 1;
                 if delivered.cuts > told.cuts + 1 || (told.done && told.finish) {
-                    return violation(Rule::Moments, "a cut is told where there was none");
+                    return violation(Rule::Events, "a cut is told where there was none");
                 }
             }
             RunEvent::Resumed => {
                 delivered.resumed += 1;
                 if delivered.resumed > told.opened {
-                    return violation(Rule::Moments, "a stream is said to be open which is not");
+                    return violation(Rule::Events, "a stream is reported as open that is not");
                 }
             }
             RunEvent::Asked(status) => {
                 if told.status.as_deref() != Some(status.as_str()) {
-                    let why = format!("the relay said {:?} and not {status:?}", told.status);
-                    return violation(Rule::Moments, why);
+                    let why = format!("the relay reported {:?} and not {status:?}", told.status);
+                    return violation(Rule::Events, why);
                 }
             }
-            _ => return violation(Rule::Moments, "a moment that nobody knows"),
+            _ => return violation(Rule::Events, "an unknown event"),
         }
         self.look(message, has_message)
     }
@@ -324,7 +324,7 @@ impl Judge {
             let metadata = metadata.message_metadata.as_ref();
             self.delivered.metadata |= metadata.is_some_and(|raw| raw.get().contains("sessionId"));
         }
-        // What a cancelled reader is told is no part of the run.
+        // Chunks for a cancelled reader are not part of the run.
         let of_cancelling = match chunk {
             Chunk::Error(error) => error.error_text == "cancelled",
             Chunk::MessageMetadata(_) | Chunk::Finish(_) => true,
@@ -341,7 +341,7 @@ impl Judge {
         }
     }
 
-    /// The stored answer is being delivered, part by part.
+    /// Checks the stored answer while it is delivered, part by part.
     fn settling(&mut self, relay: &Relay) -> Verdict {
         if self.delivered.gaps > 0 {
             return Ok(());
@@ -355,7 +355,7 @@ impl Judge {
             return Ok(());
         }
         let why = format!(
-            "from the stored answer was delivered what is not in the truth: {}",
+            "the stored answer added content that is not in the truth: {}",
             serde_json::to_string(delivered).unwrap()
         );
         violation(Rule::Content, why)
@@ -380,7 +380,7 @@ impl Judge {
         Ok(())
     }
 
-    /// The flow waits: there is nothing more to hand out.
+    /// Checks the message while the flow waits, when nothing is left to yield.
     pub(crate) fn waits(&mut self, message: &UiMessage, has_message: bool) -> Verdict {
         if !has_message && message != self.assembler.message() {
             let why = format!(
@@ -395,7 +395,7 @@ impl Judge {
 
     // ---- The end
 
-    /// Whether it has gone on for too long although nothing came, or although it knows that the run is over.
+    /// Returns whether it has gone on for too long without data, or after it knew that the run is over.
     pub(crate) fn is_overdue(&self, now: At) -> bool {
         let slack = Duration::from_secs(600);
         let silent = self
@@ -406,7 +406,7 @@ impl Judge {
             .following
             .deadline
             .is_some_and(|deadline| now > self.began + deadline + slack);
-        // What it was told while bytes still came, it is told again once they have ceased for long enough.
+        // Statuses that it received while bytes still came are repeated after enough silence.
         let again = self.following.ask_after.unwrap_or_default();
         let told = self
             .told
@@ -424,7 +424,7 @@ impl Judge {
         tally: &mut Tally,
     ) -> Verdict {
         if self.delivered.owes_gap {
-            return violation(Rule::Moments, "no gap follows what is not a chunk");
+            return violation(Rule::Events, "no gap follows an invalid event");
         }
         if let Some(last) = &self.final_message
             && json_of(last) != json_of(message)
@@ -438,7 +438,7 @@ impl Judge {
         let is_true = match &outcome.end {
             RunEnd::Completed => phase == Some(Phase::Completed),
             RunEnd::Cancelled => phase == Some(Phase::Cancelled),
-            // An `error` chunk is the end, whatever else follows.
+            // An `error` chunk is the end, whatever follows.
             RunEnd::Failed(text) => {
                 (phase == Some(Phase::Failed) || self.told.error) && self.is_the_reason(text, relay)
             }
@@ -461,7 +461,7 @@ impl Judge {
         if matches!(outcome.end, RunEnd::Completed) {
             self.completed(outcome, message, relay)?;
         } else {
-            // Lost behind its `finish`, all of it was delivered all the same.
+            // A run that is lost after its `finish` was delivered completely.
             let has_finished = matches!(outcome.end, RunEnd::Lost(_))
                 && (self.delivered.finishes, self.delivered.gaps) == (1, 0)
                 && alike(message, &self.truth.message);
@@ -473,11 +473,14 @@ impl Judge {
             if !is_true {
                 return violation(
                     Rule::FinalMessage,
-                    "a message without a whole is not called partial",
+                    "an incomplete message is not called partial",
                 );
             }
             if outcome.is_success() {
-                return violation(Rule::End, "what has not completed is called a success");
+                return violation(
+                    Rule::End,
+                    "a run that has not completed is called a success",
+                );
             }
             if message != self.assembler.message() {
                 return violation(
@@ -529,7 +532,7 @@ impl Judge {
             .message_ids
             .iter()
             .any(|told| Some(told.as_str()) == id.as_deref());
-        // Whoever joined without the id of the user's message goes by what was stored before.
+        // A follower without the id of the user's message relies on what was stored before it joined.
         let by_place =
             !self.knows_user_message && self.told.message_ids.is_empty() && self.following.joins;
         seen || by_place || (self.knows_user_message && stored.with_user_message)
@@ -541,7 +544,7 @@ impl Judge {
             return violation(Rule::End, why);
         }
         let deleted = relay.our_sandbox_is_deleted();
-        // The thread has the usage; the subtype is only in the metadata of the stream and of the stored answer.
+        // The thread has the usage; only the metadata of the stream and of the stored answer has the subtype.
         let has_usage = outcome.usage == self.truth.usage || (deleted && self.delivered.gaps > 0);
         let tail = relay
             .ours()
@@ -564,7 +567,7 @@ impl Judge {
         if known && outcome.is_success() == error {
             return violation(
                 Rule::End,
-                "what the runtime calls an error is called a success, or the other way round",
+                "an error of the runtime is called a success, or the other way round",
             );
         }
 
@@ -572,8 +575,8 @@ impl Judge {
         let is_whole = alike(message, &self.truth.message);
         let tail = stored.filter(|stored| !stored.whole);
         let has_gap = self.delivered.gaps > 0;
-        // With a gap before it, the answer of a reader who resumed cannot be told from one who has joined in the middle. Nor can
-        // one that was stored without its question.
+        // After a gap, the answer stored by a reader that resumed cannot be told from one stored by a reader that joined in the
+        // middle. The same holds for one that was stored without its question.
         let may_be_tail = stored.is_some_and(|stored| {
             let id = stored.message.id.as_ref().map(|id| id.to_string_lossy());
             let mut resumed = self.told.resumed_ids.iter();
@@ -583,22 +586,22 @@ impl Judge {
         let is_known = !deleted && tail.is_none() && self.can_know_stored(relay);
         let problem = match outcome.message_state {
             MessageState::Whole if is_whole => None,
-            // All that is left of it, and not under an id that was seen to join in the middle: nobody can know that there was more.
+            // It is all that is left, and no id shows that its reader joined in the middle: that there was more cannot be known.
             MessageState::Whole
                 if !may_be_tail && tail.is_some_and(|tail| alike(message, &tail.message)) =>
             {
                 None
             }
-            MessageState::Whole => Some("what is called the whole message is not"),
+            MessageState::Whole => Some("the message is called whole and is not"),
             MessageState::StoredIncompletely if is_known && !is_whole => {
                 Some("the message is not the stored one, which is whole")
             }
             MessageState::StoredIncompletely if is_known && !may_be_tail => {
-                Some("what is stored whole is called stored incompletely")
+                Some("a whole stored answer is called stored incompletely")
             }
             MessageState::StoredIncompletely => None,
             MessageState::Partial => Some("a completed run's message is called partial"),
-            _ => Some("nobody knows what the message is worth"),
+            _ => Some("the message state is unknown"),
         };
         if let Some(problem) = problem {
             let why = format!(
@@ -614,7 +617,7 @@ impl Judge {
         }
         let no_gap = self.delivered.gaps == 0;
         let delivered = self.assembler.message();
-        // Who came later has missed steps, and texts that say nothing.
+        // A later reader has missed steps and empty texts.
         let contained = if no_gap {
             begins(delivered, message)
                 || (tail.is_some() && begins(&content(delivered), &content(message)))
@@ -645,7 +648,7 @@ impl Judge {
         Ok(())
     }
 
-    /// Words that the truth has once are delivered once. Those that a gap cut in two do not count.
+    /// Checks that words that the truth has once are delivered once. Words that a gap cut in two do not count.
     fn nothing_twice(&mut self) -> Verdict {
         let words = |message: &UiMessage| {
             let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -702,7 +705,7 @@ impl Judge {
 }
 
 impl Told {
-    fn answered(&mut self, status: u16) {
+    fn responded(&mut self, status: u16) {
         self.deleted |= status == 404;
         self.refused = matches!(status, 400 | 401 | 403);
     }
@@ -712,12 +715,12 @@ fn asks_for_stream(asks: Asks) -> bool {
     matches!(asks, Asks::Resume | Asks::SendMessages)
 }
 
-/// Whether two messages say the same. Ids that are each reader's own do not count.
+/// Returns whether two messages have equal contents, ignoring ids that differ between readers.
 fn alike(one: &UiMessage, other: &UiMessage) -> bool {
     canonical(one) == canonical(other)
 }
 
-/// A message without what says nothing: where steps begin, and empty texts.
+/// Returns a message without empty parts: the starts of steps, and empty texts.
 fn content(message: &UiMessage) -> UiMessage {
     let mut message = message.clone();
     message.parts.retain(|part| match part {
@@ -729,7 +732,7 @@ fn content(message: &UiMessage) -> UiMessage {
     message
 }
 
-/// The members of an object have no order.
+/// Returns the message as JSON, ignoring the order of object members.
 fn json_of(message: &UiMessage) -> Value {
     serde_json::to_value(message).unwrap()
 }
@@ -750,13 +753,13 @@ fn canonical(message: &UiMessage) -> Value {
         if part.get("type").is_some_and(|kind| kind == "reasoning") {
             part.remove("id");
         }
-        // The text of an input as it came is not in the stored answer's deltas.
+        // Deltas are not stored, so the stored answer lacks the raw text of an input.
         part.remove("rawInput");
     }
     value
 }
 
-/// Whether `part` of a message is a beginning of `whole`: each part, in their order.
+/// Returns whether `part` is a beginning of the message `whole`: part by part, in order.
 fn begins(part: &UiMessage, whole: &UiMessage) -> bool {
     part.parts.len() <= whole.parts.len()
         && part
@@ -788,7 +791,7 @@ fn part_begins(part: &Part, whole: &Part) -> bool {
                     }
                 }
         }
-        // A later one with the same id takes its place.
+        // A later one with the same id replaces it.
         (Part::Data(part), Part::Data(whole)) if part.id.is_some() => {
             part.name == whole.name && part.id == whole.id
         }
@@ -796,7 +799,7 @@ fn part_begins(part: &Part, whole: &Part) -> bool {
     }
 }
 
-/// Half an emoji at the end is shown as U+FFFD until its other half comes.
+/// Returns whether a text is a beginning. Half an emoji at the end is shown as U+FFFD until its other half comes.
 fn text_begins(part: &str, whole: &str) -> bool {
     whole.starts_with(part.trim_end_matches(char::REPLACEMENT_CHARACTER))
 }
@@ -805,10 +808,10 @@ fn json(raw: &Option<twentyfirst_protocol::ui::RawJson<'static>>) -> Option<Valu
     raw.as_ref().and_then(|raw| raw.deserialize().ok())
 }
 
-/// Whether everything of `part`, which has holes, is somewhere in `whole`. Steps are no content.
+/// Returns whether everything in `part`, which has holes, is somewhere in `whole`. Steps are ignored.
 fn fragments(part: &UiMessage, whole: &UiMessage) -> bool {
     part.parts.iter().all(|part| match part {
-        // Nothing that would be missed.
+        // Not content.
         Part::StepStart(_) => true,
         Part::Text(text) => {
             let texts = whole.parts.iter().filter_map(|part| match part {
@@ -825,8 +828,8 @@ fn fragments(part: &UiMessage, whole: &UiMessage) -> bool {
             in_order(&text.text.to_string_lossy(), texts)
         }
         _ => whole.parts.iter().any(|whole| {
-            // Of a call whose announcement was missed there is only what came later: neither its name nor its input. An output that is
-            // preliminary is replaced.
+            // A call whose announcement was missed has only its later chunks, without name and input. Preliminary outputs are
+            // replaced.
             let missed = matches!((part, whole), (Part::Tool(part), Part::Tool(whole))
                 if part.tool_call_id == whole.tool_call_id
                     && (part.preliminary == Some(true) || json(&part.output) == json(&whole.output))
@@ -836,7 +839,7 @@ fn fragments(part: &UiMessage, whole: &UiMessage) -> bool {
     })
 }
 
-/// Whether a text that may have holes is in the texts: a piece of it in each, in their order, character by character.
+/// Returns whether a text with holes consists of pieces of these texts, in order, character by character.
 fn in_order<T: AsRef<str>>(text: &str, texts: impl Iterator<Item = T>) -> bool {
     let mut rest = text
         .chars()

@@ -1,13 +1,14 @@
-//! Runs that survive, on random schedules against a simulated relay: what a user may rely on, whatever the network does.
+//! Follows runs on random schedules against a simulated relay, and checks the guarantees for a user, whatever the network does.
 //!
-//! Each schedule is a number. From it follow the script of what an agent says ([`truth`]), who else is in the sandbox, how
-//! the run is begun and followed ([`schedule`]), what the network does to it ([`world`]), and which of its habits the relay
-//! shows ([`relay`]). The real flows are played against it in virtual time ([`driver`]), and what they hand out is held against
-//! the truth at every step ([`judge`], where the rules stand in words).
+//! Each schedule is a number. It decides the agent's script ([`truth`]), who else is in the sandbox, how the run is begun and
+//! followed ([`schedule`]), the faults of the network ([`world`]), and the habits of the relay ([`relay`]). The real flows run
+//! against it in virtual time ([`driver`]), and their output is compared with the truth at every step ([`judge`], which explains
+//! the rules).
 //!
-//! A schedule that breaks a rule prints its seed, the transition of the flow that decided, and what happened, with as few of its
-//! faults as break the rule as well. `SIMULATION_SEED=n` plays that one; `SIMULATION_RUNS=n` plays another number than 2,000, and
-//! `SIMULATION_FIRST=n` begins with another seed than 0. New ranges prove more than the ones that are played each time.
+//! A schedule that breaks a rule prints its seed, the flow's last transition, and its events, with as few faults as still break
+//! the rule. `SIMULATION_SEED=n` plays that one; `SIMULATION_RUNS=n` plays another number than 2,000, and `SIMULATION_FIRST=n`
+//! begins with another seed than
+//! 0. New ranges prove more than the ones that are played each time.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -29,17 +30,17 @@ use crate::faults::Tally;
 use crate::judge::{Rule, Violation};
 use crate::planted::Plant;
 
-/// How many schedules are played by default, by both halves together.
+/// The number of schedules that are played by default, by both halves together.
 const RUNS: u64 = 2_000;
 
-/// So many play every kind of fault and of end.
+/// The number of schedules that contain every kind of fault and of end.
 const ENOUGH: u64 = 20_000;
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
 }
 
-/// Plays every second schedule, so that two of these use two cores.
+/// Plays every second schedule, so that two tests use two cores.
 fn every_second_schedule(first: u64) {
     if let Some(seed) = number("SIMULATION_SEED") {
         if seed % 2 == first {
@@ -80,7 +81,7 @@ fn every_second_schedule(first: u64) {
     }
 }
 
-/// Plays one schedule, and prints what happens: with as few faults as break the same rule, if one is broken.
+/// Plays one schedule and prints its events: with as few faults as break the same rule, if one is broken.
 fn replay(seed: u64) {
     let schedule = shrunk(seed, None);
     println!("{schedule:#?}");
@@ -101,7 +102,7 @@ fn a_run_survives_the_odd_schedules() {
     every_second_schedule(1);
 }
 
-/// Plays schedules with a planted fault until the judge finds this rule broken, in one that breaks none without it.
+/// Plays schedules with a planted fault until the judge finds this rule broken. The schedule must break none without the fault.
 fn is_found(plant: Plant, rule: Rule) {
     for seed in 0..20_000 {
         let Err(violation) = play(seed, Some(plant), false).verdict else {

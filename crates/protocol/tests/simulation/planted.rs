@@ -1,4 +1,4 @@
-//! Faults planted around the real flows, which the judge has to find.
+//! Faults planted around the real flows, which the judge must find.
 
 use std::collections::VecDeque;
 
@@ -11,28 +11,28 @@ use twentyfirst_protocol::ui::{Assembler, Chunk, Decoder, UiMessage};
 
 use crate::driver::Follows;
 
-/// What is planted.
+/// A planted fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plant {
     /// After a replay one character is lost, or comes twice.
     OffByOne { twice: bool },
-    /// A run is resumed as if no other streamed.
+    /// A run is resumed as if no other were streaming.
     ResumeWrongThread,
-    /// A run is cancelled as if no other streamed.
+    /// A run is cancelled as if no other were streaming.
     CancelWrongThread,
-    /// Messages whose answer is lost are sent again.
+    /// Messages whose response is lost are sent again.
     SecondPost,
-    /// What is held back of a stream, since it may repeat what was delivered, is delivered when the run is lost.
+    /// Chunks that are held because they may be repetitions are delivered when the run is lost.
     Flush,
     /// The stored answer to another turn is taken for ours.
     AnotherTurn,
 }
 
-/// Skips one character too many, or too few, where a stream goes on after it was resumed.
+/// A fault that skips one character too many, or too few, after a stream was resumed.
 pub(crate) struct OffByOne<F> {
     inner: F,
     twice: bool,
-    /// The run's stream was resumed, and nothing has come of it yet.
+    /// Whether the run's stream was resumed, and nothing has come from it yet.
     resumed: bool,
     last: Option<char>,
     assembler: Assembler,
@@ -86,7 +86,7 @@ impl<F: Flow<Item = RunEvent, Output = Outcome>> Flow for OffByOne<F> {
     }
 }
 
-/// Its message is what it delivers, so that only the content betrays it.
+/// Its message is what it delivers, so that only the content reveals it.
 impl<F: Follows> Follows for OffByOne<F> {
     fn message(&mut self) -> &UiMessage {
         if self.inner.has_message() {
@@ -105,12 +105,12 @@ impl<F: Follows> Follows for OffByOne<F> {
     }
 }
 
-/// Delivers at the end what came of the last stream, if nothing of it was delivered.
+/// A fault that delivers the chunks of the last stream at the end, if none of them was delivered.
 pub(crate) struct Flush<F> {
     inner: F,
     decoder: Decoder,
     is_unclear: bool,
-    /// What is delivered before the end.
+    /// The chunks to deliver before the end.
     held: VecDeque<Chunk<'static>>,
     outcome: Option<Outcome>,
     assembler: Assembler,
@@ -189,7 +189,7 @@ impl<F: Flow<Item = RunEvent, Output = Outcome>> Flow for Flush<F> {
     }
 }
 
-/// Its message is what it delivers, so that only the content betrays it.
+/// Its message is what it delivers, so that only the content reveals it.
 impl<F: Follows> Follows for Flush<F> {
     fn message(&mut self) -> &UiMessage {
         match self.outcome {
@@ -207,7 +207,7 @@ impl<F: Follows> Follows for Flush<F> {
     }
 }
 
-/// Reads every thread as if our turn had the answer of another.
+/// A fault that reads every thread as if our turn had the answer of another.
 pub(crate) struct AnotherTurn<F> {
     inner: F,
 }
@@ -258,7 +258,7 @@ impl<F: Follows> Follows for AnotherTurn<F> {
     }
 }
 
-/// Reads every list of threads as if no other than ours streamed.
+/// A fault that reads every list of threads as if only ours were streaming.
 pub(crate) struct WrongThread<F> {
     inner: F,
     thread_id: String,
@@ -307,7 +307,7 @@ impl<F: Follows> Follows for WrongThread<F> {
     }
 }
 
-/// Sends the messages a second time when there is no answer.
+/// A fault that sends the messages a second time if there is no response.
 pub(crate) struct SecondPost {
     inner: StartFlow,
     sent: Option<SendRequest>,

@@ -1,17 +1,17 @@
-//! The relay: sandboxes, threads, runs and who reads them, as it was recorded, without a socket.
+//! A simulated relay without sockets: sandboxes, threads, runs and their readers, as they were recorded.
 //!
-//! It takes requests and alarms, and leaves behind what it says ([`Said`]) and when it wants to be woken ([`Alarm`]). It
-//! keeps to the relay's habits, the bad ones too:
+//! It handles requests and alarms, and leaves its output ([`Said`]) and its next alarms ([`Alarm`]) to be collected. It has the
+//! habits of the relay, the bad ones too:
 //!
-//! - A run goes on whoever reads it. At its end it is stored, with the user's message, under the message id that its first
-//!   reader saw. A run that failed or was cancelled is not stored.
+//! - A run goes on without readers. At its end it is stored, with the user's message, under the message id that its first reader
+//!   saw. A run that failed or was cancelled is not stored.
 //! - While a run is starting its thread streams already, but there is no stream: resuming is 204, cancelling is `idle` and
 //!   cancels nothing.
 //! - Resuming and cancelling mean the newest created thread of the sandbox that streams.
 //! - A resumed stream begins with a `start` of its own. Either it joins in the middle: everything is held back until 5 s pass
-//!   without news, the outputs of tools announced before are missing; or it replays from the beginning, cut differently.
-//!   Text ids are new either way.
-//! - Of two readers either may store the run. The one that resumed stores what it saw, and the user's message is lost.
+//!   without news, and the outputs of tools announced before are missing. Or it replays from the beginning, cut differently. Text
+//!   ids are new either way.
+//! - Either of two readers may store the run. The one that resumed stores what it saw, and the user's message is lost.
 //! - The thread is `completed` when `finish` is sent; `[DONE]` comes later.
 
 use std::rc::Rc;
@@ -38,7 +38,7 @@ use crate::world::Asks;
 /// Time since the simulation began.
 pub(crate) type At = Duration;
 
-/// A connection: one request, and what comes of it.
+/// A connection: one request, and its response.
 pub(crate) type Conn = usize;
 
 /// One of the runs.
@@ -46,10 +46,10 @@ pub(crate) type RunId = usize;
 
 pub(crate) const AGENT: &str = "my-agent";
 
-/// How long a reader that joined in the middle is kept waiting after the last news.
+/// The time for which a reader that joined in the middle waits after the last news.
 const HOLD: Duration = Duration::from_secs(5);
 
-/// What differs between relays, in percent of the cases.
+/// The differences between relays, in percent of the cases.
 #[derive(Debug, Clone)]
 pub(crate) struct Habits {
     /// A resumed stream replays from the beginning, instead of joining in the middle.
@@ -70,9 +70,9 @@ pub(crate) struct Relay {
     threads: Vec<Thread>,
     runs: Vec<Run>,
     readers: Vec<Reader>,
-    /// What a chat POST starts.
+    /// The script of the run that a chat POST starts.
     script: Option<Script>,
-    /// The turn that somebody else begins in our thread when our run has completed, and how long after.
+    /// The turn that somebody else begins in our thread when our run has completed, and the delay before it.
     next_turn: Option<(Duration, Script)>,
     ours: Option<RunId>,
     said: Vec<(Conn, Said)>,
@@ -98,7 +98,7 @@ pub(crate) struct Thread {
     pub(crate) deleted: bool,
 }
 
-/// What a run will be.
+/// The script of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
     pub(crate) truth: Rc<Truth>,
@@ -113,19 +113,19 @@ pub(crate) struct Run {
     fails_to_start: bool,
     user: Option<Value>,
     phase: Phase,
-    /// Who waits for its stream, while it is starting.
+    /// The connection that waits for its stream while it is starting.
     waiting: Option<Conn>,
-    /// How much of it was said.
+    /// The number of chunks that were sent.
     said: usize,
     message_id: String,
     pub(crate) stored: Option<Stored>,
 }
 
-/// The answer in the thread.
+/// The stored answer.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) message: UiMessage,
-    /// Whether it is all of it.
+    /// Whether it is complete.
     pub(crate) whole: bool,
     pub(crate) with_user_message: bool,
 }
@@ -144,7 +144,7 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 struct Reader {
     run: RunId,
-    /// None is a reader of somebody else's, of whom only matters what it stores.
+    /// `None` for a foreign reader, which matters only for what it stores.
     conn: Option<Conn>,
     view: View,
     message_id: String,
@@ -153,7 +153,7 @@ struct Reader {
 
 #[derive(Debug)]
 enum View {
-    /// Whoever sent the messages.
+    /// The reader that sent the messages.
     First,
     /// Resumed, from the beginning.
     Replay,
@@ -163,7 +163,7 @@ enum View {
 
 #[derive(Debug, Default)]
 struct Joined {
-    /// How much had been said before.
+    /// The number of chunks that had been sent before.
     missed: usize,
     /// Text and reasoning parts that have begun here.
     opened: Vec<Text<'static>>,
@@ -171,17 +171,17 @@ struct Joined {
     begun: Vec<Text<'static>>,
     /// Calls that were announced here.
     announced: Vec<Text<'static>>,
-    /// What is held back.
+    /// The chunks that are held back.
     held: Option<Vec<Chunk<'static>>>,
     last_news: At,
     /// Everything for this reader so far, which is what it would store.
     seen: Vec<Chunk<'static>>,
 }
 
-/// What the relay says on a connection.
+/// The output of the relay on a connection.
 #[derive(Debug)]
 pub(crate) enum Said {
-    Answer {
+    Response {
         status: u16,
         headers: Vec<(&'static str, String)>,
         body: Value,
@@ -192,7 +192,7 @@ pub(crate) enum Said {
     Ended,
 }
 
-/// What an event is, as far as it matters to the judge.
+/// The kind of an event, as far as it matters to the judge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Mark {
     Start(String),
@@ -202,16 +202,16 @@ pub(crate) enum Mark {
     Other,
 }
 
-/// When the relay goes on by itself.
+/// An event that the relay schedules for itself.
 #[derive(Debug, Clone)]
 pub(crate) enum Alarm {
     Started(RunId),
     Says(RunId),
     /// Storing the run fails.
     FailsToStore(RunId),
-    /// What was held back may come.
+    /// Chunks that were held back are released.
     Release(usize),
-    /// `[DONE]`.
+    /// `[DONE]` is sent.
     Done(usize),
     /// Somebody starts a run in a thread, or in a new one.
     Begin {
@@ -226,7 +226,7 @@ pub(crate) enum Alarm {
     DeleteSandbox,
 }
 
-/// What has happened, for the judge.
+/// The facts for the judge.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     /// Chat POSTs that took effect.
@@ -236,7 +236,7 @@ pub(crate) struct Facts {
     pub(crate) threads_created: Vec<String>,
     /// Runs that a request ended, in order.
     pub(crate) cancelled: Vec<RunId>,
-    /// Requests that no flow has to make.
+    /// Requests that no flow should send.
     pub(crate) unexpected: Vec<String>,
 }
 
@@ -258,12 +258,12 @@ impl Relay {
         }
     }
 
-    /// What somebody else begins in our thread so long after our run has completed.
+    /// Sets the turn that somebody else begins in our thread this long after our run has completed.
     pub(crate) fn set_next_turn(&mut self, after: Duration, script: Script) {
         self.next_turn = Some((after, script));
     }
 
-    /// What the next chat POST starts.
+    /// Sets the script that the next chat POST starts.
     pub(crate) fn set_script(&mut self, script: Script) {
         self.script = Some(script);
     }
@@ -278,7 +278,7 @@ impl Relay {
         self.sandboxes[sandbox].id.clone()
     }
 
-    /// A thread with what was stored in it before.
+    /// Creates a thread with these stored messages.
     pub(crate) fn create_thread(&mut self, now: At, sandbox: usize, history: Vec<Value>) -> String {
         let id = format!("th_{}", self.threads.len() + 1);
         self.threads.push(Thread {
@@ -306,7 +306,7 @@ impl Relay {
         self.ours
     }
 
-    /// The run that is read on this connection.
+    /// Returns the run that is read on this connection.
     pub(crate) fn run_on(&self, conn: Conn) -> Option<RunId> {
         let reader = self.readers.iter().find(|reader| reader.conn == Some(conn));
         reader.map(|reader| reader.run)
@@ -325,7 +325,7 @@ impl Relay {
             .is_some_and(|thread| thread.deleted || self.sandboxes[thread.sandbox].deleted)
     }
 
-    /// Whether another thread of our sandbox streams, so that the end of our run would make it the one that is meant.
+    /// Returns whether another thread of our sandbox streams, so that the end of our run would make it the newest one.
     pub(crate) fn another_streams(&self) -> bool {
         let Some(run) = self.ours() else { return false };
         let sandbox = self.threads[run.thread].sandbox;
@@ -337,7 +337,7 @@ impl Relay {
         })
     }
 
-    /// Whether this alarm would end our run.
+    /// Returns whether this alarm would end our run.
     pub(crate) fn would_end_ours(&self, alarm: &Alarm) -> bool {
         match alarm {
             Alarm::Says(run) => {
@@ -355,17 +355,17 @@ impl Relay {
         }
     }
 
-    /// What was said since this was asked last.
+    /// Takes the output since the last call.
     pub(crate) fn take_said(&mut self) -> Vec<(Conn, Said)> {
         std::mem::take(&mut self.said)
     }
 
-    /// The alarms since this was asked last.
+    /// Takes the alarms since the last call.
     pub(crate) fn take_alarms(&mut self) -> Vec<(At, Alarm)> {
         std::mem::take(&mut self.alarms)
     }
 
-    /// Whoever was at the other end has left: the run goes on.
+    /// Disconnects a reader: the run goes on.
     pub(crate) fn leave(&mut self, conn: Conn) {
         for reader in &mut self.readers {
             if reader.conn == Some(conn) {
@@ -379,7 +379,7 @@ impl Relay {
 
     // ---- Requests
 
-    /// Takes a request, of which the path tells what it is about.
+    /// Handles a request, whose path names the operation.
     pub(crate) fn handle(
         &mut self,
         now: At,
@@ -391,7 +391,7 @@ impl Relay {
         if self.try_to_handle(now, conn, asks, request, tally).is_err() {
             let line = format!("{} {}", request.method(), request.uri());
             self.facts.unexpected.push(line);
-            self.answer(conn, 404, Value::Null);
+            self.respond(conn, 404, Value::Null);
         }
     }
 
@@ -432,9 +432,8 @@ impl Relay {
                 let sandbox = self.create_sandbox();
                 let id = self.sandbox_id(sandbox);
                 self.facts.sandboxes_created.push(id.clone());
-                let answer =
-                    json!({"id": id, "sandboxId": format!("e2b_{id}"), "status": "active"});
-                self.answer(conn, 201, answer);
+                let body = json!({"id": id, "sandboxId": format!("e2b_{id}"), "status": "active"});
+                self.respond(conn, 201, body);
             }
             Asks::DeleteSandbox => {
                 let delete = DeleteSandbox::from_request(request)?;
@@ -445,7 +444,7 @@ impl Relay {
                 self.sandboxes[sandbox].deleted = true;
                 let id = self.sandbox_id(sandbox);
                 self.facts.sandboxes_deleted.push(id);
-                self.answer(conn, 204, Value::Null);
+                self.respond(conn, 204, Value::Null);
             }
             Asks::CreateThread => {
                 let create = CreateThread::from_request(request)?;
@@ -455,17 +454,17 @@ impl Relay {
                 };
                 let id = self.create_thread(now, sandbox, Vec::new());
                 self.facts.threads_created.push(id.clone());
-                self.answer(conn, 201, json!({"id": id, "name": null, "status": "idle"}));
+                self.respond(conn, 201, json!({"id": id, "name": null, "status": "idle"}));
             }
         }
         Ok(())
     }
 
-    fn answer(&mut self, conn: Conn, status: u16, body: Value) {
+    fn respond(&mut self, conn: Conn, status: u16, body: Value) {
         let headers = Vec::new();
         self.said.push((
             conn,
-            Said::Answer {
+            Said::Response {
                 status,
                 headers,
                 body,
@@ -474,7 +473,7 @@ impl Relay {
     }
 
     fn refuse(&mut self, conn: Conn, status: u16, code: &str, message: &str) {
-        self.answer(
+        self.respond(
             conn,
             status,
             json!({"error": {"code": code, "message": message}}),
@@ -499,7 +498,7 @@ impl Relay {
 
     fn send_messages(&mut self, now: At, conn: Conn, send: SendMessages) {
         let Some(sandbox) = self.find_sandbox(send.sandbox_id.as_str()) else {
-            // The relay would make a sandbox of this name. No flow may make use of that.
+            // The relay would create a sandbox of this name. No flow may rely on that.
             self.facts
                 .unexpected
                 .push("a chat in an unknown sandbox".to_owned());
@@ -523,8 +522,8 @@ impl Relay {
         self.ours = Some(run);
         if background {
             let ids = (&self.threads[thread].id, &self.sandboxes[sandbox].id);
-            let answer = json!({"threadId": ids.0, "sandboxId": ids.1, "status": "running"});
-            self.answer(conn, 202, answer);
+            let body = json!({"threadId": ids.0, "sandboxId": ids.1, "status": "running"});
+            self.respond(conn, 202, body);
         } else {
             self.runs[run].waiting = Some(conn);
         }
@@ -550,7 +549,7 @@ impl Relay {
         run
     }
 
-    /// The thread that resuming and cancelling mean, and its run.
+    /// Returns the run of the thread that resuming and cancelling mean.
     fn newest_streaming(&self, sandbox: usize) -> Option<RunId> {
         let streaming = |thread: &Thread| {
             thread.sandbox == sandbox && thread.status == "streaming" && !thread.deleted
@@ -573,11 +572,11 @@ impl Relay {
             if found.is_some() {
                 tally.struck(Fault::ResumedWhileStarting);
             }
-            return self.answer(conn, 204, Value::Null);
+            return self.respond(conn, 204, Value::Null);
         };
         if self.rng.percent(self.habits.denies) {
             tally.struck(Fault::Denied);
-            return self.answer(conn, 204, Value::Null);
+            return self.respond(conn, 204, Value::Null);
         }
         self.said.push((conn, Said::Opened));
         let replays = self.rng.percent(self.habits.replays);
@@ -591,7 +590,7 @@ impl Relay {
         self.join(now, run, Some(conn), replays);
     }
 
-    /// A second reader of a run.
+    /// Adds a second reader of a run.
     fn join(&mut self, now: At, run: RunId, conn: Option<Conn>, replays: bool) {
         let said = self.runs[run].said;
         let message_id = format!("msg_{run}_{}", self.readers.len());
@@ -629,11 +628,11 @@ impl Relay {
         };
         let idle = json!({"ok": true, "status": "idle"});
         let Some(run) = self.newest_streaming(sandbox) else {
-            return self.answer(conn, 200, idle);
+            return self.respond(conn, 200, idle);
         };
         if self.runs[run].phase != Phase::Live {
             tally.struck(Fault::CancelledWhileStarting);
-            return self.answer(conn, 200, idle);
+            return self.respond(conn, 200, idle);
         }
         tally.struck(Fault::CancelledWhileStreaming);
         self.facts.cancelled.push(run);
@@ -647,10 +646,10 @@ impl Relay {
             }
         }
         if self.rng.percent(20) {
-            self.answer(conn, 204, Value::Null);
+            self.respond(conn, 204, Value::Null);
         } else {
             let stream_id = format!("stream_{run}");
-            self.answer(
+            self.respond(
                 conn,
                 200,
                 json!({"ok": true, "status": "cancelled", "streamId": stream_id}),
@@ -659,7 +658,7 @@ impl Relay {
     }
 
     fn say_cancelled(&mut self, now: At, reader: usize, tally: &mut Tally) {
-        // What is held back is lost.
+        // Chunks that are held back are lost.
         self.readers[reader].view = View::First;
         if self.rng.percent(self.habits.tells_cancelled) {
             tally.struck(Fault::CancelledInWords);
@@ -683,8 +682,8 @@ impl Relay {
         };
         let threads = self.listed(sandbox);
         let agent = json!({"slug": AGENT, "name": null});
-        let answer = json!({"id": id, "status": "active", "agent": agent, "threads": threads});
-        self.answer(conn, 200, answer);
+        let body = json!({"id": id, "status": "active", "agent": agent, "threads": threads});
+        self.respond(conn, 200, body);
     }
 
     fn list(&mut self, conn: Conn, sandbox: &str) {
@@ -692,10 +691,10 @@ impl Relay {
             return self.no_sandbox(conn);
         };
         let list = self.listed(sandbox);
-        self.answer(conn, 200, list);
+        self.respond(conn, 200, list);
     }
 
-    /// The threads of a sandbox, the newest first.
+    /// Returns the threads of a sandbox, newest first.
     fn listed(&self, sandbox: usize) -> Value {
         let mut threads: Vec<_> = self
             .threads
@@ -722,11 +721,11 @@ impl Relay {
             [] => Value::Null,
             messages => messages.into(),
         };
-        let answer = json!({
+        let body = json!({
             "id": thread.id, "name": null, "status": thread.status, "messages": messages, "usage": thread.usage,
             "error": thread.error, "createdAt": timestamp(thread.created),
         });
-        self.answer(conn, 200, answer);
+        self.respond(conn, 200, body);
     }
 
     // ---- What happens by itself
@@ -860,7 +859,8 @@ impl Relay {
         }
     }
 
-    /// A run that was stored with its question is known by it, whatever comes behind it in its thread. Of others nobody can tell.
+    /// Schedules the next turn. A run that was stored with its question is recognized by it, whatever follows in its thread.
+    /// Others cannot be.
     fn schedule_next_turn(&mut self, now: At, run: RunId) {
         let stored = self.runs[run].stored.as_ref();
         if Some(run) != self.ours || !stored.is_some_and(|stored| stored.with_user_message) {
@@ -879,7 +879,7 @@ impl Relay {
         }
     }
 
-    /// `finish` was sent.
+    /// Handles the sending of `finish`.
     fn finished(&mut self, now: At, run: RunId) {
         let truth = Rc::clone(&self.runs[run].truth);
         match &truth.end {
@@ -927,14 +927,14 @@ impl Relay {
         }
     }
 
-    /// The run has completed: one of its readers stores it.
+    /// Completes the run: one of its readers stores it.
     fn store(&mut self, run: RunId, tally: &mut Tally) {
         self.runs[run].phase = Phase::Completed;
         let thread = self.runs[run].thread;
         self.threads[thread].status = "completed";
         let truth = Rc::clone(&self.runs[run].truth);
         if Some(run) != self.ours {
-            // Nobody reads it.
+            // It has no readers.
             let message_id = self.runs[run].message_id.clone();
             let user = self.runs[run].user.clone();
             let answer =
@@ -1026,7 +1026,7 @@ impl Relay {
         reader.left = true;
     }
 
-    /// A reader hears of a chunk, in its own words.
+    /// Sends a chunk to a reader, with the reader's own ids.
     fn tell(&mut self, now: At, reader: usize, chunk: &Chunk<'static>) {
         if self.readers[reader].left {
             return;
@@ -1084,7 +1084,7 @@ impl Relay {
 }
 
 impl Joined {
-    /// What is left of a chunk for someone who came in the middle.
+    /// Returns the part of a chunk that a reader that joined in the middle gets.
     fn hear(&mut self, chunk: &Chunk<'static>) -> Vec<Chunk<'static>> {
         let mut heard = Vec::with_capacity(2);
         match chunk {
@@ -1120,7 +1120,7 @@ impl Joined {
     }
 }
 
-/// A chunk with the text ids of another reader.
+/// Returns a chunk with the text ids of another reader.
 fn renamed(mut chunk: Chunk<'static>, reader: &str) -> Chunk<'static> {
     let rename = |id: &mut Text<'static>| *id = format!("{}@{reader}", id.to_string_lossy()).into();
     match &mut chunk {
@@ -1144,7 +1144,7 @@ fn renamed(mut chunk: Chunk<'static>, reader: &str) -> Chunk<'static> {
     chunk
 }
 
-/// The same chunks with other cuts between the deltas of a part.
+/// Returns the same chunks with deltas that are split differently.
 fn recut(chunks: &[Chunk<'static>], rng: &mut Rng) -> Vec<Chunk<'static>> {
     let longest = *rng.pick(&[1, 7, 30, 1000]);
     let mut out = Vec::new();
@@ -1175,7 +1175,7 @@ fn recut(chunks: &[Chunk<'static>], rng: &mut Rng) -> Vec<Chunk<'static>> {
     out
 }
 
-/// Which part a delta belongs to, and its text.
+/// Returns the part that a delta belongs to, and its text.
 fn delta<'c>(chunk: &'c Chunk<'static>) -> Option<(char, &'c Text<'static>, &'c Text<'static>)> {
     match chunk {
         Chunk::TextDelta(chunk) => Some(('t', &chunk.id, &chunk.delta)),
@@ -1189,7 +1189,7 @@ fn timestamp(at: At) -> String {
     Timestamp::from(wall(at)).to_string()
 }
 
-/// What the calendar says at a moment of the simulation.
+/// Returns the wall clock at a time of the simulation.
 pub(crate) fn wall(at: At) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000) + at
 }

@@ -1,8 +1,8 @@
-//! Chance from a seed: SplitMix64, so that a schedule is its seed and nothing else.
+//! Random numbers from a seed (SplitMix64), so that a schedule is determined by its seed.
 
 use std::time::Duration;
 
-/// Draws the same numbers for the same seed, on every machine and for ever.
+/// A generator of the same numbers for the same seed on every machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
 
@@ -11,7 +11,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// A generator of its own, so that one part of a schedule can draw more without changing the others.
+    /// Returns an independent generator, so that one part of a schedule can draw more without changing the others.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.next())
     }
@@ -24,12 +24,12 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// Any number below `end`, which is not 0.
+    /// Returns any number below `end`, which is not 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).unwrap()
     }
 
-    /// Any number from `from` to `to`, both included.
+    /// Returns any number from `from` to `to`, both included.
     pub(crate) fn between(&mut self, from: usize, to: usize) -> usize {
         from + self.below(to - from + 1)
     }

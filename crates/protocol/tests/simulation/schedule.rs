@@ -1,4 +1,4 @@
-//! What is played: everything about a schedule that its seed decides.
+//! A schedule: everything that its seed decides.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::rng::Rng;
 use crate::truth::{End, Truth};
 use crate::world::{Weather, World};
 
-/// The id of the user's message, where it has one from the beginning.
+/// The id of the user's message, if it has one from the beginning.
 pub(crate) const OUR_TURN: &str = "turn-k";
 
 /// One schedule.
@@ -24,46 +24,46 @@ pub(crate) struct Schedule {
     pub(crate) beginning: Beginning,
     pub(crate) following: Following,
     pub(crate) script: Script,
-    /// Whether a thread that streams is left alone, and a new sandbox deleted if nothing came of it.
+    /// Whether a thread that streams is left alone, and a new sandbox is deleted if the run did not start.
     pub(crate) careful: bool,
-    /// The id of the user's message, where it is given.
+    /// The id of the user's message, if it is given.
     pub(crate) user_message_id: Option<String>,
-    /// After a start whose answer was lost, and after one in the background: when the run is joined.
+    /// The time at which the run is joined after a start whose response was lost, or after one in the background.
     pub(crate) joins_after: Duration,
     /// Whether a run that somebody else starts is joined before it begins.
     pub(crate) joins_early: bool,
-    /// A limit for the silence of a stream, where one is set.
+    /// The limit for the silence of a stream, if there is one.
     silence: Option<Duration>,
-    /// When cancelling begins, counted from the beginning.
+    /// The time at which cancelling begins, counted from the beginning.
     pub(crate) cancels_at: Option<At>,
     pub(crate) history: Vec<Value>,
     others: Vec<Other>,
-    /// The next turn of our thread, and how long after the end of our run it begins.
+    /// The next turn of our thread, and the delay between the end of our run and its beginning.
     next_turn: Option<(Duration, Script)>,
     surprises: Vec<(At, Alarm)>,
     habits: Habits,
     weather: Weather,
 }
 
-/// How the run begins.
+/// The way in which the run begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Beginning {
-    /// Our flow starts it, in what is there or in what it makes.
+    /// Our flow starts it, in existing resources or in new ones.
     Start { sandbox: bool, thread: bool },
-    /// The same, in the background, and then it is joined.
+    /// The same, in the background, and then our flow joins it.
     Background { sandbox: bool, thread: bool },
-    /// Somebody else starts it at this moment, and our flow joins it.
+    /// Somebody else starts it at this time, and our flow joins it.
     Elsewhere(At),
 }
 
-/// How the run is followed.
+/// The way in which the run is followed.
 #[derive(Debug, Clone)]
 pub(crate) struct Following {
     pub(crate) way: Way,
     pub(crate) ask_after: Option<Duration>,
     pub(crate) lost_after: Option<Duration>,
     pub(crate) deadline: Option<Duration>,
-    /// Whether it was begun by joining, with no stream open.
+    /// Whether following began by joining, with no stream open.
     pub(crate) joins: bool,
 }
 
@@ -77,7 +77,7 @@ pub(crate) enum Way {
 /// Another thread of the sandbox.
 #[derive(Debug, Clone)]
 struct Other {
-    /// Whether it is made before ours; else when its run begins.
+    /// Whether it is created before ours. Otherwise it is created when its run begins.
     is_older: bool,
     begins: At,
     script: Script,
@@ -131,7 +131,7 @@ impl Schedule {
             deadline: rng.percent(10).then(|| some_time(&mut rng)),
             joins: false,
         };
-        // Whoever sets no limit waits for a dead runtime for ever, as asked; and where nothing was ever read, silence has no limit.
+        // Without a limit, a dead runtime is awaited for ever, as requested. While nothing was ever read, silence has no limit.
         let may_wait_for_ever =
             following.lost_after.is_none() || !matches!(beginning, Beginning::Start { .. });
         if dies || may_wait_for_ever {
@@ -176,7 +176,7 @@ impl Schedule {
         let joins_early = rng.percent(5);
         let user_message_id = rng.percent(70).then(|| OUR_TURN.to_owned());
         let mut next_turn = None;
-        // Without an id of its own a turn is known by its place only.
+        // A turn without an id of its own is recognized by its position only.
         if user_message_id.is_some() && rng.percent(30) {
             let script = Script {
                 truth: Rc::new(Truth::short(&mut rng, "n")),
@@ -195,7 +195,7 @@ impl Schedule {
             user_message_id,
             joins_after: *rng.pick(&[Duration::ZERO, Duration::ZERO, minutes(1), minutes(60)]),
             cancels_at,
-            // In a thread with a history, whoever comes too early takes its last answer for the one that is meant.
+            // In a thread with a history, a follower that joins too early takes its last answer for ours.
             history: if joins_early {
                 Vec::new()
             } else {
@@ -210,8 +210,8 @@ impl Schedule {
         }
     }
 
-    /// The same with less going on, each time without one thing that is there. `drawn` is how many faults of the network were drawn
-    /// when it was played.
+    /// Returns simpler schedules, each with one thing less. `drawn` is the number of network faults that were drawn when this one
+    /// was played.
     pub(crate) fn simpler(&self, drawn: usize) -> Vec<Self> {
         let without = |change: &dyn Fn(&mut Self)| {
             let mut simpler = self.clone();
@@ -249,7 +249,7 @@ impl Schedule {
     }
 
     pub(crate) fn world(&self, tracing: bool) -> World {
-        // Its own generator, so that a change of the schedule's drawing order leaves the network as it is.
+        // A separate generator, so that the network does not change when the schedule draws in another order.
         let mut rng = Rng::new(self.seed ^ 0x5157_u64);
         let mut relay = Relay::new(self.habits.clone(), rng.fork());
         if let Some((after, script)) = &self.next_turn {
@@ -258,7 +258,8 @@ impl Schedule {
         World::new(relay, self.weather.clone(), rng, tracing)
     }
 
-    /// Puts into the world what is there from the beginning, or comes by itself. The sandbox and the thread, where they are there.
+    /// Prepares the world: existing resources, and events that happen by themselves. Returns the sandbox and the thread, if they
+    /// exist.
     pub(crate) fn prepare(&self, world: &mut World) -> (Option<String>, Option<String>) {
         let (sandbox, thread) = match self.beginning {
             Beginning::Start { sandbox, thread } | Beginning::Background { sandbox, thread } => {
@@ -267,7 +268,7 @@ impl Schedule {
             Beginning::Elsewhere(_) => (true, true),
         };
         if !sandbox {
-            // In a sandbox that our flow makes there is nobody else at first.
+            // A sandbox that our flow creates is empty at first.
             for other in self.others.iter().filter(|other| !other.is_older) {
                 world.alarm(other.begins + Duration::from_secs(5), other.begin(None));
             }
@@ -333,7 +334,7 @@ impl Schedule {
         }
     }
 
-    /// What the script itself is about.
+    /// Counts the kinds that the script itself contains.
     pub(crate) fn count(&self, tally: &mut Tally) {
         if self.script.fails_to_start {
             tally.struck(Fault::FailsToStart);
@@ -363,12 +364,12 @@ fn starting(rng: &mut Rng) -> Duration {
         0..=11 => rng.millis(5, 500),
         12..=17 => rng.millis(500, 10_000),
         18 => rng.millis(10_000, 200_000),
-        // Longer than anybody tries to cancel it.
+        // Longer than cancelling is retried.
         _ => rng.millis(200_000, 900_000),
     }
 }
 
-/// Earlier turns, among them one that begins as the truth does, and one of the old form.
+/// Returns earlier turns, among them one that begins as the truth does, and one of the old form.
 fn history(rng: &mut Rng, truth: &Truth) -> Vec<Value> {
     let mut history = Vec::new();
     for turn in 0..*rng.pick(&[0, 0, 1, 3]) {

@@ -1,4 +1,4 @@
-//! What an agent really says in a run: a random script, and the message that it makes.
+//! The real content of a run: a random script, and its message.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use twentyfirst_protocol::ui::{Assembler, Chunk, RawJson, Text, UiMessage};
 
 use crate::rng::Rng;
 
-/// A run as it is, whoever reads it.
+/// A run, independent of its readers.
 #[derive(Debug)]
 pub(crate) struct Truth {
-    /// What it says, without `start`, whose id is each reader's own; with `finish`, unless the runtime dies.
+    /// Its chunks without `start`, whose id differs between readers. They end with `finish`, unless the runtime dies.
     pub(crate) beats: Vec<Beat>,
     pub(crate) end: End,
-    /// The message of it all, without an id.
+    /// The message of all chunks, without an id.
     pub(crate) message: UiMessage,
     pub(crate) usage: Usage,
     pub(crate) result_subtype: Option<String>,
@@ -32,11 +32,11 @@ pub(crate) struct Beat {
     pub(crate) chunk: Chunk<'static>,
 }
 
-/// How a run ends when nobody cancels it.
+/// The end of a run that is not cancelled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
     Completes,
-    /// With an `error` chunk; the thread says it in other words.
+    /// With an `error` chunk; the thread reports it in other words.
     Fails {
         error_text: String,
         thread_error: String,
@@ -50,12 +50,12 @@ pub(crate) enum End {
 }
 
 impl Truth {
-    /// A random run. `tag` begins its words and ids, so that no two runs say the same.
+    /// Creates a random run. `tag` begins its words and ids, so that no two runs have the same.
     pub(crate) fn random(rng: &mut Rng, tag: &str) -> Self {
         Self::of_blocks(rng, tag, 3)
     }
 
-    /// A short one, for those whose content does not matter unless something goes wrong.
+    /// Creates a short run, whose content matters only if something goes wrong.
     pub(crate) fn short(rng: &mut Rng, tag: &str) -> Self {
         Self::of_blocks(rng, tag, 1)
     }
@@ -114,12 +114,12 @@ impl Truth {
         }
     }
 
-    /// How long its events are in bytes, about.
+    /// Returns the approximate length of its events in bytes.
     pub(crate) fn bytes(&self) -> usize {
         90 * self.beats.len()
     }
 
-    /// How long it takes.
+    /// Returns the time that it takes.
     pub(crate) fn length(&self) -> Duration {
         self.beats.iter().map(|beat| beat.after).sum()
     }
@@ -129,11 +129,11 @@ impl Truth {
     }
 }
 
-/// The message of these chunks.
+/// Returns the message of these chunks.
 pub(crate) fn assembled<'c>(chunks: impl IntoIterator<Item = &'c Chunk<'static>>) -> UiMessage {
     let mut assembler = Assembler::new().lenient(true);
     for chunk in chunks {
-        // A reader that joined in the middle may see what does not fit: it makes nothing of it.
+        // A reader that joined in the middle may see chunks that do not apply; it ignores them.
         let _ = assembler.apply(chunk);
     }
     let mut message = assembler.message().clone();
@@ -203,7 +203,7 @@ impl Writer {
         let mut text = String::new();
         for _ in 0..words {
             match self.rng.below(10) {
-                // Words that come again and again: what a match by content alone would mistake.
+                // Repeated words, which a comparison by content alone would confuse.
                 0 => text.push_str("ha ha "),
                 1 => text.push_str("the "),
                 2 => text.push_str("😀👍 "),
@@ -214,7 +214,7 @@ impl Writer {
                 }
             }
         }
-        // As JavaScript cuts strings: between code units, through the middle of an emoji.
+        // Cut as in JavaScript: between code units, even within an emoji.
         let units: Vec<u16> = text.encode_utf16().collect();
         let longest = *self.rng.pick(&[1, 4, 12, 40]);
         let longest = longest.max(units.len() / 20);
@@ -229,7 +229,7 @@ impl Writer {
             id = format!("{id}:{}", self.id("toolu"));
         }
         let name = *self.rng.pick(&["Bash", "Grep", "Task"]);
-        // Not in the order of the alphabet, in which a relay's database gives its members back.
+        // Not in alphabetical order, in which a relay's database returns its members.
         let (raw, input) = match self.rng.below(4) {
             0 => {
                 let text = String::from(r#"{"command": "ls"#);
@@ -299,7 +299,7 @@ impl Writer {
             chunks.push(chunk.into());
         }
         if self.rng.percent(20) {
-            // It is told and not kept: the stored answer does not have it.
+            // Transient: the stored answer does not contain it.
             let news = Data::new("news")
                 .data(RawJson::from(json!({ "of": id })))
                 .transient(true);
@@ -318,7 +318,7 @@ impl Writer {
         }
     }
 
-    /// Two blocks at a time, each in its own order.
+    /// Interleaves two blocks, each in its own order.
     fn interleave(
         &mut self,
         one: Vec<Chunk<'static>>,
@@ -383,7 +383,7 @@ impl Writer {
         }
     }
 
-    /// Most chunks come at once; before the output of a tool it may take long.
+    /// Adds pauses. Most chunks come at once; the output of a tool may take long.
     fn with_pauses(&mut self, chunks: Vec<Chunk<'static>>) -> Vec<Beat> {
         let pace = *self.rng.pick(&[20, 300, 3_000]);
         let patience = *self.rng.pick(&[2_000, 60_000, 1_500_000, 3_000_000]);
@@ -401,7 +401,7 @@ impl Writer {
     }
 }
 
-/// The run fails before the chunk at `at`: what is open is closed, and metadata and `finish` follow all the same.
+/// Makes the run fail before the chunk at `at`: open parts are closed, and metadata and `finish` follow.
 fn failing(chunks: Vec<Chunk<'static>>, at: usize, error_text: &str) -> Vec<Chunk<'static>> {
     let mut failing: Vec<_> = chunks[..at].to_vec();
     failing.push(Error::new(error_text.to_owned()).into());

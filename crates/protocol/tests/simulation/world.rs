@@ -16,17 +16,18 @@ use crate::faults::{Fault, Tally};
 use crate::relay::{Alarm, At, Conn, Mark, Phase, Relay, Said, wall};
 use crate::rng::Rng;
 
-/// The most requests of one flow within ten seconds. Backoff begins with a quarter of a second, and each may be tried three times.
+/// The most requests of one flow within ten seconds. Backoff begins with a quarter of a second, and each may be tried three
+/// times.
 const MOST_REQUESTS: usize = 30;
 
-/// Who sends requests: the flow that follows the run, and the one that cancels it beside.
+/// The sender of requests: the flow that follows the run, or the one that cancels it beside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Actor {
     Follower,
     Canceller,
 }
 
-/// What a request is about.
+/// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asks {
     CreateSandbox,
@@ -40,18 +41,18 @@ pub(crate) enum Asks {
     Cancel,
 }
 
-/// How often the network fails, in percent.
+/// The failure rates of the network, in percent.
 #[derive(Debug, Clone)]
 pub(crate) struct Weather {
-    /// Of the exchanges.
+    /// The rate for requests.
     pub(crate) exchanges: usize,
-    /// Of the streams.
+    /// The rate for streams.
     pub(crate) streams: usize,
     /// The latency of most messages, in milliseconds.
     pub(crate) latency: usize,
-    /// When the key is revoked.
+    /// The time at which the key is revoked.
     pub(crate) revoked: Option<At>,
-    /// Which of the faults that are drawn do not strike, by their number: see [`Schedule::simpler`](crate::schedule::Schedule).
+    /// The numbers of drawn faults that do not strike: see [`Schedule::simpler`](crate::schedule::Schedule).
     pub(crate) spared: BTreeSet<usize>,
 }
 
@@ -65,23 +66,24 @@ pub(crate) struct World {
     queued: u64,
     lines: Vec<Line>,
     under_way: [[Option<Conn>; 2]; 2],
-    /// Which actor has listed the threads and may be about to resume or to cancel: see [`World::must_wait`].
+    /// Whether each actor has listed the threads and may be about to resume or to cancel: see [`World::must_wait`].
     deciding: [bool; 2],
-    /// What our thread was when the actor's last list was made.
+    /// The status of our thread in each actor's last list.
     listed: [Option<&'static str>; 2],
-    /// How many chat POSTs have taken effect, or may have: all but those that were surely not sent or surely refused.
+    /// The number of chat POSTs that have taken effect, or may have: all except those that were certainly not sent or certainly
+    /// refused.
     pub(crate) posts: usize,
-    /// The same of sandboxes.
+    /// The same for sandboxes.
     pub(crate) creations: usize,
-    /// How many streams of the follower have been cut.
+    /// The number of the follower's streams that were cut.
     cuts: usize,
-    /// How many faults were drawn.
+    /// The number of faults that were drawn.
     pub(crate) drawn: usize,
-    /// The stream that the follower was last opened.
+    /// The last stream that was opened for the follower.
     opened: Option<Conn>,
-    /// When the follower has sent its requests, as far as that was in the last ten seconds.
+    /// The times of the follower's requests in the last ten seconds.
     asked: VecDeque<At>,
-    /// Whether these were more than anybody needs.
+    /// Whether these exceeded the limit.
     too_many: bool,
     pub(crate) tally: Tally,
     pub(crate) trace: Option<Vec<String>>,
@@ -93,16 +95,16 @@ enum Event {
     Alarm(Alarm),
 }
 
-/// What a flow is told.
+/// An event for a flow.
 #[derive(Debug)]
 pub(crate) enum Handed {
-    /// A whole answer.
-    Answer {
+    /// A whole response.
+    Response {
         head: Parts,
         body: Bytes,
         value: Value,
     },
-    /// The head of a body that is still open.
+    /// The head of a response whose body is still open.
     Opened(Parts),
     /// Bytes of it, and the events that they complete.
     Data(Bytes, Vec<Mark>),
@@ -110,7 +112,7 @@ pub(crate) enum Handed {
     Failure(Sent),
 }
 
-/// One request and its answer, on the way.
+/// One request and its response, on the way.
 struct Line {
     actor: Actor,
     slot: Slot,
@@ -118,18 +120,18 @@ struct Line {
     request: Request<Body>,
     timeouts: Timeouts,
     sent: At,
-    /// The head came, and when there was the last byte.
+    /// The time of the last byte, once the head has come.
     heard: Option<At>,
     request_fault: RequestFault,
     stream_fault: StreamFault,
-    /// What was put on the line.
+    /// The number of bytes that were sent.
     bytes: usize,
     events: usize,
     saw_finish: bool,
     last_arrival: At,
-    /// Nothing more comes over it.
+    /// Whether nothing more comes over it.
     over: bool,
-    /// The request has reached the relay.
+    /// Whether the request has reached the relay.
     has_arrived: bool,
 }
 
@@ -137,8 +139,8 @@ struct Line {
 enum RequestFault {
     None,
     Lost(Sent),
-    AnswerLost,
-    Unanswered,
+    ResponseLost,
+    NoResponse,
     Status(u16),
 }
 
@@ -157,7 +159,7 @@ enum StreamFault {
         event: usize,
         instead: bool,
     },
-    /// It has struck: nothing comes any more, and nobody says so.
+    /// It has struck: nothing more comes, without a sign.
     Mute,
 }
 
@@ -194,7 +196,7 @@ impl World {
         }
     }
 
-    /// A moment that a flow named.
+    /// Converts an instant of a flow to simulated time.
     pub(crate) fn moment(&self, instant: Instant) -> At {
         instant.saturating_duration_since(self.base)
     }
@@ -274,18 +276,18 @@ impl World {
                 });
                 self.hand(conn, latency, Handed::Failure(sent));
             }
-            RequestFault::Unanswered => self.tally.struck(Fault::Unanswered),
+            RequestFault::NoResponse => self.tally.struck(Fault::NoResponse),
             _ => self.push(self.now + latency, Event::Arrives(conn)),
         }
     }
 
-    /// Whether the stream that the follower was last opened is one of our run.
+    /// Returns whether the last stream that was opened for the follower belongs to our run.
     pub(crate) fn reads_ours(&self) -> bool {
         let run = self.opened.and_then(|conn| self.relay.run_on(conn));
         run.is_some() && run == self.relay.our_id()
     }
 
-    /// Whether the follower has sent more requests within ten seconds than anybody needs.
+    /// Returns whether the follower has sent too many requests within ten seconds.
     pub(crate) fn take_too_many(&mut self, actor: Actor) -> bool {
         actor == Actor::Follower && std::mem::take(&mut self.too_many)
     }
@@ -299,7 +301,7 @@ impl World {
         self.too_many |= self.asked.len() > MOST_REQUESTS;
     }
 
-    /// Drops what is under way in a slot. A request that has been sent arrives all the same.
+    /// Drops whatever is under way in a slot. A request that has been sent arrives all the same.
     pub(crate) fn close(&mut self, actor: Actor, slot: Slot) {
         if let Some(conn) = self.under_way[actor as usize][slot as usize].take() {
             self.note(|| format!("{actor:?} drops #{conn}"));
@@ -308,24 +310,24 @@ impl World {
         }
     }
 
-    /// A flow has been told something and has done what it wanted: if it does not resume or cancel now, its list of the threads
-    /// is of no account any more.
+    /// Notes that a flow has reacted to an event: if it does not resume or cancel now, its list of the threads does not matter
+    /// any more.
     pub(crate) fn has_decided(&mut self, actor: Actor) {
-        // What was dropped arrives all the same: a DELETE that is on its way ends a run, though nobody reads its response.
+        // A dropped request arrives all the same: a DELETE on its way ends a run, though nobody reads the response.
         let is_on_its_way = self.lines.iter().rev().take(8).any(|line| {
             line.actor == actor
                 && line.asks == Asks::Cancel
                 && !line.has_arrived
                 && matches!(
                     line.request_fault,
-                    RequestFault::None | RequestFault::AnswerLost
+                    RequestFault::None | RequestFault::ResponseLost
                 )
         });
         let deciding = self.under_way[actor as usize].iter().flatten().any(|conn| {
             let line = &self.lines[*conn];
             let arrives = matches!(
                 line.request_fault,
-                RequestFault::None | RequestFault::AnswerLost
+                RequestFault::None | RequestFault::ResponseLost
             );
             arrives
                 && line.heard.is_none()
@@ -344,7 +346,7 @@ impl World {
         }
     }
 
-    /// Whether a fault that was drawn strikes.
+    /// Returns whether a drawn fault strikes.
     fn strikes(&mut self) -> bool {
         self.drawn += 1;
         !self.weather.spared.contains(&(self.drawn - 1))
@@ -370,7 +372,7 @@ impl World {
         if self.weather.revoked.is_some_and(|at| at <= self.now) {
             return RequestFault::Status(*self.rng.pick(&[401, 403]));
         }
-        // A run that does not start is soon told: there are more interesting things to play.
+        // A run that does not start is quickly played, and other faults are more interesting.
         let chance = match asks {
             Asks::CreateSandbox | Asks::CreateThread | Asks::SendMessages => {
                 self.weather.exchanges / 4
@@ -384,8 +386,8 @@ impl World {
         match self.rng.below(10) {
             0 => RequestFault::Lost(Sent::No),
             1 => RequestFault::Lost(Sent::Maybe),
-            2 | 3 => RequestFault::AnswerLost,
-            4 if limited => RequestFault::Unanswered,
+            2 | 3 => RequestFault::ResponseLost,
+            4 if limited => RequestFault::NoResponse,
             5 | 6 => RequestFault::Status(429),
             7 => RequestFault::Status(500),
             _ => RequestFault::Status(503),
@@ -417,16 +419,16 @@ impl World {
         }
     }
 
-    /// What our thread was when this actor's last list of the threads was made; None before there was a run.
+    /// Returns the status of our thread in this actor's last list, or `None` before there was a run.
     pub(crate) fn listed(&self, actor: Actor) -> Option<&'static str> {
         self.listed[actor as usize]
     }
 
     // ---- What happens
 
-    /// Goes on to the next thing that a flow is told, or to `until`, and says which.
+    /// Advances to the next event for a flow, or to `until`, and returns which.
     ///
-    /// None is the end of the world: nothing will ever happen.
+    /// `None` is the end of the world: nothing will ever happen.
     pub(crate) fn advance(
         &mut self,
         until: Option<At>,
@@ -474,11 +476,11 @@ impl World {
         }
     }
 
-    /// The one thing that flows are spared, since no client could do anything about it: resuming and cancelling name only the
-    /// sandbox, and which run they mean can change between the list of the threads and the request that follows from it.
+    /// Spares flows the one race that no client can prevent: resuming and cancelling name only the sandbox, and the run that they
+    /// mean can change between the list of the threads and the next request.
     ///
-    /// So from the moment at which a list is made until the request that follows from it arrives (or the flow shows
-    /// that none does), no run begins in another thread, and, while another thread streams, ours does not end.
+    /// So from the moment at which a list is made until that request arrives (or the flow shows that there is none), no run
+    /// begins in another thread, and ours does not end while another thread streams.
     fn must_wait(&self, event: &Event) -> bool {
         let deciding = |but: Option<Actor>| {
             [Actor::Follower, Actor::Canceller]
@@ -520,7 +522,7 @@ impl World {
             .min()
     }
 
-    /// Tells a flow, if it still listens.
+    /// Passes an event to a flow that still listens.
     fn told(&mut self, conn: Conn, handed: Handed) -> Option<(Actor, Slot, Asks, Handed)> {
         let line = &mut self.lines[conn];
         let (actor, slot, asks) = (line.actor, line.slot, line.asks);
@@ -535,7 +537,7 @@ impl World {
         if !matches!(handed, Handed::Opened(_) | Handed::Data(..)) {
             self.under_way[actor as usize][slot as usize] = None;
         }
-        // Whose request came first, though not the same flow's: none of them has two without an answer.
+        // A request of the other flow was sent earlier: no flow has two requests without a response.
         let overtaken = self.under_way.iter().flatten().flatten();
         let overtaken =
             overtaken.filter(|other| **other < conn && self.lines[**other].heard.is_none());
@@ -565,14 +567,14 @@ impl World {
                     .handle(self.now, conn, asks, &request, &mut self.tally);
                 self.lines[conn].has_arrived = true;
                 match asks {
-                    // Nobody decides on what nobody reads.
+                    // Nobody decides on a response that nobody reads.
                     Asks::Look | Asks::List | Asks::Get if self.lines[conn].over => {}
                     Asks::Look | Asks::List => {
                         self.deciding[actor as usize] = true;
                         self.listed[actor as usize] =
                             self.relay.our_thread().map(|thread| thread.status);
                     }
-                    // Whoever cancels begins by looking whether the run is over.
+                    // Cancelling begins by checking if the run is over.
                     Asks::Get if actor == Actor::Canceller => {
                         self.deciding[actor as usize] = true;
                         if self.relay.our_phase() == Some(Phase::Completed) {
@@ -582,7 +584,7 @@ impl World {
                     Asks::Resume | Asks::Cancel => self.deciding[actor as usize] = false,
                     _ => {}
                 }
-                // Whoever left before its request arrived reads nothing of the answer.
+                // The sender left before its request arrived, so it reads nothing of the response.
                 if self.lines[conn].over {
                     self.relay.leave(conn);
                 }
@@ -608,7 +610,7 @@ impl World {
         (headers, body)
     }
 
-    /// Puts what the relay has said on the lines, and its alarms into the queue.
+    /// Collects the relay's output and alarms.
     fn listen(&mut self) {
         for (at, alarm) in self.relay.take_alarms() {
             self.alarm(at, alarm);
@@ -616,22 +618,22 @@ impl World {
         let mut said = self.relay.take_said().into_iter().peekable();
         while let Some((conn, what)) = said.next() {
             match what {
-                Said::Answer {
+                Said::Response {
                     status,
                     headers,
                     body,
                 } => {
-                    if self.answer_is_lost(conn) {
+                    if self.response_is_lost(conn) {
                         continue;
                     }
                     self.reply(conn, status, &headers, body);
                 }
                 Said::Opened => {
-                    if self.answer_is_lost(conn) {
+                    if self.response_is_lost(conn) {
                         self.relay.leave(conn);
                         continue;
                     }
-                    // With `start` before it.
+                    // Includes `start`.
                     let length = 50 + self.relay.ours().map_or(2_000, |run| run.truth.bytes());
                     let fault = self.stream_fault(length);
                     self.lines[conn].stream_fault = fault;
@@ -660,10 +662,10 @@ impl World {
         }
     }
 
-    fn answer_is_lost(&mut self, conn: Conn) -> bool {
-        let lost = self.lines[conn].request_fault == RequestFault::AnswerLost;
+    fn response_is_lost(&mut self, conn: Conn) -> bool {
+        let lost = self.lines[conn].request_fault == RequestFault::ResponseLost;
         if lost {
-            self.tally.struck(Fault::LostAnswer);
+            self.tally.struck(Fault::LostResponse);
             let latency = self.latency();
             self.hand(conn, latency, Handed::Failure(Sent::Maybe));
             self.lines[conn].over = true;
@@ -671,7 +673,7 @@ impl World {
         lost
     }
 
-    /// An answer that is no stream. In the slot of the stream its body comes by itself.
+    /// Sends a response that is not a stream. In the slot of the stream its body comes separately.
     fn reply(&mut self, conn: Conn, status: u16, headers: &[(&'static str, String)], value: Value) {
         let body = match &value {
             Value::Null => Bytes::new(),
@@ -680,7 +682,7 @@ impl World {
         let head = head(status, headers);
         let latency = self.latency();
         match self.lines[conn].slot {
-            Slot::Exchange => self.hand(conn, latency, Handed::Answer { head, body, value }),
+            Slot::Exchange => self.hand(conn, latency, Handed::Response { head, body, value }),
             Slot::Stream => {
                 self.hand(conn, latency, Handed::Opened(head));
                 if !body.is_empty() {
@@ -691,7 +693,7 @@ impl World {
         }
     }
 
-    /// What is handed over one line stays in its order.
+    /// Sends an event over a line, keeping the order.
     fn hand(&mut self, conn: Conn, after: Duration, handed: Handed) {
         let line = &mut self.lines[conn];
         line.last_arrival = line.last_arrival.max(self.now + after);
@@ -699,7 +701,7 @@ impl World {
         self.push(at, Event::Handed(conn, handed));
     }
 
-    /// Puts events on a line, in pieces that have nothing to do with them.
+    /// Sends events over a line, in pieces that ignore their boundaries.
     fn transmit(&mut self, conn: Conn, events: Vec<(Bytes, Mark)>) {
         if self.lines[conn].over {
             return;
@@ -711,7 +713,7 @@ impl World {
             let at = line.events;
             line.events += 1;
             match line.stream_fault {
-                // `start` stays: without it, it would be no stream of ours to begin with.
+                // `start` is kept: without it, the stream would not be recognized as ours.
                 StreamFault::Malformed { event, instead } if event + 1 == at => {
                     let garbage = *self.rng.pick(&[
                         "data: {\"type\":\"text-delta\",\"id\":\n\n",
@@ -863,7 +865,7 @@ fn head(status: u16, headers: &[(&'static str, String)]) -> Parts {
 
 fn describe(handed: &Handed) -> String {
     match handed {
-        Handed::Answer { head, body, .. } => {
+        Handed::Response { head, body, .. } => {
             let body = String::from_utf8_lossy(body);
             format!(
                 "{} {}",

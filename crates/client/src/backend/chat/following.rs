@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use http_body::Frame;
-use twentyfirst_protocol::run_log::LastWords;
+use twentyfirst_protocol::run_log::FinalChunks;
 use twentyfirst_protocol::ui::{Chunk, encode_done};
 
 use super::observing::Observing;
@@ -16,7 +16,7 @@ use crate::backend::budget::{Bill, Delivery};
 pub(super) struct Following {
     /// `None` once the run has ended.
     observing: Option<Observing>,
-    words: LastWords,
+    words: FinalChunks,
     billing: Option<Billing>,
     /// The delivery of the cost to the budgets, before the last chunks are sent.
     delivery: Option<Delivery>,
@@ -33,7 +33,7 @@ impl Following {
     pub(super) fn new(observing: Observing) -> Self {
         Self {
             observing: Some(observing),
-            words: LastWords::default(),
+            words: FinalChunks::default(),
             billing: None,
             delivery: None,
         }
@@ -61,7 +61,7 @@ impl Following {
             return Poll::Ready(None);
         };
         let end = observing.outcome().map(|outcome| outcome.end);
-        let words = self.words.of(end.as_ref());
+        let words = self.words.missing(end.as_ref());
         let words = words.iter().map(Chunk::encode_event);
         let words: Vec<Bytes> = words.chain([encode_done()]).collect();
         Poll::Ready(Some(words.concat().into()))
@@ -92,7 +92,7 @@ impl http_body::Body for Following {
             && this.delivery.is_none()
         {
             if let Some(chunk) = ready!(observing.poll_chunk(cx)) {
-                this.words.saw(&chunk);
+                this.words.observe(&chunk);
                 return Poll::Ready(Some(Ok(Frame::data(chunk.encode_event()))));
             }
             if let (Some(outcome), Some(billing)) = (observing.outcome(), this.billing.take()) {

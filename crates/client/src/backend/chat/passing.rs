@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::Frame;
-use twentyfirst_protocol::run_log::LastWords;
+use twentyfirst_protocol::run_log::FinalChunks;
 use twentyfirst_protocol::runs::RunEnd;
 use twentyfirst_protocol::ui::{Chunk, DecodeError, Decoder, End, chunk, encode_done};
 use twentyfirst_transport::Body;
@@ -142,7 +142,7 @@ impl Progress {
             self.push(&EMPTY_LINE);
         }
         if self.is_stopped() {
-            let stop = LastWords::default().of(Some(&RunEnd::Cancelled));
+            let stop = FinalChunks::default().missing(Some(&RunEnd::Cancelled));
             let stop = stop.iter().map(Chunk::encode_event).chain([encode_done()]);
             let line = (is_within_event && !is_complete).then_some(EMPTY_LINE);
             let words: Vec<Bytes> = line.into_iter().chain(stop).collect();
@@ -154,7 +154,7 @@ impl Progress {
         if self.is_complete() {
             return Some(Ending::Complete(EMPTY_LINE));
         }
-        let error = error_events(LastWords::BROKE_OFF);
+        let error = error_events(FinalChunks::BROKE_OFF);
         Some(Ending::Broken(match is_within_event {
             true => [EMPTY_LINE, error].concat().into(),
             false => error,

@@ -4,29 +4,29 @@ use bytes::Bytes;
 
 use super::EntryError;
 
-/// Chunks of an answer, each as one line of JSON.
+/// Chunks of an answer, each one line of JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Chunks(Bytes);
 
 impl Chunks {
-    /// Takes lines, each with its end.
+    /// Creates the value from lines, each with its line end.
     pub(in crate::run_log) fn new(lines: impl Into<Bytes>) -> Self {
         Self(lines.into())
     }
 
-    /// Returns how many there are.
+    /// Returns the number of chunks.
     #[must_use]
     pub fn len(&self) -> usize {
         memchr::memchr_iter(b'\n', &self.0).count()
     }
 
-    /// Returns whether there is none, which does not stand in a log.
+    /// Returns whether there are no chunks. A log never contains such an entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns the chunks: parts of the same bytes.
+    /// Returns the chunks, as slices of the same bytes.
     pub fn iter(&self) -> impl Iterator<Item = Bytes> + '_ {
         let mut start = 0;
         memchr::memchr_iter(b'\n', &self.0).map(move |end| {
@@ -36,7 +36,7 @@ impl Chunks {
         })
     }
 
-    /// The lines as they stand in the entry.
+    /// Returns the lines as they are in the entry.
     pub(in crate::run_log) fn lines(&self) -> &[u8] {
         &self.0
     }
@@ -44,7 +44,7 @@ impl Chunks {
     pub(super) fn read(lines: Bytes) -> Result<Self, EntryError> {
         let is_object = |line: &[u8]| line.starts_with(b"{") && line.ends_with(b"}");
         let Some(inner) = lines.strip_suffix(b"\n") else {
-            return Err(EntryError::Corrupt("its last chunk has no end"));
+            return Err(EntryError::Corrupt("its last chunk has no line end"));
         };
         if str::from_utf8(inner).is_err() {
             return Err(EntryError::Corrupt("its chunks are not UTF-8"));

@@ -6,44 +6,44 @@ use serde::{Deserialize, Serialize};
 use super::{Chunks, Entry};
 use crate::shown;
 
-/// An entry, and how many chunks stand before it.
+/// An entry, and the number of chunks before it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Logged {
-    /// How many chunks stand in the log before this entry. A claim does not say.
+    /// The number of chunks in the log before this entry. A claim does not contain it.
     pub chunks: u64,
-    /// What it says.
+    /// The entry.
     pub entry: Entry,
 }
 
-/// Why an entry of a log cannot be read.
+/// The reason why an entry of a log cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EntryError {
-    /// It was not written by a run log.
-    #[error("the entry is not one of a run log")]
+    /// The entry was not written by a run log.
+    #[error("the entry does not belong to a run log")]
     Foreign,
-    /// It was written by a newer version.
+    /// The entry was written by a newer version.
     #[error(
-        "the entry is of version {0} of the run log, and versions up to 1 can be read here: update this instance"
+        "the entry has version {0} of the run log, and this instance reads versions up to 1: update it"
     )]
     Newer(u64),
-    /// It was cut or changed.
+    /// The entry was cut off or changed.
     #[error("the entry is corrupt: {0}")]
     Corrupt(&'static str),
-    /// It says something that is not known.
-    #[error("the entry is of a kind that is not known: {0}")]
+    /// The entry has an unknown kind.
+    #[error("the entry has an unknown kind: {0}")]
     UnknownKind(String),
 }
 
 impl Logged {
-    /// An entry behind so many chunks.
+    /// Creates an entry that follows so many chunks.
     #[must_use]
     pub const fn new(chunks: u64, entry: Entry) -> Self {
         Self { chunks, entry }
     }
 
-    /// Returns how many chunks stand in the log up to and with this entry.
+    /// Returns the number of chunks in the log up to and including this entry.
     #[must_use]
     pub fn chunks_after(&self) -> u64 {
         match &self.entry {
@@ -52,7 +52,7 @@ impl Logged {
         }
     }
 
-    /// Returns the entry's bytes.
+    /// Encodes the entry as bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let (kind, rest) = match &self.entry {
@@ -81,11 +81,11 @@ impl Logged {
         format!("{MAGIC}{VERSION} {kind} {}\n{rest}", self.chunks).into()
     }
 
-    /// Reads an entry.
+    /// Decodes an entry.
     ///
     /// # Errors
-    /// If it is not one of a run log, of a newer version, or corrupt. None is passed over: what follows could not be told apart
-    /// from what is missing.
+    /// Returns an error if the entry does not belong to a run log, has a newer version, or is corrupt. Unreadable entries are
+    /// never skipped: readers could not tell them from missing ones.
     pub fn decode(bytes: &Bytes) -> Result<Self, EntryError> {
         let end = memchr::memchr(b'\n', bytes);
         let head = str::from_utf8(bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default());
@@ -99,13 +99,15 @@ impl Logged {
             return Err(EntryError::Newer(version));
         }
         let Some(end) = end else {
-            return Err(EntryError::Corrupt("its first line has no end"));
+            return Err(EntryError::Corrupt("its first line has no line end"));
         };
         let (Some(kind), Some(chunks), None) = (words.next(), words.next(), words.next()) else {
-            return Err(EntryError::Corrupt("its first line has not three words"));
+            return Err(EntryError::Corrupt(
+                "its first line does not consist of three words",
+            ));
         };
         let chunks = number(chunks).ok_or(EntryError::Corrupt(
-            "it does not say how many chunks stand before it",
+            "it does not contain the number of chunks before it",
         ))?;
         let rest = bytes.slice(end + 1..);
         let entry = match kind {
@@ -131,19 +133,19 @@ impl Logged {
 
 const MAGIC: &str = "21st/";
 
-/// The version of what is written here.
+/// The version that this code writes.
 const VERSION: u64 = 1;
 
 fn json<T: Serialize>(value: &T) -> String {
-    // Texts, ids and whole numbers only, which are always JSON.
+    // Contains only texts, ids and whole numbers, which always encode as JSON.
     serde_json::to_string(value).unwrap_or_default()
 }
 
 fn read<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, EntryError> {
-    serde_json::from_slice(json).map_err(|_| EntryError::Corrupt("what it says cannot be read"))
+    serde_json::from_slice(json).map_err(|_| EntryError::Corrupt("its content cannot be read"))
 }
 
-/// Digits only: what is written here reads back the same.
+/// Parses digits only, so that a decoded entry encodes to the same bytes.
 fn number(text: &str) -> Option<u64> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_number)
@@ -216,7 +218,7 @@ mod tests {
                 run: "run-1".to_owned(),
                 total: spent(),
             }),
-            Entry::End(Ended::new("completed").came_to(usage(), Some("success".to_owned()))),
+            Entry::End(Ended::new("completed").result(usage(), Some("success".to_owned()))),
             Entry::Noted(noted()),
             Entry::Listed(Listed::new("register-1")),
         ]
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_a_line_and_what_it_says() {
+    fn an_entry_is_a_line_and_its_content() {
         let shown: Vec<String> = entries()
             .into_iter()
             .map(|entry| String::from_utf8_lossy(&Logged::new(17, entry).encode()).into_owned())
@@ -302,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_counted_and_lent() {
+    fn chunks_are_counted_and_borrowed() {
         let logged = Logged::new(17, entries().swap_remove(3));
         assert_eq!(logged.chunks_after(), 19);
         let Entry::Data(chunks) = logged.entry else {
@@ -319,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_entry_is_refused_by_name() {
+    fn invalid_entries_are_rejected_with_a_reason() {
         for foreign in [
             &b""[..],
             b"hello",
@@ -362,7 +364,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_taken_for_something_else(
+        fn every_decoded_entry_encodes_to_the_same_bytes(
             bytes in prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..60),
                 "21st/1 (data|beat|end|claim|stop|cost|counted) [0-9]{1,3}\n[\\{\\}a\"\n]{0,20}".prop_map(String::into_bytes),
@@ -375,12 +377,12 @@ mod tests {
         }
 
         #[test]
-        fn an_entry_that_was_cut_is_refused_or_shorter(index in 0_usize..17, cut in 0_usize..200) {
+        fn a_cut_entry_is_rejected_or_shorter(index in 0_usize..17, cut in 0_usize..200) {
             let logged = Logged::new(17, entries().swap_remove(index));
             let bytes = logged.encode();
             if cut < bytes.len() {
                 let read = Logged::decode(&bytes.slice(..cut));
-                // Between two chunks, which the next entry's number tells.
+                // A cut between two chunks is valid; the next entry's number reveals it.
                 let is_data = matches!(&read, Ok(logged) if matches!(logged.entry, Entry::Data(_)));
                 prop_assert!(read.is_err() || is_data);
             }

@@ -17,10 +17,10 @@ use crate::ui::RawJson;
 pub use self::chunks::Chunks;
 pub use self::logged::{EntryError, Logged};
 
-/// What stands in a log.
+/// An entry of a log.
 ///
-/// On the wire an entry is a line with what it is, and behind it what it says: JSON, or for [`Data`](Self::Data) one chunk a line. So a
-/// reader passes chunks on without reading their JSON.
+/// An encoded entry is a line with its kind, followed by its content: JSON, or for [`Data`](Self::Data) one chunk a line. A
+/// reader can therefore pass on chunks without parsing their JSON.
 ///
 /// ```text
 /// 21st/1 data 17
@@ -28,60 +28,61 @@ pub use self::logged::{EntryError, Logged};
 /// {"type":"text-end","id":"t1"}
 /// ```
 ///
-/// The number is how many chunks stand in the log before it: so what is missing is noticed, and the last entry tells how long the log
-/// is. Only a claim does not know it.
+/// The number is the count of chunks in the log before the entry. It reveals missing entries, and in the last entry it shows the
+/// length of the log. Only a claim does not contain it, because its writer does not know it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Entry {
     /// In the log of a chat: a turn has begun.
     Turn(Turn),
-    /// Somebody writes from here on, and nobody of an older epoch.
+    /// A writer has claimed the log. From here on, writers of older epochs are fenced.
     Claim(Claim),
-    /// The run has a place, and its messages are sent behind this entry: from here on it may exist.
+    /// The run has a place. Its messages are sent after this entry, so from here on it may exist.
     Starting(RunRef),
     /// The run has begun.
     Started(RunRef),
     /// Chunks of the answer.
     Data(Chunks),
-    /// Nothing has come, but somebody is there.
+    /// A heartbeat: there was nothing to write, and the writer is alive.
     Beat,
-    /// The answer is longer than a log: no more of its chunks come, only its [`End`](Self::End).
+    /// The answer exceeds the log's size limit. No more of its chunks follow, only its [`End`](Self::End).
     Overflow,
-    /// The run is over. Of all that follows nothing counts.
+    /// The run is over. Readers ignore everything that follows.
     End(Ended),
-    /// Whoever wrote writes no more, though the run goes on: the next may claim at once.
+    /// The writer has released the log, though the run goes on: the next may claim it at once.
     Release,
-    /// In the log that says so: the run is to stop.
+    /// In the log of stops: the run should stop.
     Stop(Stop),
-    /// In the log that says so: what the run has cost.
+    /// In the log of costs: the cost of the run.
     Cost(Cost),
     /// In the log of an account: a run was counted.
     Counted(Counted),
-    /// In a register: what has become of the runs that an instance answers for.
+    /// In a register: changes of the runs that an instance is responsible for.
     Noted(Noted),
-    /// In a roster: there is a register.
+    /// In a roster: a register exists.
     Listed(Listed),
 }
 
-/// A turn of a chat: a place in its line.
+/// A turn of a chat: its place in the chat's queue.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Turn {
     /// The id of the run that answers it.
     pub run: String,
-    /// Whether the turn before it was not over when it was taken. Then it waits, and is started by whoever records it when that is.
+    /// Whether the previous turn was not over when this one was taken. Then it waits, and its recorder starts it when that turn
+    /// is over.
     #[serde(default, skip_serializing_if = "is_false")]
     pub waits: bool,
-    /// The runs before it that it ends, to come sooner.
+    /// The earlier runs that it cancels in order to start sooner.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interrupts: Vec<String>,
-    /// What it asks: a [`StartRun`](crate::runs::StartRun). Not there where that is longer than [`LONGEST_ASK`](Self::LONGEST_ASK).
+    /// The request, a [`StartRun`](crate::runs::StartRun). Missing if it is longer than [`LONGEST_ASK`](Self::LONGEST_ASK).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask: Option<RawJson<'static>>,
 }
 
-/// Nothing of what it asks.
+/// Omits the request, which is confidential.
 impl fmt::Debug for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Turn")
@@ -96,7 +97,7 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// Who writes.
+/// A claim of a log by a writer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -109,30 +110,30 @@ pub struct Claim {
     pub chat: String,
 }
 
-/// How a run has ended.
+/// The end of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Ended {
-    /// The word of [`RunEnd`](crate::runs::RunEnd::as_str): `completed`, `cancelled`, `failed` or `lost`.
+    /// The end as in [`RunEnd::as_str`](crate::runs::RunEnd::as_str): `completed`, `cancelled`, `failed` or `lost`.
     pub end: String,
-    /// Where it took place, if it had a place.
+    /// The place of the run, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunRef>,
-    /// What the run used and cost, as far as it is known.
+    /// The usage and cost of the run, as far as they are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// The runtime's word for the end, as in [`Outcome::result_subtype`](crate::runs::Outcome::result_subtype).
+    /// The runtime's word for the result, as in [`Outcome::result_subtype`](crate::runs::Outcome::result_subtype).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_subtype: Option<String>,
 }
 
-/// A wish that a run stops.
+/// A request to stop a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Stop {
-    /// The instance that was asked.
+    /// The instance that was asked to stop it.
     pub by: String,
 }
 
@@ -140,7 +141,7 @@ impl Turn {
     /// The longest [`ask`](Self::ask) that is kept, in bytes: 1 MiB.
     pub const LONGEST_ASK: usize = 1024 * 1024;
 
-    /// A turn that this run answers.
+    /// Creates a turn that this run answers.
     pub fn new(run: impl Into<String>) -> Self {
         Self {
             run: run.into(),
@@ -150,7 +151,7 @@ impl Turn {
         }
     }
 
-    /// Returns the append that takes it, at this position of the [log of its chat](LogId::chat).
+    /// Returns the append that takes the turn, at this position of the [log of its chat](LogId::chat).
     #[must_use]
     pub fn append(&self, at: Position) -> Append {
         Append::new(
@@ -160,14 +161,14 @@ impl Turn {
         )
     }
 
-    /// Sets what it asks.
+    /// Sets the request.
     #[must_use]
     pub fn ask(mut self, ask: Option<RawJson<'static>>) -> Self {
         self.ask = ask.filter(|ask| ask.get().len() <= Self::LONGEST_ASK);
         self
     }
 
-    /// The same, which waits for the one before it, and ends these runs.
+    /// Makes the turn wait for the previous one and cancel these runs.
     #[must_use]
     pub fn waiting(mut self, interrupts: impl IntoIterator<Item = String>) -> Self {
         self.waits = true;
@@ -177,7 +178,7 @@ impl Turn {
 }
 
 impl Claim {
-    /// A claim of this instance's.
+    /// Creates a claim by this instance.
     pub fn new(by: impl Into<String>, owner: impl Into<String>, chat: impl Into<String>) -> Self {
         Self {
             by: by.into(),
@@ -188,7 +189,7 @@ impl Claim {
 }
 
 impl Ended {
-    /// An end, by its word.
+    /// Creates an end from its word.
     pub fn new(end: impl Into<String>) -> Self {
         Self {
             end: end.into(),
@@ -198,36 +199,36 @@ impl Ended {
         }
     }
 
-    /// The end of a run.
+    /// Creates the end of a run.
     pub fn of(end: &RunEnd) -> Self {
         Self::new(end.as_str())
     }
 
-    /// Sets where it took place.
+    /// Sets the place of the run.
     #[must_use]
     pub fn at(mut self, run: Option<RunRef>) -> Self {
         self.run = run;
         self
     }
 
-    /// Sets what the run came to, beside its end.
+    /// Sets the usage of the run and the runtime's word for its result.
     #[must_use]
-    pub fn came_to(mut self, usage: Usage, result_subtype: Option<String>) -> Self {
+    pub fn result(mut self, usage: Usage, result_subtype: Option<String>) -> Self {
         self.usage = Some(usage).filter(|usage| *usage != Usage::default());
         self.result_subtype = result_subtype;
         self
     }
 }
 
-/// How long the log of a chat is kept behind its last turn: 24 h.
+/// The time for which the log of a chat is kept after its last turn: 24 h.
 const CHAT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a stop is kept: 24 h, longer than any run starts.
+/// The time for which a stop is kept: 24 h, longer than any run takes to start.
 const STOP_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Stop {
-    /// Returns the append that records the wish in the [log of stops](LogId::stop). Whoever asks for a stop appends it before it cancels
-    /// the run, so that whoever starts the run finds it.
+    /// Returns the append that records the request in the [log of stops](LogId::stop). Append it before you cancel the run, so
+    /// that an instance that is just starting the run finds it.
     #[must_use]
     pub fn append(self) -> Append {
         Append::new(
@@ -237,7 +238,7 @@ impl Stop {
         )
     }
 
-    /// A wish of which this instance was told.
+    /// Creates a request that was made to this instance.
     pub fn new(by: impl Into<String>) -> Self {
         Self { by: by.into() }
     }

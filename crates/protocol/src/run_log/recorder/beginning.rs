@@ -1,4 +1,4 @@
-//! Taking the turn of a chat: at once, or a place in its line.
+//! Takes the turn of a chat: at once, or as a place in its queue.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::phase::{Phase, Taking};
 use super::{AGAIN, Recorder, RecorderEnd, Recording};
 
 impl Recorder {
-    /// Records a run that is to be started: the next turn of its chat.
+    /// Creates the recorder of a run to be started: the next turn of its chat.
     #[must_use]
     pub fn begin(recording: Recording, limits: impl Into<Arc<Limits>>) -> Self {
         let chat = LogId::chat(&recording.owner, &recording.chat);
@@ -39,7 +39,9 @@ impl Recorder {
                         waits: turn.waits,
                     }
                 }
-                Ok(_) => self.alone_because(EntryError::Corrupt("it is not a turn"), claim),
+                Ok(_) => {
+                    self.alone_because(EntryError::Corrupt("it is not a turn of a chat"), claim)
+                }
                 Err(error) => self.alone_because(error, claim),
             },
             Found::Nothing => self.take(Position::START.next_claim(), Vec::new(), claim),
@@ -99,7 +101,7 @@ impl Recorder {
                     open,
                 }
             }
-            // That it is answering is known.
+            // The chat is known to be answering.
             Some(_) => Phase::Over(RecorderEnd::Busy),
         }
     }
@@ -141,7 +143,7 @@ impl Recorder {
         open: Vec<String>,
     ) -> Phase {
         let longest = usize::try_from(LONGEST).unwrap_or(usize::MAX);
-        // One of those that are open does not wait, but is given.
+        // One of the open turns is being answered and does not wait.
         match self.recording.order {
             TurnOrder::Refuse if !open.is_empty() => return Phase::Over(RecorderEnd::Busy),
             TurnOrder::Enqueue { limit } if open.len() > limit => {
@@ -162,7 +164,8 @@ impl Recorder {
         }
     }
 
-    /// Takes the turn at this position, behind these runs that are not over: first the log of the run, if it is not claimed yet.
+    /// Takes the turn at this position, after these runs that are not over. First claims the log of the run, unless that was
+    /// done.
     fn take(&mut self, at: Position, open: Vec<String>, claim: Option<Append>) -> Phase {
         let turn = Turn::new(&self.recording.run).ask(self.recording.ask.clone());
         let turn = match (open.is_empty(), self.recording.order) {
@@ -226,13 +229,13 @@ impl Recorder {
             Appended::Fenced if self.recording.order == TurnOrder::Refuse => {
                 Phase::Over(RecorderEnd::Busy)
             }
-            // Somebody has come before: behind whom this one waits.
+            // Another turn was taken first; this one waits for it.
             Appended::Fenced => {
                 self.ask(RecorderStep::Last(self.chat()));
                 let claim = Some(claim);
                 Phase::LookingAtChat { claim }
             }
-            // It may be taken: others would wait for this run.
+            // The turn may have been taken, and others would wait for this run, so try again.
             Appended::Unavailable if again > 0 => {
                 let append = taking.turn.append(taking.at);
                 self.ask(RecorderStep::Append(self.chat(), append));
@@ -243,7 +246,7 @@ impl Recorder {
                     again,
                 }
             }
-            // It may stand there, and be started by others.
+            // The turn may be in the store, and other instances may start it.
             Appended::Unavailable if taking.turn.waits => Phase::Over(RecorderEnd::Gone),
             Appended::Missing | Appended::Full | Appended::Unavailable => {
                 self.alone(taking.turn.waits.then_some(claim))
@@ -259,15 +262,15 @@ impl Recorder {
         }
     }
 
-    /// Goes on without the store, which has something that cannot be read, as when a newer version has written it: whether the chat is
-    /// answering is for the relay to say.
+    /// Continues without the store, which contains an entry that cannot be read, perhaps from a newer version. The relay then
+    /// decides if the chat is answering.
     fn alone_because(&mut self, error: EntryError, claim: Option<Append>) -> Phase {
         self.unreadable = Some(error);
         self.alone(claim)
     }
 
-    /// Goes on without the store, unless a claim stands already, which it does where the chat was seen to be answering: to wait takes a
-    /// store.
+    /// Continues without the store, unless the run was claimed already: then the chat was seen to be answering, and waiting needs
+    /// a store.
     fn alone(&mut self, claim: Option<Append>) -> Phase {
         if claim.is_some() {
             return Phase::Over(RecorderEnd::Busy);

@@ -1,4 +1,4 @@
-//! Going on with what another instance has recorded.
+//! Continues a run that another instance has recorded.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{AGAIN, NEVER_STARTED, Recorder, RecorderEnd, Recording};
 use crate::runs::RunEnd;
 
 impl Recorder {
-    /// Goes on with a run that another instance has recorded up to this position or further.
+    /// Creates the recorder of a run that another instance has recorded up to this position or further.
     #[must_use]
     pub fn take_over(
         recording: Recording,
@@ -42,7 +42,7 @@ impl Recorder {
                 }
             }
             Appended::Fenced => Phase::Over(RecorderEnd::Fenced),
-            // A claim that stands all the same is of an epoch in which nobody writes: the next is above it.
+            // If the claim was appended after all, nobody writes in its epoch, and the next claim is above it.
             Appended::Missing | Appended::Full | Appended::Unavailable => {
                 Phase::Over(RecorderEnd::Gone)
             }
@@ -59,7 +59,7 @@ impl Recorder {
         let log = self.log.clone();
         let entries = match found {
             Found::Some(entries) if !entries.is_empty() => entries,
-            // Who gives up here leaves a claim behind, and with it more to read for whoever comes next.
+            // Retries before giving up: a claim that is left behind gives the next instance more to read.
             Found::Unavailable if again > 0 => {
                 self.ask(RecorderStep::Read(log, inheritance.at()));
                 return Phase::Inheriting {
@@ -89,7 +89,7 @@ impl Recorder {
             };
         }
         if inheritance.at() != claim.at {
-            // The claim is an old one of this instance's, which counts as appended again: others stand above it.
+            // The claim is an old one of this instance, which counts as appended again, but others are above it.
             return Phase::Over(RecorderEnd::Fenced);
         }
         self.inherit(*inheritance)
@@ -98,10 +98,10 @@ impl Recorder {
     fn inherit(&mut self, inheritance: Inheritance) -> Phase {
         let mut writer = Box::new(inheritance.writer(Arc::clone(&self.limits)));
         let chunks = inheritance.chunks.iter();
-        chunks.for_each(|chunk| self.words.saw(chunk));
+        chunks.for_each(|chunk| self.final_chunks.observe(chunk));
         self.place.clone_from(&inheritance.run);
         match (inheritance.ended, inheritance.run) {
-            // Again, so that it is the last entry.
+            // The end is written again, so that it is the last entry.
             (Some(ended), _) => {
                 writer.end(ended);
                 Phase::Writing { writer }
@@ -115,7 +115,7 @@ impl Recorder {
             (None, Some(run)) => {
                 let chunks = answer(inheritance.chunks);
                 self.ask(RecorderStep::Follow(run, chunks));
-                // Whoever has started it may not have come to look.
+                // The instance that started the run may not have checked for a stop.
                 self.looking_for_stop(writer)
             }
         }
@@ -153,10 +153,10 @@ impl Recorder {
         }
     }
 
-    /// Whether it was started is not known. It is not started again.
+    /// Ends a run that may or may not have been started. It is never started a second time.
     fn never_started(&mut self, mut writer: Box<Writer>) -> Phase {
         let end = RunEnd::Failed(NEVER_STARTED.to_owned());
-        for word in self.words.of(Some(&end)) {
+        for word in self.final_chunks.missing(Some(&end)) {
             writer.push(&word);
         }
         writer.end(Ended::new("lost"));

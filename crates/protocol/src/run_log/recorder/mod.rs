@@ -16,32 +16,33 @@ pub use self::recording::Recording;
 pub use self::step::{Found, RecorderEnd, RecorderStep};
 use self::waiting::{Queued, waiting};
 use super::writer::{Appended, Limits, Mark, Writer, WriterEnd, WriterStep};
-use super::{Ended, EntryError, LastWords, LogId, Position};
+use super::{Ended, EntryError, FinalChunks, LogId, Position};
 use crate::runs::{RunEnd, RunRef};
 use crate::threads::Usage;
 use crate::ui::Chunk;
 
-/// Records a run into its log, from the turn of the chat on or from where another instance has left it.
+/// The recorder of a run's log, from the turn of the chat on or from where another instance has left it.
 ///
 /// ```text
 ///   begin ─► look at the chat ─► look at its last run ─► claim ─► take the turn ─► Start ─► note the place ─► Send ─► note the start ─┐
 ///              │                  │ it goes on: refuse, or        │                  ▲                                               ▼
 ///              │                  └ look at who waits ─► claim ───┴─► WaitFor ───────┘ is it to stop? what does it carry?   look for a stop
 ///              │                                    (the turn is taken: a place in the line)                                         ▼
-///              └ the store fails, or is not understood: without it ──────────────────────────────────────────────────────────► writing
-///   take_over ─► claim ─► read all that stands below ─► Follow ──────────────────────────────────────────────────────────────────▲ ▼
-///                                      ├ its place does not stand there: look for its turn ─► WaitFor, if it waits            │ Over
+///              └ the store fails, or cannot be understood: without ──────────────────────────────────────────────────────────► writing
+///   take_over ─► claim ─► read all entries below ─────► Follow ──────────────────────────────────────────────────────────────────▲ ▼
+///                                      ├ its place is not in the log: look for its turn ────► WaitFor, if it waits            │ Over
 ///                                      └ it has ended, or never began: End ─────────────────────────────────────────────────────┘
 /// ```
 ///
-/// What is read of the log is read **after** the claim: from then on nobody else adds to it. Clocks decide when somebody claims, and
-/// never who wins.
+/// The log is read **after** the claim, because from then on nobody else appends to it. Clocks decide when an instance claims,
+/// never which one wins.
 ///
-/// A turn is started once. Before its messages are sent, its place is written: whoever takes over and finds the place follows the run,
-/// and never sends. Who finds none starts a turn that waits, since whoever waited before can no longer write its place and so sends nothing;
-/// of a turn that did not wait nobody knows, as where the store fails it starts all the same: that one is lost.
+/// A turn is started once. Its place is written before its messages are sent. An instance that takes over and finds the place
+/// follows the run and never sends. If it finds none, it starts a turn that waits: the previous recorder is fenced, cannot write
+/// the place any more, and so sends nothing. A turn that did not wait is different, since its recorder starts it even if the
+/// store fails: it is lost, because nobody knows if it was started.
 ///
-/// Whoever drives it does what [`poll`](Self::poll) says and tells it what came of it.
+/// A driver executes the step that [`poll`](Self::poll) returns and reports its result.
 #[derive(Debug)]
 pub struct Recorder {
     recording: Recording,
@@ -49,24 +50,24 @@ pub struct Recorder {
     log: LogId,
     limits: Arc<Limits>,
     phase: Phase,
-    /// The place in the line of a turn that waits, or did.
+    /// The place in the queue, for a turn that waits or waited.
     queued: Option<Box<Queued>>,
-    /// Where the run takes place, once it may exist.
+    /// The place of the run, once it may exist.
     place: Option<RunRef>,
-    words: LastWords,
+    final_chunks: FinalChunks,
     unreadable: Option<EntryError>,
-    /// What is asked for before anything else.
+    /// Steps to return before anything else.
     asks: VecDeque<RecorderStep>,
-    /// Whether the log is to be let go as soon as that can be: not while nobody knows whether the run has started.
+    /// Whether to release the log as soon as possible: not while it is unknown whether the run has started.
     wants_release: bool,
-    /// What the run used, and the runtime's word for its end.
-    came_to: Option<Box<(Usage, Option<String>)>>,
+    /// The usage of the run and the runtime's word for its result.
+    result: Option<Box<(Usage, Option<String>)>>,
 }
 
-/// How often what others rely on is asked again where the store does not respond.
+/// The number of retries if the store does not respond, for queries that others depend on.
 const AGAIN: u32 = 3;
 
-/// What a browser reads of a run that nobody knows to have started.
+/// The error that a browser shows if it is unknown whether the run started.
 const NEVER_STARTED: &str = "the server that was to start this answer is gone, try again";
 
 impl Recorder {
@@ -78,15 +79,15 @@ impl Recorder {
             phase,
             queued: None,
             place: None,
-            words: LastWords::default(),
+            final_chunks: FinalChunks::default(),
             unreadable: None,
             asks: [ask].into(),
             wants_release: false,
-            came_to: None,
+            result: None,
         }
     }
 
-    /// Returns which run is recorded, and by whom.
+    /// Returns the run that is recorded, and its recorder.
     #[must_use]
     pub fn recording(&self) -> &Recording {
         &self.recording
@@ -98,14 +99,14 @@ impl Recorder {
         &self.log
     }
 
-    /// Returns whether the store was given up: what comes from now on is delivered to the readers of this instance only, and is not
-    /// replayed elsewhere. A turn that waits does not go on without the store, but ends with [`RecorderEnd::Gone`].
+    /// Returns whether the store was given up. Then new chunks are delivered only to the readers of this instance, and cannot be
+    /// replayed elsewhere. A turn that waits does not continue without the store, but ends with [`RecorderEnd::Gone`].
     #[must_use]
     pub fn is_alone(&self) -> bool {
         self.phase.writer().is_some_and(Writer::is_alone) && !self.may_be_started_by_others()
     }
 
-    /// Whether the turn has waited and was not sent yet: whoever takes over starts it.
+    /// Returns whether the turn waited and was not sent yet. Then an instance that takes over starts it.
     fn may_be_started_by_others(&self) -> bool {
         let is_before_sending = matches!(
             self.phase,
@@ -117,35 +118,35 @@ impl Recorder {
         is_before_sending && self.queued.is_some()
     }
 
-    /// Returns what of the store could not be read, where that is why it was given up.
+    /// Returns the error if the store was given up because an entry could not be read.
     #[must_use]
     pub fn unreadable(&self) -> Option<&EntryError> {
         self.unreadable.as_ref()
     }
 
-    /// Returns whether more of the run should be read now. Otherwise too much waits for the store.
+    /// Returns whether more of the run should be read now. If not, too much waits for the store.
     #[must_use]
     pub fn wants_chunks(&self) -> bool {
         matches!(&self.phase, Phase::Writing { writer } if !writer.is_full())
     }
 
-    /// Returns where the run takes place, once it may exist.
+    /// Returns the place of the run, once it may exist.
     #[must_use]
     pub fn place(&self) -> Option<&RunRef> {
         self.place.as_ref()
     }
 
-    /// Returns whether the turn waits for another: for as long, whoever drives this [waits](RecorderStep::WaitFor) for it.
+    /// Returns whether the turn waits for another. For as long, the driver [waits](RecorderStep::WaitFor) for that one.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         matches!(&self.phase, Phase::Waiting { .. })
     }
 
-    /// What to do next.
+    /// Returns the next step.
     pub fn poll(&mut self, now: Instant) -> RecorderStep {
         if let Some(ask) = self.asks.pop_front() {
             if self.asks.is_empty() {
-                // Most is asked before the run starts, and its room would be held as long as the run is read.
+                // Most steps come before the run starts, so the queue's memory is freed for the time in which the run is read.
                 self.asks = VecDeque::new();
             }
             return ask;
@@ -157,7 +158,7 @@ impl Recorder {
             writer.release();
             self.wants_release = false;
         }
-        // While the run waits or is being started, too: its log shows that somebody is there.
+        // Writes beats also while the run waits or is being started, so that its log shows a writer.
         let Some(writer) = self.phase.writing() else {
             return match &self.phase {
                 Phase::Over(end) => RecorderStep::Over(end.clone()),
@@ -186,10 +187,10 @@ impl Recorder {
         }
     }
 
-    /// What this instance has written stands in the log, or the store was given up.
+    /// Handles an entry that is in the log now, or that was delivered after the store was given up.
     fn delivered(&mut self, mark: Mark, now: Instant) {
         self.phase = match (self.take_phase(), mark) {
-            // Others may start it: so this instance does not, and whoever reads it waits for them.
+            // Another instance may start it, so this one must not. Its readers wait for the other instance.
             (
                 Phase::Waiting { writer, .. }
                 | Phase::Starting { writer }
@@ -217,7 +218,7 @@ impl Recorder {
                     later: false,
                 }
             }
-            // Whoever slept meanwhile may have been taken over. The beat that is due then tells, if the store does.
+            // An instance that was suspended may have been taken over. The beat that is due shows it, if the store responds.
             (Phase::NotingPlace { mut writer }, _)
                 if writer.is_alone() && writer.may_be_taken_over(now) =>
             {
@@ -235,7 +236,7 @@ impl Recorder {
         };
     }
 
-    /// The last entry of the log that was asked for.
+    /// Handles the last entry of the requested log.
     pub fn handle_last(&mut self, found: Found<(Position, Bytes)>) {
         self.phase = match self.take_phase() {
             Phase::LookingAtChat { claim } => self.looked_at_chat(found, claim),
@@ -269,7 +270,7 @@ impl Recorder {
         };
     }
 
-    /// What came of an append.
+    /// Handles the result of an append.
     pub fn handle_append(&mut self, appended: Appended, now: Instant) {
         self.phase = match self.take_phase() {
             Phase::Claiming { taking, claim } => self.claimed(appended, taking, claim),
@@ -288,7 +289,7 @@ impl Recorder {
         };
     }
 
-    /// What stands above the position that was asked for.
+    /// Handles the entries above the requested position.
     pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
         self.phase = match self.take_phase() {
             Phase::LookingBack {
@@ -308,7 +309,7 @@ impl Recorder {
         };
     }
 
-    /// The run that this one [waits for](RecorderStep::WaitFor) is over, or its log has vanished.
+    /// Handles the end of the run that this one [waits for](RecorderStep::WaitFor), or the loss of its log.
     pub fn handle_over(&mut self) {
         self.phase = match self.take_phase() {
             Phase::Waiting {
@@ -318,7 +319,7 @@ impl Recorder {
         };
     }
 
-    /// The run has its place: its sandbox and its thread exist.
+    /// Handles the place of the run: its sandbox and its thread exist.
     pub fn handle_placed(&mut self, run: RunRef) {
         self.phase = match self.take_phase() {
             Phase::Starting { mut writer } => {
@@ -330,7 +331,7 @@ impl Recorder {
         };
     }
 
-    /// The run has started.
+    /// Handles the start of the run.
     pub fn handle_started(&mut self, run: RunRef) {
         self.phase = match self.take_phase() {
             Phase::Sending { mut writer } => {
@@ -342,7 +343,7 @@ impl Recorder {
         };
     }
 
-    /// The run was not started, or nobody knows whether it was. How it has ended is said in the stream, too.
+    /// Handles a run that was not started, or may not have been. The end is also written to the stream.
     pub fn handle_not_started(&mut self, end: &RunEnd) {
         self.end(end);
         self.phase = match self.take_phase() {
@@ -353,18 +354,18 @@ impl Recorder {
 
     /// Records the next chunk of the run.
     pub fn push(&mut self, chunk: &Chunk<'_>) {
-        self.words.saw(chunk);
+        self.final_chunks.observe(chunk);
         if let Some(writer) = self.phase.writer_mut() {
             writer.push(chunk);
         }
     }
 
-    /// Sets what [the end](Self::end) says beside how the run has ended: what it used, and the runtime's word.
-    pub fn came_to(&mut self, usage: Usage, result_subtype: Option<String>) {
-        self.came_to = Some(Box::new((usage, result_subtype)));
+    /// Sets the usage and the runtime's word for the result, which [the end](Self::end) contains.
+    pub fn set_result(&mut self, usage: Usage, result_subtype: Option<String>) {
+        self.result = Some(Box::new((usage, result_subtype)));
     }
 
-    /// Records that the run is over, and how: with what is left to [say](LastWords) in the stream. What is pushed later is not recorded.
+    /// Records the end of the run, with the [chunks that end the stream](FinalChunks). Later chunks are not recorded.
     pub fn end(&mut self, end: &RunEnd) {
         let mut phase = self.take_phase();
         if let Some(writer) = phase.writer_mut() {
@@ -374,16 +375,17 @@ impl Recorder {
     }
 
     fn end_in(&self, writer: &mut Writer, end: &RunEnd) {
-        for word in &self.words.of(Some(end)) {
-            writer.push(word);
+        for chunk in &self.final_chunks.missing(Some(end)) {
+            writer.push(chunk);
         }
-        let (usage, result_subtype) = self.came_to.as_deref().cloned().unwrap_or_default();
+        let (usage, result_subtype) = self.result.as_deref().cloned().unwrap_or_default();
         let ended = Ended::of(end).at(self.place.clone());
-        writer.end(ended.came_to(usage, result_subtype));
+        writer.end(ended.result(usage, result_subtype));
     }
 
-    /// Lets the log go when what was pushed stands there, so that another instance can go on at once: of a run that is being started,
-    /// when it has. Where the [store was given up](Self::is_alone) nobody could, and the run is recorded to its end.
+    /// Releases the log once everything pushed is in it, so that another instance can continue at once. If the run is being
+    /// started, the release waits until it has. If the [store was given up](Self::is_alone), nobody else could continue, so the
+    /// run is recorded to its end.
     pub fn release(&mut self) {
         self.wants_release = true;
     }
@@ -400,11 +402,12 @@ impl Recorder {
         LogId::chat(&self.recording.owner, &self.recording.chat)
     }
 
-    /// The start of the run stands in the log: whoever asks for a stop from now on sees it, and who has asked before is found now.
+    /// Checks for a stop once the start of the run is in the log: later requests to stop see the start, and earlier ones are
+    /// found now.
     fn looking_for_stop(&mut self, writer: Box<Writer>) -> Phase {
         self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
         let again = match writer.is_alone() {
-            // Nobody else knows of it, and its reader waits.
+            // No other instance knows of the run, and its reader waits.
             true => 0,
             false => AGAIN,
         };

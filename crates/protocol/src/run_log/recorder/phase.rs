@@ -5,27 +5,27 @@ use super::super::{Position, Turn};
 use super::RecorderEnd;
 use super::waiting::Passing;
 
-/// Where a recorder is. What is needed before the run is read, or instead, is boxed: a run is read for minutes.
+/// The phase of a recorder. State that is not needed while the run is read is boxed, since a run is read for minutes.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// What the last turn of the chat is. A claim of the own log may stand already, where the turn was taken by somebody else.
+    /// Reads the last turn of the chat. The run's own log may be claimed already, if somebody else took the turn.
     LookingAtChat {
         claim: Option<Append>,
     },
-    /// Whether the run of the last turn is over, and with it all before.
+    /// Checks if the run of the last turn is over, and with it all before.
     LookingAtRun {
         at: Position,
         claim: Option<Append>,
         waits: bool,
     },
-    /// Which turns are not over.
+    /// Finds the turns that are not over.
     LookingBack {
         at: Position,
         claim: Option<Append>,
         line: Box<Line>,
         open: Vec<String>,
     },
-    /// The first claim. It comes before the turn, so that whoever finds the turn finds the log.
+    /// Writes the first claim. It comes before the turn, so that every instance that finds the turn also finds the log.
     Claiming {
         taking: Box<Taking>,
         claim: Append,
@@ -35,20 +35,20 @@ pub(super) enum Phase {
         claim: Append,
         again: u32,
     },
-    /// For the end of the run before it.
+    /// Waits for the end of the run before it.
     Waiting {
         writer: Box<Writer>,
-        /// Whether it was asked, and not heard yet, whether it is to stop.
+        /// Whether a check for a stop is under way.
         is_looking: bool,
-        /// Whether to begin to wait with the next beat: what was waited for was over, and nobody could tell what follows.
+        /// Whether to wait again with the next beat only: the run before it was over, but it is unknown what follows.
         later: bool,
     },
-    /// Its turn has come: whether it is to stop, what it carries along, and where it takes place.
+    /// Its turn has come. Checks for a stop, collects the requests that it carries, and finds the place.
     Passing {
         writer: Box<Writer>,
         passing: Box<Passing>,
     },
-    /// It is being given its place.
+    /// The place of the run is being created.
     Starting {
         writer: Box<Writer>,
     },
@@ -56,7 +56,7 @@ pub(super) enum Phase {
     NotingPlace {
         writer: Box<Writer>,
     },
-    /// Its messages are being sent.
+    /// The messages are being sent.
     Sending {
         writer: Box<Writer>,
     },
@@ -64,7 +64,7 @@ pub(super) enum Phase {
     Noting {
         writer: Box<Writer>,
     },
-    /// Whether somebody wants it to stop.
+    /// Checks if the run should stop.
     LookingForStop {
         writer: Box<Writer>,
         again: u32,
@@ -72,17 +72,17 @@ pub(super) enum Phase {
     Writing {
         writer: Box<Writer>,
     },
-    /// A later claim.
+    /// Writes a later claim.
     TakingOver {
         claim: Append,
     },
     Inheriting {
         claim: Append,
         inheritance: Box<Inheritance>,
-        /// How often a page is asked for again.
+        /// The number of retries for a page.
         again: u32,
     },
-    /// What is taken over was not started: whether it waits.
+    /// The run that is taken over was not started. Checks if its turn waits.
     FindingTurn {
         writer: Box<Writer>,
         line: Box<Line>,
@@ -95,7 +95,7 @@ pub(super) enum Phase {
 pub(super) struct Taking {
     pub(super) at: Position,
     pub(super) turn: Turn,
-    /// The runs before it that are not over, the nearest first.
+    /// The runs before it that are not over, latest first.
     pub(super) open: Vec<String>,
 }
 
@@ -128,7 +128,7 @@ impl Phase {
         }
     }
 
-    /// Whoever writes, where that goes on beside what else is done.
+    /// Returns the writer in the phases in which it writes beside other work.
     pub(super) fn writing(&mut self) -> Option<&mut Writer> {
         match self {
             Self::Passing { .. } | Self::LookingForStop { .. } => None,
@@ -136,7 +136,7 @@ impl Phase {
         }
     }
 
-    /// Whether a run may exist soon of which nobody knows yet.
+    /// Returns whether a run may soon exist that nobody knows of yet.
     pub(super) fn is_starting(&self) -> bool {
         matches!(
             self,

@@ -4,11 +4,11 @@ use super::super::{Claim, Entry, Logged, TurnOrder};
 use crate::runs::StartRun;
 use crate::ui::RawJson;
 
-/// Which run is recorded, and by whom.
+/// The run to record, and its recorder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recording {
-    /// The id of the run in the log. It is made for each run, and no other has it.
+    /// The id of the run in the log. It is generated for each run and unique.
     pub run: String,
     /// The instance that records.
     pub by: String,
@@ -16,14 +16,14 @@ pub struct Recording {
     pub owner: String,
     /// The chat.
     pub chat: String,
-    /// What happens where the chat is answering. It is refused by default.
+    /// The policy if the chat is answering. Default: refuse.
     pub order: TurnOrder,
-    /// What is asked: a [`StartRun`], if it is known.
+    /// The request, a [`StartRun`], if it is known.
     pub ask: Option<RawJson<'static>>,
 }
 
 impl Recording {
-    /// A run of this id, recorded by this instance.
+    /// Creates the description of a run with this id, recorded by this instance.
     pub fn new(run: impl Into<String>, by: impl Into<String>) -> Self {
         Self {
             run: run.into(),
@@ -35,7 +35,7 @@ impl Recording {
         }
     }
 
-    /// Sets the chat, and who it belongs to.
+    /// Sets the chat and its owner.
     #[must_use]
     pub fn of_chat(mut self, owner: impl Into<String>, chat: impl Into<String>) -> Self {
         self.owner = owner.into();
@@ -43,21 +43,21 @@ impl Recording {
         self
     }
 
-    /// Sets what happens where the chat is answering.
+    /// Sets the policy if the chat is answering.
     #[must_use]
     pub fn order(mut self, order: TurnOrder) -> Self {
         self.order = order;
         self
     }
 
-    /// Sets what is asked, so that any instance can start it.
+    /// Sets the request, so that any instance can start it.
     #[must_use]
     pub fn asking(mut self, run: &StartRun) -> Self {
         self.ask = RawJson::from_value(run).ok();
         self
     }
 
-    /// The entry that claims the log of the run.
+    /// Returns the entry that claims the log of the run.
     pub(super) fn claim(&self) -> Bytes {
         let claim = Claim::new(&self.by, &self.owner, &self.chat);
         Logged::new(0, Entry::Claim(claim)).encode()

@@ -1,4 +1,4 @@
-//! A place in the line of a chat: waiting for the turn before, and what happens when it is over.
+//! The queue of a chat: waiting for the previous turn, and continuing when it is over.
 
 use std::collections::HashSet;
 
@@ -14,32 +14,32 @@ use crate::runs::{RunEnd, RunRef};
 use crate::ui::chunk::Data;
 use crate::ui::{Chunk, RawJson};
 
-/// The place in a line.
+/// The place in a queue.
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) at: Position,
-    /// The run of the turn before it.
+    /// The run of the previous turn.
     pub(super) before: Option<String>,
-    /// The runs that it ends, to come sooner.
+    /// The runs that it cancels in order to start sooner.
     pub(super) interrupts: Vec<String>,
 }
 
-/// What is found out when its turn has come.
+/// The facts that are collected when its turn has come.
 #[derive(Debug)]
 pub(super) struct Passing {
     line: Option<Line>,
-    /// How often it is asked again whether it is to stop.
+    /// The number of retries for the check for a stop.
     again: u32,
-    /// Those of the runs that it has ended, and that these had ended, which were not looked at yet.
+    /// The runs that it or a cancelled turn has cancelled and that were not examined yet.
     interrupts: HashSet<String>,
     carried: Vec<RawJson<'static>>,
     place: Option<RunRef>,
-    /// Whether all before it are known to be over.
+    /// Whether all turns before it are known to be over.
     is_over: bool,
 }
 
 impl Passing {
-    /// Looks at the next turn before it, from the nearest on.
+    /// Examines the next turn before it, latest first.
     fn look_at(&mut self, seen: Seen) {
         let has_ended_it = self.interrupts.remove(&seen.turn.run);
         self.is_over |= seen.ends_line();
@@ -51,7 +51,7 @@ impl Passing {
                 }
                 self.place = self.place.take().or(ended.run);
             }
-            // What it has carried along itself was said with it: that is not to be said again.
+            // Its carried requests were sent with it, so they must not be sent again.
             State::Ended(ended) => {
                 self.interrupts.clear();
                 self.place = self.place.take().or(ended.run);
@@ -61,7 +61,7 @@ impl Passing {
     }
 }
 
-/// The chunk that says that a message waits.
+/// The name of the chunk that reports that a message waits.
 pub(super) const QUEUED: &str = "queued";
 
 impl Recorder {
@@ -79,7 +79,7 @@ impl Recorder {
         self.wait_behind(writer, queued)
     }
 
-    /// Waits for the run before, if there is one.
+    /// Waits for the previous run, if there is one.
     pub(super) fn wait_behind(&mut self, writer: Box<Writer>, queued: Queued) -> Phase {
         let before = queued.before.clone();
         for run in &queued.interrupts {
@@ -95,7 +95,7 @@ impl Recorder {
         }
     }
 
-    /// `is_looking`: it was asked just now whether it is to stop.
+    /// Continues when its turn has come. `is_looking` says if a check for a stop was just requested.
     pub(super) fn its_turn(&mut self, writer: Box<Writer>, is_looking: bool) -> Phase {
         if !is_looking {
             self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
@@ -116,7 +116,7 @@ impl Recorder {
         Phase::Passing { writer, passing }
     }
 
-    /// The last entry of the log of stops, and then of the runs before it.
+    /// Handles the last entry of the log of stops, and then of the earlier runs.
     pub(super) fn passed(
         &mut self,
         found: Found<(Position, Bytes)>,
@@ -145,7 +145,7 @@ impl Recorder {
                 self.ask(step);
                 Phase::Passing { writer, passing }
             }
-            // The one that it has waited for was stopped while it waited itself.
+            // The run that it waited for was stopped while that one was waiting itself.
             Looked::Turn(seen) if seen.state == State::Open => {
                 let run = seen.turn.run;
                 let known = self.queued.as_mut().map(|queued| &mut queued.before);
@@ -160,12 +160,13 @@ impl Recorder {
                 passing.look_at(seen);
                 self.pass_on(writer, passing)
             }
-            Looked::Failed(error) => self.looked_in_vain(error, writer, passing),
+            Looked::Failed(error) => self.look_failed(error, writer, passing),
         }
     }
 
-    /// Where nobody knows whether all before it are over, it waits on. What it would carry along, and the place, it can do without.
-    fn looked_in_vain(
+    /// Handles a failed look back. If it is unknown whether all earlier turns are over, it keeps waiting. Carried requests and
+    /// the place are optional.
+    fn look_failed(
         &mut self,
         error: Option<EntryError>,
         writer: Box<Writer>,
@@ -191,8 +192,8 @@ impl Recorder {
                 self.ask(step);
                 Phase::Passing { writer, passing }
             }
-            Some(Some(Looked::Failed(error))) => self.looked_in_vain(error, writer, passing),
-            _ => self.looked_in_vain(None, writer, passing),
+            Some(Some(Looked::Failed(error))) => self.look_failed(error, writer, passing),
+            _ => self.look_failed(None, writer, passing),
         }
     }
 
@@ -217,14 +218,14 @@ impl Recorder {
         Phase::Starting { writer }
     }
 
-    /// Somebody wants that it is not started.
+    /// Ends a turn that was stopped before its start.
     pub(super) fn stopped(&mut self, mut writer: Box<Writer>) -> Phase {
         self.end_in(&mut writer, &RunEnd::Cancelled);
         Phase::Writing { writer }
     }
 }
 
-/// `later`: the run before it is to be waited for with the next beat only.
+/// Returns the phase of waiting. With `later`, waiting for the previous run begins with the next beat only.
 pub(super) fn waiting(writer: Box<Writer>, later: bool) -> Phase {
     Phase::Waiting {
         writer,
@@ -233,7 +234,7 @@ pub(super) fn waiting(writer: Box<Writer>, later: bool) -> Phase {
     }
 }
 
-/// What was delivered of an answer, without what was said of waiting for it.
+/// Returns the chunks of an answer without those about waiting.
 pub(super) fn answer(chunks: Vec<Chunk<'static>>) -> Vec<Chunk<'static>> {
     let is_answer = |chunk: &Chunk<'_>| !matches!(chunk, Chunk::Data(data) if data.name == QUEUED);
     chunks.into_iter().filter(is_answer).collect()

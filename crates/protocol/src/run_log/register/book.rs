@@ -6,7 +6,7 @@ use super::super::walk::Walk;
 use super::super::{Entry, EntryError, Position};
 use super::{Noted, Obligation};
 
-/// What a register says: which obligations are open, and who has written.
+/// The contents of a register: the open obligations, and the writers.
 #[derive(Debug, Clone)]
 pub struct Book {
     walk: Walk,
@@ -30,7 +30,7 @@ impl Book {
     /// Reads the next entry.
     ///
     /// # Errors
-    /// If it cannot be read, or does not follow what was read before.
+    /// Returns an error if the entry cannot be read, or does not follow the previous one.
     pub fn read(&mut self, at: Position, entry: &Bytes) -> Result<(), EntryError> {
         match self.walk.next(at, entry)? {
             Entry::Claim(claim) if !self.writers.contains(&claim.by) => self.writers.push(claim.by),
@@ -61,19 +61,19 @@ impl Book {
         self.walk.at()
     }
 
-    /// Returns what is open.
+    /// Returns the open obligations.
     pub fn open(&self) -> impl Iterator<Item = &Obligation> {
         self.open.values()
     }
 
-    /// Returns the instances that have claimed the register. Where another than these has claimed the log of a run that is open here,
-    /// that one answers for it.
+    /// Returns the instances that have claimed the register. If another instance than these has claimed the log of a run that is
+    /// open here, that instance is responsible for it.
     #[must_use]
     pub fn writers(&self) -> &[String] {
         &self.writers
     }
 
-    /// Returns whether nothing more is written: all of it was closed.
+    /// Returns whether the register is complete: everything was closed, and nothing more is written.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.is_over

@@ -8,12 +8,12 @@ use super::pulse::Pulse;
 use super::{LOOK, Obligation};
 use crate::runs::RunRef;
 
-/// Decides what to do for a run that another instance answered for.
+/// The state machine that decides what to do about a run that another instance was responsible for.
 ///
 /// ```text
 ///   Last, of the run's log ─┬─ none ─┬─ its place is known ─► Follow
 ///      ▲                    │        └─ not ─► claim it ─► Close: nothing had begun, and nothing begins
-///      │                    ├─ claimed by one who has not written in the register ─► Close: that one answers for it
+///      │                    ├─ claimed by an instance that has not written in the register ─► Close: that one is responsible
 ///      │                    ├─ End ─► End
 ///      │                    └─ silent for 15 s, or released ─► TakeOver
 ///      └──── every 5 s ─────┘
@@ -22,10 +22,10 @@ use crate::runs::RunRef;
 pub struct Duty {
     obligation: Obligation,
     by: String,
-    /// The instances of whose claims this obligation is.
+    /// The instances whose claims this obligation covers.
     writers: Vec<String>,
     pulse: Pulse,
-    /// The epoch whose claim was looked at.
+    /// The epoch whose claim was examined.
     checked: Option<u64>,
     phase: Phase,
     asks: VecDeque<DutyStep>,
@@ -35,12 +35,12 @@ pub struct Duty {
 #[derive(Debug)]
 enum Phase {
     Looking,
-    /// Who has claimed the log, whose last entry is this.
+    /// Reads the claim of the log whose last entry is this.
     Checking {
         at: Position,
         last: Last,
     },
-    /// Nobody may begin the run any more.
+    /// Claims the log, so that nobody can begin the run any more.
     Claiming,
     Over(DutyStep),
 }
@@ -52,7 +52,7 @@ enum Last {
     Other,
 }
 
-/// What a [`Duty`] wants.
+/// A step that a [`Duty`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 // Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
@@ -63,26 +63,26 @@ pub enum DutyStep {
     First(LogId, Position),
     /// Append this to this log: [`Duty::handle_append`].
     Append(LogId, Append),
-    /// [Take the run over](super::super::Recorder::take_over) behind this position, and poll again when that is over.
+    /// [Take the run over](super::super::Recorder::take_over) after this position, and poll again when that is over.
     TakeOver {
         /// The position.
         after: Position,
     },
-    /// Poll again at this moment.
+    /// Poll again at this instant.
     Wait {
-        /// The moment.
+        /// The instant.
         until: Instant,
     },
-    /// The run has ended: tell its end, and close the obligation. This is the last.
+    /// The run has ended: report its end, and close the obligation. This is the last step.
     End,
-    /// The log has vanished: follow this run at the relay, tell its end, and close the obligation. This is the last.
+    /// The log has vanished: follow this run at the relay, report its end, and close the obligation. This is the last step.
     Follow(RunRef),
-    /// There is nothing to do: close the obligation. This is the last.
+    /// There is nothing to do: close the obligation. This is the last step.
     Close,
 }
 
 impl Duty {
-    /// Goes on with an obligation of a register that these instances have written, for this one.
+    /// Creates the duty for an obligation of a register that the instances `writers` have written. `by` is this instance.
     #[must_use]
     pub fn new(obligation: Obligation, writers: Vec<String>, by: impl Into<String>) -> Self {
         let log = LogId::run(&obligation.run);
@@ -108,7 +108,7 @@ impl Duty {
         LogId::run(&self.obligation.run)
     }
 
-    /// What to do next.
+    /// Returns the next step.
     pub fn poll(&mut self, now: Instant) -> DutyStep {
         if let Some(ask) = self.asks.pop_front() {
             return ask;
@@ -125,13 +125,13 @@ impl Duty {
         DutyStep::Last(self.log())
     }
 
-    /// The last entry of the run's log.
+    /// Handles the last entry of the run's log.
     pub fn handle_last(&mut self, found: Found<(Position, Bytes)>, now: Instant) {
         if !matches!(self.phase, Phase::Looking) {
             return;
         }
         let (at, entry) = match found {
-            Found::Unavailable => return self.pulse.saw_nothing(),
+            Found::Unavailable => return self.pulse.saw_no_response(),
             Found::Some(last) => last,
             Found::Nothing => {
                 match self.obligation.place.clone() {
@@ -157,7 +157,7 @@ impl Duty {
             Ok(Entry::End(_)) => Last::End,
             Ok(Entry::Release) => Last::Release,
             Ok(_) => Last::Other,
-            // Whoever can read it goes on with it.
+            // An instance that can read the entry takes care of the run.
             Err(_) => return,
         };
         self.pulse.saw(at, matches!(last, Last::Release), now);
@@ -169,7 +169,7 @@ impl Duty {
         self.phase = Phase::Checking { at, last };
     }
 
-    /// The first entry above the position that was asked for.
+    /// Handles the first entry above the requested position.
     pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
         let Phase::Checking { at, last } = self.phase else {
             return;
@@ -199,7 +199,7 @@ impl Duty {
         if matches!(last, Last::End) {
             self.phase = Phase::Over(DutyStep::End);
         } else if let Some(after) = self.pulse.stopped_at() {
-            // What is claimed from here on is this obligation's, too.
+            // Claims by this instance from here on are covered by this obligation too.
             if !self.writers.contains(&self.by) {
                 self.writers.push(self.by.clone());
             }
@@ -208,18 +208,18 @@ impl Duty {
         }
     }
 
-    /// What came of the append.
+    /// Handles the result of an append.
     pub fn handle_append(&mut self, appended: Appended) {
         if matches!(self.phase, Phase::Claiming) {
             self.phase = match appended {
                 Appended::Yes | Appended::Missing => Phase::Over(DutyStep::Close),
-                // The run was begun after all, or nobody knows.
+                // The run was begun after all, or that is unknown.
                 _ => Phase::Looking,
             };
         }
     }
 
-    /// The take-over is over: looks at once what has become of the run.
+    /// Checks the run again at once, after a take-over has ended.
     pub fn look_again(&mut self) {
         if !matches!(self.phase, Phase::Over(_)) {
             self.again = None;

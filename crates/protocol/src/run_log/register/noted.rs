@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::runs::RunRef;
 
-/// A run that somebody answers for: it has to come to its end, and its end has to be told.
+/// A run that an instance is responsible for: it must be recorded to its end, and its end must be reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -13,28 +13,28 @@ pub struct Obligation {
     pub owner: String,
     /// The chat that the run belongs to.
     pub chat: String,
-    /// Where the run takes place, once that is known.
+    /// The place of the run, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<RunRef>,
 }
 
-/// What has become of runs, in a register.
+/// Changes to the obligations in a register.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Noted {
-    /// From now on somebody answers for these.
+    /// The new obligations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opened: Vec<Obligation>,
-    /// These take place there.
+    /// The places of runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub placed: Vec<Placed>,
-    /// For these there is nothing more to do: the ids of the runs.
+    /// The ids of the runs whose obligations are closed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closed: Vec<String>,
 }
 
-/// Where a run takes place.
+/// The place of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -55,7 +55,7 @@ pub struct Listed {
 }
 
 impl Obligation {
-    /// A run of this id, of this chat of this owner.
+    /// Creates the obligation for a run of this chat.
     pub fn new(run: impl Into<String>, owner: impl Into<String>, chat: impl Into<String>) -> Self {
         Self {
             run: run.into(),
@@ -65,7 +65,7 @@ impl Obligation {
         }
     }
 
-    /// Sets where the run takes place.
+    /// Sets the place of the run.
     #[must_use]
     pub fn at(mut self, place: impl Into<Option<RunRef>>) -> Self {
         self.place = place.into();
@@ -74,7 +74,7 @@ impl Obligation {
 }
 
 impl Placed {
-    /// A run of this id, which takes place there.
+    /// Creates the place of a run.
     pub fn new(run: impl Into<String>, place: RunRef) -> Self {
         Self {
             run: run.into(),
@@ -84,7 +84,7 @@ impl Placed {
 }
 
 impl Noted {
-    /// Whether nothing is noted.
+    /// Returns whether nothing has changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.opened.is_empty() && self.placed.is_empty() && self.closed.is_empty()
@@ -92,7 +92,7 @@ impl Noted {
 }
 
 impl Listed {
-    /// A register of this id.
+    /// Creates the entry for this register.
     pub fn new(register: impl Into<String>) -> Self {
         Self {
             register: register.into(),

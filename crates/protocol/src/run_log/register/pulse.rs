@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use super::super::{Position, Reader};
 use super::LOOK;
 
-/// Whether somebody still writes in a log, as looks at its last entry tell.
+/// A detector for logs without a writer, from repeated looks at its last entry.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     at: Option<Position>,
@@ -13,10 +13,10 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    /// The last entry stands here.
+    /// Notes the position of the last entry.
     pub(super) fn saw(&mut self, at: Position, is_released: bool, now: Instant) {
         if self.at == Some(at) {
-            // A process that was stopped meanwhile has waited for longer than the log was silent.
+            // A process that was suspended has waited for longer than the log was silent.
             let since = self.looked.map_or(Duration::ZERO, |looked| {
                 now.saturating_duration_since(looked)
             });
@@ -29,17 +29,17 @@ impl Pulse {
         self.looked = Some(now);
     }
 
-    /// The store did not say: nothing is known of the time since the last look.
-    pub(super) fn saw_nothing(&mut self) {
+    /// Notes that the store did not respond, so the time since the last look does not count.
+    pub(super) fn saw_no_response(&mut self) {
         self.looked = None;
     }
 
-    /// Counts anew: somebody has claimed the log, or has tried to.
+    /// Starts again, because somebody has claimed the log or tried to.
     pub(super) fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// Where the last entry stands, if nobody writes any more.
+    /// Returns the position of the last entry, if the log has no writer any more.
     pub(super) fn stopped_at(&self) -> Option<Position> {
         let has_stopped = self.is_released || self.silence >= Reader::SILENCE;
         self.at.filter(|_| has_stopped)

@@ -8,22 +8,22 @@ use super::pulse::Pulse;
 use super::{LOOK, roster_days};
 use crate::flow::Now;
 
-/// Looks for registers that nobody writes in any more.
+/// The state machine that finds registers without a writer.
 ///
 /// ```text
 ///   Read, the rosters ──► Last, each register ──► Adopt, what is silent ──► Wait ──► Read …
 /// ```
 #[derive(Debug, Default)]
 pub struct Supervisor {
-    /// How far the roster of each day was read.
+    /// The position up to which the roster of each day was read.
     rosters: BTreeMap<u64, Position>,
     /// The registers that are watched, and the last day in whose roster each was found.
     watched: BTreeMap<String, Watched>,
-    /// The registers that are written here.
+    /// The registers that this instance writes.
     own: BTreeSet<String>,
-    /// What is left of this round.
+    /// The rest of this round.
     round: VecDeque<Look>,
-    /// What was asked for.
+    /// The query that is under way.
     asked: Option<Look>,
     again: Option<Instant>,
 }
@@ -40,16 +40,16 @@ enum Look {
     Register(String),
 }
 
-/// What a [`Supervisor`] wants.
+/// A step that a [`Supervisor`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 // Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum SupervisorStep {
-    /// Read what stands in this log above this position, without waiting: [`Supervisor::handle_page`].
+    /// Read the entries of this log above this position, without waiting: [`Supervisor::handle_page`].
     Read(LogId, Position),
     /// Read the last entry of this log: [`Supervisor::handle_last`].
     Last(LogId),
-    /// [Take this register over](super::Register::take_over), and poll again. It is left alone until [`Supervisor::let_go`].
+    /// [Take this register over](super::Register::take_over), and poll again. It is not watched until [`Supervisor::let_go`].
     Adopt {
         /// The id of the register.
         register: String,
@@ -58,28 +58,28 @@ pub enum SupervisorStep {
         /// The last day in whose roster it is.
         listed: u64,
     },
-    /// Poll again at this moment.
+    /// Poll again at this instant.
     Wait {
-        /// The moment.
+        /// The instant.
         until: Instant,
     },
 }
 
 impl Supervisor {
-    /// Looks for all registers that are in the rosters.
+    /// Creates a supervisor of all registers in the rosters.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Leaves this register alone: it is written here.
+    /// Stops watching this register, since this instance writes it.
     pub fn writes(&mut self, register: impl Into<String>) {
         let register = register.into();
         self.watched.remove(&register);
         self.own.insert(register);
     }
 
-    /// Watches this register again: it is no longer written here, and is not over.
+    /// Watches this register again, since this instance no longer writes it and it is not over.
     pub fn let_go(&mut self, register: &str, now: Now) {
         if self.own.remove(register) {
             let listed = roster_days(now.wall).next_back().unwrap_or_default();
@@ -89,15 +89,15 @@ impl Supervisor {
         }
     }
 
-    /// Forgets this register: it was written here, and is over.
+    /// Forgets this register, which this instance wrote and which is over.
     pub fn is_over(&mut self, register: &str) {
         self.own.remove(register);
     }
 
-    /// What to do next.
+    /// Returns the next step.
     pub fn poll(&mut self, now: Now) -> SupervisorStep {
         if let Some(asked) = self.asked.take() {
-            // It was not responded to.
+            // The query got no result, so repeat it.
             self.round.push_front(asked);
         }
         if self.round.is_empty() {
@@ -144,7 +144,7 @@ impl Supervisor {
         self.round.extend(watched.map(Look::Register));
     }
 
-    /// What stands above the position that was asked for.
+    /// Handles the entries above the requested position.
     pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
         let Some(Look::Roster(day)) = self.asked.take() else {
             return;
@@ -157,7 +157,7 @@ impl Supervisor {
         };
         self.rosters.insert(day, *last);
         for (_, entry) in &entries {
-            // What a newer version has written is for a newer version to answer for.
+            // Entries of a newer version are left to instances of that version.
             let Ok(Entry::Listed(listed)) = Logged::decode(entry).map(|logged| logged.entry) else {
                 continue;
             };
@@ -174,11 +174,11 @@ impl Supervisor {
             });
             watched.listed = watched.listed.max(day);
         }
-        // There may be more.
+        // There may be more entries.
         self.round.push_front(Look::Roster(day));
     }
 
-    /// The last entry of the log that was asked for.
+    /// Handles the last entry of the requested log.
     pub fn handle_last(&mut self, found: Found<(Position, Bytes)>, now: Now) {
         let Some(Look::Register(register)) = self.asked.take() else {
             return;
@@ -192,7 +192,7 @@ impl Supervisor {
                 self.watched.remove(&register);
                 return;
             }
-            Found::Unavailable => return watched.pulse.saw_nothing(),
+            Found::Unavailable => return watched.pulse.saw_no_response(),
         };
         match Logged::decode(&entry).map(|logged| logged.entry) {
             Ok(Entry::End(_)) | Err(_) => {

@@ -13,25 +13,25 @@ use super::{Book, Listed, Noted, Obligation, Placed, REGISTER_TTL, ROSTER_TTL, d
 use crate::flow::Now;
 use crate::runs::RunRef;
 
-/// Writes a register: the runs that this instance answers for.
+/// The writer of a register: the runs that this instance is responsible for.
 ///
 /// ```text
-///   begin ─► claim ─► list it in the roster of the day ─► writing ─► End, when it was retired and nothing is open
-///   take_over ─► claim ─► read what stands there ─► Inherited ─┘  ├─► Release
-///                                                                 └─► Over: fenced, or the store has lost it
+///   begin ─► claim ─► list it in the roster of the day ─► writing ─► End, when it is retired and nothing is open
+///   take_over ─► claim ─► read its entries ─► Inherited ──────┘  ├─► Release
+///                                                                └─► Over: fenced, or the store has lost it
 /// ```
 ///
-/// One append is in flight at a time; what is noted meanwhile goes into the next one together. A store that does not respond is asked
-/// again until it does: what was noted is not lost before this machine is.
+/// One append is in flight at a time; changes made meanwhile go into the next one together. If the store does not respond, the
+/// append is retried until it does: changes are lost only with this process.
 #[derive(Debug)]
 pub struct Register {
     id: String,
     phase: Phase,
     book: Book,
-    /// What was noted and is not on its way.
+    /// The changes that are not in flight yet.
     pending: Noted,
     asks: VecDeque<RegisterStep>,
-    /// The last day in whose roster it stands.
+    /// The last day in whose roster it is listed.
     listed: Option<u64>,
     list_after: Option<Instant>,
     begun: Option<Instant>,
@@ -47,10 +47,10 @@ enum Phase {
     },
     Inheriting {
         claim: Append,
-        /// How often a page is asked for again.
+        /// The number of retries for a page.
         again: u32,
     },
-    /// The roster of this day is read, and then written.
+    /// Reads the roster of this day, and then writes to it.
     Listing {
         writer: Box<Writer>,
         day: u64,
@@ -60,68 +60,68 @@ enum Phase {
     Over(RegisterEnd),
 }
 
-/// What a [`Register`] wants.
+/// A step that a [`Register`] requests from its driver.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 // Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum RegisterStep {
     /// Read the last entry of this log: [`Register::handle_last`].
     Last(LogId),
-    /// Read what stands in this log above this position, without waiting: [`Register::handle_page`].
+    /// Read the entries of this log above this position, without waiting: [`Register::handle_page`].
     Read(LogId, Position),
     /// Append this to this log: [`Register::handle_append`].
     Append(LogId, Append),
-    /// This stands in the register now; poll again.
+    /// These changes are in the register now; poll again.
     Noted(Noted),
-    /// These are open in a register that was taken over, and these instances had claimed it before: each is a
-    /// [`Duty`](super::Duty) now. Poll again.
+    /// These obligations are open in a register that was taken over, and these instances had claimed it before. Create a
+    /// [`Duty`](super::Duty) for each, and poll again.
     Inherited {
-        /// What is open.
+        /// The open obligations.
         open: Vec<Obligation>,
-        /// Who has claimed the register before.
+        /// The instances that have claimed the register before.
         writers: Vec<String>,
     },
-    /// Poll again when something was noted, or at this moment.
+    /// Poll again after the next change, or at this instant.
     Wait {
-        /// The moment.
+        /// The instant.
         until: Option<Instant>,
     },
     /// Nothing more is written.
     Over(RegisterEnd),
 }
 
-/// How writing a register has ended.
+/// The way in which writing a register ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegisterEnd {
-    /// Everything is closed.
+    /// Every obligation is closed.
     Closed,
-    /// It was let go: others answer for what is open.
+    /// The register was released: others are responsible for its open obligations.
     Released,
-    /// Another instance has claimed it, and answers for what is open.
+    /// Another instance has claimed the register, and is responsible for its open obligations.
     Fenced,
-    /// The store has lost it, or has no room: what is open has to be opened in another.
+    /// The store has lost the register, or has no space: the open obligations must be opened in another one.
     Failed,
-    /// It cannot be read here, and was let go.
+    /// The register cannot be read by this version, and was released.
     Unreadable(EntryError),
 }
 
-/// After how many notes, and how much time, another register should be begun, so that none takes long to read.
+/// The number of changes, and the time, after which another register should be begun, so that none takes long to read.
 const MOST_NOTES: usize = 1000;
 const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// How long it is kept when everything is closed: as long as a slow reader of the roster needs to see that.
+/// The time for which a closed register is kept: long enough for a slow reader of the roster to see that it is closed.
 const ENDED_TTL: Duration = Duration::from_secs(10 * 60);
 
-/// How often a page of a register is asked for again where the store does not respond.
+/// The number of retries for a page of a register if the store does not respond.
 const AGAIN: u32 = 3;
 
-/// How long to wait until a store that does not respond is asked again.
+/// The delay before a store that does not respond is queried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 fn limits() -> Arc<Limits> {
     Arc::new(Limits {
-        // It goes on until it is fenced: nobody waits for it longer than for a run.
+        // It continues until it is fenced, because nobody waits for it any longer than for a run.
         patience: Duration::from_secs(u64::MAX / 4),
         live_ttl: REGISTER_TTL,
         ended_ttl: ENDED_TTL,
@@ -130,13 +130,14 @@ fn limits() -> Arc<Limits> {
 }
 
 impl Register {
-    /// Begins a register of this id, which no other has, written by this instance.
+    /// Begins a register with this unique id, written by this instance.
     pub fn begin(id: impl Into<String>, by: &str) -> Self {
         let keep = Keep::existing(REGISTER_TTL).or_create();
         Self::claiming(id.into(), by, Position::START, keep, None)
     }
 
-    /// Goes on with a register that others have written up to this position or further, and that stands in the roster of this day.
+    /// Takes over a register that others have written up to this position or further, and that is listed in the roster of this
+    /// day.
     pub fn take_over(id: impl Into<String>, by: &str, after: Position, listed: u64) -> Self {
         let mut this = Self::claiming(
             id.into(),
@@ -173,12 +174,13 @@ impl Register {
         &self.id
     }
 
-    /// Opens an obligation. Its run may be claimed when a [`Noted`](RegisterStep::Noted) tells that it stands there.
+    /// Opens an obligation. Its run may be claimed once a [`Noted`](RegisterStep::Noted) step confirms that the obligation is in
+    /// the register.
     pub fn open(&mut self, obligation: Obligation) {
         self.pending.opened.push(obligation);
     }
 
-    /// Notes where a run takes place.
+    /// Sets the place of a run.
     pub fn place(&mut self, run: impl Into<String>, place: RunRef) {
         self.pending.placed.push(Placed::new(run, place));
     }
@@ -188,24 +190,24 @@ impl Register {
         self.pending.closed.push(run.into());
     }
 
-    /// Ends the register as soon as nothing in it is open: what is new goes into another.
+    /// Ends the register as soon as nothing in it is open: new obligations go into another.
     pub fn retire(&mut self) {
         self.is_retired = true;
     }
 
-    /// Lets the register go when what was noted stands there, so that others take over what is open at once.
+    /// Releases the register once all changes are in it, so that others take over the open obligations at once.
     pub fn release(&mut self) {
         self.wants_release = true;
     }
 
-    /// Returns whether another register should be begun for what is new.
+    /// Returns whether another register should be begun for new obligations.
     #[must_use]
     pub fn is_full(&self, now: Instant) -> bool {
         let is_old = |begun| now.saturating_duration_since(begun) >= LONGEST;
         self.notes >= MOST_NOTES || self.begun.is_some_and(is_old)
     }
 
-    /// What to do next.
+    /// Returns the next step.
     pub fn poll(&mut self, now: Now) -> RegisterStep {
         loop {
             if let Some(ask) = self.asks.pop_front() {
@@ -227,7 +229,7 @@ impl Register {
                 self.list(today);
                 continue;
             }
-            // Nothing is written before it is listed: nobody would find it.
+            // Nothing is written before the register is listed, because nobody would find it.
             if self.listed.is_none() {
                 return RegisterStep::Wait {
                     until: self.list_after,
@@ -286,7 +288,7 @@ impl Register {
         };
     }
 
-    /// The last entry of the roster that was asked for.
+    /// Handles the last entry of the requested roster.
     pub fn handle_last(&mut self, found: Found<(Position, Bytes)>, now: Now) {
         let (writer, day) = match self.take_phase() {
             Phase::Listing {
@@ -320,11 +322,11 @@ impl Register {
         self.phase = Phase::Writing(writer);
     }
 
-    /// What came of an append.
+    /// Handles the result of an append.
     pub fn handle_append(&mut self, appended: Appended, now: Now) {
         self.phase = match self.take_phase() {
             Phase::Claiming { claim } => match appended {
-                // A new one: nothing stands below.
+                // It is new, so there is nothing below the claim.
                 Appended::Yes if claim.at == Position::START.next_claim() => {
                     Phase::Writing(Box::new(Writer::behind(claim.at, 0, 0, limits())))
                 }
@@ -347,7 +349,7 @@ impl Register {
                     self.list_after = None;
                     Phase::Writing(writer)
                 }
-                // Another register was listed there meanwhile.
+                // Another register was listed at this position first.
                 Appended::Fenced => {
                     self.ask(RegisterStep::Last(LogId::roster(day)));
                     Phase::Listing {
@@ -356,7 +358,7 @@ impl Register {
                         is_appending: false,
                     }
                 }
-                // It may stand there, and is listed twice then.
+                // The append may have succeeded; then the register is listed twice, which does no harm.
                 _ => return self.list_later(writer, now),
             },
             Phase::Writing(mut writer) => {
@@ -367,7 +369,7 @@ impl Register {
         };
     }
 
-    /// What stands above the position that was asked for.
+    /// Handles the entries above the requested position.
     pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
         let (claim, again) = match self.take_phase() {
             Phase::Inheriting { claim, again } => (claim, again),
@@ -379,7 +381,7 @@ impl Register {
         let entries = match found {
             Found::Some(entries) if !entries.is_empty() => entries,
             Found::Unavailable if again > 0 => return self.read_on(claim, again - 1),
-            // The claim stands, and is left behind: in its epoch nobody writes.
+            // The claim stays in the log, but nobody writes in its epoch.
             _ => {
                 self.phase = Phase::Over(RegisterEnd::Failed);
                 return;
@@ -388,7 +390,7 @@ impl Register {
         let mut writers = self.book.writers().to_vec();
         for (at, entry) in &entries {
             if *at <= claim.at {
-                // The claim itself is not one from before.
+                // This instance's own claim is not one of the earlier ones.
                 writers = self.book.writers().to_vec();
             }
             if let Err(error) = self.book.read(*at, entry) {
@@ -418,7 +420,8 @@ impl Register {
         self.phase = Phase::Inheriting { claim, again };
     }
 
-    /// Lets a register go that cannot be read here, as one that a newer version has written: whoever can read it takes it over.
+    /// Releases a register that cannot be read here, perhaps because a newer version has written it. An instance that can read it
+    /// takes it over.
     fn leave(&mut self, claim: Append, error: EntryError) {
         let release = Logged::new(0, Entry::Release).encode();
         let append = Append::new(claim.at.next(), release, claim.keep);

@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use super::Cost;
 use crate::Timestamp;
 
-/// Something whose spending is counted: an owner of chats, or a chat.
+/// An account for spending: an owner of chats, or a chat.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Account {
@@ -20,12 +20,12 @@ pub enum Account {
 }
 
 impl Account {
-    /// The account of an owner.
+    /// Returns the account of an owner.
     pub fn owner(owner: impl Into<String>) -> Self {
         Self::Owner(owner.into())
     }
 
-    /// The account of a chat.
+    /// Returns the account of a chat.
     pub fn chat(owner: impl Into<String>, chat: impl Into<String>) -> Self {
         Self::Chat {
             owner: owner.into(),
@@ -33,7 +33,7 @@ impl Account {
         }
     }
 
-    /// Returns the accounts in which a run of this chat counts: that of the chat, and that of its owner if it has one.
+    /// Returns the accounts in which a run of this chat counts: the chat, and its owner if it has one.
     #[must_use]
     pub fn of_run(owner: &str, chat: &str) -> Vec<Self> {
         let mut accounts = vec![Self::chat(owner, chat)];
@@ -44,7 +44,7 @@ impl Account {
     }
 }
 
-/// The time over which spending is added up.
+/// The period over which spending is added up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Period {
@@ -53,14 +53,14 @@ pub enum Period {
     /// A month of UTC.
     #[default]
     Month,
-    /// No end. Forgotten when nothing was spent for 400 days.
+    /// All time. The total is forgotten when nothing was spent for 400 days.
     Ever,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Period {
-    /// Returns the name of the period at this moment: `2026-02-26`, `2026-02` or `ever`.
+    /// Returns the name of the period at `now`: `2026-02-26`, `2026-02` or `ever`.
     #[must_use]
     pub fn name_at(self, now: SystemTime) -> String {
         let moment = Timestamp::from(now);
@@ -72,7 +72,7 @@ impl Period {
         moment.as_str().chars().take(length).collect()
     }
 
-    /// Returns the day on which the next period begins, such as `2026-03-01`, at 00:00 UTC.
+    /// Returns the day on which the next period begins, as in `2026-03-01`, at 00:00 UTC.
     #[must_use]
     pub fn next_begins(self, now: SystemTime) -> Option<String> {
         let this = self.name_at(now);
@@ -89,7 +89,7 @@ impl Period {
         Some(Self::Day.name_at(day))
     }
 
-    /// Returns the kind of period in one word: `day`, `month` or `ever`.
+    /// Returns the period as one word: `day`, `month` or `ever`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -99,7 +99,8 @@ impl Period {
         }
     }
 
-    /// How long a log of it is kept behind its last entry: to its end, and as long as a run may be told of again.
+    /// Returns the time for which a log of this period is kept after its last entry: to the end of the period, and as long as a
+    /// run may be reported again.
     pub(super) const fn ttl(self) -> Duration {
         let days = match self {
             Self::Day => 1,

@@ -4,21 +4,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::threads::Usage;
 
-/// An amount of US dollars, in billionths: sums of it do not depend on their order, as sums of floating point numbers do.
+/// An amount of US dollars, in billionths. Unlike sums of floating point numbers, its sums do not depend on the order.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
 pub struct Usd(u64);
 
-/// Billionths in a dollar.
+/// The billionths in a dollar.
 const DOLLAR: f64 = 1e9;
 
 impl Usd {
-    /// An amount of dollars, rounded to a billionth. What is not above 0 is nothing, and what is above 18 billion is that much.
+    /// Converts an amount of dollars, rounded to a billionth. Amounts of 0 or below give 0, and amounts above 18 billion give
+    /// that much.
     #[must_use]
     pub fn from_dollars(dollars: f64) -> Self {
-        // `as` keeps within the bounds, and makes 0 of what is not a number.
+        // `as` saturates, and turns NaN into 0.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         Self((dollars * DOLLAR).round() as u64)
     }
@@ -38,7 +39,7 @@ impl Usd {
     }
 }
 
-/// As in `0.36 USD`, with at most six decimals, and as many as tell the amount.
+/// Writes `0.36 USD`, with as many decimals as the amount needs, up to six.
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millionths = self.0.saturating_add(500) / 1000;
@@ -48,28 +49,28 @@ impl fmt::Display for Usd {
     }
 }
 
-/// What runs have used and cost together.
+/// The usage and cost of several runs together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct Spent {
-    /// How many runs.
+    /// The number of runs.
     pub runs: u64,
-    /// What they cost.
+    /// The cost of the runs.
     #[serde(rename = "nanoUsd")]
     pub cost: Usd,
-    /// Tokens read by the model.
+    /// The tokens read by the model.
     pub input_tokens: u64,
-    /// Tokens written by the model.
+    /// The tokens written by the model.
     pub output_tokens: u64,
-    /// Both.
+    /// The tokens read and written.
     pub total_tokens: u64,
     /// The time that the runs took, in milliseconds.
     pub duration_ms: u64,
 }
 
 impl Spent {
-    /// What one run has used: `None` if nothing is known of it.
+    /// Returns the usage of one run, or `None` if nothing is known of it.
     #[must_use]
     pub fn by_run(usage: &Usage) -> Option<Self> {
         (*usage != Usage::default()).then(|| Self {
@@ -116,14 +117,14 @@ mod tests {
         }
 
         #[test]
-        fn no_number_is_taken_for_more_than_it_is(dollars in any::<f64>()) {
+        fn only_amounts_above_zero_count(dollars in any::<f64>()) {
             let amount = Usd::from_dollars(dollars);
             prop_assert!(amount == Usd::default() || dollars > 0.0);
         }
     }
 
     #[test]
-    fn an_amount_is_shown_as_short_as_it_is() {
+    fn an_amount_is_shown_without_trailing_zeros() {
         for (dollars, shown) in [
             (0.0, "0 USD"),
             (5.0, "5 USD"),

@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 use super::super::{Append, Appended, Entry, EntryError, Found, Keep, LogId, Logged, Position};
 use super::{Account, Period, Spent};
 
-/// What a run has cost, in the [log that says so](LogId::cost).
+/// The cost of a run, in its [own log](LogId::cost).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Cost {
-    /// What it has cost.
+    /// The cost.
     pub spent: Spent,
-    /// When it was told of first, in seconds since 1970: the moment decides in which period it counts.
+    /// The time of the first report, in seconds since 1970. It decides the period in which the run counts.
     pub at: u64,
-    /// The epoch of the last entry of each account's log at that time. The run stands in none of them up to there.
+    /// The epoch of the last entry of each account's log at that time. The run is in none of them up to there.
     pub behind: BTreeMap<String, u64>,
 }
 
 impl Cost {
-    /// How long it is kept, and so how long a run may be told of again: 72 h.
+    /// The time for which it is kept, and so the time within which a run may be reported again: 72 h.
     pub const TTL: Duration = Duration::from_secs(72 * 60 * 60);
 
-    /// Reads an entry of the [log of a run's cost](LogId::cost).
+    /// Decodes an entry of the [log of a run's cost](LogId::cost).
     ///
     /// # Errors
-    /// If it is none.
+    /// Returns an error if the entry is of another kind.
     pub fn decode(entry: &Bytes) -> Result<Self, EntryError> {
         match Logged::decode(entry)?.entry {
             Entry::Cost(cost) => Ok(cost),
@@ -43,15 +43,15 @@ impl Cost {
 pub struct Counted {
     /// The id of the run.
     pub run: String,
-    /// What was spent up to and with it.
+    /// The total of the account, including this run.
     pub total: Spent,
 }
 
 impl Counted {
-    /// Reads an entry of the [log of an account](LogId::spent).
+    /// Decodes an entry of the [log of an account](LogId::spent).
     ///
     /// # Errors
-    /// If it is none.
+    /// Returns an error if the entry is of another kind.
     pub fn decode(entry: &Bytes) -> Result<Self, EntryError> {
         match Logged::decode(entry)?.entry {
             Entry::Counted(counted) => Ok(counted),
@@ -60,11 +60,11 @@ impl Counted {
     }
 }
 
-const WRONG_LOG: EntryError = EntryError::Corrupt("it belongs into another log");
+const WRONG_LOG: EntryError = EntryError::Corrupt("it belongs in another log");
 
-/// Counts what a run has cost in the accounts of its chat and its owner, once.
+/// The state machine that counts the cost of a run once in the accounts of its chat and its owner.
 ///
-/// One that did not come to its end is made again, by whoever: it finds what was done.
+/// If a count was interrupted, any instance can repeat it: it finds what was already done.
 #[derive(Debug)]
 pub struct Counting {
     run: String,
@@ -77,51 +77,51 @@ pub struct Counting {
 
 #[derive(Debug)]
 enum Phase {
-    /// Where the log of each account ends, before the cost is recorded.
+    /// Reads the end of each account's log, before the cost is recorded.
     Looking {
         ends: Vec<End>,
     },
-    /// Recording the cost, and these ends.
+    /// Records the cost and these ends.
     Recording {
         ends: Vec<End>,
     },
-    /// Somebody has recorded it.
+    /// Reads a cost that another instance has recorded.
     Recorded,
-    /// Counting it in the first of these accounts.
+    /// Counts the run in the first of these accounts.
     Counting {
         left: Vec<End>,
     },
     Over(CountingEnd),
 }
 
-/// How far the log of an account is known.
+/// The known part of an account's log.
 #[derive(Debug, Clone)]
 struct End {
     log: LogId,
-    /// The run does not stand in it up to here.
+    /// The run is not in the log up to here.
     checked: Position,
     top: Top,
 }
 
-/// What is known of the last entry of an account's log.
+/// The knowledge of the last entry of an account's log.
 #[derive(Debug, Clone)]
 enum Top {
-    /// It is the one up to which was checked: what was spent up to there.
+    /// It is at the checked position: the total up to there.
     Checked(Spent),
-    /// More may stand behind. Where an append was fenced, more does.
+    /// More entries may follow. After a fenced append, they do.
     Behind { is_fenced: bool },
-    /// Nothing stands behind, but what was spent up to there was not read.
+    /// Nothing follows, but the total up to there was not read.
     Unread,
 }
 
-/// What a [`Counting`] wants.
+/// A step that a [`Counting`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 // Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
 pub enum CountingStep {
     /// Read the last entry of this log: [`Counting::handle_last`].
     Last(LogId),
-    /// Read what stands above this position of this log, without waiting: [`Counting::handle_page`].
+    /// Read the entries of this log above this position, without waiting: [`Counting::handle_page`].
     Read(LogId, Position),
     /// Append this to this log: [`Counting::handle_append`].
     Append(LogId, Append),
@@ -129,20 +129,20 @@ pub enum CountingStep {
     Over(CountingEnd),
 }
 
-/// How a [`Counting`] has ended.
+/// The way in which a [`Counting`] ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CountingEnd {
-    /// The run is counted in each account.
+    /// The run is counted in every account.
     Counted,
-    /// The store has failed. It is not known whether the run is counted.
+    /// The store has failed, so it is unknown whether the run is counted.
     Unavailable,
-    /// What stands in the store cannot be read.
+    /// An entry in the store cannot be read.
     Unreadable(EntryError),
 }
 
 impl Counting {
-    /// Counts what a run of this chat has cost, in the period of this moment.
+    /// Counts the cost of a run of this chat, in the period at `now`.
     #[must_use]
     pub fn new(
         run: &str,
@@ -162,7 +162,7 @@ impl Counting {
         }
     }
 
-    /// What to do next.
+    /// Returns the next step.
     pub fn poll(&mut self) -> CountingStep {
         loop {
             match &mut self.phase {
@@ -202,7 +202,7 @@ impl Counting {
         }
     }
 
-    /// The last entry of the log that was asked for.
+    /// Handles the last entry of the requested log.
     pub fn handle_last(&mut self, found: Found<(Position, Bytes)>) {
         let last = match found {
             Found::Some(last) => Some(last),
@@ -216,17 +216,17 @@ impl Counting {
                 };
                 let mut end = End::of(LogId::spent(account, self.period, self.now));
                 end.checked = last.as_ref().map_or(Position::START, |(at, _)| *at);
-                let heard = end.hear_last(last);
+                let heard = end.handle_last_entry(last);
                 ends.push(end);
                 heard
             }
             Phase::Recorded => match last {
-                // It has vanished meanwhile.
+                // The record has vanished meanwhile.
                 None => return self.fail(CountingEnd::Unavailable),
                 Some((_, entry)) => Cost::decode(&entry).map(|cost| self.follow(&cost)),
             },
             Phase::Counting { left } => match left.first_mut() {
-                Some(end) => end.hear_last(last),
+                Some(end) => end.handle_last_entry(last),
                 None => return,
             },
             Phase::Recording { .. } | Phase::Over(_) => return,
@@ -236,7 +236,7 @@ impl Counting {
         }
     }
 
-    /// What came of the append.
+    /// Handles the result of an append.
     pub fn handle_append(&mut self, appended: Appended) {
         match (&mut self.phase, appended) {
             (Phase::Recording { ends }, Appended::Yes) => {
@@ -259,7 +259,7 @@ impl Counting {
         }
     }
 
-    /// What stands above the position that was asked for.
+    /// Handles the entries above the requested position.
     pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
         let Phase::Counting { left } = &mut self.phase else {
             return;
@@ -270,7 +270,7 @@ impl Counting {
         let page = match found {
             Found::Some(page) => page,
             Found::Nothing => {
-                // It has vanished, and begins anew.
+                // The log has vanished, and begins anew.
                 end.checked = Position::START;
                 end.top = Top::Unread;
                 return;
@@ -278,10 +278,10 @@ impl Counting {
             Found::Unavailable => return self.fail(CountingEnd::Unavailable),
         };
         if page.is_empty() && matches!(end.top, Top::Behind { is_fenced: true }) {
-            // What stands in the way cannot be found.
+            // The append was fenced, but no entry was found above: the store contradicts itself.
             return self.fail(CountingEnd::Unavailable);
         }
-        let heard = end.hear_page(&page, &self.run);
+        let heard = end.handle_entries(&page, &self.run);
         match heard {
             Ok(true) => {
                 left.remove(0);
@@ -291,7 +291,7 @@ impl Counting {
         }
     }
 
-    /// Counts what somebody has recorded.
+    /// Counts a cost that was recorded before.
     fn follow(&mut self, cost: &Cost) {
         self.spent = cost.spent;
         self.now = SystemTime::UNIX_EPOCH + Duration::from_secs(cost.at);
@@ -336,7 +336,7 @@ impl End {
                 let append = Append::new(
                     self.checked.next_claim(),
                     Logged::new(0, Entry::Counted(counted)).encode(),
-                    // Not over: a total that made room for others would be a budget that begins anew.
+                    // Not marked as over: if the store evicted a total, the budget would begin anew.
                     Keep::existing(period.ttl()).or_create(),
                 );
                 CountingStep::Append(log, append)
@@ -344,7 +344,7 @@ impl End {
         }
     }
 
-    fn hear_last(&mut self, last: Option<(Position, Bytes)>) -> Result<(), EntryError> {
+    fn handle_last_entry(&mut self, last: Option<(Position, Bytes)>) -> Result<(), EntryError> {
         let Some((at, entry)) = last else {
             self.checked = Position::START;
             self.top = Top::Checked(Spent::default());
@@ -363,8 +363,12 @@ impl End {
         Ok(())
     }
 
-    /// Whether the run stands there.
-    fn hear_page(&mut self, page: &[(Position, Bytes)], run: &str) -> Result<bool, EntryError> {
+    /// Returns whether the run is among these entries.
+    fn handle_entries(
+        &mut self,
+        page: &[(Position, Bytes)],
+        run: &str,
+    ) -> Result<bool, EntryError> {
         if page.is_empty() {
             self.top = Top::Unread;
         }

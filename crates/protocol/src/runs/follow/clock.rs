@@ -4,15 +4,15 @@ use super::policy::FollowPolicy;
 use crate::flow::{Now, Step};
 use crate::runs::LostReason;
 
-/// How long a run is followed, and since when nothing has come of it.
+/// The time limits of following: for the whole run, and for silence.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     deadline: Option<Duration>,
     lost_after: Option<Duration>,
     begin: Option<Instant>,
-    /// When something last came of a stream; while none was opened, when the relay last responded.
+    /// The time of the last data on a stream or, while no stream was ever opened, of the last response of the relay.
     news: Option<Instant>,
-    /// When the driver was last told to wait.
+    /// The time at which the driver was last told to wait.
     waited: Option<Instant>,
 }
 
@@ -37,28 +37,28 @@ impl Clock {
         self.news
     }
 
-    /// Waits for what is under way, until the first of these moments or of the clock's own.
+    /// Waits for what is under way, until the first of these instants or of the clock's own limits.
     pub(super) fn wait<I, O, const N: usize>(
         &mut self,
-        moments: [Option<Instant>; N],
+        events: [Option<Instant>; N],
         now: Now,
     ) -> Step<I, O> {
         self.waited = Some(now.mono);
         let limits = [self.deadline(), self.lost_at()];
         Step::Wait {
-            until: moments.into_iter().chain(limits).flatten().min(),
+            until: events.into_iter().chain(limits).flatten().min(),
         }
     }
 
-    /// Whether a moment has come, and the driver has waited since: one that was not polled for an hour may find bytes that came
-    /// within the first second, and they are looked at before silence is judged.
+    /// Returns whether an instant has passed and the driver has waited since. A driver that did not poll for an hour may hold
+    /// bytes that arrived within the first second; they are read before silence is judged.
     pub(super) fn has_come(&self, at: Option<Instant>, now: Now) -> bool {
         let has_waited = |at| self.waited.is_some_and(|waited| at <= waited);
         at.is_some_and(|at| at <= now.mono && has_waited(at))
     }
 
-    /// Why the run is lost, if its time is over.
-    pub(super) fn is_over(&self, now: Now) -> Option<LostReason> {
+    /// Returns the reason why the run is lost, if a time limit has passed.
+    pub(super) fn expired(&self, now: Now) -> Option<LostReason> {
         if self.has_come(self.deadline(), now) {
             Some(LostReason::Deadline)
         } else if self.has_come(self.lost_at(), now) {

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::asking::Asking;
 use super::clock::Clock;
 use super::identity::Identity;
 use super::policy::Mode;
-use super::{Phase, Turn};
+use super::queries::Queries;
+use super::{Phase, Transition};
 use crate::error::InvalidRequest;
 use crate::flow::{Now, Slot};
 use crate::operation::Endpoint;
@@ -15,44 +15,44 @@ use crate::runs::transcript::Transcript;
 use crate::runs::{Lost, LostReason, MessageState, Outcome, ResumeStream, RunEnd, RunRef};
 use crate::threads::GetThread;
 
-/// What lives through all phases.
+/// The state that all phases share.
 #[derive(Debug)]
 pub(super) struct Following {
     pub(super) run: RunRef,
     pub(super) options: CallOptions,
     seed: u64,
     pub(super) clock: Clock,
-    pub(super) asking: Asking,
+    pub(super) queries: Queries,
     pub(super) backoff: Backoff,
     pub(super) looks: Looks,
     pub(super) resumes: Resumes,
     pub(super) identity: Identity,
     pub(super) transcript: Transcript,
-    /// What to drop.
+    /// The slots to close.
     pub(super) to_close: Vec<Slot>,
-    /// The last failure, which is the cause should the run be lost.
+    /// The last failure. It becomes the source of the error if the run is lost.
     pub(super) cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
-    /// The transition that was made last, by name.
+    /// The name of the last transition.
     pub(super) transition: &'static str,
 }
 
-/// When it is looked whether our answer is stored, though its thread streams: what streams then is a later turn. Each look reads
-/// the whole thread, so the time between two of them grows.
+/// The schedule for checking if our answer is stored although its thread is streaming: the stream then belongs to a later turn.
+/// Each check reads the whole thread, so the interval between two of them grows.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
     pub(super) at: Option<Instant>,
     pub(super) pause: Duration,
-    /// Whether what is stored is longer than is read.
+    /// Whether the stored thread exceeds the response size limit.
     pub(super) is_too_large: bool,
 }
 
-/// What may be opened again, and what came of it.
+/// The budget for opening streams again, and its use so far.
 #[derive(Debug, Default)]
 pub(super) struct Resumes {
     pub(super) mode: Mode,
-    /// How often opening the stream has brought nothing in a row.
+    /// The number of times in a row that opening a stream has brought nothing.
     pub(super) failed: u32,
-    /// Whether another stream would not help: there is none, or it repeats what cannot be told apart.
+    /// Whether another stream would not help: there is none, or it repeats chunks that cannot be told from new ones.
     pub(super) is_useless: bool,
     /// Whether any stream but the first was opened.
     pub(super) has_opened: bool,
@@ -68,7 +68,7 @@ impl Looks {
         self.at.is_none_or(|at| at <= now.mono)
     }
 
-    /// A thread was read.
+    /// Notes that a thread was read.
     pub(super) fn looked(&mut self, now: Now) {
         self.pause = match self.at {
             Some(_) => self.pause.saturating_mul(2).min(Self::LONGEST),
@@ -79,10 +79,11 @@ impl Looks {
 }
 
 impl Resumes {
-    /// How often opening the stream may bring nothing in a row.
+    /// The number of times in a row that opening a stream may bring nothing.
     const MOST_FAILED: u32 = 5;
 
-    /// Without following, a run that was joined has no stream yet. Once it had one, it is lost with it.
+    /// Returns whether a stream may be opened. With following off, a joined run may still open its one stream; when that is cut,
+    /// the run is lost.
     pub(super) fn are_allowed(&self) -> bool {
         self.mode != Mode::Wait && !self.is_useless && self.failed < Self::MOST_FAILED
     }
@@ -96,17 +97,18 @@ impl Following {
         seed: u64,
     ) -> Result<Self, InvalidRequest> {
         let policy = options.following();
-        // What cannot be asked is found out now.
+        // Reports an invalid request now rather than on the first poll.
         ResumeStream::new(run.agent.clone(), &run.sandbox_id).to_request()?;
         GetThread::new(&run.sandbox_id, &run.thread_id).to_request()?;
         let mut backoff = Backoff::new(seed, options);
         if let Some(longest) = policy.lost_after {
-            // Asked less often than this, a run that is only waited for would count as silent.
+            // The relay's responses count as signs of life only while no stream was read. Queries at longer intervals would let
+            // such a run seem silent.
             backoff = backoff.up_to(longest / 2);
         }
         Ok(Self {
             clock: Clock::new(&policy),
-            asking: Asking::default(),
+            queries: Queries::default(),
             backoff,
             looks: Looks::default(),
             resumes: Resumes {
@@ -126,27 +128,27 @@ impl Following {
 
     // ---- What is known
 
-    /// Whether anything of a stream was read, or could have been.
+    /// Returns whether anything of a stream was read, or could have been.
     pub(super) fn has_read(&self) -> bool {
         !self.identity.is_joined() || self.resumes.has_opened
     }
 
-    /// Whether a stream may be opened again, of which it could be told what it repeats.
+    /// Returns whether a stream may be opened again and its repetitions be recognized.
     pub(super) fn may_resume(&self) -> bool {
         self.resumes.are_allowed() && self.transcript.is_comparable()
     }
 
-    /// Whether our answer can be found among what is stored.
+    /// Returns whether our answer can be found among the stored messages.
     pub(super) fn can_look(&self) -> bool {
         self.identity.is_known() && !self.looks.is_too_large
     }
 
-    /// Drops everything that is under way.
+    /// Closes everything that is under way.
     pub(super) fn drop_all(&mut self) {
         self.to_close.extend([Slot::Stream, Slot::Exchange]);
     }
 
-    /// A seed for the next request.
+    /// Returns a seed for the next request.
     pub(super) fn next_seed(&mut self) -> u64 {
         self.seed = self.seed.wrapping_add(1);
         self.seed
@@ -154,52 +156,52 @@ impl Following {
 
     // ---- Going on
 
-    /// Goes to another phase, for this reason.
-    pub(super) fn go(&mut self, why: &'static str, phase: Phase) -> Turn {
+    /// Changes to another phase. `why` names the transition.
+    pub(super) fn go(&mut self, why: &'static str, phase: Phase) -> Transition {
         self.transition = why;
-        self.asking = Asking::default();
-        Turn::Go(phase)
+        self.queries = Queries::default();
+        Transition::Go(phase)
     }
 
-    /// Goes on without a stream, for this reason: the run is asked for at once.
-    pub(super) fn reconnect(&mut self, why: &'static str) -> Turn {
+    /// Continues without a stream and queries the relay at once.
+    pub(super) fn reconnect(&mut self, why: &'static str) -> Transition {
         self.go(why, Phase::Reconnecting)
     }
 
-    /// The same, after a pause.
-    pub(super) fn reconnect_later(&mut self, why: &'static str, now: Now) -> Turn {
+    /// Continues without a stream and queries the relay after a delay.
+    pub(super) fn reconnect_later(&mut self, why: &'static str, now: Now) -> Transition {
         let turn = self.reconnect(why);
         self.pause(now);
         turn
     }
 
-    /// The run goes on: waits, or opens a stream at once where that is allowed.
-    pub(super) fn goes_on(&mut self, now: Now) -> Turn {
+    /// Continues a run that goes on: opens a stream at once if that is allowed, and otherwise waits.
+    pub(super) fn goes_on(&mut self, now: Now) -> Transition {
         match self.may_resume() {
             true => self.reconnect("it goes on"),
             false => self.reconnect_later("it goes on", now),
         }
     }
 
-    /// The run has ended.
+    /// Ends following with this result.
     pub(super) fn end(
         &mut self,
         why: &'static str,
         end: RunEnd,
         message_state: MessageState,
-    ) -> Turn {
+    ) -> Transition {
         self.drop_all();
         let outcome = Outcome {
             end,
-            result_subtype: self.transcript.said.result_subtype.clone(),
-            usage: self.transcript.said.usage,
+            result_subtype: self.transcript.reported.result_subtype.clone(),
+            usage: self.transcript.reported.usage,
             message_state,
         };
         self.go(why, Phase::Done(outcome))
     }
 
-    /// Nobody knows what becomes of the run. A message that was whole stays so.
-    pub(super) fn lose(&mut self, reason: LostReason) -> Turn {
+    /// Ends following without knowing the end of the run. A message that was whole stays whole.
+    pub(super) fn lose(&mut self, reason: LostReason) -> Transition {
         let message = match self.is_whole() {
             true => MessageState::Whole,
             false => MessageState::Partial,
@@ -213,7 +215,7 @@ impl Following {
         self.end(reason.clause(), RunEnd::Lost(lost), message)
     }
 
-    /// Whether all of the answer came on one stream. Nothing replaces it then.
+    /// Returns whether the whole answer came on one stream. Such a message is never replaced.
     pub(super) fn is_whole(&self) -> bool {
         self.transcript.is_whole() && !self.resumes.has_read
     }

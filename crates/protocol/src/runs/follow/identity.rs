@@ -5,37 +5,37 @@ use crate::runs::RunRef;
 use crate::threads::Thread;
 use crate::ui::{Role, Text, UiMessage};
 
-/// The most ids of an answer that are remembered, and how long in bytes one may be. A run has one for each of its streams.
+/// The most ids of an answer that are kept, and the longest in bytes. A run has one id for each of its streams.
 const MOST_IDS: usize = 64;
 const LONGEST_ID: usize = 1024;
 
-/// What tells our answer from the others of its thread.
+/// The facts that distinguish our answer from others in the same thread.
 ///
-/// The relay has no ids for runs. What it has are the id of the user's message, which is stored before the answer by whoever
-/// started the run, and the id that `start` gives the answer: each stream has one of its own, and the answer is stored with that
-/// of the reader who stored it.
+/// The relay has no ids for runs. It has two other ids. The id of the user's message is stored before the answer by the reader
+/// that started the run. The id in the chunk `start` names the answer; it differs from stream to stream, and the stored answer
+/// has the id of the stream whose reader stored it.
 #[derive(Debug, Default)]
 pub(super) struct Identity {
-    /// The id of the user's message that is answered.
+    /// The id of the user's message that the run answers.
     turn: Option<Text<'static>>,
     /// Whether the run was started elsewhere.
     is_joined: bool,
-    /// The id that the first stream gave the answer.
+    /// The id of the answer on the first stream.
     first: Option<Text<'static>>,
-    /// The ids that other streams gave it.
+    /// The ids of the answer on other streams.
     others: HashMap<Text<'static>, Reader>,
-    /// The ids of what was stored when we joined a run that was streaming.
+    /// The ids of the messages that were already stored when we joined a streaming run.
     before: Option<HashSet<Text<'static>>>,
 }
 
-/// Who reads a stream.
+/// The reader of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reader {
-    /// We, from its beginning.
+    /// Ourselves, from its beginning.
     First,
-    /// We, and it may have joined in the middle.
+    /// Ourselves, perhaps from the middle.
     Later,
-    /// Somebody else: nobody knows of what kind it was.
+    /// Another process, perhaps from the middle.
     Elsewhere,
 }
 
@@ -43,13 +43,13 @@ pub(super) enum Reader {
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) message: UiMessage,
-    /// Whether it stands behind a message of the user's. Whoever has joined a run stores no question.
+    /// Whether it follows a message of the user. A reader that joined stores the answer without that message.
     pub(super) has_question: bool,
-    /// Whether it is the last of its thread, so that what the thread has used is what it cost.
+    /// Whether it is the last of its thread. Then the usage of the thread is the usage of this run.
     pub(super) is_last: bool,
-    /// Whether it was stored by whoever read the run from its beginning, so that it is all of it.
+    /// Whether it was stored by a reader that read from the beginning, so that it is complete.
     pub(super) is_first_readers: bool,
-    /// Whether it has the id of a reader who may have joined in the middle.
+    /// Whether it has the id of a reader that may have joined in the middle.
     pub(super) may_be_tail: bool,
 }
 
@@ -62,7 +62,7 @@ impl Identity {
         }
     }
 
-    /// A stream has given the answer an id, or none.
+    /// Notes the id that a stream gave the answer.
     pub(super) fn named(&mut self, id: Option<&Text<'static>>, reader: Reader) {
         let id = id.filter(|id| **id != "" && id.to_string_lossy().len() <= LONGEST_ID);
         match (reader, id) {
@@ -74,7 +74,7 @@ impl Identity {
         }
     }
 
-    /// We join a run that streams, and this is stored already: none of it is the answer.
+    /// Notes what is stored when we join a streaming run: none of it is our answer.
     pub(super) fn joins_behind(&mut self, thread: &Thread) {
         let ids = thread
             .ui_messages()
@@ -82,23 +82,23 @@ impl Identity {
         self.before = Some(ids.collect());
     }
 
-    /// Whether the run was started elsewhere.
+    /// Returns whether the run was started elsewhere.
     pub(super) fn is_joined(&self) -> bool {
         self.is_joined
     }
 
-    /// Whether the answer is known by its question.
+    /// Returns whether the id of the user's message is known.
     pub(super) fn has_turn(&self) -> bool {
         self.turn.is_some()
     }
 
-    /// Whether our answer could be found among what is stored while its thread streams.
+    /// Returns whether our answer could be recognized among the stored messages while its thread is streaming.
     pub(super) fn is_known(&self) -> bool {
         self.first.is_some() || self.turn.is_some() || self.before.is_some()
     }
 
-    /// Looks for our answer, and how it is known. Failed and cancelled turns are not stored, so that the last answer may be that of an
-    /// earlier turn.
+    /// Finds our answer, and how certainly it is ours. Failed and cancelled turns are not stored, so the last answer may belong
+    /// to an earlier turn.
     pub(super) fn find(&self, thread: &Thread) -> (AnswerIs, Option<Stored>) {
         let messages: Vec<&UiMessage> = thread.ui_messages().collect();
         let last = messages.len().checked_sub(1);
@@ -132,7 +132,7 @@ impl Identity {
         (is, Some(stored))
     }
 
-    /// The place of our answer.
+    /// Returns the position of our answer.
     fn position(&self, messages: &[&UiMessage]) -> Option<usize> {
         let last_answer = |is_it: &dyn Fn(&UiMessage) -> bool| {
             messages
@@ -149,7 +149,7 @@ impl Identity {
                 let id = message.id.as_ref();
                 message.role == Role::Assistant && id.is_some_and(|id| !before.contains(id))
             }),
-            // Nothing streamed when we came.
+            // Nothing was streaming when we joined.
             (None, None) if self.is_joined => {
                 let last = messages.len().checked_sub(1)?;
                 (messages.last()?.role == Role::Assistant).then_some(last)
@@ -162,14 +162,14 @@ impl Identity {
             .or_else(by_place)
     }
 
-    /// Whether one of our streams, here or elsewhere, gave the answer this id.
+    /// Returns whether one of our streams, here or elsewhere, gave the answer this id.
     fn is_ours(&self, id: &Text<'static>) -> bool {
         let is_first = self.first.as_ref() == Some(id);
         is_first || self.others.contains_key(id)
     }
 }
 
-/// Where the answer to the turn whose question has this id is stored.
+/// Returns the position of the stored answer to the user's message with this id.
 pub(in crate::runs) fn position_of_answer(
     messages: &[&UiMessage],
     turn: &Text<'_>,
@@ -177,7 +177,8 @@ pub(in crate::runs) fn position_of_answer(
     let is_question =
         |message: &&UiMessage| message.role == Role::User && message.id.as_ref() == Some(turn);
     let answer = messages.iter().rposition(is_question)? + 1;
-    // Another answer behind it would be ours without its question, and this one that of an earlier turn with the same id.
+    // Two answers in a row: the second would be ours, stored without its question, and the first would belong to an earlier turn
+    // with the same id.
     let next = messages.get(answer + 1);
     let is_ours = next.is_none_or(|next| next.role == Role::User);
     (messages.get(answer)?.role == Role::Assistant && is_ours).then_some(answer)

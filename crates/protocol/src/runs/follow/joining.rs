@@ -1,16 +1,16 @@
-//! Before a run is joined that was started elsewhere: a look at what is stored.
+//! Reads the thread before joining a run that was started elsewhere.
 
 use super::verdict::ThreadIs;
-use super::{Following, Turn};
+use super::{Following, Transition};
 use crate::flow::Now;
 
-pub(super) fn poll(cx: &mut Following, now: Now) -> Turn {
+pub(super) fn poll(cx: &mut Following, now: Now) -> Transition {
     let thread = match cx.look(now) {
         Ok(thread) => thread,
-        Err(unanswered) => return cx.again(unanswered, now),
+        Err(no_result) => return cx.again(no_result, now),
     };
     let is_going_on = ThreadIs::of(&thread.status, cx.has_read()) == ThreadIs::GoingOn;
-    // Known by its place alone, our answer is none of those that are there already.
+    // Without the id of the user's message, our answer is recognized by its position: it is none of those already stored.
     if is_going_on && !cx.identity.has_turn() {
         cx.identity.joins_behind(&thread);
         return cx.reconnect("joining: it streams");

@@ -28,9 +28,9 @@
 //! | | not ours | `Reconnecting` |
 //! | [`Settling`](settling) | the thread is known | by the verdict, or again after a pause |
 //!
-//! Each phase owns what only it needs, and all of it is dropped when the next begins: what a phase leaves behind cannot be forgotten. What
-//! lives through all of them is in [`Following`]. What is asked of the relay beside the stream is [asked](asking) in one place, where it is
-//! also decided when to ask again.
+//! Each phase owns the state that only it needs, and that state is dropped when the next phase begins, so nothing can be left
+//! over. [`Following`] holds the state that all phases share. All queries beside the stream go through [`queries`], which also
+//! decides when to repeat them.
 
 #![expect(
     clippy::large_enum_variant,
@@ -38,12 +38,12 @@
     reason = "there is one phase, and it changes a few times; turns and steps are handed over once, and never stored"
 )]
 
-mod asking;
 mod clock;
 mod following;
 mod identity;
 mod joining;
 mod policy;
+mod queries;
 mod reading;
 mod reconnecting;
 mod resuming;
@@ -70,35 +70,35 @@ use crate::flow::{Event, Failure, Flow, Now, Slot, Step};
 use crate::threads::ThreadStatus;
 use crate::ui::{AssembleError, Chunk, DecodeError, UiMessage};
 
-/// What happens while a run is followed.
+/// An event while a run is followed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RunEvent {
-    /// A chunk of the answer. Each comes once. Halves of surrogate pairs are joined.
+    /// A chunk of the answer. Each is delivered once. Halves of surrogate pairs are joined.
     Chunk(Chunk<'static>),
-    /// An event that is not a chunk was passed over. [`Gap`](Self::Gap) follows, except while it is not clear yet whether a stream
-    /// that was opened again repeats what was delivered: such a stream is given up.
+    /// An event that is not a chunk was skipped. A [`Gap`](Self::Gap) follows, except while it is unclear if a reopened stream
+    /// repeats what was delivered: such a stream is closed.
     NotAChunk(DecodeError),
-    /// The stream broke off, with this failure, or its body has ended before the run did.
+    /// The stream broke off with this failure, or its body ended before the run did.
     Cut(Option<Arc<Failure>>),
-    /// The relay was asked, and says this of the thread. It can come twice in a row, as at the end: the list of the threads was
-    /// read, and then the thread.
+    /// The relay was queried and reported this status of the thread. It can come twice in a row, as at the end, when first the
+    /// list of threads and then the thread is read.
     Asked(ThreadStatus),
     /// The stream of the run is open again.
     Resumed,
-    /// What comes next need not follow what came before: something may be missing here. The message is settled with the
+    /// Something may be missing here: the next chunk need not continue the previous one. The message is reconciled with the
     /// stored answer at the end.
     ///
-    /// Behind a gap, what the stored answer has more is delivered only where it is certain that it was not delivered yet. The place
-    /// where delivering has stopped is looked for by the end of the texts that were delivered: at least 16 bytes of UTF-8 of it, spaces and
-    /// U+FFFD not counted, have to stand in the stored answer, or it has to begin with fewer. Where they share less, as with texts
-    /// of a few words, **the rest does not come as chunks**. It is only in the message, where
-    /// [`message_state`](super::Outcome::message_state) is [`Whole`](super::MessageState::Whole): whoever shows chunks shows the
-    /// message in their place at the end. Nothing is delivered twice.
+    /// After a gap, the rest of the stored answer is delivered only if it certainly was not delivered before. To find the place
+    /// where delivery stopped, the end of the delivered texts is searched in the stored answer. At least 16 bytes of UTF-8 must
+    /// match, not counting spaces and U+FFFD, or the stored answer must begin with a shorter match. If they share less, as texts
+    /// of a few words do, **the rest is not delivered as chunks**. It is only in the message, where
+    /// [`message_state`](super::Outcome::message_state) is [`Whole`](super::MessageState::Whole): a program that shows chunks
+    /// should replace them with the message at the end. Nothing is delivered twice.
     Gap,
 }
 
-/// The [`Flow`] of [`FollowRun`]: hands out what happens, and comes to an [`Outcome`].
+/// The [`Flow`] of [`FollowRun`]: yields [`RunEvent`]s and returns an [`Outcome`].
 #[must_use = "a flow does nothing until it is driven"]
 pub struct FollowFlow {
     phase: Phase,
@@ -110,24 +110,24 @@ enum Phase {
     Joining,
     Reading(Reading),
     Reconnecting,
-    // Boxed: a run is read for minutes, and opened again rarely.
+    // Boxed: a run is read for minutes and rarely reopened, so the phase should stay small.
     Resuming(Box<Resuming>),
     Verifying(Box<Verifying>),
     Settling,
     Done(Outcome),
 }
 
-/// What a phase has come to.
-enum Turn {
-    /// It stays, and asks this of the driver.
+/// The result of polling a phase.
+enum Transition {
+    /// Stays in the phase; the driver must do this step.
     Stay(Step<RunEvent, Outcome>),
-    /// It stays, and something has changed: what is to be handed out comes first.
+    /// Stays in the phase and polls again; queued events are yielded first.
     Again,
-    /// The same, and this phase takes its place.
+    /// Changes to this phase and polls again; queued events are yielded first.
     Go(Phase),
 }
 
-/// The run, and how far following it is: nothing of what was said.
+/// Shows the run and the progress of following, without any contents.
 impl fmt::Debug for FollowFlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FollowFlow")
@@ -143,28 +143,28 @@ impl FollowFlow {
         Self { phase, cx }
     }
 
-    /// Returns the message as far as it was delivered, moments included that are about to be handed out; from the end on the one that
-    /// counts.
+    /// Returns the message as far as it was delivered, including events that are queued. From the end on, returns the final
+    /// message.
     pub fn message(&mut self) -> &UiMessage {
         self.cx.transcript.message()
     }
 
-    /// Whether the message is the one that counts: at `finish`, if nothing is missing, or else at the end. It changes no more.
+    /// Returns whether the message is final: at `finish` if nothing is missing, and otherwise at the end.
     pub fn has_message(&self) -> bool {
         self.cx.is_whole() || self.outcome().is_some()
     }
 
-    /// Returns why the message does not hold everything that was delivered, if it was too much.
+    /// Returns the error if the message exceeded its limit and does not contain everything that was delivered.
     pub fn too_large(&self) -> Option<&AssembleError> {
         self.cx.transcript.too_large()
     }
 
-    /// Returns what the relay says of a run that has failed, as soon as it does.
+    /// Returns the relay's reason for a failure, as soon as it has reported one.
     pub fn failure(&self) -> Option<&str> {
-        self.cx.transcript.said.failure.as_deref()
+        self.cx.transcript.reported.failure.as_deref()
     }
 
-    /// Returns what the run came to, once it has.
+    /// Returns the outcome of the run, once it is over.
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.phase {
             Phase::Done(outcome) => Some(outcome),
@@ -172,8 +172,7 @@ impl FollowFlow {
         }
     }
 
-    /// Returns the transition that was made last, by name: for logs, and for whoever asks why a run has ended so. The names may
-    /// change.
+    /// Returns the name of the last transition, for logs and to find out why a run ended as it did. The names may change.
     pub fn transition(&self) -> &'static str {
         self.cx.transition
     }
@@ -186,16 +185,16 @@ impl Flow for FollowFlow {
     fn poll(&mut self, now: Now) -> Step<RunEvent, Outcome> {
         self.cx.clock.begin(now);
         loop {
-            if let Some(moment) = self.cx.transcript.next() {
-                return Step::Item(moment);
+            if let Some(event) = self.cx.transcript.next() {
+                return Step::Item(event);
             }
             if let Some(slot) = self.cx.to_close.pop() {
                 return Step::Close(slot);
             }
             match self.phase.poll(&mut self.cx, now) {
-                Turn::Stay(step) => return step,
-                Turn::Again => {}
-                Turn::Go(phase) => self.phase = phase,
+                Transition::Stay(step) => return step,
+                Transition::Again => {}
+                Transition::Go(phase) => self.phase = phase,
             }
         }
     }
@@ -203,13 +202,13 @@ impl Flow for FollowFlow {
     fn handle(&mut self, event: Event) {
         match (event.slot(), event, &mut self.phase) {
             (Slot::Exchange, event, _) => {
-                if let Some(call) = self.cx.asking.under_way() {
+                if let Some(call) = self.cx.queries.under_way() {
                     call.handle(event);
                 }
             }
             (_, Event::Response { head, .. }, Phase::Resuming(phase)) => {
                 match phase.opened(&head, &mut self.cx) {
-                    Some(Turn::Go(phase)) => self.phase = phase,
+                    Some(Transition::Go(phase)) => self.phase = phase,
                     _ => self.cx.to_close.push(Slot::Stream),
                 }
             }
@@ -227,18 +226,18 @@ impl Flow for FollowFlow {
 }
 
 impl Phase {
-    fn poll(&mut self, cx: &mut Following, now: Now) -> Turn {
+    fn poll(&mut self, cx: &mut Following, now: Now) -> Transition {
         let has_heard = self.stream().is_some_and(Stream::take_heard);
         if has_heard {
             cx.clock.news(now);
         }
         match self {
-            Self::Done(outcome) => return Turn::Stay(Step::Done(outcome.clone())),
-            // What has come is delivered first.
+            Self::Done(outcome) => return Transition::Stay(Step::Done(outcome.clone())),
+            // Data that has arrived is delivered before time limits are judged.
             Self::Reading(phase) => return phase.poll(has_heard, cx, now),
             _ => {}
         }
-        if let Some(reason) = cx.clock.is_over(now) {
+        if let Some(reason) = cx.clock.expired(now) {
             return cx.lose(reason);
         }
         if let Some(pausing) = cx.pausing(now) {
@@ -250,11 +249,11 @@ impl Phase {
             Self::Resuming(phase) => phase.poll(cx, now),
             Self::Verifying(phase) => phase.poll(cx, now),
             Self::Settling => settling::poll(cx, now),
-            Self::Reading(_) | Self::Done(_) => Turn::Again,
+            Self::Reading(_) | Self::Done(_) => Transition::Again,
         }
     }
 
-    /// The stream that is open.
+    /// Returns the open stream.
     fn stream(&mut self) -> Option<&mut Stream> {
         match self {
             Self::Reading(phase) => Some(&mut phase.stream),

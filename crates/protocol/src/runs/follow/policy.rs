@@ -4,7 +4,8 @@ use crate::ui::Assembler;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How far a run is followed when its stream breaks off or falls silent: a part of [`CallOptions`](crate::CallOptions).
+/// The extent to which a run is followed when its stream breaks off or falls silent: a part of
+/// [`CallOptions`](crate::CallOptions).
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,25 +34,26 @@ pub(super) enum Mode {
 }
 
 impl FollowPolicy {
-    /// After a cut, waits until the thread no longer streams, and then delivers what is missing from the stored answer. The
-    /// default: no second reader of the run exists, so that nothing stored is endangered.
+    /// Waits after a cut until the thread no longer streams, and then delivers the rest from the stored answer. The default: the
+    /// run has no second reader, so its stored history is not at risk.
     pub const fn wait() -> Self {
         Self::new(Mode::Wait)
     }
 
-    /// After a cut, opens the run's stream again and goes on with what comes.
+    /// Opens the run's stream again after a cut and continues with what it delivers.
     ///
-    /// This can cost stored history: the relay lets two readers of one run race to store it, the first, which the relay may not yet
-    /// know to be gone, and the new one. If the new one is faster, only what it saw is stored, without the user's message. And the relay does
-    /// not replay: what was missed comes at the end, with the stored answer; often it holds everything back until then.
+    /// This can cost stored history. The relay lets two readers of one run race to store it: the first, which it may not yet know
+    /// to be gone, and the new one. If the new one is faster, only what it saw is stored, without the user's message. And the
+    /// relay does not replay: what was missed comes at the end, with the stored answer; often the relay holds everything back
+    /// until then.
     pub const fn live() -> Self {
         Self::new(Mode::Live)
     }
 
-    /// Does not follow: a cut is the end, and the run is lost. Of a stream that ended between `finish` and `[DONE]` the outcome
-    /// is asked for all the same.
+    /// Does not follow: a cut ends the call, and the run is lost. If the stream ended between `finish` and `[DONE]`, the relay is
+    /// queried for the outcome all the same.
     ///
-    /// The stream of a run that was started elsewhere is joined, once. That can cost stored history, as [`live`](Self::live) says.
+    /// The stream of a run that was started elsewhere is joined once. That can cost stored history, see [`live`](Self::live).
     pub const fn off() -> Self {
         Self::new(Mode::Off)
     }
@@ -70,44 +72,47 @@ impl FollowPolicy {
         self.lost_after
     }
 
-    /// How long the stream may be silent until the relay is asked whether the run still streams: 2 min by default. It is asked
-    /// again at growing intervals. Silence is not a cut: the relay sends nothing while a tool runs.
+    /// Sets the silence on the stream after which the relay is queried if the run still streams. Default: 2 min. The queries
+    /// repeat at growing intervals. Silence is not a cut: the relay sends nothing while a tool runs.
     pub const fn ask_after(mut self, silence: Duration) -> Self {
         self.ask_after = silence;
         self
     }
 
-    /// How long nothing may come of a stream, be it silent or cut, until the run is lost, although its thread says that it
-    /// streams: 30 min by default; `None` for no limit. It does not count where nothing has ever been read: who waits for a
-    /// run in the background sets a [`deadline`](Self::deadline).
+    /// Sets the time without data from a stream, silent or cut, after which the run is lost although its thread is still
+    /// streaming. Default: 30 min; `None` for no limit. The limit does not apply while no stream was ever read: set a
+    /// [`deadline`](Self::deadline) when you wait for a run in the background.
     pub fn lost_after(mut self, silence: impl Into<Option<Duration>>) -> Self {
         self.lost_after = silence.into();
         self
     }
 
-    /// How long a run is followed, from the first look until its end; no limit by default. Then it is lost, but goes on.
+    /// Sets the time from the first query to the end of the run. Default: no limit. After it, the run is lost but goes on.
     ///
-    /// It bounds reading the run. [`CallOptions::deadline`](crate::CallOptions::deadline) bounds each call, such as the one that
-    /// starts it.
+    /// This limits reading the run. [`CallOptions::deadline`](crate::CallOptions::deadline) limits each call, such as the one
+    /// that starts it.
     pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
         self.deadline = deadline.into();
         self
     }
 
-    /// Sets how much a run holds of its answer, in bytes of memory: the message, and with [`live`](Self::live) what later streams are
-    /// compared with and what is known of such a stream. 256 MiB by default. A process grows by at most a quarter more, with what its
-    /// allocator wastes.
+    /// Sets the memory limit for the answer of a run, in bytes. Default: 256 MiB. It covers the message and, with
+    /// [`live`](Self::live), the record that later streams are compared with and the state of that comparison. The process grows
+    /// by up to a quarter more, which its allocator wastes.
     ///
-    /// What comes beyond it is handed out and no longer in the message, which is then never called whole. The stream of such a run is
-    /// not opened again, nor where the message fits and what later streams are compared with does not; a stream that is open and would
-    /// take more to be compared is given up, and the end waited for. A stored answer that would take more to be compared with what was
-    /// delivered is taken for one that nothing is known of: nothing of it is delivered.
+    /// Chunks beyond the limit are delivered but not added to the message, which then is never called whole. The stream of such a
+    /// run is not opened again. The same holds if the message fits but the record does not. An open stream that would need more
+    /// memory for the comparison is closed, and the flow waits for the end of the run. A stored answer that would need more
+    /// memory to be compared with what was delivered counts as unknown: nothing of it is delivered.
     ///
-    /// Beside the limit stand only what is being read and has a limit of its own: an event with its chunk (see
-    /// [`sse::Limits`](crate::sse::Limits)); up to 2 MiB of [halves of characters](crate::ui::Joiner::MAX_WAITING); about 1 MiB of chunks
-    /// of which it is not clear yet whether they repeat what was delivered; up to 16 MiB of a stream of which it is not known yet whether
-    /// it is this run's; and while a thread is read, the response, which the driver limits (`AgentClient`: 32 MiB), and its messages: at most
-    /// about five times as much where they are long texts, and up to 65 times where they have nothing but the tiniest parts.
+    /// The limit does not include data in transit, which has limits of its own:
+    ///
+    /// - an event with its chunk (see [`sse::Limits`](crate::sse::Limits));
+    /// - up to 2 MiB of [halves of characters](crate::ui::Joiner::MAX_WAITING);
+    /// - about 1 MiB of chunks while it is unclear if they repeat what was delivered;
+    /// - up to 16 MiB of a stream while it is unclear if it belongs to this run;
+    /// - while a thread is read, the response, which the driver limits (`AgentClient`: 32 MiB), and its messages: up to about
+    ///   five times as much for long texts, and up to 65 times if they consist only of the smallest parts.
     pub const fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self

@@ -1,42 +1,42 @@
-//! A stream of the run is open, and ours.
+//! The run's stream is open.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::asking::{Unanswered, refusal};
 use super::identity::Reader;
 use super::policy::Mode;
+use super::queries::{NoResult, refusal};
 use super::stream::{Decoded, Stream};
-use super::{Following, Phase, Turn};
+use super::{Following, Phase, Transition};
 use crate::flow::{Failure, Now};
 use crate::runs::{LostReason, MessageState, RunEnd, RunEvent};
 use crate::threads::ThreadStatus;
 
-/// `[DONE]` follows `finish` after at most 1.5 s, and an error after 0.5 s. Whoever has waited for so long asks.
+/// The relay sends `[DONE]` within 1.5 s after `finish`, and within 0.5 s after an error. After this long, the relay is queried.
 const LONGEST_CLOSING: Duration = Duration::from_secs(10);
 
-/// How long a body may stay open behind its `[DONE]`. Read to its end, its connection can be used again.
-const LONGEST_GOODBYE: Duration = Duration::from_secs(1);
+/// The longest time to wait for the end of the body after `[DONE]`. A body that is read to its end lets the connection be reused.
+const LONGEST_DRAIN: Duration = Duration::from_secs(1);
 
-/// The relay is not asked more often than after so long a silence.
+/// The shortest silence after which the relay is queried.
 const SHORTEST_SILENCE: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) stream: Stream,
-    /// When the relay is asked because of silence; `None` once it has said that the run is over.
+    /// The time of the next query because of silence. `None` once the relay has reported the end of the run.
     ask_at: Option<Instant>,
-    /// How long the silence is then.
+    /// The length of that silence.
     silence: Duration,
-    /// The run is over, and its stream should have ended by then.
+    /// The time by which the stream should end, since the run is over.
     grace: Option<Instant>,
-    /// When `[DONE]` came.
+    /// The time at which `[DONE]` came.
     done: Option<Instant>,
     is_new: bool,
 }
 
 impl Reading {
-    /// Reads a stream whose run goes on.
+    /// Creates the phase for a run that goes on.
     pub(super) fn of(stream: Stream) -> Self {
         Self {
             stream,
@@ -48,7 +48,7 @@ impl Reading {
         }
     }
 
-    /// Reads a stream whose run is over already, so that it ends soon.
+    /// Creates the phase for a run that is over, so that its stream ends soon.
     pub(super) fn ending(stream: Stream, now: Now) -> Self {
         let mut reading = Self {
             is_new: false,
@@ -58,9 +58,10 @@ impl Reading {
         reading
     }
 
-    /// `has_heard`: whether anything has come since it was last polled.
-    pub(super) fn poll(&mut self, has_heard: bool, cx: &mut Following, now: Now) -> Turn {
+    /// Advances the phase. `has_heard` says whether data has arrived since the last poll.
+    pub(super) fn poll(&mut self, has_heard: bool, cx: &mut Following, now: Now) -> Transition {
         if std::mem::take(&mut self.is_new) || has_heard {
+            // The stream delivers, so earlier conclusions from its silence are void.
             cx.clock.news(now);
             self.grace = None;
             self.silence = cx.options.following().ask_after.max(SHORTEST_SILENCE);
@@ -71,49 +72,51 @@ impl Reading {
             cx.drop_all();
             return cx.reconnect("reading: it cannot be told apart");
         }
+        // Events are yielded before time limits are judged, so that data that has arrived is never lost to a deadline.
         if cx.transcript.has_news() {
-            return Turn::Again;
+            return Transition::Again;
         }
-        if let Some(reason) = cx.clock.is_over(now) {
+        if let Some(reason) = cx.clock.expired(now) {
             self.stream.finish(cx);
             return cx.lose(reason);
         }
         if self.stream.is_done() {
             let done = *self.done.get_or_insert(now.mono);
-            let goodbye = done.checked_add(LONGEST_GOODBYE);
-            if self.stream.end.is_some() || cx.clock.has_come(goodbye, now) {
-                return self.said_done(cx);
+            let drained = done.checked_add(LONGEST_DRAIN);
+            if self.stream.end.is_some() || cx.clock.has_come(drained, now) {
+                return self.on_done(cx);
             }
-            return Turn::Stay(cx.clock.wait([goodbye], now));
+            return Transition::Stay(cx.clock.wait([drained], now));
         }
         if let Some(failure) = self.stream.end.take() {
-            return self.broke_off(failure, cx, now);
+            return self.on_end(failure, cx, now);
         }
-        let is_closing = cx.transcript.said.has_finished || cx.transcript.said.failure.is_some();
+        let is_closing =
+            cx.transcript.reported.has_finished || cx.transcript.reported.failure.is_some();
         let news = cx.clock.last_news().filter(|_| is_closing);
         let closing = news.and_then(|news| news.checked_add(LONGEST_CLOSING));
         let end = [closing, self.grace].into_iter().flatten().min();
         if cx.clock.has_come(end, now) {
-            return self.broke_off(None, cx, now);
+            return self.on_end(None, cx, now);
         }
         self.ask(end, cx, now)
     }
 
-    /// Asks because of silence whether the run still streams.
-    fn ask(&mut self, end: Option<Instant>, cx: &mut Following, now: Now) -> Turn {
-        if !cx.asking.is_listing() && !cx.clock.has_come(self.ask_at, now) {
-            return Turn::Stay(cx.clock.wait([self.ask_at, end], now));
+    /// Queries the relay during silence if the run still streams.
+    fn ask(&mut self, end: Option<Instant>, cx: &mut Following, now: Now) -> Transition {
+        if !cx.queries.is_listing() && !cx.clock.has_come(self.ask_at, now) {
+            return Transition::Stay(cx.clock.wait([self.ask_at, end], now));
         }
         match cx.list(end, now) {
             Ok(target) if target.status().is_none_or(ThreadStatus::is_end) => self.expect_end(now),
-            Err(Unanswered::Failed(error)) if refusal(&error) == Some(LostReason::Deleted) => {
+            Err(NoResult::Failed(error)) if refusal(&error) == Some(LostReason::Deleted) => {
                 self.expect_end(now);
             }
-            // Whatever else the relay says, the stream is open.
-            Ok(_) | Err(Unanswered::Failed(_)) => self.ask_later(now),
-            Err(Unanswered::Yet(step)) => return Turn::Stay(step),
+            // Other statuses and errors do not matter, since the stream is open.
+            Ok(_) | Err(NoResult::Failed(_)) => self.ask_later(now),
+            Err(NoResult::Pending(step)) => return Transition::Stay(step),
         }
-        Turn::Again
+        Transition::Again
     }
 
     fn ask_later(&mut self, now: Now) {
@@ -121,18 +124,19 @@ impl Reading {
         self.ask_at = now.mono.checked_add(self.silence);
     }
 
-    /// The run is over: what is on its way may come yet.
+    /// Notes that the run is over. Data on its way may still arrive.
     fn expect_end(&mut self, now: Now) {
         self.ask_at = None;
         self.grace = now.mono.checked_add(LONGEST_CLOSING);
     }
 
-    /// `[DONE]` has come.
-    fn said_done(&mut self, cx: &mut Following) -> Turn {
+    /// Handles `[DONE]`.
+    fn on_done(&mut self, cx: &mut Following) -> Transition {
         self.stream.finish(cx);
-        if let Some(turn) = self.said_end(cx) {
+        if let Some(turn) = self.reported_end(cx) {
             return turn;
         }
+        // Only a first stream without a gap proves that everything was delivered; otherwise the stored answer decides.
         if self.stream.reader != Reader::First || cx.transcript.has_gap() {
             cx.drop_all();
             let why = "reading: done, and something may be missing";
@@ -141,17 +145,17 @@ impl Reading {
         let (completed, partial) = (RunEnd::Completed, MessageState::Partial);
         if cx.is_whole() {
             cx.end("reading: done", completed, MessageState::Whole)
-        } else if cx.transcript.said.has_finished {
-            // More than is held: nothing that is stored would be either.
+        } else if cx.transcript.reported.has_finished {
+            // The answer exceeds the memory limit, and a stored one would too.
             cx.end("reading: done, and too large", completed, partial)
         } else {
             cx.end("reading: done without finish", RunEnd::Cancelled, partial)
         }
     }
 
-    /// The stream has ended or broken off, or nothing more is expected of it.
-    fn broke_off(&mut self, failure: Option<Failure>, cx: &mut Following, now: Now) -> Turn {
-        if let Some(turn) = self.said_end(cx) {
+    /// Handles a stream that has ended or broken off, or from which nothing more is expected.
+    fn on_end(&mut self, failure: Option<Failure>, cx: &mut Following, now: Now) -> Transition {
+        if let Some(turn) = self.reported_end(cx) {
             return turn;
         }
         cx.drop_all();
@@ -159,11 +163,11 @@ impl Reading {
         if let Some(failure) = &failure {
             cx.cause = Some(Arc::clone(failure) as _);
         }
-        // Of a run that is over, nothing was cut.
-        if cx.transcript.said.has_finished || self.grace.is_some() {
+        // The run is over, so the missing `[DONE]` is not a cut.
+        if cx.transcript.reported.has_finished || self.grace.is_some() {
             return cx.go("reading: ended without done", Phase::Settling);
         }
-        cx.transcript.say(RunEvent::Cut(failure));
+        cx.transcript.emit(RunEvent::Cut(failure));
         if cx.resumes.mode == Mode::Off {
             self.stream.finish(cx);
             return cx.lose(LostReason::Cut);
@@ -177,11 +181,11 @@ impl Reading {
         cx.reconnect_later("reading: cut before anything came", now)
     }
 
-    /// What follows if the stream itself has said that the run has failed or was cancelled.
-    fn said_end(&mut self, cx: &mut Following) -> Option<Turn> {
-        let said = &cx.transcript.said;
-        let end = said.end()?;
-        let why = match (&end, said.failure.is_some()) {
+    /// Returns the transition if the stream itself has reported that the run failed or was cancelled.
+    fn reported_end(&mut self, cx: &mut Following) -> Option<Transition> {
+        let reported = &cx.transcript.reported;
+        let end = reported.end()?;
+        let why = match (&end, reported.failure.is_some()) {
             (RunEnd::Failed(_), _) => "reading: failed",
             (_, true) => "reading: cancelled in words",
             (_, false) => "reading: aborted",

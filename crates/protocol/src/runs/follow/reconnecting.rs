@@ -1,22 +1,22 @@
-//! No stream is open, and the run may go on: it is asked for, and its stream opened again where that is allowed.
+//! No stream is open and the run may go on: queries the relay, and opens the stream again if that is allowed.
 
 use super::resuming::Resuming;
 use super::verdict::ThreadIs;
-use super::{Following, Phase, Turn};
+use super::{Following, Phase, Transition};
 use crate::flow::Now;
 use crate::runs::LostReason;
 
-pub(super) fn poll(cx: &mut Following, now: Now) -> Turn {
-    // Where our answer is stored, what streams in our thread is a later turn.
+pub(super) fn poll(cx: &mut Following, now: Now) -> Transition {
+    // If our answer is stored, the stream in our thread belongs to a later turn.
     if cx.wants_look(now) {
-        return match cx.glance(now) {
+        return match cx.check_stored(now) {
             Ok(()) => cx.goes_on(now),
             Err(turn) => turn,
         };
     }
     let target = match cx.list(None, now) {
         Ok(target) => target,
-        Err(unanswered) => return cx.again(unanswered, now),
+        Err(no_result) => return cx.again(no_result, now),
     };
     let Some(status) = target.status() else {
         return cx.lose(LostReason::Deleted);

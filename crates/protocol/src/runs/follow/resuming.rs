@@ -1,11 +1,11 @@
-//! The stream of the run is being opened.
+//! The request to open the run's stream again is under way.
 
 use http::response::Parts;
 
-use super::asking::{Unanswered, refusal};
+use super::queries::{NoResult, refusal};
 use super::stream::Stream;
 use super::verifying::Verifying;
-use super::{Following, Phase, Turn};
+use super::{Following, Phase, Transition};
 use crate::error::InvalidRequest;
 use crate::flow::{Deadline, Exchange, Next, Now, Slot, Step};
 use crate::operation::{Head, StreamingOperation};
@@ -16,9 +16,9 @@ use crate::threads::StreamTarget;
 pub(super) struct Resuming {
     resume: ResumeStream,
     pub(super) exchange: Exchange,
-    /// Whose stream it is to be.
+    /// The thread whose stream is expected.
     target: StreamTarget,
-    /// Whether the relay has said that there is none.
+    /// Whether the relay has reported that nothing streams.
     is_nothing: bool,
 }
 
@@ -34,8 +34,8 @@ impl Resuming {
         })
     }
 
-    /// The head of the response has come: the turn that follows if the stream is open.
-    pub(super) fn opened(&mut self, head: &Parts, cx: &mut Following) -> Option<Turn> {
+    /// Handles the head of the response. Returns the transition if the stream is open.
+    pub(super) fn opened(&mut self, head: &Parts, cx: &mut Following) -> Option<Transition> {
         match self.resume.decode_head(head) {
             Head::Open(Resumed::Streaming) => {
                 cx.resumes.has_opened = true;
@@ -44,7 +44,7 @@ impl Resuming {
                 return Some(cx.go("resuming: opened", Phase::Verifying(Box::new(verifying))));
             }
             Head::Open(Resumed::Nothing) => self.is_nothing = true,
-            // The status says enough; a body may stall.
+            // The status is enough, and waiting for the body could stall.
             Head::Read => match self.resume.decode(head, b"") {
                 Ok(_) => self.is_nothing = true,
                 Err(error) => self.exchange.handle(error),
@@ -53,29 +53,30 @@ impl Resuming {
         None
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Following, now: Now) -> Turn {
+    pub(super) fn poll(&mut self, cx: &mut Following, now: Now) -> Transition {
         if self.is_nothing {
-            // A run that is still starting has no stream yet.
-            cx.resumes.is_useless |= cx.transcript.said.has_started;
+            // A run that is still starting has no stream yet, so trying again may help.
+            cx.resumes.is_useless |= cx.transcript.reported.has_started;
             return cx.reconnect_later("resuming: there is nothing", now);
         }
         match self.exchange.poll(now, Deadline::none()) {
-            Next::Send(send) => Turn::Stay(Step::Send(send)),
-            Next::Read { until } => Turn::Stay(cx.clock.wait([until], now)),
+            Next::Send(send) => Transition::Stay(Step::Send(send)),
+            Next::Read { until } => Transition::Stay(cx.clock.wait([until], now)),
             Next::Failed(error) => {
                 cx.resumes.failed += 1;
+                // The relay would refuse again. The run is still followed, without a stream.
                 cx.resumes.is_useless |= refusal(&error).is_some();
                 let turn = cx.reconnect("resuming: not opened");
                 cx.failed(error, now);
                 turn
             }
-            // Nothing is deleted here.
+            // `Gone` is a result of deletions only.
             Next::Gone => cx.goes_on(now),
         }
     }
 }
 
-impl From<InvalidRequest> for Unanswered {
+impl From<InvalidRequest> for NoResult {
     fn from(error: InvalidRequest) -> Self {
         Self::Failed(error.into())
     }

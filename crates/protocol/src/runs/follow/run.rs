@@ -9,9 +9,9 @@ use crate::options::CallOptions;
 use crate::runs::{RunRef, Started};
 use crate::ui::Chunk;
 
-/// Follows a run until its end: one that was started elsewhere, or one whose stream is open.
+/// A request to follow a run until its end: one that was started elsewhere, or one whose stream is open.
 ///
-/// With `AgentClient`, give it to `Threads::follow`; [`join`](Self::join) and [`read`](Self::read) are for other HTTP stacks.
+/// With `AgentClient`, pass it to `Threads::follow`; [`join`](Self::join) and [`read`](Self::read) are for other HTTP stacks.
 ///
 /// ```
 /// use twentyfirst_protocol::runs::{FollowRun, RunRef};
@@ -28,11 +28,11 @@ use crate::ui::Chunk;
 pub struct FollowRun {
     /// The run.
     pub run: RunRef,
-    /// What was delivered of its answer elsewhere, from its beginning and without a gap.
+    /// The chunks that were delivered elsewhere, from the beginning of the answer and without a gap.
     pub after: Vec<Chunk<'static>>,
 }
 
-/// How many chunks were delivered elsewhere, and nothing of what they say.
+/// Shows the number of chunks that were delivered elsewhere, without their contents.
 impl fmt::Debug for FollowRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FollowRun")
@@ -43,7 +43,7 @@ impl fmt::Debug for FollowRun {
 }
 
 impl FollowRun {
-    /// Follows this run from its beginning.
+    /// Creates a request to follow this run from its beginning.
     pub fn new(run: RunRef) -> Self {
         Self {
             run,
@@ -51,27 +51,28 @@ impl FollowRun {
         }
     }
 
-    /// Goes on behind these chunks, which were delivered elsewhere, as by a process that has ended: from the beginning of the answer,
-    /// with its `start`, and without a gap. They are not handed out again, and the message has them.
+    /// Continues after these chunks, which were delivered elsewhere, as by a process that has ended. They must begin with the
+    /// `start` of the answer and have no gap. They are not yielded again, and the message contains them.
     ///
-    /// It is as if the stream had been cut behind them: [`join`](Self::join) goes on from there.
+    /// The effect is that of a stream that was cut after them: [`join`](Self::join) continues from there.
     pub fn after(mut self, chunks: impl IntoIterator<Item = Chunk<'static>>) -> Self {
         self.after = chunks.into_iter().collect();
         self
     }
 
-    /// Returns the flow of a run of which nothing is open: one in the background, or of another process. With
-    /// [`FollowPolicy::live`](super::FollowPolicy::live) or [`FollowPolicy::off`](super::FollowPolicy::off) its stream is joined, else its end is waited for
-    /// and its stored answer delivered. `seed` spreads the delays of many clients: take any random number.
+    /// Returns the flow for a run without an open stream: one in the background, or of another process. With
+    /// [`FollowPolicy::live`](super::FollowPolicy::live) or [`FollowPolicy::off`](super::FollowPolicy::off) the flow joins the
+    /// run's stream. Otherwise it waits for the end of the run and delivers the stored answer. `seed` spreads the delays of many
+    /// clients: pass any random number.
     ///
     /// # Errors
-    /// Everything that can be checked is checked here, before the first request.
+    /// Returns an error if the request is invalid. Everything that can be checked is checked here, before the first request.
     pub fn join(self, options: &CallOptions, seed: u64) -> Result<FollowFlow, InvalidRequest> {
         if self.after.is_empty() {
             let cx = Following::new(self.run, true, options, seed)?;
             return Ok(FollowFlow::new(cx, Phase::Joining));
         }
-        // What was delivered elsewhere was read there: the run is known to have begun.
+        // The chunks were read elsewhere, so the run is known to have begun.
         let mut cx = Following::new(self.run, false, options, seed)?;
         for chunk in &self.after {
             if let Chunk::Start(start) = chunk {
@@ -83,12 +84,12 @@ impl FollowRun {
         Ok(FollowFlow::new(cx, Phase::Reconnecting))
     }
 
-    /// Returns the flow of a run whose stream is open in [`Slot::Stream`](crate::flow::Slot::Stream), as
-    /// [`StartFlow`](crate::runs::StartFlow) leaves it, and of which nothing was read. What was [delivered before](Self::after) does
-    /// not count. `seed` spreads the delays of many clients: take any random number.
+    /// Returns the flow for a run whose stream is open in [`Slot::Stream`](crate::flow::Slot::Stream), as
+    /// [`StartFlow`](crate::runs::StartFlow) leaves it, and from which nothing was read. Chunks set by [`after`](Self::after) are
+    /// ignored. `seed` spreads the delays of many clients: pass any random number.
     ///
     /// # Errors
-    /// Everything that can be checked is checked here, before the first request.
+    /// Returns an error if the request is invalid. Everything that can be checked is checked here, before the first request.
     pub fn read(self, options: &CallOptions, seed: u64) -> Result<FollowFlow, InvalidRequest> {
         let cx = Following::new(self.run, false, options, seed)?;
         Ok(FollowFlow::new(

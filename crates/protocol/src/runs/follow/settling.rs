@@ -1,32 +1,32 @@
-//! The run is over, or its thread was read: the verdict, and what follows of it.
+//! The run is over or its thread was read: applies the verdict.
 
 use super::identity::Stored;
 use super::verdict::{Facts, ThreadIs, Verdict};
-use super::{Following, Turn};
+use super::{Following, Transition};
 use crate::flow::Now;
 use crate::runs::{LostReason, MessageState, RunEnd};
 use crate::threads::{Thread, ThreadStatus};
 
-/// Reads the thread until it tells what became of the run.
-pub(super) fn poll(cx: &mut Following, now: Now) -> Turn {
+/// Reads the thread until it shows the end of the run.
+pub(super) fn poll(cx: &mut Following, now: Now) -> Transition {
     let turn = match cx.look(now) {
         Ok(thread) => cx.settle(&thread),
-        Err(unanswered) => return cx.again(unanswered, now),
+        Err(no_result) => return cx.again(no_result, now),
     };
     turn.unwrap_or_else(|| {
         cx.pause(now);
-        Turn::Again
+        Transition::Again
     })
 }
 
 impl Following {
-    /// What follows of what the thread says; `None` if the run goes on.
-    pub(super) fn settle(&mut self, thread: &Thread) -> Option<Turn> {
+    /// Returns the transition that a thread implies, or `None` if the run goes on.
+    pub(super) fn settle(&mut self, thread: &Thread) -> Option<Transition> {
         let (answer, stored) = self.identity.find(thread);
         let facts = Facts {
             thread: ThreadIs::of(&thread.status, self.has_read()),
             answer,
-            has_finished: self.transcript.said.has_finished,
+            has_finished: self.transcript.reported.has_finished,
         };
         let verdict = facts.verdict();
         let why = verdict.name();
@@ -42,16 +42,17 @@ impl Following {
                 Some(stored),
             ) => {
                 if thread.status == ThreadStatus::Completed && stored.is_last {
-                    self.transcript.said.note_usage(thread.usage);
+                    self.transcript.reported.note_usage(thread.usage);
                 }
-                // Nothing says that it is ours but that nobody else's is there, and that it holds what was delivered.
+                // The answer has no id of ours. It counts as ours only because nobody else claims it and it contains everything
+                // that was delivered.
                 match verdict == Verdict::Unclaimed && !self.transcript.is_within(&stored.message) {
                     true => self.complete_unstored(why),
                     false => self.complete(why, stored),
                 }
             }
-            (Verdict::Unstored | Verdict::NotStored, _) => match self.transcript.said.end() {
-                // It was delivered before, with the end that was known there.
+            (Verdict::Unstored | Verdict::NotStored, _) => match self.transcript.reported.end() {
+                // The end was among the chunks that were delivered elsewhere.
                 Some(end) => self.end(why, end, MessageState::Partial),
                 None if verdict == Verdict::Unstored => self.complete_unstored(why),
                 None => {
@@ -63,34 +64,34 @@ impl Following {
         })
     }
 
-    /// The run has completed, and nothing of it is stored.
-    fn complete_unstored(&mut self, why: &'static str) -> Turn {
+    /// Ends a completed run whose answer is not stored.
+    fn complete_unstored(&mut self, why: &'static str) -> Transition {
         let state = match self.is_whole() {
             true => MessageState::Whole,
             false => MessageState::StoredIncompletely,
         };
-        if !self.transcript.said.has_finished {
+        if !self.transcript.reported.has_finished {
             self.transcript.gap();
             self.transcript.finish();
         }
         self.end(why, RunEnd::Completed, state)
     }
 
-    /// The run has completed, and this is its stored answer.
-    fn complete(&mut self, why: &'static str, stored: Stored) -> Turn {
+    /// Ends a completed run with its stored answer.
+    fn complete(&mut self, why: &'static str, stored: Stored) -> Transition {
         self.transcript
-            .said
+            .reported
             .note_metadata(stored.message.metadata.as_ref());
-        // Nothing replaces a message that is whole.
+        // A whole message is never replaced.
         if self.is_whole() {
             return self.end(why, RunEnd::Completed, MessageState::Whole);
         }
-        // Whoever has joined in the middle stores what it saw. Where nothing was delivered before, or something is missing, only the
-        // first reader vouches for what came before.
+        // A reader that joined in the middle stores only what it saw. If nothing was delivered before, or something is missing,
+        // only an answer stored by the first reader is known to contain the beginning.
         let is_unsure = self.identity.is_joined() || self.transcript.has_gap();
         let may_be_tail = !stored.has_question || (stored.may_be_tail && is_unsure);
-        // Behind a gap the pieces cannot be compared for certain, and the first reader's answer takes their place whatever its parts look
-        // like. Without one they can: where they are not all there, they stay.
+        // After a gap the pieces cannot be compared reliably, so the first reader's answer replaces them whatever its parts look
+        // like. Without a gap they can be: if the stored answer lacks some of them, they stay.
         let is_vouched = stored.is_first_readers && self.transcript.has_gap();
         let holds_all = self.transcript.settle(stored.message, is_vouched);
         let state = match is_vouched || (holds_all && !may_be_tail) {

@@ -7,41 +7,41 @@ use crate::runs::RunEvent;
 use crate::runs::transcript::{Replay, Sight, Transcript};
 use crate::ui::{Chunk, Decoder, Joiner, Text};
 
-/// How much of a stream is kept in bytes until it is clear that it is one of our run.
+/// The most bytes of a stream that are kept until it is known to belong to our run.
 const LONGEST_UNVERIFIED: usize = 16 * 1024 * 1024;
 
-/// A stream of the run that is open, from its bytes to what is delivered.
+/// An open stream of the run, from its bytes to what is delivered.
 #[derive(Debug)]
 pub(super) struct Stream {
     decoder: Decoder,
     joiner: Joiner,
-    /// As who we read it. The first has everything from the beginning.
+    /// Our role as its reader. The first reader gets everything from the beginning.
     pub(super) reader: Reader,
-    /// Of any other: what it has to do with what was delivered, until it is known to have joined in the middle.
+    /// The comparison with what was delivered, until the stream is known to have joined in the middle. Only for later streams.
     replay: Option<Box<Replay>>,
-    /// The id that it gave the answer.
+    /// The id that the stream gave the answer.
     id: Option<Text<'static>>,
-    /// Whether something was missing already when it was opened.
+    /// Whether there already was a gap when it was opened.
     is_behind_gap: bool,
-    /// How many bytes have come before it was known to be ours.
+    /// The number of bytes that arrived before it was known to belong to our run.
     unverified: usize,
-    /// Whether it was opened, or bytes have come, since this was last taken.
+    /// Whether it was opened, or bytes have arrived, since this was last taken.
     heard: bool,
-    /// The body has ended, or broke off.
+    /// The end of the body, with its failure if it broke off.
     pub(super) end: Option<Option<Failure>>,
 }
 
-/// What decoding has come to.
+/// The result of decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decoded {
-    /// Something is to be handed out, or there is nothing more to decode yet.
+    /// There is an event to yield, or nothing more to decode yet.
     All,
-    /// The stream repeats what cannot be told apart from what is new.
+    /// The stream repeats chunks that cannot be told from new ones.
     Useless,
 }
 
 impl Stream {
-    /// The stream with which the run was started.
+    /// Creates the stream with which the run was started.
     pub(super) fn first() -> Self {
         Self {
             decoder: Decoder::new(),
@@ -56,7 +56,7 @@ impl Stream {
         }
     }
 
-    /// A stream that was opened later: it may replay the run from its beginning, or join it in the middle.
+    /// Creates a stream that was opened later: it may replay the run from its beginning, or join it in the middle.
     pub(super) fn another(delivered: &Transcript) -> Self {
         Self {
             reader: Reader::Later,
@@ -66,12 +66,12 @@ impl Stream {
         }
     }
 
-    /// Gives it to another phase.
+    /// Moves the stream to another phase.
     pub(super) fn hand_over(&mut self) -> Self {
         std::mem::replace(self, Self::first())
     }
 
-    /// Takes what has come of it. While it is not verified only so many bytes are kept.
+    /// Handles an event of the stream. Before it is verified, only a limited number of bytes is kept.
     pub(super) fn handle(&mut self, event: Event, is_verified: bool) {
         match event {
             Event::Data(data) => {
@@ -89,22 +89,22 @@ impl Stream {
         }
     }
 
-    /// Whether more has come before it was verified than is kept.
+    /// Returns whether more bytes arrived before verification than are kept.
     pub(super) fn is_too_long(&self) -> bool {
         self.unverified > LONGEST_UNVERIFIED
     }
 
-    /// Whether bytes have come since this was last asked.
+    /// Returns whether bytes have arrived since the last call.
     pub(super) fn take_heard(&mut self) -> bool {
         std::mem::take(&mut self.heard)
     }
 
-    /// Whether `[DONE]` has come.
+    /// Returns whether `[DONE]` has come.
     pub(super) fn is_done(&self) -> bool {
         self.decoder.is_done()
     }
 
-    /// Decodes what has come, until there is something to hand out.
+    /// Decodes what has arrived until there is an event to yield.
     pub(super) fn decode(&mut self, cx: &mut Following) -> Decoded {
         while !cx.transcript.has_news() {
             match self.decoder.next_chunk() {
@@ -121,9 +121,9 @@ impl Stream {
                     self.end = Some(None);
                     break;
                 }
-                // What it was is not known, only that it is missing.
+                // The content of the event is unknown; it counts as missing.
                 Some(Err(error)) => {
-                    cx.transcript.say(RunEvent::NotAChunk(error));
+                    cx.transcript.emit(RunEvent::NotAChunk(error));
                     if self.is_unclear() {
                         return Decoded::Useless;
                     }
@@ -134,8 +134,8 @@ impl Stream {
         Decoded::All
     }
 
-    /// Delivers the halves of characters whose other halves will not come. Nothing is delivered of a stream of which it is not
-    /// clear whether it repeats what was delivered: what is held back of it may all have been there before.
+    /// Delivers the halves of characters whose other halves will not come. If it is unclear whether the stream repeats what was
+    /// delivered, nothing is delivered, since all of it may be a repetition.
     pub(super) fn finish(&mut self, cx: &mut Following) {
         if self.is_unclear() {
             return;
@@ -145,7 +145,7 @@ impl Stream {
         }
     }
 
-    /// Whether it is not clear yet whether it replays what was delivered.
+    /// Returns whether it is still unclear if the stream replays what was delivered.
     fn is_unclear(&self) -> bool {
         self.replay.as_ref().is_some_and(|replay| !replay.is_one())
     }
@@ -154,8 +154,8 @@ impl Stream {
         if let Chunk::Start(start) = &chunk {
             self.id.clone_from(&start.message_id);
             cx.identity.named(start.message_id.as_ref(), self.reader);
-            // Delivered a second time, `start` would begin the message anew.
-            if self.reader == Reader::First || !cx.transcript.said.has_started {
+            // A second `start` would begin the message anew.
+            if self.reader == Reader::First || !cx.transcript.reported.has_started {
                 cx.transcript.deliver(chunk);
             }
             return Decoded::All;
@@ -166,7 +166,7 @@ impl Stream {
         };
         match replay.push(chunk, cx.transcript.tracks(), cx.transcript.room()) {
             Sight::Unclear => {}
-            // What stood in the gap cannot be told from what comes behind what was delivered.
+            // Content of the gap cannot be told from content after what was delivered.
             Sight::New(_) | Sight::NewPerhaps(_) if self.is_behind_gap => return Decoded::Useless,
             Sight::Useless => return Decoded::Useless,
             Sight::New(chunks) => cx.transcript.deliver_all(chunks),

@@ -1,13 +1,13 @@
-//! What a thread says of our run: a table.
+//! The table that decides what a thread says about our run.
 
 use crate::threads::ThreadStatus;
 
-/// What is known when a thread was read.
+/// The facts after a thread was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) thread: ThreadIs,
     pub(super) answer: AnswerIs,
-    /// Whether the run has said `finish`.
+    /// Whether the run has sent `finish`.
     pub(super) has_finished: bool,
 }
 
@@ -18,47 +18,47 @@ pub(super) enum ThreadIs {
     Completed,
     Failed,
     Cancelled,
-    /// Anything else in which no run goes on.
+    /// Any other state in which no run goes on.
     Over,
 }
 
-/// What the thread has stored of our answer.
+/// The certainty with which a stored answer is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AnswerIs {
     None,
-    /// The last message is an answer without a question, as only a reader who has joined stores it. It may be ours.
+    /// The last message is an answer without a question, as stored by a reader that joined. It may be ours.
     Unclaimed,
-    /// It is there, by the place in which it stands.
+    /// It is ours by its position in the thread.
     Found,
-    /// For certain: by an id that one of its streams gave it, or by its question.
+    /// It is certainly ours: by an id that one of its streams gave it, or by its question.
     Named,
 }
 
-/// What follows: the row of the table that decides.
+/// The verdict: the row of the table that applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Our answer is stored: the run has completed, whatever runs in its thread now.
     Named,
-    /// The last run of the thread has failed. A run that fails is not stored, and nothing of ours is.
+    /// The last run of the thread has failed. Failed runs are not stored, and no answer of ours is stored.
     Failed,
-    /// The last run of the thread was cancelled. A run that is cancelled is not stored, and nothing of ours is.
+    /// The last run of the thread was cancelled. Cancelled runs are not stored, and no answer of ours is stored.
     Cancelled,
-    /// Our answer stands there, and what streams in the thread is a later turn.
+    /// Our answer is stored, and the stream in the thread belongs to a later turn.
     LaterTurn,
     /// The run goes on.
     GoesOn,
-    /// The run has completed, and at the end of the thread stands an answer that nobody else claims.
+    /// The run has completed, and the thread ends with an answer that nobody else claims.
     Unclaimed,
-    /// Our answer stands there.
+    /// Our answer is stored.
     Found,
-    /// The run has said its end, and nothing is stored of it.
+    /// The run has sent its end, and no answer is stored.
     Unstored,
-    /// Nothing goes on, and nothing tells what became of the run.
+    /// Nothing goes on, and nothing shows the end of the run.
     NotStored,
 }
 
 impl Facts {
-    /// The first row that fits counts.
+    /// Returns the first row that matches.
     ///
     /// | the answer | the thread | | verdict |
     /// |---|---|---|---|
@@ -87,8 +87,8 @@ impl Facts {
 }
 
 impl ThreadIs {
-    /// The state of a thread in which `has_read` says whether anything of our run was read. States are an open set: of a run that was
-    /// read only those end it that say so.
+    /// Returns the state of a thread. `has_read` says whether anything of our run was read. Statuses are an open set: once a run
+    /// was read, only a status that explicitly ends it counts as an end.
     pub(super) fn of(status: &ThreadStatus, has_read: bool) -> Self {
         match status {
             ThreadStatus::Streaming => Self::GoingOn,
@@ -103,7 +103,7 @@ impl ThreadIs {
 }
 
 impl Verdict {
-    /// The row by name, for whoever asks why a run has ended so.
+    /// Returns the name of the row, to find out why a run ended as it did.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Named => "verdict: our answer is stored under its name",
@@ -144,7 +144,7 @@ mod tests {
         AnswerIs::Named,
     ];
 
-    /// All facts with this verdict, in the order of the lists.
+    /// Returns all facts with this verdict, in the order of the lists.
     fn rows(verdict: Verdict) -> Vec<Facts> {
         let mut rows = Vec::new();
         for thread in THREADS {
@@ -163,28 +163,28 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_with_our_name_has_completed_whatever_its_thread_does_now() {
+    fn an_answer_with_our_id_has_completed_whatever_its_thread_does_now() {
         let rows = rows(Verdict::Named);
         assert_eq!(rows.len(), THREADS.len() * 2);
         assert!(rows.iter().all(|facts| facts.answer == AnswerIs::Named));
     }
 
     #[test]
-    fn a_thread_that_has_failed_has_failed_our_run_unless_its_answer_has_our_name() {
+    fn a_failed_thread_fails_our_run_unless_its_answer_has_our_id() {
         let rows = rows(Verdict::Failed);
         assert_eq!(rows.len(), 3 * 2);
         assert!(rows.iter().all(|facts| facts.thread == ThreadIs::Failed));
     }
 
     #[test]
-    fn a_thread_that_was_cancelled_is_our_run_cancelled_unless_its_answer_has_our_name() {
+    fn a_cancelled_thread_cancels_our_run_unless_its_answer_has_our_id() {
         let rows = rows(Verdict::Cancelled);
         assert_eq!(rows.len(), 3 * 2);
         assert!(rows.iter().all(|facts| facts.thread == ThreadIs::Cancelled));
     }
 
     #[test]
-    fn what_streams_behind_our_answer_is_a_later_turn() {
+    fn a_stream_after_our_answer_is_a_later_turn() {
         let later = Facts {
             thread: ThreadIs::GoingOn,
             answer: AnswerIs::Found,
@@ -198,14 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_goes_on_goes_on_with_our_run() {
+    fn our_run_goes_on_while_its_thread_does() {
         let rows = rows(Verdict::GoesOn);
         assert_eq!(rows.len(), 2 * 2);
         assert!(rows.iter().all(|facts| facts.thread == ThreadIs::GoingOn));
     }
 
     #[test]
-    fn an_answer_that_nobody_claims_counts_only_where_the_thread_has_completed() {
+    fn an_unclaimed_answer_counts_only_if_the_thread_has_completed() {
         let rows = rows(Verdict::Unclaimed);
         assert_eq!(rows.len(), 2);
         let is_it = |facts: &Facts| {
@@ -215,22 +215,22 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_in_our_place_is_ours_when_nothing_goes_on() {
+    fn an_answer_in_our_position_is_ours_when_nothing_goes_on() {
         let rows = rows(Verdict::Found);
         assert_eq!(rows.len(), 2 * 2);
         assert!(rows.iter().all(|facts| facts.answer == AnswerIs::Found));
     }
 
     #[test]
-    fn a_run_that_has_said_its_end_has_completed_also_where_nothing_is_stored() {
+    fn a_run_that_sent_its_end_has_completed_even_if_nothing_is_stored() {
         let rows = rows(Verdict::Unstored);
-        // Completed without an answer, and over with none or with one that nobody claims.
+        // Completed without an answer, and over with none or with an unclaimed one.
         assert_eq!(rows.len(), 3);
         assert!(rows.iter().all(|facts| facts.has_finished));
     }
 
     #[test]
-    fn without_an_answer_and_an_end_nobody_knows() {
+    fn without_an_answer_or_an_end_the_result_is_unknown() {
         assert_eq!(NOTHING.verdict(), Verdict::NotStored);
         let rows = rows(Verdict::NotStored);
         assert_eq!(rows.len(), 3);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_nobody_knows_ends_no_run_that_was_read() {
+    fn an_unknown_status_does_not_end_a_run_that_was_read() {
         let unknown = ThreadStatus::from("paused");
         assert_eq!(ThreadIs::of(&unknown, true), ThreadIs::GoingOn);
         assert_eq!(ThreadIs::of(&unknown, false), ThreadIs::Over);

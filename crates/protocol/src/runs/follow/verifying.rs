@@ -1,12 +1,12 @@
-//! A stream was opened, and nothing of it is taken until it is known to be ours.
+//! A stream was opened, and nothing is taken from it until it is known to be ours.
 //!
-//! Resuming names a sandbox and means its newest thread that streams. Between the list that said it is ours and the stream, a newer
-//! run may have begun: so the threads are listed once more, and it is looked whether our answer is stored already, in which case what
-//! streams in our thread is a later turn.
+//! A request to resume names a sandbox and gets the newest thread that streams. A newer run may have begun between the list that
+//! showed ours and the opening of the stream. So the threads are listed again, and the thread is checked for our answer: if it is
+//! stored, the stream belongs to a later turn.
 
 use super::reading::Reading;
 use super::stream::Stream;
-use super::{Following, Phase, Turn};
+use super::{Following, Phase, Transition};
 use crate::flow::Now;
 use crate::runs::RunEvent;
 use crate::threads::StreamTarget;
@@ -15,7 +15,7 @@ use crate::threads::StreamTarget;
 pub(super) struct Verifying {
     pub(super) stream: Stream,
     before: StreamTarget,
-    /// Whether the list says that it is ours. Then it is, unless our answer is stored.
+    /// Whether the list shows it as ours. Then it is, unless our answer is stored.
     is_listed: bool,
 }
 
@@ -28,36 +28,38 @@ impl Verifying {
         }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Following, now: Now) -> Turn {
+    pub(super) fn poll(&mut self, cx: &mut Following, now: Now) -> Transition {
         if !self.is_listed {
             let target = match cx.list(None, now) {
                 Ok(target) => target,
-                Err(unanswered) => return cx.again(unanswered, now),
+                Err(no_result) => return cx.again(no_result, now),
             };
             if !target.is_still_ours(&self.before) {
                 cx.drop_all();
                 return cx.reconnect_later("verifying: not ours", now);
             }
+            // Our answer could not be recognized in the thread, so the list alone decides.
             if !cx.can_look() {
                 let goes_on = target.status().is_some_and(|status| !status.is_end());
                 return self.ours(goes_on, cx, now);
             }
             self.is_listed = true;
         }
-        match cx.glance(now) {
+        match cx.check_stored(now) {
             Ok(()) => self.ours(true, cx, now),
             Err(turn) => turn,
         }
     }
 
-    fn ours(&mut self, goes_on: bool, cx: &mut Following, now: Now) -> Turn {
+    fn ours(&mut self, goes_on: bool, cx: &mut Following, now: Now) -> Transition {
+        // Bytes beyond the limit were dropped, so the stream has a hole.
         if self.stream.is_too_long() {
             cx.resumes.failed += 1;
             cx.drop_all();
             return cx.reconnect_later("verifying: too much came meanwhile", now);
         }
         cx.resumes.has_read = true;
-        cx.transcript.say(RunEvent::Resumed);
+        cx.transcript.emit(RunEvent::Resumed);
         let stream = self.stream.hand_over();
         let reading = match goes_on {
             true => Reading::of(stream),

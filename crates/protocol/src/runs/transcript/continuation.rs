@@ -11,39 +11,39 @@ use crate::ui::{
     rest_of_text, same,
 };
 
-/// What was delivered, with the places where something may be missing.
+/// The delivered message, with the places where something may be missing.
 #[derive(Debug)]
 pub(super) struct Delivered<'a> {
     pub(super) parts: &'a [Part],
-    /// How many steps have begun.
+    /// The number of steps that have begun.
     pub(super) steps: usize,
-    /// The calls whose input was being written at a gap.
+    /// The tool calls whose input was incomplete at a gap.
     pub(super) torn: &'a Torn,
     /// The parts that have not ended, with their ids.
     pub(super) open: HashMap<usize, Text<'static>>,
-    /// How many parts came before the first gap.
+    /// The number of parts before the first gap.
     pub(super) first_gap: Option<usize>,
-    /// The parts that were being written at a gap.
+    /// The parts that were incomplete at a gap.
     pub(super) cut: &'a [usize],
 }
 
-/// What a stored answer has to do with what was delivered.
+/// The relation of a stored answer to what was delivered.
 struct Continuation {
-    /// What is to be delivered of it.
+    /// The chunks of it to deliver.
     chunks: Vec<Chunk<'static>>,
-    /// Whether something may be missing before that.
+    /// Whether something may be missing before them.
     is_gap: bool,
-    /// Whether it holds all that was delivered.
+    /// Whether it contains everything that was delivered.
     holds_all: bool,
 }
 
 impl Transcript {
-    /// Delivers what is missing of the stored answer, and makes it the message if it holds everything that was delivered, or if it
-    /// `is_vouched` for. Whether it holds everything.
+    /// Delivers what is missing from the stored answer. The stored answer becomes the message if it contains everything that was
+    /// delivered, or if it `is_vouched` for. Returns whether it contains everything.
     pub(in crate::runs) fn settle(&mut self, stored: UiMessage, is_vouched: bool) -> bool {
         let continuation = self.continuation(&stored);
-        if !self.said.has_finished {
-            if !self.said.has_started {
+        if !self.reported.has_finished {
+            if !self.reported.has_started {
                 let mut start = Start::new();
                 start.message_id = stored.id.clone();
                 self.deliver(start.into());
@@ -74,13 +74,13 @@ impl Transcript {
         self.deliver(Finish::new().into());
     }
 
-    /// Whether a stored answer holds everything that was delivered.
+    /// Returns whether a stored answer contains everything that was delivered.
     pub(in crate::runs) fn is_within(&mut self, stored: &UiMessage) -> bool {
         self.continuation(stored).holds_all
     }
 
     fn continuation(&mut self, stored: &UiMessage) -> Continuation {
-        // Of a message that does not hold what was delivered nobody can tell how it goes on.
+        // An incomplete message cannot be aligned with the stored one.
         if self.too_large.is_some() || comparing(stored) > self.room() {
             return Continuation {
                 chunks: Vec::new(),
@@ -97,7 +97,7 @@ impl Transcript {
             Some(_) => None,
         };
         let holds_all = whole.is_some() || delivered.is_within(stored);
-        // Stored by the reader whose stream this was, it begins where the stream began.
+        // An answer stored by the reader of this stream begins where the stream began.
         let rest = whole.or_else(|| delivered.missing(stored, joined?));
         Continuation {
             is_gap: rest.is_none(),
@@ -120,8 +120,8 @@ impl Transcript {
 }
 
 impl Delivered<'_> {
-    /// What is missing of an answer that begins with the parts that were delivered from this one on, to go on with where delivering has
-    /// stopped. `None` if it does not begin with them.
+    /// Returns what a stored answer adds, if it begins with the parts that were delivered from `from` on. Returns `None` if it
+    /// does not begin with them.
     fn missing(&self, stored: &UiMessage, from: usize) -> Option<Vec<Chunk<'static>>> {
         let (earlier, _) = self.parts.split_at_checked(from)?;
         let earlier_named = named(earlier);
@@ -142,12 +142,12 @@ impl Delivered<'_> {
             if !is_compared(part) {
                 continue;
             }
-            // What had begun before goes on in its own place.
+            // A part that had begun before is continued in place.
             if let Some(begun) = begun(&earlier_named, part) {
                 chunks.extend(rest_of_begun(begun, part, number, self.is_torn(part))?);
                 continue;
             }
-            // A text without a word need not be stored, nor one that is have been delivered.
+            // Empty texts need not be stored, and stored empty texts need not have been delivered.
             while let Some((at, begun)) = delivered.next_if(|(at, begun)| {
                 let may_be = is_empty(part) || self.open.contains_key(at);
                 is_empty(begun) && !(may_be && signature(begun) == signature(part))
@@ -166,7 +166,7 @@ impl Delivered<'_> {
         delivered.next().is_none().then_some(chunks)
     }
 
-    /// The end of a part of which nothing more comes, if it has not ended.
+    /// Returns the end of a part that nothing more follows, if it has not ended.
     fn end_of(&self, at: usize, begun: &Part) -> Vec<Chunk<'static>> {
         match self.open.get(&at) {
             Some(id) => rest_of_text(begun, id, ""),
@@ -189,14 +189,14 @@ impl Delivered<'_> {
         }
     }
 
-    /// Whether it is a call whose input was being written at a gap.
+    /// Returns whether it is a call whose input was incomplete at a gap.
     pub(super) fn is_torn(&self, part: &Part) -> bool {
         let call = part.as_tool();
         call.is_some_and(|call| self.torn.contains(&call.tool_call_id))
     }
 }
 
-/// What is new of a part that goes on in its own place.
+/// Returns what is new of a part that is continued in place.
 pub(super) fn rest_of_begun(
     begun: &Part,
     part: &Part,
@@ -210,13 +210,13 @@ pub(super) fn rest_of_begun(
     }
 }
 
-/// What it takes to compare a stored answer with what was delivered, and to deliver the rest, in bytes of memory.
+/// Returns the memory, in bytes, that it takes to compare a stored answer with what was delivered and to deliver the rest.
 fn comparing(stored: &UiMessage) -> usize {
-    // The texts are laid out to be searched, and of each part come up to three chunks, in lists that double.
+    // The texts are concatenated for searching, and each part gives up to three chunks, in vectors that double.
     2 * stored.parts.held() + stored.parts.len() * 9 * size_of::<Chunk<'static>>()
 }
 
-/// The metadata of the stored answer with what it lacks of the delivered. `None` if it lacks nothing.
+/// Returns the metadata of the stored answer, completed from what was delivered. Returns `None` if nothing is missing.
 pub(super) fn with_metadata(
     stored: Option<&RawJson<'static>>,
     delivered: Option<&RawJson<'static>>,
@@ -250,13 +250,13 @@ pub(super) fn named(parts: &[Part]) -> Named<'_> {
     named
 }
 
-/// What has begun of a part that later chunks change in its own place.
+/// Returns the delivered beginning of a part that later chunks change in place.
 pub(super) fn begun<'p>(named: &Named<'p>, part: &Part) -> Option<&'p Part> {
     let begun = named.get(&signature(part)).filter(|_| is_replaced(part));
     begun?.last().copied()
 }
 
-/// Whether later chunks change it in its own place: a call, or a data part with an id.
+/// Returns whether later chunks change the part in place: a call, or a data part with an id.
 fn is_replaced(part: &Part) -> bool {
     match part {
         Part::Data(part) => part.id.is_some(),
@@ -264,12 +264,12 @@ fn is_replaced(part: &Part) -> bool {
     }
 }
 
-/// Whether a part is compared. Where steps begin is not stored everywhere, and what is not known cannot be compared.
+/// Returns whether a part is compared. The starts of steps are not stored everywhere, and unknown parts cannot be compared.
 fn is_compared(part: &Part) -> bool {
     !matches!(part, Part::StepStart(_) | Part::Unknown(_))
 }
 
-/// What is written in a text or a reasoning.
+/// Returns the contents of a text or a reasoning.
 pub(super) fn words(part: &Part) -> Option<(TextKind, Cow<'_, str>)> {
     match part {
         Part::Text(part) => Some((TextKind::Text, part.text.to_string_lossy())),
@@ -278,17 +278,17 @@ pub(super) fn words(part: &Part) -> Option<(TextKind, Cow<'_, str>)> {
     }
 }
 
-/// Whether it is a text without a word.
+/// Returns whether it is an empty text.
 fn is_empty(part: &Part) -> bool {
     words(part).is_some_and(|(_, words)| words.is_empty())
 }
 
-/// Whether a part has anything that must not be missing.
+/// Returns whether a part has content that must not be missing.
 pub(super) fn is_content(part: &Part) -> bool {
     is_compared(part) && !is_empty(part)
 }
 
-/// Whether two parts are the same, texts and tool calls aside.
+/// Returns whether two parts are equal, texts and tool calls aside.
 pub(super) fn is_same(begun: &Part, part: &Part) -> bool {
     match (begun, part) {
         (Part::Data(begun), Part::Data(part)) => same(begun.data.as_ref(), part.data.as_ref()),
@@ -296,7 +296,7 @@ pub(super) fn is_same(begun: &Part, part: &Part) -> bool {
     }
 }
 
-/// What names a part that is not text.
+/// Returns the string that identifies a part that is not text.
 pub(super) fn signature(part: &Part) -> String {
     let text = |text: &Text<'static>| text.to_string_lossy().into_owned();
     let (kind, name) = match part {

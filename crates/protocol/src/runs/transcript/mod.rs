@@ -1,65 +1,66 @@
-//! What was delivered of a run, and how whatever comes later goes on behind it.
+//! The delivered part of a run, and how later data continues it.
 //!
 //! ```text
-//!  first stream ─────────────────────────────► Transcript ──► moments, message
+//!  first stream ─────────────────────────────► Transcript ──► events, message
 //!  later stream ──► Replay: repeats, or joins ──►  ▲
 //!  stored answer ─► continuation: what is missing ─┤   without a gap, exactly
-//!               └─► realign: what comes behind ────┘   behind a gap, as far as it can be told
+//!               └─► realign: what follows ─────────┘   after a gap, as far as it can be known
 //! ```
 //!
-//! Nothing is delivered twice. Where something may be missing, a [`RunEvent::Gap`] says so.
+//! Nothing is delivered twice. Where something may be missing, a [`RunEvent::Gap`] marks it.
 
-mod come;
+mod allocation;
 mod continuation;
 mod realign;
 mod recorded;
+mod repeated;
 mod replay;
-mod room;
-mod said;
+mod reported;
 mod tracks;
 
 use std::collections::{HashSet, VecDeque};
 
 use recorded::Recorded;
 pub(super) use replay::{Replay, Sight};
-pub(super) use said::Said;
+pub(super) use reported::Reported;
 use tracks::{CallStep, Place};
 
 use super::RunEvent;
 use crate::ui::chunk::{ReasoningStart, TextStart};
 use crate::ui::{AssembleError, Assembler, Chunk, Text, TextKind, UiMessage};
 
-/// What was delivered of a run: what is handed out, and what is known from it.
+/// The delivered part of a run: the events to yield, and the state derived from them.
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
-    moments: VecDeque<RunEvent>,
+    events: VecDeque<RunEvent>,
     assembler: Assembler,
     too_large: Option<AssembleError>,
-    /// How much all of it may hold, in bytes.
+    /// The memory limit for all of it, in bytes.
     limit: usize,
-    /// What later streams are compared with: all that came before the first gap.
+    /// The record that later streams are compared with: everything before the first gap.
     tracks: Recorded,
     /// Whether `tracks` is kept.
     is_tracked: bool,
-    /// How many parts came before the first gap, the one that was being written then included.
+    /// The number of parts before the first gap, including the one that was incomplete then.
     first_gap: Option<usize>,
-    /// The parts that were being written at a gap, in their order.
+    /// The parts that were incomplete at a gap, in order.
     cut: Vec<usize>,
-    /// Whether anything has come since the last gap.
+    /// Whether anything was delivered since the last gap.
     since_gap: bool,
-    /// The stream that has joined in the middle and is read: the id that it gave the answer, and its first part. `None` once something
-    /// may be missing behind that.
+    /// The id of the answer on the stream that joined in the middle and is being read, and its first part. `None` once something
+    /// may be missing after that.
     joined: Option<(Text<'static>, usize)>,
-    /// Whether anything has come since it was last asked.
+    /// Whether anything was delivered since the last query.
     has_progress: bool,
-    /// The calls whose input was being written at a gap.
+    /// The tool calls whose input was incomplete at a gap.
     torn: Torn,
-    pub(super) said: Said,
-    /// The stored answer, if it takes the place of what was delivered.
+    pub(super) reported: Reported,
+    /// The stored answer, if it replaces what was delivered.
     settled: Option<Box<UiMessage>>,
 }
 
-/// The calls whose input was being written at a gap. Of too many, or with ids that are too long, it is kept that any may be.
+/// The tool calls whose input was incomplete at a gap. If there are too many, or an id is too long, every call counts as
+/// incomplete.
 #[derive(Debug, Default)]
 struct Torn {
     calls: HashSet<Text<'static>>,
@@ -86,43 +87,43 @@ impl Torn {
 }
 
 impl Transcript {
-    /// Begins with nothing. What is delivered is kept for comparing only if another stream may be opened. All of it holds no more than
-    /// `limit`, in bytes.
+    /// Creates an empty transcript. The record for comparison is kept only if another stream may be opened. All of it takes at
+    /// most `limit` bytes.
     pub(super) fn new(is_tracked: bool, limit: usize) -> Self {
         Self {
             assembler: Assembler::new().lenient(true).with_limit(limit),
             limit,
             is_tracked,
             // Chunks are handed out one by one, so room for more would stay empty.
-            moments: VecDeque::with_capacity(1),
+            events: VecDeque::with_capacity(1),
             ..Self::default()
         }
     }
 
-    /// Takes what was delivered elsewhere: it is not handed out again.
+    /// Adds chunks that were delivered elsewhere. They are not yielded again.
     pub(super) fn delivered_before(&mut self, chunks: impl IntoIterator<Item = Chunk<'static>>) {
         for chunk in chunks {
             self.deliver(chunk);
-            self.moments.clear();
+            self.events.clear();
         }
     }
 
     // ---- What is known
 
     pub(super) fn next(&mut self) -> Option<RunEvent> {
-        self.moments.pop_front()
+        self.events.pop_front()
     }
 
     pub(super) fn has_news(&self) -> bool {
-        !self.moments.is_empty()
+        !self.events.is_empty()
     }
 
-    /// Whether anything was delivered since this was last asked.
+    /// Returns whether anything was delivered since the last call.
     pub(super) fn take_progress(&mut self) -> bool {
         std::mem::take(&mut self.has_progress)
     }
 
-    /// The message that was delivered, or the stored one that holds all of it.
+    /// Returns the delivered message, or the stored one that contains all of it.
     pub(super) fn message(&mut self) -> &UiMessage {
         match &self.settled {
             Some(settled) => settled,
@@ -130,7 +131,7 @@ impl Transcript {
         }
     }
 
-    /// Why the message does not hold everything that was delivered.
+    /// Returns the error if the message does not contain everything that was delivered.
     pub(super) fn too_large(&self) -> Option<&AssembleError> {
         self.too_large.as_ref()
     }
@@ -139,33 +140,34 @@ impl Transcript {
         self.first_gap.is_some()
     }
 
-    /// Whether the message is all of an answer that has come to its end: nothing is missing, nothing failed, and it was held whole.
+    /// Returns whether the message is a complete answer: nothing is missing, nothing failed, and it fitted in the limit.
     pub(super) fn is_whole(&self) -> bool {
-        let said = &self.said;
-        let has_failed = said.is_aborted || said.failure.is_some();
-        said.has_finished && !has_failed && !self.has_gap() && self.too_large.is_none()
+        let reported = &self.reported;
+        let has_failed = reported.is_aborted || reported.failure.is_some();
+        reported.has_finished && !has_failed && !self.has_gap() && self.too_large.is_none()
     }
 
-    /// Whether a later stream can be compared with what was delivered.
+    /// Returns whether a later stream can be compared with what was delivered.
     pub(super) fn is_comparable(&self) -> bool {
-        self.is_tracked || !self.said.has_started
+        // With nothing delivered, nothing can be repeated.
+        self.is_tracked || !self.reported.has_started
     }
 
-    /// How many bytes more it may hold.
+    /// Returns the memory that is left, in bytes.
     pub(super) fn room(&self) -> usize {
         let held = self.assembler.size() + self.tracks.size();
         self.limit.saturating_sub(held)
     }
 
-    /// What a later stream is compared with.
+    /// Returns the record that a later stream is compared with.
     pub(super) fn tracks(&self) -> &Recorded {
         &self.tracks
     }
 
     // ---- Delivering
 
-    pub(super) fn say(&mut self, moment: RunEvent) {
-        self.moments.push_back(moment);
+    pub(super) fn emit(&mut self, event: RunEvent) {
+        self.events.push_back(event);
     }
 
     pub(super) fn deliver_all(&mut self, chunks: impl IntoIterator<Item = Chunk<'static>>) {
@@ -174,68 +176,71 @@ impl Transcript {
         }
     }
 
-    /// Delivers a chunk that is new.
+    /// Delivers a new chunk.
     pub(super) fn deliver(&mut self, chunk: Chunk<'static>) {
         match Place::of(&chunk) {
+            // The part was closed at a gap, so it needs a new start in the message.
             Place::Delta(kind, id, _) if self.is_lost(kind, id) => self.deliver(match kind {
                 TextKind::Text => TextStart::new(id.clone()).into(),
                 TextKind::Reasoning => ReasoningStart::new(id.clone()).into(),
             }),
             Place::End(kind, id) if self.is_lost(kind, id) => return,
-            // What it would be appended to is not whole; the whole input comes at its end.
+            // The input before it is incomplete; the whole input comes at its end.
             Place::Input(id, _) if self.torn.contains(id) => return,
             Place::Step(id, CallStep::Start) => drop(self.torn.calls.remove(id)),
             _ => {}
         }
-        self.said.hear(&chunk);
+        self.reported.observe(&chunk);
         self.hand_out(chunk);
     }
 
     fn hand_out(&mut self, chunk: Chunk<'static>) {
-        // A chunk that does not fit is handed out all the same; the message stays as it was.
+        // A chunk that exceeds the limit is yielded all the same; the message stays as it was.
         if let Err(error @ AssembleError::TooLarge { .. }) = self.assembler.apply(&chunk) {
             self.too_large.get_or_insert(error);
         }
         let is_recorded =
             !self.is_tracked || self.has_gap() || self.tracks.record(&chunk, self.room());
         if self.is_tracked && (self.too_large.is_some() || !is_recorded || self.room() == 0) {
+            // A record with holes would make a later stream look new, so it is dropped as a whole.
             self.is_tracked = false;
             self.tracks = Recorded::default();
         }
         self.since_gap = true;
         self.has_progress = true;
-        self.moments.push_back(RunEvent::Chunk(chunk));
+        self.events.push_back(RunEvent::Chunk(chunk));
     }
 
-    /// From here on something may be missing: what was being written is closed, since nobody knows how it went on.
+    /// Marks a gap. Parts that were being written are closed, since it is unknown how they continued.
     pub(super) fn gap(&mut self) {
-        // Behind the end of the answer there is nothing to be missing.
-        let is_over = self.said.has_finished || self.said.failure.is_some();
+        // Nothing can be missing after the end of the answer.
+        let is_over = self.reported.has_finished || self.reported.failure.is_some();
+        // Gaps in a row count as one.
         if is_over || (self.has_gap() && !self.since_gap) {
             return;
         }
         self.joined = None;
-        self.moments.push_back(RunEvent::Gap);
+        self.events.push_back(RunEvent::Gap);
         self.torn.extend(self.assembler.calls_being_written());
         let open = self.assembler.end_open_texts();
         let first = open.first().map_or(usize::MAX, |(at, ..)| at + 1);
-        // Noted first: what is compared with later streams ends before the ends that are made up here.
+        // The record for later streams stops here: the ends that are made up below were never sent by the relay.
         self.first_gap
             .get_or_insert_with(|| first.min(self.assembler.part_count()));
         self.cut.extend(open.iter().map(|(at, ..)| *at));
         let ends = open.into_iter().map(|(_, kind, id)| kind.end(id));
-        self.moments.extend(ends.map(RunEvent::Chunk));
+        self.events.extend(ends.map(RunEvent::Chunk));
         self.since_gap = false;
     }
 
-    /// A stream has joined in the middle, under this id: what comes now is all of it.
+    /// Notes that a stream has joined in the middle under this id. From here on it delivers everything.
     pub(super) fn joins(&mut self, id: Option<&Text<'static>>) {
         self.gap();
         let from = self.assembler.part_count();
         self.joined = id.map(|id| (id.clone(), from));
     }
 
-    /// Whether a part goes on whose beginning was lost in a gap.
+    /// Returns whether the chunk continues a part whose beginning was lost in a gap.
     fn is_lost(&self, kind: TextKind, id: &Text<'static>) -> bool {
         self.has_gap() && !self.assembler.is_open(kind, id)
     }

@@ -1,9 +1,9 @@
-//! What comes behind a gap, as far as it can be told.
+//! Heuristic alignment of the stored answer after a gap.
 //!
-//! Behind a gap nobody knows where what is delivered stands in the answer: a reader who joins in the middle is told other beginnings of
-//! the parts that were open, no outputs of the tools that were announced before, and what is written in parallel in an order of its own.
-//! So texts are found again by what they have in common with the stored ones. All of this is a heuristic, and it stands alone in
-//! this file. Where it cannot tell, nothing is delivered: better is missing what comes than coming twice.
+//! After a gap it is unknown where the delivered chunks belong in the answer. A reader that joins in the middle sees other
+//! beginnings of the open parts and no outputs of tools that were announced before, and parts that are written in parallel come
+//! in another order. So texts are found by what they share with the stored ones. All heuristics are in this file. When they are
+//! not certain, nothing is delivered: missing content is better than repeated content.
 
 use std::cmp::{Ordering, Reverse};
 use std::ops::Range;
@@ -16,7 +16,7 @@ use super::continuation::{
 use crate::ui::{Chunk, Part, TextKind, UiMessage, chunks_of, text_from};
 
 impl Delivered<'_> {
-    /// Whether the stored answer holds everything that was delivered.
+    /// Returns whether the stored answer contains everything that was delivered.
     pub(super) fn is_within(&self, stored: &UiMessage) -> bool {
         let whole = flat(&stored.parts);
         let segments = self.segments();
@@ -31,8 +31,8 @@ impl Delivered<'_> {
             })
     }
 
-    /// The contents up to the first gap, and then of each part, and whether it is the beginning. Behind a gap nobody knows which
-    /// parts go on that had begun before, and in which order.
+    /// Returns the contents up to the first gap, and after it those of each part separately. After a gap it is unknown which
+    /// earlier parts continue, and in which order.
     fn segments(&self) -> Vec<Segment> {
         let ends = self.open.keys().map(|at| at + 1);
         let first = ends.chain(self.first_gap).min();
@@ -45,7 +45,7 @@ impl Delivered<'_> {
             let flat = flat(parts);
             let mut bytes = &flat[..];
             let is_beginning = segments.is_empty();
-            // Who has joined in the middle of a part does not know that it is the middle, nor the first half of a character.
+            // A reader that joins in the middle of a part does not know that, and misses the first half of a split character.
             let kind = bytes.first().copied();
             let kind = kind.filter(|byte| !is_beginning && is_text_marker(*byte));
             if kind.is_some() {
@@ -70,9 +70,9 @@ impl Delivered<'_> {
         segments
     }
 
-    /// What a stored answer has behind what was delivered, as far as that can be told from what they have in common. Where it cannot,
-    /// nothing: better is missing what comes than coming twice. `is_within`: whether it holds all that was delivered, pieces with gaps
-    /// between them.
+    /// Returns what the stored answer has after what was delivered, as far as that can be known from what they share. If it is
+    /// not certain, returns nothing: missing content is better than repeated content. `is_within` says whether the stored answer
+    /// contains everything that was delivered, as pieces with gaps between them.
     pub(super) fn tail(&self, stored: &UiMessage, is_within: bool) -> Vec<Chunk<'static>> {
         let reached = self.reached(stored, is_within);
         let named = named(self.parts);
@@ -108,7 +108,7 @@ impl Delivered<'_> {
         chunks
     }
 
-    /// How far a stored answer was delivered. `None` if that is doubtful.
+    /// Returns how far the stored answer was delivered, or `None` if that is doubtful.
     fn reached(&self, stored: &UiMessage, is_within: bool) -> Option<Reached> {
         let kinds = [TextKind::Text, TextKind::Reasoning].map(|kind| {
             let (delivered, stored) = (Words::of(self.parts, kind), Words::of(&stored.parts, kind));
@@ -125,14 +125,15 @@ impl Delivered<'_> {
         let begun = begun.map(|(part, _)| Reached { part, bytes: 0 });
         let reached = texts.chain(begun).max().unwrap_or_default();
         let is_new = |(delivered, stored, common): &(Words, Words, Common)| {
-            // The pieces of an answer that holds them all are known only in one. What it has nothing of cannot come twice.
+            // If the answer contains all pieces, they are placed as pieces only. Content that it has nothing of cannot be
+            // repeated.
             let is_placed = !is_within && (common.end > 0 || stored.bytes.is_empty());
             common.is_all || (is_placed && !stored.is_known_behind(reached, delivered))
         };
         kinds.iter().all(is_new).then_some(reached)
     }
 
-    /// What a text has behind so many of its telling bytes, without the spaces with which what was delivered ends.
+    /// Returns the text after `telling` significant bytes, without the spaces that end what was delivered.
     fn behind<'t>(&self, text: &'t str, mut telling: usize) -> &'t str {
         let mut rest = text;
         while telling > 0
@@ -153,18 +154,18 @@ impl Delivered<'_> {
     }
 }
 
-/// Contents without a gap in them.
+/// Contents without a gap.
 struct Segment {
     bytes: Vec<u8>,
-    /// Of a piece of a text: whether that is a text or a reasoning.
+    /// Text or reasoning, for a piece of one part.
     kind: Option<u8>,
     /// Whether they are the beginning of the answer.
     is_beginning: bool,
 }
 
 impl Segment {
-    /// Where it stands in `ahead`, which is the end of the answer, in a part of its kind. Of what was found before, `ahead` has nothing
-    /// left, but `whole` has everything.
+    /// Returns the position in `ahead`, the end of the answer, in a part of the same kind. Earlier matches are removed from
+    /// `ahead` but not from `whole`.
     fn find(&self, whole: &[u8], ahead: &[u8]) -> Option<usize> {
         let from = whole.len().checked_sub(ahead.len())?;
         if self.is_beginning {
@@ -180,7 +181,7 @@ impl Segment {
     }
 }
 
-/// Whether all segments stand in the answer one behind the other.
+/// Returns whether all segments occur in the answer one after the other.
 fn are_in_order(whole: &[u8], segments: &[Segment]) -> bool {
     let mut ahead = whole;
     segments.iter().all(|segment| {
@@ -191,20 +192,20 @@ fn are_in_order(whole: &[u8], segments: &[Segment]) -> bool {
     })
 }
 
-/// Whether all segments stand in the answer, wherever: what was being written in parallel goes on in an order of its own.
+/// Returns whether all segments occur in the answer in any order, since parts written in parallel have an order of their own.
 fn are_anywhere(whole: &[u8], segments: &[Segment]) -> bool {
     if segments.len() > MOST_SEGMENTS {
         return false;
     }
     let mut left = whole.to_vec();
-    // What is long can be mistaken least, and what is short may stand within what is long.
+    // Longest first: long segments are hardest to confuse, and short ones may occur within long ones.
     let mut segments: Vec<&Segment> = segments.iter().collect();
     segments.sort_by_key(|segment| Reverse((segment.is_beginning, segment.bytes.len())));
     segments.into_iter().all(|segment| {
         let Some(from) = segment.find(whole, &left) else {
             return false;
         };
-        // No other part is the same.
+        // No other part may match the same bytes.
         let text = left.get_mut(from..from + segment.bytes.len());
         let text = text.unwrap_or_default().iter_mut();
         text.filter(|byte| **byte != END)
@@ -213,17 +214,18 @@ fn are_anywhere(whole: &[u8], segments: &[Segment]) -> bool {
     })
 }
 
-/// How far a message was delivered: up to a part, and of a text so many telling bytes.
+/// The position up to which a message was delivered: a part, and the number of significant bytes in its text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Reached {
     part: usize,
     bytes: usize,
 }
 
-/// The telling characters of all texts of one kind, one after the other. What is stored may be trimmed, and cut otherwise into parts.
+/// The significant characters of all texts of one kind, concatenated. Stored texts may be trimmed and split differently into
+/// parts.
 struct Words {
     bytes: Vec<u8>,
-    /// Which part each is, and where it begins and ends.
+    /// The parts, and the range of each.
     texts: Vec<(usize, Range<usize>)>,
 }
 
@@ -244,7 +246,7 @@ impl Words {
         Self { bytes, texts }
     }
 
-    /// Where in the message it is that so many bytes end.
+    /// Returns the position in the message at which so many bytes end.
     fn reached(&self, end: usize) -> Reached {
         let mut texts = self.texts.iter();
         let text = texts.find(|(_, text)| text.start < end && end <= text.end);
@@ -254,8 +256,8 @@ impl Words {
         })
     }
 
-    /// Whether anything from a place on looks like what was delivered. What is written in parallel comes in many orders, and may have
-    /// come in another.
+    /// Returns whether the texts after a position look like what was delivered. Parts written in parallel may have been delivered
+    /// in another order.
     fn is_known_behind(&self, reached: Reached, delivered: &Self) -> bool {
         self.texts.iter().any(|(part, text)| {
             let from = match part.cmp(&reached.part) {
@@ -274,11 +276,11 @@ impl Words {
     }
 }
 
-/// What the end of what was delivered has in common with what is stored.
+/// The overlap of the end of what was delivered with what is stored.
 struct Common {
-    /// Where in the latter it ends.
+    /// The end of the overlap in what is stored.
     end: usize,
-    /// Whether it is all that was delivered.
+    /// Whether the overlap is everything that was delivered.
     is_all: bool,
 }
 
@@ -288,7 +290,7 @@ impl Common {
             let from = delivered.len().saturating_sub(length);
             delivered.get(from..).unwrap_or_default()
         };
-        // If so much of it is there, so is less of it.
+        // Binary search: if a suffix occurs, every shorter suffix does too.
         let (mut length, mut too_long) = (0, delivered.len() + 1);
         while length + 1 < too_long {
             let middle = length.midpoint(too_long);
@@ -301,7 +303,8 @@ impl Common {
         let end = if is_recognized {
             memmem::rfind(stored, last(length)).map(|at| at + length)
         } else {
-            // What is so short may be anywhere. It counts if what is stored begins with it, as that of a reader who came later.
+            // A short overlap may occur anywhere. It counts only at the start of the stored text, as stored by a reader that
+            // joined later.
             (1..=length)
                 .rev()
                 .find(|length| stored.starts_with(last(*length)))
@@ -314,32 +317,32 @@ impl Common {
     }
 }
 
-/// Whether it tells a text from another. Spaces are trimmed, and who has joined in the middle of a character has not seen it.
+/// Returns whether a character is significant. Spaces may be trimmed, and a reader that joined within a character saw U+FFFD.
 fn is_telling(char: char) -> bool {
     !char.is_whitespace() && char != char::REPLACEMENT_CHARACTER
 }
 
-// Bytes that no UTF-8 has.
+// Bytes that never occur in UTF-8.
 const TEXT: u8 = 0xf8;
 const REASONING: u8 = 0xf9;
 const OTHER: u8 = 0xfa;
 const END: u8 = 0xfb;
 const TAKEN: u8 = 0xfc;
 
-/// So many bytes of a text that were delivered before are no coincidence.
+/// The number of matching bytes that is taken for more than coincidence.
 const RECOGNIZABLE: usize = 16;
 
-/// The most pieces that are looked for one by one.
+/// The most segments that are searched one by one.
 const MOST_SEGMENTS: usize = 1024;
 
-/// What half a character is shown as.
+/// The replacement for half a character.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
 fn is_text_marker(byte: u8) -> bool {
     matches!(byte, TEXT | REASONING)
 }
 
-/// Contents one after the other, so that they can be searched: texts as they are, of everything else what names it.
+/// Returns the contents concatenated for searching: texts as they are, and the signature of everything else.
 fn flat(parts: &[Part]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for part in parts.iter().filter(|part| is_content(part)) {

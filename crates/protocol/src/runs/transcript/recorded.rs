@@ -2,42 +2,42 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::room::Places;
+use super::allocation::Allocation;
 use super::tracks::{CallStep, Place, Track, Tracks};
 use crate::ui::chunk::MessageMetadata;
 use crate::ui::held::allocation;
 use crate::ui::{Chunk, Text};
 
-/// What was delivered, to compare other streams with it.
+/// The record of what was delivered, to compare other streams with.
 pub(in crate::runs) type Recorded = Tracks<Content>;
 
-/// What was delivered on a track: a text, values, or only how many chunks.
+/// The contents of a track: a text, values, or only a number of chunks.
 #[derive(Debug, Default)]
 pub(in crate::runs) struct Content {
     /// The id of a text or reasoning.
     pub(super) id: Option<Text<'static>>,
-    /// What has come bit by bit.
+    /// The text received in deltas.
     pub(super) text: String,
     /// Whether the text or reasoning has ended.
     pub(super) ended: bool,
-    /// As JSON.
+    /// The values, as JSON.
     pub(super) values: Vec<String>,
     pub(super) times: usize,
 }
 
 impl Content {
-    /// How much it is, in bytes or in number.
+    /// Returns the length, in bytes or in values.
     pub(super) fn length(&self) -> usize {
         self.text.len() + self.values.len() + self.times
     }
 
-    fn places(&self) -> usize {
-        self.text.places() + self.values.places()
+    fn allocated(&self) -> usize {
+        self.text.allocated() + self.values.allocated()
     }
 }
 
 impl Recorded {
-    /// Records a chunk, unless there is no `room` for it, in bytes. Whether it has.
+    /// Records a chunk if there is `room` for it, in bytes. Returns whether there was.
     pub(super) fn record(&mut self, chunk: &Chunk<'static>, room: usize) -> bool {
         let place = Place::of(chunk);
         let delta = place.delta().map(Text::to_string_lossy).unwrap_or_default();
@@ -63,7 +63,7 @@ impl Recorded {
         }
         for track in tracks.iter().flatten() {
             let content = self.at(track);
-            let before = content.places();
+            let before = content.allocated();
             match &place {
                 Place::Start(_, id) => content.id = Some((*id).clone()),
                 Place::Delta(..) | Place::Input(..) => content.text.push_str(&delta),
@@ -72,13 +72,14 @@ impl Recorded {
                 Place::Value(_) => content.values.push(std::mem::take(&mut json)),
                 Place::Run => {}
             }
-            let grown = content.places() - before;
+            let grown = content.allocated() - before;
             self.contents += grown;
         }
         true
     }
 
-    /// How often a chunk of a call may come again. An output that the result has replaced may as often as it likes.
+    /// Returns how often a chunk of a call may be repeated. An output that the result has replaced may be repeated any number of
+    /// times.
     pub(super) fn times(&self, id: &Text<'static>, step: CallStep) -> usize {
         let times = |step| {
             self.get(&Track::Step(id.clone(), step))
@@ -91,7 +92,7 @@ impl Recorded {
         }
     }
 
-    /// How long all texts are in bytes, and whether there are tool calls: by these it is recognized.
+    /// Returns the length of all texts in bytes, and whether there are tool calls: these make a stream recognizable.
     pub(super) fn telling(&self) -> (usize, bool) {
         let texts = self
             .iter()
@@ -104,7 +105,7 @@ impl Recorded {
     }
 }
 
-/// A chunk of which all is compared, as JSON.
+/// Returns a chunk that is compared as a whole, as JSON.
 pub(super) fn json_of(chunk: &Chunk<'static>) -> String {
     let Chunk::MessageMetadata(metadata) = chunk else {
         return chunk.encode();
@@ -112,7 +113,7 @@ pub(super) fn json_of(chunk: &Chunk<'static>) -> String {
     metadata_of(metadata).unwrap_or_default()
 }
 
-/// The metadata without `finalTextId`: the ids of texts are each reader's own.
+/// Returns the metadata without `finalTextId`: each reader gets its own ids of texts.
 fn metadata_of(chunk: &MessageMetadata<'static>) -> Option<String> {
     let metadata = chunk.message_metadata.as_ref()?;
     let members = metadata.deserialize::<BTreeMap<String, &RawValue>>();
@@ -123,7 +124,7 @@ fn metadata_of(chunk: &MessageMetadata<'static>) -> Option<String> {
     Some(without_id.unwrap_or_else(|| metadata.get().to_owned()))
 }
 
-/// Without places that are not used.
+/// Returns the string without spare capacity.
 fn exact(mut text: String) -> String {
     text.shrink_to_fit();
     text

@@ -1,22 +1,22 @@
 use std::collections::HashMap;
 
-use super::come::{Come, Match, New, is_empty, with};
 use super::recorded::Recorded;
+use super::repeated::{Match, New, Repeated, is_empty, with};
 use super::tracks::{CallStep, Place};
 use crate::ui::held::owned;
 use crate::ui::{Chunk, Text, TextKind};
 
-/// From so many bytes of text on, the beginning of another stream that is the same is a replay and no coincidence.
+/// The number of repeated bytes of text from which a stream counts as a replay and not a coincidence.
 const ENOUGH: usize = 16;
 
-/// So much may be new, in chunks, before all that was delivered has come again: what was written in parallel.
+/// The most new chunks, written in parallel, that may come before everything delivered was repeated.
 const MOST_NEW: usize = 256;
 
-/// So much is held in bytes of memory until it is clear what it is. A stream that has repeated so much is no coincidence.
+/// The most memory for chunks that are held until the stream is recognized, in bytes. A stream that repeated so much is no
+/// coincidence.
 const MOST_HELD: usize = 1024 * 1024;
 
-/// Finds out whether another stream of a run replays what was delivered, by comparing what comes with it, and goes on
-/// behind it.
+/// A comparison of another stream with what was delivered. It determines if the stream is a replay, and continues after it.
 ///
 /// ```text
 ///            ┌── known, or woven into what is known ──┐
@@ -32,80 +32,81 @@ pub(in crate::runs) struct Replay {
 
 #[derive(Debug)]
 enum State {
-    Unclear(Come, Held),
+    Unclear(Repeated, Held),
     Clear(Behind),
 }
 
-/// What is still to be known of a replay when all that was delivered has come again. It only shrinks.
+/// The state that is needed once everything delivered was repeated. It only shrinks.
 #[derive(Debug, Default)]
 pub(super) struct Behind {
-    /// The parts that have not ended in this stream, by their ids in it: the ids under which they were delivered and go on, or `None`
-    /// where the end was delivered too.
+    /// The parts that have not ended in this stream, by their ids in it. The value is the id under which the part was delivered
+    /// and continues, or `None` if its end was delivered too.
     pub(super) parts: HashMap<(TextKind, Text<'static>), Option<Text<'static>>>,
-    /// How many outputs of a call are still to be passed over, which another has replaced.
+    /// The number of replaced outputs of a call that are still to be skipped.
     pub(super) preliminary: HashMap<Text<'static>, usize>,
 }
 
-/// What has come, until it is clear what it is.
+/// The chunks so far, until the stream is recognized.
 #[derive(Debug, Default)]
 struct Held {
-    /// All of it, unless that is too long: should it contradict then, nothing of it can be told apart.
+    /// All chunks, unless they take too much memory. Then a later contradiction makes the stream useless.
     chunks: Vec<Chunk<'static>>,
     is_too_long: bool,
-    /// What of it is new if it is a replay.
+    /// The new chunks, if the stream is a replay.
     new: Vec<New>,
-    /// What all of it takes in memory.
+    /// The memory that all of them take.
     bytes: usize,
 }
 
-/// What a chunk has shown.
+/// The result of comparing a chunk.
 #[derive(Debug, PartialEq)]
 pub(in crate::runs) enum Sight {
-    /// Nothing yet; it is held.
+    /// Undecided; the chunk is held.
     Unclear,
-    /// It is a replay; this of it is new.
+    /// The stream is a replay, and these chunks are new.
     New(Vec<Chunk<'static>>),
-    /// So little was delivered that the likeness may be by chance, and nothing that comes later can be compared with it. This is new, with
-    /// the ids of its own stream. What was woven into the likeness is not told: it may not stand right behind what was delivered.
+    /// So little was delivered that the match may be a coincidence, and no later chunk can be compared. These chunks are new,
+    /// with the ids of their own stream. Chunks woven into the match are left out, since they may not directly follow what was
+    /// delivered.
     NewPerhaps(Vec<Chunk<'static>>),
-    /// It has joined in the middle; this is all that has come.
+    /// The stream has joined in the middle; these are all its chunks so far.
     Joined(Vec<Chunk<'static>>),
-    /// It has repeated a lot, and then said something else, or telling what it is takes too much memory.
+    /// The stream repeated a lot and then differed, or recognizing it takes too much memory.
     Useless,
 }
 
 impl Replay {
-    /// Compares a stream with what was delivered when it begins.
+    /// Begins the comparison of a stream with what was delivered.
     pub(in crate::runs) fn new(delivered: &Recorded) -> Self {
         Self {
-            state: State::Unclear(Come::new(delivered), Held::default()),
+            state: State::Unclear(Repeated::new(delivered), Held::default()),
         }
     }
 
-    /// Whether it is clear that it is one.
+    /// Returns whether the stream is known to be a replay.
     pub(in crate::runs) fn is_one(&self) -> bool {
         matches!(self.state, State::Clear(_))
     }
 
-    /// Takes the next chunk of the stream, without its `start`, and compares it with what was `delivered`: what was there when the
-    /// stream began, and what has come of the stream since. It may take so many bytes of memory as there is `room` for.
+    /// Compares the next chunk of the stream, without its `start`, with `delivered`: what was there when the stream began, and
+    /// what has come of the stream since. It may take up to `room` bytes of memory.
     pub(in crate::runs) fn push(
         &mut self,
         chunk: Chunk<'static>,
         delivered: &Recorded,
         room: usize,
     ) -> Sight {
-        let (come, held) = match &mut self.state {
+        let (repeated, held) = match &mut self.state {
             State::Clear(behind) => return Sight::New(behind.pass(chunk).into_iter().collect()),
-            State::Unclear(come, held) => (come, held),
+            State::Unclear(repeated, held) => (repeated, held),
         };
-        if come.size(&chunk) > room {
+        if repeated.size(&chunk) > room {
             return Sight::Useless;
         }
-        let found = come.compare(&chunk, delivered);
+        let found = repeated.compare(&chunk, delivered);
         let is_new = matches!(found, Match::New(_));
         match found {
-            // Of deltas without a letter all else that is known has come before, and they say nothing.
+            // Empty deltas say nothing; everything else that matches was compared before.
             Match::Known if is_empty(&chunk) => {}
             Match::Known => held.keep(chunk, None),
             Match::New(new) => held.keep(chunk, Some(new)),
@@ -114,11 +115,11 @@ impl Replay {
                 return held.joined();
             }
         }
-        if come.is_all() {
+        if repeated.is_all() {
             let new = std::mem::take(&mut held.new).into_iter();
             let (length, has_calls) = delivered.telling();
             if !held.is_too_long && length < ENOUGH && !has_calls {
-                // Where a letter was delivered, only the last may stand right behind it.
+                // If any text was delivered, only the last new chunk may directly follow it.
                 let woven = match (length, is_new) {
                     (0, _) => 0,
                     (_, true) => new.len() - 1,
@@ -126,11 +127,11 @@ impl Replay {
                 };
                 return Sight::NewPerhaps(new.skip(woven).map(|new| new.chunk).collect());
             }
-            self.state = State::Clear(come.behind(delivered));
+            self.state = State::Clear(repeated.behind(delivered));
             return Sight::New(new.map(New::continued).collect());
         }
-        // Other content before any that is known: that is no beginning.
-        if is_new && (!come.is_known || held.new.len() > MOST_NEW) {
+        // New content came before any known content, so the stream did not begin at the beginning.
+        if is_new && (!repeated.is_known || held.new.len() > MOST_NEW) {
             return held.joined();
         }
         match held.bytes > MOST_HELD && !held.go_on() {
@@ -141,7 +142,7 @@ impl Replay {
 }
 
 impl Behind {
-    /// What is new of a chunk, in the part that it belongs to.
+    /// Returns the new part of a chunk, in the part that it belongs to.
     fn pass(&mut self, chunk: Chunk<'static>) -> Option<Chunk<'static>> {
         match Place::of(&chunk) {
             Place::Start(kind, id) => drop(self.parts.remove(&(kind, id.clone()))),
@@ -179,7 +180,7 @@ impl Held {
         }
     }
 
-    /// Nothing of it was delivered before.
+    /// Releases all chunks: none of them was delivered before.
     fn joined(&mut self) -> Sight {
         match self.is_too_long {
             true => Sight::Useless,
@@ -187,7 +188,7 @@ impl Held {
         }
     }
 
-    /// Goes on with what is new alone, if that is possible.
+    /// Keeps only the new chunks, if that is possible.
     fn go_on(&mut self) -> bool {
         self.chunks = Vec::new();
         self.bytes = self.new.iter().map(New::size).sum();
@@ -203,7 +204,7 @@ impl New {
     }
 }
 
-/// What a chunk takes in memory, in bytes, about.
+/// Returns the approximate memory that a chunk takes, in bytes.
 fn size_of_chunk(chunk: &Chunk<'static>) -> usize {
     size_of::<Chunk<'static>>()
         + match Place::of(chunk) {

@@ -1,56 +1,56 @@
 use std::collections::HashMap;
 
-use super::room::Places;
+use super::allocation::Allocation;
 use crate::ui::held::owned;
 use crate::ui::{Chunk, Text, TextKind};
 
-/// What has come of a run, one track for each thing that comes in an order of its own: two readers of a run are sent the same
-/// contents, but deltas are cut elsewhere, texts have other ids, and what is written in parallel may be woven otherwise.
+/// The contents of a run, one track for each thing with an order of its own. Two readers of a run get the same contents, but
+/// deltas are split differently, texts have other ids, and parts written in parallel may be interleaved differently.
 ///
-/// Of what was delivered all is kept, and of a stream that is compared with it how much has come again.
+/// For what was delivered, the tracks keep all contents; for a stream that is compared with it, they keep how much was repeated.
 #[derive(Debug)]
 pub(in crate::runs) struct Tracks<T> {
     tracks: HashMap<Track, T>,
-    /// How many texts and reasonings have begun.
+    /// The number of texts and reasonings that have begun.
     begun: HashMap<TextKind, usize>,
-    /// Which of them have not ended.
+    /// The ones that have not ended.
     pub(super) open: HashMap<(TextKind, Text<'static>), usize>,
-    /// What the entries hold, in bytes.
+    /// The memory that the entries own, in bytes.
     pub(super) contents: usize,
 }
 
-/// One thing that comes in an order of its own.
+/// A thing with an order of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Track {
-    /// A text or reasoning: the n-th that has begun.
+    /// The n-th text or reasoning that has begun.
     Written(TextKind, usize),
-    /// The input of a tool call. It is there as soon as anything has come of the call.
+    /// The input of a tool call. The track exists as soon as any chunk of the call has come.
     Call(Text<'static>),
-    /// The chunks of one type of a tool call, deltas aside.
+    /// The chunks of one type of a tool call, without deltas.
     Step(Text<'static>, CallStep),
-    /// The values of a data part that is known by its name and id. The last counts; another stream may leave out the others.
+    /// The values of a data part with a name and an id. The last value counts; another stream may omit the others.
     Data(Text<'static>, Text<'static>),
-    /// All metadata, without what each reader is told otherwise.
+    /// All metadata, except what differs between readers.
     Metadata,
-    /// All other chunks of content.
+    /// All other content.
     Other,
 }
 
-/// What of a tool call a chunk is.
+/// The role of a chunk in a tool call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum CallStep {
     Start,
     Input,
     WrongInput,
     Approval,
-    /// An output that another replaces. Another stream may leave it out.
+    /// An output that another output replaces. Another stream may omit it.
     Preliminary,
     Output,
     Error,
     Denied,
 }
 
-/// Where a chunk belongs.
+/// The track that a chunk belongs to.
 pub(super) enum Place<'c> {
     Start(TextKind, &'c Text<'static>),
     Delta(TextKind, &'c Text<'static>, &'c Text<'static>),
@@ -58,12 +58,12 @@ pub(super) enum Place<'c> {
     Input(&'c Text<'static>, &'c Text<'static>),
     Step(&'c Text<'static>, CallStep),
     Value(Track),
-    /// About the run and not of its content.
+    /// A chunk about the run, not part of its content.
     Run,
 }
 
 impl<'c> Place<'c> {
-    /// Every type of chunk is named, so that the compiler asks where a new one belongs.
+    /// Names every type of chunk, so that the compiler asks where a new one belongs.
     pub(super) fn of(chunk: &'c Chunk<'static>) -> Self {
         match chunk {
             Chunk::TextStart(chunk) => Self::Start(TextKind::Text, &chunk.id),
@@ -109,7 +109,7 @@ impl<'c> Place<'c> {
         }
     }
 
-    /// The text that it brings.
+    /// Returns the text that the chunk adds.
     pub(super) fn delta(&self) -> Option<&'c Text<'static>> {
         match self {
             Self::Delta(_, _, delta) | Self::Input(_, delta) => Some(delta),
@@ -119,7 +119,7 @@ impl<'c> Place<'c> {
 }
 
 impl Track {
-    /// What its ids take.
+    /// Returns the memory that the ids own.
     fn owned(&self) -> usize {
         match self {
             Self::Call(id) | Self::Step(id, _) => owned(id),
@@ -149,7 +149,7 @@ impl<T: Default> Tracks<T> {
         self.tracks.iter()
     }
 
-    /// What has come on a track, so that it goes on.
+    /// Returns the contents of a track, to extend them.
     pub(super) fn at(&mut self, track: &Track) -> &mut T {
         if !self.tracks.contains_key(track) {
             self.contents += track.owned();
@@ -157,7 +157,7 @@ impl<T: Default> Tracks<T> {
         self.tracks.entry(track.clone()).or_default()
     }
 
-    /// A text or reasoning begins: its track.
+    /// Begins a text or reasoning, and returns its track.
     pub(super) fn begin(&mut self, kind: TextKind, id: &Text<'static>) -> Track {
         let begun = self.begun.entry(kind).or_default();
         let track = Track::Written(kind, *begun);
@@ -167,13 +167,13 @@ impl<T: Default> Tracks<T> {
         track
     }
 
-    /// A text or reasoning ends: its track, if it has begun.
+    /// Ends a text or reasoning, and returns its track if it had begun.
     pub(super) fn end(&mut self, kind: TextKind, id: &Text<'static>) -> Option<Track> {
         let at = self.open.remove(&(kind, id.clone()))?;
         Some(Track::Written(kind, at))
     }
 
-    /// The tracks on which a chunk comes. Behind that of a call comes that of its step.
+    /// Returns the tracks of a chunk: for a chunk of a call, that of the call and then that of its step.
     pub(super) fn of(&self, place: &Place<'_>) -> [Option<Track>; 2] {
         match place {
             Place::Start(kind, _) => {
@@ -194,13 +194,13 @@ impl<T: Default> Tracks<T> {
         }
     }
 
-    /// What it holds in memory, in bytes. What has not ended counts thrice: it is kept [behind](super::replay::Behind) a replay, with
-    /// another id.
+    /// Returns the memory it takes, in bytes. Texts that have not ended count three times: a replay keeps them in
+    /// [`Behind`](super::replay::Behind) with another id.
     pub(super) fn size(&self) -> usize {
-        self.contents + self.tracks.places() + 3 * self.open.places()
+        self.contents + self.tracks.allocated() + 3 * self.open.allocated()
     }
 
-    /// What it holds more while a chunk comes, at most, without the content.
+    /// Returns the most memory that a chunk adds, without its content.
     pub(super) fn growth(&self, place: &Place<'_>) -> usize {
         let tracks = self.of(place).into_iter().flatten();
         let is_new = |track: &Track| !self.tracks.contains_key(track);

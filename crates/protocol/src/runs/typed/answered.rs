@@ -3,22 +3,22 @@ use std::fmt;
 use super::NoValue;
 use crate::runs::{Outcome, RunRef};
 
-/// One of the runs that were made for a value: what it said, used and cost.
+/// One of the runs that were made for a value: its text, usage and cost.
 #[non_exhaustive]
 pub struct Answered {
     /// The run. Its [`session`](RunRef::session) continues the conversation.
     pub run: RunRef,
-    /// The texts of its answer, with a line break between two of them. Of a run that did not complete, as far as they came.
+    /// The texts of its answer, joined with line breaks. If the run did not complete, the texts that arrived.
     pub text: String,
-    /// How it ended, and what it used and cost.
+    /// The end, usage and cost of the run.
     pub outcome: Outcome,
-    /// Why there is no value in its answer; `None` where there is one, and where the run did not complete.
+    /// The reason why the answer contains no value. `None` if it contains one, and if the run did not complete.
     pub problem: Option<NoValue>,
 }
 
 impl Answered {
-    /// A run that is over. Whether there is a value in its answer is found out by
-    /// [`TypedQuestion::answered`](super::TypedQuestion::answered).
+    /// Creates the record of a run that is over. [`TypedQuestion::answered`](super::TypedQuestion::answered) then reads its
+    /// answer.
     pub fn new(run: RunRef, text: impl Into<String>, outcome: Outcome) -> Self {
         Self {
             run,
@@ -29,7 +29,7 @@ impl Answered {
     }
 }
 
-/// Of the text only its length: it is what was said.
+/// Shows only the length of the text, which is confidential.
 impl fmt::Debug for Answered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answered")

@@ -1,20 +1,20 @@
-//! Where in an answer a JSON value may be.
+//! Finds the places in an answer where a JSON value may be.
 
 use std::ops::Range;
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// The most fences that are looked at, from the end of the answer: fences that lie in each other are read again for each of them.
+/// The most fences that are examined, from the end of the answer. Nested fences are read again for each fence around them.
 const MOST_FENCES: usize = 64;
 
-/// The most bytes that are read for brackets that begin no JSON, as a multiple of the answer's length. Without it, an answer of brackets alone
-/// would take time with the square of its length.
+/// The most bytes that are read for brackets that do not begin JSON, as a multiple of the answer's length. Without this limit, an
+/// answer of brackets alone would take quadratic time.
 const MOST_WORK: usize = 16;
 
 /// The content of a fenced code block.
 pub(super) struct Fence<'a> {
-    /// The first word behind the fence, in lower case.
+    /// The first word after the fence, in lower case.
     pub(super) language: String,
     pub(super) content: &'a str,
 }
@@ -24,7 +24,7 @@ impl Fence<'_> {
         self.language.starts_with("json")
     }
 
-    /// Whether nothing tells what it holds.
+    /// Returns whether the fence names no language.
     pub(super) fn is_plain(&self) -> bool {
         self.language.is_empty()
     }
@@ -39,9 +39,9 @@ struct Opened {
 
 /// Finds the fenced code blocks, in the order in which they end.
 ///
-/// As CommonMark has them, with two differences that agents need. A fence with a language opens a block also within another block: they
-/// put a report with JSON in it into a block of its own, with marks of the same length. And a block that is not closed ends with
-/// the answer, so that an answer that was cut is called by its name.
+/// The rules are those of CommonMark, with two differences for the habits of agents. A fence with a language opens a block even
+/// within another block, since agents put a report with JSON in it into a block of its own with fences of the same length. And an
+/// unclosed block ends with the answer, so that the problem of an answer that was cut off is reported as such.
 pub(super) fn fences(text: &str) -> Vec<Fence<'_>> {
     let mut open: Vec<Opened> = Vec::new();
     let mut fences = Vec::new();
@@ -55,7 +55,7 @@ pub(super) fn fences(text: &str) -> Vec<Fence<'_>> {
         };
         let length = trimmed.bytes().take_while(|byte| *byte == mark).count();
         let info = trimmed.get(length..).unwrap_or_default().trim();
-        // Backticks behind backticks are code within a line.
+        // Backticks after backticks are inline code.
         if length < 3 || (mark == b'`' && info.contains('`')) {
             continue;
         }
@@ -89,12 +89,12 @@ pub(super) fn fences(text: &str) -> Vec<Fence<'_>> {
     fences
 }
 
-/// The objects and arrays that stand in a text.
+/// The objects and arrays in a text.
 #[derive(Default)]
 pub(super) struct InText<'a> {
-    /// Those that are JSON, none within another.
+    /// The ones that are valid JSON, without nested ones.
     pub(super) values: Vec<&'a str>,
-    /// The one that is none although most of it could be read: from its bracket on, and how many bytes could.
+    /// The invalid one that could be read furthest: its text from the bracket on, and the number of bytes that could be read.
     pub(super) broken: Option<(&'a str, usize)>,
 }
 
@@ -131,7 +131,7 @@ fn next_bracket(text: &str, from: usize) -> Option<usize> {
     Some(from + memchr::memchr2(b'{', b'[', bytes)?)
 }
 
-/// The length of the JSON value with which a text begins; or how much of one could be read.
+/// Returns the length of the JSON value at the start of a text. The error is the length that could be read.
 fn length_of_value(text: &str) -> Result<usize, usize> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
     match values.next() {
@@ -141,7 +141,7 @@ fn length_of_value(text: &str) -> Result<usize, usize> {
     }
 }
 
-/// Where an error is, in bytes: `serde_json` tells the line and the column.
+/// Returns the position of an error in bytes, since `serde_json` reports the line and the column.
 fn offset(text: &str, error: &serde_json::Error) -> usize {
     let before = error.line().saturating_sub(2);
     let line = match error.line() {
@@ -153,7 +153,8 @@ fn offset(text: &str, error: &serde_json::Error) -> usize {
     line + error.column()
 }
 
-/// Checks that a text is one JSON value. The error is the one that says most: passing over a value, `serde_json` does not name a comma too many.
+/// Checks that a text is one JSON value. The error is more precise: when `serde_json` skips a value, it does not report a
+/// trailing comma.
 pub(super) fn check(text: &str) -> Result<(), serde_json::Error> {
     serde_json::from_str::<Value>(text).map(drop)
 }

@@ -9,10 +9,10 @@
 //!                                           └───────────────────► TypedStep::Failed
 //! ```
 //!
-//! The schema has to be in the turn before the run starts, so a [`TypedQuestion`] begins with a [`StartRun`](super::StartRun) and gives the one to start. It
-//! stands in a text part of its own behind the user's: the system prompt would be the other place, but a run that sets one replaces the
-//! agent's. The repair is a second run in the same thread, which says what was wrong. There is one and no more: it costs what a run costs,
-//! and an agent that misses twice mostly misses the third time, too.
+//! The schema must be in the turn before the run starts, so a [`TypedQuestion`] takes a [`StartRun`](super::StartRun) and returns
+//! the one to start. The schema is a separate text part after the user's. The system prompt would be the alternative, but a run
+//! that sets one replaces the agent's. The repair is a second run in the same thread, which says what was wrong. There is only
+//! one repair: it costs as much as a run, and an agent that fails twice mostly fails the third time too.
 //!
 //! Nothing that was paid for is lost: every answer is kept as an [`Answered`], with its text, its usage and its problem.
 

@@ -2,26 +2,28 @@ use std::fmt;
 
 use crate::error::shown;
 
-/// Why there is no value in an answer.
+/// The reason why an answer contains no value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoValue {
-    /// Nothing in it looks like JSON.
-    #[error("the answer holds no JSON")]
+    /// The answer contains nothing that looks like JSON.
+    #[error("the answer contains no JSON")]
     NoJson,
-    /// What looks most like the value is not JSON: a comma too many, an end too early.
-    #[error("the JSON in the answer cannot be read: {}", Shown(.0))]
+    /// The best candidate is not valid JSON: it has a comma too many, or ends too early.
+    #[error("the JSON in the answer is invalid: {}", Shown(.0))]
     NotJson(#[source] serde_json::Error),
-    /// There is JSON, but not of this type.
-    #[error("the JSON in the answer does not fit: {}", Shown(.0))]
+    /// The answer contains JSON, but not of this type.
+    #[error("the JSON in the answer does not match the expected type: {}", Shown(.0))]
     DoesNotFit(#[source] serde_json::Error),
-    /// The answer is longer than is searched.
-    #[error("the answer has {length} bytes, and at most {limit} are searched for JSON")]
+    /// The answer exceeds the size limit for the search.
+    #[error(
+        "the answer has {length} bytes, above the limit of {limit} bytes for finding JSON in it"
+    )]
     #[non_exhaustive]
     TooLong {
         /// The length of the answer, in bytes.
         length: usize,
-        /// The most bytes that are searched.
+        /// The limit, in bytes.
         limit: usize,
     },
 }
@@ -36,7 +38,7 @@ impl NoValue {
     }
 }
 
-/// The words of `serde` on one line and not too many of them: they quote the answer.
+/// The message of `serde`, shortened and on one line, since it quotes the answer.
 struct Shown<'a>(&'a serde_json::Error);
 
 impl fmt::Display for Shown<'_> {

@@ -1,10 +1,10 @@
-//! What the agent is told.
+//! The instructions for the agent.
 
 use serde_json::Value;
 
 use super::NoValue;
 
-/// What stands behind the user's turn.
+/// Returns the text that follows the user's turn.
 pub(super) fn ask(schema: &Value) -> String {
     format!(
         "\nEnd your answer with one JSON value that is valid against the JSON Schema below, in a fenced code block whose language is json. \
@@ -13,7 +13,7 @@ pub(super) fn ask(schema: &Value) -> String {
     )
 }
 
-/// The turn of the repair. The schema stands in it again: the agent's memory of a long thread may have been cut.
+/// Returns the turn of the repair. It contains the schema again, since the agent's memory of a long thread may have been cut.
 pub(super) fn repair(schema: &Value, problem: &NoValue) -> String {
     format!(
         "Your last answer could not be used: {problem}.\n\nAnswer again, with nothing but one JSON value that is valid against the JSON Schema below, \

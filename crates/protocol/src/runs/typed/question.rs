@@ -8,10 +8,11 @@ use super::read::{Shape, read};
 use super::{Answered, NoValue, prompt};
 use crate::runs::{RunRef, StartRun};
 
-/// A run whose answer is to be read as a `T`: what to ask, and what to make of each answer.
+/// A run whose answer is read as a `T`: the question, and the interpretation of each answer.
 ///
-/// With `AgentClient`, `threads().run(…).json::<T>()` drives it. It does no IO: start [`first`](Self::first), wait for the run's end, give what it
-/// answered to [`answered`](Self::answered), and do as the step says. See the [module](super) for its states.
+/// With `AgentClient`, `threads().run(…).json::<T>()` drives it. It does no IO: start [`first`](Self::first), wait for the end of
+/// the run, pass its answer to [`answered`](Self::answered), and follow the returned step. See the [module](super) for its
+/// states.
 ///
 /// ```
 /// use serde_json::json;
@@ -20,7 +21,7 @@ use crate::runs::{RunRef, StartRun};
 ///
 /// let schema = json!({"type": "object", "properties": {"bugs": {"type": "integer"}}, "required": ["bugs"]});
 /// let question = TypedQuestion::<serde_json::Value>::new(StartRun::new("my-agent", "How many bugs are there?"), schema);
-/// // The user's text, and behind it what is asked for.
+/// // The user's text, followed by the instructions.
 /// assert_eq!(question.first().messages.as_slice()[0].parts.len(), 2);
 /// ```
 #[must_use]
@@ -31,22 +32,23 @@ pub struct TypedQuestion<T> {
     reads: PhantomData<fn() -> T>,
 }
 
-/// What to do next.
+/// The next step.
 ///
-/// Deliberately exhaustive: whoever asks must handle all of them.
+/// Deliberately exhaustive: callers must handle every step.
 #[must_use]
 #[derive(Debug)]
 pub enum TypedStep<T> {
-    /// The value is there.
+    /// The value was found.
     Value(T),
-    /// Start this run and come back with its answer.
+    /// Start this run and pass on its answer.
     Ask(Box<StartRun>),
-    /// There is no value, also after the repair. The last of the [`answers`](TypedQuestion::answers) says why.
+    /// There is no value, even after the repair. The last of the [`answers`](TypedQuestion::answers) contains the reason.
     Failed,
 }
 
 impl<T: DeserializeOwned> TypedQuestion<T> {
-    /// Asks for a value that is valid against this JSON Schema. Where its `type` is `object` or `array`, nothing else is taken for the value.
+    /// Creates the question for a value that is valid against this JSON Schema. If its `type` is `object` or `array`, only such
+    /// values are accepted.
     pub fn new(run: StartRun, schema: Value) -> Self {
         Self {
             run,
@@ -56,16 +58,16 @@ impl<T: DeserializeOwned> TypedQuestion<T> {
         }
     }
 
-    /// Returns the run to start first: the turn, with the schema in a text part behind the user's.
+    /// Returns the run to start first: the turn, followed by the schema in a separate text part.
     pub fn first(&self) -> StartRun {
         let mut run = self.run.clone();
         run.messages.add_to_turn(prompt::ask(&self.schema));
         run
     }
 
-    /// Takes the answer of the run that was started last.
+    /// Processes the answer of the run that was started last.
     ///
-    /// A run that failed, was cancelled or is lost has no answer: give it to [`note`](Self::note), and end with its own error.
+    /// A run that failed, was cancelled or is lost has no answer: pass it to [`note`](Self::note), and end with its own error.
     pub fn answered(&mut self, mut answer: Answered) -> TypedStep<T> {
         let step = match read(&answer.text, Shape::of(&self.schema)) {
             Ok(value) => TypedStep::Value(value),
@@ -82,22 +84,22 @@ impl<T: DeserializeOwned> TypedQuestion<T> {
         step
     }
 
-    /// Takes a run that did not complete, so that what it has cost is among the answers.
+    /// Adds a run that did not complete to the answers, so that its cost is counted.
     pub fn note(&mut self, answer: Answered) {
         self.answers.push(answer);
     }
 
-    /// Returns the runs that were made so far, the first one first.
+    /// Returns the runs so far, oldest first.
     pub fn answers(&self) -> &[Answered] {
         &self.answers
     }
 
-    /// Hands out the runs that were made.
+    /// Returns the runs so far, oldest first.
     pub fn into_answers(self) -> Vec<Answered> {
         self.answers
     }
 
-    /// The same run in the thread of the answer. Only the new turn is sent: the relay has stored the others.
+    /// Returns the same run in the thread of the answer. Only the new turn is sent: the relay has stored the others.
     fn repair(&self, run: &RunRef, problem: &NoValue) -> StartRun {
         StartRun {
             messages: prompt::repair(&self.schema, problem).into(),

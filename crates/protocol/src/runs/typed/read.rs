@@ -4,20 +4,20 @@ use serde_json::Value;
 use super::NoValue;
 use super::candidates::{check, fences, in_text};
 
-/// The longest answer that is searched, in bytes. A model writes far less in one turn.
+/// The size limit of an answer, in bytes. A model writes far less in one turn.
 pub(super) const LONGEST: usize = 8 * 1024 * 1024;
 
-/// Reads a value out of an answer: of nothing but JSON, of fenced code, or of JSON within other text.
+/// Reads a value from an answer that is JSON, or that contains JSON in fenced code or within other text.
 ///
-/// It looks in this order, and takes the first that fits the type:
+/// The candidates are tried in this order, and the first that matches the type is returned:
 ///
 /// 1. the whole answer;
-/// 2. fenced code whose language is JSON, the last of them first: an agent thinks aloud and ends with what counts;
-/// 3. other fenced code, the last first;
-/// 4. objects and arrays in the text, the last first.
+/// 2. fenced code whose language is JSON, last first: agents think aloud and end with the result;
+/// 3. other fenced code, last first;
+/// 4. objects and arrays in the text, last first.
 ///
-/// A mark of the byte order before it is passed over. Nothing is mended: a comma too many is an error, since an agent that is told of it does better than
-/// a guess.
+/// A byte order mark at the start is skipped. Nothing is repaired: a trailing comma is an error, since telling the agent about it
+/// works better than guessing.
 ///
 /// ```
 /// use twentyfirst_protocol::runs::typed::read_json;
@@ -29,12 +29,14 @@ pub(super) const LONGEST: usize = 8 * 1024 * 1024;
 /// ```
 ///
 /// # Errors
-/// If nothing fits, or the answer is longer than 8 MiB. Of several candidates the error is about the one that most probably was meant.
+/// Returns an error if nothing matches, or if the answer is longer than 8 MiB. With several candidates, the error describes the
+/// most likely one.
 pub fn read_json<T: DeserializeOwned>(answer: &str) -> Result<T, NoValue> {
     read(answer, Shape::Any)
 }
 
-/// What the schema says of the outermost value. `serde` reads structs also from arrays, and a `[1]` in the text is mostly a footnote.
+/// The type of the outermost value according to the schema. `serde` also reads structs from arrays, and a `[1]` in the text is
+/// mostly a footnote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     Object,
@@ -60,7 +62,7 @@ impl Shape {
         if json.starts_with(bracket) {
             return Ok(());
         }
-        // What is not even JSON has an error that says more.
+        // For invalid JSON, the parser's error is more helpful.
         check(json)?;
         Err(serde_json::Error::custom(format!(
             "the outermost value has to be {name}"
@@ -96,7 +98,7 @@ pub(super) fn read<T: DeserializeOwned>(answer: &str, shape: Shape) -> Result<T,
         }
     }
     let in_text = in_text(whole);
-    // Nothing in fences was meant, so that the longest in the text was.
+    // No fence held the value, so the longest candidate in the text is the most likely one.
     let longest = in_text.values.iter().map(|json| json.len()).max();
     for json in in_text.values.iter().rev() {
         match parse(json, shape) {
@@ -115,7 +117,7 @@ pub(super) fn read<T: DeserializeOwned>(answer: &str, shape: Shape) -> Result<T,
     Err(problem.into_no_value())
 }
 
-/// Whether behind a bracket comes what an object or an array may begin with: other brackets are prose or code.
+/// Returns whether the bracket is followed by what can begin an object or an array. Other brackets are prose or code.
 fn begins_as_value(broken: &str) -> bool {
     let mut chars = broken.chars();
     let bracket = chars.next();
@@ -135,7 +137,7 @@ fn parse<T: DeserializeOwned>(json: &str, shape: Shape) -> Result<T, serde_json:
     serde_json::from_str(json)
 }
 
-/// What is wrong with the candidate that most probably was meant: the first of those that were.
+/// The error of the most likely candidate, which is the first likely one.
 #[derive(Default)]
 struct Problem {
     of_meant: Option<serde_json::Error>,
@@ -148,7 +150,7 @@ impl Problem {
         }
     }
 
-    /// What is not even JSON says more than a small value beside it, which does not fit.
+    /// Prefers the error of invalid JSON over that of a small value beside it that does not match the type.
     fn prefer(&mut self, error: serde_json::Error) {
         if self
             .of_meant

@@ -1,4 +1,4 @@
-//! A relay with one run, in a time of its own: what is scripted of it.
+//! A simulated relay with one run and virtual time: its script.
 
 mod requests;
 mod run;
@@ -14,54 +14,54 @@ use twentyfirst_protocol::flow::Now;
 
 use crate::lines::{Line, STORY, line};
 
-/// A word comes each 15 ms.
+/// The interval between two words.
 pub(crate) const PACE: Duration = ms(15);
 
 type Change = Box<dyn FnOnce(&mut Relay)>;
 
-/// The relay. Its one run tells the [`STORY`] in the thread `th_1`, as an answer to the message `u1`, and completes.
+/// The relay. Its one run tells the [`STORY`] in the thread `th_1`, as the answer to the message `u1`, and completes.
 pub(crate) struct Relay {
     begin: Now,
     pub(crate) now: Duration,
-    /// What the run says, `start` aside, and when.
+    /// The chunks of the run except `start`, with their times.
     run: Vec<(Duration, Value)>,
     end: End,
     start_up: Duration,
     done_after: Duration,
     resumes: Resumes,
-    /// How the streams break off, one after the other, and how every other does.
+    /// The faults of the next streams, in order, and the fault of every other.
     faults: VecDeque<Fault>,
     every: Option<Fault>,
-    /// What the next streams say instead of what the run does.
+    /// Scripts that replace the run's chunks on the next streams.
     scripts: VecDeque<Vec<Line>>,
-    /// The same, of the first stream behind the first.
+    /// The script of the first resumed stream.
     resumed_first: Option<Vec<Line>>,
     opened: usize,
     refusals: Vec<Refusal>,
     changes: Vec<(When, Change)>,
-    /// The threads that are newer than ours, with their states.
+    /// The threads that are newer than ours, with their statuses.
     pub(crate) newer: Vec<(&'static str, &'static str)>,
-    /// The state of our thread and what is stored in it, where it is not what comes of the run.
+    /// The status of our thread and its stored messages, if they do not follow from the run.
     pub(crate) status: Option<&'static str>,
     pub(crate) messages: Option<Value>,
-    /// What was stored before the run.
+    /// The messages that were stored before the run.
     pub(crate) history: Vec<Value>,
-    /// The answer, where it is stored otherwise than it was said.
+    /// The stored answer, if it differs from the streamed one.
     stored: Option<Value>,
     pub(crate) usage: Value,
     is_deleted: bool,
-    /// The thread alone.
+    /// Whether only the thread is deleted.
     pub(crate) is_thread_deleted: bool,
-    /// The turn that the run answers, as far as whoever follows it knows.
+    /// The id of the user's message, if the follower knows it.
     turn: Option<&'static str>,
     pub(crate) options: CallOptions,
     stream: VecDeque<(Duration, Event)>,
-    /// Whether a stream was opened, and has neither ended nor been closed since.
+    /// Whether a stream was opened and has neither ended nor been closed.
     pub(crate) has_open_stream: bool,
     exchange: Option<(Duration, Event)>,
-    /// What was sent, and when.
+    /// The requests that were sent, with their times.
     pub(crate) sent: Vec<(Duration, &'static str)>,
-    /// How long the stream that was opened last may be silent for whoever sends the request.
+    /// The limit for silence that the last stream was opened with.
     pub(crate) longest_silence: Option<Duration>,
 }
 
@@ -72,30 +72,30 @@ enum End {
     Fails(&'static str),
     /// `finish` comes, and then the stream ends.
     IsNotStored(&'static str),
-    /// Its runtime says nothing more, and nobody knows.
+    /// Its runtime falls silent for ever.
     Dies,
     WasCancelled,
 }
 
-/// What a stream is that is opened while the run streams.
+/// The kind of stream that is opened while the run streams.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Resumes {
-    /// It joins in the middle.
+    /// Joins in the middle.
     Middle,
-    /// It joins in the middle, and gets everything at the end.
+    /// Joins in the middle, and gets everything at the end.
     HeldBack,
-    /// It begins at the beginning.
+    /// Begins at the beginning.
     Replay,
     /// There is none.
     Nothing,
 }
 
-/// What happens to a stream behind so many of its bytes, or after so long.
+/// A fault of a stream after some of its bytes, or after some time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
     None,
     Cut(usize),
-    /// Behind the first event of this type.
+    /// After the first event of this type.
     CutBehind(&'static str),
     Ends(usize),
     FallsSilent(usize),
@@ -106,21 +106,21 @@ pub(crate) enum Fault {
 struct Refusal {
     of: &'static str,
     times: usize,
-    /// `None`: the connection breaks off; 0: the response is longer than is read.
+    /// `None`: the connection breaks off; 0: the response exceeds the size limit.
     status: Option<u16>,
     retry_after: Option<u64>,
-    /// Whether what is asked for is done all the same.
+    /// Whether the request takes effect all the same.
     is_done: bool,
 }
 
 enum When {
     At(Duration),
-    /// When so many of these were sent.
+    /// The time at which this many of these requests were sent.
     Sent(&'static str, usize),
 }
 
 impl Relay {
-    /// With a run that tells the story.
+    /// Creates a relay whose run tells the story.
     pub(crate) fn new() -> Self {
         Self::says([
             line::text("t1", STORY),
@@ -131,7 +131,7 @@ impl Relay {
         ])
     }
 
-    /// With a run that says this.
+    /// Creates a relay whose run says this.
     pub(crate) fn says(lines: impl IntoIterator<Item = Vec<Line>>) -> Self {
         let mut run = Vec::new();
         let mut at = Duration::ZERO;
@@ -181,33 +181,33 @@ impl Relay {
         }
     }
 
-    /// With a run whose first stream says this. Its thread streams until a change says otherwise.
+    /// Creates a relay whose first stream says this. Its thread streams until a change ends it.
     pub(crate) fn streams(lines: impl IntoIterator<Item = Vec<Line>>) -> Self {
         let mut relay = Self::says([]).then_streams(lines);
         relay.status = Some("streaming");
         relay
     }
 
-    /// The next stream that is opened says this.
+    /// Sets the content of the next stream.
     pub(crate) fn then_streams(mut self, lines: impl IntoIterator<Item = Vec<Line>>) -> Self {
         self.scripts
             .push_back(lines.into_iter().flatten().collect());
         self
     }
 
-    /// The first stream that is opened behind the one that tells the run says this.
+    /// Sets the content of the first stream that is opened after the original one.
     pub(crate) fn then_first_resume(mut self, lines: Vec<Line>) -> Self {
         self.resumed_first = Some(lines);
         self
     }
 
-    /// What happens to the next stream.
+    /// Sets the fault of the next stream.
     pub(crate) fn fault(mut self, fault: Fault) -> Self {
         self.faults.push_back(fault);
         self
     }
 
-    /// The first stream is cut behind so many bytes.
+    /// Cuts the first stream after this many bytes.
     pub(crate) fn cut(self, bytes: usize) -> Self {
         self.fault(Fault::Cut(bytes))
     }
@@ -222,7 +222,7 @@ impl Relay {
         self
     }
 
-    /// The run fails at its end.
+    /// Makes the run fail at its end.
     pub(crate) fn fails(mut self, text: &'static str) -> Self {
         self.run.retain(|(_, chunk)| !is_end(chunk));
         let at = self.run.last().map_or(Duration::ZERO, |(at, _)| *at) + PACE;
@@ -232,33 +232,33 @@ impl Relay {
         self
     }
 
-    /// The run says its end, and cannot be stored.
+    /// Makes the run send its end but fail to be stored.
     pub(crate) fn fails_to_store(mut self, text: &'static str) -> Self {
         self.end = End::IsNotStored(text);
         self
     }
 
-    /// The runtime dies at this moment.
+    /// Makes the runtime die at this time.
     pub(crate) fn dies(mut self, at: Duration) -> Self {
         self.run.retain(|(said, _)| *said <= at);
         self.end = End::Dies;
         self
     }
 
-    /// The relay is restarted at this moment: the stream breaks off, nothing more comes, and the thread streams for ever.
+    /// Restarts the relay at this time: the stream breaks off, nothing more comes, and the thread streams for ever.
     pub(crate) fn restarts(mut self, at: Duration) -> Self {
         self.resumes = Resumes::Nothing;
         self.fault(Fault::CutAfter(at)).dies(at)
     }
 
-    /// The run takes so long to say anything.
+    /// Sets the time before the first chunk.
     pub(crate) fn starts_up(mut self, start_up: Duration) -> Self {
         self.start_up = start_up;
         self.run.iter_mut().for_each(|(at, _)| *at += start_up);
         self
     }
 
-    /// Each word takes so long.
+    /// Sets the time for each word.
     pub(crate) fn pace(mut self, pace: Duration) -> Self {
         let times = pace.as_secs_f64() / PACE.as_secs_f64();
         let slower = |(at, _): &mut (Duration, Value)| *at = at.mul_f64(times);
@@ -271,7 +271,7 @@ impl Relay {
         self
     }
 
-    /// The answer is stored like this.
+    /// Sets the stored answer.
     pub(crate) fn stores(mut self, answer: Value) -> Self {
         self.stored = Some(answer);
         self
@@ -282,7 +282,7 @@ impl Relay {
         self
     }
 
-    /// Whoever follows the run does not know which message it answers.
+    /// Hides from the follower which message the run answers.
     pub(crate) fn without_turn(mut self) -> Self {
         self.turn = None;
         self
@@ -293,32 +293,32 @@ impl Relay {
         self
     }
 
-    /// What is asked for is refused so often.
+    /// Refuses this many of these requests.
     pub(crate) fn refuses(self, of: &'static str, status: u16, times: usize) -> Self {
         self.refusal(of, times, Some(status), None, false)
     }
 
-    /// The same, with seconds to wait.
+    /// Refuses them with a `retry-after` in seconds.
     pub(crate) fn asks_to_wait(self, of: &'static str, status: u16, seconds: u64) -> Self {
         self.refusal(of, 1, Some(status), Some(seconds), false)
     }
 
-    /// The response is lost so often, and what was asked for was not done.
+    /// Loses this many of these requests with their responses; they take no effect.
     pub(crate) fn loses(self, of: &'static str, times: usize) -> Self {
         self.refusal(of, times, None, None, false)
     }
 
-    /// The response is longer than is read.
+    /// Makes the response exceed the size limit.
     pub(crate) fn has_too_much(self, of: &'static str) -> Self {
         self.refusal(of, usize::MAX, Some(0), None, false)
     }
 
-    /// The response is lost once, but what was asked for is done.
+    /// Loses one response, but the request takes effect.
     pub(crate) fn does_and_loses(self, of: &'static str) -> Self {
         self.refusal(of, 1, None, None, true)
     }
 
-    /// The next of these is refused.
+    /// Refuses the next of these requests.
     pub(crate) fn refuses_now(&mut self, of: &'static str, status: u16) {
         self.refusals.push(Refusal {
             of,
@@ -347,13 +347,13 @@ impl Relay {
         self
     }
 
-    /// Something changes at this moment.
+    /// Changes something at this time.
     pub(crate) fn at(mut self, at: Duration, change: impl FnOnce(&mut Self) + 'static) -> Self {
         self.changes.push((When::At(at), Box::new(change)));
         self
     }
 
-    /// Something changes when the `count`th of these is sent, before it is responded to.
+    /// Changes something when the `count`th of these requests is sent, before its response.
     pub(crate) fn when(
         mut self,
         what: &'static str,

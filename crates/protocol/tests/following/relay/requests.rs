@@ -1,4 +1,4 @@
-//! What comes of requests, and when.
+//! The responses to requests, and their times.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,11 @@ use twentyfirst_protocol::threads::{GetThread, ListThreads};
 
 use super::{Relay, Resumes, When, ms};
 
-/// How long a response takes.
+/// The time that a response takes.
 const LATENCY: Duration = ms(1);
 
 impl Relay {
-    /// Cancels the run, as another process does: what is under way of following it stays so.
+    /// Cancels the run as another process does, without touching the follower's requests.
     pub(crate) fn cancel(&mut self) -> Result<Cancelled, CancelError> {
         let run = self.run_ref();
         let mut flow = run.cancel(&self.options, 11).unwrap();
@@ -45,7 +45,7 @@ impl Relay {
         self.change(|when| matches!(when, When::At(at) if *at <= now));
     }
 
-    /// What comes of a request, and opens the stream if that is what it asks for.
+    /// Returns the response to a request, and opens the stream if it asks for one.
     fn respond(&mut self, send: &SendRequest) -> Event {
         let what = match send.slot {
             Slot::Stream => "resume",
@@ -128,7 +128,7 @@ impl Relay {
         Event::Response { slot, head, body }
     }
 
-    /// What is next, of what comes until this moment.
+    /// Returns the next event until this time.
     fn next_event(&mut self, until: Option<Instant>, exchange: Option<Duration>) -> Option<Slot> {
         let until = until.map(|until| until.saturating_duration_since(self.begin.mono));
         let stream = self.stream.front().map(|(at, _)| *at);
@@ -178,7 +178,7 @@ impl Io for Relay {
         let event = self.respond(&send);
         match send.slot {
             Slot::Exchange => self.exchange = Some((self.now + LATENCY, event)),
-            // Its head comes before anything of its body.
+            // Its head comes before any of its body.
             Slot::Stream => self.stream.push_front((self.now, event)),
         }
     }

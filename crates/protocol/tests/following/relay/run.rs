@@ -1,4 +1,4 @@
-//! The run of a relay, and the thread in which it runs.
+//! The run of a relay, and its thread.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ impl Relay {
         }
     }
 
-    /// The run is cancelled now, unless it is over.
+    /// Cancels the run now, unless it is over.
     pub(crate) fn is_cancelled(&mut self) {
         if self.end_at().is_some_and(|end| end <= self.now) {
             return;
@@ -46,13 +46,13 @@ impl Relay {
         self.is_deleted = true;
     }
 
-    /// The run of this thread has completed, and this is its answer.
+    /// Completes the run of this thread with this answer.
     pub(crate) fn has_completed(&mut self, answer: Value) {
         self.status = Some("completed");
         self.messages = Some(json!([line::question("u1"), answer]));
     }
 
-    /// When the run ends, if it does.
+    /// Returns the time at which the run ends, if it does.
     pub(crate) fn end_at(&self) -> Option<Duration> {
         match self.end {
             End::Dies => None,
@@ -61,7 +61,7 @@ impl Relay {
         }
     }
 
-    /// The answer as it is stored when the run has completed.
+    /// Returns the answer as it is stored once the run has completed.
     pub(crate) fn answer(&self) -> Value {
         if let Some(stored) = &self.stored {
             return stored.clone();

@@ -1,4 +1,4 @@
-//! What comes of a stream of the run, when it is opened.
+//! The events of a stream of the run from the time it is opened.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,18 +18,18 @@ impl Relay {
         self.has_open_stream = true;
     }
 
-    /// The stream says its end, and its body stays open.
+    /// Sends the end of the stream and leaves its body open.
     pub(crate) fn says_done_and_stays_open(&mut self) {
         self.stream.push_back((self.now, line::done()));
     }
 
-    /// What the first stream says goes to somebody else.
+    /// Delivers the first stream to somebody else.
     pub(crate) fn is_read_elsewhere(&mut self) {
         self.stream.clear();
         self.has_open_stream = false;
     }
 
-    /// What comes of the stream that is opened now.
+    /// Returns the events of the stream that is opened now.
     pub(super) fn events(&mut self) -> VecDeque<(Duration, Event)> {
         self.opened += 1;
         let fault = self.faults.pop_front().or(self.every);
@@ -94,7 +94,7 @@ fn cut() -> Event {
     Event::Failure(Slot::Stream, Failure::new(Sent::Maybe, "connection reset"))
 }
 
-/// The bytes of a stream with a fault among them.
+/// Returns the bytes of a stream with a fault inserted.
 fn faulty(
     events: Vec<(Duration, String)>,
     fault: Fault,

@@ -1,4 +1,4 @@
-//! A few instances, their runs, a store and a relay, in virtual time: everything that happens, happens here.
+//! A few instances, their runs, a store and a relay in virtual time. Every event is handled here.
 
 mod plan;
 mod runs;
@@ -17,10 +17,10 @@ use crate::plant::Plant;
 use crate::rng::Rng;
 use crate::store::{Entries, Store};
 
-/// How long a schedule is played.
+/// The length of a schedule.
 const HORIZON: Duration = Duration::from_secs(25 * 60);
 
-/// Everything that happens in a schedule.
+/// The state of a schedule.
 pub(crate) struct World {
     pub(crate) now: Instant,
     begun: Instant,
@@ -35,9 +35,9 @@ pub(crate) struct World {
     lossy: usize,
     pub(crate) instances: Vec<Instance>,
     pub(crate) runs: BTreeMap<String, Run>,
-    /// When the last fault was over.
+    /// The time at which the last fault was over.
     pub(crate) last_fault: Instant,
-    /// Runs that were taken over while they were recorded.
+    /// The runs that were taken over while they were recorded.
     pub(crate) taken_alive: Vec<String>,
     pub(crate) trace: Vec<String>,
 }
@@ -46,22 +46,22 @@ pub(crate) struct Instance {
     pub(crate) is_alive: bool,
     pub(crate) is_draining: bool,
     paused_until: Instant,
-    /// When it last woke up, or began.
+    /// The time at which it last woke up, or began.
     pub(crate) awake_since: Instant,
     pub(crate) machines: Vec<Slot>,
     pub(crate) held: BTreeMap<String, Held>,
-    /// The register for what is new.
+    /// The register for new obligations.
     pub(crate) current: Option<usize>,
 }
 
-/// A machine, and whether it waits for the store.
+/// A state machine, and whether it waits for the store.
 pub(crate) struct Slot {
     pub(crate) machine: Machine,
     pub(crate) is_asking: bool,
     pub(crate) is_over: bool,
 }
 
-/// An obligation of an instance's.
+/// An obligation of an instance.
 #[derive(Default)]
 pub(crate) struct Held {
     /// The registers in which it is open, by their machines.
@@ -70,7 +70,7 @@ pub(crate) struct Held {
     pub(crate) is_theirs: bool,
     pub(crate) has_duty: bool,
     pub(crate) is_ending: bool,
-    /// What is to be done when it stands there.
+    /// The action to take once it is in a register.
     pub(crate) then: Option<Then>,
 }
 
@@ -84,15 +84,15 @@ pub(crate) enum Then {
 pub(crate) struct Run {
     /// The instance where it was posted.
     pub(crate) instance: usize,
-    /// How long it takes.
+    /// The time that it takes.
     pub(crate) length: Duration,
     pub(crate) starts: usize,
-    /// When it ends, once it has begun.
+    /// The time at which it ends, once it has begun.
     pub(crate) ends: Option<Instant>,
     pub(crate) told: Vec<Instant>,
-    /// Whether it was recorded without the store, or opened without it.
+    /// Whether it was recorded or opened without the store.
     pub(crate) was_alone: bool,
-    /// Whether its place does not stand in a register, since the store has failed.
+    /// Whether its place is not in a register because the store has failed.
     pub(crate) was_unplaced: bool,
     pub(crate) is_evicted: bool,
 }
@@ -105,21 +105,21 @@ pub(crate) enum Event {
     Drain(usize),
     Start,
     Evict(String),
-    /// Somebody reads this run there.
+    /// A browser reads this run there.
     Read(usize, String),
-    /// A read that has found nothing new since this position, so often.
+    /// A read that has found nothing new since this position, this many times.
     ReadOn(usize, String, Position, usize),
     Store(usize, usize, Ask, bool),
     Reply(usize, usize, Reply),
     Wake(usize, usize),
-    /// The relay has heard of the run.
+    /// The relay has received the run.
     Begun(usize, usize, String),
     Placed(usize, usize),
     Started(usize, usize),
     RunOver(usize, usize),
     Told(usize, String, usize),
     Followed(usize, String),
-    /// A planted fault: what is late.
+    /// A planted fault: a late opening.
     LateOpen(usize, String),
 }
 
@@ -138,7 +138,7 @@ pub(crate) enum Reply {
 }
 
 impl World {
-    /// The schedule of this seed.
+    /// Creates the schedule of this seed.
     pub(crate) fn new(seed: u64, plant: Option<Plant>) -> Self {
         let mut rng = Rng::new(seed);
         let begun = Instant::now();
@@ -202,7 +202,7 @@ impl World {
         }
     }
 
-    /// Whether an instance can do something now: one that is stopped does it later.
+    /// Returns whether an instance can act now. A suspended one acts later.
     fn can(&mut self, instance: usize, event: &Event) -> bool {
         let it = &self.instances[instance];
         if !it.is_alive {
@@ -218,7 +218,7 @@ impl World {
     fn happen(&mut self, event: Event) {
         match &event {
             Event::Store(instance, slot, ask, is_heard) => {
-                // What was sent arrives, also if its sender is gone.
+                // Requests arrive even if their sender is gone.
                 let reply = self.ask_store(*instance, ask);
                 if let (Some(reply), true) = (reply, *is_heard) {
                     let delay = self.rng.millis(0, 3);

@@ -1,4 +1,4 @@
-//! What is to happen, from the seed.
+//! The events of a schedule, derived from its seed.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ impl World {
             };
             faults.push(at);
             self.after(at, event);
-            // What was slow dies later, or another that has taken its place.
+            // The slow instance dies later, or another that has taken its place.
             if rng.percent(40) {
                 let at = at + rng.millis(1_000, 150_000);
                 let instance = match rng.percent(50) {
@@ -86,7 +86,7 @@ impl World {
         let at = rng.millis(1_000, 200_000);
         self.after(at, Event::Start);
         let last = faults.into_iter().max().unwrap_or(Duration::ZERO);
-        // With whatever is left, somebody is there.
+        // An instance is left in every schedule.
         self.last_fault = self.begun + last.max(at);
         self.after(last.max(at) + Duration::from_millis(1), Event::Start);
     }

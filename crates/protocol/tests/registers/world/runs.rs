@@ -1,4 +1,4 @@
-//! What instances do: the same as the client does.
+//! The actions of instances, as in the client.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl World {
         self.open_now(instance, run);
     }
 
-    /// Opens an obligation in the register for what is new.
+    /// Opens an obligation in the register for new ones.
     pub(super) fn open_now(&mut self, instance: usize, run: &str) {
         let register = self.current(instance);
         let it = &mut self.instances[instance];
@@ -77,7 +77,7 @@ impl World {
         slot
     }
 
-    /// Does what was to be done when an obligation stands in a register, or cannot.
+    /// Takes the next action once an obligation is in a register, or cannot be.
     fn go_on(&mut self, instance: usize, run: &str, stands: bool) {
         let Some(held) = self.instances[instance].held.get_mut(run) else {
             return;
@@ -135,7 +135,7 @@ impl World {
         self.record(instance, run, recorder, duty);
     }
 
-    /// Somebody reads a run, and has it taken over where it is silent.
+    /// Reads a run as a browser does, and has it taken over if it is silent.
     pub(super) fn read(&mut self, instance: usize, run: &str) {
         self.read_on(instance, run, Position::START, 0);
     }
@@ -155,7 +155,7 @@ impl World {
         if times >= 3 || matches!(entry, Entry::Release) {
             let held = self.instances[instance].held.entry(run.to_owned());
             let held = held.or_default();
-            // What was left to this instance is a duty's.
+            // A duty is responsible for a run that was left to this instance.
             if held.has_duty {
                 return;
             }
@@ -188,7 +188,7 @@ impl World {
         }
     }
 
-    /// Does what a machine wants, until it waits.
+    /// Executes the steps of a machine until it waits.
     pub(super) fn drive(&mut self, instance: usize, slot: usize) {
         loop {
             let clock = self.clock();
@@ -358,7 +358,7 @@ impl World {
             }
         }
         if is_failing {
-            // Nobody waits for a store that does not respond.
+            // Nothing waits for a store that does not respond.
             let waiting: Vec<String> = {
                 let held = self.instances[instance].held.iter();
                 let held =
@@ -436,7 +436,7 @@ impl World {
             let stood = std::mem::replace(&mut held.stands, false);
             match end {
                 RegisterEnd::Fenced if stood => held.is_theirs = true,
-                // What did not stand there is not known to whoever has taken it over.
+                // Obligations that were not in the register are unknown to the instance that took it over.
                 RegisterEnd::Fenced | RegisterEnd::Failed if !held.has_duty => {
                     orphans.push(run.clone());
                 }
@@ -516,8 +516,8 @@ impl World {
         }
     }
 
-    /// The run has a place, which has to stand in the register before the recorder knows of it: between its last look at the log and
-    /// sending the messages nothing may take time.
+    /// Handles the place of a run. It must be in the register before the recorder knows it, because nothing may take time between
+    /// the recorder's last look at the log and the sending of the messages.
     pub(super) fn placed(&mut self, instance: usize, slot: usize) {
         let Machine::Recorder(it) = &mut self.instances[instance].machines[slot].machine else {
             return;
@@ -546,7 +546,7 @@ impl World {
     }
 
     pub(super) fn run_begins(&mut self, instance: usize, slot: usize, run: &str) {
-        // What was sent arrives, also if its sender is gone: mostly.
+        // Requests usually arrive even if their sender is gone.
         if !self.instances[instance].is_alive && self.rng.percent(50) {
             return;
         }
@@ -594,7 +594,7 @@ impl World {
         self.drive(instance, slot);
     }
 
-    /// Has the end of a run told.
+    /// Reports the end of a run.
     pub(super) fn settle(&mut self, instance: usize, run: &str) {
         let Some(held) = self.instances[instance].held.get_mut(run) else {
             return;

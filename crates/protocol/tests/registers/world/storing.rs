@@ -1,4 +1,4 @@
-//! The store, on its way there and back.
+//! Requests to the store, and their responses.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use twentyfirst_protocol::run_log::{Appended, Entry, Found, LogId, Logged, Posit
 
 use super::{Ask, Event, Reply, World};
 
-/// How long an instance waits for the store.
+/// The time for which an instance waits for the store.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 impl World {
@@ -46,7 +46,7 @@ impl World {
         })
     }
 
-    /// Whether somebody claims a run that another records.
+    /// Notes when an instance claims a run that another records.
     fn look_at_claim(&mut self, by: usize, log: &LogId, at: Position) {
         if at.seq != 0 || at.epoch < 2 || !log.as_str().starts_with("run/") {
             return;
@@ -57,7 +57,7 @@ impl World {
         };
         let entry = Logged::decode(last).unwrap().entry;
         let is_over = matches!(entry, Entry::End(_) | Entry::Release);
-        // Longer than a beat takes to be seen.
+        // Longer than it takes to see a beat.
         let long = Duration::from_secs(8);
         let outage = |(_, to): &(_, _)| self.now < *to + long;
         let it = &self.instances[*writer];

@@ -1,4 +1,4 @@
-//! Instances ask the store.
+//! Requests of instances to the store.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use twentyfirst_protocol::run_log::{Appended, Found, LogId};
 use super::{Ask, Event, Reply, Waiting, Who, World};
 use crate::plant::Plant;
 
-/// How long the client waits for the store.
+/// The time for which the client waits for the store.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 impl World {
@@ -16,7 +16,7 @@ impl World {
         self.send(Who::Recorder(instance, at), ask);
     }
 
-    /// Sends a question to the store: it arrives or not, and so does what it says.
+    /// Sends a request to the store. It may get lost, and so may the response.
     pub(super) fn send(&mut self, who: Who, ask: Ask) {
         let latency = self.rng.millis(0, 3);
         let is_lost = self.rng.percent(self.lossy) || self.is_out();

@@ -1,4 +1,4 @@
-//! Browsers come, read, and come again.
+//! Browsers connect, read, and reconnect.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{Ask, CHAT, Event, OWNER, Reply, Who, World};
 use crate::store::Entries;
 
 impl World {
-    /// A browser comes, or comes again: to an instance that is alive.
+    /// Connects a browser, or reconnects it, to an instance that is alive.
     pub(super) fn attach(&mut self, browser: usize) {
         let mut instance = self.rng.below(3);
         while !self.instances[instance].is_alive {
@@ -54,7 +54,7 @@ impl World {
     }
 
     fn take_over(&mut self, instance: usize, run: &str, after: Position) {
-        // What was recorded without the store is kept here for a while.
+        // Entries that were recorded without the store are kept here for a while.
         let local = self.instances[instance].local.get(run);
         if local.is_some_and(|local| local.is_alone) {
             return;
@@ -72,7 +72,7 @@ impl World {
         self.drive(instance, at);
     }
 
-    /// A recorder waits for a run.
+    /// Makes a recorder wait for a run.
     fn watch(&mut self, browser: usize) {
         loop {
             let now = self.now;
@@ -143,7 +143,7 @@ impl World {
                         let above = local.entries.iter().filter(|entry| entry.0 > after);
                         let page: Entries = above.take(5).cloned().collect();
                         if page.is_empty() {
-                            // Woken by the next that is delivered.
+                            // The next delivery wakes it.
                             reader.handle_page(Vec::new(), now);
                             return;
                         }
@@ -190,7 +190,7 @@ impl World {
         match found {
             Found::Some(entries) => reader.handle_page(entries, self.now),
             Found::Nothing => {
-                // Its run may be starting: the log is there when its claim is.
+                // Its run may be starting: the log exists from its claim on.
                 reader.handle_missing();
             }
             Found::Unavailable => {

@@ -1,4 +1,4 @@
-//! A few instances, one chat, browsers, a store and a relay, in virtual time: everything that happens, happens here.
+//! A few instances, one chat, browsers, a store and a relay in virtual time. Every event is handled here.
 
 mod asking;
 mod browsing;
@@ -27,10 +27,10 @@ use crate::store::{Entries, Store};
 pub(crate) const OWNER: &str = "user";
 pub(crate) const CHAT: &str = "chat";
 
-/// How long a schedule is played.
+/// The length of a schedule.
 const HORIZON: Duration = Duration::from_secs(20 * 60);
 
-/// Everything that happens in a schedule.
+/// The state of a schedule.
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) begun: Instant,
@@ -40,7 +40,7 @@ pub(crate) struct World {
     event_data: BTreeMap<u64, Event>,
     sequence: u64,
     pub(crate) store: Store,
-    /// While the store does not respond.
+    /// The times at which the store does not respond.
     pub(crate) outages: Vec<(Instant, Instant)>,
     pub(crate) lossy: usize,
     pub(crate) instances: Vec<Instance>,
@@ -51,20 +51,20 @@ pub(crate) struct World {
     pub(crate) evicted: Vec<String>,
     pub(crate) trace: Vec<String>,
     pub(crate) limits: Limits,
-    /// What happens to a message that comes while the chat is answering: one of these.
+    /// The policies for a message that arrives while the chat is answering, of which each post takes one.
     orders: Vec<TurnOrder>,
-    /// The place of the chat, once the application knows it, and how many sandboxes were made for it.
+    /// The place of the chat, once the application knows it, and the number of sandboxes that were created for it.
     session: Option<RunRef>,
     pub(crate) sandboxes: usize,
-    /// Runs that were sent while another was going on.
+    /// The runs that were sent while another was going on.
     pub(crate) overlaps: Vec<String>,
-    /// What runs carried along: the texts of others.
+    /// The requests of other runs that each run carried.
     pub(crate) carried: BTreeMap<String, Vec<String>>,
     waiting: Vec<Waiting>,
     pub(crate) largest_window: usize,
 }
 
-/// A reading that waits for entries.
+/// A read that waits for entries.
 struct Waiting {
     log: LogId,
     after: Position,
@@ -78,9 +78,9 @@ pub(crate) struct Instance {
     pub(crate) is_alive: bool,
     pub(crate) paused_until: Instant,
     pub(crate) recorders: Vec<Recorded>,
-    /// What the readers of this instance can have from it, and whether it is whole.
+    /// The entries that readers of this instance can get from it, and whether they are complete.
     pub(crate) local: BTreeMap<String, Local>,
-    /// What they could have, as long as it was kept.
+    /// The entries that they could get before they were dropped.
     pub(crate) left: BTreeMap<String, Local>,
 }
 
@@ -98,14 +98,14 @@ pub(crate) struct Recorded {
     pub(crate) over: Option<RecorderEnd>,
     is_asking: bool,
     pub(crate) starts: usize,
-    /// What a successor has read before it has claimed: a planted fault.
+    /// The entries that a successor has read before its claim: a planted fault.
     early: Option<Entries>,
     pub(crate) was_alone: bool,
 }
 
 enum Source {
     None,
-    /// The relay's stream: what has come and was not pushed.
+    /// The relay's stream: chunks that have come and were not pushed, and the end.
     Live(VecDeque<Chunk<'static>>, Option<RunEnd>),
     /// Waits until the run is over.
     Waiting(Vec<Atom>),
@@ -118,14 +118,14 @@ pub(crate) struct Run {
     pub(crate) began: Instant,
     pub(crate) ends: Instant,
     pub(crate) is_cancelled: bool,
-    /// When whoever has posted it knows that it has started.
+    /// The time at which the poster knows that it has started.
     pub(crate) known: Option<Instant>,
     pub(crate) posts: usize,
 }
 
 pub(crate) struct StopAsked {
     pub(crate) run: String,
-    /// When whoever was asked has looked at the log of the run.
+    /// The time at which the instance that was asked has looked at the log of the run.
     pub(crate) done: Option<Instant>,
 }
 
@@ -134,12 +134,12 @@ pub(crate) struct Browser {
     pub(crate) connection: usize,
     run: Option<String>,
     reader: Option<Reader>,
-    /// From which chunk on.
+    /// The number of the first chunk that it wants.
     pub(crate) first: u64,
     pub(crate) got: Vec<(u64, Bytes)>,
-    /// How many of them came from an instance that had given up the store.
+    /// Whether some of them came from an instance that had given up the store.
     pub(crate) is_degraded: bool,
-    /// The recorder that waits for the run, and how: it is no browser then.
+    /// The recorder that waits for the run, and its watch. Then this is not a browser.
     pub(crate) waits: Option<(usize, Watch)>,
     pub(crate) end: Option<ReaderEnd>,
     is_asking: bool,
@@ -148,7 +148,7 @@ pub(crate) struct Browser {
 #[derive(Debug, Clone)]
 enum Who {
     Recorder(usize, usize),
-    /// On this instance, and which of its connections.
+    /// A browser: its instance, its number, and the number of its connection.
     Browser(usize, usize, usize),
 }
 
@@ -191,7 +191,7 @@ enum Reply {
 }
 
 impl World {
-    /// The schedule of this seed.
+    /// Creates the schedule of this seed.
     pub(crate) fn new(seed: u64, plant: Option<Plant>) -> Self {
         let mut rng = Rng::new(seed);
         let begun = Instant::now();
@@ -276,7 +276,7 @@ impl World {
         }
     }
 
-    /// A paused instance does nothing: what comes to it waits.
+    /// Returns whether the instance is paused. Its events wait until it continues.
     fn is_paused(&mut self, instance: usize, event: &Event) -> bool {
         let until = self.instances[instance].paused_until;
         if until <= self.now {
@@ -334,7 +334,7 @@ impl World {
                     self.evicted.push(run);
                 }
             }
-            // What nobody hears of a reading has not happened.
+            // A read whose response is lost has no effect.
             Event::Store(_, Ask::Last(_) | Ask::Read(..), false) => {}
             Event::Store(who, ask, is_answered) => {
                 let reply = self.ask_store(who, ask);
@@ -468,7 +468,7 @@ impl Who {
 }
 
 impl Instance {
-    /// The last entry of a log whose writer has given up the store here.
+    /// Returns the last entry of a log whose writer on this instance has given up the store.
     fn alone(&self, log: &LogId) -> Option<(Position, Bytes)> {
         let mut local = self.local.iter();
         let (_, local) = local.find(|(run, local)| local.is_alone && LogId::run(run) == *log)?;
@@ -492,7 +492,7 @@ impl Browser {
         }
     }
 
-    /// A recorder that waits for this run.
+    /// Creates a recorder that waits for this run.
     fn waiting(instance: usize, run: &str, at: usize) -> Self {
         Self {
             run: Some(run.to_owned()),
@@ -501,7 +501,7 @@ impl Browser {
         }
     }
 
-    /// Whether it has anything to read.
+    /// Returns whether it has anything to read.
     pub(crate) fn has_begun(&self) -> bool {
         self.reader.is_some()
     }

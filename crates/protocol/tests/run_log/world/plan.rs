@@ -19,7 +19,7 @@ impl World {
                 posts.push((instance, base));
                 self.after(at, Event::Post(instance, turn));
             }
-            // While the answer is given, or waited for.
+            // While the answer is given or awaited.
             for _ in 0..rng.between(0, 4) {
                 let span = *rng.pick(&[300, 5_000, 40_000]);
                 let at = rng.millis(base, base + span);
@@ -38,7 +38,7 @@ impl World {
                 let at = rng.millis(base, base + span);
                 self.after(at, Event::Attach(browser));
                 if rng.percent(40) {
-                    // It is cut, or reloads.
+                    // The connection breaks, or the page is reloaded.
                     self.after(at + rng.millis(10, 20_000), Event::Attach(browser));
                 }
             }
@@ -48,7 +48,7 @@ impl World {
                 self.after(at, Event::Stop(rng.below(3), 0));
             }
         }
-        // The one that makes sure that somebody looks.
+        // The last browser makes sure that each run is watched.
         let watcher = self.browsers.len();
         self.browsers.push(Browser::new(2, 0));
         self.after(Duration::from_millis(400), Event::Attach(watcher));

@@ -47,7 +47,7 @@ impl World {
         recorders.len() - 1
     }
 
-    /// Does what a recorder wants, until it waits.
+    /// Executes the steps of a recorder until it waits.
     pub(super) fn drive(&mut self, instance: usize, at: usize) {
         loop {
             let recording = &mut self.instances[instance].recorders[at];
@@ -105,7 +105,7 @@ impl World {
                         after.len()
                     ));
                     self.instances[instance].recorders[at].source = Source::Waiting(after);
-                    // One that was never sent is looked for in vain.
+                    // A run that was never sent cannot be found.
                     let ends = self.runs.get(&run).map(|run| run.ends);
                     let never = self.now + Duration::from_secs(2);
                     self.at(ends.unwrap_or(never).max(self.now), Event::RunOver(run));
@@ -131,14 +131,14 @@ impl World {
                         // The response to the post is a refusal.
                         for browser in &mut self.browsers {
                             if browser.run.as_deref() == Some(&run) {
-                                // What it had asked for is another connection's.
+                                // The rest of the request belongs to another connection.
                                 let connection = browser.connection + 1;
                                 *browser = Browser::new(instance, 0);
                                 browser.connection = connection;
                             }
                         }
                     }
-                    // What is no longer written here is read from the store, and sooner or later what was not written there is gone.
+                    // The store now serves the rest, and entries that were not written there are lost sooner or later.
                     if self.instances[instance].recorders[at].was_alone {
                         let kept = self.limits.ended_ttl;
                         self.after(kept, Event::Leave(instance, run.clone()));
@@ -168,7 +168,7 @@ impl World {
                     entries.iter_mut().for_each(overlook_place);
                 }
                 if let (Some(early), Found::Some(entries)) = (recording.early.take(), &mut found) {
-                    // What was read before the claim, and the claim.
+                    // The entries that were read before the claim, and the claim.
                     let log = LogId::run(&recording.run);
                     let Found::Some(last) = self.store.last(&log) else {
                         return;
@@ -206,7 +206,7 @@ impl World {
             .or_default();
         local.is_alone |= is_alone;
         let known = local.entries.iter().find(|entry| entry.0 == append.at);
-        // A successor gives out what was read here before, too.
+        // A successor also delivers entries that were read here before.
         if known.is_some_and(|(_, entry)| {
             *entry == append.entry || self.plant == Some(Plant::DeliverFirst)
         }) {
@@ -231,7 +231,7 @@ impl World {
     }
 }
 
-/// Gives a recorder what has come of its run, as long as it wants it.
+/// Passes chunks of the run to a recorder, as long as it accepts them.
 fn feed(recording: &mut Recorded) {
     let Source::Live(come, over) = &mut recording.source else {
         return;
@@ -251,7 +251,7 @@ fn feed(recording: &mut Recorded) {
     }
 }
 
-/// A successor that does not see that the messages may have been sent.
+/// Makes a successor overlook that the messages may have been sent.
 fn overlook_place((_, entry): &mut (Position, Bytes)) {
     if let Ok(logged) = Logged::decode(entry)
         && matches!(logged.entry, Entry::Starting(_) | Entry::Started(_))

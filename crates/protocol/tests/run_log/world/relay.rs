@@ -11,7 +11,7 @@ use super::{Event, Run, Source, World};
 use crate::answer::{answer, end_of, rest};
 
 impl World {
-    /// Gives a run its place: that of the chat, if the application knows it, that of the turn before, or a new one.
+    /// Creates the place of a run: that of the chat if the application knows it, that of the previous turn, or a new one.
     pub(super) fn give_place(
         &mut self,
         instance: usize,
@@ -112,7 +112,7 @@ impl World {
         self.drive(instance, at);
     }
 
-    /// The relay's run is cancelled: nothing of it comes any more.
+    /// Cancels the relay's run: no more chunks come.
     pub(super) fn cancel(&mut self, run: &str) {
         let Some(live) = self.runs.get_mut(run) else {
             return;
@@ -151,7 +151,7 @@ impl World {
                     Source::Live(_, over) if over.is_none() => *over = Some(end.clone()),
                     Source::Waiting(after) => {
                         let rest = match is_cancelled || chunks.is_empty() {
-                            // A cancelled answer is not stored, nor one that never began.
+                            // Neither a cancelled answer nor one that never began is stored.
                             true => Some(Vec::new()),
                             false => rest(&chunks, after),
                         };

@@ -1,4 +1,4 @@
-//! Browsers press stop.
+//! Users stop runs.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use twentyfirst_protocol::run_log::{Entry, Found, LogId, Logged, Position, Stop}
 use super::{CHAT, Event, OWNER, StopAsked, World};
 
 impl World {
-    /// Somebody presses stop.
+    /// Stops a run as a user does.
     pub(super) fn stop(&mut self, instance: usize, tries: usize) {
         let current = self.store.last(&LogId::chat(OWNER, CHAT));
         let Found::Some((_, entry)) = current else {
@@ -31,7 +31,7 @@ impl World {
         self.stop_run(instance, &run);
     }
 
-    /// Has a run end.
+    /// Ends a run.
     pub(super) fn stop_run(&mut self, instance: usize, run: &str) {
         if self.is_out() {
             return;
@@ -48,7 +48,7 @@ impl World {
         self.after(delay, Event::StopRecorded(instance, run));
     }
 
-    /// Whoever was asked cancels the run itself, if it has started.
+    /// Cancels the run at the instance that was asked, if it has started.
     pub(super) fn stop_recorded(&mut self, run: &str) {
         for stop in &mut self.stops {
             if stop.run == run {

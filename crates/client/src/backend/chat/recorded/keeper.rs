@@ -10,7 +10,7 @@ use futures_channel::oneshot;
 use http::StatusCode;
 use twentyfirst_protocol::run_log::register::Obligation;
 use twentyfirst_protocol::run_log::{
-    Append, Appended, Found, LastWords, Position, Recorder, RecorderEnd, RecorderStep, Recording,
+    Append, Appended, FinalChunks, Found, Position, Recorder, RecorderEnd, RecorderStep, Recording,
 };
 use twentyfirst_protocol::runs::{FollowRun, Outcome, RunEnd, RunRef, StartRun};
 use twentyfirst_protocol::ui::RawJson;
@@ -329,9 +329,9 @@ impl Keeper {
     fn end(&mut self, outcome: Option<&Outcome>) {
         if let Some(outcome) = outcome {
             let subtype = outcome.result_subtype.clone();
-            self.recorder.came_to(outcome.usage, subtype);
+            self.recorder.set_result(outcome.usage, subtype);
         }
-        let lost = RunEnd::Failed(LastWords::BROKE_OFF.to_owned());
+        let lost = RunEnd::Failed(FinalChunks::BROKE_OFF.to_owned());
         self.recorder
             .end(outcome.map_or(&lost, |outcome| &outcome.end));
     }

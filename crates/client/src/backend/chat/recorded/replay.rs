@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 use twentyfirst_protocol::run_log::{
-    Found, LastWords, LogId, Position, Reader, ReaderEnd, ReaderStep,
+    FinalChunks, Found, LogId, Position, Reader, ReaderEnd, ReaderStep,
 };
 use twentyfirst_protocol::runs::FollowRun;
 use twentyfirst_protocol::ui::chunk::{Error as ErrorChunk, Finish};
@@ -74,7 +74,7 @@ enum State {
 /// The part of an answer that did not fit into the log.
 struct Rest {
     observing: Observing,
-    words: LastWords,
+    words: FinalChunks,
     /// The index of its next chunk.
     next: u64,
 }
@@ -180,7 +180,7 @@ impl Replay {
                             // Short outages are bridged: the run itself goes on, so its browser need not notice.
                             let since = *self.unavailable.get_or_insert(now);
                             if now.saturating_duration_since(since) > PATIENCE {
-                                self.over(&error_events(LastWords::BROKE_OFF));
+                                self.over(&error_events(FinalChunks::BROKE_OFF));
                             } else {
                                 self.pause.reset();
                                 self.state = State::Pausing(now, after, Reader::WAIT);
@@ -202,7 +202,7 @@ impl Replay {
                     match rest {
                         Some(rest) => self.state = State::Rest(Box::new(rest)),
                         None => {
-                            let lost = ErrorChunk::new(LastWords::BROKE_OFF.to_owned());
+                            let lost = ErrorChunk::new(FinalChunks::BROKE_OFF.to_owned());
                             // The page has the beginning. It learns that the rest is missing, and that there is no use in
                             // reconnecting.
                             for chunk in [gap(), lost.into(), Finish::new().into()] {
@@ -256,10 +256,10 @@ impl Replay {
                     self.context.on_error.show(&error);
                     self.failed("this answer cannot be replayed here");
                 }
-                _ => self.failed(LastWords::BROKE_OFF),
+                _ => self.failed(FinalChunks::BROKE_OFF),
             },
             // There are no other steps.
-            _ => self.failed(LastWords::BROKE_OFF),
+            _ => self.failed(FinalChunks::BROKE_OFF),
         }
     }
 }
@@ -269,12 +269,12 @@ impl Rest {
     fn handle_chunk(&mut self, chunk: Option<Chunk<'static>>) -> Vec<Chunk<'static>> {
         let chunks = match chunk {
             Some(chunk) => {
-                self.words.saw(&chunk);
+                self.words.observe(&chunk);
                 vec![chunk]
             }
             None => {
                 let end = self.observing.outcome().map(|outcome| outcome.end);
-                self.words.of(end.as_ref())
+                self.words.missing(end.as_ref())
             }
         };
         self.next += chunks.len() as u64;
@@ -285,13 +285,13 @@ impl Rest {
 /// Reads all chunks of the log, and returns the run after them.
 async fn collect(context: Recorded, log: LogId) -> Option<Rest> {
     let mut reader = Reader::from(0);
-    let (mut chunks, mut words) = (Vec::new(), LastWords::default());
+    let (mut chunks, mut words) = (Vec::new(), FinalChunks::default());
     loop {
         match reader.poll(Instant::now()) {
             ReaderStep::Chunk { json, .. } => {
                 let json = std::str::from_utf8(&json).ok()?;
                 let chunk = Chunk::decode(json).ok()?.into_owned();
-                words.saw(&chunk);
+                words.observe(&chunk);
                 chunks.push(chunk);
             }
             ReaderStep::Read { after, .. } => {

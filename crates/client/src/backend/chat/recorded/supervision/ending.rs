@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use twentyfirst_protocol::run_log::register::Obligation;
 use twentyfirst_protocol::run_log::{
-    Ended, Found, LastWords, LogId, Reader, ReaderEnd, ReaderStep, Summary,
+    Ended, FinalChunks, Found, LogId, Reader, ReaderEnd, ReaderStep, Summary,
 };
 use twentyfirst_protocol::runs::{FollowRun, Outcome, RunRef};
 use twentyfirst_protocol::ui::UiMessage;
@@ -201,7 +201,7 @@ impl Recorded {
             return (outcome, message, run);
         }
         let mut nothing = Summary::new();
-        nothing.failed(LastWords::BROKE_OFF);
+        nothing.failed(FinalChunks::BROKE_OFF);
         let (outcome, message) = nothing.of(&Ended::new("lost"), run.as_ref());
         (outcome, message, run)
     }

@@ -5,9 +5,9 @@ use crate::threads::Usage;
 use crate::tolerant;
 use crate::ui::{Chunk, RawJson};
 
-/// What a run has said of itself.
+/// The state that a run has reported in its chunks.
 #[derive(Debug, Default)]
-pub(in crate::runs) struct Said {
+pub(in crate::runs) struct Reported {
     pub(in crate::runs) has_started: bool,
     pub(in crate::runs) has_finished: bool,
     pub(in crate::runs) is_aborted: bool,
@@ -17,7 +17,7 @@ pub(in crate::runs) struct Said {
     pub(in crate::runs) result_subtype: Option<String>,
 }
 
-/// What `message-metadata` says of a run.
+/// The metadata of a run in its chunks.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RunMetadata {
@@ -27,8 +27,8 @@ struct RunMetadata {
     usage: Usage,
 }
 
-impl Said {
-    pub(in crate::runs) fn hear(&mut self, chunk: &Chunk<'_>) {
+impl Reported {
+    pub(in crate::runs) fn observe(&mut self, chunk: &Chunk<'_>) {
         match chunk {
             Chunk::Start(start) => {
                 self.has_started = true;
@@ -58,10 +58,10 @@ impl Said {
         self.note_usage(metadata.usage);
     }
 
-    /// Returns how the run has ended, if it has failed or was cancelled and says so.
+    /// Returns the end of the run, if it has reported that it failed or was cancelled.
     pub(in crate::runs) fn end(&self) -> Option<RunEnd> {
         match self.failure.as_deref() {
-            // So a run ends that was cancelled through another instance of the relay.
+            // The relay reports a run this way if it was cancelled through another instance of the relay.
             Some("cancelled") => Some(RunEnd::Cancelled),
             Some(text) => Some(RunEnd::Failed(text.to_owned())),
             None if self.is_aborted => Some(RunEnd::Cancelled),
@@ -69,7 +69,7 @@ impl Said {
         }
     }
 
-    /// Takes what was used. What was known before stays where this does not say.
+    /// Merges usage. Fields that are missing keep their known values.
     pub(in crate::runs) fn note_usage(&mut self, usage: Usage) {
         let known = &mut self.usage;
         known.input_tokens = usage.input_tokens.or(known.input_tokens);

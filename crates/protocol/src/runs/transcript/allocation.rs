@@ -1,18 +1,18 @@
-//! What lists and tables take in memory.
+//! The memory that collections take.
 
 use std::collections::HashMap;
 
-/// What has places for entries.
-pub(super) trait Places {
-    /// What its places take, in bytes, without what the entries in them hold.
-    fn places(&self) -> usize;
+/// A collection that allocates room for entries.
+pub(super) trait Allocation {
+    /// Returns the bytes that are allocated, without what the entries own.
+    fn allocated(&self) -> usize;
 
-    /// What it takes more while so many entries come: one that is full moves to another of twice its size.
+    /// Returns the bytes that adding so many entries allocates. A full collection moves to an allocation of twice its size.
     fn growth(&self, entries: usize) -> usize;
 }
 
-impl<T> Places for Vec<T> {
-    fn places(&self) -> usize {
+impl<T> Allocation for Vec<T> {
+    fn allocated(&self) -> usize {
         self.capacity() * size_of::<T>()
     }
 
@@ -21,8 +21,8 @@ impl<T> Places for Vec<T> {
     }
 }
 
-impl Places for String {
-    fn places(&self) -> usize {
+impl Allocation for String {
+    fn allocated(&self) -> usize {
         self.capacity()
     }
 
@@ -31,8 +31,8 @@ impl Places for String {
     }
 }
 
-impl<K, V> Places for HashMap<K, V> {
-    fn places(&self) -> usize {
+impl<K, V> Allocation for HashMap<K, V> {
+    fn allocated(&self) -> usize {
         table::<(K, V)>(self.capacity())
     }
 
@@ -41,7 +41,7 @@ impl<K, V> Places for HashMap<K, V> {
     }
 }
 
-/// How many places there are anew, if there are not enough.
+/// Returns the new capacity, or 0 if the old one is enough.
 fn grown(needed: usize, places: usize, first: usize) -> usize {
     match needed <= places {
         true => 0,
@@ -49,7 +49,7 @@ fn grown(needed: usize, places: usize, first: usize) -> usize {
     }
 }
 
-/// A table has an eighth more places than it uses, and a byte beside each.
+/// Returns the size of a hash table: it has an eighth more buckets than it uses, and a control byte for each.
 fn table<T>(capacity: usize) -> usize {
     let places = (capacity + capacity / 7).next_power_of_two();
     match capacity {

@@ -3,45 +3,45 @@ use crate::shown;
 use crate::ui::Chunk;
 use crate::ui::chunk::{Abort, Error as ErrorChunk, Finish};
 
-/// What a stream says at its end, so that every reader of it knows how the run has ended.
+/// The chunks that end a stream, so that every reader knows how the run has ended.
 ///
 /// The last chunk is always a `finish`: some readers reconnect until they see one.
 #[derive(Debug, Clone, Default)]
-pub struct LastWords {
-    /// Whether an `error` or an `abort` has come.
-    has_said_end: bool,
+pub struct FinalChunks {
+    /// Whether an `error` or an `abort` was seen.
+    has_end: bool,
     /// Whether the last chunk is a `finish`.
     is_finished: bool,
 }
 
-impl LastWords {
-    /// What is said where the run was lost, or nobody knows how it has ended.
+impl FinalChunks {
+    /// The error text if the run was lost or its end is unknown.
     pub const BROKE_OFF: &str = "the connection to the agent broke off";
 
     /// Notes a chunk of the stream.
-    pub fn saw(&mut self, chunk: &Chunk<'_>) {
-        self.has_said_end |= matches!(chunk, Chunk::Error(_) | Chunk::Abort(_));
+    pub fn observe(&mut self, chunk: &Chunk<'_>) {
+        self.has_end |= matches!(chunk, Chunk::Error(_) | Chunk::Abort(_));
         self.is_finished = matches!(chunk, Chunk::Finish(_));
     }
 
-    /// Returns what is left to say behind what was seen: `error` or `abort` where the run has ended so and nothing has said it, and
+    /// Returns the chunks that are still missing: an `error` or `abort` if the run ended that way and the stream has none, and a
     /// `finish`.
     #[must_use]
-    pub fn of(&self, end: Option<&RunEnd>) -> Vec<Chunk<'static>> {
+    pub fn missing(&self, end: Option<&RunEnd>) -> Vec<Chunk<'static>> {
         let error = |text: &str| Chunk::from(ErrorChunk::new(text.to_owned()));
-        let mut words = Vec::new();
-        if !self.has_said_end {
+        let mut chunks = Vec::new();
+        if !self.has_end {
             match end {
                 Some(RunEnd::Completed) => {}
-                Some(RunEnd::Cancelled) => words.push(Abort::new().into()),
-                Some(RunEnd::Failed(text)) => words.push(error(&shown(text.trim_end()))),
-                Some(RunEnd::Lost(_)) | None => words.push(error(Self::BROKE_OFF)),
+                Some(RunEnd::Cancelled) => chunks.push(Abort::new().into()),
+                Some(RunEnd::Failed(text)) => chunks.push(error(&shown(text.trim_end()))),
+                Some(RunEnd::Lost(_)) | None => chunks.push(error(Self::BROKE_OFF)),
             }
         }
-        if !self.is_finished || !words.is_empty() {
-            words.push(Finish::new().into());
+        if !self.is_finished || !chunks.is_empty() {
+            chunks.push(Finish::new().into());
         }
-        words
+        chunks
     }
 }
 
@@ -51,15 +51,18 @@ mod tests {
     use crate::ui::chunk::TextEnd;
 
     fn kinds(seen: &[Chunk<'static>], end: Option<&RunEnd>) -> String {
-        let mut words = LastWords::default();
-        seen.iter().for_each(|chunk| words.saw(chunk));
-        let words = words.of(end);
-        let kinds: Vec<_> = words.iter().map(|word| word.kind().to_string()).collect();
+        let mut chunks = FinalChunks::default();
+        seen.iter().for_each(|chunk| chunks.observe(chunk));
+        let chunks = chunks.missing(end);
+        let kinds: Vec<_> = chunks
+            .iter()
+            .map(|chunk| chunk.kind().to_string())
+            .collect();
         kinds.join(" ")
     }
 
     #[test]
-    fn every_end_is_said_once_and_a_finish_is_the_last_word() {
+    fn every_stream_ends_with_its_end_once_and_a_finish() {
         let text: Chunk<'static> = TextEnd::new("t").into();
         let finish: Chunk<'static> = Finish::new().into();
         let abort: Chunk<'static> = Abort::new().into();

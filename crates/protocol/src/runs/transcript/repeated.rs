@@ -1,4 +1,4 @@
-//! How much of what was delivered has come again.
+//! The part of the delivered answer that a stream has repeated.
 
 use super::recorded::{Content, Recorded, json_of};
 use super::replay::Behind;
@@ -6,43 +6,43 @@ use super::tracks::{CallStep, Place, Track, Tracks};
 use crate::ui::held::owned;
 use crate::ui::{Chunk, Text};
 
-/// How much of what was delivered has come again.
+/// The part of the delivered answer that a stream has repeated.
 #[derive(Debug)]
-pub(super) struct Come {
+pub(super) struct Repeated {
     tracks: Tracks<usize>,
-    /// Of how many tracks not all has come.
+    /// The number of tracks that were not repeated completely.
     left: usize,
-    /// Whether any content was there before.
+    /// Whether any repeated content was found.
     pub(super) is_known: bool,
-    /// What is kept [`behind`](Self::behind) it beside its own ids, in bytes.
+    /// The memory that [`behind`](Self::behind) takes in addition to the stream's own ids, in bytes.
     behind: usize,
 }
 
-/// What one chunk is to a replay.
+/// The relation of one chunk to what was delivered.
 pub(super) enum Match {
     Known,
     New(New),
     Contradiction,
 }
 
-/// What is new of a chunk.
+/// The new part of a chunk.
 #[derive(Debug)]
 pub(super) struct New {
-    /// With the id of its own stream.
+    /// The chunk, with the id of its own stream.
     pub(super) chunk: Chunk<'static>,
-    /// The id under which the part was delivered that it goes on with.
+    /// The id under which the part that it continues was delivered.
     pub(super) part: Option<Text<'static>>,
 }
 
 impl New {
-    /// As it goes on behind what was delivered.
+    /// Returns the chunk with the id under which its part was delivered.
     pub(super) fn continued(self) -> Chunk<'static> {
         with(self.chunk, self.part.as_ref(), None)
     }
 }
 
-impl Come {
-    /// Nothing yet of what was delivered.
+impl Repeated {
+    /// Creates the state of a stream that has repeated nothing yet.
     pub(super) fn new(delivered: &Recorded) -> Self {
         let (mut left, mut behind) = (0, 0);
         for (track, _) in delivered.iter() {
@@ -61,12 +61,12 @@ impl Come {
         }
     }
 
-    /// What it holds in memory while a chunk is compared, at most, with what is [`behind`](Self::behind) it.
+    /// Returns the most memory it takes while a chunk is compared, including [`behind`](Self::behind).
     pub(super) fn size(&self, chunk: &Chunk<'static>) -> usize {
         self.tracks.size() + self.tracks.growth(&Place::of(chunk)) + self.behind
     }
 
-    /// What is to be known behind all that was delivered.
+    /// Returns the state that is needed once everything delivered was repeated.
     pub(super) fn behind(&self, delivered: &Recorded) -> Behind {
         let parts = self.tracks.open.iter().filter_map(|((kind, id), at)| {
             let part = delivered.get(&Track::Written(*kind, *at))?;
@@ -76,7 +76,7 @@ impl Come {
         let preliminary = delivered.iter().filter_map(|(track, _)| match track {
             Track::Step(id, CallStep::Preliminary) => {
                 let left = delivered.times(id, CallStep::Preliminary);
-                Some((id.clone(), left.saturating_sub(self.come(track))))
+                Some((id.clone(), left.saturating_sub(self.repeated(track))))
             }
             _ => None,
         });
@@ -86,25 +86,28 @@ impl Come {
         }
     }
 
-    /// Whether all that was delivered has come again.
+    /// Returns whether everything delivered was repeated.
     pub(super) fn is_all(&self) -> bool {
         self.left == 0
     }
 
-    /// How much of a track has come again.
-    fn come(&self, track: &Track) -> usize {
+    /// Returns how much of a track was repeated.
+    fn repeated(&self, track: &Track) -> usize {
         self.tracks.get(track).copied().unwrap_or_default()
     }
 
-    /// So much of a track has come again now.
-    fn has_come(&mut self, track: &Track, come: usize, delivered: &Recorded) {
+    /// Notes how much of a track was repeated.
+    fn note_repeated(&mut self, track: &Track, repeated: usize, delivered: &Recorded) {
         let length = delivered.get(track).map(Content::length);
         let may_be_missing = matches!(track, Track::Step(_, CallStep::Preliminary));
         let length = length.filter(|_| !may_be_missing);
-        let is_all = |come: usize| length.is_some_and(|length| come >= length);
-        let was_all = self.tracks.get(track).is_some_and(|come| is_all(*come));
-        *self.tracks.at(track) = come;
-        let is_new = is_all(come) && !was_all;
+        let is_all = |repeated: usize| length.is_some_and(|length| repeated >= length);
+        let was_all = self
+            .tracks
+            .get(track)
+            .is_some_and(|repeated| is_all(*repeated));
+        *self.tracks.at(track) = repeated;
+        let is_new = is_all(repeated) && !was_all;
         self.left = self.left.saturating_sub(usize::from(is_new));
     }
 
@@ -117,16 +120,16 @@ impl Come {
         let [track, step] = self.tracks.of(&place);
         let Some(track) = track else {
             return match place {
-                // The end of the run, once all that was delivered has come again.
+                // The end of the run, once everything delivered was repeated.
                 Place::Run if self.is_all() => new(None),
                 _ => Match::Contradiction,
             };
         };
-        let come = self.come(&track);
+        let repeated = self.repeated(&track);
         match place {
             Place::Start(kind, id) => {
                 self.tracks.begin(kind, id);
-                self.has_come(&track, 0, delivered);
+                self.note_repeated(&track, 0, delivered);
                 match delivered.get(&track) {
                     Some(part) => {
                         self.behind += part.id.as_ref().map_or(0, owned);
@@ -138,19 +141,19 @@ impl Come {
             Place::End(kind, id) => {
                 self.tracks.end(kind, id);
                 match delivered.get(&track) {
-                    Some(part) if come < part.text.len() => Match::Contradiction,
+                    Some(part) if repeated < part.text.len() => Match::Contradiction,
                     Some(part) if part.ended => Match::Known,
                     part => new(part.and_then(|part| part.id.clone())),
                 }
             }
             Place::Delta(_, _, delta) | Place::Input(_, delta) => {
                 let delta = delta.to_string_lossy();
-                self.has_come(&track, come + delta.len(), delivered);
+                self.note_repeated(&track, repeated + delta.len(), delivered);
                 let Some(part) = delivered.get(&track) else {
                     return new(None);
                 };
                 self.is_known |= !delta.is_empty();
-                let known = part.text.get(come..).unwrap_or_default();
+                let known = part.text.get(repeated..).unwrap_or_default();
                 match delta.strip_prefix(known) {
                     _ if known.starts_with(&*delta) => Match::Known,
                     Some(rest) if !part.ended => Match::New(New {
@@ -161,14 +164,14 @@ impl Come {
                 }
             }
             Place::Step(id, what) => {
-                self.has_come(&track, come, delivered);
+                self.note_repeated(&track, repeated, delivered);
                 self.is_known |= delivered.get(&track).is_some();
                 let Some(step) = step else {
                     return Match::Contradiction;
                 };
-                let come = self.come(&step) + 1;
-                self.has_come(&step, come, delivered);
-                match come <= delivered.times(id, what) {
+                let repeated = self.repeated(&step) + 1;
+                self.note_repeated(&step, repeated, delivered);
+                match repeated <= delivered.times(id, what) {
                     true => Match::Known,
                     false => new(None),
                 }
@@ -177,20 +180,20 @@ impl Come {
                 let json = json_of(chunk);
                 let values = delivered.get(&track);
                 let values = values.map_or(&[][..], |content| &content.values);
-                let left = values.get(come..).unwrap_or_default();
+                let left = values.get(repeated..).unwrap_or_default();
                 let found = match track {
                     Track::Data(..) => left.iter().position(|value| *value == json),
                     _ => (left.first() == Some(&json)).then_some(0),
                 };
                 let (now, found) = match (found, &track) {
-                    (Some(left_out), _) => (come + left_out + 1, Match::Known),
+                    (Some(left_out), _) => (repeated + left_out + 1, Match::Known),
                     (None, Track::Other) if !left.is_empty() => return Match::Contradiction,
-                    // A later one, which takes the place of all of them, and is about to be delivered itself.
-                    (None, Track::Data(..)) => (values.len().max(come) + 1, new(None)),
-                    (None, _) => (come + 1, new(None)),
+                    // A later value, which replaces all others and is about to be delivered itself.
+                    (None, Track::Data(..)) => (values.len().max(repeated) + 1, new(None)),
+                    (None, _) => (repeated + 1, new(None)),
                 };
                 self.is_known |= !values.is_empty() && track != Track::Metadata;
-                self.has_come(&track, now, delivered);
+                self.note_repeated(&track, now, delivered);
                 found
             }
             Place::Run => Match::Contradiction,
@@ -198,12 +201,12 @@ impl Come {
     }
 }
 
-/// Whether it is a delta without a letter.
+/// Returns whether it is a delta without text.
 pub(super) fn is_empty(chunk: &Chunk<'static>) -> bool {
     Place::of(chunk).delta().is_some_and(|delta| *delta == "")
 }
 
-/// The same chunk of another part, or with another text.
+/// Returns the same chunk with another part's id or another text.
 pub(super) fn with(
     mut chunk: Chunk<'static>,
     id: Option<&Text<'static>>,
